@@ -1,0 +1,281 @@
+"""The front door of the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from matinee.kit.ids import AssetId, EpisodeId, PersonId, TitleId
+from matinee.kit.page import Page
+from matinee.kit.problem import Problem
+
+# BCP 47 language tag → text. A reader falls back from `pt-BR` to `pt`, then the original language, then any.
+Localised: TypeAlias = dict[str, str]
+Kind: TypeAlias = Literal["film", "series"]
+State: TypeAlias = Literal["draft", "published", "withdrawn"]
+ArtworkKind: TypeAlias = Literal["poster", "card", "backdrop", "still", "portrait"]
+
+
+class Artwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture in the object store. `poster` is 2:3, `card`, `backdrop` and `still` are 16:9."""
+
+    kind: ArtworkKind
+    path: str
+    width_px: int
+    height_px: int
+    colour: str = "#1a1614"
+    language: str | None = None
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who made or plays in a title."""
+
+    person_id: PersonId
+    names: Localised
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person did: `role` is `director`, `writer`, `cast`, `composer`…; `character` for the cast."""
+
+    person: Person
+    role: str
+    character: str | None = None
+
+
+class Genre(msgspec.Struct, frozen=True, kw_only=True):
+    """A genre by its slug."""
+
+    genre_id: str
+    names: Localised
+
+
+class RightsWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """When and where a title may be shown; `territory` is ISO 3166-1 alpha-2, or `*` for everywhere."""
+
+    territory: str = "*"
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """An episode; `asset_id` is empty until it can be played."""
+
+    episode_id: EpisodeId
+    season_number: int
+    number: int
+    names: Localised
+    synopses: Localised = {}
+    duration_ms: int = 0
+    asset_id: AssetId | None = None
+    artwork: list[Artwork] = []
+
+
+class Title(msgspec.Struct, frozen=True, kw_only=True):
+    """A film or a series. `maturity` is the least age, `asset_id` a film's asset."""
+
+    title_id: TitleId
+    kind: Kind
+    names: Localised
+    original_language: str
+    state: State = "draft"
+    synopses: Localised = {}
+    taglines: Localised = {}
+    year: int | None = None
+    maturity: int = 0
+    genres: list[Genre] = []
+    credits: list[Credit] = []
+    artwork: list[Artwork] = []
+    rights: list[RightsWindow] = []
+    episodes: list[Episode] = []
+    duration_ms: int = 0
+    asset_id: AssetId | None = None
+    audio_languages: list[str] = []
+    subtitle_languages: list[str] = []
+    published_at: datetime | None = None
+
+
+class TitleDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator says of a title. Putting it again under the same id replaces all that is said here."""
+
+    title_id: TitleId
+    kind: Kind
+    names: Localised
+    original_language: str
+    synopses: Localised = {}
+    taglines: Localised = {}
+    year: int | None = None
+    maturity: int = 0
+    genres: list[Genre] = []
+    credits: list[Credit] = []
+    artwork: list[Artwork] = []
+    rights: list[RightsWindow] = msgspec.field(default_factory=lambda: [RightsWindow()])
+    episodes: list[Episode] = []
+
+
+class SegmentRun(msgspec.Struct, frozen=True, array_like=True):
+    """`count` segments of one duration, in the track's timescale (a DASH `S` element)."""
+
+    start: int
+    duration: int
+    count: int = 1
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True):
+    """One CMAF track. `media` holds `$Number$`, counted from 1; paths are relative to the asset."""
+
+    track_id: str
+    codec: str
+    bandwidth_bps: int
+    timescale: int
+    init: str
+    media: str
+    segments: list[SegmentRun]
+    key_id: str | None = None
+    size_bytes: int = 0
+
+
+class VideoTrack(Track, frozen=True, kw_only=True):
+    """A rendition; `frame_rate` is a fraction such as `30000/1001`."""
+
+    width_px: int
+    height_px: int
+    frame_rate: str
+    average_bandwidth_bps: int = 0
+    range: Literal["SDR", "HDR10", "HLG"] = "SDR"
+
+
+class AudioTrack(Track, frozen=True, kw_only=True):
+    """Sound in one language and layout."""
+
+    language: str
+    channels: int
+    sample_rate_hz: int
+    role: Literal["main", "commentary", "description"] = "main"
+    label: str = ""
+
+
+class TextTrack(msgspec.Struct, frozen=True, kw_only=True):
+    """Subtitles as one WebVTT file."""
+
+    track_id: str
+    language: str
+    path: str
+    role: Literal["subtitle", "caption", "forced"] = "subtitle"
+    label: str = ""
+
+
+class Thumbnails(msgspec.Struct, frozen=True, kw_only=True):
+    """Sheets of pictures for scrubbing; `media` holds `$Number$`, counted from 1."""
+
+    media: str
+    columns: int
+    rows: int
+    width_px: int
+    height_px: int
+    interval_ms: int
+    sheets: int
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything encoded of one film or episode; objects lie under `prefix` (`assets/<asset_id>/`)."""
+
+    asset_id: AssetId
+    title_id: TitleId
+    prefix: str
+    duration_ms: int
+    video: list[VideoTrack]
+    audio: list[AudioTrack] = []
+    text: list[TextTrack] = []
+    thumbnails: Thumbnails | None = None
+    episode_id: EpisodeId | None = None
+    scheme: Literal["cbcs", "cenc", "none"] = "cbcs"
+
+
+class Playable(msgspec.Struct, frozen=True, kw_only=True):
+    """What pressing play needs to know, in one look-up."""
+
+    title_id: TitleId
+    names: Localised
+    original_language: str
+    maturity: int
+    asset: Asset
+    episode: Episode | None = None
+    next_episode: Episode | None = None
+
+
+class TitleNotFound(Problem, status=404):
+    """There is no such title."""
+
+    title_id: TitleId
+
+
+class EpisodeNotFound(Problem, status=404):
+    """There is no such episode."""
+
+    episode_id: EpisodeId
+
+
+class NotPlayable(Problem, status=409):
+    """This title cannot be played yet: nothing of it is encoded."""
+
+    title_id: TitleId
+
+
+class NotAvailable(Problem, status=403):
+    """This title is not available in your territory at this time."""
+
+    title_id: TitleId
+    territory: str
+
+
+class Catalogue(Protocol):
+    """Titles and what can be played of them."""
+
+    async def put_title(self, *, draft: TitleDraft) -> Title:
+        """Create a title, or replace what is said of it. Idempotent. State, assets and durations stay."""
+
+    async def title(self, *, title_id: TitleId) -> Title:
+        """One title in any state. Raises TitleNotFound."""
+
+    async def titles(self, *, title_ids: list[TitleId]) -> list[Title]:
+        """Several published titles in the order asked; those that are not there or not published are left out."""
+
+    async def browse(
+        self,
+        *,
+        territory: str,
+        maturity: int = 18,
+        genre_id: str | None = None,
+        kind: Kind | None = None,
+        cursor: str | None = None,
+        limit: int = 40,
+    ) -> Page[Title]:
+        """Published titles, newest first, open in a territory and fit for an age."""
+
+    async def everything(self, *, cursor: str | None = None, limit: int = 100) -> Page[Title]:
+        """All titles in every state, newest first: the operator's list."""
+
+    async def genres(self) -> list[Genre]:
+        """The genres that have at least one published title, those with most titles first."""
+
+    async def add_artwork(
+        self, *, title_id: TitleId, artwork: list[Artwork], episode_id: EpisodeId | None = None
+    ) -> Title:
+        """Add pictures, replacing those of the same kind and language. Raises TitleNotFound, EpisodeNotFound."""
+
+    async def attach_asset(self, *, asset: Asset) -> None:
+        """Make an asset the one that is played. Idempotent. Raises TitleNotFound, EpisodeNotFound."""
+
+    async def publish(self, *, title_id: TitleId) -> Title:
+        """Offer a title. Idempotent. Raises TitleNotFound; NotPlayable while it has no asset."""
+
+    async def withdraw(self, *, title_id: TitleId) -> Title:
+        """Stop offering a title. Idempotent. Raises TitleNotFound."""
+
+    async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
+        """The asset map of a film or episode. For a series without `episode_id`, its first playable episode.
+
+        Raises TitleNotFound (also while unpublished), EpisodeNotFound, NotPlayable, NotAvailable.
+        """

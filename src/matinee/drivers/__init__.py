@@ -1,0 +1,1 @@
+"""One file per engine or tool; the only importers of vendor libraries."""

@@ -1,0 +1,1 @@
+"""From master file to published asset."""

@@ -1,0 +1,1 @@
+"""The public API, and Envoy in front of it."""

@@ -1,0 +1,213 @@
+"""The front door of identity."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
+from matinee.kit.problem import Problem
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A household's account. `roles` may hold `operator`."""
+
+    account_id: AccountId
+    email: str
+    created_at: datetime
+    status: Literal["active", "closed"] = "active"
+    roles: tuple[str, ...] = ()
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """One viewer in the household. `maturity` is the highest age rating it may see."""
+
+    profile_id: ProfileId
+    account_id: AccountId
+    name: str
+    avatar: str
+    language: str
+    maturity: int = 18
+    kids: bool = False
+    has_pin: bool = False
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device says of itself. A known `device_id` is kept, so that one browser stays one device."""
+
+    name: str
+    kind: Literal["browser", "phone", "tablet", "tv", "other"] = "browser"
+    device_id: DeviceId | None = None
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that has signed in."""
+
+    device_id: DeviceId
+    name: str
+    kind: str
+    last_seen_at: datetime
+    signed_in: bool
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens (RFC 6749 §5.1). The refresh token is good once; `refresh_token` is empty where it did not change."""
+
+    access_token: str
+    expires_in_s: int
+    account_id: AccountId
+    device_id: DeviceId
+    sign_in_id: SignInId
+    profile_id: ProfileId | None = None
+    roles: tuple[str, ...] = ()
+    refresh_token: str = ""
+
+
+class Viewer(msgspec.Struct, frozen=True, kw_only=True):
+    """What playback must know of who presses play."""
+
+    account: Account
+    profile: Profile
+
+
+class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON Web Key (RFC 7517) for ES256."""
+
+    kid: str
+    x: str
+    y: str
+    kty: str = "EC"
+    crv: str = "P-256"
+    alg: str = "ES256"
+    use: str = "sig"
+
+
+class PublicKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON Web Key Set."""
+
+    keys: list[PublicKey]
+
+
+class WrongCredentials(Problem, status=401):
+    """The e-mail address or the password is not right."""
+
+
+class EmailTaken(Problem, status=409):
+    """There is an account with this e-mail address already."""
+
+
+class TooManyAttempts(Problem, status=429):
+    """Too many wrong tries; wait a little."""
+
+    retry_after_ms: int
+
+
+class TokenRejected(Problem, status=401):
+    """This sign-in is no longer good; sign in again."""
+
+
+class ProfileNotFound(Problem, status=404):
+    """There is no such profile in this account."""
+
+    profile_id: ProfileId
+
+
+class DeviceNotFound(Problem, status=404):
+    """There is no such device in this account."""
+
+    device_id: DeviceId
+
+
+class WrongPin(Problem, status=403):
+    """The PIN is not right."""
+
+
+class TooManyProfiles(Problem, status=409):
+    """An account has room for no more profiles."""
+
+    limit: int
+
+
+class LastProfile(Problem, status=409):
+    """The last profile of an account cannot be removed."""
+
+
+class Identity(Protocol):
+    """Who is who, and who may say so."""
+
+    async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
+        """Open an account with its first profile and sign in. Raises Invalid, EmailTaken."""
+
+    async def sign_in(self, *, email: str, password: str, device: DeviceInfo) -> Grant:
+        """Sign in. Raises WrongCredentials, TooManyAttempts."""
+
+    async def refresh(self, *, refresh_token: str) -> Grant:
+        """New tokens for a refresh token, which is spent by it; the chosen profile stays.
+
+        A token that comes back after its successor was used revokes the whole sign-in (RFC 9700 §4.14.2);
+        two tabs that refresh within a few seconds both succeed. Raises TokenRejected.
+        """
+
+    async def choose_profile(
+        self, *, account_id: AccountId, sign_in_id: SignInId, profile_id: ProfileId, pin: str | None = None
+    ) -> Grant:
+        """An access token for a profile. Raises ProfileNotFound, WrongPin, TooManyAttempts, TokenRejected."""
+
+    async def sign_out(self, *, sign_in_id: SignInId) -> None:
+        """End one sign-in. Idempotent."""
+
+    async def sign_out_everywhere(self, *, account_id: AccountId) -> int:
+        """End every sign-in of an account; tells how many."""
+
+    async def account(self, *, account_id: AccountId) -> Account:
+        """An account. Raises Forbidden where there is none."""
+
+    async def grant_role(self, *, email: str, role: str) -> Account:
+        """Give an account a role. Idempotent; only for the command line and wiring. Raises WrongCredentials."""
+
+    async def profiles(self, *, account_id: AccountId) -> list[Profile]:
+        """The profiles of an account, in the order they were made."""
+
+    async def create_profile(
+        self,
+        *,
+        account_id: AccountId,
+        name: str,
+        avatar: str,
+        language: str,
+        maturity: int = 18,
+        kids: bool = False,
+        pin: str | None = None,
+    ) -> Profile:
+        """Add a profile. Raises Invalid, TooManyProfiles."""
+
+    async def update_profile(
+        self,
+        *,
+        account_id: AccountId,
+        profile_id: ProfileId,
+        name: str | None = None,
+        avatar: str | None = None,
+        language: str | None = None,
+        maturity: int | None = None,
+        kids: bool | None = None,
+        pin: str | None = None,
+    ) -> Profile:
+        """Change what is given; an empty `pin` takes the PIN away. Raises Invalid, ProfileNotFound."""
+
+    async def remove_profile(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
+        """Remove a profile. Idempotent. Raises LastProfile."""
+
+    async def devices(self, *, account_id: AccountId) -> list[Device]:
+        """The devices of an account, last seen first."""
+
+    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> None:
+        """Sign a device out and forget it. Raises DeviceNotFound."""
+
+    async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
+        """Account and profile in one look-up. Raises ProfileNotFound."""
+
+    async def public_keys(self) -> PublicKeys:
+        """The keys that access tokens are verified with."""

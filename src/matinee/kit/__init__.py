@@ -1,0 +1,1 @@
+"""Words that everyone shares: ids, clock, problem, context, page, url, hashing, log."""

@@ -1,0 +1,56 @@
+"""One wide line a request or a step: JSON to a file or a pipe, colours to a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from matinee.kit import context
+
+# Nothing under these names is ever written, whatever event carries it.
+SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "pin", "email")
+
+
+def configure(*, level: str = "INFO", service: str = "") -> None:
+    """Set up logging for this process; `service` stands on every line."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _with_trace,
+            _without_secrets,
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.clear_contextvars()
+    if service:
+        structlog.configure(processors=[_bound(service), *structlog.get_config()["processors"]])
+
+
+def get(**bound: Any) -> Any:
+    """A logger; call it as `log.info("title.published", title_id=…)`."""
+    return structlog.get_logger(**bound)
+
+
+def _bound(service: str) -> Any:
+    def add(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {"service": service, **event}
+
+    return add
+
+
+def _with_trace(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    trace_id = context.current().trace_id
+    return {**event, "trace_id": trace_id} if trace_id else event
+
+
+def _without_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {k: "•••" if any(word in k.lower() for word in SECRET_WORDS) else v for k, v in event.items()}

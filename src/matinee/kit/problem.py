@@ -1,0 +1,135 @@
+"""Expected failures: one class each, the same class in process, over the mesh and, as RFC 9457, over HTTP.
+
+Problem
+├── Invalid              422  what was sent does not fit; one entry a field
+├── Unauthenticated      401  nobody is signed in, or the token is no longer good
+├── Forbidden            403  signed in, and still not allowed
+├── TooLarge             413  the body is over the limit
+├── Overloaded           503  refused before any work was done; try again later
+├── Unreachable          503  the call may or may not have happened
+├── DeadlineExceeded     504  time ran out; the call may or may not have happened
+└── each domain's own, in its `api.py`
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
+
+import msgspec
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+@dataclass(kw_only=True, eq=False, repr=False)
+class Problem(Exception):
+    """Something expected went wrong.
+
+    A subclass's docstring is its title, its annotations are the facts the caller needs (each becomes a
+    member of the problem document), and `status` in the class line is its HTTP status:
+
+        class TitleNotFound(Problem, status=404):
+            '''There is no such title.'''
+
+            title_id: TitleId
+    """
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = ""
+    kinds: ClassVar[dict[str, type[Problem]]] = {}
+
+    detail: str = ""
+
+    def __init_subclass__(cls, *, status: int | None = None) -> None:
+        super().__init_subclass__()
+        if status is not None:
+            cls.status = status
+        cls.title = (cls.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
+        known = Problem.kinds.setdefault(cls.kind(), cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(f"two problems are named {cls.kind()}: {known.__module__} and {cls.__module__}")
+
+    @classmethod
+    def kind(cls) -> str:
+        """The class name in kebab case: `title-not-found`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+
+    def facts(self) -> dict[str, Any]:
+        """The fields, as plain values."""
+        return {f.name: msgspec.to_builtins(getattr(self, f.name)) for f in fields(self)}
+
+    def document(self, instance: str = "") -> dict[str, Any]:
+        """The RFC 9457 problem document; `instance` is the trace id."""
+        return {
+            "type": f"/problems/{self.kind()}",
+            "title": self.title,
+            "status": self.status,
+            **({"instance": instance} if instance else {}),
+            **{name: value for name, value in self.facts().items() if value != "" or name != "detail"},
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Problem:
+        """The same problem again, from its document. Raises ValueError for a kind that is not known here."""
+        kind = cls.kinds.get(str(document.get("type", "")).rpartition("/")[2])
+        if kind is None:
+            raise ValueError(f"unknown problem {document.get('type')!r}")
+        return kind._rebuilt(document)
+
+    @classmethod
+    def _rebuilt(cls, document: dict[str, Any]) -> Self:
+        hints = get_type_hints(cls)
+        names = [f.name for f in fields(cls)]
+        return cls(**{n: msgspec.convert(document[n], hints[n]) for n in names if n in document})
+
+    def __str__(self) -> str:
+        return self.detail or self.title
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.facts().items())})"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong in what was sent: where (`profiles.0.name`) and what."""
+
+    field: str
+    message: str
+
+
+class Invalid(Problem, status=422):
+    """What was sent cannot be used."""
+
+    faults: list[Fault]
+
+
+class Unauthenticated(Problem, status=401):
+    """Sign in to go on."""
+
+
+class Forbidden(Problem, status=403):
+    """This is not yours to see or change."""
+
+
+class TooLarge(Problem, status=413):
+    """That is larger than is taken here."""
+
+    limit_bytes: int
+
+
+class Overloaded(Problem, status=503):
+    """Too much is being asked at once; try again shortly."""
+
+    retry_after_ms: int
+
+
+class Unreachable(Problem, status=503):
+    """A part of the service did not answer; the call may or may not have happened."""
+
+    service: str
+
+
+class DeadlineExceeded(Problem, status=504):
+    """It took too long; the call may or may not have happened."""
+
+    service: str

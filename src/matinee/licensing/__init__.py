@@ -1,0 +1,1 @@
+"""Content keys, DRM systems, licences."""

@@ -1,0 +1,198 @@
+"""The front door of playback."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from matinee.catalogue.api import Localised
+from matinee.kit.context import Principal
+from matinee.kit.ids import AssetId, EdgeId, EpisodeId, PlaySessionId, TitleId
+from matinee.kit.problem import Problem
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device can decode: codec families (`avc1`, `hvc1`, `vp09`, `av01`; `mp4a`, `opus`) and the most lines."""
+
+    video: tuple[str, ...] = ("avc1",)
+    audio: tuple[str, ...] = ("mp4a",)
+    max_height_px: int = 2160
+    max_channels: int = 6
+    hdr: bool = False
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge for this session, best first. `base_url` ends in `/` and carries the signed token in its path."""
+
+    edge_id: EdgeId
+    base_url: str
+
+
+class AudioChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound track on offer."""
+
+    language: str
+    channels: int
+    role: str
+    label: str
+
+
+class TextChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A subtitle track on offer."""
+
+    language: str
+    role: str
+    label: str
+
+
+class ThumbnailSheets(msgspec.Struct, frozen=True, kw_only=True):
+    """Sheets for scrubbing; `media` is relative to a delivery's base URL and holds `$Number$`, counted from 1."""
+
+    media: str
+    columns: int
+    rows: int
+    width_px: int
+    height_px: int
+    interval_ms: int
+    sheets: int
+
+
+class NextUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The episode that follows."""
+
+    episode_id: EpisodeId
+    season_number: int
+    number: int
+    names: Localised
+
+
+class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a player needs. Paths (`…_path`) are on the gateway and carry their own signed token."""
+
+    session_id: PlaySessionId
+    title_id: TitleId
+    names: Localised
+    asset_id: AssetId
+    duration_ms: int
+    resume_ms: int
+    dash_path: str
+    hls_path: str
+    beacon_path: str
+    licence_path: str
+    licence_token: str
+    deliveries: list[Delivery]
+    expires_at: datetime
+    heartbeat_ms: int
+    start_bandwidth_bps: int
+    episode_id: EpisodeId | None = None
+    episode_names: Localised = {}
+    season_number: int | None = None
+    episode_number: int | None = None
+    next_up: NextUp | None = None
+    audio: list[AudioChoice] = []
+    text: list[TextChoice] = []
+    thumbnails: ThumbnailSheets | None = None
+
+
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """Fresh signed URLs for a session that goes on."""
+
+    deliveries: list[Delivery]
+    licence_token: str
+    expires_at: datetime
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the player saw since its last heartbeat, and where it is."""
+
+    position_ms: int
+    state: Literal["starting", "playing", "paused", "rebuffering", "seeking", "ended", "failed"]
+    at: datetime
+    playing_ms: int = 0
+    rebuffering_ms: int = 0
+    rebuffer_count: int = 0
+    join_time_ms: int | None = None
+    bandwidth_bps: int | None = None
+    rendition: str | None = None
+    dropped_frames: int = 0
+    edge_id: EdgeId | None = None
+    error_code: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A rendered manifest."""
+
+    content_type: str
+    body: bytes
+
+
+class SessionNotFound(Problem, status=404):
+    """This play session is over."""
+
+    session_id: PlaySessionId
+
+
+class LinkExpired(Problem, status=403):
+    """This link is no longer good."""
+
+
+class TooMature(Problem, status=403):
+    """This title is not for this profile."""
+
+    maturity: int
+    profile_maturity: int
+
+
+class NotEntitled(Problem, status=403):
+    """This account cannot play titles."""
+
+
+class NoRendition(Problem, status=409):
+    """This device can decode none of the renditions of this title."""
+
+    offered: list[str]
+
+
+class Playback(Protocol):
+    """Play sessions from start to end."""
+
+    async def start(
+        self,
+        *,
+        principal: Principal,
+        title_id: TitleId,
+        capabilities: Capabilities,
+        client_ip: str,
+        territory: str,
+        episode_id: EpisodeId | None = None,
+        from_start: bool = False,
+    ) -> PlaySession:
+        """Open a session. Everything needed is looked up at once under one deadline.
+
+        Raises NotEntitled, TooMature, NoRendition, TitleNotFound, EpisodeNotFound, NotPlayable, NotAvailable, NoEdge.
+        """
+
+    async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
+        """`manifest.mpd`, `master.m3u8` or `<track id>.m3u8`, rendered for this session with URLs signed now.
+
+        Raises LinkExpired, SessionNotFound.
+        """
+
+    async def renew(
+        self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()
+    ) -> Renewal:
+        """Fresh URLs, with edges that failed put last. Raises SessionNotFound, NoEdge."""
+
+    async def beat(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat, client_ip: str) -> None:
+        """Take a heartbeat: the position moves, the figures go to the log. Raises SessionNotFound."""
+
+    async def beacon(self, *, session_id: PlaySessionId, token: str, beat: Beat, client_ip: str) -> None:
+        """A heartbeat from a page that is closing: the token in the path stands for the signed-in viewer.
+
+        Raises LinkExpired, SessionNotFound.
+        """
+
+    async def end(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat) -> None:
+        """Close a session. Idempotent."""

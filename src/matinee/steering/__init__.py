@@ -1,0 +1,1 @@
+"""Edges and their health; which edge for which client."""

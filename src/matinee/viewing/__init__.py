@@ -1,0 +1,1 @@
+"""Positions, continue watching, history."""

@@ -95,7 +95,7 @@ class Database:
             raise
 
     async def migrate(self, scripts: str, name: str) -> None:
-        """Bring the schema to the newest version in an Alembic folder (`package:folder`), its version kept in `<name>_version`."""
+        """Bring the schema to the newest version in an Alembic folder (`package:folder`); `<name>_version` keeps it."""
 
         def upgrade(connection: Connection) -> None:
             config = Config()

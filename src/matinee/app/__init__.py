@@ -1,0 +1,1 @@
+"""Settings in, running processes out."""

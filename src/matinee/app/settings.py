@@ -1,0 +1,274 @@
+"""Every setting: its name, default, unit and meaning. Read from `matinee.toml`, then `MATINEE__SECTION__KEY`.
+
+Engines are URLs; `{data}` in a value stands for the data directory. An unknown key is an error that names the
+nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_type_hints
+
+import msgspec
+
+from matinee.kit import url
+from matinee.kit.problem import Problem
+
+Source: TypeAlias = Literal["default", "file", "environment", "command line"]
+PREFIX = "MATINEE__"
+
+
+class BadSettings(Problem, status=422):
+    """The settings cannot be used."""
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """The house as a whole. `data` holds all state; `lan` opens gateway and edges to the network, under TLS."""
+
+    data: str = "data"
+    region: str = "local"
+    territory: str = "*"
+    lan: bool = False
+    host: str = ""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    demo: bool = True
+
+
+class Mesh(msgspec.Struct, frozen=True, kw_only=True):
+    """How services find and call each other. `call_ms` limits one call that has no deadline of its own."""
+
+    registry: str = "sqlite:///{data}/registry.db"
+    call_ms: int = 5000
+    force_wire: bool = False
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """The log of facts."""
+
+    log: str = "sqlite:///{data}/events.db"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Accounts and tokens; times in seconds."""
+
+    store: str = "sqlite:///{data}/identity.db"
+    access_token_s: int = 600
+    refresh_token_s: int = 60 * 86_400
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """Titles."""
+
+    store: str = "sqlite:///{data}/catalogue.db"
+
+
+class Licensing(msgspec.Struct, frozen=True, kw_only=True):
+    """Content keys."""
+
+    store: str = "sqlite:///{data}/licensing.db"
+
+
+class Encoding(msgspec.Struct, frozen=True, kw_only=True):
+    """Encoding. `processes` 0 means one for each core; `preset` is x264's."""
+
+    store: str = "sqlite:///{data}/encoding.db"
+    work: str = "{data}/work"
+    processes: int = 0
+    preset: str = "veryfast"
+
+
+class Viewing(msgspec.Struct, frozen=True, kw_only=True):
+    """Positions and history."""
+
+    store: str = "sqlite:///{data}/viewing.db"
+
+
+class Steering(msgspec.Struct, frozen=True, kw_only=True):
+    """The edges."""
+
+    store: str = "sqlite:///{data}/steering.db"
+
+
+class Playback(msgspec.Struct, frozen=True, kw_only=True):
+    """Play sessions. `link_s`: how long a signed URL is good; `start_ms`: the deadline of pressing play."""
+
+    store: str = "sqlite:///{data}/playback.db"
+    link_s: int = 6 * 3600
+    session_s: int = 12 * 3600
+    idle_s: int = 600
+    heartbeat_ms: int = 30_000
+    start_ms: int = 2000
+
+
+class Objects(msgspec.Struct, frozen=True, kw_only=True):
+    """Where sources, segments and artwork are kept: `file:///…` or `s3://bucket/prefix`."""
+
+    store: str = "file://{data}/objects"
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """The edges that `up` starts: `count` of them on `port`, `port` + 1, …; `workers` processes each."""
+
+    count: int = 2
+    port: int = 8090
+    workers: int = 1
+    cache: str = "{data}/edge"
+    cache_limit_bytes: int = 20 << 30
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """The front door. `port` is Envoy's; `web` the built web client; `uploads` where uploads wait."""
+
+    port: int = 8080
+    trust_port: int = 8081
+    web: str = "web/dist"
+    uploads: str = "{data}/uploads"
+    upload_limit_bytes: int = 200 << 30
+    requests_per_minute: int = 1200
+    sign_ins_per_minute: int = 30
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings."""
+
+    house: House = House()
+    mesh: Mesh = Mesh()
+    events: Events = Events()
+    identity: Identity = Identity()
+    catalogue: Catalogue = Catalogue()
+    licensing: Licensing = Licensing()
+    encoding: Encoding = Encoding()
+    viewing: Viewing = Viewing()
+    steering: Steering = Steering()
+    playback: Playback = Playback()
+    objects: Objects = Objects()
+    edge: Edge = Edge()
+    gateway: Gateway = Gateway()
+
+    @property
+    def data(self) -> Path:
+        """The data directory, absolute."""
+        return Path(self.house.data)
+
+    @property
+    def secrets(self) -> Path:
+        """Where keys made on the spot are kept."""
+        return self.data / "secrets"
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as `matinee config show` prints it."""
+
+    key: str
+    value: Any
+    default: Any
+    source: Source
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read the settings. Raises BadSettings naming the key, what is wrong with it and where it was said."""
+    return _settled(_merged(file, os.environ if environment is None else environment, overrides or {}))
+
+
+def show(
+    file: Path | None, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> list[Shown]:
+    """Every setting with its value, default and source; passwords in URLs are hidden."""
+    said = _merged(file, os.environ if environment is None else environment, overrides or {})
+    settings, defaults = _flat(_settled(said)), _flat(Settings())
+    return [
+        Shown(
+            key=key,
+            value=url.masked(value) if isinstance(value, str) and "://" in value else value,
+            default=defaults[key],
+            source=said[key][1] if key in said else "default",
+        )
+        for key, value in settings.items()
+    ]
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables: what a supervised process is started with."""
+    return {
+        PREFIX + key.replace(".", "__").upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in _flat(settings).items()
+    }
+
+
+def _merged(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
+) -> dict[str, tuple[Any, Source]]:
+    said: dict[str, tuple[Any, Source]] = {}
+    known = set(_flat(Settings()))
+    for key, value in _file_values(file):
+        said[_known(key, known, f"in {file}")] = (value, "file")
+    for name, text in environment.items():
+        if name.upper().startswith(PREFIX):
+            key = name[len(PREFIX) :].lower().replace("__", ".")
+            said[_known(key, known, f"in the environment variable {name}")] = (text, "environment")
+    for key, value in overrides.items():
+        said[_known(key, known, "on the command line")] = (value, "command line")
+    return said
+
+
+def _file_values(file: Path | None) -> Iterator[tuple[str, Any]]:
+    if file is None or not file.exists():
+        return
+    try:
+        document = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(detail=f"{file} is not TOML: {error}") from error
+    for section, values in document.items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            yield f"{section}.{key}".rstrip("."), value
+
+
+def _known(key: str, known: set[str], where: str) -> str:
+    if key in known:
+        return key
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    raise BadSettings(detail=f"There is no setting {key!r} ({where})." + (f" Did you mean {near[0]!r}?" if near else ""))
+
+
+def _settled(said: Mapping[str, tuple[Any, Source]]) -> Settings:
+    sections: dict[str, dict[str, Any]] = {}
+    for key, (value, _) in said.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = _converted(key, value)
+    data = Path(str(sections.get("house", {}).get("data", House().data))).expanduser().absolute()
+    sections.setdefault("house", {})["data"] = str(data)
+    parts = {
+        name: _placed(msgspec.convert(sections.get(name, {}), kind), data)
+        for name, kind in get_type_hints(Settings).items()
+    }
+    return Settings(**parts)
+
+
+def _converted(key: str, value: Any) -> Any:
+    section, _, name = key.partition(".")
+    kind = get_type_hints(get_type_hints(Settings)[section])[name]
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSettings(detail=f"The setting {key!r} cannot be {value!r}: {error}") from error
+
+
+def _placed(section: msgspec.Struct, data: Path) -> Any:
+    values = msgspec.structs.asdict(section)
+    return msgspec.structs.replace(
+        section, **{k: v.replace("{data}", str(data)) for k, v in values.items() if isinstance(v, str)}
+    )
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    return {
+        f"{section}.{name}": value
+        for section, values in msgspec.structs.asdict(settings).items()
+        for name, value in msgspec.structs.asdict(values).items()
+    }

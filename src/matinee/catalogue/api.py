@@ -10,6 +10,7 @@ import msgspec
 from matinee.kit.ids import AssetId, EpisodeId, PersonId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Problem
+from matinee.mesh.api import idempotent
 
 # BCP 47 language tag → text. A reader falls back from `pt-BR` to `pt`, then the original language, then any.
 Localised: TypeAlias = dict[str, str]
@@ -233,15 +234,19 @@ class NotAvailable(Problem, status=403):
 class Catalogue(Protocol):
     """Titles and what can be played of them."""
 
+    @idempotent
     async def put_title(self, *, draft: TitleDraft) -> Title:
         """Create a title, or replace what is said of it. Idempotent. State, assets and durations stay."""
 
+    @idempotent
     async def title(self, *, title_id: TitleId) -> Title:
         """One title in any state. Raises TitleNotFound."""
 
+    @idempotent
     async def titles(self, *, title_ids: list[TitleId]) -> list[Title]:
         """Several published titles in the order asked; those that are not there or not published are left out."""
 
+    @idempotent
     async def browse(
         self,
         *,
@@ -254,9 +259,11 @@ class Catalogue(Protocol):
     ) -> Page[Title]:
         """Published titles, newest first, open in a territory and fit for an age."""
 
+    @idempotent
     async def everything(self, *, cursor: str | None = None, limit: int = 100) -> Page[Title]:
         """All titles in every state, newest first: the operator's list."""
 
+    @idempotent
     async def genres(self) -> list[Genre]:
         """The genres that have at least one published title, those with most titles first."""
 
@@ -265,15 +272,19 @@ class Catalogue(Protocol):
     ) -> Title:
         """Add pictures, replacing those of the same kind and language. Raises TitleNotFound, EpisodeNotFound."""
 
+    @idempotent
     async def attach_asset(self, *, asset: Asset) -> None:
         """Make an asset the one that is played. Idempotent. Raises TitleNotFound, EpisodeNotFound."""
 
+    @idempotent
     async def publish(self, *, title_id: TitleId) -> Title:
         """Offer a title. Idempotent. Raises TitleNotFound; NotPlayable while it has no asset."""
 
+    @idempotent
     async def withdraw(self, *, title_id: TitleId) -> Title:
         """Stop offering a title. Idempotent. Raises TitleNotFound."""
 
+    @idempotent
     async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
         """The asset map of a film or episode. For a series without `episode_id`, its first playable episode.
 

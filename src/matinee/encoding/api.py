@@ -10,6 +10,7 @@ import msgspec
 from matinee.kit.ids import AssetId, EpisodeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Problem
+from matinee.mesh.api import idempotent, patient
 
 StepState: TypeAlias = Literal["waiting", "running", "done", "failed"]
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -138,21 +139,28 @@ class NoSpace(Problem, status=507):
 class Encoding(Protocol):
     """Masters in, published assets out."""
 
+    @idempotent
+    @patient(limit_ms=60_000)
     async def inspect(self, *, path: str) -> Report:
         """Probe a file and say what it holds. Raises Unusable with the file, the stream and the remedy."""
 
+    @idempotent
+    @patient(limit_ms=600_000)
     async def submit(self, *, order: Order) -> Job:
         """Take a master in and queue its job. Idempotent while a job of the same title, episode and file is under way.
 
         Raises Unusable (nothing is kept), NoSpace, TitleNotFound.
         """
 
+    @idempotent
     async def job(self, *, job_id: JobId) -> Job:
         """A job as it stands. Raises JobNotFound."""
 
+    @idempotent
     async def jobs(self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50) -> Page[Job]:
         """Jobs, newest first."""
 
+    @idempotent
     async def cancel(self, *, job_id: JobId) -> Job:
         """Stop a job; finished steps stay. Idempotent. Raises JobNotFound."""
 

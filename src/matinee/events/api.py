@@ -22,6 +22,7 @@ from matinee.kit.ids import (
     ProfileId,
     TitleId,
 )
+from matinee.mesh.api import idempotent, patient
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -175,20 +176,26 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Events(Protocol):
     """The log of facts: append, follow, replay."""
 
+    @idempotent
     async def append(self, *, records: list[Record]) -> list[int]:
         """Store records durably and tell their offsets. Idempotent: a `fact_id` already there keeps its offset."""
 
+    @idempotent
+    @patient(limit_ms=45_000)
     async def read(self, *, after: int, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
         """Entries after an offset (0 replays all), at most `limit`; waits up to `wait_ms` for the first.
 
         `types` are fact class names; empty means all.
         """
 
+    @idempotent
     async def offset_at(self, *, moment: datetime) -> int:
         """The offset to read after, to see every fact appended at or after a moment."""
 
+    @idempotent
     async def commit(self, *, consumer: str, offset: int) -> None:
         """Remember that a consumer has seen everything up to an offset; an older offset changes nothing."""
 
+    @idempotent
     async def committed(self, *, consumer: str) -> int:
         """The offset a consumer last committed; 0 for one never heard of."""

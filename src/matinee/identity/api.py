@@ -9,6 +9,7 @@ import msgspec
 
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Problem
+from matinee.mesh.api import idempotent
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,18 +156,22 @@ class Identity(Protocol):
     ) -> Grant:
         """An access token for a profile. Raises ProfileNotFound, WrongPin, TooManyAttempts, TokenRejected."""
 
+    @idempotent
     async def sign_out(self, *, sign_in_id: SignInId) -> None:
         """End one sign-in. Idempotent."""
 
     async def sign_out_everywhere(self, *, account_id: AccountId) -> int:
         """End every sign-in of an account; tells how many."""
 
+    @idempotent
     async def account(self, *, account_id: AccountId) -> Account:
         """An account. Raises Forbidden where there is none."""
 
+    @idempotent
     async def grant_role(self, *, email: str, role: str) -> Account:
         """Give an account a role. Idempotent; only for the command line and wiring. Raises WrongCredentials."""
 
+    @idempotent
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:
         """The profiles of an account, in the order they were made."""
 
@@ -197,17 +202,21 @@ class Identity(Protocol):
     ) -> Profile:
         """Change what is given; an empty `pin` takes the PIN away. Raises Invalid, ProfileNotFound."""
 
+    @idempotent
     async def remove_profile(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
         """Remove a profile. Idempotent. Raises LastProfile."""
 
+    @idempotent
     async def devices(self, *, account_id: AccountId) -> list[Device]:
         """The devices of an account, last seen first."""
 
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> None:
         """Sign a device out and forget it. Raises DeviceNotFound."""
 
+    @idempotent
     async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
         """Account and profile in one look-up. Raises ProfileNotFound."""
 
+    @idempotent
     async def public_keys(self) -> PublicKeys:
         """The keys that access tokens are verified with."""

@@ -9,6 +9,7 @@ import msgspec
 
 from matinee.kit.ids import AssetId, DeviceId, PlaySessionId, ProfileId, TitleId
 from matinee.kit.problem import Problem
+from matinee.mesh.api import idempotent
 
 # SD up to 576 lines, HD up to 1080, UHD above: one content key each, so that a licence can withhold a quality.
 Label: TypeAlias = Literal["AUDIO", "SD", "HD", "UHD"]
@@ -63,19 +64,23 @@ class UnknownKey(Problem, status=404):
 class Licensing(Protocol):
     """Content keys and who may have them."""
 
+    @idempotent
     async def content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
         """The asset's keys, made at the first call. Idempotent: the same asset and label, the same key."""
 
     async def grant(self, *, terms: LicenceTerms) -> str:
         """A licence token bound to these terms."""
 
+    @idempotent
     async def clearkey(
         self, *, token: str, key_ids: list[str], profile_id: ProfileId, device_id: DeviceId
     ) -> ClearKeyLicence:
         """A licence for the asked keys (base64url ids) that the token covers. Raises LicenceRefused, UnknownKey."""
 
+    @idempotent
     async def identity_key(self, *, token: str, key_id: str) -> bytes:
         """One key's 16 bytes (hexadecimal id), for HLS key format `identity`. Raises LicenceRefused, UnknownKey."""
 
+    @idempotent
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
         """No more licences for a session's tokens; remembered until they expire. Idempotent."""

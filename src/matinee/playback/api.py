@@ -11,6 +11,7 @@ from matinee.catalogue.api import Localised
 from matinee.kit.context import Principal
 from matinee.kit.ids import AssetId, EdgeId, EpisodeId, PlaySessionId, TitleId
 from matinee.kit.problem import Problem
+from matinee.mesh.api import idempotent
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +175,7 @@ class Playback(Protocol):
         Raises NotEntitled, TooMature, NoRendition, TitleNotFound, EpisodeNotFound, NotPlayable, NotAvailable, NoEdge.
         """
 
+    @idempotent
     async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
         """`manifest.mpd`, `master.m3u8` or `<track id>.m3u8`, rendered for this session with URLs signed now.
 
@@ -194,5 +196,6 @@ class Playback(Protocol):
         Raises LinkExpired, SessionNotFound.
         """
 
+    @idempotent
     async def end(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat) -> None:
         """Close a session. Idempotent."""

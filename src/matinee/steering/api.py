@@ -9,6 +9,7 @@ import msgspec
 
 from matinee.kit.ids import EdgeId
 from matinee.kit.problem import Problem
+from matinee.mesh.api import idempotent
 
 Health: TypeAlias = Literal["healthy", "degraded", "draining", "gone"]
 
@@ -62,9 +63,11 @@ class NoEdge(Problem, status=503):
 class Steering(Protocol):
     """Which edges are there, and which of them a client should use."""
 
+    @idempotent
     async def beat(self, *, report: EdgeReport) -> Health:
         """Register an edge, or renew it; tells the edge how steering sees it. Idempotent."""
 
+    @idempotent
     async def rank(
         self, *, client_ip: str, region: str = "local", avoid: tuple[EdgeId, ...] = (), limit: int = 3
     ) -> list[RankedEdge]:
@@ -73,8 +76,10 @@ class Steering(Protocol):
     async def observe(self, *, client_ip: str, edge_id: EdgeId, succeeded: bool, latency_ms: int | None = None) -> None:
         """What a player saw of an edge: this is what reachability is reckoned from."""
 
+    @idempotent
     async def edges(self) -> list[Edge]:
         """Every edge heard of in the last day."""
 
+    @idempotent
     async def drain(self, *, edge_id: EdgeId, draining: bool) -> Edge:
         """Give an edge no new sessions, or give it some again. Idempotent. Raises EdgeNotFound."""

@@ -1,0 +1,1 @@
+"""How services call each other and survive it: the same Protocol, in this process or in another."""

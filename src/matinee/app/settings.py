@@ -233,7 +233,9 @@ def _known(key: str, known: set[str], where: str) -> str:
     if key in known:
         return key
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    raise BadSettings(detail=f"There is no setting {key!r} ({where})." + (f" Did you mean {near[0]!r}?" if near else ""))
+    raise BadSettings(
+        detail=f"There is no setting {key!r} ({where})." + (f" Did you mean {near[0]!r}?" if near else "")
+    )
 
 
 def _settled(said: Mapping[str, tuple[Any, Source]]) -> Settings:

@@ -1,0 +1,275 @@
+"""Start processes, watch them, bring back the dead, stop them all; leave nothing behind.
+
+Each process gets a process group of its own, swept when it ends, so that no encoder outlives its worker, and one
+end of a socket pair (its *lifeline*): what it writes there says that it is ready and where; when the supervisor
+dies the other end closes, and the process stops by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from matinee.kit import log
+
+State: TypeAlias = Literal["starting", "running", "restarting", "finished", "stopped"]
+LIFELINE = "MATINEE_LIFELINE"
+STOP_S = 10.0
+BACKOFF_S = (0.1, 10.0)
+STEADY_S = 30.0
+LOOK_S = 5.0
+DEAF_LOOKS = 3
+LOG_LIMIT_BYTES = 16 << 20
+
+_log = log.get()
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """A process to keep running. `once` ends by itself; `lifeline` says when it is ready; else it is when started."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = {}
+    once: bool = False
+    lifeline: bool = True
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process writes on its lifeline: it is ready, and where its health can be asked."""
+
+    health_url: str = ""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A process as `matinee status` tells it."""
+
+    name: str
+    state: State
+    pid: int
+    restarts: int
+    health_url: str = ""
+
+
+class Supervisor:
+    """Keeps programs running. `record` is a file that always holds the present state, for `matinee status`."""
+
+    def __init__(self, *, logs: Path, record: Path) -> None:
+        self._logs = logs
+        self._record = record
+        self._kept: dict[str, _Kept] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+        record.parent.mkdir(parents=True, exist_ok=True)
+
+    async def start(self, program: Program, ready_s: float = 60.0) -> None:
+        """Start a program and wait until it is ready. Raises RuntimeError, with its last words, when it will not."""
+        kept = _Kept(program, self._logs / f"{program.name}.log", self._write_record)
+        self._kept[program.name] = kept
+        kept.watch()
+        try:
+            await asyncio.wait_for(kept.ready.wait(), ready_s)
+        except TimeoutError:
+            raise RuntimeError(f"{program.name} did not get ready: {kept.last_words()}") from None
+
+    def seen(self) -> list[Seen]:
+        """Every process as it stands."""
+        return [kept.seen() for kept in self._kept.values()]
+
+    async def stop(self) -> None:
+        """Stop everything, last started first."""
+        for kept in reversed(self._kept.values()):
+            await kept.stop()
+        self._record.unlink(missing_ok=True)
+
+    def _write_record(self) -> None:
+        fresh = self._record.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(self.seen()))
+        fresh.replace(self._record)
+
+
+class _Kept:
+    """One program and the process that runs it now."""
+
+    def __init__(self, program: Program, log_path: Path, changed: Callable[[], None]) -> None:
+        self.program = program
+        self.ready = asyncio.Event()
+        self._log_path = log_path
+        self._changed = changed
+        self._state: State = "starting"
+        self._restarts = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._health_url = ""
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        self._task = asyncio.create_task(self._keep(), name=f"keep-{self.program.name}")
+
+    def seen(self) -> Seen:
+        return Seen(
+            name=self.program.name,
+            state=self._state,
+            pid=self._process.pid if self._process else 0,
+            restarts=self._restarts,
+            health_url=self._health_url,
+        )
+
+    async def stop(self) -> None:
+        self._stopping = True
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S)
+            except TimeoutError:
+                _sweep(process.pid)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._set("stopped")
+
+    def last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self._log_path.read_text(errors="replace").strip().splitlines()
+            return lines[-1][:400] if lines else "it said nothing"
+        return "it said nothing"
+
+    async def _keep(self) -> None:
+        pause_s = BACKOFF_S[0]
+        while not self._stopping:
+            started = time.monotonic()
+            code = await self._run_once()
+            if self.program.once and code == 0:
+                self._set("finished")
+                return
+            if self._stopping:
+                return
+            lived_s = time.monotonic() - started
+            pause_s = BACKOFF_S[0] if lived_s > STEADY_S else min(pause_s * 2, BACKOFF_S[1])
+            _log.warning("process.ended", name=self.program.name, exit_status=code, lived_s=round(lived_s, 1))
+            self._restarts += 1
+            self._set("restarting")
+            await asyncio.sleep(pause_s)
+
+    async def _run_once(self) -> int:
+        ours, theirs = socket.socketpair()
+        with self._log_file() as output:
+            process = await asyncio.create_subprocess_exec(
+                *self.program.command,
+                env={**os.environ, **self.program.environment, LIFELINE: str(theirs.fileno())},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+        theirs.close()
+        self._process = process
+        self._set("starting" if self._restarts == 0 else "restarting")
+        watcher = asyncio.create_task(self._look_after(ours, process))
+        try:
+            return await process.wait()
+        finally:
+            watcher.cancel()
+            ours.close()
+            _sweep(process.pid)
+
+    async def _look_after(self, lifeline: socket.socket, process: asyncio.subprocess.Process) -> None:
+        if self.program.lifeline:
+            lifeline.setblocking(False)
+            words = await asyncio.get_running_loop().sock_recv(lifeline, 4096)
+            if not words:
+                return
+            self._health_url = msgspec.json.decode(words, type=Ready).health_url
+        self._set("running")
+        self.ready.set()
+        deaf = 0
+        while self._health_url and deaf < DEAF_LOOKS:
+            await asyncio.sleep(LOOK_S)
+            deaf = 0 if await _answers(self._health_url) else deaf + 1
+        if deaf:
+            _log.warning("process.deaf", name=self.program.name, pid=process.pid)
+            _sweep(process.pid)
+
+    def _log_file(self) -> BinaryIO:
+        with contextlib.suppress(FileNotFoundError):
+            if self._log_path.stat().st_size > LOG_LIMIT_BYTES:
+                self._log_path.replace(self._log_path.with_suffix(".log.1"))
+        return self._log_path.open("ab")
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        self._changed()
+
+
+async def _answers(health_url: str) -> bool:
+    """Whether a process still answers: any HTTP answer will do, a busy one counts as alive."""
+    place = urlsplit(health_url)
+    try:
+        async with asyncio.timeout(LOOK_S):
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(
+                f"GET {place.path or '/'} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode()
+            )
+            answer = await reader.read(12)
+            writer.close()
+            return answer.startswith(b"HTTP/1.1")
+    except (OSError, TimeoutError):
+        return False
+
+
+def _sweep(group: int) -> None:
+    """Kill what is left of a process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+class Lifeline:
+    """A supervised process's end. Without a supervisor (run by hand) it does nothing."""
+
+    def __init__(self) -> None:
+        number = os.environ.pop(LIFELINE, "")
+        self._socket = socket.socket(fileno=int(number)) if number else None
+
+    def tell_ready(self, health_url: str) -> None:
+        """Say that this process is ready."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.send(msgspec.json.encode(Ready(health_url=health_url)))
+
+    async def broken(self) -> None:
+        """Return when the supervisor is gone; never without one."""
+        if self._socket is None:
+            await asyncio.Event().wait()
+            return
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().sock_recv(self._socket, 1)
+
+
+async def until_told_to_stop(lifeline: Lifeline) -> None:
+    """Wait for SIGINT, SIGTERM or the end of the supervisor."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    waiting = [asyncio.create_task(told.wait()), asyncio.create_task(lifeline.broken())]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def python(*words: str) -> list[str]:
+    """The command that runs `matinee <words>` with this very interpreter."""
+    return [sys.executable, "-m", "matinee", *words]

@@ -1,0 +1,50 @@
+"""Settings: where a value comes from, and what is said about one that cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from matinee.app import settings
+from matinee.app.settings import BadSettings, load, show
+
+
+def test_defaults_place_everything_below_the_data_directory(tmp_path: Path) -> None:
+    loaded = load(None, {}, {"house.data": str(tmp_path)})
+    assert loaded.identity.store == f"sqlite:///{tmp_path}/identity.db"
+    assert loaded.data == tmp_path
+
+
+def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "matinee.toml"
+    file.write_text("[gateway]\nport = 1\n[edge]\ncount = 3\n[house]\nlan = true\n")
+    loaded = load(file, {"MATINEE__GATEWAY__PORT": "2", "MATINEE__HOUSE__LAN": "false"}, {"gateway.port": 3})
+    assert (loaded.gateway.port, loaded.edge.count, loaded.house.lan) == (3, 3, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[gateway]\nprot = 1\n", "Did you mean 'gateway.port'"),
+        ("[gateway]\nport = 'many'\n", "'gateway.port' cannot be 'many'"),
+        ("gateway = 3\n", "There is no setting 'gateway'"),
+        ("[gateway\n", "is not TOML"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_its_remedy(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "matinee.toml"
+    file.write_text(text)
+    with pytest.raises(BadSettings) as caught:
+        load(file, {})
+    assert words in str(caught.value)
+
+
+def test_show_tells_the_source_and_hides_passwords() -> None:
+    shown = {s.key: s for s in show(None, {"MATINEE__IDENTITY__STORE": "mysql+asyncmy://m:secret@db/x"})}
+    assert shown["identity.store"].source == "environment"
+    assert "secret" not in shown["identity.store"].value
+    assert shown["gateway.port"].source == "default"
+
+
+def test_a_process_started_with_these_settings_has_these_settings(tmp_path: Path) -> None:
+    loaded = load(None, {}, {"house.data": str(tmp_path), "house.lan": True, "gateway.port": 9})
+    assert load(None, settings.environment_of(loaded)) == loaded

@@ -1,0 +1,102 @@
+"""The supervisor: real processes, killed for real."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from matinee.app.supervisor import Program, Supervisor
+
+READY = """
+import asyncio, subprocess, sys
+from matinee.app.supervisor import Lifeline, until_told_to_stop
+async def main():
+    child = subprocess.Popen(["sleep", "600"])
+    print(child.pid, flush=True)
+    lifeline = Lifeline()
+    lifeline.tell_ready("")
+    await until_told_to_stop(lifeline)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
+    made = Supervisor(logs=tmp_path / "logs", record=tmp_path / "run" / "processes.json")
+    yield made
+    await made.stop()
+
+
+def program(name: str, code: str, *, once: bool = False, lifeline: bool = True) -> Program:
+    return Program(name=name, command=[sys.executable, "-c", code], once=once, lifeline=lifeline)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] if sys.platform == "linux" else "R"
+        os.kill(pid, 0)
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
+
+
+async def eventually(true: Callable[[], bool], limit_s: float = 20) -> None:
+    end = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end, "it never came to be"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_killed_process_comes_back_and_its_children_are_swept(supervisor: Supervisor, tmp_path: Path) -> None:
+    await supervisor.start(program("a", READY))
+    first = supervisor.seen()[0]
+    grandchild = int((tmp_path / "logs" / "a.log").read_text().split()[0])
+    os.kill(first.pid, signal.SIGKILL)
+    await eventually(lambda: supervisor.seen()[0].pid != first.pid and supervisor.seen()[0].state == "running")
+    assert supervisor.seen()[0].restarts == 1
+    await eventually(lambda: not alive(grandchild))
+
+
+async def test_stop_leaves_nothing_behind(supervisor: Supervisor, tmp_path: Path) -> None:
+    await supervisor.start(program("a", READY))
+    pid = supervisor.seen()[0].pid
+    grandchild = int((tmp_path / "logs" / "a.log").read_text().split()[0])
+    await supervisor.stop()
+    await eventually(lambda: not alive(pid) and not alive(grandchild))
+    assert not (tmp_path / "run" / "processes.json").exists()
+
+
+async def test_a_process_that_ends_by_itself_is_not_brought_back(supervisor: Supervisor) -> None:
+    await supervisor.start(program("once", "print('done')", once=True, lifeline=False))
+    await eventually(lambda: supervisor.seen()[0].state == "finished")
+    assert supervisor.seen()[0].restarts == 0
+
+
+async def test_a_process_that_will_not_start_is_named_with_its_last_words(supervisor: Supervisor) -> None:
+    with pytest.raises(RuntimeError, match=r"bad did not get ready: .*no such luck"):
+        await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=2)
+
+
+async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from matinee.app.supervisor import Program, Supervisor
+async def main():
+    s = Supervisor(logs=Path({str(tmp_path)!r}), record=Path({str(tmp_path)!r}) / "run.json")
+    await s.start(Program(name="a", command=[sys.executable, "-c", {READY!r}]))
+    print(s.seen()[0].pid, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not alive(child))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
@@ -218,6 +219,12 @@ class EpisodeNotFound(Problem, status=404):
     episode_id: EpisodeId
 
 
+class AssetNotFound(Problem, status=404):
+    """There is no such asset."""
+
+    asset_id: AssetId
+
+
 class NotPlayable(Problem, status=409):
     """This title cannot be played yet: nothing of it is encoded."""
 
@@ -229,6 +236,31 @@ class NotAvailable(Problem, status=403):
 
     title_id: TitleId
     territory: str
+
+
+def localised(texts: Localised, languages: Sequence[str], original: str) -> str:
+    """The text for a reader: by their languages in order, then the original language, then any; "" where there is none.
+
+    A tag falls back to its shorter forms (`pt-BR` → `pt`, RFC 4647 §3.4), then to another region of the same language.
+    """
+    for language in (*languages, original):
+        if language in texts:
+            return texts[language]
+        if found := _near(texts, language):
+            return found
+    return next(iter(texts.values()), "")
+
+
+def _near(texts: Localised, language: str) -> str:
+    """The text whose tag is nearest to a language, ignoring case; "" where the language is not there at all."""
+    known = {tag.lower(): text for tag, text in texts.items()}
+    tag = language.lower()
+    while tag:
+        if tag in known:
+            return known[tag]
+        tag = tag.rpartition("-")[0]
+    primary = language.lower().partition("-")[0]
+    return next((text for tag, text in known.items() if tag.partition("-")[0] == primary), "")
 
 
 class Catalogue(Protocol):
@@ -277,6 +309,12 @@ class Catalogue(Protocol):
         """Make an asset the one that is played. Idempotent. Raises TitleNotFound, EpisodeNotFound."""
 
     @idempotent
+    async def asset(self, *, asset_id: AssetId) -> Asset:
+        """One asset map, also of a title that is no longer offered: who has begun to watch may go on.
+
+        Raises AssetNotFound.
+        """
+
     async def publish(self, *, title_id: TitleId) -> Title:
         """Offer a title. Idempotent. Raises TitleNotFound; NotPlayable while it has no asset."""
 

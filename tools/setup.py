@@ -22,8 +22,10 @@ WEB_INPUTS = ("package.json", "package-lock.json", "openapi.json", "index.html",
 def main(goal):
     """Bring the environment up for a goal: `run`, `develop` or `lock`."""
     if sys.version_info < OLDEST and not VENV.exists():
-        fail("Matinee needs Python {}.{} or newer; this is {}.".format(*OLDEST, sys.version.split()[0]),
-             "Install a newer Python, or name one: make up PYTHON=python3.12")
+        fail(
+            "Matinee needs Python {}.{} or newer; this is {}.".format(*OLDEST, sys.version.split()[0]),
+            "Install a newer Python, or name one: make up PYTHON=python3.12",
+        )
     started = time.monotonic()
     create_environment()
     if goal == "lock":
@@ -40,20 +42,39 @@ def main(goal):
 def create_environment():
     """A virtual environment with uv in it."""
     if not (BIN / "python").exists():
-        made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False)
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
         if made.returncode:
-            fail("Python could not make a virtual environment: " + made.stdout.decode().strip().split("\n")[0],
-                 "On Debian and Ubuntu: apt install python3-venv")
+            fail(
+                "Python could not make a virtual environment: " + made.stdout.decode().strip().split("\n")[0],
+                "On Debian and Ubuntu: apt install python3-venv",
+            )
     STAMPS.mkdir(exist_ok=True)
-    step("installer", [ROOT / "setup.lock"],
-         lambda: run([BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check",
-                      "--require-hashes", "-r", ROOT / "setup.lock"]))
+    step(
+        "installer",
+        [ROOT / "setup.lock"],
+        lambda: run(
+            [
+                BIN / "python",
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "-r",
+                ROOT / "setup.lock",
+            ]
+        ),
+    )
 
 
 def lock_of(goal):
     """The lock file for a goal."""
-    return ROOT / ("requirements-dev.lock" if goal == "develop" or (STAMPS / "develop").exists() else "requirements.lock")
+    return ROOT / (
+        "requirements-dev.lock" if goal == "develop" or (STAMPS / "develop").exists() else "requirements.lock"
+    )
 
 
 def sync(goal):
@@ -67,8 +88,15 @@ def sync(goal):
 
 def install_self():
     """Put this checkout on the environment's path."""
-    site = subprocess.run([str(BIN / "python"), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                          stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+    site = (
+        subprocess.run(
+            [str(BIN / "python"), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        .stdout.decode()
+        .strip()
+    )
     pathlib.Path(site, "matinee.pth").write_text(str(ROOT / "src") + "\n")
     script = BIN / "matinee"
     script.write_text("#!{}\nimport sys\nfrom matinee.app.cli import main\nsys.exit(main())\n".format(BIN / "python"))
@@ -119,12 +147,21 @@ def step(name, inputs, work):
 def run(command, cwd=ROOT):
     """Run a command quietly; when it fails, show what it said and stop."""
     environment = {**os.environ, "PATH": "{}{}{}".format(BIN, os.pathsep, os.environ.get("PATH", ""))}
-    result = subprocess.run([str(part) for part in command], cwd=str(cwd), env=environment, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=str(cwd),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     if result.returncode:
         sys.stderr.write(result.stdout.decode(errors="replace")[-4000:])
-        fail("{} failed (exit status {}).".format(" ".join(str(p) for p in command[:3]), result.returncode),
-             "The words above say why; then run the same command again: finished steps are kept.")
+        fail(
+            "{} failed (exit status {}).".format(" ".join(str(p) for p in command[:3]), result.returncode),
+            "The words above say why; then run the same command again: finished steps are kept.",
+        )
 
 
 def say(name, state):

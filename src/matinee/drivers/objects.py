@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ class ObjectHead(msgspec.Struct, frozen=True):
     key: str
     size_bytes: int
     etag: str
+    modified_at: datetime | None = None
 
 
 class Objects:
@@ -63,6 +65,19 @@ class Objects:
                 yield bytes(piece)
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectNotFound(key=key) from error
+
+    async def open(
+        self, key: str, *, start: int = 0, chunk_bytes: int = 256 << 10
+    ) -> tuple[ObjectHead, AsyncIterator[bytes]]:
+        """One request for both: what the object is, and its bytes from `start`. Raises ObjectNotFound."""
+        try:
+            result = await obstore.get_async(self._store, key, options={"range": {"offset": start}} if start else {})
+        except (NotFoundError, FileNotFoundError) as error:
+            raise ObjectNotFound(key=key) from error
+        meta = result.meta
+        etag = (meta["e_tag"] or f"{meta['size']:x}").strip('"')
+        head = ObjectHead(key, meta["size"], etag, meta["last_modified"])
+        return head, aiter(result.stream(min_chunk_size=chunk_bytes))
 
     async def head(self, key: str) -> ObjectHead:
         """Size and entity tag. Raises ObjectNotFound."""

@@ -24,9 +24,8 @@ def main(words: list[str]) -> int:
         missing = [engine for engine in ENGINES if not present(engine)]
     absent = ",".join(missing)
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "MATINEE_ENGINES_ABSENT": absent}
-    code = subprocess.run(
-        [BIN / "pytest", *(words or ["-n", "2", "--dist", "loadgroup"])], cwd=ROOT, env=environment, check=False
-    ).returncode
+    command = [BIN / "pytest", *(words or ["-n", "2", "--dist", "loadgroup"])]
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     print(f"engines not run: {absent or 'none'}")
     return code or (1 if missing and os.environ.get("CI") else 0)
 

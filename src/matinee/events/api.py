@@ -5,11 +5,15 @@ A fact is a frozen Struct named in the past tense. Changes to a fact are additiv
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from itertools import count
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from matinee.kit import log
 from matinee.kit.ids import (
     AccountId,
     AssetId,
@@ -22,6 +26,7 @@ from matinee.kit.ids import (
     ProfileId,
     TitleId,
 )
+from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent, patient
 
 
@@ -199,3 +204,72 @@ class Events(Protocol):
     @idempotent
     async def committed(self, *, consumer: str) -> int:
         """The offset a consumer last committed; 0 for one never heard of."""
+
+
+_log = log.get()
+_record_decoder = msgspec.json.Decoder(Record)
+FOLLOW_WAIT_MS = 20_000
+PAUSES_S = (0.1, 0.5, 2.0, 5.0)
+# How often the last pause is repeated where what the handler needs is away: about ten minutes.
+TRIES_WHILE_AWAY = 120
+
+
+def relaying(events: Events) -> Callable[[list[bytes]], Awaitable[None]]:
+    """What `drivers.outbox.Outbox.run` hands its encoded records to."""
+
+    async def append(records: list[bytes]) -> None:
+        await events.append(records=[_record_decoder.decode(record) for record in records])
+
+    return append
+
+
+async def follow(
+    events: Events,
+    *,
+    consumer: str,
+    types: tuple[type[Fact], ...],
+    handle: Callable[[Record], Awaitable[None]],
+    start: int = 0,
+    pauses_s: tuple[float, ...] = PAUSES_S,
+) -> None:
+    """Hand every fact of some types to `handle`, in order, at least once, until cancelled.
+
+    Offsets are committed after the effect. A consumer never heard of begins after `start`. A fact whose handling
+    fails is tried again after each of `pauses_s`, then set aside with a line in the log, and following goes on.
+    """
+    names = tuple(kind.__name__ for kind in types)
+    after: int | None = None
+    while True:
+        try:
+            if after is None:
+                after = await events.committed(consumer=consumer) or start
+            batch = await events.read(after=after, limit=100, types=names, wait_ms=FOLLOW_WAIT_MS)
+            for entry in batch.entries:
+                await _handled(consumer, entry, handle, pauses_s)
+            if batch.entries:
+                await events.commit(consumer=consumer, offset=batch.next_offset)
+            after = batch.next_offset
+        except Exception as error:  # the log is away; nothing is lost while it is
+            _log.warning("events.follow_waits", consumer=consumer, error=repr(error))
+            await asyncio.sleep(1)
+
+
+async def _handled(
+    consumer: str, entry: Entry, handle: Callable[[Record], Awaitable[None]], pauses_s: tuple[float, ...]
+) -> None:
+    for tries in count(1):
+        try:
+            await handle(entry.record)
+            return
+        except Exception as error:
+            line = {"consumer": consumer, "offset": entry.offset, "fact_id": entry.record.fact_id, "tries": tries}
+            if tries > len(pauses_s) + (TRIES_WHILE_AWAY if _is_away(error) else 0):
+                _log.error("events.set_aside", **line, exc_info=error)
+                return
+            _log.warning("events.retries", **line, error=repr(error))
+            await asyncio.sleep(pauses_s[min(tries, len(pauses_s)) - 1])
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether it is not the fact that is at fault, but something the handler needs."""
+    return isinstance(error, Problem) and error.status in {503, 504, 507}

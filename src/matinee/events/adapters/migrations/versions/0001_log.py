@@ -1,0 +1,26 @@
+"""The log of facts, and how far each consumer has read."""
+
+from alembic import op
+from sqlalchemy import Column, Index, Integer, LargeBinary, String
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "events_log",
+        Column("seq", Integer, primary_key=True, autoincrement=True),
+        Column("fact_id", String(40), nullable=False, unique=True),
+        Column("type", String(64), nullable=False),
+        Column("appended_ms", Integer, nullable=False),
+        Column("record", LargeBinary, nullable=False),
+        Index("events_log_by_type", "type", "seq"),
+        Index("events_log_by_time", "appended_ms"),
+        sqlite_autoincrement=True,  # an offset is never used twice, not even after the newest rows were deleted
+    )
+    op.create_table(
+        "events_consumer",
+        Column("consumer", String(128), primary_key=True),
+        Column("seq", Integer, nullable=False),
+    )

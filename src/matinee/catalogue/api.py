@@ -315,6 +315,7 @@ class Catalogue(Protocol):
         Raises AssetNotFound.
         """
 
+    @idempotent
     async def publish(self, *, title_id: TitleId) -> Title:
         """Offer a title. Idempotent. Raises TitleNotFound; NotPlayable while it has no asset."""
 

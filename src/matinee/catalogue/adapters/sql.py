@@ -1,0 +1,302 @@
+"""Titles in SQL: SQLite, MariaDB.
+
+What lists are filtered and ordered by stands in columns and tables of its own; the rest of a title is one packed
+value. One counter numbers all changes: its row is locked until the transaction ends, so that revisions become
+visible in their order, and nobody who asks "what changed after 41" can miss 42 for having seen 43.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, Self
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.types import BigInteger
+
+from matinee.catalogue.api import Asset, Genre, Localised, Title, TitleNotFound
+from matinee.catalogue.model.rules import asset_ids
+from matinee.catalogue.ports import Change, Changes, Filter, Listed, Rule, Stored
+from matinee.drivers.outbox import Outbox, outbox_table
+from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.kit.clock import from_ms
+from matinee.kit.ids import AssetId, TitleId
+
+CHANGES_LIMIT = 1_000
+_ALWAYS, _NEVER = from_ms(0), from_ms(253_402_300_799_999)
+_MEDIUM = (1 << 24) - 1
+
+_metadata = MetaData()
+_titles = Table(
+    "catalogue_titles",
+    _metadata,
+    Column("title_id", String(40), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("maturity", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("offered_at", UtcTime),  # empty unless the title is published and something of it can be played
+    Column("revision", BigInteger, nullable=False),
+    Column("body", Packed(Title, _MEDIUM), nullable=False),
+)
+_title_genres = Table(
+    "catalogue_title_genres",
+    _metadata,
+    Column("genre_id", String(64), primary_key=True),
+    Column("title_id", String(40), primary_key=True),
+    Column("offered_at", UtcTime),
+)
+_genres = Table(
+    "catalogue_genres",
+    _metadata,
+    Column("genre_id", String(64), primary_key=True),
+    Column("names", Packed(Localised, _MEDIUM), nullable=False),
+)
+_rights = Table(
+    "catalogue_rights",
+    _metadata,
+    Column("title_id", String(40), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("territory", String(2), nullable=False),
+    Column("opens_at", UtcTime, nullable=False),
+    Column("closes_at", UtcTime, nullable=False),
+)
+_assets = Table(
+    "catalogue_assets",
+    _metadata,
+    Column("asset_id", String(40), primary_key=True),
+    Column("title_id", String(40), nullable=False),
+    Column("body", Packed(Asset, _MEDIUM), nullable=False),
+)
+_revision = Table(
+    "catalogue_revision",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)
+_outbox = outbox_table(_metadata, "catalogue")
+
+_newest = select(_revision.c.revision)
+_raise_revision = update(_revision).values(revision=_revision.c.revision + 1)
+_some_titles = select(_titles.c.body, _titles.c.revision).where(
+    _titles.c.title_id.in_(bindparam("title_ids", expanding=True))
+)
+_some_assets = select(_assets.c.body).where(_assets.c.asset_id.in_(bindparam("asset_ids", expanding=True)))
+_standing = select(_titles.c.body).where(_titles.c.title_id == bindparam("id")).with_for_update()
+_changed = (
+    select(_titles.c.title_id)
+    .where(_titles.c.revision > bindparam("since"))
+    .order_by(_titles.c.revision)
+    .limit(CHANGES_LIMIT + 1)
+)
+_popular_genres = (
+    select(_genres.c.genre_id, _genres.c.names)
+    .join(_title_genres, _title_genres.c.genre_id == _genres.c.genre_id)
+    .where(_title_genres.c.offered_at.is_not(None))
+    .group_by(_genres.c.genre_id, _genres.c.names)
+    .order_by(func.count().desc(), _genres.c.genre_id)
+)
+
+
+class SqlTitleStore:
+    """The catalogue's tables; `outbox` relays its facts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.outbox = Outbox(database, _outbox)
+
+    @classmethod
+    async def open(cls, database: Database) -> Self:
+        """The store, its tables brought to the newest version."""
+        await database.migrate("matinee.catalogue.adapters:migrations", "catalogue")
+        return cls(database)
+
+    async def change(self, title_id: TitleId, rule: Rule, now: datetime) -> Title:
+        title = await self._database.write(partial(self._change, title_id, rule, now))
+        self.outbox.stir()
+        return title
+
+    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
+        return await self._database.read(partial(_load, title_ids))
+
+    async def asset(self, asset_id: AssetId) -> Asset | None:
+        found = await self._database.read(partial(_load_assets, [asset_id]))
+        return found[0] if found else None
+
+    async def browse(self, shown: Filter, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
+        statement = _browsing(shown.genre_id is not None, shown.kind is not None, after is not None)
+        values = {
+            "territory": shown.territory,
+            "maturity": shown.maturity,
+            "now": shown.now,
+            "genre_id": shown.genre_id,
+            "kind": shown.kind,
+        }
+        return await self._listed(statement, values, after, limit)
+
+    async def everything(self, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
+        return await self._listed(_all_titles(after is not None), {}, after, limit)
+
+    async def genres(self) -> list[Genre]:
+        rows = await self._database.read(lambda connection: connection.execute(_popular_genres).all())
+        return [Genre(genre_id=genre_id, names=names) for genre_id, names in rows]
+
+    async def changed(self, since: int) -> Changes:
+        return await self._database.read(partial(_changes, since))
+
+    async def _listed(
+        self, statement: Select[Any], values: dict[str, Any], after: tuple[datetime, TitleId] | None, limit: int
+    ) -> list[Listed]:
+        if after is not None:
+            values |= {"after_at": after[0], "after_id": after[1]}
+        values["most"] = limit
+        rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
+        return [Listed(title_id=title_id, revision=revision, at=at) for title_id, revision, at in rows]
+
+    def _change(self, title_id: TitleId, rule: Rule, now: datetime, connection: Connection) -> Title:
+        # The counter first: it is the lock that makes changes of one title, and revisions, follow one another.
+        connection.execute(_raise_revision)
+        standing = connection.execute(_standing, {"id": title_id}).scalar()
+        change = rule(standing, _load_assets(list(asset_ids(standing)), connection) if standing else [])
+        if change is not None:
+            _store(change, standing, now, connection)
+            self.outbox.put(connection, change.records)
+            return change.title
+        if standing is None:
+            raise TitleNotFound(title_id=title_id)
+        return standing  # type: ignore[no-any-return]  # the column holds titles
+
+
+def _load(title_ids: list[TitleId], connection: Connection) -> list[Stored]:
+    as_of = connection.execute(_newest).scalar_one()
+    rows = connection.execute(_some_titles, {"title_ids": title_ids})
+    return [Stored(title=title, revision=revision, as_of=as_of) for title, revision in rows]
+
+
+def _load_assets(asset_ids: Sequence[AssetId], connection: Connection) -> list[Asset]:
+    return list(connection.execute(_some_assets, {"asset_ids": asset_ids}).scalars()) if asset_ids else []
+
+
+def _changes(since: int, connection: Connection) -> Changes:
+    newest = connection.execute(_newest).scalar_one()
+    title_ids = list(connection.execute(_changed, {"since": since}).scalars()) if newest > since else []
+    if len(title_ids) > CHANGES_LIMIT:
+        return Changes(title_ids=[], revision=newest, all_of_them=True)
+    return Changes(title_ids=title_ids, revision=newest)
+
+
+def _store(change: Change, standing: Title | None, now: datetime, connection: Connection) -> None:
+    title = change.title
+    offered_at = title.published_at if title.state == "published" and asset_ids(title) else None
+    row = {
+        "kind": title.kind,
+        "maturity": title.maturity,
+        "offered_at": offered_at,
+        "revision": connection.execute(_newest).scalar_one(),
+        "body": title,
+    }
+    if standing is None:
+        connection.execute(insert(_titles), {"title_id": title.title_id, "created_at": now, **row})
+    else:
+        connection.execute(update(_titles).where(_titles.c.title_id == title.title_id), row)
+    _store_genres(title, offered_at, connection)
+    _store_rights(title, connection)
+    if (asset := change.asset) is not None:
+        connection.execute(delete(_assets).where(_assets.c.asset_id == asset.asset_id))
+        connection.execute(insert(_assets), {"asset_id": asset.asset_id, "title_id": title.title_id, "body": asset})
+
+
+def _store_genres(title: Title, offered_at: datetime | None, connection: Connection) -> None:
+    connection.execute(delete(_title_genres).where(_title_genres.c.title_id == title.title_id))
+    if not title.genres:
+        return
+    genre_ids = [genre.genre_id for genre in title.genres]
+    connection.execute(delete(_genres).where(_genres.c.genre_id.in_(genre_ids)))
+    connection.execute(insert(_genres), [{"genre_id": g.genre_id, "names": g.names} for g in title.genres])
+    rows = [{"genre_id": id_, "title_id": title.title_id, "offered_at": offered_at} for id_ in genre_ids]
+    connection.execute(insert(_title_genres), rows)
+
+
+def _store_rights(title: Title, connection: Connection) -> None:
+    connection.execute(delete(_rights).where(_rights.c.title_id == title.title_id))
+    rows = [
+        {
+            "title_id": title.title_id,
+            "place": place,
+            "territory": window.territory,
+            "opens_at": window.opens_at or _ALWAYS,
+            "closes_at": window.closes_at or _NEVER,
+        }
+        for place, window in enumerate(title.rights)
+    ]
+    if rows:
+        connection.execute(insert(_rights), rows)
+
+
+# Built once each: to build a statement costs more than to run it.
+@cache
+def _browsing(by_genre: bool, by_kind: bool, after: bool) -> Select[Any]:
+    ordered = _title_genres if by_genre else _titles
+    statement = select(_titles.c.title_id, _titles.c.revision, ordered.c.offered_at).where(
+        ordered.c.offered_at.is_not(None), _titles.c.maturity <= bindparam("maturity"), _open_in_territory()
+    )
+    if by_genre:
+        statement = statement.join(_title_genres, _title_genres.c.title_id == _titles.c.title_id)
+        statement = statement.where(_title_genres.c.genre_id == bindparam("genre_id"))
+    if by_kind:
+        statement = statement.where(_titles.c.kind == bindparam("kind"))
+    return _newest_first(statement, ordered.c.offered_at, ordered.c.title_id, after)
+
+
+@cache
+def _all_titles(after: bool) -> Select[Any]:
+    statement = select(_titles.c.title_id, _titles.c.revision, _titles.c.created_at)
+    return _newest_first(statement, _titles.c.created_at, _titles.c.title_id, after)
+
+
+def _newest_first(
+    statement: Select[Any], at: ColumnElement[Any], title_id: ColumnElement[Any], after: bool
+) -> Select[Any]:
+    if after:
+        later = or_(at < bindparam("after_at"), title_id < bindparam("after_id"))
+        statement = statement.where(at <= bindparam("after_at"), later)
+    return statement.order_by(at.desc(), title_id.desc()).limit(bindparam("most"))
+
+
+def _open_in_territory() -> ColumnElement[bool]:
+    """A territory's own windows decide; where it has none, those for everywhere do."""
+    own = _rights.alias("own")
+    has_own = (
+        select(own.c.place)
+        .where(own.c.title_id == _titles.c.title_id, own.c.territory == bindparam("territory"))
+        .correlate(_titles)
+        .exists()
+    )
+    everywhere = (_rights.c.territory == "*") & ~has_own
+    return (
+        select(_rights.c.place)
+        .where(
+            _rights.c.title_id == _titles.c.title_id,
+            or_(_rights.c.territory == bindparam("territory"), everywhere),
+            _rights.c.opens_at <= bindparam("now"),
+            _rights.c.closes_at > bindparam("now"),
+        )
+        .correlate(_titles)
+        .exists()
+    )

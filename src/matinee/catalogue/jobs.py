@@ -1,0 +1,34 @@
+"""What the catalogue does by itself, each for ever until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from matinee.catalogue.ports import FactRelay, ReadModel
+from matinee.events.api import Events, Record
+from matinee.kit import log
+
+_log = log.get()
+_record = msgspec.json.Decoder(Record)
+EVERY_S = 0.25
+
+
+async def relay_facts(outbox: FactRelay, events: Events) -> None:
+    """Hand facts from the outbox to the log."""
+
+    async def append(records: list[bytes]) -> None:
+        await events.append(records=[_record.decode(record) for record in records])
+
+    await outbox.run(append)
+
+
+async def follow_changes(read_model: ReadModel) -> None:
+    """Learn of other instances' changes before anyone asks, so that no request waits for it."""
+    while True:
+        try:
+            await read_model.catch_up()
+        except Exception as error:  # the store may be away; it is asked again
+            _log.warning("catalogue.follow_failed", error=repr(error))
+        await asyncio.sleep(EVERY_S)

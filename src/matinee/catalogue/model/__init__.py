@@ -1,0 +1,1 @@
+"""The rules of the catalogue: pure functions of titles, assets and times."""

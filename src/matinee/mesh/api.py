@@ -56,6 +56,12 @@ class ServiceFailed(Problem, status=500):
     trace_id: str = ""
 
 
+class NotServed(Problem, status=404):
+    """This is not served here."""
+
+    service: str
+
+
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One process that serves domains. `address` is `http://host:port`; a draining one gets no new calls."""
 

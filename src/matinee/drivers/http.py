@@ -1,0 +1,71 @@
+"""HTTP out, by aiohttp: one pool of connections a process. Failures say whether the request can have arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import aiohttp
+from yarl import URL
+
+# Shorter than any server of ours keeps an idle connection, so that it is never closed under a request.
+_IDLE_S = 15.0
+
+
+class NeverSent(Exception):
+    """No connection: the request cannot have arrived."""
+
+
+class Broken(Exception):
+    """The connection ended before the answer did: the request may have arrived."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer; header names in lower case do not matter."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Use as `async with HttpClient() as http:`."""
+
+    def __init__(self, *, max_answer_bytes: int = 64 << 20) -> None:
+        self._max_answer_bytes = max_answer_bytes
+
+    async def __aenter__(self) -> HttpClient:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ttl_dns_cache=60)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("user-agent", "accept", "accept-encoding"),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def request(
+        self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, limit_s: float
+    ) -> Answer:
+        """Send a request and read the whole answer. Raises NeverSent, Broken, TimeoutError."""
+        limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=limit_s)
+        try:
+            async with self._session.request(
+                method, URL(url, encoded=True), data=body, headers=headers, timeout=limit, allow_redirects=False
+            ) as response:
+                return Answer(response.status, response.headers, await self._read(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NeverSent(str(error)) from error
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(str(error) or type(error).__name__) from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        if (response.content_length or 0) > self._max_answer_bytes:
+            response.close()
+            raise Broken(f"an answer of {response.content_length} bytes is over {self._max_answer_bytes}")
+        return await response.read()

@@ -1,0 +1,39 @@
+"""A registry for one process."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from matinee.kit.ids import InstanceId
+from matinee.mesh.api import Instance
+
+
+class MemoryRegistry:
+    """Fulfils `Registry` in a dict."""
+
+    def __init__(self) -> None:
+        self._entries: dict[InstanceId, tuple[Instance, datetime]] = {}
+
+    async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
+        self._entries[instance.instance_id] = (instance, now + timedelta(seconds=lease_s))
+
+    async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
+        instance, expires_at = self._entries.get(instance_id, (None, now))
+        if instance is None or expires_at <= now:
+            return False
+        self._entries[instance_id] = (instance, now + timedelta(seconds=lease_s))
+        return True
+
+    async def drain(self, *, instance_id: InstanceId) -> None:
+        if entry := self._entries.get(instance_id):
+            instance, expires_at = entry
+            self._entries[instance_id] = (msgspec.structs.replace(instance, draining=True), expires_at)
+
+    async def leave(self, *, instance_id: InstanceId) -> None:
+        self._entries.pop(instance_id, None)
+
+    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+        live = {i: instance for i, (instance, expires_at) in self._entries.items() if expires_at > now}
+        return tuple(live[i] for i in sorted(live))

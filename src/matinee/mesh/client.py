@@ -1,0 +1,155 @@
+"""A Protocol's methods called in another process, or in this one, as if there were no difference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Final
+
+from matinee.drivers.http import HttpClient
+from matinee.kit import context
+from matinee.kit.problem import Problem
+from matinee.mesh import wire
+from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
+from matinee.mesh.attempts import Attempts, Call
+from matinee.mesh.membership import Directory
+from matinee.mesh.signature import Signature, signatures
+
+LIMIT_MS: Final = 5_000
+
+
+class Caller:
+    """One process's way to the services of others: shared connections, and what is known of every instance.
+
+    `key` is the secret that hosts ask for; `limit_ms` is a call's deadline where its context has none that is earlier.
+    """
+
+    def __init__(
+        self,
+        *,
+        http: HttpClient,
+        directory: Directory,
+        key: str,
+        dice: Random,
+        recorder: SpanRecorder | None = None,
+        limit_ms: int = LIMIT_MS,
+    ) -> None:
+        self.recorder = recorder
+        self.limit_ms = limit_ms
+        self._attempts = Attempts(http=http, directory=directory, key=key, dice=dice)
+
+    async def call(self, caller: str, domain: str, signature: Signature, arguments: dict[str, Any]) -> Any:
+        """Make one call.
+
+        Raises whatever the method raises, and Unreachable, DeadlineExceeded, Overloaded, ServiceFailed, NotServed.
+        """
+        started_s = time.monotonic()
+        here = context.current()
+        deadline_s = started_s + (signature.limit_ms or self.limit_ms) / 1000
+        if here.deadline_s is not None and here.deadline_s < deadline_s:
+            deadline_s = here.deadline_s
+        call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, here.trace_id)
+        outcome = "cancelled"
+        try:
+            result, outcome = await self._attempts.make(call), "ok"
+            return result
+        except Problem as problem:
+            outcome = problem.kind()
+            raise
+        finally:
+            _record(self.recorder, caller, domain, signature, started_s, outcome, call.attempts)
+
+
+def remote(protocol: type[Any], domain: str, caller: Caller, *, by: str = "") -> Any:
+    """The Protocol's methods, each a call to whoever serves the domain; `by` names the caller's domain."""
+
+    def method(signature: Signature) -> Callable[..., Awaitable[Any]]:
+        async def call(**arguments: Any) -> Any:
+            return await caller.call(by, domain, signature, arguments)
+
+        return call
+
+    return _proxy(protocol, method)
+
+
+def local(
+    protocol: type[Any],
+    domain: str,
+    implementation: object,
+    *,
+    by: str = "",
+    recorder: SpanRecorder | None = None,
+    force_wire: bool = False,
+) -> Any:
+    """An implementation in this process, its calls recorded; without a recorder it is the implementation itself.
+
+    `force_wire` takes arguments, result and problems through their encoding and back, so that a test sees what a
+    remote caller would see.
+    """
+    if recorder is None and not force_wire:
+        return implementation
+
+    def method(signature: Signature) -> Callable[..., Awaitable[Any]]:
+        target = getattr(implementation, signature.name)
+        if force_wire:
+            target = _by_wire(domain, signature, target)
+
+        async def call(**arguments: Any) -> Any:
+            started_s = time.monotonic()
+            outcome = "cancelled"
+            try:
+                result, outcome = await target(**arguments), "ok"
+                return result
+            except Problem as problem:
+                outcome = problem.kind()
+                raise
+            finally:
+                _record(recorder, by, domain, signature, started_s, outcome, 0)
+
+        return call
+
+    return _proxy(protocol, method)
+
+
+def _proxy(protocol: type[Any], method: Callable[[Signature], Callable[..., Awaitable[Any]]]) -> Any:
+    methods = {name: staticmethod(method(signature)) for name, signature in signatures(protocol).items()}
+    return type(f"{protocol.__name__}Proxy", (), {"__doc__": protocol.__doc__, **methods})()
+
+
+def _by_wire(domain: str, signature: Signature, target: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def call(**arguments: Any) -> Any:
+        there = signature.decode_arguments(signature.encode_arguments(arguments))
+        try:
+            body = signature.encode_result(await target(**there))
+        except Problem as problem:
+            raise wire.decode_problem(wire.encode_problem(problem), domain) from problem
+        except Exception as error:
+            raise ServiceFailed(service=domain) from error
+        return signature.decode_result(body)
+
+    return call
+
+
+def _record(
+    recorder: SpanRecorder | None,
+    caller: str,
+    callee: str,
+    signature: Signature,
+    started_s: float,
+    outcome: str,
+    attempts: int,
+) -> None:
+    if recorder is not None:
+        recorder.record(
+            Span(
+                caller=caller,
+                callee=callee,
+                method=signature.name,
+                duration_us=round((time.monotonic() - started_s) * 1e6),
+                outcome=outcome,
+                trace_id=context.current().trace_id,
+                attempts=max(1, attempts),
+                remote=attempts > 0,
+            )
+        )

@@ -1,0 +1,90 @@
+"""Being in the registry, and following it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from matinee.kit import log
+from matinee.kit.clock import Clock
+from matinee.mesh.api import Instance
+from matinee.mesh.ports import Registry
+
+_log = log.get()
+
+
+class Membership:
+    """This process's own entry. `run` keeps it alive until cancelled; `drain`, then `leave` end it."""
+
+    def __init__(
+        self, *, registry: Registry, instance: Instance, clock: Clock, renew_s: float = 1.0, lease_s: float = 5.0
+    ) -> None:
+        self.instance = instance
+        self._registry = registry
+        self._clock = clock
+        self._renew_s = renew_s
+        self._lease_s = lease_s
+
+    async def join(self) -> None:
+        """Enter the registry."""
+        await self._registry.register(instance=self.instance, lease_s=self._lease_s, now=self._clock.now())
+
+    async def renew(self) -> None:
+        """Extend the lease; enter again where it has run out."""
+        held = await self._registry.renew(
+            instance_id=self.instance.instance_id, lease_s=self._lease_s, now=self._clock.now()
+        )
+        if not held:
+            _log.info("mesh.registered", instance_id=self.instance.instance_id, services=self.instance.services)
+            await self.join()
+
+    async def run(self) -> None:
+        """Enter, then renew for ever; while the registry is away, keep trying."""
+        while True:
+            try:
+                await self.renew()
+            except Exception as error:  # the registry may be away: our callers keep the last list they saw
+                _log.warning("mesh.registry_away", error=repr(error))
+            await asyncio.sleep(self._renew_s)
+
+    async def drain(self) -> None:
+        """Let no new calls come. The entry stays, marked, until `leave`."""
+        self.instance = msgspec.structs.replace(self.instance, draining=True)
+        await self._registry.drain(instance_id=self.instance.instance_id)
+
+    async def leave(self) -> None:
+        """Take the entry out."""
+        await self._registry.leave(instance_id=self.instance.instance_id)
+
+
+class Directory:
+    """The registry's list as last seen; it is kept while the registry is away."""
+
+    def __init__(self, *, registry: Registry, clock: Clock, poll_s: float = 0.5) -> None:
+        self.instances: tuple[Instance, ...] = ()
+        self._registry = registry
+        self._clock = clock
+        self._poll_s = poll_s
+        self._looking: asyncio.Task[None] | None = None
+
+    async def refresh(self) -> None:
+        """Look now; everyone who asks meanwhile waits for the same look. Never fails: the old list stays."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
+
+    async def run(self) -> None:
+        """Follow the registry until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self._poll_s)
+
+    async def _look(self) -> None:
+        try:
+            seen = await self._registry.instances(now=self._clock.now())
+        except Exception as error:  # better an old list than none
+            _log.warning("mesh.registry_away", error=repr(error))
+            return
+        if seen != self.instances:
+            self.instances = seen

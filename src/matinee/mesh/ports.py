@@ -1,0 +1,28 @@
+"""What the mesh needs of the outside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from matinee.kit.ids import InstanceId
+from matinee.mesh.api import Instance
+
+
+class Registry(Protocol):
+    """Who serves what. An instance that is not renewed within its lease is no longer there."""
+
+    async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
+        """Enter an instance, or replace what is said of it."""
+
+    async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
+        """Extend a lease from now on; False where there is none any more, so that one registers again."""
+
+    async def drain(self, *, instance_id: InstanceId) -> None:
+        """Let an instance have no new calls. Idempotent; an unknown one is left alone."""
+
+    async def leave(self, *, instance_id: InstanceId) -> None:
+        """Take an instance out. Idempotent."""
+
+    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+        """Every instance whose lease holds, draining ones included, in the order of their ids."""

@@ -1,0 +1,79 @@
+"""What a Protocol says of itself: per method an argument Struct, what it returns, and how it may be called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, get_type_hints
+
+import msgspec
+
+from matinee.mesh.api import is_idempotent, patience_ms
+
+_encoder = msgspec.json.Encoder()
+
+
+class Signature:
+    """One method: its argument Struct and return type, each with a codec, and its marks."""
+
+    def __init__(self, name: str, method: Callable[..., Any]) -> None:
+        hints = get_type_hints(method, include_extras=True)
+        self.name = name
+        self.idempotent = is_idempotent(method)
+        self.limit_ms = patience_ms(method)
+        self.arguments = _argument_struct(name, method, hints)
+        self.returns = hints["return"]
+        self._arguments_decoder = msgspec.json.Decoder(self.arguments)
+        self._result_decoder = msgspec.json.Decoder(self.returns)
+
+    def encode_arguments(self, arguments: dict[str, Any]) -> bytes:
+        """Arguments as a JSON object. Raises TypeError for a missing or an unknown name."""
+        return _encoder.encode(self.arguments(**arguments))
+
+    def decode_arguments(self, body: bytes) -> dict[str, Any]:
+        """Arguments from a JSON object, defaults filled in. Raises msgspec.DecodeError."""
+        return msgspec.structs.asdict(self._arguments_decoder.decode(body))
+
+    def encode_result(self, result: Any) -> bytes:
+        """What the method returned, as JSON."""
+        return _encoder.encode(result)
+
+    def decode_result(self, body: bytes) -> Any:
+        """What the method returned. Raises msgspec.DecodeError where it is not of the return type."""
+        return self._result_decoder.decode(body)
+
+
+def signatures(protocol: type[Any]) -> dict[str, Signature]:
+    """Every public method of a Protocol. Raises TypeError for one that could not be called from afar."""
+    return _signatures(protocol)  # type: ignore[arg-type]  # mypy does not see that a class can be hashed
+
+
+@cache
+def _signatures(protocol: type[Any]) -> dict[str, Signature]:
+    return {name: Signature(name, method) for name, method in _methods(protocol)}
+
+
+def _methods(protocol: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name, member in inspect.getmembers(protocol, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        if not inspect.iscoroutinefunction(member):
+            raise TypeError(f"{protocol.__name__}.{name} is not async")
+        yield name, member
+
+
+def _argument_struct(name: str, method: Callable[..., Any], hints: dict[str, Any]) -> type[msgspec.Struct]:
+    _, *parameters = inspect.signature(method).parameters.values()
+    if "return" not in hints:
+        raise TypeError(f"{method.__qualname__} does not say what it returns")
+    for parameter in parameters:
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name not in hints:
+            raise TypeError(f"{method.__qualname__}: {parameter.name} is not keyword-only with a type")
+    return msgspec.defstruct(f"{name}_arguments", [_field(p, hints[p.name]) for p in parameters], kw_only=True)
+
+
+def _field(parameter: inspect.Parameter, hint: Any) -> Any:
+    if parameter.default is parameter.empty:
+        return (parameter.name, hint)
+    return (parameter.name, hint, parameter.default)

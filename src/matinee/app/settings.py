@@ -27,7 +27,10 @@ class BadSettings(Problem, status=422):
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
-    """The house as a whole. `data` holds all state; `lan` opens gateway and edges to the network, under TLS."""
+    """The house as a whole. `data` holds all state; `lan` opens gateway and edges to the network, under TLS.
+
+    `groups`: which targets share a process; `a,b;c` is one process for a and b and one for c.
+    """
 
     data: str = "data"
     region: str = "local"
@@ -36,6 +39,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     demo: bool = True
+    groups: str = "gateway,playback,viewing,steering,catalogue,identity,licensing,events;encoding"
 
 
 class Mesh(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,60 @@
+"""The command line: `matinee <noun> <verb>`; exit status 0, 1 (it failed), 2 (asked wrongly)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from matinee.app.cli import accounts, config, dev, house, jobs, titles
+from matinee.app.settings import BadSettings
+from matinee.kit.problem import Invalid, Problem
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name=None, version="0.1.0", prog_name="matinee")
+def matinee() -> None:
+    """Matinee: your own streaming service, from master file to picture."""
+
+
+for command in (
+    house.up,
+    house.serve,
+    house.status,
+    house.targets,
+    titles.ingest,
+    titles.titles,
+    jobs.jobs,
+    accounts.accounts,
+    config.config,
+    dev.dev,
+):
+    matinee.add_command(command)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command and tell its exit status; whatever was expected to go wrong is one line."""
+    try:
+        matinee.main(args=words, prog_name="matinee", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BadSettings as problem:
+        return _failed(problem, 2)
+    except Problem as problem:
+        return _failed(problem, 1)
+    return 0
+
+
+def _failed(problem: Problem, status: int) -> int:
+    faults = "; ".join(f"{f.field}: {f.message}" for f in problem.faults) if isinstance(problem, Invalid) else ""
+    known = {k: v for k, v in problem.facts().items() if k not in {"detail", "faults"} and v not in ("", None)}
+    facts = ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in known.items())
+    words = " ".join(part for part in (str(problem), faults, "" if problem.detail else f"({facts})" if facts else "") if part)
+    sys.stderr.write(f"matinee: {words}\n")
+    return status

@@ -1,0 +1,166 @@
+"""`matinee ingest` and `matinee titles`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from matinee.app.cli.options import as_json, json_option, run, with_settings
+from matinee.app.settings import Settings
+from matinee.app.wiring import Clients, clients
+from matinee.catalogue.api import Genre, Title, TitleDraft
+from matinee.encoding.api import Job, Order, SideFile
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import EpisodeId, TitleId, new
+from matinee.kit.problem import Problem
+
+LOOK_S = 0.5
+
+
+class IngestFailed(Problem, status=500):
+    """The film could not be made into a title."""
+
+
+def _side_file(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> list[SideFile]:
+    files = []
+    for value in values:
+        language, equals, path = value.partition("=")
+        if not equals or not Path(path).is_file():
+            raise click.BadParameter(f"{value!r}: say LANGUAGE=FILE, such as de=sound.wav, with a file that is there.")
+        files.append(SideFile(path=str(Path(path).absolute()), language=language))
+    return files
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--title", "name", help="The title's name [the file's name].")
+@click.option("--synopsis", default="", help="What it is about.")
+@click.option("--language", default="en", show_default=True, help="The film's own language (BCP 47).")
+@click.option("--year", type=int, help="The year it was made.")
+@click.option("--maturity", type=click.IntRange(0, 18), default=0, show_default=True, help="The least age.")
+@click.option("--genre", "genres", multiple=True, help="A genre; may be given several times.")
+@click.option("--audio", multiple=True, callback=_side_file, metavar="LANG=FILE", help="Sound in a file of its own.")
+@click.option("--subtitles", multiple=True, callback=_side_file, metavar="LANG=FILE", help="Subtitles (.srt, .vtt, .ass).")
+@click.option("--title-id", help="Add to, or encode again, a title that is there.")
+@click.option("--episode-id", help="The episode of it that this is.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay and show progress until it can be played.")
+@json_option
+@with_settings
+def ingest(settings: Settings, file: Path, name: str | None, title_id: str | None, wait: bool, json_: bool, **words: object) -> None:
+    """Make a title of a film file: check, encode, encrypt, package, publish."""
+    job = run(_ingest(settings, file, name or file.stem, title_id, wait and not json_, words))
+    if json_:
+        as_json(job)
+    elif wait:
+        click.echo(f"“{name or file.stem}” is on the home page ({job.order.title_id}).")
+    else:
+        click.echo(f"{job.job_id} is {job.state}; `matinee jobs list` shows how it goes.")
+
+
+async def _ingest(settings: Settings, file: Path, name: str, title_id: str | None, wait: bool, words: dict[str, object]) -> Job:
+    async with clients(settings) as house:
+        path = str(file.expanduser().absolute())
+        await house.encoding.inspect(path=path)
+        known = TitleId(title_id) if title_id else None
+        title = known or (await house.catalogue.put_title(draft=_draft(name, words))).title_id
+        order = Order(
+            title_id=title,
+            path=path,
+            episode_id=EpisodeId(str(words["episode_id"])) if words["episode_id"] else None,
+            audio=words["audio"],  # type: ignore[arg-type]  # made by _side_file
+            subtitles=words["subtitles"],  # type: ignore[arg-type]  # made by _side_file
+            language=str(words["language"]),
+            priority=10,
+        )
+        job = await house.encoding.submit(order=order)
+        return await follow(house, job) if wait else job
+
+
+def _draft(name: str, words: dict[str, object]) -> TitleDraft:
+    language = str(words["language"])
+    return TitleDraft(
+        title_id=new(TitleId, SystemClock().now()),
+        kind="film",
+        names={language: name},
+        original_language=language,
+        synopses={language: str(words["synopsis"])} if words["synopsis"] else {},
+        year=words["year"],  # type: ignore[arg-type]  # click made it an int
+        maturity=words["maturity"],  # type: ignore[arg-type]  # click made it an int
+        genres=[Genre(genre_id=g.lower().replace(" ", "-"), names={language: g}) for g in words["genres"]],  # type: ignore[attr-defined]  # click made it a tuple
+    )
+
+
+async def follow(house: Clients, job: Job) -> Job:
+    """Show a job's steps until it ends. Raises IngestFailed with the job's reason."""
+    bars = Progress(
+        TextColumn("  {task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn()
+    )
+    with bars:
+        tasks = {step.name: bars.add_task(step.name, total=None, start=False) for step in job.steps}
+        while job.state in ("queued", "running"):
+            for step in job.steps:
+                if step.state in ("running", "done"):
+                    bars.start_task(tasks[step.name])
+                    whole = step.total or 1
+                    bars.update(tasks[step.name], total=whole, completed=whole if step.state == "done" else step.done)
+            await asyncio.sleep(LOOK_S)
+            job = await house.encoding.job(job_id=job.job_id)
+        for step in job.steps:
+            if step.state == "done":
+                bars.update(tasks[step.name], total=1, completed=1)
+    if job.state != "done":
+        raise IngestFailed(detail=f"{job.file_name}: {job.reason or job.state}")
+    return job
+
+
+@click.group()
+def titles() -> None:
+    """What is in the catalogue."""
+
+
+@titles.command("list")
+@json_option
+@with_settings
+def list_(settings: Settings, json_: bool) -> None:
+    """All titles, newest first."""
+
+    async def ask() -> list[Title]:
+        async with clients(settings) as house:
+            return (await house.catalogue.everything()).items
+
+    found = run(ask())
+    if json_:
+        as_json(found)
+        return
+    table = Table("title", "name", "kind", "state", "length", box=None, header_style="bold")
+    for title in found:
+        name = title.names.get(title.original_language) or next(iter(title.names.values()))
+        table.add_row(title.title_id, name, title.kind, title.state, f"{title.duration_ms // 1000} s")
+    Console().print(table)
+
+
+@titles.command()
+@click.argument("title_id")
+@with_settings
+def publish(settings: Settings, title_id: str) -> None:
+    """Offer a title."""
+    click.echo(f"{title_id} is {run(_state(settings, title_id, offered=True)).state}")
+
+
+@titles.command()
+@click.argument("title_id")
+@with_settings
+def withdraw(settings: Settings, title_id: str) -> None:
+    """Stop offering a title; `publish` offers it again."""
+    click.echo(f"{title_id} is {run(_state(settings, title_id, offered=False)).state}")
+
+
+async def _state(settings: Settings, title_id: str, *, offered: bool) -> Title:
+    async with clients(settings) as house:
+        change = house.catalogue.publish if offered else house.catalogue.withdraw
+        return await change(title_id=TitleId(title_id))

@@ -1,0 +1,91 @@
+"""Where things are: files below the data directory, groups of targets, addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import msgspec
+
+from matinee.app.settings import BadSettings, Settings
+from matinee.app.targets import TARGETS
+
+EDGE = "edge"
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Targets that one process serves."""
+
+    name: str
+    targets: tuple[str, ...]
+
+
+def groups(settings: Settings) -> list[Group]:
+    """The processes that `house.groups` asks for: `a,b;c` is one process for a and b, and one for c.
+
+    Raises BadSettings for a target that is not known, named twice or left out.
+    """
+    made = [tuple(name.strip() for name in part.split(",") if name.strip()) for part in settings.house.groups.split(";")]
+    named = [name for group in made for name in group]
+    wanted = set(TARGETS) - {EDGE}
+    if problem := sorted(wanted.symmetric_difference(named)) or sorted({n for n in named if named.count(n) > 1}):
+        raise BadSettings(detail=f"house.groups must name each target once (not edge); look at: {', '.join(problem)}.")
+    return [Group(name="services" if len(group) > 1 and "gateway" in group else group[0], targets=group) for group in made]
+
+
+def processes(settings: Settings) -> Path:
+    """The supervisor's record of what runs."""
+    return settings.data / "run" / "processes.json"
+
+
+def envoy(settings: Settings) -> Path:
+    """The folder of Envoy's configuration."""
+    return settings.data / "envoy"
+
+
+def host(settings: Settings) -> str:
+    """The name or address by which devices reach this machine."""
+    if settings.house.host:
+        return settings.house.host
+    return _own_address() if settings.house.lan else "127.0.0.1"
+
+
+def scheme(settings: Settings) -> str:
+    """How devices speak to gateway and edges."""
+    return "https" if settings.house.lan else "http"
+
+
+def front_url(settings: Settings) -> str:
+    """The address that viewers open."""
+    return f"{scheme(settings)}://{host(settings)}:{settings.gateway.port}"
+
+
+def edge_url(settings: Settings, port: int) -> str:
+    """The address at which players reach an edge."""
+    return f"{scheme(settings)}://{host(settings)}:{port}"
+
+
+def trust_url(settings: Settings) -> str:
+    """The page that says how a device comes to trust this house."""
+    return f"http://{host(settings)}:{settings.gateway.trust_port}/"
+
+
+def _own_address() -> str:
+    """The address this machine has on its network; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+async def listens(port: int) -> bool:
+    """Whether something listens on a port of this machine."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

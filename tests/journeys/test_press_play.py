@@ -1,0 +1,108 @@
+"""Press play, in real Chromium through the whole house: once in one process group, once split over several."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from playwright.async_api import Browser, Page, expect
+from tests.house import PASSWORD, House, Viewer, eventually, film
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("house")]
+
+ONE = "gateway,playback,viewing,steering,encoding,catalogue,identity,licensing,events"
+SPLIT = "gateway;playback,viewing;identity,licensing;catalogue,events,steering;encoding"
+EMAIL = "ada@example.org"
+
+
+@pytest.mark.parametrize("groups", [ONE, SPLIT], ids=["one group", "split"])
+async def test_sign_in_play_pause_and_resume_in_another_browser(
+    house_at: Callable[..., House], http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path, groups: str
+) -> None:
+    house = house_at(groups=groups)
+    house.start()
+    house.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
+    await Viewer(http, house.url).sign_up(EMAIL)
+
+    page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
+    await open_title(page, house.url)
+    await page.get_by_test_id("play").first.click()
+    start = await playing_at(page)
+    await page.wait_for_function("at => document.querySelector('video').currentTime > at + 12", arg=start)
+    seen = await page.evaluate(
+        """() => { const v = document.querySelector('video'); const q = v.getVideoPlaybackQuality();
+        return {frames: q.totalVideoFrames, encrypted: v.mediaKeys !== null, height: v.videoHeight}; }"""
+    )
+    assert seen["frames"] > 100
+    assert seen["encrypted"]
+    assert seen["height"] > 0
+    await page.evaluate("document.querySelector('video').pause()")
+    stopped = await page.evaluate("document.querySelector('video').currentTime")
+    await page.close()
+
+    other = await (await chromium.new_context(viewport={"width": 390, "height": 844})).new_page()
+    await open_title(other, house.url)
+    await other.get_by_test_id("play").first.click()
+    resumed = await playing_at(other)
+    assert abs(resumed - stopped) <= 2.5, (resumed, stopped)
+
+
+async def open_title(page: Page, url: str) -> None:
+    """Sign in, choose the profile, open the film's page from home."""
+    await page.goto(url)
+    await page.get_by_test_id("sign-in-email").fill(EMAIL)
+    await page.get_by_test_id("sign-in-password").fill(PASSWORD)
+    await page.get_by_test_id("sign-in-submit").click()
+    await page.get_by_test_id("profile-card").first.click()
+    card = page.get_by_test_id("title-card").first
+    await expect(card).to_be_visible()
+    await card.click()
+
+
+async def playing_at(page: Page) -> float:
+    """Wait until frames move, and tell where they began."""
+    await page.wait_for_selector("video", timeout=20_000)
+    await page.wait_for_function(
+        "() => { const v = document.querySelector('video'); return !v.paused && v.getVideoPlaybackQuality().totalVideoFrames > 2 }",
+        timeout=20_000,
+    )
+    at: float = await page.evaluate("document.querySelector('video').currentTime")
+    return at
+
+
+async def test_profiles_do_not_see_one_another(
+    house_at: Callable[..., House], http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    house = house_at()
+    house.start()
+    title = house.ingest(film(tmp_path / "a.mp4", seconds=40), "Alone")["title_id"]
+    viewer = Viewer(http, house.url)
+    await viewer.sign_up(EMAIL)
+    first = viewer.profile_id
+    request = {"title_id": title, "capabilities": {}}
+    play = await viewer.call("POST", "/playback", request)
+    await viewer.call("POST", f"/playback/{play['session_id']}/beat", beat(20_000))
+
+    second = (await viewer.call("POST", "/profiles", {"name": "Bo"}))["profile_id"]
+    await viewer.choose(second)
+    assert (await viewer.call("POST", "/playback", request))["resume_ms"] == 0
+    problem = await viewer.call("POST", f"/playback/{play['session_id']}/beat", beat(1), status=404)
+    assert problem["type"] == "/problems/session-not-found"
+    assert (await viewer.call("GET", "/history"))["entries"] == []
+
+    await viewer.choose(first)
+    again = await viewer.call("POST", "/playback", request)
+    assert 15_000 <= again["resume_ms"] <= 20_000
+    home = await eventually(lambda: continued(viewer))
+    assert [card["title_id"] for card in home["cards"]] == [title]
+
+
+async def continued(viewer: Viewer) -> Any:
+    rows = (await viewer.call("GET", "/home"))["rows"]
+    return next((row for row in rows if row["kind"] == "continue-watching"), None)
+
+
+def beat(position_ms: int) -> dict[str, Any]:
+    return {"position_ms": position_ms, "state": "playing", "at": datetime.now(UTC).isoformat()}

@@ -1,0 +1,1 @@
+"""The gateway over HTTP: `routes.build` makes the ASGI application."""

@@ -1,0 +1,114 @@
+"""Press play: sessions, heartbeats, manifests, licences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+
+from matinee.gateway.api import ClearKeyRequest, Malformed, PlayRequest, RenewRequest
+from matinee.gateway.server.address import client_ip
+from matinee.gateway.server.parts import parts, principal, viewer
+from matinee.kit.ids import EdgeId, PlaySessionId
+from matinee.kit.problem import Fault, Invalid
+from matinee.licensing.api import ClearKeyLicence, LicenceRefused
+from matinee.playback.api import Beat, PlaySession, Renewal
+
+_beats = msgspec.json.Decoder(Beat)
+
+
+@post("/playback")
+async def start_playback(request: Request[Any, Any, Any], data: PlayRequest) -> PlaySession:
+    """Open a play session."""
+    house = parts(request)
+    return await house.playback.start(
+        principal=principal(),
+        title_id=data.title_id,
+        episode_id=data.episode_id,
+        capabilities=data.capabilities,
+        from_start=data.from_start,
+        client_ip=client_ip(request, house.settings),
+        territory=house.settings.territory,
+    )
+
+
+@post("/playback/{session_id:str}/renew", status_code=200)
+async def renew_playback(
+    request: Request[Any, Any, Any], session_id: PlaySessionId, data: RenewRequest | None = None
+) -> Renewal:
+    """Fresh signed URLs for a session that goes on."""
+    house = parts(request)
+    return await house.playback.renew(
+        principal=principal(),
+        session_id=session_id,
+        client_ip=client_ip(request, house.settings),
+        failed=tuple(EdgeId(edge) for edge in data.failed) if data else (),
+    )
+
+
+@post("/playback/{session_id:str}/beat", status_code=204)
+async def beat(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Beat) -> None:
+    """A heartbeat."""
+    house = parts(request)
+    await house.playback.beat(
+        principal=principal(), session_id=session_id, beat=data, client_ip=client_ip(request, house.settings)
+    )
+
+
+@post("/playback/{session_id:str}/end", status_code=204)
+async def end_playback(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Beat) -> None:
+    """Close a session."""
+    await parts(request).playback.end(principal=principal(), session_id=session_id, beat=data)
+
+
+@post("/playback/{session_id:str}/beacon/{token:str}", status_code=204, opt={"body": Beat})
+async def beacon(request: Request[Any, Any, Any], session_id: PlaySessionId, token: str) -> None:
+    """The last heartbeat of a page that is closing; `sendBeacon` may call its JSON text/plain."""
+    house = parts(request)
+    await house.playback.beacon(
+        session_id=session_id,
+        token=token,
+        beat=_decoded(await request.body()),
+        client_ip=client_ip(request, house.settings),
+    )
+
+
+@get(
+    "/playback/{session_id:str}/manifest/{token:str}/{name:str}",
+    opt={"content": "application/dash+xml"},
+)
+async def manifest(
+    request: Request[Any, Any, Any], session_id: PlaySessionId, token: str, name: str
+) -> Response[bytes]:
+    """A manifest rendered for this session: `manifest.mpd`, `master.m3u8` or `<track id>.m3u8`."""
+    found = await parts(request).playback.manifest(session_id=session_id, token=token, name=name)
+    return Response(found.body, media_type=found.content_type)
+
+
+@post("/licences/clearkey", status_code=200, opt={"headers": {"X-Licence-Token": True}})
+async def clearkey_licence(request: Request[Any, Any, Any], data: ClearKeyRequest) -> ClearKeyLicence:
+    """A ClearKey licence for the keys asked for, as far as the licence token covers them."""
+    asking, profile_id = viewer()
+    token = request.headers.get("x-licence-token")
+    if not token:
+        raise LicenceRefused(detail="The licence token is missing.")
+    return await parts(request).licensing.clearkey(
+        token=token, key_ids=data.kids, profile_id=profile_id, device_id=asking.device_id
+    )
+
+
+@get("/licences/hls/{token:str}/{key_id:str}", opt={"content": "application/octet-stream"})
+async def hls_key(request: Request[Any, Any, Any], token: str, key_id: str) -> Response[bytes]:
+    """One key's 16 bytes, for HLS key format `identity`."""
+    key = await parts(request).licensing.identity_key(token=token, key_id=key_id)
+    return Response(key, media_type="application/octet-stream")
+
+
+def _decoded(body: bytes) -> Beat:
+    try:
+        return _beats.decode(body)
+    except msgspec.ValidationError as error:
+        raise Invalid(faults=[Fault("", str(error))]) from error
+    except msgspec.DecodeError as error:
+        raise Malformed from error

@@ -1,0 +1,78 @@
+"""Masters from the web: an upload becomes a title and a job."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import PurePath
+
+from matinee.catalogue.api import Catalogue, Genre, TitleDraft
+from matinee.encoding.api import Encoding, Order, SideFile
+from matinee.gateway.api import IngestAnswer, IngestRequest, IngestSide, UploadNotFound
+from matinee.gateway.ports import UploadStore
+from matinee.kit import ids
+from matinee.kit.ids import AccountId, TitleId, UploadId
+
+
+class Intake:
+    """Makes a title of an upload and hands the file to encoding."""
+
+    def __init__(self, *, uploads: UploadStore, catalogue: Catalogue, encoding: Encoding) -> None:
+        self._uploads = uploads
+        self._catalogue = catalogue
+        self._encoding = encoding
+
+    async def ingest(self, *, account_id: AccountId, request: IngestRequest) -> IngestAnswer:
+        """Queue a job for a complete upload. Asking again for the same upload finds the same title.
+
+        Raises UploadNotFound, UploadUnfinished, Unusable, NoSpace, TitleNotFound, EpisodeNotFound.
+        """
+        path = await self._path(account_id, request.upload_id)
+        audio = await self._sides(account_id, request.audio)
+        subtitles = await self._sides(account_id, request.subtitles)
+        title_id = request.title_id
+        if title_id is None:
+            await self._encoding.inspect(path=path)  # refused before a title is made of it
+            title_id = await self._new_title(request, path)
+        order = Order(
+            title_id=title_id,
+            episode_id=request.episode_id,
+            path=path,
+            audio=audio,
+            subtitles=subtitles,
+            consume=True,
+            language=request.language,
+        )
+        job = await self._encoding.submit(order=order)
+        return IngestAnswer(title_id=title_id, job_id=job.job_id)
+
+    async def _new_title(self, request: IngestRequest, path: str) -> TitleId:
+        title_id = ids.derived(TitleId, request.upload_id)
+        known = {genre.genre_id: genre for genre in await self._catalogue.genres()}
+        draft = TitleDraft(
+            title_id=title_id,
+            kind="film",
+            names={request.language: request.name.strip() or PurePath(path).stem},
+            original_language=request.language,
+            synopses={request.language: request.synopsis} if request.synopsis else {},
+            year=request.year,
+            maturity=request.maturity,
+            genres=[known.get(genre_id) or _genre(genre_id) for genre_id in request.genre_ids],
+        )
+        await self._catalogue.put_title(draft=draft)
+        return title_id
+
+    async def _path(self, account_id: AccountId, upload_id: UploadId) -> str:
+        upload = await self._uploads.find(upload_id=upload_id)
+        if upload.account_id != account_id:
+            raise UploadNotFound(upload_id=upload_id)
+        return await self._uploads.path(upload_id=upload_id)
+
+    async def _sides(self, account_id: AccountId, sides: list[IngestSide]) -> list[SideFile]:
+        paths = await asyncio.gather(*(self._path(account_id, side.upload_id) for side in sides))
+        return [
+            SideFile(path=path, language=side.language, role=side.role) for path, side in zip(paths, sides, strict=True)
+        ]
+
+
+def _genre(genre_id: str) -> Genre:
+    return Genre(genre_id=genre_id, names={"en": genre_id.replace("-", " ").capitalize()})

@@ -1,0 +1,101 @@
+"""Where every profile is in everything it watched."""
+
+from __future__ import annotations
+
+from matinee.events.api import PositionMoved, Record
+from matinee.kit import context, ids
+from matinee.kit.clock import Clock
+from matinee.kit.ids import AccountId, EpisodeId, FactId, ProfileId, TitleId
+from matinee.kit.page import Page
+from matinee.kit.problem import Fault, Invalid
+from matinee.viewing import model
+from matinee.viewing.api import Position
+from matinee.viewing.ports import ViewingStore
+
+MAX_LIMIT = 200
+MAX_TITLES = 1000
+# Continue watching looks back over this many positions at most, a page at a time.
+PAGE, PAGES = 100, 20
+
+
+class ViewingService:
+    """Fulfils `viewing.api.Viewing` on a `ViewingStore`."""
+
+    def __init__(self, *, store: ViewingStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def record(self, *, position: Position) -> Position:
+        now = self._clock.now()
+        position = model.accepted(position, now)
+        moved = PositionMoved(
+            account_id=position.account_id,
+            profile_id=position.profile_id,
+            title_id=position.title_id,
+            episode_id=position.episode_id,
+            position_ms=position.position_ms,
+            duration_ms=position.duration_ms,
+            device_id=position.device_id,
+            updated_at=position.updated_at,
+        )
+        record = Record(
+            fact_id=ids.new(FactId, now),
+            at=now,
+            key=position.profile_id,
+            fact=moved,
+            trace_id=context.current().trace_id,
+        )
+        return await self._store.save(position, record=record)
+
+    async def position(
+        self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None
+    ) -> Position | None:
+        if episode_id is not None:
+            return await self._store.one(account_id, profile_id, title_id, episode_id)
+        return next(iter(await self._store.of_titles(account_id, profile_id, [title_id])), None)
+
+    async def progress(
+        self, *, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]
+    ) -> list[Position]:
+        _check("title_ids", len(title_ids) <= MAX_TITLES, f"at most {MAX_TITLES}")
+        return await self._store.of_titles(account_id, profile_id, title_ids) if title_ids else []
+
+    async def continue_watching(
+        self, *, account_id: AccountId, profile_id: ProfileId, limit: int = 20
+    ) -> list[Position]:
+        _check_limit(limit)
+        found: list[Position] = []
+        seen: set[TitleId] = set()
+        after: model.Place | None = None
+        for _ in range(PAGES):
+            page = await self._store.recent(account_id, profile_id, after=after, limit=PAGE, dismissed=False)
+            found += model.unfinished(page, seen)
+            if len(found) >= limit or len(page) < PAGE:
+                break
+            after = model.place(page[-1])
+        return found[:limit]
+
+    async def history(
+        self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None, limit: int = 50
+    ) -> Page[Position]:
+        _check_limit(limit)
+        after = None if cursor is None else model.parse_cursor(cursor)
+        found = await self._store.recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=True)
+        items = found[:limit]
+        return Page(items=items, next_cursor=model.cursor(model.place(items[-1])) if len(found) > limit else None)
+
+    async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:
+        _check("title_id", 1 <= len(title_id) <= model.MAX_ID, "is not an id")
+        await self._store.dismiss(account_id, profile_id, title_id, now=self._clock.now())
+
+    async def erase(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
+        await self._store.erase(account_id, profile_id, now=self._clock.now())
+
+
+def _check(field: str, good: bool, message: str) -> None:
+    if not good:
+        raise Invalid(faults=[Fault(field, message)])
+
+
+def _check_limit(limit: int) -> None:
+    _check("limit", 1 <= limit <= MAX_LIMIT, f"from 1 to {MAX_LIMIT}")

@@ -1,0 +1,264 @@
+"""Every `ViewingStore`: the newest stands whatever the order, facts go with it, and it is there after a reopen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.sql import Database
+from matinee.events.api import PositionMoved, Record
+from matinee.kit import ids
+from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
+from matinee.viewing import model
+from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.api import Position
+
+NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
+ANNA, BEN = (AccountId("acc_a"), ProfileId("pro_anna")), (AccountId("acc_a"), ProfileId("pro_ben"))
+Opener = Callable[[], Coroutine[Any, Any, SQLViewingStore]]
+
+
+@pytest.fixture
+async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
+    """Opens the same store again: a second opener is a second process's view of it."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> SQLViewingStore:
+            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/viewing.db"))
+            return await SQLViewingStore.open(database)
+
+        yield opened
+
+
+def at(
+    second: float,
+    title: str = "film",
+    episode: str | None = None,
+    *,
+    who: tuple[AccountId, ProfileId] = ANNA,
+    device: str = "tv",
+    position_ms: int | None = None,
+) -> Position:
+    return Position(
+        account_id=who[0],
+        profile_id=who[1],
+        title_id=TitleId(title),
+        episode_id=EpisodeId(episode) if episode else None,
+        position_ms=round(second * 1000) if position_ms is None else position_ms,
+        duration_ms=100_000,
+        updated_at=NOW + timedelta(seconds=second),
+        device_id=DeviceId(device),
+    )
+
+
+def fact(position: Position) -> Record:
+    moved = PositionMoved(**msgspec.structs.asdict(position))
+    return Record(fact_id=ids.new(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
+
+
+async def save(store: SQLViewingStore, position: Position) -> Position:
+    return await store.save(position, record=fact(position))
+
+
+async def told(store: SQLViewingStore) -> list[Position]:
+    """The positions in the facts that wait to be relayed; they are taken away."""
+    records: list[bytes] = []
+
+    async def append(batch: list[bytes]) -> None:
+        records.extend(batch)
+
+    await store.outgoing.relay(append)
+    facts = [msgspec.json.decode(record, type=Record).fact for record in records]
+    return [Position(**msgspec.structs.asdict(f)) for f in facts if isinstance(f, PositionMoved)]
+
+
+async def all_of(store: SQLViewingStore, who: tuple[AccountId, ProfileId] = ANNA) -> list[Position]:
+    return await store.recent(*who, after=None, limit=1000, dismissed=True)
+
+
+async def test_what_was_saved_is_there_after_a_reopen(open_store: Opener) -> None:
+    store = await open_store()
+    film, episode = at(1), at(2, "série 🎬", "épisode")
+    assert await save(store, film) == film
+    assert await save(store, episode) == episode
+    again = await open_store()
+    assert await all_of(again) == [episode, film]
+    assert await again.one(*ANNA, episode.title_id, EpisodeId("épisode")) == episode
+    assert await again.one(*ANNA, episode.title_id, EpisodeId("other")) is None
+    assert await again.of_titles(*ANNA, [TitleId("film"), TitleId("nothing")]) == [film]
+    assert await told(again) == [film, episode]
+
+
+async def test_an_older_position_changes_nothing_and_tells_nothing(open_store: Opener) -> None:
+    store = await open_store()
+    new, old = at(50), at(40, device="phone")
+    await save(store, new)
+    assert await save(store, old) == new
+    assert await save(store, new) == new
+    assert await all_of(store) == [new]
+    assert await told(store) == [new]
+
+
+async def test_a_tie_has_one_winner_whatever_the_order(open_store: Opener) -> None:
+    tied = [at(5, device="tv"), at(5, device="phone"), at(5, device="tv", position_ms=9)]
+    winner = max(tied, key=model.standing)
+    for n, first in enumerate(tied):
+        store, title_id = await open_store(), TitleId(f"film {n}")
+        for position in [first, *tied]:
+            await save(store, msgspec.structs.replace(position, title_id=title_id))
+        assert await store.of_titles(*ANNA, [title_id]) == [msgspec.structs.replace(winner, title_id=title_id)]
+
+
+async def test_profiles_do_not_see_one_another(open_store: Opener) -> None:
+    store = await open_store()
+    await save(store, at(9, who=ANNA))
+    await save(store, at(3, who=BEN))
+    same_name_elsewhere = (AccountId("acc_b"), ANNA[1])
+    assert await all_of(store, same_name_elsewhere) == []
+    await store.dismiss(*BEN, TitleId("film"), now=NOW + timedelta(hours=1))
+    assert len(await store.recent(*ANNA, after=None, limit=9, dismissed=False)) == 1
+    await store.erase(*BEN, now=NOW + timedelta(hours=1))
+    assert (await all_of(store, BEN), await all_of(store)) == ([], [at(9)])
+
+
+async def test_the_history_is_read_in_pages_without_loss(open_store: Opener) -> None:
+    store = await open_store()
+    positions = [at(n // 3, f"t{n % 5}", f"e{n}" if n % 2 else None) for n in range(30)]
+    for position in positions:
+        await save(store, position)
+    whole = await all_of(store)
+    assert whole == sorted(whole, key=model.place, reverse=True)
+    seen: list[Position] = []
+    while page := await store.recent(*ANNA, after=model.place(seen[-1]) if seen else None, limit=4, dismissed=True):
+        seen += page
+    assert seen == whole
+
+
+async def test_a_dismissed_title_comes_back_when_it_is_watched_again(open_store: Opener) -> None:
+    store = await open_store()
+
+    async def shown() -> list[str]:
+        return [p.title_id for p in await store.recent(*ANNA, after=None, limit=9, dismissed=False)]
+
+    await save(store, at(10))
+    await save(store, at(11, "other"))
+    await store.dismiss(*ANNA, TitleId("film"), now=NOW + timedelta(seconds=20))
+    await store.dismiss(*ANNA, TitleId("film"), now=NOW + timedelta(seconds=15))
+    assert await shown() == ["other"]
+    await save(store, at(18))
+    assert await shown() == ["other"]
+    assert len(await all_of(store)) == 2
+    await save(store, at(21))
+    assert await shown() == ["film", "other"]
+
+
+async def test_what_was_erased_does_not_come_back_with_a_late_arrival(open_store: Opener) -> None:
+    store = await open_store()
+    await save(store, at(10))
+    await told(store)
+    await store.erase(*ANNA, now=NOW + timedelta(seconds=20))
+    await store.erase(*ANNA, now=NOW + timedelta(seconds=20))
+    await save(store, at(15))
+    assert (await all_of(store), await told(store)) == ([], [])
+    await save(store, at(30))
+    assert await all_of(await open_store()) == [at(30)]
+
+
+async def test_racing_writers_leave_the_newest(open_store: Opener) -> None:
+    stores = [await open_store(), await open_store()]
+    positions = [at(n * 7 % 101, f"t{n % 3}", device=f"d{n}") for n in range(101)]
+    await asyncio.gather(*(save(stores[n % 2], position) for n, position in enumerate(positions)))
+    newest = [max((p for p in positions if p.title_id == f"t{n}"), key=model.standing) for n in range(3)]
+    assert await all_of(stores[0]) == sorted(newest, key=model.place, reverse=True)
+    facts = await told(stores[0])
+    assert {p.title_id: p for p in facts} == {p.title_id: p for p in newest}
+    for title_id in {p.title_id for p in facts}:
+        order = [model.standing(p) for p in facts if p.title_id == title_id]
+        assert order == sorted(order)
+
+
+POSITIONS = st.builds(
+    at,
+    st.integers(0, 6),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from([None, "e"]),
+    who=st.sampled_from([ANNA, BEN]),
+    device=st.sampled_from(["tv", "phone"]),
+    position_ms=st.integers(0, 2),
+)
+STEPS = st.one_of(
+    POSITIONS,
+    POSITIONS,
+    st.tuples(st.sampled_from(["dismiss", "erase"]), POSITIONS),
+    st.just(("reopen", at(0))),
+)
+
+
+class Plain:
+    """The store as dicts: what every engine must agree with."""
+
+    def __init__(self) -> None:
+        self.positions: dict[Any, Position] = {}
+        self.dismissed: dict[Any, datetime] = {}
+        self.erased: dict[Any, datetime] = {}
+
+    def save(self, p: Position) -> Position:
+        who = (p.account_id, p.profile_id)
+        key = (*who, p.title_id, p.episode_id)
+        here = self.positions.get(key)
+        if here is not None and model.standing(here) >= model.standing(p):
+            return here
+        if here is not None or self.erased.get(who, datetime.min.replace(tzinfo=UTC)) < p.updated_at:
+            self.positions[key] = p
+        return p
+
+    def dismiss(self, p: Position) -> None:
+        key = (p.account_id, p.profile_id, p.title_id)
+        self.dismissed[key] = max(p.updated_at, self.dismissed.get(key, p.updated_at))
+
+    def erase(self, p: Position) -> None:
+        who = (p.account_id, p.profile_id)
+        self.erased[who] = max(p.updated_at, self.erased.get(who, p.updated_at))
+        self.positions = {key: kept for key, kept in self.positions.items() if key[:2] != who}
+        self.dismissed = {key: kept for key, kept in self.dismissed.items() if key[:2] != who}
+
+    def recent(self, who: Any, dismissed: bool) -> list[Position]:
+        found = [p for key, p in self.positions.items() if key[:2] == who]
+        if not dismissed:
+            found = [p for p in found if self.dismissed.get((*who, p.title_id), NOW - timedelta(1)) < p.updated_at]
+        return sorted(found, key=model.place, reverse=True)
+
+
+@given(st.lists(STEPS, max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_it_agrees_with_a_dict(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+    asyncio.run(differ(f"sqlite:///{tmp_path_factory.mktemp('viewing')}/viewing.db", steps))
+
+
+async def differ(url: str, steps: list[Any]) -> None:
+    plain = Plain()
+    async with Database(url) as first, Database(url) as second:
+        store = await SQLViewingStore.open(first)
+        for step in steps:
+            if isinstance(step, Position):
+                assert await save(store, step) == plain.save(step)
+            elif step[0] == "reopen":
+                store = await SQLViewingStore.open(second)
+            else:
+                p = step[1]
+                getattr(plain, step[0])(p)
+                if step[0] == "dismiss":
+                    await store.dismiss(p.account_id, p.profile_id, p.title_id, now=p.updated_at)
+                else:
+                    await store.erase(p.account_id, p.profile_id, now=p.updated_at)
+        for who in (ANNA, BEN):
+            for dismissed in (True, False):
+                got = await store.recent(*who, after=None, limit=100, dismissed=dismissed)
+                assert got == plain.recent(who, dismissed)

@@ -1,0 +1,208 @@
+"""Positions, continue watching and history through the front door."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.sql import Database
+from matinee.events.adapters.sqlite import SQLiteEventLog
+from matinee.events.api import PositionMoved, ProfileRemoved, Record
+from matinee.events.service import EventsService
+from matinee.kit import ids
+from matinee.kit.clock import ManualClock
+from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
+from matinee.kit.problem import Invalid
+from matinee.viewing import jobs, model
+from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.api import Position
+from matinee.viewing.service import ViewingService
+
+NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
+WHO: dict[str, Any] = {"account_id": AccountId("acc_a"), "profile_id": ProfileId("pro_a")}
+
+
+class House:
+    """Viewing on a store of its own, at eight in the evening."""
+
+    def __init__(self, database: Database, store: SQLViewingStore) -> None:
+        self.clock, self.database, self.store = ManualClock(NOW), database, store
+        self.viewing = ViewingService(store=store, clock=self.clock)
+
+    async def watch(self, title: str, episode: str | None = None, **changed: Any) -> Position:
+        return await self.viewing.record(position=at(self.clock.advance(seconds=1), title, episode, **changed))
+
+    async def continued(self, limit: int = 20) -> list[str]:
+        return [p.title_id for p in await self.viewing.continue_watching(**WHO, limit=limit)]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with Database(f"sqlite:///{tmp_path}/viewing.db") as database:
+        yield House(database, await SQLViewingStore.open(database))
+
+
+def at(when: datetime, title: str = "film", episode: str | None = None, **changed: Any) -> Position:
+    position = Position(
+        **WHO,
+        title_id=TitleId(title),
+        episode_id=EpisodeId(episode) if episode else None,
+        position_ms=10_000,
+        duration_ms=100_000,
+        updated_at=when,
+        device_id=DeviceId("dev_tv"),
+    )
+    return msgspec.structs.replace(position, **changed)
+
+
+async def test_a_clock_ahead_of_ours_does_not_win_for_ever(house: House) -> None:
+    wrong = await house.viewing.record(position=at(NOW + timedelta(days=900), position_ms=1))
+    assert wrong.updated_at == NOW
+    right = await house.watch("film", position_ms=2)
+    assert right.position_ms == 2
+    assert await house.viewing.position(**WHO, title_id=TitleId("film")) == right
+
+
+async def test_a_position_past_the_end_is_the_end_and_an_unknown_length_is_no_limit(house: House) -> None:
+    assert (await house.watch("a", position_ms=100_700)).position_ms == 100_000
+    assert (await house.watch("b", position_ms=700, duration_ms=0)).position_ms == 700
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"position_ms": -1}, "position_ms"),
+        ({"duration_ms": -1}, "duration_ms"),
+        ({"duration_ms": 10**12}, "duration_ms"),
+        ({"updated_at": datetime(2026, 1, 1)}, "updated_at"),  # noqa: DTZ001 — that is what is wrong with it
+        ({"updated_at": datetime(1970, 1, 1, tzinfo=UTC)}, "updated_at"),
+        ({"title_id": ""}, "title_id"),
+        ({"device_id": "x" * 5000}, "device_id"),
+        ({"episode_id": ""}, "episode_id"),
+    ],
+)
+async def test_nonsense_is_named_and_not_stored(house: House, changed: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        await house.viewing.record(position=at(NOW, **changed))
+    assert [fault.field for fault in caught.value.faults] == [field]
+    assert (await house.viewing.history(**WHO)).items == []
+
+
+async def test_lists_refuse_what_they_cannot_serve(house: House) -> None:
+    for call in [
+        house.viewing.history(**WHO, limit=0),
+        house.viewing.continue_watching(**WHO, limit=10**6),
+        house.viewing.progress(**WHO, title_ids=[TitleId("t")] * 1001),
+        house.viewing.dismiss(**WHO, title_id=TitleId("")),
+        *(
+            house.viewing.history(**WHO, cursor=c)
+            for c in ("", "nonsense", "é", "A" * 9999, "OTk5OTk5OTk5OTk5OTk5OS9hL2I")
+        ),
+    ]:
+        with pytest.raises(Invalid):
+            await call
+
+
+async def test_a_series_is_where_it_was_last_watched(house: House) -> None:
+    first, second = await house.watch("show", "e1"), await house.watch("show", "e2")
+    again = await house.watch("show", "e1", position_ms=20_000)
+    series, this, other = TitleId("show"), EpisodeId("e1"), EpisodeId("e3")
+    assert first.position_ms == 10_000
+    assert await house.viewing.position(**WHO, title_id=series) == again
+    assert await house.viewing.position(**WHO, title_id=series, episode_id=EpisodeId("e2")) == second
+    assert await house.viewing.position(**WHO, title_id=series, episode_id=this) == again
+    assert await house.viewing.position(**WHO, title_id=series, episode_id=other) is None
+    assert await house.viewing.position(**WHO, title_id=TitleId("unseen")) is None
+    assert await house.viewing.progress(**WHO, title_ids=[series, TitleId("unseen")]) == [again, second]
+    assert await house.viewing.progress(**WHO, title_ids=[]) == []
+
+
+async def test_continue_watching_shows_each_title_once_and_no_finished_film(house: House) -> None:
+    await house.watch("seen film", position_ms=99_000)
+    await house.watch("film")
+    await house.watch("show", "e1", position_ms=99_000)
+    await house.watch("show", "e2", position_ms=100_000)
+    await house.watch("dismissed")
+    await house.viewing.dismiss(**WHO, title_id=TitleId("dismissed"))
+    assert await house.continued() == ["show", "film"]
+    assert await house.continued(limit=1) == ["show"]
+    await house.watch("dismissed")
+    assert await house.continued() == ["dismissed", "show", "film"]
+
+
+async def test_continue_watching_looks_behind_a_long_series(house: House) -> None:
+    await house.watch("film")
+    for n in range(150):
+        await house.watch("show", f"e{n}")
+    assert await house.continued() == ["show", "film"]
+
+
+async def test_history_comes_in_pages(house: House) -> None:
+    for n in range(7):
+        await house.watch(f"film {n}", position_ms=100_000)
+    titles: list[str] = []
+    cursor = None
+    while True:
+        page = await house.viewing.history(**WHO, cursor=cursor, limit=3)
+        titles += [p.title_id for p in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert titles == [f"film {n}" for n in reversed(range(7))]
+
+
+ARRIVALS = st.lists(
+    st.tuples(st.integers(-4, 0), st.sampled_from(["tv", "phone"]), st.integers(0, 3)), min_size=1, max_size=4
+)
+
+
+@given(ARRIVALS)
+@settings(max_examples=15, deadline=None)
+def test_any_order_of_arrival_gives_the_same_end(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, str, int]]
+) -> None:
+    asyncio.run(all_orders(f"sqlite:///{tmp_path_factory.mktemp('orders')}/viewing.db", arrivals))
+
+
+async def all_orders(url: str, arrivals: list[tuple[int, str, int]]) -> None:
+    async with Database(url) as database:
+        house = House(database, await SQLViewingStore.open(database))
+        for n, order in enumerate(permutations(arrivals)):
+            stands = [
+                await house.viewing.record(
+                    position=at(NOW + timedelta(seconds=s), f"{n}", device_id=DeviceId(device), position_ms=ms)
+                )
+                for s, device, ms in order
+            ]
+            assert await house.viewing.position(**WHO, title_id=TitleId(f"{n}")) == stands[-1]
+        ends = {model.standing(p) for p in (await house.viewing.history(**WHO, limit=200)).items}
+        assert len(ends) == 1
+
+
+async def test_facts_go_up_and_removed_profiles_are_forgotten(house: House) -> None:
+    events = EventsService(log=await SQLiteEventLog.open(house.database), clock=house.clock)
+    tasks = [
+        asyncio.create_task(jobs.relay(house.store.outgoing, events)),
+        asyncio.create_task(jobs.forget_removed_profiles(house.viewing, events)),
+    ]
+    await house.watch("film", position_ms=30)
+    await house.watch("film", position_ms=20, updated_at=NOW - timedelta(hours=1))
+    batch = await events.read(after=0, types=("PositionMoved",), wait_ms=20_000)
+    moved = [e.record.fact for e in batch.entries]
+    assert [m.position_ms for m in moved if isinstance(m, PositionMoved)] == [30]
+    removed = Record(fact_id=ids.new(FactId, NOW), at=NOW, key="pro_a", fact=ProfileRemoved(**WHO))
+    await events.append(records=[removed])
+    async with asyncio.timeout(20):
+        while (await house.viewing.history(**WHO)).items:  # noqa: ASYNC110 — nothing tells of an erasure
+            await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

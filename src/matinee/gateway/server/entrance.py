@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-
+from matinee.drivers.asgi import App, Message, Receive, Scope, Send
+from matinee.drivers.metrics import Metrics
+from matinee.gateway.api import Broken
 from matinee.gateway.ports import Verifier
 from matinee.gateway.server import errors
-from matinee.gateway.server.tally import Tally
-from matinee.identity.api import TokenRejected
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.context import Context, Principal, entered
 from matinee.kit.ids import TraceId
-from matinee.kit.problem import DeadlineExceeded, Problem
+from matinee.kit.problem import DeadlineExceeded, Problem, Unauthenticated
 
 _log = log.get()
 _PERSONAL = [(b"cache-control", b"no-store")]
@@ -34,20 +32,23 @@ _UNHURRIED = "/api/v1/operator/uploads"
 class Entrance:
     """An ASGI application around the routes. It costs one pass over the headers and nothing else of note."""
 
-    def __init__(self, app: ASGIApp, *, verifier: Verifier, clock: Clock, deadline_ms: int, tally: Tally) -> None:
+    def __init__(self, app: App, *, verifier: Verifier, clock: Clock, deadline_ms: int, metrics: Metrics) -> None:
         self._app = app
         self._verifier = verifier
         self._clock = clock
         self._deadline_s = deadline_ms / 1000
-        self._tally = tally
+        self._answers = metrics.counter(
+            "matinee_gateway_requests_total", "Requests answered.", ("method", "route", "status")
+        )
+        self._seconds = metrics.histogram("matinee_gateway_request_seconds", "How long routes took.", ("route",))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
-        who, refusal = await self._asking(scope)
-        scope["state"] = {**scope.get("state", {}), "refusal": refusal}
+        who, problem = await self._asking(scope)
+        scope["state"] = {**scope.get("state", {}), "refusal": problem}
         hurried = not scope["path"].startswith(_UNHURRIED)
         deadline_s = began + self._deadline_s if hurried else None
         trace_id = ids.new(TraceId, self._clock.now())
@@ -61,22 +62,28 @@ class Entrance:
             async with asyncio.timeout(None if deadline_s is None else deadline_s - time.monotonic()):
                 await self._app(scope, receive, outgoing)
         except TimeoutError:
-            if outgoing.status == 0:
-                await outgoing.problem(DeadlineExceeded(service="gateway"))
+            await outgoing.problem(DeadlineExceeded(service="gateway"))
+        except Exception as error:  # a bug outside the routes' own handlers
+            _log.error("request.broke", exc_info=error)
+            await outgoing.problem(Broken())
 
-    async def _asking(self, scope: HTTPScope) -> tuple[Principal | None, Problem | None]:
+    async def _asking(self, scope: Scope) -> tuple[Principal | None, Problem | None]:
         for name, value in scope["headers"]:
             if name == b"authorization" and value[:7].lower() == b"bearer ":
                 try:
                     return await self._verifier.verify(value[7:].decode("latin-1").strip()), None
-                except Problem as refusal:
-                    return None, refusal
+                except Problem as problem:
+                    return None, problem
+                except Exception as error:  # the keys could not be had: nobody is let in, and the log says why
+                    _log.error("token.unverifiable", exc_info=error)
+                    return None, Broken()
         return None, None
 
-    def _record(self, scope: HTTPScope, status: int, took_s: float, who: Principal | None) -> None:
+    def _record(self, scope: Scope, status: int, took_s: float, who: Principal | None) -> None:
         # The template, never the path: some paths carry a token.
         route = str(scope.get("path_template") or "unknown")
-        self._tally.count(scope["method"], route, status, took_s)
+        self._answers.labels(scope["method"], route, status).inc()
+        self._seconds.labels(route).observe(took_s)
         _log.info(
             "request.answered",
             method=scope["method"],
@@ -98,20 +105,19 @@ class _Outgoing:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            present: MutableMapping[bytes, bytes] = dict(message["headers"])
+            present: dict[bytes, bytes] = dict(message["headers"])
             message["headers"] = [*message["headers"], *(pair for pair in self._extra if pair[0] not in present)]
         await self._send(message)
 
     async def problem(self, problem: Problem) -> None:
-        start: Any = {
-            "type": "http.response.start",
-            "status": problem.status,
-            "headers": [(b"content-type", errors.PROBLEM_JSON.encode())],
-        }
-        await self(start)
+        if self.status:  # an answer is on its way already; what is cut short the client will see as such
+            return
+        headers = [(b"content-type", errors.PROBLEM_JSON.encode())]
+        await self({"type": "http.response.start", "status": problem.status, "headers": headers})
         await self({"type": "http.response.body", "body": errors.body(problem), "more_body": False})
 
 
-def refusal(scope: Scope) -> Problem:
+def refusal(state: Mapping[str, Any]) -> Problem:
     """Why nobody is signed in: what was wrong with the token, or that there was none."""
-    return scope.get("state", {}).get("refusal") or TokenRejected(detail="Sign in to go on.")
+    problem: Problem | None = state.get("refusal")
+    return problem or Unauthenticated()

@@ -19,8 +19,11 @@ _WHERE = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
 def on_problem(_request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
-    """An expected failure, said plainly."""
-    return answer(problem)
+    """An expected failure, said plainly; one of our own making (500) says no more than a bug does."""
+    if problem.status != 500:
+        return answer(problem)
+    _log.error("request.broke", exc_info=problem)
+    return answer(Broken())
 
 
 def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -1,12 +1,11 @@
-"""The public API as an OpenAPI 3.1 document, read off the handlers: `python -m matinee.gateway.server.openapi`."""
+"""The public API as an OpenAPI 3.1 document, read off the handlers."""
 
 from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from litestar import Response
@@ -102,7 +101,8 @@ def _parameters(handler: HTTPRouteHandler, path: str, schemas: _Schemas) -> Iter
         if name in in_path:
             yield {"name": name, "in": "path", "required": True, "schema": schemas.of(kind)}
         elif name not in {"request", "data", "return"}:
-            yield {"name": name, "in": "query", "required": False, "schema": schemas.of(_bare(kind))}
+            known_as, bare = _query(name, kind)
+            yield {"name": known_as, "in": "query", "required": False, "schema": schemas.of(bare)}
     for name, required in handler.opt.get("headers", {}).items():
         yield {"name": name, "in": "header", "required": required, "schema": {"type": "string"}}
 
@@ -160,9 +160,15 @@ def _reference(reference: str) -> str:
 
 
 def _hints(handler: HTTPRouteHandler) -> dict[str, Any]:
-    import typing
+    return get_type_hints(handler.fn, include_extras=True)
 
-    return typing.get_type_hints(handler.fn)
+
+def _query(name: str, kind: Any) -> tuple[str, Any]:
+    """A query parameter's name on the wire, and its kind."""
+    if get_origin(kind) is not Annotated:
+        return name, _bare(kind)
+    bare, parameter = get_args(kind)
+    return parameter.query or name, _bare(bare)
 
 
 def _body(handler: HTTPRouteHandler) -> Any:
@@ -193,7 +199,3 @@ def _bare(kind: Any) -> Any:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
-
-
-if __name__ == "__main__":
-    sys.stdout.buffer.write(document())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from litestar import Request, get, post, put
+from litestar.params import Parameter
 
 from matinee.catalogue.api import Title, TitleDraft
-from matinee.encoding.api import Job
+from matinee.encoding.api import Job, JobState
 from matinee.gateway.api import Drain, IngestAnswer, IngestRequest, ServiceView
 from matinee.gateway.server.parts import parts, principal
 from matinee.kit.ids import EdgeId, JobId, TitleId
@@ -25,11 +26,11 @@ async def ingest(request: Request[Any, Any, Any], data: IngestRequest) -> Ingest
 @get("/operator/jobs")
 async def list_jobs(
     request: Request[Any, Any, Any],
-    state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None,
+    job_state: Annotated[JobState | None, Parameter(query="state")] = None,
     cursor: str | None = None,
 ) -> Page[Job]:
     """Jobs, newest first."""
-    return await parts(request).encoding.jobs(state=state, cursor=cursor)
+    return await parts(request).encoding.jobs(state=job_state, cursor=cursor)
 
 
 @post("/operator/jobs/{job_id:str}/cancel", status_code=200)

@@ -10,7 +10,7 @@ from litestar import Request
 
 from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Encoding
-from matinee.gateway.ports import Instances, UploadStore, Verifier
+from matinee.gateway.ports import Instances, UploadStore
 from matinee.gateway.service import Intake, Screens
 from matinee.identity.api import Identity
 from matinee.kit import context
@@ -55,7 +55,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     intake: Intake
     uploads: UploadStore
     instances: Instances
-    verifier: Verifier
     clock: Clock
     settings: Settings
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Router
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers.base import BaseRouteHandler
-from litestar.types import ASGIApp
 
-from matinee.gateway.server import auth, errors, operator, playback, profiles, screens, uploads, web, wellknown
+from matinee.catalogue.api import Catalogue
+from matinee.drivers.asgi import App
+from matinee.drivers.metrics import Metrics
+from matinee.encoding.api import Encoding
+from matinee.gateway.ports import Instances, UploadStore, Verifier
+from matinee.gateway.server import auth, errors, operator, profiles, screens, tus, watch, web, wellknown
 from matinee.gateway.server.entrance import Entrance, refusal
 from matinee.gateway.server.parts import Parts, Settings
-from matinee.gateway.server.tally import Tally
+from matinee.gateway.service import Intake, Screens
+from matinee.identity.api import Identity
 from matinee.kit import context
+from matinee.kit.clock import Clock
 from matinee.kit.problem import Forbidden, Problem
+from matinee.licensing.api import Licensing
+from matinee.playback.api import Playback
+from matinee.steering.api import Steering
+from matinee.viewing.api import Viewing
 
 BASE = "/api/v1"
 _Connection = ASGIConnection[Any, Any, Any, Any]
@@ -25,7 +35,7 @@ _Connection = ASGIConnection[Any, Any, Any, Any]
 async def signed_in(connection: _Connection, _handler: BaseRouteHandler) -> None:
     """Somebody is signed in. Raises Unauthenticated, TokenRejected."""
     if context.current().principal is None:
-        raise refusal(connection.scope)
+        raise refusal(connection.scope["state"])
 
 
 async def watching(connection: _Connection, handler: BaseRouteHandler) -> None:
@@ -59,9 +69,9 @@ OPEN = [
     auth.sign_in,
     auth.refresh,
     auth.sign_out,
-    playback.beacon,
-    playback.manifest,
-    playback.hls_key,
+    watch.beacon,
+    watch.manifest,
+    watch.hls_key,
 ]
 SIGNED_IN = [
     auth.sign_out_everywhere,
@@ -80,18 +90,18 @@ WATCHING = [
     screens.title,
     screens.history,
     screens.dismiss,
-    playback.start_playback,
-    playback.renew_playback,
-    playback.beat,
-    playback.end_playback,
-    playback.clearkey_licence,
+    watch.start_playback,
+    watch.renew_playback,
+    watch.beat,
+    watch.end_playback,
+    watch.clearkey_licence,
 ]
 OPERATING = [
-    uploads.upload_options,
-    uploads.create_upload,
-    uploads.upload_offset,
-    uploads.append_upload,
-    uploads.remove_upload,
+    tus.upload_options,
+    tus.create_upload,
+    tus.upload_offset,
+    tus.append_upload,
+    tus.remove_upload,
     operator.ingest,
     operator.list_jobs,
     operator.cancel_job,
@@ -122,15 +132,44 @@ def litestar(state: dict[str, Any], body_limit_bytes: int) -> Litestar:
     )
 
 
-def build(parts: Parts) -> ASGIApp:
+def build(
+    *,
+    identity: Identity,
+    catalogue: Catalogue,
+    viewing: Viewing,
+    playback: Playback,
+    licensing: Licensing,
+    encoding: Encoding,
+    steering: Steering,
+    uploads: UploadStore,
+    instances: Instances,
+    verifier: Verifier,
+    clock: Clock,
+    metrics: Metrics,
+    settings: Settings,
+) -> App:
     """The public API, the web client and the well-known addresses, as one ASGI application."""
-    settings: Settings = parts.settings
-    tally = Tally()
-    state = {"parts": parts, "web_client": web.WebClient(settings.web_root), "tally": tally}
+    parts = Parts(
+        identity=identity,
+        catalogue=catalogue,
+        playback=playback,
+        licensing=licensing,
+        encoding=encoding,
+        steering=steering,
+        screens=Screens(
+            identity=identity, catalogue=catalogue, viewing=viewing, clock=clock, territory=settings.territory
+        ),
+        intake=Intake(uploads=uploads, catalogue=catalogue, encoding=encoding),
+        uploads=uploads,
+        instances=instances,
+        clock=clock,
+        settings=settings,
+    )
+    state = {"parts": parts, "web_client": web.WebClient(settings.web_root), "metrics": metrics}
     return Entrance(
-        litestar(state, settings.body_limit_bytes),
-        verifier=parts.verifier,
-        clock=parts.clock,
+        cast("App", litestar(state, settings.body_limit_bytes)),
+        verifier=verifier,
+        clock=clock,
         deadline_ms=settings.deadline_ms,
-        tally=tally,
+        metrics=metrics,
     )

@@ -8,10 +8,10 @@ from typing import Any
 
 from litestar import Request, Response, get, route
 
+from matinee.drivers.metrics import Metrics
 from matinee.gateway.api import NoSuchPage
 from matinee.gateway.server import openapi
 from matinee.gateway.server.parts import parts
-from matinee.gateway.server.tally import Tally
 from matinee.identity.api import PublicKeys
 from matinee.kit.problem import Overloaded, Problem
 
@@ -42,11 +42,11 @@ async def readyz(request: Request[Any, Any, Any]) -> str:
     return "ready\n"
 
 
-@get("/metrics", media_type="text/plain; version=0.0.4")
-async def metrics(request: Request[Any, Any, Any]) -> str:
-    """What was answered, in Prometheus text form."""
-    tally: Tally = request.app.state.tally
-    return tally.text()
+@get("/metrics")
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """This process's figures, in Prometheus text form."""
+    found: Metrics = request.app.state.metrics
+    return Response(found.render(), media_type=found.content_type)
 
 
 @get("/problems/{kind:str}", media_type="text/html")

@@ -1,0 +1,93 @@
+"""A registry that the processes of one machine share, in SQL."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Delete,
+    MetaData,
+    String,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.kit.ids import InstanceId
+from matinee.mesh.api import Instance
+
+_instances = Table(
+    "mesh_instances",
+    MetaData(),
+    Column("instance_id", String(40), primary_key=True),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("instance", Packed(Instance), nullable=False),
+)
+_t = _instances.c
+_this = _t.instance_id == bindparam("this")
+
+_INSERT = insert(_instances)
+# Whoever has run out goes too, so that the table does not grow by every process that was ever killed.
+_REPLACE = delete(_instances).where(_this | (_t.expires_at <= bindparam("now")))
+_RENEW = update(_instances).where(_this, _t.expires_at > bindparam("now")).values(expires_at=bindparam("until"))
+_DRAIN = update(_instances).where(_this).values(draining=True)
+_LEAVE = delete(_instances).where(_this)
+_LIVE = select(_t.instance, _t.draining).where(_t.expires_at > bindparam("now")).order_by(_t.instance_id)
+
+
+class SqlRegistry:
+    """Fulfils `Registry`; every process opens the same database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, database: Database) -> Self:
+        """The registry in a database, its schema brought up to date."""
+        await database.migrate("matinee.mesh.adapters:migrations", "mesh")
+        return cls(database)
+
+    async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
+        row = {
+            "instance_id": instance.instance_id,
+            "expires_at": now + timedelta(seconds=lease_s),
+            "draining": instance.draining,
+            "instance": instance,
+        }
+
+        def enter(connection: Connection) -> None:
+            connection.execute(_REPLACE, {"this": instance.instance_id, "now": now})
+            connection.execute(_INSERT, row)
+
+        await self._database.write(enter)
+
+    async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
+        values = {"this": instance_id, "now": now, "until": now + timedelta(seconds=lease_s)}
+        return await self._change(_RENEW, values) > 0
+
+    async def drain(self, *, instance_id: InstanceId) -> None:
+        await self._change(_DRAIN, {"this": instance_id})
+
+    async def leave(self, *, instance_id: InstanceId) -> None:
+        await self._change(_LEAVE, {"this": instance_id})
+
+    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+        def live(connection: Connection) -> tuple[Instance, ...]:
+            rows = connection.execute(_LIVE, {"now": now})
+            return tuple(msgspec.structs.replace(instance, draining=draining) for instance, draining in rows)
+
+        return await self._database.read(live)
+
+    async def _change(self, statement: Update | Delete, values: dict[str, Any]) -> int:
+        return await self._database.write(lambda connection: connection.execute(statement, values).rowcount)

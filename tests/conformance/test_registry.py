@@ -1,0 +1,202 @@
+"""One suite for every registry. `open_again` hands out the same data as another process would see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.sql import Database
+from matinee.kit.ids import InstanceId
+from matinee.mesh.adapters.memory import MemoryRegistry
+from matinee.mesh.adapters.sql import SqlRegistry
+from matinee.mesh.api import Instance
+from matinee.mesh.ports import Registry
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE_S = 5.0
+Open = Callable[[], Awaitable[Registry]]
+
+
+def instance(name: str, *services: str, draining: bool = False) -> Instance:
+    return Instance(
+        instance_id=InstanceId(f"ins_{name}"),
+        address=f"http://127.0.0.1:1{name}",
+        services=services or ("identity",),
+        draining=draining,
+    )
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+    kept = MemoryRegistry()
+    async with AsyncExitStack() as stack:
+
+        async def memory() -> Registry:
+            return kept
+
+        async def sqlite() -> Registry:
+            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/registry.db"))
+            return await SqlRegistry.open(database)
+
+        yield memory if request.param == "memory" else sqlite
+
+
+async def enter(registry: Registry, *instances: Instance, at: float = 0) -> None:
+    for one in instances:
+        await registry.register(instance=one, lease_s=LEASE_S, now=later(at))
+
+
+async def test_what_one_process_registers_another_sees(open_again: Open) -> None:
+    await enter(await open_again(), instance("b", "identity", "events"), instance("a"))
+    assert await (await open_again()).instances(now=NOW) == (instance("a"), instance("b", "identity", "events"))
+
+
+async def test_registering_again_replaces(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a"), instance("a", "events"))
+    assert await registry.instances(now=NOW) == (instance("a", "events"),)
+
+
+async def test_a_lease_runs_out(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a"))
+    assert await registry.instances(now=later(4.999)) == (instance("a"),)
+    assert await registry.instances(now=later(5)) == ()
+
+
+async def test_a_lease_is_renewed(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a"))
+    assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(4))
+    assert await (await open_again()).instances(now=later(8.9)) == (instance("a"),)
+    assert await registry.instances(now=later(9)) == ()
+
+
+async def test_what_has_run_out_is_not_renewed(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a"))
+    assert not await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(5))
+    assert not await registry.renew(instance_id=InstanceId("ins_never"), lease_s=LEASE_S, now=NOW)
+    assert await registry.instances(now=later(6)) == ()
+    await enter(registry, instance("a"), at=6)
+    assert await registry.instances(now=later(7)) == (instance("a"),)
+
+
+async def test_draining_stays_through_renewal(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a"), instance("b"))
+    await registry.drain(instance_id=InstanceId("ins_a"))
+    await registry.drain(instance_id=InstanceId("ins_a"))
+    await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(1))
+    assert await (await open_again()).instances(now=later(1)) == (instance("a", draining=True), instance("b"))
+
+
+async def test_registering_again_ends_draining_unless_it_says_so(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a", draining=True))
+    assert await registry.instances(now=NOW) == (instance("a", draining=True),)
+    await enter(registry, instance("a"))
+    assert await registry.instances(now=NOW) == (instance("a"),)
+
+
+async def test_leaving(open_again: Open) -> None:
+    registry = await open_again()
+    await enter(registry, instance("a"), instance("b"))
+    await registry.leave(instance_id=InstanceId("ins_a"))
+    await registry.leave(instance_id=InstanceId("ins_a"))
+    await registry.drain(instance_id=InstanceId("ins_a"))
+    assert await (await open_again()).instances(now=NOW) == (instance("b"),)
+
+
+async def test_many_open_and_register_at_once(open_again: Open) -> None:
+    registries = await asyncio.gather(*(open_again() for _ in range(4)))
+    names = [f"{n:02}" for n in range(24)]
+    await asyncio.gather(*(enter(registries[n % 4], instance(name)) for n, name in enumerate(names)))
+    seen = await registries[0].instances(now=NOW)
+    assert [one.instance_id for one in seen] == [f"ins_{name}" for name in names]
+
+
+async def test_renewal_races_with_draining(open_again: Open) -> None:
+    one, other = await open_again(), await open_again()
+    await enter(one, instance("a"))
+    renewals = (one.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(n / 10)) for n in range(20))
+    await asyncio.gather(*renewals, other.drain(instance_id=InstanceId("ins_a")))
+    assert await one.instances(now=later(1)) == (instance("a", draining=True),)
+
+
+Step = tuple[str, str, float]
+steps: st.SearchStrategy[list[Step]] = st.lists(
+    st.tuples(
+        st.sampled_from(["register", "renew", "drain", "leave", "look"]),
+        st.sampled_from("abc"),
+        st.floats(0, 4).map(lambda s: round(s, 3)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=steps)
+def test_behaves_like_a_dict(script: list[Step], tmp_path_factory: pytest.TempPathFactory) -> None:
+    async def play() -> None:
+        url = f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db"
+        async with Database(url) as database:
+            for registry in (MemoryRegistry(), await SqlRegistry.open(database)):
+                await compare(registry, script)
+
+    asyncio.run(play())
+
+
+async def compare(registry: Registry, script: list[Step]) -> None:
+    known: dict[str, tuple[Instance, datetime]] = {}
+    now = NOW
+    for verb, name, passed_s in script:
+        now += timedelta(seconds=passed_s)
+        known = {n: entry for n, entry in known.items() if entry[1] > now}
+        assert await step(registry, verb, name, now) == expected(known, verb, name, now)
+    assert await registry.instances(now=now) == tuple(known[n][0] for n in sorted(known))
+
+
+async def step(registry: Registry, verb: str, name: str, now: datetime) -> Any:
+    one = InstanceId(f"ins_{name}")
+    match verb:
+        case "register":
+            return await registry.register(instance=instance(name), lease_s=LEASE_S, now=now)
+        case "renew":
+            return await registry.renew(instance_id=one, lease_s=LEASE_S, now=now)
+        case "drain":
+            return await registry.drain(instance_id=one)
+        case "leave":
+            return await registry.leave(instance_id=one)
+    return await registry.instances(now=now)
+
+
+def expected(known: dict[str, tuple[Instance, datetime]], verb: str, name: str, now: datetime) -> Any:
+    until = now + timedelta(seconds=LEASE_S)
+    match verb:
+        case "register":
+            known[name] = (instance(name), until)
+        case "renew":
+            if name in known:
+                known[name] = (known[name][0], until)
+            return name in known
+        case "drain" if name in known:
+            known[name] = (msgspec.structs.replace(known[name][0], draining=True), known[name][1])
+        case "leave":
+            known.pop(name, None)
+        case "look":
+            return tuple(known[n][0] for n in sorted(known))
+    return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
+from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent
@@ -89,6 +91,26 @@ class PublicKeys(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON Web Key Set."""
 
     keys: list[PublicKey]
+
+
+class _Claims(msgspec.Struct, frozen=True, kw_only=True):
+    sub: AccountId
+    device: DeviceId
+    sign_in: SignInId
+    profile: ProfileId | None = None
+    roles: tuple[str, ...] = ()
+
+
+def principal_of(claims: Mapping[str, Any]) -> Principal:
+    """Who an access token speaks for, from its verified claims. Raises ValueError where one is missing."""
+    said = msgspec.convert(claims, _Claims)
+    return Principal(
+        account_id=said.sub,
+        device_id=said.device,
+        sign_in_id=said.sign_in,
+        profile_id=said.profile,
+        roles=said.roles,
+    )
 
 
 class WrongCredentials(Problem, status=401):

@@ -1,0 +1,76 @@
+"""Secrets sealed at rest by AES-256-GCM (NIST SP 800-38D) under a key-encryption key from a file."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from matinee.drivers.keyfile import KeyFileUnusable, made_once
+from matinee.kit.problem import Problem
+
+_KEY_BYTES = 32
+_NAME_BYTES = 8
+_NONCE_BYTES = 12
+
+
+class SealBroken(Problem, status=500):
+    """A sealed secret cannot be opened."""
+
+
+class FileSealer:
+    """Seals with the last key-encryption key of a file (one a line, base64) and opens with any of them.
+
+    A sealed secret is: the key-encryption key's name, the nonce, the ciphertext with its tag.
+    """
+
+    def __init__(self, keys: list[bytes], entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._entropy = entropy
+        self._root = keys[0]
+        self._ciphers = {_name(key): AESGCM(key) for key in keys}
+        self._newest = _name(keys[-1])
+
+    @classmethod
+    def open(cls, path: Path) -> FileSealer:
+        """The key-encryption keys in a file, made with one at the first use. Raises KeyFileUnusable."""
+        lines = made_once(path, lambda: b64encode(os.urandom(_KEY_BYTES)) + b"\n").split()
+        try:
+            keys = [b64decode(line, validate=True) for line in lines]
+        except ValueError as error:
+            raise _not_keys(path) from error
+        if not keys or any(len(key) != _KEY_BYTES for key in keys):
+            raise _not_keys(path)
+        return cls(keys)
+
+    async def seal(self, secret: bytes, bound_to: bytes) -> bytes:
+        """The secret, sealed; it opens only together with `bound_to`."""
+        nonce = self._entropy(_NONCE_BYTES)
+        return self._newest + nonce + self._ciphers[self._newest].encrypt(nonce, secret, bound_to)
+
+    async def unseal(self, sealed: bytes, bound_to: bytes) -> bytes:
+        """The secret again. Raises SealBroken."""
+        name, rest = sealed[:_NAME_BYTES], sealed[_NAME_BYTES:]
+        if (cipher := self._ciphers.get(name)) is None:
+            raise SealBroken(detail="It was sealed with another key-encryption key: put that key's file back.")
+        try:
+            return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], bound_to)
+        except (InvalidTag, ValueError) as error:
+            raise SealBroken(detail="It was altered since it was sealed.") from error
+
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose, the same as long as the file's first key stays."""
+        return hmac.digest(self._root, b"matinee/derived/" + purpose.encode(), "sha256")
+
+
+def _name(key: bytes) -> bytes:
+    return hashlib.sha256(b"matinee/key-encryption-key/" + key).digest()[:_NAME_BYTES]
+
+
+def _not_keys(path: Path) -> KeyFileUnusable:
+    return KeyFileUnusable(path=str(path), detail=f"The key file {path} holds no 256-bit key in base64.")

@@ -1,0 +1,68 @@
+"""Accounts, profiles, devices, sign-ins, tries and the outbox."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0001"
+down_revision = None
+
+_exactly = sa.String(254).with_variant(mysql.VARCHAR(254, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "identity_account",
+        sa.Column("account_id", sa.String(40), primary_key=True),
+        sa.Column("email", _exactly, nullable=False, unique=True),
+        sa.Column("password_hash", sa.String(255), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("roles", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "identity_profile",
+        sa.Column("profile_id", sa.String(40), primary_key=True),
+        sa.Column("account_id", sa.String(40), nullable=False, index=True),
+        sa.Column("place", sa.Integer, nullable=False),
+        sa.Column("name", sa.String(160), nullable=False),
+        sa.Column("avatar", sa.String(64), nullable=False),
+        sa.Column("language", sa.String(40), nullable=False),
+        sa.Column("maturity", sa.Integer, nullable=False),
+        sa.Column("kids", sa.Boolean, nullable=False),
+        sa.Column("pin_hash", sa.String(255)),
+    )
+    op.create_table(
+        "identity_device",
+        sa.Column("account_id", sa.String(40), primary_key=True),
+        sa.Column("device_id", sa.String(40), primary_key=True),
+        sa.Column("name", sa.String(160), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("last_seen_at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "identity_sign_in",
+        sa.Column("sign_in_id", sa.String(40), primary_key=True),
+        sa.Column("account_id", sa.String(40), nullable=False, index=True),
+        sa.Column("device_id", sa.String(40), nullable=False),
+        sa.Column("handle", sa.LargeBinary, nullable=False),
+        sa.Column("live", sa.LargeBinary, nullable=False),
+        sa.Column("spent", sa.LargeBinary, nullable=False),
+        sa.Column("turned_at", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+        sa.Column("profile_id", sa.String(40)),
+    )
+    op.create_table(
+        "identity_tries",
+        sa.Column("subject", sa.String(128), primary_key=True),
+        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("last_at", sa.BigInteger, nullable=False, index=True),
+    )
+    op.create_table(
+        "identity_outbox",
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("record", sa.LargeBinary, nullable=False),
+        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
+    )

@@ -1,0 +1,345 @@
+"""Identity in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import IntegrityError
+
+from matinee.drivers.outbox import Outbox, outbox_table
+from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.events.api import Record
+from matinee.identity import model
+from matinee.identity.api import Account, Device, EmailTaken, Profile
+from matinee.identity.model import Credentials, KeptProfile, SignIn, Tries
+from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChange
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
+from matinee.kit.problem import Forbidden
+
+T = TypeVar("T")
+_metadata = MetaData()
+# MySQL's usual collation takes é for e: two people's addresses must not be one.
+_exactly = String(254).with_variant(mysql.VARCHAR(254, collation="utf8mb4_bin"), "mysql", "mariadb")
+_accounts = Table(
+    "identity_account",
+    _metadata,
+    Column("account_id", String(40), primary_key=True),
+    Column("email", _exactly, unique=True),
+    Column("password_hash", String(255)),
+    Column("created_at", UtcTime),
+    Column("status", String(16)),
+    Column("roles", Packed(tuple[str, ...])),
+)
+_profiles = Table(
+    "identity_profile",
+    _metadata,
+    Column("profile_id", String(40), primary_key=True),
+    Column("account_id", String(40), index=True),
+    Column("place", Integer),
+    Column("name", String(160)),
+    Column("avatar", String(64)),
+    Column("language", String(40)),
+    Column("maturity", Integer),
+    Column("kids", Boolean),
+    Column("pin_hash", String(255)),
+)
+_devices = Table(
+    "identity_device",
+    _metadata,
+    Column("account_id", String(40), primary_key=True),
+    Column("device_id", String(40), primary_key=True),
+    Column("name", String(160)),
+    Column("kind", String(16)),
+    Column("last_seen_at", UtcTime),
+)
+_sign_ins = Table(
+    "identity_sign_in",
+    _metadata,
+    Column("sign_in_id", String(40), primary_key=True),
+    Column("account_id", String(40), index=True),
+    Column("device_id", String(40)),
+    Column("handle", LargeBinary),
+    Column("live", Packed(tuple[bytes, ...])),
+    Column("spent", Packed(tuple[bytes, ...])),
+    Column("turned_at", UtcTime),
+    Column("expires_at", UtcTime, index=True),
+    Column("profile_id", String(40)),
+)
+_tries = Table(
+    "identity_tries",
+    _metadata,
+    Column("subject", String(128), primary_key=True),
+    Column("count", Integer),
+    Column("last_at", UtcTime, index=True),
+)
+_outbox = outbox_table(_metadata, "identity")
+
+_a, _p, _d, _s, _t = _accounts.c, _profiles.c, _devices.c, _sign_ins.c, _tries.c
+_ACCOUNT = (_a.account_id, _a.email, _a.created_at, _a.status, _a.roles)
+_PROFILE = (_p.profile_id, _p.account_id, _p.name, _p.avatar, _p.language, _p.maturity, _p.kids, _p.pin_hash)
+_BY_EMAIL = select(*_ACCOUNT, _a.password_hash).where(_a.email == bindparam("email"))
+_BY_ID = select(*_ACCOUNT, _a.password_hash).where(_a.account_id == bindparam("id")).with_for_update()
+_SET_ACCOUNT = update(_accounts).where(_a.account_id == bindparam("id"))
+_MEMBER = (
+    select(*_ACCOUNT, *_PROFILE)
+    .select_from(_accounts)
+    .outerjoin(_profiles, and_(_p.account_id == _a.account_id, _p.profile_id == bindparam("profile_id")))
+    .where(_a.account_id == bindparam("id"))
+)
+_LOCK_ACCOUNT = select(_a.account_id).where(_a.account_id == bindparam("id")).with_for_update()
+_PROFILES = select(*_PROFILE).where(_p.account_id == bindparam("id")).order_by(_p.place)
+_SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id")).with_for_update()
+_TURN = (
+    update(_sign_ins)
+    .where(_s.sign_in_id == bindparam("id"))
+    .values({c: bindparam(c) for c in ("live", "spent", "turned_at", "expires_at", "profile_id")})
+)
+_SEEN = (
+    update(_devices)
+    .where(_d.account_id == bindparam("account"), _d.device_id == bindparam("device"))
+    .values(last_seen_at=bindparam("now"))
+)
+_DEVICES = (
+    select(
+        *(_d.device_id, _d.name, _d.kind, _d.last_seen_at),
+        exists()
+        .where(_s.account_id == _d.account_id, _s.device_id == _d.device_id, _s.expires_at > bindparam("now"))
+        .label("signed_in"),
+    )
+    .where(_d.account_id == bindparam("id"))
+    .order_by(_d.last_seen_at.desc(), _d.device_id)
+)
+_TRIES = select(_t.count, _t.last_at).where(_t.subject == bindparam("id")).with_for_update()
+
+
+class SqlIdentityStore:
+    """Fulfils `AccountStore`, `SignInStore` and `Throttle`; `outbox` holds the facts on their way to the log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.outbox = Outbox(database, _outbox)
+
+    @classmethod
+    async def open(cls, database: Database) -> Self:
+        """The store, its schema brought up to date."""
+        await database.migrate("matinee.identity.adapters:migrations", "identity")
+        return cls(database)
+
+    async def open_account(self, *, credentials: Credentials, profile: Profile, records: tuple[Record, ...]) -> None:
+        def keep(connection: Connection) -> None:
+            connection.execute(insert(_accounts), _account_row(credentials))
+            connection.execute(insert(_profiles), _profile_row(0, KeptProfile(profile=profile)))
+            self._tell(connection, records)
+
+        try:
+            await self._write(keep)
+        except IntegrityError as error:
+            raise EmailTaken from error
+
+    async def credentials(self, *, email: str) -> Credentials | None:
+        row = await self._database.read(lambda c: c.execute(_BY_EMAIL, {"email": email}).one_or_none())
+        return _credentials(row) if row else None
+
+    async def change_account(
+        self, *, account_id: AccountId, change: Callable[[Credentials], Credentials]
+    ) -> Credentials | None:
+        def apply(connection: Connection) -> Credentials | None:
+            if (row := connection.execute(_BY_ID, {"id": account_id}).one_or_none()) is None:
+                return None
+            new = change(_credentials(row))
+            connection.execute(_SET_ACCOUNT.values(_account_row(new)), {"id": account_id})
+            return new
+
+        return await self._database.write(apply)
+
+    async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
+        asked = {"id": account_id, "profile_id": profile_id}
+        row = await self._database.read(lambda c: c.execute(_MEMBER, asked).one_or_none())
+        return _member(row) if row else None
+
+    async def profiles(self, *, account_id: AccountId) -> Profiles:
+        return await self._database.read(lambda c: _profiles_of(c, account_id))
+
+    async def change_profiles(self, *, account_id: AccountId, change: Callable[[Profiles], ProfilesChange]) -> None:
+        def apply(connection: Connection) -> None:
+            if connection.execute(_LOCK_ACCOUNT, {"id": account_id}).one_or_none() is None:
+                raise Forbidden
+            old = _profiles_of(connection, account_id)
+            new = change(old)
+            if new.profiles != old:
+                connection.execute(delete(_profiles).where(_p.account_id == account_id))
+                connection.execute(insert(_profiles), [_profile_row(n, one) for n, one in enumerate(new.profiles)])
+            self._tell(connection, new.records)
+
+        await self._write(apply)
+
+    async def begin(self, *, sign_in: SignIn, device: Device) -> None:
+        def keep(connection: Connection) -> None:
+            here = and_(_d.account_id == sign_in.account_id, _d.device_id == device.device_id)
+            shown = {"name": device.name, "kind": device.kind, "last_seen_at": device.last_seen_at}
+            if connection.execute(select(_d.device_id).where(here).with_for_update()).one_or_none():
+                connection.execute(update(_devices).where(here).values(shown))
+            else:
+                row = {"account_id": sign_in.account_id, "device_id": device.device_id, **shown}
+                connection.execute(insert(_devices), row)
+            connection.execute(insert(_sign_ins), msgspec.structs.asdict(sign_in))
+
+        await self._database.write(keep)
+
+    async def change(
+        self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
+    ) -> SignInChange | None:
+        def apply(connection: Connection) -> SignInChange | None:
+            if (row := connection.execute(_SIGN_IN, {"id": sign_in_id}).one_or_none()) is None:
+                return None
+            new = change(SignIn(**row._mapping))
+            if new.sign_in is None:
+                connection.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id))
+            else:
+                _turn(connection, new.sign_in, now)
+            self._tell(connection, new.records)
+            return new
+
+        return await self._write(apply)
+
+    async def end(self, *, sign_in_id: SignInId) -> None:
+        await self._database.write(lambda c: c.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id)).rowcount)
+
+    async def end_all(self, *, account_id: AccountId) -> int:
+        return await self._database.write(
+            lambda c: c.execute(delete(_sign_ins).where(_s.account_id == account_id)).rowcount
+        )
+
+    async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
+        asked = {"id": account_id, "now": now}
+        rows = await self._database.read(lambda c: c.execute(_DEVICES, asked).all())
+        return [
+            Device(device_id=DeviceId(row[0]), name=row[1], kind=row[2], last_seen_at=row[3], signed_in=bool(row[4]))
+            for row in rows
+        ]
+
+    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
+        def remove(connection: Connection) -> bool:
+            connection.execute(delete(_sign_ins).where(_s.account_id == account_id, _s.device_id == device_id))
+            gone = delete(_devices).where(_d.account_id == account_id, _d.device_id == device_id)
+            return connection.execute(gone).rowcount > 0
+
+        return await self._database.write(remove)
+
+    async def expire(self, *, now: datetime) -> int:
+        return await self._database.write(lambda c: c.execute(delete(_sign_ins).where(_s.expires_at <= now)).rowcount)
+
+    async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
+        def count(connection: Connection) -> int:
+            # In one order everywhere, so that two who count the same subjects never wait for each other in a ring.
+            held = {subject: _tries_of(connection, subject) for subject in sorted(subjects)}
+            if wait_ms := max(model.wait_ms(tries, now) for tries in held.values()):
+                return wait_ms
+            for subject, tries in held.items():
+                _count(connection, subject, tries, model.tried(tries, now))
+            return 0
+
+        return await self._database.write(count)
+
+    async def forgive(self, *, subjects: tuple[str, ...]) -> None:
+        await self._database.write(lambda c: c.execute(delete(_tries).where(_t.subject.in_(subjects))).rowcount)
+
+    async def forget(self, *, before: datetime) -> int:
+        return await self._database.write(lambda c: c.execute(delete(_tries).where(_t.last_at < before)).rowcount)
+
+    async def _write(self, transaction: Callable[[Connection], T]) -> T:
+        result = await self._database.write(transaction)
+        self.outbox.stir()
+        return result
+
+    def _tell(self, connection: Connection, records: tuple[Record, ...]) -> None:
+        self.outbox.put(connection, [msgspec.json.encode(record) for record in records])
+
+
+def _account(row: Any) -> Account:
+    return Account(account_id=row[0], email=row[1], created_at=row[2], status=row[3], roles=row[4])
+
+
+def _member(row: Any) -> Member:
+    theirs = row[len(_ACCOUNT) :]
+    return Member(account=_account(row), kept=_kept(theirs) if theirs[0] else None)
+
+
+def _credentials(row: Any) -> Credentials:
+    return Credentials(account=_account(row), password_hash=row[len(_ACCOUNT)])
+
+
+def _account_row(credentials: Credentials) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(credentials.account), "password_hash": credentials.password_hash}
+
+
+def _kept(row: Any) -> KeptProfile:
+    profile_id, account_id, name, avatar, language, maturity, kids, pin_hash = row
+    profile = Profile(
+        profile_id=profile_id,
+        account_id=account_id,
+        name=name,
+        avatar=avatar,
+        language=language,
+        maturity=maturity,
+        kids=kids,
+        has_pin=pin_hash is not None,
+    )
+    return KeptProfile(profile=profile, pin_hash=pin_hash)
+
+
+def _profile_row(place: int, kept: KeptProfile) -> dict[str, Any]:
+    row = {**msgspec.structs.asdict(kept.profile), "pin_hash": kept.pin_hash, "place": place}
+    del row["has_pin"]
+    return row
+
+
+def _profiles_of(connection: Connection, account_id: AccountId) -> Profiles:
+    return tuple(_kept(row) for row in connection.execute(_PROFILES, {"id": account_id}))
+
+
+def _turn(connection: Connection, sign_in: SignIn, now: datetime) -> None:
+    turned = {
+        "id": sign_in.sign_in_id,
+        "live": sign_in.live,
+        "spent": sign_in.spent,
+        "turned_at": sign_in.turned_at,
+        "expires_at": sign_in.expires_at,
+        "profile_id": sign_in.profile_id,
+    }
+    connection.execute(_TURN, turned)
+    connection.execute(_SEEN, {"account": sign_in.account_id, "device": sign_in.device_id, "now": now})
+
+
+def _tries_of(connection: Connection, subject: str) -> Tries | None:
+    row = connection.execute(_TRIES, {"id": subject}).one_or_none()
+    return Tries(count=row[0], last_at=row[1]) if row else None
+
+
+def _count(connection: Connection, subject: str, held: Tries | None, new: Tries) -> None:
+    if held is None:
+        connection.execute(insert(_tries), {"subject": subject, "count": new.count, "last_at": new.last_at})
+    else:
+        counted = update(_tries).where(_t.subject == subject).values(count=new.count, last_at=new.last_at)
+        connection.execute(counted)

@@ -1,0 +1,1 @@
+"""Licensing on its engines."""

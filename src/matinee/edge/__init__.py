@@ -1,0 +1,1 @@
+"""Video's way out: serve, verify, cache, fill, evict, report."""

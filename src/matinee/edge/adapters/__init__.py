@@ -1,0 +1,1 @@
+"""An edge's disk, its board of figures, and its origins."""

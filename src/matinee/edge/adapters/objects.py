@@ -1,0 +1,48 @@
+"""An object store as origin: `file:///…` or `s3://…`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
+from matinee.edge.ports import Meta, Missing
+from matinee.kit import url as urls
+
+_NOT_IN_A_TAG = re.compile(r"[^\x21\x23-\x7e]")
+_TAG_LIMIT = 128
+
+
+class ObjectsUpstream:
+    """The origin is a store of our own; in a directory no symbolic link is followed."""
+
+    def __init__(self, url: str, **options: str) -> None:
+        self._root = urls.file_path(url).resolve() if urls.scheme(url) == "file" else None
+        self._objects = Objects(url, **options)
+
+    async def open(self, key: str, *, start: int = 0) -> tuple[Meta, AsyncIterator[bytes]]:
+        if self._root is not None and _is_linked(self._root, key):
+            raise Missing(key)
+        try:
+            head, pieces = await self._objects.open(key, start=start)
+        except ObjectNotFound as error:
+            raise Missing(key) from error
+        return _meta(head), pieces
+
+    async def close(self) -> None:
+        return None
+
+
+def _meta(head: ObjectHead) -> Meta:
+    etag = _NOT_IN_A_TAG.sub("", head.etag)[:_TAG_LIMIT]
+    return Meta(head.key, head.size_bytes, f'"{etag}"', int(head.modified_at.timestamp()) if head.modified_at else 0)
+
+
+def _is_linked(root: Path, key: str) -> bool:
+    at = root
+    for part in key.split("/"):
+        at = at / part
+        if at.is_symlink():
+            return True
+    return False

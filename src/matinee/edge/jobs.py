@@ -1,0 +1,142 @@
+"""What an edge does as time passes: keep its cache within the limit, tell steering that it lives; a whole worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from matinee.edge.api import EdgeSettings
+from matinee.edge.ports import Board, Count, Disk, Keeping, Upstream
+from matinee.edge.server import EdgeServer
+from matinee.kit import log
+from matinee.kit.clock import Clock
+from matinee.steering.api import EdgeReport, Steering
+
+_log = log.get()
+KEEP_S = 0.1
+BEAT_S = 2.0
+_REFRESH_TICKS = 10
+_BEAT_LIMIT_S = 2.0
+
+
+async def keep_cache(*, disk: Disk, keeping: Keeping, board: Board) -> None:
+    """Keep the cache within its limit, if this worker is the one to do it; let go of what another evicted."""
+    tick = 0
+    while True:
+        try:
+            _keep(disk, keeping, board, tick)
+        except Exception as error:
+            _log.warning("cache.not_kept", error=repr(error))
+        tick += 1
+        await asyncio.sleep(KEEP_S)
+
+
+def _keep(disk: Disk, keeping: Keeping, board: Board, tick: int) -> None:
+    if tick % _REFRESH_TICKS == 0:
+        disk.refresh()
+        board.put(Count.CPU_MS, round(time.process_time() * 1000))
+    if keeping.elect():
+        board.add(Count.EVICTIONS, keeping.keep())
+        board.put(Count.DISK_USED_BYTES, keeping.used_bytes())
+
+
+async def beat(*, settings: EdgeSettings, port: int, keeping: Keeping, board: Board, steering: Steering) -> None:
+    """Tell steering every two seconds how this edge is: one worker speaks for all. Steering may be away."""
+    reporter = Reporter(settings, port, board)
+    away = False
+    while True:
+        if keeping.elect():
+            try:
+                async with asyncio.timeout(_BEAT_LIMIT_S):
+                    await steering.beat(report=reporter.report(time.monotonic()))
+                away = False
+            except Exception as error:  # clients are served all the same; steering learns of us when it is back
+                if not away:
+                    _log.warning("steering.away", error=repr(error))
+                away = True
+        await asyncio.sleep(BEAT_S)
+
+
+class Reporter:
+    """Makes heartbeats; keeps what it needs to tell the load between two of them."""
+
+    def __init__(self, settings: EdgeSettings, port: int, board: Board) -> None:
+        scheme = "https" if settings.tls_cert else "http"
+        self._base_url = settings.base_url or f"{scheme}://{settings.host}:{port}"
+        self._settings = settings
+        self._board = board
+        self._last: tuple[float, int] | None = None
+
+    def report(self, now_s: float) -> EdgeReport:
+        """A heartbeat at an instant of the monotonic clock."""
+        settings, totals = self._settings, self._board.totals()
+        return EdgeReport(
+            edge_id=settings.edge_id,
+            name=settings.name,
+            base_url=self._base_url,
+            region=settings.region,
+            load=self._load(now_s, totals),
+            open_connections=totals[Count.CONNECTIONS],
+            sent_bytes=totals[Count.SENT_BYTES],
+            hits=totals[Count.HITS],
+            misses=totals[Count.MISSES],
+            upstream_errors=totals[Count.UPSTREAM_ERRORS],
+            disk_used_bytes=totals[Count.DISK_USED_BYTES],
+            disk_limit_bytes=settings.cache_limit_bytes,
+        )
+
+    def _load(self, now_s: float, totals: dict[Count, int]) -> float:
+        """The fuller of the two things that run out: connections, and the workers' processor time."""
+        workers = max(1, self._board.workers())
+        crowd = totals[Count.CONNECTIONS] / (workers * self._settings.max_connections)
+        cpu_ms, busy = totals[Count.CPU_MS], 0.0
+        if self._last is not None and now_s > self._last[0]:
+            busy = (cpu_ms - self._last[1]) / ((now_s - self._last[0]) * 1000 * workers)
+        self._last = (now_s, cpu_ms)
+        return round(min(1.0, max(crowd, busy, 0.0)), 3)
+
+
+async def run_worker(
+    settings: EdgeSettings,
+    *,
+    disk: Disk,
+    keeping: Keeping,
+    board: Board,
+    upstream: Upstream,
+    clock: Clock,
+    steering: Steering | None,
+    stopping: asyncio.Event,
+    started: Callable[[EdgeServer], None] | None = None,
+) -> None:
+    """Run one worker of an edge until `stopping` is set, then let answers end. Raises OSError for a taken port.
+
+    Any number of these, each in a process of its own, share a port and a cache directory.
+    """
+    _allow_files()
+    server = EdgeServer(settings, disk=disk, upstream=upstream, board=board, clock=clock, shared=True)
+    await server.start()
+    jobs = [asyncio.create_task(keep_cache(disk=disk, keeping=keeping, board=board))]
+    if steering is not None:
+        beating = beat(settings=settings, port=server.port, keeping=keeping, board=board, steering=steering)
+        jobs.append(asyncio.create_task(beating))
+    if started is not None:
+        started(server)
+    _log.info("edge.started", edge_id=settings.edge_id, port=server.port, pid=os.getpid())
+    try:
+        await stopping.wait()
+    finally:
+        for job in jobs:
+            job.cancel()
+        await server.stop()
+        await upstream.close()
+
+
+def _allow_files() -> None:
+    """Every client is a file descriptor: take as many as the machine allows us."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS tells of no limit and then refuses it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,1 @@
+"""The rules of an edge: addresses, ranges, conditions, what to keep."""

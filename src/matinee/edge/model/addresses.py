@@ -1,0 +1,65 @@
+"""From a request's path to an object's key, letting nothing through that could mean another place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+import msgspec
+
+# A segment is plain: no percent sign, no backslash, no control character, and no dot at its beginning. So there is
+# nothing to decode, nothing to normalise, and no way up.
+_PLAIN = re.compile(r"[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*(?:/[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*)*")
+KEY_LIMIT = 512
+
+CONTENT_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4s": "video/iso.segment",
+    ".m4v": "video/mp4",
+    ".m4a": "audio/mp4",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".png": "image/png",
+    ".avif": "image/avif",
+    ".svg": "image/svg+xml",
+    ".mpd": "application/dash+xml",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".json": "application/json",
+}
+
+
+class Address(msgspec.Struct, frozen=True):
+    """An object's key and, where it takes one, the token in the path and the scope it must open."""
+
+    key: str
+    token: str = ""
+    scope: str = ""
+
+
+def address_of(target: str) -> Address | None:
+    """The address in a request target (its query is not looked at); None where it can be none of ours."""
+    path = target.partition("?")[0]
+    if path.startswith("/t/"):
+        return _signed(path)
+    if path.startswith("/art/") and _is_key(path[1:]):
+        return Address(f"public{path}")
+    return None
+
+
+def _signed(path: str) -> Address | None:
+    token, _, key = path[3:].partition("/")
+    parts = key.split("/", 2)
+    if len(parts) != 3 or parts[0] != "assets" or not _is_key(key):
+        return None
+    return Address(key, token, f"assets/{parts[1]}")
+
+
+def _is_key(key: str) -> bool:
+    return len(key) <= KEY_LIMIT and _PLAIN.fullmatch(key) is not None
+
+
+def content_type(key: str) -> str:
+    """The media type by the key's ending; bytes of no known kind otherwise."""
+    return CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")

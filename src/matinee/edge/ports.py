@@ -1,0 +1,148 @@
+"""What an edge needs of the outside: an origin, a disk, and a board of figures that its workers share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import IntEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What is known of an object; `etag` has its quotes."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified_s: int
+
+
+class Missing(Exception):
+    """The origin says that there is no such object."""
+
+
+class Upstream(Protocol):
+    """Where objects come from: an object store, or another edge."""
+
+    async def open(self, key: str, *, start: int = 0) -> tuple[Meta, AsyncIterator[bytes]]:
+        """One request for both: what the object is, and its bytes from `start`. Raises Missing, or what befell it."""
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+
+class File(Protocol):
+    """An open file; it closes itself when nobody holds it."""
+
+    fd: int
+
+
+class Stored(Protocol):
+    """A whole object on the disk: its bytes stand in `file` from `offset`."""
+
+    meta: Meta
+    file: File
+    offset: int
+
+
+class Partial(Protocol):
+    """An object being written, by this process alone."""
+
+    meta: Meta
+    file: File
+    offset: int
+
+    def describe(self, meta: Meta) -> None:
+        """Say what is coming and make room for it. Raises OSError where there is none."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; those who watch see them."""
+
+    async def commit(self) -> None:
+        """Make it the stored object."""
+
+    def discard(self) -> None:
+        """Drop it. Idempotent, and without effect after `commit`."""
+
+
+class Watched(Protocol):
+    """An object that another process is writing."""
+
+    file: File
+    offset: int
+
+    def progress(self) -> tuple[Meta | None, int, bool]:
+        """What it is, once known; bytes written so far; whether the writer is still there."""
+
+
+class Disk(Protocol):
+    """The cache directory, shared by all workers of an edge."""
+
+    def look(self, key: str) -> Stored | None:
+        """The stored object, and that it was asked for."""
+
+    def begin(self, key: str) -> Partial | None:
+        """The right to write an object; None while another has it. Raises OSError where the disk takes nothing."""
+
+    def watch(self, key: str) -> Watched | None:
+        """The object that another is writing; None where nobody is."""
+
+    def scratch(self, meta: Meta) -> Partial | None:
+        """Room in memory for an object that the disk does not take; None where it is too large for that as well."""
+
+    def refresh(self) -> None:
+        """Let go of files that were evicted by another worker."""
+
+
+class Keeping(Protocol):
+    """Keeping the cache within its limit: one worker does it for all."""
+
+    def elect(self) -> bool:
+        """Whether this worker is the one."""
+
+    def keep(self) -> int:
+        """Evict what is over the limit; tells how many objects."""
+
+    def used_bytes(self) -> int:
+        """Bytes on disk, finished and not."""
+
+
+class Count(IntEnum):
+    """What is counted. The last ones are levels, not sums over time."""
+
+    REQUESTS = 0
+    SENT_BYTES = 1
+    HITS = 2
+    MISSES = 3
+    FILLS = 4
+    FILLED_BYTES = 5
+    EVICTIONS = 6
+    REFUSED = 7
+    CLIENT_ERRORS = 8
+    SERVER_ERRORS = 9
+    UPSTREAM_ERRORS = 10
+    ABORTED = 11
+    CPU_MS = 12
+    CONNECTIONS = 13
+    DISK_USED_BYTES = 14
+    STARTED_AT_S = 15
+
+
+LEVELS = (Count.CONNECTIONS, Count.DISK_USED_BYTES, Count.STARTED_AT_S)
+
+
+class Board(Protocol):
+    """The figures of this worker, readable by all workers of this edge."""
+
+    def add(self, count: Count, amount: int = 1) -> None:
+        """Count something."""
+
+    def put(self, count: Count, value: int) -> None:
+        """Set a level."""
+
+    def totals(self) -> dict[Count, int]:
+        """Sums over the workers, those that have ended included where it is no level."""
+
+    def workers(self) -> int:
+        """How many workers are running."""

@@ -135,6 +135,12 @@ class SessionNotFound(Problem, status=404):
     session_id: PlaySessionId
 
 
+class ManifestNotFound(Problem, status=404):
+    """This title has no such playlist."""
+
+    name: str
+
+
 class LinkExpired(Problem, status=403):
     """This link is no longer good."""
 
@@ -179,7 +185,8 @@ class Playback(Protocol):
     async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
         """`manifest.mpd`, `master.m3u8` or `<track id>.m3u8`, rendered for this session with URLs signed now.
 
-        Raises LinkExpired, SessionNotFound.
+        `<track id>~<edge id>.m3u8` and `steering.json` are named by `master.m3u8`: an edge is a pathway of HLS content
+        steering. Raises LinkExpired, SessionNotFound, ManifestNotFound, NoEdge.
         """
 
     async def renew(

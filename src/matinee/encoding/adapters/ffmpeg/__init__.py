@@ -1,0 +1,7 @@
+"""FFmpeg as prober, encoder and maker of pictures."""
+
+from matinee.encoding.adapters.ffmpeg.encoder import FfmpegEncoder
+from matinee.encoding.adapters.ffmpeg.prober import FfmpegProber
+from matinee.encoding.adapters.ffmpeg.stills import FfmpegStills
+
+__all__ = ["FfmpegEncoder", "FfmpegProber", "FfmpegStills"]

@@ -1,0 +1,108 @@
+"""FFmpeg and Pillow as `Stills`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from matinee.catalogue.api import Thumbnails
+from matinee.drivers.ffmpeg import Ffmpeg
+from matinee.drivers.ffmpeg import source as opened
+from matinee.encoding.model.pictures import Look
+
+DEADLINE_S = 3600
+_SMALL = (160, 90)
+_QUALITY = 88
+
+
+class FfmpegStills:
+    """Makes pictures out of an encoded film, reading little more than its keyframes."""
+
+    def __init__(self, ffmpeg: Ffmpeg) -> None:
+        self._ffmpeg = ffmpeg
+
+    async def sheets(self, *, film: Path, thumbnails: Thumbnails, into: Path) -> int:
+        size = f"scale={thumbnails.width_px}:{thumbnails.height_px}:flags=area"
+        tiles = f"fps=1000/{thumbnails.interval_ms}:start_time=0,{size},tile={thumbnails.columns}x{thumbnails.rows}"
+        write = ["-vf", tiles, "-frames:v", str(thumbnails.sheets), "-q:v", "4", "-f", "image2", "%d.jpg"]
+        await self._ffmpeg.run(["-skip_frame", "nokey", *opened(film), *write], cwd=into, deadline_s=DEADLINE_S)
+        return len(await asyncio.to_thread(os.listdir, into))
+
+    async def looks(self, *, film: Path, keyframes: Sequence[int]) -> list[Look]:
+        width, height = _SMALL
+        chosen = "+".join(f"eq(n\\,{n})" for n in keyframes)
+        filters = f"select={chosen},scale={width}:{height}:flags=area,format=rgb24"
+        with tempfile.TemporaryDirectory(prefix="matinee-looks-") as folder:
+            write = ["-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "frames"]
+            argv = ["-skip_frame", "nokey", *opened(film), *write]
+            await self._ffmpeg.run(argv, cwd=Path(folder), deadline_s=DEADLINE_S)
+            frames = await asyncio.to_thread(_pixels, Path(folder, "frames"))
+        return [_look(n, frame) for n, frame in zip(keyframes, frames, strict=False)]
+
+    async def crop(self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path) -> tuple[int, int, str]:
+        picture = out.with_suffix(".png")
+        seek = ["-ss", f"{max(0, time_ms) / 1000:.3f}"]
+        write = ["-frames:v", "1", "-update", "1", "-f", "image2", picture.name]
+        await self._ffmpeg.run([*seek, *opened(film), *write], cwd=out.parent, deadline_s=DEADLINE_S)
+        with Image.open(picture) as opened_picture:
+            still = _cut(opened_picture.convert("RGB"), aspect, height_px)
+        picture.unlink()
+        still.save(out, "JPEG", quality=_QUALITY, optimize=True, progressive=True)
+        return still.width, still.height, dominant(still)
+
+
+def _pixels(file: Path) -> NDArray[np.float32]:
+    width, height = _SMALL
+    return np.fromfile(file, dtype=np.uint8).reshape(-1, height, width, 3).astype(np.float32) / np.float32(255)
+
+
+def _look(keyframe: int, frame: NDArray[np.float32]) -> Look:
+    grey = frame.mean(axis=2)
+    edges = np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()
+    return Look(
+        keyframe=keyframe,
+        light=float(grey.mean()),
+        contrast=min(1.0, float(grey.std()) * 4),
+        sharpness=min(1.0, float(edges) * 8),
+        colour=min(1.0, float((frame.max(axis=2) - frame.min(axis=2)).mean()) * 2),
+    )
+
+
+def _cut(picture: Image.Image, aspect: float, height_px: int) -> Image.Image:
+    """The part of this shape that holds most detail."""
+    width = min(picture.width, round(picture.height * aspect))
+    height = min(picture.height, round(picture.width / aspect))
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    left = _busiest(np.abs(np.diff(grey, axis=1)).sum(axis=0), width, picture.width)
+    top = _busiest(np.abs(np.diff(grey, axis=0)).sum(axis=1), height, picture.height)
+    part = picture.crop((left, top, left + width, top + height))
+    if height <= height_px:
+        return part
+    return part.resize((max(1, round(height_px * width / height)), height_px), Image.Resampling.LANCZOS)
+
+
+def _busiest(detail: NDArray[np.float32], length: int, whole: int) -> int:
+    """Where the run of this length with most detail begins; near the middle where all is alike."""
+    spare = whole - length
+    if spare <= 0:
+        return 0
+    sums = np.concatenate(([0.0], np.cumsum(detail)))
+    starts = np.arange(spare + 1)
+    held = sums[np.minimum(starts + length, len(detail))] - sums[np.minimum(starts, len(detail))]
+    centred = 1 - 0.2 * np.abs(starts / spare - 0.5)
+    return int(np.argmax((held + 1) * centred))
+
+
+def dominant(picture: Image.Image) -> str:
+    """The commonest colour, as `#rrggbb`."""
+    few = picture.resize((64, 64)).quantize(6)
+    counted = few.convert("RGB").getcolors() or [(1, (26, 22, 20))]
+    colour = max(counted, key=lambda one: one[0])[1]
+    return "#" + bytes(colour if isinstance(colour, tuple) else (colour,) * 3).hex()

@@ -1,0 +1,133 @@
+"""What every FleetStore does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.sql import Database
+from matinee.kit.clock import ManualClock
+from matinee.kit.ids import EdgeId
+from matinee.steering.adapters.sql import SqlFleetStore
+from matinee.steering.api import EdgeReport
+from matinee.steering.model import Member
+from matinee.steering.ports import FleetStore
+
+Opener = Callable[[], Awaitable[FleetStore]]
+START = ManualClock().now()
+
+
+@pytest.fixture(params=["sql"])
+async def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> FleetStore:
+            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/fleet.db"))
+            return await SqlFleetStore.open(database)
+
+        yield opened
+
+
+def member(name: str, at_s: float = 0, **more: object) -> Member:
+    report = EdgeReport(edge_id=EdgeId(name), name=name, base_url=f"http://{name}", **more)  # type: ignore[arg-type]
+    return Member(report=report, last_seen_at=START + timedelta(seconds=at_s))
+
+
+async def all_of(store: FleetStore) -> dict[str, Member]:
+    return {m.report.edge_id: m for m in await store.load(START - timedelta(days=9))}
+
+
+async def test_what_was_saved_is_there_after_reopening(reopen: Opener) -> None:
+    members = [member("a", 1, load=0.25, hits=2**40), member("b", 2, region="eu")]
+    await (await reopen()).save(members)
+    assert await all_of(await reopen()) == {"a": members[0], "b": members[1]}
+
+
+async def test_an_older_report_changes_nothing(reopen: Opener) -> None:
+    store = await reopen()
+    await store.save([member("a", 10, hits=10)])
+    await store.save([member("a", 5, hits=5)])
+    assert (await all_of(store))["a"].report.hits == 10
+
+
+async def test_nothing_is_nothing(reopen: Opener) -> None:
+    store = await reopen()
+    await store.save([])
+    assert await store.load(START) == []
+    assert not await store.set_draining(EdgeId("a"), True)
+
+
+async def test_draining_stays_whatever_is_reported(reopen: Opener) -> None:
+    store = await reopen()
+    await store.save([member("a", 1)])
+    assert await store.set_draining(EdgeId("a"), True)
+    assert await store.set_draining(EdgeId("a"), True)
+    await store.save([member("a", 2), member("b", 2)])
+    assert {name: m.draining for name, m in (await all_of(await reopen())).items()} == {"a": True, "b": False}
+
+
+async def test_only_what_was_heard_of_since_is_loaded_and_the_rest_can_be_dropped(reopen: Opener) -> None:
+    store = await reopen()
+    await store.save([member("a", 1), member("b", 5), member("c", 9)])
+    since = START + timedelta(seconds=5)
+    assert {m.report.edge_id for m in await store.load(since)} == {"b", "c"}
+    await store.forget(since)
+    assert set(await all_of(await reopen())) == {"b", "c"}
+
+
+async def test_two_who_save_at_once_leave_the_newest(reopen: Opener) -> None:
+    one, other = await reopen(), await reopen()
+    await one.save([member("a", 0)])
+    await asyncio.gather(*(store.save([member("a", n)]) for n, store in enumerate([one, other] * 10)))
+    assert (await all_of(one))["a"].last_seen_at == START + timedelta(seconds=19)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("save"), st.dictionaries(st.sampled_from("abc"), st.integers(0, 20), max_size=3)),
+        st.tuples(st.just("drain"), st.tuples(st.sampled_from("abc"), st.booleans())),
+        st.tuples(st.just("forget"), st.integers(0, 20)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_it_does_what_a_dict_does(reopen: Opener, steps: list[tuple[str, object]]) -> None:
+    store = await reopen()
+    await store.forget(START + timedelta(days=1))
+    plain: dict[str, Member] = {}
+    for step in steps:
+        await _both(store, plain, step)
+    assert await all_of(store) == plain
+
+
+async def _both(store: FleetStore, plain: dict[str, Member], step: tuple[str, object]) -> None:
+    match step:
+        case ("save", dict(beats)):
+            members = [member(name, at_s) for name, at_s in beats.items()]
+            await store.save(members)
+            for m in members:
+                old = plain.get(m.report.edge_id)
+                if old is None:
+                    plain[m.report.edge_id] = m
+                elif old.last_seen_at <= m.last_seen_at:
+                    plain[m.report.edge_id] = msgspec.structs.replace(m, draining=old.draining)
+        case ("drain", (str(name), bool(draining))):
+            assert await store.set_draining(EdgeId(name), draining) == (name in plain)
+            if name in plain:
+                plain[name] = msgspec.structs.replace(plain[name], draining=draining)
+        case ("forget", int(at_s)):
+            before = START + timedelta(seconds=at_s)
+            await store.forget(before)
+            for name in [n for n, m in plain.items() if m.last_seen_at < before]:
+                del plain[name]

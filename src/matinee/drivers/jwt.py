@@ -92,13 +92,13 @@ class Verifier(Generic[T]):
             raise Unauthenticated(detail="This access token is too long.")
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         now = self._clock.now()
-        seen = self._seen.get(digest)
-        if seen is None:
+        if (seen := self._seen.get(digest)) is None:
             seen = await self._checked(token, now)
             self._remember(digest, seen)
+        else:
+            self._seen.move_to_end(digest)
         if seen[0] <= now:
             raise Unauthenticated(detail="This access token has expired.")
-        self._seen.move_to_end(digest)
         return seen[1]
 
     def _remember(self, digest: bytes, seen: tuple[datetime, T]) -> None:

@@ -1,0 +1,429 @@
+"""Identity as a household, a thief and a guesser meet it: the real service on a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from matinee.drivers.argon import Argon2
+from matinee.drivers.jwt import Signer, Verifier
+from matinee.drivers.sql import Database
+from matinee.events.api import AccountOpened, AnyFact, ProfileRemoved, Record, RefreshTokenReused
+from matinee.identity import jobs
+from matinee.identity.adapters.sql import SqlIdentityStore
+from matinee.identity.api import (
+    DeviceInfo,
+    DeviceNotFound,
+    EmailTaken,
+    Grant,
+    LastProfile,
+    ProfileNotFound,
+    TokenRejected,
+    TooManyAttempts,
+    TooManyProfiles,
+    WrongCredentials,
+    WrongPin,
+    principal_of,
+)
+from matinee.identity.model import Credentials
+from matinee.identity.service import IdentityService
+from matinee.kit.clock import ManualClock
+from matinee.kit.context import Principal
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
+from matinee.kit.problem import Forbidden, Invalid
+
+EMAIL, PASSWORD = "ada@example.org", "correct horse"
+BROWSER = DeviceInfo(name="Chromium")
+
+
+class Rig:
+    """The service, put together as the wiring does it, and the facts it told."""
+
+    def __init__(self, store: SqlIdentityStore, folder: Path) -> None:
+        self.store = store
+        self.folder = folder
+        self.clock = ManualClock()
+        self.argon = Argon2(time_cost=1, memory_kib=64)
+        self.identity = self.instance()
+        self.verifier: Verifier[Principal] = Verifier(
+            keys=self.identity.public_keys, into=principal_of, clock=self.clock
+        )
+
+    def instance(self, **more: Any) -> IdentityService:
+        """One more process of the service on the same store."""
+        signer = Signer.open(self.folder / "signing.pem")
+        parts = {"accounts": self.store, "sign_ins": self.store, "throttle": self.store, "secrets": self.argon}
+        return IdentityService(**{**parts, "signer": signer, "clock": self.clock, **more})
+
+    async def sign_up(self, email: str = EMAIL) -> Grant:
+        return await self.identity.sign_up(email=email, password=PASSWORD, name="Ada", language="en", device=BROWSER)
+
+    async def sign_in(self, password: str = PASSWORD, device: DeviceInfo = BROWSER, email: str = EMAIL) -> Grant:
+        return await self.identity.sign_in(email=email, password=password, device=device)
+
+    async def first_profile(self, grant: Grant) -> ProfileId:
+        return (await self.identity.profiles(account_id=grant.account_id))[0].profile_id
+
+    async def choose(self, grant: Grant, profile_id: ProfileId, pin: str | None = None) -> Grant:
+        return await self.identity.choose_profile(
+            account_id=grant.account_id, sign_in_id=grant.sign_in_id, profile_id=profile_id, pin=pin
+        )
+
+    async def refresh(self, grant: Grant) -> Grant:
+        return await self.identity.refresh(refresh_token=grant.refresh_token)
+
+    async def facts(self) -> list[AnyFact]:
+        told: list[AnyFact] = []
+
+        async def append(records: list[bytes]) -> None:
+            told.extend(msgspec.json.decode(record, type=Record).fact for record in records)
+
+        await self.store.outbox.relay(append)
+        return told
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with Database(f"sqlite:///{tmp_path}/identity.db") as database:
+        rig = Rig(await SqlIdentityStore.open(database), tmp_path)
+        yield rig
+        rig.argon.close()
+
+
+async def test_sign_up_opens_an_account_with_a_profile(rig: Rig) -> None:
+    grant = await rig.sign_up(" Ada@Example.org ")
+    assert (await rig.identity.account(account_id=grant.account_id)).email == EMAIL
+    (profile,) = await rig.identity.profiles(account_id=grant.account_id)
+    assert (profile.name, profile.language, profile.maturity, profile.has_pin) == ("Ada", "en", 18, False)
+    who = await rig.verifier.verify(grant.access_token)
+    assert (who.account_id, who.device_id, who.profile_id) == (grant.account_id, grant.device_id, None)
+    assert await rig.facts() == [AccountOpened(account_id=grant.account_id)]
+
+
+async def test_an_address_is_taken_once_however_written(rig: Rig) -> None:
+    await rig.sign_up()
+    with pytest.raises(EmailTaken):
+        await rig.sign_up("ADA@example.org")
+    assert len(await rig.facts()) == 1
+
+
+async def test_a_bad_sign_up_keeps_nothing(rig: Rig) -> None:
+    with pytest.raises(Invalid):
+        await rig.identity.sign_up(email="x", password=PASSWORD, name="A", language="en", device=BROWSER)
+    assert await rig.facts() == []
+
+
+async def test_sign_in_takes_the_right_password_alone(rig: Rig) -> None:
+    opened = await rig.sign_up()
+    assert (await rig.sign_in(email="ADA@example.org ")).account_id == opened.account_id
+    for password in ("correct horsf", "", "x" * 1_000_000, PASSWORD + " ", "\ud800"):
+        with pytest.raises(WrongCredentials):
+            await rig.sign_in(password)
+    for email in ("bob@example.org", "", "@", "\ud800@x", "x" * 100_000):
+        with pytest.raises(WrongCredentials):
+            await rig.sign_in(email=email)
+
+
+async def test_no_word_of_a_password_or_token_is_kept_in_clear(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    await rig.refresh(grant)
+    kept = b"".join(file.read_bytes() for file in rig.folder.glob("identity.db*"))
+    assert PASSWORD.encode() not in kept
+    assert grant.refresh_token.encode() not in kept
+    assert b"$argon2id$" in kept
+
+
+async def test_guessing_is_slowed_for_strangers_and_not_for_the_owner(rig: Rig) -> None:
+    opened = await rig.sign_up()
+    for _ in range(5):
+        with pytest.raises(WrongCredentials):
+            await rig.sign_in("wrong")
+    with pytest.raises(TooManyAttempts) as caught:
+        await rig.sign_in()
+    assert 0 < caught.value.retry_after_ms <= 1000
+    known = DeviceInfo(name="Chromium", device_id=opened.device_id)
+    assert (await rig.sign_in(device=known)).device_id == opened.device_id
+    with pytest.raises(TooManyAttempts):
+        await rig.instance().sign_in(email=EMAIL, password=PASSWORD, device=BROWSER)  # other processes know
+    rig.clock.advance(seconds=1)
+    await rig.sign_in()
+    with pytest.raises(WrongCredentials):
+        await rig.sign_in("wrong")  # counted from nought again
+
+
+async def test_addresses_without_an_account_are_slowed_alike(rig: Rig) -> None:
+    for _ in range(5):
+        with pytest.raises(WrongCredentials):
+            await rig.sign_in()
+    with pytest.raises(TooManyAttempts):
+        await rig.sign_in()
+
+
+async def test_a_device_that_tries_many_addresses_is_slowed(rig: Rig) -> None:
+    sprayer = DeviceInfo(name="x", device_id=DeviceId("dev_sprayer"))
+    for n in range(5):
+        with pytest.raises(WrongCredentials):
+            await rig.sign_in(email=f"{n}@example.org", device=sprayer)
+    with pytest.raises(TooManyAttempts):
+        await rig.sign_in(email="another@example.org", device=sprayer)
+
+
+async def test_guesses_at_the_same_time_count_too(rig: Rig) -> None:
+    await rig.sign_up()
+    outcomes = await asyncio.gather(*(rig.sign_in(f"wrong {n}") for n in range(30)), return_exceptions=True)
+    assert sum(isinstance(one, WrongCredentials) for one in outcomes) == 5
+    assert sum(isinstance(one, TooManyAttempts) for one in outcomes) == 25
+
+
+async def test_an_old_hash_is_renewed_at_sign_in(rig: Rig) -> None:
+    await rig.sign_up()
+    stronger = Argon2(time_cost=2, memory_kib=64)
+    held = await rig.store.credentials(email=EMAIL)
+    await rig.instance(secrets=stronger).sign_in(email=EMAIL, password=PASSWORD, device=BROWSER)
+    renewed = await rig.store.credentials(email=EMAIL)
+    assert held
+    assert renewed
+    assert stronger.outdated(held.password_hash)
+    assert not stronger.outdated(renewed.password_hash)
+    await rig.sign_in()
+    stronger.close()
+
+
+async def test_a_browser_stays_one_device_and_no_stranger_takes_it(rig: Rig) -> None:
+    first = await rig.sign_up()
+    known = DeviceInfo(name="Chromium 2", device_id=first.device_id)
+    assert (await rig.sign_in(device=known)).device_id == first.device_id
+    other = await rig.sign_up("bob@example.org")
+    taken = await rig.sign_in(email="bob@example.org", device=known)
+    assert taken.device_id not in (first.device_id, other.device_id)
+    (device,) = await rig.identity.devices(account_id=first.account_id)
+    assert (device.name, device.signed_in) == ("Chromium 2", True)
+
+
+async def test_refresh_turns_the_token_and_keeps_the_profile(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    profile_id = await rig.first_profile(grant)
+    chosen = await rig.choose(grant, profile_id)
+    assert (chosen.profile_id, chosen.refresh_token) == (profile_id, "")
+    rig.clock.advance(minutes=9)
+    second = await rig.refresh(grant)
+    assert second.refresh_token not in ("", grant.refresh_token)
+    assert (await rig.verifier.verify(second.access_token)).profile_id == profile_id
+    rig.clock.advance(days=29)
+    assert (await rig.refresh(second)).profile_id == profile_id
+
+
+async def test_a_stolen_token_ends_the_sign_in_and_is_told(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    thief = await rig.refresh(grant)
+    rig.clock.advance(seconds=11)
+    with pytest.raises(TokenRejected):
+        await rig.refresh(grant)
+    with pytest.raises(TokenRejected):
+        await rig.refresh(thief)
+    with pytest.raises(TokenRejected):
+        await rig.choose(thief, await rig.first_profile(grant))
+    assert RefreshTokenReused(account_id=grant.account_id, device_id=grant.device_id) in await rig.facts()
+    await rig.sign_in()
+
+
+async def test_two_tabs_at_once_both_go_on(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    one, two = await asyncio.gather(rig.refresh(grant), rig.refresh(grant))
+    rig.clock.advance(minutes=5)
+    await rig.refresh(two)
+    await rig.refresh(one)  # within the grace of its twin
+    assert RefreshTokenReused not in {type(fact) for fact in await rig.facts()}
+
+
+async def test_a_sign_in_ends_when_it_is_not_used(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    rig.clock.advance(days=30)
+    with pytest.raises(TokenRejected):
+        await rig.refresh(grant)
+    assert await rig.store.expire(now=rig.clock.now()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "x", "A" * 86, "Ä" * 86, "x" * 1_000_000])
+async def test_garbage_is_no_refresh_token(rig: Rig, text: str) -> None:
+    with pytest.raises(TokenRejected):
+        await rig.identity.refresh(refresh_token=text)
+
+
+async def test_signing_out_ends_one_or_all(rig: Rig) -> None:
+    one, two, three = await rig.sign_up(), await rig.sign_in(), await rig.sign_in()
+    other = await rig.sign_up("bob@example.org")
+    await rig.identity.sign_out(sign_in_id=one.sign_in_id)
+    await rig.identity.sign_out(sign_in_id=one.sign_in_id)
+    with pytest.raises(TokenRejected):
+        await rig.refresh(one)
+    two = await rig.refresh(two)
+    assert await rig.identity.sign_out_everywhere(account_id=one.account_id) == 2
+    for gone in (two, three):
+        with pytest.raises(TokenRejected):
+            await rig.refresh(gone)
+    await rig.refresh(other)
+
+
+async def test_a_removed_device_is_signed_out_and_forgotten(rig: Rig) -> None:
+    one, two = await rig.sign_up(), await rig.sign_in()
+    stranger = await rig.sign_up("bob@example.org")
+    with pytest.raises(DeviceNotFound):
+        await rig.identity.remove_device(account_id=stranger.account_id, device_id=one.device_id)
+    await rig.identity.remove_device(account_id=one.account_id, device_id=one.device_id)
+    with pytest.raises(TokenRejected):
+        await rig.refresh(one)
+    assert [d.device_id for d in await rig.identity.devices(account_id=one.account_id)] == [two.device_id]
+
+
+async def test_profiles_are_made_changed_and_removed(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    account_id = grant.account_id
+    made = await rig.identity.create_profile(
+        account_id=account_id, name=" Kit ", avatar="moss", language="de", kids=True, pin="1234"
+    )
+    assert (made.name, made.maturity, made.kids, made.has_pin) == ("Kit", 12, True, True)
+    changed = await rig.identity.update_profile(
+        account_id=account_id, profile_id=made.profile_id, name="Kim", maturity=16, kids=False, pin=""
+    )
+    assert (changed.name, changed.maturity, changed.avatar, changed.has_pin) == ("Kim", 16, "moss", False)
+    viewer = await rig.identity.viewer(account_id=account_id, profile_id=made.profile_id)
+    assert (viewer.profile, viewer.account.account_id) == (changed, account_id)
+    await rig.facts()
+    for _ in range(2):
+        await rig.identity.remove_profile(account_id=account_id, profile_id=made.profile_id)
+    assert await rig.facts() == [ProfileRemoved(account_id=account_id, profile_id=made.profile_id)]
+    with pytest.raises(ProfileNotFound):
+        await rig.identity.viewer(account_id=account_id, profile_id=made.profile_id)
+    with pytest.raises(LastProfile):
+        await rig.identity.remove_profile(account_id=account_id, profile_id=await rig.first_profile(grant))
+
+
+async def test_an_account_has_room_for_eight_profiles_whoever_races(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    makes = [
+        rig.instance().create_profile(account_id=grant.account_id, name=f"P{n}", avatar="moss", language="en")
+        for n in range(12)
+    ]
+    outcomes = await asyncio.gather(*makes, return_exceptions=True)
+    assert sum(isinstance(one, TooManyProfiles) for one in outcomes) == 5
+    assert len(await rig.identity.profiles(account_id=grant.account_id)) == 8
+
+
+async def test_another_account_s_profiles_are_out_of_reach(rig: Rig) -> None:
+    ada, bob = await rig.sign_up(), await rig.sign_up("bob@example.org")
+    theirs = await rig.first_profile(bob)
+    reach: dict[str, Any] = {"account_id": ada.account_id, "profile_id": theirs}
+    with pytest.raises(ProfileNotFound):
+        await rig.identity.viewer(**reach)
+    with pytest.raises(ProfileNotFound):
+        await rig.identity.update_profile(**reach, name="Mine")
+    with pytest.raises(ProfileNotFound):
+        await rig.choose(ada, theirs)
+    with pytest.raises(TokenRejected):
+        await rig.identity.choose_profile(**{**reach, "account_id": bob.account_id}, sign_in_id=ada.sign_in_id)
+    await rig.identity.create_profile(account_id=ada.account_id, name="B", avatar="moss", language="en")
+    await rig.identity.remove_profile(**reach)
+    assert await rig.first_profile(bob) == theirs
+
+
+async def test_a_pin_guards_its_profile(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    profile_id = await rig.first_profile(grant)
+    await rig.identity.update_profile(account_id=grant.account_id, profile_id=profile_id, pin="0042")
+    for _ in range(9):
+        with pytest.raises(WrongPin):  # a PIN not given is not a wrong try
+            await rig.choose(grant, profile_id)
+    for pin in ("42", "00420", "4200", "1234", "x" * 1_000_000):
+        with pytest.raises(WrongPin):
+            await rig.choose(grant, profile_id, pin)
+    with pytest.raises(TooManyAttempts):
+        await rig.choose(grant, profile_id, "0042")
+    rig.clock.advance(seconds=1)
+    assert (await rig.choose(grant, profile_id, "0042")).profile_id == profile_id
+    assert (await rig.refresh(grant)).profile_id == profile_id
+
+
+async def test_a_removed_profile_is_no_longer_the_sign_in_s(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    made = await rig.identity.create_profile(account_id=grant.account_id, name="B", avatar="moss", language="en")
+    await rig.choose(grant, made.profile_id)
+    await rig.identity.remove_profile(account_id=grant.account_id, profile_id=made.profile_id)
+    assert (await rig.refresh(grant)).profile_id is None
+
+
+async def test_a_role_is_given_and_stands_in_the_next_token(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    for _ in range(2):
+        assert (await rig.identity.grant_role(email="ADA@example.org", role="operator")).roles == ("operator",)
+    refreshed = await rig.refresh(grant)
+    assert (await rig.verifier.verify(refreshed.access_token)).roles == ("operator",)
+    with pytest.raises(WrongCredentials):
+        await rig.identity.grant_role(email="nobody@example.org", role="operator")
+
+
+async def test_a_closed_account_opens_nothing_at_once(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    profile_id = await rig.first_profile(grant)
+
+    def closed(old: Credentials) -> Credentials:
+        return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, status="closed"))
+
+    await rig.store.change_account(account_id=grant.account_id, change=closed)
+    with pytest.raises(Forbidden):
+        await rig.identity.viewer(account_id=grant.account_id, profile_id=profile_id)
+    with pytest.raises(WrongCredentials):
+        await rig.sign_in()
+    with pytest.raises(TokenRejected):
+        await rig.choose(grant, profile_id)
+    with pytest.raises(TokenRejected):
+        await rig.refresh(grant)
+
+
+async def test_nobody_s_things_are_nobody_s(rig: Rig) -> None:
+    nobody, nothing = AccountId("acc_none"), ProfileId("pro_none")
+    assert await rig.identity.profiles(account_id=nobody) == []
+    assert await rig.identity.devices(account_id=nobody) == []
+    assert await rig.identity.sign_out_everywhere(account_id=nobody) == 0
+    await rig.identity.sign_out(sign_in_id=SignInId("sin_none"))
+    with pytest.raises(Forbidden):
+        await rig.identity.account(account_id=nobody)
+    with pytest.raises(Forbidden):
+        await rig.identity.create_profile(account_id=nobody, name="A", avatar="moss", language="en")
+    with pytest.raises(Forbidden):
+        await rig.identity.remove_profile(account_id=nobody, profile_id=nothing)
+    with pytest.raises(ProfileNotFound):
+        await rig.identity.viewer(account_id=nobody, profile_id=nothing)
+
+
+class Shaky:
+    """A store that is away at the first call."""
+
+    def __init__(self, store: SqlIdentityStore) -> None:
+        self._store = store
+        self._calls = 0
+        self.dropped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def expire(self, *, now: datetime) -> int:
+        self._calls += 1
+        if self._calls == 1:
+            raise ConnectionError
+        dropped = await self._store.expire(now=now)
+        if not self.dropped.done():
+            self.dropped.set_result(dropped)
+        return dropped
+
+
+async def test_the_expiry_job_goes_on_after_a_failure(rig: Rig) -> None:
+    await rig.sign_up()
+    rig.clock.advance(days=31)
+    shaky = Shaky(rig.store)
+    job = asyncio.create_task(jobs.drop_expired(shaky, rig.store, rig.clock, every_s=0))  # type: ignore[arg-type]
+    assert await shaky.dropped == 1
+    job.cancel()

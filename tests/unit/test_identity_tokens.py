@@ -1,0 +1,216 @@
+"""Access tokens and key files, as a gateway, an attacker and a second process meet them."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.argon import Argon2
+from matinee.drivers.jwt import Signer, Verifier, rotate
+from matinee.drivers.keyfile import KeyFileUnusable
+from matinee.identity.api import principal_of
+from matinee.kit.clock import ManualClock
+from matinee.kit.context import Principal
+from matinee.kit.problem import Overloaded, Unauthenticated
+
+
+class Gate:
+    """A signer and a verifier, and how often the verifier asked for the keys."""
+
+    def __init__(self, path: Path, **more: Any) -> None:
+        self.path = path
+        self.clock = ManualClock()
+        self.signer = Signer.open(path)
+        self.asked = 0
+        self.verifier: Verifier[Principal] = Verifier(keys=self.keys, into=principal_of, clock=self.clock, **more)
+
+    async def keys(self) -> dict[str, Any]:
+        self.asked += 1
+        return {"keys": Signer.open(self.path).public_keys()}
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        now_s = int(self.clock.now().timestamp())
+        times = {"iat": now_s, "exp": now_s + 600, "iss": "matinee", "aud": "matinee"}
+        who = {"sub": "acc_1", "profile": None, "device": "dev_1", "sign_in": "sin_1", "roles": ["operator"]}
+        return {k: v for k, v in {**times, **who, **changes}.items() if v != "absent"}
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "keys" / "signing.pem")
+
+
+async def refused(gate: Gate, token: str) -> None:
+    with pytest.raises(Unauthenticated):
+        await gate.verifier.verify(token)
+
+
+async def test_a_token_says_who_asks(gate: Gate) -> None:
+    who = await gate.verifier.verify(gate.signer.sign(gate.claims(profile="pro_1")))
+    assert who == Principal(
+        account_id="acc_1", device_id="dev_1", sign_in_id="sin_1", profile_id="pro_1", roles=("operator",)
+    )
+
+
+async def test_a_token_ends_though_it_was_seen(gate: Gate) -> None:
+    token = gate.signer.sign(gate.claims())
+    gate.clock.advance(seconds=599)
+    await gate.verifier.verify(token)
+    gate.clock.advance(seconds=1)
+    await refused(gate, token)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *(
+            {"iss": "other"},
+            {"aud": "other"},
+            {"exp": "absent"},
+            {"sub": "absent"},
+            {"iss": "absent"},
+            {"aud": "absent"},
+        ),
+        *({"device": "absent"}, {"sign_in": 7}, {"roles": "operator"}, {"exp": 10**30}, {"exp": "soon"}, {"exp": -1}),
+    ],
+)
+async def test_wrong_claims_are_refused(gate: Gate, changes: dict[str, Any]) -> None:
+    await refused(gate, gate.signer.sign(gate.claims(**changes)))
+
+
+async def test_other_algorithms_and_other_keys_are_refused(gate: Gate, tmp_path: Path) -> None:
+    public = gate.signer.public_keys()[0]
+    claims, headers = gate.claims(), {"kid": public["kid"]}
+    await refused(gate, jwt.encode(claims, None, algorithm="none", headers=headers))
+    await refused(gate, jwt.encode(claims, f"{public['x']}{public['y']}", algorithm="HS256", headers=headers))
+    await refused(gate, jwt.encode(claims, (tmp_path / "keys/signing.pem").read_bytes(), algorithm="ES256"))
+    stranger = Signer.open(tmp_path / "stranger.pem")
+    await refused(gate, stranger.sign(claims))
+    forged = jwt.encode(claims, (tmp_path / "stranger.pem").read_bytes(), algorithm="ES256", headers=headers)
+    await refused(gate, forged)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_any_changed_bit_is_refused(gate: Gate, data: st.DataObject) -> None:
+    parts = gate.signer.sign(gate.claims()).split(".")
+    part = data.draw(st.integers(0, 2))
+    raw = bytearray(urlsafe_b64decode(parts[part] + "=="))
+    bit = data.draw(st.integers(0, len(raw) * 8 - 1))
+    raw[bit // 8] ^= 1 << bit % 8
+    parts[part] = urlsafe_b64encode(bytes(raw)).rstrip(b"=").decode()
+    await refused(gate, ".".join(parts))
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}"))
+async def test_garbage_is_refused(gate: Gate, text: str) -> None:
+    await refused(gate, text)
+
+
+async def test_an_endless_token_is_refused_unread(gate: Gate) -> None:
+    await refused(gate, "x" * 10_000_000)
+    assert gate.asked == 0
+
+
+async def test_tokens_outlive_a_rotation_and_new_keys_are_found(gate: Gate) -> None:
+    old = gate.signer.sign(gate.claims())
+    await gate.verifier.verify(old)
+    rotate(gate.path)
+    new = Signer.open(gate.path)
+    assert len(new.public_keys()) == 2
+    gate.clock.advance(seconds=6)
+    await gate.verifier.verify(new.sign(gate.claims()))
+    await Gate(gate.path).verifier.verify(old)
+    rotate(gate.path)
+    await refused(Gate(gate.path), old)  # two rotations later its key is gone
+
+
+async def test_unknown_keys_do_not_make_it_ask_all_the_time(gate: Gate, tmp_path: Path) -> None:
+    stranger = Signer.open(tmp_path / "stranger.pem").sign(gate.claims())
+    for _ in range(50):
+        await refused(gate, stranger)
+    assert gate.asked == 1
+
+
+async def test_keys_in_hand_outlive_their_source(gate: Gate) -> None:
+    token = gate.signer.sign(gate.claims(exp=2_000_000_000))
+    verifier: Verifier[Principal] = Verifier(keys=gate.keys, into=principal_of, clock=gate.clock, remembered=0)
+    await verifier.verify(token)
+    gate.path.write_text("broken")
+    gate.clock.advance(minutes=10)
+    assert (await verifier.verify(token)).account_id == "acc_1"
+
+
+async def test_no_more_tokens_are_remembered_than_asked(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "k.pem", remembered=2)
+    for n in range(5):
+        await gate.verifier.verify(gate.signer.sign(gate.claims(sub=f"acc_{n}")))
+    assert len(gate.verifier._seen) == 2
+
+
+def test_the_key_file_is_its_owner_s_alone(gate: Gate) -> None:
+    assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
+    assert list(gate.path.parent.iterdir()) == [gate.path]
+    rotate(gate.path)
+    assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
+    assert list(gate.path.parent.iterdir()) == [gate.path]
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def not_pem(path: Path) -> None:
+    path.write_text("hello")
+
+
+def damaged_pem(path: Path) -> None:
+    path.write_text("-----BEGIN PRIVATE KEY-----\naGVsbG8=\n-----END PRIVATE KEY-----\n")
+
+
+@pytest.mark.parametrize("spoil", [a_folder, not_pem, damaged_pem])
+def test_a_spoilt_key_file_is_named(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    path = tmp_path / "k.pem"
+    spoil(path)
+    with pytest.raises(KeyFileUnusable) as caught:
+        Signer.open(path)
+    assert str(path) in caught.value.detail
+    assert "hello" not in caught.value.detail
+
+
+def test_processes_that_race_have_one_key(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from matinee.drivers.jwt import Signer; "
+        "print(Signer.open(Path(sys.argv[1])).public_keys()[0]['kid'])"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "k.pem")]
+    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert len({racer.communicate()[0] for racer in racers}) == 1
+
+
+async def test_argon2_knows_its_own_and_refuses_a_crowd() -> None:
+    argon = Argon2(time_cost=1, memory_kib=64, threads=1, waiting=0)
+    hashed = await argon.hash("geheim\ud800")
+    assert hashed.startswith("$argon2id$")
+    assert await argon.verify(hashed, "geheim\ud800")
+    assert not await argon.verify(hashed, "geheim")
+    assert not await argon.verify(argon.decoy, "geheim")
+    assert not await argon.verify("damaged", "geheim")
+    assert Argon2(time_cost=2, memory_kib=64).outdated(hashed)
+    assert not argon.outdated(hashed)
+    crowded = Argon2(time_cost=1, memory_kib=64, threads=1, waiting=-1)
+    with pytest.raises(Overloaded):
+        await crowded.hash("x")
+    argon.close()
+    crowded.close()

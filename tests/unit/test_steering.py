@@ -47,7 +47,6 @@ def order(edges: list[Standing], network: str = "10.0.0.0/24", **more: object) -
         "region": "local",
         "avoid": (),
         "here": {},
-        "anywhere": {},
         "now_s": 0.0,
         "limit": 99,
         **more,

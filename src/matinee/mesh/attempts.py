@@ -17,7 +17,9 @@ from matinee.mesh.retry import ATTEMPTS, RetryBudget, pause_s
 from matinee.mesh.signature import Signature
 
 # An attempt that was given less time than this says nothing of the instance when it runs out.
-_FAIR_S: Final = 0.5
+_FAIR_S: Final = 0.25
+# What a failed call counts as, when instances are compared by how long they take.
+_FAILED_S: Final = 1.0
 # A refusal that another instance, or a little later the same one, may not give.
 _ELSEWHERE: Final = frozenset({"draining", "overloaded", "unknown"})
 
@@ -116,7 +118,8 @@ class Attempts:
             peer.in_flight -= 1
         peer.breaker.succeed()
         if call.signature.limit_ms is None:
-            peer.took(time.monotonic() - started_s)
+            ended_s = time.monotonic()
+            peer.took(ended_s - started_s, ended_s)
         return answer
 
     def _limit_s(self, call: Call, peer: Peer, now_s: float) -> float:
@@ -137,13 +140,17 @@ class Attempts:
         return headers
 
     def _missed(self, call: Call, peer: Peer, error: Exception, limit_s: float) -> _Missed:
+        now_s = time.monotonic()
         if isinstance(error, TimeoutError):
             if limit_s >= _FAIR_S:
-                peer.breaker.fail(time.monotonic())
+                peer.breaker.fail(now_s)
             else:
                 peer.breaker.abstain()
+            peer.took(limit_s, now_s)
             return _Missed(DeadlineExceeded(service=call.domain), certain=False)
-        peer.breaker.fail(time.monotonic())
+        peer.breaker.fail(now_s)
+        # A quick failure must not look like a quick answer, or it would draw all calls to itself.
+        peer.took(_FAILED_S, now_s)
         problem = Unreachable(service=call.domain, detail=f"{peer.instance.address}: {error}")
         return _Missed(problem, certain=isinstance(error, NeverSent))
 
@@ -161,4 +168,6 @@ class Attempts:
             raise _Missed(problem, certain=True)
         if refused == "key":  # the viewer is not to be told to sign in because our own keys differ
             raise ServiceFailed(service=call.domain, trace_id=call.trace_id, detail="The mesh keys differ.")
+        if isinstance(problem, DeadlineExceeded) and problem.service == call.domain:
+            raise _Missed(problem, certain=False)  # it ran out of this attempt's time, not necessarily of the call's
         raise problem

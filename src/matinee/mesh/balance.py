@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from random import Random
 
 from matinee.mesh.api import Instance
 
 _LEARN = 0.2
+_UNKNOWN_S = 1e-3
+# What was slow or broken is tried again in time: half of what is held against it is forgotten in this time.
+_FORGET_S = 5.0
 
 
 class Breaker:
@@ -60,17 +64,19 @@ class Peer:
         self.instance = instance
         self.breaker = Breaker()
         self.in_flight = 0
-        self.latency_s = 0.0
         self.draining = instance.draining
+        self._latency_s = 0.0
+        self._heard_s = 0.0
 
-    @property
-    def cost(self) -> float:
+    def cost(self, now_s: float) -> float:
         """How long a call would about take: calls under way and the new one, each as long as they took lately."""
-        return (self.in_flight + 1) * (self.latency_s or 1e-3)
+        lately_s = self._latency_s * math.exp2((self._heard_s - now_s) / _FORGET_S)
+        return (self.in_flight + 1) * max(lately_s, _UNKNOWN_S)
 
-    def took(self, seconds: float) -> None:
-        """Learn from an answer's time."""
-        self.latency_s += (seconds - self.latency_s) * (_LEARN if self.latency_s else 1.0)
+    def took(self, seconds: float, now_s: float) -> None:
+        """Learn from how long an answer took, or a failure was waited for."""
+        self._latency_s += (seconds - self._latency_s) * (_LEARN if self._latency_s else 1.0)
+        self._heard_s = now_s
 
 
 class Peers:
@@ -99,7 +105,7 @@ class Peers:
         drawn = fresh or able
         if len(drawn) > 2:
             drawn = dice.sample(drawn, 2)
-        return min(drawn, key=lambda peer: peer.cost, default=None)
+        return min(drawn, key=lambda peer: peer.cost(now_s), default=None)
 
     def others(self, service: str, peer: Peer) -> bool:
         """Whether another instance could take the call."""

@@ -7,8 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from matinee.kit import context, log
 from matinee.kit.context import Context
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem
@@ -100,10 +98,7 @@ class Endpoint:
             return Reply(failed.status, wire.encode_problem(failed, here.trace_id)), failed.kind()
 
     async def _run(self, body: bytes, here: Context) -> bytes:
-        try:
-            arguments = self._signature.decode_arguments(body)
-        except msgspec.DecodeError as error:
-            raise wire.invalid(error) from error
+        arguments = self._signature.decode_arguments(body)
         return self._signature.encode_result(await self._in_time(arguments, here))
 
     async def _in_time(self, arguments: dict[str, Any], here: Context) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from matinee.mesh import wire
 from matinee.mesh.api import is_idempotent, patience_ms
 
 _encoder = msgspec.json.Encoder()
@@ -32,8 +33,11 @@ class Signature:
         return _encoder.encode(self.arguments(**arguments))
 
     def decode_arguments(self, body: bytes) -> dict[str, Any]:
-        """Arguments from a JSON object, defaults filled in. Raises msgspec.DecodeError."""
-        return msgspec.structs.asdict(self._arguments_decoder.decode(body))
+        """Arguments from a JSON object, defaults filled in. Raises Invalid, which says what is wrong and where."""
+        try:
+            return msgspec.structs.asdict(self._arguments_decoder.decode(body))
+        except msgspec.DecodeError as error:
+            raise wire.invalid(error) from error
 
     def encode_result(self, result: Any) -> bytes:
         """What the method returned, as JSON."""

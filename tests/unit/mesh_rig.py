@@ -1,0 +1,188 @@
+"""A service on real sockets, as many instances as asked for, and a caller who finds them by the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import Any, Protocol
+
+import msgspec
+
+from matinee.drivers.asgi import Server
+from matinee.drivers.http import HttpClient
+from matinee.drivers.metrics import Metrics
+from matinee.kit import ids
+from matinee.kit.clock import SystemClock
+from matinee.kit.context import Context, current
+from matinee.kit.ids import InstanceId
+from matinee.kit.problem import Problem
+from matinee.mesh.adapters.memory import MemoryRegistry
+from matinee.mesh.api import Instance, Span, idempotent, patient
+from matinee.mesh.client import Caller, remote
+from matinee.mesh.host import Host
+from matinee.mesh.membership import Directory, Membership
+
+KEY = "0123456789abcdef"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What a call looked like from inside."""
+
+    name: str
+    trace_id: str
+    left_ms: int | None
+
+
+class NoSeats(Problem, status=409):
+    """There are no seats left."""
+
+    row: int
+    names: list[str]
+
+
+class Theatre(Protocol):
+    """A service with every kind of method."""
+
+    @idempotent
+    async def look(self, *, name: str = "") -> Seen: ...
+
+    async def book(self, *, row: int) -> int: ...
+
+    async def refuse(self, *, row: int) -> None: ...
+
+    async def crash(self) -> None: ...
+
+    @idempotent
+    async def linger(self, *, name: str = "") -> str: ...
+
+    async def linger_once(self) -> str: ...
+
+    @idempotent
+    @patient(limit_ms=60_000)
+    async def wait(self) -> str: ...
+
+
+class House:
+    """One instance of it. `gate` holds the lingering; `booked` counts what was really done."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.gate = asyncio.Event()
+        self.entered = asyncio.Event()
+        self.booked: list[int] = []
+        self.lingered = 0
+
+    async def look(self, *, name: str = "") -> Seen:
+        return Seen(self.name, current().trace_id, current().remaining_ms())
+
+    async def book(self, *, row: int) -> int:
+        self.booked.append(row)
+        return row
+
+    async def refuse(self, *, row: int) -> None:
+        raise NoSeats(row=row, names=["a"], detail="Come again.")
+
+    async def crash(self) -> None:
+        raise RuntimeError("the story, not for the caller")
+
+    async def linger(self, *, name: str = "") -> str:
+        self.lingered += 1
+        self.entered.set()
+        await self.gate.wait()
+        return self.name
+
+    async def linger_once(self) -> str:
+        return await self.linger()
+
+    async def wait(self) -> str:
+        return await self.linger()
+
+
+class Spans:
+    """Keeps spans."""
+
+    def __init__(self) -> None:
+        self.kept: list[Span] = []
+
+    def record(self, span: Span) -> None:
+        self.kept.append(span)
+
+
+class Running:
+    """One instance: its house, its host, its server."""
+
+    def __init__(self, house: House, host: Host, server: Server, membership: Membership) -> None:
+        self.house = house
+        self.host = host
+        self.server = server
+        self.membership = membership
+
+
+class Rig:
+    """Instances and a caller. `theatre` is the Protocol as the caller has it."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self.http = http
+        self.clock = SystemClock()
+        self.registry = MemoryRegistry()
+        self.directory = Directory(registry=self.registry, clock=self.clock)
+        self.spans = Spans()
+        self.running: list[Running] = []
+        self._stack = AsyncExitStack()
+
+    async def start(self, **options: Any) -> Running:
+        """Start one more instance and enter it in the registry."""
+        house = House(f"house {len(self.running)}")
+        host = Host(key=KEY, clock=self.clock, metrics=Metrics(), **options)
+        host.serve("theatre", Theatre, house)
+        server = await self._stack.enter_async_context(Server(host, graceful_s=1))
+        membership = await self.list(server.address)
+        self.running.append(Running(house, host, server, membership))
+        return self.running[-1]
+
+    async def list(self, address: str, *services: str) -> Membership:
+        """Enter whatever listens at an address."""
+        instance = Instance(
+            instance_id=ids.new(InstanceId, self.clock.now()), address=address, services=services or ("theatre",)
+        )
+        membership = Membership(registry=self.registry, instance=instance, clock=self.clock, lease_s=600)
+        await membership.join()
+        await self.directory.refresh()
+        return membership
+
+    async def listen(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
+        """Enter a server that does what it likes with a connection."""
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        self._stack.callback(server.close)
+        await self.list(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+    def caller(self, domain: str = "theatre", **options: Any) -> Any:
+        """The Protocol, called from afar."""
+        options = {"key": KEY, "dice": Random(1), "recorder": self.spans, **options}
+        return remote(Theatre, domain, Caller(http=self.http, directory=self.directory, **options), by="tests")
+
+    async def close(self) -> None:
+        """Stop every instance."""
+        for one in self.running:
+            one.house.gate.set()
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def rig_of(instances: int) -> AsyncIterator[Rig]:
+    """A rig with so many instances."""
+    async with HttpClient() as http:
+        rig = Rig(http)
+        try:
+            for _ in range(instances):
+                await rig.start()
+            yield rig
+        finally:
+            await rig.close()
+
+
+def traced() -> Context:
+    """A context with a trace of its own."""
+    return Context(trace_id=ids.new(ids.TraceId, SystemClock().now()))

@@ -1,0 +1,314 @@
+"""Calls over real sockets: what arrives, and what comes of every way in which they can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+from tests.unit.mesh_rig import House, NoSeats, Rig, Theatre, rig_of, traced
+
+from matinee.kit import context
+from matinee.kit.problem import DeadlineExceeded, Invalid, Overloaded, Unreachable
+from matinee.mesh.api import NotServed, ServiceFailed
+from matinee.mesh.client import local
+from matinee.mesh.retry import ATTEMPTS
+
+TAKES_AND_WAITS = """
+import socket
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    connection, _ = server.accept()
+    connection.recv(100)
+    print("took", flush=True)
+    input()
+"""
+
+Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with rig_of(1) as rig:
+        yield rig
+
+
+def dead_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+async def test_a_call_arrives_with_its_trace_and_deadline(rig: Rig) -> None:
+    with context.entered(traced()) as here, context.within(2_000):
+        seen = await rig.caller().look(name="x")
+    assert seen.trace_id == here.trace_id
+    assert 0 < seen.left_ms <= 2_000
+
+
+async def test_a_call_without_a_deadline_gets_one(rig: Rig) -> None:
+    seen = await rig.caller(limit_ms=700).look()
+    assert 0 < seen.left_ms <= 700
+    assert seen.trace_id.startswith("trc_")
+
+
+async def test_a_problem_arrives_as_the_same_class(rig: Rig) -> None:
+    with pytest.raises(NoSeats) as caught:
+        await rig.caller().refuse(row=7)
+    assert (caught.value.row, caught.value.names, caught.value.detail) == (7, ["a"], "Come again.")
+
+
+async def test_a_bug_is_opaque(rig: Rig) -> None:
+    with context.entered(traced()) as here, pytest.raises(ServiceFailed) as caught:
+        await rig.caller().crash()
+    assert caught.value.trace_id == here.trace_id
+    assert "story" not in repr(caught.value)
+
+
+async def test_a_wrong_argument_is_told(rig: Rig) -> None:
+    with pytest.raises(Invalid) as caught:
+        await rig.caller().book(row="front")
+    assert [fault.field for fault in caught.value.faults] == ["row"]
+    assert rig.running[0].house.booked == []
+
+
+async def test_a_slow_service_runs_into_the_deadline_and_stops_working(rig: Rig) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await rig.caller(limit_ms=100).linger()
+    assert await rig.running[0].host.drained(2.0)
+    with context.within(50), pytest.raises(DeadlineExceeded):
+        await rig.caller().linger_once()
+
+
+async def test_no_time_left_means_no_call(rig: Rig) -> None:
+    with context.within(0), pytest.raises(DeadlineExceeded):
+        await rig.caller().book(row=1)
+    assert rig.running[0].house.booked == []
+
+
+async def test_no_instance(rig: Rig) -> None:
+    await rig.running[0].membership.leave()
+    await rig.directory.refresh()
+    with pytest.raises(Unreachable):
+        await rig.caller().look()
+
+
+async def test_a_refused_connection_sends_any_call_elsewhere(rig: Rig) -> None:
+    for _ in range(2):
+        await rig.list(dead_address())
+    caller = rig.caller()
+    assert [await caller.book(row=row) for row in range(8)] == list(range(8))
+    assert rig.running[0].house.booked == list(range(8))
+
+
+async def test_only_refused_connections_end_as_unreachable() -> None:
+    async with rig_of(0) as rig:
+        await rig.list(dead_address())
+        with pytest.raises(Unreachable):
+            await rig.caller().book(row=1)
+        assert rig.spans.kept[-1].attempts == ATTEMPTS
+
+
+async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the whole request and hang up."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
+async def garble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    writer.close()
+
+
+async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
+    writer.close()
+
+
+@pytest.mark.parametrize("answer", [cut, garble, half])
+async def test_a_connection_broken_mid_call(answer: Answerer) -> None:
+    async with rig_of(0) as rig:
+        await rig.listen(answer)
+        caller = rig.caller()
+        with pytest.raises(Unreachable):
+            await caller.book(row=1)
+        assert rig.spans.kept[-1].attempts == 1, "it may have happened: never again"
+        with pytest.raises(Unreachable):
+            await caller.look()
+        assert rig.spans.kept[-1].attempts == ATTEMPTS
+
+
+async def test_a_read_broken_mid_call_is_made_again_elsewhere(rig: Rig) -> None:
+    await rig.listen(cut)
+    caller = rig.caller()
+    for _ in range(10):
+        assert (await caller.look()).name == "house 0"
+
+
+async def test_a_process_killed_mid_call() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", TAKES_AND_WAITS, stdout=PIPE, stdin=PIPE)
+    assert process.stdout is not None
+    async with rig_of(0) as rig:
+        await rig.list(f"http://127.0.0.1:{int(await process.stdout.readline())}")
+        calling = asyncio.create_task(rig.caller().book(row=1))
+        assert await process.stdout.readline() == b"took\n"
+        process.kill()
+        with pytest.raises(Unreachable):
+            await calling
+    await process.wait()
+
+
+async def strange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    body = b'{"type":"/problems/from-the-future","title":"?","status":418}'
+    writer.write(b"HTTP/1.1 418 ?\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
+    writer.close()
+
+
+async def other_type(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n[{}]")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("answer", [strange, other_type])
+async def test_an_answer_that_is_not_understood(answer: Answerer) -> None:
+    async with rig_of(0) as rig:
+        await rig.listen(answer)
+        with pytest.raises(ServiceFailed):
+            await rig.caller().look()
+
+
+async def test_a_hung_instance_does_not_use_up_a_reads_time(rig: Rig) -> None:
+    await rig.start()
+    hung, able = rig.running
+    able.house.gate.set()
+    caller = rig.caller(limit_ms=1_000)
+    answers = {await caller.linger() for _ in range(6)}
+    assert answers == {able.house.name}
+    assert hung.house.lingered >= 1, "it was tried"
+
+
+async def test_a_wrong_key_is_our_failure_not_the_viewers(rig: Rig) -> None:
+    with pytest.raises(ServiceFailed, match="keys"):
+        await rig.caller(key="forged").book(row=1)
+    assert rig.running[0].house.booked == []
+
+
+async def test_what_an_instance_does_not_serve(rig: Rig) -> None:
+    await rig.list(rig.running[0].server.address, "cinema")
+    with pytest.raises(NotServed):
+        await rig.caller("cinema").look()
+
+
+async def test_too_many_at_once_are_refused_and_told_when_to_come_again(rig: Rig) -> None:
+    caller = rig.caller(limit_ms=20_000)
+    crowd = {asyncio.create_task(caller.linger_once()) for _ in range(80)}
+    refused: set[asyncio.Task[str]] = set()
+    while len(refused) < 80 - 64:
+        refused |= (await asyncio.wait(crowd - refused, return_when=asyncio.FIRST_COMPLETED))[0]
+    rig.running[0].house.gate.set()
+    await asyncio.wait(crowd)
+    problems = [task.exception() for task in refused]
+    assert all(isinstance(problem, Overloaded) and problem.retry_after_ms > 0 for problem in problems)
+    assert rig.running[0].house.lingered == 64
+
+
+async def test_a_drained_instance_gets_no_new_calls_and_finishes_the_old(rig: Rig) -> None:
+    await rig.start()
+    leaving, staying = rig.running
+    caller = rig.caller()
+    old = [asyncio.create_task(caller.linger_once()) for _ in range(8)]
+    await asyncio.gather(leaving.house.entered.wait(), staying.house.entered.wait())
+    leaving.host.drain()  # the registry does not say so yet: the instance itself does
+    for row in range(20):
+        assert await caller.book(row=row) == row
+    assert leaving.house.booked == []
+    assert not await leaving.host.drained(0.05)
+    leaving.house.gate.set()
+    staying.house.gate.set()
+    assert set(await asyncio.gather(*old)) == {"house 0", "house 1"}
+    assert await leaving.host.drained(2.0)
+
+
+async def test_the_registry_says_draining_and_no_call_is_even_tried(rig: Rig) -> None:
+    await rig.start()
+    leaving, staying = rig.running
+    await leaving.membership.drain()
+    await rig.directory.refresh()
+    caller = rig.caller()
+    assert {(await caller.look()).name for _ in range(10)} == {staying.house.name}
+    assert {span.attempts for span in rig.spans.kept} == {1}
+
+
+async def test_waiting_calls_are_sent_elsewhere_by_a_drain(rig: Rig) -> None:
+    await rig.start()
+    leaving, staying = rig.running
+    await staying.membership.drain()
+    await rig.directory.refresh()
+    waiting = asyncio.create_task(rig.caller().wait())
+    await leaving.house.entered.wait()
+    back = msgspec.structs.replace(staying.membership.instance, draining=False)
+    await rig.registry.register(instance=back, lease_s=600, now=rig.clock.now())
+    await rig.directory.refresh()
+    leaving.host.drain()
+    staying.house.gate.set()
+    assert await waiting == staying.house.name
+
+
+async def test_a_cancelled_call_leaves_nothing_behind(rig: Rig) -> None:
+    caller = rig.caller()
+    calling = asyncio.create_task(caller.linger())
+    await rig.running[0].house.entered.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    rig.running[0].house.gate.set()
+    assert await rig.running[0].host.drained(2.0)
+    assert rig.spans.kept[-1].outcome == "cancelled"
+    assert await caller.book(row=1) == 1
+
+
+async def test_every_call_leaves_a_span(rig: Rig) -> None:
+    caller = rig.caller()
+    with context.entered(traced()) as here:
+        await caller.look()
+        with pytest.raises(NoSeats):
+            await caller.refuse(row=1)
+    told = [(s.caller, s.callee, s.method, s.outcome, s.attempts, s.remote) for s in rig.spans.kept]
+    assert told == [
+        ("tests", "theatre", "look", "ok", 1, True),
+        ("tests", "theatre", "refuse", "no-seats", 1, True),
+    ]
+    assert {s.trace_id for s in rig.spans.kept} == {here.trace_id}
+
+
+@pytest.mark.parametrize("force_wire", [False, True])
+async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, force_wire: bool) -> None:
+    here = local(Theatre, "theatre", House("here"), by="tests", recorder=rig.spans, force_wire=force_wire)
+    assert await here.book(row=3) == 3
+    with pytest.raises(NoSeats) as caught:
+        await here.refuse(row=7)
+    assert (caught.value.row, caught.value.names) == (7, ["a"])
+    told = [(s.caller, s.callee, s.method, s.outcome, s.remote) for s in rig.spans.kept]
+    assert told == [("tests", "theatre", "book", "ok", False), ("tests", "theatre", "refuse", "no-seats", False)]
+
+
+async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -> None:
+    there = local(Theatre, "theatre", House("here"), force_wire=True)
+    with pytest.raises(ServiceFailed):
+        await there.crash()
+    with pytest.raises(Invalid):
+        await there.book(row="front")
+
+
+def test_without_a_recorder_a_local_call_costs_nothing() -> None:
+    house = House("here")
+    assert local(Theatre, "theatre", house) is house

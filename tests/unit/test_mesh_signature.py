@@ -1,0 +1,140 @@
+"""A Protocol read for what it says, and everything it can say taken over the wire and back."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import UTC, datetime
+from typing import Any, Literal, NewType, Protocol
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matinee.kit.page import Page
+from matinee.mesh.api import idempotent, patient
+from matinee.mesh.client import local
+from matinee.mesh.signature import signatures
+
+DOMAINS = ["catalogue", "encoding", "events", "identity", "licensing", "playback", "steering", "viewing"]
+LeafId = NewType("LeafId", str)
+
+
+class Leaf(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="leaf"):
+    leaf_id: LeafId
+    at: datetime
+    colour: Literal["green", "red"] = "green"
+    bytes_: bytes = b""
+
+
+class Twig(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="twig"):
+    leaves: tuple[Leaf, ...] = ()
+    names: dict[str, str] = {}
+    ratio: float = 0.0
+    parent: Leaf | None = None
+
+
+class Tree(Protocol):
+    @idempotent
+    async def look(self, *, grown: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]: ...
+
+    @idempotent
+    @patient(limit_ms=30_000)
+    async def wait(self) -> None: ...
+
+    async def cut(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int: ...
+
+
+class Mirror:
+    """Gives back what it was given."""
+
+    async def look(self, *, grown: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]:
+        return Page(items=[grown] * (limit % 3), next_cursor=cursor)
+
+    async def wait(self) -> None:
+        return None
+
+    async def cut(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int:
+        return len(leaf_ids) if deep else -1
+
+
+leaves = st.builds(
+    Leaf,
+    leaf_id=st.text().map(LeafId),
+    at=st.datetimes(timezones=st.just(UTC)),
+    colour=st.sampled_from(["green", "red"]),
+    bytes_=st.binary(max_size=64),
+)
+twigs = st.builds(
+    Twig,
+    leaves=st.lists(leaves, max_size=3).map(tuple),
+    names=st.dictionaries(st.text(), st.text(), max_size=3),
+    ratio=st.floats(allow_nan=False, allow_infinity=False),
+    parent=st.none() | leaves,
+)
+
+
+@given(grown=leaves | twigs, limit=st.integers(-(2**63), 2**64 - 1), cursor=st.none() | st.text())
+async def test_any_argument_comes_back_as_it_was(grown: Leaf | Twig, limit: int, cursor: str | None) -> None:
+    here, there = Mirror(), local(Tree, "tree", Mirror(), force_wire=True)
+    asked: dict[str, Any] = {"grown": grown, "limit": limit, "cursor": cursor}
+    assert await there.look(**asked) == await here.look(**asked)
+
+
+@given(leaf_ids=st.lists(st.text().map(LeafId)), deep=st.booleans())
+async def test_any_list_comes_back_as_it_was(leaf_ids: list[LeafId], deep: bool) -> None:
+    there = local(Tree, "tree", Mirror(), force_wire=True)
+    assert await there.cut(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
+
+
+def test_marks_are_read() -> None:
+    read = signatures(Tree)
+    assert [(name, s.idempotent, s.limit_ms) for name, s in sorted(read.items())] == [
+        ("cut", False, None),
+        ("look", True, None),
+        ("wait", True, 30_000),
+    ]
+
+
+def test_defaults_are_filled_in_at_the_far_end() -> None:
+    cut = signatures(Tree)["cut"]
+    assert cut.decode_arguments(b'{"leaf_ids":["a"]}') == {"leaf_ids": ["a"], "deep": False}
+
+
+def test_an_argument_of_a_later_version_is_let_through() -> None:
+    assert signatures(Tree)["wait"].decode_arguments(b'{"new":1}') == {}
+
+
+def test_a_name_that_is_not_there_is_the_callers_mistake() -> None:
+    with pytest.raises(TypeError, match="depth"):
+        signatures(Tree)["cut"].encode_arguments({"leaf_ids": [], "depth": 1})
+    with pytest.raises(TypeError, match="leaf_ids"):
+        signatures(Tree)["cut"].encode_arguments({})
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_domain_can_be_served(domain: str) -> None:
+    api = importlib.import_module(f"matinee.{domain}.api")
+    assert signatures(getattr(api, domain.capitalize()))
+
+
+class Positional(Protocol):
+    async def call(self, name: str) -> None: ...
+
+
+class Untyped(Protocol):
+    async def call(self, *, name) -> None: ...  # type: ignore[no-untyped-def]
+
+
+class Silent(Protocol):
+    async def call(self, *, name: str): ...  # type: ignore[no-untyped-def]
+
+
+class Plain(Protocol):
+    def call(self) -> None: ...
+
+
+@pytest.mark.parametrize("protocol", [Positional, Untyped, Silent, Plain])
+def test_what_cannot_be_called_from_afar_is_refused_at_once(protocol: type[Any]) -> None:
+    with pytest.raises(TypeError, match="call"):
+        signatures(protocol)

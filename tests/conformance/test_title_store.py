@@ -1,0 +1,311 @@
+"""Every `TitleStore`: a change is whole or nothing, lists are ordered and filtered, revisions miss nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from matinee.catalogue.adapters.sql import SqlTitleStore
+from matinee.catalogue.api import (
+    Asset,
+    Genre,
+    RightsWindow,
+    SegmentRun,
+    Title,
+    TitleNotFound,
+    VideoTrack,
+)
+from matinee.catalogue.ports import Change, Filter, Listed, TitleStore
+from matinee.drivers.sql import Database
+from matinee.events.api import Record, TitlePublished
+from matinee.kit import ids
+from matinee.kit.ids import AssetId, FactId, TitleId
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SHOWN = Filter(territory="DE", maturity=18, now=NOW)
+Opener = Callable[[], Coroutine[Any, Any, SqlTitleStore]]
+DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama"})
+NOIR = Genre(genre_id="noir", names={"en": "Noir"})
+
+
+@pytest.fixture
+async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
+    """Opens the same tables again: a second opener is a second process's view of them."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> SqlTitleStore:
+            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/catalogue.db"))
+            return await SqlTitleStore.open(database)
+
+        yield opened
+
+
+def title(name: str, *, age_min: int = 0, **said: Any) -> Title:
+    """A published, playable film; the greater `age_min`, the longer it has been published."""
+    known = {
+        "kind": "film",
+        "names": {"en": name},
+        "original_language": "en",
+        "state": "published",
+        "rights": [RightsWindow()],
+        "asset_id": ids.derived(AssetId, name),
+        "published_at": NOW - timedelta(minutes=age_min),
+    }
+    return Title(**{"title_id": ids.derived(TitleId, name), **known, **said})
+
+
+def asset(of: Title, tag: str = "") -> Asset:
+    asset_id = ids.derived(AssetId, of.names["en"], tag)
+    track = VideoTrack(
+        track_id=f"v720{tag}",
+        codec="avc1.64001f",
+        bandwidth_bps=3_000_000,
+        timescale=12_800,
+        init="v720/init.mp4",
+        media="v720/$Number$.m4s",
+        segments=[SegmentRun(0, 51_200, 10), SegmentRun(512_000, 7_000)],
+        width_px=1280,
+        height_px=720,
+        frame_rate="25",
+    )
+    prefix = f"assets/{asset_id}/"
+    return Asset(asset_id=asset_id, title_id=of.title_id, prefix=prefix, duration_ms=40_547, video=[track])
+
+
+async def put(store: TitleStore, one: Title, now: datetime = NOW) -> Title:
+    return await store.change(one.title_id, lambda standing, assets: Change(title=one), now)
+
+
+async def shown(store: TitleStore, shown: Filter = SHOWN, limit: int = 100) -> list[TitleId]:
+    return [place.title_id for place in await store.browse(shown, None, limit)]
+
+
+async def test_a_title_comes_back_whole_after_opening_again(open_store: Opener) -> None:
+    one = title("Ärger 🎬 \U0001f600", genres=[DRAMA], synopses={"de": "x" * 5000})
+    await put(await open_store(), one)
+    again = await open_store()
+    assert [stored.title for stored in await again.load([one.title_id, ids.derived(TitleId, "none")])] == [one]
+    assert await again.genres() == [DRAMA]
+
+
+async def test_an_asset_stands_with_its_title_and_can_be_replaced(open_store: Opener) -> None:
+    store = await open_store()
+    one = title("a")
+    first, second = asset(one), asset(one, "b")
+    with_first = replace(one, asset_id=first.asset_id)
+    await store.change(one.title_id, lambda *_: Change(title=with_first, asset=first), NOW)
+    given: list[Asset] = []
+
+    def next_one(standing: Title | None, assets: list[Asset]) -> Change:
+        given.extend(assets)
+        assert standing == with_first
+        return Change(title=replace(one, asset_id=second.asset_id), asset=second)
+
+    await store.change(one.title_id, next_one, NOW)
+    assert given == [first]
+    assert await (await open_store()).asset(second.asset_id) == second
+    assert await store.asset(first.asset_id) == first  # whoever has begun may go on
+    assert await store.asset(ids.derived(AssetId, "none")) is None
+
+
+async def test_a_rule_that_raises_changes_nothing(open_store: Opener) -> None:
+    store = await open_store()
+    one = await put(store, title("a"))
+    before = await store.changed(0)
+
+    def fails(standing: Title | None, assets: list[Asset]) -> Change:
+        raise TitleNotFound(title_id=one.title_id)
+
+    with pytest.raises(TitleNotFound):
+        await store.change(one.title_id, fails, NOW)
+    assert (await store.load([one.title_id]))[0].title == one
+    assert await store.changed(0) == before
+
+
+async def test_no_change_keeps_what_stands_and_nothing_cannot_stand(open_store: Opener) -> None:
+    store = await open_store()
+    one = await put(store, title("a"))
+    assert await store.change(one.title_id, lambda *_: None, NOW) == one
+    with pytest.raises(TitleNotFound):
+        await store.change(ids.derived(TitleId, "none"), lambda *_: None, NOW)
+
+
+async def test_facts_are_relayed_once_the_change_stands(open_store: Opener) -> None:
+    store = await open_store()
+    one = title("a")
+    record = Record(
+        fact_id=ids.derived(FactId, "a"), at=NOW, key=one.title_id, fact=TitlePublished(title_id=one.title_id)
+    )
+    encoded = msgspec.json.encode(record)
+    await store.change(one.title_id, lambda *_: Change(title=one, records=[encoded]), NOW)
+    seen: list[bytes] = []
+
+    async def append(records: list[bytes]) -> None:
+        seen.extend(records)
+
+    assert await (await open_store()).outbox.relay(append) == 1
+    assert await store.outbox.relay(append) == 0
+    assert [msgspec.json.decode(each, type=Record) for each in seen] == [record]
+
+
+async def test_lists_are_newest_first_and_go_on_where_they_stopped(open_store: Opener) -> None:
+    store = await open_store()
+    # Three of the same minute: the id decides, and none is lost or shown twice between pages.
+    films = [title(f"t{at}", age_min=at // 3) for at in range(10)]
+    for film in films:
+        await put(store, film)
+    films.sort(key=lambda film: (film.published_at, film.title_id), reverse=True)
+    found: list[Listed] = []
+    while page := await store.browse(SHOWN, (found[-1].at, found[-1].title_id) if found else None, 3):
+        found += page
+    assert [place.title_id for place in found] == [film.title_id for film in films]
+    assert [place.at for place in found] == [film.published_at for film in films]
+
+
+async def test_the_operator_sees_every_state_newest_made_first(open_store: Opener) -> None:
+    store = await open_store()
+    states = ["draft", "published", "withdrawn"]
+    made = [title(state, state=state, asset_id=None, published_at=None) for state in states]
+    for at, one in enumerate(made):
+        await put(store, one, NOW + timedelta(minutes=at))
+    assert await shown(store) == []
+    first = await store.everything(None, 2)
+    rest = await store.everything((first[-1].at, first[-1].title_id), 2)
+    assert [place.title_id for place in first + rest] == [one.title_id for one in reversed(made)]
+
+
+async def test_only_what_is_published_and_playable_is_listed(open_store: Opener) -> None:
+    store = await open_store()
+    for name, said in {
+        "draft": {"state": "draft", "published_at": None},
+        "withdrawn": {"state": "withdrawn"},
+        "nothing to play": {"asset_id": None},
+        "good": {},
+    }.items():
+        await put(store, title(name, genres=[DRAMA], **said))
+    assert await shown(store) == [ids.derived(TitleId, "good")]
+    assert await store.genres() == [DRAMA]
+    await put(store, title("good", genres=[DRAMA], state="withdrawn"))
+    assert await shown(store) == []
+    assert await store.genres() == []
+
+
+async def test_lists_know_genre_kind_and_age(open_store: Opener) -> None:
+    store = await open_store()
+    await put(store, title("a", age_min=1, genres=[DRAMA, NOIR], maturity=16))
+    await put(store, title("b", age_min=2, genres=[DRAMA], kind="series", maturity=6))
+    a, b = ids.derived(TitleId, "a"), ids.derived(TitleId, "b")
+    assert await shown(store, replace(SHOWN, genre_id="drama")) == [a, b]
+    assert await shown(store, replace(SHOWN, genre_id="noir")) == [a]
+    assert await shown(store, replace(SHOWN, genre_id="none")) == []
+    assert await shown(store, replace(SHOWN, kind="series")) == [b]
+    assert await shown(store, replace(SHOWN, maturity=15)) == [b]
+    assert await shown(store, replace(SHOWN, genre_id="drama", kind="film", maturity=16)) == [a]
+    assert await store.genres() == [DRAMA, NOIR]
+    await put(store, title("a", age_min=1, genres=[NOIR]))
+    assert await shown(store, replace(SHOWN, genre_id="drama")) == [b]
+
+
+async def test_a_territorys_own_windows_come_before_those_for_everywhere(open_store: Opener) -> None:
+    store = await open_store()
+    tomorrow, yesterday = NOW + timedelta(days=1), NOW - timedelta(days=1)
+    windows = {
+        "everywhere": [RightsWindow()],
+        "not yet here": [RightsWindow(), RightsWindow(territory="DE", opens_at=tomorrow)],
+        "only here": [RightsWindow(territory="DE")],
+        "elsewhere": [RightsWindow(territory="FR")],
+        "over": [RightsWindow(closes_at=NOW)],
+        "just open": [RightsWindow(opens_at=NOW, closes_at=tomorrow)],
+        "again": [RightsWindow(territory="DE", closes_at=yesterday), RightsWindow(territory="DE", opens_at=yesterday)],
+        "nowhere": [],
+    }
+    for name, rights in windows.items():
+        await put(store, title(name, rights=rights))
+    names = {ids.derived(TitleId, name): name for name in windows}
+    assert {names[id_] for id_ in await shown(store)} == {"everywhere", "only here", "just open", "again"}
+    french = await shown(store, replace(SHOWN, territory="FR"))
+    assert {names[id_] for id_ in french} == {"everywhere", "not yet here", "elsewhere", "just open"}
+
+
+async def test_racing_changes_of_one_title_follow_one_another(open_store: Opener) -> None:
+    stores = [await open_store(), await open_store()]
+    one = await put(stores[0], title("a", year=0))
+
+    def later(standing: Title | None, assets: list[Asset]) -> Change:
+        assert standing is not None
+        return Change(title=replace(standing, year=(standing.year or 0) + 1))
+
+    await asyncio.gather(*(stores[at % 2].change(one.title_id, later, NOW) for at in range(40)))
+    assert (await stores[1].load([one.title_id]))[0].title.year == 40
+
+
+async def test_what_changed_is_never_missed(open_store: Opener) -> None:
+    writer, reader = await open_store(), await open_store()
+    seen, revision, done = set[TitleId](), 0, asyncio.Event()
+
+    async def follow() -> None:
+        nonlocal revision
+        while True:
+            last = done.is_set()
+            changes = await reader.changed(revision)
+            seen.update(changes.title_ids)
+            assert changes.revision >= revision
+            revision = changes.revision
+            if last:
+                return
+
+    films = [title(f"t{at}") for at in range(60)]
+    following = asyncio.create_task(follow())
+    await asyncio.gather(*(put(writer, film) for film in films))
+    done.set()
+    await following
+    assert seen == {film.title_id for film in films}
+    assert (await reader.changed(revision)).title_ids == []
+
+
+names = st.sampled_from(["a", "b", "c", "d"])
+steps = st.lists(
+    st.tuples(
+        names,
+        st.sampled_from(["draft", "published", "withdrawn"]),
+        st.sampled_from([0, 12, 18]),
+        st.sampled_from([(), (DRAMA,), (DRAMA, NOIR)]),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@given(steps=steps)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_it_does_as_a_plain_dict_does(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("titles")
+    kept: dict[TitleId, Title] = {}
+    async with Database(f"sqlite:///{path}/catalogue.db") as database:
+        store = await SqlTitleStore.open(database)
+        for name, state, maturity, genres, playable in steps:
+            asset_id = ids.derived(AssetId, name) if playable else None
+            one = title(name, state=state, maturity=maturity, genres=list(genres), asset_id=asset_id)
+            kept[one.title_id] = await put(store, one)
+    async with Database(f"sqlite:///{path}/catalogue.db") as database:
+        store = await SqlTitleStore.open(database)
+        assert {stored.title.title_id: stored.title for stored in await store.load(list(kept))} == kept
+        for genre_id in (None, "drama", "noir"):
+            for maturity in (0, 12, 18):
+                found = await shown(store, replace(SHOWN, genre_id=genre_id, maturity=maturity))
+                assert set(found) == {id_ for id_, one in kept.items() if _fits(one, genre_id, maturity)}
+
+
+def _fits(one: Title, genre_id: str | None, maturity: int) -> bool:
+    in_genre = genre_id is None or genre_id in {genre.genre_id for genre in one.genres}
+    return one.state == "published" and one.asset_id is not None and one.maturity <= maturity and in_genre

@@ -65,7 +65,7 @@ async def test_a_bug_is_opaque(rig: Rig) -> None:
     with context.entered(traced()) as here, pytest.raises(ServiceFailed) as caught:
         await rig.caller().crash()
     assert caught.value.trace_id == here.trace_id
-    assert "story" not in repr(caught.value)
+    assert "not for the caller" not in repr(caught.value)
 
 
 async def test_a_wrong_argument_is_told(rig: Rig) -> None:

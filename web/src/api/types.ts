@@ -1,0 +1,55 @@
+/** What crosses the public API, by the server's own names; `npm run types` makes the schema from openapi.json. */
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Localised = Record<string, string>;
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+export type Session = Schemas["Session"];
+export type ProfileView = Schemas["ProfileView"];
+export type NewProfile = Schemas["NewProfile"];
+export type ProfileChange = Schemas["ProfileChange"];
+export type DeviceInfo = Schemas["DeviceInfo"];
+export type SignUp = Schemas["SignUp"];
+export type SignIn = Schemas["SignIn"];
+export type DeviceView = Schemas["DeviceView"];
+export type Picture = Schemas["Picture"];
+export type Pictures = Schemas["Pictures"];
+export type Progress = Schemas["Progress"];
+export type GenreView = Schemas["GenreView"];
+export type Card = Schemas["Card"];
+export type Row = Schemas["Row"];
+export type Billboard = Schemas["Billboard"];
+export type HomeScreen = Schemas["HomeScreen"];
+export type GenreScreen = Schemas["GenreScreen"];
+export type CreditView = Schemas["CreditView"];
+export type EpisodeView = Schemas["EpisodeView"];
+export type SeasonView = Schemas["SeasonView"];
+export type TitleScreen = Schemas["TitleScreen"];
+export type HistoryEntry = Schemas["HistoryEntry"];
+export type HistoryScreen = Schemas["HistoryScreen"];
+export type Capabilities = Schemas["Capabilities"];
+export type PlayRequest = Schemas["PlayRequest"];
+export type Delivery = Schemas["Delivery"];
+export type ThumbnailSheets = Schemas["ThumbnailSheets"];
+export type NextUp = Schemas["NextUp"];
+export type AudioChoice = Schemas["AudioChoice"];
+export type TextChoice = Schemas["TextChoice"];
+export type PlaySession = Schemas["PlaySession"];
+export type Renewal = Schemas["Renewal"];
+export type Beat = Schemas["Beat"];
+export type Step = Schemas["Step"];
+export type Job = Schemas["Job"];
+export type Genre = Schemas["Genre"];
+export type Title = Schemas["Title"];
+export type IngestSide = Schemas["IngestSide"];
+export type IngestRequest = Schemas["IngestRequest"];
+export type IngestAnswer = Schemas["IngestAnswer"];
+export type ServiceView = Schemas["ServiceView"];
+export type Edge = Schemas["Edge"];
+export type BeatState = Beat["state"];
+export type JobState = Job["state"];

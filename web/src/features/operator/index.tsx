@@ -1,0 +1,1 @@
+export default function O(_: {path: string}) { return null; }

@@ -1,0 +1,118 @@
+/** Who is watching: choosing a profile, and looking after them. */
+import { useEffect, useState } from "react";
+import { api, Problem, type ProfileView } from "../../api";
+import { useArrival, useBack } from "../../focus";
+import { useText } from "../../i18n";
+import { back, go, paths } from "../../router";
+import { loadProfiles, useViewer } from "../../session";
+import { Avatar } from "../../ui/Avatar";
+import { Button } from "../../ui/Button";
+import { ProblemNote, ProblemPage } from "../../ui/Field";
+import { Icon, Logo } from "../../ui/icons";
+import { PinPad } from "./PinPad";
+import { ProfileForm } from "./ProfileForm";
+import "./profiles.css";
+
+export default function ProfilesPage({ managing }: { managing: boolean }) {
+  const { t } = useText();
+  const viewer = useViewer();
+  const [problem, setProblem] = useState<unknown>(null);
+  const [locked, setLocked] = useState<ProfileView | null>(null);
+  const [edited, setEdited] = useState<ProfileView | "new" | null>(null);
+  const [opening, setOpening] = useState<string | null>(null);
+  const profiles = viewer.profiles;
+  useBack(() => (managing ? go(paths.profiles, { replace: true }) : back()), managing || viewer.profile !== null);
+  useArrival(profiles !== null);
+
+  const load = () => {
+    setProblem(null);
+    loadProfiles().catch(setProblem);
+  };
+  useEffect(() => {
+    if (!profiles) loadProfiles().catch(setProblem);
+  }, [profiles]);
+
+  async function open(profile: ProfileView, pin?: string) {
+    setOpening(profile.profile_id);
+    setProblem(null);
+    try {
+      await api.chooseProfile(profile.profile_id, pin);
+      go(paths.home, { replace: true });
+    } catch (error) {
+      // Here the list may be old: a profile that has a PIN by now asks for it.
+      if (error instanceof Problem && error.kind === "wrong-pin" && pin === undefined) setLocked(profile);
+      else if (pin !== undefined) throw error;
+      else setProblem(error);
+    } finally {
+      setOpening(null);
+    }
+  }
+
+  function press(profile: ProfileView) {
+    if (managing) setEdited(profile);
+    else if (profile.has_pin) setLocked(profile);
+    else void open(profile);
+  }
+
+  if (!profiles && problem) return <ProblemPage problem={problem} retry={load} />;
+  return (
+    <main className={`who ${managing ? "managing" : ""}`} id="main" data-focus="column">
+      <header className="who-head"><Logo /></header>
+      <h1>{t(managing ? "profiles.manageTitle" : "profiles.title")}</h1>
+      <ProblemNote problem={problem} />
+      <ul className="who-list" data-focus="grid" aria-busy={profiles === null}>
+        {(profiles ?? []).map((profile, index) => (
+          <li key={profile.profile_id} style={{ animationDelay: `${index * 45}ms` }}>
+            <ProfileButton profile={profile} managing={managing} busy={opening === profile.profile_id} first={index === 0} press={() => press(profile)} />
+          </li>
+        ))}
+        {profiles && (managing || profiles.length < 5) && (
+          <li style={{ animationDelay: `${profiles.length * 45}ms` }}>
+            <button type="button" className="who-card" data-testid="profile-add" data-focus-id="who:add" onClick={() => setEdited("new")}>
+              <span className="who-picture who-add"><Icon name="plus" size="2.5rem" /></span>
+              <span className="who-name">{t("profiles.add")}</span>
+            </button>
+          </li>
+        )}
+      </ul>
+      {profiles && <Button look="quiet" icon={managing ? "check" : "edit"} data-testid="profiles-manage" onClick={() => go(managing ? paths.profiles : paths.manage, { replace: managing })}>{t(managing ? "app.done" : "profiles.manage")}</Button>}
+      {locked && <PinPad profile={locked} close={() => setLocked(null)} enter={(pin) => open(locked, pin)} />}
+      {edited && <ProfileForm profile={edited === "new" ? null : edited} only={profiles?.length === 1} close={() => setEdited(null)} />}
+    </main>
+  );
+}
+
+interface ProfileButtonProps {
+  profile: ProfileView;
+  managing: boolean;
+  busy: boolean;
+  first: boolean;
+  press: () => void;
+}
+
+function ProfileButton({ profile, managing, busy, first, press }: ProfileButtonProps) {
+  const { t } = useText();
+  return (
+    <button
+      type="button"
+      className={`who-card ${profile.kids ? "kids" : ""}`}
+      aria-busy={busy}
+      aria-label={managing ? t("profiles.edit", { name: profile.name }) : undefined}
+      data-testid="profile-card"
+      data-profile-id={profile.profile_id}
+      data-focus-id={`who:${profile.profile_id}`}
+      data-focus-first={first ? "" : undefined}
+      onClick={press}
+    >
+      <span className="who-picture">
+        <Avatar name={profile.avatar} />
+        {profile.kids && <span className="who-kids">{t("profiles.kids")}</span>}
+        {managing && <span className="who-edit"><Icon name="edit" size="2.25rem" /></span>}
+      </span>
+      <span className="who-name">
+        {profile.name}
+        {profile.has_pin && <span className="who-lock" role="img" aria-label={t("profiles.locked")}><Icon name="lock" size="1em" /></span>}
+      </span>
+    </button>
+  );
+}

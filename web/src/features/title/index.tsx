@@ -1,0 +1,121 @@
+/** A title's page, laid over where one was. */
+import { useEffect, useRef } from "react";
+import { api, type CreditView, type TitleScreen } from "../../api";
+import { useLate, useScreen } from "../../api/screens";
+import { useArrival, useBack, useReturnFocus } from "../../focus";
+import { type Translator, useText } from "../../i18n";
+import { back, Link, paths } from "../../router";
+import { Art } from "../../ui/Art";
+import { IconButton } from "../../ui/Button";
+import { factsOf, Maturity } from "../../ui/Card";
+import { ProblemPage } from "../../ui/Field";
+import { Grid } from "../../ui/Row";
+import { Actions } from "./Actions";
+import { Seasons } from "./Seasons";
+import "./title.css";
+
+export default function TitlePage({ titleId }: { titleId: string }) {
+  const text = useText();
+  const panel = useRef<HTMLDivElement>(null);
+  const { data, error, reload } = useScreen(`title:${titleId}`, () => api.title(titleId));
+  const close = () => back(paths.home);
+  useReturnFocus();
+  useBack(close);
+  useArrival(data !== undefined, true);
+  useEffect(() => {
+    document.documentElement.classList.add("held");
+    return () => document.documentElement.classList.remove("held");
+  }, []);
+  useEffect(() => panel.current?.scrollTo({ top: 0 }), [titleId]);
+
+  return (
+    <div className="title-back" ref={panel} onClick={(event) => event.target === event.currentTarget && close()}>
+      <div className="title" role="dialog" aria-modal="true" aria-label={data?.card.name ?? text.t("app.loading")} data-focus-scope data-focus="column" data-testid="title-page">
+        <IconButton className="title-close" icon="close" label={text.t("app.close")} onClick={close} data-testid="title-close" data-focus-own="" />
+        {data ? <Body key={titleId} screen={data} text={text} /> : error ? <ProblemPage problem={error} retry={reload} /> : <TitleSkeleton />}
+      </div>
+    </div>
+  );
+}
+
+function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
+  const { card } = screen;
+  const { t } = text;
+  return (
+    <>
+      <header className="title-head">
+        <div className="title-art"><Art picture={card.pictures.backdrop ?? card.pictures.card} name={card.name} eager bare /></div>
+        <div className="title-words">
+          <h1>{card.name}</h1>
+          <p className="title-facts">
+            {card.is_new && <span className="title-new">{t("card.new")}</span>}
+            <Maturity age={card.maturity} /> {factsOf(card, text, 0).join(" · ")}
+          </p>
+          <Actions screen={screen} />
+        </div>
+      </header>
+      <div className="title-about">
+        <div>
+          {card.tagline && <p className="title-tagline">{card.tagline}</p>}
+          <p className="title-synopsis">{screen.synopsis}</p>
+        </div>
+        <dl className="title-list">
+          <Named name={t("title.genres")} show={card.genres.length > 0}>
+            {card.genres.map((genre, index) => <span key={genre.genre_id}>{index > 0 && ", "}<Link to={paths.genre(genre.genre_id)}>{genre.name}</Link></span>)}
+          </Named>
+          <Named name={t("title.audio")} show={screen.audio_languages.length > 0}>{screen.audio_languages.map(text.languageName).join(", ")}</Named>
+          <Named name={t("title.subtitles")} show>{screen.subtitle_languages.map(text.languageName).join(", ") || t("title.none")}</Named>
+        </dl>
+      </div>
+      {screen.seasons.length > 0 && <Seasons screen={screen} />}
+      {screen.credits.length > 0 && <Credits credits={screen.credits} text={text} />}
+      {screen.more_like_this.length > 0 && (
+        <section className="title-section" aria-label={t("title.more")}>
+          <h2>{t("title.more")}</h2>
+          <Grid place="more" cards={screen.more_like_this} />
+        </section>
+      )}
+    </>
+  );
+}
+
+function Named({ name, show, children }: { name: string; show: boolean; children: React.ReactNode }) {
+  return show ? <div><dt>{name}</dt><dd>{children}</dd></div> : null;
+}
+
+function Credits({ credits, text }: { credits: CreditView[]; text: Translator }) {
+  const { t } = text;
+  const cast = credits.filter((credit) => credit.role === "cast");
+  const crew = credits.filter((credit) => credit.role !== "cast");
+  return (
+    <section className="title-section" aria-label={t("title.cast")}>
+      {cast.length > 0 && <><h2>{t("title.cast")}</h2><People people={cast} text={text} /></>}
+      {crew.length > 0 && <><h2>{t("title.crew")}</h2><People people={crew} text={text} /></>}
+    </section>
+  );
+}
+
+const initials = (name: string) => name.split(/\s+/).map((word) => word.charAt(0)).slice(0, 2).join("");
+
+function People({ people, text }: { people: CreditView[]; text: Translator }) {
+  return (
+    <ul className="people">
+      {people.map((credit) => (
+        <li key={`${credit.role}:${credit.name}:${credit.character}`}>
+          <span className="person-mark" aria-hidden="true">{initials(credit.name)}</span>
+          <span><span className="person-name">{credit.name}</span><span className="person-role">{credit.character ?? text.known(`role.${credit.role}`) ?? credit.role}</span></span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function TitleSkeleton() {
+  const late = useLate();
+  return (
+    <div aria-busy="true" style={{ visibility: late ? "visible" : "hidden" }}>
+      <header className="title-head"><div className="title-art skeleton" /></header>
+      <div className="title-about"><span className="skeleton line" /><span className="skeleton line short" /></div>
+    </div>
+  );
+}

@@ -1,0 +1,16 @@
+import "@fontsource-variable/manrope";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { App } from "./app/App";
+import { setUpDevice } from "./app/device";
+import { startFocus } from "./focus";
+import { setLanguage } from "./i18n";
+import "./ui/base.css";
+import "./ui/page.css";
+
+setUpDevice();
+startFocus();
+void setLanguage(navigator.language);
+
+const root = document.getElementById("root");
+if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);

@@ -1,0 +1,91 @@
+import type { Card as CardData, Progress } from "../api";
+import { type Translator, useText } from "../i18n";
+import { Link, paths } from "../router";
+import { Art } from "./Art";
+import "./card.css";
+
+export const share = (progress: Progress) =>
+  progress.duration_ms > 0 ? Math.min(1, progress.position_ms / progress.duration_ms) : 0;
+
+/** `2024 · 1 hr 24 min · Drama`, as much of it as is known. */
+export function factsOf(card: CardData, text: Translator, genres = 2): string[] {
+  const length =
+    card.kind === "series"
+      ? card.season_count > 0 && text.t("card.seasons", { count: card.season_count })
+      : card.duration_ms > 0 && text.span(card.duration_ms);
+  const words = [card.year && String(card.year), length, ...card.genres.slice(0, genres).map((genre) => genre.name)];
+  return words.filter((word): word is string => Boolean(word));
+}
+
+export const episodeMark = (season: number, episode: number, text: Translator) => text.t("card.episode", { season, episode });
+
+export function leftOf(progress: Progress, text: Translator): string {
+  return text.t("card.left", { time: text.span(progress.duration_ms - progress.position_ms) });
+}
+
+export function Maturity({ age }: { age: number }) {
+  const { t } = useText();
+  return (
+    <span className="maturity" aria-label={age > 0 ? t("card.ageLabel", { age }) : t("card.everyone")}>
+      {age > 0 ? t("card.age", { age }) : t("card.everyone")}
+    </span>
+  );
+}
+
+export function ProgressBar({ progress }: { progress: Progress }) {
+  return (
+    <span className="progress" aria-hidden="true">
+      <span style={{ inlineSize: `${Math.max(3, share(progress) * 100)}%` }} />
+    </span>
+  );
+}
+
+interface CardProps {
+  card: CardData;
+  /** Names the place of the card, so that the focus finds back to it. */
+  place: string;
+  eager?: boolean;
+  first?: boolean;
+}
+
+/** A title in a row or a grid. It leads to its page, laid over where one is. */
+export function TitleCard({ card, place, eager, first }: CardProps) {
+  const text = useText();
+  const { progress } = card;
+  const begun = progress && !progress.finished && progress.position_ms > 0;
+  const mark = begun && progress.season_number !== null && progress.episode_number !== null
+    ? episodeMark(progress.season_number, progress.episode_number, text)
+    : null;
+  const line = begun ? [mark, leftOf(progress, text)].filter(Boolean) : factsOf(card, text, 1);
+  return (
+    <Link
+      className="card"
+      to={paths.title(card.title_id)}
+      over
+      data-testid="title-card"
+      data-title-id={card.title_id}
+      data-focus-id={`${place}:${card.title_id}`}
+      data-focus-first={first ? "" : undefined}
+      draggable={false}
+    >
+      <span className="card-art">
+        <Art picture={card.pictures.card ?? card.pictures.backdrop} name={card.name} eager={eager} />
+        {card.is_new && <span className="badge">{text.t("card.new")}</span>}
+        {begun && <ProgressBar progress={progress} />}
+      </span>
+      <span className="card-name">{card.name}</span>
+      <span className="card-line">{line.join(" · ")}</span>
+      {begun && <span className="visually-hidden">{text.t("card.progress", { percent: Math.round(share(progress) * 100) })}</span>}
+    </Link>
+  );
+}
+
+export function CardSkeleton() {
+  return (
+    <span className="card skeleton-card" aria-hidden="true">
+      <span className="card-art skeleton" />
+      <span className="card-name skeleton line" />
+      <span className="card-line skeleton line short" />
+    </span>
+  );
+}

@@ -1,0 +1,101 @@
+import { type InputHTMLAttributes, type ReactNode, useId, useState } from "react";
+import { Problem } from "../api";
+import { type Translator, useText } from "../i18n";
+import { IconButton } from "./Button";
+import { Icon } from "./icons";
+import "./field.css";
+
+interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
+  label: string;
+  hint?: string;
+  error?: string;
+}
+
+export function Field({ label, hint, error, type, ...rest }: FieldProps) {
+  const id = useId();
+  const { t } = useText();
+  const [open, setOpen] = useState(false);
+  const secret = type === "password";
+  const note = error ?? hint;
+  return (
+    <div className={`field ${error ? "wrong" : ""}`}>
+      <label htmlFor={id}>{label}</label>
+      <div className="field-box">
+        <input id={id} type={secret && open ? "text" : type} aria-invalid={error ? true : undefined} aria-describedby={note ? `${id}-note` : undefined} {...rest} />
+        {secret && <IconButton icon={open ? "hide" : "eye"} label={t(open ? "signIn.hide" : "signIn.show")} onClick={() => setOpen(!open)} />}
+      </div>
+      {note && <p id={`${id}-note`} className="field-note">{note}</p>}
+    </div>
+  );
+}
+
+interface ChoiceProps<T extends string | number> {
+  label: string;
+  value: T;
+  options: readonly { value: T; label: string }[];
+  onChange: (value: T) => void;
+}
+
+/** One of a few, all in sight: also good with a remote control, where a drop-down is not. */
+export function Choice<T extends string | number>({ label, value, options, onChange }: ChoiceProps<T>) {
+  return (
+    <fieldset className="field">
+      <legend>{label}</legend>
+      <div className="choices" data-focus="row" role="radiogroup" aria-label={label}>
+        {options.map((option) => (
+          <button key={option.value} type="button" role="radio" className="choice" aria-checked={option.value === value} onClick={() => onChange(option.value)}>
+            {option.label}
+          </button>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+interface SwitchProps {
+  label: string;
+  hint?: string;
+  on: boolean;
+  onChange: (on: boolean) => void;
+}
+
+export function Switch({ label, hint, on, onChange }: SwitchProps) {
+  return (
+    <button type="button" className="switch" role="switch" aria-checked={on} onClick={() => onChange(!on)}>
+      <span><span className="switch-label">{label}</span>{hint && <span className="switch-hint">{hint}</span>}</span>
+      <span className="switch-track" aria-hidden="true" />
+    </button>
+  );
+}
+
+/** What went wrong, in the viewer's language. */
+export function sentenceOf(problem: unknown, text: Translator): string {
+  if (!(problem instanceof Problem)) return text.t("problem.unknown");
+  return text.known(`problem.${problem.kind}`) ?? (problem.status < 500 && problem.message ? problem.message : text.t("problem.unknown"));
+}
+
+export function ProblemNote({ problem, retry, children }: { problem: unknown; retry?: () => void; children?: ReactNode }) {
+  const text = useText();
+  if (!problem) return null;
+  return (
+    <div className="problem-note" role="alert">
+      <Icon name="alert" size="1.35em" />
+      <span>{sentenceOf(problem, text)}</span>
+      {retry && <button type="button" className="problem-retry" onClick={retry}>{text.t("app.retry")}</button>}
+      {children}
+    </div>
+  );
+}
+
+/** A whole page that could not be loaded. */
+export function ProblemPage({ problem, retry }: { problem: unknown; retry: () => void }) {
+  const text = useText();
+  const trace = problem instanceof Problem ? problem.trace : null;
+  return (
+    <div className="problem-page" role="alert">
+      <h1>{sentenceOf(problem, text)}</h1>
+      <button type="button" className="button primary" onClick={retry} data-focus-first>{text.t("app.retry")}</button>
+      {trace && <p className="problem-code">{text.t("problem.code", { code: trace })}</p>}
+    </div>
+  );
+}

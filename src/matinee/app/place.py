@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import msgspec
 
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import TARGETS
+from matinee.drivers.http import Broken, HttpClient, NeverSent
 
 EDGE = "edge"
 
@@ -26,12 +26,16 @@ def groups(settings: Settings) -> list[Group]:
 
     Raises BadSettings for a target that is not known, named twice or left out.
     """
-    made = [tuple(name.strip() for name in part.split(",") if name.strip()) for part in settings.house.groups.split(";")]
+    made = [
+        tuple(name.strip() for name in part.split(",") if name.strip()) for part in settings.house.groups.split(";")
+    ]
     named = [name for group in made for name in group]
     wanted = set(TARGETS) - {EDGE}
     if problem := sorted(wanted.symmetric_difference(named)) or sorted({n for n in named if named.count(n) > 1}):
         raise BadSettings(detail=f"house.groups must name each target once (not edge); look at: {', '.join(problem)}.")
-    return [Group(name="services" if len(group) > 1 and "gateway" in group else group[0], targets=group) for group in made]
+    return [
+        Group(name="services" if len(group) > 1 and "gateway" in group else group[0], targets=group) for group in made
+    ]
 
 
 def processes(settings: Settings) -> Path:
@@ -81,11 +85,11 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-async def listens(port: int) -> bool:
-    """Whether something listens on a port of this machine."""
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+async def front_answers(settings: Settings) -> bool:
+    """Whether the way in answers from end to end: Envoy, and the gateway behind it."""
+    async with HttpClient() as http:
+        try:
+            answer = await http.request("GET", f"http://127.0.0.1:{settings.gateway.port}/readyz", limit_s=2)
+        except (NeverSent, Broken, TimeoutError):
+            return False
+        return answer.status == 200

@@ -34,7 +34,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str = "data"
     region: str = "local"
-    territory: str = "*"
+    territory: str = "ZZ"
     lan: bool = False
     host: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -30,13 +30,13 @@ TARGETS = (*PROTOCOLS, *DOORS)
 # Where a domain's needs can be read: a constructor or a function that is given them.
 _READ_FROM = {
     "events": ["events.service:EventsService"],
-    "catalogue": ["catalogue.service:CatalogueService"],
-    "identity": ["identity.service:IdentityService"],
+    "catalogue": ["catalogue.service:CatalogueService", "catalogue.jobs:relay_facts"],
+    "identity": ["identity.service:IdentityService", "identity.jobs:relay_facts"],
     "licensing": ["licensing.service:LicensingService"],
-    "viewing": ["viewing.service:ViewingService"],
+    "viewing": ["viewing.service:ViewingService", "viewing.jobs:relay", "viewing.jobs:forget_removed_profiles"],
     "steering": ["steering.service:SteeringService"],
-    "encoding": ["encoding.service:EncodingService"],
-    "playback": ["playback.service:PlaybackService"],
+    "encoding": ["encoding.service:EncodingService", "encoding.jobs:Tools", "encoding.jobs:relay_facts"],
+    "playback": ["playback.service:PlaybackService", "playback.jobs:relay_facts"],
     "gateway": ["gateway.server:build"],
     "edge": ["edge.jobs:beat"],
 }
@@ -45,10 +45,10 @@ _READ_FROM = {
 def needs(target: str) -> list[str]:
     """The domains that a target calls, in the order of their floors."""
     wanted = {hint for place in _READ_FROM[target] for hint in _hints(place).values()}
-    return [name for name, protocol in PROTOCOLS.items() if protocol in wanted]
+    return [name for name, protocol in PROTOCOLS.items() if protocol in wanted and name != target]
 
 
 def _hints(place: str) -> dict[str, Any]:
     module, _, name = place.partition(":")
     found = getattr(importlib.import_module(f"matinee.{module}"), name)
-    return get_type_hints(found.__init__ if isinstance(found, type) else found)
+    return get_type_hints(vars(found)["__init__"] if isinstance(found, type) else found)

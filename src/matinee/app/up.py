@@ -27,6 +27,7 @@ from matinee.kit.problem import Problem
 
 DEMO_EMAIL = "demo@matinee.example"
 FIRST_FILM_S = 240.0
+FRONT_S = 60.0
 _log = log.get()
 
 
@@ -123,7 +124,9 @@ def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]
         words = ["serve", "edge", "--edge", name, "--port", str(settings.edge.port + number)]
         for worker in range(settings.edge.workers):
             title = name if settings.edge.workers == 1 else f"{name}.{worker}"
-            yield Program(name=title, command=python(*words, "--name", title, "--worker", str(worker)), environment=environment)
+            yield Program(
+                name=title, command=python(*words, "--name", title, "--worker", str(worker)), environment=environment
+            )
 
 
 def _envoy(settings: Settings) -> Program:
@@ -160,14 +163,18 @@ def _free_ports(settings: Settings) -> None:
             try:
                 trial.bind((host, port))
             except OSError as error:
-                raise PortTaken(port=port, detail=f"Port {port} is taken by another program: choose one with {option}.") from error
+                raise PortTaken(
+                    port=port, detail=f"Port {port} is taken by another program: choose one with {option}."
+                ) from error
 
 
 async def _answers(settings: Settings) -> None:
     """Wait until the whole way in answers: Envoy, gateway, and what the gateway needs."""
-    async with asyncio.timeout(60):
-        while not await place.front_answers(settings):
-            await asyncio.sleep(0.1)
+    end = time.monotonic() + FRONT_S
+    while not await place.front_answers(settings):
+        if time.monotonic() > end:
+            raise RuntimeError("the gateway does not answer through Envoy")
+        await asyncio.sleep(0.1)
 
 
 async def _demo_account(settings: Settings) -> DemoSignIn:
@@ -191,7 +198,7 @@ async def _first_film(settings: Settings) -> None:
     end = time.monotonic() + FIRST_FILM_S
     async with clients(settings) as house:
         while time.monotonic() < end:
-            if (await house.catalogue.browse(territory="*", limit=1)).items:
+            if (await house.catalogue.browse(territory=settings.house.territory, limit=1)).items:
                 return
             await asyncio.sleep(0.25)
     _log.warning("demo.slow", limit_s=FIRST_FILM_S)
@@ -200,7 +207,9 @@ async def _first_film(settings: Settings) -> None:
 def _welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -> None:
     console.print(f"\n  Matinee is at [bold]{place.front_url(settings)}[/]")
     if sign_in is not None:
-        console.print(f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False)
+        console.print(
+            f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False
+        )
     if settings.house.lan:
         console.print(f"  on a phone or a TV, first open {place.trust_url(settings)}: it says how to trust this house")
     console.print("  Ctrl-C stops it\n")

@@ -55,6 +55,8 @@ def _failed(problem: Problem, status: int) -> int:
     faults = "; ".join(f"{f.field}: {f.message}" for f in problem.faults) if isinstance(problem, Invalid) else ""
     known = {k: v for k, v in problem.facts().items() if k not in {"detail", "faults"} and v not in ("", None)}
     facts = ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in known.items())
-    words = " ".join(part for part in (str(problem), faults, "" if problem.detail else f"({facts})" if facts else "") if part)
+    words = " ".join(
+        part for part in (str(problem), faults, "" if problem.detail else f"({facts})" if facts else "") if part
+    )
     sys.stderr.write(f"matinee: {words}\n")
     return status

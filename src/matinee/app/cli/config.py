@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from matinee.app import settings as known_settings
-from matinee.app.cli.options import DEFAULT_FILE, as_json, json_option
+from matinee.app.cli.options import DEFAULT_FILE, as_json, config_option, json_option
 
 
 @click.group()
@@ -18,7 +18,7 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--config", "file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file [matinee.toml].")
+@config_option
 @json_option
 def show(file: Path | None, json_: bool) -> None:
     """Every setting with its value, its default and where it came from."""

@@ -18,16 +18,26 @@ from matinee.app.settings import Settings
 Result = TypeVar("Result")
 DEFAULT_FILE = Path("matinee.toml")
 
+config_option = click.option(
+    "--config", "file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file [matinee.toml]."
+)
+json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
+
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--config` and `--data`, and hand the command the settings they lead to."""
+    """Add `--config` and `--data`, and hand the command the settings they lead to.
 
-    @click.option("--config", "file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file [matinee.toml].")
+    An option whose name is a setting's (`gateway.port`) overrides that setting.
+    """
+
+    @config_option
     @click.option("--data", help="The data directory, where all state lies [data].")
     @functools.wraps(command)
     def run(*, file: Path | None, data: str | None, **rest: Any) -> Any:
-        overrides = rest.pop("overrides", {}) | ({"house.data": data} if data else {})
-        return command(settings=read(file, overrides), **rest)
+        said = {name: value for name, value in rest.items() if "." in name and value is not None}
+        overrides = {**said, **({"house.data": data} if data else {})}
+        words = {name: value for name, value in rest.items() if "." not in name}
+        return command(settings=read(file, overrides), **words)
 
     return run
 
@@ -47,6 +57,3 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 def as_json(value: Any) -> None:
     """Print a value for a script."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
-
-
-json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -36,6 +38,46 @@ def _side_file(_context: click.Context, _parameter: click.Parameter, values: tup
     return files
 
 
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What `matinee ingest` was told of a film."""
+
+    name: str
+    synopsis: str
+    language: str
+    year: int | None
+    maturity: int
+    genres: tuple[str, ...]
+    audio: list[SideFile]
+    subtitles: list[SideFile]
+    title_id: TitleId | None
+    episode_id: EpisodeId | None
+
+    def draft(self) -> TitleDraft:
+        """The title as it is first put into the catalogue."""
+        return TitleDraft(
+            title_id=new(TitleId, SystemClock().now()),
+            kind="film",
+            names={self.language: self.name},
+            original_language=self.language,
+            synopses={self.language: self.synopsis} if self.synopsis else {},
+            year=self.year,
+            maturity=self.maturity,
+            genres=[Genre(genre_id=g.lower().replace(" ", "-"), names={self.language: g}) for g in self.genres],
+        )
+
+    def order(self, title_id: TitleId, path: str) -> Order:
+        """The master as it is handed to encoding; somebody waits for it, so it goes before the demo's films."""
+        return Order(
+            title_id=title_id,
+            path=path,
+            episode_id=self.episode_id,
+            audio=self.audio,
+            subtitles=self.subtitles,
+            language=self.language,
+            priority=10,
+        )
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--title", "name", help="The title's name [the file's name].")
@@ -44,61 +86,40 @@ def _side_file(_context: click.Context, _parameter: click.Parameter, values: tup
 @click.option("--year", type=int, help="The year it was made.")
 @click.option("--maturity", type=click.IntRange(0, 18), default=0, show_default=True, help="The least age.")
 @click.option("--genre", "genres", multiple=True, help="A genre; may be given several times.")
-@click.option("--audio", multiple=True, callback=_side_file, metavar="LANG=FILE", help="Sound in a file of its own.")
-@click.option("--subtitles", multiple=True, callback=_side_file, metavar="LANG=FILE", help="Subtitles (.srt, .vtt, .ass).")
+@click.option("--audio", multiple=True, callback=_side_file, metavar="LANG=FILE", help="Sound in its own file.")
+@click.option("--subtitles", multiple=True, callback=_side_file, metavar="LANG=FILE", help=".srt, .vtt or .ass.")
 @click.option("--title-id", help="Add to, or encode again, a title that is there.")
 @click.option("--episode-id", help="The episode of it that this is.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay and show progress until it can be played.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until it can be played.")
 @json_option
 @with_settings
-def ingest(settings: Settings, file: Path, name: str | None, title_id: str | None, wait: bool, json_: bool, **words: object) -> None:
+def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: bool, **words: Any) -> None:
     """Make a title of a film file: check, encode, encrypt, package, publish."""
-    job = run(_ingest(settings, file, name or file.stem, title_id, wait and not json_, words))
+    told = Words(name=name or file.stem, **words)
+    job = run(_ingest(settings, str(file.expanduser().absolute()), told, wait and not json_))
     if json_:
         as_json(job)
     elif wait:
-        click.echo(f"“{name or file.stem}” is on the home page ({job.order.title_id}).")
+        click.echo(f"“{told.name}” is on the home page ({job.order.title_id}).")
     else:
         click.echo(f"{job.job_id} is {job.state}; `matinee jobs list` shows how it goes.")
 
 
-async def _ingest(settings: Settings, file: Path, name: str, title_id: str | None, wait: bool, words: dict[str, object]) -> Job:
+async def _ingest(settings: Settings, path: str, told: Words, wait: bool) -> Job:
     async with clients(settings) as house:
-        path = str(file.expanduser().absolute())
         await house.encoding.inspect(path=path)
-        known = TitleId(title_id) if title_id else None
-        title = known or (await house.catalogue.put_title(draft=_draft(name, words))).title_id
-        order = Order(
-            title_id=title,
-            path=path,
-            episode_id=EpisodeId(str(words["episode_id"])) if words["episode_id"] else None,
-            audio=words["audio"],  # type: ignore[arg-type]  # made by _side_file
-            subtitles=words["subtitles"],  # type: ignore[arg-type]  # made by _side_file
-            language=str(words["language"]),
-            priority=10,
-        )
-        job = await house.encoding.submit(order=order)
+        title_id = told.title_id or (await house.catalogue.put_title(draft=told.draft())).title_id
+        job = await house.encoding.submit(order=told.order(title_id, path))
         return await follow(house, job) if wait else job
-
-
-def _draft(name: str, words: dict[str, object]) -> TitleDraft:
-    language = str(words["language"])
-    return TitleDraft(
-        title_id=new(TitleId, SystemClock().now()),
-        kind="film",
-        names={language: name},
-        original_language=language,
-        synopses={language: str(words["synopsis"])} if words["synopsis"] else {},
-        year=words["year"],  # type: ignore[arg-type]  # click made it an int
-        maturity=words["maturity"],  # type: ignore[arg-type]  # click made it an int
-        genres=[Genre(genre_id=g.lower().replace(" ", "-"), names={language: g}) for g in words["genres"]],  # type: ignore[attr-defined]  # click made it a tuple
-    )
 
 
 async def follow(house: Clients, job: Job) -> Job:
     """Show a job's steps until it ends. Raises IngestFailed with the job's reason."""
     bars = Progress(
-        TextColumn("  {task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn()
+        TextColumn("  {task.description:<10}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
     )
     with bars:
         tasks = {step.name: bars.add_task(step.name, total=None, start=False) for step in job.steps}

@@ -1,0 +1,213 @@
+"""Each domain's service, with its adapters and its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from matinee.app.settings import BadSettings, Settings
+from matinee.app.targets import PROTOCOLS
+from matinee.app.wiring.fabric import EDGE_KEY, Fabric
+from matinee.drivers.metrics import Metrics
+from matinee.drivers.sql import Database
+from matinee.kit import ids, url
+from matinee.kit.ids import InstanceId
+from matinee.mesh.client import local, remote
+
+
+class Parts:
+    """What a process is being put together from. `built` are the services it hosts, `jobs` what runs beside them."""
+
+    def __init__(self, *, fabric: Fabric, stack: contextlib.AsyncExitStack, metrics: Metrics) -> None:
+        self.fabric = fabric
+        self.stack = stack
+        self.metrics = metrics
+        self.built: dict[str, Any] = {}
+        self.jobs: list[Coroutine[Any, Any, None]] = []
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.fabric.settings
+
+    def domain(self, name: str, *, by: str) -> Any:
+        """A domain for another to call: in this process where it is hosted here, through the mesh where not."""
+        if name in self.built:
+            return local(PROTOCOLS[name], name, self.built[name], by=by, force_wire=self.settings.mesh.force_wire)
+        return remote(PROTOCOLS[name], name, self.fabric.caller, by=by)
+
+    async def database(self, setting: str, place: str) -> Database:
+        """The SQL database behind a setting. Raises BadSettings for an engine that is not known."""
+        if url.scheme(place) not in {"sqlite", "mysql"}:
+            raise BadSettings(
+                detail=f"{setting}: there is no store for {url.scheme(place)!r}; sqlite and mysql are known."
+            )
+        return await self.stack.enter_async_context(Database(place))
+
+
+async def _events(parts: Parts) -> None:
+    from matinee.events.adapters.sqlite import SQLiteEventLog
+    from matinee.events.service import EventsService
+
+    log = await SQLiteEventLog.open(await parts.database("events.log", parts.settings.events.log))
+    parts.built["events"] = EventsService(log=log, clock=parts.fabric.clock)
+
+
+async def _catalogue(parts: Parts) -> None:
+    from matinee.catalogue import jobs
+    from matinee.catalogue.adapters.memory import MemoryReadModel
+    from matinee.catalogue.adapters.sql import SqlTitleStore
+    from matinee.catalogue.service import CatalogueService
+
+    store = await SqlTitleStore.open(await parts.database("catalogue.store", parts.settings.catalogue.store))
+    read_model = MemoryReadModel(store=store, clock=parts.fabric.clock)
+    parts.built["catalogue"] = CatalogueService(store=store, read_model=read_model, clock=parts.fabric.clock)
+    parts.jobs += [
+        jobs.relay_facts(store.outbox, parts.domain("events", by="catalogue")),
+        jobs.follow_changes(read_model),
+    ]
+
+
+async def _identity(parts: Parts) -> None:
+    from matinee.drivers.argon import Argon2
+    from matinee.drivers.jwt import Signer
+    from matinee.identity import jobs
+    from matinee.identity.adapters.sql import SqlIdentityStore
+    from matinee.identity.service import IdentityService
+
+    settings, clock = parts.settings, parts.fabric.clock
+    store = await SqlIdentityStore.open(await parts.database("identity.store", settings.identity.store))
+    secrets = Argon2()
+    parts.stack.callback(secrets.close)
+    parts.built["identity"] = IdentityService(
+        accounts=store,
+        sign_ins=store,
+        throttle=store,
+        secrets=secrets,
+        signer=Signer.open(settings.secrets / "access-tokens.pem"),
+        clock=clock,
+        access_ttl_s=settings.identity.access_token_s,
+        refresh_ttl_s=settings.identity.refresh_token_s,
+    )
+    parts.jobs += [
+        jobs.relay_facts(store.outbox, parts.domain("events", by="identity")),
+        jobs.drop_expired(store, store, clock),
+    ]
+
+
+async def _licensing(parts: Parts) -> None:
+    from matinee.drivers.vault import FileSealer
+    from matinee.licensing import jobs
+    from matinee.licensing.adapters.sql import SqlKeyVault
+    from matinee.licensing.service import LicensingService
+
+    settings, clock = parts.settings, parts.fabric.clock
+    vault = await SqlKeyVault.open(await parts.database("licensing.store", settings.licensing.store))
+    parts.built["licensing"] = LicensingService(
+        vault=vault,
+        sealer=FileSealer.open(settings.secrets / "content-keys.kek"),
+        token_key=parts.fabric.secret("licence-tokens.key"),
+        clock=clock,
+    )
+    parts.jobs.append(jobs.forget_revocations(vault, clock))
+
+
+async def _viewing(parts: Parts) -> None:
+    from matinee.viewing import jobs
+    from matinee.viewing.adapters.sql import SQLViewingStore
+    from matinee.viewing.service import ViewingService
+
+    store = await SQLViewingStore.open(await parts.database("viewing.store", parts.settings.viewing.store))
+    service = parts.built["viewing"] = ViewingService(store=store, clock=parts.fabric.clock)
+    events = parts.domain("events", by="viewing")
+    parts.jobs += [jobs.relay(store.outgoing, events), jobs.forget_removed_profiles(service, events)]
+
+
+async def _steering(parts: Parts) -> None:
+    from matinee.steering import jobs
+    from matinee.steering.adapters.sql import SqlFleetStore
+    from matinee.steering.service import SteeringService
+
+    fleet = await SqlFleetStore.open(await parts.database("steering.store", parts.settings.steering.store))
+    service = parts.built["steering"] = SteeringService(fleet=fleet, clock=parts.fabric.clock)
+    parts.jobs += [jobs.synchronise_fleet(service=service), jobs.forget_edges(service=service)]
+
+
+async def _encoding(parts: Parts) -> None:
+    from matinee.drivers.ffmpeg import Ffmpeg
+    from matinee.drivers.objects import Objects
+    from matinee.drivers.packager import ShakaPackager
+    from matinee.encoding import jobs
+    from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber, FfmpegStills
+    from matinee.encoding.adapters.objects import ObjectBlobs
+    from matinee.encoding.adapters.packager import ShakaPackages
+    from matinee.encoding.adapters.sql import SqlJobStore
+    from matinee.encoding.service import EncodingService
+
+    settings, clock = parts.settings, parts.fabric.clock
+    store = await SqlJobStore.open(await parts.database("encoding.store", settings.encoding.store))
+    blobs, ffmpeg = ObjectBlobs(Objects(settings.objects.store)), Ffmpeg()
+    prober, work = FfmpegProber(ffmpeg), Path(settings.encoding.work)
+    catalogue = parts.domain("catalogue", by="encoding")
+    tools = jobs.Tools(
+        blobs=blobs,
+        prober=prober,
+        encoder=FfmpegEncoder(ffmpeg),
+        stills=FfmpegStills(ffmpeg),
+        packager=ShakaPackages(ShakaPackager()),
+        catalogue=catalogue,
+        licensing=parts.domain("licensing", by="encoding"),
+        processes=settings.encoding.processes or os.cpu_count() or 1,
+        preset=settings.encoding.preset,
+    )
+    parts.built["encoding"] = EncodingService(store=store, blobs=blobs, prober=prober, catalogue=catalogue, clock=clock)
+    owner = ids.new(InstanceId, clock.now())
+    parts.jobs += [
+        jobs.work(store=store, tools=tools, clock=clock, folder=work, owner=owner),
+        jobs.sweep(store=store, clock=clock, folder=work),
+        jobs.relay_facts(store.outbox, parts.domain("events", by="encoding")),
+    ]
+
+
+async def _playback(parts: Parts) -> None:
+    from matinee.playback import jobs
+    from matinee.playback.adapters.sql import SqlSessionStore
+    from matinee.playback.service import PlaybackService
+
+    settings = parts.settings.playback
+    store = await SqlSessionStore.open(await parts.database("playback.store", settings.store))
+    service = parts.built["playback"] = PlaybackService(
+        store=store,
+        identity=parts.domain("identity", by="playback"),
+        catalogue=parts.domain("catalogue", by="playback"),
+        viewing=parts.domain("viewing", by="playback"),
+        steering=parts.domain("steering", by="playback"),
+        licensing=parts.domain("licensing", by="playback"),
+        clock=parts.fabric.clock,
+        token_key=parts.fabric.secret("play-links.key"),
+        edge_token_key=parts.fabric.secret(EDGE_KEY),
+        link_s=settings.link_s,
+        session_s=settings.session_s,
+        idle_s=settings.idle_s,
+        heartbeat_ms=settings.heartbeat_ms,
+        start_ms=settings.start_ms,
+    )
+    parts.jobs += [
+        jobs.relay_facts(store.outbox, parts.domain("events", by="playback")),
+        jobs.end_idle_sessions(service),
+    ]
+
+
+BUILDERS: dict[str, Callable[[Parts], Awaitable[None]]] = {
+    "events": _events,
+    "catalogue": _catalogue,
+    "identity": _identity,
+    "licensing": _licensing,
+    "viewing": _viewing,
+    "steering": _steering,
+    "encoding": _encoding,
+    "playback": _playback,
+}

@@ -1,0 +1,123 @@
+"""What every process has: the registry, the way to other processes, and the keys it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import msgspec
+
+from matinee.app.settings import BadSettings, Settings
+from matinee.app.targets import PROTOCOLS
+from matinee.catalogue.api import Catalogue
+from matinee.drivers.http import HttpClient
+from matinee.drivers.keyfile import made_once
+from matinee.drivers.sql import Database
+from matinee.encoding.api import Encoding
+from matinee.events.api import Events
+from matinee.identity.api import Identity
+from matinee.kit import url
+from matinee.kit.clock import Clock, SystemClock
+from matinee.kit.problem import Problem
+from matinee.licensing.api import Licensing
+from matinee.mesh.client import Caller, remote
+from matinee.mesh.membership import Directory
+from matinee.mesh.ports import Registry
+from matinee.playback.api import Playback
+from matinee.steering.api import Steering
+from matinee.viewing.api import Viewing
+
+# What playback signs segment links with, and edges check them by.
+EDGE_KEY = "edge-links.key"
+
+
+class NotRunning(Problem, status=503):
+    """Matinee is not running on this data directory."""
+
+
+class Fabric(msgspec.Struct, frozen=True, kw_only=True):
+    """A process's own threads into the whole."""
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    directory: Directory
+    caller: Caller
+    mesh_key: str
+
+    def secret(self, name: str, size_bytes: int = 32) -> bytes:
+        """A secret that all processes share, made at its first use."""
+        return made_once(self.settings.secrets / name, lambda: os.urandom(size_bytes))
+
+
+class Clients(msgspec.Struct, frozen=True, kw_only=True):
+    """Every domain, called through the mesh."""
+
+    events: Events
+    catalogue: Catalogue
+    identity: Identity
+    licensing: Licensing
+    viewing: Viewing
+    steering: Steering
+    encoding: Encoding
+    playback: Playback
+
+
+@contextlib.asynccontextmanager
+async def fabric(settings: Settings) -> AsyncIterator[Fabric]:
+    """Open the fabric; the directory is followed until the end."""
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        registry = await _registry(settings, stack)
+        directory = Directory(registry=registry, clock=clock)
+        await directory.refresh()
+        http = await stack.enter_async_context(HttpClient())
+        key = made_once(settings.secrets / "mesh.key", lambda: os.urandom(32).hex().encode()).decode()
+        caller = Caller(http=http, directory=directory, key=key, dice=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, guards nothing
+        following = asyncio.create_task(directory.run())
+        try:
+            yield Fabric(
+                settings=settings, clock=clock, registry=registry, directory=directory, caller=caller, mesh_key=key
+            )
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _registry(settings: Settings, stack: contextlib.AsyncExitStack) -> Registry:
+    place = settings.mesh.registry
+    match url.scheme(place):
+        case "memory":
+            from matinee.mesh.adapters.memory import MemoryRegistry
+
+            return MemoryRegistry()
+        case "sqlite" | "mysql":
+            from matinee.mesh.adapters.sql import SqlRegistry
+
+            return await SqlRegistry.open(await stack.enter_async_context(Database(place)))
+        case other:
+            raise BadSettings(
+                detail=f"mesh.registry: there is no registry for {other!r}; memory, sqlite and mysql are known."
+            )
+
+
+@contextlib.asynccontextmanager
+async def clients(settings: Settings) -> AsyncIterator[Clients]:
+    """Call a running house from outside of it. Raises NotRunning."""
+    away = NotRunning(detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`.")
+    if url.scheme(settings.mesh.registry) == "sqlite" and not url.file_path(settings.mesh.registry).exists():
+        raise away
+    async with fabric(settings) as threads:
+        if not threads.directory.instances:
+            raise NotRunning(
+                detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`."
+            )
+        yield Clients(**{name: _remote(name, threads.caller) for name in PROTOCOLS})
+
+
+def _remote(name: str, caller: Caller) -> Any:
+    return remote(PROTOCOLS[name], name, caller, by="cli")

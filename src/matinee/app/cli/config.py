@@ -20,9 +20,9 @@ def config() -> None:
 @config.command()
 @config_option
 @json_option
-def show(file: Path | None, json_: bool) -> None:
+def show(config_file: Path | None, json_: bool) -> None:
     """Every setting with its value, its default and where it came from."""
-    shown = known_settings.show(file or DEFAULT_FILE)
+    shown = known_settings.show(config_file or DEFAULT_FILE)
     if json_:
         as_json(shown)
         return

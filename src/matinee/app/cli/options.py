@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 DEFAULT_FILE = Path("matinee.toml")
 
 config_option = click.option(
-    "--config", "file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file [matinee.toml]."
+    "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file [matinee.toml]."
 )
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
 
@@ -33,11 +33,11 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @config_option
     @click.option("--data", help="The data directory, where all state lies [data].")
     @functools.wraps(command)
-    def run(*, file: Path | None, data: str | None, **rest: Any) -> Any:
+    def run(*, config_file: Path | None, data: str | None, **rest: Any) -> Any:
         said = {name: value for name, value in rest.items() if "." in name and value is not None}
         overrides = {**said, **({"house.data": data} if data else {})}
         words = {name: value for name, value in rest.items() if "." not in name}
-        return command(settings=read(file, overrides), **words)
+        return command(settings=read(config_file, overrides), **words)
 
     return run
 

@@ -35,42 +35,49 @@ class Upstream(Protocol):
 class File(Protocol):
     """An open file; it closes itself when nobody holds it."""
 
-    fd: int
+    @property
+    def fd(self) -> int:
+        """Its descriptor."""
 
 
-class Stored(Protocol):
-    """A whole object on the disk: its bytes stand in `file` from `offset`."""
+class Placed(Protocol):
+    """Where an object's bytes stand."""
 
-    meta: Meta
-    file: File
-    offset: int
+    @property
+    def file(self) -> File:
+        """The file that they are in."""
+
+    @property
+    def offset(self) -> int:
+        """Where in it they begin."""
 
 
-class Partial(Protocol):
+class Stored(Placed, Protocol):
+    """A whole object on the disk."""
+
+    @property
+    def meta(self) -> Meta:
+        """What it is."""
+
+
+class Partial(Placed, Protocol):
     """An object being written, by this process alone."""
-
-    meta: Meta
-    file: File
-    offset: int
 
     def describe(self, meta: Meta) -> None:
         """Say what is coming and make room for it. Raises OSError where there is none."""
 
     def write(self, data: bytes) -> None:
-        """Append bytes; those who watch see them."""
+        """Append bytes; those who watch see them. Raises OSError."""
 
     async def commit(self) -> None:
-        """Make it the stored object."""
+        """Make it the stored object. Raises OSError."""
 
     def discard(self) -> None:
         """Drop it. Idempotent, and without effect after `commit`."""
 
 
-class Watched(Protocol):
+class Watched(Placed, Protocol):
     """An object that another process is writing."""
-
-    file: File
-    offset: int
 
     def progress(self) -> tuple[Meta | None, int, bool]:
         """What it is, once known; bytes written so far; whether the writer is still there."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol, TypeVar
 
 from matinee.edge.api import NoSuchFile, OriginFailed, OriginTooSlow
-from matinee.edge.ports import Board, Count, Disk, File, Meta, Missing, Partial, Stored, Upstream, Watched
+from matinee.edge.ports import Board, Count, Disk, File, Meta, Missing, Partial, Placed, Stored, Upstream, Watched
 from matinee.kit import log
 
 T = TypeVar("T")
@@ -25,15 +25,26 @@ class BrokenOff(Exception):
 
 
 class Source(Protocol):
-    """An object to be sent: whole, or on its way."""
+    """An object to be sent: whole, or on its way. `file` is None where its bytes can only be had from the origin."""
 
-    meta: Meta
-    file: File | None
-    offset: int
-    available: int
+    @property
+    def meta(self) -> Meta:
+        """What it is."""
+
+    @property
+    def file(self) -> File | None:
+        """The file that its bytes are in."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the file they begin."""
+
+    @property
+    def available(self) -> int:
+        """How many of them are there."""
 
     async def reach(self, size: int) -> None:
-        """Wait until so many bytes are there. Raises BrokenOff."""
+        """Wait until so many are there. Raises BrokenOff."""
 
 
 class Whole:
@@ -80,7 +91,7 @@ class Fill:
                 raise BrokenOff from self._failure
             await self._turn()
 
-    def describe(self, meta: Meta, part: Partial | Watched | Stored | None) -> None:
+    def describe(self, meta: Meta, part: Placed | None) -> None:
         """Say what comes, and where it is being written."""
         self.meta, self._known = meta, True
         if part is not None:

@@ -1,0 +1,1 @@
+"""What Matinee costs, measured beside baselines in the same run."""

@@ -1,0 +1,317 @@
+"""One suite for every account store. `open_again` hands out the same data as another process would see it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
+
+from matinee.drivers.sql import Database
+from matinee.events.api import AccountOpened, ProfileRemoved, Record
+from matinee.identity.adapters.sql import SqlIdentityStore
+from matinee.identity.api import Account, EmailTaken, LastProfile, Profile
+from matinee.identity.model import Credentials, KeptProfile
+from matinee.identity.ports import Profiles, ProfilesChange
+from matinee.kit import ids
+from matinee.kit.ids import AccountId, FactId, ProfileId
+from matinee.kit.problem import Forbidden
+
+NOW = datetime(2026, 1, 1, 12, 30, 15, 123_000, tzinfo=UTC)
+Open = Callable[[], Awaitable[SqlIdentityStore]]
+
+
+@pytest.fixture(params=["sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"{request.param}:///{tmp_path}/identity.db"
+
+
+@pytest.fixture
+async def open_again(url: str) -> AsyncIterator[Open]:
+    async with AsyncExitStack() as stack:
+
+        async def open_store() -> SqlIdentityStore:
+            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
+
+        yield open_store
+
+
+def credentials(name: str, **more: Any) -> Credentials:
+    account = Account(account_id=AccountId(f"acc_{name}"), email=f"{name}@example.org", created_at=NOW, **more)
+    return Credentials(account=account, password_hash=f"$argon2id${name}")
+
+
+def profile(name: str, owner: str = "ada", **more: Any) -> Profile:
+    plain = {"avatar": "ember", "language": "en", **more}
+    return Profile(profile_id=ProfileId(f"pro_{name}"), account_id=AccountId(f"acc_{owner}"), name=name, **plain)
+
+
+def record(name: str) -> Record:
+    account_id = AccountId(f"acc_{name}")
+    return Record(fact_id=ids.derived(FactId, name), at=NOW, key=account_id, fact=AccountOpened(account_id=account_id))
+
+
+async def open_account(store: SqlIdentityStore, name: str = "ada") -> Credentials:
+    held = credentials(name)
+    await store.open_account(credentials=held, profile=profile(f"first-{name}", name), records=(record(name),))
+    return held
+
+
+async def told(store: SqlIdentityStore) -> list[Record]:
+    records: list[Record] = []
+
+    async def append(batch: list[bytes]) -> None:
+        records.extend(msgspec.json.decode(one, type=Record) for one in batch)
+
+    await store.outbox.relay(append)
+    return records
+
+
+def keeping(*profiles: KeptProfile) -> Callable[[Profiles], ProfilesChange]:
+    return lambda old: ProfilesChange(profiles=profiles)
+
+
+async def test_an_account_is_there_for_everybody(open_again: Open) -> None:
+    held = await open_account(await open_again())
+    store = await open_again()
+    assert await store.credentials(email="ada@example.org") == held
+    assert await store.profiles(account_id=AccountId("acc_ada")) == (KeptProfile(profile=profile("first-ada")),)
+    assert await told(store) == [record("ada")]
+    assert await told(await open_again()) == []
+
+
+async def test_what_is_not_there_is_none(open_again: Open) -> None:
+    store = await open_again()
+    nobody = AccountId("acc_nobody")
+    assert await store.credentials(email="nobody@example.org") is None
+    assert await store.member(account_id=nobody, profile_id=None) is None
+    assert await store.profiles(account_id=nobody) == ()
+    assert await store.change_account(account_id=nobody, change=lambda old: old) is None
+    with pytest.raises(Forbidden):
+        await store.change_profiles(account_id=nobody, change=keeping(KeptProfile(profile=profile("x"))))
+
+
+async def test_an_address_has_one_account_and_a_refused_one_leaves_nothing(open_again: Open) -> None:
+    store = await open_again()
+    await open_account(store)
+    twin = msgspec.structs.replace(
+        credentials("bob"), account=msgspec.structs.replace(credentials("bob").account, email="ada@example.org")
+    )
+    with pytest.raises(EmailTaken):
+        await store.open_account(credentials=twin, profile=profile("twin", "bob"), records=(record("bob"),))
+    assert await store.profiles(account_id=AccountId("acc_bob")) == ()
+    assert await told(store) == [record("ada")]
+
+
+async def test_addresses_are_told_apart_exactly(open_again: Open) -> None:
+    store = await open_again()
+    for name in ("jose", "josé", "jose\u0301", "ß", "ss"):
+        account = Account(account_id=ids.derived(AccountId, name), email=f"{name}@example.org", created_at=NOW)
+        await store.open_account(
+            credentials=Credentials(account=account, password_hash="x"),
+            profile=msgspec.structs.replace(profile(name), profile_id=ids.derived(ProfileId, name)),
+            records=(),
+        )
+        held = await store.credentials(email=f"{name}@example.org")
+        assert held
+        assert held.account == account
+
+
+async def test_an_account_changes(open_again: Open) -> None:
+    store = await open_again()
+    held = await open_account(store)
+    new = credentials("ada", roles=("operator", "ünï"), status="closed")
+    assert await store.change_account(account_id=held.account.account_id, change=lambda old: new) == new
+    assert await (await open_again()).credentials(email="ada@example.org") == new
+
+
+async def test_a_failed_change_changes_nothing(open_again: Open) -> None:
+    store = await open_again()
+    held = await open_account(store)
+
+    def fail(old: Any) -> Any:
+        raise LastProfile
+
+    with pytest.raises(LastProfile):
+        await store.change_account(account_id=held.account.account_id, change=fail)
+    with pytest.raises(LastProfile):
+        await store.change_profiles(account_id=held.account.account_id, change=fail)
+    assert await store.credentials(email="ada@example.org") == held
+
+
+async def test_profiles_keep_their_order_and_every_field(open_again: Open) -> None:
+    store = await open_again()
+    await open_account(store)
+    full = KeptProfile(
+        profile=profile("z", maturity=7, kids=True, has_pin=True, language="pt-BR"),
+        pin_hash="$argon2id$pin",
+    )
+    wanted = (full, KeptProfile(profile=profile("👨‍👩‍👧")), KeptProfile(profile=profile("a")))
+    await store.change_profiles(account_id=AccountId("acc_ada"), change=keeping(*wanted))
+    again = await open_again()
+    assert await again.profiles(account_id=AccountId("acc_ada")) == wanted
+    member = await again.member(account_id=AccountId("acc_ada"), profile_id=full.profile.profile_id)
+    assert member
+    assert (member.kept, member.account) == (full, credentials("ada").account)
+
+
+async def test_a_profile_is_found_in_its_own_account_alone(open_again: Open) -> None:
+    store = await open_again()
+    await open_account(store)
+    await open_account(store, "bob")
+    for asked in (None, ProfileId("pro_none"), ProfileId("pro_first-bob")):
+        member = await store.member(account_id=AccountId("acc_ada"), profile_id=asked)
+        assert member
+        assert member.kept is None
+
+
+async def test_facts_are_told_with_their_change_or_not_at_all(open_again: Open) -> None:
+    store = await open_again()
+    await open_account(store)
+    await told(store)
+    gone = ProfileRemoved(account_id=AccountId("acc_ada"), profile_id=ProfileId("pro_x"))
+    fact = Record(fact_id=ids.derived(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
+
+    def remove(old: Profiles) -> ProfilesChange:
+        return ProfilesChange(profiles=(*old, old[0]), records=(fact,))  # the same profile twice cannot be kept
+
+    with pytest.raises(IntegrityError):
+        await store.change_profiles(account_id=AccountId("acc_ada"), change=remove)
+    assert await told(store) == []
+    await store.change_profiles(
+        account_id=AccountId("acc_ada"), change=lambda old: ProfilesChange(profiles=old, records=(fact,))
+    )
+    assert await told(await open_again()) == [fact]
+
+
+async def test_changes_at_the_same_time_lose_nothing(open_again: Open) -> None:
+    stores = [await open_again() for _ in range(3)]
+    await open_account(stores[0])
+
+    def adding(n: int) -> Callable[[Profiles], ProfilesChange]:
+        return lambda old: ProfilesChange(profiles=(*old, KeptProfile(profile=profile(f"p{n}"))))
+
+    changes = [stores[n % 3].change_profiles(account_id=AccountId("acc_ada"), change=adding(n)) for n in range(20)]
+    await asyncio.gather(*changes)
+    assert len(await stores[0].profiles(account_id=AccountId("acc_ada"))) == 21
+
+
+async def test_of_processes_that_race_one_gets_the_address(url: str, open_again: Open) -> None:
+    await open_again()
+    racers = [start("race", url, str(n)) for n in range(3)]
+    won = [line for racer in racers for line in racer.communicate()[0].split()]
+    assert len(won) == len(set(won)) == 20
+    store = await open_again()
+    for address in won:
+        held = await store.credentials(email=address)
+        assert held
+        assert len(await store.profiles(account_id=held.account.account_id)) == 1
+    assert len(await told(store)) == 20
+
+
+async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
+    await open_again()
+    writer = start("write", url, "k")
+    assert writer.stdout
+    answered = [writer.stdout.readline().strip() for _ in range(25)]
+    writer.kill()
+    answered += writer.communicate()[0].split("\n")[:-1]
+    store = await open_again()
+    facts = {one.key for one in await told(store)}
+    for address in answered:
+        held = await store.credentials(email=address)
+        assert held
+        assert held.account.account_id in facts
+        assert len(await store.profiles(account_id=held.account.account_id)) == 1
+    beyond = await store.credentials(email=f"k{len(answered)}@example.org")
+    if beyond is not None:  # kept, but the answer was cut off: kept whole
+        assert len(await store.profiles(account_id=beyond.account.account_id)) == 1
+        assert beyond.account.account_id in facts
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+STEPS = st.one_of(
+    st.tuples(st.just("open"), NAMES, st.none()),
+    st.tuples(st.just("roles"), NAMES, st.lists(st.text(max_size=3), max_size=3).map(tuple)),
+    st.tuples(st.just("profiles"), NAMES, st.lists(st.integers(0, 21), min_size=1, max_size=8)),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=12))
+async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+    kept: dict[str, tuple[Credentials, Profiles]] = {}
+    async with Database(f"sqlite:///{tmp_path_factory.mktemp('d')}/identity.db") as database:
+        store = await SqlIdentityStore.open(database)
+        for what, name, value in steps:
+            await {"open": _open, "roles": _roles, "profiles": _profiles}[what](store, kept, name, value)
+        again = await SqlIdentityStore.open(database)
+        for name in "abc":
+            held, profiles = kept.get(name, (None, ()))
+            assert await again.credentials(email=f"{name}@example.org") == held
+            assert await again.profiles(account_id=AccountId(f"acc_{name}")) == profiles
+
+
+async def _open(store: SqlIdentityStore, kept: dict[str, Any], name: str, _: None) -> None:
+    try:
+        held = await open_account(store, name)
+    except EmailTaken:
+        assert name in kept
+    else:
+        assert name not in kept
+        kept[name] = (held, (KeptProfile(profile=profile(f"first-{name}", name)),))
+
+
+async def _roles(store: SqlIdentityStore, kept: dict[str, Any], name: str, roles: tuple[str, ...]) -> None:
+    new = credentials(name, roles=roles)
+    changed = await store.change_account(account_id=AccountId(f"acc_{name}"), change=lambda old: new)
+    assert (changed is not None) == (name in kept)
+    if name in kept:
+        kept[name] = (new, kept[name][1])
+
+
+async def _profiles(store: SqlIdentityStore, kept: dict[str, Any], name: str, ages: list[int]) -> None:
+    wanted = tuple(KeptProfile(profile=profile(f"{name}{n}", name, maturity=age)) for n, age in enumerate(ages))
+    try:
+        await store.change_profiles(account_id=AccountId(f"acc_{name}"), change=keeping(*wanted))
+    except Forbidden:
+        assert name not in kept
+    else:
+        kept[name] = (kept[name][0], wanted)
+
+
+def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
+    """Run one of the tasks below in a process of its own."""
+    return subprocess.Popen([sys.executable, __file__, task, url, name], stdout=subprocess.PIPE, text=True)
+
+
+async def _task(task: str, url: str, name: str) -> None:
+    async with Database(url) as database:
+        store = await SqlIdentityStore.open(database)
+        for n in range(20 if task == "race" else 100_000):
+            address = f"{n}@example.org" if task == "race" else f"{name}{n}@example.org"
+            account = Account(account_id=AccountId(f"acc_{name}_{n}"), email=address, created_at=NOW)
+            with_profile = profile(f"{name}_{n}", f"{name}_{n}")
+            try:
+                await store.open_account(
+                    credentials=Credentials(account=account, password_hash="x"),
+                    profile=with_profile,
+                    records=(record(f"{name}_{n}"),),
+                )
+            except EmailTaken:
+                continue
+            print(address, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_task(*sys.argv[1:]))

@@ -1,0 +1,323 @@
+"""One suite for every sign-in store and throttle. `open_again` hands out the data as another process would see it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.sql import Database
+from matinee.events.api import Record, RefreshTokenReused
+from matinee.identity import model
+from matinee.identity.adapters.sql import SqlIdentityStore
+from matinee.identity.api import Device, TokenRejected
+from matinee.identity.model import SignIn, Tries
+from matinee.identity.ports import SignInChange
+from matinee.kit import ids
+from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, SignInId
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ADA = AccountId("acc_ada")
+Open = Callable[[], Awaitable[SqlIdentityStore]]
+
+
+@pytest.fixture(params=["sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"{request.param}:///{tmp_path}/identity.db"
+
+
+@pytest.fixture
+async def open_again(url: str) -> AsyncIterator[Open]:
+    async with AsyncExitStack() as stack:
+
+        async def open_store() -> SqlIdentityStore:
+            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
+
+        yield open_store
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def sign_in(name: str = "1", device: str = "tv", account_id: AccountId = ADA, **more: Any) -> SignIn:
+    plain = {"handle": b"\x00\xffhandle", "live": (b"\x00live",), "turned_at": NOW, "expires_at": later(100), **more}
+    return SignIn(
+        sign_in_id=SignInId(f"sin_{name}"), account_id=account_id, device_id=DeviceId(f"dev_{device}"), **plain
+    )
+
+
+def device(name: str = "tv", at: datetime = NOW, signed_in: bool = True) -> Device:
+    return Device(device_id=DeviceId(f"dev_{name}"), name=f"{name} 📺", kind="tv", last_seen_at=at, signed_in=signed_in)
+
+
+async def look(store: SqlIdentityStore, name: str = "1") -> SignIn | None:
+    """The sign-in as it is kept; looking must not change it."""
+    seen: list[SignIn] = []
+
+    def only_look(held: SignIn) -> SignInChange:
+        seen.append(held)
+        raise TokenRejected
+
+    try:
+        await store.change(sign_in_id=SignInId(f"sin_{name}"), now=later(999), change=only_look)
+    except TokenRejected:
+        return seen[-1]
+    return None
+
+
+async def test_a_sign_in_is_there_for_everybody(open_again: Open) -> None:
+    full = sign_in(spent=(b"a", b""), profile_id=ProfileId("pro_1"))
+    await (await open_again()).begin(sign_in=full, device=device())
+    store = await open_again()
+    assert await look(store) == full
+    assert await store.devices(account_id=ADA, now=NOW) == [device()]
+    assert await look(store, "none") is None
+
+
+async def test_a_sign_in_changes_and_its_device_is_seen(open_again: Open) -> None:
+    store = await open_again()
+    await store.begin(sign_in=sign_in(), device=device())
+    new = sign_in(live=(b"2a", b"2b"), spent=(b"1",), turned_at=later(5), expires_at=later(200), profile_id="pro_2")
+    change = SignInChange(sign_in=new)
+    assert await store.change(sign_in_id=new.sign_in_id, now=later(5), change=lambda old: change) == change
+    again = await open_again()
+    assert await look(again) == new
+    assert await again.devices(account_id=ADA, now=later(150)) == [device(at=later(5))]
+
+
+async def test_a_sign_in_is_ended_by_a_change_with_its_fact(open_again: Open) -> None:
+    store = await open_again()
+    await store.begin(sign_in=sign_in(), device=device())
+    fact = RefreshTokenReused(account_id=ADA, device_id=DeviceId("dev_tv"))
+    record = Record(fact_id=ids.derived(FactId, "1"), at=NOW, key=ADA, fact=fact)
+    ended = SignInChange(sign_in=None, records=(record,))
+    assert await store.change(sign_in_id=SignInId("sin_1"), now=NOW, change=lambda old: ended) == ended
+    assert await look(store) is None
+    assert await store.devices(account_id=ADA, now=NOW) == [device(signed_in=False)]
+    told: list[bytes] = []
+
+    async def append(records: list[bytes]) -> None:
+        told.extend(records)
+
+    await (await open_again()).outbox.relay(append)
+    assert [msgspec.json.decode(one, type=Record) for one in told] == [record]
+
+
+async def test_a_device_is_kept_once(open_again: Open) -> None:
+    store = await open_again()
+    await store.begin(sign_in=sign_in("1"), device=device())
+    renamed = msgspec.structs.replace(device(at=later(1)), name="Other", kind="browser")
+    await store.begin(sign_in=sign_in("2"), device=renamed)
+    assert await store.devices(account_id=ADA, now=NOW) == [renamed]
+
+
+async def test_devices_are_told_last_seen_first_and_by_account(open_again: Open) -> None:
+    store = await open_again()
+    for n, name in enumerate(("a", "b", "c")):
+        await store.begin(sign_in=sign_in(name, name), device=device(name, later(n % 2)))
+    bob = AccountId("acc_bob")
+    await store.begin(sign_in=sign_in("bob", "a", bob), device=device("a"))
+    assert [one.device_id for one in await store.devices(account_id=ADA, now=NOW)] == ["dev_b", "dev_a", "dev_c"]
+    assert await store.devices(account_id=bob, now=NOW) == [device("a")]
+    assert await store.remove_device(account_id=bob, device_id=DeviceId("dev_a"))
+    assert not await store.remove_device(account_id=bob, device_id=DeviceId("dev_a"))
+    assert len(await store.devices(account_id=ADA, now=NOW)) == 3
+    assert await look(store, "bob") is None
+    assert await look(store, "a")
+
+
+async def test_sign_ins_end_one_by_one_or_all_together(open_again: Open) -> None:
+    store = await open_again()
+    for name in "123":
+        await store.begin(sign_in=sign_in(name), device=device())
+    await store.begin(sign_in=sign_in("bob", account_id=AccountId("acc_bob")), device=device())
+    for _ in range(2):
+        await store.end(sign_in_id=SignInId("sin_1"))
+    assert await store.end_all(account_id=ADA) == 2
+    assert await store.end_all(account_id=ADA) == 0
+    again = await open_again()
+    assert await again.devices(account_id=ADA, now=NOW) == [device(signed_in=False)]
+    assert await look(again, "bob")
+
+
+async def test_what_has_run_out_is_dropped(open_again: Open) -> None:
+    store = await open_again()
+    await store.begin(sign_in=sign_in("1", expires_at=later(10)), device=device())
+    await store.begin(sign_in=sign_in("2", expires_at=later(11)), device=device())
+    assert await store.devices(account_id=ADA, now=later(11)) == [device(signed_in=False)]
+    assert await store.expire(now=later(10)) == 1
+    assert await look(store, "1") is None
+    assert await look(store, "2")
+
+
+async def test_of_turns_at_the_same_time_each_sees_the_one_before(open_again: Open) -> None:
+    stores = [await open_again() for _ in range(3)]
+    await stores[0].begin(sign_in=sign_in(live=()), device=device())
+
+    def adding(n: int) -> Callable[[SignIn], SignInChange]:
+        return lambda old: SignInChange(sign_in=msgspec.structs.replace(old, live=(*old.live, b"%d" % n)))
+
+    turns = [stores[n % 3].change(sign_in_id=SignInId("sin_1"), now=NOW, change=adding(n)) for n in range(20)]
+    await asyncio.gather(*turns)
+    held = await look(stores[0])
+    assert held
+    assert set(held.live) == {b"%d" % n for n in range(20)}
+
+
+async def test_tries_are_counted_for_everybody(open_again: Open) -> None:
+    one, two = await open_again(), await open_again()
+    for n in range(5):
+        assert await (one, two)[n % 2].attempt(subjects=("email:a", f"device:{n}"), now=NOW) == 0
+    assert await (await open_again()).attempt(subjects=("device:x", "email:a"), now=NOW) == 1000
+    assert await one.attempt(subjects=("device:x",), now=NOW) == 0  # a refused try counted for nothing
+    await two.forgive(subjects=("email:a", "email:none"))
+    assert await one.attempt(subjects=("email:a",), now=NOW) == 0
+
+
+async def test_old_tries_are_forgotten(open_again: Open) -> None:
+    store = await open_again()
+    await store.attempt(subjects=("a",), now=NOW)
+    await store.attempt(subjects=("b",), now=later(10))
+    assert await store.forget(before=later(10)) == 1
+    assert await store.forget(before=later(11)) == 1
+
+
+async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
+    await open_again()
+    racers = [start("tries", url, str(n)) for n in range(3)]
+    answers = [int(line) for racer in racers for line in racer.communicate()[0].split()]
+    assert len(answers) == 30
+    assert answers.count(0) == model.FREE_TRIES
+
+
+async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
+    await open_again()
+    writer = start("write", url, "k")
+    assert writer.stdout
+    answered = [writer.stdout.readline().strip() for _ in range(25)]
+    writer.kill()
+    answered += writer.communicate()[0].split("\n")[:-1]
+    store = await open_again()
+    held = await look(store, "k")
+    assert held
+    # The last turn may have been kept and its answer cut off.
+    assert int(held.live[0]) - int(answered[-1]) in (0, 1)
+    assert held.spent == (b"%d" % (int(held.live[0]) - 1),)
+
+
+NAMES = st.sampled_from(["1", "2", "3"])
+STEPS = st.one_of(
+    st.tuples(st.just("begin"), NAMES, st.sampled_from(["tv", "phone"])),
+    st.tuples(st.just("turn"), NAMES, st.lists(st.binary(max_size=4), max_size=3).map(tuple)),
+    st.tuples(st.just("end"), NAMES, st.none()),
+    st.tuples(st.just("remove"), st.none(), st.sampled_from(["tv", "phone"])),
+    st.tuples(st.just("try"), st.sampled_from(["a", "b"]), st.integers(0, 4000)),
+)
+
+
+class Plain:
+    """What a dict would do."""
+
+    def __init__(self) -> None:
+        self.sign_ins: dict[str, SignIn] = {}
+        self.devices: set[str] = set()
+        self.tries: dict[str, Tries] = {}
+        self.now_s = 0
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=15))
+async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+    plain = Plain()
+    async with Database(f"sqlite:///{tmp_path_factory.mktemp('d')}/identity.db") as database:
+        store = await SqlIdentityStore.open(database)
+        for what, name, value in steps:
+            await TASKS[what](store, plain, name, value)
+        again = await SqlIdentityStore.open(database)
+        for name in "123":
+            assert await look(again, name) == plain.sign_ins.get(name)
+        used = {one.device_id for one in plain.sign_ins.values()}
+        shown = {one.device_id: one.signed_in for one in await again.devices(account_id=ADA, now=NOW)}
+        assert shown == {f"dev_{name}": f"dev_{name}" in used for name in plain.devices}
+
+
+async def _begin(store: SqlIdentityStore, plain: Plain, name: str, on: str) -> None:
+    if name not in plain.sign_ins:
+        plain.sign_ins[name] = sign_in(name, on)
+        plain.devices.add(on)
+        await store.begin(sign_in=plain.sign_ins[name], device=device(on))
+
+
+async def _turn(store: SqlIdentityStore, plain: Plain, name: str, live: tuple[bytes, ...]) -> None:
+    def turn(old: SignIn) -> SignInChange:
+        return SignInChange(sign_in=msgspec.structs.replace(old, live=live, spent=old.live))
+
+    changed = await store.change(sign_in_id=SignInId(f"sin_{name}"), now=NOW, change=turn)
+    assert (changed is not None) == (name in plain.sign_ins)
+    if changed and changed.sign_in:
+        plain.sign_ins[name] = changed.sign_in
+
+
+async def _end(store: SqlIdentityStore, plain: Plain, name: str, _: None) -> None:
+    plain.sign_ins.pop(name, None)
+    await store.end(sign_in_id=SignInId(f"sin_{name}"))
+
+
+async def _remove(store: SqlIdentityStore, plain: Plain, _: None, on: str) -> None:
+    assert await store.remove_device(account_id=ADA, device_id=DeviceId(f"dev_{on}")) == (on in plain.devices)
+    plain.devices.discard(on)
+    plain.sign_ins = {k: v for k, v in plain.sign_ins.items() if v.device_id != f"dev_{on}"}
+
+
+async def _try(store: SqlIdentityStore, plain: Plain, subject: str, wait_s: int) -> None:
+    plain.now_s += wait_s
+    held, now = plain.tries.get(subject), later(plain.now_s)
+    assert await store.attempt(subjects=(subject,), now=now) == model.wait_ms(held, now)
+    if not model.wait_ms(held, now):
+        plain.tries[subject] = model.tried(held, now)
+
+
+TASKS: dict[str, Any] = {"begin": _begin, "turn": _turn, "end": _end, "remove": _remove, "try": _try}
+
+
+def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
+    """Run one of the tasks below in a process of its own."""
+    return subprocess.Popen([sys.executable, __file__, task, url, name], stdout=subprocess.PIPE, text=True)
+
+
+async def _write(store: SqlIdentityStore, name: str) -> None:
+    await store.begin(sign_in=sign_in(name, live=(b"0",), spent=(b"-1",)), device=device())
+    for n in range(1, 100_000):
+        await store.change(sign_in_id=SignInId(f"sin_{name}"), now=later(n), change=_next)
+        print(n, flush=True)
+
+
+def _next(old: SignIn) -> SignInChange:
+    fresh = b"%d" % (int(old.live[0]) + 1)
+    return SignInChange(sign_in=msgspec.structs.replace(old, live=(fresh,), spent=old.live))
+
+
+async def _tries(store: SqlIdentityStore, name: str) -> None:
+    for _ in range(10):
+        print(await store.attempt(subjects=("email:a", f"device:{name}"), now=NOW), flush=True)
+
+
+async def _run(task: str, url: str, name: str) -> None:
+    async with Database(url) as database:
+        store = await SqlIdentityStore.open(database)
+        await {"write": _write, "tries": _tries}[task](store, name)
+
+
+if __name__ == "__main__":
+    asyncio.run(_run(*sys.argv[1:]))

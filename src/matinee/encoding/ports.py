@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -61,6 +61,13 @@ class JobStore(Protocol):
 
     async def retry(self, *, job_id: JobId, now: datetime) -> Job:
         """Queue a failed or cancelled job again, unless one of its key is under way. Raises JobNotFound."""
+
+
+class FactRelay(Protocol):
+    """Facts on their way to the log."""
+
+    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
+        """Relay for ever, at least once and in order."""
 
 
 class Blobs(Protocol):

@@ -28,11 +28,15 @@ class ShakaPackages:
     async def package(
         self, *, plan: Plan, rungs: Sequence[Path], sounds: Sequence[Path], keys: Sequence[ContentKey], into: Path
     ) -> Packaged:
+        links = [into / file.name for file in (*rungs, *sounds)]
+        for link, file in zip(links, (*rungs, *sounds), strict=True):
+            link.symlink_to(file)
         streams = [_video(rung, file) for rung, file in zip(plan.rungs, rungs, strict=True)]
         streams += [_audio(sound, file) for sound, file in zip(plan.sounds, sounds, strict=True)]
         await self._packager.run(streams, _flags(plan, keys), cwd=into, deadline_s=HOURS_S)
         found = _Manifest(into, {key.label: key.key_id for key in keys})
-        (into / _MANIFEST).unlink()
+        for made in (into / _MANIFEST, *links):
+            made.unlink()
         return Packaged(
             video=[found.video(rung, plan) for rung in plan.rungs],
             audio=[found.audio(sound) for sound in plan.sounds],

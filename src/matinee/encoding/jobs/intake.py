@@ -11,15 +11,11 @@ from matinee.encoding.api import AudioStream, SideFile
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.model.ladder import ladder
 from matinee.encoding.model.plan import Plan
-from matinee.encoding.model.refusals import no_space, unusable
+from matinee.encoding.model.refusals import no_space, room_needed, unusable
 from matinee.encoding.model.renditions import SideSound, SideText, sounds, texts, warnings
 from matinee.encoding.model.source import Source
 from matinee.encoding.ports import Blobs
 from matinee.kit.hashing import sha256_file, sha256_hex
-
-# What the steps after it write, as a share of the master, at the very most.
-ROOM = 1.5
-SPARE_BYTES = 64 << 20
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -82,7 +78,7 @@ def _digest(path: Path, name: str) -> Digest:
 
 
 async def _room(blobs: Blobs, size_bytes: int) -> None:
-    needed, free = round(size_bytes * ROOM) + SPARE_BYTES, await blobs.free_bytes()
+    needed, free = room_needed(size_bytes), await blobs.free_bytes()
     if free is not None and free < needed:
         raise no_space("There is not enough room for the film", needed, free)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matinee.encoding.jobs.intake import stored
 from matinee.encoding.jobs.run import Run
+from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.plan import Chunk, Plan
 from matinee.encoding.ports import Encoder, Prober, Progress
 
@@ -22,13 +23,17 @@ async def renditions(run: Run, plan: Plan) -> list[Path]:
 
     async def make() -> list[str]:
         parts = await _chunks(run, plan, folder)
-        names = await _joined(run, plan, folder, parts)
-        for file in (file for part in parts for file in part):
-            file.unlink()
-        return names
+        try:
+            return await _joined(run, plan, folder, parts)
+        except NotExact:
+            run.workspace.forget("chunk-*")
+            raise
 
     run.teller.began("encode", plan.frames)
-    return [folder / name for name in await run.once("encode", "joined", plan, list[str], make)]
+    names = await run.once("encode", "joined", plan, list[str], make)
+    for part in folder.glob("*-?????.mp4"):
+        part.unlink()
+    return [folder / name for name in names]
 
 
 async def _chunks(run: Run, plan: Plan, folder: Path) -> list[list[Path]]:
@@ -43,7 +48,8 @@ async def _chunks(run: Run, plan: Plan, folder: Path) -> list[list[Path]]:
             run.teller.went("encode", sum(done))
 
         async def make() -> list[str]:
-            async with free:
+            made = (folder / f"{rung.name}-{chunk.index:05}.mp4" for rung in plan.rungs)
+            async with free, whole(*made):
                 files = await run.tools.encoder.chunk(
                     master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=went
                 )
@@ -62,8 +68,9 @@ async def _joined(run: Run, plan: Plan, folder: Path, parts: list[list[Path]]) -
     names = []
     for n, rung in enumerate(plan.rungs):
         out = folder / f"{rung.name}.mp4"
-        await run.tools.encoder.join(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
-        await _exact(run.tools.prober, plan, out)
+        async with whole(out):
+            await run.tools.encoder.join(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
+            await _exact(run.tools.prober, plan, out)
         names.append(out.name)
     return names
 

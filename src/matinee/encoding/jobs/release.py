@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from matinee.catalogue.api import Artwork, ArtworkKind, Asset, TextTrack, Thumbnails, Title
+from matinee.encoding.api import NoSpace
 from matinee.encoding.jobs.run import Run
+from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.pictures import best, candidates
 from matinee.encoding.model.plan import Plan
 from matinee.encoding.ports import Packaged
@@ -41,16 +43,11 @@ async def packaged(run: Run, plan: Plan, asset_id: AssetId, parts: Parts) -> tup
 
     async def make() -> Packaged:
         folder = run.workspace.emptied("package")
-        files = [*parts.rungs, *parts.sounds]
-        for file in files:
-            (folder / file.name).symlink_to(file)
         keys = await run.tools.licensing.content_keys(asset_id=asset_id, labels=_labels(plan))
-        made = await run.tools.packager.package(
-            plan=plan, rungs=parts.rungs, sounds=parts.sounds, keys=keys, into=folder
-        )
-        for file in files:
-            (folder / file.name).unlink()
-        return made
+        async with whole(folder):
+            return await run.tools.packager.package(
+                plan=plan, rungs=parts.rungs, sounds=parts.sounds, keys=keys, into=folder
+            )
 
     run.teller.began("package")
     made = await run.once("package", "packaged", (plan, asset_id), Packaged, make)
@@ -91,10 +88,14 @@ async def stored_objects(run: Run, asset: Asset, made: Packaged, folder: Path, p
         done += 1
         run.teller.went("publish", done)
 
-    async with asyncio.TaskGroup() as group:
-        for name, path in files.items():
-            group.create_task(put(name, path))
-    await run.tools.blobs.put(key=sign(asset.asset_id), data=msgspec.json.encode(asset))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, path in files.items():
+                group.create_task(put(name, path))
+        await run.tools.blobs.put(key=sign(asset.asset_id), data=msgspec.json.encode(asset))
+    except* NoSpace:
+        await run.tools.blobs.delete(prefix=asset.prefix)
+        raise
 
 
 def sign(asset_id: AssetId) -> str:

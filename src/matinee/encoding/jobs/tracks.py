@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from matinee.catalogue.api import TextTrack, Thumbnails
 from matinee.encoding.jobs.intake import stored
 from matinee.encoding.jobs.run import Run
+from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.loudness import gain_db
 from matinee.encoding.model.pictures import thumbnails
 from matinee.encoding.model.plan import Plan, Sound, Text
@@ -38,7 +39,8 @@ async def _sound(run: Run, plan: Plan, sound: Sound, out: Path) -> str:
     loudness = await encoder.loudness(master=master, sound=sound)
     gain = gain_db(loudness.integrated_lufs, loudness.true_peak_dbtp)
     assert math.isfinite(gain)
-    await encoder.sound(master=master, sound=sound, gain_db=gain, duration_s=float(plan.duration_s), out=out)
+    async with whole(out):
+        await encoder.sound(master=master, sound=sound, gain_db=gain, duration_s=float(plan.duration_s), out=out)
     return out.name
 
 
@@ -102,7 +104,9 @@ async def sheets(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails, Path]:
     planned = thumbnails(plan.duration_ms, video.width_px, video.height_px)
 
     async def make() -> int:
-        return await run.tools.stills.sheets(film=film, thumbnails=planned, into=run.workspace.emptied("thumbnails"))
+        folder = run.workspace.emptied("thumbnails")
+        async with whole(folder):
+            return await run.tools.stills.sheets(film=film, thumbnails=planned, into=folder)
 
     made = await run.once("pictures", "sheets", (plan, planned), int, make)
     if made != planned.sheets:

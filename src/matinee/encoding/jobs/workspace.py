@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,29 @@ from matinee.kit.hashing import sha256_hex
 from matinee.kit.ids import JobId
 
 T = TypeVar("T")
+
+
+@asynccontextmanager
+async def whole(*made: Path) -> AsyncIterator[None]:
+    """Files and folders that are made inside the block: on the disk when it ends well, gone when it does not."""
+    try:
+        yield
+        await asyncio.to_thread(_to_disk, made)
+    except BaseException:
+        for path in made:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _to_disk(made: Iterable[Path]) -> None:
+    for path in made:
+        files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+        for file in files:
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
 
 
 class Workspace:
@@ -42,6 +67,11 @@ class Workspace:
         made = await make()
         self._keep(name, stamp, made)
         return made
+
+    def forget(self, pattern: str) -> None:
+        """Drop kept results by the pattern of their names, so that they are made again."""
+        for note in self.folder.glob(f"{pattern}.json"):
+            note.unlink()
 
     def sweep(self) -> None:
         """Remove it all."""

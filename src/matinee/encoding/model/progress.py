@@ -84,3 +84,11 @@ def remaining_ms(share_at_start: float, share_now: float, elapsed_ms: int) -> in
 def back_off(attempts: int) -> timedelta:
     """How long a job that failed in passing waits: 5 s, then four times as long each time."""
     return timedelta(seconds=5 * 4 ** max(0, attempts - 1))
+
+
+def requeued(job: Job, now: datetime) -> Job:
+    """An ended job that is to be tried again, as if for the first time; its finished steps stay."""
+    steps = [step if step.state == "done" else Step(name=step.name) for step in job.steps]
+    return msgspec.structs.replace(
+        job, state="queued", attempts=0, reason="", remaining_ms=None, steps=steps, updated_at=now
+    )

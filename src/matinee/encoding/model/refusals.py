@@ -15,3 +15,13 @@ def no_space(what: str, needed_bytes: int, free_bytes: int) -> NoSpace:
     need = f" ({needed_bytes / 1e9:.1f} GB needed, {free_bytes / 1e9:.1f} GB free)" if needed_bytes else ""
     detail = f"{what}{need}: free some room, then retry the job."
     return NoSpace(needed_bytes=needed_bytes, free_bytes=free_bytes, detail=detail)
+
+
+# What is written in the course of a job: the stored master, the chunks, the packaged asset, at the very most.
+_ROOM = 2.5
+_SPARE_BYTES = 64 << 20
+
+
+def room_needed(size_bytes: int) -> int:
+    """The room that must be free before a master of this size is taken in."""
+    return round(size_bytes * _ROOM) + _SPARE_BYTES

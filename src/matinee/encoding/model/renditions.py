@@ -7,7 +7,7 @@ from typing import get_args
 
 import msgspec
 
-from matinee.encoding.api import AudioStream
+from matinee.encoding.api import AudioStream, Report
 from matinee.encoding.model.languages import tag
 from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, Sound, Text
 from matinee.encoding.model.source import Role, Source
@@ -105,3 +105,8 @@ def _known(language: str, otherwise: str) -> str:
 
 def _role(said: str) -> Role:
     return next((role for role in get_args(Role) if role == said), "main")
+
+
+def reported(source: Source) -> Report:
+    """The report of a master, with what a person should know."""
+    return msgspec.structs.replace(source.report, warnings=warnings(source))

@@ -1,0 +1,62 @@
+"""Facts relayed, and folders of old jobs removed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from matinee.encoding.api import JobNotFound
+from matinee.encoding.ports import FactRelay, JobStore
+from matinee.events.api import Events, Record
+from matinee.kit import log
+from matinee.kit.clock import Clock
+from matinee.kit.ids import JobId
+
+_log = log.get()
+_record = msgspec.json.Decoder(Record)
+SWEEP_EVERY_S = 600.0
+
+
+async def relay_facts(outbox: FactRelay, events: Events) -> None:
+    """Hand facts from the outbox to the log."""
+
+    async def append(records: list[bytes]) -> None:
+        await events.append(records=[_record.decode(record) for record in records])
+
+    await outbox.run(append)
+
+
+async def sweep(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:
+    """Remove what jobs that ended long ago have left, so that until then they can be tried again cheaply."""
+    while True:
+        try:
+            await sweep_once(store=store, clock=clock, folder=folder, keep=keep)
+        except Exception as error:  # the store may be away; the folders wait
+            _log.warning("encode.sweep_failed", error=repr(error))
+        await asyncio.sleep(SWEEP_EVERY_S)
+
+
+async def sweep_once(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta) -> list[str]:
+    """Remove the folders of ended and unknown jobs; tells which."""
+    gone = [name for name in await asyncio.to_thread(_folders, folder) if await _is_over(store, clock, name, keep)]
+    for name in gone:
+        await asyncio.to_thread(shutil.rmtree, folder / name, ignore_errors=True)
+    return gone
+
+
+def _folders(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("job_*") if path.is_dir()]
+
+
+async def _is_over(store: JobStore, clock: Clock, name: str, keep: timedelta) -> bool:
+    try:
+        job = await store.get(job_id=JobId(name))
+    except JobNotFound:
+        return True
+    if job.state in ("queued", "running"):
+        return False
+    return job.state == "done" or clock.now() - job.updated_at > keep

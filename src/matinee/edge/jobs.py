@@ -1,19 +1,14 @@
-"""What an edge does as time passes: keep its cache within the limit, tell steering that it lives; a whole worker."""
+"""What an edge does as time passes: keep its cache within the limit, and tell steering that it lives."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from typing import Any
 
 from matinee.edge.api import EdgeSettings
-from matinee.edge.ports import Board, Count, Disk, Keeping, Upstream
-from matinee.edge.server import EdgeServer
+from matinee.edge.ports import Board, Count, Disk, Keeping
 from matinee.kit import log
-from matinee.kit.clock import Clock
 from matinee.steering.api import EdgeReport, Steering
 
 _log = log.get()
@@ -100,43 +95,8 @@ class Reporter:
         return round(min(1.0, max(crowd, busy, 0.0)), 3)
 
 
-async def run_worker(
-    settings: EdgeSettings,
-    *,
-    disk: Disk,
-    keeping: Keeping,
-    board: Board,
-    upstream: Upstream,
-    clock: Clock,
-    steering: Steering | None,
-    stopping: asyncio.Event,
-    started: Callable[[EdgeServer], None] | None = None,
-) -> None:
-    """Run one worker of an edge until `stopping` is set, then let answers end. Raises OSError for a taken port.
+async def run_worker(*words: Any, **parts: Any) -> None:
+    """Moved to `matinee.edge.server.worker`; here until its caller has moved as well."""
+    from matinee.edge.server.worker import run_worker as moved
 
-    Any number of these, each in a process of its own, share a port and a cache directory.
-    """
-    _allow_files()
-    server = EdgeServer(settings, disk=disk, upstream=upstream, board=board, clock=clock, shared=True)
-    await server.start()
-    jobs = [asyncio.create_task(keep_cache(disk=disk, keeping=keeping, board=board))]
-    if steering is not None:
-        beating = beat(settings=settings, port=server.port, keeping=keeping, board=board, steering=steering)
-        jobs.append(asyncio.create_task(beating))
-    if started is not None:
-        started(server)
-    _log.info("edge.started", edge_id=settings.edge_id, port=server.port, pid=os.getpid())
-    try:
-        await stopping.wait()
-    finally:
-        for job in jobs:
-            job.cancel()
-        await server.stop()
-        await upstream.close()
-
-
-def _allow_files() -> None:
-    """Every client is a file descriptor: take as many as the machine allows us."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS tells of no limit and then refuses it
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    await moved(*words, **parts)

@@ -31,7 +31,7 @@ from matinee.edge.adapters.disk import CacheDirectory
 from matinee.edge.adapters.keeper import DirectoryKeeper
 from matinee.edge.adapters.objects import ObjectsUpstream
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import run_worker
+from matinee.edge.server.worker import run_worker
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import mint_path_token
 from matinee.kit.ids import EdgeId

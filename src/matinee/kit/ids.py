@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NewType, TypeVar
 
+from matinee.kit.clock import to_ms
+
 T = TypeVar("T")
 
 AccountId = NewType("AccountId", str)
@@ -52,7 +54,7 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 
 def uuid7(now: datetime, entropy: bytes) -> uuid.UUID:
     """A version 7 UUID for an instant; `entropy` is 10 random bytes."""
-    value = int(now.timestamp() * 1000) << 80 | int.from_bytes(entropy[:10], "big")
+    value = to_ms(now) << 80 | int.from_bytes(entropy[:10], "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)

@@ -12,7 +12,9 @@ import structlog
 from matinee.kit import context
 
 # Nothing under these names is ever written, whatever event carries it.
-SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "pin", "email")
+SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "email")
+# These stand inside too many harmless words to be looked for anywhere but between underscores.
+SECRET_PARTS = {"pin"}
 
 
 def configure(*, level: str = "INFO", service: str = "") -> None:
@@ -53,4 +55,15 @@ def _with_trace(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def _without_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {k: "•••" if any(word in k.lower() for word in SECRET_WORDS) else v for k, v in event.items()}
+    return {name: "•••" if _is_secret(name) else _cleaned(value) for name, value in event.items()}
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _without_secrets(None, "", {str(name): inner for name, inner in value.items()})
+    return [_cleaned(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _is_secret(name: str) -> bool:
+    lower = name.lower()
+    return any(word in lower for word in SECRET_WORDS) or not SECRET_PARTS.isdisjoint(lower.split("_"))

@@ -13,11 +13,14 @@ Problem
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
 
 import msgspec
+
+_RESERVED = {"type", "title", "status", "instance"}
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
@@ -42,6 +45,8 @@ class Problem(Exception):
 
     def __init_subclass__(cls, *, status: int | None = None) -> None:
         super().__init_subclass__()
+        if taken := _RESERVED & set(inspect.get_annotations(cls)):
+            raise TypeError(f"{cls.__name__}: {', '.join(sorted(taken))} is said by every problem document")
         if status is not None:
             cls.status = status
         cls.title = (cls.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")
@@ -71,7 +76,7 @@ class Problem(Exception):
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Problem:
-        """The same problem again, from its document. Raises ValueError for a kind that is not known here."""
+        """The same problem again, from its document. Raises ValueError for one that is not known here."""
         kind = cls.kinds.get(str(document.get("type", "")).rpartition("/")[2])
         if kind is None:
             raise ValueError(f"unknown problem {document.get('type')!r}")
@@ -81,13 +86,24 @@ class Problem(Exception):
     def _rebuilt(cls, document: dict[str, Any]) -> Self:
         hints = get_type_hints(cls)
         names = [f.name for f in fields(cls)]
-        return cls(**{n: msgspec.convert(document[n], hints[n]) for n in names if n in document})
+        try:
+            return cls(**{n: msgspec.convert(document[n], hints[n]) for n in names if n in document})
+        except TypeError as error:
+            raise ValueError(f"problem {cls.kind()!r} lacks a fact: {error}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Fields are keyword-only, which an exception's own way through a pickle cannot say."""
+        return _again, (type(self), {f.name: getattr(self, f.name) for f in fields(self)})
 
     def __str__(self) -> str:
         return self.detail or self.title
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.facts().items())})"
+
+
+def _again(kind: type[Problem], facts: dict[str, Any]) -> Problem:
+    return kind(**facts)
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -12,18 +12,19 @@ def scheme(url: str) -> str:
 
 
 def file_path(url: str) -> Path:
-    """The path in a `file:///…` or `sqlite:///…` URL. Raises ValueError for any other."""
+    """The path in a `file:///…` or `sqlite:///…` URL. Raises ValueError for any other.
+
+    `sqlite:////x` is `/x` and `sqlite:///x` is relative, as SQLAlchemy has it.
+    """
     parts = urlsplit(url)
     if scheme(url) not in {"file", "sqlite"} or parts.netloc:
         raise ValueError(f"not a path on this machine: {masked(url)}")
-    return Path(unquote(parts.path))
+    return Path(parts.path.removeprefix("/") if scheme(url) == "sqlite" else unquote(parts.path))
 
 
 def masked(url: str) -> str:
     """The URL with its password hidden."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:•••@{host}{port}"))
+    credentials, at, place = parts.netloc.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return urlunsplit(parts._replace(netloc=f"{user}:•••@{place}")) if at and colon else url

@@ -1,0 +1,194 @@
+"""The words that everyone shares."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matinee.kit import context, ids, log, url
+from matinee.kit.clock import ManualClock, SystemClock, from_ms, to_ms
+from matinee.kit.context import Context
+from matinee.kit.ids import JobId, TitleId
+
+moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # Hypothesis adds the zone
+Capsys = pytest.CaptureFixture[str]
+entropy = st.binary(min_size=10, max_size=10)
+
+
+class TestClock:
+    @given(st.integers(0, 200_000_000_000_000))
+    def test_milliseconds_come_back(self, epoch_ms: int) -> None:
+        assert to_ms(from_ms(epoch_ms)) == epoch_ms
+
+    def test_now_is_in_utc_and_whole_milliseconds(self) -> None:
+        now = SystemClock().now()
+        assert now.utcoffset() == timedelta(0)
+        assert now.microsecond % 1000 == 0
+
+    def test_a_manual_clock_moves_when_told(self) -> None:
+        clock = ManualClock()
+        start = clock.now()
+        assert clock.advance(hours=1) == clock.now() == start + timedelta(hours=1)
+
+
+class TestIds:
+    @given(st.uuids())
+    def test_any_uuid_comes_back(self, value: uuid.UUID) -> None:
+        assert ids.decode(ids.encode(value)) == ids.decode(f"tit_{ids.encode(value)}") == value
+
+    @given(st.uuids(), st.uuids())
+    def test_letters_sort_as_the_uuid_does(self, one: uuid.UUID, other: uuid.UUID) -> None:
+        assert (ids.encode(one) < ids.encode(other)) == (one < other)
+
+    @given(moments, entropy)
+    def test_a_uuid7_holds_its_millisecond(self, now: datetime, random: bytes) -> None:
+        value = ids.uuid7(now, random)
+        assert (value.version, value.variant) == (7, uuid.RFC_4122)
+        assert value.int >> 80 == to_ms(now)
+
+    @given(moments, st.integers(1, 10**9), entropy, entropy)
+    def test_ids_sort_by_time(self, now: datetime, later_ms: int, one: bytes, other: bytes) -> None:
+        assert ids.uuid7(now, one) < ids.uuid7(now + timedelta(milliseconds=later_ms), other)
+
+    @pytest.mark.parametrize("kind", ids.PREFIXES)
+    def test_every_kind_has_its_own_prefix(self, kind: type[str]) -> None:
+        made = ids.new(kind, SystemClock().now())
+        assert made.startswith(f"{ids.PREFIXES[kind]}_")
+        assert list(ids.PREFIXES.values()).count(ids.PREFIXES[kind]) == 1
+
+    def test_new_ones_are_never_the_same(self) -> None:
+        now = SystemClock().now()
+        assert len({ids.new(TitleId, now) for _ in range(1000)}) == 1000
+
+    @given(st.lists(st.text(max_size=5), max_size=3), st.lists(st.text(max_size=5), max_size=3))
+    def test_derived_ones_are_the_same_for_the_same_parts_only(self, one: list[str], other: list[str]) -> None:
+        same = "\x1f".join(one) == "\x1f".join(other)
+        assert (ids.derived(JobId, *one) == ids.derived(JobId, *other)) == same
+        assert ids.decode(ids.derived(JobId, *one)).version == 8
+
+    @pytest.mark.parametrize("text", ["", "tit_", "tit_x", "i" * 26, "Z" * 26, "z" * 26, "tit_" + "0" * 27, "é" * 26])
+    def test_what_is_no_id(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"id|int"):
+            ids.decode(text)
+
+
+class TestContext:
+    def test_nothing_is_there_at_first(self) -> None:
+        assert (context.current().trace_id, context.current().remaining_ms()) == ("", None)
+
+    def test_a_block_runs_under_its_context_and_leaves_it(self) -> None:
+        with context.entered(Context(trace_id="t")) as here:
+            assert context.current() is here
+        assert context.current().trace_id == ""
+
+    def test_the_earlier_deadline_stays(self) -> None:
+        with context.within(10_000) as outer:
+            with context.within(60_000) as inner:
+                assert inner.deadline_s == outer.deadline_s
+            with context.within(1_000) as inner:
+                assert (inner.remaining_ms() or 0) <= 1_000
+            assert context.current() is outer
+
+    def test_time_that_is_over_is_none_and_not_less(self) -> None:
+        assert Context(trace_id="", deadline_s=time.monotonic() - 5).remaining_ms() == 0
+
+    def test_within_keeps_the_rest(self) -> None:
+        with context.entered(Context(trace_id="t")), context.within(5):
+            assert context.current().trace_id == "t"
+
+
+class TestUrl:
+    @pytest.mark.parametrize(
+        ("given_url", "scheme"),
+        [("sqlite:///x.db", "sqlite"), ("mysql+asyncmy://h/d", "mysql"), ("s3://b", "s3"), ("", ""), ("x", "")],
+    )
+    def test_scheme(self, given_url: str, scheme: str) -> None:
+        assert url.scheme(given_url) == scheme
+
+    @pytest.mark.parametrize(
+        ("given_url", "path"),
+        [
+            ("file:///var/a%20b", "/var/a b"),
+            ("sqlite:////var/lib/x.db", "/var/lib/x.db"),
+            ("sqlite:///x.db", "x.db"),
+        ],
+    )
+    def test_file_path(self, given_url: str, path: str) -> None:
+        assert url.file_path(given_url) == Path(path)
+
+    @pytest.mark.parametrize("given_url", ["s3://b/k", "file://host/x", "", "mysql://u:secret@h/d"])
+    def test_what_is_no_path_is_told_without_its_password(self, given_url: str) -> None:
+        with pytest.raises(ValueError, match="not a path") as caught:
+            url.file_path(given_url)
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("given_url", "shown"),
+        [
+            ("mysql://u:secret@h:3306/d?x=1", "mysql://u:•••@h:3306/d?x=1"),
+            ("redis://:secret@h", "redis://:•••@h"),
+            ("mysql://u:sec@ret@[::1]:99999/d", "mysql://u:•••@[::1]:99999/d"),
+            ("mysql://u@h/d", "mysql://u@h/d"),
+            ("sqlite:////x.db", "sqlite:////x.db"),
+        ],
+    )
+    def test_masked(self, given_url: str, shown: str) -> None:
+        assert url.masked(given_url) == shown
+
+
+class TestLog:
+    @pytest.fixture(autouse=True)
+    def restored(self) -> Iterator[None]:
+        yield
+        structlog.reset_defaults()
+
+    def test_one_line_with_its_service_and_trace(self, capsys: Capsys) -> None:
+        log.configure(service="gateway")
+        with context.entered(Context(trace_id="trc_1")):
+            log.get(part="x").info("title.published", title_id="tit_1", note="two\nlines")
+        written = capsys.readouterr().err
+        line = json.loads(written)
+        wanted = {"event": "title.published", "service": "gateway", "trace_id": "trc_1", "part": "x", "level": "info"}
+        assert wanted.items() <= line.items()
+        assert written.count("\n") == 1
+
+    def test_secrets_are_never_written(self, capsys: Capsys) -> None:
+        log.configure()
+        log.get().warning(
+            "x.y", password="s3cr", access_token="s3cr", new_pin="s3cr", Authorization="s3cr", told={"email": "s3cr"}
+        )
+        log.get().warning("x.y", listed=[{"cookie": "s3cr"}])
+        written = capsys.readouterr().err
+        assert written.count("•••") + written.count("\\u2022" * 3) == 6
+        assert "s3cr" not in written
+
+    def test_harmless_words_are_kept(self, capsys: Capsys) -> None:
+        log.configure()
+        log.get().info("x.y", mapping="kept", spinning=3, told={"n": 1})
+        line = json.loads(capsys.readouterr().err)
+        assert (line["mapping"], line["spinning"], line["told"]) == ("kept", 3, {"n": 1})
+
+    def test_an_exception_is_told_without_its_variables(self, capsys: Capsys) -> None:
+        log.configure()
+        secret = "s3cr" + "et"
+        try:
+            raise RuntimeError(f"{len(secret)}")
+        except RuntimeError:
+            log.get().exception("x.failed")
+        written = capsys.readouterr().err
+        assert "RuntimeError: 6" in json.loads(written)["exception"]
+        assert "s3cret" not in written
+
+    def test_below_the_level_nothing_is_written(self, capsys: Capsys) -> None:
+        log.configure(level="WARNING")
+        log.get().info("x.y")
+        assert capsys.readouterr().err == ""

@@ -10,7 +10,7 @@ from matinee.encoding.jobs.intake import stored
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.plan import Chunk, Plan
-from matinee.encoding.ports import Encoder, Prober, Progress
+from matinee.encoding.ports import Prober
 
 
 class NotExact(Exception):
@@ -82,11 +82,3 @@ async def _exact(prober: Prober, plan: Plan, file: Path) -> None:
         raise NotExact(f"{file.name} holds {frames} frames after joining, the film has {plan.frames}")
     if keyframes != list(plan.keyframes):
         raise NotExact(f"{file.name} has its keyframes in other places than were planned")
-
-
-async def encode_whole(
-    encoder: Encoder, plan: Plan, master: Path, into: Path, threads: int, progress: Progress
-) -> None:
-    """The same ladder in one piece: what a bench holds the chunks against."""
-    whole = Chunk(index=0, first=0, frames=plan.frames)
-    await encoder.chunk(master=master, plan=plan, chunk=whole, into=into, threads=threads, progress=progress)

@@ -1,0 +1,68 @@
+"""What cutting a film into chunks costs, against encoding the same ladder in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from matinee.encoding.model.ladder import ladder
+from matinee.encoding.model.plan import Plan
+from matinee.encoding.ports import Encoder, Prober
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """CPU seconds of both ways, joining and checking included."""
+
+    chunked_s: float
+    whole_s: float
+    chunks: int
+    frames: int
+
+
+async def chunked_against_whole(
+    *, prober: Prober, encoder: Encoder, master: Path, folder: Path, chunk_s: int, preset: str = "veryfast"
+) -> Compared:
+    """Encode a film both ways, the one after the other. Nothing else may start processes meanwhile."""
+    plan = await _plan(prober, master, chunk_s, preset)
+    whole = msgspec.structs.replace(plan, chunk_s=round(plan.duration_s) + 1)
+    chunked_s = await _cpu_s(lambda: _encode(encoder, prober, plan, master, folder / "chunked"))
+    whole_s = await _cpu_s(lambda: _encode(encoder, prober, whole, master, folder / "whole"))
+    return Compared(chunked_s, whole_s, len(plan.chunks), plan.frames)
+
+
+async def _plan(prober: Prober, master: Path, chunk_s: int, preset: str) -> Plan:
+    source = await prober.probe(path=master, name=master.name)
+    _, frames = await prober.count(path=master, source=source, progress=_quiet)
+    video = source.report.video
+    rungs = ladder(video.width_px, video.height_px, source.frame_rate, preset=preset)
+    return Plan(source_key="", source=source, frames=frames, rungs=rungs, sounds=(), texts=(), chunk_s=chunk_s)
+
+
+async def _encode(encoder: Encoder, prober: Prober, plan: Plan, master: Path, folder: Path) -> None:
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    threads = max(1, (os.cpu_count() or 1) // len(plan.chunks))
+    made = [
+        encoder.chunk(master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=_quiet)
+        for chunk in plan.chunks
+    ]
+    parts = await asyncio.gather(*made)
+    for n, rung in enumerate(plan.rungs):
+        out = folder / f"{rung.name}.mp4"
+        await encoder.join(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
+        assert (await prober.keyframes(path=out)) == (plan.frames, list(plan.keyframes))
+
+
+async def _cpu_s(work: Callable[[], Awaitable[None]]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    await work()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _quiet(frames: int) -> None:
+    """Progress that nobody watches."""

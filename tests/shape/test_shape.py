@@ -1,0 +1,109 @@
+"""The house keeps its shape: walls, types, names, documents."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+SOURCE = ROOT / "src" / "matinee"
+PRIVATE = ("model", "ports", "adapters", "service", "jobs", "server")
+FORBIDDEN_NAMES = re.compile(r"(Base|Abstract|Impl|Manager|Helper|Utils?)$|^(Base|Abstract)[A-Z]")
+
+
+def run(*words: str | Path) -> None:
+    done = subprocess.run([*words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def classes() -> Iterator[tuple[Path, ast.ClassDef]]:
+    for file in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                yield file.relative_to(ROOT), node
+
+
+def test_no_wall_is_broken() -> None:
+    run(BIN / "lint-imports")
+
+
+def test_every_private_part_of_every_domain_stands_behind_its_front_door() -> None:
+    contracts = (ROOT / "pyproject.toml").read_text()
+    domains = [part.parent for part in SOURCE.glob("*/api.py") if part.parent.name != "mesh"]
+    missing = [
+        f"matinee.{domain.name}.{part}"
+        for domain in domains
+        for part in PRIVATE
+        if (domain / part).is_dir() or (domain / f"{part}.py").exists()
+        if f'"matinee.{domain.name}.{part}"' not in contracts
+    ]
+    assert missing == []
+
+
+@pytest.mark.timeout(600)
+def test_types_are_strict_and_clean() -> None:
+    run(BIN / "mypy")
+
+
+def test_lint_and_format_are_clean() -> None:
+    run(BIN / "ruff", "check", "src", "tests", "tools")
+    run(BIN / "ruff", "format", "--check", "src", "tests", "tools")
+
+
+def test_reference_says_what_the_code_says() -> None:
+    run(sys.executable, "tools/reference.py", "--check")
+
+
+def test_no_class_is_named_for_its_place_in_a_pattern() -> None:
+    assert [f"{file}: {node.name}" for file, node in classes() if FORBIDDEN_NAMES.search(node.name)] == []
+
+
+def test_ports_are_small() -> None:
+    wide = [
+        f"{file}: {node.name} has {count}"
+        for file, node in classes()
+        if "ports" in file.parts or file.name == "ports.py"
+        if (count := sum(isinstance(child, ast.AsyncFunctionDef | ast.FunctionDef) for child in node.body)) > 7
+    ]
+    assert wide == []
+
+
+def test_every_command_of_the_makefile_is_in_its_help_and_the_readme_names_the_two() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M)[0].split())
+    assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.M))
+    readme = (ROOT / "README.md").read_text()
+    assert "make up" in readme
+    assert "make test" in readme
+
+
+def test_nothing_names_an_index_host_or_a_path_of_a_machine() -> None:
+    host = re.compile(r'"resolved": *"http|registry *= *"?http|--?(extra-)?index-url|/home/[a-z]+/|/root/')
+    guilty = [
+        f"{file.relative_to(ROOT)}: {line.strip()[:100]}"
+        for file in tracked()
+        if file.suffix not in {".png", ".woff2", ".ttf", ".webp", ".jpg"} and file != Path(__file__)
+        for line in file.read_text(errors="replace").splitlines()
+        if host.search(line)
+    ]
+    assert guilty == []
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in tracked("*.md")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []

@@ -285,7 +285,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_it_does_as_a_plain_dict_does(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]
 ) -> None:

@@ -1,0 +1,184 @@
+"""Every `SessionStore`: a session and its facts stand together, and it is ended exactly once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from matinee.drivers.sql import Database
+from matinee.kit import ids
+from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, PlaySessionId, ProfileId, TitleId
+from matinee.playback.adapters.sql import SqlSessionStore
+from matinee.playback.api import Capabilities
+from matinee.playback.model.sessions import Session
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+Opener = Callable[[], Coroutine[Any, Any, SqlSessionStore]]
+
+
+@pytest.fixture
+async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
+    """Opens the same tables again: a second opener is a second process's view of them."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> SqlSessionStore:
+            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/playback.db"))
+            return await SqlSessionStore.open(database)
+
+        yield opened
+
+
+def session(name: str, **said: Any) -> Session:
+    known: dict[str, Any] = {
+        "account_id": ids.derived(AccountId, name),
+        "profile_id": ids.derived(ProfileId, name),
+        "device_id": ids.derived(DeviceId, name),
+        "title_id": ids.derived(TitleId, name),
+        "asset_id": ids.derived(AssetId, name),
+        "original_language": "en",
+        "capabilities": Capabilities(video=("avc1", "av01"), hdr=True),
+        "duration_ms": 60_000,
+        "client_ip": "2001:db8::1",
+        "started_at": NOW,
+        "last_seen_at": NOW,
+        "expires_at": NOW + timedelta(hours=12),
+        "position_ms": 0,
+    }
+    return Session(**{"session_id": ids.derived(PlaySessionId, name), **known, **said})
+
+
+async def relayed(store: SqlSessionStore) -> list[bytes]:
+    seen: list[bytes] = []
+
+    async def append(records: list[bytes]) -> None:
+        seen.extend(records)
+
+    await store.outbox.relay(append)
+    return seen
+
+
+async def test_a_session_comes_back_as_it_was_after_opening_again(open_store: Opener) -> None:
+    one = session("a")
+    await (await open_store()).begin(one, [b"started"])
+    again = await open_store()
+    assert await again.find(one.session_id) == one
+    assert await again.find(ids.derived(PlaySessionId, "none")) is None
+    assert await relayed(again) == [b"started"]
+
+
+async def test_heartbeats_move_it(open_store: Opener) -> None:
+    store = await open_store()
+    one = session("a")
+    await store.begin(one, [])
+    later = NOW + timedelta(seconds=30)
+    assert await store.move(one.session_id, 30_000, later, [b"beat"])
+    await store.steer(one.session_id, (EdgeId("edg_b"), EdgeId("edg_a")), later)
+    moved = replace(one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")))
+    assert await (await open_store()).find(one.session_id) == moved
+    assert await relayed(store) == [b"beat"]
+
+
+async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
+    store = await open_store()
+    one = session("a")
+    await store.begin(one, [])
+    assert await store.close(one.session_id, 5_000, NOW, [b"ended"])
+    later = NOW + timedelta(minutes=1)
+    assert not await store.move(one.session_id, 9_000, later, [b"beat"])
+    assert not await store.close(one.session_id, 9_000, later, [b"ended again"])
+    await store.steer(one.session_id, (EdgeId("edg_a"),), later)
+    assert await store.find(one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
+    assert await relayed(store) == [b"ended"]
+    assert not await store.move(ids.derived(PlaySessionId, "none"), 0, NOW, [b"beat"])
+
+
+async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:
+    stores = [await open_store(), await open_store()]
+    one = session("a")
+    await stores[0].begin(one, [])
+    tries = (stores[at % 2].close(one.session_id, at, NOW, [b"ended %d" % at]) for at in range(20))
+    assert sum(await asyncio.gather(*tries)) == 1
+    assert len(await relayed(stores[1])) == 1
+
+
+async def test_the_silent_are_found_the_longest_silent_first(open_store: Opener) -> None:
+    store = await open_store()
+    for name, silent_min in (("a", 5), ("b", 20), ("c", 11), ("over", 60)):
+        await store.begin(session(name, last_seen_at=NOW - timedelta(minutes=silent_min)), [])
+    await store.close(ids.derived(PlaySessionId, "over"), 0, NOW, [])
+    since = NOW - timedelta(minutes=10)
+    assert [s.session_id for s in await store.idle(since, 10)] == [ids.derived(PlaySessionId, n) for n in ("b", "c")]
+    assert len(await store.idle(since, 1)) == 1
+
+
+async def test_only_what_is_long_over_is_forgotten(open_store: Opener) -> None:
+    store = await open_store()
+    for name in ("open", "over", "just over"):
+        await store.begin(session(name), [])
+    await store.close(ids.derived(PlaySessionId, "over"), 0, NOW, [])
+    await store.close(ids.derived(PlaySessionId, "just over"), 0, NOW + timedelta(hours=1), [])
+    assert await store.forget(NOW + timedelta(hours=1)) == 1
+    assert await store.find(ids.derived(PlaySessionId, "over")) is None
+    for name in ("open", "just over"):
+        assert await store.find(ids.derived(PlaySessionId, name)) is not None
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),
+        st.sampled_from(["move", "steer", "close"]),
+        st.integers(min_value=0, max_value=60_000),
+    ),
+    max_size=20,
+)
+
+
+@given(steps=steps)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_it_does_as_a_plain_dict_does(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]]
+) -> None:
+    url = f"sqlite:///{tmp_path_factory.mktemp('sessions')}/playback.db"
+    kept = {name: session(name) for name in "abc"}
+    facts: list[bytes] = []
+    async with Database(url) as database:
+        store = await SqlSessionStore.open(database)
+        for one in kept.values():
+            await store.begin(one, [])
+        for at, (name, step, figure) in enumerate(steps):
+            now, fact = NOW + timedelta(seconds=at), b"fact %d" % at
+            before = kept[name]
+            kept[name] = _stepped(before, step, figure, now)
+            facts += [fact] if before.ended_at is None and step != "steer" else []
+            await _take(store, before.session_id, step, figure, now, fact)
+    async with Database(url) as database:
+        store = await SqlSessionStore.open(database)
+        assert {name: await store.find(one.session_id) for name, one in kept.items()} == kept
+        assert await relayed(store) == facts
+
+
+def _stepped(one: Session, step: str, figure: int, now: datetime) -> Session:
+    if one.ended_at is not None:
+        return one
+    if step == "steer":
+        return replace(one, avoid=(EdgeId(str(figure)),), last_seen_at=now)
+    ended_at = now if step == "close" else None
+    return replace(one, position_ms=figure, last_seen_at=now, ended_at=ended_at)
+
+
+async def _take(
+    store: SqlSessionStore, session_id: PlaySessionId, step: str, figure: int, now: datetime, fact: bytes
+) -> None:
+    if step == "steer":
+        await store.steer(session_id, (EdgeId(str(figure)),), now)
+    elif step == "move":
+        await store.move(session_id, figure, now, [fact])
+    else:
+        await store.close(session_id, figure, now, [fact])

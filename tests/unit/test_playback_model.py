@@ -1,0 +1,240 @@
+"""Playback's rules by themselves: what a device can play, where to begin, what a heartbeat means."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from matinee.catalogue.api import Asset, AudioTrack, SegmentRun, VideoTrack
+from matinee.kit import ids
+from matinee.kit.hashing import verify_path_token
+from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, TitleId
+from matinee.kit.problem import Invalid
+from matinee.playback.api import Beat, Capabilities, NoRendition
+from matinee.playback.model import links, sessions
+from matinee.playback.model.beats import check_beat
+from matinee.playback.model.capabilities import family, fitting, labels
+from matinee.playback.model.resume import resume_ms
+from matinee.playback.model.sessions import Session
+from matinee.steering.api import RankedEdge
+from matinee.viewing.api import Position
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+ASSET_ID = ids.derived(AssetId, "a")
+
+
+def video(codec: str = "avc1.64001f", height_px: int = 720, **said: Any) -> VideoTrack:
+    name = f"{codec.partition('.')[0]}-{height_px}-{said.get('range', 'SDR')}"
+    return VideoTrack(
+        track_id=name,
+        codec=codec,
+        width_px=height_px * 16 // 9,
+        height_px=height_px,
+        frame_rate="25",
+        **_track(name),
+        **said,
+    )
+
+
+def audio(codec: str = "mp4a.40.2", channels: int = 2, language: str = "en", **said: Any) -> AudioTrack:
+    name = f"{codec.partition('.')[0]}-{channels}-{language}"
+    return AudioTrack(
+        track_id=name, codec=codec, channels=channels, language=language, sample_rate_hz=48_000, **_track(name), **said
+    )
+
+
+def _track(name: str) -> dict[str, Any]:
+    segments = [SegmentRun(0, 4_000, 5)]
+    media = {"init": f"{name}/init.mp4", "media": f"{name}/$Number$.m4s", "segments": segments}
+    return {"bandwidth_bps": 1_000_000, "timescale": 1_000, **media}
+
+
+def asset(*tracks: VideoTrack | AudioTrack) -> Asset:
+    return Asset(
+        asset_id=ASSET_ID,
+        title_id=ids.derived(TitleId, "t"),
+        prefix=f"assets/{ASSET_ID}/",
+        duration_ms=20_000,
+        video=[track for track in tracks if isinstance(track, VideoTrack)],
+        audio=[track for track in tracks if isinstance(track, AudioTrack)],
+    )
+
+
+def kept(given: Asset, **capabilities: Any) -> set[str]:
+    found = fitting(given, Capabilities(**capabilities))
+    return {track.track_id for track in [*found.video, *found.audio]}
+
+
+WHOLE = asset(
+    *(video(height_px=height_px) for height_px in (360, 720, 1080, 2160)),
+    video("av01.0.08M.08"),
+    video("hvc1.2.4.L150", 2160, range="HDR10"),
+    audio(),
+    audio(channels=6),
+    audio("opus"),
+)
+
+
+@pytest.mark.parametrize(
+    ("codec", "found"),
+    [("avc1.64001f", "avc1"), ("avc3.64001f", "avc1"), ("hev1.2.4.L150.B0", "hvc1"), ("vp9", "vp09"), ("Opus", "opus")],
+)
+def test_codecs_have_families(codec: str, found: str) -> None:
+    assert family(codec) == found
+
+
+def test_a_device_is_offered_what_it_can_decode_and_nothing_else() -> None:
+    assert kept(WHOLE) == {"avc1-360-SDR", "avc1-720-SDR", "avc1-1080-SDR", "avc1-2160-SDR", "mp4a-2-en", "mp4a-6-en"}
+    assert kept(WHOLE, max_height_px=720, max_channels=2) == {"avc1-360-SDR", "avc1-720-SDR", "mp4a-2-en"}
+    assert kept(WHOLE, video=("av01",), audio=("opus",)) == {"av01-720-SDR", "opus-2-en"}
+    assert kept(WHOLE, video=("hev1",), hdr=True, audio=("mp4a",), max_channels=2) == {"hvc1-2160-HDR10", "mp4a-2-en"}
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [{"video": ("hvc1",)}, {"video": ("vp09",)}, {"max_height_px": 240}, {"audio": ("ec-3",)}, {"max_channels": 1}],
+)
+def test_a_device_that_can_play_nothing_is_told_what_there_is(capabilities: dict[str, Any]) -> None:
+    with pytest.raises(NoRendition) as caught:
+        fitting(WHOLE, Capabilities(**capabilities))
+    assert "avc1.64001f 360 lines SDR" in caught.value.offered
+    assert "mp4a.40.2 6 channels" in caught.value.offered
+
+
+def test_a_silent_film_needs_no_sound() -> None:
+    assert kept(asset(video()), audio=()) == {"avc1-720-SDR"}
+
+
+def test_a_licence_covers_what_is_offered_and_no_more() -> None:
+    sizes = [video(height_px=height_px, key_id="00" * 16) for height_px in (576, 1080, 2160)]
+    locked = asset(*sizes, audio(key_id="00" * 16))
+    assert labels(locked) == ("AUDIO", "SD", "HD", "UHD")
+    assert labels(fitting(locked, Capabilities(max_height_px=1080))) == ("AUDIO", "SD", "HD")
+    assert labels(asset(video(), audio())) == ()
+
+
+def position(position_ms: int, duration_ms: int = 3_600_000, episode_id: EpisodeId | None = None) -> Position:
+    return Position(
+        account_id=ids.derived(AccountId, "a"),
+        profile_id=ids.derived(ProfileId, "a"),
+        title_id=ids.derived(TitleId, "t"),
+        episode_id=episode_id,
+        position_ms=position_ms,
+        duration_ms=duration_ms,
+        updated_at=NOW,
+        device_id=ids.derived(DeviceId, "a"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "found"),
+    [(0, 0), (9_999, 0), (10_000, 8_000), (600_000, 598_000), (3_400_000, 3_398_000), (3_420_000, 0), (3_600_000, 0)],
+)
+def test_one_goes_on_a_moment_before_where_one_stopped(at_ms: int, found: int) -> None:
+    assert resume_ms(position(at_ms), None, 3_600_000) == found
+
+
+def test_one_begins_at_the_beginning_of_what_one_has_not_seen() -> None:
+    episode_id = ids.derived(EpisodeId, "one")
+    assert resume_ms(None, None, 3_600_000) == 0
+    assert resume_ms(position(600_000, episode_id=ids.derived(EpisodeId, "two")), episode_id, 3_600_000) == 0
+    assert resume_ms(position(600_000, episode_id=episode_id), episode_id, 3_600_000) == 598_000
+    assert resume_ms(position(600_000), None, 500_000) == 0  # the film has become shorter
+
+
+SESSION = Session(
+    session_id=ids.derived(PlaySessionId, "s"),
+    account_id=ids.derived(AccountId, "a"),
+    profile_id=ids.derived(ProfileId, "a"),
+    device_id=ids.derived(DeviceId, "a"),
+    title_id=ids.derived(TitleId, "t"),
+    asset_id=ASSET_ID,
+    original_language="en",
+    capabilities=Capabilities(),
+    duration_ms=60_000,
+    client_ip="127.0.0.1",
+    started_at=NOW,
+    last_seen_at=NOW,
+    expires_at=NOW + timedelta(hours=12),
+    position_ms=0,
+)
+
+
+def beat(position_ms: int = 30_000, state: Any = "playing", at: datetime = NOW, **said: Any) -> Beat:
+    return Beat(position_ms=position_ms, state=state, at=at, **said)
+
+
+@given(st.integers(), st.integers(min_value=-100_000, max_value=100_000))
+def test_a_position_is_inside_the_film_and_the_session(position_ms: int, offset_s: int) -> None:
+    now = NOW + timedelta(hours=1)
+    moved = sessions.moved_to(SESSION, beat(position_ms, at=NOW + timedelta(seconds=offset_s)), now)
+    assert moved is not None
+    assert 0 <= moved.position_ms <= 60_000
+    assert NOW <= moved.updated_at <= now
+
+
+def test_a_late_heartbeat_keeps_its_own_time_and_a_wrong_clock_gets_ours() -> None:
+    now = NOW + timedelta(minutes=10)
+    for said, taken in ((NOW + timedelta(minutes=1),) * 2, (NOW - timedelta(days=99), now), (now + timedelta(1), now)):
+        moved = sessions.moved_to(SESSION, beat(at=said), now)
+        assert moved is not None
+        assert moved.updated_at == taken
+
+
+@pytest.mark.parametrize("state", ["starting", "failed"])
+def test_a_player_that_is_not_where_the_viewer_is_moves_nobody(state: str) -> None:
+    assert sessions.moved_to(SESSION, beat(0, state), NOW) is None
+
+
+def test_why_it_ended() -> None:
+    assert [sessions.end_reason(beat(state=state)) for state in ("ended", "failed", "paused", "playing")] == [
+        "ended",
+        "failed",
+        "stopped",
+        "stopped",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"at": NOW.replace(tzinfo=None)}, "at"),
+        ({"position_ms": -1}, "position_ms"),
+        ({"position_ms": 10**15}, "position_ms"),
+        ({"playing_ms": -5}, "playing_ms"),
+        ({"rebuffering_ms": 10**9}, "rebuffering_ms"),
+        ({"dropped_frames": -1}, "dropped_frames"),
+        ({"rendition": "x" * 101}, "rendition"),
+        ({"error_code": "x" * 10_000}, "error_code"),
+    ],
+)
+def test_impossible_figures_are_refused(said: dict[str, Any], field: str) -> None:
+    check_beat(beat(bandwidth_bps=5_000_000, join_time_ms=300, rendition="v720"))
+    with pytest.raises(Invalid) as caught:
+        check_beat(replace(beat(), **said))
+    assert [fault.field for fault in caught.value.faults] == [field]
+
+
+def test_links_open_one_thing_for_one_time() -> None:
+    key, expires_at = b"k" * 32, NOW + timedelta(hours=6)
+    edges = [
+        RankedEdge(edge_id=EdgeId(name), base_url=url, score=0)
+        for name, url in (("a", "http://a/"), ("b", "http://b/x"))
+    ]
+    first, second = links.deliveries(key, edges, ASSET_ID, expires_at)
+    assert first.base_url.startswith("http://a/t/")
+    assert second.base_url.startswith("http://b/x/t/")
+    assert first.base_url.endswith(f"/assets/{ASSET_ID}/")
+    token = first.base_url.split("/")[4]
+    before, after = expires_at.timestamp() - 1, expires_at.timestamp()
+    assert verify_path_token(key, f"assets/{ASSET_ID}", token, before)
+    assert not verify_path_token(key, f"assets/{ASSET_ID}", token, after)
+    assert not verify_path_token(key, "assets/ast_other", token, before)
+    assert not verify_path_token(b"x" * 32, f"assets/{ASSET_ID}", token, before)
+    session_id = SESSION.session_id
+    manifest = links.manifest_folder(key, session_id, expires_at).split("/")[-2]
+    assert verify_path_token(key, links.manifest_scope(session_id), manifest, before)
+    assert not verify_path_token(key, links.beacon_scope(session_id), manifest, before)

@@ -1,39 +1,27 @@
 """SQL by SQLAlchemy Core: SQLite in threads of our own, other engines through their async driver.
 
 A transaction is a plain function of a `Connection`; it runs whole, in one hop, wherever its engine lives.
-
-SQLite writes go through one writer thread that commits what has queued up together: each transaction in a
-savepoint of its own, one fsync for all of them, every caller answered only after the commit. "Database is
-locked" cannot reach a caller from its own process, and between processes waits up to `BUSY_MS`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import queue
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, LargeBinary, create_engine, event, exc
+from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.problem import Problem
 
 T = TypeVar("T")
-BUSY_MS = 10_000
-READERS = 4
-GROUP_LIMIT = 256
 
 
 class StoreFull(Problem, status=507):
@@ -79,11 +67,18 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._back: _Threads | _Remote = _Threads(url) if url.startswith("sqlite:") else _Remote(url)
+        self._back: Sqlite | _Remote = Sqlite(url) if url.startswith("sqlite:") else _Remote(url)
 
     async def read(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction that changes nothing."""
         return await self._back.read(transaction)
+
+    async def look(self, transaction: Callable[[Connection], T]) -> T:
+        """Like `read`, for look-ups by key that touch few pages: SQLite answers them at once, in this very thread.
+
+        A hop to another thread and back costs several times what such a look-up does.
+        """
+        return await self._back.look(transaction)
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction and return after its commit. Raises StoreFull; an exception inside rolls it back."""
@@ -115,105 +110,6 @@ class Database:
         await self._back.close()
 
 
-class _Threads:
-    """SQLite: readers in a small pool, one writer."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
-        self._queue: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
-
-    async def open(self) -> None:
-        Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._reading = _sqlite(self._url, writer=False)
-        self._writing = _sqlite(self._url, writer=True)
-        self._writer.start()
-        await self.write(lambda connection: None)
-
-    async def close(self) -> None:
-        self._queue.put(None)
-        await asyncio.to_thread(self._writer.join)
-        self._readers.shutdown()
-        self._reading.dispose()
-        self._writing.dispose()
-
-    async def read(self, transaction: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, transaction)
-
-    def _read(self, transaction: Callable[[Connection], T]) -> T:
-        with self._reading.connect() as connection:
-            return transaction(connection)
-
-    async def write(self, transaction: Callable[[Connection], T]) -> T:
-        done: Future[T] = Future()
-        self._queue.put((transaction, done))
-        return await asyncio.wrap_future(done)
-
-    def _write_loop(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            while len(group) < GROUP_LIMIT and not self._queue.empty():
-                if (another := self._queue.get()) is None:
-                    self._queue.put(None)
-                    break
-                group.append(another)
-            self._commit_together(group)
-
-    def _commit_together(self, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
-        try:
-            with self._writing.begin() as connection:
-                for transaction, done in group:
-                    if done.set_running_or_notify_cancel():
-                        outcomes.append((done, *_attempt(connection, transaction, alone=len(group) == 1)))
-                if len(group) == 1 and outcomes and outcomes[0][2] is not None:
-                    connection.rollback()
-        except BaseException as error:  # whatever stopped the commit is each caller's answer
-            outcomes = [(done, None, failure or error) for done, _, failure in outcomes]
-            started = {done for done, _, _ in outcomes}
-            outcomes += [(done, None, error) for _, done in group if done not in started and not done.cancelled()]
-        for done, result, failure in outcomes:
-            if failure is None:
-                done.set_result(result)
-            else:
-                done.set_exception(failure)
-
-
-def _attempt(
-    connection: Connection, transaction: Callable[[Connection], Any], *, alone: bool
-) -> tuple[Any, BaseException | None]:
-    try:
-        if alone:
-            return transaction(connection), None
-        with connection.begin_nested():
-            return transaction(connection), None
-    except BaseException as error:  # handed to the caller who asked
-        return None, error
-
-
-def _sqlite(url: str, *, writer: bool) -> Engine:
-    engine = create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_size=1 if writer else READERS,
-        max_overflow=0,
-        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000, "cached_statements": 256},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE, so that no upgrade of a lock can fail
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=134217728"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
-
-    return engine
-
-
 class _Remote:
     """Any other engine, through its async driver."""
 
@@ -234,3 +130,5 @@ class _Remote:
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(transaction)
+
+    look = read

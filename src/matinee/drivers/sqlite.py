@@ -1,0 +1,139 @@
+"""SQLite: reads in a few threads, writes in one that commits together what has queued up.
+
+Each transaction of a group has a savepoint of its own, one fsync is for all of them, and every caller is answered
+only after the commit. "Database is locked" cannot reach a caller from its own process; between processes a writer
+waits up to `BUSY_MS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+T = TypeVar("T")
+BUSY_MS = 10_000
+READERS = 4
+GROUP_LIMIT = 256
+_Waiting: TypeAlias = tuple[Callable[[Connection], Any], Future[Any]]
+
+
+class Sqlite:
+    """One database file: readers in a small pool of threads, one writer."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._here = threading.local()
+        self._opened: list[Connection] = []
+        self._writer = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
+
+    async def open(self) -> None:
+        """Open the file, made where there is none. Raises sqlalchemy.exc.OperationalError where it cannot be."""
+        Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self._reading = _engine(self._url, begin="BEGIN")
+        self._writing = _engine(self._url, begin="BEGIN IMMEDIATE")
+        self._writer.start()
+        await self.write(lambda connection: None)
+
+    async def close(self) -> None:
+        """Commit what was handed in, then close."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown()
+        for connection in self._opened:
+            connection.close()
+        self._reading.dispose()
+        self._writing.dispose()
+
+    async def read(self, transaction: Callable[[Connection], T]) -> T:
+        """Run a transaction in a reader's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, transaction)
+
+    async def look(self, transaction: Callable[[Connection], T]) -> T:
+        """Run a transaction in this thread."""
+        return self._read(transaction)
+
+    def _read(self, transaction: Callable[[Connection], T]) -> T:
+        connection: Connection | None = getattr(self._here, "connection", None)
+        if connection is None:  # kept for the thread's life: fetching one from a pool costs more than most reads
+            connection = self._here.connection = self._reading.connect()
+            self._opened.append(connection)
+        with connection.begin():
+            return transaction(connection)
+
+    async def write(self, transaction: Callable[[Connection], T]) -> T:
+        """Queue a transaction and return after its commit."""
+        done: Future[T] = Future()
+        self._queue.put((transaction, done))
+        return await asyncio.wrap_future(done)
+
+    def _write_loop(self) -> None:
+        with self._writing.connect() as connection:
+            while (first := self._queue.get()) is not None:
+                group = [first]
+                while len(group) < GROUP_LIMIT and not self._queue.empty():
+                    if (another := self._queue.get()) is None:
+                        self._queue.put(None)
+                        break
+                    group.append(another)
+                _commit_together(connection, group)
+
+
+def _commit_together(connection: Connection, group: list[_Waiting]) -> None:
+    outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+    wanted = [(transaction, done) for transaction, done in group if done.set_running_or_notify_cancel()]
+    try:
+        with connection.begin() as whole:
+            for transaction, done in wanted:
+                outcomes.append((done, *_attempt(connection, transaction, alone=len(wanted) == 1)))
+            if len(wanted) == 1 and outcomes[0][2] is not None:
+                whole.rollback()
+    except BaseException as error:  # whatever stopped the commit is each caller's answer
+        told = {done: failure for done, _, failure in outcomes}
+        outcomes = [(done, None, told.get(done) or error) for _, done in wanted]
+    for done, result, failure in outcomes:
+        if failure is None:
+            done.set_result(result)
+        else:
+            done.set_exception(failure)
+
+
+def _attempt(
+    connection: Connection, transaction: Callable[[Connection], Any], *, alone: bool
+) -> tuple[Any, BaseException | None]:
+    try:
+        if alone:
+            return transaction(connection), None
+        with connection.begin_nested():
+            return transaction(connection), None
+    except BaseException as error:  # handed to the caller who asked
+        return None, error
+
+
+def _engine(url: str, *, begin: str) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000, "cached_statements": 256},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE, so that no upgrade of a lock can fail
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=134217728"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

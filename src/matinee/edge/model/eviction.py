@@ -74,9 +74,10 @@ class Keeper:
         name = next(iter(self._small))
         size = self._small.pop(name)
         self._small_bytes -= size
-        if self._heat.of(name) >= _PROVED:
+        proved = self._heat.of(name) >= _PROVED
+        self._heat.cool(name, 0)
+        if proved:
             self._main[name] = size
-            self._heat.cool(name, 0)
             return None
         self.used_bytes -= size
         self._remember(name)

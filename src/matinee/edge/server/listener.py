@@ -51,11 +51,12 @@ class Listener:
         return int(self._sock.getsockname()[1])
 
     async def stop(self, grace_s: float) -> None:
-        """Take nobody in any more, let answers end for at most `grace_s`, then close."""
+        """Take nobody in any more, let answers end for at most `grace_s`, then close. Idempotent."""
         if self._sock is None:
             return
-        asyncio.get_running_loop().remove_reader(self._sock.fileno())
-        self._sock.close()
+        sock, self._sock = self._sock, None
+        asyncio.get_running_loop().remove_reader(sock.fileno())
+        sock.close()
         for task, connection in list(self._open.items()):
             connection.is_leaving = True
             if connection.is_idle:
@@ -68,7 +69,7 @@ class Listener:
         await asyncio.gather(*doomed, return_exceptions=True)
 
     def _watch(self) -> None:
-        if self._sock is not None and self._sock.fileno() >= 0:
+        if self._sock is not None:
             asyncio.get_running_loop().add_reader(self._sock.fileno(), self._accept)
 
     def _accept(self) -> None:

@@ -1,0 +1,240 @@
+"""An edge's rules: addresses, ranges, conditions, what to keep."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matinee.edge.model.addresses import KEY_LIMIT, Address, address_of, content_type
+from matinee.edge.model.conditions import http_date, is_current, is_range_good
+from matinee.edge.model.eviction import HOTTEST, Keeper
+from matinee.edge.model.ranges import Unsatisfiable, one_range
+
+ETAG = '"abc"'
+MODIFIED_S = 784_111_777  # RFC 9110's own example: Sun, 06 Nov 1994 08:49:37 GMT
+
+
+def test_addresses_of_content_and_artwork() -> None:
+    assert address_of("/t/tok/assets/ast_1/video-720/0001.m4s?x=/../") == Address(
+        "assets/ast_1/video-720/0001.m4s", "tok", "assets/ast_1"
+    )
+    assert address_of("/art/tit_1/poster.webp") == Address("public/art/tit_1/poster.webp")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "/",
+        "*",
+        "/t",
+        "/t/",
+        "/t/tok",
+        "/t/tok/assets",
+        "/t/tok/assets/ast_1",
+        "/t/tok/assets/ast_1/",
+        "/t/tok/assets//x",
+        "/t/tok/public/art/x",
+        "/t/tok/secrets/a/b",
+        "/assets/ast_1/x",
+        "/art",
+        "/art/",
+        "/art//x",
+        "/art/../assets/x",
+        "/art/..",
+        "/art/./x",
+        "/art/.hidden",
+        "/art/x/",
+        "/art/a\\b",
+        "/art/a\0b",
+        "/art/a b",
+        "/art/%2e%2e/assets/x",
+        "/art/%2fetc/passwd",
+        "/art/a%00",
+        "/art/é",
+        "/t/tok/assets/../public/x",
+        "/t/tok/assets/ast_1/../ast_2/x",
+        "/t/tok/assets/ast_1/%2e%2e/ast_2/x",
+        "//etc/passwd",
+        "/art/" + "a" * KEY_LIMIT,
+    ],
+)
+def test_what_could_mean_another_place_is_no_address(target: str) -> None:
+    assert address_of(target) is None
+
+
+@given(st.text(max_size=40))
+def test_no_key_ever_leaves_its_folder(text: str) -> None:
+    for tail in (text, quote(text)):
+        for target in (f"/art/{tail}", f"/t/tok/assets/ast_1/{tail}"):
+            if (address := address_of(target)) is not None:
+                assert address.key.startswith(("public/art/", "assets/ast_1/"))
+                assert not {"", ".", ".."} & set(address.key.split("/"))
+                assert address.key.isascii()
+
+
+def test_content_types() -> None:
+    endings = "mp4 m4s m4a vtt jpg webp mpd m3u8"
+    assert [content_type(f"a.b/c.{ending}") for ending in endings.split()] == [
+        "video/mp4",
+        "video/iso.segment",
+        "audio/mp4",
+        "text/vtt; charset=utf-8",
+        "image/jpeg",
+        "image/webp",
+        "application/dash+xml",
+        "application/vnd.apple.mpegurl",
+    ]
+    assert content_type("x.M4S") == "video/iso.segment"
+    assert content_type("x") == "application/octet-stream"
+
+
+@given(st.binary(max_size=40), st.integers(0, 50) | st.none(), st.integers(0, 50) | st.none())
+def test_a_range_is_a_slice(data: bytes, first: int | None, last: int | None) -> None:
+    header = f"bytes={'' if first is None else first}-{'' if last is None else last}"
+    try:
+        found = one_range(header, len(data))
+    except Unsatisfiable:
+        nothing = data[-last:] if first is None and last else b"" if first is None else data[first:]
+        assert nothing == b""
+        return
+    if (first is None and last is None) or (first is not None and last is not None and last < first):
+        assert found is None
+    else:
+        assert found is not None
+        expected = data[-(last or 0) :] if first is None else data[first : None if last is None else last + 1]
+        assert data[slice(*found)] == expected != b""
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=1-2,4-5", "items=0-1", "bytes=5-2", "bytes=--1", "0-1",
+     "bytes=1٣-", f"bytes={'9' * 30}-"],
+)  # fmt: skip
+def test_what_is_no_single_range_means_the_whole(header: str | None) -> None:
+    assert one_range(header, 10) is None
+
+
+def test_conditions() -> None:
+    def current(tags: str | None = None, since: str | None = None) -> bool:
+        return is_current(tags, since, etag=ETAG, modified_s=MODIFIED_S)
+
+    assert all(map(current, [ETAG, f"W/{ETAG}", f'"x", {ETAG}', "*"]))
+    assert not any(map(current, ['"x"', "abc", ""]))
+    assert http_date(MODIFIED_S) == "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert current(since=http_date(MODIFIED_S))
+    assert not current(since=http_date(MODIFIED_S - 1))
+    assert not current('"x"', http_date(MODIFIED_S)), "the tag decides"
+    assert not any(current(since=date) for date in ("", "yesterday", "99", "Sun, 99 Nov 1994 08:49:37 GMT"))
+
+
+def test_a_range_is_good_for_the_same_file_only() -> None:
+    def good(if_range: str | None) -> bool:
+        return is_range_good(if_range, etag=ETAG, modified_s=MODIFIED_S)
+
+    assert all(map(good, [None, ETAG, http_date(MODIFIED_S)]))
+    assert not any(map(good, ['"x"', f"W/{ETAG}", http_date(MODIFIED_S + 1), "junk"]))
+
+
+class Warmth:
+    """Heat in a dict."""
+
+    def __init__(self) -> None:
+        self.heats: dict[bytes, int] = {}
+
+    def of(self, name: bytes) -> int:
+        return self.heats.get(name, 0)
+
+    def cool(self, name: bytes, heat: int) -> None:
+        self.heats[name] = heat
+
+    def warm(self, name: bytes) -> None:
+        self.heats[name] = min(HOTTEST, self.of(name) + 1)
+
+
+REQUESTS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 40)), max_size=200)
+
+
+@given(REQUESTS, st.integers(1, 120), st.integers(0, 60))
+def test_the_keeper_keeps_to_its_limit_and_to_the_truth(
+    requests: list[tuple[int, int]], limit: int, reserved: int
+) -> None:
+    heat, disk = Warmth(), dict[bytes, int]()
+    keeper = Keeper(limit, heat)
+    for number, size in requests:
+        name = bytes([number])
+        if name in disk:
+            heat.warm(name)
+            continue
+        disk[name] = size
+        keeper.admit(name, size)
+        for leaving in keeper.overflow(reserved):
+            del disk[leaving]
+        assert keeper.used_bytes == sum(disk.values())
+        assert all(kept in keeper for kept in disk)
+        assert len(keeper) == len(disk)
+        assert keeper.used_bytes + reserved <= limit or not disk
+
+
+def test_removing_and_repeating_change_nothing_else() -> None:
+    keeper = Keeper(100, Warmth())
+    keeper.admit(b"a", 10)
+    keeper.admit(b"a", 10)
+    keeper.admit(b"b", 20, proved=True)
+    assert keeper.used_bytes == 30
+    keeper.remove(b"a")
+    keeper.remove(b"a")
+    keeper.remove(b"b")
+    assert (keeper.used_bytes, len(keeper)) == (0, 0)
+
+
+def test_one_pass_over_much_does_not_drive_out_what_is_asked_for_again_and_again() -> None:
+    heat = Warmth()
+    keeper = Keeper(100, heat)
+    for number in range(50):
+        keeper.admit(b"loved" + bytes([number]), 1)
+        for _ in range(3):
+            heat.warm(b"loved" + bytes([number]))
+    for number in range(1000):
+        keeper.admit(number.to_bytes(2, "big"), 1)
+        list(keeper.overflow())
+    assert sum(b"loved" + bytes([number]) in keeper for number in range(50)) == 50
+
+
+def test_it_hits_more_often_than_lru_where_much_is_asked_for_once() -> None:
+    rng = random.Random(7)
+    popular = [min(999, int(rng.paretovariate(0.8))) for _ in range(20_000)]
+    stream = [n if rng.random() < 0.6 else 10_000 + at for at, n in enumerate(popular)]
+    assert _keeper_hits(stream, 100) > _lru_hits(stream, 100)
+
+
+def _keeper_hits(stream: list[int], limit: int) -> int:
+    heat, hits = Warmth(), 0
+    keeper = Keeper(limit, heat)
+    for number in stream:
+        name = number.to_bytes(4, "big")
+        if name in keeper:
+            hits += 1
+            heat.warm(name)
+        else:
+            keeper.admit(name, 1)
+            list(keeper.overflow())
+    return hits
+
+
+def _lru_hits(stream: list[int], limit: int) -> int:
+    cache: OrderedDict[int, None] = OrderedDict()
+    hits = 0
+    for number in stream:
+        if number in cache:
+            hits += 1
+            cache.move_to_end(number)
+        cache[number] = None
+        if len(cache) > limit:
+            cache.popitem(last=False)
+    return hits

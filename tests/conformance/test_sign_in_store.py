@@ -193,6 +193,19 @@ async def test_old_tries_are_forgotten(open_again: Open) -> None:
     assert await store.forget(before=later(11)) == 1
 
 
+async def test_first_tries_at_the_same_time_all_count(open_again: Open) -> None:
+    stores = [await open_again() for _ in range(3)]
+    tries = [stores[n % 3].attempt(subjects=("email:a", f"device:{n}"), now=NOW) for n in range(9)]
+    assert sorted(await asyncio.gather(*tries)) == [0] * model.FREE_TRIES + [1000] * 4
+
+
+async def test_sign_ins_at_the_same_time_have_one_device(open_again: Open) -> None:
+    stores = [await open_again() for _ in range(3)]
+    await asyncio.gather(*(stores[n % 3].begin(sign_in=sign_in(str(n)), device=device()) for n in range(9)))
+    assert await stores[0].devices(account_id=ADA, now=NOW) == [device()]
+    assert await stores[0].end_all(account_id=ADA) == 9
+
+
 async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start("tries", url, str(n)) for n in range(3)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 
+from matinee.drivers.contest import contested
 from matinee.drivers.outbox import Outbox, outbox_table
 from matinee.drivers.sql import Database, Packed, UtcTime
 from matinee.events.api import Record
@@ -37,7 +38,6 @@ from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChang
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 
-T = TypeVar("T")
 _metadata = MetaData()
 # MySQL's usual collation takes é for e: two people's addresses must not be one.
 _exactly = String(254).with_variant(mysql.VARCHAR(254, collation="utf8mb4_bin"), "mysql", "mariadb")
@@ -130,7 +130,9 @@ _DEVICES = (
     .where(_d.account_id == bindparam("id"))
     .order_by(_d.last_seen_at.desc(), _d.device_id)
 )
-_TRIES = select(_t.count, _t.last_at).where(_t.subject == bindparam("id")).with_for_update()
+_TRIES = select(_t.count, _t.last_at).where(_t.subject == bindparam("id"))
+# Locks only what is there: a lock on a gap would make two that add the same subject stop each other.
+_LOCK_TRIES = _TRIES.with_for_update()
 
 
 class SqlIdentityStore:
@@ -198,14 +200,14 @@ class SqlIdentityStore:
         def keep(connection: Connection) -> None:
             here = and_(_d.account_id == sign_in.account_id, _d.device_id == device.device_id)
             shown = {"name": device.name, "kind": device.kind, "last_seen_at": device.last_seen_at}
-            if connection.execute(select(_d.device_id).where(here).with_for_update()).one_or_none():
+            if connection.execute(select(_d.device_id).where(here)).one_or_none():
                 connection.execute(update(_devices).where(here).values(shown))
             else:
                 row = {"account_id": sign_in.account_id, "device_id": device.device_id, **shown}
                 connection.execute(insert(_devices), row)
             connection.execute(insert(_sign_ins), msgspec.structs.asdict(sign_in))
 
-        await self._database.write(keep)
+        await contested(self._database, keep)
 
     async def change(
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
@@ -221,7 +223,10 @@ class SqlIdentityStore:
             self._tell(connection, new.records)
             return new
 
-        return await self._write(apply)
+        made = await self._database.write(apply)
+        if made and made.records:  # most turns tell nothing: no need to wake the relay for them
+            self.outbox.stir()
+        return made
 
     async def end(self, *, sign_in_id: SignInId) -> None:
         await self._database.write(lambda c: c.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id)).rowcount)
@@ -260,7 +265,7 @@ class SqlIdentityStore:
                 _count(connection, subject, tries, model.tried(tries, now))
             return 0
 
-        return await self._database.write(count)
+        return await contested(self._database, count)
 
     async def forgive(self, *, subjects: tuple[str, ...]) -> None:
         await self._database.write(lambda c: c.execute(delete(_tries).where(_t.subject.in_(subjects))).rowcount)
@@ -268,10 +273,9 @@ class SqlIdentityStore:
     async def forget(self, *, before: datetime) -> int:
         return await self._database.write(lambda c: c.execute(delete(_tries).where(_t.last_at < before)).rowcount)
 
-    async def _write(self, transaction: Callable[[Connection], T]) -> T:
-        result = await self._database.write(transaction)
+    async def _write(self, transaction: Callable[[Connection], None]) -> None:
+        await self._database.write(transaction)
         self.outbox.stir()
-        return result
 
     def _tell(self, connection: Connection, records: tuple[Record, ...]) -> None:
         self.outbox.put(connection, [msgspec.json.encode(record) for record in records])
@@ -333,7 +337,9 @@ def _turn(connection: Connection, sign_in: SignIn, now: datetime) -> None:
 
 
 def _tries_of(connection: Connection, subject: str) -> Tries | None:
-    row = connection.execute(_TRIES, {"id": subject}).one_or_none()
+    if connection.execute(_TRIES, {"id": subject}).one_or_none() is None:
+        return None
+    row = connection.execute(_LOCK_TRIES, {"id": subject}).one_or_none()
     return Tries(count=row[0], last_at=row[1]) if row else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
@@ -20,8 +19,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
+from matinee.drivers.contest import contested
 from matinee.drivers.sql import Database, UtcTime
 from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.licensing.model import SealedKey
@@ -46,8 +45,6 @@ _k, _r = _keys.c, _revocations.c
 _OF_ASSET = select(_k.asset_id, _k.label, _k.key_id, _k.sealed).where(_k.asset_id == bindparam("id")).order_by(_k.label)
 _REVOKED = select(_r.expires_at).where(_r.session_id == bindparam("id"))
 _KNOWN = select(_k.key_id).where(_k.key_id.in_(bindparam("ids", expanding=True)))
-# Two that insert the same at once: the second finds the first's row when it looks again.
-_TRIES = 3
 
 
 class SqlKeyVault:
@@ -69,7 +66,7 @@ class SqlKeyVault:
                 if connection.execute(there).one_or_none() is None:
                     connection.execute(insert(_keys), msgspec.structs.asdict(key))
 
-        await self._write(add)
+        await contested(self._database, add)
 
     async def keys(self, *, asset_id: AssetId) -> list[SealedKey]:
         return await self._database.read(lambda c: _keys_of(c, asset_id))
@@ -93,20 +90,11 @@ class SqlKeyVault:
             elif held < expires_at:
                 connection.execute(update(_revocations).where(_r.session_id == session_id).values(row))
 
-        await self._write(note)
+        await contested(self._database, note)
 
     async def forget(self, *, before: datetime) -> int:
         gone = delete(_revocations).where(_r.expires_at < before)
         return await self._database.write(lambda c: c.execute(gone).rowcount)
-
-    async def _write(self, transaction: Callable[[Connection], None]) -> None:
-        for left in reversed(range(_TRIES)):
-            try:
-                await self._database.write(transaction)
-                return
-            except IntegrityError:
-                if not left:
-                    raise
 
 
 def _keys_of(connection: Connection, asset_id: AssetId) -> list[SealedKey]:

@@ -221,6 +221,15 @@ async def test_too_many_at_once_are_refused_and_told_when_to_come_again(rig: Rig
     assert rig.running[0].house.lingered == 64
 
 
+async def test_calls_that_wait_leave_places_for_the_others(rig: Rig) -> None:
+    caller = rig.caller()
+    waiting = [asyncio.create_task(caller.wait()) for _ in range(100)]
+    await rig.running[0].house.entered.wait()
+    assert [await caller.book(row=row) for row in range(10)] == list(range(10))
+    rig.running[0].house.gate.set()
+    assert set(await asyncio.gather(*waiting)) == {"house 0"}
+
+
 async def test_a_drained_instance_gets_no_new_calls_and_finishes_the_old(rig: Rig) -> None:
     await rig.start()
     leaving, staying = rig.running
@@ -299,6 +308,13 @@ async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, 
     assert (caught.value.row, caught.value.names) == (7, ["a"])
     told = [(s.caller, s.callee, s.method, s.outcome, s.remote) for s in rig.spans.kept]
     assert told == [("tests", "theatre", "book", "ok", False), ("tests", "theatre", "refuse", "no-seats", False)]
+
+
+async def test_a_local_bug_leaves_a_span_and_goes_through(rig: Rig) -> None:
+    here = local(Theatre, "theatre", House("here"), recorder=rig.spans)
+    with pytest.raises(RuntimeError):
+        await here.crash()
+    assert rig.spans.kept[-1].outcome == "service-failed"
 
 
 async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -> None:

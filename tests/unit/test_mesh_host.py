@@ -259,3 +259,26 @@ async def test_an_answer_over_the_limit_is_not_read(rig: Rig) -> None:
     async with HttpClient(max_answer_bytes=10) as http:
         with pytest.raises(Broken, match="over 10"):
             await http.request("GET", rig.running[0].server.address + "/metrics", limit_s=5)
+
+
+async def test_nor_one_that_does_not_say_its_size() -> None:
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await Front()(scope, receive, send)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+        return await send({"type": "http.response.body", "body": b""})
+
+    async with Server(Host(key=KEY, clock=SystemClock(), metrics=Metrics(), app=endless)) as server:
+        async with HttpClient() as http:
+            assert len((await http.request("GET", server.address, limit_s=5)).body) == 100_000
+        async with HttpClient(max_answer_bytes=5000) as http:
+            with pytest.raises(Broken, match="over 5000"):
+                await http.request("GET", server.address, limit_s=5)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+async def test_an_address_can_be_called(host: str) -> None:
+    async with Server(Host(key=KEY, clock=SystemClock(), metrics=Metrics()), host=host) as server:
+        assert server.address == f"http://127.0.0.1:{server.port}"

@@ -32,6 +32,12 @@ class Away(MemoryRegistry):
         self._check()
         return await super().instances(now=now)
 
+    async def drain(self, **what: Any) -> None:
+        self._check()
+
+    async def leave(self, **what: Any) -> None:
+        self._check()
+
     async def renew(self, **what: Any) -> bool:
         self._check()
         return await super().renew(**what)
@@ -84,7 +90,17 @@ async def test_it_drains_and_leaves(clock: ManualClock) -> None:
     await membership.renew()
     assert [one.draining for one in await registry.instances(now=clock.now())] == [True], "it enters again as draining"
     await membership.leave()
-    assert await registry.instances(now=clock.now()) == ()
+    await membership.renew()
+    assert await registry.instances(now=clock.now()) == (), "who has left does not come back"
+
+
+async def test_it_can_end_while_the_registry_is_away(clock: ManualClock) -> None:
+    registry = Away()
+    membership = Membership(registry=registry, instance=ONE, clock=clock)
+    await membership.join()
+    registry.away = True
+    await membership.drain()
+    await membership.leave()
 
 
 async def test_the_last_known_list_stays_while_the_registry_is_away(clock: ManualClock) -> None:

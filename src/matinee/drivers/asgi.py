@@ -21,6 +21,8 @@ Header: TypeAlias = tuple[bytes, bytes]
 
 # Longer than our clients keep one, so that it is they who close an idle connection.
 _KEEP_ALIVE_S: Final = 75
+# Who listens everywhere is called here.
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # looked up, not bound to
 
 B = TypeVar("B", bytes, bytearray)
 
@@ -101,7 +103,7 @@ class Server:
     @property
     def address(self) -> str:
         """`http://host:port` as it can be called from this machine."""
-        host = self._socket.getsockname()[0]
+        host = _LOOPBACK.get(bound := self._socket.getsockname()[0], bound)
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self._config.is_ssl else 'http'}://{shown}:{self.port}"
 

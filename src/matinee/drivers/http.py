@@ -65,7 +65,16 @@ class HttpClient:
             raise Broken(str(error) or type(error).__name__) from error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        if (response.content_length or 0) > self._max_answer_bytes:
-            response.close()
-            raise Broken(f"an answer of {response.content_length} bytes is over {self._max_answer_bytes}")
-        return await response.read()
+        most = self._max_answer_bytes
+        if (response.content_length or 0) <= most:
+            if response.content_length is not None:
+                return await response.read()
+            body = bytearray()
+            async for piece in response.content.iter_any():
+                body += piece
+                if len(body) > most:
+                    break
+            else:
+                return bytes(body)
+        response.close()
+        raise Broken(f"the answer is over {most} bytes")

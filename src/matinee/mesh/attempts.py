@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from random import Random
 from typing import Any, Final
@@ -83,7 +84,9 @@ class Attempts:
         call.attempts += 1
         peer = self._pick(call)
         if peer is None:
-            await self._directory.refresh()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, call.deadline_s - time.monotonic())):
+                    await self._directory.refresh()
             peer = self._pick(call)
         if peer is None:
             raise _Missed(Unreachable(service=call.domain, detail="No instance takes calls."), certain=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -50,12 +51,11 @@ class Caller:
         if here.deadline_s is not None and here.deadline_s < deadline_s:
             deadline_s = here.deadline_s
         call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, here.trace_id)
-        outcome = "cancelled"
+        outcome = "ok"
         try:
-            result, outcome = await self._attempts.make(call), "ok"
-            return result
-        except Problem as problem:
-            outcome = problem.kind()
+            return await self._attempts.make(call)
+        except BaseException as error:
+            outcome = _outcome(error)
             raise
         finally:
             _record(self.recorder, caller, domain, signature, started_s, outcome, call.attempts)
@@ -97,12 +97,11 @@ def local(
 
         async def call(**arguments: Any) -> Any:
             started_s = time.monotonic()
-            outcome = "cancelled"
+            outcome = "ok"
             try:
-                result, outcome = await target(**arguments), "ok"
-                return result
-            except Problem as problem:
-                outcome = problem.kind()
+                return await target(**arguments)
+            except BaseException as error:
+                outcome = _outcome(error)
                 raise
             finally:
                 _record(recorder, by, domain, signature, started_s, outcome, 0)
@@ -129,6 +128,12 @@ def _by_wire(domain: str, signature: Signature, target: Callable[..., Awaitable[
         return signature.decode_result(body)
 
     return call
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, Problem):
+        return error.kind()
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else ServiceFailed.kind()
 
 
 def _record(

@@ -18,9 +18,9 @@ class HostGauges:
         self._in_flight = metrics.gauge("matinee_calls_in_flight", "Calls under way", ("domain",))
         self._limit = metrics.gauge("matinee_call_limit", "Calls that may be under way at once", ("domain",))
 
-    def watch(self, domain: str, limit: ConcurrencyLimit) -> None:
-        """Show a domain's limit and how much of it is used."""
-        self._metrics.watch(self._in_flight.labels(domain), lambda: limit.in_flight)
+    def watch(self, domain: str, limit: ConcurrencyLimit, patient: ConcurrencyLimit) -> None:
+        """Show a domain's limit and how many calls are under way, those that only wait included."""
+        self._metrics.watch(self._in_flight.labels(domain), lambda: limit.in_flight + patient.in_flight)
         self._metrics.watch(self._limit.labels(domain), lambda: limit.limit)
 
     def of(self, domain: str, method: str) -> CallGauges:

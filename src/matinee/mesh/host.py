@@ -32,6 +32,7 @@ Check: TypeAlias = Callable[[], Awaitable[bool]]
 _log = log.get()
 _CHECK_S: Final = 2.0
 _LOOK_S: Final = 0.01
+_PATIENT_PLACES: Final = 256
 _JSON: Final = [(b"content-type", wire.JSON.encode())]
 _PROBLEM: Final = [(b"content-type", wire.PROBLEM_JSON.encode())]
 _CLOSE: Final = (b"connection", b"close")
@@ -63,7 +64,7 @@ class Host:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._endpoints: dict[str, Endpoint] = {}
-        self._limits: dict[str, ConcurrencyLimit] = {}
+        self._limits: dict[str, tuple[ConcurrencyLimit, ConcurrencyLimit]] = {}
         self._own = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._show_metrics}
 
     @property
@@ -73,14 +74,15 @@ class Host:
 
     def serve(self, domain: str, protocol: type[Any], implementation: object) -> None:
         """Serve every method of a Protocol. Raises TypeError for one that cannot be called from afar."""
-        limit = self._limits[domain] = ConcurrencyLimit()
-        self._gauges.watch(domain, limit)
+        # Calls that wait have places of their own, so that they cannot keep the others out.
+        limits = self._limits[domain] = (ConcurrencyLimit(), ConcurrencyLimit(start=_PATIENT_PLACES))
+        self._gauges.watch(domain, *limits)
         for name, signature in signatures(protocol).items():
             self._endpoints[wire.path(domain, name)] = Endpoint(
                 domain=domain,
                 signature=signature,
                 method=getattr(implementation, name),
-                limit=limit,
+                limit=limits[signature.limit_ms is not None],
                 gauges=self._gauges.of(domain, name),
             )
 
@@ -93,7 +95,7 @@ class Host:
     async def drained(self, limit_s: float) -> bool:
         """Wait for the calls under way; False when some are left after `limit_s`."""
         for _ in range(max(1, int(limit_s / _LOOK_S))):
-            if not any(limit.in_flight for limit in self._limits.values()):
+            if not any(limit.in_flight for limits in self._limits.values() for limit in limits):
                 return True
             await asyncio.sleep(_LOOK_S)
         return False

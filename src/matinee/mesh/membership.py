@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import msgspec
 
@@ -15,7 +16,7 @@ _log = log.get()
 
 
 class Membership:
-    """This process's own entry. `run` keeps it alive until cancelled; `drain`, then `leave` end it."""
+    """This process's own entry. `run` keeps it alive until cancelled; `drain`, then `leave` end it for good."""
 
     def __init__(
         self, *, registry: Registry, instance: Instance, clock: Clock, renew_s: float = 1.0, lease_s: float = 5.0
@@ -25,9 +26,12 @@ class Membership:
         self._clock = clock
         self._renew_s = renew_s
         self._lease_s = lease_s
+        self._left = False
 
     async def join(self) -> None:
         """Enter the registry."""
+        if self._left:
+            return
         await self._registry.register(instance=self.instance, lease_s=self._lease_s, now=self._clock.now())
 
     async def renew(self) -> None:
@@ -36,7 +40,7 @@ class Membership:
             instance_id=self.instance.instance_id, lease_s=self._lease_s, now=self._clock.now()
         )
         if not held:
-            _log.info("mesh.registered", instance_id=self.instance.instance_id, services=self.instance.services)
+            _log.info("mesh.registering", instance_id=self.instance.instance_id, services=self.instance.services)
             await self.join()
 
     async def run(self) -> None:
@@ -51,11 +55,18 @@ class Membership:
     async def drain(self) -> None:
         """Let no new calls come. The entry stays, marked, until `leave`."""
         self.instance = msgspec.structs.replace(self.instance, draining=True)
-        await self._registry.drain(instance_id=self.instance.instance_id)
+        await self._at_best(self._registry.drain(instance_id=self.instance.instance_id))
 
     async def leave(self) -> None:
         """Take the entry out."""
-        await self._registry.leave(instance_id=self.instance.instance_id)
+        self._left = True
+        await self._at_best(self._registry.leave(instance_id=self.instance.instance_id))
+
+    async def _at_best(self, last_word: Awaitable[None]) -> None:
+        try:
+            await last_word
+        except Exception as error:  # a registry that is away must not keep us from ending; the lease runs out
+            _log.warning("mesh.registry_away", error=repr(error))
 
 
 class Directory:

@@ -1,0 +1,40 @@
+"""One worker of an edge as a process of its own: `python -m tests.conformance.edge_worker SETTINGS` (msgspec JSON)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from matinee.edge.adapters.board import FileBoard
+from matinee.edge.adapters.disk import CacheDirectory
+from matinee.edge.adapters.http import HttpUpstream
+from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.api import EdgeSettings
+from matinee.edge.server.worker import run_worker
+from matinee.kit.clock import SystemClock
+
+
+async def main(settings: EdgeSettings) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    key, clock = settings.token_keys[0], SystemClock()
+    await run_worker(
+        settings,
+        disk=CacheDirectory(settings.cache_dir, settings.cache_limit_bytes),
+        keeping=DirectoryKeeper(settings.cache_dir, settings.cache_limit_bytes),
+        board=FileBoard(settings.cache_dir),
+        upstream=HttpUpstream(settings.upstream, key=key, clock=clock, timeout_s=settings.upstream_timeout_s),
+        clock=clock,
+        steering=None,
+        stopping=stopping,
+        started=lambda server: print(server.port, flush=True),
+    )
+
+
+if __name__ == "__main__":
+    uvloop.run(main(msgspec.json.decode(sys.argv[1], type=EdgeSettings, dec_hook=lambda _, value: Path(value))))

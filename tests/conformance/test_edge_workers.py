@@ -1,0 +1,188 @@
+"""Workers of one edge as processes: a shared port, a shared directory, and death in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.conformance.edge_rig import KEY, Answer, Origin, an_edge, an_origin, asking, link, until
+
+from matinee.drivers.sql import Database
+from matinee.edge.adapters.board import FileBoard
+from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.api import EdgeSettings
+from matinee.edge.jobs import Reporter, beat
+from matinee.edge.ports import Count
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import EdgeId
+from matinee.steering.adapters.sql import SqlFleetStore
+from matinee.steering.api import EdgeReport, Health
+from matinee.steering.service import SteeringService
+
+SEGMENT = os.urandom(600_000)
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    async with an_origin() as origin:
+        origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
+        yield origin
+
+
+def settings_for(place: Path, origin: Origin, **more: object) -> EdgeSettings:
+    settings = EdgeSettings(
+        edge_id=EdgeId("edg_test"),
+        cache_dir=place / "cache",
+        cache_limit_bytes=1 << 28,
+        upstream=f"http://127.0.0.1:{origin.port}",
+        token_keys=(KEY,),
+    )
+    return msgspec.structs.replace(settings, **more)
+
+
+@asynccontextmanager
+async def a_worker(settings: EdgeSettings) -> AsyncIterator[tuple[Process, int]]:
+    words = msgspec.json.encode(settings, enc_hook=str).decode()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.conformance.edge_worker", words, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        # The log may share the pipe: the port is the line that is a number.
+        while not (line := await asyncio.wait_for(process.stdout.readline(), 30)).strip().isdigit():
+            assert line, "the worker did not start"
+        yield process, int(line)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def ask(port: int, path: str) -> Answer:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await asking(reader, writer, path)
+    finally:
+        writer.close()
+
+
+async def test_a_worker_killed_in_a_fill_leaves_nothing_in_the_way(tmp_path: Path, origin: Origin) -> None:
+    settings = settings_for(tmp_path, origin)
+    origin.pause_at = 200_000
+    async with a_worker(settings) as (process, port):
+        asked = asyncio.create_task(ask(port, link("v/1.m4s")))
+        fills = tmp_path / "cache/fills"
+        await until(lambda: [path for path in fills.iterdir() if path.stat().st_size])
+        await asyncio.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await asked
+    assert len(list(fills.iterdir())) == 1
+    origin.pause_at = None
+    async with a_worker(settings) as (_, port):
+        assert not list(fills.iterdir()), "swept at the start"
+        assert (await ask(port, link("v/1.m4s"))).body == SEGMENT
+    assert origin.requests.total() == 2
+
+
+async def test_another_worker_takes_over_from_one_that_is_killed(tmp_path: Path, origin: Origin) -> None:
+    origin.pause_at = 0  # nothing has been sent to any client yet: they need not notice
+    async with a_worker(settings_for(tmp_path, origin)) as (process, port):
+        dying = asyncio.create_task(ask(port, link("v/1.m4s")))
+        await until(lambda: origin.requests.total() == 1)
+        async with an_edge(tmp_path, origin) as other:
+            waiting = asyncio.create_task(other.ask(link("v/1.m4s")))
+            await until(lambda: other.count(Count.MISSES) >= 1)
+            process.send_signal(signal.SIGKILL)
+            origin.go_on.set()
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await dying
+            result = await asyncio.gather(waiting, return_exceptions=True)
+            # What had been described already is broken off; what had not been is fetched anew. Never a short answer.
+            assert isinstance(result[0], asyncio.IncompleteReadError | ConnectionError) or result[0].body == SEGMENT
+            origin.pause_at = None
+            assert (await other.ask(link("v/1.m4s"))).body == SEGMENT
+            await until(other.keeping.elect)
+
+
+async def test_workers_share_a_port_and_figures_outlive_them(tmp_path: Path, origin: Origin) -> None:
+    settings = settings_for(tmp_path, origin)
+    async with a_worker(settings) as (_, port):
+        again = msgspec.structs.replace(settings, port=port)
+        async with a_worker(again) as (first, _), a_worker(again):
+            answers = await asyncio.gather(*(ask(port, link("v/1.m4s")) for _ in range(60)))
+            assert {a.body for a in answers} == {SEGMENT}
+            assert origin.requests.total() == 1
+            first.send_signal(signal.SIGKILL)
+            await first.wait()
+            bodies = [(await ask(port, link("v/1.m4s"))).body for _ in range(20)]
+            assert set(bodies) == {SEGMENT}
+    board = FileBoard(settings.cache_dir)
+    totals = board.totals()
+    assert totals[Count.REQUESTS] == 80
+    assert totals[Count.HITS] + totals[Count.MISSES] == 80
+    assert totals[Count.CONNECTIONS] == 0
+    assert board.workers() == 1
+    board.close()
+
+
+# Heartbeats.
+
+
+class Forgetful:
+    """Steering that is away for the first calls."""
+
+    def __init__(self, steering: SteeringService, away: int) -> None:
+        self._steering = steering
+        self.away = away
+
+    async def beat(self, *, report: EdgeReport) -> Health:
+        if self.away:
+            self.away -= 1
+            raise ConnectionError("away")
+        return await self._steering.beat(report=report)
+
+
+async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Origin) -> None:
+    settings = settings_for(tmp_path, origin, region="eu", cache_limit_bytes=1 << 20)
+    board, keeping = FileBoard(settings.cache_dir), DirectoryKeeper(settings.cache_dir, 1 << 20)
+    (settings.cache_dir / "objects").mkdir()
+    (settings.cache_dir / "fills").mkdir()
+    async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
+        steering = SteeringService(fleet=await SqlFleetStore.open(database), clock=SystemClock())
+        away = Forgetful(steering, 1)
+        board.add(Count.HITS, 7)
+        task = asyncio.create_task(
+            beat(settings=settings, port=8123, keeping=keeping, board=board, steering=away)  # type: ignore[arg-type]
+        )
+        async with asyncio.timeout(20):
+            while not (edges := await steering.edges()):  # noqa: ASYNC110  # a beat comes every two seconds
+                await asyncio.sleep(0.1)
+        task.cancel()
+    assert away.away == 0
+    report = edges[0].report
+    assert (report.base_url, report.region, report.hits) == ("http://127.0.0.1:8123", "eu", 7)
+    assert (edges[0].health, report.disk_limit_bytes) == ("healthy", 1 << 20)
+    board.close()
+    keeping.close()
+
+
+def test_load_is_the_fuller_of_connections_and_processor(tmp_path: Path, origin: Origin) -> None:
+    settings = settings_for(tmp_path, origin, max_connections=100, base_url="https://edge.example/")
+    board = FileBoard(settings.cache_dir)
+    reporter = Reporter(settings, 1, board)
+    board.put(Count.CONNECTIONS, 25)
+    assert (reporter.report(10.0).load, reporter.report(11.0).base_url) == (0.25, "https://edge.example/")
+    board.put(Count.CPU_MS, 900)
+    assert reporter.report(12.0).load == 0.9
+    board.put(Count.CONNECTIONS, 1000)
+    assert reporter.report(13.0).load == 1.0
+    board.close()

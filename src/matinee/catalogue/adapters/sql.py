@@ -40,6 +40,7 @@ from matinee.kit.clock import from_ms
 from matinee.kit.ids import AssetId, TitleId
 
 CHANGES_LIMIT = 1_000
+FEW_TITLES = 8
 _ALWAYS, _NEVER = from_ms(0), from_ms(253_402_300_799_999)
 _MEDIUM = (1 << 24) - 1
 
@@ -133,10 +134,11 @@ class SqlTitleStore:
         return title
 
     async def load(self, title_ids: list[TitleId]) -> list[Stored]:
-        return await self._database.read(partial(_load, title_ids))
+        few = len(title_ids) <= FEW_TITLES
+        return await (self._database.look if few else self._database.read)(partial(_load, title_ids))
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
-        found = await self._database.read(partial(_load_assets, [asset_id]))
+        found = await self._database.look(partial(_load_assets, [asset_id]))
         return found[0] if found else None
 
     async def browse(self, shown: Filter, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
@@ -158,7 +160,7 @@ class SqlTitleStore:
         return [Genre(genre_id=genre_id, names=names) for genre_id, names in rows]
 
     async def changed(self, since: int) -> Changes:
-        return await self._database.read(partial(_changes, since))
+        return await self._database.look(partial(_changes, since))
 
     async def _listed(
         self, statement: Select[Any], values: dict[str, Any], after: tuple[datetime, TitleId] | None, limit: int

@@ -89,7 +89,7 @@ class SqlSessionStore:
         self.outbox.stir()
 
     async def find(self, session_id: PlaySessionId) -> Session | None:
-        row = await self._database.read(lambda connection: connection.execute(_find, {"id": session_id}).first())
+        row = await self._database.look(lambda connection: connection.execute(_find, {"id": session_id}).first())
         return None if row is None else _session(row)
 
     async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:

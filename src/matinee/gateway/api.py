@@ -393,6 +393,12 @@ class UploadUnfinished(Problem, status=409):
     upload_id: UploadId
 
 
+class UploadBusy(Problem, status=423):
+    """Another request is writing to this upload just now; try again shortly."""
+
+    upload_id: UploadId
+
+
 class OffsetMismatch(Problem, status=409):
     """The upload stands at another offset."""
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from matinee.gateway.api import ServiceView
+from matinee.gateway.model.front import Front
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, UploadId
 
@@ -59,7 +60,7 @@ class UploadStore(Protocol):
         """Store bytes at the offset the upload stands at; what arrived before a broken connection is kept.
 
         `checksum` is an algorithm and a digest of these bytes: unless they agree, nothing is kept. Raises
-        UploadNotFound, OffsetMismatch, TooLarge, ChecksumMismatch, NoRoom.
+        UploadNotFound, UploadBusy, OffsetMismatch, TooLarge, ChecksumMismatch, NoRoom.
         """
 
     async def path(self, *, upload_id: UploadId) -> str:
@@ -77,3 +78,10 @@ class Instances(Protocol):
 
     async def services(self) -> list[ServiceView]:
         """Every instance of every service, as the registry has it."""
+
+
+class Proxy(Protocol):
+    """What stands in front and does as it is told."""
+
+    async def apply(self, front: Front) -> bool:
+        """Make this the front, without a failed request; tells whether anything was different. Idempotent."""

@@ -25,8 +25,8 @@ _ALWAYS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-# Uploads take as long as their bytes do; everything else has a deadline.
-_UNHURRIED = "/api/v1/operator/uploads"
+# These take as long as their bytes do; everything else has a deadline.
+_UNHURRIED = ("/api/v1/operator/uploads", "/api/v1/operator/ingest")
 
 
 class Entrance:

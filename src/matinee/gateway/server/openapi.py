@@ -168,7 +168,7 @@ def _query(name: str, kind: Any) -> tuple[str, Any]:
     if get_origin(kind) is not Annotated:
         return name, _bare(kind)
     bare, parameter = get_args(kind)
-    return parameter.query or name, _bare(bare)
+    return parameter.name or name, _bare(bare)
 
 
 def _body(handler: HTTPRouteHandler) -> Any:

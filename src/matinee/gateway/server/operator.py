@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, get, post, put
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from matinee.catalogue.api import Title, TitleDraft
 from matinee.encoding.api import Job, JobState
@@ -26,7 +26,7 @@ async def ingest(request: Request[Any, Any, Any], data: IngestRequest) -> Ingest
 @get("/operator/jobs")
 async def list_jobs(
     request: Request[Any, Any, Any],
-    job_state: Annotated[JobState | None, Parameter(query="state")] = None,
+    job_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
     cursor: str | None = None,
 ) -> Page[Job]:
     """Jobs, newest first."""

@@ -27,14 +27,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How the gateway's HTTP side behaves.
 
     `origins` are further origins of the web client (a development server), `proxy_secret` is what Envoy adds to
-    every request so that its word on the client's address is believed, `media_sources` are CSP sources of the edges.
+    every request so that its word on the client's address is believed, `media_sources` are CSP sources of the edges,
+    `authority_der` is the certificate that devices are asked to trust (empty: none is), `front_url` the viewers' address.
     """
 
     web_root: Path
     secure: bool = False
     territory: str = "ZZ"
     origins: tuple[str, ...] = ()
-    media_sources: tuple[str, ...] = ("http:", "https:")
+    media_sources: tuple[str, ...] = ()
+    authority_der: bytes = b""
+    authority_fingerprint: str = ""
+    front_url: str = "/"
     proxy_secret: str = ""
     deadline_ms: int = 10_000
     refresh_cookie_s: int = 60 * 86_400

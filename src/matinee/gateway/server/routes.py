@@ -15,7 +15,7 @@ from matinee.drivers.asgi import App
 from matinee.drivers.metrics import Metrics
 from matinee.encoding.api import Encoding
 from matinee.gateway.ports import Instances, UploadStore, Verifier
-from matinee.gateway.server import auth, errors, operator, profiles, screens, tus, watch, web, wellknown
+from matinee.gateway.server import auth, errors, operator, profiles, screens, trust, tus, watch, web, wellknown
 from matinee.gateway.server.entrance import Entrance, refusal
 from matinee.gateway.server.parts import Parts, Settings
 from matinee.gateway.service import Intake, Screens
@@ -119,7 +119,7 @@ OPERATING = [
 def litestar(state: dict[str, Any], body_limit_bytes: int) -> Litestar:
     """The routes as an application, without the entrance."""
     return Litestar(
-        route_handlers=[*routes(), *wellknown.HANDLERS, web.web_client],
+        route_handlers=[*routes(), *wellknown.HANDLERS, trust.trust_page, trust.authority_certificate, web.web_client],
         exception_handlers={
             Problem: errors.on_problem,
             HTTPException: errors.on_http,

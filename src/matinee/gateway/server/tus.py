@@ -11,7 +11,7 @@ from typing import Any
 from litestar import Request, Response, delete, head, patch, post, route
 
 from matinee.gateway.api import NotAcceptable, UnsupportedVersion, UploadNotFound
-from matinee.gateway.model import metadata
+from matinee.gateway.model.files import metadata
 from matinee.gateway.ports import Upload
 from matinee.gateway.server.parts import Parts, parts, principal
 from matinee.kit import ids

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 
 from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNotFound
-from matinee.gateway import model
 from matinee.gateway.api import (
     Card,
     GenreScreen,
@@ -19,6 +18,7 @@ from matinee.gateway.api import (
     Row,
     TitleScreen,
 )
+from matinee.gateway.model import shown
 from matinee.gateway.service.visit import Visit, in_time, part, with_progress
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
@@ -76,7 +76,7 @@ class Screens:
             page = await in_time(visit.browse(genre_id=genre_id, cursor=cursor))
             cards = [visit.card(title) for title in page.items]
             seen = await part("progress", visit.seen(cards), [])
-        view = model.genre_view(genre, visit.profile.language)
+        view = shown.genre_view(genre, visit.profile.language)
         return GenreScreen(genre=view, cards=with_progress(cards, seen or {}), next_cursor=page.next_cursor)
 
     async def title(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> TitleScreen:
@@ -151,21 +151,21 @@ def _page(
 ) -> TitleScreen:
     language = visit.profile.language
     last = positions[0] if positions else None
-    seen = {p.episode_id: model.progress(p, title.episodes) for p in reversed(positions) if p.episode_id is not None}
+    seen = {p.episode_id: shown.progress(p, title.episodes) for p in reversed(positions) if p.episode_id is not None}
     return TitleScreen(
-        card=visit.card(title, model.progress(last, title.episodes) if last else None),
-        synopsis=model.localised(title.synopses, language, title.original_language),
+        card=visit.card(title, shown.progress(last, title.episodes) if last else None),
+        synopsis=shown.localised(title.synopses, language, title.original_language),
         original_language=title.original_language,
-        credits=model.credit_views(title, language),
+        credits=shown.credit_views(title, language),
         audio_languages=title.audio_languages,
         subtitle_languages=title.subtitle_languages,
-        seasons=model.seasons(title, seen, language),
+        seasons=shown.seasons(title, seen, language),
         more_like_this=similar,
-        play_episode_id=model.play_episode(title, last) if title.kind == "series" else None,
+        play_episode_id=shown.play_episode(title, last) if title.kind == "series" else None,
         missing=missing,
     )
 
 
 def _entry(visit: Visit, title: Title, position: Position) -> HistoryEntry:
-    progress = model.progress(position, title.episodes)
+    progress = shown.progress(position, title.episodes)
     return HistoryEntry(card=visit.card(title, progress), updated_at=position.updated_at)

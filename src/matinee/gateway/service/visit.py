@@ -10,8 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from matinee.catalogue.api import Catalogue, Genre, Title
-from matinee.gateway import model
 from matinee.gateway.api import Billboard, Card, Progress, Row
+from matinee.gateway.model import shown
 from matinee.identity.api import Profile
 from matinee.kit import log
 from matinee.kit.context import current
@@ -63,7 +63,7 @@ class Visit:
         """The row of what was begun; a finished episode offers the next one."""
         titles = await self.titles([position.title_id for position in positions])
         offers = [
-            (titles[position.title_id], model.going_on(titles[position.title_id], position))
+            (titles[position.title_id], shown.going_on(titles[position.title_id], position))
             for position in positions
             if position.title_id in titles
         ]
@@ -79,7 +79,7 @@ class Visit:
     async def by_genre(self, genre: Genre) -> Row:
         """The row of a genre."""
         page = await self.browse(genre_id=genre.genre_id)
-        view = model.genre_view(genre, self.profile.language)
+        view = shown.genre_view(genre, self.profile.language)
         cards = [self.card(title) for title in page.items]
         return Row(row_id=f"genre-{genre.genre_id}", kind="genre", genre=view, cards=cards)
 
@@ -110,11 +110,11 @@ class Visit:
 
     def visible(self, title: Title) -> bool:
         """Whether the profile may see a title."""
-        return model.visible(title, self.profile, self._territory, self._now)
+        return shown.visible(title, self.profile, self._territory, self._now)
 
     def card(self, title: Title, progress: Progress | None = None) -> Card:
         """A title's card."""
-        return model.card(title, self.profile.language, self._now, progress)
+        return shown.card(title, self.profile.language, self._now, progress)
 
     def billboard(self) -> Billboard | None:
         """The title on top of the home page, where one has a backdrop."""
@@ -130,14 +130,14 @@ class Visit:
         )
         newest: dict[TitleId, Progress] = {}
         for position in positions:
-            newest.setdefault(position.title_id, model.progress(position, ()))
+            newest.setdefault(position.title_id, shown.progress(position, ()))
         return newest
 
     def _chosen(self, titles: Sequence[Title]) -> Billboard | None:
-        title = model.billboard(titles, self._now.date())
+        title = shown.billboard(titles, self._now.date())
         if title is None:
             return None
-        synopsis = model.localised(title.synopses, self.profile.language, title.original_language)
+        synopsis = shown.localised(title.synopses, self.profile.language, title.original_language)
         return Billboard(card=self.card(title), synopsis=synopsis)
 
 

@@ -1,13 +1,9 @@
-"""The gateway's rules: which words, pictures and episodes a viewer sees, and what an upload is called."""
+"""Which titles, words, pictures and episodes a viewer is shown."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from matinee.catalogue.api import Artwork, Episode, Genre, Localised, Title
@@ -27,7 +23,6 @@ from matinee.viewing.api import Position
 
 NEW_FOR = timedelta(days=30)
 BILLBOARDS = 5
-_NAME_BYTES = 200
 
 
 def localised(texts: Localised, language: str, original: str = "en") -> str:
@@ -44,9 +39,13 @@ def picture(artwork: Sequence[Artwork], kinds: tuple[str, ...], language: str) -
         fit = [art for art in artwork if art.kind == kind]
         if fit:
             art = min(fit, key=lambda art: (art.language != language, art.language is not None))
-            url = f"/art/{quote(art.path)}"
-            return Picture(url=url, width_px=art.width_px, height_px=art.height_px, colour=art.colour)
+            return Picture(url=art_url(art.path), width_px=art.width_px, height_px=art.height_px, colour=art.colour)
     return None
+
+
+def art_url(path: str) -> str:
+    """Where an edge gives a picture out: `public/art/…` in the object store is `/art/…` on every edge."""
+    return f"/art/{quote(path.removeprefix('public/').removeprefix('art/'))}"
 
 
 def pictures(artwork: Sequence[Artwork], language: str) -> Pictures:
@@ -180,25 +179,3 @@ def credit_views(title: Title, language: str) -> list[CreditView]:
         )
         for credit in title.credits
     ]
-
-
-def metadata(header: str) -> dict[str, str]:
-    """tus `Upload-Metadata`: keys with base64 values, by commas. What cannot be read is left out."""
-    found = {}
-    for pair in header.split(","):
-        key, _, value = pair.strip().partition(" ")
-        try:
-            found[key] = base64.b64decode(value, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            continue
-    return found
-
-
-def file_name(said: str) -> str:
-    """A name as a client says it, made fit to be a file's: no folders, no control characters, no dot in front."""
-    last = PurePosixPath(said.replace("\\", "/")).name
-    clean = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C").strip().lstrip(".")
-    stem, suffix = PurePosixPath(clean or "upload").stem, PurePosixPath(clean).suffix[:16]
-    while len((stem + suffix).encode()) > _NAME_BYTES:
-        stem = stem[:-1]
-    return stem + suffix

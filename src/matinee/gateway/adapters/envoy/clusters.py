@@ -1,0 +1,100 @@
+"""Clusters and endpoints (envoy.config.cluster.v3, envoy.config.endpoint.v3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matinee.gateway.model.front import Cluster
+
+TYPE = "type.googleapis.com/"
+
+
+def seconds(milliseconds: int) -> str:
+    """A protobuf duration: `1.500s`."""
+    return f"{milliseconds / 1000:.3f}s"
+
+
+def followed(path: Path) -> dict[str, Any]:
+    """A file to be followed."""
+    return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+
+
+def cluster(said: Cluster, folder: Path) -> dict[str, Any]:
+    """A cluster whose endpoints are in a file of their own."""
+    made: dict[str, Any] = {
+        "@type": f"{TYPE}envoy.config.cluster.v3.Cluster",
+        "name": said.name,
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": followed(folder / f"endpoints-{said.name}.json")},
+        "connect_timeout": seconds(said.connect_ms),
+        "lb_policy": "LEAST_REQUEST",
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "health_checks": [_health_check(said)],
+        # Envoy would send to sick instances when most are sick; ours are few, and a retry is the better answer.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "outlier_detection": _outliers(said),
+        "circuit_breakers": {"thresholds": [{"max_retries": 64, "max_requests": 4096, "max_pending_requests": 1024}]},
+        # Gone from the registry is gone, whatever its health check still says.
+        "ignore_health_on_host_removal": True,
+    }
+    if said.trusted:
+        made["transport_socket"] = _upstream_tls(said)
+    return made
+
+
+def endpoints(said: Cluster) -> dict[str, Any]:
+    """The instances of a cluster."""
+    return {
+        "@type": f"{TYPE}envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": said.name,
+        "endpoints": [{"lb_endpoints": [_endpoint(one.host, one.port) for one in said.endpoints]}],
+    }
+
+
+def _endpoint(host: str, port: int) -> dict[str, Any]:
+    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+
+
+def _health_check(said: Cluster) -> dict[str, Any]:
+    every = seconds(said.health_every_ms)
+    return {
+        "timeout": seconds(max(said.health_every_ms, 1000)),
+        "interval": every,
+        # Without this a cluster that has had no traffic yet is looked at once a minute.
+        "no_traffic_interval": every,
+        "no_traffic_healthy_interval": every,
+        "unhealthy_interval": every,
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        "reuse_connection": True,
+        "http_health_check": {"path": said.health_path, "host": "matinee"},
+    }
+
+
+def _outliers(said: Cluster) -> dict[str, Any]:
+    return {
+        "consecutive_5xx": said.eject_after * 4,
+        "consecutive_gateway_failure": said.eject_after,
+        "enforcing_consecutive_gateway_failure": 100,
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": said.eject_after,
+        "interval": "1s",
+        "base_ejection_time": seconds(said.eject_ms),
+        "max_ejection_percent": 50,
+        # A success after an ejection ends it at once.
+        "successful_active_health_check_uneject_host": True,
+    }
+
+
+def _upstream_tls(said: Cluster) -> dict[str, Any]:
+    return {
+        "name": "tls",
+        "typed_config": {
+            "@type": f"{TYPE}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "validation_context": {"trusted_ca": {"inline_string": said.trusted}},
+            },
+        },
+    }

@@ -1,0 +1,252 @@
+"""Every upload store: pieces in order, nothing lost that was acknowledged, nothing kept that was refused."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matinee.gateway.adapters.disk import DiskUploadStore
+from matinee.gateway.api import (
+    ChecksumMismatch,
+    NoRoom,
+    OffsetMismatch,
+    UploadBusy,
+    UploadNotFound,
+    UploadUnfinished,
+)
+from matinee.gateway.ports import UploadStore
+from matinee.kit import ids
+from matinee.kit.ids import AccountId, UploadId
+from matinee.kit.problem import TooLarge
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+WHO = ids.new(AccountId, NOW)
+Open: TypeAlias = Callable[[], UploadStore]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    return lambda: DiskUploadStore(tmp_path, spare_bytes=0)
+
+
+async def sent(*pieces: bytes, broken: bool = False) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+    if broken:
+        raise ConnectionResetError
+
+
+def content(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+async def begun(store: UploadStore, size_bytes: int, name: str = "film.mp4") -> UploadId:
+    upload_id = ids.new(UploadId, NOW)
+    await store.create(upload_id=upload_id, account_id=WHO, file_name=name, size_bytes=size_bytes, now=NOW)
+    return upload_id
+
+
+async def test_pieces_make_the_file_over_restarts(opened: Open) -> None:
+    upload_id = await begun(opened(), 6)
+    for offset, piece in ((0, b"ab"), (2, b"cd"), (4, b"ef")):
+        store = opened()
+        assert (await store.find(upload_id=upload_id)).offset_bytes == offset
+        upload = await store.append(upload_id=upload_id, offset_bytes=offset, pieces=sent(piece), now=NOW)
+        assert upload.offset_bytes == offset + 2
+    assert upload.complete
+    assert content(await opened().path(upload_id=upload_id)) == b"abcdef"
+
+
+async def test_a_broken_connection_keeps_what_arrived(opened: Open) -> None:
+    store = opened()
+    upload_id = await begun(store, 10)
+    with pytest.raises(ConnectionResetError):
+        await store.append(upload_id=upload_id, offset_bytes=0, pieces=sent(b"abc", broken=True), now=NOW)
+    assert (await opened().find(upload_id=upload_id)).offset_bytes == 3
+
+
+async def test_another_offset_is_refused_and_told(opened: Open) -> None:
+    store = opened()
+    upload_id = await begun(store, 10)
+    await store.append(upload_id=upload_id, offset_bytes=0, pieces=sent(b"abc"), now=NOW)
+    for wrong in (0, 2, 4, 99):
+        with pytest.raises(OffsetMismatch) as caught:
+            await store.append(upload_id=upload_id, offset_bytes=wrong, pieces=sent(b"x"), now=NOW)
+        assert caught.value.offset_bytes == 3
+
+
+async def test_more_than_was_announced_is_refused(opened: Open) -> None:
+    store = opened()
+    upload_id = await begun(store, 4)
+    with pytest.raises(TooLarge):
+        await store.append(upload_id=upload_id, offset_bytes=0, pieces=sent(b"abcd", b"e"), now=NOW)
+    assert (await store.find(upload_id=upload_id)).offset_bytes <= 4
+
+
+async def test_a_checksum_that_disagrees_keeps_nothing(opened: Open) -> None:
+    store = opened()
+    upload_id = await begun(store, 6)
+    with pytest.raises(ChecksumMismatch):
+        await store.append(
+            upload_id=upload_id, offset_bytes=0, pieces=sent(b"abc"), now=NOW, checksum=("sha1", b"0" * 20)
+        )
+    assert (await store.find(upload_id=upload_id)).offset_bytes == 0
+    digest = hashlib.sha256(b"abcdef").digest()
+    upload = await store.append(
+        upload_id=upload_id, offset_bytes=0, pieces=sent(b"abc", b"def"), now=NOW, checksum=("sha256", digest)
+    )
+    assert upload.complete
+
+
+async def test_two_writers_never_mix(opened: Open) -> None:
+    first, second = opened(), opened()
+    upload_id = await begun(first, 6)
+
+    async def interrupted() -> AsyncIterator[bytes]:
+        yield b"abc"
+        with pytest.raises(UploadBusy):
+            await second.append(upload_id=upload_id, offset_bytes=0, pieces=sent(b"xyz"), now=NOW)
+        yield b"def"
+
+    assert (await first.append(upload_id=upload_id, offset_bytes=0, pieces=interrupted(), now=NOW)).complete
+    assert content(await first.path(upload_id=upload_id)) == b"abcdef"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("film.mp4", "film.mp4"),
+        ('Été à l\'ombre "finale" 🎬.mkv', 'Été à l\'ombre "finale" 🎬.mkv'),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        (".upload.json", "upload.json"),
+        ("a\x00b\nc.mp4", "abc.mp4"),
+        ("", "upload"),
+        ("..", "upload"),
+        ("é" * 300 + ".mp4", "é" * 98 + ".mp4"),
+    ],
+)
+async def test_names_stay_names(opened: Open, said: str, kept: str) -> None:
+    store = opened()
+    upload_id = await begun(store, 0, said)
+    path = Path(await store.path(upload_id=upload_id))
+    assert path.name == kept
+    assert path.parent.name == upload_id
+
+
+async def test_what_is_not_there(opened: Open) -> None:
+    store = opened()
+    for wrong in (ids.new(UploadId, NOW), UploadId("../x"), UploadId(""), UploadId("upl_é")):
+        with pytest.raises(UploadNotFound):
+            await store.find(upload_id=wrong)
+    upload_id = await begun(store, 3)
+    with pytest.raises(UploadUnfinished):
+        await store.path(upload_id=upload_id)
+    await store.remove(upload_id=upload_id)
+    await store.remove(upload_id=upload_id)
+    with pytest.raises(UploadNotFound):
+        await store.find(upload_id=upload_id)
+
+
+async def test_a_file_that_went_on_to_encoding_is_gone(opened: Open, tmp_path: Path) -> None:
+    store = opened()
+    upload_id = await begun(store, 0)
+    shutil.move(await store.path(upload_id=upload_id), tmp_path / "taken.mp4")
+    with pytest.raises(UploadNotFound):
+        await store.path(upload_id=upload_id)
+
+
+async def test_no_room(tmp_path: Path) -> None:
+    with pytest.raises(NoRoom) as caught:
+        await begun(DiskUploadStore(tmp_path), 1 << 60)
+    assert caught.value.needed_bytes == 1 << 60
+    full = DiskUploadStore(tmp_path, spare_bytes=1 << 60)
+    upload_id = await begun(DiskUploadStore(tmp_path, spare_bytes=0), 4)
+    with pytest.raises(NoRoom):
+        await full.append(upload_id=upload_id, offset_bytes=0, pieces=sent(b"abcd"), now=NOW)
+
+
+async def test_only_the_abandoned_expire(opened: Open) -> None:
+    store = opened()
+    old, kept = await begun(store, 3), await begun(store, 3)
+    later = NOW + timedelta(days=3)
+    await store.append(upload_id=kept, offset_bytes=0, pieces=sent(b"a"), now=later)
+    assert await store.expire(before=later - timedelta(days=2)) == 1
+    with pytest.raises(UploadNotFound):
+        await store.find(upload_id=old)
+    assert (await store.find(upload_id=kept)).offset_bytes == 1
+
+
+WRITER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from matinee.gateway.adapters.disk import DiskUploadStore
+async def endless():
+    while True:
+        yield b"0123456789abcdef" * 4096
+        print("piece", flush=True)
+asyncio.run(DiskUploadStore(Path(sys.argv[1]), spare_bytes=0).append(
+    upload_id=sys.argv[2], offset_bytes=0, pieces=endless(), now=datetime.now(UTC)))
+"""
+
+
+def kill_in_the_middle(folder: Path, upload_id: UploadId) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder), upload_id], stdout=subprocess.PIPE)
+    assert writer.stdout
+    for _ in range(40):
+        writer.stdout.readline()
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+
+
+async def test_a_kill_in_the_middle_leaves_a_file_one_goes_on_with(tmp_path: Path, opened: Open) -> None:
+    store = opened()
+    upload_id = await begun(store, 200 << 20)
+    kill_in_the_middle(tmp_path, upload_id)
+    upload = await store.find(upload_id=upload_id)
+    assert upload.offset_bytes > 0
+    data = (tmp_path / upload_id / "film.mp4").read_bytes()
+    assert data == (b"0123456789abcdef" * (len(data) // 16 + 1))[: len(data)]
+    after = await store.append(upload_id=upload_id, offset_bytes=upload.offset_bytes, pieces=sent(b"go on"), now=NOW)
+    assert after.offset_bytes == upload.offset_bytes + 5
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 12), st.binary(max_size=6), st.booleans()), max_size=8),
+    size_bytes=st.integers(0, 12),
+)
+async def test_like_a_dict(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, bytes, bool]], size_bytes: int
+) -> None:
+    folder = tmp_path_factory.mktemp("uploads")
+    upload_id = await begun(DiskUploadStore(folder, spare_bytes=0), size_bytes)
+    model = b""
+    for offset, piece, broken in steps:
+        store = DiskUploadStore(folder, spare_bytes=0)
+        try:
+            await store.append(upload_id=upload_id, offset_bytes=offset, pieces=sent(piece, broken=broken), now=NOW)
+        except OffsetMismatch:
+            assert offset != len(model)
+            continue
+        except TooLarge:
+            assert len(model) + len(piece) > size_bytes
+            continue
+        except ConnectionResetError:
+            pass
+        model += piece
+        assert (await store.find(upload_id=upload_id)).offset_bytes == len(model)
+    data = (folder / upload_id / "film.mp4").read_bytes()
+    assert data == model

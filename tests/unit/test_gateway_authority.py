@@ -1,0 +1,78 @@
+"""Matinee's own authority: what it signs is believed by those who trust it, for this house and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from matinee.drivers.authority import Authority, HostNotCovered
+from matinee.drivers.keyfile import KeyFileUnusable
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOSTS = ("127.0.0.1", "localhost", "living-room.local", "192.168.1.20")
+
+
+def test_it_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    first, second = Authority.open(tmp_path, NOW), Authority.open(tmp_path, NOW + timedelta(days=9))
+    assert first.fingerprint == second.fingerprint
+    assert (tmp_path / "authority.pem").stat().st_mode & 0o777 == 0o600
+    leaf = first.leaf("front", HOSTS, NOW)
+    assert leaf.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path, NOW)
+    leaf = authority.leaf("front", HOSTS, NOW)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf.path)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    trusting = ssl.create_default_context(cadata=authority.certificate_pem)
+    for name in HOSTS:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname=name)
+        writer.close()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="films.example.org")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", port, ssl=True, server_hostname="localhost")
+    server.close()
+
+
+def test_a_leaf_is_kept_until_it_nears_its_end_or_the_hosts_change(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path, NOW)
+    leaf = authority.leaf("front", HOSTS, NOW)
+    assert authority.leaf("front", HOSTS, NOW + timedelta(days=300)) == leaf
+    renewed = authority.leaf("front", HOSTS, NOW + timedelta(days=370))
+    assert renewed.expires_at > leaf.expires_at
+    assert authority.leaf("front", HOSTS[:2], NOW + timedelta(days=370)) != renewed
+
+
+def test_it_signs_for_nothing_outside_the_house(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path, NOW, hosts=("films.example.org", "203.0.113.7"))
+    assert authority.leaf("front", ("films.example.org", "203.0.113.7"), NOW)
+    for host in ("bank.example.com", "example.org", "8.8.8.8"):
+        with pytest.raises(HostNotCovered) as caught:
+            authority.leaf("other", (host,), NOW)
+        assert host in caught.value.detail
+    assert not (tmp_path / "other.pem").exists()
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    (tmp_path / "authority.pem").write_text("nonsense")
+    with pytest.raises(KeyFileUnusable) as caught:
+        Authority.open(tmp_path, NOW)
+    assert str(tmp_path / "authority.pem") in caught.value.detail
+
+
+def test_a_broken_leaf_is_made_anew(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path, NOW)
+    leaf = authority.leaf("front", HOSTS, NOW)
+    leaf.path.write_text("half a fi")
+    assert authority.leaf("front", HOSTS, NOW).expires_at == leaf.expires_at
+    other = Authority.open(tmp_path / "other", NOW).leaf("front", HOSTS, NOW)
+    leaf.path.write_bytes(other.path.read_bytes())
+    assert authority.leaf("front", HOSTS, NOW) != other

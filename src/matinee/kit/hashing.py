@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from pathlib import Path
+
+_EXPIRY = re.compile(r"[0-9a-f]{1,12}")
 
 
 def sha256_hex(data: bytes) -> str:
@@ -28,17 +31,14 @@ def mint_path_token(key: bytes, scope: str, expires_at_s: int) -> str:
 
 
 def verify_path_token(key: bytes, scope: str, token: str, now_s: float) -> bool:
-    """Whether a token was minted with this key for this scope and is still good."""
-    expiry, dash, signature = token.partition("-")
-    if (
-        not dash
-        or len(expiry) > 12
-        or not hmac.compare_digest(signature.encode(), _signature(key, scope, expiry).encode())
-    ):
+    """Whether a token was minted with this key for this scope and is still good. Never raises, whatever it is given."""
+    expiry, _, signature = token.partition("-")
+    if not _EXPIRY.fullmatch(expiry):
         return False
-    return int(expiry, 16) > now_s
+    good = hmac.compare_digest(signature.encode(errors="replace"), _signature(key, scope, expiry).encode())
+    return good and int(expiry, 16) > now_s
 
 
 def _signature(key: bytes, scope: str, expiry: str) -> str:
-    digest = hmac.digest(key, f"{expiry}|{scope}".encode(), "sha256")
+    digest = hmac.digest(key, f"{expiry}|{scope}".encode(errors="surrogatepass"), "sha256")
     return urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()

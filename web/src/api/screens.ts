@@ -10,6 +10,8 @@ interface Entry {
 
 const entries = new Map<string, Entry>();
 const listeners = new Set<() => void>();
+/** The screens in sight, and how each is looked up. */
+const mounted = new Map<string, () => Promise<unknown>>();
 const FRESH_MS = 15_000;
 
 const tell = () => listeners.forEach((listener) => listener());
@@ -29,6 +31,12 @@ function load<T>(key: string, loader: () => Promise<T>): Promise<T> {
     (error: unknown) => entries.get(key)?.pending === pending && put(key, { ...known, error, at: Date.now() }),
   );
   return pending;
+}
+
+/** Marks screens as old: those in sight are looked up again behind what they show, the others when next seen. */
+export function staleScreens(prefix: string): void {
+  for (const [key, entry] of entries) if (key.startsWith(prefix)) entry.at = 0;
+  for (const [key, loader] of mounted) if (key.startsWith(prefix)) load(key, loader).catch(() => undefined);
 }
 
 /** Starts looking a screen up before it is asked for. */
@@ -60,6 +68,10 @@ export function useScreen<T>(key: string, loader: () => Promise<T>, everyMs = 0)
   const reload = useCallback(() => void load(key, () => loaderRef.current()).catch(() => undefined), [key]);
   const known = entry !== undefined;
   useEffect(() => warm(key, () => loaderRef.current()), [key, known]);
+  useEffect(() => {
+    mounted.set(key, () => loaderRef.current());
+    return () => void mounted.delete(key);
+  }, [key]);
   useEffect(() => {
     if (!everyMs) return;
     const timer = setInterval(() => document.visibilityState === "visible" && reload(), everyMs);

@@ -32,6 +32,7 @@ function owns(element: Element | null, direction: Direction): boolean {
   return element instanceof HTMLTextAreaElement;
 }
 
+const TYPED = "input:not([type=checkbox],[type=radio],[type=range],[type=file]),textarea";
 const TEXTLESS = new Set(["checkbox", "radio", "button", "submit", "file"]);
 
 function inputOwns(input: HTMLInputElement, direction: Direction): boolean {
@@ -67,7 +68,7 @@ function onKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.isComposing) return;
   const direction = ARROWS[event.key];
   if (direction && !event.shiftKey) return onArrow(event, direction);
-  const field = event.target instanceof HTMLElement && event.target.matches("input:not([type=checkbox]),textarea,select");
+  const field = event.target instanceof HTMLElement && event.target.matches(TYPED);
   if (BACK.has(event.key) || (event.key === "Backspace" && !field)) {
     const handler = backs.at(-1);
     if (!handler) return;

@@ -1,7 +1,7 @@
 /** The account: its devices, and the way out of all of them. */
 import { useState } from "react";
 import { api, type DeviceView } from "../../api";
-import { forgetScreens, useScreen } from "../../api/screens";
+import { staleScreens, useScreen } from "../../api/screens";
 import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, paths } from "../../router";
@@ -24,7 +24,7 @@ export default function AccountPage() {
   async function remove(device: DeviceView) {
     try {
       await api.removeDevice(device.device_id);
-      forgetScreens("devices");
+      staleScreens("devices");
     } catch (failure) {
       setProblem(failure);
     }

@@ -1,7 +1,7 @@
 /** What this profile watched, newest first. */
 import { useState } from "react";
 import { api, type HistoryEntry } from "../../api";
-import { forgetScreens, useScreen } from "../../api/screens";
+import { staleScreens, useScreen } from "../../api/screens";
 import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, Link, paths } from "../../router";
@@ -34,7 +34,7 @@ export default function HistoryPage() {
     setGone(new Set([...gone, titleId]));
     try {
       await api.forget(titleId);
-      forgetScreens("home");
+      staleScreens("home");
     } catch (failure) {
       setProblem(failure);
     }

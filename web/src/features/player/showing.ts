@@ -1,0 +1,343 @@
+/** One showing: a play session, the player on it, and everything that keeps the picture going. */
+import { api, type BeatState, client, type PlaySession, Problem } from "../../api";
+import { staleScreens } from "../../api/screens";
+import { capabilities, nativeOnly } from "./capabilities";
+import { Edges } from "./edges";
+import { type Instant, Meter } from "./meter";
+import { configuration, GOAL_S, loadShaka, type Player, type Shaka } from "./shaka";
+import { type PlayerState, Store } from "./state";
+import { Subtitles } from "./subtitles";
+import { loadTaste, saveTaste, type Taste } from "./taste";
+import { Tracks } from "./tracks";
+import { isShakaError, mendable, statusOf, troubleOf } from "./trouble";
+
+/** A licence that is refused leaves the player waiting for ever: past this, it has failed. */
+const START_LIMIT_MS = 25_000;
+/** URLs are renewed this long before they end. */
+const RENEW_MARGIN_MS = 60_000;
+/** So long the way to the picture may be mended before the viewer is told that it failed. */
+const MEND_LIMIT_MS = 60_000;
+
+export interface Wanted {
+  titleId: string;
+  episodeId: string | null;
+  fromStart: boolean;
+  language: string;
+}
+
+function blank(): PlayerState {
+  const taste = loadTaste();
+  return {
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, mending: false, position: 0, duration: 0,
+    buffered: 0, volume: taste.volume, muted: taste.muted, hushed: false, rate: 1, audio: [], text: [], heights: [],
+    height: null, shownHeight: null, lines: [], taste, trouble: null,
+  };
+}
+
+export class Showing {
+  readonly store = new Store<PlayerState>(blank());
+  readonly meter = new Meter(Date.now());
+  readonly tracks: Tracks;
+  player: Player | null = null;
+  edges = new Edges([]);
+  lastEdge: string | null = null;
+  private session: PlaySession | null = null;
+  private timers: number[] = [];
+  private undo: (() => void)[] = [];
+  private closed = false;
+  private mendingSince = 0;
+  private renewing: Promise<void> | null = null;
+  private parted = false;
+
+  constructor(readonly video: HTMLVideoElement, private readonly wanted: Wanted) {
+    this.tracks = new Tracks(this.store, () => this.player, (change) => this.taste(change));
+  }
+
+  /** Opens the session and brings the picture; failures end up in the state. */
+  async start(): Promise<void> {
+    const limit = window.setTimeout(() => this.fail(new Problem("timeout", 0, "too late")), START_LIMIT_MS);
+    this.timers.push(limit);
+    this.listen();
+    try {
+      await this.open();
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      clearTimeout(limit);
+    }
+  }
+
+  private async open(): Promise<void> {
+    const { titleId, episodeId, fromStart } = this.wanted;
+    const asking = capabilities().then((able) => api.play({ title_id: titleId, episode_id: episodeId, from_start: fromStart, capabilities: able }));
+    const [shaka, session] = await Promise.all([loadShaka(), asking]);
+    if (this.closed) return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
+    this.session = session;
+    this.edges.renew(session.deliveries);
+    this.store.set({ session, duration: session.duration_ms / 1000, position: session.resume_ms / 1000 });
+    await this.bring(shaka, session);
+    if (this.closed) return;
+    this.store.set({ phase: "ready" });
+    this.tracks.read();
+    this.tracks.choose(this.wanted.language);
+    this.keepTime(session);
+    await this.play();
+  }
+
+  private async bring(shaka: Shaka, session: PlaySession): Promise<void> {
+    if (!shaka.Player.isBrowserSupported()) throw new Problem("no-rendition", 0, "unsupported");
+    const player = new shaka.Player();
+    this.player = player;
+    (window as { __matineePlayer?: Player }).__matineePlayer = player;
+    player.configure(configuration(session.start_bandwidth_bps));
+    player.configure({
+      drm: { servers: { "org.w3.clearkey": session.licence_path } },
+      textDisplayFactory: () => new Subtitles((lines) => this.store.set({ lines })),
+    });
+    this.filter(shaka, player);
+    player.addEventListener("error", (event) => this.trouble((event as unknown as { detail: unknown }).detail));
+    player.addEventListener("buffering", (event) => this.buffering((event as unknown as { buffering: boolean }).buffering));
+    for (const name of ["trackschanged", "adaptation", "variantchanged", "textchanged", "audiotrackschanged"]) player.addEventListener(name, () => this.tracks.read());
+    await player.attach(this.video);
+    const path = nativeOnly() ? session.hls_path : session.dash_path;
+    await player.load(path, session.resume_ms > 0 ? session.resume_ms / 1000 : undefined);
+  }
+
+  /** Licences carry who asks and what for; segments go to the edges and tokens that are good now. */
+  private filter(shaka: Shaka, player: Player): void {
+    const net = player.getNetworkingEngine();
+    const { LICENSE, SEGMENT } = shaka.net.NetworkingEngine.RequestType;
+    net?.registerRequestFilter(async (type, request) => {
+      if (type === LICENSE) {
+        request.headers.Authorization = `Bearer ${await client.token()}`;
+        request.headers["X-Licence-Token"] = this.session?.licence_token ?? "";
+        request.headers["Content-Type"] = "application/json";
+      }
+      if (type === SEGMENT) request.uris = this.edges.urls(request.uris[0] ?? "", Date.now()) ?? request.uris;
+    });
+    net?.registerResponseFilter((type, response) => {
+      if (type !== SEGMENT) return;
+      this.lastEdge = this.edges.edgeOf(response.uri) ?? this.lastEdge;
+      this.mended();
+    });
+    net?.addEventListener("retry", (event) => this.failedEdge((event as unknown as { error: unknown }).error));
+  }
+
+  private failedEdge(error: unknown): void {
+    if (!isShakaError(error)) return;
+    const edge = typeof error.data[0] === "string" ? this.edges.edgeOf(error.data[0]) : null;
+    if (!edge) return;
+    this.edges.fail(edge, Date.now());
+    if (this.store.get().buffering) this.store.set({ mending: true });
+    void this.renew();
+  }
+
+  /** Fresh URLs. What goes wrong here shows as missing segments, and is tried again with them. */
+  private renew(): Promise<void> {
+    this.renewing ??= this.renewOnce().finally(() => {
+      this.renewing = null;
+    });
+    return this.renewing;
+  }
+
+  private async renewOnce(): Promise<void> {
+    if (!this.session) return;
+    try {
+      const fresh = await api.renew(this.session.session_id, this.edges.failed(Date.now()));
+      this.session = { ...this.session, ...fresh };
+      this.edges.renew(fresh.deliveries);
+      this.planRenewal(fresh.expires_at);
+    } catch {
+      this.planRenewal(new Date(Date.now() + RENEW_MARGIN_MS + 10_000).toISOString());
+    }
+  }
+
+  private planRenewal(expiresAt: string): void {
+    const left = Date.parse(expiresAt) - Date.now();
+    // Half of a short life, a minute before the end of a long one.
+    this.timers.push(window.setTimeout(() => void this.renew(), Math.max(5_000, Math.max(left / 2, left - RENEW_MARGIN_MS))));
+  }
+
+  private trouble(error: unknown): void {
+    if (this.closed || this.store.get().phase === "failed") return;
+    if (!mendable(error) || this.store.get().phase === "starting") {
+      if (isShakaError(error) && error.severity < 2) return;
+      return this.fail(error);
+    }
+    void this.mend(error);
+  }
+
+  private async mend(error: unknown): Promise<void> {
+    this.mendingSince ||= Date.now();
+    if (Date.now() - this.mendingSince > MEND_LIMIT_MS) return this.fail(error);
+    this.store.set({ mending: this.store.get().buffering });
+    // A token that ended says nothing against its edge; an edge that is silent does.
+    if (isShakaError(error) && ![401, 403].includes(statusOf(error))) this.failedEdge(error);
+    await this.renew();
+    this.timers.push(window.setTimeout(() => !this.closed && this.player?.retryStreaming(0.1), 500));
+  }
+
+  private mended(): void {
+    this.mendingSince = 0;
+    if (this.store.get().mending) this.store.set({ mending: false });
+  }
+
+  private fail(error: unknown): void {
+    if (this.closed || this.store.get().phase === "failed") return;
+    const timeout = error instanceof Problem && error.kind === "timeout";
+    const trouble = timeout ? { key: "player.error.timeout" as const, code: "timeout" } : troubleOf(error);
+    this.store.set({ phase: "failed", trouble, buffering: false });
+    this.video.pause();
+    if (this.session) void api.beat(this.session.session_id, this.beat("failed", trouble.code)).catch(() => undefined);
+  }
+
+  async play(): Promise<void> {
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
+      this.video.muted = true;
+      this.store.set({ hushed: true });
+      await this.video.play().catch(() => undefined);
+    }
+  }
+
+  private listen(): void {
+    const { video } = this;
+    video.volume = this.store.get().volume;
+    video.muted = this.store.get().muted;
+    const on = (name: string, handler: () => void) => {
+      video.addEventListener(name, handler);
+      this.undo.push(() => video.removeEventListener(name, handler));
+    };
+    on("timeupdate", () => this.look());
+    on("progress", () => this.look());
+    on("durationchange", () => Number.isFinite(video.duration) && this.store.set({ duration: video.duration }));
+    on("playing", () => this.playing());
+    on("pause", () => this.paused());
+    on("play", () => this.store.set({ paused: false, ended: false }));
+    on("seeking", () => this.meter.turn("seeking", Date.now()));
+    on("seeked", () => this.seeked());
+    on("ended", () => this.ended());
+    on("ratechange", () => this.store.set({ rate: video.playbackRate }));
+    on("volumechange", () => this.heard());
+    const leave = () => document.visibilityState === "hidden" && this.part();
+    const back = () => document.visibilityState === "visible" && (this.parted = false);
+    document.addEventListener("visibilitychange", leave);
+    document.addEventListener("visibilitychange", back);
+    addEventListener("pagehide", this.part);
+    this.undo.push(() => {
+      document.removeEventListener("visibilitychange", leave);
+      document.removeEventListener("visibilitychange", back);
+      removeEventListener("pagehide", this.part);
+    });
+  }
+
+  private look(): void {
+    const { video } = this;
+    const at = video.currentTime;
+    let buffered = at;
+    for (let index = 0; index < video.buffered.length; index += 1) {
+      if (video.buffered.start(index) <= at + 0.1 && video.buffered.end(index) > buffered) buffered = video.buffered.end(index);
+    }
+    this.store.set({ position: at, buffered });
+  }
+
+  private playing(): void {
+    this.meter.joined(Date.now());
+    this.meter.turn("playing", Date.now());
+    this.store.set({ buffering: false, paused: false, ended: false, mending: false });
+    // The picture runs: from now on there is time to fetch ahead.
+    this.player?.configure("streaming.bufferingGoal", GOAL_S);
+    this.player?.configure("streaming.rebufferingGoal", 1);
+  }
+
+  private buffering(on: boolean): void {
+    this.store.set({ buffering: on });
+    if (on && this.meter.current === "playing") this.meter.turn("rebuffering", Date.now());
+    if (!on && this.meter.current === "rebuffering") this.meter.turn(this.video.paused ? "paused" : "playing", Date.now());
+  }
+
+  private paused(): void {
+    if (this.video.ended) return;
+    this.meter.turn("paused", Date.now());
+    this.store.set({ paused: true });
+    this.tell();
+  }
+
+  private seeked(): void {
+    this.look();
+    this.meter.turn(this.video.paused ? "paused" : "playing", Date.now());
+    this.tell();
+  }
+
+  private ended(): void {
+    this.meter.turn("ended", Date.now());
+    this.store.set({ ended: true, paused: true });
+    this.tell();
+  }
+
+  private heard(): void {
+    const { volume, muted } = this.video;
+    const { hushed } = this.store.get();
+    this.store.set({ volume, muted, hushed: hushed && muted });
+    if (!hushed) this.taste({ volume, muted });
+  }
+
+  taste(change: Partial<Taste>): void {
+    const taste = { ...this.store.get().taste, ...change };
+    this.store.set({ taste });
+    saveTaste(taste);
+  }
+
+  private keepTime(session: PlaySession): void {
+    this.planRenewal(session.expires_at);
+    this.timers.push(window.setInterval(() => this.meter.current !== "paused" && this.tell(), session.heartbeat_ms || 30_000));
+    const online = () => this.player?.retryStreaming(0.1);
+    addEventListener("online", online);
+    this.undo.push(() => removeEventListener("online", online));
+  }
+
+  private instant(): Instant {
+    const stats = this.player?.getStats();
+    return {
+      now: Date.now(),
+      positionMs: this.video.currentTime * 1000 || this.store.get().position * 1000,
+      droppedFrames: stats?.droppedFrames || 0,
+      bandwidthBps: stats?.estimatedBandwidth || null,
+      rendition: stats?.height ? `${stats.height}p` : null,
+      edgeId: this.lastEdge,
+    };
+  }
+
+  private beat(state?: BeatState, code: string | null = null) {
+    return this.meter.beat(this.instant(), state, code);
+  }
+
+  /** A heartbeat; one that is lost is made up for by the next. */
+  private tell(): void {
+    if (this.session && this.store.get().phase === "ready") void api.beat(this.session.session_id, this.beat()).catch(() => undefined);
+  }
+
+  /** The page goes out of sight and may not come back: the last word goes by beacon. */
+  private part = (): void => {
+    if (!this.session || this.parted || this.store.get().phase !== "ready") return;
+    this.parted = true;
+    navigator.sendBeacon(this.session.beacon_path, new Blob([JSON.stringify(this.beat())], { type: "application/json" }));
+  };
+
+  /** Ends the showing: the session is closed, and home looks again at how far one is. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    this.timers.forEach((timer) => clearTimeout(timer));
+    this.undo.forEach((undo) => undo());
+    const { session } = this;
+    if (session) {
+      const state = this.store.get().ended ? "ended" : this.store.get().phase === "failed" ? "failed" : "paused";
+      const ending = api.endPlay(session.session_id, this.beat(state)).catch(() => undefined);
+      void ending.then(() => ["home", "title:", "history"].forEach(staleScreens));
+    }
+    await this.player?.destroy().catch(() => undefined);
+  }
+}

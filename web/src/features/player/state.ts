@@ -1,0 +1,65 @@
+/** What the player shows: one snapshot, replaced as a whole. */
+import { useSyncExternalStore } from "react";
+import type { PlaySession } from "../../api";
+import type { Line } from "./subtitles";
+import type { Taste } from "./taste";
+import type { Trouble } from "./trouble";
+
+export interface Choice {
+  id: string;
+  language: string;
+  label: string | null;
+  roles: string[];
+  channels: number | null;
+  active: boolean;
+}
+
+export interface PlayerState {
+  phase: "starting" | "ready" | "failed";
+  session: PlaySession | null;
+  paused: boolean;
+  ended: boolean;
+  /** The picture waits for the network. */
+  buffering: boolean;
+  /** An edge or a token failed, and another way is being tried. */
+  mending: boolean;
+  position: number;
+  duration: number;
+  buffered: number;
+  volume: number;
+  muted: boolean;
+  /** The browser allowed no sound before the viewer touches something. */
+  hushed: boolean;
+  rate: number;
+  audio: Choice[];
+  text: Choice[];
+  heights: number[];
+  /** The chosen height; `null` is automatic. */
+  height: number | null;
+  shownHeight: number | null;
+  lines: Line[];
+  taste: Taste;
+  trouble: Trouble | null;
+}
+
+export class Store<T> {
+  private readonly listeners = new Set<() => void>();
+
+  constructor(private state: T) {}
+
+  get = (): T => this.state;
+
+  set = (change: Partial<T>): void => {
+    this.state = { ...this.state, ...change };
+    this.listeners.forEach((listener) => listener());
+  };
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+}
+
+export function useStore<T>(store: Store<T>): T {
+  return useSyncExternalStore(store.subscribe, store.get);
+}

@@ -1,1 +1,47 @@
-export default function O(_: {path: string}) { return null; }
+/** The operator's console: calm, light, and in this order: what happens now, what needs a decision, the way in. */
+import type { ReactNode } from "react";
+import { useText, type Key } from "../../i18n";
+import { Link, paths } from "../../router";
+import { useViewer } from "../../session";
+import { Icon, Logo } from "../../ui/icons";
+import { EdgesView } from "./EdgesView";
+import { JobsView } from "./JobsView";
+import { NowView } from "./NowView";
+import { ServicesView } from "./ServicesView";
+import { TitlesView } from "./TitlesView";
+import { UploadView } from "./UploadView";
+import "./operator.css";
+import "./table.css";
+
+const VIEWS: { slug: string; name: Key; view: () => ReactNode }[] = [
+  { slug: "", name: "operator.overview", view: () => <NowView /> },
+  { slug: "upload", name: "operator.upload", view: () => <UploadView /> },
+  { slug: "jobs", name: "operator.jobs", view: () => <JobsView /> },
+  { slug: "titles", name: "operator.titles", view: () => <TitlesView /> },
+  { slug: "services", name: "operator.services", view: () => <ServicesView /> },
+  { slug: "edges", name: "operator.edges", view: () => <EdgesView /> },
+];
+
+export default function OperatorPage({ path }: { path: string }) {
+  const { t } = useText();
+  const { session } = useViewer();
+  const slug = path.slice(paths.operator.length).replace(/^\//, "");
+  const current = VIEWS.find((view) => view.slug === slug);
+  const allowed = session?.roles.includes("operator");
+  return (
+    <div className="operator" data-theme="light" data-focus="row">
+      <nav className="operator-nav" aria-label={t("operator.nav")} data-focus="column">
+        <Link to={paths.operator} className="operator-logo"><Logo height="1.5rem" /><span>{t("operator.title")}</span></Link>
+        <ul>
+          {VIEWS.map((view) => (
+            <li key={view.slug}><Link to={view.slug ? `${paths.operator}/${view.slug}` : paths.operator} aria-current={view === current ? "page" : undefined} data-testid={`operator-${view.slug || "now"}`}>{t(view.name)}</Link></li>
+          ))}
+        </ul>
+        <Link to={paths.home} className="operator-leave"><Icon name="back" size="1.1em" />{t("operator.leave")}</Link>
+      </nav>
+      <main id="main" className="operator-main" data-focus="column">
+        {!allowed ? <p className="operator-empty">{t("operator.forbidden")}</p> : current ? current.view() : <p className="operator-empty">{t("app.notFound")}</p>}
+      </main>
+    </div>
+  );
+}

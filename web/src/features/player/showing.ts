@@ -1,11 +1,12 @@
 /** One showing: a play session, the player on it, and everything that keeps the picture going. */
+import { Store } from "../../ui/store";
 import { api, type BeatState, client, type PlaySession, Problem } from "../../api";
 import { staleScreens } from "../../api/screens";
 import { capabilities, nativeOnly } from "./capabilities";
 import { Edges } from "./edges";
 import { type Instant, Meter } from "./meter";
 import { configuration, GOAL_S, loadShaka, type Player, type Shaka } from "./shaka";
-import { type PlayerState, Store } from "./state";
+import type { PlayerState } from "./state";
 import { Subtitles } from "./subtitles";
 import { loadTaste, saveTaste, type Taste } from "./taste";
 import { Tracks } from "./tracks";

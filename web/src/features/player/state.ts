@@ -1,5 +1,4 @@
 /** What the player shows: one snapshot, replaced as a whole. */
-import { useSyncExternalStore } from "react";
 import type { PlaySession } from "../../api";
 import type { Line } from "./subtitles";
 import type { Taste } from "./taste";
@@ -40,26 +39,4 @@ export interface PlayerState {
   lines: Line[];
   taste: Taste;
   trouble: Trouble | null;
-}
-
-export class Store<T> {
-  private readonly listeners = new Set<() => void>();
-
-  constructor(private state: T) {}
-
-  get = (): T => this.state;
-
-  set = (change: Partial<T>): void => {
-    this.state = { ...this.state, ...change };
-    this.listeners.forEach((listener) => listener());
-  };
-
-  subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-}
-
-export function useStore<T>(store: Store<T>): T {
-  return useSyncExternalStore(store.subscribe, store.get);
 }

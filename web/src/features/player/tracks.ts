@@ -1,6 +1,7 @@
 /** Sound, subtitles and quality: what there is, and what is chosen. */
+import type { Store } from "../../ui/store";
 import type { Player } from "./shaka";
-import type { Choice, PlayerState, Store } from "./state";
+import type { Choice, PlayerState } from "./state";
 import type { Taste } from "./taste";
 
 interface Track {

@@ -1,0 +1,86 @@
+import { useState } from "react";
+import { api, type Title } from "../../api";
+import { useScreen } from "../../api/screens";
+import { type Translator, useText } from "../../i18n";
+import { Button } from "../../ui/Button";
+import { Confirm } from "../../ui/Dialog";
+import { Field, ProblemNote } from "../../ui/Field";
+import { csv, download } from "./csv";
+import { type Column, Table } from "./Table";
+
+const nameOf = (title: Title, text: Translator) => text.localised(title.names) || title.title_id;
+
+function playable(title: Title, { t }: Translator): string {
+  if (title.kind === "film") return t(title.asset_id ? "titles.yes" : "titles.no");
+  return t("titles.episodes", { done: title.episodes.filter((episode) => episode.asset_id).length, count: title.episodes.length });
+}
+
+const hasAsset = (title: Title) => title.asset_id !== null || title.episodes.some((episode) => episode.asset_id);
+
+export function TitlesView() {
+  const text = useText();
+  const { t } = text;
+  const { data, error, reload } = useScreen("operator:titles", () => api.operator.titles(), 10_000);
+  const [older, setOlder] = useState<{ items: Title[]; cursor: string | null | undefined }>({ items: [], cursor: undefined });
+  const [filter, setFilter] = useState("");
+  const [withdrawing, setWithdrawing] = useState<Title | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
+  const [busy, setBusy] = useState<string | null>(null);
+  const cursor = older.cursor === undefined ? data?.next_cursor : older.cursor;
+  const all = [...(data?.items ?? []), ...older.items];
+  const wanted = filter.trim().toLocaleLowerCase();
+  const rows = all.filter((title) => Object.values(title.names).some((name) => name.toLocaleLowerCase().includes(wanted)));
+
+  async function run(id: string, task: () => Promise<unknown>) {
+    setBusy(id);
+    setProblem(null);
+    try {
+      await task();
+      reload();
+    } catch (failure) {
+      setProblem(failure);
+    }
+    setBusy(null);
+    setWithdrawing(null);
+  }
+  const more = () => run("more", async () => {
+    const page = await api.operator.titles(cursor);
+    setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
+  });
+
+  const columns: Column<Title>[] = [
+    { key: "name", name: t("titles.name"), cell: (title) => <strong>{nameOf(title, text)}</strong>, sort: (title) => nameOf(title, text) },
+    { key: "kind", name: t("titles.kind"), cell: (title) => t(`card.${title.kind}`), sort: (title) => title.kind },
+    { key: "state", name: t("titles.state"), cell: (title) => <span className={`state ${title.state}`}>{t(`titles.${title.state}`)}</span>, sort: (title) => title.state },
+    { key: "playable", name: t("titles.playable"), cell: (title) => playable(title, text), sort: (title) => playable(title, text) },
+    { key: "year", name: t("titles.year"), cell: (title) => title.year ?? "–", sort: (title) => title.year ?? 0, number: true },
+    { key: "age", name: t("titles.age"), cell: (title) => title.maturity, sort: (title) => title.maturity, number: true },
+    { key: "languages", name: t("titles.languages"), cell: (title) => `${title.audio_languages.join(", ") || "–"} · ${title.subtitle_languages.join(", ") || "–"}` },
+    {
+      key: "act", name: "", cell: (title) =>
+        title.state === "published"
+          ? <Button look="quiet" onClick={() => setWithdrawing(title)}>{t("titles.withdraw")}</Button>
+          : <Button look="quiet" disabled={!hasAsset(title)} busy={busy === title.title_id} onClick={() => void run(title.title_id, () => api.operator.publish(title.title_id))}>{t("titles.publish")}</Button>,
+    },
+  ];
+
+  function save() {
+    const lines = rows.map((title) => [title.title_id, nameOf(title, text), title.kind, title.state, title.year ?? "", title.maturity, title.audio_languages.join(" "), title.subtitle_languages.join(" ")]);
+    download("titles.csv", csv(["title_id", "name", "kind", "state", "year", "maturity", "audio", "subtitles"], lines));
+  }
+
+  return (
+    <>
+      <h1>{t("titles.title")}</h1>
+      <div className="tools">
+        <Field label={t("titles.filter")} type="search" value={filter} onChange={(event) => setFilter(event.target.value)} />
+        <Button onClick={save} disabled={rows.length === 0}>{t("titles.export")}</Button>
+      </div>
+      <ProblemNote problem={problem ?? error} retry={reload} />
+      {rows.length > 0 && <Table label={t("titles.title")} rows={rows} columns={columns} idOf={(title) => title.title_id} />}
+      {data && rows.length === 0 && <p className="operator-empty">{t("titles.empty")}</p>}
+      {cursor && <Button busy={busy === "more"} onClick={() => void more()}>{t("app.more")}</Button>}
+      {withdrawing && <Confirm title={t("titles.withdrawAsk", { name: nameOf(withdrawing, text) })} action={t("titles.withdraw")} busy={busy !== null} close={() => setWithdrawing(null)} confirm={() => void run(withdrawing.title_id, () => api.operator.withdraw(withdrawing.title_id))} />}
+    </>
+  );
+}

@@ -1,0 +1,184 @@
+import { type DragEvent, type FormEvent, useRef, useState } from "react";
+import { api, type IngestRequest, type Title } from "../../api";
+import { useScreen } from "../../api/screens";
+import { useText } from "../../i18n";
+import { paths } from "../../router";
+import { Button, LinkButton } from "../../ui/Button";
+import { ProblemNote } from "../../ui/Field";
+import { Icon } from "../../ui/icons";
+import { Store, useStore } from "../../ui/store";
+import { type Details, EMPTY, titleFromFile, toIngest } from "./details";
+import { TitleFields } from "./TitleFields";
+import { UploadLine } from "./UploadLine";
+import { FileUpload, started, type UploadState } from "./uploads";
+
+export interface Item {
+  key: number;
+  kind: "film" | "audio" | "subtitles";
+  upload: FileUpload;
+  state: Store<UploadState>;
+  language: string;
+  role: string;
+}
+
+let counter = 0;
+
+function begin(file: File, kind: Item["kind"], language: string): Item {
+  const state = new Store(started(file.size));
+  const upload = new FileUpload(file, state);
+  upload.start().catch((error: unknown) => state.set({ phase: "failed", reason: String(error) }));
+  return { key: ++counter, kind, upload, state, language, role: "main" };
+}
+
+/** Uploads go on while one looks at other views. */
+const desk = new Store<{ items: Item[]; details: Details; queued: boolean }>({ items: [], details: EMPTY, queued: false });
+
+export function UploadView() {
+  const { t } = useText();
+  const { items, details, queued } = useStore(desk);
+  const film = items.find((item) => item.kind === "film");
+
+  function add(files: FileList | null, kind: Item["kind"]) {
+    const added = [...(files ?? [])].map((file) => begin(file, kind, details.language));
+    const first = kind === "film" ? added[0]?.upload.file.name : undefined;
+    desk.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: titleFromFile(first) } : details });
+  }
+  function drop(item: Item) {
+    void item.upload.cancel();
+    desk.set({ items: items.filter((one) => one !== item) });
+  }
+  const change = (item: Item, part: Partial<Item>) => desk.set({ items: items.map((one) => (one === item ? { ...one, ...part } : one)) });
+
+  if (queued) return <Queued />;
+  return (
+    <>
+      <h1>{t("upload.title")}</h1>
+      <p className="operator-lead">{t("upload.lead")}</p>
+      {film ? <div className="sheet"><UploadLine item={film} drop={() => drop(film)} change={(part) => change(film, part)} /></div> : <Chooser onFiles={(files) => add(files, "film")} />}
+      {film && <IngestForm items={items} details={details} add={add} drop={drop} change={change} />}
+    </>
+  );
+}
+
+function Queued() {
+  const { t } = useText();
+  return (
+    <div className="sheet upload-queued" role="status">
+      <Icon name="check" size="2.5rem" />
+      <h1>{t("upload.queued")}</h1>
+      <div className="tools">
+        <LinkButton look="primary" to={`${paths.operator}/jobs`}>{t("upload.toJobs")}</LinkButton>
+        <Button onClick={() => desk.set({ items: [], details: EMPTY, queued: false })}>{t("upload.again")}</Button>
+      </div>
+    </div>
+  );
+}
+
+function Chooser({ onFiles }: { onFiles: (files: FileList | null) => void }) {
+  const { t } = useText();
+  const [over, setOver] = useState(false);
+  const drag = (on: boolean) => (event: DragEvent) => {
+    event.preventDefault();
+    setOver(on);
+  };
+  return (
+    <label className={`chooser ${over ? "over" : ""}`} onDragOver={drag(true)} onDragLeave={drag(false)} onDrop={(event) => {
+      drag(false)(event);
+      onFiles(event.dataTransfer.files);
+    }}>
+      <Icon name="upload" size="2.5rem" />
+      <span className="chooser-name">{t("upload.choose")}</span>
+      <span>{t("upload.drop")}</span>
+      <input type="file" accept="video/*,.mkv,.mov,.mxf,.ts,.webm" data-testid="upload-file" onChange={(event) => onFiles(event.target.files)} />
+    </label>
+  );
+}
+
+interface FormProps {
+  items: Item[];
+  details: Details;
+  add: (files: FileList | null, kind: Item["kind"]) => void;
+  drop: (item: Item) => void;
+  change: (item: Item, part: Partial<Item>) => void;
+}
+
+function IngestForm({ items, details, add, drop, change }: FormProps) {
+  const { t } = useText();
+  const titles = useScreen("operator:titles", () => api.operator.titles());
+  const [problem, setProblem] = useState<unknown>(null);
+  const [fault, setFault] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const sides = items.filter((item) => item.kind !== "film");
+  const set = (part: Partial<Details>) => desk.set({ details: { ...details, ...part } });
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    const missing = !details.titleId && !details.name.trim();
+    setFault(missing ? t("check.name") : undefined);
+    const body = toIngest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
+    if (missing || !body) return;
+    setBusy(true);
+    setProblem(null);
+    await send(body).catch(setProblem);
+    setBusy(false);
+  }
+
+  return (
+    <form className="sheet upload-form" onSubmit={submit} noValidate>
+      <ProblemNote problem={problem} />
+      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} fault={fault} set={set} />
+      <fieldset className="sides">
+        <legend>{t("upload.sides")}</legend>
+        {sides.map((item) => <UploadLine key={item.key} item={item} drop={() => drop(item)} change={(part) => change(item, part)} />)}
+        <div className="tools">
+          <SideButton label={t("upload.addAudio")} accept="audio/*,.ac3,.eac3,.flac,.wav,.m4a,.mka" onFiles={(files) => add(files, "audio")} />
+          <SideButton label={t("upload.addSubtitles")} accept=".vtt,.srt,.ass,.ttml" onFiles={(files) => add(files, "subtitles")} />
+        </div>
+      </fieldset>
+      <Submit items={items} busy={busy} />
+    </form>
+  );
+}
+
+async function send(body: IngestRequest): Promise<void> {
+  await api.operator.ingest(body);
+  desk.set({ queued: true });
+}
+
+function SideButton({ label, accept, onFiles }: { label: string; accept: string; onFiles: (files: FileList | null) => void }) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <Button icon="plus" onClick={() => input.current?.click()}>{label}</Button>
+      <input ref={input} type="file" accept={accept} multiple hidden onChange={(event) => {
+        onFiles(event.target.files);
+        event.target.value = "";
+      }} />
+    </>
+  );
+}
+
+function Submit({ items, busy }: { items: Item[]; busy: boolean }) {
+  const { t } = useText();
+  const [, tick] = useState(0);
+  const ready = items.every((item) => item.state.get().phase === "complete");
+  return (
+    <div className="upload-submit">
+      {items.map((item) => <Watch key={item.key} item={item} changed={() => tick((count) => count + 1)} />)}
+      {!ready && <span>{t("upload.waiting")}</span>}
+      <Button type="submit" look="primary" large disabled={!ready} busy={busy} data-testid="upload-submit">{t("upload.submit")}</Button>
+    </div>
+  );
+}
+
+/** Draws its parent again when the upload is complete. */
+function Watch({ item, changed }: { item: Item; changed: () => void }) {
+  const { phase } = useStore(item.state);
+  const last = useRef(phase);
+  if (last.current !== phase) {
+    last.current = phase;
+    queueMicrotask(changed);
+  }
+  return null;
+}
+

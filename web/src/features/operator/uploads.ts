@@ -1,0 +1,80 @@
+/** One file on its way up, by the tus protocol: paused, resumed, and taken up again after the page was closed. */
+import { Upload } from "tus-js-client";
+import { client } from "../../api";
+import type { Store } from "../../ui/store";
+
+export interface UploadState {
+  phase: "running" | "paused" | "complete" | "failed";
+  doneBytes: number;
+  totalBytes: number;
+  bps: number;
+  uploadId: string | null;
+  reason: string;
+}
+
+export const started = (totalBytes: number): UploadState => ({ phase: "running", doneBytes: 0, totalBytes, bps: 0, uploadId: null, reason: "" });
+
+const ENDPOINT = "/api/v1/operator/uploads";
+const CHUNK_BYTES = 16 * 1024 * 1024;
+
+/** The id at the end of the upload's own address. */
+export const idOf = (url: string | null): string | null => url?.split(/[?#]/)[0]?.replace(/\/+$/, "").split("/").pop() ?? null;
+
+export class FileUpload {
+  private readonly upload: Upload;
+  private mark = { at: 0, bytes: 0 };
+
+  constructor(readonly file: File, private readonly store: Store<UploadState>) {
+    this.upload = new Upload(file, {
+      endpoint: ENDPOINT,
+      chunkSize: CHUNK_BYTES,
+      retryDelays: [0, 500, 1000, 2000, 4000, 8000, 15000, 30000],
+      metadata: { filename: file.name, filetype: file.type },
+      removeFingerprintOnSuccess: true,
+      onBeforeRequest: async (request) => request.setHeader("Authorization", `Bearer ${await client.token()}`),
+      onProgress: (done) => this.moved(done),
+      onSuccess: () => this.store.set({ phase: "complete", doneBytes: file.size, uploadId: idOf(this.upload.url) }),
+      onError: (error) => this.store.set({ phase: "failed", reason: reasonOf(error) }),
+    });
+  }
+
+  /** Goes on where an earlier upload of the same file stopped, or begins. */
+  async start(): Promise<void> {
+    const earlier = await this.upload.findPreviousUploads();
+    const last = earlier.at(-1);
+    if (last) this.upload.resumeFromPreviousUpload(last);
+    this.resume();
+  }
+
+  resume(): void {
+    this.mark = { at: Date.now(), bytes: this.store.get().doneBytes };
+    this.store.set({ phase: "running", reason: "" });
+    this.upload.start();
+  }
+
+  async pause(): Promise<void> {
+    await this.upload.abort();
+    this.store.set({ phase: "paused" });
+  }
+
+  /** Gives the upload up; the server forgets what came. */
+  async cancel(): Promise<void> {
+    await this.upload.abort(this.store.get().phase !== "complete").catch(() => undefined);
+  }
+
+  private moved(done: number): void {
+    const passed = (Date.now() - this.mark.at) / 1000;
+    const bps = passed > 0.5 ? (Math.max(0, done - this.mark.bytes) * 8) / passed : this.store.get().bps;
+    this.store.set({ doneBytes: done, bps });
+  }
+}
+
+function reasonOf(error: Error): string {
+  const response = "originalResponse" in error ? (error.originalResponse as { getBody(): string } | null) : null;
+  try {
+    const document = JSON.parse(response?.getBody() ?? "") as { title?: string; detail?: string };
+    return document.detail || document.title || error.message;
+  } catch {
+    return error.message;
+  }
+}

@@ -1,0 +1,1 @@
+"""The demo catalogue: short films made on the spot, so that there is something to watch at once."""

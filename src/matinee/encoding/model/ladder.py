@@ -58,12 +58,13 @@ def lines(width_px: int, height_px: int) -> int:
 
 def _rung(width_px: int, height_px: int, size: int, rate: Fraction, preset: str) -> Rung:
     scale = Fraction(size, lines(width_px, height_px))
+    width, height = _even(width_px * scale), _even(height_px * scale)
     cap_bps = round(_cap(size) * (1.5 if rate > 32 else 1))
     return Rung(
-        name=f"{_standard(size)}p",
+        name=f"{_standard(size) or min(width, height)}p",
         codec="h264",
-        width_px=_even(width_px * scale),
-        height_px=_even(height_px * scale),
+        width_px=width,
+        height_px=height,
         crf=CRF,
         max_bps=cap_bps,
         buffer_bits=cap_bps * 3 // 2,
@@ -71,9 +72,9 @@ def _rung(width_px: int, height_px: int, size: int, rate: Fraction, preset: str)
     )
 
 
-def _standard(size: int) -> int:
-    """The name that a size goes by: the standard's where it is that to the eye."""
-    return next((standard for standard in CAPS_BPS if standard <= size <= standard * _SAME), size)
+def _standard(size: int) -> int | None:
+    """The standard size that a size is to the eye."""
+    return next((standard for standard in CAPS_BPS if standard <= size <= standard * _SAME), None)
 
 
 def _cap(size: int) -> float:

@@ -88,7 +88,7 @@ def warnings(source: Source) -> list[str]:
     report, video = source.report, source.report.video
     said = {
         "there is no sound in the film": not report.audio,
-        f"the frame rate varies: it becomes {source.rate} frames a second": not source.constant,
+        f"the frames do not keep one rate that players take: it becomes {source.rate} a second": not source.constant,
         "the picture is interlaced: it is made progressive": video.interlaced,
         "the picture has high dynamic range: it is made standard range": source.hdr,
         f"the picture has {video.bit_depth} bits a sample: it is made 8": video.bit_depth > 8 and not source.hdr,

@@ -17,6 +17,7 @@ STANDARD_RATES = tuple(
     for rate in ("10", "12", "25/2", "15", "24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60")
 )
 HIGHEST_RATE = 60
+_NEARLY = Fraction(1, 50)
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 
 
@@ -52,15 +53,21 @@ def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> tuple[
     """The output rate of frames at these times, and whether they keep it already.
 
     `nominal` are the rates that the container claims, the likeliest first. A rate is kept when no frame is
-    more than four tenths of a frame from its place; one above 60 is divided. Otherwise it is the standard rate
-    closest to the average.
+    more than four tenths of a frame from its place, or when all in all they keep it and only some are missing;
+    one above 60 is divided. Otherwise it is the standard rate closest to the average.
     """
     average = average_rate(times_s)
     for rate in [*nominal, *([closest_standard(average)] if average else [])]:
-        if rate > 0 and _keeps(times_s, rate):
-            divisor = -(-rate // HIGHEST_RATE)
-            return rate / divisor, divisor == 1
-    return closest_standard(average or (nominal[0] if nominal else Fraction(25))), False
+        if _keeps(times_s, rate):
+            return _at_most_highest(rate), rate <= HIGHEST_RATE
+    for rate in nominal:
+        if average is None or abs(average - rate) < rate * _NEARLY:
+            return _at_most_highest(rate), False
+    return closest_standard(average or Fraction(25)), False
+
+
+def _at_most_highest(rate: Fraction) -> Fraction:
+    return rate / -(-rate // HIGHEST_RATE)
 
 
 def average_rate(times_s: Sequence[float]) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import tempfile
@@ -20,6 +21,8 @@ from matinee.encoding.ports import Progress
 
 PROBE_S = 120
 HOURS_S = 6 * 3600
+# What an MP4 or MOV file begins with (ISO/IEC 14496-12 §4.2).
+_MP4_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _EXPORT = "Export it again as MP4, MOV, MKV or WebM."
 
 
@@ -68,7 +71,8 @@ class FfmpegProber:
         try:
             found = await self._ffmpeg.probe(path, reading.SHOW, deadline_s=PROBE_S)
         except ToolFailed as failure:
-            raise unusable(name, "file", _why(failure), _EXPORT) from failure
+            why = await asyncio.to_thread(_why, failure, path)
+            raise unusable(name, "file", why, _EXPORT) from failure
         return found if "format" in found else {**found, "format": {}}
 
     async def _decodes(self, path: Path, name: str, stream: dict[str, Any]) -> None:
@@ -104,9 +108,10 @@ def _readable(path: Path, name: str) -> int:
     return status.st_size
 
 
-def _why(failure: ToolFailed) -> str:
-    said = " ".join(failure.tail)
-    if "moov atom not found" in said:
+def _why(failure: ToolFailed, path: Path) -> str:
+    with path.open("rb") as file:
+        is_mp4 = file.read(8)[4:] in _MP4_BOXES
+    if is_mp4 and any("moov atom not found" in line for line in failure.tail):
         return "it is cut short: its index (moov) is missing"
     return "it took too long to read" if failure.status is None else "it is not a film in a format that is known here"
 

@@ -30,7 +30,7 @@ class FfmpegStills:
 
     async def sheets(self, *, film: Path, thumbnails: Thumbnails, into: Path) -> int:
         size = f"scale={thumbnails.width_px}:{thumbnails.height_px}:flags=area"
-        tiles = f"fps=1000/{thumbnails.interval_ms}:start_time=0,{size},tile={thumbnails.columns}x{thumbnails.rows}"
+        tiles = f"fps=1000/{thumbnails.interval_ms}:start_time=0:eof_action=pass,{size},tile={thumbnails.columns}x{thumbnails.rows}"
         write = ["-vf", tiles, "-frames:v", str(thumbnails.sheets), "-q:v", "4", "-f", "image2", "%d.jpg"]
         await self._ffmpeg.run(["-skip_frame", "nokey", *opened(film), *write], cwd=into, deadline_s=DEADLINE_S)
         return len(await asyncio.to_thread(os.listdir, into))
@@ -96,7 +96,7 @@ def _busiest(detail: NDArray[np.float32], length: int, whole: int) -> int:
     sums = np.concatenate(([0.0], np.cumsum(detail)))
     starts = np.arange(spare + 1)
     held = sums[np.minimum(starts + length, len(detail))] - sums[np.minimum(starts, len(detail))]
-    centred = 1 - 0.2 * np.abs(starts / spare - 0.5)
+    centred = 1 - 0.6 * np.abs(starts / spare - 0.5)
     return int(np.argmax((held + 1) * centred))
 
 

@@ -9,8 +9,11 @@ import msgspec
 
 # A segment is plain: no percent sign, no backslash, no control character, and no dot at its beginning. So there is
 # nothing to decode, nothing to normalise, and no way up.
-_PLAIN = re.compile(r"[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*(?:/[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*)*")
+_SEGMENT = "[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*"
+_SIGNED = re.compile(rf"/t/([A-Za-z0-9_-]+)/((assets/{_SEGMENT})(?:/{_SEGMENT})+)")
+_ART = re.compile(rf"/(art(?:/{_SEGMENT})+)")
 KEY_LIMIT = 512
+_PATH_LIMIT = 1024
 
 CONTENT_TYPES = {
     ".mp4": "video/mp4",
@@ -41,23 +44,14 @@ class Address(msgspec.Struct, frozen=True):
 def address_of(target: str) -> Address | None:
     """The address in a request target (its query is not looked at); None where it can be none of ours."""
     path = target.partition("?")[0]
-    if path.startswith("/t/"):
-        return _signed(path)
-    if path.startswith("/art/") and _is_key(path[1:]):
-        return Address(f"public{path}")
-    return None
-
-
-def _signed(path: str) -> Address | None:
-    token, _, key = path[3:].partition("/")
-    parts = key.split("/", 2)
-    if len(parts) != 3 or parts[0] != "assets" or not _is_key(key):
+    if len(path) > _PATH_LIMIT:
         return None
-    return Address(key, token, f"assets/{parts[1]}")
-
-
-def _is_key(key: str) -> bool:
-    return len(key) <= KEY_LIMIT and _PLAIN.fullmatch(key) is not None
+    if found := _SIGNED.fullmatch(path):
+        token, key, scope = found.groups()
+        return Address(key, token, scope) if len(key) <= KEY_LIMIT else None
+    if found := _ART.fullmatch(path):
+        return Address(f"public/{found[1]}") if len(found[1]) <= KEY_LIMIT else None
+    return None
 
 
 def content_type(key: str) -> str:

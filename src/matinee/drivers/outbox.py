@@ -53,7 +53,7 @@ class Outbox:
         sent = 0
         while rows := await self._database.read(self._waiting):
             await append([record for _, record in rows])
-            await self._database.write(partial(self._drop, rows[-1][0]))
+            await self._database.write(partial(self._drop, [seq for seq, _ in rows]))
             sent += len(rows)
         return sent
 
@@ -75,5 +75,6 @@ class Outbox:
         rows = connection.execute(select(table.c.seq, table.c.record).order_by(table.c.seq).limit(BATCH))
         return [(seq, record) for seq, record in rows]
 
-    def _drop(self, last: int, connection: Connection) -> None:
-        connection.execute(delete(self._table).where(self._table.c.seq <= last))
+    def _drop(self, sent: list[int], connection: Connection) -> None:
+        # Those that were sent, by name: a row with a lower number may have become visible since.
+        connection.execute(delete(self._table).where(self._table.c.seq.in_(sent)))

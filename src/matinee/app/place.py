@@ -9,7 +9,9 @@ import msgspec
 
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import TARGETS
+from matinee.drivers.authority import Authority, Leaf
 from matinee.drivers.http import Broken, HttpClient, NeverSent
+from matinee.kit.clock import Clock
 
 EDGE = "edge"
 
@@ -70,6 +72,20 @@ def edge_url(settings: Settings, port: int) -> str:
     return f"{scheme(settings)}://{host(settings)}:{port}"
 
 
+def authority(settings: Settings, clock: Clock) -> Authority:
+    """This house's own certificate authority, made at its first use."""
+    return Authority.open(settings.secrets / "authority", clock.now(), hosts=_hosts(settings))
+
+
+def leaf(settings: Settings, clock: Clock) -> Leaf:
+    """The certificate of this machine, renewed before it runs out."""
+    return authority(settings, clock).leaf("house", _hosts(settings), clock.now())
+
+
+def _hosts(settings: Settings) -> list[str]:
+    return list(dict.fromkeys([host(settings), socket.gethostname(), "localhost", "127.0.0.1"]))
+
+
 def trust_url(settings: Settings) -> str:
     """The page that says how a device comes to trust this house."""
     return f"http://{host(settings)}:{settings.gateway.trust_port}/"
@@ -89,7 +105,7 @@ async def front_answers(settings: Settings) -> bool:
     """Whether the way in answers from end to end: Envoy, and the gateway behind it."""
     async with HttpClient() as http:
         try:
-            answer = await http.request("GET", f"http://127.0.0.1:{settings.gateway.port}/readyz", limit_s=2)
+            answer = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", limit_s=2)
         except (NeverSent, Broken, TimeoutError):
             return False
         return answer.status == 200

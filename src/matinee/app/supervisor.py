@@ -75,11 +75,13 @@ class Supervisor:
         """Start a program and wait until it is ready. Raises RuntimeError, with its last words, when it will not."""
         kept = _Kept(program, self._logs / f"{program.name}.log", self._write_record)
         self._kept[program.name] = kept
-        kept.watch()
-        try:
-            await asyncio.wait_for(kept.ready.wait(), ready_s)
-        except TimeoutError:
-            raise RuntimeError(f"{program.name} did not get ready: {kept.last_words()}") from None
+        keeping, ready = kept.watch(), asyncio.create_task(kept.ready.wait())
+        await asyncio.wait([keeping, ready], timeout=ready_s, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+        if not ready.done():
+            ready.cancel()
+            raise RuntimeError(f"{program.name} did not get ready: {kept.last_words()}")
 
     def seen(self) -> list[Seen]:
         """Every process as it stands."""
@@ -112,8 +114,10 @@ class _Kept:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
-    def watch(self) -> None:
+    def watch(self) -> asyncio.Task[None]:
+        """Keep it running from now on."""
         self._task = asyncio.create_task(self._keep(), name=f"keep-{self.program.name}")
+        return self._task
 
     def seen(self) -> Seen:
         return Seen(

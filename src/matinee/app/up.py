@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -96,14 +96,15 @@ async def up(settings: Settings, console: Console) -> None:
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console) -> None:
     environment = environment_of(settings)
-    for group in place.groups(settings):
-        with steps.step(group.name):
-            await supervisor.start(_service(group.name, group.targets, environment))
+    with steps.step("services"):
+        services = (_service(group.name, group.targets, environment) for group in place.groups(settings))
+        await asyncio.gather(*(supervisor.start(program) for program in services))
     with steps.step("edges"):
         await asyncio.gather(*(supervisor.start(program) for program in _edges(settings, environment)))
     with steps.step("gateway"):
+        await _until(lambda: _configured(settings), "the gateway wrote no configuration for Envoy")
         await supervisor.start(_envoy(settings))
-        await _answers(settings)
+        await _until(lambda: place.front_answers(settings), "the gateway does not answer through Envoy")
     sign_in = await _demo_account(settings) if settings.house.demo else None
     if settings.house.demo:
         await supervisor.start(
@@ -168,12 +169,15 @@ def _free_ports(settings: Settings) -> None:
                 ) from error
 
 
-async def _answers(settings: Settings) -> None:
-    """Wait until the whole way in answers: Envoy, gateway, and what the gateway needs."""
+async def _configured(settings: Settings) -> bool:
+    return (place.envoy(settings) / envoy.BOOTSTRAP).exists()
+
+
+async def _until(true: Callable[[], Awaitable[bool]], otherwise: str) -> None:
     end = time.monotonic() + FRONT_S
-    while not await place.front_answers(settings):
+    while not await true():
         if time.monotonic() > end:
-            raise RuntimeError("the gateway does not answer through Envoy")
+            raise RuntimeError(otherwise)
         await asyncio.sleep(0.1)
 
 

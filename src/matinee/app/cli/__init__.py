@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -48,6 +49,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return _failed(problem, 2)
     except Problem as problem:
         return _failed(problem, 1)
+    except Exception as bug:
+        if os.environ.get("MATINEE_DEBUG"):
+            raise
+        sys.stderr.write(f"matinee: a bug: {bug!r}. MATINEE_DEBUG=1 shows where.\n")
+        return 1
     return 0
 
 

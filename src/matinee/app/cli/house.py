@@ -26,14 +26,14 @@ from matinee.steering.api import Edge
 
 
 @click.command()
-@click.option("--port", "gateway.port", type=click.IntRange(1, 65535), help="The port viewers open [8080].")
-@click.option("--edge-port", "edge.port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
-@click.option("--lan", "house.lan", flag_value=True, type=bool, help="Open to the network, under TLS.")
-@click.option("--no-demo", "house.demo", flag_value=False, type=bool, help="No demo account, no demo films.")
+@click.option("--port", "gateway__port", type=click.IntRange(1, 65535), help="The port viewers open [8080].")
+@click.option("--edge-port", "edge__port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
+@click.option("--lan", "house__lan", flag_value=True, type=bool, help="Open to the network, under TLS.")
+@click.option("--no-demo", "house__demo", flag_value=False, type=bool, help="No demo account, no demo films.")
 @with_settings
 def up(settings: Settings) -> None:
     """Run the whole house on this machine; Ctrl-C stops it."""
-    uvloop.run(bring_up(settings, Console()))
+    run(bring_up(settings, Console()))  # not uvloop: it cannot put a process into a group of its own
 
 
 @click.command()

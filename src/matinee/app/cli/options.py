@@ -27,16 +27,16 @@ json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, fo
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--config` and `--data`, and hand the command the settings they lead to.
 
-    An option whose name is a setting's (`gateway.port`) overrides that setting.
+    An option whose name is a setting's (`gateway__port`) overrides that setting.
     """
 
     @config_option
     @click.option("--data", help="The data directory, where all state lies [data].")
     @functools.wraps(command)
     def run(*, config_file: Path | None, data: str | None, **rest: Any) -> Any:
-        said = {name: value for name, value in rest.items() if "." in name and value is not None}
+        said = {n.replace("__", "."): value for n, value in rest.items() if "__" in n and value is not None}
         overrides = {**said, **({"house.data": data} if data else {})}
-        words = {name: value for name, value in rest.items() if "." not in name}
+        words = {name: value for name, value in rest.items() if "__" not in name}
         return command(settings=read(config_file, overrides), **words)
 
     return run

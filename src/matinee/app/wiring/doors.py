@@ -11,16 +11,19 @@ import msgspec
 
 from matinee.app import place
 from matinee.app.settings import Settings
-from matinee.app.targets import PROTOCOLS
+from matinee.app.targets import PROTOCOLS, needs
 from matinee.app.wiring.domains import Parts
 from matinee.app.wiring.fabric import EDGE_KEY, fabric
 from matinee.drivers.asgi import App
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import Upstream
+from matinee.gateway.api import ServiceView
+from matinee.gateway.model.front import Certificate, Doors
 from matinee.kit import url
 from matinee.kit.clock import Clock
 from matinee.kit.ids import EdgeId, derived
 from matinee.mesh.client import remote
+from matinee.mesh.membership import Directory
 
 
 class EdgeWords(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +43,7 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
     from matinee.edge.jobs import run_worker
 
     async with fabric(settings) as threads:
-        plan = _edge_settings(settings, words, threads.secret(EDGE_KEY))
+        plan = _edge_settings(settings, words, threads.secret(EDGE_KEY), threads.clock)
         stopping = asyncio.Event()
         started = asyncio.get_running_loop().create_future()
         running = asyncio.create_task(
@@ -66,8 +69,8 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
             await running
 
 
-def _edge_settings(settings: Settings, words: EdgeWords, key: bytes) -> EdgeSettings:
-    certificate, private_key = place.certificate(settings) if settings.house.lan else (None, None)
+def _edge_settings(settings: Settings, words: EdgeWords, key: bytes, clock: Clock) -> EdgeSettings:
+    pem = place.leaf(settings, clock).path if settings.house.lan else None
     return EdgeSettings(
         edge_id=derived(EdgeId, settings.house.region, words.name),
         name=words.name,
@@ -81,8 +84,8 @@ def _edge_settings(settings: Settings, words: EdgeWords, key: bytes) -> EdgeSett
         admin_port=0,
         base_url=place.edge_url(settings, words.port),
         workers=settings.edge.workers,
-        tls_cert=certificate,
-        tls_key=private_key,
+        tls_cert=pem,
+        tls_key=pem,
     )
 
 
@@ -99,5 +102,83 @@ def _upstream(plan: EdgeSettings, clock: Clock) -> Upstream:
 
 
 async def gateway(parts: Parts) -> App:
-    """The public API and the web client as an ASGI application."""
-    raise NotImplementedError
+    """The public API and the web client as an ASGI application; Envoy's configuration follows who is there."""
+    from matinee.drivers.jwt import Verifier
+    from matinee.gateway.adapters.disk import DiskUploadStore
+    from matinee.gateway.adapters.envoy import EnvoyProxy
+    from matinee.gateway.jobs import Follower, expire_uploads
+    from matinee.gateway.server import Settings as ServerSettings
+    from matinee.gateway.server import build
+    from matinee.identity.api import principal_of
+
+    settings, threads = parts.settings, parts.fabric
+    domains = {name: parts.domain(name, by="gateway") for name in needs("gateway")}
+    uploads = DiskUploadStore(Path(settings.gateway.uploads))
+    proxy_secret = threads.secret("envoy-proxy.key").hex()
+    follower = Follower(
+        proxy=EnvoyProxy(place.envoy(settings)),
+        doors=lambda: _doors(settings, threads.clock, proxy_secret),
+        gateways=threads.addresses("gateway"),
+        identity=domains["identity"],
+        steering=domains["steering"],
+    )
+    parts.jobs += [follower.run(), expire_uploads(uploads=uploads, clock=threads.clock)]
+    return build(
+        **domains,
+        uploads=uploads,
+        instances=DirectoryInstances(threads.directory, threads.clock),
+        verifier=Verifier(keys=domains["identity"].public_keys, into=principal_of, clock=threads.clock),
+        clock=threads.clock,
+        metrics=parts.metrics,
+        settings=ServerSettings(
+            web_root=Path(settings.gateway.web),
+            secure=settings.house.lan,
+            territory=settings.house.territory,
+            proxy_secret=proxy_secret,
+            refresh_cookie_s=settings.identity.refresh_token_s,
+            upload_limit_bytes=settings.gateway.upload_limit_bytes,
+        ),
+    )
+
+
+class DirectoryInstances:
+    """Fulfils the gateway's `Instances` from the registry as this process last saw it."""
+
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+
+    async def services(self) -> list[ServiceView]:
+        """Every instance of every service."""
+        await self._directory.refresh()
+        now = self._clock.now()
+        return [
+            ServiceView(
+                service=service,
+                instance_id=instance.instance_id,
+                address=instance.address,
+                state="draining" if instance.draining else "serving",
+                renewed_at=now,
+            )
+            for instance in self._directory.instances
+            for service in instance.services
+        ]
+
+
+def _doors(settings: Settings, clock: Clock, secret: str) -> Doors:
+    certificate, trusted = None, ""
+    if settings.house.lan:
+        authority = place.authority(settings, clock)
+        leaf = place.leaf(settings, clock)
+        certificate = Certificate(name="gateway", chain=leaf.chain, private_key=leaf.private_key)
+        trusted = authority.certificate_pem
+    return Doors(
+        host="0.0.0.0" if settings.house.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
+        port=settings.gateway.port,
+        trust_port=settings.gateway.trust_port if settings.house.lan else 0,
+        requests_per_minute=settings.gateway.requests_per_minute,
+        sign_ins_per_minute=settings.gateway.sign_ins_per_minute,
+        certificate=certificate,
+        trusted=trusted,
+        secret=secret,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -52,6 +52,15 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     def secret(self, name: str, size_bytes: int = 32) -> bytes:
         """A secret that all processes share, made at its first use."""
         return made_once(self.settings.secrets / name, lambda: os.urandom(size_bytes))
+
+    def addresses(self, service: str) -> Callable[[], Awaitable[Sequence[str]]]:
+        """A function that tells where the instances of a service are that take new calls."""
+
+        async def look() -> Sequence[str]:
+            there = self.directory.instances
+            return [one.address for one in there if service in one.services and not one.draining]
+
+        return look
 
 
 class Clients(msgspec.Struct, frozen=True, kw_only=True):

@@ -268,6 +268,7 @@ async def test_waiting_calls_are_sent_elsewhere_by_a_drain(rig: Rig) -> None:
     await rig.registry.register(instance=back, lease_s=600, now=rig.clock.now())
     await rig.directory.refresh()
     leaving.host.drain()
+    leaving.host.drain()
     staying.house.gate.set()
     assert await waiting == staying.house.name
 

@@ -150,6 +150,19 @@ async def test_a_drained_host_refuses_says_so_and_closes(rig: Rig) -> None:
     assert rig.running[0].house.booked == []
 
 
+async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(rig: Rig) -> None:
+    entered = rig.running[0].house.entered
+    waiting = asyncio.create_task(ask(rig, "/rpc/theatre/wait"))
+    await entered.wait()
+    entered.clear()
+    lingering = asyncio.create_task(ask(rig, "/rpc/theatre/linger"))
+    await entered.wait()
+    rig.running[0].host.drain()
+    assert ((await waiting).status, (await waiting).headers["x-mesh-refused"]) == (503, "draining")
+    rig.running[0].house.gate.set()
+    assert (await lingering).status == 200
+
+
 async def test_health_readiness_and_metrics_need_no_key() -> None:
     async def yes() -> bool:
         return True

@@ -18,6 +18,7 @@ from matinee.mesh.signature import Signature
 
 _log = log.get()
 DRAINING_RETRY_MS: Final = 1_000
+_TELLING: Final = frozenset({"ok", DeadlineExceeded.kind()})
 
 
 class Reply(NamedTuple):
@@ -55,14 +56,15 @@ class Endpoint:
         self._limit = limit
         self._gauges = gauges
         self._usual = Usual()
+        self._movable = signature.idempotent and signature.limit_ms is not None
         self._draining = False
         self._waiting: set[asyncio.Timeout] = set()
 
     def drain(self) -> None:
         """Turn away calls that only wait and may be made again elsewhere; all others may finish."""
         self._draining = True
-        if self._signature.idempotent and self._signature.limit_ms is not None:
-            for limit in self._waiting:
+        for limit in self._waiting if self._movable else ():
+            if not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())
 
     async def answer(self, body: bytes, here: Context) -> Reply:
@@ -83,7 +85,7 @@ class Endpoint:
 
     def _tells_load(self, outcome: str) -> bool:
         # A refused argument is quick and a patient method slow whatever the load.
-        return self._signature.limit_ms is None and outcome in {"ok", DeadlineExceeded.kind()}
+        return self._signature.limit_ms is None and outcome in _TELLING
 
     async def _outcome(self, body: bytes, here: Context) -> tuple[Reply, str]:
         try:
@@ -110,7 +112,7 @@ class Endpoint:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            if self._draining and here.remaining_ms():
+            if self._draining and self._movable and here.remaining_ms() != 0:
                 raise _TurnedAway from error
             raise DeadlineExceeded(service=self._domain) from error
         finally:

@@ -67,11 +67,11 @@ class Origin:
         size, part = len(body), body[start:]
         about = f'HTTP/1.1 {206 if start else 200} OK\r\nContent-Length: {len(part)}\r\nETag: "{size:x}"\r\n'
         writer.write(f"{about}Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".encode())
-        if self.pause_at is not None:
-            writer.write(part[: self.pause_at])
+        if (pause_at := self.pause_at) is not None:
+            writer.write(part[:pause_at])
             await writer.drain()
             await self.go_on.wait()
-            part = part[self.pause_at :]
+            part = part[pause_at:]
         if self.break_at is not None:
             writer.write(part[: self.break_at])
             await writer.drain()

@@ -192,6 +192,22 @@ async def test_what_fits_neither_the_cache_nor_memory_passes_through(tmp_path: P
         assert (await rig.ask(link("huge.mp4"))).body == huge
         assert (await rig.ask(link("huge.mp4"), "Range: bytes=1000-1999999")).body == huge[1000:2_000_000]
         assert (await rig.ask(link("huge.mp4"), "Range: bytes=-5")).body == huge[-5:]
+        origin.statuses = [200, 500, 500, 500]  # it fails when the answer has begun
+        with pytest.raises(asyncio.IncompleteReadError):
+            await rig.ask(link("huge.mp4"))
+
+
+async def test_a_range_far_ahead_of_a_fill_does_not_wait_for_it(tmp_path: Path, origin: Origin) -> None:
+    film = os.urandom(1 << 20) * 40
+    origin.objects["assets/ast_1/film.mp4"] = film
+    async with an_edge(tmp_path, origin) as rig:
+        origin.pause_at = 1000
+        whole = asyncio.create_task(rig.ask(link("film.mp4")))
+        await until(lambda: rig.count(Count.FILLED_BYTES) > 0)
+        origin.pause_at = None
+        assert (await rig.ask(link("film.mp4"), "Range: bytes=-1000")).body == film[-1000:]
+        origin.go_on.set()
+        assert (await whole).body == film
 
 
 async def test_a_disk_that_takes_nothing_is_passed_by(tmp_path: Path, origin: Origin) -> None:

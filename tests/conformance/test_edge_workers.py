@@ -88,7 +88,7 @@ async def test_a_worker_killed_in_a_fill_leaves_nothing_in_the_way(tmp_path: Pat
     assert len(list(fills.iterdir())) == 1
     origin.pause_at = None
     async with a_worker(settings) as (_, port):
-        assert not list(fills.iterdir()), "swept at the start"
+        await until(lambda: not list(fills.iterdir()))  # swept at the start
         assert (await ask(port, link("v/1.m4s"))).body == SEGMENT
     assert origin.requests.total() == 2
 

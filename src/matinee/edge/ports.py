@@ -133,10 +133,9 @@ class Count(IntEnum):
     CPU_MS = 12
     CONNECTIONS = 13
     DISK_USED_BYTES = 14
-    STARTED_AT_S = 15
 
 
-LEVELS = (Count.CONNECTIONS, Count.DISK_USED_BYTES, Count.STARTED_AT_S)
+LEVELS = (Count.CONNECTIONS, Count.DISK_USED_BYTES)
 
 
 class Board(Protocol):

@@ -100,9 +100,8 @@ class Fill:
 
     def advance(self, available: int) -> None:
         """More bytes are there."""
-        if available != self.available:
-            self.available = available
-            self._wake()
+        self.available = available
+        self._wake()
 
     def fail(self, error: Exception) -> None:
         """Nothing more comes."""
@@ -152,12 +151,20 @@ class Cache:
         if self._missing.get(key, 0.0) > time.monotonic():
             raise NoSuchFile
         self._board.add(Count.MISSES)
-        return await (self._fills.get(key) or self._start(key)).known()
+        fill = self._fills.get(key) or self._start(key)
+        try:
+            async with asyncio.timeout(self._timeout_s * _TRIES):
+                return await fill.known()
+        except TimeoutError as error:
+            raise OriginTooSlow from error
 
     async def pieces(self, meta: Meta, start: int) -> AsyncIterator[bytes]:
-        """An object's bytes straight from the origin. Raises BrokenOff when it is not what it was."""
+        """An object's bytes straight from the origin, kept nowhere. Raises BrokenOff."""
         self._board.add(Count.FILLS)
-        found, pieces = await self._opened(meta.key, start)
+        try:
+            found, pieces = await self._opened(meta.key, start)
+        except Exception as error:  # the answer has begun: it can only be broken off
+            raise BrokenOff from error
         if found.etag != meta.etag:
             raise BrokenOff
         async for piece in self._timely(pieces):
@@ -215,15 +222,19 @@ class Cache:
 
     async def _follow(self, fill: Fill, watched: Watched) -> bool:
         """Read along; tells whether it came to its end. Raises BrokenOff when it stopped after readers began."""
+        moved_at_s = time.monotonic()
         while True:
             meta, filled, alive = watched.progress()
             if meta is not None and not fill.is_known:
                 fill.describe(meta, watched)
-            fill.advance(filled)
+            if filled > fill.available:
+                moved_at_s = time.monotonic()
+                fill.advance(filled)
             if meta is not None and filled == meta.size_bytes:
                 return True
-            if not alive:
-                if fill.is_known:
+            # A writer may also be stopped without being dead: then its lock says nothing.
+            if not alive or time.monotonic() - moved_at_s > self._timeout_s * _TRIES:
+                if fill.is_known or alive:
                     raise BrokenOff
                 return False
             await asyncio.sleep(_WATCH_S)

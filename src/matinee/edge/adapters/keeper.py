@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from matinee.edge.adapters.heat import SharedHeat
@@ -44,9 +45,9 @@ class DirectoryKeeper:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            self._elected = True
             self._sweep()
             self._walk()
+            self._elected = True
         return True
 
     def keep(self) -> int:
@@ -97,22 +98,15 @@ class DirectoryKeeper:
     def _sweep(self) -> None:
         """Drop half-written objects whose writer is dead."""
         for entry in os.scandir(self._fills):
-            fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(BlockingIOError, FileNotFoundError), Path(entry.path).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 Path(entry.path).unlink(missing_ok=True)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(fd)
 
     def _in_flight(self) -> int:
         total = 0
         for entry in os.scandir(self._fills):
-            try:
+            with suppress(FileNotFoundError):  # finished in this very moment
                 total += entry.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:
-                continue  # finished in this very moment
         return total
 
 

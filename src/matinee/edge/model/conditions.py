@@ -11,12 +11,15 @@ def http_date(epoch_s: int) -> str:
 
 
 def is_current(if_none_match: str | None, if_modified_since: str | None, *, etag: str, modified_s: int) -> bool:
-    """Whether the client's copy is good (304). The entity tag decides wherever one was sent; `etag` has its quotes."""
+    """Whether the client's copy is good (304). The entity tag decides wherever one was sent.
+
+    `etag` has its quotes; `modified_s` is 0 where it is not known.
+    """
     if if_none_match is not None:
         tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
         return etag in tags or tags == ["*"]
     since_s = _seconds(if_modified_since)
-    return since_s is not None and modified_s <= since_s
+    return since_s is not None and 0 < modified_s <= since_s
 
 
 def is_range_good(if_range: str | None, *, etag: str, modified_s: int) -> bool:

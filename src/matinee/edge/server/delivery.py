@@ -19,6 +19,7 @@ from matinee.kit.problem import Problem
 
 _log = log.get()
 _SERVER_ERROR = 500
+_FAR_BYTES = 32 << 20  # further ahead of a fill than this, a range is fetched by itself
 
 
 class EdgeBroken(Problem, status=500):
@@ -89,10 +90,10 @@ class Delivery:
         await connection.send(head, more=not bodiless and source.available > start)
         if bodiless:
             return
-        if source.file is not None:
-            await connection.send_source(source, start, stop)
-        else:
+        if source.file is None or start > source.available + _FAR_BYTES:
             await connection.send_pieces(self._cache.pieces(meta, start), stop - start)
+        else:
+            await connection.send_source(source, start, stop)
 
 
 def _path_form(target: str) -> str:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from matinee.drivers.http import HttpClient
-from matinee.kit import context
+from matinee.kit import context, log
 from matinee.kit.problem import Problem
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
@@ -17,6 +17,7 @@ from matinee.mesh.attempts import Attempts, Call
 from matinee.mesh.membership import Directory
 from matinee.mesh.signature import Signature, signatures
 
+_log = log.get()
 LIMIT_MS: Final = 5_000
 
 
@@ -124,7 +125,8 @@ def _by_wire(domain: str, signature: Signature, target: Callable[..., Awaitable[
         except Problem as problem:
             raise wire.decode_problem(wire.encode_problem(problem), domain) from problem
         except Exception as error:
-            raise ServiceFailed(service=domain) from error
+            _log.exception("mesh.failed", domain=domain, method=signature.name)
+            raise ServiceFailed(service=domain, trace_id=context.current().trace_id) from error
         return signature.decode_result(body)
 
     return call

@@ -1,6 +1,8 @@
 """Every `SessionStore`: a session and its facts stand together, and it is ended exactly once."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -128,6 +130,46 @@ async def test_only_what_is_long_over_is_forgotten(open_store: Opener) -> None:
     assert await store.find(ids.derived(PlaySessionId, "over")) is None
     for name in ("open", "just over"):
         assert await store.find(ids.derived(PlaySessionId, name)) is not None
+
+
+_WRITER = """
+import asyncio, sys
+from test_play_session_store import session
+from matinee.drivers.sql import Database
+from matinee.playback.adapters.sql import SqlSessionStore
+
+async def write():
+    async with Database(sys.argv[1]) as database:
+        store = await SqlSessionStore.open(database)
+        at = 0
+        while True:
+            names = [f"{at + n}" for n in range(8)]
+            await asyncio.gather(*(store.begin(session(name), [name.encode()]) for name in names))
+            print(*names, flush=True)
+            at += 8
+
+asyncio.run(write())
+"""
+
+
+async def test_a_killed_writer_leaves_sessions_and_facts_that_agree(open_store: Opener, tmp_path: Path) -> None:
+    store = await open_store()
+    url = f"sqlite:///{tmp_path}/playback.db"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _WRITER, url, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    told = [await writer.stdout.readline() for _ in range(5)]
+    writer.kill()
+    told += (await writer.stdout.read()).splitlines()
+    await writer.wait()
+    facts = [fact.decode() for fact in await relayed(store)]
+    assert {name for line in told for name in line.decode().split()} <= set(facts)
+    for name in facts:
+        assert await store.find(ids.derived(PlaySessionId, name)) == session(name)
+    beyond = [await store.find(ids.derived(PlaySessionId, str(at))) for at in range(len(facts), len(facts) + 32)]
+    assert beyond == [None] * 32
 
 
 steps = st.lists(

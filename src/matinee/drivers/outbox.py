@@ -24,6 +24,7 @@ def outbox_table(metadata: MetaData, domain: str) -> Table:
         metadata,
         Column("seq", Integer, primary_key=True, autoincrement=True),
         Column("record", LargeBinary, nullable=False),
+        sqlite_autoincrement=True,
     )
 
 

@@ -23,4 +23,5 @@ def upgrade() -> None:
         "playback_outbox",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("record", sa.LargeBinary(MEDIUM), nullable=False),
+        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )

@@ -44,4 +44,5 @@ def upgrade() -> None:
         "viewing_outbox",
         Column("seq", Integer, primary_key=True, autoincrement=True),
         Column("record", LargeBinary, nullable=False),
+        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )

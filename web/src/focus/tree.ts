@@ -1,4 +1,7 @@
-/** The focus tree, read from the page: `data-focus` marks groups, whatever takes the focus is a leaf. */
+/**
+ * The focus tree, read from the page: `data-focus` marks groups, whatever takes the focus is a leaf, unless
+ * `data-focus-skip` keeps it for the Tab key alone.
+ */
 import type { Axis, Box, Group, Node } from "./engine";
 
 const LEAF = "a[href],button,input,select,textarea,[tabindex]";
@@ -37,7 +40,7 @@ function takesFocus(element: HTMLElement): boolean {
 }
 
 function read(element: HTMLElement, elements: Map<string, HTMLElement>): Node[] {
-  if (element.inert || element.hidden || element.ariaHidden === "true") return [];
+  if (element.inert || element.hidden || element.ariaHidden === "true" || element.dataset.focusSkip !== undefined) return [];
   if (takesFocus(element)) {
     const id = idOf(element);
     elements.set(id, element);

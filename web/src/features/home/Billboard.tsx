@@ -19,7 +19,7 @@ export function Billboard({ billboard }: { billboard: BillboardData }) {
         <p className="billboard-facts"><Maturity age={card.maturity} /> {factsOf(card, text).join(" · ")}</p>
         <p className="billboard-synopsis">{card.tagline || synopsis}</p>
         <div className="billboard-actions" data-focus="row">
-          <LinkButton to={paths.watch(card.title_id, card.progress?.episode_id)} look="primary" large icon="play" data-testid="play" data-focus-id="billboard:play" data-focus-first data-warm="player">
+          <LinkButton to={paths.watch(card.title_id, card.progress?.episode_id)} look="primary" large icon="play" data-testid="billboard-play" data-focus-id="billboard:play" data-focus-first data-warm="player">
             {t(begun ? "title.resume" : "title.play")}
           </LinkButton>
           <LinkButton to={paths.title(card.title_id)} over large icon="info" data-testid="details" data-focus-id="billboard:details">{t("title.details")}</LinkButton>

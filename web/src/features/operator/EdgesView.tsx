@@ -32,7 +32,7 @@ export function EdgesView() {
 
   const percent = (value: number) => new Intl.NumberFormat(text.language, { style: "percent", maximumFractionDigits: 1 }).format(value);
   const columns: Column<Edge>[] = [
-    { key: "name", name: t("edges.title"), cell: ({ report }) => <><strong>{report.name}</strong><span className="sub">{report.region} · {report.base_url}</span></>, sort: ({ report }) => report.name },
+    { key: "name", name: t("edges.title"), cell: ({ report }) => <><strong title={report.base_url}>{report.name}</strong><span className="sub">{report.region}</span></>, sort: ({ report }) => report.name },
     { key: "health", name: t("titles.state"), cell: ({ health }) => <span className={`state ${health}`}>{t(`edges.${health}`)}</span>, sort: ({ health }) => health },
     { key: "load", name: t("edges.load"), cell: ({ report }) => <Meter value={report.load} label={percent(report.load)} />, sort: ({ report }) => report.load },
     { key: "open", name: t("edges.connections"), cell: ({ report }) => report.open_connections, sort: ({ report }) => report.open_connections, number: true },
@@ -40,7 +40,7 @@ export function EdgesView() {
     { key: "hits", name: t("edges.hits"), cell: ({ report }) => (ratio(report) === null ? "–" : percent(ratio(report) ?? 0)), sort: ({ report }) => ratio(report) ?? -1, number: true },
     { key: "errors", name: t("edges.errors"), cell: ({ report }) => report.upstream_errors, sort: ({ report }) => report.upstream_errors, number: true },
     { key: "disk", name: t("edges.disk"), cell: ({ report }) => <Meter value={report.disk_limit_bytes ? report.disk_used_bytes / report.disk_limit_bytes : 0} label={`${text.size(report.disk_used_bytes)} / ${text.size(report.disk_limit_bytes)}`} /> },
-    { key: "seen", name: t("services.renewed"), cell: (edge) => text.ago(edge.last_seen_at), sort: (edge) => edge.last_seen_at },
+    { key: "seen", name: t("services.renewed"), cell: (edge) => <span className="nowrap">{text.ago(edge.last_seen_at)}</span>, sort: (edge) => edge.last_seen_at },
     {
       key: "act", name: "", cell: (edge) =>
         edge.health === "draining"

@@ -93,7 +93,7 @@ export class Showing {
     player.configure(configuration(session.start_bandwidth_bps));
     player.configure({
       drm: { servers: { "org.w3.clearkey": session.licence_path } },
-      textDisplayFactory: () => new Subtitles((lines) => this.store.set({ lines })),
+      textDisplayFactory: (_player: Player) => new Subtitles((lines) => this.store.set({ lines })),
     });
     this.filter(shaka, player);
     player.addEventListener("error", (event) => this.trouble((event as unknown as { detail: unknown }).detail));

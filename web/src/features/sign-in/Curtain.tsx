@@ -12,9 +12,9 @@ export function Curtain() {
           <stop offset="1" stopColor="#2a0609" />
         </linearGradient>
         <radialGradient id="spot" cx="0.34" cy="0.5" r="0.62">
-          <stop offset="0" stopColor="#ffb169" stopOpacity="0.5" />
-          <stop offset="0.45" stopColor="#f4623a" stopOpacity="0.13" />
-          <stop offset="1" stopColor="#14100e" stopOpacity="0" />
+          <stop offset="0" stopColor="#ff7a45" stopOpacity="0.42" />
+          <stop offset="0.5" stopColor="#f4623a" stopOpacity="0.13" />
+          <stop offset="1" stopColor="#f4623a" stopOpacity="0" />
         </radialGradient>
         <linearGradient id="fade" x1="0" x2="0" y1="0" y2="1">
           <stop offset="0" stopColor="#14100e" stopOpacity="0.62" />

@@ -26,7 +26,7 @@ export default function TitlePage({ titleId }: { titleId: string }) {
     document.documentElement.classList.add("held");
     return () => document.documentElement.classList.remove("held");
   }, []);
-  useEffect(() => panel.current?.scrollTo({ top: 0 }), [titleId]);
+  useEffect(() => void panel.current?.scrollTo({ top: 0 }), [titleId]);
 
   return (
     <div className="title-back" ref={panel} onClick={(event) => event.target === event.currentTarget && close()}>

@@ -15,8 +15,8 @@ from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, Pla
 from matinee.kit.problem import Invalid
 from matinee.playback.api import Beat, Capabilities, NoRendition
 from matinee.playback.model import links, sessions
-from matinee.playback.model.beats import check_beat
 from matinee.playback.model.capabilities import family, fitting, labels
+from matinee.playback.model.checks import check_beat, check_capabilities, check_failed
 from matinee.playback.model.resume import resume_ms
 from matinee.playback.model.sessions import Session
 from matinee.steering.api import RankedEdge
@@ -216,6 +216,19 @@ def test_impossible_figures_are_refused(said: dict[str, Any], field: str) -> Non
     with pytest.raises(Invalid) as caught:
         check_beat(replace(beat(), **said))
     assert [fault.field for fault in caught.value.faults] == [field]
+
+
+@pytest.mark.parametrize("words", [("x" * 101,), ("x",) * 33])
+def test_a_device_that_talks_too_much_is_refused(words: tuple[str, ...]) -> None:
+    check_capabilities(Capabilities())
+    check_failed(())
+    for check in (
+        lambda: check_capabilities(Capabilities(video=words)),
+        lambda: check_capabilities(Capabilities(audio=words)),
+        lambda: check_failed(tuple(EdgeId(word) for word in words)),
+    ):
+        with pytest.raises(Invalid):
+            check()
 
 
 def test_links_open_one_thing_for_one_time() -> None:

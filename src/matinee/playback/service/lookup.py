@@ -20,7 +20,7 @@ from matinee.viewing.api import Position, Viewing
 _log = log.get()
 T = TypeVar("T")
 # A resume point is worth waiting for, but not worth a failed start: it gets this part of the time.
-RESUME_SHARE = 0.5
+RESUME_SHARE = 0.25
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):

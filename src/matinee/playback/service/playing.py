@@ -27,8 +27,8 @@ from matinee.playback.api import (
     SessionNotFound,
 )
 from matinee.playback.model import links, sessions
-from matinee.playback.model.beats import check_beat
 from matinee.playback.model.capabilities import fitting, labels
+from matinee.playback.model.checks import check_beat, check_capabilities, check_failed
 from matinee.playback.model.manifests import Source, render
 from matinee.playback.model.offer import Grants, play_session
 from matinee.playback.model.resume import resume_ms
@@ -98,6 +98,7 @@ class PlaybackService:
         episode_id: EpisodeId | None = None,
         from_start: bool = False,
     ) -> PlaySession:
+        check_capabilities(capabilities)
         press = Press.by(
             principal,
             title_id=title_id,
@@ -140,6 +141,7 @@ class PlaybackService:
     async def renew(
         self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()
     ) -> Renewal:
+        check_failed(failed)
         now = self._clock.now()
         session = await self._own_session(principal, session_id, now)
         avoid = failed or session.avoid

@@ -28,9 +28,7 @@ _log = log.get()
 class MemoryReadModel:
     """Least recently used titles and assets above a store."""
 
-    def __init__(
-        self, *, store: TitleStore, clock: Clock, titles_limit: int = 20_000, assets_limit: int = 2_000
-    ) -> None:
+    def __init__(self, *, store: TitleStore, clock: Clock, titles_limit: int = 5_000, assets_limit: int = 300) -> None:
         self._store = store
         self._clock = clock
         self._titles: _Recent[TitleId, Stored] = _Recent(titles_limit)
@@ -47,10 +45,8 @@ class MemoryReadModel:
         return found
 
     async def listed(self, places: list[Listed]) -> list[Title]:
-        for place in places:
-            stored = self._titles.get(place.title_id)
-            if stored is not None and stored.revision < place.revision:
-                self._titles.drop(place.title_id)
+        if max((place.revision for place in places), default=0) > self._revision:
+            await self.catch_up()
         found = await self.titles([place.title_id for place in places])
         return [found[place.title_id] for place in places if place.title_id in found]
 

@@ -100,9 +100,10 @@ class Lookup:
             self._position(press, limit_s * RESUME_SHARE),
             return_exceptions=True,
         )
-        _check_entitled(_or_raise(viewer))
+        who = _or_raise(viewer)
+        _check_entitled(who)
         found = _or_raise(playable)
-        _check_fit(found, _or_raise(viewer))
+        _check_fit(found, who)
         where = _or_raise(position)
         if press.episode_id is None and where is not None:
             found = await self._continued(press, found, where)

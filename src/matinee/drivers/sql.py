@@ -10,11 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary, exc
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
 from matinee.drivers.sqlite import Sqlite
@@ -92,6 +88,11 @@ class Database:
     async def migrate(self, scripts: str, name: str) -> None:
         """Bring the schema to the newest version in an Alembic folder (`package:folder`); `<name>_version` keeps it."""
 
+        # Imported here and below, because a process that only reads should not take a second to start.
+        from alembic.config import Config
+        from alembic.runtime.environment import EnvironmentContext
+        from alembic.script import ScriptDirectory
+
         def upgrade(connection: Connection) -> None:
             config = Config()
             config.set_main_option("script_location", scripts)
@@ -114,7 +115,9 @@ class _Remote:
     """Any other engine, through its async driver."""
 
     def __init__(self, url: str) -> None:
-        self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True)
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        self._engine = create_async_engine(url, pool_pre_ping=True)
 
     async def open(self) -> None:
         async with self._engine.connect():

@@ -48,7 +48,7 @@ _CHECK_US_GOAL = 5.0
 Targets = Callable[[int], str]
 
 
-def figures(*, rounds: int = 3, requests: int = 400, checks: int = 4000) -> list[Figure]:
+def figures(*, rounds: int = 7, requests: int = 160, checks: int = 2000) -> list[Figure]:
     """Measure; `requests` are those of 4 MB in each round, `checks` those without a body. nginx may be missing."""
     with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place, ExitStack() as stack:
         root = Path(place)

@@ -141,10 +141,9 @@ class Connection:
 
     async def _receive(self) -> bytes:
         """Bytes from the client. The loop's watch stays on between requests: taking it off and on costs two calls."""
-        try:
-            return self._wire.receive(_RECEIVE_BYTES)
-        except BlockingIOError:
-            pass
+        if not self._is_reading or self._wire.keeps_bytes:
+            with suppress(BlockingIOError):
+                return self._wire.receive(_RECEIVE_BYTES)
         if not self._is_reading:
             self._loop.add_reader(self._fd, self._on_readable)
             self._is_reading = True

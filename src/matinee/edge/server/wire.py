@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 _MORE = getattr(socket, "MSG_MORE", 0)
 _FILE_BYTES = 2 << 20
@@ -18,6 +18,8 @@ class Wire(Protocol):
     @property
     def sock(self) -> socket.socket:
         """The socket itself."""
+
+    keeps_bytes: ClassVar[bool]  # whether bytes may have arrived that the loop cannot see
 
     def handshake(self) -> None:
         """Agree on keys, where there are any."""
@@ -34,6 +36,8 @@ class Wire(Protocol):
 
 class PlainWire:
     """TCP; the kernel copies files to the network itself."""
+
+    keeps_bytes: ClassVar[bool] = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: socket.socket = sock
@@ -54,6 +58,8 @@ class PlainWire:
 
 class TlsWire:
     """TLS over TCP."""
+
+    keeps_bytes: ClassVar[bool] = True
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.sock: ssl.SSLSocket = context.wrap_socket(

@@ -1,0 +1,309 @@
+"""Every `JobStore`: one job a film, one worker a job, nothing lost by a reopen, facts with the state they tell of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matinee.drivers.sql import Database
+from matinee.encoding.adapters.sql import SqlJobStore
+from matinee.encoding.api import Job, JobNotFound, JobState, Order
+from matinee.encoding.model.progress import fresh_steps
+from matinee.events.api import EncodeFinished, Record
+from matinee.kit import ids
+from matinee.kit.ids import AssetId, FactId, JobId, TitleId
+
+NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
+LEASE = timedelta(seconds=15)
+Opener = Callable[[], Coroutine[Any, Any, SqlJobStore]]
+
+
+@pytest.fixture
+async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
+    """Opens the same store again: a second opener is a second process's view of it."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> SqlJobStore:
+            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/encoding.db"))
+            return await SqlJobStore.open(database)
+
+        yield opened
+
+
+def job(second: float = 0, title: str = "tit_a", priority: int = 0) -> Job:
+    at = NOW + timedelta(seconds=second)
+    order = Order(title_id=TitleId(title), path="/film.mov", priority=priority)
+    job_id = ids.new(JobId, at)
+    return Job(job_id=job_id, order=order, state="queued", steps=fresh_steps(), created_at=at, updated_at=at)
+
+
+def ended(job: Job, state: JobState) -> Job:
+    return msgspec.structs.replace(job, state=state)
+
+
+async def claim(store: SqlJobStore, owner: str, now: datetime = NOW) -> Job | None:
+    return await store.claim(owner=owner, now=now, lease_until=now + LEASE)
+
+
+async def claimed(store: SqlJobStore, owner: str, now: datetime = NOW) -> Job:
+    found = await claim(store, owner, now)
+    assert found is not None
+    return found
+
+
+async def test_a_job_is_there_after_a_reopen(open_store: Opener) -> None:
+    one = job()
+    assert await (await open_store()).add(job=one, key="film") == one
+    assert await (await open_store()).get(job_id=one.job_id) == one
+    with pytest.raises(JobNotFound):
+        await (await open_store()).get(job_id=JobId("job_none"))
+
+
+async def test_of_two_orders_of_one_film_one_is_queued(open_store: Opener) -> None:
+    stores = [await open_store(), await open_store()]
+    jobs = [job(), job()]
+    told = await asyncio.gather(*(stores[n % 2].add(job=jobs[n % 2], key="film") for n in range(6)))
+    assert len({one.job_id for one in told}) == 1
+    assert len((await stores[0].page(state=None, cursor=None, limit=9)).items) == 1
+
+
+async def test_a_film_can_be_ordered_again_once_its_job_has_ended(open_store: Opener) -> None:
+    store = await open_store()
+    first, second = job(), job(1)
+    await store.add(job=first, key="film")
+    await store.save(job=ended(await claimed(store, "w"), "done"), owner="w")
+    assert await store.add(job=second, key="film") == second
+
+
+async def test_the_most_urgent_job_is_taken_first_and_of_equals_the_oldest(open_store: Opener) -> None:
+    store = await open_store()
+    jobs = [job(0, "a"), job(1, "b", priority=5), job(2, "c", priority=5), job(3, "d", priority=-1)]
+    for one in jobs:
+        await store.add(job=one, key=one.order.title_id)
+    taken = [(await claimed(store, "w", NOW + timedelta(seconds=9))).order.title_id for _ in jobs]
+    assert taken == ["b", "c", "a", "d"]
+    assert await claim(store, "w", NOW + timedelta(seconds=9)) is None
+
+
+async def test_many_workers_never_share_a_job(open_store: Opener) -> None:
+    stores = [await open_store() for _ in range(3)]
+    jobs = [job(n / 10, f"t{n}") for n in range(12)]
+    for one in jobs:
+        await stores[0].add(job=one, key=one.order.title_id)
+    later = NOW + timedelta(seconds=5)
+    taken = await asyncio.gather(*(claim(stores[n % 3], f"w{n}", later) for n in range(20)))
+    got = [one.job_id for one in taken if one is not None]
+    assert sorted(got) == sorted(one.job_id for one in jobs)
+
+
+async def test_a_claim_ends_with_its_lease_and_not_before(open_store: Opener) -> None:
+    store = await open_store()
+    await store.add(job=job(), key="film")
+    mine = await claimed(store, "w1")
+    assert (mine.state, mine.attempts) == ("running", 1)
+    assert await claim(store, "w2", NOW + LEASE - timedelta(milliseconds=1)) is None
+    theirs = await claimed(await open_store(), "w2", NOW + LEASE)
+    assert (theirs.job_id, theirs.attempts) == (mine.job_id, 2)
+    assert await store.save(job=mine, owner="w1", lease_until=NOW + LEASE * 3) == "lost"
+    assert await store.save(job=ended(mine, "done"), owner="w1", facts=[fact(mine)]) == "lost"
+    assert await told(store) == []
+    assert (await store.get(job_id=mine.job_id)).state == "running"
+
+
+async def test_saving_keeps_hold_of_a_job(open_store: Opener) -> None:
+    store = await open_store()
+    await store.add(job=job(), key="film")
+    mine = msgspec.structs.replace(await claimed(store, "w1"), remaining_ms=7)
+    assert await store.save(job=mine, owner="w1", lease_until=NOW + LEASE * 2) == "ours"
+    assert await claim(store, "w2", NOW + LEASE) is None
+    assert (await store.get(job_id=mine.job_id)).remaining_ms == 7
+
+
+async def test_a_job_put_back_waits_its_time(open_store: Opener) -> None:
+    store = await open_store()
+    await store.add(job=job(), key="film")
+    mine = await claimed(store, "w1")
+    await store.save(job=ended(mine, "queued"), owner="w1", available_at=NOW + timedelta(seconds=30))
+    assert await claim(store, "w1", NOW + timedelta(seconds=29)) is None
+    assert (await claimed(store, "w1", NOW + timedelta(seconds=30))).attempts == 2
+
+
+async def test_a_waiting_job_is_cancelled_at_once(open_store: Opener) -> None:
+    store = await open_store()
+    one = await store.add(job=job(), key="film")
+    for _ in range(2):
+        assert (await store.cancel(job_id=one.job_id, now=NOW)).state == "cancelled"
+    assert await claim(store, "w") is None
+    with pytest.raises(JobNotFound):
+        await store.cancel(job_id=JobId("job_none"), now=NOW)
+
+
+async def test_whoever_works_on_a_job_hears_that_it_is_cancelled(open_store: Opener) -> None:
+    store = await open_store()
+    one = await store.add(job=job(), key="film")
+    mine = await claimed(store, "w")
+    await (await open_store()).cancel(job_id=one.job_id, now=NOW)
+    assert await store.save(job=mine, owner="w", lease_until=NOW + LEASE) == "cancel"
+    await store.save(job=ended(mine, "cancelled"), owner="w")
+    assert (await store.get(job_id=one.job_id)).state == "cancelled"
+
+
+async def test_a_cancelled_job_whose_worker_died_ends(open_store: Opener) -> None:
+    store = await open_store()
+    one = await store.add(job=job(), key="film")
+    await claimed(store, "w")
+    await store.cancel(job_id=one.job_id, now=NOW)
+    assert await claim(store, "w2", NOW + LEASE) is None
+    assert (await store.get(job_id=one.job_id)).state == "cancelled"
+
+
+async def test_ended_jobs_can_be_tried_again(open_store: Opener) -> None:
+    store = await open_store()
+    one = await store.add(job=job(), key="film")
+    mine = await claimed(store, "w")
+    await store.save(job=msgspec.structs.replace(mine, state="failed", reason="no"), owner="w")
+    again = await store.retry(job_id=one.job_id, now=NOW)
+    assert (again.state, again.attempts, again.reason) == ("queued", 0, "")
+    assert await store.retry(job_id=one.job_id, now=NOW) == again
+    assert (await claimed(store, "w")).job_id == one.job_id
+    with pytest.raises(JobNotFound):
+        await store.retry(job_id=JobId("job_none"), now=NOW)
+
+
+async def test_a_retry_gives_way_to_a_job_of_its_film(open_store: Opener) -> None:
+    store = await open_store()
+    old = await store.add(job=job(), key="film")
+    await store.cancel(job_id=old.job_id, now=NOW)
+    new = await store.add(job=job(1), key="film")
+    assert await store.retry(job_id=old.job_id, now=NOW) == new
+    assert (await store.get(job_id=old.job_id)).state == "cancelled"
+
+
+async def test_pages_tell_all_jobs_newest_first(open_store: Opener) -> None:
+    store = await open_store()
+    jobs = [job(n, f"t{n}") for n in range(7)]
+    for one in jobs:
+        await store.add(job=one, key=one.order.title_id)
+    await store.cancel(job_id=jobs[3].job_id, now=NOW)
+    seen, cursor = [], None
+    while True:
+        page = await store.page(state="queued", cursor=cursor, limit=2)
+        seen += [one.order.title_id for one in page.items]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert seen == ["t6", "t5", "t4", "t2", "t1", "t0"]
+
+
+def fact(job: Job) -> Record:
+    finished = EncodeFinished(job_id=job.job_id, title_id=job.order.title_id, asset_id=AssetId("ast_a"))
+    return Record(fact_id=ids.new(FactId, NOW), at=NOW, key=job.order.title_id, fact=finished)
+
+
+async def told(store: SqlJobStore) -> list[Record]:
+    records: list[bytes] = []
+
+    async def append(batch: list[bytes]) -> None:
+        records.extend(batch)
+
+    await store.outbox.relay(append)
+    return [msgspec.json.decode(record, type=Record) for record in records]
+
+
+async def test_a_fact_stands_with_the_state_it_tells_of(open_store: Opener) -> None:
+    store = await open_store()
+    await store.add(job=job(), key="film")
+    mine = await claimed(store, "w")
+    record = fact(mine)
+    await store.save(job=ended(mine, "done"), owner="w", facts=[record])
+    reopened = await open_store()
+    assert (await reopened.get(job_id=mine.job_id)).state == "done"
+    assert await told(reopened) == [record]
+    assert await told(reopened) == []
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "claim", "beat", "done", "failed", "cancel", "retry", "wait"]),
+        st.integers(0, 2),
+        st.sampled_from(["w1", "w2"]),
+    ),
+    max_size=30,
+)
+
+
+class Plain:
+    """What a job store is, as a plain dict: state, owner, end of lease and whether a cancel was asked, by film."""
+
+    def __init__(self) -> None:
+        self.films: dict[int, dict[str, Any]] = {}
+
+    def act(self, what: str, film: int, owner: str, now: datetime) -> None:
+        row = self.films.get(film)
+        if what == "add":
+            if row is None or row["state"] in ("done", "failed", "cancelled"):
+                self.films.pop(film, None)
+                self.films[film] = {"state": "queued", "owner": "", "until": NOW, "asked": False}
+        elif what == "claim":
+            self._claim(owner, now)
+        elif row is not None:
+            self._change(what, row, owner, now)
+
+    def _claim(self, owner: str, now: datetime) -> None:
+        for row in self.films.values():
+            if row["state"] == "queued" or (row["state"] == "running" and row["until"] <= now):
+                if row["asked"]:
+                    row |= {"state": "cancelled", "asked": False}
+                    continue
+                row |= {"state": "running", "owner": owner, "until": now + LEASE}
+                return
+
+    def _change(self, what: str, row: dict[str, Any], owner: str, now: datetime) -> None:
+        running = row["state"] == "running"
+        if what in ("beat", "done", "failed"):
+            if running and row["owner"] == owner:
+                row |= {"until": now + LEASE} if what == "beat" else {"state": what, "asked": False}
+        elif what == "cancel" and (row["state"] == "queued" or (running and row["until"] <= now)):
+            row |= {"state": "cancelled", "asked": False}
+        elif what == "cancel" and running:
+            row["asked"] = True
+        elif what == "retry" and row["state"] in ("failed", "cancelled"):
+            row |= {"state": "queued"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(actions=ACTIONS)
+async def test_it_does_what_a_plain_dict_does(actions: list[tuple[str, int, str]], tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.mktemp("jobs")
+    async with Database(f"sqlite:///{path}/encoding.db") as database:
+        store, plain, now = await SqlJobStore.open(database), Plain(), NOW
+        newest: dict[int, JobId] = {}
+        for what, film, owner in actions:
+            now += LEASE if what == "wait" else timedelta(milliseconds=2)
+            await act(store, newest, what, film, owner, now)
+            plain.act(what, film, owner, now)
+            states = {film: (await store.get(job_id=job_id)).state for film, job_id in newest.items()}
+            assert states == {film: row["state"] for film, row in plain.films.items()}
+
+
+async def act(store: SqlJobStore, newest: dict[int, JobId], what: str, film: int, owner: str, now: datetime) -> None:
+    if what == "add":
+        one = job((now - NOW).total_seconds(), f"t{film}")
+        newest[film] = (await store.add(job=one, key=f"film{film}")).job_id
+    elif what == "claim":
+        await claim(store, owner, now)
+    elif film in newest and what == "cancel":
+        await store.cancel(job_id=newest[film], now=now)
+    elif film in newest and what == "retry":
+        await store.retry(job_id=newest[film], now=now)
+    elif film in newest and what in ("beat", "done", "failed"):
+        mine = await store.get(job_id=newest[film])
+        if mine.state == "running":
+            state: Any = "running" if what == "beat" else what
+            await store.save(job=ended(mine, state), owner=owner, lease_until=now + LEASE)

@@ -65,8 +65,8 @@ def _titled(picture: Image.Image, name: str, look: Look, *, tall: bool) -> Image
     width, height = picture.size
     margin = round(width * (0.085 if tall else 0.055))
     text = name.upper() if look.capitals else name
-    room = (width - 2 * margin, height * (0.34 if tall else 0.42)) if tall else (width * 0.58, height * 0.5)
-    lines, size = _fitted(text, look, room, biggest=width * (0.2 if tall else 0.1))
+    room = (width - 2 * margin, height * (0.34 if tall else 0.42)) if tall else (width * 0.5, height * 0.5)
+    lines, size = _fitted(text, look, room, biggest=width * (0.2 if tall else 0.092))
     face, gap = _face(look.font, look.weight, size), size * _leading(look)
     foot = round(width * 0.032) if tall and look.by else 0
     block = gap * len(lines) + (foot * 2.1 if foot else 0)

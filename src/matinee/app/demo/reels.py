@@ -15,10 +15,38 @@ from matinee.app.demo.films import (
     waves,
     weather,
 )
-from matinee.app.demo.reel import Look, Reel
+from matinee.app.demo.reel import Line, Look, Reel
 from matinee.app.demo.sound import Score
 
 _WEATHER = {"en": "Weather Reports", "de": "Wetterberichte"}
+
+
+def _forecast(
+    number: int,
+    slug: str,
+    names: dict[str, str],
+    day: weather.Day,
+    lines: tuple[Line, ...],
+    *,
+    held: int,
+    score: Score,
+    look: Look,
+) -> Reel:
+    """An episode of the series; the first one's look is the series' own."""
+    return Reel(
+        slug=slug,
+        names=names,
+        heading=_WEATHER,
+        episode=number,
+        seconds=weather.SECONDS,
+        held=held,
+        scene=weather.scene(day),
+        lines=lines,
+        spoken=("en", "de"),
+        score=score,
+        look=look,
+    )
+
 
 _ALL = [
     Reel(
@@ -46,7 +74,7 @@ _ALL = [
             ink="#fff1cf",
             shade="#1b2440",
             scrim=0.5,
-            by="A film by Maren Holt",
+            by="Maren Holt",
         ),
     ),
     Reel(
@@ -79,7 +107,7 @@ _ALL = [
             ink="#b03a2e",
             shade="#f9e6c8",
             scrim=0.5,
-            by="Made by hand by Yuki & Tom Brandt",
+            by="Yuki & Tom Brandt",
         ),
     ),
     Reel(
@@ -104,17 +132,17 @@ _ALL = [
             seed=8,
         ),
         look=Look(
-            poster_s=8.5,
+            poster_s=10,
             card_s=10,
             backdrop_s=13,
-            focus=1.0,
+            focus=0.62,
             font="bebas-neue",
             capitals=True,
             tracking=0.02,
             ink="#ffd9a0",
             shade="#05060d",
             scrim=0.9,
-            by="A film by Adèle Marchetti",
+            by="Adèle Marchetti",
         ),
     ),
     Reel(
@@ -149,7 +177,7 @@ _ALL = [
             ink="#d8f6ff",
             shade="#01040a",
             scrim=0.8,
-            by="A dive with Naoko Ishii",
+            by="Naoko Ishii",
         ),
     ),
     Reel(
@@ -159,7 +187,7 @@ _ALL = [
         held=salt_and_silver.HELD,
         scene=salt_and_silver.scene,
         filters=salt_and_silver.GRAIN,
-        crf=17,
+        crf=20,
         lines=scripts.SALT_AND_SILVER,
         spoken=("en", "de"),
         score=Score(
@@ -186,19 +214,16 @@ _ALL = [
             ink="#f4f1ea",
             shade="#0c0c0c",
             scrim=0.72,
-            by="A film by Conrad Lind",
+            by="Conrad Lind",
         ),
     ),
-    Reel(
-        slug="weather-rain",
-        names={"en": "Rain", "de": "Regen"},
-        heading=_WEATHER,
-        episode=1,
-        seconds=weather.SECONDS,
-        held=weather.HELD,
-        scene=weather.scene(weather.RAIN),
-        lines=scripts.RAIN,
-        spoken=("en", "de"),
+    _forecast(
+        1,
+        "weather-rain",
+        {"en": "Rain", "de": "Regen"},
+        weather.RAIN,
+        scripts.RAIN,
+        held=1,
         score=Score(
             root=55,
             tempo_bpm=84,
@@ -221,7 +246,7 @@ _ALL = [
             ink="#fff5df",
             shade="#20323c",
             scrim=0.5,
-            by="A series in three forecasts",
+            by="Edda Quist",
         ),
     ),
     Reel(
@@ -252,8 +277,8 @@ _ALL = [
             weight=500,
             ink="#ffe9c4",
             shade="#15111d",
-            scrim=0.9,
-            by="Ein Film von Lena Okafor",
+            scrim=1.3,
+            by="Lena Okafor",
         ),
     ),
     Reel(
@@ -283,20 +308,17 @@ _ALL = [
             font="space-mono",
             ink="#f3e7cf",
             shade="#1d1a22",
-            scrim=0.82,
-            by="Written by Paul Amsel",
+            scrim=1.7,
+            by="Paul Amsel",
         ),
     ),
-    Reel(
-        slug="weather-snow",
-        names={"en": "Snow", "de": "Schnee"},
-        heading=_WEATHER,
-        episode=2,
-        seconds=weather.SECONDS,
-        held=weather.HELD,
-        scene=weather.scene(weather.SNOW),
-        lines=scripts.SNOW,
-        spoken=("en", "de"),
+    _forecast(
+        2,
+        "weather-snow",
+        {"en": "Snow", "de": "Schnee"},
+        weather.SNOW,
+        scripts.SNOW,
+        held=2,
         score=Score(
             root=57,
             tempo_bpm=66,
@@ -336,8 +358,8 @@ _ALL = [
             weight=700,
             ink="#fff4dc",
             shade="#0b1026",
-            scrim=0.94,
-            by="Three lessons by Dr. Ada Moreau",
+            scrim=1.25,
+            by="Ada Moreau",
         ),
     ),
     Reel(
@@ -369,19 +391,16 @@ _ALL = [
             ink="#ffe3a8",
             shade="#050a14",
             scrim=0.85,
-            by="After John Conway",
+            by="Ivo Castellan",
         ),
     ),
-    Reel(
-        slug="weather-fog",
-        names={"en": "Fog", "de": "Nebel"},
-        heading=_WEATHER,
-        episode=3,
-        seconds=weather.SECONDS,
-        held=weather.HELD,
-        scene=weather.scene(weather.FOG),
-        lines=scripts.FOG,
-        spoken=("en", "de"),
+    _forecast(
+        3,
+        "weather-fog",
+        {"en": "Fog", "de": "Nebel"},
+        weather.FOG,
+        scripts.FOG,
+        held=2,
         score=Score(
             root=50,
             tempo_bpm=58,

@@ -156,7 +156,9 @@ def _in_a_room(dry: NDArray[np.float32], room_s: float, random: np.random.Genera
     wet = np.empty_like(dry)
     size = 1 << (dry.shape[1] + len(t) - 1).bit_length()
     for ear in range(2):
-        echoes = random.standard_normal(len(t), np.float32) * np.exp(-t * (4.6 / room_s)) * np.minimum(1, t / 0.02)
+        echoes: NDArray[np.float64] = (
+            random.standard_normal(len(t), np.float32) * np.exp(-t * (4.6 / room_s)) * np.minimum(1, t / 0.02)
+        )
         echoes = np.convolve(echoes, np.ones(6, np.float32) / 6, mode="same")
         sound = np.fft.irfft(np.fft.rfft(dry[ear], size) * np.fft.rfft(echoes, size), size)[: dry.shape[1]]
         wet[ear] = sound / max(float(np.sqrt(np.sum(echoes**2))), 1e-6)
@@ -181,4 +183,5 @@ def _weather(kind: str, length: int, random: np.random.Generator) -> NDArray[np.
 def _faded(stereo: NDArray[np.float32], start_s: float, end_s: float) -> NDArray[np.float32]:
     t = np.arange(stereo.shape[1], dtype=np.float32) / RATE
     seconds = stereo.shape[1] / RATE
-    return np.tanh(stereo) * np.minimum(1, t / start_s) * np.minimum(1, (seconds - t) / end_s)
+    faded: NDArray[np.float32] = np.tanh(stereo) * np.minimum(1, t / start_s) * np.minimum(1, (seconds - t) / end_s)
+    return faded

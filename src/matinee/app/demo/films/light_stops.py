@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -23,10 +24,7 @@ def scene(size: Size) -> Callable[[int], Stage]:
     """The film as a function of the frame."""
     deep = layer(gradient(Size(size.width, size.px(3000)), _WATER))
     shafts = layer(_shafts(size))
-    jellies = {
-        (n, hue): [_jelly(size, phase / _PHASES, scale, _HUES[hue]) for phase in range(_PHASES)]
-        for n, (_, _, scale, hue, _) in enumerate(_JELLIES)
-    }
+    jelly = cache(lambda n, phase: _jelly(size, phase / _PHASES, _JELLIES[n][2], _HUES[_JELLIES[n][3]]))
     flakes = [glow(r, "#cfe6ea", size, strength=s, power=1.2) for r, s in ((2, 0.5), (3, 0.6), (5, 0.34))]
     sparks, lure = (
         [glow(r, c, size, strength=0.95) for r, c in ((7, "#5df2ff"), (10, "#7dffcf"))],
@@ -42,15 +40,16 @@ def scene(size: Size) -> Callable[[int], Stage]:
         if depth < 800:
             stage.put(shafts, k * (-40 + 14 * math.sin(t * 0.5)), -k * depth * 0.9)
         _snow(stage, flakes, t, depth)
-        for n, (x, y, _, hue, phase) in enumerate(_JELLIES):
+        for n, (x, y, _, _, phase) in enumerate(_JELLIES):
             beat = (t * 0.55 + phase) % 1
             top = y - depth * (0.62 + 0.1 * n) - 26 * t * 0.6 + 10 * math.sin(t + n)
-            stage.put(jellies[n, hue][int(beat * _PHASES)], k * (x + 18 * math.sin(t * 0.4 + n * 2)), k * top)
+            if -400 < top < 720:
+                stage.put(jelly(n, int(beat * _PHASES)), k * (x + 18 * math.sin(t * 0.4 + n * 2)), k * top)
         _living_lights(stage, sparks, t, depth)
         if depth > 1500:
-            x, y = 1330 - 96 * (t - 15) + 10 * math.sin(t), 330 + 20 * math.sin(t * 0.8)
-            stage.put(lure, k * (x - 190 - 12), k * (y - 190 + 6))
-            stage.put(fish, k * x, k * (y - 30))
+            left, middle = 1330 - 96 * (t - 15) + 10 * math.sin(t), 330 + 20 * math.sin(t * 0.8)
+            stage.put(lure, k * (left - 190 - 12), k * (middle - 190 + 6))
+            stage.put(fish, k * left, k * (middle - 30))
         return stage
 
     return frame
@@ -88,14 +87,14 @@ def _jelly(size: Size, phase: float, scale: float, hue: tuple[int, int, int]) ->
     for n, alpha in enumerate((54, 62, 84)):
         inset = n * 13
         box = (120 - wide + inset, 114 - high + inset * 0.9, 120 + wide - inset, 114 + high * 0.55 - inset * 0.5)
-        pen.pieslice(tuple(c * unit for c in box), 180, 360, fill=(*hue, alpha))  # type: ignore[arg-type]
+        pen.pieslice(tuple(c * unit for c in box), 180, 360, fill=(*hue, alpha))
     pen.arc(
         tuple(c * unit for c in (120 - wide, 114 - high, 120 + wide, 114 + high * 0.55)),
         180,
         360,
         fill=(*hue, 210),
         width=max(1, round(2.2 * unit)),
-    )  # type: ignore[arg-type]
+    )
     small = image.reduce(SUPERSAMPLING)
     halo = small.filter(ImageFilter.GaussianBlur(11 * size.k * scale))
     halo.alpha_composite(small)
@@ -144,8 +143,8 @@ def _angler(size: Size) -> Image.Image:
     small = image.reduce(SUPERSAMPLING)
     bulb = Image.new("RGBA", small.size, (214, 255, 240, 0))
     pen = ImageDraw.Draw(bulb)
-    x, y = rod[-1][0] * size.k + size.px(8), rod[-1][1] * size.k
-    radius = 9 * size.k
-    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(226, 255, 244, 255))
+    tip_x, tip_y, radius = rod[-1][0] + 8, rod[-1][1], 9
+    box = (tip_x - radius, tip_y - radius, tip_x + radius, tip_y + radius)
+    pen.ellipse(tuple(c * size.k for c in box), fill=(226, 255, 244, 255))
     small.alpha_composite(bulb.filter(ImageFilter.GaussianBlur(1.2 * size.k)))
     return small

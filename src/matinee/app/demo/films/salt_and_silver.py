@@ -12,7 +12,7 @@ from matinee.app.demo.canvas import Bytes, Floats, Layer, Size, Stage, drawn, la
 
 SECONDS = 24
 HELD = 2
-GRAIN = "noise=c0s=11:c0f=t+u,vignette=a=0.5"
+GRAIN = "noise=c0s=10:c0f=t+u,vignette=a=0.5"
 _HORIZON = 400
 
 
@@ -65,7 +65,8 @@ def _sea(size: Size, swell: list[Floats], shade: Floats, t: float) -> Bytes:
     near, far = size.px(20 * t), size.px(480 - 15 * t)
     water = swell[0][:, near : near + size.width] + swell[1][:, far : far + size.width]
     lit = shade * 0.9 + (water - 1) * 70 + ((water - 1.16).clip(0, 0.3) * 420)
-    return lit.clip(18, 232).astype(np.uint8)
+    sea: Bytes = lit.clip(18, 232).astype(np.uint8)
+    return sea
 
 
 def _pier(pen: ImageDraw.ImageDraw, scale: float) -> None:

@@ -66,14 +66,16 @@ def _founded(seed: int = 0) -> NDArray[np.bool_]:
     for _ in range(9 if seed == 0 else 3):
         cx, cy, spread = random.uniform(20, _WIDTH - 20), random.uniform(16, _HEIGHT - 16), random.uniform(6, 22)
         density += np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * spread**2)) * 0.55
-    return random.random(density.shape) < density
+    towns: NDArray[np.bool_] = random.random(density.shape) < density
+    return towns
 
 
 def _next(alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
     cells = np.pad(alive.astype(np.uint8), 1, mode="wrap")
     rows = cells[:-2] + cells[1:-1] + cells[2:]
     around = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    return (around == 3) | (alive & (around == 4))
+    born: NDArray[np.bool_] = (around == 3) | (alive & (around == 4))
+    return born
 
 
 def _palette() -> Bytes:

@@ -61,7 +61,8 @@ def _braids(x: Floats, y: Floats) -> Callable[[float], Floats]:
         bend = np.sin(x * np.float32(3.1) + np.float32(t * 0.7)) * np.float32(0.11)
         wide = np.sin((y + bend) * np.float32(21) + np.float32(t * 0.9))
         fine = np.sin((y - bend * 1.7) * np.float32(34) - x * np.float32(2) - np.float32(t * 1.3))
-        return wide * np.float32(0.62) + fine * np.float32(0.34)
+        braid: Floats = wide * np.float32(0.62) + fine * np.float32(0.34)
+        return braid
 
     return field
 

@@ -25,7 +25,6 @@ from matinee.app.demo.canvas import (
 )
 
 SECONDS = 20
-HELD = 1
 
 
 @dataclass(frozen=True)
@@ -205,11 +204,11 @@ def _rain(size: Size) -> Callable[[Stage, float, int], None]:
 
         return drawn(1400, 720, paint, size)
 
-    sheets = [sheet(n) for n in range(4)]
+    sheets = {n: sheet(n) for n in (1, 2, 3)}
 
     def fall(stage: Stage, t: float, n: int) -> None:
         y = (520 + 330 * n) * t % 720
-        for top in (y - 720, y):
+        for top in (y - 720, y) if n in sheets else ():
             stage.put(sheets[n], -stage.size.k * 60, stage.size.k * top)
 
     return fall

@@ -17,6 +17,7 @@ from matinee.playback.api import Beat, Capabilities, NoRendition
 from matinee.playback.model import links, sessions
 from matinee.playback.model.capabilities import family, fitting, labels
 from matinee.playback.model.checks import check_beat, check_capabilities, check_failed
+from matinee.playback.model.networks import Networks
 from matinee.playback.model.resume import resume_ms
 from matinee.playback.model.sessions import Session
 from matinee.steering.api import RankedEdge
@@ -216,6 +217,21 @@ def test_impossible_figures_are_refused(said: dict[str, Any], field: str) -> Non
     with pytest.raises(Invalid) as caught:
         check_beat(replace(beat(), **said))
     assert [fault.field for fault in caught.value.faults] == [field]
+
+
+def test_a_player_begins_with_what_its_network_carried_lately() -> None:
+    networks = Networks(default_bps=3_000_000, limit=2)
+    assert networks.start_bps("192.0.2.7") == 3_000_000
+    networks.learn("192.0.2.7", 10_000_000)
+    assert networks.start_bps("192.0.2.99") == networks.start_bps("::ffff:192.0.2.1") == 6_000_000
+    networks.learn("192.0.2.1", 1_000_000)
+    assert 3_000_000 < networks.start_bps("192.0.2.7") < 6_000_000
+    assert networks.start_bps("192.0.3.7") == networks.start_bps("no address") == 3_000_000
+    networks.learn("2001:db8:1:2::3", 10**12)
+    assert networks.start_bps("2001:db8:1:ffff::1") == 20_000_000
+    networks.learn("x", 1)
+    assert networks.start_bps("x") == 300_000
+    assert networks.start_bps("192.0.2.7") == 3_000_000  # long ago
 
 
 @pytest.mark.parametrize("words", [("x" * 101,), ("x",) * 33])

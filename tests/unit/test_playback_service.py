@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
@@ -43,6 +43,7 @@ from matinee.kit.ids import (
 )
 from matinee.kit.problem import DeadlineExceeded, Forbidden, Invalid, Unreachable
 from matinee.licensing.api import LicenceTerms
+from matinee.playback import jobs
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.api import (
     Beat,
@@ -194,6 +195,24 @@ class Neighbours:
 
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
         await self._call("revoke", None, session_id=session_id, expires_at=expires_at)
+
+
+class Log:
+    """Takes records in and says when it holds enough of them."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._came = asyncio.Condition()
+
+    async def append(self, *, records: list[Record]) -> list[int]:
+        async with self._came:
+            self.records += records
+            self._came.notify_all()
+        return list(range(len(records)))
+
+    async def holds(self, count: int) -> None:
+        async with self._came:
+            await self._came.wait_for(lambda: len(self.records) >= count)
 
 
 class House:
@@ -481,6 +500,35 @@ async def test_a_heartbeat_moves_the_viewer_and_is_told(house: House) -> None:
     _, beat = await house.facts()
     assert isinstance(beat, PlaybackBeat)
     assert (beat.playing_ms, beat.join_time_ms, beat.edge_id, beat.rendition) == (29_000, 120, EDGE_IDS[1], "v480")
+
+
+async def test_the_next_session_begins_as_fast_as_this_network_was(house: House) -> None:
+    play = await house.start()
+    assert play.start_bandwidth_bps == 3_000_000
+    await house.beat(play, bandwidth_bps=10_000_000)
+    assert (await house.start(principal("bo"))).start_bandwidth_bps == 6_000_000
+    assert (await house.start(client_ip="198.51.100.1")).start_bandwidth_bps == 3_000_000
+
+
+async def test_jobs_relay_facts_and_give_up_silent_players(store: SqlSessionStore) -> None:
+    house = House(store, idle_s=600)
+    play = await house.start()
+    house.around.failing["revoke"] = Unreachable(service="licensing")
+    house.clock.advance(seconds=601)
+    log = Log()
+    running = [
+        asyncio.create_task(jobs.relay_facts(store.outbox, cast(Any, log))),
+        asyncio.create_task(jobs.end_idle_sessions(house.playback, every_s=0.01)),
+    ]
+    try:
+        await log.holds(1)
+        house.around.failing = {}  # the job lived through it
+        await log.holds(2)
+    finally:
+        for task in running:
+            task.cancel()
+    assert [type(record.fact) for record in log.records] == [PlaybackStarted, PlaybackEnded]
+    assert {record.key for record in log.records} == {play.session_id}
 
 
 async def test_a_failing_player_moves_nobody_and_blames_its_edge(house: House) -> None:

@@ -25,7 +25,7 @@ async def relay_facts(outbox: FactRelay, events: Events) -> None:
     await outbox.run(append)
 
 
-async def end_idle_sessions(service: PlaybackService) -> None:
+async def end_idle_sessions(service: PlaybackService, *, every_s: float = EVERY_S) -> None:
     """End the sessions of players that fell silent."""
     while True:
         try:
@@ -33,4 +33,4 @@ async def end_idle_sessions(service: PlaybackService) -> None:
                 _log.info("playback.ended_idle", sessions=ended)
         except Exception as error:  # tried again at the next look
             _log.warning("playback.end_idle_failed", error=repr(error))
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(every_s)

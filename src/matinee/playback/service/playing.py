@@ -30,6 +30,7 @@ from matinee.playback.model import links, sessions
 from matinee.playback.model.capabilities import fitting, labels
 from matinee.playback.model.checks import check_beat, check_capabilities, check_failed
 from matinee.playback.model.manifests import Source, render
+from matinee.playback.model.networks import Networks
 from matinee.playback.model.offer import Grants, play_session
 from matinee.playback.model.resume import resume_ms
 from matinee.playback.model.sessions import Session
@@ -48,7 +49,8 @@ class PlaybackService:
 
     `token_key` signs manifest and beacon links, `edge_token_key` what the edges verify. `link_s` is how long a link to
     segments and a licence token are good, `session_s` how long a session and its manifest link, `idle_s` how long a
-    player may be silent, `start_ms` how long pressing play may take.
+    player may be silent, `start_ms` how long pressing play may take, `start_bandwidth_bps` what a player begins with
+    on a network that nobody was heard from.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class PlaybackService:
         self._life = timedelta(seconds=session_s)
         self._idle = timedelta(seconds=idle_s)
         self._heartbeat_ms = heartbeat_ms
-        self._start_bandwidth_bps = start_bandwidth_bps
+        self._networks = Networks(default_bps=start_bandwidth_bps)
         self._lookup = Lookup(
             identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, limit_ms=start_ms
         )
@@ -122,7 +124,7 @@ class PlaybackService:
             grants,
             key=self._token_key,
             heartbeat_ms=self._heartbeat_ms,
-            start_bandwidth_bps=self._start_bandwidth_bps,
+            start_bandwidth_bps=self._networks.start_bps(client_ip),
         )
 
     async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
@@ -242,6 +244,8 @@ class PlaybackService:
         records = [_record(sessions.seen(session, beat), now)]
         if not await self._store.move(session.session_id, sessions.position_in(session, beat), now, records):
             raise SessionNotFound(session_id=session.session_id)
+        if beat.bandwidth_bps:
+            self._networks.learn(client_ip, beat.bandwidth_bps)
         if beat.edge_id is not None:
             await self._observe(client_ip, beat.edge_id, succeeded=beat.state != "failed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import count
 from typing import Any
 
 from matinee.edge.api import EdgeSettings
@@ -15,28 +16,32 @@ _log = log.get()
 KEEP_S = 0.1
 BEAT_S = 2.0
 _REFRESH_TICKS = 10
+_CPU_S = 1.0
 _BEAT_LIMIT_S = 2.0
 
 
 async def keep_cache(*, disk: Disk, keeping: Keeping, board: Board) -> None:
     """Keep the cache within its limit, if this worker is the one to do it; let go of what another evicted."""
-    tick = 0
-    while True:
+    for tick in count():
         try:
-            _keep(disk, keeping, board, tick)
+            if tick % _REFRESH_TICKS == 0:
+                disk.refresh()
+            if keeping.elect():
+                board.add(Count.EVICTIONS, keeping.keep())
+                board.put(Count.DISK_USED_BYTES, keeping.used_bytes())
         except Exception as error:
             _log.warning("cache.not_kept", error=repr(error))
-        tick += 1
         await asyncio.sleep(KEEP_S)
 
 
-def _keep(disk: Disk, keeping: Keeping, board: Board, tick: int) -> None:
-    if tick % _REFRESH_TICKS == 0:
-        disk.refresh()
-        board.put(Count.CPU_MS, round(time.process_time() * 1000))
-    if keeping.elect():
-        board.add(Count.EVICTIONS, keeping.keep())
-        board.put(Count.DISK_USED_BYTES, keeping.used_bytes())
+async def account_cpu(*, board: Board) -> None:
+    """Put this worker's processor time on the board, every second."""
+    told_ms = 0
+    while True:
+        spent_ms = round(time.process_time() * 1000)
+        board.add(Count.CPU_MS, spent_ms - told_ms)
+        told_ms = spent_ms
+        await asyncio.sleep(_CPU_S)
 
 
 async def beat(*, settings: EdgeSettings, port: int, keeping: Keeping, board: Board, steering: Steering) -> None:

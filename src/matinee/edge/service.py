@@ -144,10 +144,8 @@ class Cache:
         self._board.add(Count.HITS)
         return Whole(stored)
 
-    async def open(self, key: str) -> Source:
-        """The object, whole or on its way. Raises NoSuchFile, OriginFailed, OriginTooSlow."""
-        if (whole := self.hit(key)) is not None:
-            return whole
+    async def fetch(self, key: str) -> Source:
+        """An object that is not all here, on its way. Raises NoSuchFile, OriginFailed, OriginTooSlow."""
         if self._missing.get(key, 0.0) > time.monotonic():
             raise NoSuchFile
         self._board.add(Count.MISSES)

@@ -161,7 +161,8 @@ class CacheDirectory:
         except OSError:  # not there, or a disk that cannot read it: the origin has it
             return None
         if (meta := _whole(file.fd, key)) is None:
-            self._object_path(name).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._object_path(name).unlink()
             return None
         stored = self._known[key] = DiskStored(file, meta, self._heat.slot(name))
         if len(self._known) > _HANDLES:

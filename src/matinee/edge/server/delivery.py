@@ -59,7 +59,7 @@ class Delivery:
             await connection.send(responses.text(request, b"ok\n", "text/plain; charset=utf-8"))
         else:
             address = self._checked(target)
-            source = self._cache.hit(address.key) or await self._found(address.key)
+            source = self._cache.hit(address.key) or await self._fetched(address.key)
             await self._deliver(connection, request, source)
 
     def _checked(self, target: str) -> Address:
@@ -70,9 +70,9 @@ class Delivery:
             raise LinkRefused
         return address
 
-    async def _found(self, key: str) -> Source:
+    async def _fetched(self, key: str) -> Source:
         try:
-            return await self._cache.open(key)
+            return await self._cache.fetch(key)
         except Problem:
             raise
         except Exception as error:

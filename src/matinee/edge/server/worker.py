@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import beat, keep_cache
+from matinee.edge.jobs import account_cpu, beat, keep_cache
 from matinee.edge.ports import Board, Disk, Keeping, Upstream
 from matinee.edge.server import EdgeServer
 from matinee.kit import log
@@ -38,10 +38,10 @@ async def run_worker(
     _allow_files()
     server = EdgeServer(settings, disk=disk, upstream=upstream, board=board, clock=clock, shared=True)
     await server.start()
-    jobs = [asyncio.create_task(keep_cache(disk=disk, keeping=keeping, board=board))]
+    running = [keep_cache(disk=disk, keeping=keeping, board=board), account_cpu(board=board)]
     if steering is not None:
-        beating = beat(settings=settings, port=server.port, keeping=keeping, board=board, steering=steering)
-        jobs.append(asyncio.create_task(beating))
+        running.append(beat(settings=settings, port=server.port, keeping=keeping, board=board, steering=steering))
+    jobs = [asyncio.create_task(job) for job in running]
     if started is not None:
         started(server)
     _log.info("edge.started", edge_id=settings.edge_id, port=server.port, pid=os.getpid())

@@ -185,7 +185,9 @@ _UPLOADS = f"{API}/operator/uploads"
 
 # The first that fits is taken.
 ROUTES = (
+    # Between processes, and for those who watch them.
     *(Route(cluster=GATEWAYS, path=path, refused=True) for path in ("/healthz", "/readyz", "/metrics")),
+    Route(cluster=GATEWAYS, prefix="/rpc", refused=True),
     Route(cluster=EDGES, prefix="/art/", methods=SAFE_METHODS, retrying="failed", timeout_ms=10_000),
     # Signed by a token in their own path.
     Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/manifest/.+", methods=SAFE_METHODS, retrying="lost"),
@@ -204,6 +206,9 @@ ROUTES = (
 )
 # On plain HTTP there is the page that says how to trust this house, and nothing else.
 TRUST_ROUTES = (
-    Route(cluster=GATEWAYS, prefix="/trust", methods=SAFE_METHODS, retrying="lost"),
+    *(
+        Route(cluster=GATEWAYS, path=path, methods=SAFE_METHODS, retrying="lost")
+        for path in ("/trust", "/trust/matinee.crt")
+    ),
     Route(cluster=GATEWAYS, path="/", methods=SAFE_METHODS, rewrite="/trust", retrying="lost"),
 )

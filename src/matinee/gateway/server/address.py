@@ -10,21 +10,16 @@ from litestar import Request
 from matinee.gateway.server.parts import Settings
 
 PROXY_HEADER = "x-matinee-proxy"
-ADDRESS_HEADER = "x-envoy-external-address"
 
 
 def client_ip(request: Request[Any, Any, Any], settings: Settings) -> str:
     """The client's address: Envoy's word where Envoy proves itself by the shared secret, else the peer's own.
 
-    Anybody may write `x-forwarded-for`; only Envoy knows the secret, and it overwrites both headers.
+    Anybody may write `x-forwarded-for`; Envoy adds the address it saw as the last.
     """
     vouched = settings.proxy_secret and hmac.compare_digest(
         request.headers.get(PROXY_HEADER, "").encode(), settings.proxy_secret.encode()
     )
-    if vouched and (named := request.headers.get(ADDRESS_HEADER) or _last(request.headers.get("x-forwarded-for"))):
+    if vouched and (named := request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()):
         return named
     return request.client.host if request.client else "0.0.0.0"  # noqa: S104  # says "not known", binds nothing
-
-
-def _last(forwarded: str | None) -> str | None:
-    return forwarded.rpartition(",")[2].strip() if forwarded else None

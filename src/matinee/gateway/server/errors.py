@@ -33,6 +33,8 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
 
 def on_bug(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Anything else is a bug: the story in the log, its trace id to the caller and nothing more."""
+    if isinstance(error, RecursionError):  # JSON nested deeper than anything we take
+        return answer(Malformed())
     _log.error("request.broke", exc_info=error)
     return answer(Broken())
 

@@ -28,7 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `origins` are further origins of the web client (a development server), `proxy_secret` is what Envoy adds to
     every request so that its word on the client's address is believed, `media_sources` are CSP sources of the edges,
-    `authority_der` is the certificate that devices are asked to trust (empty: none is), `front_url` the viewers' address.
+    `authority_der` is the certificate that devices are asked to trust (none where empty), `front_url` the address
+    that viewers open.
     """
 
     web_root: Path

@@ -57,8 +57,8 @@ code {{ overflow-wrap: anywhere; font-size: .85em; background: #241f1b; padding:
 shown its certificate once.</p>
 <a class="get" href="{file}" download>Get the certificate</a>
 {steps}
-<p>Before you go on, compare: your device must show this SHA-256 fingerprint, which <code>matinee trust</code>
-prints on the machine itself.<br><code>{fingerprint}</code></p>
+<p>Before you go on, compare: your device must show this SHA-256 fingerprint, the one that Matinee
+printed on its own machine when it started.<br><code>{fingerprint}</code></p>
 <p>It vouches for names and addresses of home networks only, for nothing on the internet.</p>
 <p><a href="{front}">Open Matinee</a></p>
 </html>

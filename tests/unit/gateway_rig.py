@@ -1,0 +1,332 @@
+"""The gateway on a real socket, in front of the real domains on SQLite; a part can be another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from matinee.catalogue.adapters.memory import MemoryReadModel
+from matinee.catalogue.adapters.sql import SqlTitleStore
+from matinee.catalogue.api import Artwork, Asset, AudioTrack, Episode, Genre, SegmentRun, TitleDraft, VideoTrack
+from matinee.catalogue.service import CatalogueService
+from matinee.drivers.argon import Argon2
+from matinee.drivers.asgi import Server
+from matinee.drivers.ffmpeg import Ffmpeg
+from matinee.drivers.jwt import Signer, Verifier
+from matinee.drivers.metrics import Metrics
+from matinee.drivers.objects import Objects
+from matinee.drivers.sql import Database
+from matinee.drivers.vault import FileSealer
+from matinee.encoding.adapters.ffmpeg import FfmpegProber
+from matinee.encoding.adapters.objects import ObjectBlobs
+from matinee.encoding.adapters.sql import SqlJobStore
+from matinee.encoding.service import EncodingService
+from matinee.gateway.adapters.disk import DiskUploadStore
+from matinee.gateway.api import ServiceView
+from matinee.gateway.server import Settings, build
+from matinee.identity.adapters.sql import SqlIdentityStore
+from matinee.identity.api import principal_of
+from matinee.identity.service import IdentityService
+from matinee.kit import ids
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import AssetId, EdgeId, EpisodeId, InstanceId, TitleId
+from matinee.licensing.adapters.sql import SqlKeyVault
+from matinee.licensing.service import LicensingService
+from matinee.playback.adapters.sql import SqlSessionStore
+from matinee.playback.service import PlaybackService
+from matinee.steering.adapters.sql import SqlFleetStore
+from matinee.steering.api import EdgeReport
+from matinee.steering.service import SteeringService
+from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.service import ViewingService
+
+CLOCK = SystemClock()
+PASSWORD = "correct horse battery"
+KEY = b"0" * 32
+DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama auf Deutsch"})
+NOISE = Genre(genre_id="noise", names={"en": "Noise"})
+
+
+class OneInstance:
+    """Fulfils `Instances`."""
+
+    async def services(self) -> list[ServiceView]:
+        instance_id = InstanceId("ins_1")
+        return [
+            ServiceView(
+                service="gateway",
+                instance_id=instance_id,
+                address="http://127.0.0.1:1",
+                state="serving",
+                renewed_at=CLOCK.now(),
+            )
+        ]
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The problem's kind; asserts that it is one, with the status it was sent with."""
+        assert self.headers["Content-Type"] == "application/problem+json", self.body
+        assert self.json["status"] == self.status
+        return str(self.json["type"]).removeprefix("/problems/")
+
+
+@dataclass
+class House:
+    """A running gateway and the domains behind it."""
+
+    url: str
+    http: aiohttp.ClientSession
+    domains: dict[str, Any]
+    folder: Path
+    emails: int = 0
+
+    async def viewer(self, *, kind: str = "browser", profile: bool = True, operator: bool = False) -> Viewer:
+        """Somebody new, signed in."""
+        self.emails += 1
+        viewer = Viewer(self, f"viewer{self.emails}@example.org")
+        body = {"email": viewer.email, "password": PASSWORD, "name": "Ada", "device": {"name": "test", "kind": kind}}
+        answer = await viewer.call("POST", "/auth/sign-up", body, origin=None)
+        assert answer.status == 200, answer.body
+        if operator:
+            await self.domains["identity"].grant_role(email=viewer.email, role="operator")
+            body = {"email": viewer.email, "password": PASSWORD, "device": {"name": "test", "kind": kind}}
+            answer = await viewer.call("POST", "/auth/sign-in", body)
+        viewer.takes(answer)
+        if profile:
+            await viewer.choose(viewer_profile := (await viewer.call("GET", "/profiles")).json[0]["profile_id"])
+            viewer.profile_id = viewer_profile
+        return viewer
+
+    async def film(self, name: str, **said: Any) -> TitleId:
+        """A published film."""
+        title_id = ids.new(TitleId, CLOCK.now())
+        draft = {"kind": "film", "original_language": "en", "names": {"en": name}, "genres": [DRAMA], **said}
+        await self.domains["catalogue"].put_title(draft=TitleDraft(title_id=title_id, **draft))
+        await self.attach(title_id)
+        await self.domains["catalogue"].publish(title_id=title_id)
+        return title_id
+
+    async def series(self, name: str, seasons: tuple[int, ...] = (2, 1)) -> tuple[TitleId, list[EpisodeId]]:
+        """A published series with so many episodes a season; the last one cannot be played yet."""
+        title_id = ids.new(TitleId, CLOCK.now())
+        episodes = [
+            Episode(
+                episode_id=ids.new(EpisodeId, CLOCK.now()),
+                season_number=season,
+                number=number,
+                names={"en": f"{season}x{number}"},
+            )
+            for season, count in enumerate(seasons, 1)
+            for number in range(1, count + 1)
+        ]
+        draft = TitleDraft(
+            title_id=title_id,
+            kind="series",
+            original_language="en",
+            names={"en": name},
+            genres=[DRAMA],
+            episodes=episodes,
+        )
+        await self.domains["catalogue"].put_title(draft=draft)
+        for episode in episodes[:-1]:
+            await self.attach(title_id, episode.episode_id)
+        await self.domains["catalogue"].publish(title_id=title_id)
+        return title_id, [episode.episode_id for episode in episodes]
+
+    async def attach(self, title_id: TitleId, episode_id: EpisodeId | None = None) -> None:
+        """Something to play, of 100 s."""
+        asset_id = ids.new(AssetId, CLOCK.now())
+        runs = [SegmentRun(0, 4000, 25)]
+        common = {"timescale": 1000, "init": "i.mp4", "media": "$Number$.m4s", "segments": runs}
+        asset = Asset(
+            asset_id=asset_id,
+            title_id=title_id,
+            episode_id=episode_id,
+            prefix=f"assets/{asset_id}/",
+            duration_ms=100_000,
+            scheme="cbcs",
+            video=[
+                VideoTrack(
+                    track_id="v360",
+                    codec="avc1.4d401e",
+                    bandwidth_bps=500_000,
+                    width_px=640,
+                    height_px=360,
+                    frame_rate="24/1",
+                    key_id="0" * 32,
+                    **common,
+                )
+            ],
+            audio=[
+                AudioTrack(
+                    track_id="a",
+                    codec="mp4a.40.2",
+                    bandwidth_bps=128_000,
+                    language="en",
+                    channels=2,
+                    sample_rate_hz=48_000,
+                    key_id="1" * 32,
+                    **common,
+                )
+            ],
+        )
+        await self.domains["catalogue"].attach_asset(asset=asset)
+
+    async def edge(self) -> EdgeId:
+        """An edge that has just been heard of."""
+        edge_id = ids.new(EdgeId, CLOCK.now())
+        report = EdgeReport(edge_id=edge_id, name="edge-a", base_url="http://127.0.0.1:9")
+        await self.domains["steering"].beat(report=report)
+        return edge_id
+
+
+@dataclass
+class Viewer:
+    """Somebody with a device."""
+
+    house: House
+    email: str
+    headers: dict[str, str] = field(default_factory=dict)
+    session: dict[str, Any] = field(default_factory=dict)
+    cookie: str = ""
+    profile_id: str = ""
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, origin: str | None = None, **headers: str
+    ) -> Answer:
+        """One call to the API."""
+        sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if origin is not None:
+            sent["Origin"] = origin
+        data = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
+        return await call(self.house, method, f"/api/v1{path}", data, sent)
+
+    def takes(self, answer: Answer) -> None:
+        """Keep what a session brought."""
+        self.session = answer.json
+        self.headers = {"Authorization": f"Bearer {self.session['access_token']}"}
+        for cookie in answer.headers.getall("Set-Cookie", []):
+            self.cookie = cookie.partition(";")[0]
+
+    async def choose(self, profile_id: str, pin: str | None = None) -> Answer:
+        """Watch as a profile."""
+        answer = await self.call("POST", f"/profiles/{profile_id}/choose", {"pin": pin})
+        if answer.status == 200:
+            self.takes(answer)
+            self.profile_id = profile_id
+        return answer
+
+
+async def call(
+    house: House, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """One call to any address."""
+    sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **(headers or {})}
+    async with house.http.request(method, house.url + path, data=data, headers=sent, allow_redirects=False) as answer:
+        return Answer(answer.status, answer.headers, await answer.read())
+
+
+@asynccontextmanager
+async def house(folder: Path, *, parts: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[House]:
+    """Start everything; `parts` take the place of real ones."""
+    async with AsyncExitStack() as stack:
+        domains = await _domains(folder, stack)
+        given = {**domains, **(parts or {})}
+        web_root = folder / "web"
+        app = build(
+            **given,
+            uploads=DiskUploadStore(folder / "uploads", spare_bytes=0),
+            instances=OneInstance(),
+            verifier=Verifier(keys=domains["identity"].public_keys, into=principal_of, clock=CLOCK),
+            clock=CLOCK,
+            metrics=Metrics(),
+            settings=Settings(web_root=web_root, **settings),
+        )
+        server = await stack.enter_async_context(Server(app))
+        http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+        await stack.enter_async_context(http)
+        yield House(server.address, http, domains, folder)
+
+
+async def _domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
+    async def database(name: str) -> Database:
+        return await stack.enter_async_context(Database(f"sqlite:///{folder}/{name}.db"))
+
+    argon = Argon2(time_cost=1, memory_kib=64)
+    stack.callback(argon.close)
+    accounts = await SqlIdentityStore.open(await database("identity"))
+    identity = IdentityService(
+        accounts=accounts,
+        sign_ins=accounts,
+        throttle=accounts,
+        secrets=argon,
+        signer=Signer.open(folder / "tokens.pem"),
+        clock=CLOCK,
+    )
+    titles = await SqlTitleStore.open(await database("catalogue"))
+    catalogue = CatalogueService(store=titles, read_model=MemoryReadModel(store=titles, clock=CLOCK), clock=CLOCK)
+    viewing = ViewingService(store=await SQLViewingStore.open(await database("viewing")), clock=CLOCK)
+    steering = SteeringService(fleet=await SqlFleetStore.open(await database("steering")), clock=CLOCK)
+    licensing = LicensingService(
+        vault=await SqlKeyVault.open(await database("licensing")),
+        sealer=FileSealer.open(folder / "kek"),
+        token_key=KEY,
+        clock=CLOCK,
+    )
+    encoding = EncodingService(
+        store=await SqlJobStore.open(await database("encoding")),
+        blobs=ObjectBlobs(Objects(f"file://{folder}/objects")),
+        prober=FfmpegProber(Ffmpeg()),
+        catalogue=catalogue,
+        clock=CLOCK,
+    )
+    playback = PlaybackService(
+        store=await SqlSessionStore.open(await database("playback")),
+        identity=identity,
+        catalogue=catalogue,
+        viewing=viewing,
+        steering=steering,
+        licensing=licensing,
+        clock=CLOCK,
+        token_key=KEY,
+        edge_token_key=KEY,
+    )
+    return {
+        "identity": identity,
+        "catalogue": catalogue,
+        "viewing": viewing,
+        "steering": steering,
+        "licensing": licensing,
+        "encoding": encoding,
+        "playback": playback,
+    }
+
+
+def poster(kind: str = "backdrop") -> Artwork:
+    """A picture."""
+    return Artwork(kind=kind, path=f"public/art/{kind}.jpg", width_px=1280, height_px=720)  # type: ignore[arg-type]
+
+
+def ago(**amount: float) -> datetime:
+    """A moment before now."""
+    return datetime.now(UTC) - timedelta(**amount)

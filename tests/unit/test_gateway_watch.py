@@ -1,0 +1,132 @@
+"""Press play through the public API: sessions, beacons, manifests and licences, and what each refuses."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.gateway_rig import House, Viewer, call, house
+
+ANY: dict[str, Any] = {"capabilities": {}}
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as running:
+        await running.edge()
+        yield running
+
+
+def beat(position_ms: int = 1000, state: str = "playing") -> dict[str, Any]:
+    return {"position_ms": position_ms, "state": state, "at": datetime.now(UTC).isoformat()}
+
+
+async def started(viewer: Viewer) -> dict[str, Any]:
+    film = await viewer.house.film("Film")
+    answer = await viewer.call("POST", "/playback", {"title_id": film, **ANY})
+    assert answer.status == 201, answer.body
+    session: dict[str, Any] = answer.json
+    return session
+
+
+async def test_a_session_from_start_to_end(home: House) -> None:
+    viewer = await home.viewer()
+    session = await started(viewer)
+    base = f"/playback/{session['session_id']}"
+    assert session["deliveries"]
+    manifest = await call(home, "GET", session["dash_path"])
+    assert (manifest.status, manifest.headers["Content-Type"]) == (200, "application/dash+xml")
+    assert b"<MPD" in manifest.body
+    assert (await call(home, "GET", session["hls_path"])).body.startswith(b"#EXTM3U")
+    assert (await viewer.call("POST", f"{base}/beat", beat(20_000))).status == 204
+    assert (await viewer.call("POST", f"{base}/renew", {"failed": ["edg_x"]})).json["deliveries"]
+    assert (await viewer.call("POST", f"{base}/renew")).status == 200
+    blob = msgspec.json.encode(beat(31_000))
+    plain = await call(home, "POST", session["beacon_path"], blob, {"Content-Type": "text/plain;charset=UTF-8"})
+    assert plain.status == 204
+    assert (await viewer.call("POST", f"{base}/end", beat(32_000, "ended"))).status == 204
+    again = await viewer.call("POST", "/playback", {"title_id": session["title_id"], **ANY})
+    assert 30_000 <= again.json["resume_ms"] <= 32_000
+    assert (await viewer.call("POST", "/playback", {"title_id": session["title_id"], "from_start": True, **ANY})).json[
+        "resume_ms"
+    ] == 0
+
+
+async def test_another_viewer_has_no_part_in_it(home: House) -> None:
+    session = await started(await home.viewer())
+    stranger = await home.viewer()
+    for path, body in (("beat", beat()), ("renew", {}), ("end", beat())):
+        answer = await stranger.call("POST", f"/playback/{session['session_id']}/{path}", body)
+        assert (answer.status, answer.problem) == (404, "session-not-found"), path
+
+
+async def test_paths_with_another_token(home: House) -> None:
+    session = await started(await home.viewer())
+    other = await started(await home.viewer())
+    for path in ("dash_path", "hls_path"):
+        parts, wrong = session[path].split("/"), other[path].split("/")
+        token = next(place for place, part in enumerate(parts) if part == "manifest") + 1
+        for forged in (wrong[token], "x", "0-0", parts[token][:-1]):
+            parts[token] = forged
+            answer = await call(home, "GET", "/".join(parts))
+            assert (answer.status, answer.problem) == (403, "link-expired")
+    head, _, _ = session["beacon_path"].rpartition("/")
+    answer = await call(home, "POST", f"{head}/nonsense", msgspec.json.encode(beat()))
+    assert (answer.status, answer.problem) == (403, "link-expired")
+    for body, status in ((b"{", 400), (b"{}", 422), (b"\xff", 400), (b"", 400)):
+        assert (await call(home, "POST", session["beacon_path"], body)).status == status
+
+
+async def test_licences(home: House) -> None:
+    viewer, stranger = await home.viewer(), await home.viewer()
+    session = await started(viewer)
+    keys = await home.domains["licensing"].content_keys(asset_id=session["asset_id"], labels=("AUDIO", "SD"))
+    kids = [base64.urlsafe_b64encode(bytes.fromhex(key.key_id)).rstrip(b"=").decode() for key in keys]
+    good = {"X_Licence_Token": session["licence_token"]}
+    licence = await viewer.call("POST", "/licences/clearkey", {"kids": kids}, **good)
+    assert licence.status == 200
+    assert {key["kid"] for key in licence.json["keys"]} == set(kids)
+    assert licence.headers["Cache-Control"] == "no-store"
+    for who, headers in ((viewer, {}), (viewer, {"X_Licence_Token": "forged"}), (stranger, good)):
+        answer = await who.call("POST", "/licences/clearkey", {"kids": kids}, **headers)
+        assert (answer.status, answer.problem) == (403, "licence-refused")
+    assert (await viewer.call("POST", "/licences/clearkey", {"kids": ["AAAA"]}, **good)).status in {403, 404}
+    path = f"/api/v1/licences/hls/{session['licence_token']}/{keys[0].key_id}"
+    key = await call(home, "GET", path)
+    assert (key.status, key.body) == (200, bytes.fromhex(keys[0].key))
+    assert (await call(home, "GET", f"/api/v1/licences/hls/x/{keys[0].key_id}")).problem == "licence-refused"
+
+
+async def test_what_cannot_be_played(home: House) -> None:
+    viewer = await home.viewer()
+    grown = await home.film("Grown", maturity=18)
+    kid = (await viewer.call("POST", "/profiles", {"name": "Kid", "maturity": 6})).json["profile_id"]
+    await viewer.choose(kid)
+    assert (await viewer.call("POST", "/playback", {"title_id": grown, **ANY})).problem == "too-mature"
+    assert (await viewer.call("POST", "/playback", {"title_id": "tit_x", **ANY})).problem == "title-not-found"
+
+
+async def test_bodies_that_are_none(home: House) -> None:
+    viewer = await home.viewer()
+    for body, status, kind in (
+        (b"{", 400, "malformed"),
+        (b"\xff\xfe", 400, "malformed"),
+        (b"[]", 422, "invalid"),
+        (b"{}", 422, "invalid"),
+        (b'{"title_id": 7, "capabilities": {}}', 422, "invalid"),
+        (b'{"title_id": "t", "capabilities": {"max_height_px": "tall"}}', 422, "invalid"),
+        (b"", 422, "invalid"),
+        (b'{"title_id": "' + b"x" * 400_000 + b'"}', 413, "too-large"),
+        (b"[" * 100_000, 400, "malformed"),
+    ):
+        answer = await viewer.call("POST", "/playback", body)
+        assert (answer.status, answer.problem) == (status, kind), body[:40]
+        assert answer.json["instance"].startswith("trc_")
+    faults = (await viewer.call("POST", "/playback", b'{"title_id": 7, "capabilities": {}}')).json["faults"]
+    assert faults[0]["field"] == "title_id"
+    assert "str" in faults[0]["message"]

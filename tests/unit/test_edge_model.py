@@ -181,6 +181,64 @@ def test_the_keeper_keeps_to_its_limit_and_to_the_truth(
         assert keeper.used_bytes + reserved <= limit or not disk
 
 
+class Plain:
+    """S3-FIFO as the paper writes it, in lists."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.small: list[tuple[bytes, int]] = []
+        self.main: list[tuple[bytes, int]] = []
+        self.ghosts: list[bytes] = []
+        self.freq: dict[bytes, int] = {}
+
+    def names(self) -> set[bytes]:
+        return {name for name, _ in self.small + self.main}
+
+    def request(self, name: bytes, size: int) -> None:
+        if name in self.names():
+            self.freq[name] = min(3, self.freq.get(name, 0) + 1)
+            return
+        if name in self.ghosts:
+            self.ghosts.remove(name)
+            self.main.append((name, size))
+        else:
+            self.small.append((name, size))
+        while self.names() and sum(size for _, size in self.small + self.main) > self.limit:
+            if sum(size for _, size in self.small) > self.limit * 0.1 or not self.main:
+                self._from_small()
+            else:
+                self._from_main()
+
+    def _from_small(self) -> None:
+        name, size = self.small.pop(0)
+        if self.freq.pop(name, 0) > 1:
+            self.main.append((name, size))
+        else:
+            self.ghosts.append(name)
+
+    def _from_main(self) -> None:
+        name, size = self.main.pop(0)
+        if self.freq.get(name, 0) > 0:
+            self.freq[name] -= 1
+            self.main.append((name, size))
+
+
+@given(REQUESTS, st.integers(1, 120))
+def test_the_keeper_does_what_the_paper_says(requests: list[tuple[int, int]], limit: int) -> None:
+    heat, plain = Warmth(), Plain(limit)
+    keeper = Keeper(limit, heat)
+    sizes: dict[bytes, int] = {}
+    for number, size in requests:
+        name = bytes([number])
+        plain.request(name, sizes.setdefault(name, size))
+        if name in keeper:
+            heat.warm(name)
+        else:
+            keeper.admit(name, sizes[name])
+            list(keeper.overflow())
+        assert {bytes([n]) for n in range(31) if bytes([n]) in keeper} == plain.names()
+
+
 def test_removing_and_repeating_change_nothing_else() -> None:
     keeper = Keeper(100, Warmth())
     keeper.admit(b"a", 10)

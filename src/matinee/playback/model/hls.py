@@ -18,6 +18,8 @@ STEERING_NAME = "steering.json"
 _BETWEEN = "~"  # between a track and an edge in a playlist's name
 _STEERING_S = 60
 _DESCRIBES_VIDEO = "public.accessibility.describes-video"
+_RANGES = {"SDR": "SDR", "HDR10": "PQ", "HLG": "HLG"}
+_SILENT: list[tuple[str, int] | None] = [None]  # the one "layout" of a film without sound
 _CAPTIONS = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 
 
@@ -78,16 +80,16 @@ def _pathway(asset: Asset, edge_id: EdgeId, original_language: str) -> Iterator[
     for track in asset.text:
         yield _subtitles(track, _unlike(track.label or track.language, names), edge_id)
     for video in sorted(asset.video, key=lambda track: track.bandwidth_bps):
-        for sound in layouts or _silent:
+        for sound in layouts or _SILENT:
             yield _variant(asset, video, sound, edge_id)
             yield playlist_name(video.track_id, edge_id)
 
 
-def _group(asset_audio: Sequence[AudioTrack], layout: tuple[str, int]) -> list[AudioTrack]:
+def _group(audio: Sequence[AudioTrack], layout: tuple[str, int]) -> list[AudioTrack]:
     """What belongs to a group: of every language and role the sound that comes nearest to the group's layout."""
     nearest: dict[tuple[str, str, str], AudioTrack] = {}
     codec, channels = layout
-    for track in sorted(asset_audio, key=lambda t: (t.channels <= channels, t.channels, family(t.codec) == codec)):
+    for track in sorted(audio, key=lambda t: (t.channels <= channels, t.channels, family(t.codec) == codec)):
         nearest[track.language, track.role, track.label] = track
     return list(nearest.values())
 
@@ -126,7 +128,7 @@ def _variant(asset: Asset, video: VideoTrack, layout: tuple[str, int] | None, ed
         f'CODECS="{codecs}"',
         f"RESOLUTION={video.width_px}x{video.height_px}",
         f"FRAME-RATE={_rate(video.frame_rate):.3f}",
-        f"VIDEO-RANGE={_ranges[video.range]}",
+        f"VIDEO-RANGE={_RANGES[video.range]}",
         f'PATHWAY-ID="{edge_id}"',
     ]
     if layout is not None:
@@ -134,10 +136,6 @@ def _variant(asset: Asset, video: VideoTrack, layout: tuple[str, int] | None, ed
     if asset.text:
         about.append(f'SUBTITLES="text~{edge_id}"')
     return f"#EXT-X-STREAM-INF:{','.join(about)},CLOSED-CAPTIONS=NONE"
-
-
-_silent: list[tuple[str, int] | None] = [None]
-_ranges = {"SDR": "SDR", "HDR10": "PQ", "HLG": "HLG"}
 
 
 def _audio_group(layout: tuple[str, int], edge_id: EdgeId) -> str:

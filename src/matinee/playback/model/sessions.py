@@ -14,7 +14,6 @@ from matinee.viewing.api import Position
 
 # In these states the player is not yet, or no longer, where the viewer is.
 _NOWHERE = frozenset({"starting", "failed"})
-_ENDS = {"ended": "ended", "failed": "failed"}
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,4 +116,4 @@ def ended(session: Session, position_ms: int, reason: str) -> PlaybackEnded:
 
 def end_reason(beat: Beat) -> str:
     """Why a player closes its session."""
-    return _ENDS.get(beat.state, "stopped")
+    return beat.state if beat.state in {"ended", "failed"} else "stopped"

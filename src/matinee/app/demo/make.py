@@ -52,11 +52,11 @@ def _make(reel: Reel, folder: Path, progress: Callable[[float], None]) -> None:
         size=HD,
         painted_fps=f"{FPS}/{reel.held}",
         fps=FPS,
-        sound=[(_ISO_639_2[language], audio.pop(language)) for language in reel.spoken or ("en",)],
+        sound=[(_ISO_639_2[language], audio.pop(language)) for language in reel.spoken],
         filters=f"{reel.filters},fade=in:d=0.7,fade=out:st={reel.seconds - 1}:d=1",
         crf=reel.crf,
     )
-    for language in reel.spoken or ("en",):
+    for language in reel.spoken:
         (folder / f"sound.{language}.wav").unlink()
     files = DemoFiles(
         slug=reel.slug,
@@ -82,11 +82,10 @@ def _sound(reel: Reel, folder: Path) -> dict[str, Path]:
     """The sound in each language, spoken over one music."""
     music = compose(reel.score, reel.seconds)
     paths: dict[str, Path] = {}
-    for language in (*(reel.spoken or ("en",)), *reel.beside):
+    for language in (*reel.spoken, *reel.beside):
         lines = [(n.start_s, n.end_s, n.said.get(language, n.words.get(language, ""))) for n in reel.lines]
-        speaks = language in (*reel.spoken, *reel.beside)
         paths[language] = folder / f"sound.{language}.wav"
-        write(paths[language], mixed(music, voice.speak(lines, language, reel.seconds)) if speaks else music)
+        write(paths[language], mixed(music, voice.speak(lines, language, reel.seconds)))
     return paths
 
 

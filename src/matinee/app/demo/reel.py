@@ -57,7 +57,7 @@ class Reel:
     score: Score
     look: Look
     lines: tuple[Line, ...] = ()
-    spoken: tuple[str, ...] = ()
+    spoken: tuple[str, ...] = ("en", "de")
     beside: tuple[str, ...] = ()
     filters: str = "null"
     crf: int = 12

@@ -11,7 +11,7 @@ def _said(start_s: float, end_s: float, en: str, de: str, **others: str) -> Line
 
 SLOW_BOAT = (
     _said(1.6, 4.6, "We left before anyone was awake.", "Wir fuhren los, bevor jemand wach war."),
-    _said(5.4, 8.4, "North, I said. Just north.", "Nach Norden, sagte ich. Einfach nach Norden."),
+    _said(5.4, 8.4, "North, I said. Just north.", "Nach Norden, sagte ich.\nEinfach nach Norden."),
     _said(
         9.4,
         13.2,
@@ -34,7 +34,7 @@ SALT_AND_SILVER = (
         "He said the seventh\nalways brings something back.",
         "Die siebte, sagte er,\nbringt immer etwas zurück.",
     ),
-    _said(11.4, 14.6, "A plank. A glove. A letter, once.", "Ein Brett. Einen Handschuh. Einmal einen Brief."),
+    _said(11.4, 14.6, "A plank. A glove. A letter, once.", "Ein Brett. Einen Handschuh.\nEinmal einen Brief."),
     _said(
         16.4,
         20.6,
@@ -102,7 +102,7 @@ LETTERS = (
 
 WAVES = (
     _said(1.4, 4.2, "One: stones in a pond.", "Eins: Steine in einem Teich."),
-    _said(4.8, 7.4, "Where two crests meet, both are right.", "Wo zwei Kämme sich treffen, haben beide recht."),
+    _said(4.8, 7.4, "Where two crests meet, both are right.", "Wo zwei Kämme sich treffen,\nhaben beide recht."),
     _said(9.2, 12.0, "Two: a swell, and another on top of it.", "Zwei: eine Dünung und darauf noch eine."),
     _said(12.6, 15.4, "Nothing travels but the shape.", "Nichts reist, nur die Form."),
     _said(17.2, 20.0, "Three: sand on a drum.", "Drei: Sand auf einer Trommel."),

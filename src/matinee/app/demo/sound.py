@@ -156,10 +156,8 @@ def _in_a_room(dry: NDArray[np.float32], room_s: float, random: np.random.Genera
     wet = np.empty_like(dry)
     size = 1 << (dry.shape[1] + len(t) - 1).bit_length()
     for ear in range(2):
-        echoes: NDArray[np.float64] = (
-            random.standard_normal(len(t), np.float32) * np.exp(-t * (4.6 / room_s)) * np.minimum(1, t / 0.02)
-        )
-        echoes = np.convolve(echoes, np.ones(6, np.float32) / 6, mode="same")
+        burst = random.standard_normal(len(t), np.float32) * np.exp(-t * (4.6 / room_s)) * np.minimum(1, t / 0.02)
+        echoes = np.convolve(burst, np.ones(6, np.float32) / 6, mode="same")
         sound = np.fft.irfft(np.fft.rfft(dry[ear], size) * np.fft.rfft(echoes, size), size)[: dry.shape[1]]
         wet[ear] = sound / max(float(np.sqrt(np.sum(echoes**2))), 1e-6)
     return dry + wet * np.float32(0.5)

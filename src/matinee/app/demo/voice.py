@@ -65,10 +65,9 @@ def speak(lines: Iterable[tuple[float, float, str]], language: str, seconds: flo
     track = np.zeros(round(seconds * RATE), np.float32)
     speaker = SPEAKERS[language]
     for start_s, end_s, text in lines:
-        spoken = _read(text, speaker, end_s - start_s - 0.2)
         start = round((start_s + 0.05) * RATE)
-        end = min(len(track), start + len(spoken))
-        track[start:end] += spoken[: end - start]
+        spoken = _read(text, speaker, end_s - start_s - 0.2)[: max(0, len(track) - start)]
+        track[start : start + len(spoken)] += spoken
     peak = float(np.abs(track).max())
     return track * np.float32(0.5 / peak) if peak else track
 

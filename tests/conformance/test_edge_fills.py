@@ -14,8 +14,9 @@ import uvloop
 from tests.conformance.edge_rig import Answer, Origin, Rig, an_edge, an_origin, asking, link, until
 
 from matinee.edge.adapters.disk import CacheDirectory, DiskPartial
+from matinee.edge.adapters.keeper import DirectoryKeeper
 from matinee.edge.adapters.objects import ObjectsUpstream
-from matinee.edge.ports import Count, Missing
+from matinee.edge.ports import Count, Meta, Missing
 
 SEGMENT = os.urandom(600_000)
 KEY = "assets/ast_1/v/1.m4s"
@@ -294,4 +295,36 @@ async def test_a_full_disk_refuses_at_the_beginning(tmp_path: Path) -> None:
     assert refused.value.errno == errno.EFBIG
     part.discard()
     assert disk.begin(KEY) is not None
+    disk.close()
+
+
+async def store(disk: CacheDirectory, key: str, size: int) -> None:
+    part = disk.begin(key)
+    assert part is not None
+    part.describe(Meta(key, size, '"e"', 0))
+    part.write(bytes(size))
+    await part.commit()
+
+
+async def test_the_keeper_finds_what_it_was_never_told_of(tmp_path: Path) -> None:
+    disk, keeping = CacheDirectory(tmp_path, 10_000), DirectoryKeeper(tmp_path, 10_000)
+    for number in range(3):
+        await store(disk, f"art/{number}", 1000)
+    arrivals = tmp_path / "state/arrivals"
+    arrivals.write_bytes(arrivals.read_bytes()[:-7])  # a disk that was full in the middle of a record
+    assert keeping.elect()
+    keeping.keep()
+    assert keeping.used_bytes() == 3 * 2024
+    for number in range(3, 9):
+        await store(disk, f"art/{number}", 1000)
+    assert keeping.keep() == 5
+    assert keeping.used_bytes() == 4 * 2024 == sum(p.stat().st_size for p in (tmp_path / "objects").glob("*/*"))
+    rival = DirectoryKeeper(tmp_path, 10_000)
+    assert not rival.elect()
+    assert rival.keep() == 0
+    keeping.close()
+    assert rival.elect()
+    assert rival.keep() == 0
+    assert rival.used_bytes() == 4 * 2024
+    rival.close()
     disk.close()

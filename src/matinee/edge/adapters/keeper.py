@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from matinee.edge.adapters.heat import SharedHeat
@@ -12,14 +15,15 @@ from matinee.edge.model.eviction import Keeper
 
 _RECORD_BYTES = 40
 _ARRIVALS_LIMIT_BYTES = 4 << 20
-_READ_BYTES = _RECORD_BYTES * 4096
+_NAME_LETTERS = 64
+_WALK_S = 600.0
 
 
 class DirectoryKeeper:
     """The keeper of a cache directory; it does nothing until `elect` has said yes.
 
     It learns of new objects from `state/arrivals`, to which every worker appends, and of all that is there by
-    walking the directory when it is elected and whenever that file has grown long.
+    walking the directory when it is elected, every ten minutes, and whenever that file has grown long.
     """
 
     def __init__(self, root: Path, limit_bytes: int) -> None:
@@ -27,12 +31,14 @@ class DirectoryKeeper:
         self._fills = root / "fills"
         self._state = root / "state"
         self._state.mkdir(parents=True, exist_ok=True)
+        self._arrivals = self._state / "arrivals"
         self._limit_bytes = limit_bytes
         self._heat = SharedHeat(self._state / "heat")
         self._keeper = Keeper(limit_bytes, self._heat)
         self._lock = os.open(self._state / "keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._elected = False
         self._read_to = 0
+        self._walked_at_s = 0.0
         self._reserved_bytes = 0
 
     def close(self) -> None:
@@ -66,19 +72,13 @@ class DirectoryKeeper:
 
     def _hear(self) -> None:
         """Take in what was finished since we last looked."""
-        try:
-            with (self._state / "arrivals").open("r+b") as file:
-                file.seek(self._read_to)
-                while len(record := file.read(_READ_BYTES)) >= _RECORD_BYTES:
-                    for at in range(0, len(record) - _RECORD_BYTES + 1, _RECORD_BYTES):
-                        self._admit(record[at : at + 32], int.from_bytes(record[at + 32 : at + 40], "little"))
-                        self._read_to += _RECORD_BYTES
-                    file.seek(self._read_to)
-                if self._read_to > _ARRIVALS_LIMIT_BYTES:
-                    file.truncate(0)
-                    self._walk()  # whatever was appended in between is found in the directory
-        except FileNotFoundError:
-            return
+        if self._read_to > _ARRIVALS_LIMIT_BYTES or time.monotonic() - self._walked_at_s > _WALK_S:
+            self._walk()
+        with suppress(FileNotFoundError), self._arrivals.open("rb") as file:
+            file.seek(self._read_to)
+            while len(record := file.read(_RECORD_BYTES)) == _RECORD_BYTES:
+                self._admit(record[:32], int.from_bytes(record[32:], "little"))
+                self._read_to += _RECORD_BYTES
 
     def _admit(self, name: bytes, size: int) -> None:
         # An object may come, be dropped as damaged, and come again: the newest arrival is what lies there.
@@ -86,13 +86,18 @@ class DirectoryKeeper:
         self._keeper.admit(name, size)
 
     def _walk(self) -> None:
-        """Rebuild what is known from the directory, oldest first; what is there already has proved itself."""
-        arrivals = self._state / "arrivals"
-        self._read_to = arrivals.stat().st_size // _RECORD_BYTES * _RECORD_BYTES if arrivals.exists() else 0
-        found: list[tuple[int, bytes, int]] = []
-        for folder in os.scandir(self._objects):
-            found += [(e.stat().st_mtime_ns, bytes.fromhex(e.name), e.stat().st_size) for e in _objects(folder.path)]
-        for _, name, size in sorted(found):
+        """Learn the directory as it is, oldest first; what we had not heard of has proved itself by being there.
+
+        The arrivals begin anew: whoever appends in between renamed his object before, so that it is found here.
+        """
+        self._walked_at_s = time.monotonic()
+        if self._arrivals.exists():
+            os.truncate(self._arrivals, 0)
+        self._read_to = 0
+        found = sorted(chain.from_iterable(_objects(folder.path) for folder in os.scandir(self._objects)))
+        for gone in self._keeper.names() - {name for _, name, _ in found}:
+            self._keeper.remove(gone)
+        for _, name, size in found:
             self._keeper.admit(name, size, proved=True)
 
     def _sweep(self) -> None:
@@ -110,5 +115,10 @@ class DirectoryKeeper:
         return total
 
 
-def _objects(folder: str) -> list[os.DirEntry[str]]:
-    return [e for e in os.scandir(folder) if len(e.name) == 64 and e.is_file(follow_symlinks=False)]
+def _objects(folder: str) -> Iterator[tuple[int, bytes, int]]:
+    """When each object came, its name and its size."""
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):  # evicted in this very moment
+            if len(entry.name) == _NAME_LETTERS and entry.is_file(follow_symlinks=False):
+                about = entry.stat(follow_symlinks=False)
+                yield about.st_mtime_ns, bytes.fromhex(entry.name), about.st_size

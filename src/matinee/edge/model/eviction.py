@@ -43,6 +43,10 @@ class Keeper:
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
 
+    def names(self) -> set[bytes]:
+        """All that it keeps."""
+        return self._small.keys() | self._main.keys()
+
     def admit(self, name: bytes, size_bytes: int, *, proved: bool = False) -> None:
         """Take in an object; `proved` puts it straight among the main ones. Idempotent."""
         if name in self:

@@ -7,6 +7,7 @@ import TitlePage from "../features/title";
 import { useText } from "../i18n";
 import { go, Link, match, paths, useLocation } from "../router";
 import { loadProfiles, restore, useViewer } from "../session";
+import { PreviewHost } from "../ui/Preview";
 import { Header } from "./Header";
 import { warmPlayer } from "./warm";
 
@@ -88,6 +89,7 @@ function Pages({ path, under }: { path: string; under: string | null }) {
       <div ref={below} data-focus="column">
         <a className="skip" href="#main" tabIndex={overlay ? -1 : 0} data-focus-skip>{t("app.skip")}</a>
         <Header />
+        <PreviewHost />
         <Suspense><Scrolled key={base}>{page(base)}</Scrolled></Suspense>
       </div>
       {overlay && <TitlePage titleId={overlay.id ?? ""} />}

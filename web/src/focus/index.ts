@@ -141,7 +141,9 @@ export function useReturnFocus(): void {
   useEffect(() => {
     const before = document.activeElement;
     return () => {
-      if (before instanceof HTMLElement && before.isConnected && before !== document.body) focusElement(before, false);
+      if (!(before instanceof HTMLElement) || before === document.body) return;
+      // In the next frame: until then the page behind the dialog is still out of reach.
+      requestAnimationFrame(() => before.isConnected && focusElement(before, false));
     };
   }, []);
 }

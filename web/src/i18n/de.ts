@@ -42,10 +42,10 @@ export const de: Messages = {
   "signUp.submit": "Konto eröffnen",
   "signUp.haveAccount": "Schon ein Konto?",
   "signUp.toSignIn": "Anmelden",
-  "signUp.passwordHint": "Mindestens 10 Zeichen.",
+  "signUp.passwordHint": "Mindestens 8 Zeichen.",
   "check.email": "Gib eine E-Mail-Adresse ein, etwa name@example.org.",
   "check.password": "Gib dein Passwort ein.",
-  "check.newPassword": "Nimm mindestens 10 Zeichen.",
+  "check.newPassword": "Nimm mindestens 8 Zeichen.",
   "check.name": "Gib einen Namen ein.",
   "signIn.tagline": "Das Licht geht aus, wann immer du willst.",
 

@@ -40,10 +40,10 @@ export const en = {
   "signUp.submit": "Open account",
   "signUp.haveAccount": "Have an account?",
   "signUp.toSignIn": "Sign in",
-  "signUp.passwordHint": "At least 10 characters.",
+  "signUp.passwordHint": "At least 8 characters.",
   "check.email": "Enter an e-mail address such as name@example.org.",
   "check.password": "Enter your password.",
-  "check.newPassword": "Use at least 10 characters.",
+  "check.newPassword": "Use at least 8 characters.",
   "check.name": "Enter a name.",
   "signIn.tagline": "The lights go down whenever you like.",
 

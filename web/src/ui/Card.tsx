@@ -1,3 +1,4 @@
+import type { ComponentProps } from "react";
 import type { Card as CardData, Progress } from "../api";
 import { type Translator, useText } from "../i18n";
 import { Link, paths } from "../router";
@@ -46,10 +47,12 @@ interface CardProps {
   place: string;
   eager?: boolean;
   first?: boolean;
+  /** Handlers of a preview, where there is one. */
+  hover?: Pick<ComponentProps<typeof Link>, "onPointerEnter" | "onPointerLeave" | "onPointerDown">;
 }
 
 /** A title in a row or a grid. It leads to its page, laid over where one is. */
-export function TitleCard({ card, place, eager, first }: CardProps) {
+export function TitleCard({ card, place, eager, first, hover }: CardProps) {
   const text = useText();
   const { progress } = card;
   const begun = progress && !progress.finished && progress.position_ms > 0;
@@ -59,6 +62,7 @@ export function TitleCard({ card, place, eager, first }: CardProps) {
   const line = begun ? [mark, leftOf(progress, text)].filter(Boolean) : factsOf(card, text, 1);
   return (
     <Link
+      {...hover}
       className="card"
       to={paths.title(card.title_id)}
       over

@@ -6,6 +6,7 @@ import { Link } from "../router";
 import { CardSkeleton, TitleCard } from "./Card";
 import { IconButton } from "./Button";
 import { Icon } from "./icons";
+import { previewing } from "./Preview";
 import "./row.css";
 
 /** Where each row was left, for the next visit. */
@@ -42,7 +43,7 @@ export function Row({ id, name, cards, to, eager }: RowProps) {
       <Strip id={id} name={name} count={cards.length}>
         {(index) => {
           const card = cards[index] as CardData;
-          return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} />;
+          return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} hover={previewing(card)} />;
         }}
       </Strip>
     </section>

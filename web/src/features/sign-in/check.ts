@@ -9,7 +9,7 @@ export interface Form {
 
 export type Faults = Partial<Record<keyof Form, Key>>;
 
-export const LEAST_PASSWORD = 10;
+export const LEAST_PASSWORD = 8;
 
 export function check(form: Form, opening: boolean): Faults {
   const faults: Faults = {};

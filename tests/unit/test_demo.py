@@ -194,6 +194,12 @@ def test_a_finished_film_is_not_made_again_and_an_unfinished_one_is(made: Path, 
     assert not left_by_a_kill.exists()
 
 
+async def test_a_process_of_its_own_makes_the_same(made: Path) -> None:
+    assert await make.make_apart("last-tram", made) == make.make(short("last-tram"), made)
+    with pytest.raises(ToolFailed):
+        await make.make_apart("no-such-film", made, deadline_s=60)
+
+
 def test_a_failed_encode_says_why(tmp_path: Path) -> None:
     nowhere = tmp_path / "nothing" / "film.mov"
     with pytest.raises(ToolFailed, match="No such file"):

@@ -1,13 +1,12 @@
 """Makes the demo films: picture, sound, subtitles, artwork. A finished film is not made again.
 
-`python -m matinee.app.demo.make DIRECTORY [SLUG…]` makes them in order, at the lowest priority, and says when each is
-done by one JSON line, the `DemoFiles`.
+`python -m matinee.app.demo.make DIRECTORY [SLUG…]` makes them in order and says when each is done by one JSON
+line, the `DemoFiles`.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from matinee.app.demo.canvas import HD
 from matinee.app.demo.reel import FPS, DemoFiles, Line, Picture, Reel
 from matinee.app.demo.reels import REELS
 from matinee.app.demo.sound import compose, mixed, write
-from matinee.drivers import rawvideo
+from matinee.drivers import process, rawvideo
 
 # How QuickTime calls our languages.
 _ISO_639_2 = {"en": "eng", "de": "deu", "fr": "fra", "ja": "jpn"}
@@ -41,6 +40,14 @@ def make(reel: Reel, directory: Path, progress: Callable[[float], None] | None =
             _make(reel, folder, progress or (lambda share: None))
             folder.rename(target)
     return _moved(msgspec.json.decode((target / _NOTE).read_bytes(), type=DemoFiles), target)
+
+
+async def make_apart(slug: str, directory: Path, *, deadline_s: float = 900) -> DemoFiles:
+    """The same in a process of its own, so that whoever asks stays responsive. Raises ToolFailed."""
+    said: list[str] = []
+    argv = [sys.executable, "-m", "matinee.app.demo.make", str(directory), slug]
+    await process.run(argv, deadline_s=deadline_s, nice=10, on_line=said.append)
+    return msgspec.json.decode(said[-1], type=DemoFiles)
 
 
 def _make(reel: Reel, folder: Path, progress: Callable[[float], None]) -> None:
@@ -143,7 +150,6 @@ def _moved(files: DemoFiles, folder: Path) -> DemoFiles:
 
 def main(arguments: list[str]) -> None:
     """Make some films, or all."""
-    os.nice(10)
     directory, slugs = Path(arguments[0]), arguments[1:] or list(REELS)
     for slug in slugs:
         sys.stdout.buffer.write(msgspec.json.encode(make(REELS[slug], directory)) + b"\n")

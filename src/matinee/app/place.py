@@ -45,6 +45,19 @@ def processes(settings: Settings) -> Path:
     return settings.data / "run" / "processes.json"
 
 
+def remember(settings: Settings) -> None:
+    """Keep the address that this house was started with, for commands that were not told its ports."""
+    file = settings.data / "run" / "address"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(front_url(settings))
+
+
+def address(settings: Settings) -> str:
+    """The address of the house that runs on this data directory."""
+    file = settings.data / "run" / "address"
+    return file.read_text() if file.exists() else front_url(settings)
+
+
 def envoy(settings: Settings) -> Path:
     """The folder of Envoy's configuration."""
     return settings.data / "envoy"

@@ -98,7 +98,10 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Playback(msgspec.Struct, frozen=True, kw_only=True):
-    """Play sessions. `link_s`: how long a signed URL is good; `start_ms`: the deadline of pressing play."""
+    """Play sessions. `link_s`: how long a signed URL is good; `start_ms`: the deadline of pressing play.
+
+    `start_bandwidth_bps`: what a player begins with on a network that nobody was heard from.
+    """
 
     store: str = "sqlite:///{data}/playback.db"
     link_s: int = 6 * 3600
@@ -106,6 +109,7 @@ class Playback(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: int = 600
     heartbeat_ms: int = 30_000
     start_ms: int = 2000
+    start_bandwidth_bps: int = 3_000_000
 
 
 class Objects(msgspec.Struct, frozen=True, kw_only=True):

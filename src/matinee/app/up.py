@@ -96,6 +96,7 @@ async def up(settings: Settings, console: Console) -> None:
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console) -> None:
     environment = environment_of(settings)
+    place.remember(settings)
     with steps.step("services"):
         services = (_service(group.name, group.targets, environment) for group in place.groups(settings))
         await asyncio.gather(*(supervisor.start(program) for program in services))

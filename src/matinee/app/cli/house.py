@@ -28,8 +28,8 @@ from matinee.steering.api import Edge
 @click.command()
 @click.option("--port", "gateway__port", type=click.IntRange(1, 65535), help="The port viewers open [8080].")
 @click.option("--edge-port", "edge__port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
-@click.option("--lan", "house__lan", flag_value=True, type=bool, help="Open to the network, under TLS.")
-@click.option("--no-demo", "house__demo", flag_value=False, type=bool, help="No demo account, no demo films.")
+@click.option("--lan", "house__lan", flag_value=True, type=bool, default=None, help="Open to the network, under TLS.")
+@click.option("--no-demo", "house__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films.")
 @with_settings
 def up(settings: Settings) -> None:
     """Run the whole house on this machine; Ctrl-C stops it."""
@@ -89,7 +89,7 @@ def status(settings: Settings, json_: bool) -> None:
 
 
 async def _status(settings: Settings) -> Status:
-    address, record = place.front_url(settings), place.processes(settings)
+    address, record = place.address(settings), place.processes(settings)
     if not record.exists():
         return Status(running=False, address=address)
     processes = msgspec.json.decode(record.read_bytes(), type=list[Seen])

@@ -69,14 +69,14 @@ def _titled(picture: Image.Image, name: str, look: Look, *, tall: bool) -> Image
     lines, size = _fitted(text, look, room, biggest=width * (0.2 if tall else 0.092))
     face, gap = _face(look.font, look.weight, size), size * _leading(look)
     foot = round(width * 0.032) if tall and look.by else 0
-    block = gap * len(lines) + (foot * 2.1 if foot else 0)
+    block = gap * len(lines) + (foot * 2.5 if foot else 0)
     top = margin * 1.1 if look.at == "top" else height - margin * (1.0 if tall else 0.9) - block
     pen = ImageDraw.Draw(picture)
     for n, line in enumerate(lines):
         _set(pen, (margin, top + n * gap), line, face, look.ink, look.tracking * size)
     if foot:
         small = _face("jost", 500, foot)
-        _set(pen, (margin + 2, top + gap * len(lines) + foot * 0.9), look.by.upper(), small, look.ink, foot * 0.16)
+        _set(pen, (margin + 2, top + gap * len(lines) + foot * 1.3), look.by.upper(), small, look.ink, foot * 0.16)
     return picture
 
 

@@ -194,6 +194,7 @@ async def _playback(parts: Parts) -> None:
         idle_s=settings.idle_s,
         heartbeat_ms=settings.heartbeat_ms,
         start_ms=settings.start_ms,
+        start_bandwidth_bps=settings.start_bandwidth_bps,
     )
     parts.jobs += [
         jobs.relay_facts(store.outbox, parts.domain("events", by="playback")),

@@ -177,7 +177,7 @@ class SqlIdentityStore:
 
     async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
         asked = {"id": account_id, "profile_id": profile_id}
-        row = await self._database.read(lambda c: c.execute(_MEMBER, asked).one_or_none())
+        row = await self._database.look(lambda c: c.execute(_MEMBER, asked).one_or_none())
         return _member(row) if row else None
 
     async def profiles(self, *, account_id: AccountId) -> Profiles:

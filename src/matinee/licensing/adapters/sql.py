@@ -76,7 +76,7 @@ class SqlKeyVault:
             revoked = connection.execute(_REVOKED, {"id": session_id}).one_or_none() is not None
             return Holding(keys=[] if revoked else _keys_of(connection, asset_id), revoked=revoked)
 
-        return await self._database.read(look)
+        return await self._database.look(look)
 
     async def known(self, *, key_ids: list[str]) -> set[str]:
         return await self._database.read(lambda c: set(c.execute(_KNOWN, {"ids": key_ids}).scalars()))

@@ -149,7 +149,8 @@ class SQLViewingStore:
         self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId
     ) -> Position | None:
         key = {**_profile(account_id, profile_id), "b_title_id": title_id, "b_episode_id": episode_id}
-        return next(iter(await self._positions(_ONE, key)), None)
+        row = await self._database.look(lambda c: c.execute(_ONE, key).one_or_none())
+        return None if row is None else _position(row)
 
     async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
         return await self._positions(_OF_TITLES, {**_profile(account_id, profile_id), "b_title_ids": title_ids})

@@ -54,7 +54,7 @@ def _video(rung: Rung, file: Path) -> str:
 
 
 def _audio(sound: Sound, file: Path) -> str:
-    return f"in={file.name},stream=audio,{_template(sound.track_id)},drm_label=AUDIO,language={sound.language}"
+    return f"in={file.name},stream=audio,{_template(sound.track_id)},drm_label=AUDIO"
 
 
 def _template(track: str) -> str:
@@ -94,10 +94,11 @@ class _Manifest:
     def video(self, rung: Rung, plan: Plan) -> VideoTrack:
         representation, template = self._tracks[f"{rung.name}/init.mp4"]
         size_bytes = self._size(rung.name)
+        average_bps = round(size_bytes * 8 / plan.duration_s)
         return VideoTrack(
             track_id=rung.name,
             codec=representation.get("codecs", ""),
-            bandwidth_bps=int(representation.get("bandwidth", 0)),
+            bandwidth_bps=max(int(representation.get("bandwidth", 0)), average_bps),
             timescale=int(template.get("timescale", 1)),
             init=f"{rung.name}/init.mp4",
             media=f"{rung.name}/$Number$.m4s",
@@ -107,7 +108,7 @@ class _Manifest:
             width_px=rung.width_px,
             height_px=rung.height_px,
             frame_rate=plan.source.rate,
-            average_bandwidth_bps=round(size_bytes * 8 / plan.duration_s),
+            average_bandwidth_bps=average_bps,
         )
 
     def audio(self, sound: Sound) -> AudioTrack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matinee.catalogue.api import Asset
-from matinee.encoding.jobs import intake, picture, release, tracks
+from matinee.encoding.jobs import artwork, intake, picture, release, tracks
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.model.plan import Plan
 from matinee.kit.ids import AssetId
@@ -36,7 +36,7 @@ async def _made(run: Run, plan: Plan, asset_id: AssetId) -> Asset:
     made, folder = await release.packaged(run, plan, asset_id, parts)
     _ended(run, "package")
     asset = release.assembled(run, plan, asset_id, made, parts)
-    await release.artwork(run, plan, parts)
+    await artwork.illustrated(run, plan, parts.rungs)
     await release.stored_objects(run, asset, made, folder, parts)
     return asset
 

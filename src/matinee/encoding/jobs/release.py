@@ -7,25 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from matinee.catalogue.api import Artwork, ArtworkKind, Asset, TextTrack, Thumbnails, Title
+from matinee.catalogue.api import Asset, TextTrack, Thumbnails
 from matinee.encoding.api import NoSpace
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.jobs.workspace import whole
-from matinee.encoding.model.pictures import best, candidates
 from matinee.encoding.model.plan import Plan
 from matinee.encoding.ports import Packaged
-from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import AssetId
 from matinee.licensing.api import Label
 
 _SIDE_BY_SIDE = 8
-# Kind of picture → its shape, width over height, and its most lines.
-SHAPES: dict[ArtworkKind, tuple[float, int]] = {
-    "poster": (2 / 3, 900),
-    "card": (16 / 9, 720),
-    "backdrop": (16 / 9, 1080),
-    "still": (16 / 9, 720),
-}
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,23 +70,33 @@ async def stored_objects(run: Run, asset: Asset, made: Packaged, folder: Path, p
     files |= {track.path: path for track, path in parts.texts}
     files |= {f"thumbnails/{path.name}": path for path in parts.sheets.glob("*.jpg")}
     run.teller.began("publish", len(files) + 1)
-    slots, done = asyncio.Semaphore(_SIDE_BY_SIDE), 0
+    try:
+        await _put_all(run, asset.prefix, files)
+        await run.tools.blobs.put(key=sign(asset.asset_id), data=msgspec.json.encode(asset))
+    except NoSpace:
+        await run.tools.blobs.delete(prefix=asset.prefix)
+        raise
+
+
+async def _put_all(run: Run, prefix: str, files: dict[str, Path]) -> None:
+    """Store files side by side. After a failure no more are begun, and those under way are waited for."""
+    slots, done, failures = asyncio.Semaphore(_SIDE_BY_SIDE), 0, list[Exception]()
 
     async def put(name: str, path: Path) -> None:
         nonlocal done
         async with slots:
-            await run.tools.blobs.put_file(key=asset.prefix + name, path=path)
-        done += 1
-        run.teller.went("publish", done)
+            if failures:
+                return
+            try:
+                await run.tools.blobs.put_file(key=prefix + name, path=path)
+            except Exception as error:  # raised below, when nothing is under way any more
+                failures.append(error)
+            done += 1
+            run.teller.went("publish", done)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for name, path in files.items():
-                group.create_task(put(name, path))
-        await run.tools.blobs.put(key=sign(asset.asset_id), data=msgspec.json.encode(asset))
-    except* NoSpace:
-        await run.tools.blobs.delete(prefix=asset.prefix)
-        raise
+    await asyncio.gather(*(put(name, path) for name, path in files.items()))
+    if failures:
+        raise failures[0]
 
 
 def sign(asset_id: AssetId) -> str:
@@ -115,37 +116,3 @@ async def offered(run: Run, asset: Asset) -> None:
     await catalogue.attach_asset(asset=asset)
     if run.order.publish:
         await catalogue.publish(title_id=asset.title_id)
-
-
-async def artwork(run: Run, plan: Plan, parts: Parts) -> None:
-    """Give a title that lacks pictures some out of the film."""
-    title = await run.tools.catalogue.title(title_id=run.order.title_id)
-    folder = run.workspace.at("artwork")
-    own, episodes = _lacking(title, run)
-    if not own and not episodes:
-        return
-    frame = best(await run.tools.stills.looks(film=parts.rungs[0], keyframes=candidates(len(plan.keyframes))))
-    time_ms = round(frame.keyframe * plan.gop_frames / plan.source.frame_rate * 1000)
-    made = {kind: await _picture(run, parts.rungs[-1], time_ms, kind, folder) for kind in {*own, *episodes}}
-    for kinds, episode_id in ((own, None), (episodes, run.order.episode_id)):
-        if pictures := [made[kind] for kind in kinds]:
-            await run.tools.catalogue.add_artwork(title_id=title.title_id, artwork=pictures, episode_id=episode_id)
-
-
-def _lacking(title: Title, run: Run) -> tuple[list[ArtworkKind], list[ArtworkKind]]:
-    """The kinds of picture that the title lacks, and those that the episode does."""
-    wanted: tuple[ArtworkKind, ...] = ("poster", "card", "backdrop")
-    own: list[ArtworkKind] = [kind for kind in wanted if kind not in {art.kind for art in title.artwork}]
-    episode = next((e for e in title.episodes if e.episode_id == run.order.episode_id), None)
-    return own, ["still"] if episode is not None and not episode.artwork else []
-
-
-async def _picture(run: Run, film: Path, time_ms: int, kind: ArtworkKind, folder: Path) -> Artwork:
-    aspect, height_px = SHAPES[kind]
-    file = folder / f"{kind}.jpg"
-    width, height, colour = await run.tools.stills.crop(
-        film=film, time_ms=time_ms, aspect=aspect, height_px=height_px, out=file
-    )
-    name = f"{await asyncio.to_thread(sha256_file, file)}.jpg"
-    await run.tools.blobs.put_file(key=f"public/art/{name}", path=file)
-    return Artwork(kind=kind, path=name, width_px=width, height_px=height, colour=colour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -115,7 +116,9 @@ class Worker:
 
     async def _judge(self, job: Job, error: BaseException) -> None:
         said = verdict(error)
-        _log.warning("encode.stopped", job_id=job.job_id, final=said.final, reason=said.reason, exc_info=error)
+        # As text: a traceback that a terminal draws shows local variables, and some of those are keys.
+        trace = None if said.final else "".join(traceback.format_exception(error))
+        _log.warning("encode.stopped", job_id=job.job_id, final=said.final, reason=said.reason, trace=trace)
         if said.final or job.attempts >= MOST_ATTEMPTS:
             await self._fail(job, said.reason)
             return

@@ -54,7 +54,9 @@ class FfmpegEncoder:
         return Loudness(_last(_INTEGRATED, said), _last(_PEAK, said))
 
     async def sound(self, *, master: Path, sound: Sound, gain_db: float, duration_s: float, out: Path) -> None:
-        placed = f"asetpts=PTS-{sound.delay_us / 1e6:.6f}/TB,aresample={SAMPLE_RATE_HZ}:async=1000:first_pts=0,asetpts=N/SR/TB"
+        # Gaps are filled and what overlaps is dropped, so that sound stays with the picture to the end.
+        steady = f"aresample={SAMPLE_RATE_HZ}:async=1000:first_pts=0,asetpts=N/SR/TB"
+        placed = f"asetpts=PTS-{sound.delay_us / 1e6:.6f}/TB,{steady}"
         fitted = f"volume={gain_db:.2f}dB,apad=whole_dur={duration_s:.6f},atrim=end={duration_s:.6f}"
         graph = f"[0:{sound.stream}]{placed},{_layout(sound)},{fitted}[out]"
         coded = ["-map", "[out]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(sound.bps), *_EXACT]

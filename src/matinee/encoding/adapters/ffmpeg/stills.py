@@ -30,8 +30,9 @@ class FfmpegStills:
 
     async def sheets(self, *, film: Path, thumbnails: Thumbnails, into: Path) -> int:
         size = f"scale={thumbnails.width_px}:{thumbnails.height_px}:flags=area"
-        tiles = f"fps=1000/{thumbnails.interval_ms}:start_time=0:eof_action=pass,{size},tile={thumbnails.columns}x{thumbnails.rows}"
-        write = ["-vf", tiles, "-frames:v", str(thumbnails.sheets), "-q:v", "4", "-f", "image2", "%d.jpg"]
+        tiles = f"tile={thumbnails.columns}x{thumbnails.rows}"
+        filters = f"fps=1000/{thumbnails.interval_ms}:start_time=0:eof_action=pass,{size},{tiles}"
+        write = ["-vf", filters, "-frames:v", str(thumbnails.sheets), "-q:v", "4", "-f", "image2", "%d.jpg"]
         await self._ffmpeg.run(["-skip_frame", "nokey", *opened(film), *write], cwd=into, deadline_s=DEADLINE_S)
         return len(await asyncio.to_thread(os.listdir, into))
 

@@ -24,15 +24,16 @@ def test_it_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None
     assert leaf.path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hosts", [HOSTS, ("127.0.0.1",), ("localhost",)])
+async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: Path, hosts: tuple[str, ...]) -> None:
     authority = Authority.open(tmp_path, NOW)
-    leaf = authority.leaf("front", HOSTS, NOW)
+    leaf = authority.leaf("front", hosts, NOW)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(leaf.path)
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     trusting = ssl.create_default_context(cadata=authority.certificate_pem)
-    for name in HOSTS:
+    for name in hosts:
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname=name)
         writer.close()
     with pytest.raises(ssl.SSLCertVerificationError):

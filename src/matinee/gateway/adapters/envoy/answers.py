@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matinee.gateway.api import Malformed, NoSuchPage, TooManyRequests
-from matinee.kit.problem import DeadlineExceeded, Forbidden, Problem, TooLarge, Unauthenticated, Unreachable
+from matinee.kit.problem import DeadlineExceeded, Problem, TooLarge, Unauthenticated, Unreachable
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_S = 1
@@ -16,7 +16,8 @@ def local_replies() -> dict[str, Any]:
     problems: dict[int, Problem] = {
         400: Malformed(detail="This request cannot be understood."),
         401: Unauthenticated(),
-        403: Forbidden(),
+        # A token for another house, which is no token here.
+        403: Unauthenticated(),
         404: NoSuchPage(),
         413: TooLarge(limit_bytes=0),
         429: TooManyRequests(retry_after_ms=RETRY_S * 1000),
@@ -42,6 +43,7 @@ def _mapper(status: int, problem: Problem) -> dict[str, Any]:
                 "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": f"answers.{status}"}}
             }
         },
+        "status_code": problem.status,
         "body_format_override": _format(document),
         "headers_to_add": wait,
     }

@@ -31,8 +31,8 @@ def cluster(said: Cluster, folder: Path) -> dict[str, Any]:
         "lb_policy": "LEAST_REQUEST",
         "per_connection_buffer_limit_bytes": 1 << 20,
         "health_checks": [_health_check(said)],
-        # Envoy would send to sick instances when most are sick; ours are few, and a retry is the better answer.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # While not one is known to be well, all are tried: they may be so new that nobody has looked at them yet.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "outlier_detection": _outliers(said),
         "circuit_breakers": {"thresholds": [{"max_retries": 64, "max_requests": 4096, "max_pending_requests": 1024}]},
         # Gone from the registry is gone, whatever its health check still says.

@@ -94,10 +94,16 @@ def test_a_constant_rate_is_kept(rate: str) -> None:
     assert choose_rate(times, [exact]) == (exact, True)
 
 
-def test_a_varying_rate_becomes_the_closest_standard() -> None:
-    times = [n / 24 + (0.3 if n > 50 else 0.0) * (n % 7) / 7 for n in range(200)]
-    assert choose_rate(times, [Fraction(90000)])[0] == Fraction("24000/1001")
-    assert choose_rate(times, [])[1] is False
+def test_a_varying_rate_becomes_the_standard_that_keeps_quick_parts_smooth() -> None:
+    slow, quick = [n / 4 for n in range(40)], [10 + n / 29.9 for n in range(100)]
+    assert choose_rate(slow + quick, [Fraction(90000)]) == (Fraction("30000/1001"), False)
+    assert choose_rate([0.0, 0.1, 0.3, 0.7], []) == (Fraction(10), False)
+
+
+def test_a_rate_that_was_rounded_is_told_as_what_it_is() -> None:
+    times = [round(n * 1.001 / 30, 3) for n in range(300)]
+    assert choose_rate(times, [Fraction(989, 33)]) == (Fraction("30000/1001"), True)
+    assert choose_rate([n / 24 for n in range(300)], [Fraction(24)]) == (Fraction(24), True)
 
 
 def test_a_rate_with_frames_missing_is_kept_and_said_not_to_be_constant() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -18,6 +19,7 @@ STANDARD_RATES = tuple(
 )
 HIGHEST_RATE = 60
 _NEARLY = Fraction(1, 50)
+_ROUNDING = Fraction(1, 2000)
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 
 
@@ -54,16 +56,23 @@ def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> tuple[
 
     `nominal` are the rates that the container claims, the likeliest first. A rate is kept when no frame is
     more than four tenths of a frame from its place, or when all in all they keep it and only some are missing;
-    one above 60 is divided. Otherwise it is the standard rate closest to the average.
+    one above 60 is divided. Otherwise it is the standard rate closest to where the film is quick.
     """
-    average = average_rate(times_s)
-    for rate in [*nominal, *([closest_standard(average)] if average else [])]:
+    average, quick = average_rate(times_s), quick_rate(times_s)
+    claimed = [one for rate in nominal for one in (_spelled_out(rate), rate)]
+    for rate in [*claimed, *([closest_standard(average)] if average else [])]:
         if _keeps(times_s, rate):
             return _at_most_highest(rate), rate <= HIGHEST_RATE
-    for rate in nominal:
+    for rate in claimed:
         if average is None or abs(average - rate) < rate * _NEARLY:
             return _at_most_highest(rate), False
-    return closest_standard(average or Fraction(25)), False
+    return closest_standard(quick or Fraction(25)), False
+
+
+def _spelled_out(rate: Fraction) -> Fraction:
+    """The standard rate that this is, rounded: 989/33 for 30000/1001."""
+    standard = closest_standard(rate)
+    return standard if abs(standard - rate) < standard * _ROUNDING else rate
 
 
 def _at_most_highest(rate: Fraction) -> Fraction:
@@ -75,6 +84,12 @@ def average_rate(times_s: Sequence[float]) -> Fraction | None:
     if len(times_s) < 2 or times_s[-1] <= times_s[0]:
         return None
     return Fraction(len(times_s) - 1) / Fraction(times_s[-1] - times_s[0]).limit_denominator(1_000_000)
+
+
+def quick_rate(times_s: Sequence[float]) -> Fraction | None:
+    """Frames a second in the quickest quarter: what a film needs so that its movement stays smooth."""
+    gaps = sorted(after - before for before, after in pairwise(times_s) if after > before)
+    return 1 / Fraction(gaps[len(gaps) // 4]).limit_denominator(1_000_000) if gaps else None
 
 
 def closest_standard(rate: Fraction) -> Fraction:

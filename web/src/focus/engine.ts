@@ -148,16 +148,16 @@ export function move(root: Group, id: string, direction: Direction, memory: Memo
     const child = path[depth + 1] as Node;
     const target =
       group.axis === "grid" ? withinGrid(group, from, direction, memory) : withinLine(group, child, from, direction, memory);
-    if (target) return { id: target.id, memory: remember(root, from.id, target, direction, memory) };
+    if (target) return { id: target.id, memory: remember(root, from, target, direction, memory) };
   }
   return null;
 }
 
-function remember(root: Group, from: string, to: Leaf, direction: Direction, memory: Memory): Memory {
+function remember(root: Group, from: Leaf, to: Leaf, direction: Direction, memory: Memory): Memory {
+  // A row may scroll under a move sideways: its new column is read when one next leaves it.
   const sideways = direction === "left" || direction === "right";
-  const start = pathTo(root, from).at(-1);
-  const column = sideways ? middle(to.box) : (memory.column ?? (start && !isGroup(start) ? middle(start.box) : null));
-  return visit(root, to.id, visit(root, from, { ...memory, column }));
+  const column = sideways ? null : (memory.column ?? middle(from.box));
+  return visit(root, to.id, visit(root, from.id, { ...memory, column }));
 }
 
 /** Notes a leaf as the last one of every group around it. */

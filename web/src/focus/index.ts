@@ -84,6 +84,7 @@ function onFocus(event: FocusEvent): void {
   lastBox = { left, top, right, bottom };
   const id = lastElement.dataset.focusId;
   if (id) lastOf.set(location.pathname, id);
+  else lastOf.delete(location.pathname);
 }
 
 /** What had the focus is gone: the focus goes to what is nearest now. */

@@ -20,7 +20,7 @@ export function Field({ label, hint, error, type, ...rest }: FieldProps) {
   return (
     <div className={`field ${error ? "wrong" : ""}`}>
       <label htmlFor={id}>{label}</label>
-      <div className="field-box">
+      <div className="field-box" data-focus="row">
         <input id={id} type={secret && open ? "text" : type} aria-invalid={error ? true : undefined} aria-describedby={note ? `${id}-note` : undefined} {...rest} />
         {secret && <IconButton icon={open ? "hide" : "eye"} label={t(open ? "signIn.hide" : "signIn.show")} onClick={() => setOpen(!open)} />}
       </div>

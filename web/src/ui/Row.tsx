@@ -38,15 +38,26 @@ export function Row({ id, name, cards, to, eager }: RowProps) {
   return (
     <section className="row" aria-label={name}>
       <h2 className="row-name">
-        {to ? <Link to={to} data-focus-id={`${id}:all`} className="row-link">{name}<span className="row-all">{t("row.all")}<Icon name="right" size="0.8em" /></span></Link> : name}
+        {to ? <Link to={to} data-focus-skip className="row-link">{name}<span className="row-all">{t("row.all")}<Icon name="right" size="0.8em" /></span></Link> : name}
       </h2>
-      <Strip id={id} name={name} count={cards.length}>
+      <Strip id={id} name={name} count={cards.length + (to ? 1 : 0)}>
         {(index) => {
-          const card = cards[index] as CardData;
+          const card = cards[index];
+          if (!card) return <AllCard place={id} name={name} to={to ?? ""} />;
           return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} hover={previewing(card)} />;
         }}
       </Strip>
     </section>
+  );
+}
+
+/** The end of a row that has more: where a remote control finds the whole genre. */
+function AllCard({ place, name, to }: { place: string; name: string; to: string }) {
+  const { t } = useText();
+  return (
+    <Link className="card all-card" to={to} data-focus-id={`${place}:all`} aria-label={`${t("row.all")}: ${name}`}>
+      <span className="card-art"><span>{t("row.all")}</span><Icon name="right" size="1.1em" /></span>
+    </Link>
   );
 }
 

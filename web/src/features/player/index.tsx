@@ -1,6 +1,6 @@
 /** The player: picture first. */
 import { useEffect, useRef, useState } from "react";
-import { useBack } from "../../focus";
+import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, go, paths } from "../../router";
 import { Spinner } from "../../ui/Button";
@@ -44,6 +44,8 @@ function Picture({ titleId, episodeId, fromStart, again }: PlayerPageProps & { a
 
   useEffect(() => {
     if (!video.current) return;
+    // No control has the focus at first: from a keyboard, arrows and space steer the picture itself.
+    frame.current?.focus({ preventScroll: true });
     const next = new Showing(video.current, { titleId, episodeId, fromStart, language });
     setShowing(next);
     void next.start();
@@ -52,7 +54,7 @@ function Picture({ titleId, episodeId, fromStart, again }: PlayerPageProps & { a
   }, [titleId, episodeId, fromStart]);
 
   return (
-    <div className="player" ref={frame} data-testid="player" data-focus-scope data-focus="column">
+    <div className="player" ref={frame} tabIndex={-1} data-testid="player" data-focus-scope data-focus="column">
       <video ref={video} className="player-video" playsInline data-testid="player-video" />
       {showing && frame.current && <Overlay showing={showing} frame={frame.current} titleId={titleId} again={again} />}
     </div>
@@ -79,6 +81,7 @@ function Overlay({ showing, frame, titleId, again }: OverlayProps) {
   };
 
   useBack(() => (document.fullscreenElement ? void document.exitFullscreen() : leave()));
+  useArrival(state.phase === "ready" && document.documentElement.dataset.tv !== undefined);
   useKeys({ showing, frame, toggleStatistics: () => setStatistics((on) => !on), next });
   useMediaSession(showing, state, next);
   useEffect(() => void frame.classList.toggle("asleep", !awake), [awake, frame]);

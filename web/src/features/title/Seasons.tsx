@@ -43,5 +43,5 @@ function Episode({ titleId, name, episode }: { titleId: string; name: string; ep
     </>
   );
   if (!episode.playable) return <span className="episode away">{body}</span>;
-  return <Link className="episode" to={paths.watch(titleId, episode.episode_id)} data-testid="episode" data-episode-id={episode.episode_id} data-warm="player">{body}</Link>;
+  return <Link className="episode" to={paths.watch(titleId, episode.episode_id)} data-testid="episode" data-focus-id={`episode:${episode.episode_id}`} data-episode-id={episode.episode_id} data-warm="player">{body}</Link>;
 }

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from matinee.app.demo.catalogue import Place, drafts, places
+from matinee.app.demo.make import make_apart
 from matinee.app.demo.reel import DemoFiles, Picture
 from matinee.app.settings import Settings
 from matinee.app.wiring import Clients, clients
 from matinee.catalogue.api import Artwork, Title, TitleNotFound
 from matinee.drivers.objects import Objects
+from matinee.drivers.process import ToolFailed
 from matinee.encoding.api import Order, SideFile
 from matinee.kit import log
 from matinee.kit.hashing import sha256_file
@@ -72,14 +71,10 @@ async def _room_in_the_queue(house: Clients, waiting: int = WAITING) -> None:
 
 
 async def _made(folder: Path, slug: str) -> DemoFiles:
-    """Make a film in a process of its own; painting would hold up this one."""
-    maker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "matinee.app.demo.make", str(folder), slug, stdout=asyncio.subprocess.PIPE
-    )
-    words, _ = await maker.communicate()
-    if maker.returncode:
-        raise DemoFailed(detail=f"The demo film {slug} could not be made; the log of `demo` says why.")
-    return msgspec.json.decode(words, type=DemoFiles)
+    try:
+        return await make_apart(slug, folder)
+    except ToolFailed as error:
+        raise DemoFailed(detail=f"The demo film {slug} could not be made: {error}") from error
 
 
 async def _hand_in(house: Clients, objects: Objects, place: Place, files: DemoFiles, language: str) -> None:

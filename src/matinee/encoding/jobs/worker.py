@@ -127,7 +127,8 @@ class Worker:
         await self._store.save(job=waiting, owner=self._owner, available_at=now + back_off(job.attempts))
 
     async def _fail(self, job: Job, reason: str) -> None:
-        failed = msgspec.structs.replace(halted(job, self._clock.now(), failed=True), state="failed", reason=reason)
+        job = msgspec.structs.replace(job, state="failed", reason=reason, remaining_ms=None)
+        failed = halted(job, self._clock.now(), failed=True)
         await self._end(failed, EncodeFailed(job_id=job.job_id, title_id=job.order.title_id, reason=reason))
 
     async def _put_back(self, job: Job) -> None:

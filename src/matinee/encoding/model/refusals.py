@@ -12,7 +12,7 @@ def unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
 
 def no_space(what: str, needed_bytes: int, free_bytes: int) -> NoSpace:
     """A full disk; 0 bytes needed means that the need is not known."""
-    need = f" ({needed_bytes / 1e9:.1f} GB needed, {free_bytes / 1e9:.1f} GB free)" if needed_bytes else ""
+    need = f" ({needed_bytes / 1e6:,.0f} MB needed, {free_bytes / 1e6:,.0f} MB free)" if needed_bytes else ""
     detail = f"{what}{need}: free some room, then retry the job."
     return NoSpace(needed_bytes=needed_bytes, free_bytes=free_bytes, detail=detail)
 

@@ -352,7 +352,7 @@ async def test_tls_with_a_certificate_that_turns(stage: Stage, tmp_path: Path) -
         return Certificate(name="front", chain=leaf.chain, private_key=leaf.private_key)
 
     port = free_port()
-    said = {"port": port, "trust_port": trust_port}
+    said: dict[str, Any] = {"port": port, "trust_port": trust_port}
     await stage.proxy.apply(stage.front(certificate=certificate("127.0.0.1"), **said))
     context = ssl.create_default_context(cadata=authority.certificate_pem)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as trusting:

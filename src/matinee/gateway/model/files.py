@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import unicodedata
 from pathlib import PurePosixPath
 
@@ -15,10 +15,9 @@ def metadata(header: str) -> dict[str, str]:
     found = {}
     for pair in header.split(","):
         key, _, value = pair.strip().partition(" ")
-        try:
+        with contextlib.suppress(ValueError):  # no base64, or no text in it
             found[key] = base64.b64decode(value, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            continue
+    found.pop("", None)
     return found
 
 

@@ -28,7 +28,8 @@ def cluster(said: Cluster, folder: Path) -> dict[str, Any]:
         "type": "EDS",
         "eds_cluster_config": {"eds_config": followed(folder / f"endpoints-{said.name}.json")},
         "connect_timeout": seconds(said.connect_ms),
-        "lb_policy": "LEAST_REQUEST",
+        # Not by least load: a dead instance has the least of all, and every retry would go there again.
+        "lb_policy": "ROUND_ROBIN",
         "per_connection_buffer_limit_bytes": 1 << 20,
         "health_checks": [_health_check(said)],
         # While not one is known to be well, all are tried: they may be so new that nobody has looked at them yet.
@@ -59,13 +60,14 @@ def _endpoint(host: str, port: int) -> dict[str, Any]:
 def _health_check(said: Cluster) -> dict[str, Any]:
     every = seconds(said.health_every_ms)
     return {
-        "timeout": seconds(max(said.health_every_ms, 1000)),
+        # Slow is not sick: a busy instance must not hand its load to the next. A dead one is found by its callers.
+        "timeout": "3s",
         "interval": every,
         # Without this a cluster that has had no traffic yet is looked at once a minute.
         "no_traffic_interval": every,
         "no_traffic_healthy_interval": every,
         "unhealthy_interval": every,
-        "unhealthy_threshold": 2,
+        "unhealthy_threshold": 3,
         "healthy_threshold": 1,
         "reuse_connection": True,
         "http_health_check": {"path": said.health_path, "host": "matinee"},

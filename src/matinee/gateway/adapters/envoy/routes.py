@@ -85,7 +85,7 @@ def _retry(route: Route) -> dict[str, Any]:
                 },
             }
         ],
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": 16,
     }
 
 

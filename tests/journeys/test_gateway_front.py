@@ -1,0 +1,189 @@
+"""The whole way in, for real: TLS, Envoy, two gateways that come and go, the domains behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.house import free_port
+from tests.unit.gateway_rig import CLOCK, House, Viewer, call, house
+
+from matinee.drivers import envoy
+from matinee.drivers.authority import Authority
+from matinee.gateway.adapters.envoy import EnvoyProxy
+from matinee.gateway.jobs import Follower
+from matinee.gateway.model.front import Certificate, Doors
+
+pytestmark = [pytest.mark.timeout(180)]
+HOSTS = ("127.0.0.1", "localhost")
+
+
+@dataclass
+class Front:
+    """Envoy with its gateways, and a client that trusts it."""
+
+    house: House
+    gateways: dict[str, AsyncExitStack]
+    urls: list[str]
+    folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    async def join(self) -> str:
+        """One more gateway."""
+        stack = AsyncExitStack()
+        running = await stack.enter_async_context(house(self.folder, **self.settings))
+        self.gateways[running.url] = stack
+        self.urls.append(running.url)
+        return running.url
+
+    async def leave(self, url: str, *, told: bool) -> None:
+        """A gateway ends; told, it left the registry some seconds before."""
+        if told:
+            self.urls.remove(url)
+            await asyncio.sleep(2)
+        await self.gateways.pop(url).aclose()
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(envoy.command(folder), stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+async def front(tmp_path: Path) -> AsyncIterator[Front]:
+    authority = Authority.open(tmp_path / "authority", CLOCK.now())
+    port, trust_port = free_port(), free_port()
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
+
+    def doors() -> Doors:
+        leaf = authority.leaf("house", HOSTS, CLOCK.now())
+        certificate = Certificate(name="house", chain=leaf.chain, private_key=leaf.private_key)
+        return Doors(port=port, trust_port=trust_port, certificate=certificate, secret="between us")
+
+    async with AsyncExitStack() as stack:
+        context = ssl.create_default_context(cadata=authority.certificate_pem)
+        http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
+        await stack.enter_async_context(http)
+        settings = {
+            "secure": True,
+            "proxy_secret": "between us",
+            "authority_der": authority.certificate_der,
+            "authority_fingerprint": authority.fingerprint,
+            "front_url": f"https://127.0.0.1:{port}",
+        }
+        first = await stack.enter_async_context(house(tmp_path, **settings))
+        made = Front(House(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, [], tmp_path, settings)
+
+        async def gateways() -> list[str]:
+            return list(made.urls)
+
+        folder = tmp_path / "envoy"
+        follower = Follower(
+            proxy=EnvoyProxy(folder),
+            doors=doors,
+            gateways=gateways,
+            identity=first.domains["identity"],
+            steering=first.domains["steering"],
+        )
+        await made.join()
+        await follower.follow()
+        process = started(folder)
+        following = asyncio.create_task(follower.run())
+        await answering(made.house)
+        yield made
+        following.cancel()
+        process.terminate()
+        await asyncio.to_thread(process.wait, 10)
+        for gateway in made.gateways.values():
+            await gateway.aclose()
+        await asyncio.to_thread(shutil.rmtree, folder)
+
+
+async def answering(at: House) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            if (await call(at, "GET", "/.well-known/jwks.json")).status == 200:
+                return
+        except aiohttp.ClientError:
+            pass
+        assert time.monotonic() < end, "the front never answered"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_viewers_evening_while_gateways_come_and_go(front: Front) -> None:
+    at = front.house
+    viewer = await at.viewer()
+    assert viewer.cookie
+    await at.film("Night Bus")
+    failed: list[Any] = []
+    evenings, scene = 0, "the first alone"
+    stopping = asyncio.Event()
+
+    async def evening() -> None:
+        nonlocal evenings
+        while not stopping.is_set():
+            answer = await viewer.call("GET", "/home")
+            if answer.status != 200 or answer.json["missing"]:
+                failed.append((answer.status, answer.body, scene))
+            evenings += 1
+            await asyncio.sleep(0.02)
+
+    watching = [asyncio.create_task(evening()) for _ in range(3)]
+    first = front.urls[0]
+    second = await front.join()
+    scene = "the second has joined"
+    await asyncio.sleep(2.5)
+    scene = "the first leaves"
+    await front.leave(first, told=True)
+    scene = "the third joins"
+    third = await front.join()
+    await asyncio.sleep(2.5)
+    scene = "the second dies"
+    await front.leave(second, told=False)
+    await asyncio.sleep(1)
+    stopping.set()
+    await asyncio.gather(*watching)
+    assert failed == []
+    assert evenings > 30
+    assert list(front.gateways) == [third]
+
+
+async def test_browsers_refresh_uploads_and_the_page_itself(front: Front) -> None:
+    at = front.house
+    page = await call(at, "GET", "/titles/anything")
+    assert page.body == b"<title>Matinee</title>"
+    viewer: Viewer = await at.viewer(operator=True)
+    fresh = await viewer.call("POST", "/auth/refresh", origin=at.url, Cookie=viewer.cookie)
+    assert fresh.status == 200
+    assert "secure" in fresh.headers["Set-Cookie"].lower()
+    assert (await viewer.call("POST", "/auth/refresh", origin="https://evil", Cookie=viewer.cookie)).status == 403
+
+    data = b"0123456789abcdef" * (200 << 10)
+    tus = {"Tus_Resumable": "1.0.0"}
+    made = await viewer.call("POST", "/operator/uploads", Upload_Length=str(len(data)), **tus)
+    assert made.status == 201
+    where = made.headers["Location"].removeprefix("/api/v1")
+    piece = {**tus, "Content_Type": "application/offset+octet-stream"}
+    half = len(data) // 2
+    for start, end in ((0, half), (half, len(data))):
+        assert (await viewer.call("HEAD", where, **tus)).headers["Upload-Offset"] == str(start)
+        answer = await viewer.call("PATCH", where, data[start:end], Upload_Offset=str(start), **piece)
+        assert (answer.status, answer.headers["Upload-Offset"]) == (204, str(end))
+    gone = await viewer.call("GET", "/nothing")
+    assert (gone.status, gone.problem) == (404, "no-such-page")
+    assert (await call(at, "GET", "/metrics")).problem == "no-such-page"
+    trust = await call(at, "GET", "/trust")
+    assert str(front.settings["authority_fingerprint"]).encode() in trust.body

@@ -89,24 +89,39 @@ def _suffix(name: str) -> str:
     return suffix if suffix[1:].isascii() and suffix[1:].isalnum() and len(suffix) <= 8 else ".bin"
 
 
-async def plan(run: Run, source: Source, key: str) -> Plan:
-    """Count the master's frames and decide all that is made of it. Raises Unusable, NoSpace."""
-    source, frames = await _counted(run, source, key)
-    video, order, tools = source.report.video, run.order, run.tools
-    side_sounds = [await _side_sound(run, file) for file in order.audio]
-    side_texts = [
-        SideText(key=await store(run, file.path, consume=order.consume), language=file.language, role=file.role)
-        for file in order.subtitles
-    ]
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """The order's files in the canonical store."""
+
+    key: str
+    sounds: list[SideSound]
+    texts: list[SideText]
+
+
+async def gathered(run: Run) -> Stored:
+    """Put the master and its side files into the canonical store. Raises Unusable, NoSpace."""
+    order = run.order
+    return Stored(
+        key=await store(run, order.path, consume=order.consume),
+        sounds=[await _side_sound(run, file) for file in order.audio],
+        texts=[
+            SideText(key=await store(run, file.path, consume=order.consume), language=file.language, role=file.role)
+            for file in order.subtitles
+        ],
+    )
+
+
+async def plan(run: Run, source: Source, files: Stored) -> Plan:
+    """Count the master's frames and decide all that is made of it. Raises Unusable."""
+    source, frames = await _counted(run, source, files.key)
+    video, language, tools = source.report.video, run.order.language, run.tools
+    rate = source.frame_rate
     return Plan(
-        source_key=key,
+        source_key=files.key,
         source=source,
         frames=frames,
-        rungs=ladder(
-            video.width_px, video.height_px, source.frame_rate, preset=tools.preset, max_lines=tools.max_lines
-        ),
-        sounds=sounds(key, source, order.language, side_sounds),
-        texts=texts(key, source, order.language, side_texts),
+        rungs=ladder(video.width_px, video.height_px, rate, preset=tools.preset, max_lines=tools.max_lines),
+        sounds=sounds(files.key, source, language, files.sounds),
+        texts=texts(files.key, source, language, files.texts),
         chunk_s=tools.chunk_s,
     )
 

@@ -24,9 +24,9 @@ async def _planned(run: Run) -> Plan:
     source = await intake.inspect(run)
     _ended(run, "inspect")
     run.teller.began("store")
-    key = await intake.store(run, run.order.path, consume=run.order.consume)
-    plan = await intake.plan(run, source, key)
+    files = await intake.gathered(run)
     _ended(run, "store")
+    plan = await intake.plan(run, source, files)
     _ended(run, "analyse")
     return plan
 

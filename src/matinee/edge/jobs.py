@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from itertools import count
-from typing import Any
 
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import Board, Count, Disk, Keeping
@@ -98,10 +97,3 @@ class Reporter:
             busy = (cpu_ms - self._last[1]) / ((now_s - self._last[0]) * 1000 * workers)
         self._last = (now_s, cpu_ms)
         return round(min(1.0, max(crowd, busy, 0.0)), 3)
-
-
-async def run_worker(*words: Any, **parts: Any) -> None:
-    """Moved to `matinee.edge.server.worker`; here until its caller has moved as well."""
-    from matinee.edge.server.worker import run_worker as moved
-
-    await moved(*words, **parts)

@@ -40,7 +40,7 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
     from matinee.edge.adapters.board import FileBoard
     from matinee.edge.adapters.disk import CacheDirectory
     from matinee.edge.adapters.keeper import DirectoryKeeper
-    from matinee.edge.jobs import run_worker
+    from matinee.edge.server.worker import run_worker
 
     async with fabric(settings) as threads:
         plan = _edge_settings(settings, words, threads.secret(EDGE_KEY), threads.clock)

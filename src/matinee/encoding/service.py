@@ -8,7 +8,6 @@ from pathlib import Path, PurePath
 
 from matinee.catalogue.api import Catalogue, EpisodeNotFound
 from matinee.encoding.api import Job, JobState, Order, Report, SideFile
-from matinee.encoding.jobs.intake import located
 from matinee.encoding.model.progress import fresh_steps
 from matinee.encoding.model.refusals import no_space, room_needed, unusable
 from matinee.encoding.model.renditions import reported
@@ -22,6 +21,13 @@ from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
 
 PAGE_LIMIT = 200
+
+
+async def located(blobs: Blobs, path: str, into: Path) -> Path:
+    """The file of an order: an absolute path on this machine, or an object's key. It may not be there."""
+    if PurePath(path).is_absolute():
+        return Path(path)
+    return await blobs.local(key=path, into=into) or Path(path)
 
 
 class EncodingService:

@@ -15,6 +15,7 @@ from matinee.encoding.model.refusals import no_space, room_needed, unusable
 from matinee.encoding.model.renditions import SideSound, SideText, sounds, texts, warnings
 from matinee.encoding.model.source import Source
 from matinee.encoding.ports import Blobs
+from matinee.encoding.service import located
 from matinee.kit.hashing import sha256_file, sha256_hex
 
 
@@ -23,13 +24,6 @@ class Digest(msgspec.Struct, frozen=True):
 
     key: str
     size_bytes: int
-
-
-async def located(blobs: Blobs, path: str, into: Path) -> Path:
-    """The file of an order: an absolute path on this machine, or an object's key. It may not be there."""
-    if PurePath(path).is_absolute():
-        return Path(path)
-    return await blobs.local(key=path, into=into) or Path(path)
 
 
 async def inspect(run: Run) -> Source:

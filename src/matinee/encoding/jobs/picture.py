@@ -6,8 +6,10 @@ import asyncio
 import os
 from pathlib import Path
 
+from matinee.drivers.process import ToolFailed
 from matinee.encoding.jobs.intake import stored
 from matinee.encoding.jobs.run import Run
+from matinee.encoding.jobs.verdict import is_full
 from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.plan import Chunk, Plan
 from matinee.encoding.ports import Prober
@@ -25,8 +27,9 @@ async def renditions(run: Run, plan: Plan) -> list[Path]:
         parts = await _chunks(run, plan, folder)
         try:
             return await _joined(run, plan, folder, parts)
-        except NotExact:
-            run.workspace.forget("chunk-*")
+        except (NotExact, ToolFailed) as error:
+            if not is_full(error):  # the fault may lie in a chunk
+                run.workspace.forget("chunk-*")
             raise
 
     run.teller.began("encode", plan.frames)

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { api, type Job } from "../../api";
+import { useScreen } from "../../api/screens";
 import { useText } from "../../i18n";
 import { Button } from "../../ui/Button";
 import { Confirm } from "../../ui/Dialog";
@@ -14,6 +15,10 @@ const shareOf = (step: Step) => (step.state === "done" ? 1 : step.total > 0 ? Ma
 export function JobCard({ job, changed }: { job: Job; changed: () => void }) {
   const text = useText();
   const { t } = text;
+  const titles = useScreen("operator:titles", () => api.operator.titles());
+  const title = titles.data?.items.find((one) => one.title_id === job.order.title_id);
+  const episode = title?.episodes.find((one) => one.episode_id === job.order.episode_id);
+  const name = [text.localised(title?.names), text.localised(episode?.names)].filter(Boolean).join(" · ");
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
@@ -33,12 +38,12 @@ export function JobCard({ job, changed }: { job: Job; changed: () => void }) {
 
   const live = job.state === "running" || job.state === "queued";
   const retriable = job.state === "failed" || job.state === "cancelled";
-  const facts = [t("jobs.started", { when: text.ago(job.created_at) }), job.attempts > 1 && t("jobs.attempts", { count: job.attempts }), live && job.remaining_ms != null && t("jobs.left", { time: text.span(job.remaining_ms) })];
+  const facts = [name && job.file_name, t("jobs.started", { when: text.ago(job.created_at) }), job.attempts > 1 && t("jobs.attempts", { count: job.attempts }), live && job.remaining_ms != null && t("jobs.left", { time: text.span(job.remaining_ms) })];
   return (
     <article className="sheet job" data-testid="job" data-job-id={job.job_id} data-state={job.state}>
       <header>
         <span className={`state ${job.state}`}>{t(`jobs.${job.state}`)}</span>
-        <h3>{job.file_name || job.order.title_id}</h3>
+        <h3>{name || job.file_name || job.order.title_id}</h3>
         {live && <Button look="quiet" icon="close" onClick={() => setAsking(true)}>{t("jobs.cancel")}</Button>}
         {retriable && <Button icon="restart" busy={busy} onClick={() => void run(() => api.operator.retry(job.job_id))}>{t("jobs.retry")}</Button>}
       </header>

@@ -18,7 +18,7 @@ class Verifier(Protocol):
     """Access tokens, checked."""
 
     async def verify(self, token: str) -> Principal:
-        """Who the token speaks for. Raises TokenRejected for a forged, expired or unreadable one."""
+        """Who the token speaks for. Raises Unauthenticated for a forged, expired or unreadable one."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ API = "/api/v1"
 GATEWAYS = "gateways"
 EDGES = "edges"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-KIB, GIB = 1 << 10, 1 << 30
+KIB = 1 << 10
 
 # `unsent`: only what certainly never reached the other side; `lost`: also a connection that broke before an
 # answer; `failed`: also an answer that says the other side is broken.

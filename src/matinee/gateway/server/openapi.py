@@ -88,9 +88,8 @@ def _responses(handler: HTTPRouteHandler, schemas: _Schemas) -> dict[str, Any]:
         answered["content"] = {content: {"schema": {"type": "string", "format": "binary"}}}
     elif (kind := _answer(handler)) is not None:
         answered["content"] = {"application/json": {"schema": schemas.of(kind)}}
-    status = _status(handler)
     return {
-        str(status): answered,
+        str(handler.status_code): answered,
         "default": {"description": "A problem.", "content": {"application/problem+json": problem}},
     }
 
@@ -180,10 +179,6 @@ def _answer(handler: HTTPRouteHandler) -> Any:
     if get_origin(kind) is Response:
         (kind,) = get_args(kind)
     return None if kind in {type(None), None, bytes} else kind
-
-
-def _status(handler: HTTPRouteHandler) -> int:
-    return handler.status_code
 
 
 def _optional(kind: Any) -> bool:

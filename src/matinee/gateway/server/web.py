@@ -66,7 +66,7 @@ def _file(root: Path, path: Path) -> File:
     packed = {coding: path.with_name(path.name + suffix) for coding, suffix in _CODINGS}
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return File(
-        content_type=f"{kind}; charset=utf-8" if kind.startswith("text/") or kind.endswith("javascript") else kind,
+        content_type=kind,
         etag=f'"{sha256_hex(body)[:16]}"',
         body=body,
         packed={coding: packed[coding].read_bytes() for coding in packed if packed[coding].is_file()},

@@ -26,6 +26,7 @@
     GET    /playback/{session_id}/manifest/{token}/{name}   → manifest                    token in the path
     POST   /licences/clearkey                      ClearKeyRequest → ClearKeyLicence      profile + X-Licence-Token
     GET    /licences/hls/{token}/{key_id}          → 16 bytes                             token in the path
+    GET    /ping                                   → nothing: what a request costs at least   signed in
     POST   /operator/uploads, HEAD/PATCH/DELETE /operator/uploads/{upload_id}   tus 1.0   operator
     POST   /operator/ingest                        IngestRequest → IngestAnswer           operator
     GET    /operator/jobs?state=&cursor=           → Page[encoding.Job]                   operator
@@ -37,8 +38,9 @@
     GET    /operator/edges                         → list[steering.Edge]                  operator
     POST   /operator/edges/{edge_id}/drain         Drain → steering.Edge                  operator
 
-Outside it: `/` the web client, `/art/<path>` artwork, `/.well-known/jwks.json`, `/healthz`, `/readyz`, `/metrics`
-(the last three not through Envoy), `/problems/{kind}` what a problem means, `/schema/openapi.json`.
+Outside it: `/` the web client, `/art/<path>` artwork, `/trust` how a device comes to trust this house,
+`/.well-known/jwks.json`, `/healthz`, `/readyz`, `/metrics` (the last three not through Envoy), `/problems/{kind}` what
+a problem means, `/schema/openapi.json`.
 """
 
 from __future__ import annotations
@@ -48,9 +50,50 @@ from typing import Literal
 
 import msgspec
 
+from matinee.gateway.api.problems import (
+    Broken as Broken,
+)
+from matinee.gateway.api.problems import (
+    ChecksumMismatch as ChecksumMismatch,
+)
+from matinee.gateway.api.problems import (
+    ForeignOrigin as ForeignOrigin,
+)
+from matinee.gateway.api.problems import (
+    Malformed as Malformed,
+)
+from matinee.gateway.api.problems import (
+    MethodNotAllowed as MethodNotAllowed,
+)
+from matinee.gateway.api.problems import (
+    NoRoom as NoRoom,
+)
+from matinee.gateway.api.problems import (
+    NoSuchPage as NoSuchPage,
+)
+from matinee.gateway.api.problems import (
+    NotAcceptable as NotAcceptable,
+)
+from matinee.gateway.api.problems import (
+    OffsetMismatch as OffsetMismatch,
+)
+from matinee.gateway.api.problems import (
+    TooManyRequests as TooManyRequests,
+)
+from matinee.gateway.api.problems import (
+    UnsupportedVersion as UnsupportedVersion,
+)
+from matinee.gateway.api.problems import (
+    UploadBusy as UploadBusy,
+)
+from matinee.gateway.api.problems import (
+    UploadNotFound as UploadNotFound,
+)
+from matinee.gateway.api.problems import (
+    UploadUnfinished as UploadUnfinished,
+)
 from matinee.identity.api import DeviceInfo
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, JobId, ProfileId, TitleId, UploadId
-from matinee.kit.problem import Problem
 from matinee.playback.api import Capabilities
 
 
@@ -349,74 +392,3 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an edge is to be given no new sessions."""
 
     draining: bool
-
-
-class Malformed(Problem, status=400):
-    """This cannot be read: the body is no valid JSON."""
-
-
-class NoSuchPage(Problem, status=404):
-    """There is nothing at this address."""
-
-
-class MethodNotAllowed(Problem, status=405):
-    """This address does not take that method."""
-
-
-class NotAcceptable(Problem, status=415):
-    """The body is of a kind that is not taken here."""
-
-
-class TooManyRequests(Problem, status=429):
-    """Too many requests from you; wait a little."""
-
-    retry_after_ms: int = 1000
-
-
-class ForeignOrigin(Problem, status=403):
-    """This comes from a page of another site."""
-
-
-class Broken(Problem, status=500):
-    """Something broke on our side; the trace id finds it in the log."""
-
-
-class UploadNotFound(Problem, status=404):
-    """There is no such upload, or it was left unfinished too long."""
-
-    upload_id: UploadId
-
-
-class UploadUnfinished(Problem, status=409):
-    """This upload is not complete yet."""
-
-    upload_id: UploadId
-
-
-class UploadBusy(Problem, status=423):
-    """Another request is writing to this upload just now; try again shortly."""
-
-    upload_id: UploadId
-
-
-class OffsetMismatch(Problem, status=409):
-    """The upload stands at another offset."""
-
-    offset_bytes: int
-
-
-class ChecksumMismatch(Problem, status=460):
-    """The bytes that arrived are not the bytes that were sent; send them again."""
-
-
-class UnsupportedVersion(Problem, status=412):
-    """This version of the tus protocol is not spoken here."""
-
-    versions: str = "1.0.0"
-
-
-class NoRoom(Problem, status=507):
-    """There is not enough room on the disk for this upload."""
-
-    needed_bytes: int
-    free_bytes: int

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import click
+from rich.console import Console
 
-from matinee.app.cli.options import run, with_settings
+from matinee.app.bench import run as bench_run
+from matinee.app.cli.options import as_json, json_option, run, with_settings
 from matinee.app.settings import Settings
 from matinee.kit import log
 
@@ -22,3 +24,12 @@ def demo(settings: Settings) -> None:
 
     log.configure(level=settings.house.log_level, service="demo")
     run(fill(settings))
+
+
+@dev.command()
+@click.argument("areas", nargs=-1, type=click.Choice(bench_run.AREAS))
+@json_option
+def bench(areas: tuple[str, ...], json_: bool) -> None:
+    """Figures beside their baselines of the same run; all areas, or those named."""
+    found = bench_run.run(areas, lambda area: click.echo(f"measuring {area} …", err=True))
+    as_json(found) if json_ else Console(width=160).print(bench_run.table(found))

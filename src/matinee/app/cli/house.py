@@ -29,7 +29,9 @@ from matinee.steering.api import Edge
 @click.option("--port", "gateway__port", type=click.IntRange(1, 65535), help="The port viewers open [8080].")
 @click.option("--edge-port", "edge__port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
 @click.option("--lan", "house__lan", flag_value=True, type=bool, default=None, help="Open to the network, under TLS.")
-@click.option("--no-demo", "house__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films.")
+@click.option(
+    "--no-demo", "house__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films."
+)
 @with_settings
 def up(settings: Settings) -> None:
     """Run the whole house on this machine; Ctrl-C stops it."""

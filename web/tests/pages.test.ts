@@ -3,7 +3,7 @@ import type { Edge, Job } from "../src/api/types";
 import { isTelevision } from "../src/app/device";
 import { csv } from "../src/features/operator/csv";
 import { decisions } from "../src/features/operator/decisions";
-import { EMPTY, genresOf, titleFromFile, toIngest } from "../src/features/operator/details";
+import { EMPTY, genresOf, reasons, titleFromFile, toIngest } from "../src/features/operator/details";
 import { check } from "../src/features/sign-in/check";
 
 describe("signing in", () => {
@@ -36,6 +36,11 @@ describe("the operator's desk", () => {
     expect(toIngest(EMPTY, [film, { kind: "audio", uploadId: null, language: "de", role: "main" }])).toBeNull();
     const made = toIngest({ ...EMPTY, name: " X ", year: "1999" }, [film, { kind: "subtitles", uploadId: "upl_2", language: "de", role: "forced" }]);
     expect(made).toMatchObject({ upload_id: "upl_1", name: "X", year: 1999, title_id: null, audio: [], subtitles: [{ upload_id: "upl_2", language: "de", role: "forced" }] });
+  });
+
+  it("passes on which file was refused, why, and the remedy", () => {
+    expect(reasons({ file: "x.mkv", stream: "video", remedy: "Export it again.", detail: "", status: 422 })).toEqual(["x.mkv, video", "Export it again."]);
+    expect(reasons({ faults: [{ field: "name", message: "Give it a name." }] })).toEqual(["Give it a name."]);
   });
 
   it("writes tables that a spreadsheet reads and does not run", () => {

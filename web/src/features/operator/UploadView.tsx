@@ -1,5 +1,5 @@
 import { type DragEvent, type FormEvent, useRef, useState } from "react";
-import { api, type IngestRequest, type Title } from "../../api";
+import { api, type IngestRequest, Problem, type Title } from "../../api";
 import { useScreen } from "../../api/screens";
 import { useText } from "../../i18n";
 import { paths } from "../../router";
@@ -7,7 +7,7 @@ import { Button, LinkButton } from "../../ui/Button";
 import { ProblemNote } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
 import { Store, useStore } from "../../ui/store";
-import { type Details, EMPTY, titleFromFile, toIngest } from "./details";
+import { type Details, EMPTY, reasons, titleFromFile, toIngest } from "./details";
 import { TitleFields } from "./TitleFields";
 import { UploadLine } from "./UploadLine";
 import { FileUpload, started, type UploadState } from "./uploads";
@@ -126,6 +126,7 @@ function IngestForm({ items, details, add, drop, change }: FormProps) {
   return (
     <form className="sheet upload-form" onSubmit={submit} noValidate>
       <ProblemNote problem={problem} />
+      {problem instanceof Problem && <ul className="reasons">{reasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
       <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} fault={fault} set={set} />
       <fieldset className="sides">
         <legend>{t("upload.sides")}</legend>

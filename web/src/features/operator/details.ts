@@ -48,3 +48,11 @@ export function toIngest(details: Details, sides: Side[]): IngestRequest | null 
     subtitles: sidesOf(sides, "subtitles"),
   };
 }
+
+/** What the server says of a file or a form that it refuses: which file and stream, and the remedy. */
+export function reasons(facts: Readonly<Record<string, unknown>>): string[] {
+  const words = (names: string[]) => names.map((name) => facts[name]).filter((value): value is string => typeof value === "string" && value !== "");
+  const faults = Array.isArray(facts.faults) ? (facts.faults as { message?: unknown }[]).map((fault) => String(fault.message ?? "")) : [];
+  const place = words(["file", "stream"]).join(", ");
+  return [place, ...words(["detail", "remedy"]), ...faults].filter(Boolean);
+}

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matinee.gateway.adapters.disk import DiskUploadStore
-from matinee.gateway.api import (
+from matinee.gateway.api.problems import (
     ChecksumMismatch,
     NoRoom,
     OffsetMismatch,

@@ -22,7 +22,14 @@ from typing import BinaryIO
 
 import msgspec
 
-from matinee.gateway.api import ChecksumMismatch, NoRoom, OffsetMismatch, UploadBusy, UploadNotFound, UploadUnfinished
+from matinee.gateway.api.problems import (
+    ChecksumMismatch,
+    NoRoom,
+    OffsetMismatch,
+    UploadBusy,
+    UploadNotFound,
+    UploadUnfinished,
+)
 from matinee.gateway.model.files import file_name as safe_name
 from matinee.gateway.ports import Upload
 from matinee.kit.clock import from_ms

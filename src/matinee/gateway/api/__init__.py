@@ -40,7 +40,7 @@
 
 Outside it: `/` the web client, `/art/<path>` artwork, `/trust` how a device comes to trust this house,
 `/.well-known/jwks.json`, `/healthz`, `/readyz`, `/metrics` (the last three not through Envoy), `/problems/{kind}` what
-a problem means, `/schema/openapi.json`.
+a problem means, `/schema/openapi.json`. What goes wrong here is in `api.problems`.
 """
 
 from __future__ import annotations
@@ -50,48 +50,6 @@ from typing import Literal
 
 import msgspec
 
-from matinee.gateway.api.problems import (
-    Broken as Broken,
-)
-from matinee.gateway.api.problems import (
-    ChecksumMismatch as ChecksumMismatch,
-)
-from matinee.gateway.api.problems import (
-    ForeignOrigin as ForeignOrigin,
-)
-from matinee.gateway.api.problems import (
-    Malformed as Malformed,
-)
-from matinee.gateway.api.problems import (
-    MethodNotAllowed as MethodNotAllowed,
-)
-from matinee.gateway.api.problems import (
-    NoRoom as NoRoom,
-)
-from matinee.gateway.api.problems import (
-    NoSuchPage as NoSuchPage,
-)
-from matinee.gateway.api.problems import (
-    NotAcceptable as NotAcceptable,
-)
-from matinee.gateway.api.problems import (
-    OffsetMismatch as OffsetMismatch,
-)
-from matinee.gateway.api.problems import (
-    TooManyRequests as TooManyRequests,
-)
-from matinee.gateway.api.problems import (
-    UnsupportedVersion as UnsupportedVersion,
-)
-from matinee.gateway.api.problems import (
-    UploadBusy as UploadBusy,
-)
-from matinee.gateway.api.problems import (
-    UploadNotFound as UploadNotFound,
-)
-from matinee.gateway.api.problems import (
-    UploadUnfinished as UploadUnfinished,
-)
 from matinee.identity.api import DeviceInfo
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, JobId, ProfileId, TitleId, UploadId
 from matinee.playback.api import Capabilities

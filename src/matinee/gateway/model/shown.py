@@ -7,16 +7,7 @@ from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
 from matinee.catalogue.api import Artwork, Episode, Genre, Localised, Title
-from matinee.gateway.api import (
-    Card,
-    CreditView,
-    EpisodeView,
-    GenreView,
-    Picture,
-    Pictures,
-    Progress,
-    SeasonView,
-)
+from matinee.gateway.api import Card, CreditView, EpisodeView, GenreView, Picture, Pictures, Progress, SeasonView
 from matinee.identity.api import Profile
 from matinee.kit.ids import EpisodeId
 from matinee.viewing.api import Position

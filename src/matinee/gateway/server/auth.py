@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from litestar import Request, Response, post
 from litestar.datastructures import Cookie
 
-from matinee.gateway.api import ForeignOrigin, Refresh, Session, SignIn, SignUp
+from matinee.gateway.api import Refresh, Session, SignIn, SignUp
+from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.server.parts import Parts, parts, principal
 from matinee.identity.api import Grant, TokenRejected
 from matinee.kit import context

@@ -9,7 +9,7 @@ from typing import Any
 
 from matinee.drivers.asgi import App, Message, Receive, Scope, Send
 from matinee.drivers.metrics import Metrics
-from matinee.gateway.api import Broken
+from matinee.gateway.api.problems import Broken
 from matinee.gateway.ports import Verifier
 from matinee.gateway.server import errors
 from matinee.kit import ids, log

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from matinee.gateway.api import Broken, Malformed, MethodNotAllowed, NoSuchPage
+from matinee.gateway.api.problems import Broken, Malformed, MethodNotAllowed, NoSuchPage
 from matinee.kit import context, log
 from matinee.kit.problem import Fault, Invalid, Problem, TooLarge
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 
-from matinee.gateway.api import NoSuchPage
+from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.server.parts import Settings, parts
 
 FILE = "matinee.crt"

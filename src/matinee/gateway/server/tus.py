@@ -10,7 +10,7 @@ from typing import Any
 
 from litestar import Request, Response, delete, head, patch, post, route
 
-from matinee.gateway.api import NotAcceptable, UnsupportedVersion, UploadNotFound
+from matinee.gateway.api.problems import NotAcceptable, UnsupportedVersion, UploadNotFound
 from matinee.gateway.model.files import metadata
 from matinee.gateway.ports import Upload
 from matinee.gateway.server.parts import Parts, parts, principal

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 
-from matinee.gateway.api import ClearKeyRequest, Malformed, PlayRequest, RenewRequest
+from matinee.gateway.api import ClearKeyRequest, PlayRequest, RenewRequest
+from matinee.gateway.api.problems import Malformed
 from matinee.gateway.server.address import client_ip
 from matinee.gateway.server.parts import parts, principal, viewer
 from matinee.kit.ids import EdgeId, PlaySessionId

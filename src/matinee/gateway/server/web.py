@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 
-from matinee.gateway.api import NoSuchPage
+from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.server.parts import Settings, parts
 from matinee.kit.hashing import sha256_hex
 

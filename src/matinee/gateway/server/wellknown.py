@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Request, Response, get, route
 
 from matinee.drivers.metrics import Metrics
-from matinee.gateway.api import NoSuchPage
+from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.server import openapi
 from matinee.gateway.server.parts import parts
 from matinee.identity.api import PublicKeys

@@ -7,7 +7,8 @@ from pathlib import PurePath
 
 from matinee.catalogue.api import Catalogue, Genre, TitleDraft
 from matinee.encoding.api import Encoding, Order, SideFile
-from matinee.gateway.api import IngestAnswer, IngestRequest, IngestSide, UploadNotFound
+from matinee.gateway.api import IngestAnswer, IngestRequest, IngestSide
+from matinee.gateway.api.problems import UploadNotFound
 from matinee.gateway.ports import UploadStore
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, TitleId, UploadId

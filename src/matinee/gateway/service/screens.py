@@ -8,16 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNotFound
-from matinee.gateway.api import (
-    Card,
-    GenreScreen,
-    HistoryEntry,
-    HistoryScreen,
-    HomeScreen,
-    NoSuchPage,
-    Row,
-    TitleScreen,
-)
+from matinee.gateway.api import Card, GenreScreen, HistoryEntry, HistoryScreen, HomeScreen, Row, TitleScreen
+from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.model import shown
 from matinee.gateway.service.visit import Visit, in_time, part, with_progress
 from matinee.identity.api import Identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from matinee.gateway.api import Malformed, NoSuchPage, TooManyRequests
+from matinee.gateway.api.problems import Malformed, NoSuchPage, TooManyRequests
 from matinee.kit.problem import DeadlineExceeded, Problem, TooLarge, Unauthenticated, Unreachable
 
 PROBLEM_JSON = "application/problem+json"

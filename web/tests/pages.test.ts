@@ -40,6 +40,7 @@ describe("the operator's desk", () => {
 
   it("passes on which file was refused, why, and the remedy", () => {
     expect(reasons({ file: "x.mkv", stream: "video", remedy: "Export it again.", detail: "", status: 422 })).toEqual(["x.mkv, video", "Export it again."]);
+    expect(reasons({ file: "x.mkv", remedy: "Export it again.", detail: "x.mkv: no video. Export it again." })).toEqual(["x.mkv: no video. Export it again."]);
     expect(reasons({ faults: [{ field: "name", message: "Give it a name." }] })).toEqual(["Give it a name."]);
   });
 

@@ -53,6 +53,6 @@ export function toIngest(details: Details, sides: Side[]): IngestRequest | null 
 export function reasons(facts: Readonly<Record<string, unknown>>): string[] {
   const words = (names: string[]) => names.map((name) => facts[name]).filter((value): value is string => typeof value === "string" && value !== "");
   const faults = Array.isArray(facts.faults) ? (facts.faults as { message?: unknown }[]).map((fault) => String(fault.message ?? "")) : [];
-  const place = words(["file", "stream"]).join(", ");
-  return [place, ...words(["detail", "remedy"]), ...faults].filter(Boolean);
+  const detail = words(["detail"]);
+  return detail.length ? detail : [words(["file", "stream"]).join(", "), ...words(["remedy"]), ...faults].filter(Boolean);
 }

@@ -2,7 +2,6 @@
 import type { Messages } from "./en";
 
 export const de: Messages = {
-  "app.name": "Matinee",
   "app.skip": "Zum Inhalt",
   "app.loading": "Wird geladen",
   "app.retry": "Noch einmal",
@@ -148,7 +147,6 @@ export const de: Messages = {
   "title.episodes": "Folgen",
   "title.more": "Ähnliche Titel",
   "title.soon": "Bald",
-  "title.about": "Über {name}",
   "role.director": "Regie",
   "role.writer": "Drehbuch",
   "role.composer": "Musik",
@@ -183,7 +181,6 @@ export const de: Messages = {
   "device.other": "Gerät",
 
   "player.loading": "Das Bild kommt gleich",
-  "player.label": "Player",
   "player.play": "Abspielen",
   "player.pause": "Pause",
   "player.backward": "10 Sekunden zurück",
@@ -222,7 +219,6 @@ export const de: Messages = {
   "player.nextIn": "Nächste Folge in {count|# Sekunde|# Sekunden}",
   "player.playNow": "Jetzt abspielen",
   "player.watchCredits": "Abspann sehen",
-  "player.ended": "Ende",
   "player.replay": "Noch einmal sehen",
   "player.description": "Audiodeskription",
   "player.commentary": "Kommentar",
@@ -285,8 +281,6 @@ export const de: Messages = {
   "upload.sides": "Ton und Untertitel daneben",
   "upload.addAudio": "Ton hinzufügen",
   "upload.addSubtitles": "Untertitel hinzufügen",
-  "upload.sideAudio": "Ton",
-  "upload.sideSubtitles": "Untertitel",
   "upload.role": "Rolle",
   "upload.submit": "Zum Abspielen vorbereiten",
   "upload.waiting": "Wartet, bis alles hochgeladen ist",
@@ -308,7 +302,6 @@ export const de: Messages = {
   "jobs.attempts": "{count|1 Versuch|# Versuche}",
   "jobs.left": "noch {time}",
   "jobs.started": "Begonnen {when}",
-  "jobs.waiting": "Wartet",
   "titles.title": "Titel",
   "titles.name": "Titel",
   "titles.kind": "Art",

@@ -1,6 +1,5 @@
 /** English: the texts that every other language has to have too. */
 export const en = {
-  "app.name": "Matinee",
   "app.skip": "Skip to content",
   "app.loading": "Loading",
   "app.retry": "Try again",
@@ -146,7 +145,6 @@ export const en = {
   "title.episodes": "Episodes",
   "title.more": "More like this",
   "title.soon": "Soon",
-  "title.about": "About {name}",
   "role.director": "Director",
   "role.writer": "Writer",
   "role.composer": "Music",
@@ -181,7 +179,6 @@ export const en = {
   "device.other": "Device",
 
   "player.loading": "Getting the picture ready",
-  "player.label": "Player",
   "player.play": "Play",
   "player.pause": "Pause",
   "player.backward": "Back 10 seconds",
@@ -220,7 +217,6 @@ export const en = {
   "player.nextIn": "Next episode in {count|# second|# seconds}",
   "player.playNow": "Play now",
   "player.watchCredits": "Watch the credits",
-  "player.ended": "The end",
   "player.replay": "Watch again",
   "player.description": "Audio description",
   "player.commentary": "Commentary",
@@ -282,8 +278,6 @@ export const en = {
   "upload.sides": "Sound and subtitles beside it",
   "upload.addAudio": "Add sound",
   "upload.addSubtitles": "Add subtitles",
-  "upload.sideAudio": "Sound",
-  "upload.sideSubtitles": "Subtitles",
   "upload.role": "Role",
   "upload.submit": "Prepare for playing",
   "upload.waiting": "Waiting for uploads to finish",
@@ -305,7 +299,6 @@ export const en = {
   "jobs.attempts": "{count|1 attempt|# attempts}",
   "jobs.left": "{time} left",
   "jobs.started": "Started {when}",
-  "jobs.waiting": "Waiting",
   "titles.title": "Titles",
   "titles.name": "Title",
   "titles.kind": "Kind",

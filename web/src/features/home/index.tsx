@@ -4,7 +4,7 @@ import { useLate, useScreen } from "../../api/screens";
 import { useArrival } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { paths } from "../../router";
-import { ProblemNote, ProblemPage } from "../../ui/Field";
+import { ProblemPage } from "../../ui/Field";
 import { Row, RowSkeleton } from "../../ui/Row";
 import { Billboard, BillboardSkeleton } from "./Billboard";
 import "./home.css";
@@ -41,7 +41,7 @@ export default function HomePage() {
       <h1 className="visually-hidden">{text.t("nav.home")}</h1>
       {data.billboard && <Billboard billboard={data.billboard} />}
       <div className={`rows ${data.billboard ? "" : "alone"}`} data-focus="column">
-        {(data.missing.length > 0 || error !== undefined) && <div className="home-note"><ProblemNote problem={error ?? new Error()} retry={reload} /></div>}
+        {(data.missing.length > 0 || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
         {ordered(data.rows).map((row, index) => (
           <Row key={row.row_id} id={`home:${row.row_id}`} name={nameOf(row, text)} cards={row.cards} to={row.genre ? paths.genre(row.genre.genre_id) : undefined} eager={index < 2} />
         ))}

@@ -82,14 +82,16 @@ async def test_a_process_that_will_not_start_is_named_with_its_last_words(superv
         await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=2)
 
 
-async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lifeline", [True, False], ids=["with a lifeline", "with a guard"])
+async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path, lifeline: bool) -> None:
+    command = [sys.executable, "-c", READY] if lifeline else ["sleep", "600"]
     code = f"""
 import asyncio, sys
 from pathlib import Path
 from matinee.app.supervisor import Program, Supervisor
 async def main():
     s = Supervisor(logs=Path({str(tmp_path)!r}), record=Path({str(tmp_path)!r}) / "run.json")
-    await s.start(Program(name="a", command=[sys.executable, "-c", {READY!r}]))
+    await s.start(Program(name="a", command={command!r}, lifeline={lifeline}))
     print(s.seen()[0].pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())

@@ -2,7 +2,7 @@
 
 Each process gets a process group of its own, swept when it ends, so that no encoder outlives its worker, and one
 end of a socket pair (its *lifeline*): what it writes there says that it is ready and where; when the supervisor
-dies the other end closes, and the process stops by itself.
+dies the other end closes, and the process stops by itself. A program that knows no lifeline gets a guard for that.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from matinee.app.guard import LIFELINE
 from matinee.kit import log
 
 State: TypeAlias = Literal["starting", "running", "restarting", "finished", "stopped"]
-LIFELINE = "MATINEE_LIFELINE"
 STOP_S = 10.0
 BACKOFF_S = (0.1, 10.0)
 STEADY_S = 30.0
@@ -170,7 +170,7 @@ class _Kept:
         ours, theirs = socket.socketpair()
         with self._log_file() as output:
             process = await asyncio.create_subprocess_exec(
-                *self.program.command,
+                *self._command(),
                 env={**os.environ, **self.program.environment, LIFELINE: str(theirs.fileno())},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -188,6 +188,11 @@ class _Kept:
             watcher.cancel()
             ours.close()
             _sweep(process.pid)
+
+    def _command(self) -> Sequence[str]:
+        if self.program.lifeline:
+            return self.program.command
+        return [sys.executable, "-m", "matinee.app.guard", *self.program.command]
 
     async def _look_after(self, lifeline: socket.socket, process: asyncio.subprocess.Process) -> None:
         if self.program.lifeline:

@@ -15,6 +15,8 @@ from matinee.kit import log
 _log = log.get()
 BATCH = 500
 IDLE_S = 5.0
+# What is put within this time travels together: each journey costs two commits, however many facts it carries.
+GATHER_S = 0.05
 
 
 def outbox_table(metadata: MetaData, domain: str) -> Table:
@@ -56,6 +58,7 @@ class Outbox:
             await append([record for _, record in rows])
             await self._database.write(partial(self._drop, [seq for seq, _ in rows]))
             sent += len(rows)
+            await asyncio.sleep(0 if len(rows) == BATCH else GATHER_S)
         return sent
 
     async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:

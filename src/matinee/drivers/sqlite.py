@@ -134,6 +134,6 @@ def _engine(url: str, *, begin: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        connection.connection.execute(begin)  # sqlite3's own: exec_driver_sql costs five times that
 
     return engine

@@ -105,6 +105,10 @@ _OF_TITLES = (
     .where(*_of_profile(_positions), _p.title_id.in_(bindparam("b_title_ids", expanding=True)))
     .order_by(*_newest_first)
 )
+# Without IN, whose list is written out anew at every call: this one is on the way of pressing play.
+_OF_TITLE = (
+    select(_positions).where(*_of_profile(_positions), _p.title_id == bindparam("b_title_id")).order_by(*_newest_first)
+)
 _RECENT = select(_positions).where(*_of_profile(_positions)).order_by(*_newest_first).limit(bindparam("b_limit"))
 _BEHIND = tuple_(_p.updated_at, _p.title_id, _p.episode_id) < tuple_(
     bindparam("b_updated_at", type_=UtcTime), bindparam("b_title_id"), bindparam("b_episode_id")
@@ -153,7 +157,12 @@ class SQLViewingStore:
         return None if row is None else _position(row)
 
     async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
-        return await self._positions(_OF_TITLES, {**_profile(account_id, profile_id), "b_title_ids": title_ids})
+        whose = _profile(account_id, profile_id)
+        if len(title_ids) == 1:
+            statement, binds = _OF_TITLE, {**whose, "b_title_id": title_ids[0]}
+        else:
+            statement, binds = _OF_TITLES, {**whose, "b_title_ids": title_ids}
+        return await self._database.look(lambda c: [_position(row) for row in c.execute(statement, binds)])
 
     async def recent(
         self, account_id: AccountId, profile_id: ProfileId, *, after: Place | None, limit: int, dismissed: bool

@@ -11,7 +11,7 @@ from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import TARGETS
 from matinee.drivers.authority import Authority, Leaf
 from matinee.drivers.http import Broken, HttpClient, NeverSent
-from matinee.kit.clock import Clock
+from matinee.kit.clock import Clock, SystemClock
 
 EDGE = "edge"
 
@@ -116,7 +116,8 @@ def _own_address() -> str:
 
 async def front_answers(settings: Settings) -> bool:
     """Whether the way in answers from end to end: Envoy, and the gateway behind it."""
-    async with HttpClient() as http:
+    trusted = authority(settings, SystemClock()).certificate_pem if settings.house.lan else ""
+    async with HttpClient(trusted=trusted) as http:
         try:
             answer = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", limit_s=2)
         except (NeverSent, Broken, TimeoutError):

@@ -23,6 +23,7 @@ from matinee.drivers import envoy
 from matinee.drivers.keyfile import made_once
 from matinee.identity.api import DeviceInfo, EmailTaken
 from matinee.kit import log
+from matinee.kit.clock import SystemClock
 from matinee.kit.problem import Problem
 
 DEMO_EMAIL = "demo@matinee.example"
@@ -216,5 +217,7 @@ def _welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -
             f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False
         )
     if settings.house.lan:
+        fingerprint = place.authority(settings, SystemClock()).fingerprint
         console.print(f"  on a phone or a TV, first open {place.trust_url(settings)}: it says how to trust this house")
+        console.print(f"  its certificate's SHA-256 fingerprint is {fingerprint}", highlight=False)
     console.print("  Ctrl-C stops it\n")

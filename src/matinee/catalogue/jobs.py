@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from matinee.catalogue.ports import FactRelay, ReadModel
-from matinee.events.api import Events, Record
+from matinee.events.api import Events, relaying
 from matinee.kit import log
 
 _log = log.get()
-_record = msgspec.json.Decoder(Record)
 EVERY_S = 0.25
 
 
 async def relay_facts(outbox: FactRelay, events: Events) -> None:
     """Hand facts from the outbox to the log."""
-
-    async def append(records: list[bytes]) -> None:
-        await events.append(records=[_record.decode(record) for record in records])
-
-    await outbox.run(append)
+    await outbox.run(relaying(events))
 
 
 async def follow_changes(read_model: ReadModel) -> None:

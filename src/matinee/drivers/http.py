@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -29,13 +30,14 @@ class Answer(NamedTuple):
 
 
 class HttpClient:
-    """Use as `async with HttpClient() as http:`."""
+    """Use as `async with HttpClient() as http:`. `trusted` is a certificate authority (PEM) beside the known ones."""
 
-    def __init__(self, *, max_answer_bytes: int = 64 << 20) -> None:
+    def __init__(self, *, max_answer_bytes: int = 64 << 20, trusted: str = "") -> None:
         self._max_answer_bytes = max_answer_bytes
+        self._tls: ssl.SSLContext | bool = ssl.create_default_context(cadata=trusted) if trusted else True
 
     async def __aenter__(self) -> HttpClient:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ttl_dns_cache=60)
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=_IDLE_S, ttl_dns_cache=60)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

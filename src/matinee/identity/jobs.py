@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
-from matinee.events.api import Events, Record
+from matinee.events.api import Events, relaying
 from matinee.identity.model import TRIES_FORGOTTEN_AFTER
 from matinee.identity.ports import Outgoing, SignInStore, Throttle
 from matinee.kit import log
@@ -17,11 +15,7 @@ _log = log.get()
 
 async def relay_facts(outbox: Outgoing, events: Events) -> None:
     """Hand facts on to the log, for ever."""
-
-    async def append(records: list[bytes]) -> None:
-        await events.append(records=[msgspec.json.decode(record, type=Record) for record in records])
-
-    await outbox.run(append)
+    await outbox.run(relaying(events))
 
 
 async def drop_expired(sign_ins: SignInStore, throttle: Throttle, clock: Clock, every_s: float = 600) -> None:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
-from matinee.events.api import Events, Record
+from matinee.events.api import Events, relaying
 from matinee.kit import log
 from matinee.playback.ports import FactRelay
 from matinee.playback.service import PlaybackService
 
 _log = log.get()
-_record = msgspec.json.Decoder(Record)
 EVERY_S = 15.0
 
 
 async def relay_facts(outbox: FactRelay, events: Events) -> None:
     """Hand facts from the outbox to the log."""
-
-    async def append(records: list[bytes]) -> None:
-        await events.append(records=[_record.decode(record) for record in records])
-
-    await outbox.run(append)
+    await outbox.run(relaying(events))
 
 
 async def end_idle_sessions(service: PlaybackService, *, every_s: float = EVERY_S) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -137,8 +138,22 @@ async def gateway(parts: Parts) -> App:
             proxy_secret=proxy_secret,
             refresh_cookie_s=settings.identity.refresh_token_s,
             upload_limit_bytes=settings.gateway.upload_limit_bytes,
+            **_lan(settings, threads.clock),
         ),
     )
+
+
+def _lan(settings: Settings, clock: Clock) -> dict[str, Any]:
+    """What the trust page and the content security policy say of a house that is open to the network."""
+    if not settings.house.lan:
+        return {}
+    authority = place.authority(settings, clock)
+    return {
+        "authority_der": authority.certificate_der,
+        "authority_fingerprint": authority.fingerprint,
+        "front_url": place.front_url(settings),
+        "media_sources": (f"https://{place.host(settings)}:*",),
+    }
 
 
 class DirectoryInstances:

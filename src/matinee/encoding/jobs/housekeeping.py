@@ -7,27 +7,20 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
-
 from matinee.encoding.api import JobNotFound
 from matinee.encoding.ports import FactRelay, JobStore
-from matinee.events.api import Events, Record
+from matinee.events.api import Events, relaying
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import JobId
 
 _log = log.get()
-_record = msgspec.json.Decoder(Record)
 SWEEP_EVERY_S = 600.0
 
 
 async def relay_facts(outbox: FactRelay, events: Events) -> None:
     """Hand facts from the outbox to the log."""
-
-    async def append(records: list[bytes]) -> None:
-        await events.append(records=[_record.decode(record) for record in records])
-
-    await outbox.run(append)
+    await outbox.run(relaying(events))
 
 
 async def sweep(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:

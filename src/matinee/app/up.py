@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -97,6 +98,7 @@ async def up(settings: Settings, console: Console) -> None:
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console) -> None:
     environment = environment_of(settings)
+    shutil.rmtree(place.envoy(settings), ignore_errors=True)  # what an earlier house said of its instances
     place.remember(settings)
     with steps.step("services"):
         services = (_service(group.name, group.targets, environment) for group in place.groups(settings))

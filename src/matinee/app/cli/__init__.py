@@ -37,9 +37,7 @@ for command in (
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and tell its exit status; whatever was expected to go wrong is one line."""
     try:
-        matinee.main(args=words, prog_name="matinee", standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
+        status = matinee.main(args=words, prog_name="matinee", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return 2
@@ -54,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"matinee: a bug: {bug!r}. MATINEE_DEBUG=1 shows where.\n")
         return 1
-    return 0
+    return status if isinstance(status, int) else 0  # what click made of an Exit
 
 
 def _failed(problem: Problem, status: int) -> int:

@@ -107,7 +107,8 @@ def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: 
 
 async def _ingest(settings: Settings, path: str, told: Words, wait: bool) -> Job:
     async with clients(settings) as house:
-        await house.encoding.inspect(path=path)
+        # All that can be refused is refused before a title is made of it.
+        await house.encoding.inspect(path=path, audio=told.audio, subtitles=told.subtitles)
         title_id = told.title_id or (await house.catalogue.put_title(draft=told.draft())).title_id
         job = await house.encoding.submit(order=told.order(title_id, path))
         return await follow(house, job) if wait else job

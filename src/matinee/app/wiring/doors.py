@@ -181,12 +181,10 @@ class DirectoryInstances:
 
 
 def _doors(settings: Settings, clock: Clock, secret: str) -> Doors:
-    certificate, trusted = None, ""
+    certificate = None
     if settings.house.lan:
-        authority = place.authority(settings, clock)
         leaf = place.leaf(settings, clock)
         certificate = Certificate(name="gateway", chain=leaf.chain, private_key=leaf.private_key)
-        trusted = authority.certificate_pem
     return Doors(
         host="0.0.0.0" if settings.house.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
         port=settings.gateway.port,
@@ -194,6 +192,6 @@ def _doors(settings: Settings, clock: Clock, secret: str) -> Doors:
         requests_per_minute=settings.gateway.requests_per_minute,
         sign_ins_per_minute=settings.gateway.sign_ins_per_minute,
         certificate=certificate,
-        trusted=trusted,
+        pinned=certificate.chain if certificate else "",
         secret=secret,
     )

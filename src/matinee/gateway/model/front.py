@@ -39,7 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Instances of one kind. One that fails `eject_after` times in a row gets no requests for a while.
 
-    `trusted` holds the certificate authorities (PEM) of instances that speak TLS.
+    `pinned` holds the certificates (PEM) of instances that speak TLS: these and no others are theirs.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     eject_after: int = 5
     eject_ms: int = 5000
     connect_ms: int = 500
-    trusted: str = ""
+    pinned: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int = 1200
     sign_ins_per_minute: int = 30
     certificate: Certificate | None = None
-    trusted: str = ""
+    pinned: str = ""
     secret: str = ""
 
 
@@ -147,7 +147,7 @@ def front(doors: Doors, *, gateways: Sequence[Endpoint], edges: Sequence[Endpoin
         listeners=(main, trust) if doors.trust_port else (main,),
         clusters=(
             Cluster(name=GATEWAYS, endpoints=tuple(sorted(set(gateways))), health_path="/readyz"),
-            Cluster(name=EDGES, endpoints=tuple(sorted(set(edges))), health_path="/healthz", trusted=doors.trusted),
+            Cluster(name=EDGES, endpoints=tuple(sorted(set(edges))), health_path="/healthz", pinned=doors.pinned),
         ),
         tokens=TokenRule(keys=keys),
         secret=doors.secret,

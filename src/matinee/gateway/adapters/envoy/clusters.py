@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from ssl import PEM_cert_to_DER_cert
 from typing import Any
 
 from matinee.gateway.model.front import Cluster
+from matinee.kit.hashing import sha256_hex
 
 TYPE = "type.googleapis.com/"
 
@@ -39,7 +41,7 @@ def cluster(said: Cluster, folder: Path) -> dict[str, Any]:
         # Gone from the registry is gone, whatever its health check still says.
         "ignore_health_on_host_removal": True,
     }
-    if said.trusted:
+    if said.pinned:
         made["transport_socket"] = _upstream_tls(said)
     return made
 
@@ -96,7 +98,15 @@ def _upstream_tls(said: Cluster) -> dict[str, Any]:
             "@type": f"{TYPE}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             "common_tls_context": {
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                "validation_context": {"trusted_ca": {"inline_string": said.trusted}},
+                # Envoy cannot verify a chain whose authority is limited to addresses, as a home's is.
+                "validation_context": {"verify_certificate_hash": _fingerprints(said.pinned)},
             },
         },
     }
+
+
+def _fingerprints(pem: str) -> list[str]:
+    """The SHA-256 of every certificate in a PEM text."""
+    ends = "-----END CERTIFICATE-----"
+    parts = [part + ends for part in pem.split(ends) if "-----BEGIN CERTIFICATE-----" in part]
+    return [sha256_hex(PEM_cert_to_DER_cert(part.strip())) for part in parts]

@@ -79,7 +79,8 @@ def lock_of(goal):
 
 def sync(goal):
     """Install exactly what the lock says."""
-    run([BIN / "uv", "pip", "sync", "-q", "--python", BIN / "python", "--require-hashes", lock_of(goal)])
+    uv = [BIN / "uv", "pip", "sync", "-q", "--system-certs", "--python", BIN / "python"]
+    run([*uv, "--require-hashes", lock_of(goal)])
     if goal == "develop":
         (STAMPS / "develop").touch()
     for name in ("matinee-itself", "web-packages"):
@@ -146,7 +147,11 @@ def step(name, inputs, work):
 
 def run(command, cwd=ROOT):
     """Run a command quietly; when it fails, show what it said and stop."""
-    environment = {**os.environ, "PATH": "{}{}{}".format(BIN, os.pathsep, os.environ.get("PATH", ""))}
+    environment = {
+        "NODE_USE_SYSTEM_CA": "1",  # whoever this machine trusts, npm trusts too
+        **os.environ,
+        "PATH": "{}{}{}".format(BIN, os.pathsep, os.environ.get("PATH", "")),
+    }
     result = subprocess.run(
         [str(part) for part in command],
         cwd=str(cwd),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
@@ -141,8 +142,11 @@ class Encoding(Protocol):
 
     @idempotent
     @patient(limit_ms=60_000)
-    async def inspect(self, *, path: str) -> Report:
-        """Probe a file and say what it holds. Raises Unusable with the file, the stream and the remedy."""
+    async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
+        """Probe a film, look at what comes beside it, and say what it holds: what is refused is refused here.
+
+        Raises Unusable with the file, the stream and the remedy; NoSpace.
+        """
 
     @idempotent
     @patient(limit_ms=600_000)

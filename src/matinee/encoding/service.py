@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from matinee.catalogue.api import Catalogue, EpisodeNotFound
@@ -40,16 +41,17 @@ class EncodingService:
         self._catalogue = catalogue
         self._clock = clock
 
-    async def inspect(self, *, path: str) -> Report:
+    async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
         with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
             file = await located(self._blobs, path, Path(folder))
-            return reported(await self._prober.probe(path=file, name=PurePath(path).name))
+            report = reported(await self._prober.probe(path=file, name=PurePath(path).name))
+        await self._check_side_files(audio, subtitles)
+        await self._check_room(report)
+        return report
 
     async def submit(self, *, order: Order) -> Job:
-        report = await self.inspect(path=order.path)
-        await self._check_side_files(order)
+        report = await self.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
         await self._check_title(order)
-        await self._check_room(report)
         now = self._clock.now()
         job = Job(
             job_id=ids.new(JobId, now),
@@ -77,12 +79,12 @@ class EncodingService:
     async def retry(self, *, job_id: JobId) -> Job:
         return await self._store.retry(job_id=job_id, now=self._clock.now())
 
-    async def _check_side_files(self, order: Order) -> None:
+    async def _check_side_files(self, audio: Sequence[SideFile], subtitles: Sequence[SideFile]) -> None:
         with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
-            for side in order.audio:
+            for side in audio:
                 file = await located(self._blobs, side.path, Path(folder))
                 await self._prober.sounds(path=file, name=PurePath(side.path).name)
-            for side in order.subtitles:
+            for side in subtitles:
                 file = await located(self._blobs, side.path, Path(folder))
                 await asyncio.to_thread(_check_subtitles, side, file)
 

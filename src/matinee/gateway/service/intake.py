@@ -32,7 +32,8 @@ class Intake:
         subtitles = await self._sides(account_id, request.subtitles)
         title_id = request.title_id
         if title_id is None:
-            await self._encoding.inspect(path=path, audio=audio, subtitles=subtitles)  # refused before a title is made of it
+            # All that can be refused is refused before a title is made of it.
+            await self._encoding.inspect(path=path, audio=audio, subtitles=subtitles)
             title_id = await self._new_title(request, path)
         order = Order(
             title_id=title_id,

@@ -1,0 +1,421 @@
+"""What bad input gets from the whole house: a line or a problem document, and nothing written."""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import imageio_ffmpeg
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from tests.house import PASSWORD, House, Viewer, film
+
+from matinee.drivers.jwt import Signer
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("house")]
+
+OPERATOR, VIEWER, OTHER = "operator@example.org", "ada@example.org", "bo@example.org"
+PLAY = {"capabilities": {}}
+SOUND = ("-f", "lavfi", "-i", "sine=frequency=330:duration=3")
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=12:duration=3")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house for all of them, with two films in it."""
+    folder = tmp_path_factory.mktemp("bad-input")
+    made = House(folder / "data")
+    made.start()
+    for name in ("Good", "As Good"):
+        made.ingest(film(folder / f"{name}.mp4", seconds=3, size="160x90", rate="12"), name)
+    yield made
+    made.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def tokens(house: House) -> dict[str, tuple[dict[str, str], str]]:
+    """An operator and two viewers: the headers they are signed in with, and their profile."""
+
+    async def made() -> dict[str, tuple[dict[str, str], str]]:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            people = {email: Viewer(session, house.url) for email in (OPERATOR, VIEWER, OTHER)}
+            for email, viewer in people.items():
+                await viewer.sign_up(email)
+            assert house.matinee("accounts", "grant", OPERATOR, "operator").returncode == 0
+            people[OPERATOR].headers = bearer(await signed_in(people[OPERATOR], OPERATOR))
+            return {email: (viewer.headers, viewer.profile_id) for email, viewer in people.items()}
+
+    return asyncio.run(made())
+
+
+@pytest.fixture
+def person(
+    house: House, http: aiohttp.ClientSession, tokens: dict[str, tuple[dict[str, str], str]]
+) -> Callable[[str], Viewer]:
+    """Somebody who has signed in and chosen a profile."""
+
+    def make(email: str) -> Viewer:
+        viewer = Viewer(http, house.url)
+        viewer.headers, viewer.profile_id = tokens[email]
+        return viewer
+
+    return make
+
+
+@pytest.fixture
+async def unchanged(person: Callable[[str], Viewer]) -> AsyncIterator[None]:
+    """Nothing may have been written when the test is over."""
+    before = await standing(person)
+    yield
+    assert await standing(person) == before
+
+
+async def standing(person: Callable[[str], Viewer]) -> Any:
+    """All that bad input could have changed and that somebody can see."""
+    operator = person(OPERATOR)
+    seen = [await operator.call("GET", f"/operator/{what}") for what in ("titles", "jobs")]
+    for email in (VIEWER, OTHER):
+        viewer = person(email)
+        seen += [await viewer.call("GET", path) for path in ("/profiles", "/history", "/home")]
+    return seen
+
+
+# Files
+
+
+def clip(path: Path, *words: str) -> Path:
+    """A file made by FFmpeg."""
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words, f"file:{path}"], check=True)
+    return path
+
+
+def truncated(path: Path) -> Path:
+    """An MP4 whose index, at its end, is cut off."""
+    whole = clip(path.with_suffix(".whole.mp4"), *PICTURE, "-c:v", "libx264").read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"moov") - 4])
+    return path
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "notes.txt": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a format that is known"),
+    "text as.mp4": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a format"),
+    "empty.mp4": (lambda path: path.touch(), "file: it is empty. Copy it again"),
+    "cut.mp4": (truncated, "file: it is cut short: its index (moov) is missing. Export it again"),
+    "sound.mkv": (lambda path: clip(path, *SOUND), "picture: it has none. Hand in a file with a video stream."),
+    "folder.mkv": (lambda path: path.mkdir(), "file: this is not a file. Name one film file."),
+    "missing.mkv": (lambda path: None, "file: it cannot be read (No such file or directory). Check the path"),
+}
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_file_that_is_no_film_is_refused_in_one_line(house: House, tmp_path: Path, name: str) -> None:
+    make, why = REFUSED[name]
+    make(tmp_path / name)
+    refused(await asyncio.to_thread(house.matinee, "ingest", str(tmp_path / name)), f"{name}: {why}")
+
+
+@pytest.mark.usefixtures("unchanged")
+async def test_a_good_film_with_broken_subtitles_leaves_no_title(house: House, tmp_path: Path) -> None:
+    good = film(tmp_path / "a.mp4", seconds=2, size="160x90", rate="12")
+    broken = tmp_path / "broken.srt"
+    broken.write_text("1\n00:00:01,000 --> soon\nx\n")
+    words = ("ingest", str(good), "--subtitles", f"en={broken}")
+    refused(await asyncio.to_thread(house.matinee, *words), "broken.srt: subtitles, line 2: ")
+
+
+def refused(done: "subprocess.CompletedProcess[str]", why: str) -> None:
+    """Exit status 1, one line, and that line says why."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"matinee: {why}")
+
+
+ODD: dict[str, tuple[str, ...]] = {
+    "ten bit “odd” 'size' 12.5.mkv": (
+        *("-f", "lavfi", "-i", "testsrc2=size=162x98:rate=25/2:duration=4"),
+        *("-vf", "crop=161:97,format=yuv420p10le", "-c:v", "ffv1"),
+    ),
+    'six 🎬 "channels".mkv': (*PICTURE, *SOUND, "-c:v", "libx264", "-ac", "6", "-c:a", "flac"),
+    "-dash first.mp4": (*PICTURE, "-c:v", "libx264"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_an_odd_film_plays(
+    house: House, person: Callable[[str], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    clip(tmp_path / name, *ODD[name])
+    monkeypatch.chdir(tmp_path)
+    done = await asyncio.to_thread(house.matinee, "ingest", "--", name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    viewer = person(VIEWER)
+    cards = [card for row in (await viewer.call("GET", "/home"))["rows"] for card in row["cards"]]
+    title_id = next(card["title_id"] for card in cards if card["name"] == Path(name).stem)
+    session = await viewer.call("POST", "/playback", {**PLAY, "title_id": title_id})
+    segments = await lowest(viewer, session)
+    assert len(segments) > 1
+    assert [await fetched(viewer, url) for url in segments] == [200] * len(segments)
+
+
+async def lowest(viewer: Viewer, session: dict[str, Any]) -> list[str]:
+    """The segments of the lowest rendition: what its playlist names."""
+    master = urljoin(viewer.url, session["hls_path"])
+    lines = (await text(viewer, master)).splitlines()
+    variants = [
+        (int(found[1]), lines[at + 1])
+        for at, line in enumerate(lines)
+        if (found := re.match(r"#EXT-X-STREAM-INF:.*?\bBANDWIDTH=(\d+)", line))
+    ]
+    playlist = await text(viewer, urljoin(master, min(variants)[1]))
+    return [
+        *re.findall(r'#EXT-X-MAP:URI="([^"]+)"', playlist),
+        *(line for line in playlist.splitlines() if line and not line.startswith("#")),
+    ]
+
+
+async def text(viewer: Viewer, url: str) -> str:
+    async with viewer.session.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.text()
+
+
+async def fetched(viewer: Viewer, url: str) -> int:
+    async with viewer.session.get(url) as answer:
+        await answer.read()
+        return answer.status
+
+
+# The API
+
+
+async def problem(
+    at: Viewer, method: str, path: str, wanted: int | tuple[int, ...], body: Any = None, **rest: Any
+) -> dict[str, Any]:
+    """A call that is refused: a problem document with the right status that gives nothing away."""
+    url = path if path.startswith("http") else at.url + path
+    headers = {**at.headers, **rest.pop("headers", {})}
+    data = rest.pop("data", None if body is None else json.dumps(body).encode())
+    if data is not None:
+        headers.setdefault("Content-Type", "application/json")
+    async with at.session.request(method, url, data=data, headers=headers, **rest) as answer:
+        said = await answer.read()
+        return checked(answer.status, answer.content_type, said, wanted)
+
+
+def checked(status: int, kind: str, body: bytes, wanted: int | tuple[int, ...]) -> dict[str, Any]:
+    """A problem document as it must be."""
+    assert status in (wanted if isinstance(wanted, tuple) else (wanted,)), body
+    assert kind == "application/problem+json"
+    document: dict[str, Any] = json.loads(body)
+    assert document["type"].startswith("/problems/")
+    assert document["title"]
+    assert document["status"] == status
+    leaked = [word for word in (b"Traceback", b".py", b"site-packages", b"/tmp", b"sqlite") if word in body]
+    assert not leaked, body
+    return document
+
+
+async def signed_in(viewer: Viewer, email: str) -> dict[str, Any]:
+    body = {"email": email, "password": PASSWORD, "device": {"name": "test", "kind": "tv"}}
+    session: dict[str, Any] = await viewer.call("POST", "/auth/sign-in", body)
+    return session
+
+
+def bearer(session: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {session['access_token']}"}
+
+
+@pytest.mark.usefixtures("unchanged")
+async def test_passwords_and_access_tokens_that_are_not_good(house: House, http: aiohttp.ClientSession) -> None:
+    viewer = Viewer(http, house.url)
+    for email in (VIEWER, "nobody@example.org"):
+        wrong = {"email": email, "password": "not the password", "device": {"name": "test"}}
+        assert (await problem(viewer, "POST", "/auth/sign-in", 401, wrong))["type"] == "/problems/wrong-credentials"
+    session = await signed_in(viewer, VIEWER)
+    token = session["access_token"]
+    claims, head = jwt.decode(token, options={"verify_signature": False}), jwt.get_unverified_header(token)
+    ours = Signer.open(house.data / "secrets" / "access-tokens.pem")
+    head_part, body_part, signature = token.split(".")
+    kid = {"kid": head["kid"]}
+    forged = {
+        "expired": ours.sign({**claims, "iat": claims["iat"] - 9000, "exp": claims["iat"] - 8000}),
+        "another key": jwt.encode(claims, generate_private_key(SECP256R1()), "ES256", headers=head),
+        "no algorithm": jwt.encode(claims, None, "none", headers=kid),
+        "the public key as a secret": jwt.encode(claims, ours.public_keys()[0]["x"], "HS256", headers=kid),
+        "another audience": ours.sign({**claims, "aud": "elsewhere"}),
+        "no signature": f"{head_part}.{body_part}.",
+        "altered": f"{head_part}.{body_part[:-4]}AAAA.{signature}",
+        "no token": "nonsense",
+    }
+    for what, made in forged.items():
+        viewer.headers = {"Authorization": f"Bearer {made}"}
+        for path in ("/profiles", "/home", "/operator/titles"):
+            assert (await problem(viewer, "GET", path, 401))["type"] == "/problems/unauthenticated", what
+    viewer.headers = {}
+    await problem(viewer, "GET", "/home", 401)
+
+
+async def test_a_replayed_refresh_token_ends_its_whole_family(house: House, http: aiohttp.ClientSession) -> None:
+    viewer = Viewer(http, house.url)
+    tokens = [(await signed_in(viewer, VIEWER))["refresh_token"]]
+    for _ in range(2):
+        fresh = await viewer.call("POST", "/auth/refresh", {"refresh_token": tokens[-1]})
+        tokens.append(fresh["refresh_token"])
+    other = (await signed_in(viewer, VIEWER))["refresh_token"]
+    for token in (tokens[0], tokens[2], tokens[1], "nonsense"):
+        refusal = await problem(viewer, "POST", "/auth/refresh", 401, {"refresh_token": token})
+        assert refusal["type"] == "/problems/token-rejected"
+    await viewer.call("POST", "/auth/refresh", {"refresh_token": other})
+
+
+@pytest.mark.usefixtures("unchanged")
+async def test_what_belongs_to_somebody_else(house: House, person: Callable[[str], Viewer]) -> None:
+    ada, bo = person(VIEWER), person(OTHER)
+    title = house.titles()[-1]["title_id"]
+    session = await bo.call("POST", "/playback", {**PLAY, "title_id": title})
+    device = next(one for one in await bo.call("GET", "/devices") if one["current"])
+    beat = {"position_ms": 1000, "state": "playing", "at": datetime.now(UTC).isoformat()}
+    profile, play = f"/profiles/{bo.profile_id}", f"/playback/{session['session_id']}"
+    await problem(ada, "PATCH", profile, 404, {"name": "Eve"})
+    await ada.call("DELETE", profile, status=204)  # idempotent: not in this account, before and after
+    await problem(ada, "POST", f"{profile}/choose", 404, {})
+    await problem(ada, "DELETE", f"/devices/{device['device_id']}", 404)
+    for verb, body in (("renew", {}), ("beat", beat), ("end", beat)):
+        await problem(ada, "POST", f"{play}/{verb}", 404, body)
+    licence = {"headers": {"X-Licence-Token": session["licence_token"]}}
+    kids = {"kids": [await key_id(bo, session)]}
+    assert (await bo.call("POST", "/licences/clearkey", kids, **licence))["keys"]
+    await problem(ada, "POST", "/licences/clearkey", 403, kids, **licence)
+    elsewhere = person(OTHER)  # on another device
+    elsewhere.headers = bearer(await signed_in(elsewhere, OTHER))
+    await elsewhere.choose(bo.profile_id)
+    await problem(elsewhere, "POST", "/licences/clearkey", 403, kids, **licence)
+    await problem(bo, "POST", "/licences/clearkey", 403, kids, headers={"X-Licence-Token": "1.AAAA.AAAA"})
+    await problem(bo, "POST", "/licences/clearkey", 403, kids)
+    await problem(bo, "GET", f"{play}/manifest/1ffffffff-AAAAAAAAAAAAAAAAAAAAAA/master.m3u8", 403)
+    for method, path in (("GET", "titles"), ("GET", "jobs"), ("GET", "services"), ("GET", "edges"), ("POST", "ingest")):
+        await problem(ada, method, f"/operator/{path}", 403)
+    await problem(ada, "POST", f"/operator/titles/{title}/withdraw", 403)
+
+
+async def key_id(viewer: Viewer, session: dict[str, Any]) -> str:
+    """The key id of a film's picture, as a ClearKey request names it."""
+    manifest = await text(viewer, urljoin(viewer.url, session["dash_path"]))
+    found = re.search(r'default_KID="([0-9a-fA-F-]+)"', manifest)
+    assert found
+    return jwt.utils.base64url_encode(bytes.fromhex(found[1].replace("-", ""))).decode()
+
+
+@pytest.mark.usefixtures("unchanged")
+async def test_requests_that_make_no_sense(house: House, person: Callable[[str], Viewer]) -> None:
+    ada = person(VIEWER)
+    for body in (b"{", b"[[", b"\xff\xfe", b"", b'{"title_id": 7}', b"[" * 100_000):
+        await problem(ada, "POST", "/playback", (400, 422), data=body)
+    await problem(ada, "POST", "/profiles", 413, data=b'{"name": "' + b"x" * (300 << 10) + b'"}')
+    await problem(ada, "GET", "/nothing/here", 404)
+    await problem(ada, "GET", "/titles/tit_none", 404)
+    await problem(ada, "DELETE", "/home", 405)
+    for path in ("/rpc/identity/sign_up", "/rpc", "/metrics", "/readyz", "/healthz"):
+        await problem(ada, "GET", house.url + path, 404)
+        await problem(ada, "POST", house.url + path, 404, {})
+
+
+PATHS = (
+    "/../../../../etc/passwd",
+    "/..%2f..%2f..%2f..%2fetc/passwd",
+    "/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/assets/../../secrets/mesh.key",
+    "/assets/%2e%2e/%2e%2e/secrets/mesh.key",
+    "/art/../secrets/mesh.key",
+    "/art/%2e%2e/secrets/mesh.key",
+    "/assets/x%00.js",
+    "/%00",
+    "/..\\..\\secrets\\mesh.key",
+    "//etc/passwd",
+)
+
+
+@pytest.mark.usefixtures("unchanged")
+async def test_nobody_climbs_out_of_the_web_client_or_the_edge(house: House) -> None:
+    page = (await raw(house.port, "/"))[2]
+    for path in PATHS:
+        status, kind, body = await raw(house.port, path)
+        if status != 200:
+            checked(status, kind, body, (400, 403, 404))
+        else:
+            assert body == page, "any address may show the web client's own page, and nothing else"
+        for below in ("", "/t/x-y", "/t/x-y/assets/a"):
+            checked(*await raw(house.edge_port, below + path), (400, 403, 404))
+
+
+async def raw(port: int, path: str) -> tuple[int, str, bytes]:
+    """A request whose path nobody tidies on its way."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await asyncio.wait_for(reader.read(1 << 20), 10)).partition(b"\r\n\r\n")
+    body += await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    kind = re.search(rb"(?im)^content-type: *([^;\r\n]+)", head)
+    if re.search(rb"(?im)^transfer-encoding: *chunked", head):
+        body = unchunked(body)
+    return int(head.split(b" ", 2)[1]), kind[1].decode() if kind else "", body
+
+
+def unchunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
+    return whole
+
+
+async def test_links_of_another_title_altered_or_old(house: House, person: Callable[[str], Viewer]) -> None:
+    """The last test of this house: it is opened again with links that are good for six seconds."""
+    house.stop()
+    short = House(house.data, settings={"MATINEE__PLAYBACK__LINK_S": "6"})
+    short.start()
+    try:
+        await links(short, person(VIEWER))
+    finally:
+        short.stop()
+
+
+async def links(house: House, viewer: Viewer) -> None:
+    viewer.url = f"{house.url}/api/v1"
+    first, second = (title["title_id"] for title in house.titles()[:2])
+    session = await viewer.call("POST", "/playback", {**PLAY, "title_id": first})
+    foreign = await viewer.call("POST", "/playback", {**PLAY, "title_id": second})
+    path = urljoin(viewer.url, session["hls_path"])
+    segment = (await lowest(viewer, session))[1]
+    assert await fetched(viewer, segment) == 200
+    token = urlsplit(segment).path.split("/")[2]
+    other = (await lowest(viewer, foreign))[1]
+    expiry, _, signature = token.partition("-")
+    for wrong in (
+        other.replace(urlsplit(other).path.split("/")[2], token),
+        segment.replace(token, f"{int(expiry, 16) + 3600:x}-{signature}"),
+        segment.replace(token, f"{expiry}-{signature[::-1]}"),
+        segment.replace(token, "x"),
+    ):
+        assert (await problem(viewer, "GET", wrong, 403))["type"] == "/problems/link-refused"
+    await asyncio.sleep(int(expiry, 16) + 0.5 - time.time())
+    await problem(viewer, "GET", segment, 403)
+    # The manifest's own link lives as long as the session, and what it names is signed anew.
+    assert await fetched(viewer, path) == 200
+    assert await fetched(viewer, (await lowest(viewer, session))[1]) == 200
+    renewed = await viewer.call("POST", f"/playback/{session['session_id']}/renew", {})
+    assert (
+        await fetched(viewer, renewed["deliveries"][0]["base_url"] + segment.partition(token)[2].split("/", 3)[3])
+        == 200
+    )

@@ -37,6 +37,6 @@ async def chromium() -> AsyncIterator[Browser]:
     assert "chromium" not in ABSENT, "engine not run: chromium"
     path = next(found for name in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(name)))
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
         yield browser
         await browser.close()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-
 from tests.house import House, eventually, film, free_port
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("house")]

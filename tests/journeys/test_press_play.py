@@ -65,7 +65,8 @@ async def playing_at(page: Page) -> float:
     """Wait until frames move, and tell where they began."""
     await page.wait_for_selector("video", timeout=20_000)
     await page.wait_for_function(
-        "() => { const v = document.querySelector('video'); return !v.paused && v.getVideoPlaybackQuality().totalVideoFrames > 2 }",
+        """() => { const v = document.querySelector('video');
+        return !v.paused && v.getVideoPlaybackQuality().totalVideoFrames > 2; }""",
         timeout=20_000,
     )
     at: float = await page.evaluate("document.querySelector('video').currentTime")

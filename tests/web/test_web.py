@@ -14,7 +14,6 @@ BIN = Path(sys.executable).parent
 @pytest.mark.timeout(300)
 def test_the_web_client_passes_its_own_tests() -> None:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [BIN / "npm", "test", "--silent"], cwd=ROOT / "web", env=environment, capture_output=True, text=True, check=False
-    )
+    command = [BIN / "npm", "test", "--silent"]
+    done = subprocess.run(command, cwd=ROOT / "web", env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

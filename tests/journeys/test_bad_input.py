@@ -24,7 +24,7 @@ from matinee.drivers.jwt import Signer
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("house")]
 
 OPERATOR, VIEWER, OTHER = "operator@example.org", "ada@example.org", "bo@example.org"
-PLAY = {"capabilities": {}}
+PLAY: dict[str, Any] = {"capabilities": {}}
 SOUND = ("-f", "lavfi", "-i", "sine=frequency=330:duration=3")
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=12:duration=3")
 
@@ -251,7 +251,7 @@ async def test_passwords_and_access_tokens_that_are_not_good(house: House, http:
     forged = {
         "expired": ours.sign({**claims, "iat": claims["iat"] - 9000, "exp": claims["iat"] - 8000}),
         "another key": jwt.encode(claims, generate_private_key(SECP256R1()), "ES256", headers=head),
-        "no algorithm": jwt.encode(claims, None, "none", headers=kid),
+        "no algorithm": jwt.encode(claims, "", "none", headers=kid),
         "the public key as a secret": jwt.encode(claims, ours.public_keys()[0]["x"], "HS256", headers=kid),
         "another audience": ours.sign({**claims, "aud": "elsewhere"}),
         "no signature": f"{head_part}.{body_part}.",
@@ -293,14 +293,14 @@ async def test_what_belongs_to_somebody_else(house: House, person: Callable[[str
     await problem(ada, "DELETE", f"/devices/{device['device_id']}", 404)
     for verb, body in (("renew", {}), ("beat", beat), ("end", beat)):
         await problem(ada, "POST", f"{play}/{verb}", 404, body)
-    licence = {"headers": {"X-Licence-Token": session["licence_token"]}}
+    licence = {"X-Licence-Token": session["licence_token"]}
     kids = {"kids": [await key_id(bo, session)]}
-    assert (await bo.call("POST", "/licences/clearkey", kids, **licence))["keys"]
-    await problem(ada, "POST", "/licences/clearkey", 403, kids, **licence)
+    assert (await bo.call("POST", "/licences/clearkey", kids, headers=licence))["keys"]
+    await problem(ada, "POST", "/licences/clearkey", 403, kids, headers=licence)
     elsewhere = person(OTHER)  # on another device
     elsewhere.headers = bearer(await signed_in(elsewhere, OTHER))
     await elsewhere.choose(bo.profile_id)
-    await problem(elsewhere, "POST", "/licences/clearkey", 403, kids, **licence)
+    await problem(elsewhere, "POST", "/licences/clearkey", 403, kids, headers=licence)
     await problem(bo, "POST", "/licences/clearkey", 403, kids, headers={"X-Licence-Token": "1.AAAA.AAAA"})
     await problem(bo, "POST", "/licences/clearkey", 403, kids)
     await problem(bo, "GET", f"{play}/manifest/1ffffffff-AAAAAAAAAAAAAAAAAAAAAA/master.m3u8", 403)

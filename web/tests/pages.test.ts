@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { Edge, Job } from "../src/api/types";
+import type { Billboard, Edge, Job, Row } from "../src/api/types";
 import { isTelevision } from "../src/app/device";
 import { csv } from "../src/features/operator/csv";
 import { decisions } from "../src/features/operator/decisions";
 import { EMPTY, genresOf, reasons, titleFromFile, toIngest } from "../src/features/operator/details";
+import { placed } from "../src/features/home/placed";
 import { check } from "../src/features/sign-in/check";
 
 describe("signing in", () => {
@@ -11,6 +12,17 @@ describe("signing in", () => {
     expect(check({ email: "nobody", password: "", name: "" }, false)).toEqual({ email: "check.email", password: "check.password" });
     expect(check({ email: "a@b", password: "short", name: " " }, true)).toEqual({ password: "check.newPassword", name: "check.name" });
     expect(check({ email: " a@b.org ", password: "long enough", name: "Ada" }, true)).toEqual({});
+  });
+});
+
+describe("the billboard", () => {
+  const card = (id: string, position: number | null) => ({ title_id: id, progress: position === null ? null : { position_ms: position } });
+  const on = (id: string) => ({ card: card(id, null), synopsis: "" }) as unknown as Billboard;
+  const rows = [{ cards: [card("a", null)] }, { cards: [card("a", 5_000)] }] as unknown as Row[];
+
+  it("says how far one is, as the rows do", () => {
+    expect(placed(on("a"), rows).card.progress?.position_ms).toBe(5_000);
+    expect(placed(on("b"), rows)).toEqual(on("b"));
   });
 });
 

@@ -3,7 +3,7 @@ import { Problem } from "../src/api/problem";
 import { Edges, SHUNNED_MS, split } from "../src/features/player/edges";
 import { Meter } from "../src/features/player/meter";
 import { sheetPath, tileAt } from "../src/features/player/thumbnails";
-import { mendable, statusOf, troubleOf } from "../src/features/player/trouble";
+import { blame, isOver, mendable, statusOf, troubleOf } from "../src/features/player/trouble";
 
 const A = { edge_id: "edg_a", base_url: "http://10.0.0.1:9001/t/alpha/" };
 const B = { edge_id: "edg_b", base_url: "https://edge.example/cdn/t/beta/" };
@@ -109,6 +109,20 @@ describe("trouble", () => {
   it("names the problem of the gateway, and never fails itself", () => {
     expect(troubleOf(new Problem("too-mature", 403, "no", { instance: "trc_9" }))).toEqual({ key: "problem.unknown", kind: "too-mature", code: "trc_9" });
     expect(troubleOf(undefined).key).toBe("player.error.unknown");
+  });
+
+  it("blames the servers when the gateway answers, and the network when it does not", () => {
+    const silent = shaka(1, 1002, ["http://edge/t/x/1.m4s"]);
+    expect(troubleOf(silent, blame(null)).kind).toBe("no-edge");
+    expect(troubleOf(silent, blame(new Problem("offline", 0, ""))).kind).toBe("offline");
+    expect(troubleOf(silent, blame(undefined)).kind).toBeUndefined();
+    expect(troubleOf(shaka(1, 1001, ["u", 403, '{"type":"/problems/link-expired"}']), "offline").kind).toBe("link-expired");
+  });
+
+  it("knows a session that is over from one that cannot be asked", () => {
+    expect(isOver(new Problem("session-not-found", 404, ""))).toBe(true);
+    expect(isOver(new Problem("offline", 0, ""))).toBe(false);
+    expect(isOver(new Error("session-not-found"))).toBe(false);
   });
 
   it("mends only what is on the way", () => {

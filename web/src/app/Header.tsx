@@ -22,7 +22,7 @@ export function Header() {
   const here = (to: string) => (path === to ? "page" : undefined);
   return (
     <header className={`header ${scrolled ? "scrolled" : ""}`} data-focus="row">
-      <Link to={paths.home} className="header-logo" aria-label={t("nav.home")}><Logo /></Link>
+      <Link to={paths.home} className="header-logo" aria-label={`Matinee: ${t("nav.home")}`}><Logo /></Link>
       <nav aria-label={t("nav.main")}>
         <Link to={paths.home} aria-current={here(paths.home)}>{t("nav.home")}</Link>
         <Link to={paths.history} aria-current={here(paths.history)}>{t("nav.history")}</Link>

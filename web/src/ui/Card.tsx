@@ -74,7 +74,7 @@ export function TitleCard({ card, place, eager, first, hover }: CardProps) {
     >
       <span className="card-art">
         <Art picture={card.pictures.card ?? card.pictures.backdrop} name={card.name} eager={eager} />
-        {card.is_new && <span className="badge">{text.t("card.new")}</span>}
+        {card.is_new && !progress && <span className="badge">{text.t("card.new")}</span>}
         {begun && <ProgressBar progress={progress} />}
       </span>
       <span className="card-name">{card.name}</span>

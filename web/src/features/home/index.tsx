@@ -7,6 +7,7 @@ import { paths } from "../../router";
 import { ProblemPage } from "../../ui/Field";
 import { Row, RowSkeleton } from "../../ui/Row";
 import { Billboard, BillboardSkeleton } from "./Billboard";
+import { placed } from "./placed";
 import "./home.css";
 
 export const HOME = "home";
@@ -39,7 +40,7 @@ export default function HomePage() {
   return (
     <main id="main" className="home" data-focus="column">
       <h1 className="visually-hidden">{text.t("nav.home")}</h1>
-      {data.billboard && <Billboard billboard={data.billboard} />}
+      {data.billboard && <Billboard billboard={placed(data.billboard, data.rows)} />}
       <div className={`rows ${data.billboard ? "" : "alone"}`} data-focus="column">
         {(data.missing.length > 0 || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
         {ordered(data.rows).map((row, index) => (

@@ -42,7 +42,7 @@ export function EdgesView() {
     { key: "disk", name: t("edges.disk"), cell: ({ report }) => <Meter value={report.disk_limit_bytes ? report.disk_used_bytes / report.disk_limit_bytes : 0} label={`${text.size(report.disk_used_bytes)} / ${text.size(report.disk_limit_bytes)}`} /> },
     { key: "seen", name: t("services.renewed"), cell: (edge) => <span className="nowrap">{text.ago(edge.last_seen_at)}</span>, sort: (edge) => edge.last_seen_at },
     {
-      key: "act", name: "", cell: (edge) =>
+      key: "act", name: <span className="visually-hidden">{t("titles.actions")}</span>, cell: (edge) =>
         edge.health === "draining"
           ? <Button look="quiet" busy={busy} onClick={() => void drain(edge, false)}>{t("edges.restore")}</Button>
           : <Button look="quiet" onClick={() => setDraining(edge)}>{t("edges.drain")}</Button>,

@@ -43,7 +43,7 @@ export function JobCard({ job, changed }: { job: Job; changed: () => void }) {
     <article className="sheet job" data-testid="job" data-job-id={job.job_id} data-state={job.state}>
       <header>
         <span className={`state ${job.state}`}>{t(`jobs.${job.state}`)}</span>
-        <h3>{name || job.file_name || job.order.title_id}</h3>
+        <h2>{name || job.file_name || job.order.title_id}</h2>
         {live && <Button look="quiet" icon="close" onClick={() => setAsking(true)}>{t("jobs.cancel")}</Button>}
         {retriable && <Button icon="restart" busy={busy} onClick={() => void run(() => api.operator.retry(job.job_id))}>{t("jobs.retry")}</Button>}
       </header>

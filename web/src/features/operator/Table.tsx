@@ -2,7 +2,7 @@ import { type ReactNode, useState } from "react";
 
 export interface Column<T> {
   key: string;
-  name: string;
+  name: ReactNode;
   /** What is shown … */
   cell: (row: T) => ReactNode;
   /** … and what is sorted by; without it the column does not sort. */

@@ -57,7 +57,7 @@ export function TitlesView() {
     { key: "age", name: t("titles.age"), cell: (title) => title.maturity, sort: (title) => title.maturity, number: true },
     { key: "languages", name: t("titles.languages"), cell: (title) => `${title.audio_languages.join(", ") || "–"} · ${title.subtitle_languages.join(", ") || "–"}` },
     {
-      key: "act", name: "", cell: (title) =>
+      key: "act", name: <span className="visually-hidden">{t("titles.actions")}</span>, cell: (title) =>
         title.state === "published"
           ? <Button look="quiet" onClick={() => setWithdrawing(title)}>{t("titles.withdraw")}</Button>
           : <Button look="quiet" disabled={!hasAsset(title)} busy={busy === title.title_id} onClick={() => void run(title.title_id, () => api.operator.publish(title.title_id))}>{t("titles.publish")}</Button>,

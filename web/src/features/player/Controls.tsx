@@ -11,7 +11,7 @@ import type { PlayerState } from "./state";
 interface ControlsProps {
   showing: Showing;
   state: PlayerState;
-  frame: HTMLDivElement;
+  frame: HTMLElement;
   awake: boolean;
   leave: () => void;
   next: () => void;
@@ -38,7 +38,7 @@ export function Controls(props: ControlsProps) {
 }
 
 /** The picture itself: a press pauses, two make it full screen; a finger only wakes the controls. */
-function Surface({ showing, frame }: { showing: Showing; frame: HTMLDivElement }) {
+function Surface({ showing, frame }: { showing: Showing; frame: HTMLElement }) {
   const [fingers, setFingers] = useState(false);
   return (
     <div

@@ -1,4 +1,5 @@
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
+import { focusElement } from "../../focus";
 import { useText } from "../../i18n";
 import { Button } from "../../ui/Button";
 import { episodeMark } from "../../ui/Card";
@@ -19,16 +20,30 @@ interface NextCardProps {
 
 /** What follows: the next episode by itself, or the end. */
 export function NextCard({ state, next, leave, replay }: NextCardProps) {
-  const { t } = useText();
   const [dismissed, setDismissed] = useState(false);
   const up = state.session?.next_up;
   if (state.phase !== "ready") return null;
   if (up && atCredits(state) && !dismissed) return <UpNext state={state} next={next} dismiss={() => setDismissed(true)} />;
   if (!state.ended) return null;
+  return <End leave={leave} replay={replay} />;
+}
+
+/** The focus goes to what comes next, so that a remote control need not look for it. */
+function useFirst() {
+  const first = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (first.current) focusElement(first.current, false);
+  }, []);
+  return first;
+}
+
+function End({ leave, replay }: Pick<NextCardProps, "leave" | "replay">) {
+  const { t } = useText();
+  const first = useFirst();
   return (
     <div className="player-end" data-focus="row" data-testid="player-end">
       <Button large icon="restart" onClick={replay}>{t("player.replay")}</Button>
-      <Button look="primary" large icon="back" onClick={leave} data-focus-first>{t("app.back")}</Button>
+      <Button ref={first} look="primary" large icon="back" onClick={leave}>{t("app.back")}</Button>
     </div>
   );
 }
@@ -37,6 +52,7 @@ function UpNext({ state, next, dismiss }: { state: PlayerState; next: () => void
   const text = useText();
   const { t } = text;
   const [left, setLeft] = useState(COUNT_S);
+  const first = useFirst();
   const up = state.session?.next_up;
   const running = !state.paused || state.ended;
   useEffect(() => {
@@ -54,7 +70,7 @@ function UpNext({ state, next, dismiss }: { state: PlayerState; next: () => void
       <p className="up-next-when">{t("player.nextIn", { count: Math.max(0, left) })}</p>
       <p className="up-next-name">{episodeMark(up.season_number, up.number, text)} · {text.localised(up.names)}</p>
       <div className="up-next-actions">
-        <Button look="primary" icon="play" onClick={next} data-testid="next-now" data-focus-first>{t("player.playNow")}</Button>
+        <Button ref={first} look="primary" icon="play" onClick={next} data-testid="next-now">{t("player.playNow")}</Button>
         <Button look="quiet" onClick={dismiss}>{t("player.watchCredits")}</Button>
       </div>
     </aside>

@@ -32,13 +32,19 @@ interface PlayerPageProps {
 
 export default function PlayerPage(props: PlayerPageProps) {
   // A retry is a new showing: a new session, a new player, from where the last one was.
-  const [attempt, setAttempt] = useState(0);
-  return <Picture key={attempt} {...props} fromStart={props.fromStart && attempt === 0} again={() => setAttempt(attempt + 1)} />;
+  const [attempt, setAttempt] = useState<{ count: number; at: number | null }>({ count: 0, at: null });
+  return <Picture key={attempt.count} {...props} at={attempt.at} again={(at) => setAttempt({ count: attempt.count + 1, at })} />;
 }
 
-function Picture({ titleId, episodeId, fromStart, again }: PlayerPageProps & { again: () => void }) {
+interface Attempt {
+  /** Where the attempt before was, in seconds; `null` leaves it to the server. */
+  at: number | null;
+  again: (at: number | null) => void;
+}
+
+function Picture({ titleId, episodeId, fromStart, at, again }: PlayerPageProps & Attempt) {
   const { language } = useText();
-  const frame = useRef<HTMLDivElement>(null);
+  const frame = useRef<HTMLElement>(null);
   const video = useRef<HTMLVideoElement>(null);
   const [showing, setShowing] = useState<Showing | null>(null);
 
@@ -46,7 +52,7 @@ function Picture({ titleId, episodeId, fromStart, again }: PlayerPageProps & { a
     if (!video.current) return;
     // No control has the focus at first: from a keyboard, arrows and space steer the picture itself.
     frame.current?.focus({ preventScroll: true });
-    const next = new Showing(video.current, { titleId, episodeId, fromStart, language });
+    const next = new Showing(video.current, { titleId, episodeId, fromStart, at, language });
     setShowing(next);
     void next.start();
     return () => void next.close();
@@ -54,18 +60,18 @@ function Picture({ titleId, episodeId, fromStart, again }: PlayerPageProps & { a
   }, [titleId, episodeId, fromStart]);
 
   return (
-    <div className="player" ref={frame} tabIndex={-1} data-testid="player" data-focus-scope data-focus="column">
+    <main className="player" ref={frame} tabIndex={-1} data-testid="player" data-focus-scope data-focus="column">
       <video ref={video} className="player-video" playsInline data-testid="player-video" />
       {showing && frame.current && <Overlay showing={showing} frame={frame.current} titleId={titleId} again={again} />}
-    </div>
+    </main>
   );
 }
 
 interface OverlayProps {
   showing: Showing;
-  frame: HTMLDivElement;
+  frame: HTMLElement;
   titleId: string;
-  again: () => void;
+  again: Attempt["again"];
 }
 
 function Overlay({ showing, frame, titleId, again }: OverlayProps) {
@@ -86,7 +92,7 @@ function Overlay({ showing, frame, titleId, again }: OverlayProps) {
   useMediaSession(showing, state, next);
   useEffect(() => void frame.classList.toggle("asleep", !awake), [awake, frame]);
 
-  if (state.phase === "failed" && state.trouble) return <TroublePanel trouble={state.trouble} retry={again} leave={leave} />;
+  if (state.phase === "failed" && state.trouble) return <TroublePanel trouble={state.trouble} retry={() => again(showing.resumeAt)} leave={leave} />;
   return (
     <>
       <SubtitleLines state={state} lifted={awake} />

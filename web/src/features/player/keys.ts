@@ -101,7 +101,9 @@ function handle(event: KeyboardEvent, commands: Commands): boolean {
   const active = document.activeElement;
   const inControls = active instanceof HTMLElement && active !== commands.frame && commands.frame.contains(active);
   const asleep = commands.frame.classList.contains("asleep");
-  if (inControls && !asleep) return false;
+  // A card over the picture stays when the controls fade, and so do its buttons.
+  const onCard = inControls && active.closest(".up-next, .player-end") !== null;
+  if (onCard || (inControls && !asleep)) return false;
   return bare(event.key, commands);
 }
 

@@ -6,11 +6,11 @@ import { capabilities, nativeOnly } from "./capabilities";
 import { Edges } from "./edges";
 import { type Instant, Meter } from "./meter";
 import { configuration, GOAL_S, loadShaka, type Player, type Shaka } from "./shaka";
-import type { PlayerState } from "./state";
+import { blank, type PlayerState } from "./state";
 import { Subtitles } from "./subtitles";
-import { loadTaste, saveTaste, type Taste } from "./taste";
+import { saveTaste, type Taste } from "./taste";
 import { Tracks } from "./tracks";
-import { isShakaError, mendable, statusOf, troubleOf } from "./trouble";
+import { blame, isOver, isShakaError, mendable, statusOf, troubleOf } from "./trouble";
 
 /** A licence that is refused leaves the player waiting for ever: past this, it has failed. */
 const START_LIMIT_MS = 25_000;
@@ -23,16 +23,9 @@ export interface Wanted {
   titleId: string;
   episodeId: string | null;
   fromStart: boolean;
+  /** Seconds to start at, whatever the server remembers; `null` leaves it to the server. */
+  at: number | null;
   language: string;
-}
-
-function blank(): PlayerState {
-  const taste = loadTaste();
-  return {
-    phase: "starting", session: null, paused: false, ended: false, buffering: true, mending: false, position: 0, duration: 0,
-    buffered: 0, volume: taste.volume, muted: taste.muted, hushed: false, rate: 1, audio: [], text: [], heights: [],
-    height: null, shownHeight: null, lines: [], taste, trouble: null,
-  };
 }
 
 export class Showing {
@@ -48,6 +41,10 @@ export class Showing {
   private closed = false;
   private mendingSince = 0;
   private renewing: Promise<void> | null = null;
+  private reopening: Promise<void> | null = null;
+  private renewal = 0;
+  /** Why the last renewal failed; `null` when it did not. */
+  private renewFault: unknown = null;
   private parted = false;
 
   constructor(readonly video: HTMLVideoElement, private readonly wanted: Wanted) {
@@ -56,22 +53,32 @@ export class Showing {
 
   /** Opens the session and brings the picture; failures end up in the state. */
   async start(): Promise<void> {
-    const limit = window.setTimeout(() => this.fail(new Problem("timeout", 0, "too late")), START_LIMIT_MS);
+    const limit = window.setTimeout(() => void this.late(), START_LIMIT_MS);
     this.timers.push(limit);
     this.listen();
     try {
       await this.open();
     } catch (error) {
-      this.fail(error);
+      await this.giveUp(error);
     } finally {
       clearTimeout(limit);
     }
   }
 
+  /** Where another attempt goes on; `null` where this one never had a position. */
+  get resumeAt(): number | null {
+    return this.session ? this.store.get().position : this.wanted.at;
+  }
+
+  private async ask(fromStart: boolean): Promise<PlaySession> {
+    const { titleId, episodeId } = this.wanted;
+    return api.play({ title_id: titleId, episode_id: episodeId, from_start: fromStart, capabilities: await capabilities() });
+  }
+
   private async open(): Promise<void> {
-    const { titleId, episodeId, fromStart } = this.wanted;
-    const asking = capabilities().then((able) => api.play({ title_id: titleId, episode_id: episodeId, from_start: fromStart, capabilities: able }));
-    const [shaka, session] = await Promise.all([loadShaka(), asking]);
+    const { fromStart, at } = this.wanted;
+    const [shaka, asked] = await Promise.all([loadShaka(), this.ask(fromStart && at === null)]);
+    const session = at === null ? asked : { ...asked, resume_ms: Math.round(at * 1000) };
     if (this.closed) return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
     this.session = session;
     this.edges.renew(session.deliveries);
@@ -148,29 +155,60 @@ export class Showing {
       this.session = { ...this.session, ...fresh };
       this.edges.renew(fresh.deliveries);
       this.planRenewal(fresh.expires_at);
-    } catch {
+      this.renewFault = null;
+    } catch (error) {
+      if (isOver(error)) return this.reopen();
+      this.renewFault = error;
       this.planRenewal(new Date(Date.now() + RENEW_MARGIN_MS + 10_000).toISOString());
+    }
+  }
+
+  /** The session is over, after a long pause or a night's sleep: a new one takes its place under the same picture. */
+  private reopen(): Promise<void> {
+    this.reopening ??= this.reopenOnce().finally(() => {
+      this.reopening = null;
+    });
+    return this.reopening;
+  }
+
+  private async reopenOnce(): Promise<void> {
+    const old = this.session;
+    if (!old || this.closed || this.store.get().phase !== "ready") return;
+    try {
+      const session = await this.ask(false);
+      if (this.closed) return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
+      this.session = session;
+      this.edges.renew(session.deliveries);
+      this.store.set({ session });
+      this.planRenewal(session.expires_at);
+      this.renewFault = null;
+      if (session.asset_id !== old.asset_id) await this.player?.load(session.dash_path, this.video.currentTime);
+    } catch (error) {
+      this.renewFault = error;
+      // What is away comes back, and the next heartbeat asks again; a refusal is for good.
+      if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) this.fail(error);
     }
   }
 
   private planRenewal(expiresAt: string): void {
     const left = Date.parse(expiresAt) - Date.now();
     // Half of a short life, a minute before the end of a long one.
-    this.timers.push(window.setTimeout(() => void this.renew(), Math.max(5_000, Math.max(left / 2, left - RENEW_MARGIN_MS))));
+    clearTimeout(this.renewal);
+    if (!this.closed) this.renewal = window.setTimeout(() => void this.renew(), Math.max(5_000, Math.max(left / 2, left - RENEW_MARGIN_MS)));
   }
 
   private trouble(error: unknown): void {
     if (this.closed || this.store.get().phase === "failed") return;
     if (!mendable(error) || this.store.get().phase === "starting") {
       if (isShakaError(error) && error.severity < 2) return;
-      return this.fail(error);
+      return void this.giveUp(error);
     }
     void this.mend(error);
   }
 
   private async mend(error: unknown): Promise<void> {
     this.mendingSince ||= Date.now();
-    if (Date.now() - this.mendingSince > MEND_LIMIT_MS) return this.fail(error);
+    if (Date.now() - this.mendingSince > MEND_LIMIT_MS && this.store.get().buffering) return this.giveUp(error);
     this.store.set({ mending: this.store.get().buffering });
     // A token that ended says nothing against its edge; an edge that is silent does.
     if (isShakaError(error) && ![401, 403].includes(statusOf(error))) this.failedEdge(error);
@@ -183,10 +221,22 @@ export class Showing {
     if (this.store.get().mending) this.store.set({ mending: false });
   }
 
-  private fail(error: unknown): void {
+  private async late(): Promise<void> {
+    const silent = this.edges.failed(Date.now()).length > 0;
+    if (silent) await this.renew();
+    this.fail(new Problem("timeout", 0, "too late"), silent ? blame(this.renewFault) : undefined);
+  }
+
+  /** Before the viewer is told: is it the network, or only the servers that deliver the picture? */
+  private async giveUp(error: unknown): Promise<void> {
+    if (!mendable(error) || !this.session) return this.fail(error);
+    await this.renew();
+    this.fail(error, blame(this.renewFault));
+  }
+
+  private fail(error: unknown, kind?: string): void {
     if (this.closed || this.store.get().phase === "failed") return;
-    const timeout = error instanceof Problem && error.kind === "timeout";
-    const trouble = timeout ? { key: "player.error.timeout" as const, code: "timeout" } : troubleOf(error);
+    const trouble = troubleOf(error, kind);
     this.store.set({ phase: "failed", trouble, buffering: false });
     this.video.pause();
     if (this.session) void api.beat(this.session.session_id, this.beat("failed", trouble.code)).catch(() => undefined);
@@ -293,7 +343,7 @@ export class Showing {
 
   private keepTime(session: PlaySession): void {
     this.planRenewal(session.expires_at);
-    this.timers.push(window.setInterval(() => this.meter.current !== "paused" && this.tell(), session.heartbeat_ms || 30_000));
+    this.timers.push(window.setInterval(() => this.tell(), session.heartbeat_ms || 30_000));
     const online = () => this.player?.retryStreaming(0.1);
     addEventListener("online", online);
     this.undo.push(() => removeEventListener("online", online));
@@ -315,9 +365,10 @@ export class Showing {
     return this.meter.beat(this.instant(), state, code);
   }
 
-  /** A heartbeat; one that is lost is made up for by the next. */
+  /** A heartbeat, also from a paused picture; one that is lost is made up for by the next. */
   private tell(): void {
-    if (this.session && this.store.get().phase === "ready") void api.beat(this.session.session_id, this.beat()).catch(() => undefined);
+    if (!this.session || this.store.get().phase !== "ready") return;
+    void api.beat(this.session.session_id, this.beat()).catch((error: unknown) => (isOver(error) ? this.reopen() : undefined));
   }
 
   /** The page goes out of sight and may not come back: the last word goes by beacon. */
@@ -331,6 +382,7 @@ export class Showing {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    clearTimeout(this.renewal);
     this.timers.forEach((timer) => clearTimeout(timer));
     this.undo.forEach((undo) => undo());
     const { session } = this;

@@ -1,7 +1,7 @@
 /** What the player shows: one snapshot, replaced as a whole. */
 import type { PlaySession } from "../../api";
 import type { Line } from "./subtitles";
-import type { Taste } from "./taste";
+import { loadTaste, type Taste } from "./taste";
 import type { Trouble } from "./trouble";
 
 export interface Choice {
@@ -39,4 +39,14 @@ export interface PlayerState {
   lines: Line[];
   taste: Taste;
   trouble: Trouble | null;
+}
+
+/** Before anything is known, in the viewer's taste. */
+export function blank(): PlayerState {
+  const taste = loadTaste();
+  return {
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, mending: false, position: 0, duration: 0,
+    buffered: 0, volume: taste.volume, muted: taste.muted, hushed: false, rate: 1, audio: [], text: [], heights: [],
+    height: null, shownHeight: null, lines: [], taste, trouble: null,
+  };
 }

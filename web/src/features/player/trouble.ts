@@ -40,11 +40,21 @@ function documentOf(error: ShakaError): string | null {
   return null;
 }
 
-export function troubleOf(error: unknown): Trouble {
+/** Whether the play session has ended behind the player's back. */
+export const isOver = (error: unknown): boolean => error instanceof Problem && error.kind === "session-not-found";
+
+/** The kind of problem behind a picture that does not come, from how asking the gateway for another way went. */
+export function blame(renewal: unknown): string | undefined {
+  if (renewal === null) return "no-edge";
+  return renewal instanceof Problem ? renewal.kind : undefined;
+}
+
+export function troubleOf(error: unknown, known?: string): Trouble {
+  if (error instanceof Problem && error.kind === "timeout") return { key: "player.error.timeout", kind: known, code: "timeout" };
   if (error instanceof Problem) return { key: "problem.unknown", kind: error.kind, code: error.trace ?? error.kind };
   if (!isShakaError(error)) return { key: "player.error.unknown", code: error instanceof Error ? error.name : "unknown" };
   const code = `S${error.code}`;
-  const kind = documentOf(error) ?? undefined;
+  const kind = documentOf(error) ?? known;
   return { key: keyOf(error), kind, code };
 }
 

@@ -7,6 +7,7 @@ import { Avatar, AVATARS } from "../../ui/Avatar";
 import { Button } from "../../ui/Button";
 import { Confirm, Dialog } from "../../ui/Dialog";
 import { Choice, Field, ProblemNote, Switch } from "../../ui/Field";
+import { isPin, MOST_PIN } from "./pin";
 
 const AGES = [0, 6, 12, 16, 18];
 const KIDS_AGE = 6;
@@ -52,7 +53,7 @@ export function ProfileForm({ profile, only, close }: ProfileFormProps) {
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    const found = { name: form.name.trim() ? undefined : t("check.name"), pin: !form.pin || /^\d{4}$/.test(form.pin) ? undefined : t("profiles.pinCheck") };
+    const found = { name: form.name.trim() ? undefined : t("check.name"), pin: !form.pin || isPin(form.pin) ? undefined : t("profiles.pinCheck") };
     setFaults(found);
     if (found.name || found.pin) return;
     const body = { ...form, name: form.name.trim() };
@@ -96,7 +97,7 @@ function PinField({ profile, pin, error, onChange }: PinFieldProps) {
   const removing = has && pin === "";
   return (
     <>
-      <Field label={t("profiles.pin")} hint={t(has ? "profiles.pinKeep" : "profiles.pinHint")} inputMode="numeric" autoComplete="off" maxLength={4} disabled={removing} value={pin ?? ""} error={error} data-testid="profile-pin" onChange={(event) => onChange(event.target.value.replace(/\D/g, "") || null)} />
+      <Field label={t("profiles.pin")} hint={t(has ? "profiles.pinKeep" : "profiles.pinHint")} inputMode="numeric" autoComplete="off" maxLength={MOST_PIN} disabled={removing} value={pin ?? ""} error={error} data-testid="profile-pin" onChange={(event) => onChange(event.target.value.replace(/\D/g, "") || null)} />
       {has && <Switch label={t("profiles.pinRemove")} on={removing} onChange={(on) => onChange(on ? "" : null)} />}
     </>
   );

@@ -11,6 +11,7 @@ import { factsOf, Maturity } from "../../ui/Card";
 import { ProblemPage } from "../../ui/Field";
 import { Grid } from "../../ui/Row";
 import { Actions } from "./Actions";
+import { peopleOf, type Person } from "./people";
 import { Seasons } from "./Seasons";
 import "./title.css";
 
@@ -48,7 +49,7 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
         <div className="title-words">
           <h1>{card.name}</h1>
           <p className="title-facts">
-            {card.is_new && <span className="title-new">{t("card.new")}</span>}
+            {card.is_new && !card.progress && <span className="title-new">{t("card.new")}</span>}
             <Maturity age={card.maturity} /> {factsOf(card, text, 0).join(" · ")}
           </p>
           <Actions screen={screen} />
@@ -85,25 +86,25 @@ function Named({ name, show, children }: { name: string; show: boolean; children
 
 function Credits({ credits, text }: { credits: CreditView[]; text: Translator }) {
   const { t } = text;
-  const cast = credits.filter((credit) => credit.role === "cast");
-  const crew = credits.filter((credit) => credit.role !== "cast");
+  const cast = peopleOf(credits.filter((credit) => credit.role === "cast"), text);
+  const crew = peopleOf(credits.filter((credit) => credit.role !== "cast"), text);
   return (
     <section className="title-section" aria-label={t("title.cast")}>
-      {cast.length > 0 && <><h2>{t("title.cast")}</h2><People people={cast} text={text} /></>}
-      {crew.length > 0 && <><h2>{t("title.crew")}</h2><People people={crew} text={text} /></>}
+      {cast.length > 0 && <><h2>{t("title.cast")}</h2><People people={cast} /></>}
+      {crew.length > 0 && <><h2>{t("title.crew")}</h2><People people={crew} /></>}
     </section>
   );
 }
 
 const initials = (name: string) => name.split(/\s+/).map((word) => word.charAt(0)).slice(0, 2).join("");
 
-function People({ people, text }: { people: CreditView[]; text: Translator }) {
+function People({ people }: { people: Person[] }) {
   return (
     <ul className="people">
-      {people.map((credit) => (
-        <li key={`${credit.role}:${credit.name}:${credit.character}`}>
-          <span className="person-mark" aria-hidden="true">{initials(credit.name)}</span>
-          <span><span className="person-name">{credit.name}</span><span className="person-role">{credit.character ?? text.known(`role.${credit.role}`) ?? credit.role}</span></span>
+      {people.map(({ name, parts }) => (
+        <li key={name}>
+          <span className="person-mark" aria-hidden="true">{initials(name)}</span>
+          <span><span className="person-name">{name}</span><span className="person-role">{parts.join(", ")}</span></span>
         </li>
       ))}
     </ul>

@@ -62,6 +62,14 @@ async def test_a_killed_process_comes_back_and_its_children_are_swept(supervisor
     await eventually(lambda: not alive(grandchild))
 
 
+async def test_a_record_that_cannot_be_written_does_not_end_the_watch(supervisor: Supervisor, tmp_path: Path) -> None:
+    (tmp_path / "run" / "processes.new").mkdir()
+    await supervisor.start(program("a", READY))
+    first = supervisor.seen()[0]
+    os.kill(first.pid, signal.SIGKILL)
+    await eventually(lambda: supervisor.seen()[0].pid != first.pid and supervisor.seen()[0].state == "running")
+
+
 async def test_stop_leaves_nothing_behind(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.start(program("a", READY))
     pid = supervisor.seen()[0].pid

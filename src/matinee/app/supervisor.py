@@ -95,8 +95,11 @@ class Supervisor:
 
     def _write_record(self) -> None:
         fresh = self._record.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self.seen()))
-        fresh.replace(self._record)
+        try:
+            fresh.write_bytes(msgspec.json.encode(self.seen()))
+            fresh.replace(self._record)
+        except OSError as error:  # a full disk may make the record old, but must not end the watch
+            _log.warning("record.not_written", error=repr(error))
 
 
 class _Kept:

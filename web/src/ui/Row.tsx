@@ -61,6 +61,9 @@ function AllCard({ place, name, to }: { place: string; name: string; to: string 
   );
 }
 
+/** Where writing runs from right to left, so do rows, and their scroll positions are negative. */
+const along = (element: HTMLElement) => (getComputedStyle(element).direction === "rtl" ? -1 : 1);
+
 interface StripProps {
   id: string;
   name: string;
@@ -80,11 +83,11 @@ function Strip({ id, name, count, children }: StripProps) {
       const style = getComputedStyle(element);
       const card = element.querySelector("li")?.clientWidth ?? 0;
       const pitch = card + Number.parseFloat(style.columnGap || "0");
-      const next = { left: element.scrollLeft, width: element.clientWidth, pitch, room: element.scrollWidth - element.clientWidth };
+      const next = { left: Math.abs(element.scrollLeft), width: element.clientWidth, pitch, room: element.scrollWidth - element.clientWidth };
       places.set(id, next.left);
       setState((old) => (same(old, next) ? old : next));
     };
-    element.scrollLeft = places.get(id) ?? 0;
+    element.scrollLeft = (places.get(id) ?? 0) * along(element);
     measure();
     element.addEventListener("scroll", measure, { passive: true });
     const observer = new ResizeObserver(measure);
@@ -96,7 +99,7 @@ function Strip({ id, name, count, children }: StripProps) {
   }, [id, count]);
 
   const { first, last } = windowOf(state.left, state.width, state.pitch, count);
-  const page = (by: number) => strip.current?.scrollBy({ left: by * Math.max(state.pitch, Math.floor(state.width / state.pitch) * state.pitch), behavior: "smooth" });
+  const page = (by: number) => strip.current?.scrollBy({ left: by * along(strip.current) * Math.max(state.pitch, Math.floor(state.width / state.pitch) * state.pitch), behavior: "smooth" });
   return (
     <div className="strip-frame">
       {state.left > 8 && <IconButton className="pager previous" icon="left" label={t("row.previous", { name })} tabIndex={-1} onClick={() => page(-1)} />}

@@ -51,9 +51,12 @@ const ICONS = {
 
 export type IconName = keyof typeof ICONS;
 
+/** Arrows that point along the writing; those of the player point along time. */
+const TURNED: ReadonlySet<IconName> = new Set(["back", "left", "right"]);
+
 export function Icon({ name, size = "1.5em" }: { name: IconName; size?: string }) {
   return (
-    <svg viewBox="0 0 24 24" width={size} height={size} aria-hidden="true" focusable="false">
+    <svg className={TURNED.has(name) ? "turned" : undefined} viewBox="0 0 24 24" width={size} height={size} aria-hidden="true" focusable="false">
       {ICONS[name]}
     </svg>
   );

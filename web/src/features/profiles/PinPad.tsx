@@ -46,7 +46,9 @@ export function PinPad({ profile, enter, close }: PinPadProps) {
     if (whole && typed.current) confirm.current?.focus();
   }, [whole]);
 
+  // The key keeps the focus where it is of no use: a button that is disabled would lose it.
   async function send() {
+    if (!whole || busy) return;
     setProblem(null);
     setBusy(true);
     try {
@@ -70,7 +72,7 @@ export function PinPad({ profile, enter, close }: PinPadProps) {
           {["1", "2", "3", "4", "5", "6", "7", "8", "9"].map((digit) => <Key key={digit} digit={digit} press={press} />)}
           <button type="button" aria-label={t("pin.erase")} data-testid="pin-erase" onClick={erase}><Icon name="erase" /></button>
           <Key digit="0" press={press} />
-          <button ref={confirm} type="button" className="pin-confirm" aria-label={t("pin.confirm")} data-testid="pin-confirm" disabled={!whole || busy} aria-busy={busy || undefined} onClick={() => void send()}><Icon name="check" /></button>
+          <button ref={confirm} type="button" className="pin-confirm" aria-label={t("pin.confirm")} data-testid="pin-confirm" aria-disabled={!whole || busy} aria-busy={busy || undefined} onClick={() => void send()}><Icon name="check" /></button>
         </div>
       </div>
     </Dialog>

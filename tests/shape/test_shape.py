@@ -88,11 +88,12 @@ def test_every_command_of_the_makefile_is_in_its_help_and_the_readme_names_the_t
 
 
 def test_nothing_names_an_index_host_or_a_path_of_a_machine() -> None:
-    host = re.compile(r'"resolved": *"http|registry *= *"?http|--?(extra-)?index-url|/home/[a-z]+/|/root/')
+    # Each with a letter in brackets, so that this line is not found by its own pattern.
+    host = re.compile(r'"resolve[d]": *"http|regist[r]y *= *"?http|--?(extra-)?index[-]url|/home[/][a-z]+/|/root[/]')
     guilty = [
         f"{file.relative_to(ROOT)}: {line.strip()[:100]}"
         for file in tracked()
-        if file.suffix not in {".png", ".woff2", ".ttf", ".webp", ".jpg"} and file != Path(__file__)
+        if file.suffix not in {".png", ".woff2", ".ttf", ".webp", ".jpg"}
         for line in file.read_text(errors="replace").splitlines()
         if host.search(line)
     ]

@@ -23,7 +23,10 @@ export function PinPad({ profile, enter, close }: PinPadProps) {
   const confirm = useRef<HTMLButtonElement>(null);
   const typed = useRef(false);
 
-  const press = (digit: string) => setDigits((before) => withDigit(before, digit));
+  const press = (digit: string) => {
+    setProblem(null);
+    setDigits((before) => withDigit(before, digit));
+  };
   const erase = () => setDigits((before) => before.slice(0, -1));
 
   useEffect(() => {

@@ -1,5 +1,5 @@
 /** Which page is shown to whom. */
-import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import HomePage from "../features/home";
 import ProfilesPage from "../features/profiles";
 import SignInPage from "../features/sign-in";
@@ -9,9 +9,8 @@ import { go, Link, match, paths, useLocation } from "../router";
 import { loadProfiles, restore, useViewer } from "../session";
 import { PreviewHost } from "../ui/Preview";
 import { Header } from "./Header";
-import { warmPlayer } from "./warm";
+import { playerPage, warmPlayer } from "./warm";
 
-const PlayerPage = lazy(() => import("../features/player"));
 const OperatorPage = lazy(() => import("../features/operator"));
 const GenrePage = lazy(() => import("../features/genre"));
 const HistoryPage = lazy(() => import("../features/history"));
@@ -68,6 +67,8 @@ function House({ chosen }: { chosen: boolean }) {
 
 function Watch({ titleId, search }: { titleId: string; search: string }) {
   const asked = new URLSearchParams(search);
+  // Chosen once: another component in its place would be another player.
+  const [PlayerPage] = useState(() => playerPage());
   return (
     <Suspense fallback={<div className="player-wait" />}>
       <PlayerPage titleId={titleId} episodeId={asked.get("episode")} fromStart={asked.get("from") === "start"} />

@@ -1,6 +1,24 @@
+import { type ComponentType, lazy } from "react";
+import type Player from "../features/player";
+
+type Props = Parameters<typeof Player>[0];
+
+let loaded: ComponentType<Props> | null = null;
+
+const load = () =>
+  import("../features/player").then((player) => {
+    loaded = player.default;
+    return player;
+  });
+
+const Late = lazy(load);
+
+/** The player's page. Once it was fetched it is drawn at once: React holds what it had to wait for back for 300 ms. */
+export const playerPage = (): ComponentType<Props> => loaded ?? Late;
+
 /** Fetches the player while nothing else is going on, so that pressing play does not wait for it. */
 export function warmPlayer(): () => void {
-  const fetchIt = () => void import("../features/player").then((player) => player.warm()).catch(() => undefined);
+  const fetchIt = () => void load().then((player) => player.warm()).catch(() => undefined);
   const near = (event: Event) => {
     if (event.target instanceof Element && event.target.closest("[data-warm=player],[data-testid=title-card]")) fetchIt();
   };

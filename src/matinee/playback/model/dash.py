@@ -6,6 +6,7 @@ import base64
 import uuid
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
 from matinee.catalogue.api import Asset, AudioTrack, TextTrack, Thumbnails, Track, VideoTrack
@@ -50,10 +51,11 @@ def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str)
 
 
 def _adaptations(asset: Asset, original_language: str) -> Iterator[Element]:
-    yield from _videos(asset)
+    lock = _lock(asset)
+    yield from _videos(asset, lock)
     audio = sorted(asset.audio, key=lambda track: (track.language != original_language, _audio_kind(track)))
     for _, sounds in groupby(audio, key=_audio_kind):
-        yield _audio(list(sounds), asset.scheme)
+        yield _audio(list(sounds), lock)
     for text in asset.text:
         yield _text(text)
     if asset.thumbnails is not None:
@@ -69,16 +71,16 @@ def _audio_kind(track: AudioTrack) -> tuple[str, str, int, str, str, str]:
     return track.language, track.role, track.channels, family(track.codec), track.label, track.key_id or ""
 
 
-def _videos(asset: Asset) -> Iterator[Element]:
+def _videos(asset: Asset, lock: _Lock) -> Iterator[Element]:
     """The video sets, which are numbered first; those parted only by their keys name one another as switchable."""
     sets = [list(tracks) for _, tracks in groupby(sorted(asset.video, key=_video_kind), key=_video_kind)]
     kinds = [_video_kind(tracks[0])[:2] for tracks in sets]
     for at, tracks in enumerate(sets):
         switchable = [str(n + 1) for n, kind in enumerate(kinds) if kind == kinds[at] and n != at]
-        yield _video(tracks, asset.scheme, switchable)
+        yield _video(tracks, lock, switchable)
 
 
-def _video(tracks: list[VideoTrack], scheme: str, switchable: list[str]) -> Element:
+def _video(tracks: list[VideoTrack], lock: _Lock, switchable: list[str]) -> Element:
     adaptation = Element(
         "AdaptationSet",
         {
@@ -90,7 +92,7 @@ def _video(tracks: list[VideoTrack], scheme: str, switchable: list[str]) -> Elem
             "maxHeight": str(max(track.height_px for track in tracks)),
         },
     )
-    _protection(adaptation, tracks[0], scheme)
+    _protection(adaptation, tracks[0], lock)
     if tracks[0].range != "SDR":
         transfer = {"HDR10": "16", "HLG": "18"}[tracks[0].range]
         _property(adaptation, "EssentialProperty", "urn:mpeg:mpegB:cicp:TransferCharacteristics", transfer)
@@ -103,7 +105,7 @@ def _video(tracks: list[VideoTrack], scheme: str, switchable: list[str]) -> Elem
     return adaptation
 
 
-def _audio(tracks: list[AudioTrack], scheme: str) -> Element:
+def _audio(tracks: list[AudioTrack], lock: _Lock) -> Element:
     first = tracks[0]
     adaptation = Element(
         "AdaptationSet",
@@ -115,7 +117,7 @@ def _audio(tracks: list[AudioTrack], scheme: str) -> Element:
             "startWithSAP": "1",
         },
     )
-    _protection(adaptation, first, scheme)
+    _protection(adaptation, first, lock)
     if first.label:
         SubElement(adaptation, "Label").text = first.label
     if first.role == "description":
@@ -168,20 +170,35 @@ def _representation(adaptation: Element, track: Track, about: dict[str, str]) ->
     return representation
 
 
-def _protection(adaptation: Element, track: Track, scheme: str) -> None:
+class _Lock(NamedTuple):
+    """How an asset is encrypted, and what a player hands to its decryption module: one `pssh` that names every key.
+
+    The same in every set, so that a player asks for one licence and not for one a set.
+    """
+
+    scheme: str
+    pssh: str
+
+
+def _lock(asset: Asset) -> _Lock:
+    key_ids = sorted({track.key_id for track in (*asset.video, *asset.audio) if track.key_id})
+    return _Lock(asset.scheme, base64.b64encode(_pssh([uuid.UUID(key_id) for key_id in key_ids])).decode())
+
+
+def _protection(adaptation: Element, track: Track, lock: _Lock) -> None:
     if track.key_id is None:
         return
-    key_id = uuid.UUID(track.key_id)
     common = SubElement(adaptation, "ContentProtection", {"schemeIdUri": "urn:mpeg:dash:mp4protection:2011"})
-    common.set("value", scheme)
-    common.set(f"{{{CENC}}}default_KID", str(key_id))
+    common.set("value", lock.scheme)
+    common.set(f"{{{CENC}}}default_KID", str(uuid.UUID(track.key_id)))
     clearkey = SubElement(adaptation, "ContentProtection", {"schemeIdUri": CLEARKEY, "value": "ClearKey1.0"})
-    SubElement(clearkey, f"{{{CENC}}}pssh").text = base64.b64encode(_pssh(key_id)).decode()
+    SubElement(clearkey, f"{{{CENC}}}pssh").text = lock.pssh
 
 
-def _pssh(key_id: uuid.UUID) -> bytes:
+def _pssh(key_ids: list[uuid.UUID]) -> bytes:
     """A version 1 `pssh` box of the common system (ISO/IEC 23001-7 §8.1): the one that ClearKey reads."""
-    body = b"pssh" + b"\x01\x00\x00\x00" + _COMMON_SYSTEM.bytes + (1).to_bytes(4, "big") + key_id.bytes + bytes(4)
+    named = len(key_ids).to_bytes(4, "big") + b"".join(key_id.bytes for key_id in key_ids)
+    body = b"pssh" + b"\x01\x00\x00\x00" + _COMMON_SYSTEM.bytes + named + bytes(4)
     return (len(body) + 4).to_bytes(4, "big") + body
 
 

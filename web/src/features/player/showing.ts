@@ -77,13 +77,17 @@ export class Showing {
 
   private async open(): Promise<void> {
     const { fromStart, at } = this.wanted;
-    const [shaka, asked] = await Promise.all([loadShaka(), this.ask(fromStart && at === null)]);
+    // The player and its decryption module are made ready while the session is on its way.
+    const [player, asked] = await Promise.all([this.prepare(), this.ask(fromStart && at === null)]);
     const session = at === null ? asked : { ...asked, resume_ms: Math.round(at * 1000) };
-    if (this.closed) return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
+    if (this.closed) {
+      void player.destroy().catch(() => undefined);
+      return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
+    }
     this.session = session;
     this.edges.renew(session.deliveries);
     this.store.set({ session, duration: session.duration_ms / 1000, position: session.resume_ms / 1000 });
-    await this.bring(shaka, session);
+    await this.bring(player, session);
     if (this.closed) return;
     this.store.set({ phase: "ready" });
     this.tracks.read();
@@ -92,21 +96,26 @@ export class Showing {
     await this.play();
   }
 
-  private async bring(shaka: Shaka, session: PlaySession): Promise<void> {
+  private async prepare(): Promise<Player> {
+    const shaka = await loadShaka();
     if (!shaka.Player.isBrowserSupported()) throw new Problem("no-rendition", 0, "unsupported");
     const player = new shaka.Player();
     this.player = player;
     (window as { __matineePlayer?: Player }).__matineePlayer = player;
-    player.configure(configuration(session.start_bandwidth_bps));
-    player.configure({
-      drm: { servers: { "org.w3.clearkey": session.licence_path } },
-      textDisplayFactory: (_player: Player) => new Subtitles((lines) => this.store.set({ lines })),
-    });
     this.filter(shaka, player);
     player.addEventListener("error", (event) => this.trouble((event as unknown as { detail: unknown }).detail));
     player.addEventListener("buffering", (event) => this.buffering((event as unknown as { buffering: boolean }).buffering));
     for (const name of ["trackschanged", "adaptation", "variantchanged", "textchanged", "audiotrackschanged"]) player.addEventListener(name, () => this.tracks.read());
     await player.attach(this.video);
+    return player;
+  }
+
+  private async bring(player: Player, session: PlaySession): Promise<void> {
+    player.configure(configuration(session.start_bandwidth_bps));
+    player.configure({
+      drm: { servers: { "org.w3.clearkey": session.licence_path } },
+      textDisplayFactory: (_player: Player) => new Subtitles((lines) => this.store.set({ lines })),
+    });
     const path = nativeOnly() ? session.hls_path : session.dash_path;
     await player.load(path, session.resume_ms > 0 ? session.resume_ms / 1000 : undefined);
   }

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matinee.drivers.sql import Database
+from matinee.drivers.sql import Database, StoreFull
 from matinee.kit.ids import InstanceId
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.adapters.sql import SqlRegistry
@@ -200,3 +200,27 @@ def expected(known: dict[str, tuple[Instance, datetime]], verb: str, name: str, 
         case "look":
             return tuple(known[n][0] for n in sorted(known))
     return None
+
+
+class FullDisk(Database):
+    """A database whose disk can be said to be full."""
+
+    full = False
+
+    async def write(self, transaction: Callable[[Any], Any]) -> Any:
+        if self.full:
+            raise StoreFull
+        return await super().write(transaction)
+
+
+async def test_a_full_disk_takes_nobody_out(tmp_path: Path) -> None:
+    async with FullDisk(f"sqlite:///{tmp_path}/registry.db") as database:
+        registry = await SqlRegistry.open(database)
+        await enter(registry, instance("a"))
+        database.full = True
+        assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(1))
+        assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(60))
+        assert await registry.instances(now=later(60)) == (instance("a"),)
+        database.full = False
+        assert not await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(61))
+        assert await registry.instances(now=later(61)) == ()

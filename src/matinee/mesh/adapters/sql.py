@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.sql import Database, Packed, StoreFull, UtcTime
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 
@@ -51,6 +51,7 @@ class SqlRegistry:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._full_since: datetime | None = None
 
     @classmethod
     async def open(cls, database: Database) -> Self:
@@ -74,7 +75,14 @@ class SqlRegistry:
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
         values = {"this": instance_id, "now": now, "until": now + timedelta(seconds=lease_s)}
-        return await self._change(_RENEW, values) > 0
+        try:
+            held = await self._change(_RENEW, values) > 0
+        except StoreFull:
+            # Nobody can renew on a full disk, and that is no sign of death: leases stand as they stood when it began.
+            self._full_since = self._full_since or now
+            return True
+        self._full_since = None
+        return held
 
     async def drain(self, *, instance_id: InstanceId) -> None:
         await self._change(_DRAIN, {"this": instance_id})
@@ -84,7 +92,7 @@ class SqlRegistry:
 
     async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
         def live(connection: Connection) -> tuple[Instance, ...]:
-            rows = connection.execute(_LIVE, {"now": now})
+            rows = connection.execute(_LIVE, {"now": self._full_since or now})
             return tuple(msgspec.structs.replace(instance, draining=draining) for instance, draining in rows)
 
         return await self._database.read(live)

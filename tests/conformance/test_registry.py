@@ -222,5 +222,6 @@ async def test_a_full_disk_takes_nobody_out(tmp_path: Path) -> None:
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(60))
         assert await registry.instances(now=later(60)) == (instance("a"),)
         database.full = False
-        assert not await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(61))
-        assert await registry.instances(now=later(61)) == ()
+        assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(61))
+        assert await registry.instances(now=later(62)) == (instance("a"),)
+        assert await registry.instances(now=later(67)) == ()

@@ -40,7 +40,9 @@ describe("the walls", () => {
 
   it("leaves the player, the operator's console and their libraries out of home", () => {
     const shell = readFileSync(join(source, "app/App.tsx"), "utf8");
-    expect(shell).toMatch(/lazy\(\(\) => import\("\.\.\/features\/player"\)\)/);
+    const warm = readFileSync(join(source, "app/warm.ts"), "utf8");
+    expect(warm).toMatch(/^import type Player from "\.\.\/features\/player";$/m);
+    expect(warm).toMatch(/const load = \(\) =>\s+import\("\.\.\/features\/player"\)/);
     expect(shell).toMatch(/lazy\(\(\) => import\("\.\.\/features\/operator"\)\)/);
     for (const file of all) {
       const text = readFileSync(file, "utf8");

@@ -14,17 +14,18 @@ from matinee.app import place
 from matinee.app.settings import Settings
 from matinee.app.targets import PROTOCOLS, needs
 from matinee.app.wiring.domains import Parts
-from matinee.app.wiring.fabric import EDGE_KEY, fabric
+from matinee.app.wiring.fabric import EDGE_KEY, Fabric, fabric
 from matinee.drivers.asgi import App
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import Upstream
 from matinee.gateway.api import ServiceView
 from matinee.gateway.model.front import Certificate, Doors
-from matinee.kit import url
+from matinee.kit import ids, url
 from matinee.kit.clock import Clock
-from matinee.kit.ids import EdgeId, derived
+from matinee.kit.ids import EdgeId, InstanceId, derived
+from matinee.mesh.api import Instance
 from matinee.mesh.client import remote
-from matinee.mesh.membership import Directory
+from matinee.mesh.membership import Directory, Membership
 
 
 class EdgeWords(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +64,20 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
         await asyncio.wait([running, asyncio.ensure_future(started)], return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
+        address = f"http://127.0.0.1:{started.result().admin_port}"
+        member = asyncio.create_task(_membership(threads, address).run())
         try:
-            yield f"http://127.0.0.1:{started.result().admin_port}/healthz"
+            yield f"{address}/healthz"
         finally:
+            member.cancel()
             stopping.set()
-            await running
+            await asyncio.gather(member, running, return_exceptions=True)
+
+
+def _membership(threads: Fabric, address: str) -> Membership:
+    """An edge is called by nobody, and enters the registry all the same: who renews a lease knows when nobody can."""
+    instance = Instance(instance_id=ids.new(InstanceId, threads.clock.now()), address=address, services=(place.EDGE,))
+    return Membership(registry=threads.registry, instance=instance, clock=threads.clock)
 
 
 def _edge_settings(settings: Settings, words: EdgeWords, key: bytes, clock: Clock) -> EdgeSettings:

@@ -74,11 +74,11 @@ class SqlRegistry:
         await self._database.write(enter)
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
-        values = {"this": instance_id, "now": now, "until": now + timedelta(seconds=lease_s)}
+        # Nobody can renew on a full disk, and that is no sign of death: leases stand as they stood when it began.
+        values = {"this": instance_id, "now": self._full_since or now, "until": now + timedelta(seconds=lease_s)}
         try:
             held = await self._change(_RENEW, values) > 0
         except StoreFull:
-            # Nobody can renew on a full disk, and that is no sign of death: leases stand as they stood when it began.
             self._full_since = self._full_since or now
             return True
         self._full_since = None

@@ -20,6 +20,20 @@ export function loadShaka(): Promise<Shaka> {
   return loading;
 }
 
+interface Hears {
+  error: (what: unknown) => void;
+  buffering: (now: boolean) => void;
+  tracks: () => void;
+}
+
+/** Passes on what a player says of itself. */
+export function listen(player: Player, hears: Hears): void {
+  const said = (event: unknown) => event as { detail: unknown; buffering: boolean };
+  player.addEventListener("error", (event) => hears.error(said(event).detail));
+  player.addEventListener("buffering", (event) => hears.buffering(said(event).buffering));
+  for (const name of ["trackschanged", "adaptation", "variantchanged", "textchanged", "audiotrackschanged"]) player.addEventListener(name, hears.tracks);
+}
+
 /** How the player fetches, buffers and chooses. Small at first: the picture comes before the comfort. */
 export function configuration(startBps: number): object {
   const patient = { maxAttempts: 3, baseDelay: 300, backoffFactor: 2, fuzzFactor: 0.3, timeout: 15_000, connectionTimeout: 5_000, stallTimeout: 6_000 };

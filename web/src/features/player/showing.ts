@@ -5,8 +5,8 @@ import { staleScreens } from "../../api/screens";
 import { capabilities, nativeOnly } from "./capabilities";
 import { Edges } from "./edges";
 import { type Instant, Meter } from "./meter";
-import { configuration, GOAL_S, loadShaka, type Player, type Shaka } from "./shaka";
-import { blank, type PlayerState } from "./state";
+import { configuration, GOAL_S, listen, loadShaka, type Player, type Shaka } from "./shaka";
+import { blank, type PlayerState, type Wanted } from "./state";
 import { Subtitles } from "./subtitles";
 import { saveTaste, type Taste } from "./taste";
 import { Tracks } from "./tracks";
@@ -18,15 +18,6 @@ const START_LIMIT_MS = 25_000;
 const RENEW_MARGIN_MS = 60_000;
 /** So long the way to the picture may be mended before the viewer is told that it failed. */
 const MEND_LIMIT_MS = 60_000;
-
-export interface Wanted {
-  titleId: string;
-  episodeId: string | null;
-  fromStart: boolean;
-  /** Seconds to start at, whatever the server remembers; `null` leaves it to the server. */
-  at: number | null;
-  language: string;
-}
 
 export class Showing {
   readonly store = new Store<PlayerState>(blank());
@@ -80,10 +71,7 @@ export class Showing {
     // The player and its decryption module are made ready while the session is on its way.
     const [player, asked] = await Promise.all([this.prepare(), this.ask(fromStart && at === null)]);
     const session = at === null ? asked : { ...asked, resume_ms: Math.round(at * 1000) };
-    if (this.closed) {
-      void player.destroy().catch(() => undefined);
-      return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
-    }
+    if (this.closed) return this.discard(session, player);
     this.session = session;
     this.edges.renew(session.deliveries);
     this.store.set({ session, duration: session.duration_ms / 1000, position: session.resume_ms / 1000 });
@@ -96,6 +84,11 @@ export class Showing {
     await this.play();
   }
 
+  /** Somebody left before it began. */
+  private discard(session: PlaySession, player?: Player): void {
+    for (const end of [api.endPlay(session.session_id, this.beat("ended")), player?.destroy()]) end?.catch(() => undefined);
+  }
+
   private async prepare(): Promise<Player> {
     const shaka = await loadShaka();
     if (!shaka.Player.isBrowserSupported()) throw new Problem("no-rendition", 0, "unsupported");
@@ -103,9 +96,7 @@ export class Showing {
     this.player = player;
     (window as { __matineePlayer?: Player }).__matineePlayer = player;
     this.filter(shaka, player);
-    player.addEventListener("error", (event) => this.trouble((event as unknown as { detail: unknown }).detail));
-    player.addEventListener("buffering", (event) => this.buffering((event as unknown as { buffering: boolean }).buffering));
-    for (const name of ["trackschanged", "adaptation", "variantchanged", "textchanged", "audiotrackschanged"]) player.addEventListener(name, () => this.tracks.read());
+    listen(player, { error: (what) => this.trouble(what), buffering: (now) => this.buffering(now), tracks: () => this.tracks.read() });
     await player.attach(this.video);
     return player;
   }
@@ -185,7 +176,7 @@ export class Showing {
     if (!old || this.closed || this.store.get().phase !== "ready") return;
     try {
       const session = await this.ask(false);
-      if (this.closed) return void api.endPlay(session.session_id, this.beat("ended")).catch(() => undefined);
+      if (this.closed) return this.discard(session);
       this.session = session;
       this.edges.renew(session.deliveries);
       this.store.set({ session });

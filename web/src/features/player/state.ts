@@ -50,3 +50,13 @@ export function blank(): PlayerState {
     height: null, shownHeight: null, lines: [], taste, trouble: null,
   };
 }
+
+/** What somebody asked to see. */
+export interface Wanted {
+  titleId: string;
+  episodeId: string | null;
+  fromStart: boolean;
+  /** Seconds to start at, whatever the server remembers; `null` leaves it to the server. */
+  at: number | null;
+  language: string;
+}

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from random import Random
+from shutil import disk_usage
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from matinee.app.targets import PROTOCOLS
 from matinee.catalogue.api import Catalogue
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import made_once
-from matinee.drivers.sql import Database
+from matinee.drivers.sql import Database, StoreFull
 from matinee.encoding.api import Encoding
 from matinee.events.api import Events
 from matinee.identity.api import Identity
@@ -33,6 +34,8 @@ from matinee.viewing.api import Viewing
 
 # What playback signs segment links with, and edges check them by.
 EDGE_KEY = "edge-links.key"
+# With less room than this nobody can renew a lease, and who comes new sees nobody.
+FULL_BYTES = 1 << 20
 
 
 class NotRunning(Problem, status=503):
@@ -116,15 +119,15 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack) -> Reg
 
 @contextlib.asynccontextmanager
 async def clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Call a running house from outside of it. Raises NotRunning."""
+    """Call a running house from outside of it. Raises NotRunning; StoreFull where the disk hides who runs."""
     away = NotRunning(detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`.")
     if url.scheme(settings.mesh.registry) == "sqlite" and not url.file_path(settings.mesh.registry).exists():
         raise away
     async with fabric(settings) as threads:
         if not threads.directory.instances:
-            raise NotRunning(
-                detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`."
-            )
+            if disk_usage(settings.data).free < FULL_BYTES:
+                raise StoreFull(detail=f"The disk that holds {settings.data} is full: free some room, then try again.")
+            raise away
         yield Clients(**{name: _remote(name, threads.caller) for name in PROTOCOLS})
 
 

@@ -21,7 +21,7 @@ def main(command: list[str]) -> None:
         if os.fork() == 0:
             _watch(lifeline)
         lifeline.close()
-    os.execvp(command[0], command)  # noqa: S606
+    os.execvp(command[0], command)  # noqa: S606  # this process is to become that program
 
 
 def _watch(lifeline: socket.socket) -> None:

@@ -79,7 +79,8 @@ def hexed(text: str) -> Colour:
 
 def between(a: Colour, b: Colour, share: float) -> Colour:
     """A colour on the way from one to another."""
-    return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
+    mixed = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+    return tuple(mixed)  # type: ignore[return-value]  # as many as went in: three
 
 
 def layer(image: Image.Image) -> Layer:

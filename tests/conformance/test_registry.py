@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matinee.drivers.sql import Database, StoreFull
+from matinee.drivers.engine import StoreFull
+from matinee.drivers.sql import Database
 from matinee.kit.ids import InstanceId
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.adapters.sql import SqlRegistry

@@ -13,15 +13,11 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary, exc
 from sqlalchemy.types import TypeDecorator
 
+from matinee.drivers.engine import StoreFull
 from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
-from matinee.kit.problem import Problem
 
 T = TypeVar("T")
-
-
-class StoreFull(Problem, status=507):
-    """The disk that holds this store is full."""
 
 
 class UtcTime(TypeDecorator[datetime]):

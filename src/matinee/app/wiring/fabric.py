@@ -15,9 +15,10 @@ import msgspec
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS
 from matinee.catalogue.api import Catalogue
+from matinee.drivers.engine import StoreFull
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import made_once
-from matinee.drivers.sql import Database, StoreFull
+from matinee.drivers.sql import Database
 from matinee.encoding.api import Encoding
 from matinee.events.api import Events
 from matinee.identity.api import Identity

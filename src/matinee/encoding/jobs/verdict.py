@@ -6,8 +6,8 @@ import errno
 
 import msgspec
 
+from matinee.drivers.engine import StoreFull
 from matinee.drivers.process import ToolFailed
-from matinee.drivers.sql import StoreFull
 from matinee.encoding.model.refusals import no_space
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 

@@ -22,7 +22,8 @@ from sqlalchemy import (
     update,
 )
 
-from matinee.drivers.sql import Database, Packed, StoreFull, UtcTime
+from matinee.drivers.engine import StoreFull
+from matinee.drivers.sql import Database, Packed, UtcTime
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 

@@ -1,0 +1,10 @@
+"""Real engines on this machine, for trials and tests: fetched, configured, started on loopback, ended again.
+
+Each engine is a file here; `Running` is one that was started from it.
+"""
+
+from matinee.app.engines.engine import Absent, Engine, EngineFailed, Place
+from matinee.app.engines.known import ENGINES
+from matinee.app.engines.running import Running
+
+__all__ = ["ENGINES", "Absent", "Engine", "EngineFailed", "Place", "Running"]

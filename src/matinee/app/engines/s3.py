@@ -1,0 +1,61 @@
+"""An S3 gateway above a directory: versitygw."""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.error
+import urllib.request
+
+from matinee.app.engines.engine import Absent, Place
+from matinee.app.engines.programs import cache, found
+
+VERSION = "v1.8.0"
+MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
+KEY = "matinee"
+
+
+class S3:
+    """versitygw on plain files, with versions kept beside them."""
+
+    name = "s3"
+    ports = ("client",)
+
+    def check(self) -> None:
+        self._server()
+
+    def prepare(self, place: Place) -> None:
+        for folder in (place.data, place.folder / "versions", place.folder / "iam"):
+            folder.mkdir(exist_ok=True)
+
+    def command(self, place: Place) -> list[str]:
+        versions = str(place.folder / "versions")
+        return [
+            self._server(), "--port", place.client, "--iam-dir", str(place.folder / "iam"), "--quiet",
+            "posix", "--versioning-dir", versions, str(place.data),
+        ]  # fmt: skip
+
+    def environment(self, place: Place) -> dict[str, str]:
+        return {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": place.secret}
+
+    def answers(self, place: Place) -> bool:
+        try:
+            urllib.request.urlopen(f"http://{place.client}/", timeout=1).close()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code == 403
+        except OSError:
+            return False
+        return True
+
+    def url(self, place: Place, namespace: str) -> str:
+        bucket = namespace.replace("_", "-").lower()
+        (place.data / bucket).mkdir(exist_ok=True)  # what versitygw takes a bucket to be
+        return f"s3://{KEY}:{place.secret}@{bucket}?endpoint=http://{place.client}"
+
+    def _server(self) -> str:
+        built = cache() / "versitygw" / VERSION / "versitygw"
+        with contextlib.suppress(OSError):
+            if built.stat().st_size:
+                return str(built)
+        if path := found("versitygw"):
+            return path
+        raise Absent(engine=self.name, detail=f"S3 needs versitygw {VERSION}: go install {MODULE}")

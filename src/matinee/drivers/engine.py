@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Literal, Protocol, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from matinee.kit import url
 from matinee.kit.problem import Problem
+
+Health: TypeAlias = Literal["well", "slow", "away", "read-only", "full", "empty", "wrong-version", "schema-ahead"]
 
 
 class EngineAway(Problem, status=503):
@@ -33,3 +43,63 @@ class SchemaAhead(Problem, status=500):
     """A store was written by a newer Matinee than this one."""
 
     store: str
+
+
+class StoreEmpty(Problem, status=503):
+    """A store has lost its tables: its engine came back without its data."""
+
+    store: str
+    retry_after_ms: int = 5000
+
+
+_HEALTH: Final[Mapping[type[Problem], Health]] = {
+    EngineAway: "away",
+    EngineReadOnly: "read-only",
+    StoreFull: "full",
+    StoreEmpty: "empty",
+    WrongVersion: "wrong-version",
+    SchemaAhead: "schema-ahead",
+}
+# What an `except` needs to catch every trouble of an engine.
+TROUBLES: Final = tuple(_HEALTH)
+_NAMES: Final = {"mysql": "mariadb", "file": "disk"}
+
+
+class Checked(Protocol):
+    """A client that can say how its engine is. `engine` is its name for a person: `mariadb at 127.0.0.1:3306`."""
+
+    @property
+    def engine(self) -> str:
+        """The engine and where it is, without a password; `named` makes it of a URL."""
+
+    async def check(self) -> None:
+        """Ask the engine something cheap that it could not answer if it were not well. Raises one of `TROUBLES`."""
+
+
+class EngineState(msgspec.Struct, frozen=True, kw_only=True):
+    """How an engine is, and since when. Without a `needed` one some answers are wrong or refused; else only slower."""
+
+    engine: str
+    state: Health
+    since: datetime
+    detail: str = ""
+    used_for: tuple[str, ...] = ()
+    needed: bool = True
+
+
+def health(trouble: Problem) -> Health:
+    """What a trouble says of its engine. Raises KeyError for a problem that is not one of `TROUBLES`."""
+    return _HEALTH[type(trouble)]
+
+
+def named(place: str) -> str:
+    """The engine behind a URL as a person knows it: `mariadb at 127.0.0.1:3306`, `sqlite at data/identity.db`."""
+    parts = urlsplit(place)
+    engine = url.scheme(place)
+    host = parts.netloc.rpartition("@")[2]
+    if engine == "memcached":  # `zone@host:port`, several of them
+        host = ",".join(each.rpartition("@")[2] for each in parts.netloc.split(","))
+    if engine == "s3":
+        host = urlsplit(parse_qs(parts.query).get("endpoint", [f"s3://{host}"])[0]).netloc
+    where = host or (parts.path.removeprefix("/") if engine == "sqlite" else parts.path)
+    return f"{_NAMES.get(engine, engine)} at {where}" if where else engine

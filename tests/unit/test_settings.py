@@ -48,3 +48,15 @@ def test_show_tells_the_source_and_hides_passwords() -> None:
 def test_a_process_started_with_these_settings_has_these_settings(tmp_path: Path) -> None:
     loaded = load(None, {}, {"house.data": str(tmp_path), "house.lan": True, "gateway.port": 9})
     assert load(None, settings.environment_of(loaded)) == loaded
+
+
+def test_what_a_start_has_settled_lies_beneath_all_that_is_said(tmp_path: Path) -> None:
+    settings.keep(tmp_path, {"house.instances": 2, "identity.store": "mysql+asyncmy://m:s3cret@db/x", "edge.count": 4})
+    loaded = load(None, {"MATINEE__EDGE__COUNT": "3"}, {"house.data": str(tmp_path)})
+    assert (loaded.house.instances, loaded.edge.count) == (2, 3)
+    assert loaded.identity.store == "mysql+asyncmy://m:s3cret@db/x"
+    assert {s.source for s in show(None, {}, {"house.data": str(tmp_path)}) if s.key == "identity.store"} == {"house"}
+    assert (tmp_path / settings.SETTLED).stat().st_mode & 0o077 == 0
+    assert settings.settled(tmp_path)["edge.count"] == 4
+    assert "identity.store" not in settings.defaults_left(loaded)
+    assert "catalogue.store" in settings.defaults_left(loaded)

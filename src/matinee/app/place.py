@@ -26,8 +26,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 def groups(settings: Settings) -> list[Group]:
     """The processes that `house.groups` asks for: `a,b;c` is one process for a and b, and one for c.
 
-    Raises BadSettings for a target that is not known, named twice or left out.
+    Raises BadSettings for a target that is not known, named twice or left out, and for less than one instance.
     """
+    if settings.house.instances < 1:
+        raise BadSettings(detail="house.instances must be at least 1.")
     made = [
         tuple(name.strip() for name in part.split(",") if name.strip()) for part in settings.house.groups.split(";")
     ]

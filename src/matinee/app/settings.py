@@ -1,7 +1,7 @@
 """Every setting: its name, default, unit and meaning. Read from `matinee.toml`, then `MATINEE__SECTION__KEY`.
 
 Engines are URLs; `{data}` in a value stands for the data directory. An unknown key is an error that names the
-nearest known one.
+nearest known one. Beneath all that is said lies `house.toml` in the data directory: what an earlier start settled.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import msgspec
 from matinee.kit import url
 from matinee.kit.problem import Problem
 
-Source: TypeAlias = Literal["default", "file", "environment", "command line"]
+Source: TypeAlias = Literal["default", "house", "file", "environment", "command line"]
 PREFIX = "MATINEE__"
+SETTLED = "house.toml"
 
 
 class BadSettings(Problem, status=422):
@@ -29,7 +30,8 @@ class BadSettings(Problem, status=422):
 class House(msgspec.Struct, frozen=True, kw_only=True):
     """The house as a whole. `data` holds all state; `lan` opens gateway and edges to the network, under TLS.
 
-    `groups`: which targets share a process; `a,b;c` is one process for a and b and one for c.
+    `profile`: where state lives, in files or in real engines that `up` starts beside it. `groups`: which targets share
+    a process; `a,b;c` is one process for a and b and one for c. `instances`: how many processes of each group.
     """
 
     data: str = "data"
@@ -39,6 +41,8 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     demo: bool = True
+    profile: Literal["embedded", "distributed"] = "embedded"
+    instances: int = 1
     groups: str = "gateway,playback,viewing,steering,catalogue,identity,licensing,events;encoding"
 
 
@@ -189,7 +193,7 @@ def show(
 ) -> list[Shown]:
     """Every setting with its value, default and source; passwords in URLs are hidden."""
     said = _merged(file, os.environ if environment is None else environment, overrides or {})
-    settings, defaults = _flat(_settled(said)), _flat(Settings())
+    settings, defaults = flat(_settled(said)), flat(Settings())
     return [
         Shown(
             key=key,
@@ -201,11 +205,40 @@ def show(
     ]
 
 
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with other values for some keys."""
+    return _settled({key: (value, "house") for key, value in {**flat(settings), **values}.items()})
+
+
+def defaults_left(settings: Settings) -> set[str]:
+    """The keys whose value is the default one of this data directory."""
+    defaults = flat(_settled({"house.data": (settings.house.data, "default")}))
+    return {key for key, value in flat(settings).items() if value == defaults[key]}
+
+
+def settled(data: Path) -> dict[str, Any]:
+    """What an earlier start of the house in a data directory has settled, by key."""
+    return dict(_file_values(data / SETTLED))
+
+
+def keep(data: Path, values: Mapping[str, Any]) -> None:
+    """Settle values for every later command on a data directory. They may hold passwords: only we may read them."""
+    sections: dict[str, list[str]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, []).append(f"{name} = {msgspec.json.encode(value).decode()}\n")
+    text = "\n".join(f"[{section}]\n{''.join(lines)}" for section, lines in sections.items())
+    fresh = data / f"{SETTLED}.new"
+    fresh.touch(mode=0o600)
+    fresh.write_text(f"# Settled by the first start of this house; whatever is said elsewhere comes before it.\n{text}")
+    fresh.replace(data / SETTLED)
+
+
 def environment_of(settings: Settings) -> dict[str, str]:
     """The settings as environment variables: what a supervised process is started with."""
     return {
         PREFIX + key.replace(".", "__").upper(): str(value).lower() if isinstance(value, bool) else str(value)
-        for key, value in _flat(settings).items()
+        for key, value in flat(settings).items()
     }
 
 
@@ -213,7 +246,7 @@ def _merged(
     file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Source]]:
     said: dict[str, tuple[Any, Source]] = {}
-    known = set(_flat(Settings()))
+    known = set(flat(Settings()))
     for key, value in _file_values(file):
         said[_known(key, known, f"in {file}")] = (value, "file")
     for name, text in environment.items():
@@ -222,7 +255,15 @@ def _merged(
             said[_known(key, known, f"in the environment variable {name}")] = (text, "environment")
     for key, value in overrides.items():
         said[_known(key, known, "on the command line")] = (value, "command line")
-    return said
+    data = _data(said)
+    before: dict[str, tuple[Any, Source]] = {
+        _known(key, known, f"in {data / SETTLED}"): (value, "house") for key, value in settled(data).items()
+    }
+    return before | said
+
+
+def _data(said: Mapping[str, tuple[Any, Source]]) -> Path:
+    return Path(str(said.get("house.data", (House().data, "default"))[0])).expanduser().absolute()
 
 
 def _file_values(file: Path | None) -> Iterator[tuple[str, Any]]:
@@ -251,7 +292,7 @@ def _settled(said: Mapping[str, tuple[Any, Source]]) -> Settings:
     for key, (value, _) in said.items():
         section, _, name = key.partition(".")
         sections.setdefault(section, {})[name] = _converted(key, value)
-    data = Path(str(sections.get("house", {}).get("data", House().data))).expanduser().absolute()
+    data = _data(said)
     sections.setdefault("house", {})["data"] = str(data)
     parts = {
         name: _placed(msgspec.convert(sections.get(name, {}), kind), data)
@@ -276,7 +317,8 @@ def _placed(section: msgspec.Struct, data: Path) -> Any:
     )
 
 
-def _flat(settings: Settings) -> dict[str, Any]:
+def flat(settings: Settings) -> dict[str, Any]:
+    """Every setting's value by its key, `section.name`."""
     return {
         f"{section}.{name}": value
         for section, values in msgspec.structs.asdict(settings).items()

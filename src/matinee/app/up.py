@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from matinee.app import place
+from matinee.app import place, profile
 from matinee.app.settings import Settings, environment_of
 from matinee.app.supervisor import Lifeline, Program, Supervisor, python, until_told_to_stop
 from matinee.app.wiring import clients
@@ -76,6 +76,7 @@ async def up(settings: Settings, console: Console) -> None:
 
     Raises AlreadyRunning, PortTaken, NotStarted; whatever was started by then is stopped again.
     """
+    profile.check(settings)
     with _held(settings.data):
         _free_ports(settings)
         supervisor = Supervisor(logs=settings.data / "logs", record=place.processes(settings))
@@ -97,12 +98,14 @@ async def up(settings: Settings, console: Console) -> None:
 
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console) -> None:
+    if settings.house.profile == "distributed":
+        with steps.step("engines"):
+            settings = await profile.engines_up(settings, supervisor)
     environment = environment_of(settings)
     shutil.rmtree(place.envoy(settings), ignore_errors=True)  # what an earlier house said of its instances
     place.remember(settings)
     with steps.step("services"):
-        services = (_service(group.name, group.targets, environment) for group in place.groups(settings))
-        await asyncio.gather(*(supervisor.start(program) for program in services))
+        await asyncio.gather(*(supervisor.start(program) for program in _services(settings, environment)))
     with steps.step("edges"):
         await asyncio.gather(*(supervisor.start(program) for program in _edges(settings, environment)))
     with steps.step("gateway"):
@@ -119,8 +122,11 @@ async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, conso
     _welcome(settings, sign_in, console)
 
 
-def _service(name: str, targets: tuple[str, ...], environment: dict[str, str]) -> Program:
-    return Program(name=name, command=python("serve", "--name", name, *targets), environment=environment)
+def _services(settings: Settings, environment: dict[str, str]) -> Iterator[Program]:
+    for group in place.groups(settings):
+        for number in range(settings.house.instances):
+            name = group.name if settings.house.instances == 1 else f"{group.name}-{number + 1}"
+            yield Program(name=name, command=python("serve", "--name", name, *group.targets), environment=environment)
 
 
 def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]:

@@ -30,6 +30,12 @@ from matinee.steering.api import Edge
 @click.option("--edge-port", "edge__port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
 @click.option("--lan", "house__lan", flag_value=True, type=bool, default=None, help="Open to the network, under TLS.")
 @click.option(
+    "--profile",
+    "house__profile",
+    type=click.Choice(["embedded", "distributed"]),
+    help="State in files, or in real engines started beside the house [embedded].",
+)
+@click.option(
     "--no-demo", "house__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films."
 )
 @with_settings

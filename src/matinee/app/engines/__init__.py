@@ -3,8 +3,8 @@
 Each engine is a file here; `Running` is one that was started from it.
 """
 
-from matinee.app.engines.engine import Absent, Engine, EngineFailed, Place
+from matinee.app.engines.engine import Absent, Engine, EngineFailed, Place, place
 from matinee.app.engines.known import ENGINES
 from matinee.app.engines.running import Running
 
-__all__ = ["ENGINES", "Absent", "Engine", "EngineFailed", "Place", "Running"]
+__all__ = ["ENGINES", "Absent", "Engine", "EngineFailed", "Place", "Running", "place"]

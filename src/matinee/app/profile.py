@@ -1,0 +1,82 @@
+"""The distributed profile: the whole house on real engines, which `matinee up` starts beside it on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from matinee.app.engines import ENGINES, Engine, Place, place
+from matinee.app.settings import BadSettings, Settings, changed, defaults_left, flat, keep, settled
+from matinee.app.supervisor import Program, Supervisor
+
+ANSWER_S = 180.0
+LOOK_S = 0.25
+# Two of each, so that one may die at any time.
+HOUSE = {
+    "house.groups": "gateway;playback,steering,identity,licensing;catalogue,viewing,events;encoding",
+    "house.instances": 2,
+}
+# Which engine keeps what; each domain in a namespace of its own.
+KEEPERS = {
+    "mesh.registry": ("etcd", "mesh"),
+    "events.log": ("kafka", "matinee"),
+    "identity.store": ("mariadb", "identity"),
+    "catalogue.store": ("mariadb", "catalogue"),
+    "licensing.store": ("mariadb", "licensing"),
+    "encoding.store": ("mariadb", "encoding"),
+    "steering.store": ("mariadb", "steering"),
+    "viewing.store": ("cassandra", "viewing"),
+    "playback.store": ("redis", "playback"),
+    "objects.store": ("s3", "objects"),
+    "gateway.uploads": ("s3", "uploads"),
+}
+
+
+def check(settings: Settings) -> None:
+    """Raises BadSettings where a data directory holds a house of the other profile, Absent where an engine is not."""
+    if settings.house.profile == "embedded" and settled(settings.data).get("house.profile") == "distributed":
+        raise BadSettings(
+            detail=f"{settings.data} holds a house of the distributed profile: name another directory with --data."
+        )
+    for name in {KEEPERS[key][0] for key in _ours(settings)}:
+        ENGINES[name].check()
+
+
+async def engines_up(settings: Settings, supervisor: Supervisor) -> Settings:
+    """Start the engines that keep what nobody has said another place for, and tell the settings that lead to them.
+
+    Their addresses are kept in the data directory, so that later starts and other commands find the same ones.
+    """
+    keys = _ours(settings)
+    places = {name: _place(settings, name) for name in sorted({KEEPERS[key][0] for key in keys})}
+    await asyncio.gather(*(_started(ENGINES[name], at, supervisor) for name, at in places.items()))
+    values: dict[str, Any] = {"house.profile": "distributed"}
+    for key in keys:
+        name, namespace = KEEPERS[key]
+        values[key] = await asyncio.to_thread(ENGINES[name].url, places[name], namespace)
+    unsaid = defaults_left(settings)
+    values |= {key: value for key, value in HOUSE.items() if key in unsaid}
+    keep(settings.data, settled(settings.data) | values)
+    return changed(settings, values)
+
+
+def _ours(settings: Settings) -> list[str]:
+    """The settings that lead, or are to lead, to engines of this house's own."""
+    unsaid, before = defaults_left(settings), settled(settings.data)
+    return [key for key in KEEPERS if key in unsaid or before.get(key) == flat(settings)[key]]
+
+
+def _place(settings: Settings, name: str) -> Place:
+    return place(ENGINES[name], settings.data / "engines" / name)
+
+
+async def _started(engine: Engine, at: Place, supervisor: Supervisor) -> None:
+    await asyncio.to_thread(engine.prepare, at)
+    await supervisor.start(
+        Program(name=engine.name, command=engine.command(at), environment=engine.environment(at), lifeline=False)
+    )
+    end = asyncio.get_running_loop().time() + ANSWER_S
+    while not await asyncio.to_thread(engine.answers, at):
+        if asyncio.get_running_loop().time() > end:
+            raise RuntimeError(f"{engine.name} does not answer")
+        await asyncio.sleep(LOOK_S)

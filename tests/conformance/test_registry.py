@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.stores import SQL, place, reopening
 
 from matinee.drivers.engine import StoreFull
 from matinee.drivers.sql import Database
@@ -25,6 +28,7 @@ from matinee.mesh.ports import Registry
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE_S = 5.0
 Open = Callable[[], Awaitable[Registry]]
+Empty = Callable[[], AbstractAsyncContextManager[Open]]
 
 
 def instance(name: str, *services: str, draining: bool = False) -> Instance:
@@ -40,19 +44,36 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+@contextlib.asynccontextmanager
+async def in_memory(tmp_path: Path) -> AsyncIterator[Open]:
     kept = MemoryRegistry()
-    async with AsyncExitStack() as stack:
 
-        async def memory() -> Registry:
-            return kept
+    async def opened() -> Registry:
+        return kept
 
-        async def sqlite() -> Registry:
-            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/registry.db"))
-            return await SqlRegistry.open(database)
+    yield opened
 
-        yield memory if request.param == "memory" else sqlite
+
+def in_sql(engine_name: str, tmp_path: Path) -> AbstractAsyncContextManager[Open]:
+    return reopening(SqlRegistry, place(engine_name, tmp_path, "registry"))
+
+
+# Each engine's empty registry: a context whose function opens the same one again.
+ENGINES: dict[str, Callable[[Path], AbstractAsyncContextManager[Open]]] = {
+    "memory": in_memory,
+    **{name: partial(in_sql, name) for name in SQL},
+}
+
+
+@pytest.fixture(params=ENGINES)
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Empty:
+    return partial(ENGINES[request.param], tmp_path)
+
+
+@pytest.fixture
+async def open_again(empty: Empty) -> AsyncIterator[Open]:
+    async with empty() as opened:
+        yield opened
 
 
 async def enter(registry: Registry, *instances: Instance, at: float = 0) -> None:
@@ -151,14 +172,9 @@ steps: st.SearchStrategy[list[Step]] = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=steps)
-def test_behaves_like_a_dict(script: list[Step], tmp_path_factory: pytest.TempPathFactory) -> None:
-    async def play() -> None:
-        url = f"sqlite:///{tmp_path_factory.mktemp('registry')}/registry.db"
-        async with Database(url) as database:
-            for registry in (MemoryRegistry(), await SqlRegistry.open(database)):
-                await compare(registry, script)
-
-    asyncio.run(play())
+async def test_behaves_like_a_dict(script: list[Step], empty: Empty) -> None:
+    async with empty() as opened:
+        await compare(await opened(), script)
 
 
 async def compare(registry: Registry, script: list[Step]) -> None:

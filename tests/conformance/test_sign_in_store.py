@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.stores import SQL, place, reopening
 
 from matinee.drivers.sql import Database
 from matinee.events.api import Record, RefreshTokenReused
@@ -28,22 +30,25 @@ from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, SignInId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = AccountId("acc_ada")
+NewPlace = Callable[[], str]
 Open = Callable[[], Awaitable[SqlIdentityStore]]
 
 
-@pytest.fixture(params=["sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{request.param}:///{tmp_path}/identity.db"
+@pytest.fixture(params=SQL)
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
+    """Tells a new URL, at which nothing is kept yet, at each call."""
+    return partial(place, request.param, tmp_path, "identity")
+
+
+@pytest.fixture
+def url(new_place: NewPlace) -> str:
+    return new_place()
 
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
-    async with AsyncExitStack() as stack:
-
-        async def open_store() -> SqlIdentityStore:
-            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
-
-        yield open_store
+    async with reopening(SqlIdentityStore, url) as opened:
+        yield opened
 
 
 def later(seconds: float) -> datetime:
@@ -251,13 +256,13 @@ class Plain:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
-async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[Any]) -> None:
     plain = Plain()
-    async with Database(f"sqlite:///{tmp_path_factory.mktemp('d')}/identity.db") as database:
-        store = await SqlIdentityStore.open(database)
+    async with reopening(SqlIdentityStore, new_place()) as reopen:
+        store = await reopen()
         for what, name, value in steps:
             await TASKS[what](store, plain, name, value)
-        again = await SqlIdentityStore.open(database)
+        again = await reopen()
         for name in "123":
             assert await look(again, name) == plain.sign_ins.get(name)
         used = {one.device_id for one in plain.sign_ins.values()}
@@ -306,7 +311,12 @@ TASKS: dict[str, Any] = {"begin": _begin, "turn": _turn, "end": _end, "remove": 
 
 def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
     """Run one of the tasks below in a process of its own."""
-    return subprocess.Popen([sys.executable, __file__, task, url, name], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, __file__, task, url, name],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
 
 
 async def _write(store: SqlIdentityStore, name: str) -> None:

@@ -1,18 +1,18 @@
 """Every `ViewingStore`: the newest stands whatever the order, facts go with it, and it is there after a reopen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.stores import SQL, place, reopening
 
-from matinee.drivers.sql import Database
 from matinee.events.api import PositionMoved, Record
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
@@ -22,18 +22,20 @@ from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 ANNA, BEN = (AccountId("acc_a"), ProfileId("pro_anna")), (AccountId("acc_a"), ProfileId("pro_ben"))
-Opener = Callable[[], Coroutine[Any, Any, SQLViewingStore]]
+NewPlace = Callable[[], str]
+Opener = Callable[[], Awaitable[SQLViewingStore]]
+
+
+@pytest.fixture(params=SQL)
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
+    """Tells a new URL, at which nothing is kept yet, at each call."""
+    return partial(place, request.param, tmp_path, "viewing")
 
 
 @pytest.fixture
-async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
+async def open_store(new_place: NewPlace) -> AsyncIterator[Opener]:
     """Opens the same store again: a second opener is a second process's view of it."""
-    async with AsyncExitStack() as stack:
-
-        async def opened() -> SQLViewingStore:
-            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/viewing.db"))
-            return await SQLViewingStore.open(database)
-
+    async with reopening(SQLViewingStore, new_place()) as opened:
         yield opened
 
 
@@ -237,20 +239,16 @@ class Plain:
 
 
 @given(st.lists(STEPS, max_size=30))
-@settings(max_examples=40, deadline=None)
-def test_it_agrees_with_a_dict(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
-    asyncio.run(differ(f"sqlite:///{tmp_path_factory.mktemp('viewing')}/viewing.db", steps))
-
-
-async def differ(url: str, steps: list[Any]) -> None:
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_it_agrees_with_a_dict(new_place: NewPlace, steps: list[Any]) -> None:
     plain = Plain()
-    async with Database(url) as first, Database(url) as second:
-        store = await SQLViewingStore.open(first)
+    async with reopening(SQLViewingStore, new_place()) as reopen:
+        store = await reopen()
         for step in steps:
             if isinstance(step, Position):
                 assert await save(store, step) == plain.save(step)
             elif step[0] == "reopen":
-                store = await SQLViewingStore.open(second)
+                store = await reopen()
             else:
                 p = step[1]
                 getattr(plain, step[0])(p)

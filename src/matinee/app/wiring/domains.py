@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS
@@ -16,6 +16,9 @@ from matinee.drivers.sql import Database
 from matinee.kit import ids, url
 from matinee.kit.ids import InstanceId
 from matinee.mesh.client import local, remote
+
+if TYPE_CHECKING:
+    from matinee.drivers.redis import Redis
 
 
 class Parts:
@@ -46,6 +49,12 @@ class Parts:
                 detail=f"{setting}: there is no store for {url.scheme(place)!r}; sqlite and mysql are known."
             )
         return await self.stack.enter_async_context(Database(place))
+
+    async def redis(self, place: str) -> Redis:
+        """The Redis at a URL. Raises EngineAway."""
+        from matinee.drivers.redis import Redis
+
+        return await self.stack.enter_async_context(Redis(place))
 
 
 async def _events(parts: Parts) -> None:
@@ -174,11 +183,10 @@ async def _encoding(parts: Parts) -> None:
 
 async def _playback(parts: Parts) -> None:
     from matinee.playback import jobs
-    from matinee.playback.adapters.sql import SqlSessionStore
     from matinee.playback.service import PlaybackService
 
     settings = parts.settings.playback
-    store = await SqlSessionStore.open(await parts.database("playback.store", settings.store))
+    store = await _play_sessions(parts, settings.store)
     service = parts.built["playback"] = PlaybackService(
         store=store,
         identity=parts.domain("identity", by="playback"),
@@ -200,6 +208,18 @@ async def _playback(parts: Parts) -> None:
         jobs.relay_facts(store.outbox, parts.domain("events", by="playback")),
         jobs.end_idle_sessions(service),
     ]
+
+
+async def _play_sessions(parts: Parts, place: str) -> Any:
+    match url.scheme(place):
+        case "redis" | "rediss":
+            from matinee.playback.adapters.redis import RedisSessionStore
+
+            return await RedisSessionStore.open(await parts.redis(place))
+        case _:
+            from matinee.playback.adapters.sql import SqlSessionStore
+
+            return await SqlSessionStore.open(await parts.database("playback.store", place))
 
 
 BUILDERS: dict[str, Callable[[Parts], Awaitable[None]]] = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from matinee.app.engines.engine import Engine
 from matinee.app.engines.etcd import Etcd
+from matinee.app.engines.kafka import Kafka
 from matinee.app.engines.mariadb import MariaDB
 from matinee.app.engines.memcached import Memcached
 from matinee.app.engines.redis import Redis
 from matinee.app.engines.s3 import S3
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (MariaDB(), Redis(), Memcached(), Etcd(), S3())}
+_ALL: tuple[Engine, ...] = (MariaDB(), Redis(), Memcached(), Etcd(), S3(), Kafka())
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}

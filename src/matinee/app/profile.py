@@ -34,10 +34,12 @@ KEEPERS = {
 
 def check(settings: Settings) -> None:
     """Raises BadSettings where a data directory holds a house of the other profile, Absent where an engine is not."""
-    if settings.house.profile == "embedded" and settled(settings.data).get("house.profile") == "distributed":
-        raise BadSettings(
-            detail=f"{settings.data} holds a house of the distributed profile: name another directory with --data."
-        )
+    if settings.house.profile == "embedded":
+        if settled(settings.data).get("house.profile") == "distributed":
+            raise BadSettings(
+                detail=f"{settings.data} holds a house of the distributed profile: name another directory with --data."
+            )
+        return
     for name in {KEEPERS[key][0] for key in _ours(settings)}:
         ENGINES[name].check()
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,20 +14,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.stores import SQL, place, reopening
+from tests.stores import SQL, place
 
+from matinee.drivers.redis import Redis
+from matinee.drivers.sql import Database
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, PlaySessionId, ProfileId, TitleId
+from matinee.playback.adapters.redis import RedisSessionStore
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.api import Capabilities
 from matinee.playback.model.sessions import Session
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NewPlace = Callable[[], str]
-Opener = Callable[[], Awaitable[SqlSessionStore]]
+Store = SqlSessionStore | RedisSessionStore
+Opener = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=SQL)
+@pytest.fixture(params=[*SQL, "redis"])
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
     return partial(place, request.param, tmp_path, "playback")
@@ -40,7 +45,20 @@ def url(new_place: NewPlace) -> str:
 @pytest.fixture
 async def open_store(url: str) -> AsyncIterator[Opener]:
     """Opens the same tables again: a second opener is a second process's view of them."""
-    async with reopening(SqlSessionStore, url) as opened:
+    async with reopening(url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def reopening(url: str) -> AsyncIterator[Opener]:
+    """A function that opens the same sessions again; all are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> Store:
+            if url.startswith("redis:"):
+                return await RedisSessionStore.open(await stack.enter_async_context(Redis(url)))
+            return await SqlSessionStore.open(await stack.enter_async_context(Database(url)))
+
         yield opened
 
 
@@ -63,7 +81,7 @@ def session(name: str, **said: Any) -> Session:
     return Session(**{"session_id": ids.derived(PlaySessionId, name), **known, **said})
 
 
-async def relayed(store: SqlSessionStore) -> list[bytes]:
+async def relayed(store: Store) -> list[bytes]:
     seen: list[bytes] = []
 
     async def append(records: list[bytes]) -> None:
@@ -92,6 +110,20 @@ async def test_heartbeats_move_it(open_store: Opener) -> None:
     moved = replace(one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")))
     assert await (await open_store()).find(one.session_id) == moved
     assert await relayed(store) == [b"beat"]
+
+
+async def test_of_two_heartbeats_the_newer_holds(open_store: Opener) -> None:
+    store = await open_store()
+    one = session("a")
+    await store.begin(one, [])
+    late, later = NOW + timedelta(seconds=30), NOW + timedelta(seconds=31)
+    assert await store.move(one.session_id, 31_000, later, [b"newer"])
+    assert await store.move(one.session_id, 30_000, late, [b"older"])
+    await store.steer(one.session_id, (EdgeId("edg_a"),), late)
+    assert await store.find(one.session_id) == replace(
+        one, position_ms=31_000, last_seen_at=later, avoid=(EdgeId("edg_a"),)
+    )
+    assert await relayed(store) == [b"newer", b"older"]
 
 
 async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
@@ -141,13 +173,11 @@ async def test_only_what_is_long_over_is_forgotten(open_store: Opener) -> None:
 
 _WRITER = """
 import asyncio, sys
-from test_play_session_store import session
-from matinee.drivers.sql import Database
-from matinee.playback.adapters.sql import SqlSessionStore
+from test_play_session_store import reopening, session
 
 async def write():
-    async with Database(sys.argv[1]) as database:
-        store = await SqlSessionStore.open(database)
+    async with reopening(sys.argv[1]) as reopen:
+        store = await reopen()
         at = 0
         while True:
             names = [f"{at + n}" for n in range(8)]
@@ -195,7 +225,7 @@ async def test_it_does_as_a_plain_dict_does(new_place: NewPlace, steps: list[tup
     url = new_place()
     kept = {name: session(name) for name in "abc"}
     facts: list[bytes] = []
-    async with reopening(SqlSessionStore, url) as reopen:
+    async with reopening(url) as reopen:
         store = await reopen()
         for one in kept.values():
             await store.begin(one, [])
@@ -205,7 +235,7 @@ async def test_it_does_as_a_plain_dict_does(new_place: NewPlace, steps: list[tup
             kept[name] = _stepped(before, step, figure, now)
             facts += [fact] if before.ended_at is None and step != "steer" else []
             await _take(store, before.session_id, step, figure, now, fact)
-    async with reopening(SqlSessionStore, url) as reopen:
+    async with reopening(url) as reopen:
         store = await reopen()
         assert {name: await store.find(one.session_id) for name, one in kept.items()} == kept
         assert await relayed(store) == facts
@@ -220,9 +250,7 @@ def _stepped(one: Session, step: str, figure: int, now: datetime) -> Session:
     return replace(one, position_ms=figure, last_seen_at=now, ended_at=ended_at)
 
 
-async def _take(
-    store: SqlSessionStore, session_id: PlaySessionId, step: str, figure: int, now: datetime, fact: bytes
-) -> None:
+async def _take(store: Store, session_id: PlaySessionId, step: str, figure: int, now: datetime, fact: bytes) -> None:
     if step == "steer":
         await store.steer(session_id, (EdgeId(str(figure)),), now)
     elif step == "move":

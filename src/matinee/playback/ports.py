@@ -20,7 +20,10 @@ class SessionStore(Protocol):
         """A session, open or ended."""
 
     async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        """An open session was heard of; tells whether it is still open (else nothing is kept)."""
+        """An open session was heard of; tells whether it is still open (else nothing is kept).
+
+        Of two moves the newer's position holds, in whatever order they come; the facts of both are kept.
+        """
 
     async def steer(self, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], now: datetime) -> None:
         """An open session asked for other edges."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Update,
     bindparam,
+    case,
     delete,
     insert,
     select,
@@ -53,8 +54,13 @@ _idle = (
     .limit(bindparam("most"))
 )
 _while_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
-_move = _while_open.values(position_ms=bindparam("position"), last_seen_at=bindparam("now"))
-_steer = _while_open.values(avoid=bindparam("edges"), last_seen_at=bindparam("now"))
+# Of two that are heard of at once the newer holds, whichever comes last.
+_now = bindparam("now", type_=UtcTime)
+_is_newest = _c.last_seen_at <= _now
+_seen = case((_is_newest, _now), else_=_c.last_seen_at)
+_moved = case((_is_newest, bindparam("position", type_=BigInteger)), else_=_c.position_ms)
+_move = _while_open.values(position_ms=_moved, last_seen_at=_seen)
+_steer = _while_open.values(avoid=bindparam("edges"), last_seen_at=_seen)
 _close = _while_open.values(position_ms=bindparam("position"), last_seen_at=bindparam("now"), ended_at=bindparam("now"))
 _forget = delete(_sessions).where(_c.ended_at < bindparam("before"))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import NamedTuple
 
 import aiohttp
@@ -54,17 +55,27 @@ class HttpClient:
     ) -> Answer:
         """Send a request and read the whole answer. Raises NeverSent, Broken, TimeoutError."""
         limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=limit_s)
-        try:
+        with _in_our_words():
             async with self._session.request(
                 method, URL(url, encoded=True), data=body, headers=headers, timeout=limit, allow_redirects=False
             ) as response:
                 return Answer(response.status, response.headers, await self._read(response))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NeverSent(str(error)) from error
-        except TimeoutError:
-            raise
-        except (aiohttp.ClientError, OSError) as error:
-            raise Broken(str(error) or type(error).__name__) from error
+
+    async def lines(
+        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, limit_s: float, idle_s: float
+    ) -> AsyncIterator[bytes]:
+        """Post, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
+
+        Raises NeverSent, TimeoutError, and Broken where it ends or is not a 200.
+        """
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=idle_s)
+        with _in_our_words():
+            async with self._session.post(URL(url, encoded=True), data=body, headers=headers, timeout=limit) as answer:
+                if answer.status != 200:
+                    raise Broken(f"HTTP {answer.status}")
+                async for line in answer.content:
+                    yield line
+        raise Broken("the answer ended")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         most = self._max_answer_bytes
@@ -80,3 +91,15 @@ class HttpClient:
                 return bytes(body)
         response.close()
         raise Broken(f"the answer is over {most} bytes")
+
+
+@contextlib.contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise NeverSent(str(error)) from error
+    except TimeoutError:
+        raise
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Broken(str(error) or type(error).__name__) from error

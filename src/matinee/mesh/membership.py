@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
+from typing import Final
 
 import msgspec
 
@@ -13,6 +15,24 @@ from matinee.mesh.api import Instance
 from matinee.mesh.ports import Registry
 
 _log = log.get()
+_SAY_S: Final = 10.0
+
+
+class _Away:
+    """Says in the log that the registry is away: at once, then every ten seconds; and when it is back."""
+
+    def __init__(self) -> None:
+        self._said_s: float | None = None
+
+    def failed(self, error: Exception) -> None:
+        if self._said_s is None or time.monotonic() > self._said_s + _SAY_S:
+            _log.warning("mesh.registry_away", error=repr(error))
+            self._said_s = time.monotonic()
+
+    def answered(self) -> None:
+        if self._said_s is not None:
+            _log.info("mesh.registry_back")
+            self._said_s = None
 
 
 class Membership:
@@ -27,6 +47,7 @@ class Membership:
         self._renew_s = renew_s
         self._lease_s = lease_s
         self._left = False
+        self._away = _Away()
 
     async def join(self) -> None:
         """Enter the registry."""
@@ -48,8 +69,9 @@ class Membership:
         while True:
             try:
                 await self.renew()
+                self._away.answered()
             except Exception as error:  # the registry may be away: our callers keep the last list they saw
-                _log.warning("mesh.registry_away", error=repr(error))
+                self._away.failed(error)
             await asyncio.sleep(self._renew_s)
 
     async def drain(self) -> None:
@@ -78,6 +100,7 @@ class Directory:
         self._clock = clock
         self._poll_s = poll_s
         self._looking: asyncio.Task[None] | None = None
+        self._away = _Away()
 
     async def refresh(self) -> None:
         """Look now; everyone who asks meanwhile waits for the same look. Never fails: the old list stays."""
@@ -89,13 +112,14 @@ class Directory:
         """Follow the registry until cancelled."""
         while True:
             await self.refresh()
-            await asyncio.sleep(self._poll_s)
+            await self._registry.changed(poll_s=self._poll_s)
 
     async def _look(self) -> None:
         try:
             seen = await self._registry.instances(now=self._clock.now())
         except Exception as error:  # better an old list than none
-            _log.warning("mesh.registry_away", error=repr(error))
+            self._away.failed(error)
             return
+        self._away.answered()
         if seen != self.instances:
             self.instances = seen

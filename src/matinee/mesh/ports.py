@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 
 
 class Registry(Protocol):
-    """Who serves what. An instance that is not renewed within its lease is no longer there."""
+    """Who serves what. An instance that is not renewed within its lease is no longer there.
+
+    `own_clock`: leases run by the engine's clock, and `now` is not looked at.
+    """
+
+    own_clock: ClassVar[bool]
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
         """Enter an instance, or replace what is said of it."""
@@ -26,3 +31,6 @@ class Registry(Protocol):
 
     async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
         """Every instance whose lease holds, draining ones included, in the order of their ids."""
+
+    async def changed(self, *, poll_s: float) -> None:
+        """Return when it is worth looking again: soon after a change, or after `poll_s` where nothing tells of one."""

@@ -112,9 +112,16 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack) -> Reg
             from matinee.mesh.adapters.sql import SqlRegistry
 
             return await SqlRegistry.open(await stack.enter_async_context(Database(place)))
+        case "etcd":
+            from matinee.drivers.etcd import Etcd
+            from matinee.mesh.adapters.etcd import EtcdRegistry
+
+            kept = await EtcdRegistry.open(await stack.enter_async_context(Etcd(place)))
+            stack.push_async_callback(kept.close)
+            return kept
         case other:
             raise BadSettings(
-                detail=f"mesh.registry: there is no registry for {other!r}; memory, sqlite and mysql are known."
+                detail=f"mesh.registry: there is no registry for {other!r}; memory, sqlite, mysql and etcd are known."
             )
 
 

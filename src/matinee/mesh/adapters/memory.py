@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,6 +13,8 @@ from matinee.mesh.api import Instance
 
 class MemoryRegistry:
     """Fulfils `Registry` in a dict."""
+
+    own_clock = False
 
     def __init__(self) -> None:
         self._entries: dict[InstanceId, tuple[Instance, datetime]] = {}
@@ -37,3 +40,6 @@ class MemoryRegistry:
     async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
         live = {i: instance for i, (instance, expires_at) in self._entries.items() if expires_at > now}
         return tuple(live[i] for i in sorted(live))
+
+    async def changed(self, *, poll_s: float) -> None:
+        await asyncio.sleep(poll_s)

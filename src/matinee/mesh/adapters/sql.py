@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -50,6 +51,8 @@ _LIVE = select(_t.instance, _t.draining).where(_t.expires_at > bindparam("now"))
 class SqlRegistry:
     """Fulfils `Registry`; every process opens the same database."""
 
+    own_clock = False
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._full_since: datetime | None = None
@@ -97,6 +100,9 @@ class SqlRegistry:
             return tuple(msgspec.structs.replace(instance, draining=draining) for instance, draining in rows)
 
         return await self._database.read(live)
+
+    async def changed(self, *, poll_s: float) -> None:
+        await asyncio.sleep(poll_s)
 
     async def _change(self, statement: Update | Delete, values: dict[str, Any]) -> int:
         return await self._database.write(lambda connection: connection.execute(statement, values).rowcount)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SQLiteEventLog
 from matinee.events.api import PositionMoved, ProfileRemoved, Record
+from matinee.events.jobs import PolledFollowing
 from matinee.events.service import EventsService
 from matinee.kit import ids
 from matinee.kit.clock import ManualClock
@@ -187,14 +188,15 @@ async def all_orders(url: str, arrivals: list[tuple[int, str, int]]) -> None:
 
 
 async def test_facts_go_up_and_removed_profiles_are_forgotten(house: House) -> None:
-    events = EventsService(log=await SQLiteEventLog.open(house.database), clock=house.clock)
+    log = await SQLiteEventLog.open(house.database)
+    events = EventsService(log=log, dead=log, leases=log, clock=house.clock)
     tasks = [
         asyncio.create_task(jobs.relay(house.store.outgoing, events)),
-        asyncio.create_task(jobs.forget_removed_profiles(house.viewing, events)),
+        asyncio.create_task(jobs.forget_removed_profiles(house.viewing, PolledFollowing(events, house.clock))),
     ]
     await house.watch("film", position_ms=30)
     await house.watch("film", position_ms=20, updated_at=NOW - timedelta(hours=1))
-    batch = await events.read(after=0, types=("PositionMoved",), wait_ms=20_000)
+    batch = await events.read(after="", types=("PositionMoved",), wait_ms=20_000)
     moved = [e.record.fact for e in batch.entries]
     assert [m.position_ms for m in moved if isinstance(m, PositionMoved)] == [30]
     removed = Record(fact_id=ids.new(FactId, NOW), at=NOW, key="pro_a", fact=ProfileRemoved(**WHO))

@@ -5,15 +5,12 @@ A fact is a frozen Struct named in the past tense. Changes to a fact are additiv
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from itertools import count
 from typing import Protocol, TypeAlias
 
 import msgspec
 
-from matinee.kit import log
 from matinee.kit.ids import (
     AccountId,
     AssetId,
@@ -155,7 +152,7 @@ AnyFact: TypeAlias = (
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact as it is handed to the log. `key` keeps order: facts of one key stay in the order of their append."""
+    """A fact as it is handed to the log. `key` keeps order: facts of one type and key stay as they were appended."""
 
     fact_id: FactId
     at: datetime
@@ -165,53 +162,131 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A record and where it stands in the log; offsets rise and are never used twice."""
+    """A record and where it stands in the log, in words for people: `41`, or `PlaybackBeat/3/41`."""
 
-    offset: int
+    place: str
     record: Record
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries after an offset, in order, and the offset to go on from."""
+    """Entries after a cursor, and the cursor to go on from."""
 
     entries: list[Entry]
-    next_offset: int
+    cursor: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact that a consumer could not take, however often it was tried, and why."""
+
+    consumer: str
+    at: datetime
+    reason: str
+    tries: int
+    entry: Entry
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How many facts stand in the log after what a consumer has committed."""
+
+    consumer: str
+    behind: int
+
+
+class BadCursor(Problem, status=422):
+    """That is no place in this log."""
+
+
+class BeingFollowed(Problem, status=409):
+    """A consumer's place cannot be set while somebody follows for it."""
+
+    consumer: str
+
+
+class FollowedInGroups(Problem, status=501):
+    """This log is followed in groups, straight on its engine; it gives no leases."""
 
 
 class Events(Protocol):
-    """The log of facts: append, follow, replay."""
+    """The log of facts: append, read, replay.
+
+    Order: facts of one type and one key are read in the order of their appends. Of facts that differ in type or key
+    nothing is promised (one batch shows them by the time of their append). What is appended again because an answer
+    was lost may stand there twice: consumers take each fact at least once, and know it again by its `fact_id`; an
+    append that is tried again until it succeeds leaves the last copy of each fact in order.
+
+    A place in the log is a `cursor`: text that only its log understands; "" is before everything. A cursor that came
+    with a batch speaks of the types that were asked for; that of `head` and `cursor_at` of all. A type or a partition
+    that is newer than a cursor is read from its own beginning.
+    """
 
     @idempotent
-    async def append(self, *, records: list[Record]) -> list[int]:
-        """Store records durably and tell their offsets. Idempotent: a `fact_id` already there keeps its offset."""
+    async def append(self, *, records: list[Record]) -> None:
+        """Store records durably; on a log that can tell, a `fact_id` that is there already changes nothing."""
 
     @idempotent
     @patient(limit_ms=45_000)
-    async def read(self, *, after: int, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
-        """Entries after an offset (0 replays all), at most `limit`; waits up to `wait_ms` for the first.
+    async def read(self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
+        """Entries after a cursor, at most `limit`; waits up to `wait_ms` for the first.
 
-        `types` are fact class names; empty means all.
+        `types` are fact class names; empty means all. Raises BadCursor.
         """
 
     @idempotent
-    async def offset_at(self, *, moment: datetime) -> int:
-        """The offset to read after, to see every fact appended at or after a moment."""
+    async def head(self) -> str:
+        """The cursor after the newest fact."""
 
     @idempotent
-    async def commit(self, *, consumer: str, offset: int) -> None:
-        """Remember that a consumer has seen everything up to an offset; an older offset changes nothing."""
+    async def cursor_at(self, *, moment: datetime) -> str:
+        """The cursor to read after, to see every fact appended at or after a moment (by its appender's clock)."""
 
     @idempotent
-    async def committed(self, *, consumer: str) -> int:
-        """The offset a consumer last committed; 0 for one never heard of."""
+    async def commit(self, *, consumer: str, cursor: str) -> None:
+        """Remember that a consumer has seen everything up to a cursor; an older one changes nothing.
+
+        Raises BadCursor, and BeingFollowed where a group follows for this consumer.
+        """
+
+    @idempotent
+    async def committed(self, *, consumer: str) -> str:
+        """The cursor a consumer last committed; "" for one never heard of."""
+
+    @idempotent
+    async def lags(self) -> list[Lag]:
+        """How far behind each consumer is that ever committed, by name."""
+
+    @idempotent
+    async def lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
+        """Take, keep or (0 ms) give back the right to follow for a consumer; False while somebody else has it.
+
+        Raises FollowedInGroups.
+        """
+
+    @idempotent
+    async def bury(self, *, letter: DeadLetter) -> None:
+        """Keep a fact that a consumer gives up on."""
+
+    @idempotent
+    async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
+        """The newest dead letters, newest first; of one consumer, or of all."""
 
 
-_log = log.get()
+Handle: TypeAlias = Callable[[Record], Awaitable[None]]
+
+
+class Following(Protocol):
+    """Facts handed to whoever follows, in this process; not called over the mesh."""
+
+    async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
+        """Hand every fact of some types to `handle`, at least once, until cancelled.
+
+        However many follow under one consumer's name, each fact is handled by one of them, and the facts of one type
+        and key one after another, in order; facts of different keys may be handled at the same time. A place is
+        committed only after the effect. A fact that fails is tried again, then buried as a dead letter, and following
+        goes on. A consumer never heard of begins after `start`, a cursor.
+        """
+
+
 _record_decoder = msgspec.json.Decoder(Record)
-FOLLOW_WAIT_MS = 20_000
-PAUSES_S = (0.1, 0.5, 2.0, 5.0)
-# How often the last pause is repeated where what the handler needs is away: about ten minutes.
-TRIES_WHILE_AWAY = 120
 
 
 def relaying(events: Events) -> Callable[[list[bytes]], Awaitable[None]]:
@@ -221,55 +296,3 @@ def relaying(events: Events) -> Callable[[list[bytes]], Awaitable[None]]:
         await events.append(records=[_record_decoder.decode(record) for record in records])
 
     return append
-
-
-async def follow(
-    events: Events,
-    *,
-    consumer: str,
-    types: tuple[type[Fact], ...],
-    handle: Callable[[Record], Awaitable[None]],
-    start: int = 0,
-    pauses_s: tuple[float, ...] = PAUSES_S,
-) -> None:
-    """Hand every fact of some types to `handle`, in order, at least once, until cancelled.
-
-    Offsets are committed after the effect. A consumer never heard of begins after `start`. A fact whose handling
-    fails is tried again after each of `pauses_s`, then set aside with a line in the log, and following goes on.
-    """
-    names = tuple(kind.__name__ for kind in types)
-    after: int | None = None
-    while True:
-        try:
-            if after is None:
-                after = await events.committed(consumer=consumer) or start
-            batch = await events.read(after=after, limit=100, types=names, wait_ms=FOLLOW_WAIT_MS)
-            for entry in batch.entries:
-                await _handled(consumer, entry, handle, pauses_s)
-            if batch.entries:
-                await events.commit(consumer=consumer, offset=batch.next_offset)
-            after = batch.next_offset
-        except Exception as error:  # the log is away; nothing is lost while it is
-            _log.warning("events.follow_waits", consumer=consumer, error=repr(error))
-            await asyncio.sleep(1)
-
-
-async def _handled(
-    consumer: str, entry: Entry, handle: Callable[[Record], Awaitable[None]], pauses_s: tuple[float, ...]
-) -> None:
-    for tries in count(1):
-        try:
-            await handle(entry.record)
-            return
-        except Exception as error:
-            line = {"consumer": consumer, "offset": entry.offset, "fact_id": entry.record.fact_id, "tries": tries}
-            if tries > len(pauses_s) + (TRIES_WHILE_AWAY if _is_away(error) else 0):
-                _log.error("events.set_aside", **line, exc_info=error)
-                return
-            _log.warning("events.retries", **line, error=repr(error))
-            await asyncio.sleep(pauses_s[min(tries, len(pauses_s)) - 1])
-
-
-def _is_away(error: Exception) -> bool:
-    """Whether it is not the fact that is at fault, but something the handler needs."""
-    return isinstance(error, Problem) and error.status in {503, 504, 507}

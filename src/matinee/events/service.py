@@ -1,14 +1,14 @@
-"""The log of facts: append, follow, replay."""
+"""The log of facts: append, read, replay."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from matinee.events.api import AnyFact, Batch, Record
-from matinee.events.ports import EventLog
+from matinee.events.api import AnyFact, Batch, DeadLetter, FollowedInGroups, Lag, Record
+from matinee.events.ports import DeadLetters, EventLog, Leases
 from matinee.kit import context
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Fault, Invalid
@@ -17,7 +17,8 @@ POLL_S = 0.2
 MAX_WAIT_MS = 40_000
 MAX_LIMIT = 5_000
 MAX_RECORDS = 5_000
-MAX_OFFSET = 2**63 - 1
+MAX_CURSOR = 64 << 10
+MAX_LEASE_MS = 600_000
 # A long poll answers this long before its request's deadline, so that the answer still arrives in time.
 MARGIN_MS = 250
 
@@ -25,51 +26,75 @@ KINDS = frozenset(kind.__name__ for kind in AnyFact.__args__)
 
 
 class EventsService:
-    """Fulfils `events.api.Events` on an `EventLog`."""
+    """Fulfils `events.api.Events` on an `EventLog`. `leases` where the log knows no groups."""
 
-    def __init__(self, *, log: EventLog, clock: Clock) -> None:
+    def __init__(self, *, log: EventLog, dead: DeadLetters, leases: Leases | None, clock: Clock) -> None:
         self._log = log
+        self._dead = dead
+        self._leases = leases
         self._clock = clock
         self._bell = Bell(log)
 
-    async def append(self, *, records: list[Record]) -> list[int]:
+    async def append(self, *, records: list[Record]) -> None:
         _check("records", len(records) <= MAX_RECORDS, f"at most {MAX_RECORDS} at a time")
-        offsets = await self._log.append(records, now=self._clock.now())
+        await self._log.append(records, now=self._clock.now())
         if records:
             self._bell.ring()
-        return offsets
 
-    async def read(self, *, after: int, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
-        _check_offset("after", after)
-        _check("limit", 1 <= limit <= MAX_LIMIT, f"from 1 to {MAX_LIMIT}")
+    async def read(self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
+        _check_cursor("after", after)
+        _check_limit(limit)
         _check("wait_ms", 0 <= wait_ms <= MAX_WAIT_MS, f"from 0 to {MAX_WAIT_MS}")
         for unknown in set(types) - KINDS:
             _check("types", False, f"there is no fact named {unknown[:64]!r}")
         return await self._read(after, limit, types, time.monotonic() + _patience_ms(wait_ms) / 1000)
 
-    async def offset_at(self, *, moment: datetime) -> int:
+    async def head(self) -> str:
+        return await self._log.head()
+
+    async def cursor_at(self, *, moment: datetime) -> str:
         _check("moment", moment.tzinfo is not None, "needs a time zone")
-        return await self._log.offset_at(moment)
+        return await self._log.cursor_at(moment)
 
-    async def commit(self, *, consumer: str, offset: int) -> None:
+    async def commit(self, *, consumer: str, cursor: str) -> None:
         _check_consumer(consumer)
-        _check_offset("offset", offset)
-        await self._log.commit(consumer, offset)
+        _check_cursor("cursor", cursor)
+        await self._log.commit(consumer, cursor)
 
-    async def committed(self, *, consumer: str) -> int:
+    async def committed(self, *, consumer: str) -> str:
         _check_consumer(consumer)
         return await self._log.committed(consumer)
 
-    async def _read(self, after: int, limit: int, types: tuple[str, ...], until_s: float) -> Batch:
+    async def lags(self) -> list[Lag]:
+        return await self._log.lags()
+
+    async def lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
+        _check_consumer(consumer)
+        _check("holder", 1 <= len(holder) <= 64, "from 1 to 64 characters")
+        _check("lease_ms", 0 <= lease_ms <= MAX_LEASE_MS, f"from 0 to {MAX_LEASE_MS}")
+        if self._leases is None:
+            raise FollowedInGroups()
+        now = self._clock.now()
+        return await self._leases.hold(consumer, holder, until=now + timedelta(milliseconds=lease_ms), now=now)
+
+    async def bury(self, *, letter: DeadLetter) -> None:
+        _check_consumer(letter.consumer)
+        await self._dead.bury(letter)
+
+    async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
+        _check_limit(limit)
+        return await self._dead.dead(limit=limit, consumer=consumer)
+
+    async def _read(self, after: str, limit: int, types: tuple[str, ...], until_s: float) -> Batch:
         while True:
             rung = self._bell.next()  # taken before the look: what comes in between rings it
             batch = await self._log.read(after=after, limit=limit, types=types)
             left_s = until_s - time.monotonic()
             if batch.entries or left_s <= 0:
                 return batch
-            if batch.next_offset == after:
+            if batch.cursor == after:
                 await self._bell.wait(rung, left_s)
-            after = batch.next_offset
+            after = batch.cursor
 
 
 class Bell:
@@ -82,7 +107,7 @@ class Bell:
         self._log = log
         self._rung = asyncio.Event()
         self._waiting = 0
-        self._head = 0
+        self._head = ""
         self._lookout: asyncio.Task[None] | None = None
 
     def next(self) -> asyncio.Event:
@@ -111,7 +136,7 @@ class Bell:
             try:
                 head = await self._log.head()
             except Exception:  # those who wait look for themselves and get the error
-                head = self._head + 1
+                head = "unknown"
             if head != self._head:
                 self._head = head
                 self.ring()
@@ -127,8 +152,12 @@ def _check(field: str, good: bool, message: str) -> None:
         raise Invalid(faults=[Fault(field, message)])
 
 
-def _check_offset(field: str, offset: int) -> None:
-    _check(field, 0 <= offset <= MAX_OFFSET, f"from 0 to {MAX_OFFSET}")
+def _check_cursor(field: str, cursor: str) -> None:
+    _check(field, len(cursor) <= MAX_CURSOR, f"at most {MAX_CURSOR} characters")
+
+
+def _check_limit(limit: int) -> None:
+    _check("limit", 1 <= limit <= MAX_LIMIT, f"from 1 to {MAX_LIMIT}")
 
 
 def _check_consumer(consumer: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matinee.events.api import Events, ProfileRemoved, Record, follow, relaying
+from matinee.events.api import Events, Following, ProfileRemoved, Record, relaying
 from matinee.viewing.api import Viewing
 from matinee.viewing.ports import Outgoing
 
@@ -14,11 +14,11 @@ async def relay(outgoing: Outgoing, events: Events) -> None:
     await outgoing.run(relaying(events))
 
 
-async def forget_removed_profiles(viewing: Viewing, events: Events) -> None:
+async def forget_removed_profiles(viewing: Viewing, following: Following) -> None:
     """Erase what belonged to a profile once it is removed, for ever."""
 
     async def erase(record: Record) -> None:
         if isinstance(record.fact, ProfileRemoved):
             await viewing.erase(account_id=record.fact.account_id, profile_id=record.fact.profile_id)
 
-    await follow(events, consumer=CONSUMER, types=(ProfileRemoved,), handle=erase)
+    await following.follow(consumer=CONSUMER, types=(ProfileRemoved,), handle=erase)

@@ -13,6 +13,8 @@ from matinee.app.targets import PROTOCOLS
 from matinee.app.wiring.fabric import EDGE_KEY, Fabric
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
+from matinee.events.api import Following
+from matinee.events.jobs import PolledFollowing
 from matinee.kit import ids, url
 from matinee.kit.ids import InstanceId
 from matinee.mesh.client import local, remote
@@ -42,6 +44,10 @@ class Parts:
             return local(PROTOCOLS[name], name, self.built[name], by=by, force_wire=self.settings.mesh.force_wire)
         return remote(PROTOCOLS[name], name, self.fabric.caller, by=by)
 
+    def following(self, *, by: str) -> Following:
+        """How a domain follows the log of facts."""
+        return PolledFollowing(self.domain("events", by=by), self.fabric.clock)
+
     async def database(self, setting: str, place: str) -> Database:
         """The SQL database behind a setting. Raises BadSettings for an engine that is not known."""
         if url.scheme(place) not in {"sqlite", "mysql"}:
@@ -62,7 +68,7 @@ async def _events(parts: Parts) -> None:
     from matinee.events.service import EventsService
 
     log = await SQLiteEventLog.open(await parts.database("events.log", parts.settings.events.log))
-    parts.built["events"] = EventsService(log=log, clock=parts.fabric.clock)
+    parts.built["events"] = EventsService(log=log, dead=log, leases=log, clock=parts.fabric.clock)
 
 
 async def _catalogue(parts: Parts) -> None:
@@ -132,7 +138,8 @@ async def _viewing(parts: Parts) -> None:
     store = await SQLViewingStore.open(await parts.database("viewing.store", parts.settings.viewing.store))
     service = parts.built["viewing"] = ViewingService(store=store, clock=parts.fabric.clock)
     events = parts.domain("events", by="viewing")
-    parts.jobs += [jobs.relay(store.outgoing, events), jobs.forget_removed_profiles(service, events)]
+    following = parts.following(by="viewing")
+    parts.jobs += [jobs.relay(store.outgoing, events), jobs.forget_removed_profiles(service, following)]
 
 
 async def _steering(parts: Parts) -> None:

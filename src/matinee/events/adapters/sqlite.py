@@ -1,8 +1,8 @@
 """The log on SQLite.
 
 Every write holds SQLite's one write lock from its first statement to its commit, in whatever process it runs, so
-offsets become visible in the order in which they were given: a reader that has seen offset n never finds a
-smaller one later. Concurrent appends share one fsync (`drivers.sql`).
+numbers become visible in the order in which they were given: a reader that has seen number n never finds a
+smaller one later. A cursor is the number of the last fact seen. Concurrent appends share one fsync (`drivers.sql`).
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from datetime import datetime
 from functools import partial
 from heapq import merge
 from itertools import islice
-from typing import Self
+from typing import Any, ClassVar, Final, Self
 
 import msgspec
 from sqlalchemy import Connection
 
 from matinee.drivers.sql import Database
-from matinee.events.api import Batch, Entry, Record
+from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, Lag, Record
 from matinee.kit import log
 from matinee.kit.clock import to_ms
 
+MAX_SEQ: Final = 2**63 - 1
 _log = log.get()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
+_letter_decoder = msgspec.json.Decoder(DeadLetter)
 
-# The time of append never falls, even when the clock does: `offset_at` relies on it.
+# The time of append never falls, even when the clock does: `cursor_at` relies on it.
 _INSERT = """
 INSERT INTO events_log (fact_id, type, appended_ms, record)
 VALUES (?, ?, max(?, coalesce((SELECT appended_ms FROM events_log ORDER BY seq DESC LIMIT 1), 0)), ?)
 ON CONFLICT (fact_id) DO NOTHING
 """
-_OFFSETS = "SELECT fact_id, seq FROM events_log WHERE fact_id IN (SELECT value FROM json_each(?))"
 _HEAD = "SELECT coalesce(max(seq), 0) FROM events_log"
 _READ_ALL = "SELECT seq, record FROM events_log WHERE seq > ? ORDER BY seq LIMIT ?"
 _READ_TYPE = "SELECT seq, record FROM events_log WHERE type = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -41,10 +42,25 @@ INSERT INTO events_consumer (consumer, seq) VALUES (?, min(?, (SELECT coalesce(m
 ON CONFLICT (consumer) DO UPDATE SET seq = max(seq, excluded.seq)
 """
 _COMMITTED = "SELECT seq FROM events_consumer WHERE consumer = ?"
+_LAGS = """
+SELECT consumer, (SELECT count(*) FROM events_log WHERE events_log.seq > events_consumer.seq)
+FROM events_consumer ORDER BY consumer
+"""
+_HOLD = """
+INSERT INTO events_lease (consumer, holder, until_ms) VALUES (?, ?, ?)
+ON CONFLICT (consumer) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
+WHERE holder = excluded.holder OR until_ms <= ?
+"""
+_HOLDER = "SELECT count(*) FROM events_lease WHERE consumer = ? AND holder = ?"
+_BURY = "INSERT INTO events_dead_letter (consumer, letter) VALUES (?, ?)"
+_DEAD = "SELECT letter FROM events_dead_letter WHERE ? IN ('', consumer) ORDER BY seq DESC LIMIT ?"
 
 
 class SQLiteEventLog:
-    """An `EventLog` in one SQLite file, shared by any number of processes on one machine."""
+    """Fulfils `EventLog`, `DeadLetters` and `Leases` in one file, shared by any number of processes on one machine."""
+
+    drops_repeats: ClassVar[bool] = True
+    one_order: ClassVar[bool] = True
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -55,41 +71,56 @@ class SQLiteEventLog:
         await database.migrate("matinee.events.adapters:migrations", "events")
         return cls(database)
 
-    async def append(self, records: list[Record], *, now: datetime) -> list[int]:
+    async def append(self, records: list[Record], *, now: datetime) -> None:
         now_ms = to_ms(now)
         rows = [(str(r.fact_id), type(r.fact).__name__, now_ms, _encoder.encode(r)) for r in records]
-        return await self._database.write(partial(_append, rows)) if rows else []
+        if rows:
+            await self._database.write(partial(_change, _INSERT, rows))
 
-    async def read(self, *, after: int, limit: int, types: tuple[str, ...]) -> Batch:
-        rows, head = await self._database.read(partial(_read, after, limit, types))
+    async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
+        seq = _seq(after)
+        rows, head = await self._database.read(partial(_read, seq, limit, types))
         full = len(rows) == limit
         return Batch(
             entries=[entry for row in rows if (entry := _entry(*row)) is not None],
-            next_offset=rows[-1][0] if full else max(after, head),
+            cursor=_cursor(rows[-1][0] if full else max(seq, head)),
         )
 
-    async def head(self) -> int:
-        return await self._database.read(_head)
+    async def head(self) -> str:
+        return _cursor(await self._database.read(_head))
 
-    async def offset_at(self, moment: datetime) -> int:
-        return await self._database.read(partial(_number, _BEFORE, to_ms(moment)))
+    async def cursor_at(self, moment: datetime) -> str:
+        return _cursor(await self._database.read(partial(_number, _BEFORE, to_ms(moment))))
 
-    async def commit(self, consumer: str, offset: int) -> None:
-        def keep(connection: Connection) -> None:
-            connection.exec_driver_sql(_COMMIT, (consumer, offset))
+    async def commit(self, consumer: str, cursor: str) -> None:
+        await self._database.write(partial(_change, _COMMIT, (consumer, _seq(cursor))))
 
-        await self._database.write(keep)
+    async def committed(self, consumer: str) -> str:
+        return _cursor(await self._database.read(partial(_number, _COMMITTED, consumer)))
 
-    async def committed(self, consumer: str) -> int:
-        return await self._database.read(partial(_number, _COMMITTED, consumer))
+    async def lags(self) -> list[Lag]:
+        rows = await self._database.read(partial(_rows, _LAGS))
+        return [Lag(consumer=consumer, behind=behind) for consumer, behind in rows]
+
+    async def hold(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
+        def take(connection: Connection) -> bool:
+            _change(_HOLD, (consumer, holder, to_ms(until), to_ms(now)), connection)
+            return bool(_rows(_HOLDER, connection, consumer, holder)[0][0])
+
+        return await self._database.write(take)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        await self._database.write(partial(_change, _BURY, (letter.consumer, _encoder.encode(letter))))
+
+    async def dead(self, *, limit: int, consumer: str) -> list[DeadLetter]:
+        def look(connection: Connection) -> list[tuple[bytes]]:
+            return _rows(_DEAD, connection, consumer, limit)
+
+        return [_letter_decoder.decode(letter) for (letter,) in await self._database.read(look)]
 
 
-def _append(rows: list[tuple[str, str, int, bytes]], connection: Connection) -> list[int]:
-    connection.exec_driver_sql(_INSERT, rows)
-    ids = [row[0] for row in rows]
-    found = connection.exec_driver_sql(_OFFSETS, (_encoder.encode(ids).decode(),))
-    offsets: dict[str, int] = dict(iter(found))
-    return [offsets[fact_id] for fact_id in ids]
+def _change(statement: str, arguments: Any, connection: Connection) -> None:
+    connection.exec_driver_sql(statement, arguments)
 
 
 def _read(
@@ -98,13 +129,13 @@ def _read(
     """Rows and the head of one snapshot. Each type has its own index range: a rare one is found without a scan."""
     head = _head(connection)
     if not types:
-        return _rows(connection, _READ_ALL, after, limit), head
-    ranges = [_rows(connection, _READ_TYPE, kind, after, limit) for kind in sorted(set(types))]
+        return _rows(_READ_ALL, connection, after, limit), head
+    ranges = [_rows(_READ_TYPE, connection, kind, after, limit) for kind in sorted(set(types))]
     return list(islice(merge(*ranges), limit)), head
 
 
-def _rows(connection: Connection, statement: str, *arguments: object) -> list[tuple[int, bytes]]:
-    return [(seq, record) for seq, record in connection.exec_driver_sql(statement, arguments)]
+def _rows(statement: str, connection: Connection, *arguments: object) -> list[Any]:
+    return [tuple(row) for row in connection.exec_driver_sql(statement, arguments)]
 
 
 def _head(connection: Connection) -> int:
@@ -116,10 +147,22 @@ def _number(statement: str, argument: object, connection: Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _entry(offset: int, record: bytes) -> Entry | None:
+def _cursor(seq: int) -> str:
+    return str(seq) if seq else ""
+
+
+def _seq(cursor: str) -> int:
+    if cursor == "":
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or int(cursor) > MAX_SEQ:
+        raise BadCursor(detail=f"{cursor[:64]!r} is no place in this log.")
+    return int(cursor)
+
+
+def _entry(seq: int, record: bytes) -> Entry | None:
     """The entry, or None for a fact that a newer version of Matinee wrote and this one does not know."""
     try:
-        return Entry(offset=offset, record=_decoder.decode(record))
+        return Entry(place=str(seq), record=_decoder.decode(record))
     except msgspec.MsgspecError as error:
-        _log.warning("events.unreadable", offset=offset, error=str(error))
+        _log.warning("events.unreadable", place=str(seq), error=str(error))
         return None

@@ -1,0 +1,61 @@
+"""What the suites of the log and of following it share: every log there is, opened again and again."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from matinee.drivers.sql import Database
+from matinee.events.adapters.sqlite import SQLiteEventLog
+from matinee.events.api import AccountOpened, AnyFact, Events, Following, Record, TitlePublished, TitleWithdrawn
+from matinee.events.jobs import PolledFollowing
+from matinee.events.ports import DeadLetters, EventLog
+from matinee.events.service import EventsService
+from matinee.kit import ids, url
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import AccountId, FactId, TitleId
+
+LOGS = ("sqlite",)
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+# So that a follower that was killed is soon known to be gone.
+LEASE_MS = 2000
+PAUSES_S = (0.001, 0.002)
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A process's view of a log."""
+
+    log: EventLog
+    dead: DeadLetters
+    events: Events
+    following: Following
+
+
+def place(kind: str, folder: Path) -> str:
+    """The URL of a log that nobody has used."""
+    return f"sqlite:///{folder}/events.db"
+
+
+@contextlib.asynccontextmanager
+async def opened(where: str) -> AsyncIterator[Opened]:
+    """Open a log as one process does."""
+    clock = SystemClock()
+    assert url.scheme(where) == "sqlite"
+    async with Database(where) as database:
+        log = await SQLiteEventLog.open(database)
+        events = EventsService(log=log, dead=log, leases=log, clock=clock)
+        following = PolledFollowing(events, clock, pauses_s=PAUSES_S, lease_ms=LEASE_MS)
+        yield Opened(log=log, dead=log, events=events, following=following)
+
+
+def record(name: str, kind: str = "opened", key: str = "") -> Record:
+    """The fact of a name: always the same one."""
+    title_id = ids.derived(TitleId, name)
+    facts: dict[str, AnyFact] = {
+        "opened": AccountOpened(account_id=ids.derived(AccountId, name)),
+        "published": TitlePublished(title_id=title_id),
+        "withdrawn": TitleWithdrawn(title_id=title_id),
+    }
+    return Record(fact_id=ids.derived(FactId, name, kind), at=NOW, key=key or name, fact=facts[kind], trace_id=name)

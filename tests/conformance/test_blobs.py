@@ -1,22 +1,32 @@
 """Every `Blobs`: whole objects or none, the same again after a reopen, and a full disk said as such."""
 
+import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engines import engine, slow
 
 from matinee.drivers.objects import Objects
 from matinee.encoding.adapters.objects import ObjectBlobs
 
 Opener = Callable[[], ObjectBlobs]
+ENGINES = ("file", "s3")
 
 
-@pytest.fixture
-def open_blobs(tmp_path: Path) -> Opener:
+def place(engine_id: str, folder: Path) -> str:
+    """The URL of a fresh store."""
+    return f"file://{folder}/objects" if engine_id == "file" else engine(engine_id).url("blobs")
+
+
+@pytest.fixture(params=ENGINES)
+def open_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the same store again."""
-    return lambda: ObjectBlobs(Objects(f"file://{tmp_path}/objects"))
+    url = place(request.param, tmp_path)
+    return lambda: ObjectBlobs(Objects(url))
 
 
 async def test_what_is_put_is_there_after_a_reopen(open_blobs: Opener) -> None:
@@ -46,12 +56,47 @@ async def test_a_file_is_taken_in_whole(open_blobs: Opener, tmp_path: Path, move
     assert film.exists() is not move
 
 
+@pytest.mark.parametrize("name", ['Été à l\'ombre "finale" 🎬 100%.mkv', "a+b&c=d?e#f~{g}.mov", "é" * 98 + ".mp4"])
+async def test_a_key_may_have_any_name_in_it(open_blobs: Opener, tmp_path: Path, name: str) -> None:
+    blobs = open_blobs()
+    film = tmp_path / "film"
+    film.write_bytes(b"film")
+    await blobs.put_file(key=f"uploads/upl_1/{name}", path=film)
+    local = await blobs.local(key=f"uploads/upl_1/{name}", into=tmp_path)
+    assert local is not None
+    assert (local.read_bytes(), local.suffix) == (b"film", Path(name).suffix)
+    await blobs.put_file(key="sources/2", path=local, held=f"uploads/upl_1/{name}")
+    assert await blobs.get(key="sources/2") == b"film"
+
+
+async def test_what_the_store_holds_is_kept_under_its_new_name(open_blobs: Opener, tmp_path: Path) -> None:
+    blobs = open_blobs()
+    await blobs.put(key="uploads/film.mov", data=b"film")
+    local = await blobs.local(key="uploads/film.mov", into=tmp_path)
+    assert local is not None
+    await blobs.put_file(key="sources/film.mov", path=local, held="uploads/film.mov", move=True)
+    await blobs.delete(prefix="uploads/film.mov")
+    assert await blobs.size(key="uploads/film.mov") is None
+    again = await blobs.local(key="sources/film.mov", into=tmp_path)
+    assert again is not None
+    assert again.read_bytes() == b"film"
+
+
+async def test_what_was_held_and_is_gone_is_sent(open_blobs: Opener, tmp_path: Path) -> None:
+    film = tmp_path / "film.mov"
+    film.write_bytes(b"film")
+    await open_blobs().put_file(key="sources/film.mov", path=film, held="uploads/gone.mov")
+    assert await open_blobs().get(key="sources/film.mov") == b"film"
+
+
 async def test_a_prefix_is_deleted_and_nothing_else(open_blobs: Opener) -> None:
     blobs = open_blobs()
-    for key in ("assets/a/1", "assets/a/2", "assets/b/1"):
+    for key in ("assets/a/1", "assets/a/2", "assets/b/1", "assets/ab/1"):
         await blobs.put(key=key, data=b"x")
     await blobs.delete(prefix="assets/a/")
-    assert [await blobs.size(key=key) for key in ("assets/a/1", "assets/a/2", "assets/b/1")] == [None, None, 1]
+    assert [await blobs.size(key=key) for key in ("assets/a/1", "assets/a/2")] == [None, None]
+    await blobs.delete(prefix="assets/b")
+    assert [await blobs.size(key=key) for key in ("assets/b/1", "assets/ab/1")] == [None, 1]
 
 
 async def test_the_room_that_is_left_is_told(open_blobs: Opener) -> None:
@@ -59,6 +104,43 @@ async def test_the_room_that_is_left_is_told(open_blobs: Opener) -> None:
     assert free is None or free > 0
 
 
+async def test_a_large_file_comes_and_goes_whole_and_to_many_at_once(open_blobs: Opener, tmp_path: Path) -> None:
+    film, content = tmp_path / "film.mov", os.urandom(1 << 20) * 30
+    film.write_bytes(content)
+    blobs = open_blobs()
+    await blobs.put_file(key="sources/film.mov", path=film)
+    found = await asyncio.gather(*(blobs.local(key="sources/film.mov", into=tmp_path) for _ in range(4)))
+    assert len(set(found)) == 1
+    assert found[0] is not None
+    assert found[0].read_bytes() == content
+
+
+async def test_a_copy_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    url, content = engine("s3").url("blobs"), os.urandom(1 << 20) * 20
+    blobs = ObjectBlobs(Objects(url))
+    await blobs.put(key="sources/film.mov", data=content)
+    whole = await blobs.local(key="sources/film.mov", into=tmp_path)
+    assert whole is not None
+    whole.unlink()
+    async with slow(url) as road:
+        road.delay_s = 0.02
+        far = ObjectBlobs(Objects(road.url, silence_s=2, tries=1))
+        fetching = asyncio.create_task(far.local(key="sources/film.mov", into=tmp_path))
+        while sum(path.stat().st_size for path in tmp_path.glob("*.part")) == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        fetching.cancel()
+        await asyncio.gather(fetching, return_exceptions=True)
+        (part,) = tmp_path.glob("*.part")
+        begun = part.stat().st_size
+        assert 0 < begun < len(content)
+        road.delay_s = 0
+        again = await far.local(key="sources/film.mov", into=tmp_path)
+    assert again is not None
+    assert again.read_bytes() == content
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("engine_id", ENGINES)
 @settings(max_examples=25, deadline=None)
 @given(
     actions=st.lists(
@@ -66,9 +148,10 @@ async def test_the_room_that_is_left_is_told(open_blobs: Opener) -> None:
     )
 )
 async def test_it_does_what_a_plain_dict_does(
-    actions: list[tuple[str, str, bytes]], tmp_path_factory: pytest.TempPathFactory
+    actions: list[tuple[str, str, bytes]], tmp_path_factory: pytest.TempPathFactory, engine_id: str
 ) -> None:
-    blobs, plain = ObjectBlobs(Objects(f"file://{tmp_path_factory.mktemp('blobs')}/objects")), dict[str, bytes]()
+    url = place(engine_id, tmp_path_factory.mktemp("blobs"))
+    blobs, plain = ObjectBlobs(Objects(url)), dict[str, bytes]()
     for what, key, data in actions:
         if what == "put":
             await blobs.put(key=key, data=data)

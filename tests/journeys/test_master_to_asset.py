@@ -253,11 +253,11 @@ class Full:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blobs, name)
 
-    async def put_file(self, *, key: str, path: Path, move: bool = False) -> None:
+    async def put_file(self, *, key: str, path: Path, move: bool = False, held: str = "") -> None:
         self._room -= key.startswith("assets/")
         if self._room < 0:
             raise NoSpace(needed_bytes=0, free_bytes=0, detail="The object store is full: free some room.")
-        await self._blobs.put_file(key=key, path=path, move=move)
+        await self._blobs.put_file(key=key, path=path, move=move, held=held)
 
 
 async def test_a_full_disk_ends_the_job_in_one_line_and_leaves_nothing_half_written(

@@ -76,8 +76,11 @@ class Blobs(Protocol):
     async def put(self, *, key: str, data: bytes) -> None:
         """Store bytes under a key, whole or not at all."""
 
-    async def put_file(self, *, key: str, path: Path, move: bool = False) -> None:
-        """Store a file under a key, whole or not at all; `move` gives the file away where that is cheaper."""
+    async def put_file(self, *, key: str, path: Path, move: bool = False, held: str = "") -> None:
+        """Store a file under a key, whole or not at all; `move` gives the file away where that is cheaper.
+
+        `held`: the key of an object of the same content, for a store that copies it sooner than it takes the file.
+        """
 
     async def get(self, *, key: str) -> bytes | None:
         """An object's bytes; None where there is none."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import BinaryIO
+from weakref import WeakValueDictionary
 
-from matinee.drivers.objects import ObjectNotFound, Objects
+from matinee.drivers.engine import EngineAway, StoreFull
+from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
 from matinee.encoding.model.refusals import no_space
 from matinee.kit import url
+from matinee.kit.hashing import sha256_hex
 
-_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ObjectBlobs:
@@ -21,18 +25,21 @@ class ObjectBlobs:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._root = url.file_path(objects.url) if objects.url.startswith("file:") else None
+        self._root = url.file_path(objects.url) if url.scheme(objects.url) == "file" else None
+        self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def put(self, *, key: str, data: bytes) -> None:
         with self._full_said():
             await self._objects.put(key, data)
 
-    async def put_file(self, *, key: str, path: Path, move: bool = False) -> None:
+    async def put_file(self, *, key: str, path: Path, move: bool = False, held: str = "") -> None:
         with self._full_said():
-            if not (move and self._moved(path, key)):
+            if move and self._moved(path, key):
+                return
+            if not (held and await self._copied(held, key)):
                 await self._objects.put_file(key, path)
-                if move:
-                    await asyncio.to_thread(path.unlink, missing_ok=True)
+            if move:
+                await asyncio.to_thread(self._given, path, key, held)
 
     async def get(self, *, key: str) -> bytes | None:
         try:
@@ -50,11 +57,14 @@ class ObjectBlobs:
         if self._root is not None:
             path = self._root / key
             return path if path.is_file() else None
-        if (size_bytes := await self.size(key=key)) is None:
+        path = into / _local_name(key)
+        try:
+            async with self._fetching.setdefault(path, asyncio.Lock()):
+                head = await self._objects.head(key)
+                if not path.is_file() or path.stat().st_size != head.size_bytes:
+                    await self._fetch(head, path)
+        except ObjectNotFound:
             return None
-        path = into / key.replace("/", "_")
-        if not path.is_file() or path.stat().st_size != size_bytes:
-            await self._fetch(key, path)
         return path
 
     async def free_bytes(self) -> int | None:
@@ -66,11 +76,34 @@ class ObjectBlobs:
     async def delete(self, *, prefix: str) -> None:
         await self._objects.delete(prefix)
 
-    async def _fetch(self, key: str, path: Path) -> None:
-        part = path.with_name(f"{path.name}.part")
-        with self._full_said(), part.open("wb") as file:
-            async for piece in self._objects.stream(key):
-                file.write(piece)
+    async def _copied(self, held: str, key: str) -> bool:
+        """Whether the store could copy what it holds; it is gone where a try before this one came through."""
+        try:
+            await self._objects.copy(held, key)
+        except ObjectNotFound:
+            return False
+        return True
+
+    def _given(self, path: Path, key: str, held: str) -> None:
+        """A file given away; the copy of what the store holds is from now on the copy of the new object."""
+        if held and path.name == _local_name(held):
+            path.replace(path.with_name(_local_name(key)))
+        else:
+            path.unlink(missing_ok=True)
+
+    async def _fetch(self, head: ObjectHead, path: Path) -> None:
+        """Copy an object here, going on where an earlier try stopped. Its entity tag is in the name of what is begun:
+        bytes of two objects never mix."""
+        part = path.with_name(f"{path.stem}.{sha256_hex(head.etag.encode())[:12]}.part")
+        _check_room(head, part)
+        with self._full_said(), part.open("ab") as file:
+            start = file.tell()
+            if start > head.size_bytes:
+                file.truncate(start := 0)
+            if start < head.size_bytes:
+                await _pour(self._objects.stream(head.key, start=start, etag=head.etag, chunk_bytes=4 << 20), file)
+            if file.tell() != head.size_bytes:
+                raise EngineAway(engine=url.scheme(self._objects.url), detail=f"{head.key} did not come whole.")
         part.replace(path)
 
     def _moved(self, path: Path, key: str) -> bool:
@@ -89,11 +122,31 @@ class ObjectBlobs:
 
     @contextmanager
     def _full_said(self) -> Iterator[None]:
-        """Say a full disk in the domain's words."""
+        """Say a full disk or bucket in the domain's words."""
         try:
             yield
-        except Exception as error:
-            if any(sign in str(error) for sign in _FULL):
-                free = shutil.disk_usage(self._root).free if self._root else 0
-                raise no_space("The object store is full", 0, free) from error
+        except StoreFull as error:
+            free = shutil.disk_usage(self._root).free if self._root else 0
+            raise no_space("The object store is full", 0, free) from error
+        except OSError as error:
+            if error.errno in _FULL:
+                raise no_space("The disk is full", 0, 0) from error
             raise
+
+
+def _check_room(head: ObjectHead, part: Path) -> None:
+    """Refuse at once what this machine's disk cannot take."""
+    needed = head.size_bytes - (part.stat().st_size if part.exists() else 0)
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise no_space("There is not enough room to work on the film", needed, free)
+
+
+async def _pour(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
+    async for piece in pieces:
+        await asyncio.to_thread(file.write, piece)
+
+
+def _local_name(key: str) -> str:
+    """A file name for an object's copy: short whatever the key, with its ending."""
+    return f"{sha256_hex(key.encode())[:32]}{PurePath(key).suffix}"

@@ -49,7 +49,8 @@ async def store(run: Run, path: str, *, consume: bool) -> str:
     digest = await run.once("store", f"digest-{sha256_hex(path.encode())[:12]}", path, Digest, measure)
     if await blobs.size(key=digest.key) != digest.size_bytes:
         await _room(blobs, digest.size_bytes)
-        await blobs.put_file(key=digest.key, path=await located(blobs, path, folder), move=consume)
+        held = "" if PurePath(path).is_absolute() else path
+        await blobs.put_file(key=digest.key, path=await located(blobs, path, folder), move=consume, held=held)
     if consume and path != digest.key:
         await _drop(blobs, path)
     return digest.key

@@ -33,3 +33,19 @@ def bench(areas: tuple[str, ...], json_: bool) -> None:
     """Figures beside their baselines of the same run; all areas, or those named."""
     found = bench_run.run(areas, lambda area: click.echo(f"measuring {area} …", err=True))
     as_json(found) if json_ else Console(width=160).print(bench_run.table(found))
+
+
+@dev.command()
+@click.option("--minutes", default=5.0, show_default=True, help="How long the viewers watch.")
+@click.option("--viewers", default=8, show_default=True, help="How many watch at once.")
+@click.option("--every", "every_s", default=6.0, show_default=True, help="Seconds between two kills, on average.")
+@click.option("--seed", default=1, show_default=True, help="The same seed kills and watches alike.")
+@json_option
+def endure(minutes: float, viewers: int, every_s: float, seed: int, json_: bool) -> None:
+    """Kill processes of a distributed house at random while viewers watch; exit status 1 when anything was lost."""
+    from matinee.app.endure import endure as run_endurance
+
+    report = run_endurance(seconds=minutes * 60, viewers=viewers, every_s=every_s, seed=seed)
+    as_json(report) if json_ else click.echo("\n".join(report.lines()))
+    if not report.good:
+        raise click.exceptions.Exit(1)

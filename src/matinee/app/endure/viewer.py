@@ -18,7 +18,7 @@ PASSWORD = "endure, endure, endure"  # noqa: S105  # of accounts that live as lo
 RETRY_S = 0.5
 LIMIT_S = 10.0
 PACE_S = (0.1, 0.4)
-STEP_MS = 1_000
+STEP_MS = 200
 BEATS = 12
 
 

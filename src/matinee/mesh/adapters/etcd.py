@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import datetime
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import msgspec
 
@@ -31,7 +31,7 @@ _decoder = msgspec.json.Decoder(Instance)
 class EtcdRegistry:
     """Fulfils `Registry`; every process opens the same namespace. `close` ends its watch."""
 
-    own_clock = True
+    own_clock: ClassVar[bool] = True
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 import msgspec
 
@@ -14,7 +15,7 @@ from matinee.mesh.api import Instance
 class MemoryRegistry:
     """Fulfils `Registry` in a dict."""
 
-    own_clock = False
+    own_clock: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._entries: dict[InstanceId, tuple[Instance, datetime]] = {}

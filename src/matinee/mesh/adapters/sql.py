@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 from sqlalchemy import (
@@ -51,7 +51,7 @@ _LIVE = select(_t.instance, _t.draining).where(_t.expires_at > bindparam("now"))
 class SqlRegistry:
     """Fulfils `Registry`; every process opens the same database."""
 
-    own_clock = False
+    own_clock: ClassVar[bool] = False
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,0 +1,337 @@
+"""Cassandra by acsylla (the C++ driver, awaited): one keyspace, its statements prepared once each.
+
+A URL is `cassandra://[user:password@]host:port[,host:port…]/keyspace[?dc=…&replication=…]`. All hosts share one port.
+`dc` is the data centre that is asked first (that of the first host that answers, where it is not said); `replication`
+is what a keyspace is made with that is not there: `3`, or `eu:3,us:3`; 1 where it is not said.
+
+A statement goes to a replica in the near data centre. One that may be done twice is also sent to the next node when
+the first has not answered within `SPECULATE_MS`, so that a node that stands still costs that, and not a time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import acsylla
+from acsylla import Consistency, errors
+
+from matinee.drivers.engine import EngineAway, StoreEmpty, StoreFull, WrongVersion, named
+from matinee.kit import context
+from matinee.kit.problem import DeadlineExceeded
+
+Row: TypeAlias = tuple[Any, ...]
+NEAR_QUORUM: Final = Consistency.LOCAL_QUORUM
+NEAR_ONE: Final = Consistency.LOCAL_ONE
+OLDEST: Final = (4, 1)
+PORT: Final = 9042
+LIMIT_S: Final = 4.0
+ATTEMPT_S: Final = 1.5
+CONNECT_S: Final = 5.0
+TRIES: Final = 3
+SPECULATE_MS: Final = 100
+SPECULATIONS: Final = 2
+# A node that does not answer these is taken out until it answers again.
+HEARTBEAT_S: Final = 1
+SILENT_S: Final = 4
+RECONNECT_MS: Final = 1000
+CHECK_S: Final = 2.0
+_AWAY: Final = (
+    errors.CassErrorLibNoHostsAvailable,
+    errors.CassErrorLibRequestTimedOut,
+    errors.CassErrorLibRequestQueueFull,
+    errors.CassErrorLibNoStreams,
+    errors.CassErrorLibWriteError,
+    errors.CassErrorLibUnableToConnect,
+    errors.CassErrorLibUnableToDetermineProtocol,
+    errors.CassErrorServerUnavailable,
+    errors.CassErrorServerOverloaded,
+    errors.CassErrorServerIsBootstrapping,
+    errors.CassErrorServerWriteTimeout,
+    errors.CassErrorServerReadTimeout,
+    errors.CassErrorServerWriteFailure,
+    errors.CassErrorServerReadFailure,
+    errors.CassErrorServerServerError,
+)
+_REFUSED: Final = (errors.CassErrorServerBadCredentials, errors.CassErrorServerUnauthorized)
+# What Cassandra says of tables that an engine had before it was started again without its data.
+_LOST: Final = ("unconfigured table", "does not exist")
+
+
+class Query(NamedTuple):
+    """A statement of CQL, how many replicas it needs, and whether it may be done twice (`IF` may not)."""
+
+    cql: str
+    consistency: Consistency = NEAR_QUORUM
+    again: bool = True
+
+
+class Cassandra:
+    """One keyspace of a cluster. Use as `async with Cassandra(url) as cassandra:`.
+
+    `limit_s` bounds a call with its repetitions, `attempt_s` one of them; the request's deadline bounds both.
+    All calls raise EngineAway (what was sent may or may not have been done), StoreEmpty, StoreFull, DeadlineExceeded.
+    """
+
+    def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S) -> None:
+        self._place = _Place.of(url)
+        self.engine = named(url)
+        self._limit_s, self._attempt_s = limit_s, attempt_s
+        self._cluster = _cluster(self._place, attempt_s)
+        self._session: Any = None
+        self._prepared: dict[str, Any] = {}
+        self._preparing = asyncio.Lock()
+
+    async def __aenter__(self) -> Cassandra:
+        """Connect. Raises EngineAway; WrongVersion where the engine is older than 4.1."""
+        with self.told():
+            first = await self._cluster.create_session()
+        try:
+            await self._make_keyspace(first)
+            with self.told():
+                self._session = await self._cluster.create_session(self._place.keyspace)
+        finally:
+            await first.close()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._prepared.clear()
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def keyspace(self) -> str:
+        """The keyspace's name."""
+        return self._place.keyspace
+
+    async def rows(self, query: Query, *values: Any) -> list[Row]:
+        """The rows that a statement answers with."""
+
+        async def once(limit_s: float) -> list[Row]:
+            statement = await self._bound(query, values)
+            statement.set_timeout(limit_s)
+            return [row.as_tuple() for row in await self._session.execute(statement)]
+
+        found: list[Row] = await self._tried(once, query.again)
+        return found
+
+    async def run(self, query: Query, *values: Any) -> None:
+        """Do a statement that answers nothing."""
+        await self.rows(query, *values)
+
+    async def applied(self, query: Query, *values: Any) -> bool:
+        """Whether the condition (`IF …`) of a lightweight transaction held, and so the change was made."""
+        found = await self.rows(query, *values)
+        return bool(found[0][0])
+
+    async def together(self, changes: Sequence[tuple[Query, Sequence[Any]]]) -> None:
+        """Several changes of one partition as one: all of them or none, seen at once."""
+
+        async def once(limit_s: float) -> None:
+            batch = acsylla.create_batch_unlogged(timeout=limit_s)
+            for query, values in changes:
+                batch.add_statement(await self._bound(query, values))
+            batch.set_consistency(changes[0][0].consistency)
+            batch.set_is_idempotent(True)
+            await self._session.execute_batch(batch)
+
+        await self._tried(once, again=True)
+
+    async def check(self) -> None:
+        """Ask for a quorum of every partition's replicas, as far as the nodes know of one another.
+
+        A store with tables asks one of them; this one asks what does not need any.
+        """
+        with context.within(round(CHECK_S * 1000)):
+            await self.rows(Query("SELECT release_version FROM system.local", NEAR_ONE))
+
+    async def clock_ahead_ms(self) -> int:
+        """By how much this machine's clock is ahead of a node's (negative: behind), give or take the way there."""
+        before = time.time()
+        found = await self.rows(Query("SELECT toUnixTimestamp(now()) FROM system.local", NEAR_ONE))
+        return round((before + time.time()) * 500) - int(found[0][0])
+
+    async def define(self, cql: str) -> None:
+        """Change the schema, through the one node that all who do so choose, and wait until all nodes have it."""
+        await self._define(self._session, cql)
+
+    def told(self) -> _Told:
+        """Errors of the library as Problems."""
+        return _Told(self.engine)
+
+    async def _bound(self, query: Query, values: Sequence[Any]) -> Any:
+        prepared = self._prepared.get(query.cql) or await self._prepare(query.cql)
+        statement = prepared.bind(values)
+        statement.set_consistency(query.consistency)
+        if query.again:
+            statement.set_is_idempotent(True)
+        else:
+            statement.set_serial_consistency(Consistency.SERIAL)
+        return statement
+
+    async def _prepare(self, cql: str) -> Any:
+        async with self._preparing:
+            if cql not in self._prepared:
+                self._prepared[cql] = await self._session.create_prepared(cql, timeout=self._attempt_s)
+        return self._prepared[cql]
+
+    async def _tried(self, once: Callable[[float], Awaitable[Any]], again: bool) -> Any:
+        """A call within its limit, repeated while the engine is away and the call may be repeated."""
+        ends_at = time.monotonic() + _at_most(self._limit_s)
+        for tries in range(1, TRIES + 1):
+            try:
+                with self.told():
+                    return await once(min(self._attempt_s, max(0.001, ends_at - time.monotonic())))
+            except EngineAway:
+                pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - spreads load, guards nothing
+                if not again or tries == TRIES or time.monotonic() + pause_s >= ends_at:
+                    raise
+                await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    async def _make_keyspace(self, session: Any) -> None:
+        """Check the version and, where the keyspace is not there, make it."""
+        with self.told():
+            (version, centre), *_ = await _plain(session, "SELECT release_version, data_center FROM system.local")
+            if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < OLDEST:
+                detail = f"This is Cassandra {version}; Matinee works with {OLDEST[0]}.{OLDEST[1]} and newer."
+                raise WrongVersion(engine="cassandra", detail=detail)
+            names = {name for (name,) in await _plain(session, "SELECT keyspace_name FROM system_schema.keyspaces")}
+        if self._place.keyspace not in names:
+            copies = ", ".join(f"'{dc}': {count}" for dc, count in self._place.replication(centre).items())
+            strategy = f"{{'class': 'NetworkTopologyStrategy', {copies}}}"
+            await self._define(
+                session, f'CREATE KEYSPACE IF NOT EXISTS "{self._place.keyspace}" WITH replication = {strategy}'
+            )
+
+    async def _define(self, session: Any, cql: str) -> None:
+        # Two nodes that make the same table at once make two tables: so everybody asks the node of the lowest address.
+        with self.told():
+            hosts = await _plain(session, "SELECT rpc_address FROM system.local")
+            hosts += await _plain(session, "SELECT native_address FROM system.peers_v2")
+            for host in sorted(str(host) for (host,) in hosts):
+                try:
+                    await _plain(session, cql, host=host, port=self._place.port, timeout=CONNECT_S * 2)
+                    break
+                except errors.CassErrorLibNoHostsAvailable:
+                    continue
+            else:
+                raise EngineAway(engine="cassandra", detail=f"No node of {self.engine} takes a change of the schema.")
+        await self._agreed(session)
+
+    async def _agreed(self, session: Any) -> None:
+        """Wait until every node has the schema of the node that is asked. Raises EngineAway after ten seconds."""
+        ends_at = time.monotonic() + CONNECT_S * 2
+        while time.monotonic() < ends_at:
+            with self.told():
+                versions = await _plain(session, "SELECT schema_version FROM system.local")
+                versions += await _plain(session, "SELECT schema_version FROM system.peers_v2")
+            if len({version for (version,) in versions if version is not None}) == 1:
+                return
+            await asyncio.sleep(0.1)
+        raise EngineAway(engine="cassandra", detail=f"The nodes of {self.engine} do not agree on the schema.")
+
+
+class _Place(NamedTuple):
+    """What a URL says."""
+
+    hosts: list[str]
+    port: int
+    keyspace: str
+    user: str
+    password: str
+    centre: str
+    copies: str
+
+    @classmethod
+    def of(cls, url: str) -> _Place:
+        """Raises ValueError for a URL without a keyspace, or with hosts of several ports."""
+        parts = urlsplit(url)
+        credentials, _, netloc = parts.netloc.rpartition("@")
+        user, _, password = credentials.partition(":")
+        pairs = [host.rpartition(":") if ":" in host else (host, ":", str(PORT)) for host in netloc.split(",")]
+        ports, keyspace = {int(port) for _, _, port in pairs}, parts.path.strip("/")
+        if len(ports) != 1 or not keyspace.replace("_", "").isalnum():
+            raise ValueError("cassandra://host:port,host:port/keyspace: one port for all hosts, and a keyspace.")
+        said = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        return cls(
+            hosts=[host for host, _, _ in pairs],
+            port=ports.pop(),
+            keyspace=keyspace,
+            user=unquote(user),
+            password=unquote(password),
+            centre=said.get("dc", ""),
+            copies=said.get("replication", "1"),
+        )
+
+    def replication(self, here: str) -> dict[str, int]:
+        """Copies by data centre; `here` is the one that was reached."""
+        named_ones = [part.rpartition(":") for part in self.copies.split(",")]
+        return {centre or self.centre or here: int(count) for centre, _, count in named_ones}
+
+
+class _Told:
+    """A context that turns the library's errors into Problems; what is a mistake of ours goes through."""
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, errors.CassException) and (problem := self._problem(error)) is not None:
+            raise problem from error
+
+    def _problem(self, error: errors.CassException) -> Exception | None:
+        text = str(error)
+        if "No space left" in text or "disk is full" in text:
+            return StoreFull(detail=f"{self._engine} is full: free some room, then try again.")
+        if isinstance(error, _AWAY):
+            return EngineAway(engine="cassandra", detail=f"{self._engine} does not answer as it must: {text}")
+        if isinstance(error, _REFUSED):
+            return EngineAway(engine="cassandra", detail=f"{self._engine} refuses the user or the password: {text}")
+        if any(words in text for words in _LOST):
+            return StoreEmpty(store="cassandra", detail=f"{self._engine} has lost its tables: {text}")
+        return None
+
+
+def _cluster(place: _Place, attempt_s: float) -> Any:
+    return acsylla.create_cluster(
+        place.hosts,
+        port=place.port,
+        username=place.user or None,
+        password=place.password or None,
+        connect_timeout=CONNECT_S,
+        request_timeout=attempt_s,
+        consistency=NEAR_QUORUM,
+        load_balance_dc_aware=place.centre or None,
+        token_aware_routing=True,
+        speculative_execution_policy=acsylla.SpeculativeExecutionPolicy(SPECULATE_MS, SPECULATIONS),
+        heartbeat_interval_sec=HEARTBEAT_S,
+        idle_timeout_sec=SILENT_S,
+        constant_reconnect_delay_ms=RECONNECT_MS,
+        retry_policy="fallthrough",  # repetitions are ours to count
+        application_name="matinee",
+        log_level="disabled",  # what it has to say comes as errors
+    )
+
+
+async def _plain(session: Any, cql: str, *, host: str = "", port: int = 0, timeout: float = ATTEMPT_S) -> list[Row]:
+    """A statement that is not worth preparing."""
+    statement = acsylla.create_statement(cql, timeout=timeout, consistency=Consistency.LOCAL_ONE)
+    if host:
+        statement.set_host(host, port)
+    return [row.as_tuple() for row in await session.execute(statement)]
+
+
+def _at_most(limit_s: float) -> float:
+    """The limit, or what the request's deadline leaves. Raises DeadlineExceeded where that is nothing."""
+    left_ms = context.current().remaining_ms()
+    if left_ms == 0:
+        raise DeadlineExceeded(service="cassandra")
+    return limit_s if left_ms is None else min(limit_s, left_ms / 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matinee.app.engines.cassandra import Cassandra
 from matinee.app.engines.engine import Engine
 from matinee.app.engines.etcd import Etcd
 from matinee.app.engines.kafka import Kafka
@@ -10,5 +11,5 @@ from matinee.app.engines.memcached import Memcached
 from matinee.app.engines.redis import Redis
 from matinee.app.engines.s3 import S3
 
-_ALL: tuple[Engine, ...] = (MariaDB(), Redis(), Memcached(), Etcd(), S3(), Kafka())
+_ALL: tuple[Engine, ...] = (MariaDB(), Redis(), Memcached(), Etcd(), S3(), Kafka(), Cassandra())
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}

@@ -1,4 +1,4 @@
-"""One suite for every sign-in store and throttle. `open_again` hands out the data as another process would see it."""
+"""One suite for every sign-in store. `open_again` hands out the data as another process would see it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,15 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, place, reopening
+from tests.stores import SQL, place
 
+from matinee.drivers.redis import Redis
 from matinee.drivers.sql import Database
 from matinee.events.api import Record, RefreshTokenReused
-from matinee.identity import model
+from matinee.identity.adapters.redis import RedisSignInStore
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import Device, TokenRejected
-from matinee.identity.model import SignIn, Tries
+from matinee.identity.model import SignIn
 from matinee.identity.ports import SignInChange
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, SignInId
@@ -31,10 +33,11 @@ from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, SignInId
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = AccountId("acc_ada")
 NewPlace = Callable[[], str]
-Open = Callable[[], Awaitable[SqlIdentityStore]]
+Store = SqlIdentityStore | RedisSignInStore
+Open = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=SQL)
+@pytest.fixture(params=[*SQL, "redis"])
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
     return partial(place, request.param, tmp_path, "identity")
@@ -47,7 +50,20 @@ def url(new_place: NewPlace) -> str:
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
-    async with reopening(SqlIdentityStore, url) as opened:
+    async with reopening(url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def reopening(url: str) -> AsyncIterator[Open]:
+    """A function that opens the same sign-ins again, as another process would; all are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> Store:
+            if url.startswith("redis:"):
+                return await RedisSignInStore.open(await stack.enter_async_context(Redis(url)))
+            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
+
         yield opened
 
 
@@ -66,7 +82,7 @@ def device(name: str = "tv", at: datetime = NOW, signed_in: bool = True) -> Devi
     return Device(device_id=DeviceId(f"dev_{name}"), name=f"{name} 📺", kind="tv", last_seen_at=at, signed_in=signed_in)
 
 
-async def look(store: SqlIdentityStore, name: str = "1") -> SignIn | None:
+async def look(store: Store, name: str = "1") -> SignIn | None:
     """The sign-in as it is kept; looking must not change it."""
     seen: list[SignIn] = []
 
@@ -180,30 +196,6 @@ async def test_of_turns_at_the_same_time_each_sees_the_one_before(open_again: Op
     assert set(held.live) == {b"%d" % n for n in range(20)}
 
 
-async def test_tries_are_counted_for_everybody(open_again: Open) -> None:
-    one, two = await open_again(), await open_again()
-    for n in range(5):
-        assert await (one, two)[n % 2].attempt(subjects=("email:a", f"device:{n}"), now=NOW) == 0
-    assert await (await open_again()).attempt(subjects=("device:x", "email:a"), now=NOW) == 1000
-    assert await one.attempt(subjects=("device:x",), now=NOW) == 0  # a refused try counted for nothing
-    await two.forgive(subjects=("email:a", "email:none"))
-    assert await one.attempt(subjects=("email:a",), now=NOW) == 0
-
-
-async def test_old_tries_are_forgotten(open_again: Open) -> None:
-    store = await open_again()
-    await store.attempt(subjects=("a",), now=NOW)
-    await store.attempt(subjects=("b",), now=later(10))
-    assert await store.forget(before=later(10)) == 1
-    assert await store.forget(before=later(11)) == 1
-
-
-async def test_first_tries_at_the_same_time_all_count(open_again: Open) -> None:
-    stores = [await open_again() for _ in range(3)]
-    tries = [stores[n % 3].attempt(subjects=("email:a", f"device:{n}"), now=NOW) for n in range(9)]
-    assert sorted(await asyncio.gather(*tries)) == [0] * model.FREE_TRIES + [1000] * 4
-
-
 async def test_sign_ins_at_the_same_time_have_one_device(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
     await asyncio.gather(*(stores[n % 3].begin(sign_in=sign_in(str(n)), device=device()) for n in range(9)))
@@ -211,17 +203,9 @@ async def test_sign_ins_at_the_same_time_have_one_device(open_again: Open) -> No
     assert await stores[0].end_all(account_id=ADA) == 9
 
 
-async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
-    await open_again()
-    racers = [start("tries", url, str(n)) for n in range(3)]
-    answers = [int(line) for racer in racers for line in racer.communicate()[0].split()]
-    assert len(answers) == 30
-    assert answers.count(0) == model.FREE_TRIES
-
-
 async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
     await open_again()
-    writer = start("write", url, "k")
+    writer = start(url, "k")
     assert writer.stdout
     answered = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()
@@ -240,7 +224,6 @@ STEPS = st.one_of(
     st.tuples(st.just("turn"), NAMES, st.lists(st.binary(max_size=4), max_size=3).map(tuple)),
     st.tuples(st.just("end"), NAMES, st.none()),
     st.tuples(st.just("remove"), st.none(), st.sampled_from(["tv", "phone"])),
-    st.tuples(st.just("try"), st.sampled_from(["a", "b"]), st.integers(0, 4000)),
 )
 
 
@@ -250,15 +233,13 @@ class Plain:
     def __init__(self) -> None:
         self.sign_ins: dict[str, SignIn] = {}
         self.devices: set[str] = set()
-        self.tries: dict[str, Tries] = {}
-        self.now_s = 0
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
 async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[Any]) -> None:
     plain = Plain()
-    async with reopening(SqlIdentityStore, new_place()) as reopen:
+    async with reopening(new_place()) as reopen:
         store = await reopen()
         for what, name, value in steps:
             await TASKS[what](store, plain, name, value)
@@ -270,14 +251,14 @@ async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[Any]) -
         assert shown == {f"dev_{name}": f"dev_{name}" in used for name in plain.devices}
 
 
-async def _begin(store: SqlIdentityStore, plain: Plain, name: str, on: str) -> None:
+async def _begin(store: Store, plain: Plain, name: str, on: str) -> None:
     if name not in plain.sign_ins:
         plain.sign_ins[name] = sign_in(name, on)
         plain.devices.add(on)
         await store.begin(sign_in=plain.sign_ins[name], device=device(on))
 
 
-async def _turn(store: SqlIdentityStore, plain: Plain, name: str, live: tuple[bytes, ...]) -> None:
+async def _turn(store: Store, plain: Plain, name: str, live: tuple[bytes, ...]) -> None:
     def turn(old: SignIn) -> SignInChange:
         return SignInChange(sign_in=msgspec.structs.replace(old, live=live, spent=old.live))
 
@@ -287,39 +268,31 @@ async def _turn(store: SqlIdentityStore, plain: Plain, name: str, live: tuple[by
         plain.sign_ins[name] = changed.sign_in
 
 
-async def _end(store: SqlIdentityStore, plain: Plain, name: str, _: None) -> None:
+async def _end(store: Store, plain: Plain, name: str, _: None) -> None:
     plain.sign_ins.pop(name, None)
     await store.end(sign_in_id=SignInId(f"sin_{name}"))
 
 
-async def _remove(store: SqlIdentityStore, plain: Plain, _: None, on: str) -> None:
+async def _remove(store: Store, plain: Plain, _: None, on: str) -> None:
     assert await store.remove_device(account_id=ADA, device_id=DeviceId(f"dev_{on}")) == (on in plain.devices)
     plain.devices.discard(on)
     plain.sign_ins = {k: v for k, v in plain.sign_ins.items() if v.device_id != f"dev_{on}"}
 
 
-async def _try(store: SqlIdentityStore, plain: Plain, subject: str, wait_s: int) -> None:
-    plain.now_s += wait_s
-    held, now = plain.tries.get(subject), later(plain.now_s)
-    assert await store.attempt(subjects=(subject,), now=now) == model.wait_ms(held, now)
-    if not model.wait_ms(held, now):
-        plain.tries[subject] = model.tried(held, now)
+TASKS: dict[str, Any] = {"begin": _begin, "turn": _turn, "end": _end, "remove": _remove}
 
 
-TASKS: dict[str, Any] = {"begin": _begin, "turn": _turn, "end": _end, "remove": _remove, "try": _try}
-
-
-def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
-    """Run one of the tasks below in a process of its own."""
+def start(url: str, name: str) -> subprocess.Popen[str]:
+    """Turn a sign-in over and over, in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, __file__, task, url, name],
+        [sys.executable, __file__, url, name],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
 
 
-async def _write(store: SqlIdentityStore, name: str) -> None:
+async def _write(store: Store, name: str) -> None:
     await store.begin(sign_in=sign_in(name, live=(b"0",), spent=(b"-1",)), device=device())
     for n in range(1, 100_000):
         await store.change(sign_in_id=SignInId(f"sin_{name}"), now=later(n), change=_next)
@@ -331,15 +304,9 @@ def _next(old: SignIn) -> SignInChange:
     return SignInChange(sign_in=msgspec.structs.replace(old, live=(fresh,), spent=old.live))
 
 
-async def _tries(store: SqlIdentityStore, name: str) -> None:
-    for _ in range(10):
-        print(await store.attempt(subjects=("email:a", f"device:{name}"), now=NOW), flush=True)
-
-
-async def _run(task: str, url: str, name: str) -> None:
-    async with Database(url) as database:
-        store = await SqlIdentityStore.open(database)
-        await {"write": _write, "tries": _tries}[task](store, name)
+async def _run(url: str, name: str) -> None:
+    async with reopening(url) as reopen:
+        await _write(await reopen(), name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,159 @@
+"""One suite for every throttle. `open_again` hands out the counts as another process would see them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.stores import SQL, place
+
+from matinee.drivers.redis import Redis
+from matinee.drivers.sql import Database
+from matinee.identity import model
+from matinee.identity.adapters.redis import RedisThrottle
+from matinee.identity.adapters.sql import SqlIdentityStore
+from matinee.identity.model import Tries
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NewPlace = Callable[[], str]
+Counts = SqlIdentityStore | RedisThrottle
+Open = Callable[[], Awaitable[Counts]]
+
+
+@pytest.fixture(params=[*SQL, "redis"])
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
+    """Tells a new URL, at which nothing is kept yet, at each call."""
+    return partial(place, request.param, tmp_path, "identity")
+
+
+@pytest.fixture
+def url(new_place: NewPlace) -> str:
+    return new_place()
+
+
+@pytest.fixture
+async def open_again(url: str) -> AsyncIterator[Open]:
+    async with reopening(url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def reopening(url: str) -> AsyncIterator[Open]:
+    """A function that opens the same counts again, as another process would; all are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> Counts:
+            if url.startswith("redis:"):
+                return await RedisThrottle.open(await stack.enter_async_context(Redis(url)))
+            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
+
+        yield opened
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+async def test_tries_are_counted_for_everybody(open_again: Open) -> None:
+    one, two = await open_again(), await open_again()
+    for n in range(5):
+        assert await (one, two)[n % 2].attempt(subjects=("email:a", f"device:{n}"), now=NOW) == 0
+    assert await (await open_again()).attempt(subjects=("device:x", "email:a"), now=NOW) == 1000
+    assert await one.attempt(subjects=("device:x",), now=NOW) == 0  # a refused try counted for nothing
+    await two.forgive(subjects=("email:a", "email:none"))
+    assert await one.attempt(subjects=("email:a",), now=NOW) == 0
+
+
+async def test_old_tries_are_forgotten(open_again: Open) -> None:
+    store = await open_again()
+    await store.attempt(subjects=("a",), now=NOW)
+    await store.attempt(subjects=("b",), now=later(10))
+    assert await store.forget(before=later(10)) == 1
+    assert await store.forget(before=later(11)) == 1
+    assert await store.forget(before=later(11)) == 0
+
+
+async def test_first_tries_at_the_same_time_all_count(open_again: Open) -> None:
+    stores = [await open_again() for _ in range(3)]
+    tries = [stores[n % 3].attempt(subjects=("email:a", f"device:{n}"), now=NOW) for n in range(9)]
+    assert sorted(await asyncio.gather(*tries)) == [0] * model.FREE_TRIES + [1000] * 4
+
+
+async def test_those_who_count_the_same_subjects_do_not_stop_each_other(open_again: Open) -> None:
+    stores = [await open_again() for _ in range(2)]
+    orders = [("a", "b"), ("b", "a")]
+    tries = [stores[n % 2].attempt(subjects=orders[n % 2], now=NOW) for n in range(8)]
+    assert sorted(await asyncio.gather(*tries)) == [0] * model.FREE_TRIES + [1000] * 3
+
+
+async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
+    await open_again()
+    racers = [start(url, str(n)) for n in range(3)]
+    told = [line for racer in racers for line in racer.communicate()[0].splitlines()]
+    answers = [int(line) for line in told if line.isdigit()]  # the others are of the log
+    assert len(answers) == 30
+    assert answers.count(0) == model.FREE_TRIES
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("try"), st.sets(st.sampled_from("abc"), min_size=1), st.integers(0, 4000)),
+        st.tuples(st.just("forgive"), st.sets(st.sampled_from("abc"), min_size=1), st.just(0)),
+        st.tuples(st.just("forget"), st.just(set[str]()), st.integers(0, 4000)),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[tuple[str, set[str], int]]) -> None:
+    plain: dict[str, Tries] = {}
+    now = NOW
+    async with reopening(new_place()) as reopen:
+        for what, names, figure in steps:
+            store, subjects = await reopen(), tuple(names)
+            if what == "try":
+                now += timedelta(seconds=figure)
+                wait_ms = max(model.wait_ms(plain.get(name), now) for name in names)
+                assert await store.attempt(subjects=subjects, now=now) == wait_ms
+                plain |= {} if wait_ms else {name: model.tried(plain.get(name), now) for name in names}
+            elif what == "forgive":
+                await store.forgive(subjects=subjects)
+                plain = {name: tries for name, tries in plain.items() if name not in names}
+            else:
+                before = now - timedelta(seconds=figure)
+                old = [name for name, tries in plain.items() if tries.last_at < before]
+                assert await store.forget(before=before) == len(old)
+                plain = {name: tries for name, tries in plain.items() if name not in old}
+
+
+def start(url: str, name: str) -> subprocess.Popen[str]:
+    """Try ten times, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, __file__, url, name],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+
+
+async def _run(url: str, name: str) -> None:
+    async with reopening(url) as reopen:
+        store = await reopen()
+        for _ in range(10):
+            print(await store.attempt(subjects=("email:a", f"device:{name}"), now=NOW), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_run(*sys.argv[1:]))

@@ -61,9 +61,14 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Accounts and tokens; times in seconds."""
+    """Accounts and tokens; times in seconds.
+
+    `sessions`: where sign-ins and their devices are kept, `throttle`: where wrong tries are counted; empty is `store`.
+    """
 
     store: str = "sqlite:///{data}/identity.db"
+    sessions: str = ""
+    throttle: str = ""
     access_token_s: int = 600
     refresh_token_s: int = 60 * 86_400
 

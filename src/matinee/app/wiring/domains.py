@@ -97,20 +97,50 @@ async def _identity(parts: Parts) -> None:
     store = await SqlIdentityStore.open(await parts.database("identity.store", settings.identity.store))
     secrets = Argon2()
     parts.stack.callback(secrets.close)
+    sign_ins = await _sign_ins(parts, settings.identity.sessions) or store
+    throttle = await _throttle(parts, settings.identity.throttle) or store
     parts.built["identity"] = IdentityService(
         accounts=store,
-        sign_ins=store,
-        throttle=store,
+        sign_ins=sign_ins,
+        throttle=throttle,
         secrets=secrets,
         signer=Signer.open(settings.secrets / "access-tokens.pem"),
         clock=clock,
         access_ttl_s=settings.identity.access_token_s,
         refresh_ttl_s=settings.identity.refresh_token_s,
     )
-    parts.jobs += [
-        jobs.relay_facts(store.outbox, parts.domain("events", by="identity")),
-        jobs.drop_expired(store, store, clock),
-    ]
+    events = parts.domain("events", by="identity")
+    outboxes = [store.outbox] if sign_ins is store else [store.outbox, sign_ins.outbox]
+    parts.jobs += [jobs.relay_facts(outbox, events) for outbox in outboxes]
+    parts.jobs.append(jobs.drop_expired(sign_ins, throttle, clock))
+
+
+async def _sign_ins(parts: Parts, place: str) -> Any:
+    match url.scheme(place):
+        case "":
+            return None
+        case "redis" | "rediss":
+            from matinee.identity.adapters.redis import RedisSignInStore
+
+            return await RedisSignInStore.open(await parts.redis(place))
+        case _:
+            from matinee.identity.adapters.sql import SqlIdentityStore
+
+            return await SqlIdentityStore.open(await parts.database("identity.sessions", place))
+
+
+async def _throttle(parts: Parts, place: str) -> Any:
+    match url.scheme(place):
+        case "":
+            return None
+        case "redis" | "rediss":
+            from matinee.identity.adapters.redis import RedisThrottle
+
+            return await RedisThrottle.open(await parts.redis(place))
+        case _:
+            from matinee.identity.adapters.sql import SqlIdentityStore
+
+            return await SqlIdentityStore.open(await parts.database("identity.throttle", place))
 
 
 async def _licensing(parts: Parts) -> None:

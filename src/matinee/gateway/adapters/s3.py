@@ -82,10 +82,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class S3UploadStore:
     """Fulfils `UploadStore` below a prefix of a bucket that gateways of several machines share."""
 
-    def __init__(self, objects: Objects, bucket: Bucket, prefix: str) -> None:
+    def __init__(self, objects: Objects, bucket: Bucket, prefix: str, *, part_bytes: int = PART_BYTES) -> None:
         self._objects = objects
         self._bucket = bucket
         self._prefix = prefix
+        self._part_bytes = part_bytes
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -114,7 +115,7 @@ class S3UploadStore:
             file_name=name,
             size_bytes=size_bytes,
             multipart_id=await self._bucket.begin(self._key(upload_id, name)),
-            part_bytes=max(PART_BYTES, -(-size_bytes // _MOST_PARTS)),
+            part_bytes=max(self._part_bytes, -(-size_bytes // _MOST_PARTS)),
             touched_ms=_ms(now),
         )
         with _full_said(size_bytes):

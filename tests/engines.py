@@ -16,7 +16,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from matinee.app.engines import ENGINES, Running
+from matinee.app.engines import ENGINES, Ring, Running
 
 _numbers = itertools.count(1)
 _shared: dict[str, "Shared"] = {}
@@ -45,9 +45,13 @@ def engine(name: str) -> Shared:
     return _shared[name]
 
 
-def private(name: str, folder: Path) -> Running:
-    """An engine of one's own, to be used as a context: what is done to it hurts nobody else."""
-    return Running(ENGINES[name], folder / f"{name}-{next(_numbers)}")
+def private(name: str, folder: Path, nodes: int = 1) -> Running | Ring:
+    """An engine of one's own, to be used as a context: what is done to it hurts nobody else.
+
+    Several nodes (Cassandra's): a ring, whose `nodes` are killed and started one by one.
+    """
+    at = folder / f"{name}-{next(_numbers)}"
+    return Running(ENGINES[name], at) if nodes == 1 else Ring(at, nodes)
 
 
 def _root() -> Path:

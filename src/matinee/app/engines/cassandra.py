@@ -162,6 +162,12 @@ def host(node: int) -> str:
     return LOOPBACK[: LOOPBACK.rindex(".") + 1] + str(node + 1)
 
 
+def knows(place: Place, keyspace: str) -> bool:
+    """Whether this node has heard of a keyspace."""
+    asked = f"SELECT * FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"  # noqa: S608  # our own name
+    return _asked(place, asked, limit_s=ASK_S) > 0
+
+
 def _tokens(node: int, size: int) -> str:
     """The node's tokens where those of all nodes lie evenly around the ring, each beside its neighbours' in turn."""
     every = 2**64 // (TOKENS * size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import socket
 from pathlib import Path
@@ -88,25 +89,46 @@ class Engine(Protocol):
         """The settings' URL of a namespace (a database, a keyspace, a bucket, a prefix), which is made."""
 
 
-def place(engine: Engine, folder: Path) -> Place:
-    """The place in a folder: the one that is kept there, else a new one on free ports."""
+def place(engine: Engine, folder: Path, *, host: str = LOOPBACK, ports: dict[str, int] | None = None) -> Place:
+    """The place in a folder: the one that is kept there, else a new one, on free ports beyond those given."""
     file = folder / "place.json"
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=Place, dec_hook=lambda kind, path: kind(path))
+        kept = msgspec.json.decode(file.read_bytes(), type=Place, dec_hook=lambda kind, path: kind(path))
+        return msgspec.structs.replace(kept, folder=folder.absolute())  # the folder may have been moved
     folder.mkdir(parents=True, exist_ok=True)
-    made = Place(folder=folder, ports=free_ports(engine.ports), secret=secrets.token_urlsafe(18))
-    file.touch(mode=0o600)
-    file.write_bytes(msgspec.json.encode(made, enc_hook=str))
+    chosen = free_ports(engine.ports) | (ports or {})
+    made = Place(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
+    _kept(file, msgspec.json.encode(made, enc_hook=str))
     return made
 
 
-def free_ports(names: tuple[str, ...]) -> dict[str, int]:
-    """A port for each name that nobody listens on now."""
-    held = [socket.socket() for _ in names]
-    try:
-        for one in held:
-            one.bind((LOOPBACK, 0))
-        return {name: int(one.getsockname()[1]) for name, one in zip(names, held, strict=True)}
-    finally:
-        for one in held:
-            one.close()
+def free_ports(names: tuple[str, ...], hosts: tuple[str, ...] = (LOOPBACK,)) -> dict[str, int]:
+    """A port for each name that nobody listens on now, at any of these addresses of this machine.
+
+    By chance, so that two who choose at once seldom choose alike; below those that systems give to clients, so that a
+    client does not sit on it while its engine is away.
+    """
+    chosen: dict[str, int] = {}
+    tried = random.SystemRandom()
+    while len(chosen) < len(names):
+        port = tried.randrange(15_000, 30_000)
+        if port not in chosen.values() and all(_free(one, port) for one in hosts):
+            chosen[names[len(chosen)]] = port
+    return chosen
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def _kept(file: Path, words: bytes) -> None:
+    """Write a file that none but its owner may read, whole or not at all."""
+    part = file.with_suffix(".part")
+    part.touch(mode=0o600)
+    part.write_bytes(words)
+    part.replace(file)

@@ -1,23 +1,30 @@
-"""SQL by SQLAlchemy Core: SQLite in threads of our own, other engines through their async driver.
+"""SQL by SQLAlchemy Core: SQLite in threads of our own, MariaDB and MySQL through their async driver.
 
 A transaction is a plain function of a `Connection`; it runs whole, in one hop, wherever its engine lives.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary, exc
+from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
-from matinee.drivers.engine import StoreFull
+from matinee.drivers.migrations import Chain, forward, on_ground, version
 from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
 
+if TYPE_CHECKING:
+    from matinee.drivers.mariadb import MariaDB
+
 T = TypeVar("T")
+Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -54,50 +61,51 @@ class Packed(TypeDecorator[Any]):
 class Database:
     """One engine's tables. `read` and `write` run a function of a `Connection` in a transaction.
 
-    Use as `async with Database(url) as db:`; `url` is `sqlite:///…` or any async SQLAlchemy URL.
+    Use as `async with Database(url) as db:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups`: where a dump
+    goes before a migration changes what is there; SQLite's lie beside its file. A transaction may run several times
+    before it is kept: it must change nothing but the database. All methods raise EngineAway, EngineReadOnly, StoreFull.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, backups: Path | None = None) -> None:
         self.url = url
-        self._back: Sqlite | _Remote = Sqlite(url) if url.startswith("sqlite:") else _Remote(url)
+        self._backups = backups
+        self._back: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _mariadb(url)
 
     async def read(self, transaction: Callable[[Connection], T]) -> T:
-        """Run a transaction that changes nothing."""
+        """Run a transaction that changes nothing; all it reads is of one moment."""
         return await self._back.read(transaction)
 
     async def look(self, transaction: Callable[[Connection], T]) -> T:
-        """Like `read`, for look-ups by key that touch few pages: SQLite answers them at once, in this very thread.
+        """Like `read`, for look-ups by key that touch few pages, which need not be of one moment.
 
-        A hop to another thread and back costs several times what such a look-up does.
+        SQLite answers them at once, in this very thread: a hop to another and back costs several times what such a
+        look-up does. MariaDB is asked for each statement alone, without the round trips of a transaction.
         """
         return await self._back.look(transaction)
 
-    async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run a transaction and return after its commit. Raises StoreFull; an exception inside rolls it back."""
-        try:
-            return await self._back.write(transaction)
-        except exc.OperationalError as error:
-            if "disk is full" in str(error) or "disk I/O" in str(error):
-                raise StoreFull(detail="The disk is full: free some room, then try again.") from error
-            raise
+    async def write(
+        self,
+        transaction: Callable[[Connection], T],
+        *,
+        isolation: Isolation = "READ COMMITTED",
+        contested: bool = False,
+    ) -> T:
+        """Run a transaction and return after its commit; an exception inside rolls it back.
+
+        It runs again, whole, after a deadlock or a lost connection; with `contested` also where a row that it adds was
+        added by somebody else first (it looks before it adds). SQLite's are serialisable, whatever `isolation` says.
+        """
+        return await self._back.write(transaction, isolation, contested)
 
     async def migrate(self, scripts: str, name: str) -> None:
-        """Bring the schema to the newest version in an Alembic folder (`package:folder`); `<name>_version` keeps it."""
+        """Bring the schema to the newest version in a folder of Alembic scripts (`package:folder`).
 
-        # Imported here and below, because a process that only reads should not take a second to start.
-        from alembic.config import Config
-        from alembic.runtime.environment import EnvironmentContext
-        from alembic.script import ScriptDirectory
-
-        def upgrade(connection: Connection) -> None:
-            config = Config()
-            config.set_main_option("script_location", scripts)
-            script = ScriptDirectory.from_config(config)
-            with EnvironmentContext(config, script, fn=lambda at, _: script._upgrade_revs("head", at)) as environment:
-                environment.configure(connection=connection, version_table=f"{name}_version", transactional_ddl=False)
-                environment.run_migrations()
-
-        await self.write(upgrade)
+        `<name>_version` keeps it. Any number of processes may do so at once. Raises SchemaAhead.
+        """
+        chain = Chain.load(scripts)
+        if await self.look(partial(version, name)) != chain.newest:
+            work = partial(forward, chain=chain, name=name)
+            await asyncio.to_thread(on_ground, self.url, work, self._backups)
 
     async def __aenter__(self) -> Database:
         await self._back.open()
@@ -107,27 +115,8 @@ class Database:
         await self._back.close()
 
 
-class _Remote:
-    """Any other engine, through its async driver."""
+def _mariadb(url: str) -> MariaDB:
+    # Imported here, because the embedded house has no use for it.
+    from matinee.drivers.mariadb import MariaDB
 
-    def __init__(self, url: str) -> None:
-        from sqlalchemy.ext.asyncio import create_async_engine
-
-        self._engine = create_async_engine(url, pool_pre_ping=True)
-
-    async def open(self) -> None:
-        async with self._engine.connect():
-            pass
-
-    async def close(self) -> None:
-        await self._engine.dispose()
-
-    async def read(self, transaction: Callable[[Connection], T]) -> T:
-        async with self._engine.connect() as connection:
-            return await connection.run_sync(transaction)
-
-    async def write(self, transaction: Callable[[Connection], T]) -> T:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(transaction)
-
-    look = read
+    return MariaDB(url)

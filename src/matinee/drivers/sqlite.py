@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
+
+from matinee.drivers.sqlfaults import sqlite_problem
 
 T = TypeVar("T")
 BUSY_MS = 10_000
@@ -39,8 +42,8 @@ class Sqlite:
     async def open(self) -> None:
         """Open the file, made where there is none. Raises sqlalchemy.exc.OperationalError where it cannot be."""
         Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._reading = _engine(self._url, begin="BEGIN")
-        self._writing = _engine(self._url, begin="BEGIN IMMEDIATE")
+        self._reading = engine_of(self._url, begin="BEGIN")
+        self._writing = engine_of(self._url, begin="BEGIN IMMEDIATE")
         self._writer.start()
         await self.write(lambda connection: None)
 
@@ -70,11 +73,14 @@ class Sqlite:
         with connection.begin():
             return transaction(connection)
 
-    async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Queue a transaction and return after its commit."""
+    async def write(self, transaction: Callable[[Connection], T], isolation: str = "", contested: bool = False) -> T:
+        """Queue a transaction and return after its commit; nobody else writes meanwhile, so that nobody contests it."""
         done: Future[T] = Future()
         self._queue.put((transaction, done))
-        return await asyncio.wrap_future(done)
+        try:
+            return await asyncio.wrap_future(done)
+        except OperationalError as error:
+            raise (sqlite_problem(error) or error) from error
 
     def _write_loop(self) -> None:
         with self._writing.connect() as connection:
@@ -119,7 +125,8 @@ def _attempt(
         return None, error
 
 
-def _engine(url: str, *, begin: str) -> Engine:
+def engine_of(url: str, *, begin: str) -> Engine:
+    """An engine whose transactions begin as said; `BEGIN IMMEDIATE` takes the write lock at once."""
     engine = create_engine(
         url,
         poolclass=NullPool,

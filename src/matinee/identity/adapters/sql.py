@@ -24,10 +24,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 
-from matinee.drivers.contest import contested
 from matinee.drivers.outbox import Outbox, outbox_table
 from matinee.drivers.sql import Database, Packed, UtcTime
 from matinee.events.api import Record
@@ -39,13 +37,11 @@ from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 
 _metadata = MetaData()
-# MySQL's usual collation takes é for e: two people's addresses must not be one.
-_exactly = String(254).with_variant(mysql.VARCHAR(254, collation="utf8mb4_bin"), "mysql", "mariadb")
 _accounts = Table(
     "identity_account",
     _metadata,
     Column("account_id", String(40), primary_key=True),
-    Column("email", _exactly, unique=True),
+    Column("email", String(254), unique=True),
     Column("password_hash", String(255)),
     Column("created_at", UtcTime),
     Column("status", String(16)),
@@ -207,7 +203,7 @@ class SqlIdentityStore:
                 connection.execute(insert(_devices), row)
             connection.execute(insert(_sign_ins), msgspec.structs.asdict(sign_in))
 
-        await contested(self._database, keep)
+        await self._database.write(keep, contested=True)
 
     async def change(
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
@@ -265,7 +261,7 @@ class SqlIdentityStore:
                 _count(connection, subject, tries, model.tried(tries, now))
             return 0
 
-        return await contested(self._database, count)
+        return await self._database.write(count, contested=True)
 
     async def forgive(self, *, subjects: tuple[str, ...]) -> None:
         await self._database.write(lambda c: c.execute(delete(_tries).where(_t.subject.in_(subjects))).rowcount)

@@ -20,7 +20,6 @@ from sqlalchemy import (
     update,
 )
 
-from matinee.drivers.contest import contested
 from matinee.drivers.sql import Database, UtcTime
 from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.licensing.model import SealedKey
@@ -66,7 +65,7 @@ class SqlKeyVault:
                 if connection.execute(there).one_or_none() is None:
                     connection.execute(insert(_keys), msgspec.structs.asdict(key))
 
-        await contested(self._database, add)
+        await self._database.write(add, contested=True)
 
     async def keys(self, *, asset_id: AssetId) -> list[SealedKey]:
         return await self._database.read(lambda c: _keys_of(c, asset_id))
@@ -90,7 +89,7 @@ class SqlKeyVault:
             elif held < expires_at:
                 connection.execute(update(_revocations).where(_r.session_id == session_id).values(row))
 
-        await contested(self._database, note)
+        await self._database.write(note, contested=True)
 
     async def forget(self, *, before: datetime) -> int:
         gone = delete(_revocations).where(_r.expires_at < before)

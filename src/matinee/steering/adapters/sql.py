@@ -63,7 +63,7 @@ class SqlFleetStore:
 
     async def save(self, members: list[Member]) -> None:
         if members:
-            await self._database.write(partial(_save, members))
+            await self._database.write(partial(_save, members), contested=True)
 
     async def load(self, since: datetime) -> list[Member]:
         rows = await self._database.read(lambda c: c.execute(_SINCE, {"since": since}).all())
@@ -77,6 +77,8 @@ class SqlFleetStore:
 
 
 def _save(members: Sequence[Member], connection: Connection) -> None:
+    # In one order everywhere, so that two who save the same edges do not wait for each other in a ring.
+    members = sorted(members, key=lambda member: member.report.edge_id)
     ids = [member.report.edge_id for member in members]
     known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
     renewed = [m for m in members if m.report.edge_id in known]

@@ -126,7 +126,8 @@ _RECENTS: dict[tuple[bool, bool], Select[Any]] = {
     (False, False): _RECENT.where(_NOT_DISMISSED),
     (True, False): _RECENT.where(_BEHIND, _NOT_DISMISSED),
 }
-_ERASED_AT = select(_e.erased_at).where(*_of_profile(_erasures))
+_ERASED_AT = select(_e.erased_at).where(*_of_profile(_erasures)).with_for_update(read=True)
+_DROP = delete(_positions).where(*_this)
 _KEEP_FACT = insert(_outbox)
 
 
@@ -178,9 +179,9 @@ class SQLViewingStore:
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
         def drop(connection: Connection) -> None:
+            _latest(_erasures, {"account_id": account_id, "profile_id": profile_id}, _e.erased_at, now, connection)
             for table in (_positions, _dismissals):
                 connection.execute(delete(table).where(*_of_profile(table)), _profile(account_id, profile_id))
-            _latest(_erasures, {"account_id": account_id, "profile_id": profile_id}, _e.erased_at, now, connection)
 
         await self._database.write(drop)
 
@@ -194,16 +195,20 @@ def _save(position: Position, record: bytes, connection: Connection) -> tuple[Po
     while not connection.execute(_MOVE, binds).rowcount:
         if stands := connection.execute(_STANDING, binds).first():
             return _position(stands), False
-        if _is_erased(binds, connection):
-            return position, False
         if _inserted(_positions, columns, connection):
+            if _is_erased(binds, connection):
+                connection.execute(_DROP, binds)
+                return position, False
             break
     connection.execute(_KEEP_FACT, {"record": record})
     return position, True
 
 
 def _is_erased(binds: dict[str, Any], connection: Connection) -> bool:
-    """Whether the profile was erased after a position was seen: asked only where none is there."""
+    """Whether the profile was erased after a position was seen: asked only of one that was just added.
+
+    Who saves adds and then asks; who erases says so and then deletes; each with a lock. So one of them sees the other.
+    """
     erased_at = connection.execute(_ERASED_AT, binds).scalar()
     return erased_at is not None and binds["b_updated_at"] <= erased_at
 

@@ -54,10 +54,20 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
     )
-    op.execute("INSERT INTO catalogue_revision (id, revision) VALUES (1, 0)")
     op.create_table(
         "catalogue_outbox",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("record", sa.LargeBinary(MEDIUM), nullable=False),
         sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )
+    op.execute("INSERT INTO catalogue_revision (id, revision) VALUES (1, 0)")
+
+
+def downgrade() -> None:
+    op.drop_table("catalogue_outbox")
+    op.drop_table("catalogue_revision")
+    op.drop_table("catalogue_assets")
+    op.drop_table("catalogue_rights")
+    op.drop_table("catalogue_genres")
+    op.drop_table("catalogue_title_genres")
+    op.drop_table("catalogue_titles")

@@ -29,3 +29,8 @@ def upgrade() -> None:
         sa.Column("record", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )
+
+
+def downgrade() -> None:
+    op.drop_table("encoding_outbox")
+    op.drop_table("encoding_jobs")

@@ -24,3 +24,8 @@ def upgrade() -> None:
         Column("consumer", String(128), primary_key=True),
         Column("seq", Integer, nullable=False),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("events_consumer")
+    op.drop_table("events_log")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
-
-_exactly = sa.String(254).with_variant(mysql.VARCHAR(254, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 def upgrade() -> None:
     op.create_table(
         "identity_account",
         sa.Column("account_id", sa.String(40), primary_key=True),
-        sa.Column("email", _exactly, nullable=False, unique=True),
+        sa.Column("email", sa.String(254), nullable=False, unique=True),
         sa.Column("password_hash", sa.String(255), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
@@ -66,3 +63,12 @@ def upgrade() -> None:
         sa.Column("record", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )
+
+
+def downgrade() -> None:
+    op.drop_table("identity_outbox")
+    op.drop_table("identity_tries")
+    op.drop_table("identity_sign_in")
+    op.drop_table("identity_device")
+    op.drop_table("identity_profile")
+    op.drop_table("identity_account")

@@ -22,3 +22,8 @@ def upgrade() -> None:
         sa.Column("session_id", sa.String(40), primary_key=True),
         sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("licensing_revocation")
+    op.drop_table("licensing_key")

@@ -15,3 +15,7 @@ def upgrade() -> None:
         sa.Column("draining", sa.Boolean, nullable=False),
         sa.Column("instance", sa.LargeBinary, nullable=False),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("mesh_instances")

@@ -25,3 +25,8 @@ def upgrade() -> None:
         sa.Column("record", sa.LargeBinary(MEDIUM), nullable=False),
         sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )
+
+
+def downgrade() -> None:
+    op.drop_table("playback_outbox")
+    op.drop_table("playback_sessions")

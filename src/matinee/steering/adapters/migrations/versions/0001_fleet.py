@@ -18,3 +18,7 @@ def upgrade() -> None:
         sa.Column("draining", sa.Boolean, nullable=False),
     )
     op.create_index("ix_steering_edge_last_seen_at", "steering_edge", ["last_seen_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("steering_edge")

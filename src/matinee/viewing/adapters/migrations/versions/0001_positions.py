@@ -46,3 +46,10 @@ def upgrade() -> None:
         Column("record", LargeBinary, nullable=False),
         sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
     )
+
+
+def downgrade() -> None:
+    op.drop_table("viewing_outbox")
+    op.drop_table("viewing_erasure")
+    op.drop_table("viewing_dismissal")
+    op.drop_table("viewing_position")

@@ -25,8 +25,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 from obstore.store import LocalStore, S3Store
 
 from matinee.drivers import s3
-from matinee.drivers.engine import StoreFull
-from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, StoreRefused
+from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreEmpty, StoreFull, named
+from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
 from matinee.kit import url as urls
 from matinee.kit.problem import Problem
 
@@ -41,6 +41,8 @@ _FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os er
 # What obstore raises beside its own: for what is not there, for a key that is none, for what a store cannot do.
 _TROUBLES = (BaseError, OSError, ValueError, NotImplementedError)
 _MISSING = (NotFoundError, FileNotFoundError)
+# A key that nobody uses: that it is not there says that the store answers and takes us.
+_NOWHERE = ".matinee/nothing"
 _CHANGED = (AlreadyExistsError, PreconditionError)
 # The answer to a HEAD has no body, and so no code.
 _NO_SUCH_KEY = {"", "NoSuchKey"}
@@ -92,17 +94,30 @@ class Objects:
                 return _s3(self.address, silence_s, tries), _s3(self.address, max(silence_s, 300.0), tries)
         raise BadStoreUrl(detail=f"There is no object store for {urls.masked(url)!r}: file:///… and s3://… are known.")
 
+    @property
+    def engine(self) -> str:
+        """The store and where it is, without the secret."""
+        return named(self.url)
+
+    async def check(self) -> None:
+        """Ask the store for next to nothing. Raises EngineAway, EngineReadOnly, StoreFull; StoreEmpty for no bucket."""
+        if self.address is None:
+            return await asyncio.to_thread(self._check_local)
+        try:
+            with contextlib.suppress(ObjectNotFound):
+                await self.get(_NOWHERE)
+        except BucketMissing as error:
+            raise StoreEmpty(store=self.engine, detail=str(error)) from error
+        except StoreRefused as error:
+            raise EngineAway(engine=self.engine, detail=str(error)) from error
+
     async def ready(self) -> None:
         """Ask the store whether it takes us, and make its bucket where there is none and we may."""
-        if self.address is None:
-            return
-        if self.address.key_id:
+        if self.address is not None and self.address.key_id:
             async with Bucket(self.address) as bucket:
                 await bucket.ready()
-            return
-        with self._said("ListObjects", ""):
-            async for _ in obstore.list(self._store, chunk_size=1):
-                return
+        with contextlib.suppress(ObjectNotFound):
+            await self.get(_NOWHERE)
 
     async def put(self, key: str, data: bytes) -> str:
         """Store bytes under a key, replacing what was there; tells the entity tag."""
@@ -263,6 +278,18 @@ class Objects:
             async for piece in stream:
                 yield bytes(piece)
 
+    def _check_local(self) -> None:
+        root = urls.file_path(self.url)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            found = os.statvfs(root)
+        except OSError as error:
+            raise EngineAway(engine=self.engine, detail=f"{root} cannot be used: {error.strerror}.") from error
+        if found.f_flag & os.ST_RDONLY:
+            raise EngineReadOnly(engine=self.engine)
+        if found.f_bavail == 0:
+            raise StoreFull(detail=f"The disk of {root} is full.")
+
     def _replace_local(self, key: str, data: bytes, etag: str) -> str | None:
         """A directory has no conditional put: whoever replaces locks it meanwhile."""
         with self._said("PutObject", key):
@@ -292,13 +319,13 @@ class Objects:
         status = int(found[1]) if (found := _STATUS.search(text)) else 0
         if isinstance(error, _MISSING) and code in _NO_SUCH_KEY:
             return ObjectNotFound(key=key)
-        bucket, message = self.address.bucket, found[2] or "" if (found := _CODE.search(text)) else ""
         if status:
-            return s3.problem(status, code, message, bucket=bucket, operation=operation, key=key)
+            message = found[2] or "" if (found := _CODE.search(text)) else ""
+            return s3.problem(self.address, status, code, message, operation=operation, key=key)
         first = text.partition("\n")[0]
         if isinstance(error, ValueError):
-            return StoreRefused(bucket=bucket, operation=operation, detail=f"{operation} {key!r}: {first}")
-        return s3.away(bucket, operation, first.rpartition(" - ")[2])
+            return StoreRefused(bucket=self.address.bucket, operation=operation, detail=f"{operation} {key!r}: {first}")
+        return s3.away(self.address, operation, first.rpartition(" - ")[2])
 
 
 def _s3(address: Address, silence_s: float, tries: int) -> S3Store:

@@ -27,7 +27,6 @@ from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
 from matinee.kit.clock import Clock, SystemClock
 from matinee.kit.problem import Problem
 
-ENGINE = "s3"
 LIMIT_S = 30.0
 # Putting parts together copies all of them where the store is a plain file system.
 LONG_S = 600.0
@@ -96,6 +95,11 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
             virtual=options.get("style", "path") == "virtual",
             checksum=options.get("checksum", "sha256") == "sha256",
         )
+
+    @property
+    def engine(self) -> str:
+        """The store as a person knows it: `s3 at host:port`."""
+        return f"s3 at {(self.endpoint or self.base).partition('//')[2]}"
 
     @property
     def base(self) -> str:
@@ -233,14 +237,14 @@ class Bucket:
     ) -> Answer:
         """Send a request, again where the store does not answer or stumbles; an answer that is no success is told."""
         digest = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
-        trouble: Problem = EngineAway(engine=ENGINE)
+        trouble: Problem = EngineAway(engine=self.address.engine)
         for attempt in range(_TRIES):
             await asyncio.sleep(_PAUSE_S * attempt**2)
             url, signed = self._signed(method, key, query or {}, headers or {}, digest)
             try:
                 answer = await self._http.request(method, url, body=body, headers=signed, limit_s=limit_s)
             except (NeverSent, Broken, TimeoutError) as error:
-                trouble = away(self.address.bucket, operation, str(error) or "it took too long")
+                trouble = away(self.address, operation, str(error) or "it took too long")
                 continue
             told = self._told(answer, operation, key)
             if told is None or answer.status in known:
@@ -256,7 +260,7 @@ class Bucket:
         if answer.status < 300 and b"<Error>" not in answer.body:
             return None
         status = answer.status if answer.status >= 300 else _SERVER_ERROR
-        return problem(status, code, message, bucket=self.address.bucket, operation=operation, key=key)
+        return problem(self.address, status, code, message, operation=operation, key=key)
 
     def _signed(
         self, method: str, key: str, query: Mapping[str, str], headers: Mapping[str, str], digest: str
@@ -288,9 +292,10 @@ class Bucket:
         return key
 
 
-def problem(status: int, code: str, message: str, *, bucket: str, operation: str, key: str = "") -> Problem:
+def problem(address: Address, status: int, code: str, message: str, *, operation: str, key: str = "") -> Problem:
     """What an answer of the store means; `code` and `message` are its own words, where it gave some."""
     said = ": ".join(part for part in (code, message.rstrip(".")) if part) or f"status {status}"
+    bucket = address.bucket
     where = f"The bucket {bucket!r}, {operation}{f' {key!r}' if key else ''}: {said}"
     if code in _FULL or status == 507:
         return StoreFull(detail=f"{where}.")
@@ -299,14 +304,15 @@ def problem(status: int, code: str, message: str, *, bucket: str, operation: str
     if code == "NoSuchBucket":
         return BucketMissing(bucket=bucket, detail=f"There is no bucket {bucket!r}: make it, or name another.")
     if status >= _SERVER_ERROR or status == 429 or code in {"SlowDown", "RequestTimeout"}:
-        return away(bucket, operation, said)
+        return away(address, operation, said)
     remedy = "Check the key and the secret, and what they may do there."
     return StoreRefused(bucket=bucket, operation=operation, detail=f"{where}. {remedy}")
 
 
-def away(bucket: str, operation: str, why: str) -> EngineAway:
+def away(address: Address, operation: str, why: str) -> EngineAway:
     """The store does not answer."""
-    return EngineAway(engine=ENGINE, detail=f"The object store does not answer ({bucket!r}, {operation}): {why}")
+    detail = f"{address.engine} does not answer (bucket {address.bucket!r}, {operation}): {why}."
+    return EngineAway(engine=address.engine, detail=detail)
 
 
 def _endpoint(url: str, options: Mapping[str, str], environment: Mapping[str, str]) -> str:

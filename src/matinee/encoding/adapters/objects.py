@@ -103,7 +103,7 @@ class ObjectBlobs:
             if start < head.size_bytes:
                 await _pour(self._objects.stream(head.key, start=start, etag=head.etag, chunk_bytes=4 << 20), file)
             if file.tell() != head.size_bytes:
-                raise EngineAway(engine=url.scheme(self._objects.url), detail=f"{head.key} did not come whole.")
+                raise EngineAway(engine=self._objects.engine, detail=f"{head.key} did not come whole.")
         part.replace(path)
 
     def _moved(self, path: Path, key: str) -> bool:

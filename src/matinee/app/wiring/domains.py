@@ -195,7 +195,9 @@ async def _encoding(parts: Parts) -> None:
 
     settings, clock = parts.settings, parts.fabric.clock
     store = await SqlJobStore.open(await parts.database("encoding.store", settings.encoding.store))
-    blobs, ffmpeg = ObjectBlobs(Objects(settings.objects.store)), Ffmpeg()
+    objects, ffmpeg = Objects(settings.objects.store), Ffmpeg()
+    await objects.ready()
+    blobs = ObjectBlobs(objects)
     prober, work = FfmpegProber(ffmpeg), Path(settings.encoding.work)
     catalogue = parts.domain("catalogue", by="encoding")
     tools = jobs.Tools(
@@ -214,6 +216,7 @@ async def _encoding(parts: Parts) -> None:
     parts.jobs += [
         jobs.work(store=store, tools=tools, clock=clock, folder=work, owner=owner),
         jobs.sweep(store=store, clock=clock, folder=work),
+        jobs.sweep_store(tidy=blobs.tidy, clock=clock),
         jobs.relay_facts(store.outbox, parts.domain("events", by="encoding")),
     ]
 

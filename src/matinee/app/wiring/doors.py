@@ -20,6 +20,7 @@ from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import Upstream
 from matinee.gateway.api import ServiceView
 from matinee.gateway.model.front import Certificate, Doors
+from matinee.gateway.ports import UploadStore
 from matinee.kit import ids, url
 from matinee.kit.clock import Clock
 from matinee.kit.ids import EdgeId, InstanceId, derived
@@ -115,7 +116,6 @@ def _upstream(plan: EdgeSettings, clock: Clock) -> Upstream:
 async def gateway(parts: Parts) -> App:
     """The public API and the web client as an ASGI application; Envoy's configuration follows who is there."""
     from matinee.drivers.jwt import Verifier
-    from matinee.gateway.adapters.disk import DiskUploadStore
     from matinee.gateway.adapters.envoy import EnvoyProxy
     from matinee.gateway.jobs import Follower, expire_uploads
     from matinee.gateway.server import Settings as ServerSettings
@@ -124,7 +124,7 @@ async def gateway(parts: Parts) -> App:
 
     settings, threads = parts.settings, parts.fabric
     domains = {name: parts.domain(name, by="gateway") for name in needs("gateway")}
-    uploads = DiskUploadStore(Path(settings.gateway.uploads))
+    uploads = await _uploads(parts)
     proxy_secret = threads.secret("envoy-proxy.key").hex()
     follower = Follower(
         proxy=EnvoyProxy(place.envoy(settings)),
@@ -151,6 +151,19 @@ async def gateway(parts: Parts) -> App:
             **_lan(settings, threads.clock),
         ),
     )
+
+
+async def _uploads(parts: Parts) -> UploadStore:
+    where = parts.settings.gateway.uploads
+    match url.scheme(where):
+        case "s3":
+            from matinee.gateway.adapters.s3 import S3UploadStore
+
+            return await parts.stack.enter_async_context(S3UploadStore.open(where, store=parts.settings.objects.store))
+        case _:
+            from matinee.gateway.adapters.disk import DiskUploadStore
+
+            return DiskUploadStore(Path(where))
 
 
 def _lan(settings: Settings, clock: Clock) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import errno
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import BinaryIO
 from weakref import WeakValueDictionary
@@ -17,6 +18,8 @@ from matinee.encoding.model.refusals import no_space
 from matinee.kit import url
 from matinee.kit.hashing import sha256_hex
 
+# Where masters wait that were handed in on a machine that the workers do not see.
+INCOMING = "incoming/"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -75,6 +78,21 @@ class ObjectBlobs:
 
     async def delete(self, *, prefix: str) -> None:
         await self._objects.delete(prefix)
+
+    async def tidy(self, before: datetime) -> int:
+        """Free what was begun and given up before then: unfinished puts, masters handed in for no job. Tells how many.
+
+        Uploads are not touched, which may take their time: the gateway sees to those.
+        """
+        if self._root is not None:
+            return 0
+        freed = 0
+        for prefix in (INCOMING, "assets/", "public/", "sources/"):
+            freed += await self._objects.clear_unfinished(before=before, prefix=prefix)
+        heads = await self._objects.keys(INCOMING)
+        stale = [head.key for head in heads if head.modified_at is not None and head.modified_at < before]
+        await self._objects.drop(stale)
+        return freed + len(stale)
 
     async def _copied(self, held: str, key: str) -> bool:
         """Whether the store could copy what it holds; it is gone where a try before this one came through."""

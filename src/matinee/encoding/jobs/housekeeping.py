@@ -1,10 +1,11 @@
-"""Facts relayed, and folders of old jobs removed."""
+"""Facts relayed, and what old jobs and killed processes have left removed."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from matinee.encoding.api import JobNotFound
@@ -16,6 +17,9 @@ from matinee.kit.ids import JobId
 
 _log = log.get()
 SWEEP_EVERY_S = 600.0
+SWEEP_STORE_EVERY_S = 3600.0
+# Longer than any one file takes to be put, and than a master handed in waits for its job.
+UNFINISHED_FOR = timedelta(days=14)
 
 
 async def relay_facts(outbox: FactRelay, events: Events) -> None:
@@ -39,6 +43,17 @@ async def sweep_once(*, store: JobStore, clock: Clock, folder: Path, keep: timed
     for name in gone:
         await asyncio.to_thread(shutil.rmtree, folder / name, ignore_errors=True)
     return gone
+
+
+async def sweep_store(*, tidy: Callable[[datetime], Awaitable[int]], clock: Clock) -> None:
+    """Free what processes that were killed have left in the object store."""
+    while True:
+        try:
+            if freed := await tidy(clock.now() - UNFINISHED_FOR):
+                _log.info("encode.store_swept", count=freed)
+        except Exception as error:  # the store may be away; what was left waits
+            _log.warning("encode.store_not_swept", error=repr(error))
+        await asyncio.sleep(SWEEP_STORE_EVERY_S)
 
 
 def _folders(folder: Path) -> list[str]:

@@ -20,9 +20,8 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.maint_notifications import MaintNotificationsConfig
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull, WrongVersion
+from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull, WrongVersion, named
 from matinee.kit import context
-from matinee.kit.url import masked
 
 T = TypeVar("T")
 OLDEST = (6, 2)
@@ -40,7 +39,7 @@ class Redis:
         self, url: str, *, connect_s: float = 1.0, limit_s: float = 2.0, connections: int = 32, lazy: bool = False
     ) -> None:
         plain, self._prefix = _without_prefix(url)
-        self._shown = masked(plain)
+        self.engine = named(plain)
         self._limit_s = limit_s
         self._lazy = lazy
         pool = aioredis.BlockingConnectionPool.from_url(
@@ -60,8 +59,7 @@ class Redis:
     async def __aenter__(self) -> Redis:
         if not self._lazy:
             try:
-                async with self.speaking() as client:
-                    await client.ping()
+                await self.check()
             except BaseException:
                 await self.client.aclose()
                 raise
@@ -69,6 +67,11 @@ class Redis:
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
+
+    async def check(self) -> None:
+        """Ask it something cheap. Raises what `speaking` raises."""
+        async with self.speaking() as client:
+            await client.ping()
 
     def key(self, name: str) -> str:
         """A name in this namespace."""
@@ -105,7 +108,7 @@ class Redis:
         try:
             yield
         except (exceptions.RedisError, OSError) as error:  # the built-in TimeoutError is an OSError
-            if (problem := _problem(error, self._shown)) is None:
+            if (problem := _problem(error, self.engine)) is None:
                 raise
             raise problem from error
 
@@ -142,19 +145,19 @@ def _problem(error: Exception, where: str) -> Exception | None:
     """The problem behind an error; None where it is a mistake of ours (a wrong type, a script that fails)."""
     text = str(error)
     if isinstance(error, exceptions.ReadOnlyError) or "READONLY" in text:
-        return EngineReadOnly(engine="redis", detail=f"Redis at {where} is a replica: it takes no writes.")
+        return EngineReadOnly(engine="redis", detail=f"{where} is a replica: it takes no writes.")
     if isinstance(error, exceptions.OutOfMemoryError) or "OOM command" in text or "No space left" in text:
-        return StoreFull(detail=f"Redis at {where} is full: raise its maxmemory, or free some room.")
+        return StoreFull(detail=f"{where} is full: raise its maxmemory, or free some room.")
     if "MISCONF" in text:
-        return EngineReadOnly(engine="redis", detail=f"Redis at {where} cannot write to its disk: {text}")
+        return EngineReadOnly(engine="redis", detail=f"{where} cannot write to its disk: {text}")
     if "unknown command" in text and "HELLO" in text:
-        return _too_old(f"Redis at {where} knows no HELLO")
+        return _too_old(f"{where} knows no HELLO")
     if isinstance(error, exceptions.ResponseError | exceptions.DataError) and not text.startswith(_NOT_NOW):
         return _refused(error, where)
-    return EngineAway(engine="redis", detail=f"Redis at {where} does not answer: {text or type(error).__name__}")
+    return EngineAway(engine="redis", detail=f"{where} does not answer: {text or type(error).__name__}")
 
 
 def _refused(error: Exception, where: str) -> Exception | None:
     if isinstance(error, exceptions.NoPermissionError) or "NOAUTH" in str(error):
-        return EngineAway(engine="redis", detail=f"Redis at {where} refuses: {error}")
+        return EngineAway(engine="redis", detail=f"{where} refuses: {error}")
     return None

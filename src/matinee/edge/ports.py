@@ -152,3 +152,18 @@ class Board(Protocol):
 
     def workers(self) -> int:
         """How many workers are running."""
+
+
+class Front(Protocol):
+    """A data plane of another's make in front of the reactor: it serves what it keeps, and asks the reactor else."""
+
+    port: int
+
+    async def start(self, *, filler_port: int) -> None:
+        """Take clients on `port`; the reactor is on loopback at `filler_port`. Raises a Problem where it cannot."""
+
+    async def keep(self) -> None:
+        """Keep it running and its figures on its board, until cancelled."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nobody in any more, let answers end for at most `grace_s`. Idempotent."""

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
+from tests.stores import SQL, place, process, reopening
 
 from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, ProfileRemoved, Record
@@ -31,19 +31,16 @@ NOW = datetime(2026, 1, 1, 12, 30, 15, 123_000, tzinfo=UTC)
 Open = Callable[[], Awaitable[SqlIdentityStore]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{request.param}:///{tmp_path}/identity.db"
+    return place(request.param, tmp_path, "identity")
 
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
-    async with AsyncExitStack() as stack:
-
-        async def open_store() -> SqlIdentityStore:
-            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
-
-        yield open_store
+    """Opens the same data again: a second opener is a second process's view of it."""
+    async with reopening(SqlIdentityStore, url) as opened:
+        yield opened
 
 
 def credentials(name: str, **more: Any) -> Credentials:
@@ -249,13 +246,13 @@ STEPS = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=12))
-async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
     kept: dict[str, tuple[Credentials, Profiles]] = {}
-    async with Database(f"sqlite:///{tmp_path_factory.mktemp('d')}/identity.db") as database:
-        store = await SqlIdentityStore.open(database)
+    async with reopening(SqlIdentityStore, url, emptied=True) as reopen:
+        store = await reopen()
         for what, name, value in steps:
             await {"open": _open, "roles": _roles, "profiles": _profiles}[what](store, kept, name, value)
-        again = await SqlIdentityStore.open(database)
+        again = await reopen()
         for name in "abc":
             held, profiles = kept.get(name, (None, ()))
             assert await again.credentials(email=f"{name}@example.org") == held
@@ -292,7 +289,7 @@ async def _profiles(store: SqlIdentityStore, kept: dict[str, Any], name: str, ag
 
 def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
     """Run one of the tasks below in a process of its own."""
-    return subprocess.Popen([sys.executable, __file__, task, url, name], stdout=subprocess.PIPE, text=True)
+    return process(__file__, task, url, name)
 
 
 async def _task(task: str, url: str, name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.stores import SQL, place, reopening
 
-from matinee.drivers.sql import Database
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import EdgeId
 from matinee.steering.adapters.sql import SqlFleetStore
@@ -25,14 +24,15 @@ Opener = Callable[[], Awaitable[FleetStore]]
 START = ManualClock().now()
 
 
-@pytest.fixture(params=["sql"])
-async def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
-    async with AsyncExitStack() as stack:
+@pytest.fixture(params=SQL)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return place(request.param, tmp_path, "fleet")
 
-        async def opened() -> FleetStore:
-            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/fleet.db"))
-            return await SqlFleetStore.open(database)
 
+@pytest.fixture
+async def reopen(url: str) -> AsyncIterator[Opener]:
+    """Opens the same data again: a second opener is a second process's view of it."""
+    async with reopening(SqlFleetStore, url) as opened:
         yield opened
 
 

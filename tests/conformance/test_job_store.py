@@ -1,18 +1,17 @@
 """Every `JobStore`: one job a film, one worker a job, nothing lost by a reopen, facts with the state they tell of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.stores import SQL, place, reopening
 
-from matinee.drivers.sql import Database
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.api import Job, JobNotFound, JobState, Order
 from matinee.encoding.model.progress import fresh_steps
@@ -22,18 +21,18 @@ from matinee.kit.ids import AssetId, FactId, JobId, TitleId
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
-Opener = Callable[[], Coroutine[Any, Any, SqlJobStore]]
+Opener = Callable[[], Awaitable[SqlJobStore]]
+
+
+@pytest.fixture(params=SQL)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return place(request.param, tmp_path, "encoding")
 
 
 @pytest.fixture
-async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
-    """Opens the same store again: a second opener is a second process's view of it."""
-    async with AsyncExitStack() as stack:
-
-        async def opened() -> SqlJobStore:
-            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/encoding.db"))
-            return await SqlJobStore.open(database)
-
+async def open_store(url: str) -> AsyncIterator[Opener]:
+    """Opens the same data again: a second opener is a second process's view of it."""
+    async with reopening(SqlJobStore, url) as opened:
         yield opened
 
 
@@ -277,12 +276,11 @@ class Plain:
             row |= {"state": "queued"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
-async def test_it_does_what_a_plain_dict_does(actions: list[tuple[str, int, str]], tmp_path_factory: Any) -> None:
-    path = tmp_path_factory.mktemp("jobs")
-    async with Database(f"sqlite:///{path}/encoding.db") as database:
-        store, plain, now = await SqlJobStore.open(database), Plain(), NOW
+async def test_it_does_what_a_plain_dict_does(actions: list[tuple[str, int, str]], url: str) -> None:
+    async with reopening(SqlJobStore, url, emptied=True) as reopen:
+        store, plain, now = await reopen(), Plain(), NOW
         newest: dict[int, JobId] = {}
         for what, film, owner in actions:
             now += LEASE if what == "wait" else timedelta(milliseconds=2)

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.stores import SQL, place, process, reopening
 
 from matinee.drivers.sql import Database
 from matinee.kit.ids import AssetId, PlaySessionId
@@ -28,19 +28,16 @@ SESSION = PlaySessionId("pls_1")
 Open = Callable[[], Awaitable[KeyVault]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{request.param}:///{tmp_path}/licensing.db"
+    return place(request.param, tmp_path, "licensing")
 
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
-    async with AsyncExitStack() as stack:
-
-        async def open_vault() -> KeyVault:
-            return await SqlKeyVault.open(await stack.enter_async_context(Database(url)))
-
-        yield open_vault
+    """Opens the same data again: a second opener is a second process's view of it."""
+    async with reopening(SqlKeyVault, url) as opened:
+        yield opened
 
 
 def key(label: Label, name: str = "", asset_id: AssetId = FILM) -> SealedKey:
@@ -124,11 +121,11 @@ STEPS = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
-async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
+async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
     keys: dict[tuple[str, str], SealedKey] = {}
     revoked: dict[str, int] = {}
-    async with Database(f"sqlite:///{tmp_path_factory.mktemp('d')}/licensing.db") as database:
-        vault = await SqlKeyVault.open(database)
+    async with reopening(SqlKeyVault, url, emptied=True) as reopen:
+        vault = await reopen()
         for n, (what, name, value) in enumerate(steps):
             if what == "keep":
                 made = [key(label, str(n), AssetId(name)) for label in value]
@@ -142,7 +139,7 @@ async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory
                 gone = [one for one, until in revoked.items() if until < value]
                 assert await vault.forget(before=NOW + timedelta(seconds=value)) == len(gone)
                 revoked = {one: until for one, until in revoked.items() if one not in gone}
-        again = await SqlKeyVault.open(database)
+        again = await reopen()
         for asset in ("ast_a", "ast_b"):
             wanted = [keys[place] for place in sorted(keys) if place[0] == asset]
             assert await again.keys(asset_id=AssetId(asset)) == wanted
@@ -153,7 +150,7 @@ async def test_it_does_what_a_dict_does(tmp_path_factory: pytest.TempPathFactory
 
 def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
     """Run one of the tasks below in a process of its own."""
-    return subprocess.Popen([sys.executable, __file__, task, url, name], stdout=subprocess.PIPE, text=True)
+    return process(__file__, task, url, name)
 
 
 async def _run(task: str, url: str, name: str) -> None:

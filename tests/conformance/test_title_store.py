@@ -1,8 +1,7 @@
 """Every `TitleStore`: a change is whole or nothing, lists are ordered and filtered, revisions miss nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.stores import SQL, place, reopening
 
 from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import (
@@ -24,27 +24,26 @@ from matinee.catalogue.api import (
     VideoTrack,
 )
 from matinee.catalogue.ports import Change, Filter, Listed, TitleStore
-from matinee.drivers.sql import Database
 from matinee.events.api import Record, TitlePublished
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, FactId, TitleId
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SHOWN = Filter(territory="DE", maturity=18, now=NOW)
-Opener = Callable[[], Coroutine[Any, Any, SqlTitleStore]]
+Opener = Callable[[], Awaitable[SqlTitleStore]]
 DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama"})
 NOIR = Genre(genre_id="noir", names={"en": "Noir"})
 
 
+@pytest.fixture(params=SQL)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return place(request.param, tmp_path, "catalogue")
+
+
 @pytest.fixture
-async def open_store(tmp_path: Path) -> AsyncIterator[Opener]:
-    """Opens the same tables again: a second opener is a second process's view of them."""
-    async with AsyncExitStack() as stack:
-
-        async def opened() -> SqlTitleStore:
-            database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/catalogue.db"))
-            return await SqlTitleStore.open(database)
-
+async def open_store(url: str) -> AsyncIterator[Opener]:
+    """Opens the same data again: a second opener is a second process's view of it."""
+    async with reopening(SqlTitleStore, url) as opened:
         yield opened
 
 
@@ -288,18 +287,16 @@ steps = st.lists(
 @given(steps=steps)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_it_does_as_a_plain_dict_does(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]
+    url: str, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]
 ) -> None:
-    path = tmp_path_factory.mktemp("titles")
     kept: dict[TitleId, Title] = {}
-    async with Database(f"sqlite:///{path}/catalogue.db") as database:
-        store = await SqlTitleStore.open(database)
+    async with reopening(SqlTitleStore, url, emptied=True) as reopen:
+        store = await reopen()
         for name, state, maturity, genres, playable in steps:
             asset_id = ids.derived(AssetId, name) if playable else None
             one = title(name, state=state, maturity=maturity, genres=list(genres), asset_id=asset_id)
             kept[one.title_id] = await put(store, one)
-    async with Database(f"sqlite:///{path}/catalogue.db") as database:
-        store = await SqlTitleStore.open(database)
+        store = await reopen()
         assert {stored.title.title_id: stored.title for stored in await store.load(list(kept))} == kept
         for genre_id in (None, "drama", "noir"):
             for maturity in (0, 12, 18):

@@ -177,16 +177,23 @@ def _page(state: JobState | None, cursor: str | None, limit: int, connection: Co
 
 
 def _claim(owner: str, now: datetime, lease_until: datetime, connection: Connection) -> Job | None:
-    for row in connection.execute(_free, {"now": now}).mappings().all():
-        job: Job = row["body"]
-        if row["cancel_asked"]:
-            _end_cancelled(job, now, row, connection)
-            continue
-        job = msgspec.structs.replace(job, state="running", attempts=job.attempts + 1, updated_at=now)
-        taken = _row(job) | {"owner": owner, "lease_until": lease_until}
-        if connection.execute(_change_held, _held(row) | taken).rowcount == 1:
-            return job
+    # Again and again, because others may take all of those that we see, and leave some that we did not.
+    while free := connection.execute(_free, {"now": now}).mappings().all():
+        for row in free:
+            job: Job = row["body"]
+            if row["cancel_asked"]:
+                _end_cancelled(job, now, row, connection)
+            elif taken := _taken(row, owner, now, lease_until, connection):
+                return taken
     return None
+
+
+def _taken(row: RowMapping, owner: str, now: datetime, lease_until: datetime, connection: Connection) -> Job | None:
+    """The job, if it was still free and is ours now."""
+    job: Job = row["body"]
+    job = msgspec.structs.replace(job, state="running", attempts=job.attempts + 1, updated_at=now)
+    values = _held(row) | _row(job) | {"owner": owner, "lease_until": lease_until}
+    return job if connection.execute(_change_held, values).rowcount == 1 else None
 
 
 def _held(row: RowMapping) -> dict[str, Any]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from tests.unit.mesh_rig import KEY, House, Rig, Theatre, rig_of
 
 from matinee.drivers.asgi import Message, Receive, Scope, Send, Server, respond
+from matinee.drivers.engine import EngineState
 from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
-from matinee.mesh.host import Host
+from matinee.mesh.host import Condition, Host
 
 BEARER = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 LOOK = "/rpc/theatre/look"
@@ -163,26 +165,38 @@ async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(r
     assert (await lingering).status == 200
 
 
-async def test_health_readiness_and_metrics_need_no_key() -> None:
-    async def yes() -> bool:
-        return True
+AWAY = EngineState(
+    engine="mariadb at 127.0.0.1:3306",
+    state="away",
+    since=datetime(2026, 1, 1, tzinfo=UTC),
+    detail="it does not answer",
+)
 
-    async def no() -> bool:
-        return False
 
-    async def broken() -> bool:
-        raise OSError("away")
-
+@pytest.mark.parametrize(
+    ("condition", "status", "state"),
+    [
+        (Condition(), 200, "ready"),
+        (Condition(engines=(AWAY,)), 200, "degraded"),
+        (Condition(waiting="mariadb at 127.0.0.1:3306 does not answer"), 503, "waiting"),
+    ],
+)
+async def test_readiness_tells_of_engines_and_is_lost_only_where_another_could_do_better(
+    condition: Condition, status: int, state: str
+) -> None:
     async with rig_of(0) as rig:
-        await rig.start(checks={"log": yes})
-        assert (await ask(rig, "/readyz", b"", method="GET", headers={})).status == 200
-        await rig.start(checks={"log": yes, "store": no, "registry": broken})
-        waiting = await ask(rig, "/readyz", b"", method="GET", headers={})
-        assert (waiting.status, msgspec.json.decode(waiting.body)) == (503, ["store", "registry"])
+        await rig.start(condition=lambda: condition)
+        answer = await ask(rig, "/readyz", b"", method="GET", headers={})
+        told = msgspec.json.decode(answer.body)
+        assert (answer.status, told.pop("state")) == (status, state)
+        assert msgspec.convert(told, Condition) == condition
         assert (await ask(rig, "/healthz", b"", method="GET", headers={})).status == 200
-        rig.running[0].host.drain()
-        drained = await rig.http.request("GET", rig.running[0].server.address + "/readyz", limit_s=5)
-        assert (drained.status, msgspec.json.decode(drained.body)) == (503, ["draining"])
+
+
+async def test_who_drains_is_not_ready(rig: Rig) -> None:
+    rig.running[0].host.drain()
+    drained = await ask(rig, "/readyz", b"", method="GET", headers={})
+    assert (drained.status, msgspec.json.decode(drained.body)["state"]) == (503, "draining")
 
 
 async def test_metrics_tell_of_calls_and_problems(rig: Rig) -> None:

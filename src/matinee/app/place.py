@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def groups(settings: Settings) -> list[Group]:
     return [
         Group(name="services" if len(group) > 1 and "gateway" in group else group[0], targets=group) for group in made
     ]
+
+
+def is_held(settings: Settings) -> bool:
+    """Whether some `up` runs on this data directory: it holds the lock for as long as it lives."""
+    try:
+        with (settings.data / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def processes(settings: Settings) -> Path:

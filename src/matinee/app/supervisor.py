@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from matinee.app.guard import LIFELINE
+from matinee.drivers.engine import EngineState
 from matinee.kit import log
 
-State: TypeAlias = Literal["starting", "running", "restarting", "finished", "stopped"]
+State: TypeAlias = Literal["starting", "waiting", "running", "restarting", "finished", "stopped"]
 STOP_S = 10.0
 BACKOFF_S = (0.1, 10.0)
 STEADY_S = 30.0
@@ -45,38 +46,55 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     lifeline: bool = True
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process writes on its lifeline: it is ready, and where its health can be asked."""
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process writes on its lifeline, a line each time something changes: all there is to know of it.
 
+    `ready` with the address where its health can be asked, or what it waits for; and how its engines are.
+    """
+
+    ready: bool = False
     health_url: str = ""
+    waiting: str = ""
+    engines: tuple[EngineState, ...] = ()
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A process as `matinee status` tells it."""
+    """A process as `matinee status` tells it: `waiting` says for what, `engines` how those are that it uses."""
 
     name: str
     state: State
     pid: int
     restarts: int
     health_url: str = ""
+    waiting: str = ""
+    engines: tuple[EngineState, ...] = ()
 
 
 class Supervisor:
-    """Keeps programs running. `record` is a file that always holds the present state, for `matinee status`."""
+    """Keeps programs running. `record` is a file that always holds the present state, for `matinee status`.
 
-    def __init__(self, *, logs: Path, record: Path) -> None:
+    `waits` is called with each new reason for which a program has to wait at its start.
+    """
+
+    def __init__(self, *, logs: Path, record: Path, waits: Callable[[Seen], None] | None = None) -> None:
         self._logs = logs
         self._record = record
+        self._waits = waits or (lambda seen: None)
         self._kept: dict[str, _Kept] = {}
         logs.mkdir(parents=True, exist_ok=True)
         record.parent.mkdir(parents=True, exist_ok=True)
 
     async def start(self, program: Program, ready_s: float = 60.0) -> None:
-        """Start a program and wait until it is ready. Raises RuntimeError, with its last words, when it will not."""
-        kept = _Kept(program, self._logs / f"{program.name}.log", self._write_record)
+        """Start a program and wait until it is ready, for as long as it says that it waits for an engine.
+
+        Raises RuntimeError, with its last words, when it will not.
+        """
+        kept = _Kept(program, self._logs / f"{program.name}.log", self._write_record, self._waits)
         self._kept[program.name] = kept
         keeping, ready = kept.watch(), asyncio.create_task(kept.ready.wait())
-        await asyncio.wait([keeping, ready], timeout=ready_s, return_when=asyncio.FIRST_COMPLETED)
+        while not (await asyncio.wait([keeping, ready], timeout=ready_s, return_when=asyncio.FIRST_COMPLETED))[0]:
+            if not kept.seen().waiting:
+                break
         if keeping.done():
             keeping.result()
         if not ready.done():
@@ -105,15 +123,18 @@ class Supervisor:
 class _Kept:
     """One program and the process that runs it now."""
 
-    def __init__(self, program: Program, log_path: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, program: Program, log_path: Path, changed: Callable[[], None], waits: Callable[[Seen], None]
+    ) -> None:
         self.program = program
         self.ready = asyncio.Event()
         self._log_path = log_path
         self._changed = changed
+        self._waits = waits
         self._state: State = "starting"
         self._restarts = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._health_url = ""
+        self._told = Told()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -128,7 +149,9 @@ class _Kept:
             state=self._state,
             pid=self._process.pid if self._process else 0,
             restarts=self._restarts,
-            health_url=self._health_url,
+            health_url=self._told.health_url,
+            waiting=self._told.waiting,
+            engines=self._told.engines,
         )
 
     async def stop(self) -> None:
@@ -198,21 +221,44 @@ class _Kept:
         return [sys.executable, "-m", "matinee.app.guard", *self.program.command]
 
     async def _look_after(self, lifeline: socket.socket, process: asyncio.subprocess.Process) -> None:
-        if self.program.lifeline:
-            lifeline.setblocking(False)
-            words = await asyncio.get_running_loop().sock_recv(lifeline, 4096)
-            if not words:
-                return
-            self._health_url = msgspec.json.decode(words, type=Ready).health_url
-        self._set("running")
-        self.ready.set()
+        listening = asyncio.create_task(self._listen(lifeline))
+        try:
+            await self._watch_over(process)
+        finally:
+            listening.cancel()
+
+    async def _listen(self, lifeline: socket.socket) -> None:
+        """Take every word of a process; one that knows no lifeline runs as soon as it was started."""
+        if not self.program.lifeline:
+            self._hear(Told(ready=True))
+            return
+        lifeline.setblocking(False)
+        rest = b""
+        with contextlib.suppress(OSError):  # it ends with the process
+            while words := await asyncio.get_running_loop().sock_recv(lifeline, 1 << 16):
+                *lines, rest = (rest + words).split(b"\n")
+                for line in lines:
+                    self._hear(msgspec.json.decode(line, type=Told))
+
+    def _hear(self, told: Told) -> None:
+        news = told.waiting and told.waiting != self._told.waiting
+        self._told = told
+        self._state = "running" if told.ready else "waiting" if told.waiting else self._state
+        if told.ready:
+            self.ready.set()
+        self._changed()
+        if news:
+            self._waits(self.seen())
+
+    async def _watch_over(self, process: asyncio.subprocess.Process) -> None:
+        """Kill a process that no longer answers."""
         deaf = 0
-        while self._health_url and deaf < DEAF_LOOKS:
+        while deaf < DEAF_LOOKS:
             await asyncio.sleep(LOOK_S)
-            deaf = 0 if await _answers(self._health_url) else deaf + 1
-        if deaf:
-            _log.warning("process.deaf", name=self.program.name, pid=process.pid)
-            _sweep(process.pid)
+            url = self._told.health_url
+            deaf = 0 if not url or await _answers(url) else deaf + 1
+        _log.warning("process.deaf", name=self.program.name, pid=process.pid)
+        _sweep(process.pid)
 
     def _log_file(self) -> BinaryIO:
         with contextlib.suppress(FileNotFoundError):
@@ -221,7 +267,7 @@ class _Kept:
         return self._log_path.open("ab")
 
     def _set(self, state: State) -> None:
-        self._state = state
+        self._state, self._told = state, Told()
         self._changed()
 
 
@@ -254,11 +300,18 @@ class Lifeline:
         number = os.environ.pop(LIFELINE, "")
         self._socket = socket.socket(fileno=int(number)) if number else None
 
-    def tell_ready(self, health_url: str) -> None:
-        """Say that this process is ready."""
+    def tell_ready(self, health_url: str, engines: tuple[EngineState, ...] = ()) -> None:
+        """Say that this process is ready, and how its engines are."""
+        self._tell(Told(ready=True, health_url=health_url, engines=engines))
+
+    def tell_waiting(self, why: str) -> None:
+        """Say what this process waits for before it can be ready."""
+        self._tell(Told(waiting=why))
+
+    def _tell(self, told: Told) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                self._socket.send(msgspec.json.encode(Ready(health_url=health_url)))
+                self._socket.sendall(msgspec.json.encode(told) + b"\n")
 
     async def broken(self) -> None:
         """Return when the supervisor is gone; never without one."""

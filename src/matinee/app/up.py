@@ -15,10 +15,11 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from matinee.app import place, profile
 from matinee.app.settings import Settings, environment_of
-from matinee.app.supervisor import Lifeline, Program, Supervisor, python, until_told_to_stop
+from matinee.app.supervisor import Lifeline, Program, Seen, Supervisor, python, until_told_to_stop
 from matinee.app.wiring import clients
 from matinee.drivers import envoy
 from matinee.drivers.keyfile import made_once
@@ -79,7 +80,9 @@ async def up(settings: Settings, console: Console) -> None:
     profile.check(settings)
     with _held(settings.data):
         _free_ports(settings)
-        supervisor = Supervisor(logs=settings.data / "logs", record=place.processes(settings))
+        supervisor = Supervisor(
+            logs=settings.data / "logs", record=place.processes(settings), waits=lambda seen: _waits(seen, console)
+        )
         steps = Steps(console)
         stopping = asyncio.create_task(until_told_to_stop(Lifeline()))
         starting = asyncio.create_task(_start(settings, supervisor, steps, console))
@@ -95,6 +98,10 @@ async def up(settings: Settings, console: Console) -> None:
             await asyncio.gather(starting, return_exceptions=True)
             console.print("  stopping …")
             await supervisor.stop()
+
+
+def _waits(seen: Seen, console: Console) -> None:
+    console.print(f"  [yellow]…[/] {seen.name} waits: {escape(seen.waiting)}", highlight=False)
 
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console) -> None:

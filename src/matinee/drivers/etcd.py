@@ -135,10 +135,10 @@ class Etcd:
             ):
                 result = msgspec.json.decode(line).get("result", {})
                 if not result or result.get("canceled"):
-                    raise Broken(f"the watch was ended: {line[:200].decode(errors='replace')}")
+                    raise Broken(line[:200].decode(errors="replace"))
                 yield
         except (NeverSent, Broken, TimeoutError) as error:
-            raise self._away(str(error) or "it told of nothing for a while") from error
+            raise self._away(f"its watch ended: {error}") from error
 
     async def check(self) -> None:
         """Raises EngineAway (no member answers, or they have no leader), StoreFull, WrongVersion."""
@@ -162,7 +162,7 @@ class Etcd:
 
     async def _ask(self, path: str, question: Mapping[str, Any]) -> Any:
         end = time.monotonic() + _LIMIT_S
-        last = "it does not answer"
+        why = ""
         for attempt in range(_ATTEMPTS):
             left_s = end - time.monotonic()
             if left_s <= 0:
@@ -176,12 +176,14 @@ class Etcd:
                     continue
                 if refused.code not in _AGAIN:
                     raise self._meant(refused) from refused
-                last = str(refused)
-            except (NeverSent, Broken, TimeoutError) as error:
-                last = str(error) or last
+                why = str(refused)
+            except Broken as error:
+                why = str(error)
+            except (NeverSent, TimeoutError):
+                why = ""
             self._first = (self._first + 1) % len(self._members)
             await asyncio.sleep(min(_PAUSE_S * attempt, max(0.0, end - time.monotonic())))
-        raise self._away(last)
+        raise self._away(why)
 
     async def _once(self, path: str, question: Mapping[str, Any], limit_s: float) -> Any:
         if self._sign_in is not None and not self._token:
@@ -212,7 +214,9 @@ class Etcd:
         return self._away(f"it refuses: {refused}")
 
     def _away(self, why: str) -> EngineAway:
-        return EngineAway(engine=self.engine, detail=f"{self.engine}: {why}")
+        return EngineAway(
+            engine=self.engine, detail=f"{self.engine}: {why}" if why else f"{self.engine} does not answer"
+        )
 
     def _headers(self) -> dict[str, str]:
         return {"content-type": "application/json", **({"authorization": self._token} if self._token else {})}

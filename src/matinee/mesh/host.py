@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from matinee.drivers.asgi import App, Gone, Header, Receive, Scope, Send, read_body, respond
+from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
@@ -27,10 +28,7 @@ from matinee.mesh.gauges import HostGauges
 from matinee.mesh.limit import ConcurrencyLimit
 from matinee.mesh.signature import signatures
 
-Check: TypeAlias = Callable[[], Awaitable[bool]]
-
 _log = log.get()
-_CHECK_S: Final = 2.0
 _LOOK_S: Final = 0.01
 _PATIENT_PLACES: Final = 256
 _JSON: Final = [(b"content-type", wire.JSON.encode())]
@@ -38,11 +36,27 @@ _PROBLEM: Final = [(b"content-type", wire.PROBLEM_JSON.encode())]
 _CLOSE: Final = (b"connection", b"close")
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process is: what its start waits for, empty once it runs, and the engines that it uses."""
+
+    waiting: str = ""
+    engines: tuple[EngineState, ...] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether some engine is not well."""
+        return any(engine.state != "well" for engine in self.engines)
+
+
 class Host:
     """What one process serves.
 
-    `key` is the secret that callers must show; `checks` are what `/readyz` asks, each true when ready;
-    `app` gets every other path, and the lifespan.
+    `key` is the secret that callers must show; `condition` is what `/readyz` tells; `app` gets every other path,
+    and the lifespan.
+
+    `/readyz` is a 503 while the process starts or drains: then another can do better. An engine that is not well is
+    told there and no more, because all instances share it: were all taken out, nobody would be left to give the
+    answers that do without it, or a clear refusal. Which instance has its own trouble reaching it, callers notice.
     """
 
     def __init__(
@@ -51,7 +65,7 @@ class Host:
         key: str,
         clock: Clock,
         metrics: Metrics,
-        checks: Mapping[str, Check] | None = None,
+        condition: Callable[[], Condition] = Condition,
         app: App | None = None,
         max_body_bytes: int = 8 << 20,
     ) -> None:
@@ -60,7 +74,7 @@ class Host:
         self._clock = clock
         self._metrics = metrics
         self._gauges = HostGauges(metrics)
-        self._checks = dict(checks or {})
+        self._condition = condition
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._endpoints: dict[str, Endpoint] = {}
@@ -150,9 +164,12 @@ class Host:
         await respond(send, 200, b'"ok"', _JSON)
 
     async def _readyz(self, send: Send) -> None:
-        waiting = await asyncio.gather(*(_waits(name, check) for name, check in self._checks.items()))
-        missing = [*(["draining"] if self.draining else []), *filter(None, waiting)]
-        await respond(send, 503 if missing else 200, msgspec.json.encode(missing), _JSON)
+        found = self._condition()
+        state = (
+            "draining" if self.draining else "waiting" if found.waiting else "degraded" if found.degraded else "ready"
+        )
+        body = msgspec.json.encode({"state": state, **msgspec.structs.asdict(found)})
+        await respond(send, 200 if state in ("ready", "degraded") else 503, body, _JSON)
 
     async def _show_metrics(self, send: Send) -> None:
         await respond(send, 200, self._metrics.render(), [(b"content-type", self._metrics.content_type.encode())])
@@ -165,15 +182,6 @@ async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
     if close:
         headers.append(_CLOSE)
     await respond(send, reply.status, reply.body, headers)
-
-
-async def _waits(name: str, check: Check) -> str | None:
-    try:
-        async with asyncio.timeout(_CHECK_S):
-            return None if await check() else name
-    except Exception as error:  # a check that fails is a check that is not passed
-        _log.warning("mesh.not_ready", check=name, error=repr(error))
-        return name
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ import click
 import msgspec
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from matinee.app import place
@@ -20,9 +21,13 @@ from matinee.app.supervisor import Seen
 from matinee.app.up import up as bring_up
 from matinee.app.wiring import clients
 from matinee.app.wiring.doors import EdgeWords
-from matinee.app.wiring.fabric import NotRunning
+from matinee.drivers.engine import EngineState
 from matinee.encoding.api import Job
+from matinee.kit.problem import Problem
 from matinee.steering.api import Edge
+
+# How long edges and jobs are asked for: who is there and how it is, is told in any case.
+ASK_S = 8.0
 
 
 @click.command()
@@ -76,20 +81,22 @@ def targets(json_: bool) -> None:
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What `matinee status` tells."""
+    """What `matinee status` tells. `unknown` says why edges and jobs could not be asked for."""
 
     running: bool
     address: str
     processes: list[Seen] = []
+    engines: list[EngineState] = []
     edges: list[Edge] = []
     jobs: list[Job] = []
+    unknown: str = ""
 
 
 @click.command()
 @json_option
 @with_settings
 def status(settings: Settings, json_: bool) -> None:
-    """Processes, edges and jobs; exit status 1 when Matinee is not running."""
+    """Processes, the engines they use, edges and jobs; exit status 1 when Matinee is not running."""
     found = run(_status(settings))
     as_json(found) if json_ else _show(found)
     if not found.running:
@@ -98,15 +105,28 @@ def status(settings: Settings, json_: bool) -> None:
 
 async def _status(settings: Settings) -> Status:
     address, record = place.address(settings), place.processes(settings)
-    if not record.exists():
+    if not (record.exists() and place.is_held(settings)):
         return Status(running=False, address=address)
     processes = msgspec.json.decode(record.read_bytes(), type=list[Seen])
+    seen = Status(running=True, address=address, processes=processes, engines=_engines(processes))
     try:
-        async with clients(settings) as house:
+        async with asyncio.timeout(ASK_S), clients(settings) as house:
             edges, jobs = await asyncio.gather(house.steering.edges(), house.encoding.jobs())
-    except NotRunning:
-        return Status(running=False, address=address)
-    return Status(running=True, address=address, processes=processes, edges=edges, jobs=jobs.items)
+    except Problem as problem:
+        return msgspec.structs.replace(seen, unknown=str(problem))
+    except TimeoutError:
+        return msgspec.structs.replace(seen, unknown="nobody answers in time")
+    return msgspec.structs.replace(seen, edges=edges, jobs=jobs.items)
+
+
+def _engines(processes: list[Seen]) -> list[EngineState]:
+    """Each engine as the process sees it that sees it worst."""
+    found: dict[str, EngineState] = {}
+    for engine in (engine for seen in processes for engine in seen.engines):
+        before = found.setdefault(engine.engine, engine)
+        if before.state == "well" != engine.state:
+            found[engine.engine] = engine
+    return list(found.values())
 
 
 def _show(found: Status) -> None:
@@ -115,12 +135,36 @@ def _show(found: Status) -> None:
         console.print("Matinee is not running here; `make up` or `matinee up` starts it.")
         return
     console.print(f"Matinee is at {found.address}\n")
-    table = Table("process", "state", "pid", "restarts", box=None, header_style="bold")
+    console.print(_processes(found.processes), "")
     for seen in found.processes:
+        if seen.waiting:
+            console.print(f"{seen.name} is waiting: {escape(seen.waiting)}\n", highlight=False)
+    if found.engines:
+        console.print(_engine_table(found.engines), "")
+    if found.unknown:
+        console.print(f"edges and jobs are not known: {escape(found.unknown)}", highlight=False)
+        return
+    console.print(_edges(found.edges), "", jobs_table(found.jobs) if found.jobs else "no jobs")
+
+
+def _processes(processes: list[Seen]) -> Table:
+    table = Table("process", "state", "pid", "restarts", box=None, header_style="bold")
+    for seen in processes:
         table.add_row(seen.name, seen.state, str(seen.pid), str(seen.restarts))
-    console.print(table, "")
+    return table
+
+
+def _engine_table(engines: list[EngineState]) -> Table:
+    table = Table("engine", "state", "since", "", box=None, header_style="bold")
+    for one in engines:
+        since = one.since.astimezone().strftime("%H:%M:%S") if one.state != "well" else ""
+        table.add_row(one.engine, one.state, since, escape(one.detail))
+    return table
+
+
+def _edges(edges: list[Edge]) -> Table:
     table = Table("edge", "address", "health", "load", "hits", "misses", box=None, header_style="bold")
-    for edge in found.edges:
+    for edge in edges:
         said = edge.report
         table.add_row(said.name, said.base_url, edge.health, f"{said.load:.0%}", str(said.hits), str(said.misses))
-    console.print(table, "", jobs_table(found.jobs) if found.jobs else "no jobs")
+    return table

@@ -14,6 +14,7 @@ import msgspec
 
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS
+from matinee.app.wiring.health import EngineWatch
 from matinee.catalogue.api import Catalogue
 from matinee.drivers.engine import StoreFull
 from matinee.drivers.http import HttpClient
@@ -52,6 +53,7 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     directory: Directory
     caller: Caller
     mesh_key: str
+    engines: EngineWatch
 
     def secret(self, name: str, size_bytes: int = 32) -> bytes:
         """A secret that all processes share, made at its first use."""
@@ -85,7 +87,8 @@ async def fabric(settings: Settings) -> AsyncIterator[Fabric]:
     """Open the fabric; the directory is followed until the end."""
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
-        registry = await _registry(settings, stack)
+        engines = EngineWatch(clock)
+        registry = await _registry(settings, stack, engines)
         directory = Directory(registry=registry, clock=clock)
         await directory.refresh()
         http = await stack.enter_async_context(HttpClient())
@@ -94,14 +97,20 @@ async def fabric(settings: Settings) -> AsyncIterator[Fabric]:
         following = asyncio.create_task(directory.run())
         try:
             yield Fabric(
-                settings=settings, clock=clock, registry=registry, directory=directory, caller=caller, mesh_key=key
+                settings=settings,
+                clock=clock,
+                registry=registry,
+                directory=directory,
+                caller=caller,
+                mesh_key=key,
+                engines=engines,
             )
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
 
-async def _registry(settings: Settings, stack: contextlib.AsyncExitStack) -> Registry:
+async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engines: EngineWatch) -> Registry:
     place = settings.mesh.registry
     match url.scheme(place):
         case "memory":
@@ -116,7 +125,9 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack) -> Reg
             from matinee.drivers.etcd import Etcd
             from matinee.mesh.adapters.etcd import EtcdRegistry
 
-            kept = await EtcdRegistry.open(await stack.enter_async_context(Etcd(place)))
+            etcd = await stack.enter_async_context(Etcd(place))
+            engines.add(etcd, used_for="mesh.registry", needed=False)  # the last list stays in use
+            kept = await EtcdRegistry.open(etcd)
             stack.push_async_callback(kept.close)
             return kept
         case other:

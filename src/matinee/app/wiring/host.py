@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from socket import socket
 from typing import Any
 
 from matinee.app.settings import Settings
@@ -12,12 +14,14 @@ from matinee.app.targets import PROTOCOLS
 from matinee.app.wiring.domains import BUILDERS, Parts
 from matinee.app.wiring.doors import gateway
 from matinee.app.wiring.fabric import Fabric, fabric
-from matinee.drivers.asgi import Server
+from matinee.drivers.asgi import App, Server
+from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids, log
+from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
-from matinee.mesh.host import Host
+from matinee.mesh.host import Condition, Host
 from matinee.mesh.membership import Membership
 
 DRAIN_S = 5.0
@@ -25,22 +29,34 @@ _log = log.get()
 
 
 @contextlib.asynccontextmanager
-async def host(settings: Settings, targets: Sequence[str], *, port: int = 0) -> AsyncIterator[Server]:
-    """Serve targets on loopback; at the end drain, leave the registry, and close what was opened."""
+async def host(
+    settings: Settings, targets: Sequence[str], *, listening: socket, told: Callable[[tuple[EngineState, ...]], None]
+) -> AsyncIterator[Server]:
+    """Serve targets on a socket; at the end drain, leave the registry, and close what was opened.
+
+    `told` is handed how the engines are when that changes. Raises one of `drivers.engine.TROUBLES` where one that is
+    needed is not well: the socket is then still open.
+    """
     async with fabric(settings) as threads, contextlib.AsyncExitStack() as stack:
-        metrics = Metrics()
+        metrics, engines = Metrics(), threads.engines
         parts = Parts(fabric=threads, stack=stack, metrics=metrics)
-        for name in PROTOCOLS:
-            if name in targets:
-                await BUILDERS[name](parts)
-        app = await gateway(parts) if "gateway" in targets else None
-        serving = Host(key=threads.mesh_key, clock=threads.clock, metrics=metrics, app=app)
+        stack.callback(_close, parts.jobs)
+        app = await _build(parts, targets)
+        serving = Host(
+            key=threads.mesh_key,
+            clock=threads.clock,
+            metrics=metrics,
+            app=app,
+            condition=lambda: Condition(engines=engines.states),
+        )
         for name, service in parts.built.items():
             serving.serve(name, PROTOCOLS[name], service)
-        async with Server(serving, port=port) as server:
+        engines.show(metrics)
+        async with Server(serving, listening=listening.dup()) as server:
             membership = _membership(threads, server.address, targets)
             await membership.join()
-            running = [_started(work) for work in (membership.run(), *parts.jobs)]
+            watching = engines.run(lambda: told(engines.states))
+            running = [_started(work) for work in (membership.run(), watching, *parts.jobs)]
             try:
                 yield server
             finally:
@@ -51,6 +67,29 @@ async def host(settings: Settings, targets: Sequence[str], *, port: int = 0) -> 
                 await _ended(running)
                 with contextlib.suppress(Exception):  # as above
                     await membership.leave()
+
+
+@contextlib.asynccontextmanager
+async def waiting(trouble: str, listening: socket) -> AsyncIterator[None]:
+    """Answer on a socket, until there is more to serve, that one is alive and what is waited for."""
+    key = os.urandom(32).hex()  # nobody has it: there is nothing to be called yet
+    idle = Host(key=key, clock=SystemClock(), metrics=Metrics(), condition=lambda: Condition(waiting=trouble))
+    async with Server(idle, listening=listening.dup()):
+        yield
+
+
+async def _build(parts: Parts, targets: Sequence[str]) -> App | None:
+    for name in PROTOCOLS:
+        if name in targets:
+            await BUILDERS[name](parts)
+    return await gateway(parts) if "gateway" in targets else None
+
+
+def _close(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Those that were never started would be complained of; to the others this is nothing."""
+    for job in jobs:
+        with contextlib.suppress(RuntimeError, ValueError):
+            job.close()
 
 
 def _membership(threads: Fabric, address: str, targets: Sequence[str]) -> Membership:

@@ -91,7 +91,11 @@ class Answer(msgspec.Struct):
 
 
 class Rig(msgspec.Struct):
-    """An edge and its origin. `is_terse`: who is too slow is shown out without a word, who sent a body may stay."""
+    """An edge and its origin.
+
+    `is_terse`: who is too slow is shown out without a word, who sent a body may stay. `reads_along`: who comes during
+    a fill reads what has arrived; else they wait for all of it, uncounted meanwhile.
+    """
 
     server: EdgeServer
     port: int
@@ -101,6 +105,7 @@ class Rig(msgspec.Struct):
     keeping: DirectoryKeeper
     board: FileBoard
     is_terse: bool = False
+    reads_along: bool = True
 
     async def ask(self, path: str, *headers: str, method: str = "GET") -> Answer:
         """One request on a connection of its own."""
@@ -164,9 +169,15 @@ async def an_origin() -> AsyncIterator[Origin]:
 
 @asynccontextmanager
 async def an_edge(
-    place: Path, origin: Origin, *, limit_bytes: int = 1 << 28, plane: str = "reactor", **more: object
+    place: Path,
+    origin: Origin,
+    *,
+    limit_bytes: int = 1 << 28,
+    plane: str = "reactor",
+    above: Upstream | None = None,
+    **more: object,
 ) -> AsyncIterator[Rig]:
-    """A running edge with its keeping job; `plane` is what takes the clients."""
+    """A running edge with its keeping job; `plane` is what takes the clients, `above` stands in for the origin."""
     settings = EdgeSettings(
         edge_id=EdgeId("edg_test"),
         cache_dir=place / "cache",
@@ -182,7 +193,7 @@ async def an_edge(
     disk, keeping = CacheDirectory(kept, limit_bytes), DirectoryKeeper(kept, limit_bytes)
     board = FileBoard(settings.cache_dir)
     timeout_s = settings.upstream_timeout_s
-    upstream = upstream or HttpUpstream(settings.upstream, key=KEY, clock=SystemClock(), timeout_s=timeout_s)
+    upstream = above or HttpUpstream(settings.upstream, key=KEY, clock=SystemClock(), timeout_s=timeout_s)
     server = EdgeServer(settings, disk=disk, upstream=upstream, board=board, clock=SystemClock(), shared=True)
     await server.start()
     if front is not None:
@@ -191,7 +202,9 @@ async def an_edge(
     job = asyncio.create_task(work)
     try:
         port = server.port if front is None else front.port
-        yield Rig(server, port, origin, settings, disk, keeping, board, is_terse=front is not None)
+        yield Rig(
+            server, port, origin, settings, disk, keeping, board, is_terse=front is not None, reads_along=front is None
+        )
     finally:
         job.cancel()
         if front is not None:

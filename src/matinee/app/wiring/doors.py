@@ -110,7 +110,7 @@ def _upstream(plan: EdgeSettings, clock: Clock) -> Upstream:
         case _:
             from matinee.edge.adapters.objects import ObjectsUpstream
 
-            return ObjectsUpstream(plan.upstream)
+            return ObjectsUpstream(plan.upstream, timeout_s=plan.upstream_timeout_s)
 
 
 async def gateway(parts: Parts) -> App:

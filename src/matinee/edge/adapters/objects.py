@@ -15,11 +15,15 @@ _TAG_LIMIT = 128
 
 
 class ObjectsUpstream:
-    """The origin is a store of our own; in a directory no symbolic link is followed."""
+    """The origin is a store of our own; in a directory no symbolic link is followed.
 
-    def __init__(self, url: str, **options: str) -> None:
+    `timeout_s`: how long the store may say nothing. Whoever asks has patience of their own, so one more try is made
+    here, by which a connection that breaks in the middle goes on where it was.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 15.0) -> None:
         self._root = urls.file_path(url).resolve() if urls.scheme(url) == "file" else None
-        self._objects = Objects(url, **options)
+        self._objects = Objects(url, silence_s=timeout_s, tries=2)
 
     async def open(self, key: str, *, start: int = 0) -> tuple[Meta, AsyncIterator[bytes]]:
         if self._root is not None and _is_linked(self._root, key):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from matinee.events.api import Record
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
@@ -14,6 +14,13 @@ from matinee.viewing.model import Place
 
 class ViewingStore(Protocol):
     """Positions by account, profile, title and episode."""
+
+    exact_facts: ClassVar[bool]
+    """Whether facts are told in the order of the changes, and of changes alone. Where it is False, writers that race
+
+    may also be told of who lost, in any order, and a fact may be told of a change that failed: who reads facts takes
+    the newest position by `updated_at`.
+    """
 
     async def save(self, position: Position, *, record: Record) -> Position:
         """Store a position unless the one that is there stands by `model.standing`; tells the one that stands.

@@ -21,7 +21,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 from uuid import UUID
 
 import msgspec
@@ -109,6 +109,8 @@ _log = log.get()
 
 class CassandraViewingStore:
     """A `ViewingStore` on Cassandra. `outgoing` holds the facts to be relayed."""
+
+    exact_facts: ClassVar[bool] = False
 
     def __init__(self, cassandra: Cassandra, clock: Clock) -> None:
         self._cassandra = cassandra

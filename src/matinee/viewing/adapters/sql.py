@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 from sqlalchemy import (
@@ -133,6 +133,8 @@ _KEEP_FACT = insert(_outbox)
 
 class SQLViewingStore:
     """A `ViewingStore` in SQL. `outgoing` holds the facts to be relayed."""
+
+    exact_facts: ClassVar[bool] = True
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -46,14 +46,15 @@ _LEAVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1
 class RedisOutbox:
     """A domain's facts on their way to the log: `stream` is where its scripts put them.
 
-    `run` relays for ever, at least once and in order.
+    `run` relays for ever, at least once and in order. `lease_ms` is how long others wait for an instance that died.
     """
 
-    def __init__(self, redis: Redis, stream: str) -> None:
+    def __init__(self, redis: Redis, stream: str, *, lease_ms: int = LEASE_MS) -> None:
         self._redis = redis
         self.stream = stream
         self._lease = f"{stream}:lease"
         self._next, self._leave = redis.script(_TAKE), redis.script(_LEAVE)
+        self._lease_ms = lease_ms
         self._me = secrets.token_hex(8)
         self._stirred = asyncio.Event()
 
@@ -91,7 +92,7 @@ class RedisOutbox:
     async def _take(self) -> list[tuple[bytes, list[bytes]]]:
         async with self._redis.speaking():
             waiting: list[tuple[bytes, list[bytes]]] = await self._next(
-                keys=[self.stream, self._lease], args=[self._me, LEASE_MS, BATCH]
+                keys=[self.stream, self._lease], args=[self._me, self._lease_ms, BATCH]
             )
             return waiting
 

@@ -20,12 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from matinee.drivers.engine import EngineAway, WrongVersion
+from matinee.drivers.engine import EngineAway, WrongVersion, named
 from matinee.drivers.sqlfaults import Fault, fault_of, is_lost
 from matinee.kit import context, log
 
 T = TypeVar("T")
-ENGINE = "mariadb"
 OLDEST: Final = {"MariaDB": (10, 6), "MySQL": (8, 0, 17)}
 # At most so many connections to each store; what is beyond waits for one.
 CONNECTIONS = 8
@@ -95,6 +94,7 @@ class MariaDB:
 
         self._dice = dice or Random()  # noqa: S311  # spreads retries, guards nothing
         self.place = make_url(url)
+        self.engine_name = named(url)
         query = {name: value for name, value in self.place.query.items() if name != "charset"}
         self.engine = create_async_engine(
             self.place.set(drivername="mysql+exact", query=query),
@@ -141,7 +141,8 @@ class MariaDB:
                 return await self._repeated(transaction, mode, contested)
         except TimeoutError as error:
             raise EngineAway(
-                engine=ENGINE, detail=f"{self.name} did not answer within {limit_s:.1f} s; a write may be kept."
+                engine=self.engine_name,
+                detail=f"{self.engine_name} did not answer within {limit_s:.1f} s; a write may be kept.",
             ) from error
 
     async def _repeated(self, transaction: Callable[[Connection], T], mode: str | None, contested: bool) -> T:
@@ -151,10 +152,11 @@ class MariaDB:
                 return await self._once(transaction, mode)
             except _Unsure as error:
                 raise EngineAway(
-                    engine=ENGINE, detail=f"{self.name} was lost while it committed: the write may be kept."
+                    engine=self.engine_name,
+                    detail=f"{self.engine_name} was lost while it committed: the write may be kept.",
                 ) from error
             except exc.DBAPIError as error:
-                fault = fault_of(error, ENGINE, self.name)
+                fault = fault_of(error, self.engine_name)
                 again = fault.undone or (fault.lost and not lost) or (contested and isinstance(error, IntegrityError))
                 if tried == TRIES or not again:
                     raise (fault.problem or error) from error
@@ -163,7 +165,7 @@ class MariaDB:
         raise AssertionError  # the last try has returned or raised
 
     async def _pause(self, tried: int, fault: Fault) -> None:
-        _log.info("sql.again", engine=ENGINE, store=self.place.database, tried=tried, code=fault.code)
+        _log.info("sql.again", engine=self.engine_name, store=self.place.database, tried=tried, code=fault.code)
         if not fault.lost:
             await asyncio.sleep(self._dice.uniform(0, min(0.2, 0.002 * 2**tried)))
 
@@ -209,6 +211,9 @@ class MariaDB:
         if is_lost(error):  # the others were lost with it
             await self.close()
 
+    def _away(self, what: str) -> EngineAway:
+        return EngineAway(engine=self.engine_name, detail=f"{self.engine_name} {what}.")
+
     def _check_version(self) -> None:
         dialect = cast("Exact", self.engine.dialect)
         kind = "MariaDB" if dialect.is_mariadb else "MySQL"
@@ -216,13 +221,9 @@ class MariaDB:
         if found < OLDEST[kind]:
             said, least = (".".join(str(part) for part in version) for version in (found, OLDEST[kind]))
             raise WrongVersion(
-                engine=ENGINE, detail=f"{self.name} is {kind} {said}: Matinee needs {kind} {least} or newer."
+                engine=self.engine_name,
+                detail=f"{self.engine_name} is {kind} {said}: Matinee needs {kind} {least} or newer.",
             )
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return f"MariaDB at {self.place.host}:{self.place.port or 3306}"
 
 
 class _Unsure(Exception):

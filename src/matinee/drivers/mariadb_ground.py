@@ -15,8 +15,8 @@ from sqlalchemy import URL, Connection, event, exc, text
 from sqlalchemy.util import greenlet_spawn
 
 from matinee.drivers.backups import KEPT, fresh, thinned
-from matinee.drivers.engine import EngineAway
-from matinee.drivers.mariadb import ENGINE, MariaDB
+from matinee.drivers.engine import EngineAway, named
+from matinee.drivers.mariadb import MariaDB
 from matinee.drivers.sqlfaults import fault_of
 from matinee.kit import log
 
@@ -37,12 +37,12 @@ def standing(place: str, work: Callable[[MariaDBGround], Any], backups: Path | N
 async def _standing(database: MariaDB, work: Callable[[MariaDBGround], Any], backups: Path | None) -> Any:
     def run() -> Any:
         with database.engine.connect() as connection:
-            return work(MariaDBGround(connection, database.place, backups))
+            return work(MariaDBGround(connection, database, backups))
 
     try:
         return await greenlet_spawn(run)
     except exc.DBAPIError as error:
-        raise (fault_of(error, ENGINE, database.name).problem or error) from error
+        raise (fault_of(error, database.engine_name).problem or error) from error
     finally:
         await greenlet_spawn(database.engine.dispose)
 
@@ -50,9 +50,10 @@ async def _standing(database: MariaDB, work: Callable[[MariaDBGround], Any], bac
 class MariaDBGround:
     """One connection, on which nothing is committed unasked but what changes the schema."""
 
-    def __init__(self, connection: Connection, place: URL, backups: Path | None) -> None:
+    def __init__(self, connection: Connection, database: MariaDB, backups: Path | None) -> None:
         self.connection = connection
-        self._place = place
+        self._engine = database.engine_name
+        self._place = database.place
         self._backups = backups
         self._again = False
         self._changed_data = False
@@ -65,7 +66,7 @@ class MariaDBGround:
     def one_at_a_time(self, name: str) -> Iterator[None]:
         lock = {"lock": f"matinee.{self._place.database}.{name}"[:64], "wait": LOCK_S}
         if self._said(text("SELECT GET_LOCK(:lock, :wait)"), lock) != 1:
-            raise EngineAway(engine=ENGINE, detail=f"Another process has been migrating {name} for {LOCK_S} s.")
+            raise EngineAway(engine=self._engine, detail=f"Another process has been migrating {name} for {LOCK_S} s.")
         try:
             yield
         finally:
@@ -144,5 +145,5 @@ def _dump(program: str, place: URL, tables: list[str], target: Path) -> None:
     if done.returncode:
         part.unlink()
         words = done.stderr.decode(errors="replace").strip()
-        raise EngineAway(engine=ENGINE, detail=f"No backup could be made, so nothing was migrated: {words}")
+        raise EngineAway(engine=named(str(place)), detail=f"No backup could be made, so nothing was migrated: {words}")
     part.rename(target)

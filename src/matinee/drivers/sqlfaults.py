@@ -33,16 +33,16 @@ class Fault(msgspec.Struct, frozen=True):
     undone: bool = False
 
 
-def fault_of(error: exc.DBAPIError, engine: str, place: str) -> Fault:
+def fault_of(error: exc.DBAPIError, engine: str) -> Fault:
     """What an error of MariaDB or MySQL means."""
     code, text = _code(error), str(error.orig)
-    said = f"{place}: {text}"
+    said = f"{engine}: {text}"
     if is_lost(error):
         return Fault(code, EngineAway(engine=engine, detail=f"{said}. Nothing was changed."), lost=True)
     if code in UNDONE:
         return Fault(code, EngineAway(engine=engine, detail=f"{said}. Nothing was changed."), undone=True)
     if code in FULL or "errno: 28" in text or "No space left" in text:
-        return Fault(code, StoreFull(detail=f"The disk of {place} is full: free some room, then try again."))
+        return Fault(code, StoreFull(detail=f"The disk of {engine} is full: free some room, then try again."))
     if code in READ_ONLY:
         return Fault(code, EngineReadOnly(engine=engine, detail=said))
     if code in BUSY | REFUSED:
@@ -55,15 +55,15 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, exc.DBAPIError) and (error.connection_invalidated or _code(error) in LOST)
 
 
-def sqlite_problem(error: exc.OperationalError) -> Problem | None:
+def sqlite_problem(error: exc.OperationalError, engine: str) -> Problem | None:
     """What an error of SQLite means to a caller; None for what is a bug."""
     text = str(error.orig)
     if "disk is full" in text or "disk I/O" in text:
         return StoreFull(detail="The disk is full: free some room, then try again.")
     if "readonly database" in text:
-        return EngineReadOnly(engine="sqlite", detail=f"SQLite: {text}.")
+        return EngineReadOnly(engine=engine, detail=f"{engine}: {text}.")
     if "locked" in text or "unable to open" in text:
-        return EngineAway(engine="sqlite", detail=f"SQLite: {text}. Nothing was changed.")
+        return EngineAway(engine=engine, detail=f"{engine}: {text}. Nothing was changed.")
     return None
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from matinee.drivers.engine import named
 from matinee.drivers.sqlfaults import sqlite_problem
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Sqlite:
         try:
             return await asyncio.wrap_future(done)
         except OperationalError as error:
-            raise (sqlite_problem(error) or error) from error
+            raise (sqlite_problem(error, named(self._url)) or error) from error
 
     def _write_loop(self) -> None:
         with self._writing.connect() as connection:

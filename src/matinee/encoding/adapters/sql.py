@@ -29,7 +29,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.exc import IntegrityError
 
 from matinee.drivers.outbox import Outbox, outbox_table
 from matinee.drivers.sql import Database, Packed, UtcTime
@@ -94,13 +93,7 @@ class SqlJobStore:
         return cls(database)
 
     async def add(self, *, job: Job, key: str) -> Job:
-        try:
-            await self._database.write(partial(_add, job, key))
-        except IntegrityError:
-            if (standing := await self._database.read(partial(_under_way, key))) is None:
-                raise
-            return standing
-        return job
+        return await self._database.write(partial(_add, job, key), contested=True)
 
     async def get(self, *, job_id: JobId) -> Job:
         job: Job = (await self._database.read(partial(_found, job_id)))["body"]
@@ -136,18 +129,15 @@ class SqlJobStore:
         return await self._database.write(partial(_cancel, job_id, now))
 
     async def retry(self, *, job_id: JobId, now: datetime) -> Job:
-        try:
-            return await self._database.write(partial(_retry, job_id, now))
-        except IntegrityError:
-            key = (await self._database.read(partial(_found, job_id)))["film_key"]
-            if (standing := await self._database.read(partial(_under_way, key))) is None:
-                raise
-            return standing
+        return await self._database.write(partial(_retry, job_id, now), contested=True)
 
 
-def _add(job: Job, key: str, connection: Connection) -> None:
+def _add(job: Job, key: str, connection: Connection) -> Job:
+    if (standing := _under_way(key, connection)) is not None:
+        return standing
     row = _row(job) | {"film_key": key, "active_key": key, "available_at": job.created_at}
     connection.execute(insert(_jobs), row | {"owner": _NOBODY, "lease_until": _NEVER, "cancel_asked": False})
+    return job
 
 
 def _row(job: Job) -> dict[str, Any]:
@@ -243,6 +233,8 @@ def _retry(job_id: JobId, now: datetime, connection: Connection) -> Job:
     job: Job = row["body"]
     if row["state"] not in ("failed", "cancelled"):
         return job
+    if (standing := _under_way(row["film_key"], connection)) is not None:
+        return standing
     job = requeued(job, now)
     values = _row(job) | {"active_key": row["film_key"], "available_at": now, "cancel_asked": False}
     connection.execute(_change_held, _held(row) | values)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self
 import msgspec
 from sqlalchemy import Connection, exc, text
 
-from matinee.drivers.engine import SchemaAhead
+from matinee.drivers.engine import SchemaAhead, StoreEmpty
 from matinee.kit import log
 
 _log = log.get()
@@ -49,6 +49,22 @@ class Chain(msgspec.Struct, frozen=True):
     def newest(self) -> str:
         """The revision that this code works with."""
         return self.revisions[-1]
+
+    def check(self, name: str, found: str) -> None:
+        """See that the revision of a store in use is one that this code knows. Raises StoreEmpty, SchemaAhead."""
+        standing = found.removesuffix("…")
+        if not standing:
+            raise StoreEmpty(
+                store=name,
+                detail=f"The store of {name} has lost its tables: bring its data back, or start its processes again "
+                "to begin with nothing.",
+            )
+        if standing not in self.revisions:
+            raise SchemaAhead(
+                store=name,
+                detail=f"The store of {name} is at revision {standing}, and the newest that this Matinee knows is "
+                f"{self.newest}: a newer one wrote it. Run that one, or let it go back first (`matinee stores back`).",
+            )
 
     def script(self, revision: str) -> ModuleType:
         """A script, ready to run. Raises ValueError for one that does not follow the one before it."""
@@ -121,12 +137,8 @@ def back(ground: Ground, chain: Chain, name: str, to: str, *, backup: bool = Tru
 
 
 def _pending(chain: Chain, standing: str, name: str, *, half_way: bool) -> list[str]:
-    if standing and standing not in chain.revisions:
-        raise SchemaAhead(
-            store=name,
-            detail=f"The store of {name} is at revision {standing}, and the newest that this Matinee knows is "
-            f"{chain.newest}: a newer one wrote it. Run that one, or let it go back first (`matinee stores back`).",
-        )
+    if standing:
+        chain.check(name, standing)
     return [one for one in chain.revisions if one > standing or (half_way and one == standing)]
 
 

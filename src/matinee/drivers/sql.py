@@ -6,6 +6,7 @@ A transaction is a plain function of a `Connection`; it runs whole, in one hop, 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -16,14 +17,18 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
+from matinee.drivers.engine import EngineReadOnly, StoreEmpty, StoreFull, named
 from matinee.drivers.migrations import Chain, forward, on_ground, version
 from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
+from matinee.kit.problem import Problem
 
 if TYPE_CHECKING:
     from matinee.drivers.mariadb import MariaDB
 
 T = TypeVar("T")
+# A write that was refused says nothing of now when it is as old as this.
+REFUSED_S = 60.0
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
@@ -70,6 +75,23 @@ class Database:
         self.url = url
         self._backups = backups
         self._back: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _mariadb(url)
+        self._schemas: dict[str, Chain] = {}
+        self._refused: tuple[Problem, float] | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine and where it is."""
+        return named(self.url)
+
+    async def check(self) -> None:
+        """Ask for every schema's revision. Raises what all methods raise, StoreEmpty, SchemaAhead.
+
+        That it is full or takes no writes is known from the last write: it is so until one is taken, or long ago.
+        """
+        for name, chain in self._schemas.items():
+            chain.check(name, await self.look(partial(version, name)))
+        if self._refused is not None and time.monotonic() < self._refused[1] + REFUSED_S:
+            raise self._refused[0]
 
     async def read(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction that changes nothing; all it reads is of one moment."""
@@ -95,7 +117,13 @@ class Database:
         It runs again, whole, after a deadlock or a lost connection; with `contested` also where a row that it adds was
         added by somebody else first (it looks before it adds). SQLite's are serialisable, whatever `isolation` says.
         """
-        return await self._back.write(transaction, isolation, contested)
+        try:
+            result = await self._back.write(transaction, isolation, contested)
+        except (EngineReadOnly, StoreFull) as trouble:
+            self._refused = trouble, time.monotonic()
+            raise
+        self._refused = None
+        return result
 
     async def migrate(self, scripts: str, name: str) -> None:
         """Bring the schema to the newest version in a folder of Alembic scripts (`package:folder`).
@@ -106,6 +134,7 @@ class Database:
         if await self.look(partial(version, name)) != chain.newest:
             work = partial(forward, chain=chain, name=name)
             await asyncio.to_thread(on_ground, self.url, work, self._backups)
+        self._schemas[name] = chain
 
     async def __aenter__(self) -> Database:
         await self._back.open()

@@ -54,7 +54,9 @@ class Parts:
             raise BadSettings(
                 detail=f"{setting}: there is no store for {url.scheme(place)!r}; sqlite and mysql are known."
             )
-        return await self.stack.enter_async_context(Database(place))
+        database = await self.stack.enter_async_context(Database(place))
+        self.fabric.engines.add(database, used_for=setting)
+        return database
 
     async def redis(self, place: str) -> Redis:
         """The Redis at a URL. Raises EngineAway."""

@@ -120,13 +120,15 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engine
         case "sqlite" | "mysql":
             from matinee.mesh.adapters.sql import SqlRegistry
 
-            return await SqlRegistry.open(await stack.enter_async_context(Database(place)))
+            database = await stack.enter_async_context(Database(place))
+            engines.add(database, used_for="mesh.registry", needed=False)  # the last list stays in use
+            return await SqlRegistry.open(database)
         case "etcd":
             from matinee.drivers.etcd import Etcd
             from matinee.mesh.adapters.etcd import EtcdRegistry
 
             etcd = await stack.enter_async_context(Etcd(place))
-            engines.add(etcd, used_for="mesh.registry", needed=False)  # the last list stays in use
+            engines.add(etcd, used_for="mesh.registry", needed=False)  # as above
             kept = await EtcdRegistry.open(etcd)
             stack.push_async_callback(kept.close)
             return kept

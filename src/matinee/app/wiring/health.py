@@ -106,7 +106,7 @@ def said(trouble: Problem) -> str:
     """What a trouble says, with the engine's name in it."""
     engine = getattr(trouble, "engine", "") or getattr(trouble, "store", "")
     detail = trouble.detail or trouble.title.lower()
-    return detail if not engine or engine in detail else f"{engine}: {detail}"
+    return detail if engine.lower() in detail.lower() else f"{engine}: {detail}"
 
 
 def _slow(began_s: float) -> bool:

@@ -6,19 +6,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from tests.engines import engine
 
 from matinee.drivers.sql import Database
+from matinee.events.adapters.kafka import KafkaEventLog
 from matinee.events.adapters.sqlite import SQLiteEventLog
 from matinee.events.api import AccountOpened, AnyFact, Events, Following, Record, TitlePublished, TitleWithdrawn
-from matinee.events.jobs import PolledFollowing
+from matinee.events.jobs import GroupFollowing, PolledFollowing
 from matinee.events.ports import DeadLetters, EventLog
 from matinee.events.service import EventsService
 from matinee.kit import ids, url
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, FactId, TitleId
 
-LOGS = ("sqlite",)
+LOGS = ("sqlite", "kafka")
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+PARTITIONS = 3
 # So that a follower that was killed is soon known to be gone.
 LEASE_MS = 2000
 PAUSES_S = (0.001, 0.002)
@@ -35,14 +38,21 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 def place(kind: str, folder: Path) -> str:
     """The URL of a log that nobody has used."""
-    return f"sqlite:///{folder}/events.db"
+    return engine("kafka").url("events") if kind == "kafka" else f"sqlite:///{folder}/events.db"
 
 
 @contextlib.asynccontextmanager
 async def opened(where: str) -> AsyncIterator[Opened]:
     """Open a log as one process does."""
     clock = SystemClock()
-    assert url.scheme(where) == "sqlite"
+    if url.scheme(where) == "kafka":
+        async with KafkaEventLog.open(
+            where, region="here", partitions=PARTITIONS, replication=1, session_ms=LEASE_MS
+        ) as kafka:
+            events = EventsService(log=kafka, dead=kafka, leases=None, clock=clock)
+            following: Following = GroupFollowing(kafka, events, clock, pauses_s=PAUSES_S)
+            yield Opened(log=kafka, dead=kafka, events=events, following=following)
+        return
     async with Database(where) as database:
         log = await SQLiteEventLog.open(database)
         events = EventsService(log=log, dead=log, leases=log, clock=clock)

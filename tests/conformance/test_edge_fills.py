@@ -44,7 +44,7 @@ async def rig(tmp_path: Path, origin: Origin, request: pytest.FixtureRequest) ->
 async def test_two_hundred_cold_clients_are_one_request_to_the_origin(rig: Rig) -> None:
     rig.origin.pause_at = 100_000
     asked = [asyncio.create_task(rig.ask(link("v/1.m4s"))) for _ in range(200)]
-    await until(lambda: rig.count(Count.MISSES) == 200)
+    await until(lambda: rig.count(Count.MISSES) == (200 if rig.reads_along else 1))
     rig.origin.go_on.set()
     assert {(a.status, a.body) for a in await asyncio.gather(*asked)} == {(200, SEGMENT)}
     assert rig.origin.requests == {KEY: 1}
@@ -66,14 +66,19 @@ async def test_head_and_ranges_during_a_fill(rig: Rig) -> None:
     rig.origin.pause_at = 300_000
     whole = asyncio.create_task(rig.ask(link("v/1.m4s")))
     await until(lambda: rig.count(Count.FILLED_BYTES) > 0)
-    assert (await rig.ask(link("v/1.m4s"), method="HEAD")).headers["content-length"] == "600000"
-    assert (await rig.ask(link("v/1.m4s"), "Range: bytes=10-19")).body == SEGMENT[10:20]
+    head = asyncio.create_task(rig.ask(link("v/1.m4s"), method="HEAD"))
+    early = asyncio.create_task(rig.ask(link("v/1.m4s"), "Range: bytes=10-19"))
     late = asyncio.create_task(rig.ask(link("v/1.m4s"), "Range: bytes=-10"))
-    assert (await rig.ask(link("v/1.m4s"), "Range: bytes=600000-")).status == 416
-    assert not late.done()
+    if rig.reads_along:
+        await asyncio.wait_for(asyncio.gather(head, early), 20)
+        assert (await rig.ask(link("v/1.m4s"), "Range: bytes=600000-")).status == 416
+        assert not late.done()
     rig.origin.go_on.set()
+    assert (await head).headers["content-length"] == "600000"
+    assert (await early).body == SEGMENT[10:20]
     assert (await late).body == SEGMENT[-10:]
     assert (await whole).body == SEGMENT
+    assert (await rig.ask(link("v/1.m4s"), "Range: bytes=600000-")).status == 416
     assert rig.origin.requests == {KEY: 1}
 
 
@@ -82,7 +87,7 @@ async def test_a_client_that_leaves_stops_nothing(rig: Rig) -> None:
     first = asyncio.create_task(rig.ask(link("v/1.m4s")))
     await until(lambda: rig.count(Count.MISSES) == 1)
     second = asyncio.create_task(rig.ask(link("v/1.m4s")))
-    await until(lambda: rig.count(Count.MISSES) == 2)
+    await until(lambda: rig.count(Count.MISSES) == (2 if rig.reads_along else 1))
     first.cancel()
     rig.origin.go_on.set()
     assert (await second).body == SEGMENT

@@ -128,11 +128,15 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """The edges that `up` starts: `count` of them on `port`, `port` + 1, …; `workers` processes each."""
+    """The edges that `up` starts: `count` of them on `port`, `port` + 1, …; `workers` processes each.
+
+    `data_plane`: what moves the bytes, our own reactor, or nginx in front of it.
+    """
 
     count: int = 2
     port: int = 8090
     workers: int = 1
+    data_plane: Literal["reactor", "nginx"] = "reactor"
     cache: str = "{data}/edge"
     cache_limit_bytes: int = 20 << 30
 

@@ -140,8 +140,9 @@ def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]
     for number in range(settings.edge.count):
         name = f"edge-{chr(ord('a') + number)}"
         words = ["serve", "edge", "--edge", name, "--port", str(settings.edge.port + number)]
-        for worker in range(settings.edge.workers):
-            title = name if settings.edge.workers == 1 else f"{name}.{worker}"
+        processes = settings.edge.workers if settings.edge.data_plane == "reactor" else 1  # nginx makes its own
+        for worker in range(processes):
+            title = name if processes == 1 else f"{name}.{worker}"
             yield Program(
                 name=title, command=python(*words, "--name", title, "--worker", str(worker)), environment=environment
             )

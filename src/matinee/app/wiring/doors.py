@@ -17,7 +17,7 @@ from matinee.app.wiring.domains import Parts
 from matinee.app.wiring.fabric import EDGE_KEY, Fabric, fabric
 from matinee.drivers.asgi import App
 from matinee.edge.api import EdgeSettings
-from matinee.edge.ports import Upstream
+from matinee.edge.ports import Front, Upstream
 from matinee.gateway.api import ServiceView
 from matinee.gateway.model.front import Certificate, Doors
 from matinee.gateway.ports import UploadStore
@@ -49,17 +49,21 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
         plan = _edge_settings(settings, words, threads.secret(EDGE_KEY), threads.clock)
         stopping = asyncio.Event()
         started = asyncio.get_running_loop().create_future()
+        front = _front(settings, plan)
+        # Behind nginx, which keeps what it has fetched, the reactor keeps nothing.
+        kept = (plan.cache_dir, plan.cache_limit_bytes) if front is None else (plan.cache_dir / "reactor", 0)
         running = asyncio.create_task(
             run_worker(
                 plan,
-                disk=CacheDirectory(plan.cache_dir, limit_bytes=plan.cache_limit_bytes),
-                keeping=DirectoryKeeper(plan.cache_dir, plan.cache_limit_bytes),
+                disk=CacheDirectory(*kept),
+                keeping=DirectoryKeeper(*kept),
                 board=FileBoard(plan.cache_dir),
                 upstream=_upstream(plan, threads.clock),
                 clock=threads.clock,
                 steering=remote(PROTOCOLS["steering"], "steering", threads.caller, by="edge"),
                 stopping=stopping,
                 started=started.set_result,
+                front=front,
             )
         )
         await asyncio.wait([running, asyncio.ensure_future(started)], return_when=asyncio.FIRST_COMPLETED)
@@ -73,6 +77,17 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
             member.cancel()
             stopping.set()
             await asyncio.gather(member, running, return_exceptions=True)
+
+
+def _front(settings: Settings, plan: EdgeSettings) -> Front | None:
+    match settings.edge.data_plane:
+        case "reactor":
+            return None
+        case "nginx":
+            from matinee.edge.adapters.board import FileBoard
+            from matinee.edge.adapters.nginx import NginxFront
+
+            return NginxFront(plan, board=FileBoard(plan.cache_dir))
 
 
 def _membership(threads: Fabric, address: str) -> Membership:

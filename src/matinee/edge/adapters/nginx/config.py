@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from matinee.drivers import nginx
-from matinee.edge.api import AddressTooLong, BadRequest, EdgeSettings, HeaderTooLarge, OriginFailed
+from matinee.edge.api import AddressTooLong, BadRequest, EdgeSettings, HeaderTooLarge, OriginFailed, OutsideFile
 from matinee.kit.problem import Problem
 
 _SEGMENT = "[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*"
@@ -23,7 +23,7 @@ _OBJECTS_A_MB = 8000
 _OBJECT_BYTES = 500_000
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
-_REFUSALS = (OriginFailed, BadRequest, AddressTooLong, HeaderTooLarge)
+_REFUSALS = (OriginFailed(), BadRequest(), AddressTooLong(), HeaderTooLarge(), OutsideFile(size_bytes=0))
 
 _GATE = """\
 // Made by Matinee at each start. Whether a link's token was minted with one of our keys, for this scope, and is good.
@@ -44,8 +44,9 @@ function signature(key, words) {
 // One range that is well formed, or none: what else there may be is the reactor's to judge.
 function plain(range) {
     if (range === undefined) { return true; }
-    var found = /^bytes=([0-9]{1,15})-([0-9]{0,15})$/.exec(range);
-    return found !== null && (found[2] === '' || parseInt(found[1], 10) <= parseInt(found[2], 10));
+    var found = /^bytes=([0-9]{0,15})-([0-9]{0,15})$/.exec(range);
+    if (found === null || (found[1] === '' && found[2] === '')) { return false; }
+    return found[1] === '' || found[2] === '' || parseInt(found[1], 10) <= parseInt(found[2], 10);
 }
 
 function good(r) {
@@ -89,9 +90,9 @@ http {{
   server {{ listen 127.0.0.1:{status_port}; access_log off; location / {{ stub_status; }} }}
   server {{
     listen {host}:{port}{tls} reuseport backlog=1024; {certificate}
-    error_page 405 416 418 = @reactor; error_page 500 502 504 = /nginx-origin-failed;
+    error_page 405 418 = @reactor; error_page 500 502 504 = /nginx-origin-failed;
     error_page 400 = /nginx-bad-request; error_page 414 = /nginx-address-too-long;
-    error_page 494 = /nginx-header-too-large;
+    error_page 494 = /nginx-header-too-large; error_page 416 /nginx-outside-file;
 {refusals}
     location ~ "^/t/(?<token>[A-Za-z0-9_-]+)/(?<object>(?<scope>assets/{segment})(?:/{segment})+)$" {{
       if ($request_uri ~ "[%\\\\\\\\]|//|.{{1024}}") {{ return 418; }}
@@ -162,9 +163,10 @@ def config(folder: Path, settings: EdgeSettings, ports: Ports) -> str:
     )
 
 
-def _refusal(problem: type[Problem]) -> str:
+def _refusal(problem: Problem) -> str:
     """A place to which nginx turns with what it refuses by itself."""
-    document = msgspec.json.encode(problem().document()).decode().replace("'", "\\'")
+    said = {name: fact for name, fact in problem.document().items() if name != "size_bytes"}  # its header tells that
+    document = msgspec.json.encode(said).decode().replace("'", "\\'")
     return (
         f"    location = /nginx-{problem.kind()} {{ internal; default_type application/problem+json; "
         f"add_header Cache-Control no-store always; return {problem.status} '{document}'; }}"

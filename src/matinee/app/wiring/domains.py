@@ -58,11 +58,13 @@ class Parts:
         self.fabric.engines.add(database, used_for=setting)
         return database
 
-    async def redis(self, place: str) -> Redis:
-        """The Redis at a URL. Raises EngineAway."""
+    async def redis(self, setting: str, place: str) -> Redis:
+        """The Redis behind a setting. Raises EngineAway."""
         from matinee.drivers.redis import Redis
 
-        return await self.stack.enter_async_context(Redis(place))
+        redis = await self.stack.enter_async_context(Redis(place))
+        self.fabric.engines.add(redis, used_for=setting)
+        return redis
 
 
 async def _events(parts: Parts) -> None:
@@ -124,7 +126,7 @@ async def _sign_ins(parts: Parts, place: str) -> Any:
         case "redis" | "rediss":
             from matinee.identity.adapters.redis import RedisSignInStore
 
-            return await RedisSignInStore.open(await parts.redis(place))
+            return await RedisSignInStore.open(await parts.redis("identity.sessions", place))
         case _:
             from matinee.identity.adapters.sql import SqlIdentityStore
 
@@ -138,7 +140,7 @@ async def _throttle(parts: Parts, place: str) -> Any:
         case "redis" | "rediss":
             from matinee.identity.adapters.redis import RedisThrottle
 
-            return await RedisThrottle.open(await parts.redis(place))
+            return await RedisThrottle.open(await parts.redis("identity.throttle", place))
         case _:
             from matinee.identity.adapters.sql import SqlIdentityStore
 
@@ -198,6 +200,7 @@ async def _encoding(parts: Parts) -> None:
     settings, clock = parts.settings, parts.fabric.clock
     store = await SqlJobStore.open(await parts.database("encoding.store", settings.encoding.store))
     objects, ffmpeg = Objects(settings.objects.store), Ffmpeg()
+    parts.fabric.engines.add(objects, used_for="objects.store")
     await objects.ready()
     blobs = ObjectBlobs(objects)
     prober, work = FfmpegProber(ffmpeg), Path(settings.encoding.work)
@@ -257,7 +260,7 @@ async def _play_sessions(parts: Parts, place: str) -> Any:
         case "redis" | "rediss":
             from matinee.playback.adapters.redis import RedisSessionStore
 
-            return await RedisSessionStore.open(await parts.redis(place))
+            return await RedisSessionStore.open(await parts.redis("playback.store", place))
         case _:
             from matinee.playback.adapters.sql import SqlSessionStore
 

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from matinee.app.bench import run as bench_run
+from matinee.app.cli.engines import engines
 from matinee.app.cli.options import as_json, json_option, run, with_settings
 from matinee.app.settings import Settings
 from matinee.kit import log
@@ -14,6 +15,9 @@ from matinee.kit import log
 @click.group()
 def dev() -> None:
     """For those who build Matinee."""
+
+
+dev.add_command(engines)
 
 
 @dev.command()

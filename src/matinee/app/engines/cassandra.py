@@ -146,10 +146,16 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
             return _asked(place, "SELECT peer FROM system.peers_v2", limit_s=ASK_S) >= self.size - 1
         return False
 
+    def version(self) -> str:
+        return JARS.version
+
+    def address(self, place: Place) -> str:
+        return f"cassandra://{','.join(f'{host}:{place.port}' for host in self.hosts)}"
+
     def url(self, place: Place, namespace: str) -> str:
         replication = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTRE}': {self.size}}}"
         _asked(place, f'CREATE KEYSPACE IF NOT EXISTS "{namespace}" WITH replication = {replication}', limit_s=30)
-        return f"cassandra://{','.join(f'{host}:{place.port}' for host in self.hosts)}/{namespace}?dc={DATACENTRE}"
+        return f"{self.address(place)}/{namespace}?dc={DATACENTRE}"
 
     def _config(self, place: Place) -> str:
         seeds = ",".join(f"{host}:{place.ports['storage']}" for host in self.hosts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import secrets
 import socket
+import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -85,6 +88,12 @@ class Engine(Protocol):
     def answers(self, place: Place) -> bool:
         """Whether it answers a real request; an open port is not enough."""
 
+    def version(self) -> str:
+        """The version that would be started. Raises Absent."""
+
+    def address(self, place: Place) -> str:
+        """Its URL without a namespace; it may hold the secret."""
+
     def url(self, place: Place, namespace: str) -> str:
         """The settings' URL of a namespace (a database, a keyspace, a bucket, a prefix), which is made."""
 
@@ -92,14 +101,13 @@ class Engine(Protocol):
 def place(engine: Engine, folder: Path, *, host: str = LOOPBACK, ports: dict[str, int] | None = None) -> Place:
     """The place in a folder: the one that is kept there, else a new one, on free ports beyond those given."""
     file = folder / "place.json"
-    if file.exists():
-        kept = msgspec.json.decode(file.read_bytes(), type=Place, dec_hook=lambda kind, path: kind(path))
-        return msgspec.structs.replace(kept, folder=folder.absolute())  # the folder may have been moved
-    folder.mkdir(parents=True, exist_ok=True)
-    chosen = free_ports(engine.ports) | (ports or {})
-    made = Place(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
-    _kept(file, msgspec.json.encode(made, enc_hook=str))
-    return made
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        chosen = free_ports(engine.ports) | (ports or {})
+        made = Place(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
+        _keep(file, msgspec.json.encode(made, enc_hook=str))
+    kept = msgspec.json.decode(file.read_bytes(), type=Place, dec_hook=lambda kind, path: kind(path))
+    return msgspec.structs.replace(kept, folder=folder.absolute())  # the folder may have been moved
 
 
 def free_ports(names: tuple[str, ...], hosts: tuple[str, ...] = (LOOPBACK,)) -> dict[str, int]:
@@ -126,9 +134,11 @@ def _free(host: str, port: int) -> bool:
         return True
 
 
-def _kept(file: Path, words: bytes) -> None:
-    """Write a file that none but its owner may read, whole or not at all."""
-    part = file.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_bytes(words)
-    part.replace(file)
+def _keep(file: Path, words: bytes) -> None:
+    """Write a file that its owner alone may read, unless another was quicker; whole or not at all."""
+    handle, part = tempfile.mkstemp(dir=file.parent)  # which makes it its owner's alone
+    with os.fdopen(handle, "wb") as out:
+        out.write(words)
+    with contextlib.suppress(FileExistsError):
+        os.link(part, file)
+    Path(part).unlink()

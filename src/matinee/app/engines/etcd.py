@@ -6,7 +6,7 @@ import contextlib
 import urllib.request
 
 from matinee.app.engines.engine import Place
-from matinee.app.engines.programs import program
+from matinee.app.engines.programs import program, version
 
 
 class Etcd:
@@ -37,8 +37,14 @@ class Etcd:
             return b'"true"' in answer.read()
         return False
 
+    def version(self) -> str:
+        return version(self._server())
+
+    def address(self, place: Place) -> str:
+        return f"etcd://{place.client}"
+
     def url(self, place: Place, namespace: str) -> str:
-        return f"etcd://{place.client}/{namespace}"
+        return f"{self.address(place)}/{namespace}"
 
     def _server(self) -> str:
         return program("etcd", engine=self.name, package="etcd-server")

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from matinee.app.engines.engine import Absent
-from matinee.app.engines.programs import cache
+from matinee.app.engines.programs import cache, how
 
 # Where Linux distributions, macOS, Homebrew and SDKMAN keep their Javas.
 _HOMES = (
@@ -45,7 +45,7 @@ class Jars(msgspec.Struct, frozen=True, kw_only=True):
         """Raises Absent, saying what is missing and how to get it."""
         self.java()
         if not self.folder.is_dir():
-            detail = f"{self.engine} {self.version} is not fetched: matinee dev engines up {self.engine}"
+            detail = f"{self.engine} {self.version} is not fetched: matinee dev engines up {self.engine} does it"
             raise Absent(engine=self.engine, detail=detail)
 
     def java(self) -> str:
@@ -54,9 +54,8 @@ class Jars(msgspec.Struct, frozen=True, kw_only=True):
             if _version(home) in self.javas and (home / "bin" / "java").exists():
                 return str(home / "bin" / "java")
         wanted = " or ".join(str(version) for version in self.javas)
-        detail = (
-            f"{self.engine} needs Java {wanted}: apt install openjdk-{self.javas[0]}-jre-headless, or set JAVA_HOME"
-        )
+        get = how(f"openjdk-{self.javas[0]}-jre-headless")
+        detail = f"{self.engine} needs Java {wanted}: {get}, or name one in JAVA_HOME"
         raise Absent(engine=self.engine, detail=detail)
 
 

@@ -90,8 +90,14 @@ class Kafka:
         except KafkaException:
             return False
 
+    def version(self) -> str:
+        return JARS.version
+
+    def address(self, place: Place) -> str:
+        return f"kafka://{place.client}"
+
     def url(self, place: Place, namespace: str) -> str:
-        return f"kafka://{place.client}/{namespace}"
+        return f"{self.address(place)}/{namespace}"
 
 
 def _java(heap_mb: int) -> list[str]:

@@ -13,3 +13,5 @@ from matinee.app.engines.s3 import S3
 
 _ALL: tuple[Engine, ...] = (MariaDB(), Redis(), Memcached(), Etcd(), S3(), Kafka(), Cassandra())
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}
+# Those that take a processor to themselves while they start.
+JVMS = ("kafka", "cassandra")

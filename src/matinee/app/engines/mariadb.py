@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 
 from matinee.app.engines.engine import EngineFailed, Place
-from matinee.app.engines.programs import program
+from matinee.app.engines.programs import program, version
 
 USER = "matinee"
 _CONFIG = """\
@@ -58,11 +59,18 @@ class MariaDB:
         )
         return asked.returncode == 0
 
+    def version(self) -> str:
+        return version(self._program("mariadbd"))
+
+    def address(self, place: Place) -> str:
+        return f"mysql+asyncmy://{USER}:{place.secret}@{place.client}"
+
     def url(self, place: Place, namespace: str) -> str:
         self._said(place, f"CREATE DATABASE IF NOT EXISTS `{namespace}`")
-        return f"mysql+asyncmy://{USER}:{place.secret}@{place.client}/{namespace}?charset=utf8mb4"
+        return f"{self.address(place)}/{namespace}?charset=utf8mb4"
 
     def _install(self, place: Place) -> None:
+        shutil.rmtree(place.data, ignore_errors=True)  # half made, when a first start was cut off
         start = place.folder / "init.sql"
         start.touch(mode=0o600)
         start.write_text(

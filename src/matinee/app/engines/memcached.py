@@ -6,7 +6,7 @@ import os
 import pwd
 
 from matinee.app.engines.engine import Place
-from matinee.app.engines.programs import program
+from matinee.app.engines.programs import program, version
 from matinee.app.engines.redis import asked
 
 MEMORY_MB = 64
@@ -34,8 +34,14 @@ class Memcached:
     def answers(self, place: Place) -> bool:
         return asked(place, b"version\r\n", b"VERSION")
 
+    def version(self) -> str:
+        return version(self._server())
+
+    def address(self, place: Place) -> str:
+        return f"memcached://{place.client}"
+
     def url(self, place: Place, namespace: str) -> str:
-        return f"memcached://{place.client}/{namespace}"
+        return f"{self.address(place)}/{namespace}"
 
     def _server(self) -> str:
         return program("memcached", engine=self.name, package="memcached")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from matinee.app.engines.engine import Absent
@@ -23,8 +26,23 @@ def found(name: str) -> str | None:
 
 
 def program(name: str, *, engine: str, package: str) -> str:
-    """A program's path. Raises Absent, naming the Debian package that has it."""
+    """A program's path. Raises Absent, saying how to get it."""
     path = found(name)
     if path is None:
-        raise Absent(engine=engine, detail=f"{engine} needs the program {name}: apt install {package}")
+        raise Absent(engine=engine, detail=f"{engine} needs the program {name}: {how(package)}")
     return path
+
+
+def how(package: str) -> str:
+    """The command that installs a Debian package, or what Homebrew calls it."""
+    if sys.platform != "darwin":
+        return f"apt install {package}"
+    name = package.removesuffix("-server").removesuffix("-jre-headless")
+    return "brew install " + (name.replace("-", "@") if name.startswith("openjdk") else name)
+
+
+def version(path: str) -> str:
+    """The version that a program says it is of; empty where it says nothing that looks like one."""
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    said = re.search(r"\d+\.\d+(?:\.\d+)?", told.partition("Ver")[2] or told)
+    return said[0] if said else ""

@@ -6,7 +6,7 @@ import contextlib
 import socket
 
 from matinee.app.engines.engine import Place
-from matinee.app.engines.programs import program
+from matinee.app.engines.programs import program, version
 
 
 class Redis:
@@ -34,8 +34,14 @@ class Redis:
     def answers(self, place: Place) -> bool:
         return asked(place, b"PING\r\n", b"+PONG")
 
+    def version(self) -> str:
+        return version(self._server())
+
+    def address(self, place: Place) -> str:
+        return f"redis://{place.client}"
+
     def url(self, place: Place, namespace: str) -> str:
-        return f"redis://{place.client}/0?prefix={namespace}"
+        return f"{self.address(place)}/0?prefix={namespace}"
 
     def _server(self) -> str:
         return program("redis-server", engine=self.name, package="redis-server")

@@ -20,7 +20,7 @@ import msgspec
 from matinee.app.engines.engine import Engine, EngineFailed, Place, place
 from matinee.app.guard import LIFELINE
 
-START_S = 120.0
+START_S = 180.0
 STOP_S = 30.0
 LOOK_S = 0.05
 
@@ -60,6 +60,16 @@ class Running:
                 return record.pid
         return 0
 
+    @property
+    def answers(self) -> bool:
+        """Whether it answers a real request."""
+        return self.engine.answers(self.place)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds in memory; 0 when it is not running."""
+        return memory_bytes(pid) if (pid := self.pid) else 0
+
     def url(self, namespace: str) -> str:
         """The settings' URL of a namespace, which is made where it is not there."""
         return self.engine.url(self.place, namespace)
@@ -67,7 +77,7 @@ class Running:
     def start(self, limit_s: float = START_S) -> Self:
         """Start it and wait until it answers. Idempotent. Raises Absent, EngineFailed with its last words."""
         with self._held():
-            if not self.pid:
+            if not self.pid and not self.answers:  # it may run without a record of ours: a house has started it
                 self.engine.check()
                 self.engine.prepare(self.place)
                 self._spawn()
@@ -105,7 +115,7 @@ class Running:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
+        self.kill()  # in a moment, and what was acknowledged is on disk
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair() if self._tied else (None, None)
@@ -130,7 +140,7 @@ class Running:
 
     def _await(self, limit_s: float) -> None:
         end = time.monotonic() + limit_s
-        while not self.engine.answers(self.place):
+        while not self.answers:
             ended = self._process is not None and self._process.poll() is not None
             if ended or time.monotonic() > end:
                 words = self.last_words()
@@ -182,6 +192,15 @@ def born(pid: int) -> str:
     except OSError:
         told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return told.stdout.strip()
+
+
+def memory_bytes(pid: int) -> int:
+    """A process's resident memory."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return int(told.stdout.strip() or 0) * 1024
 
 
 def _exists(pid: int) -> bool:

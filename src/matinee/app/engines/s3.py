@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from matinee.app.engines.engine import Absent, Place
 from matinee.app.engines.programs import cache, found
@@ -46,16 +46,26 @@ class S3:
             return False
         return True
 
+    def version(self) -> str:
+        return VERSION.removeprefix("v")
+
+    def address(self, place: Place) -> str:
+        return f"s3://{KEY}:{place.secret}@?endpoint=http://{place.client}"
+
     def url(self, place: Place, namespace: str) -> str:
         bucket, slash, prefix = namespace.replace("_", "-").lower().partition("/")
         (place.data / bucket).mkdir(exist_ok=True)  # what versitygw takes a bucket to be
         return f"s3://{KEY}:{place.secret}@{bucket}{slash}{prefix}?endpoint=http://{place.client}"
 
     def _server(self) -> str:
-        built = cache() / "versitygw" / VERSION / "versitygw"
-        with contextlib.suppress(OSError):
-            if built.stat().st_size:
-                return str(built)
+        built = folder() / "versitygw"
+        if built.exists():
+            return str(built)
         if path := found("versitygw"):
             return path
-        raise Absent(engine=self.name, detail=f"S3 needs versitygw {VERSION}: go install {MODULE}")
+        raise Absent(engine=self.name, detail=f"s3 needs versitygw {VERSION}: matinee dev engines up s3 builds it")
+
+
+def folder() -> Path:
+    """Where the program is kept once it is built."""
+    return cache() / "versitygw" / VERSION

@@ -65,6 +65,11 @@ class Cache(Generic[V]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._delivery: asyncio.Task[None] | None = None
 
+    @property
+    def space(self) -> str:
+        """The name and the encoding of what is kept: how its keys begin in the engine."""
+        return self._shelf.space
+
     async def get(
         self, key: str, load: Callable[[], Awaitable[V | None]], *, valid: Valid[V] | None = None
     ) -> V | None:
@@ -217,7 +222,7 @@ class Cache(Generic[V]):
         until_s: float,
     ) -> dict[str, V]:
         """The values of what is found, once nobody else loads it: got, or loaded now."""
-        found: dict[str, V] = {key: one.value for key, one in seen.items() if one.says in {"hit", "stale"}}
+        found: dict[str, V] = _values(seen)
         if alone := [*dark, *_saying(seen, "big")]:
             found |= await self._alone(alone, load_many, valid)
         if missing := _saying(seen, "miss"):
@@ -228,8 +233,15 @@ class Cache(Generic[V]):
         """Nobody is waited for any longer: one of us loads in the place of who holds the lease, the others alone."""
         won = await self._shelf.lease(busy) if busy else {}
         found = dict(await self._flight(won, self._load_and_keep(won, load_many))) if won else {}
-        left = [key for key in busy if key not in (won or {})]
-        return found | await self._alone(left, load_many, valid) if left else found
+        if left := [key for key in busy if key not in (won or {})]:
+            seen = await self._shelf.look(left, valid)  # somebody was quicker, perhaps here
+            here = {key: task for key in seen if (task := self._flights.get((key, seen[key].mark)))}
+            found |= await self._joined(here, load_many, valid)
+            found |= _values(seen)
+            settled = {*here, *_values(seen), *_saying(seen, "none")}
+            if alone := [key for key in left if key not in settled]:
+                found |= await self._alone(alone, load_many, valid)
+        return found
 
     # Stale while it is loaded anew
 
@@ -281,6 +293,10 @@ class Cache(Generic[V]):
         while self._pending or self._all_pending:
             await asyncio.sleep(AGAIN_S)
             await self._deliver(set(itertools.islice(self._pending, PENDING_AT_ONCE)))
+
+
+def _values(seen: Mapping[str, Seen]) -> dict[str, Any]:
+    return {key: one.value for key, one in seen.items() if one.says in {"hit", "stale"}}
 
 
 def _saying(seen: Mapping[str, Seen], says: str) -> dict[str, Seen]:

@@ -41,6 +41,10 @@ class Figures:
         """Count a call."""
         self._calls.labels(engine, outcome).inc()
 
+    def render(self) -> bytes:
+        """All figures, as text."""
+        return self._metrics.render()
+
     def watch(self, engine: str, breaker: Breaker) -> None:
         """Show a breaker."""
         self._metrics.watch(self._open.labels(engine), lambda: float(breaker.is_open))
@@ -52,7 +56,7 @@ class Guard:
     def __init__(
         self, engine: CacheEngine, *, figures: Figures, limit_ms: int = 50, settle_ms: int = 0, failures: int = 3
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._limit_s = limit_ms / 1000
         self._settle_s = settle_ms / 1000
         self._breaker = Breaker(failures=failures)
@@ -63,38 +67,38 @@ class Guard:
     @property
     def value_limit(self) -> int:
         """The greatest value, in bytes."""
-        return self._engine.value_limit
+        return self.engine.value_limit
 
     @property
     def tells(self) -> Tells | None:
         """The engine, where it can tell other processes of invalidations."""
-        return self._engine if isinstance(self._engine, Tells) else None
+        return self.engine if isinstance(self.engine, Tells) else None
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Held] | None:
         """What there is; None where the engine did not say."""
-        return await self._asked(lambda: self._engine.get_many(keys), self._limit_s)
+        return await self._asked(lambda: self.engine.get_many(keys), self._limit_s)
 
     async def swap_many(self, swaps: Sequence[Swap]) -> dict[str, Token] | None:
         """The swaps that were done; None where the engine did not say."""
-        return await self._asked(lambda: self._engine.swap_many(swaps), self._limit_s)
+        return await self._asked(lambda: self.engine.swap_many(swaps), self._limit_s)
 
     async def set_many(self, values: Mapping[str, bytes], ttl_ms: int) -> bool:
         """Whether the values stand, for everyone."""
 
         async def call() -> bool:
-            await self._engine.set_many(values, ttl_ms)
+            await self.engine.set_many(values, ttl_ms)
             return True
 
         return await self._asked(call, self._limit_s + self._settle_s) or False
 
     async def tell(self, topic: str, keys: Sequence[str]) -> bool:
         """Whether everyone who listens was told; True where the engine tells nobody."""
-        engine = self.tells
-        if engine is None:
+        teller = self.tells
+        if teller is None:
             return True
 
         async def call() -> bool:
-            await engine.tell(topic, keys)
+            await teller.tell(topic, keys)
             return True
 
         return await self._asked(call, self._limit_s) or False

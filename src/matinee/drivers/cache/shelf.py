@@ -55,8 +55,8 @@ class Shelf(Generic[V]):
         self._policy = policy
         self._draw = draw
         # A changed encoding is another namespace: a new release never reads what an old one wrote.
-        space = f"{name}.{encoding_of(kind)}"
-        self._prefix, self._version_key = f"{space}:", f"{space}~version"
+        self.space = f"{name}.{encoding_of(kind)}"
+        self._prefix, self._version_key = f"{self.space}:", f"{self.space}~version"
         self._decoder = msgspec.msgpack.Decoder(kind)
 
     async def look(self, keys: Iterable[str], valid: Valid[V] | None) -> dict[str, Seen]:

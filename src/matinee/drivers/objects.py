@@ -43,9 +43,9 @@ _TROUBLES = (BaseError, OSError, ValueError, NotImplementedError)
 _MISSING = (NotFoundError, FileNotFoundError)
 # A key that nobody uses: that it is not there says that the store answers and takes us.
 _NOWHERE = ".matinee/nothing"
-_CHANGED = (AlreadyExistsError, PreconditionError)
 # The answer to a HEAD has no body, and so no code.
 _NO_SUCH_KEY = {"", "NoSuchKey"}
+_CHANGED = {*_NO_SUCH_KEY, "PreconditionFailed", "ConditionalRequestConflict"}
 _Store: TypeAlias = LocalStore | S3Store
 
 
@@ -139,8 +139,8 @@ class Objects:
         with self._said("PutObject", key):
             try:
                 put = await obstore.put_async(self._store, key, data, mode={"e_tag": f'"{etag}"'})
-            except (*_CHANGED, *_MISSING) as error:
-                if isinstance(error, _MISSING) and _code(error) not in _NO_SUCH_KEY:
+            except (AlreadyExistsError, PreconditionError, *_MISSING) as error:
+                if _code(error) not in _CHANGED:
                     raise
                 return None
             return _tag(put["e_tag"])

@@ -163,7 +163,7 @@ class Etcd:
     async def _ask(self, path: str, question: Mapping[str, Any]) -> Any:
         end = time.monotonic() + _LIMIT_S
         why = ""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(max(_ATTEMPTS, len(self._members))):
             left_s = end - time.monotonic()
             if left_s <= 0:
                 break

@@ -79,7 +79,10 @@ class PolledFollowing:
     async def _read_on(
         self, consumer: str, types: tuple[str, ...], start: str, taken: Callable[[Entry], Awaitable[None]]
     ) -> None:
-        after = await self._events.committed(consumer=consumer) or start
+        after = await self._events.committed(consumer=consumer)
+        if not after and start:
+            await self._events.commit(consumer=consumer, cursor=start)
+            after = start
         while True:
             batch: Batch = await self._events.read(after=after, limit=BATCH, types=types, wait_ms=FOLLOW_WAIT_MS)
             for entry in batch.entries:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from matinee.events.api import Fact
+from matinee.events.api import AnyFact, Fact
 
+# The names of the facts that this version knows.
+KINDS: Final = frozenset(kind.__name__ for kind in AnyFact.__args__)
 Shape: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
 

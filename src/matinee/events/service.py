@@ -7,7 +7,8 @@ import contextlib
 import time
 from datetime import datetime, timedelta
 
-from matinee.events.api import AnyFact, Batch, DeadLetter, FollowedInGroups, Lag, Record
+from matinee.events.api import Batch, DeadLetter, FollowedInGroups, Lag, Record
+from matinee.events.model import KINDS
 from matinee.events.ports import DeadLetters, EventLog, Leases
 from matinee.kit import context
 from matinee.kit.clock import Clock
@@ -21,8 +22,6 @@ MAX_CURSOR = 64 << 10
 MAX_LEASE_MS = 600_000
 # A long poll answers this long before its request's deadline, so that the answer still arrives in time.
 MARGIN_MS = 250
-
-KINDS = frozenset(kind.__name__ for kind in AnyFact.__args__)
 
 
 class EventsService:

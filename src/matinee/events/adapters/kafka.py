@@ -1,0 +1,268 @@
+"""The log on Kafka: a topic for each type of fact, its partitions chosen by region and key.
+
+Facts of one type and key lie in one partition, in the order in which they were acknowledged. A cursor is the offset of
+every partition that has been read from, `PlaybackBeat:17,,4;TitlePublished:2`; a partition or a type that it does not
+name begins at its beginning. How far a consumer has come is what Kafka keeps of the group of that name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from heapq import merge
+from typing import ClassVar, Final, TypeVar
+
+import msgspec
+
+from matinee.drivers.kafka import (
+    Cluster,
+    Fetched,
+    Group,
+    GroupInUse,
+    Message,
+    Offsets,
+    Partition,
+    Producer,
+    Reader,
+    Span,
+)
+from matinee.events.api import BadCursor, Batch, BeingFollowed, DeadLetter, Entry, Lag, Record
+from matinee.events.model import KINDS, revision
+from matinee.kit import log
+from matinee.kit.clock import to_ms
+
+T = TypeVar("T")
+DEAD: Final = "DeadLetter"
+# How many of the newest dead letters are looked through for those of one consumer.
+DEAD_LOOK: Final = 10_000
+_DAY_MS: Final = 86_400_000
+_log = log.get()
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+_letter_decoder = msgspec.json.Decoder(DeadLetter)
+_PLACES = re.compile(r"([A-Za-z]\w*):((?:\d{0,18},)*[1-9]\d{0,17})", re.ASCII)
+
+
+class KafkaEventLog:
+    """Fulfils `EventLog`, `DeadLetters` and `Groups`. `region` leads every message's key."""
+
+    drops_repeats: ClassVar[bool] = False
+    one_order: ClassVar[bool] = False
+
+    def __init__(self, cluster: Cluster, producer: Producer, reader: Reader, *, region: str, session_ms: int) -> None:
+        self._cluster = cluster
+        self._producer = producer
+        self._reader = reader
+        self._region = region
+        self._session_ms = session_ms
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        place: str,
+        *,
+        region: str,
+        partitions: int,
+        replication: int,
+        retention_days: int = 0,
+        session_ms: int = 15_000,
+    ) -> AsyncIterator[KafkaEventLog]:
+        """The log behind a `kafka://` URL; topics that are not there are made. `retention_days` 0 keeps all.
+
+        Raises EngineAway, EngineReadOnly, WrongVersion.
+        """
+        cluster = Cluster(place)
+        await cluster.create(
+            map(cluster.name, KINDS),
+            partitions=partitions,
+            replication=replication,
+            min_insync_replicas=_in_sync(replication),
+            retention_ms=str(retention_days * _DAY_MS or -1),
+        )
+        # One partition: an operator reads them in the order in which they were buried.
+        await cluster.create(
+            [cluster.name(DEAD)],
+            partitions=1,
+            replication=replication,
+            min_insync_replicas=_in_sync(replication),
+            retention_ms="-1",
+        )
+        reader = Reader(cluster)
+        async with Producer(cluster) as producer:
+            try:
+                yield cls(cluster, producer, reader, region=region, session_ms=session_ms)
+            finally:
+                await reader.close()
+
+    @property
+    def engine(self) -> str:
+        """The engine and where it is."""
+        return self._cluster.engine
+
+    async def check(self) -> None:
+        """Raises EngineAway."""
+        await self._cluster.check()
+
+    async def append(self, records: list[Record], *, now: datetime) -> None:
+        now_ms = to_ms(now)
+        await self._producer.send([self._message(record, now_ms) for record in records])
+
+    async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
+        done = _decoded(after)
+        partitions = await self._partitions(types or KINDS)
+        begins, ends = await asyncio.gather(self._cluster.begins(partitions), self._cluster.ends(partitions))
+        spans = [Span(p, self._start(done, p, begins[p], ends[p]), ends[p]) for p in partitions]
+        found = await self._reader.fetch([span for span in spans if span.start < span.end], limit)
+        for partition, start, _ in spans:
+            done[self._short(partition)] = start
+        for message in found:
+            done[self._short(message.partition)] = message.offset + 1
+        return Batch(entries=list(self._entries(found)), cursor=_encoded(done))
+
+    async def head(self) -> str:
+        return self._cursor(await self._cluster.ends(await self._partitions(KINDS)))
+
+    async def cursor_at(self, moment: datetime) -> str:
+        return self._cursor(await self._cluster.since(await self._partitions(KINDS), to_ms(moment)))
+
+    async def commit(self, consumer: str, cursor: str) -> None:
+        await self._commit(consumer, cursor, KINDS)
+
+    async def committed(self, consumer: str) -> str:
+        return self._cursor(await self._cluster.committed(consumer, await self._partitions(KINDS)))
+
+    async def lags(self) -> list[Lag]:
+        partitions = await self._partitions(KINDS)
+        ends = await self._cluster.ends(partitions)
+        found = []
+        for consumer in await self._cluster.groups():
+            at = await self._cluster.committed(consumer, partitions)
+            if at:
+                found.append(Lag(consumer=consumer, behind=sum(max(0, ends[p] - offset) for p, offset in at.items())))
+        return found
+
+    async def bury(self, letter: DeadLetter) -> None:
+        key = f"{letter.consumer}/{letter.entry.record.key}"
+        headers: list[tuple[str, str | bytes | None]] = [("consumer", letter.consumer), ("reason", letter.reason)]
+        topic = self._cluster.name(DEAD)
+        await self._producer.send([Message(topic, key, _encoder.encode(letter), headers, to_ms(letter.at))])
+
+    async def dead(self, *, limit: int, consumer: str) -> list[DeadLetter]:
+        partition = Partition(self._cluster.name(DEAD), 0)
+        begins, ends = await asyncio.gather(self._cluster.begins([partition]), self._cluster.ends([partition]))
+        start, end = max(begins[partition], ends[partition] - DEAD_LOOK), ends[partition]
+        letters: list[DeadLetter] = []
+        while start < end:
+            found = await self._reader.fetch([Span(partition, start, end)], DEAD_LOOK)
+            letters += [letter for each in found if (letter := _read(_letter_decoder, each)) is not None]
+            start = found[-1].offset + 1
+        return [letter for letter in reversed(letters) if consumer in ("", letter.consumer)][:limit]
+
+    async def follow(
+        self, consumer: str, types: tuple[str, ...], *, start: str, handle: Callable[[Entry], Awaitable[None]]
+    ) -> None:
+        """Be one of those who follow for a consumer, until cancelled."""
+        await self._begin(consumer, types, start)
+
+        async def handled(message: Fetched) -> None:
+            if (record := _read(_decoder, message)) is not None:
+                await handle(self._entry(message, record))
+
+        topics = [self._cluster.name(kind) for kind in types]
+        await Group(self._cluster, consumer, topics, handled, session_ms=self._session_ms).run()
+
+    async def _begin(self, consumer: str, types: Iterable[str], start: str) -> None:
+        """Commit where a consumer begins that was never heard of, so that it begins there whoever comes first."""
+        if not await self._cluster.committed(consumer, await self._partitions(types)):
+            with contextlib.suppress(BeingFollowed):  # somebody else was first
+                await self._commit(consumer, start, types)
+
+    async def _commit(self, consumer: str, cursor: str, types: Iterable[str]) -> None:
+        wanted = _decoded(cursor)
+        partitions = await self._partitions(types)
+        at, ends = await self._cluster.committed(consumer, partitions), await self._cluster.ends(partitions)
+        offsets = {p: max(at.get(p, 0), min(wanted.get(self._short(p), 0), ends[p])) for p in partitions}
+        try:
+            await self._cluster.commit(consumer, offsets)
+        except GroupInUse as error:
+            raise BeingFollowed(consumer=consumer) from error
+
+    async def _partitions(self, types: Iterable[str]) -> list[Partition]:
+        counts = await self._cluster.partitions(map(self._cluster.name, types))
+        return [Partition(topic, number) for topic, count in sorted(counts.items()) for number in range(count)]
+
+    def _start(self, done: Mapping[Partition, int], partition: Partition, begin: int, end: int) -> int:
+        """Where to go on. What retention has dropped is passed over; a partition that came back empty begins anew."""
+        at = done.get(self._short(partition), 0)
+        return max(at, begin) if at <= end else begin
+
+    def _short(self, partition: Partition) -> Partition:
+        """A partition named by its fact: cursors outlive a change of prefix."""
+        return Partition(partition.topic.removeprefix(self._cluster.name("")), partition.number)
+
+    def _cursor(self, offsets: Offsets) -> str:
+        return _encoded({self._short(partition): offset for partition, offset in offsets.items()})
+
+    def _message(self, record: Record, now_ms: int) -> Message:
+        kind = type(record.fact)
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("fact_id", record.fact_id),
+            ("type", kind.__name__),
+            ("trace_id", record.trace_id),
+            ("revision", str(revision(kind))),
+        ]
+        key = f"{self._region}/{record.key}"
+        return Message(self._cluster.name(kind.__name__), key, _encoder.encode(record), headers, now_ms)
+
+    def _entries(self, found: Iterable[Fetched]) -> Iterator[Entry]:
+        """What was read, by time, those of each partition in order."""
+        lanes: dict[Partition, list[Fetched]] = defaultdict(list)
+        for message in found:
+            lanes[message.partition].append(message)
+        for message in merge(*lanes.values(), key=lambda each: each.at_ms):
+            if (record := _read(_decoder, message)) is not None:
+                yield self._entry(message, record)
+
+    def _entry(self, message: Fetched, record: Record) -> Entry:
+        kind, number = self._short(message.partition)
+        return Entry(place=f"{kind}/{number}/{message.offset}", record=record)
+
+
+def _in_sync(replication: int) -> str:
+    return "2" if replication > 2 else "1"
+
+
+def _read(decoder: msgspec.json.Decoder[T], message: Fetched) -> T | None:
+    """What is in a message, or None for what a newer version of Matinee wrote and this one does not know."""
+    try:
+        return decoder.decode(message.value)
+    except msgspec.MsgspecError as error:
+        place = f"{message.partition.topic}/{message.partition.number}/{message.offset}"
+        _log.warning("events.unreadable", place=place, error=str(error))
+        return None
+
+
+def _encoded(offsets: Mapping[Partition, int]) -> str:
+    """A cursor; the same offsets always give the same one."""
+    lists: dict[str, list[str]] = defaultdict(list)
+    for (kind, number), offset in sorted(offsets.items()):
+        if offset > 0:
+            numbers = lists[kind]
+            numbers += [""] * (number - len(numbers)) + [str(offset)]
+    return ";".join(f"{kind}:{','.join(numbers)}" for kind, numbers in lists.items())
+
+
+def _decoded(cursor: str) -> dict[Partition, int]:
+    """The offsets in a cursor, by fact. Raises BadCursor."""
+    found = {}
+    for part in cursor.split(";") if cursor else []:
+        if (said := _PLACES.fullmatch(part)) is None:
+            raise BadCursor(detail=f"{cursor[:64]!r} is no place in this log.")
+        for number, offset in enumerate(said[2].split(",")):
+            found[Partition(said[1], number)] = int(offset or 0)
+    return found

@@ -50,7 +50,9 @@ class Redis:
             driver_info=None,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=connect_s,
-            socket_timeout=limit_s,
+            # None: `speaking` bounds all that is said. The library's own limit would go through `asyncio.wait_for`,
+            # which on Python 3.11 may swallow a cancellation (python/cpython#86296).
+            socket_timeout=None,
             redis_connect_func=_introduce,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )

@@ -87,7 +87,8 @@ class RedisOutbox:
                 await asyncio.sleep(1)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), IDLE_S)
+                async with asyncio.timeout(IDLE_S):
+                    await self._stirred.wait()
 
     async def _take(self) -> list[tuple[bytes, list[bytes]]]:
         async with self._redis.speaking():

@@ -79,8 +79,9 @@ class RedisCache:
         subscription = self._redis.client.pubsub()
         try:
             with self._redis.told():
-                await subscription.subscribe(self._redis.key(topic))
-                await subscription.get_message(timeout=_PING_S)  # that it stands
+                async with asyncio.timeout(_PING_S):
+                    await subscription.subscribe(self._redis.key(topic))
+                    await subscription.get_message(timeout=_PING_S)  # that it stands
             yield self._each(subscription)
         finally:
             with suppress(Exception):

@@ -82,18 +82,19 @@ class MariaDBGround:
     def marks(self) -> bool:
         return True
 
-    def back_up(self, name: str, revision: str) -> None:
+    def back_up(self, name: str, revision: str) -> Path | None:
         """A dump by MariaDB's own program, where it is installed and a folder is named."""
         program = shutil.which("mariadb-dump") or shutil.which("mysqldump")
         if program is None or self._backups is None:
             why = "no folder is named for it" if program else "mariadb-dump is not installed here"
             _log.warning("store.not_backed_up", store=name, revision=revision, reason=why)
-            return
+            return None
         self._backups.mkdir(parents=True, exist_ok=True)
         target = fresh(self._backups, name, revision, "sql")
         _dump(program, self._place, self._tables(name), target)
         thinned(self._backups, name, KEPT)
         _log.info("store.backed_up", store=name, revision=revision, file=str(target))
+        return target
 
     def _tables(self, name: str) -> list[str]:
         with self._transaction():

@@ -95,13 +95,13 @@ class Ground(Protocol):
     def marks(self) -> bool:
         """Whether a step that was begun must be marked, because it can stop half-way."""
 
-    def back_up(self, name: str, revision: str) -> None:
+    def back_up(self, name: str, revision: str) -> Path | None:
         """Keep what is there now; say in the log where, or why not."""
 
 
 def version(name: str, connection: Connection) -> str:
     """A store's revision; empty where it has none yet, with `…` behind it where a step stopped half-way."""
-    rows = _rows(name, connection)
+    rows = _rows(name, connection) or []
     standing = next((row for row in rows if row[0] not in "+-"), "")
     return standing + ("…" if any(row[0] in "+-" for row in rows) else "")
 
@@ -155,12 +155,13 @@ def _take(ground: Ground, chain: Chain, name: str, revision: str, *, up: bool) -
 def _mark(ground: Ground, name: str, mark: str) -> bool:
     """Mark a step as begun; tells whether it was before."""
     with ground.step(again=False):
-        ground.connection.execute(
-            text(f"CREATE TABLE IF NOT EXISTS {name}_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        )
+        rows = _rows(name, ground.connection)
+        if rows is None:
+            made = f"CREATE TABLE {name}_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+            ground.connection.execute(text(made))
         if not ground.marks():
             return False
-        begun = any(row[1:] == mark[1:] for row in _rows(name, ground.connection) if row[0] in "+-")
+        begun = any(row[1:] == mark[1:] for row in rows or () if row[0] in "+-")
         if not begun:
             ground.connection.execute(text(f"INSERT INTO {name}_version VALUES (:mark)"), {"mark": mark})  # noqa: S608  # a domain's name
         return begun
@@ -172,12 +173,13 @@ def _keep(name: str, revision: str, connection: Connection) -> None:
         connection.execute(text(f"INSERT INTO {name}_version VALUES (:revision)"), {"revision": revision})  # noqa: S608  # as above
 
 
-def _rows(name: str, connection: Connection) -> list[str]:
+def _rows(name: str, connection: Connection) -> list[str] | None:
+    """The revision and the mark; None where there is no table for them yet."""
     try:
         return list(connection.execute(text(f"SELECT version_num FROM {name}_version")).scalars())  # noqa: S608  # a domain's name
     except (exc.OperationalError, exc.ProgrammingError) as error:
         if "no such table" in str(error.orig) or getattr(error.orig, "args", ())[:1] == (1146,):
-            return []
+            return None
         raise
 
 

@@ -35,8 +35,8 @@ class Fault(msgspec.Struct, frozen=True):
 
 def fault_of(error: exc.DBAPIError, engine: str) -> Fault:
     """What an error of MariaDB or MySQL means."""
-    code, text = _code(error), str(error.orig)
-    said = f"{engine}: {text}"
+    code, text = _code(error), _text(error)
+    said = f"{engine}: {text.rstrip('.')}"
     if is_lost(error):
         return Fault(code, EngineAway(engine=engine, detail=f"{said}. Nothing was changed."), lost=True)
     if code in UNDONE:
@@ -44,9 +44,9 @@ def fault_of(error: exc.DBAPIError, engine: str) -> Fault:
     if code in FULL or "errno: 28" in text or "No space left" in text:
         return Fault(code, StoreFull(detail=f"The disk of {engine} is full: free some room, then try again."))
     if code in READ_ONLY:
-        return Fault(code, EngineReadOnly(engine=engine, detail=said))
+        return Fault(code, EngineReadOnly(engine=engine, detail=f"{said}."))
     if code in BUSY | REFUSED:
-        return Fault(code, EngineAway(engine=engine, detail=said))
+        return Fault(code, EngineAway(engine=engine, detail=f"{said}."))
     return Fault(code)
 
 
@@ -70,3 +70,9 @@ def sqlite_problem(error: exc.OperationalError, engine: str) -> Problem | None:
 def _code(error: exc.DBAPIError) -> int:
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def _text(error: exc.DBAPIError) -> str:
+    """What the engine said, without its number."""
+    arguments = getattr(error.orig, "args", ())
+    return str(arguments[-1]) if arguments else str(error.orig)

@@ -46,7 +46,7 @@ class SqliteGround:
     def marks(self) -> bool:
         return False
 
-    def back_up(self, name: str, revision: str) -> None:
+    def back_up(self, name: str, revision: str) -> Path | None:
         """A copy made by SQLite itself, of what was committed before."""
         self._backups.mkdir(parents=True, exist_ok=True)
         target = fresh(self._backups, self._file.name, revision, "db")
@@ -60,3 +60,4 @@ class SqliteGround:
         target.with_suffix(".part").rename(target)
         thinned(self._backups, self._file.name, KEPT)
         _log.info("store.backed_up", store=name, revision=revision, file=str(target))
+        return target

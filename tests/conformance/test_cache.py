@@ -291,7 +291,7 @@ async def test_three_processes_of_twenty_tasks_load_once(caches: Caches, tmp_pat
         assert await asyncio.gather(*(cache.get("key", source.one("key")) for _ in range(60))) == ["loaded"] * 60
         assert source.asked == {"key": 1}
         return
-    clients = [await client(caches.url, 20, tmp_path) for _ in range(3)]
+    clients = await asyncio.gather(*(client(caches.url, 20, tmp_path) for _ in range(3)))
     (tmp_path / "go").touch()
     for each in clients:
         assert (await each.communicate())[0].split() == [b"loaded"] * 20

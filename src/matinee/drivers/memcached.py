@@ -50,7 +50,7 @@ class Memcached:
     """One Memcached. `connect_s` bounds connecting; what a request may take is its caller's business."""
 
     def __init__(self, host: str, port: int, *, connect_s: float = 0.5) -> None:
-        self._place = (host, port)
+        self.place = (host, port)
         self._connect_s = connect_s
         self._line: _Line | None = None
         self._connecting: asyncio.Task[_Line] | None = None
@@ -58,7 +58,7 @@ class Memcached:
     @property
     def engine(self) -> str:
         """The engine and where it is."""
-        return f"memcached at {self._place[0]}:{self._place[1]}"
+        return f"memcached at {self.place[0]}:{self.place[1]}"
 
     async def ask(self, requests: Sequence[bytes]) -> list[Reply]:
         """Send requests and take a reply to each, in their order. Raises EngineAway, WrongVersion."""
@@ -90,7 +90,7 @@ class Memcached:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):
-                _, line = await loop.create_connection(lambda: _Line(self.engine), *self._place)
+                _, line = await loop.create_connection(lambda: _Line(self.engine), *self.place)
         except OSError as error:
             raise _away(self.engine, str(error) or type(error).__name__) from error
         try:

@@ -22,10 +22,12 @@ from urllib.parse import parse_qs, urlsplit
 from matinee.drivers.cache.engine import Held, Swap, Token
 from matinee.drivers.cache.hashing import HashRing
 from matinee.drivers.cache.hosts import SETTLED_S, Host, Hosts
+from matinee.drivers.cache.warming import listed
 from matinee.drivers.engine import EngineAway
 from matinee.drivers.memcached import Reply, get, store
 from matinee.kit.clock import Clock
 
+WARM_LIMIT = 10_000
 _EMPTY_S = 30
 _TRIES = 3
 _PLAIN = re.compile(r"[!-~]{1,180}")
@@ -111,6 +113,36 @@ class MemcachedCache:
                 return
         raise EngineAway(engine="memcached", detail="A host of the Memcached ring comes and goes.")
 
+    async def warm(self, name: str, *, limit: int = WARM_LIMIT) -> int:
+        """Fill the host `host:port` with what the next zone has of its keys, at most `limit`; how many it was.
+
+        What it has already stays, and what is invalidated meanwhile is not brought back. Raises EngineAway.
+        """
+        await self.hosts.view()
+        cold = next((host for host in self.hosts.all if host.name == name), None)
+        if cold is None:
+            raise ValueError(f"{name} is none of {', '.join(host.name for host in self.hosts.all)}")
+        count = 0
+        for source in self._others(cold):
+            prefix = f"{self._namespace}:{source.generation:x}:"
+            async for key in listed(source.client, prefix, limit - count):
+                count += await self._brought(key, cold, source)
+                await asyncio.sleep(0)  # whoever is served goes first
+        return count
+
+    async def _brought(self, key: str, cold: Host, source: Host) -> bool:
+        place = self.place(cold.zone, key)
+        if place[0] is not cold or (held := await self.take_hold(place)) is None or not held[1]:
+            return False
+        copied = await self.copy(held[0], self.place(source.zone, key))
+        return copied is not None
+
+    def _others(self, cold: Host) -> list[Host]:
+        """The hosts of one other zone: the first that has one in use."""
+        zones = [zone for zone in self._zones if zone != cold.zone]
+        in_use = {zone: [host for host in self.hosts.all if host.zone == zone and not host.is_out] for zone in zones}
+        return next((hosts for hosts in in_use.values() if hosts), [])
+
     def place(self, zone: str, name: str) -> tuple[Host, str]:
         """Where a key, as `name` has it, lies in a zone: the host, and the full key there."""
         host = self._by_name[zone, self._rings[zone].host(name)]
@@ -121,7 +153,7 @@ class MemcachedCache:
         found = [self.place(zone, _name(key)) for zone in self._zones]
         return [(host, full) for host, full in found if not host.is_out]
 
-    async def copy(self, key: str, hold: Hold, source: tuple[Host, str]) -> Held | None:
+    async def copy(self, hold: Hold, source: tuple[Host, str]) -> Held | None:
         """Bring a value from another zone to where there was none when it was taken hold of. None: there is none."""
         reply = await self._one(source[0], get(source[1], flags="vt"))
         if reply is None or not reply.value:
@@ -173,7 +205,7 @@ class MemcachedCache:
         async def one(key: str, held: Held) -> tuple[str, Held]:
             hold: Hold = held.token[0]  # type: ignore[index]
             for source in self.places(key):
-                if source[0] is not hold.host and (copied := await self.copy(key, hold, source)) is not None:
+                if source[0] is not hold.host and (copied := await self.copy(hold, source)) is not None:
                     return key, copied
             return key, held
 

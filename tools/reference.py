@@ -11,12 +11,13 @@ import msgspec
 from matinee.app import settings, targets
 from matinee.app.cli import matinee
 from matinee.app.wiring import domains, doors, fabric, host
+from matinee.drivers import objects
 from matinee.events import api as events
 from matinee.gateway import server
 from matinee.kit.problem import Problem
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-LOADED = (domains, doors, fabric, host, server, targets)
+LOADED = (objects, domains, doors, fabric, host, server, targets)
 
 
 def main(words: list[str]) -> int:

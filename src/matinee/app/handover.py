@@ -10,8 +10,6 @@ from pathlib import Path
 import msgspec
 
 from matinee.app.settings import Settings
-from matinee.drivers.objects import Objects
-from matinee.encoding.adapters.objects import INCOMING
 from matinee.encoding.api import Order
 from matinee.encoding.model.refusals import unusable
 from matinee.kit import ids, url
@@ -29,6 +27,8 @@ async def handed_over(settings: Settings, order: Order) -> AsyncIterator[Order]:
     if url.scheme(settings.objects.store) == "file":
         yield order
         return
+    from matinee.drivers.objects import Objects
+
     files = {path: Path(path) for path in (order.path, *(side.path for side in (*order.audio, *order.subtitles)))}
     objects, folder = Objects(settings.objects.store), await asyncio.to_thread(_folder, order, files.values())
     keys = {path: f"{folder}/{number}/{file.name}" for number, (path, file) in enumerate(files.items())}
@@ -59,4 +59,6 @@ def _folder(order: Order, files: Iterable[Path]) -> str:
         except OSError as error:
             why = f"it cannot be read ({error.strerror})"
             raise unusable(file.name, "file", why, "Check the path and who may read it.") from error
+    from matinee.encoding.adapters.objects import INCOMING
+
     return f"{INCOMING}{ids.derived(UploadId, order.title_id, order.episode_id or '', *seen)}"

@@ -122,7 +122,7 @@ class Playback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Objects(msgspec.Struct, frozen=True, kw_only=True):
-    """Where sources, segments and artwork are kept: `file:///…` or `s3://bucket/prefix`."""
+    """Where sources, segments and artwork are kept: `file:///…` or `s3://KEY:SECRET@bucket/prefix?endpoint=…`."""
 
     store: str = "file://{data}/objects"
 
@@ -142,7 +142,10 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
-    """The front door. `port` is Envoy's; `web` the built web client; `uploads` where uploads wait."""
+    """The front door. `port` is Envoy's; `web` the built web client.
+
+    `uploads`: where uploads wait: a folder, or, for gateways on several machines, a place below `objects.store` in S3.
+    """
 
     port: int = 8080
     trust_port: int = 8081

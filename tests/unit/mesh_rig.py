@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from matinee.drivers.asgi import Server
+from matinee.drivers.engine import EngineAway
 from matinee.drivers.http import HttpClient
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
@@ -73,11 +74,16 @@ class House:
         self.entered = asyncio.Event()
         self.booked: list[int] = []
         self.lingered = 0
+        self.store_is_away = False
 
     async def look(self, *, name: str = "") -> Seen:
+        if self.store_is_away:
+            raise EngineAway(engine="mariadb", retry_after_ms=3000)
         return Seen(self.name, current().trace_id, current().remaining_ms())
 
     async def book(self, *, row: int) -> int:
+        if self.store_is_away:
+            raise EngineAway(engine="mariadb", retry_after_ms=3000)
         self.booked.append(row)
         return row
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.unit.mesh_rig import House, NoSeats, Rig, Theatre, rig_of, traced
 
+from matinee.drivers.engine import EngineAway
 from matinee.kit import context
 from matinee.kit.problem import DeadlineExceeded, Invalid, Overloaded, Unreachable
 from matinee.mesh.api import NotServed, ServiceFailed
@@ -53,6 +54,33 @@ async def test_a_call_without_a_deadline_gets_one(rig: Rig) -> None:
     seen = await rig.caller(limit_ms=700).look()
     assert 0 < seen.left_ms <= 700
     assert seen.trace_id.startswith("trc_")
+
+
+async def test_one_instance_that_cannot_reach_its_engine_is_passed_by(rig: Rig) -> None:
+    await rig.start()
+    rig.running[0].house.store_is_away = True
+    theatre = rig.caller()
+    names = [(await theatre.look()).name for _ in range(40)]
+    assert set(names) == {"house 1"}
+    booked = [await refused_or(theatre.book(row=row)) for row in range(20)]
+    assert booked.count(None) <= 2, "a quick refusal draws no calls"
+
+
+async def refused_or(booking: Awaitable[int]) -> int | None:
+    try:
+        return await booking
+    except EngineAway:
+        return None
+
+
+async def test_an_engine_that_is_away_for_all_is_told_as_it_is(rig: Rig) -> None:
+    await rig.start()
+    for running in rig.running:
+        running.house.store_is_away = True
+    for call in (rig.caller().look(), rig.caller().book(row=1)):
+        with pytest.raises(EngineAway) as caught:
+            await call
+        assert (caught.value.engine, caught.value.retry_after_ms) == ("mariadb", 3000)
 
 
 async def test_a_problem_arrives_as_the_same_class(rig: Rig) -> None:

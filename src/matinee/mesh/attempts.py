@@ -8,6 +8,7 @@ import time
 from random import Random
 from typing import Any, Final
 
+from matinee.drivers.engine import EngineAway
 from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
 from matinee.kit.problem import DeadlineExceeded, Problem, Unreachable
 from matinee.mesh import wire
@@ -173,4 +174,12 @@ class Attempts:
             raise ServiceFailed(service=call.domain, trace_id=call.trace_id, detail="The mesh keys differ.")
         if isinstance(problem, DeadlineExceeded) and problem.service == call.domain:
             raise _Missed(problem, certain=False)  # it ran out of this attempt's time, not necessarily of the call's
+        if isinstance(problem, EngineAway):
+            self._engine_away(call, peer, problem)
         raise problem
+
+    def _engine_away(self, call: Call, peer: Peer, problem: EngineAway) -> None:
+        """Another instance may have a road to the engine that this one lacks: it is asked, once."""
+        peer.took(_FAILED_S, time.monotonic())  # as above: this one must not draw all calls to itself
+        if call.attempts == 1 and self._peers.others(call.domain, peer):
+            raise _Missed(problem, certain=False)

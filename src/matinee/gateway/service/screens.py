@@ -20,6 +20,8 @@ from matinee.playback.api import TooMature
 from matinee.viewing.api import Position, Viewing
 
 GENRE_ROWS = 8
+# What may be missing gets this much of the time that is left, so that the rest of the screen can still be made.
+SHARE, ROWS_SHARE = 0.4, 0.7
 
 
 class Screens:
@@ -48,8 +50,8 @@ class Screens:
         with within(self._deadline_ms):
             visit, positions, genres = await asyncio.gather(
                 self._visit(account_id, profile_id),
-                part("continue-watching", self._begun(account_id, profile_id), missing),
-                part("genres", self._catalogue.genres(), missing),
+                part("continue-watching", self._begun(account_id, profile_id), missing, SHARE),
+                part("genres", self._catalogue.genres(), missing, SHARE),
             )
             rows = await self._rows(visit, positions or [], genres or [], missing)
             seen = await part("progress", visit.seen([card for row in rows for card in row.cards]), missing)
@@ -78,7 +80,7 @@ class Screens:
             visit, title, positions = await asyncio.gather(
                 self._visit(account_id, profile_id),
                 in_time(self._catalogue.title(title_id=title_id)),
-                part("progress", self._progress(account_id, profile_id, title_id), missing),
+                part("progress", self._progress(account_id, profile_id, title_id), missing, SHARE),
             )
             self._admit(title, visit)
             similar = await part("more-like-this", visit.similar(title), missing)
@@ -123,9 +125,12 @@ class Screens:
         self, visit: Visit, positions: Sequence[Position], genres: Sequence[Genre], missing: list[str]
     ) -> list[Row]:
         rows = await asyncio.gather(
-            part("continue-watching", visit.continue_watching(positions), missing),
-            part("new", visit.new(), missing),
-            *(part(f"genre-{genre.genre_id}", visit.by_genre(genre), missing) for genre in genres[:GENRE_ROWS]),
+            part("continue-watching", visit.continue_watching(positions), missing, ROWS_SHARE),
+            part("new", visit.new(), missing, ROWS_SHARE),
+            *(
+                part(f"genre-{genre.genre_id}", visit.by_genre(genre), missing, ROWS_SHARE)
+                for genre in genres[:GENRE_ROWS]
+            ),
         )
         return [row for row in rows if row is not None and row.cards]
 

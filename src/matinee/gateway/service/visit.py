@@ -26,20 +26,23 @@ ROW_LENGTH = 20
 SIMILAR = 12
 
 
-async def in_time(work: Awaitable[T]) -> T:
-    """The work, given up at the context's deadline. Raises DeadlineExceeded."""
+async def in_time(work: Awaitable[T], share: float = 1.0) -> T:
+    """The work, given up at the deadline, or after a share of the time until then. Raises DeadlineExceeded."""
     remaining_ms = current().remaining_ms()
     try:
-        async with asyncio.timeout(None if remaining_ms is None else remaining_ms / 1000):
+        async with asyncio.timeout(None if remaining_ms is None else remaining_ms * share / 1000):
             return await work
     except TimeoutError as error:
         raise DeadlineExceeded(service="gateway") from error
 
 
-async def part(name: str, work: Awaitable[T], missing: list[str]) -> T | None:
-    """A part of a screen; one that fails is named in `missing` and the screen goes on without it."""
+async def part(name: str, work: Awaitable[T], missing: list[str], share: float = 1.0) -> T | None:
+    """A part of a screen; one that fails is named in `missing` and the screen goes on without it.
+
+    `share`: how much of the time it may take, so that one that hangs leaves time for those that come after it.
+    """
     try:
-        return await in_time(work)
+        return await in_time(work, share)
     except Exception as error:  # whatever broke it, the rest of the screen is worth having
         _log.warning("screen.part_missing", part=name, error=repr(error))
         missing.append(name)

@@ -14,23 +14,25 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import UUID
 
 import acsylla
 from acsylla import Consistency, errors
 
-from matinee.drivers.engine import EngineAway, StoreEmpty, StoreFull, WrongVersion, named
-from matinee.kit import context
+from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty, StoreFull, WrongVersion, named
+from matinee.kit import context, ids
 from matinee.kit.problem import DeadlineExceeded
 
+T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
 NEAR_QUORUM: Final = Consistency.LOCAL_QUORUM
 NEAR_ONE: Final = Consistency.LOCAL_ONE
 OLDEST: Final = (4, 1)
 PORT: Final = 9042
-LIMIT_S: Final = 4.0
-ATTEMPT_S: Final = 1.5
+LIMIT_S: Final = 3.0
+ATTEMPT_S: Final = 1.0
 CONNECT_S: Final = 5.0
 TRIES: Final = 3
 SPECULATE_MS: Final = 100
@@ -70,6 +72,8 @@ class Query(NamedTuple):
     again: bool = True
 
 
+# How many steps of a schema are done; `cassandra_schema` keeps the table.
+VERSION: Final = Query("SELECT version FROM schema_version WHERE name = ?")
 Change: TypeAlias = tuple[Query, Sequence[Any]]
 
 
@@ -87,6 +91,7 @@ class Cassandra:
         self._cluster = _cluster(self._place, attempt_s)
         self._session: Any = None
         self._prepared: dict[str, Any] = {}
+        self.schemas: dict[str, int] = {}  # those in use, and how many of their steps are done
         self._preparing = asyncio.Lock()
 
     async def __aenter__(self) -> Cassandra:
@@ -145,12 +150,16 @@ class Cassandra:
         await self._tried(once, again=True)
 
     async def check(self) -> None:
-        """Ask for a quorum of every partition's replicas, as far as the nodes know of one another.
-
-        A store with tables asks one of them; this one asks what does not need any.
-        """
+        """Ask for the version of every schema in use. Raises what all calls raise, and SchemaAhead."""
         with context.within(round(CHECK_S * 1000)):
-            await self.rows(Query("SELECT release_version FROM system.local", NEAR_ONE))
+            if not self.schemas:
+                await self.rows(Query("SELECT release_version FROM system.local", NEAR_ONE))
+            for name, version in self.schemas.items():
+                rows = await self.rows(VERSION, name)
+                if not rows or (rows[0][0] or 0) < version:
+                    raise StoreEmpty(store=name, detail=f"{self.engine} has lost the tables of {name}.")
+                if rows[0][0] > version:
+                    raise SchemaAhead(store=name, detail=f"{self.engine} has tables of {name} of a newer Matinee.")
 
     async def clock_ahead_ms(self) -> int:
         """By how much this machine's clock is ahead of a node's (negative: behind), give or take the way there."""
@@ -185,16 +194,19 @@ class Cassandra:
     async def _tried(self, once: Callable[[float], Awaitable[Any]], again: bool) -> Any:
         """A call within its limit, repeated while the engine is away and the call may be repeated."""
         ends_at = time.monotonic() + _at_most(self._limit_s)
-        for tries in range(1, TRIES + 1):
+        tries = 0
+        while True:
+            tries += 1
+            limit_s = min(self._attempt_s, max(0.001, ends_at - time.monotonic()))
             try:
                 with self.told():
-                    return await once(min(self._attempt_s, max(0.001, ends_at - time.monotonic())))
+                    async with asyncio.timeout(limit_s):  # the library's own does not count speculative executions
+                        return await once(limit_s)
             except EngineAway:
                 pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - spreads load, guards nothing
                 if not again or tries == TRIES or time.monotonic() + pause_s >= ends_at:
                     raise
                 await asyncio.sleep(pause_s)
-        raise AssertionError("unreachable")
 
     async def _make_keyspace(self, session: Any) -> None:
         """Check the version and, where the keyspace is not there, make it."""
@@ -237,6 +249,19 @@ class Cassandra:
                 return
             await asyncio.sleep(0.1)
         raise EngineAway(engine="cassandra", detail=f"The nodes of {self.engine} do not agree on the schema.")
+
+
+def uuid_of(kind: Callable[[str], str], text: str) -> UUID:
+    """The UUID of one of our ids, which nothing is lost in. Raises ValueError for what is no id of that kind."""
+    prefix, _, rest = text.rpartition("_")
+    if prefix != ids.PREFIXES[kind]:
+        raise ValueError(f"not an id of this kind: {text[:64]!r}")
+    return ids.decode(rest)
+
+
+def id_of(kind: Callable[[str], T], value: str) -> T:
+    """The id of a UUID, as a row has it."""
+    return kind(f"{ids.PREFIXES[kind]}_{ids.encode(UUID(value))}")
 
 
 class _Place(NamedTuple):
@@ -287,15 +312,15 @@ class _Told:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, errors.CassException) and (problem := self._problem(error)) is not None:
+        if isinstance(error, errors.CassException | TimeoutError) and (problem := self._problem(error)) is not None:
             raise problem from error
 
-    def _problem(self, error: errors.CassException) -> Exception | None:
-        text = str(error)
+    def _problem(self, error: Exception) -> Exception | None:
+        text = str(error) or "it took too long"
         if "No space left" in text or "disk is full" in text:
             return StoreFull(detail=f"{self._engine} is full: free some room, then try again.")
-        if isinstance(error, _AWAY):
-            return EngineAway(engine="cassandra", detail=f"{self._engine} does not answer as it must: {text}")
+        if isinstance(error, (TimeoutError, *_AWAY)):
+            return EngineAway(engine="cassandra", detail=f"{self._engine} does not answer as it should: {text}")
         if isinstance(error, _REFUSED):
             return EngineAway(engine="cassandra", detail=f"{self._engine} refuses the user or the password: {text}")
         if any(words in text for words in _LOST):

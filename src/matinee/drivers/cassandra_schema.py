@@ -12,13 +12,12 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 
-from matinee.drivers.cassandra import Cassandra, Query
+from matinee.drivers.cassandra import VERSION, Cassandra, Query
 from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty
 
 WAIT_S = 90
 PAUSE_S = 0.2
 _TABLE = "CREATE TABLE IF NOT EXISTS schema_version (name text PRIMARY KEY, version int, owner text)"
-_VERSION = Query("SELECT version FROM schema_version WHERE name = ?")
 _LOCK = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = null", again=False)
 _KEEP = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = ?", again=False)
 _COUNT = Query("UPDATE schema_version SET version = ? WHERE name = ? IF owner = ?", again=False)
@@ -27,14 +26,16 @@ _UNLOCK = Query("UPDATE schema_version SET owner = null WHERE name = ? IF owner 
 
 async def migrate(cassandra: Cassandra, name: str, steps: Sequence[str]) -> None:
     """Do the steps of a domain that are not done yet. Raises SchemaAhead, EngineAway."""
-    if await _version(cassandra, name, steps) == len(steps):
-        return
-    owner = uuid.uuid4().hex
+    if await _version(cassandra, name, steps) < len(steps):
+        await _locked(cassandra, name, steps, uuid.uuid4().hex)
+    cassandra.schemas[name] = len(steps)
+
+
+async def _locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
+    """Do what is left to do once nobody else does it."""
     for _ in range(round(WAIT_S / PAUSE_S)):
         if await cassandra.applied(_LOCK, owner, name):
             break
-        if await _version(cassandra, name, steps) == len(steps):
-            return
         await asyncio.sleep(PAUSE_S)
     else:
         raise EngineAway(engine="cassandra", detail=f"Somebody else has been changing the schema {name} for too long.")
@@ -55,10 +56,10 @@ async def _do(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str)
 async def _version(cassandra: Cassandra, name: str, steps: Sequence[str]) -> int:
     """How many steps are done. Raises SchemaAhead where they are more than there are."""
     try:
-        rows = await cassandra.rows(_VERSION, name)
+        rows = await cassandra.rows(VERSION, name)
     except StoreEmpty:
         await cassandra.define(_TABLE)
-        rows = await cassandra.rows(_VERSION, name)
+        rows = await cassandra.rows(VERSION, name)
     version = (rows[0][0] or 0) if rows else 0
     if version > len(steps):
         detail = f"The tables of {name} in {cassandra.engine} are of a newer Matinee ({version} > {len(steps)})."

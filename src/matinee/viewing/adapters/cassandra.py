@@ -26,12 +26,12 @@ from uuid import UUID
 
 import msgspec
 
-from matinee.drivers.cassandra import Cassandra, Query, Row
+from matinee.drivers.cassandra import Cassandra, Query, Row, id_of, uuid_of
 from matinee.drivers.cassandra_outbox import CassandraOutbox, outbox_tables
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineAway
 from matinee.events.api import PositionMoved, Record
-from matinee.kit import ids, log
+from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.kit.problem import Fault, Invalid
@@ -218,7 +218,7 @@ class CassandraViewingStore:
     async def _hidden(self, whose: _Whose, dismissed: bool) -> dict[TitleId, datetime]:
         """What was dismissed, and when; nothing where it is wanted."""
         rows = [] if dismissed else await self._cassandra.rows(_DISMISSED, *whose)
-        return {_id(TitleId, title): at for title, at in rows}
+        return {id_of(TitleId, title): at for title, at in rows}
 
     async def _of_month(
         self, whose: _Whose, month: int, watched: list[Row], wanted: Callable[[Position], bool], limit: int
@@ -285,13 +285,10 @@ def _profile(account_id: AccountId, profile_id: ProfileId) -> _Whose:
 
 def _uuid(kind: Callable[[str], str], text: str) -> UUID:
     """The UUID of an id. Raises Invalid for what is no id of that kind."""
-    prefix, _, rest = text.rpartition("_")
     try:
-        if prefix == ids.PREFIXES[kind]:
-            return ids.decode(rest)
-    except ValueError:
-        pass
-    raise Invalid(faults=[Fault(f"{kind.__name__[:-2].lower()}_id", "is not an id")])
+        return uuid_of(kind, text)
+    except ValueError as error:
+        raise Invalid(faults=[Fault(f"{kind.__name__[:-2].lower()}_id", "is not an id")]) from error
 
 
 def _known(kind: Callable[[str], str], text: str) -> UUID | None:
@@ -301,17 +298,13 @@ def _known(kind: Callable[[str], str], text: str) -> UUID | None:
         return None
 
 
-def _id(kind: Callable[[str], ids.T], value: str | UUID) -> ids.T:
-    return kind(f"{ids.PREFIXES[kind]}_{ids.encode(value if isinstance(value, UUID) else UUID(value))}")
-
-
 def _position(whose: _Whose, row: Row) -> Position:
     title_id, episode_id, updated_at, stands = row
     device_id, position_ms, duration_ms = _standing(stands)
     return Position(
-        account_id=_id(AccountId, whose.user_id),
-        profile_id=_id(ProfileId, whose.profile_id),
-        title_id=_id(TitleId, title_id),
+        account_id=id_of(AccountId, str(whose.user_id)),
+        profile_id=id_of(ProfileId, str(whose.profile_id)),
+        title_id=id_of(TitleId, title_id),
         episode_id=_episode(episode_id),
         position_ms=position_ms,
         duration_ms=duration_ms,
@@ -321,7 +314,7 @@ def _position(whose: _Whose, row: Row) -> Position:
 
 
 def _episode(value: str) -> EpisodeId | None:
-    return None if value == str(_FILM) else _id(EpisodeId, value)
+    return None if value == str(_FILM) else id_of(EpisodeId, value)
 
 
 def _stands(position: Position) -> bytes:
@@ -362,7 +355,7 @@ def _years(until: datetime) -> range:
 
 def _row_place(row: Row) -> Place:
     title_id, episode_id, updated_at = row
-    return Place(updated_at, _id(TitleId, title_id), _episode(episode_id) or "")
+    return Place(updated_at, id_of(TitleId, title_id), _episode(episode_id) or "")
 
 
 def _newest_first(positions: Iterable[Position]) -> list[Position]:

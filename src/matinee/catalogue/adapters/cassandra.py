@@ -1,0 +1,271 @@
+"""The read model on Cassandra: titles and assets by id, written there from the store's changes.
+
+Every instance follows the store's revisions. Whoever finds that the rows are behind writes the titles that changed,
+with their current assets, and then moves `catalogue_projection` on by compare-and-set; it says up to which revision
+all rows are there. Rows are written with the revision as their timestamp, so that of two writers the one that saw
+the later state wins, however late the other comes, and writing twice costs nothing but the writing.
+
+Rows are read from one near replica. Those that changed since this instance started to look are read from a quorum,
+as they were written to one: so nobody is behind what it knows, whichever replica missed a write. What does not suffice
+is asked of the store, and so is everything while the rows are not all there yet, or Cassandra is away. While the
+store is away, the rows are what is at hand.
+
+A store that was put back to an earlier state (a backup) has a lower revision than the projection. Then a new
+generation begins: rows of an older one are not believed, and all are written anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Self, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from matinee.catalogue.api import Asset, Title
+from matinee.catalogue.model.rules import asset_ids
+from matinee.catalogue.ports import Listed, Stored, TitleStore
+from matinee.drivers.cassandra import NEAR_ONE, Cassandra, Query, uuid_of
+from matinee.drivers.cassandra_schema import migrate
+from matinee.drivers.engine import TROUBLES
+from matinee.kit import log
+from matinee.kit.clock import Clock
+from matinee.kit.ids import AssetId, TitleId
+
+SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS catalogue_title (title_id uuid PRIMARY KEY, generation int, revision bigint, body blob)",
+    "CREATE TABLE IF NOT EXISTS catalogue_asset (asset_id uuid PRIMARY KEY, generation int, revision bigint, body blob)",
+    "CREATE TABLE IF NOT EXISTS catalogue_projection (name text PRIMARY KEY, generation int, revision bigint)",
+)
+_TITLE = Query("SELECT generation, revision, body FROM catalogue_title WHERE title_id = ?")
+_ASSET = Query("SELECT generation, revision, body FROM catalogue_asset WHERE asset_id = ?")
+_PUT_TITLE = Query(
+    "INSERT INTO catalogue_title (title_id, generation, revision, body) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
+)
+_PUT_ASSET = Query(
+    "INSERT INTO catalogue_asset (asset_id, generation, revision, body) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
+)
+_PROJECTION = Query("SELECT generation, revision FROM catalogue_projection WHERE name = 'titles'")
+_BEGIN = Query(
+    "INSERT INTO catalogue_projection (name, generation, revision) VALUES ('titles', 1, 0) IF NOT EXISTS", again=False
+)
+_MOVE = Query(
+    "UPDATE catalogue_projection SET generation = ?, revision = ? WHERE name = 'titles'"
+    " IF generation = ? AND revision = ?",
+    again=False,
+)
+FRESH_MS: Final = 500
+AT_ONCE: Final = 32
+PAGE: Final = 200
+# So many changed titles and assets are remembered; what changed longer ago has reached every replica by then.
+REMEMBERED: Final = 20_000
+# A generation's timestamps are above those of the one before.
+_GENERATION: Final = 1 << 40
+
+K = TypeVar("K", TitleId, AssetId)
+_log = log.get()
+_title = msgspec.json.Decoder(Title)
+_asset = msgspec.json.Decoder(Asset)
+
+
+class _At(NamedTuple):
+    """Up to where the rows are there."""
+
+    generation: int
+    revision: int
+
+
+class CassandraReadModel:
+    """A `ReadModel` of rows in Cassandra, above a store. `complete`: whether all rows are there, so that they serve."""
+
+    def __init__(self, cassandra: Cassandra, *, store: TitleStore, clock: Clock) -> None:
+        self._cassandra = cassandra
+        self._store = store
+        self._clock = clock
+        self._generation, self._revision = 0, 0
+        self._changed: OrderedDict[str, None] = OrderedDict()
+        self._fresh_until: datetime | None = None
+        self._lock = asyncio.Lock()
+        self._rebuilding: asyncio.Task[None] | None = None
+        self.complete = False
+
+    @classmethod
+    async def open(cls, cassandra: Cassandra, *, store: TitleStore, clock: Clock) -> Self:
+        """The read model in a keyspace, its tables brought up to date. Its rows are written by `catch_up`."""
+        await migrate(cassandra, "catalogue", SCHEMA)
+        return cls(cassandra, store=store, clock=clock)
+
+    async def close(self) -> None:
+        """Leave a rebuilding that is under way to others."""
+        if self._rebuilding is not None:
+            self._rebuilding.cancel()
+            await asyncio.gather(self._rebuilding, return_exceptions=True)
+
+    async def titles(self, title_ids: list[TitleId]) -> dict[TitleId, Title]:
+        return await self._titles(dict.fromkeys(title_ids, 0))
+
+    async def listed(self, places: list[Listed]) -> list[Title]:
+        found = await self._titles({place.title_id: place.revision for place in places})
+        return [found[place.title_id] for place in places if place.title_id in found]
+
+    async def asset(self, asset_id: AssetId) -> Asset | None:
+        await self._freshen()
+        if self.complete:
+            try:
+                if (found := await self._row(_ASSET, AssetId, asset_id)) is not None:
+                    return _asset.decode(found[1])
+            except TROUBLES as error:
+                _log.warning("catalogue.cassandra_away", error=repr(error))
+        return await self._store.asset(asset_id)  # also one that is no longer current: whoever has begun may go on
+
+    async def catch_up(self) -> None:
+        if self._rebuilding is None:
+            async with self._lock:
+                await self._follow()
+
+    async def _titles(self, wanted: dict[TitleId, int]) -> dict[TitleId, Title]:
+        """The titles by id, each at least of a revision."""
+        await self._freshen()
+        rows: dict[TitleId, tuple[int, bytes] | None] = {}
+        if self.complete:
+            try:
+                rows = await self._rows(wanted)
+            except TROUBLES as error:
+                _log.warning("catalogue.cassandra_away", error=repr(error))
+        found = {id_: _title.decode(row[1]) for id_, row in rows.items() if row is not None and row[0] >= wanted[id_]}
+        # A title without a row is not there, unless a list says that it is.
+        missing = [id_ for id_, least in wanted.items() if id_ not in found and (id_ not in rows or least > 0)]
+        if missing:
+            found |= {stored.title.title_id: stored.title for stored in await self._store.load(missing)}
+        return found
+
+    async def _rows(self, wanted: dict[TitleId, int]) -> dict[TitleId, tuple[int, bytes] | None]:
+        known = [(id_, least) for id_, least in wanted.items() if _is_id(TitleId, id_)]
+        rows: dict[TitleId, tuple[int, bytes] | None] = {}
+        for start in range(0, len(known), PAGE):
+            some = known[start : start + PAGE]
+            found = await asyncio.gather(*(self._row(_TITLE, TitleId, id_, least) for id_, least in some))
+            rows |= dict(zip([id_ for id_, _ in some], found, strict=True))
+        return rows
+
+    async def _row(self, query: Query, kind: Callable[[str], K], id_: K, least: int = 0) -> tuple[int, bytes] | None:
+        """The revision and the body, at least of a revision where any replica of a quorum has it."""
+        if not _is_id(kind, id_):
+            return None
+        key = uuid_of(kind, id_)
+        if id_ not in self._changed:
+            found = await self._believed(query._replace(consistency=NEAR_ONE), key)
+            if found is not None and found[0] >= least:
+                return found
+        return await self._believed(query, key)
+
+    async def _believed(self, query: Query, key: UUID) -> tuple[int, bytes] | None:
+        rows = await self._cassandra.rows(query, key)
+        return rows[0][1:] if rows and rows[0][0] == self._generation else None
+
+    async def _freshen(self) -> None:
+        """See what has changed if nobody has for a while; while a first run is under way, the store serves."""
+        if self._is_fresh() or self._rebuilding is not None or (not self.complete and self._lock.locked()):
+            return
+        try:
+            async with self._lock:
+                if not self._is_fresh():
+                    await self._follow()
+        except Exception as error:  # what is at hand is better than nothing while the store is away
+            _log.warning("catalogue.stale", error=repr(error))
+
+    def _is_fresh(self) -> bool:
+        return self._fresh_until is not None and self._clock.now() < self._fresh_until
+
+    async def _follow(self) -> None:
+        """Bring the rows and what is known here up to the store's newest revision."""
+        asked_at = self._clock.now()
+        at = await self._projection()
+        changes = await self._store.changed(min(at.revision, self._revision or at.revision))
+        if changes.revision < at.revision:
+            _log.warning("catalogue.store_went_back", revision=changes.revision, projected=at.revision)
+            await self._cassandra.applied(_MOVE, at.generation + 1, 0, *at)
+            self.complete, self._revision = False, 0
+            return await self._follow()
+        if changes.all_of_them:
+            self._rebuilding = asyncio.create_task(self._rebuild(at, changes.revision))
+            return None
+        if changes.title_ids:
+            await self._project(changes.title_ids, at, write=at.revision < changes.revision)
+        if at.revision < changes.revision:
+            await self._cassandra.applied(_MOVE, at.generation, changes.revision, *at)
+        self._revision, self.complete = changes.revision, True
+        self._fresh_until = asked_at + timedelta(milliseconds=FRESH_MS)
+        return None
+
+    async def _projection(self) -> _At:
+        rows = await self._cassandra.rows(_PROJECTION)
+        if not rows:
+            await self._cassandra.applied(_BEGIN)
+            rows = await self._cassandra.rows(_PROJECTION)
+        at = _At(*rows[0])
+        if at.generation != self._generation:
+            self._generation, self._revision, self.complete = at.generation, 0, at.revision > 0
+        return at
+
+    async def _rebuild(self, at: _At, revision: int) -> None:
+        """Write everything; what changes meanwhile is caught up with at the end, before the rows serve."""
+        self.complete = False
+        try:
+            after: tuple[datetime, TitleId] | None = None
+            while page := await self._store.everything(after, PAGE):
+                await self._project([place.title_id for place in page], at, write=True)
+                after = (page[-1].at, page[-1].title_id)
+            async with self._lock:
+                await self._cassandra.applied(_MOVE, at.generation, revision, *at)
+                self._rebuilding = None  # from here on, who catches up waits for the lock
+                self._revision = revision
+                await self._follow()
+        except Exception as error:  # it is begun again
+            _log.warning("catalogue.rebuild_failed", error=repr(error))
+            self._rebuilding = None
+
+    async def _project(self, title_ids: Sequence[TitleId], at: _At, *, write: bool) -> None:
+        """Note that titles changed, and their assets; `write`: nobody has written the rows yet."""
+        for some in _chunks(title_ids, PAGE):
+            stored = await self._store.load(list(some))
+            for batch in _chunks(stored, AT_ONCE):
+                await asyncio.gather(*(self._project_one(one, at, write) for one in batch))
+
+    async def _project_one(self, stored: Stored, at: _At, write: bool) -> None:
+        title, revision = stored.title, stored.revision
+        self._note([title.title_id, *asset_ids(title)])
+        if not write or not _is_id(TitleId, title.title_id):
+            return
+        stamp = at.generation * _GENERATION + revision
+        for asset_id in filter(lambda id_: _is_id(AssetId, id_), asset_ids(title)):
+            if (asset := await self._store.asset(asset_id)) is not None:
+                body = msgspec.json.encode(asset)
+                await self._cassandra.run(_PUT_ASSET, uuid_of(AssetId, asset_id), at.generation, revision, body, stamp)
+        body = msgspec.json.encode(title)
+        await self._cassandra.run(_PUT_TITLE, uuid_of(TitleId, title.title_id), at.generation, revision, body, stamp)
+
+    def _note(self, changed: Iterable[str]) -> None:
+        for id_ in changed:
+            self._changed[id_] = None
+            self._changed.move_to_end(id_)
+        while len(self._changed) > REMEMBERED:
+            self._changed.popitem(last=False)
+
+
+def _is_id(kind: Callable[[str], str], text: str) -> bool:
+    try:
+        uuid_of(kind, text)
+    except ValueError:
+        return False
+    return True
+
+
+T = TypeVar("T")
+
+
+def _chunks(all_: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    return (all_[start : start + size] for start in range(0, len(all_), size))

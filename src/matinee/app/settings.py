@@ -55,9 +55,16 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
-    """The log of facts."""
+    """The log of facts: `sqlite:///…`, or `kafka://[user:password@]host:port[,host:port…]/prefix`.
+
+    On Kafka each fact's topic is made with so many `partitions` and replicas (`replication`), where it is not there;
+    facts are kept for `retention_days`, 0 meaning for ever.
+    """
 
     log: str = "sqlite:///{data}/events.db"
+    partitions: int = 6
+    replication: int = 1
+    retention_days: int = 0
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matinee.app.settings import BadSettings, Settings
-from matinee.app.targets import PROTOCOLS
+from matinee.app.targets import PROTOCOLS, needs
 from matinee.app.wiring.fabric import EDGE_KEY, Fabric
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.events.api import Following
-from matinee.events.jobs import PolledFollowing
+from matinee.events.jobs import GroupFollowing, PolledFollowing
 from matinee.kit import ids, url
 from matinee.kit.ids import InstanceId
 from matinee.mesh.client import local, remote
@@ -31,6 +31,8 @@ class Parts:
         self.stack = stack
         self.metrics = metrics
         self.built: dict[str, Any] = {}
+        self.own: dict[str, Any] = {}  # for this process alone, on engines that all processes reach
+        self.groups: Following | None = None
         self.jobs: list[Coroutine[Any, Any, None]] = []
 
     @property
@@ -40,13 +42,13 @@ class Parts:
 
     def domain(self, name: str, *, by: str) -> Any:
         """A domain for another to call: in this process where it is hosted here, through the mesh where not."""
-        if name in self.built:
-            return local(PROTOCOLS[name], name, self.built[name], by=by, force_wire=self.settings.mesh.force_wire)
+        if (here := self.built.get(name) or self.own.get(name)) is not None:
+            return local(PROTOCOLS[name], name, here, by=by, force_wire=self.settings.mesh.force_wire)
         return remote(PROTOCOLS[name], name, self.fabric.caller, by=by)
 
     def following(self, *, by: str) -> Following:
         """How a domain follows the log of facts."""
-        return PolledFollowing(self.domain("events", by=by), self.fabric.clock)
+        return self.groups or PolledFollowing(self.domain("events", by=by), self.fabric.clock)
 
     async def database(self, setting: str, place: str) -> Database:
         """The SQL database behind a setting. Raises BadSettings for an engine that is not known."""
@@ -67,12 +69,43 @@ class Parts:
         return redis
 
 
-async def _events(parts: Parts) -> None:
-    from matinee.events.adapters.sqlite import SQLiteEventLog
+async def open_own(parts: Parts, targets: Sequence[str]) -> None:
+    """Open what each process that needs it has of its own: the log, where its engine keeps all of its state.
+
+    While that engine is away facts wait in their outboxes, and nobody is refused.
+    """
+    settings, clock = parts.settings, parts.fabric.clock
+    if url.scheme(settings.events.log) != "kafka" or not any(t == "events" or "events" in needs(t) for t in targets):
+        return
+    from matinee.events.adapters.kafka import KafkaEventLog
     from matinee.events.service import EventsService
 
-    log = await SQLiteEventLog.open(await parts.database("events.log", parts.settings.events.log))
-    parts.built["events"] = EventsService(log=log, dead=log, leases=log, clock=parts.fabric.clock)
+    opening = KafkaEventLog.open(
+        settings.events.log,
+        region=settings.house.region,
+        partitions=settings.events.partitions,
+        replication=settings.events.replication,
+        retention_days=settings.events.retention_days,
+    )
+    log = await parts.stack.enter_async_context(opening)
+    parts.fabric.engines.add(log, used_for="events.log", needed=False)
+    events = parts.own["events"] = EventsService(log=log, dead=log, leases=None, clock=clock)
+    parts.groups = GroupFollowing(log, events, clock)
+
+
+async def _events(parts: Parts) -> None:
+    from matinee.events.service import EventsService
+
+    match url.scheme(parts.settings.events.log):
+        case "kafka":
+            parts.built["events"] = parts.own["events"]
+        case "sqlite":
+            from matinee.events.adapters.sqlite import SQLiteEventLog
+
+            log = await SQLiteEventLog.open(await parts.database("events.log", parts.settings.events.log))
+            parts.built["events"] = EventsService(log=log, dead=log, leases=log, clock=parts.fabric.clock)
+        case other:
+            raise BadSettings(detail=f"events.log: there is no log for {other!r}; sqlite and kafka are known.")
 
 
 async def _catalogue(parts: Parts) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from matinee.app.settings import Settings
 from matinee.app.targets import PROTOCOLS
-from matinee.app.wiring.domains import BUILDERS, Parts
+from matinee.app.wiring.domains import BUILDERS, Parts, open_own
 from matinee.app.wiring.doors import gateway
 from matinee.app.wiring.fabric import Fabric, fabric
 from matinee.drivers.asgi import App, Server
@@ -79,6 +79,7 @@ async def waiting(trouble: str, listening: socket) -> AsyncIterator[None]:
 
 
 async def _build(parts: Parts, targets: Sequence[str]) -> App | None:
+    await open_own(parts, targets)
     for name in PROTOCOLS:
         if name in targets:
             await BUILDERS[name](parts)

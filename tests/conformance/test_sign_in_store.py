@@ -82,6 +82,11 @@ def device(name: str = "tv", at: datetime = NOW, signed_in: bool = True) -> Devi
     return Device(device_id=DeviceId(f"dev_{name}"), name=f"{name} 📺", kind="tv", last_seen_at=at, signed_in=signed_in)
 
 
+def reused() -> Record:
+    fact = RefreshTokenReused(account_id=ADA, device_id=DeviceId("dev_tv"))
+    return Record(fact_id=ids.derived(FactId, "1"), at=NOW, key=ADA, fact=fact)
+
+
 async def look(store: Store, name: str = "1") -> SignIn | None:
     """The sign-in as it is kept; looking must not change it."""
     seen: list[SignIn] = []
@@ -120,8 +125,7 @@ async def test_a_sign_in_changes_and_its_device_is_seen(open_again: Open) -> Non
 async def test_a_sign_in_is_ended_by_a_change_with_its_fact(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in(), device=device())
-    fact = RefreshTokenReused(account_id=ADA, device_id=DeviceId("dev_tv"))
-    record = Record(fact_id=ids.derived(FactId, "1"), at=NOW, key=ADA, fact=fact)
+    record = reused()
     ended = SignInChange(sign_in=None, records=(record,))
     assert await store.change(sign_in_id=SignInId("sin_1"), now=NOW, change=lambda old: ended) == ended
     assert await look(store) is None

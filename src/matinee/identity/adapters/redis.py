@@ -2,7 +2,8 @@
 
 What becomes of a sign-in or of a count is decided by the rules in `identity.model`, on what was read. A script then
 keeps it where what was read still stands; else it tells what stands now, and the rule is asked again. A script writes
-first what a full Redis refuses. Nothing has a time to live: `expire` and `forget` drop what has run out.
+first what a full Redis refuses; what only reads or drops is a script too, and no MULTI, which it refuses whatever is
+in it. Nothing has a time to live: `expire` and `forget` drop what has run out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from datetime import datetime
 from typing import Any, Self
 
 import msgspec
-from redis.asyncio import Redis as RedisClient
 from redis.commands.core import AsyncScript
 
 from matinee.drivers.redis import Redis
@@ -88,6 +88,10 @@ for _, id in ipairs(redis.call('HKEYS', ARGV[1] .. 'sign-ins:' .. ARGV[2])) do e
 return ended
 """
 )
+_DEVICES = """
+local shown = redis.call('HGETALL', ARGV[1] .. 'devices:' .. ARGV[2])
+return {shown, redis.call('HGETALL', ARGV[1] .. 'sign-ins:' .. ARGV[2])}
+"""
 _REMOVE_DEVICE = (
     _DROP
     + """
@@ -116,7 +120,8 @@ class RedisSignInStore:
         self._prefix, self._by_end = redis.key("identity:"), redis.key("identity:by-end")
         self._begin, self._change = redis.script(_BEGIN), redis.script(_CHANGE)
         self._end, self._end_all = redis.script(_END), redis.script(_END_ALL)
-        self._remove_device, self._expire = redis.script(_REMOVE_DEVICE), redis.script(_EXPIRE)
+        self._devices, self._remove_device = redis.script(_DEVICES), redis.script(_REMOVE_DEVICE)
+        self._expire = redis.script(_EXPIRE)
         self.outbox = RedisOutbox(redis, redis.key("identity:outbox"))
 
     @classmethod
@@ -153,16 +158,12 @@ class RedisSignInStore:
         return int(await self._run(self._end_all, account_id))
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
-        async def look(client: RedisClient) -> list[dict[bytes, bytes]]:
-            both = client.pipeline(transaction=True)
-            both.hgetall(f"{self._prefix}devices:{account_id}")
-            both.hgetall(f"{self._prefix}sign-ins:{account_id}")
-            return await both.execute()
-
-        shown, signed_in = await self._redis.repeated(look)
-        good = (pair.split() for pair in signed_in.values())
+        shown, signed_in = await self._run(self._devices, account_id)
+        good = (pair.split() for pair in signed_in[1::2])
         used = {device_id for device_id, runs_out in good if from_ms(int(runs_out)) > now}
-        found = [_shown(said, signed_in=device_id in used) for device_id, said in shown.items()]
+        found = [
+            _shown(said, signed_in=device_id in used) for device_id, said in zip(shown[::2], shown[1::2], strict=True)
+        ]
         return sorted(found, key=lambda device: (-to_ms(device.last_seen_at), device.device_id))
 
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
@@ -205,6 +206,10 @@ for at = 2, #ARGV, 3 do
 end
 return {}
 """
+_FORGIVE = """
+redis.call('HDEL', KEYS[1], unpack(ARGV))
+redis.call('ZREM', KEYS[2], unpack(ARGV))
+"""
 _FORGET = """
 local old = redis.call('ZRANGE', KEYS[2], '-inf', '(' .. ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
 if #old > 0 then
@@ -221,7 +226,8 @@ class RedisThrottle:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._keys = [redis.key("identity:tries"), redis.key("identity:tried")]
-        self._count, self._forget = redis.script(_COUNT), redis.script(_FORGET)
+        self._count, self._forgive = redis.script(_COUNT), redis.script(_FORGIVE)
+        self._forget = redis.script(_FORGET)
 
     @classmethod
     async def open(cls, redis: Redis) -> Self:
@@ -242,13 +248,7 @@ class RedisThrottle:
         raise Overloaded(retry_after_ms=_RETRY_AFTER_MS)
 
     async def forgive(self, *, subjects: tuple[str, ...]) -> None:
-        async def drop(client: RedisClient) -> None:
-            both = client.pipeline(transaction=True)
-            both.hdel(self._keys[0], *subjects)
-            both.zrem(self._keys[1], *subjects)
-            await both.execute()
-
-        await self._redis.repeated(drop)
+        await self._run(self._forgive, *subjects)
 
     async def forget(self, *, before: datetime) -> int:
         dropped = 0

@@ -79,6 +79,11 @@ tell(KEYS[3], 5)
 return 1
 """
 )
+# KEYS: the ended ones, then those to drop, whose ids are ARGV. No MULTI: a full Redis refuses any.
+_DROP = """
+for at = 2, #KEYS do redis.call('UNLINK', KEYS[at]) end
+return redis.call('ZREM', KEYS[1], unpack(ARGV))
+"""
 
 
 class RedisSessionStore:
@@ -89,6 +94,7 @@ class RedisSessionStore:
         self._open, self._ended = redis.key("playback:open"), redis.key("playback:ended")
         self._begin, self._move = redis.script(_BEGIN), redis.script(_MOVE)
         self._steer, self._close = redis.script(_STEER), redis.script(_CLOSE)
+        self._drop = redis.script(_DROP)
         self.outbox = RedisOutbox(redis, redis.key("playback:outbox"))
 
     @classmethod
@@ -131,10 +137,7 @@ class RedisSessionStore:
                 over = await _before(client, self._ended, ended_before, _FORGET_BATCH)
                 if not over:
                     return gone
-                both = client.pipeline(transaction=True)
-                both.unlink(*(self._key(session_id) for session_id in over))
-                both.zrem(self._ended, *over)
-                gone += (await both.execute())[1]
+                gone += await self._drop(keys=[self._ended, *map(self._key, over)], args=over)
 
     async def _run(self, script: AsyncScript, session_id: PlaySessionId, *values: bytes | int | str) -> bool:
         keys = [self._key(session_id), self._open, self.outbox.stream, self._ended]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from matinee.app.cli import accounts, config, dev, house, jobs, stores, titles
+from matinee.app.cli import accounts, config, dev, events, house, jobs, stores, titles
 from matinee.app.settings import BadSettings
 from matinee.kit.problem import Invalid, Problem
 
@@ -28,6 +28,7 @@ for command in (
     titles.titles,
     jobs.jobs,
     accounts.accounts,
+    events.events,
     stores.stores,
     config.config,
     dev.dev,

@@ -1,47 +1,73 @@
 """Run every test, and say at the end which engines could not be had; on CI that is a failure.
 
-Chromium and nginx are the only things that the project's own packages do not bring. Where this machine lets us
-(Debian or Ubuntu, as root) they are installed; elsewhere the tests that need them say so by name.
+What is missing is fetched first, once for each machine: Debian packages where it lets us, jars by Maven, the S3
+gateway by Go; the tests that need no engine run meanwhile. Engines are started once for all tests, and end with them.
 """
 
+import contextlib
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from matinee.app.engines import ENGINES, EngineFailed
+from matinee.app.engines.fetch import TOOLS, absent, fetch
+from matinee.app.engines.fleet import Fleet
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-ENGINES = {"chromium": ("chromium", "google-chrome", "chromium-browser"), "nginx": ("nginx",)}
-PACKAGES = {"chromium": "chromium", "nginx": "nginx-light"}
+ALL = (*ENGINES, *TOOLS)
+WORKERS = ("-n", "2", "--dist", "loadgroup")
+NEED_NO_ENGINE = ("tests/unit", "tests/shape")
 
 
 def main(words: list[str]) -> int:
-    """Install what may be installed, run pytest, name what was left out."""
-    missing = [engine for engine in ENGINES if not present(engine)]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        install([PACKAGES[engine] for engine in missing])
-        missing = [engine for engine in ENGINES if not present(engine)]
-    absent = ",".join(missing)
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "MATINEE_ENGINES_ABSENT": absent}
-    command = [BIN / "pytest", *(words or ["-n", "2", "--dist", "loadgroup"])]
-    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    print(f"engines not run: {absent or 'none'}")
-    return code or (1 if missing and os.environ.get("CI") else 0)
+    """Fetch what may be had, start the engines, run pytest, name what was left out."""
+    with swept() as folder, ThreadPoolExecutor(1) as aside:
+        fetching = aside.submit(fetch, ALL, say)
+        early = NEED_NO_ENGINE if not words and absent(ALL) else ()
+        code = pytest(folder, *early, *WORKERS) if early else 0
+        lacking = fetching.result()
+        if not words:
+            start(folder, [name for name in ENGINES if name not in lacking])
+        rest = words or [*WORKERS, *(f"--ignore={done}" for done in early)]
+        code = pytest(folder, *rest, absent=",".join(lacking)) or code
+    for lack in lacking.values():
+        say(f"  left out           {lack}")
+    say(f"engines not run: {', '.join(lacking) or 'none'}")
+    return code or (1 if lacking and os.environ.get("CI") else 0)
 
 
-def present(engine: str) -> bool:
-    """Whether a program of this engine can be started here."""
-    return any(shutil.which(name) or Path("/usr/sbin", name).exists() for name in ENGINES[engine])
+def start(folder: Path, names: list[str]) -> None:
+    """Start the shared engines; the tests that need one that does not start will say so themselves."""
+    try:
+        Fleet(folder).up(names, say)
+    except EngineFailed as trouble:
+        say(f"  {trouble}")
 
 
-def install(packages: list[str]) -> None:
-    """Install Debian packages; a failure is not the end, the missing engine is named later."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "check": False}
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    print(f"  installing         {' '.join(packages)} …", flush=True)
-    subprocess.run(["apt-get", "update"], **quiet)
-    subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], env=environment, **quiet)
+def pytest(folder: Path, *words: str, absent: str = "") -> int:
+    """Run pytest, its engines in this folder; tells its exit status."""
+    said = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "MATINEE_ENGINES": str(folder)}
+    environment = {**os.environ, **said, "MATINEE_ENGINES_ABSENT": absent}
+    return subprocess.run([BIN / "pytest", *words], cwd=ROOT, env=environment, check=False).returncode
+
+
+@contextlib.contextmanager
+def swept() -> Iterator[Path]:
+    """A folder for engines, of which nothing is left at the end, even when this process is killed."""
+    folder = tempfile.mkdtemp(prefix="matinee-engines-")
+    command = [sys.executable, "-m", "matinee.app.engines.sweep", folder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # waits; its input ends with us
+        yield Path(folder)
+
+
+def say(words: str) -> None:
+    """Tell at once, so that it stands in order with what others tell."""
+    print(words, flush=True)
 
 
 if __name__ == "__main__":

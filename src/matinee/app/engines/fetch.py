@@ -160,7 +160,7 @@ def _build_versitygw(say: Say) -> None:
         if folder is None:
             return
         say(f"  building           versitygw {s3.VERSION} by Go (about two minutes) …")
-        _run("s3", [go, "install", "-trimpath", s3.MODULE], folder, {"GOBIN": str(folder), "CGO_ENABLED": "0"})
+        _run("s3", [go, "install", s3.MODULE], folder, {"GOBIN": str(folder), "CGO_ENABLED": "0"})
 
 
 def _run(engine: str, command: list[str], folder: Path, environment: dict[str, str]) -> None:
@@ -193,6 +193,8 @@ def _filling(place: Path) -> Iterator[Path | None]:
         if place.exists():
             yield None
             return
+        for left in place.parent.glob(f".{place.name}-*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             yield part

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from matinee.app.engines.engine import Engine
 from matinee.app.engines.known import ENGINES, JVMS
 from matinee.app.engines.running import Running
 from matinee.kit import url
@@ -32,8 +33,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class Fleet:
     """The engines of a folder, each in a folder of its own there. They stay when this process ends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: Mapping[str, Engine] = ENGINES) -> None:
         self.folder = folder.absolute()
+        self._known = known
         self._ending = threading.Event()
 
     def up(self, names: Iterable[str], say: Say) -> dict[str, Running]:
@@ -60,19 +62,20 @@ class Fleet:
         return fleet
 
     def down(self, names: Iterable[str]) -> list[str]:
-        """End these; tells which of them ran."""
-        ran = [self.running(name) for name in names if self._is_here(name)]
-        ran = [running for running in ran if running.pid]
-        _each(ran, Running.stop)
-        return [running.name for running in ran]
+        """Ask these to end; tells which of them ran."""
+        return self._end(names, Running.stop)
+
+    def kill(self) -> None:
+        """End all at once."""
+        self._end(self._known, Running.kill)
 
     def status(self) -> list[Shown]:
         """Every engine that was ever started here."""
-        return [_shown(self.running(name)) for name in ENGINES if self._is_here(name)]
+        return [_shown(self.running(name)) for name in self._known if self._is_here(name)]
 
     def running(self, name: str) -> Running:
         """One of them."""
-        return Running(ENGINES[name], self.folder / name, tied=False)
+        return Running(self._known[name], self.folder / name, tied=False)
 
     def write_settings(self, keepers: Mapping[str, tuple[str, str]]) -> Path:
         """Write a `matinee.toml` that points each setting at the engine and namespace that keep it, where it runs.
@@ -89,6 +92,11 @@ class Fleet:
         file.touch(mode=0o600)
         file.write_text("\n".join("\n".join([f"[{section}]", *said, ""]) for section, said in lines.items()))
         return file
+
+    def _end(self, names: Iterable[str], deed: Callable[[Running], None]) -> list[str]:
+        ran = [running for name in names if self._is_here(name) and (running := self.running(name)).pid]
+        _each(ran, deed)
+        return [running.name for running in ran]
 
     def _start(self, group: list[Running], say: Say) -> None:
         for running in group:

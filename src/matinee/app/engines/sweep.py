@@ -9,17 +9,13 @@ import sys
 from pathlib import Path
 
 from matinee.app.engines.fleet import Fleet
-from matinee.app.engines.known import ENGINES
 
 
 def main(folder: Path) -> None:
     """Wait for the end of the input; then nothing of the folder is left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that holds the pipe
     sys.stdin.read()
-    fleet = Fleet(folder)
-    for name in ENGINES:
-        if (folder / name / "place.json").exists():
-            fleet.running(name).kill()
+    Fleet(folder).kill()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,0 +1,176 @@
+"""A master on its way through S3: from whoever has it to a worker that does not, and on to an edge."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.conformance.edge_rig import KEY as LINK_KEY
+from tests.conformance.edge_rig import Origin, an_edge, link
+from tests.engines import engine, private
+from tests.journeys.encoding_house import Studio, studio
+from tests.unit.encoding_rig import film
+
+from matinee.app.handover import handed_over
+from matinee.app.settings import Settings, load
+from matinee.catalogue.api import Asset, TitleDraft
+from matinee.drivers.objects import Objects
+from matinee.edge.adapters.objects import ObjectsUpstream
+from matinee.encoding.adapters.objects import ObjectBlobs
+from matinee.encoding.api import Order, SideFile, Unusable
+from matinee.encoding.jobs.worker import Worker
+from matinee.encoding.service import EncodingService
+from matinee.gateway.adapters.s3 import S3UploadStore
+from matinee.kit import ids
+from matinee.kit.clock import SystemClock
+from matinee.kit.hashing import sha256_file
+from matinee.kit.ids import AccountId, TitleId, UploadId
+
+FILM = TitleId("tit_01jh0000000000000000000000")
+NAME = 'it\'s a "master" 🎬.mkv'
+
+
+class Ahead:
+    """A clock that is later than all others."""
+
+    def now(self) -> datetime:
+        return SystemClock().now() + timedelta(minutes=10)
+
+
+@asynccontextmanager
+async def house(data: Path, url: str) -> AsyncIterator[Studio]:
+    """A studio whose objects are in S3."""
+    async with studio(data) as one:
+        tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(Objects(url, silence_s=2, tries=2)))
+        encoding = EncodingService(
+            store=one.store, blobs=tools.blobs, prober=tools.prober, catalogue=one.catalogue, clock=SystemClock()
+        )
+        draft = TitleDraft(title_id=FILM, kind="film", names={"en": "A film"}, original_language="en")
+        await one.catalogue.put_title(draft=draft)
+        yield dataclasses.replace(one, tools=tools, encoding=encoding)
+
+
+@pytest.fixture
+async def master(tmp_path: Path) -> Path:
+    return await film(tmp_path / NAME, seconds=3)
+
+
+def worker(house: Studio, clock: Ahead | SystemClock | None = None) -> Worker:
+    clock = clock or SystemClock()
+    return Worker(store=house.store, tools=house.tools, clock=clock, folder=house.work, owner="elsewhere")
+
+
+def settings(url: str) -> Settings:
+    return load(None, {"MATINEE__OBJECTS__STORE": url})
+
+
+async def names(url: str) -> set[str]:
+    return {head.key for head in await Objects(url).keys("")}
+
+
+async def uploaded(url: str, file: Path) -> str:
+    """Hand a file in piece by piece, each by another gateway; tells where it lies."""
+    data, now = await asyncio.to_thread(file.read_bytes), datetime.now(UTC)
+    upload_id = ids.new(UploadId, now)
+    inside = url.replace("?", "/uploads?")
+    async with S3UploadStore.open(inside, store=url) as one, S3UploadStore.open(inside, store=url) as other:
+        account_id = ids.new(AccountId, now)
+        await one.create(upload_id=upload_id, account_id=account_id, file_name=file.name, size_bytes=len(data), now=now)
+        half = len(data) // 2
+        for store, start, stop in ((one, 0, half), (other, half, len(data))):
+
+            async def pieces(part: bytes = data[start:stop]) -> AsyncIterator[bytes]:
+                yield part
+
+            await store.append(upload_id=upload_id, offset_bytes=start, pieces=pieces(), now=now)
+        return await one.path(upload_id=upload_id)
+
+
+async def test_an_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
+    url, digest = engine("s3").url("house"), sha256_file(master)
+    async with house(tmp_path / "data", url) as one:
+        path = await uploaded(url, master)
+        assert path.startswith("uploads/upl_")
+        assert path.endswith(f"/{NAME}")
+        job = await one.encoding.submit(order=Order(title_id=FILM, path=path, consume=True))
+        assert job.file_name == NAME
+        assert await worker(one).take_one()
+        job = await one.encoding.job(job_id=job.job_id)
+        assert (job.state, job.reason) == ("done", "")
+        asset = (await one.catalogue.playable(title_id=FILM, territory="DE")).asset
+    kept = await names(url)
+    assert path not in kept
+    assert f"sources/{digest}.mkv" in kept
+    assert not [path for path in (tmp_path / "data/work").rglob("*") if path.is_file()]
+    await check_served(tmp_path, url, asset)
+
+
+async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
+    """Every segment of the smallest rendition, by an edge."""
+    above, track = ObjectsUpstream(url), asset.video[-1]
+    count = sum(run.count for run in track.segments)
+    async with an_edge(tmp_path, Origin(), above=above) as rig:
+        for name in (track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))):
+            answer = await rig.ask(link(name, scope=asset.prefix.rstrip("/"), key=LINK_KEY))
+            assert (answer.status, answer.body) == (200, await Objects(url).get(asset.prefix + name))
+
+
+async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path, master: Path) -> None:
+    url = engine("s3").url("house")
+    text = tmp_path / "ja.srt"
+    text.write_text("1\n00:00:01,000 --> 00:00:02,000\nこんにちは\n")
+    order = Order(title_id=FILM, path=str(master), subtitles=[SideFile(path=str(text), language="ja")])
+    async with house(tmp_path / "data", url) as one:
+        async with handed_over(settings(url), order) as there:
+            assert there.path in await names(url)
+            job = await one.encoding.submit(order=there)
+        await asyncio.to_thread(master.unlink)
+        await asyncio.to_thread(text.unlink)
+        assert await worker(one).take_one()
+        assert (await one.encoding.job(job_id=job.job_id)).state == "done"
+        assert not [key for key in await names(url) if key.startswith("incoming/")]
+
+
+async def test_what_is_refused_is_taken_back(tmp_path: Path) -> None:
+    url, words = engine("s3").url("house"), tmp_path / "notes.txt"
+    words.write_text("just words")
+    async with house(tmp_path / "data", url) as one:
+        with pytest.raises(Unusable, match=r"notes\.txt"):
+            async with handed_over(settings(url), Order(title_id=FILM, path=str(words))) as there:
+                await one.encoding.submit(order=there)
+        with pytest.raises(Unusable, match="cannot be read"):
+            async with handed_over(settings(url), Order(title_id=FILM, path=str(tmp_path / "none.mov"))):
+                pass
+    assert await names(url) == set()
+
+
+async def test_in_a_directory_nothing_is_handed_over(tmp_path: Path) -> None:
+    order = Order(title_id=FILM, path="/somewhere/film.mov")
+    async with handed_over(settings(f"file://{tmp_path}"), order) as there:
+        assert there is order
+
+
+async def test_a_store_that_is_lost_sends_the_job_back_and_not_to_its_end(tmp_path: Path, master: Path) -> None:
+    with private("s3", tmp_path) as own:
+        url = own.url("house")
+        async with house(tmp_path / "data", url) as one:
+            async with handed_over(settings(url), Order(title_id=FILM, path=str(master))) as there:
+                job = await one.encoding.submit(order=there)
+            await asyncio.to_thread(own.kill)
+            assert await worker(one).take_one()
+            waiting = await one.encoding.job(job_id=job.job_id)
+            assert waiting.state == "queued"
+            assert "does not answer" in waiting.reason
+            await asyncio.to_thread(own.start)
+            assert await worker(one, Ahead()).take_one()
+            done = await one.encoding.job(job_id=job.job_id)
+            assert (done.state, done.reason) == ("done", "")
+            data = await one.tools.blobs.get(key=f"assets/{done.asset_id}/asset.json")
+            assert data
+            assert msgspec.json.decode(data, type=Asset).title_id == FILM

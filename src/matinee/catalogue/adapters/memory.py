@@ -11,10 +11,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from matinee.catalogue.api import Asset, Title
-from matinee.catalogue.ports import Listed, Stored, TitleStore
+from matinee.catalogue.ports import Changes, Listed, Stored
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, TitleId
@@ -25,10 +25,23 @@ FRESH_MS = 500
 _log = log.get()
 
 
-class MemoryReadModel:
-    """Least recently used titles and assets above a store."""
+class Source(Protocol):
+    """What a read model reads: a `TitleStore`, or another that numbers its changes in the same way."""
 
-    def __init__(self, *, store: TitleStore, clock: Clock, titles_limit: int = 5_000, assets_limit: int = 300) -> None:
+    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
+        """As `TitleStore.load`."""
+
+    async def asset(self, asset_id: AssetId) -> Asset | None:
+        """As `TitleStore.asset`."""
+
+    async def changed(self, since: int) -> Changes:
+        """As `TitleStore.changed`."""
+
+
+class MemoryReadModel:
+    """Least recently used titles and assets above a source."""
+
+    def __init__(self, *, store: Source, clock: Clock, titles_limit: int = 5_000, assets_limit: int = 300) -> None:
         self._store = store
         self._clock = clock
         self._titles: _Recent[TitleId, Stored] = _Recent(titles_limit)

@@ -6,9 +6,9 @@ all rows are there. Rows are written with the revision as their timestamp, so th
 the later state wins, however late the other comes, and writing twice costs nothing but the writing.
 
 Rows are read from one near replica. Those that changed since this instance started to look are read from a quorum,
-as they were written to one: so nobody is behind what it knows, whichever replica missed a write. What does not suffice
-is asked of the store, and so is everything while the rows are not all there yet, or Cassandra is away. While the
-store is away, the rows are what is at hand.
+as they were written to one: so nobody is behind what it knows, whichever replica missed a write. While the rows do not
+serve (they are not all there yet, a change has not reached them, Cassandra is away) the store is asked. While the store
+is away, the rows are what is at hand.
 
 A store that was put back to an earlier state (a backup) has a lower revision than the projection. Then a new
 generation begins: rows of an older one are not believed, and all are written anew.
@@ -36,9 +36,12 @@ from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, TitleId
 
 SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS catalogue_title (title_id uuid PRIMARY KEY, generation int, revision bigint, body blob)",
-    "CREATE TABLE IF NOT EXISTS catalogue_asset (asset_id uuid PRIMARY KEY, generation int, revision bigint, body blob)",
-    "CREATE TABLE IF NOT EXISTS catalogue_projection (name text PRIMARY KEY, generation int, revision bigint)",
+    """CREATE TABLE IF NOT EXISTS catalogue_title (
+      title_id uuid PRIMARY KEY, generation int, revision bigint, body blob)""",
+    """CREATE TABLE IF NOT EXISTS catalogue_asset (
+      asset_id uuid PRIMARY KEY, generation int, revision bigint, body blob)""",
+    """CREATE TABLE IF NOT EXISTS catalogue_projection (
+      name text PRIMARY KEY, generation int, revision bigint)""",
 )
 _TITLE = Query("SELECT generation, revision, body FROM catalogue_title WHERE title_id = ?")
 _ASSET = Query("SELECT generation, revision, body FROM catalogue_asset WHERE asset_id = ?")
@@ -78,8 +81,15 @@ class _At(NamedTuple):
     revision: int
 
 
+class _Row(NamedTuple):
+    """A title or an asset, as of a revision."""
+
+    revision: int
+    body: bytes
+
+
 class CassandraReadModel:
-    """A `ReadModel` of rows in Cassandra, above a store. `complete`: whether all rows are there, so that they serve."""
+    """A `ReadModel` of rows in Cassandra, above a store. `serves`: whether the rows answer, and not the store."""
 
     def __init__(self, cassandra: Cassandra, *, store: TitleStore, clock: Clock) -> None:
         self._cassandra = cassandra
@@ -90,7 +100,7 @@ class CassandraReadModel:
         self._fresh_until: datetime | None = None
         self._lock = asyncio.Lock()
         self._rebuilding: asyncio.Task[None] | None = None
-        self.complete = False
+        self.serves = False
 
     @classmethod
     async def open(cls, cassandra: Cassandra, *, store: TitleStore, clock: Clock) -> Self:
@@ -113,12 +123,9 @@ class CassandraReadModel:
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
         await self._freshen()
-        if self.complete:
-            try:
-                if (found := await self._row(_ASSET, AssetId, asset_id)) is not None:
-                    return _asset.decode(found[1])
-            except TROUBLES as error:
-                _log.warning("catalogue.cassandra_away", error=repr(error))
+        found = (await self._rows(_ASSET, AssetId, {asset_id: 0})).get(asset_id)
+        if found is not None:
+            return _asset.decode(found.body)
         return await self._store.asset(asset_id)  # also one that is no longer current: whoever has begun may go on
 
     async def catch_up(self) -> None:
@@ -127,48 +134,54 @@ class CassandraReadModel:
                 await self._follow()
 
     async def _titles(self, wanted: dict[TitleId, int]) -> dict[TitleId, Title]:
-        """The titles by id, each at least of a revision."""
+        """The titles by id, each at least of a revision where the store is there to give it."""
         await self._freshen()
-        rows: dict[TitleId, tuple[int, bytes] | None] = {}
-        if self.complete:
-            try:
-                rows = await self._rows(wanted)
-            except TROUBLES as error:
-                _log.warning("catalogue.cassandra_away", error=repr(error))
-        found = {id_: _title.decode(row[1]) for id_, row in rows.items() if row is not None and row[0] >= wanted[id_]}
+        rows = await self._rows(_TITLE, TitleId, wanted)
         # A title without a row is not there, unless a list says that it is.
-        missing = [id_ for id_, least in wanted.items() if id_ not in found and (id_ not in rows or least > 0)]
-        if missing:
-            found |= {stored.title.title_id: stored.title for stored in await self._store.load(missing)}
+        short = [id_ for id_, least in wanted.items() if id_ not in rows or _revision(rows[id_]) < least]
+        found = {id_: _title.decode(row.body) for id_, row in rows.items() if row is not None}
+        if short:
+            try:
+                found |= {stored.title.title_id: stored.title for stored in await self._store.load(short)}
+            except TROUBLES as error:
+                if not rows:
+                    raise
+                _log.warning("catalogue.stale", error=repr(error))
         return found
 
-    async def _rows(self, wanted: dict[TitleId, int]) -> dict[TitleId, tuple[int, bytes] | None]:
-        known = [(id_, least) for id_, least in wanted.items() if _is_id(TitleId, id_)]
-        rows: dict[TitleId, tuple[int, bytes] | None] = {}
-        for start in range(0, len(known), PAGE):
-            some = known[start : start + PAGE]
-            found = await asyncio.gather(*(self._row(_TITLE, TitleId, id_, least) for id_, least in some))
-            rows |= dict(zip([id_ for id_, _ in some], found, strict=True))
+    async def _rows(self, query: Query, kind: Callable[[str], K], wanted: dict[K, int]) -> dict[K, _Row | None]:
+        """The rows by id; none where they do not serve."""
+        known = [(id_, least) for id_, least in wanted.items() if _is_id(kind, id_)] if self.serves else []
+        rows: dict[K, _Row | None] = {}
+        try:
+            for some in _chunks(known, PAGE):
+                found = await asyncio.gather(*(self._row(query, kind, id_, least) for id_, least in some))
+                rows |= {id_: row for (id_, _), row in zip(some, found, strict=True)}
+        except TROUBLES as error:
+            self._distrust(error)
+            return {}
         return rows
 
-    async def _row(self, query: Query, kind: Callable[[str], K], id_: K, least: int = 0) -> tuple[int, bytes] | None:
-        """The revision and the body, at least of a revision where any replica of a quorum has it."""
-        if not _is_id(kind, id_):
-            return None
+    async def _row(self, query: Query, kind: Callable[[str], K], id_: K, least: int) -> _Row | None:
         key = uuid_of(kind, id_)
         if id_ not in self._changed:
             found = await self._believed(query._replace(consistency=NEAR_ONE), key)
-            if found is not None and found[0] >= least:
+            if _revision(found) >= max(least, 1):
                 return found
         return await self._believed(query, key)
 
-    async def _believed(self, query: Query, key: UUID) -> tuple[int, bytes] | None:
+    async def _believed(self, query: Query, key: UUID) -> _Row | None:
         rows = await self._cassandra.rows(query, key)
-        return rows[0][1:] if rows and rows[0][0] == self._generation else None
+        return _Row(*rows[0][1:]) if rows and rows[0][0] == self._generation else None
+
+    def _distrust(self, error: Exception) -> None:
+        if self.serves:
+            _log.warning("catalogue.cassandra_away", error=repr(error))
+        self.serves = False
 
     async def _freshen(self) -> None:
         """See what has changed if nobody has for a while; while a first run is under way, the store serves."""
-        if self._is_fresh() or self._rebuilding is not None or (not self.complete and self._lock.locked()):
+        if self._is_fresh() or self._rebuilding is not None or (not self.serves and self._lock.locked()):
             return
         try:
             async with self._lock:
@@ -183,22 +196,41 @@ class CassandraReadModel:
     async def _follow(self) -> None:
         """Bring the rows and what is known here up to the store's newest revision."""
         asked_at = self._clock.now()
-        at = await self._projection()
-        changes = await self._store.changed(min(at.revision, self._revision or at.revision))
+        self._fresh_until = asked_at + timedelta(milliseconds=FRESH_MS)
+        try:
+            at = await self._projection()
+        except TROUBLES as error:
+            return self._distrust(error)
+        try:
+            changes = await self._store.changed(min(at.revision, self._revision or at.revision))
+        except Exception:
+            self.serves = at.revision > 0
+            raise
         if changes.revision < at.revision:
             _log.warning("catalogue.store_went_back", revision=changes.revision, projected=at.revision)
-            await self._cassandra.applied(_MOVE, at.generation + 1, 0, *at)
-            self.complete, self._revision = False, 0
-            return await self._follow()
+            return await self._write(at, _At(at.generation + 1, 0), [])
         if changes.all_of_them:
+            self.serves = False
             self._rebuilding = asyncio.create_task(self._rebuild(at, changes.revision))
             return None
-        if changes.title_ids:
-            await self._project(changes.title_ids, at, write=at.revision < changes.revision)
-        if at.revision < changes.revision:
-            await self._cassandra.applied(_MOVE, at.generation, changes.revision, *at)
-        self._revision, self.complete = changes.revision, True
-        self._fresh_until = asked_at + timedelta(milliseconds=FRESH_MS)
+        await self._write(at, _At(at.generation, changes.revision), changes.title_ids)
+        return None
+
+    async def _write(self, at: _At, to: _At, title_ids: Sequence[TitleId]) -> None:
+        """Bring rows from one state to the next; where that fails they do not serve until it was done."""
+        try:
+            if at == to:
+                await self._project(title_ids, at, write=False)
+            else:
+                self.serves = False
+                await self._project(title_ids, at, write=True)
+                await self._cassandra.applied(_MOVE, *to, *at)
+        except TROUBLES as error:
+            return self._distrust(error)
+        if at.generation == to.generation:
+            self._revision, self.serves = to.revision, True
+        else:
+            self._fresh_until = None
         return None
 
     async def _projection(self) -> _At:
@@ -208,12 +240,11 @@ class CassandraReadModel:
             rows = await self._cassandra.rows(_PROJECTION)
         at = _At(*rows[0])
         if at.generation != self._generation:
-            self._generation, self._revision, self.complete = at.generation, 0, at.revision > 0
+            self._generation, self._revision, self.serves = at.generation, 0, False
         return at
 
     async def _rebuild(self, at: _At, revision: int) -> None:
         """Write everything; what changes meanwhile is caught up with at the end, before the rows serve."""
-        self.complete = False
         try:
             after: tuple[datetime, TitleId] | None = None
             while page := await self._store.everything(after, PAGE):
@@ -229,7 +260,7 @@ class CassandraReadModel:
             self._rebuilding = None
 
     async def _project(self, title_ids: Sequence[TitleId], at: _At, *, write: bool) -> None:
-        """Note that titles changed, and their assets; `write`: nobody has written the rows yet."""
+        """Remember that titles changed, and their assets; `write`: nobody has written the rows yet."""
         for some in _chunks(title_ids, PAGE):
             stored = await self._store.load(list(some))
             for batch in _chunks(stored, AT_ONCE):
@@ -254,6 +285,10 @@ class CassandraReadModel:
             self._changed.move_to_end(id_)
         while len(self._changed) > REMEMBERED:
             self._changed.popitem(last=False)
+
+
+def _revision(row: _Row | None) -> int:
+    return 0 if row is None else row.revision
 
 
 def _is_id(kind: Callable[[str], str], text: str) -> bool:

@@ -13,6 +13,7 @@ from matinee.app.cli import matinee
 from matinee.app.wiring import domains, doors, fabric, host
 from matinee.drivers import objects
 from matinee.events import api as events
+from matinee.events import model as facts
 from matinee.gateway import server
 from matinee.kit.problem import Problem
 
@@ -23,18 +24,22 @@ LOADED = (objects, domains, doors, fabric, host, server, targets)
 def main(words: list[str]) -> int:
     """Write the pages, or say which are out of date."""
     pages = {
-        "settings": settings_page(),
-        "commands": commands_page(),
-        "problems": problems_page(),
-        "facts": facts_page(),
+        "settings.md": settings_page(),
+        "commands.md": commands_page(),
+        "problems.md": problems_page(),
+        "facts.md": facts_page(),
+        "facts.json": facts_shape(),
     }
-    stale = [name for name, text in pages.items() if not same(FOLDER / f"{name}.md", text)]
+    if broken := facts.breaks(recorded(), facts.shape(events.AnyFact.__args__)):
+        print("changes to facts must be additive:", *broken, sep="\n  ")
+        return 1
+    stale = [name for name, text in pages.items() if not same(FOLDER / name, text)]
     if "--check" in words:
         print(f"out of date: {', '.join(stale)}; write them by tools/reference.py" if stale else "up to date")
         return 1 if stale else 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in stale:
-        (FOLDER / f"{name}.md").write_text(pages[name])
+        (FOLDER / name).write_text(pages[name])
     return 0
 
 
@@ -115,6 +120,17 @@ def facts_page() -> str:
         fields = ", ".join(f"`{field.name}`" for field in msgspec.structs.fields(fact))
         lines += [f"## {fact.__name__}", "", (fact.__doc__ or "").strip(), "", fields, ""]
     return "\n".join(lines)
+
+
+def recorded() -> dict[str, Any]:
+    """The shape that facts had when it was last recorded."""
+    file = FOLDER / "facts.json"
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, Any]) if file.exists() else {}
+
+
+def facts_shape() -> str:
+    """Today's shape of facts, for the next check that changes are additive."""
+    return msgspec.json.format(msgspec.json.encode(facts.shape(events.AnyFact.__args__)), indent=1).decode() + "\n"
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ def _changed(path: str, field: Mapping[str, Any], fields: Mapping[str, Any]) -> 
         return [f"{path} is gone (or renamed): keep it, and add what is new beside it"]
     if fields[name]["type"] != field["type"]:
         return [f"{path} was {field['type']} and is {fields[name]['type']}: add a new field instead"]
-    if fields[name]["required"] != field["required"]:
-        return [f"{path} {'lost its' if fields[name]['required'] else 'was given a'} default: leave it as it was"]
+    if fields[name]["required"] and not field["required"]:
+        return [f"{path} lost its default: facts were written without it"]
     return []
 
 

@@ -528,7 +528,7 @@ async def test_jobs_relay_facts_and_give_up_silent_players(store: SqlSessionStor
         for task in running:
             task.cancel()
     assert [type(record.fact) for record in log.records] == [PlaybackStarted, PlaybackEnded]
-    assert {record.key for record in log.records} == {play.session_id}
+    assert {record.key for record in log.records} == {record.fact.profile_id for record in log.records}
 
 
 async def test_a_failing_player_moves_nobody_and_blames_its_edge(house: House) -> None:

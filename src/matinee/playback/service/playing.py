@@ -285,5 +285,5 @@ class PlaybackService:
 
 def _record(fact: PlaybackStarted | PlaybackBeat | PlaybackEnded, now: datetime) -> bytes:
     trace_id = context.current().trace_id
-    record = Record(fact_id=ids.new(FactId, now), at=now, key=fact.session_id, fact=fact, trace_id=trace_id)
+    record = Record(fact_id=ids.new(FactId, now), at=now, key=fact.profile_id, fact=fact, trace_id=trace_id)
     return msgspec.json.encode(record)

@@ -240,16 +240,25 @@ async def fill(etcd: Etcd, lease: int) -> None:
 
 async def test_it_opens_to_those_who_sign_in(own: Running) -> None:
     url = own.url("registry")
+    below = {"key": base64.b64encode(b"registry/").decode(), "range_end": base64.b64encode(b"registry0").decode()}
     for path, body in (
-        ("auth/user/add", {"name": "root", "password": "first, second"}),
-        ("auth/role/add", {"name": "root"}),
+        ("auth/user/add", {"name": "root", "password": "root"}),
         ("auth/user/grant", {"user": "root", "role": "root"}),
+        ("auth/user/add", {"name": "matinee", "password": "first, second"}),
+        ("auth/role/add", {"name": "matinee"}),
+        ("auth/role/grant", {"name": "matinee", "perm": {"permType": "READWRITE", **below}}),
+        ("auth/user/grant", {"user": "matinee", "role": "matinee"}),
         ("auth/enable", {}),
     ):
         await asked(url, path, body)
-    async with Town(url.replace("etcd://", "etcd://root:first%2C%20second@")) as town:
+    signed_in = url.replace("etcd://", "etcd://matinee:first%2C%20second@")
+    async with Town(signed_in) as town, Etcd(signed_in.replace("/registry", "/elsewhere")) as elsewhere:
         await town.come(1)
         await town.all_seen()
+        await town.leave(1)
+        await town.all_seen()
+        with pytest.raises(EngineAway, match="refuses"):
+            await elsewhere.below("")
     for stranger in ("etcd://", "etcd://root:wrong@"):
         async with Etcd(url.replace("etcd://", stranger)) as etcd:
             with pytest.raises(EngineAway, match="refuses"):

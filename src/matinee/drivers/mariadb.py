@@ -251,9 +251,13 @@ def _run(connection: Connection, mode: str | None, transaction: Callable[[Connec
 def _begin(connection: Connection, mode: str) -> None:
     """Both statements in one round trip."""
     isolation, _, access = mode.partition(", ")
+    said = f"SET TRANSACTION ISOLATION LEVEL {isolation}; START TRANSACTION {access}"
+    errors = connection.dialect.loaded_dbapi.Error
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}; START TRANSACTION {access}")
+        cursor.execute(said)
+    except errors as error:  # the driver's own: so far below SQLAlchemy nobody else puts it into its words
+        raise exc.DBAPIError.instance(said, None, error, errors, dialect=connection.dialect) from error
     finally:
         cursor.close()
 

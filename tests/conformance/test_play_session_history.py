@@ -1,0 +1,141 @@
+"""What becomes of play sessions while their engine is killed again and again.
+
+Two instances begin, move and end the same sessions at once; everything they did and were answered is written down and
+held against what is there afterwards: what was acknowledged is there, with its facts; the newest move holds; what is
+over stays over, as it was ended.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count, pairwise
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from tests.conformance.test_play_session_store import NOW, Store, reopening, session
+from tests.engines import private
+
+from matinee.drivers.engine import TROUBLES
+from matinee.kit.clock import from_ms, to_ms
+from matinee.playback.model.sessions import Session
+
+KILLS = 3
+SESSIONS = 12
+STEPS = 60
+
+
+class Deed(msgspec.Struct, kw_only=True):
+    """Something that was done to a session: `told` is the answer, None where none came. Times are monotonic."""
+
+    what: str
+    name: str
+    at_ms: int
+    began: float
+    ended: float = 0.0
+    told: bool | None = None
+
+    @property
+    def fact(self) -> bytes:
+        return f"{self.what} {self.name} {self.at_ms}".encode()
+
+
+class History:
+    """Everything that was done."""
+
+    def __init__(self) -> None:
+        self.deeds: list[Deed] = []
+        self._moments = count(to_ms(NOW))
+
+    async def do(self, what: str, name: str, act: Callable[[int, list[bytes]], Awaitable[bool | None]]) -> Deed:
+        deed = Deed(what=what, name=name, at_ms=next(self._moments), began=time.monotonic())
+        self.deeds.append(deed)
+        try:
+            told = await act(deed.at_ms, [deed.fact])
+            deed.told = True if told is None else told
+        except TROUBLES:
+            await asyncio.sleep(0.05)
+        deed.ended = time.monotonic()
+        return deed
+
+    def of(self, name: str, *kinds: str, told: bool | None = True) -> list[Deed]:
+        return [deed for deed in self.deeds if deed.name == name and deed.what in kinds and deed.told is told]
+
+
+async def begin(store: Store, history: History, name: str) -> None:
+    async def act(at_ms: int, records: list[bytes]) -> None:
+        await store.begin(session(name, last_seen_at=NOW), records)
+
+    while not (await history.do("begin", name, act)).told:
+        pass
+
+
+async def watch(store: Store, history: History, name: str, dice: Random) -> None:
+    """One instance's share in a session: many moves, at most one end."""
+    one = session(name).session_id
+    for _ in range(STEPS):
+        if dice.random() < 0.01:
+            await history.do("close", name, lambda at, facts: store.close(one, at - to_ms(NOW), from_ms(at), facts))
+        else:
+            await history.do("move", name, lambda at, facts: store.move(one, at - to_ms(NOW), from_ms(at), facts))
+        await asyncio.sleep(dice.random() * 0.1)
+
+
+@pytest.mark.parametrize("engine_name", ["redis", "mariadb"])
+async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_name: str) -> None:
+    dice, history, log = Random(engine_name), History(), list[bytes]()
+    names = [str(number) for number in range(SESSIONS)]
+
+    async def append(records: list[bytes]) -> None:
+        log.extend(records)
+
+    with private(engine_name, tmp_path) as own:
+        async with reopening(own.url("history")) as reopen:
+            stores = [await reopen(), await reopen()]
+            relays = [asyncio.create_task(store.outbox.run(append)) for store in stores]
+            await asyncio.gather(*(begin(stores[n % 2], history, name) for n, name in enumerate(names)))
+            watching = [asyncio.create_task(watch(s, history, name, dice)) for s in stores for name in names]
+            for _ in range(KILLS):
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(own.kill)
+                await asyncio.to_thread(own.start)
+            await asyncio.gather(*watching)
+            for one in relays:
+                one.cancel()
+            await asyncio.gather(*relays, return_exceptions=True)
+            await stores[0].outbox.relay(append)
+            kept = {name: await stores[1].find(session(name).session_id) for name in names}
+    assert any(deed.told is None for deed in history.deeds)  # the kills were felt
+    for name, one in kept.items():
+        assert one is not None
+        _check_state(history, name, one)
+        _check_facts(history, name, log)
+
+
+def _check_state(history: History, name: str, kept: Session) -> None:
+    moves, closes = history.of(name, "move"), history.of(name, "close")
+    unheard = history.of(name, "move", "close", told=None)
+    assert len(closes) <= 1
+    if kept.ended_at is None:
+        assert not closes
+        assert not history.of(name, "move", "close", told=False)
+    else:
+        end = next(d for d in [*closes, *unheard] if d.what == "close" and from_ms(d.at_ms) == kept.ended_at)
+        assert kept.position_ms == end.at_ms - to_ms(NOW)
+        over = end.ended if end.told else min((d.began for d in history.of(name, "move", told=False)), default=None)
+        assert over is None or not [deed for deed in moves if deed.began > over]
+        return
+    newest = max([deed.at_ms for deed in moves], default=to_ms(NOW))
+    assert to_ms(kept.last_seen_at) in {newest, *(deed.at_ms for deed in unheard if deed.at_ms > newest)}
+    assert kept.position_ms == to_ms(kept.last_seen_at) - to_ms(NOW)
+
+
+def _check_facts(history: History, name: str, log: list[bytes]) -> None:
+    first_seen = {fact: at for at, fact in reversed(list(enumerate(log)))}
+    done = history.of(name, "begin", "move", "close")
+    assert {deed.fact for deed in done} <= first_seen.keys()
+    assert not first_seen.keys() & {deed.fact for deed in history.of(name, "move", "close", told=False)}
+    done.sort(key=lambda deed: first_seen[deed.fact])
+    for before, after in pairwise(done):
+        assert before.began < after.ended, "a fact came before one that was acknowledged before it began"

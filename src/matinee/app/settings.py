@@ -86,6 +86,16 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "sqlite:///{data}/catalogue.db"
 
 
+class Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """What instances share of what they have read. `engine`: `memory://`, where each has only its own; else Redis or
+
+    a ring of Memcached (`memcached://zone@host:port,…/name?near=zone`). `call_ms`: how long it may take to answer.
+    """
+
+    engine: str = "memory://"
+    call_ms: int = 50
+
+
 class Licensing(msgspec.Struct, frozen=True, kw_only=True):
     """Content keys."""
 
@@ -171,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events: Events = Events()
     identity: Identity = Identity()
     catalogue: Catalogue = Catalogue()
+    cache: Cache = Cache()
     licensing: Licensing = Licensing()
     encoding: Encoding = Encoding()
     viewing: Viewing = Viewing()

@@ -20,6 +20,8 @@ from matinee.kit.ids import InstanceId
 from matinee.mesh.client import local, remote
 
 if TYPE_CHECKING:
+    from matinee.catalogue.ports import ReadModel, TitleStore
+    from matinee.drivers.cache import Guard
     from matinee.drivers.redis import Redis
 
 
@@ -34,6 +36,7 @@ class Parts:
         self.own: dict[str, Any] = {}  # for this process alone, on engines that all processes reach
         self.groups: Following | None = None
         self.jobs: list[Coroutine[Any, Any, None]] = []
+        self._cache: Guard | None = None
 
     @property
     def settings(self) -> Settings:
@@ -59,6 +62,23 @@ class Parts:
         database = await self.stack.enter_async_context(Database(place))
         self.fabric.engines.add(database, used_for=setting)
         return database
+
+    async def cache(self) -> Guard:
+        """The cache that instances share, once a process; it may be away. Raises BadSettings for an unknown engine."""
+        from matinee.drivers.cache import Figures
+        from matinee.drivers.cache.opening import open_guard
+
+        if self._cache is None:
+            said, figures = self.settings.cache, Figures(self.metrics)
+            clock, limit_ms = self.fabric.clock, said.call_ms
+            try:
+                self._cache = await open_guard(
+                    said.engine, stack=self.stack, figures=figures, clock=clock, limit_ms=limit_ms
+                )
+            except ValueError as error:
+                raise BadSettings(detail=f"cache.engine: {error}") from error
+            self.fabric.engines.add(self._cache.engine, used_for="cache.engine", needed=False)
+        return self._cache
 
     async def redis(self, setting: str, place: str) -> Redis:
         """The Redis behind a setting. Raises EngineAway."""
@@ -110,17 +130,30 @@ async def _events(parts: Parts) -> None:
 
 async def _catalogue(parts: Parts) -> None:
     from matinee.catalogue import jobs
-    from matinee.catalogue.adapters.memory import MemoryReadModel
     from matinee.catalogue.adapters.sql import SqlTitleStore
     from matinee.catalogue.service import CatalogueService
 
     store = await SqlTitleStore.open(await parts.database("catalogue.store", parts.settings.catalogue.store))
-    read_model = MemoryReadModel(store=store, clock=parts.fabric.clock)
+    read_model = await _read_model(parts, store)
     parts.built["catalogue"] = CatalogueService(store=store, read_model=read_model, clock=parts.fabric.clock)
     parts.jobs += [
         jobs.relay_facts(store.outbox, parts.domain("events", by="catalogue")),
         jobs.follow_changes(read_model),
     ]
+
+
+async def _read_model(parts: Parts, store: TitleStore) -> ReadModel:
+    match url.scheme(parts.settings.cache.engine):
+        case "memory":  # its own memory is the nearest cache there is
+            from matinee.catalogue.adapters.memory import MemoryReadModel
+
+            return MemoryReadModel(store=store, clock=parts.fabric.clock)
+        case _:
+            from matinee.catalogue.adapters.cached import CachedReadModel
+
+            model = CachedReadModel(store=store, guard=await parts.cache(), clock=parts.fabric.clock)
+            parts.stack.push_async_callback(model.close)
+            return model
 
 
 async def _identity(parts: Parts) -> None:

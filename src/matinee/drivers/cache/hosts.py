@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from matinee.drivers.cache.breaker import Breaker
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineAway, WrongVersion
 from matinee.drivers.memcached import LONGEST_S, Memcached, Reply, get, store
 from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
@@ -102,6 +102,15 @@ class Hosts:
             _log.info("cache.readmitted", host=host.name)
             self.readmitted(host)
         return told
+
+    async def check(self) -> None:
+        """Ask every host. Raises EngineAway that names those which do not answer, WrongVersion."""
+        said = await asyncio.gather(*(host.client.check() for host in self.all), return_exceptions=True)
+        for error in said:
+            if isinstance(error, WrongVersion):
+                raise error
+        if away := [host.name for host, error in zip(self.all, said, strict=True) if isinstance(error, Exception)]:
+            raise EngineAway(engine="memcached", detail=f"Of the Memcached ring do not answer: {', '.join(away)}")
 
     async def put_out(self, hosts: Iterable[Host]) -> None:
         """Put hosts out of use, for everyone. Raises EngineAway where no other host can keep that in mind."""

@@ -80,7 +80,7 @@ class MemcachedCache:
         return f"memcached at {','.join(host.name for host in self.hosts.all)}"
 
     async def check(self) -> None:
-        await self.hosts.view()
+        await self.hosts.check()
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Held]:
         await self.hosts.current()

@@ -512,7 +512,7 @@ async def test_the_next_session_begins_as_fast_as_this_network_was(house: House)
 
 async def test_jobs_relay_facts_and_give_up_silent_players(store: SqlSessionStore) -> None:
     house = House(store, idle_s=600)
-    play = await house.start()
+    await house.start()
     house.around.failing["revoke"] = Unreachable(service="licensing")
     house.clock.advance(seconds=601)
     log = Log()

@@ -113,11 +113,14 @@ class Objects:
 
     async def ready(self) -> None:
         """Ask the store whether it takes us, and make its bucket where there is none and we may."""
-        if self.address is not None and self.address.key_id:
+        if self.address is None:
+            return
+        try:
+            with contextlib.suppress(ObjectNotFound):
+                await self.get(_NOWHERE)
+        except BucketMissing:
             async with Bucket(self.address) as bucket:
-                await bucket.ready()
-        with contextlib.suppress(ObjectNotFound):
-            await self.get(_NOWHERE)
+                await bucket.make()
 
     async def put(self, key: str, data: bytes) -> str:
         """Store bytes under a key, replacing what was there; tells the entity tag."""

@@ -77,8 +77,10 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, url: str, environment: Mapping[str, str] = os.environ) -> Self:
         """Read a URL. Raises BadStoreUrl."""
         parts, options = urlsplit(url), dict(parse_qsl(urlsplit(url).query))
-        if parts.scheme != "s3" or not parts.hostname or options.keys() - _OPTIONS:
-            raise _unusable(url, "say s3://KEY:SECRET@bucket/prefix?endpoint=…&region=…&style=…&checksum=…")
+        if parts.scheme != "s3" or not parts.hostname:
+            raise _unusable(url, "say s3://KEY:SECRET@bucket/prefix?endpoint=…")
+        if unknown := options.keys() - _OPTIONS:
+            raise _unusable(url, f"{min(unknown)!r} is none of {', '.join(sorted(_OPTIONS))}")
         if bool(parts.username) != bool(parts.password):
             raise _unusable(url, "give both the key and the secret (% for what a URL takes for its own), or neither")
         bucket = parts.netloc.rpartition("@")[2]
@@ -156,10 +158,8 @@ class Bucket:
     async def __aexit__(self, *_: object) -> None:
         await self._http.__aexit__()
 
-    async def ready(self) -> bool:
-        """Make sure that the bucket is there, making it where that is allowed; tells whether it was made."""
-        if (await self._send("HEAD", "", operation="HeadBucket", known=(404,))).status != 404:
-            return False
+    async def make(self) -> None:
+        """Make the bucket. Idempotent."""
         region, body = self.address.region, b""
         if region != "us-east-1":
             body = (
@@ -167,7 +167,6 @@ class Bucket:
                 f"<LocationConstraint>{escape(region)}</LocationConstraint></CreateBucketConfiguration>"
             ).encode()
         await self._send("PUT", "", body=body, operation="CreateBucket", known=(409,))
-        return True
 
     async def begin(self, key: str) -> str:
         """Begin a multipart upload; tells its id."""

@@ -102,8 +102,8 @@ class S3UploadStore:
                 detail="Uploads in S3 lie below the object store, whose workers fetch them: "
                 "gateway.uploads is the URL of objects.store with `/uploads` after its bucket and prefix."
             )
+        await objects.ready()
         async with Bucket(objects.address) as bucket:
-            await bucket.ready()
             yield cls(objects, bucket, prefix)
 
     async def create(

@@ -1,0 +1,135 @@
+"""Each engine as we start it: what it acknowledged is there after a kill, at the same address; nothing is left running.
+
+Through each engine's own plainest client, since it is the engines that are looked at here and not our drivers.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from tests.engines import private
+
+from matinee.app.engines import ENGINES, Place
+from matinee.app.engines.cassandra import knows
+from matinee.app.engines.programs import found
+from matinee.app.engines.running import alive
+
+REPOSITORY = Path(__file__).parents[2]
+Deed = Callable[[Place], object]
+
+
+def line(place: Place, words: bytes) -> bytes:
+    with socket.create_connection((place.host, place.port), timeout=5) as connection:
+        connection.sendall(words)
+        return connection.recv(100)
+
+
+def etcd(place: Place, deed: str, body: object) -> dict[str, object]:
+    request = urllib.request.Request(f"http://{place.client}/v3/kv/{deed}", data=msgspec.json.encode(body))
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return msgspec.json.decode(answer.read())
+
+
+def kafka(place: Place) -> AdminClient:
+    return AdminClient({"bootstrap.servers": place.client})
+
+
+def sql(place: Place, statement: str) -> str:
+    access = [f"--host={place.host}", f"--port={place.port}", "--user=matinee", "--protocol=tcp", "-N", "-e", statement]
+    environment = {**os.environ, "MYSQL_PWD": place.secret}
+    asked = [found("mariadb") or "", "--no-defaults", *access]
+    return subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def topic(place: Place) -> None:
+    client = kafka(place)  # held, since its answers end with it
+    for made in client.create_topics([NewTopic("films", 1, 1)]).values():
+        made.result(30)
+
+
+# How something is kept in each, and how it is seen again. Memcached keeps nothing, by its nature.
+KEEPING: dict[str, tuple[Deed, Deed]] = {
+    "mariadb": (
+        lambda place: sql(place, "CREATE DATABASE d; CREATE TABLE d.t (v INT); INSERT INTO d.t VALUES (7)"),
+        lambda place: sql(place, "SELECT v FROM d.t") == "7",
+    ),
+    "redis": (
+        lambda place: line(place, b"SET film 7\r\n"),
+        lambda place: line(place, b"GET film\r\n") == b"$1\r\n7\r\n",
+    ),
+    "etcd": (
+        lambda place: etcd(place, "put", {"key": "Zg==", "value": "Nw=="}),
+        lambda place: etcd(place, "range", {"key": "Zg=="}).get("count") == "1",
+    ),
+    "s3": (
+        lambda place: ENGINES["s3"].url(place, "films"),
+        lambda place: (place.data / "films").is_dir(),
+    ),
+    "kafka": (topic, lambda place: "films" in kafka(place).list_topics(timeout=10).topics),
+    "cassandra": (lambda place: ENGINES["cassandra"].url(place, "films"), lambda place: knows(place, "films")),
+}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ENGINES)
+def test_what_was_acknowledged_is_there_after_a_kill(name: str, tmp_path: Path) -> None:
+    keep, is_kept = KEEPING.get(name, (lambda place: None, lambda place: True))
+    with private(name, tmp_path) as running:
+        address = running.engine.address(running.place)
+        keep(running.place)
+        running.kill()
+        assert not running.answers
+        running.start()
+        assert is_kept(running.place)
+        assert running.engine.address(running.place) == address
+        pid = running.pid
+    assert not alive(pid)
+
+
+def test_the_command_starts_shows_and_ends(tmp_path: Path) -> None:
+    def engines(*words: str) -> str:
+        command = [sys.executable, "-m", "matinee", "dev", "engines", *words, "--data", str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    try:
+        engines("up", "redis", "memcached")
+        shown = {one["name"]: one for one in msgspec.json.decode(engines("status", "--json"))}
+        assert engines("up", "redis").count("runs already") == 1
+        assert "redis://" in (tmp_path / "engines" / "matinee.toml").read_text()
+        assert {name: one["state"] for name, one in shown.items()} == {"redis": "ready", "memcached": "ready"}
+        assert engines("down", "redis").split() == ["stopped", "redis"]
+        assert [one["state"] for one in msgspec.json.decode(engines("status", "--json"))] == ["stopped", "ready"]
+    finally:
+        engines("down")
+    assert not any(alive(one["pid"]) for one in shown.values())
+
+
+def test_nothing_is_left_when_a_test_run_is_killed(tmp_path: Path) -> None:
+    words = f"""
+import subprocess, sys, time
+from pathlib import Path
+from matinee.app.engines import Fleet
+folder = {str(tmp_path / "engines")!r}
+subprocess.Popen([sys.executable, "-m", "matinee.app.engines.sweep", folder], stdin=subprocess.PIPE)
+print(Fleet(Path(folder)).up(["redis"], lambda words: None)["redis"].pid, flush=True)
+time.sleep(600)
+"""
+    run = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    assert run.stdout is not None
+    redis = int(run.stdout.readline())
+    assert alive(redis)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    end = time.monotonic() + 30
+    while alive(redis) or (tmp_path / "engines").exists():
+        assert time.monotonic() < end, "it was not swept"
+        time.sleep(0.05)

@@ -1,273 +1,225 @@
-"""Every `ReadModel`: never behind this instance's own changes, soon level with those of others, engines or none."""
+"""Every `ReadModel`: never behind its own changes, a second behind others', of use while the store is away.
+
+A read model of another engine is one more entry in `OPENERS`.
+"""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.conformance.cache_rig import mine, shared_url
-from tests.conformance.test_title_store import NOW, SHOWN, asset, put, title
-from tests.engines import fresh
+from tests.engines import engine
 
-from matinee.catalogue.adapters.cached import CachedReadModel
+from matinee.catalogue.adapters.cassandra import CassandraReadModel
 from matinee.catalogue.adapters.memory import MemoryReadModel
-from matinee.catalogue.adapters.sql import SqlTitleStore
+from matinee.catalogue.adapters.sql import CHANGES_LIMIT, SqlTitleStore
 from matinee.catalogue.api import Asset, Title
-from matinee.catalogue.ports import Change, Changes, Listed, ReadModel, Stored
-from matinee.drivers.cache import Figures
-from matinee.drivers.cache.opening import open_guard
-from matinee.drivers.metrics import Metrics
+from matinee.catalogue.ports import Change, Listed, ReadModel, Stored, TitleStore
+from matinee.drivers.cassandra import Cassandra
+from matinee.drivers.engine import EngineAway
 from matinee.drivers.sql import Database
 from matinee.kit import ids
-from matinee.kit.clock import SystemClock
+from matinee.kit.clock import ManualClock
 from matinee.kit.ids import AssetId, TitleId
 
-
-class Instance:
-    """One instance of the catalogue: its store, its read model, and what the read model asked of the store."""
-
-    def __init__(self, store: SqlTitleStore) -> None:
-        self.store = store
-        self.loaded: list[TitleId] = []
-        self.model: ReadModel
-
-    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
-        self.loaded += title_ids
-        return await self.store.load(title_ids)
-
-    async def asset(self, asset_id: AssetId) -> Asset | None:
-        return await self.store.asset(asset_id)
-
-    async def changed(self, since: int) -> Changes:
-        return await self.store.changed(since)
-
-    async def put(self, one: Title) -> Title:
-        """A change by this instance, as the service makes it."""
-        changed = await put(self.store, one)
-        await self.model.catch_up()
-        return changed
-
-    async def get(self, *wanted: Title) -> list[Title]:
-        found = await self.model.titles([one.title_id for one in wanted])
-        return [found[one.title_id] for one in wanted if one.title_id in found]
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+Opener = Callable[[], Awaitable[ReadModel]]
 
 
-class Opener(Protocol):
-    """Opens the same house again: another instance. `shares`: whether instances share what they have read."""
+class Reached:
+    """A `TitleStore` that can be out of reach."""
 
-    shares: bool
+    def __init__(self, store: TitleStore) -> None:
+        self._store = store
+        self.away = False
 
-    async def __call__(self) -> Instance: ...
-
-
-MakeModel = Callable[[Instance], Awaitable[ReadModel]]
-
-
-class House:
-    """A catalogue on one SQL store, opened by any number of instances."""
-
-    def __init__(self, store_url: str, stack: AsyncExitStack, make: MakeModel, *, shares: bool = False) -> None:
-        self._store_url = store_url
-        self._stack = stack
-        self._make = make
-        self.shares = shares
-
-    async def __call__(self) -> Instance:
-        database = await self._stack.enter_async_context(Database(self._store_url))
-        instance = Instance(await SqlTitleStore.open(database))
-        instance.model = await self._make(instance)
-        return instance
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise EngineAway(engine="store")
+        return getattr(self._store, name)
 
 
-async def memory(instance: Instance) -> ReadModel:
-    return MemoryReadModel(store=instance, clock=SystemClock())
+class Rig:
+    """A store, a clock, and read models above them. `open`: one more instance; all share what their engine keeps."""
+
+    def __init__(self, store: SqlTitleStore, stack: AsyncExitStack) -> None:
+        self.real = store
+        self.store: Any = Reached(store)
+        self.clock = ManualClock(NOW)
+        self.stack = stack
+        self.url = ""
+        self.open: Opener
+
+    async def put(self, one: Title, asset: Asset | None = None) -> Title:
+        return await self.real.change(one.title_id, lambda *_: Change(title=one, asset=asset), self.clock.now())
+
+    async def places(self, *titles: Title) -> list[Listed]:
+        found: list[Stored] = await self.real.load([one.title_id for one in titles])
+        return [Listed(title_id=one.title.title_id, revision=one.revision, at=NOW) for one in found]
 
 
-def cached(url: str, stack: AsyncExitStack, limit_ms: int = 5_000) -> MakeModel:
-    async def make(instance: Instance) -> ReadModel:
-        clock = SystemClock()
-        guard = await open_guard(url, stack=stack, figures=Figures(Metrics()), clock=clock, limit_ms=limit_ms)
-        model = CachedReadModel(store=instance, guard=guard, clock=clock)
-        stack.push_async_callback(model.close)
-        return model
-
-    return make
+async def in_memory(rig: Rig) -> ReadModel:
+    return MemoryReadModel(store=rig.store, clock=rig.clock)
 
 
-@asynccontextmanager
-async def house(kind: str, folder: Path) -> AsyncIterator[House]:
-    """A fresh house whose read model is of a kind."""
-    store_url = f"sqlite:///{folder}/{fresh('titles')}.db"
+async def on_cassandra(rig: Rig) -> ReadModel:
+    rig.url = rig.url or engine("cassandra").url("catalogue")
+    cassandra = await rig.stack.enter_async_context(Cassandra(rig.url))
+    model = await CassandraReadModel.open(cassandra, store=rig.store, clock=rig.clock)
+    rig.stack.push_async_callback(model.close)
+    return model
+
+
+OPENERS: dict[str, Callable[[Rig], Awaitable[ReadModel]]] = {"memory": in_memory, "cassandra": on_cassandra}
+
+
+@pytest.fixture(params=OPENERS)
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:
-        match kind:
-            case "memory":
-                yield House(store_url, stack, memory)
-            case _:
-                yield House(store_url, stack, cached(shared_url(kind), stack), shares=True)
+        database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path}/catalogue.db"))
+        made = Rig(await SqlTitleStore.open(database), stack)
+        made.open = lambda: OPENERS[request.param](made)
+        yield made
 
 
-@pytest.fixture(params=["memory", "redis", "memcached"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(request.param, tmp_path) as one:
-        yield one
+def title(name: str, version: int = 0, **said: Any) -> Title:
+    title_id = ids.derived(TitleId, name)
+    return Title(title_id=title_id, kind="film", names={"en": f"{name} {version}"}, original_language="en", **said)
 
 
-async def test_titles_are_as_they_were_stored_and_those_not_there_are_left_out(opened: House) -> None:
-    one = await opened()
-    first, second = await one.put(title("a", synopses={"de": "Ä" * 3000})), await one.put(title("b"))
-    none = title("none")
-    for instance in (one, await opened(), one):
-        assert await instance.get(second, none, first) == [second, first]
-        assert await instance.get(none) == []
+def asset(of: Title, tag: str = "") -> Asset:
+    asset_id = ids.derived(AssetId, of.title_id, tag)
+    return Asset(asset_id=asset_id, title_id=of.title_id, prefix=f"assets/{asset_id}/", duration_ms=40_547, video=[])
 
 
-async def test_an_instance_is_never_behind_its_own_changes(opened: House) -> None:
-    one, other = await opened(), await opened()
-    for year in range(1990, 2010):
-        changed = await one.put(title("a", year=year))
-        assert await one.get(changed) == [changed]
-        if year % 5 == 0:
-            await other.model.catch_up()
-            assert await other.get(changed) == [changed]
+async def read(model: ReadModel, *names: str) -> dict[str, str]:
+    """The titles' names in English, by what they were called first."""
+    found = await model.titles([ids.derived(TitleId, name) for name in names])
+    return {name: one.names["en"] for name in names if (one := found.get(ids.derived(TitleId, name)))}
 
 
-async def test_a_title_that_was_not_there_is_seen_when_it_is(opened: House) -> None:
-    one, other = await opened(), await opened()
-    late = title("late")
-    assert await one.get(late) == await other.get(late) == []
-    await one.put(late)
-    assert await one.get(late) == [late]
-    await other.model.catch_up()
-    assert await other.get(late) == [late]
+async def test_what_is_in_the_store_is_read_and_what_is_not_is_not(rig: Rig) -> None:
+    one = title("a")
+    kept = asset(one)
+    await rig.put(replace(one, asset_id=kept.asset_id), kept)
+    for model in (await rig.open(), await rig.open()):
+        for _ in range(2):
+            assert await model.titles([one.title_id, ids.derived(TitleId, "none")]) == {
+                one.title_id: replace(one, asset_id=kept.asset_id)
+            }
+            assert await model.asset(kept.asset_id) == kept
+            assert await model.asset(ids.derived(AssetId, "none")) is None
+            assert await model.titles([TitleId("not an id")]) == {}
+            assert await model.asset(AssetId("not an id")) is None
 
 
-async def test_other_instances_are_level_after_a_moment_without_being_asked(opened: House) -> None:
-    one, other = await opened(), await opened()
-    await one.put(title("a", year=2000))
-    await other.get(title("a"))
-    new = await one.put(title("a", year=2001))
-    await asyncio.sleep(1)
-    assert await other.get(new) == [new]
+async def test_nobody_is_behind_its_own_changes(rig: Rig) -> None:
+    model = await rig.open()
+    for version in range(20):
+        await rig.put(title("a", version))
+        await model.catch_up()
+        assert await read(model, "a") == {"a": f"a {version}"}
 
 
-async def test_a_list_is_shown_at_least_as_new_as_it_was_made(opened: House) -> None:
-    one, other = await opened(), await opened()
-    await one.put(title("a", year=2000))
-    await other.get(title("a"))
-    new = await one.put(title("a", year=2001))
-    places = await one.store.browse(SHOWN, None, 10)
-    assert await other.model.listed(places) == [new]
-    gone = Listed(title_id=ids.derived(TitleId, "gone"), revision=1, at=NOW)
-    assert await other.model.listed([gone, *places, gone]) == [new]
-    assert await other.model.listed([]) == []
+async def test_an_asset_that_changed_or_is_no_longer_current_is_read_as_it_is(rig: Rig) -> None:
+    model, one = await rig.open(), title("a")
+    first = asset(one)
+    await rig.put(replace(one, asset_id=first.asset_id), first)
+    assert await model.asset(first.asset_id) == first
+    longer = replace(first, duration_ms=50_000)
+    await rig.put(replace(one, asset_id=first.asset_id), longer)
+    await model.catch_up()
+    assert await model.asset(first.asset_id) == longer
+    second = asset(one, "second")
+    await rig.put(replace(one, asset_id=second.asset_id), second)
+    await model.catch_up()
+    assert (await model.asset(first.asset_id), await model.asset(second.asset_id)) == (longer, second)
 
 
-async def test_assets_are_those_of_now(opened: House) -> None:
-    one, other = await opened(), await opened()
-    film = title("a")
-    first = asset(film)
-    assert await one.model.asset(first.asset_id) is None
-    await one.store.change(film.title_id, lambda *_: Change(title=film, asset=first), NOW)
-    for instance in (one, other):
-        await instance.model.catch_up()
-        assert await instance.model.asset(first.asset_id) == first
-    again = replace(first, duration_ms=first.duration_ms + 1)
-    await one.store.change(film.title_id, lambda *_: Change(title=film, asset=again), NOW)
-    for instance in (one, other):
-        await instance.model.catch_up()
-        assert await instance.model.asset(first.asset_id) == again
+async def test_others_see_a_change_within_a_second(rig: Rig) -> None:
+    here, there = await rig.open(), await rig.open()
+    for version in range(5):
+        await rig.put(title("a", version))
+        await here.catch_up()
+        rig.clock.advance(seconds=1)
+        assert await read(there, "a") == {"a": f"a {version}"}
 
 
-async def test_what_one_instance_has_read_another_need_not(opened: House) -> None:
-    one = await opened()
-    titles = [await one.put(title(f"t{number}")) for number in range(30)]
-    await (await opened()).get(*titles)
-    late = await opened()
-    assert await late.get(*titles) == titles
-    assert len(late.loaded) == (0 if opened.shares else len(titles))
-    new = await one.put(title("t7", year=1999))
-    await late.model.catch_up()
-    assert await late.get(*titles) == [*titles[:7], new, *titles[8:]]
-    assert set(late.loaded) >= ({new.title_id})
+async def test_a_list_shows_titles_at_least_as_new_as_it_says(rig: Rig) -> None:
+    model = await rig.open()
+    for version in range(5):
+        titles = [title("a", version), title("b", version), title(f"new {version}")]
+        for one in titles:
+            await rig.put(one)
+        places = await rig.places(*titles)
+        assert {one.title_id: one for one in await model.listed(places)} == {one.title_id: one for one in titles}
 
 
-async def test_many_who_ask_at_once_are_right_while_all_changes(opened: House) -> None:
-    """A history: nobody is behind what its own instance has changed, however reads and changes fall together."""
-    instances = [await opened() for _ in range(3)]
-    years = dict.fromkeys(range(3), 0)
-    done = asyncio.Event()
-
-    async def change(number: int) -> None:
-        for year in range(1, 40):
-            await instances[number].put(title(f"t{number}", year=year))
-            years[number] = year
-        done.set()
-
-    async def read(number: int) -> None:
-        while not done.is_set():
-            least = years[number]
-            found = await instances[number].get(title(f"t{number}"))
-            assert (found[0].year if found else 0) >= least  # type: ignore[operator]
-            await asyncio.sleep(0)
-
-    await asyncio.gather(*(change(number) for number in range(3)), *(read(number) for number in range(3) for _ in "12"))
+async def test_while_the_store_is_away_what_is_at_hand_is_read(rig: Rig) -> None:
+    model, one = await rig.open(), title("a")
+    kept = asset(one)
+    await rig.put(replace(one, asset_id=kept.asset_id), kept)
+    await model.catch_up()
+    await read(model, "a")
+    await model.asset(kept.asset_id)
+    rig.store.away = True
+    rig.clock.advance(seconds=10)
+    assert await read(model, "a") == {"a": "a 0"}
+    assert await model.asset(kept.asset_id) == kept
+    rig.store.away = False
+    await rig.put(title("a", 1))
+    rig.clock.advance(seconds=1)
+    assert await read(model, "a") == {"a": "a 1"}
 
 
-OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["put", "get", "many"]), st.integers(0, 3), st.integers(0, 1)), max_size=25
-)
+async def test_more_changes_than_can_be_named_are_all_seen(rig: Rig) -> None:
+    model = await rig.open()
+    await rig.put(title("t0"))
+    assert await read(model, "t0") == {"t0": "t0 0"}
+    names = [f"t{n}" for n in range(CHANGES_LIMIT + 20)]
+    await asyncio.gather(*(rig.put(title(name, 1)) for name in names))
+    await model.catch_up()
+    assert await read(model, *names) == {name: f"{name} 1" for name in names}
+    for version in range(2, 6):
+        await rig.put(title("t7", version))
+        await model.catch_up()
+        assert await read(model, "t7", "t8") == {"t7": f"t7 {version}", "t8": "t8 1"}
+        await asyncio.sleep(0.1)
+    rig.clock.advance(seconds=1)
+    assert await read(model, *names) == {name: f"{name} 1" for name in names} | {"t7": "t7 5"}
 
 
-async def test_it_is_the_store_itself_as_far_as_anyone_can_tell(opened: House) -> None:
-    """Against a plain dict."""
-    names = [f"m{number}" for number in range(4)]
-    both = [await opened() for _ in range(2)]
-    model: dict[TitleId, Title] = {}
-    years = iter(range(100_000))
+async def test_several_instances_agree_with_a_dict(rig: Rig) -> None:
+    """Each changes and reads as chance will have it: its own changes at once, the others' after a second."""
+    dice, models, plain = random.Random(7), [await rig.open() for _ in range(3)], dict[str, str]()
 
-    async def check(operations: list[tuple[str, int, int]]) -> None:
-        for what, number, who in operations:
-            if what == "put":
-                one = title(names[number], year=next(years))
-                model[one.title_id] = await both[who].put(one)
-                await both[1 - who].model.catch_up()
-            else:
-                wanted = [title(name) for name in (names[: number + 1] if what == "many" else [names[number]])]
-                assert await both[who].get(*wanted) == [model[w.title_id] for w in wanted if w.title_id in model]
-
-    loop = asyncio.get_running_loop()
-
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(OPERATIONS)
-    def run(operations: list[tuple[str, int, int]]) -> None:
-        asyncio.run_coroutine_threadsafe(check(operations), loop).result()
-
-    await asyncio.to_thread(run)
+    for version in range(60):
+        name, model = f"t{dice.randrange(6)}", dice.choice(models)
+        await rig.put(title(name, version))
+        plain[name] = f"{name} {version}"
+        await model.catch_up()
+        assert await read(model, *(f"t{n}" for n in range(6))) == plain
+        if version % 10 == 9:
+            rig.clock.advance(seconds=1)
+            for model in models:
+                assert await read(model, *plain) == plain
 
 
-@pytest.mark.parametrize("kind", ["redis", "ring"])
-async def test_a_cache_that_comes_and_goes_changes_no_answer(kind: str, tmp_path: Path) -> None:
-    """Killed, hanging, back with old values: read models above it answer as if it were well."""
-    with mine(kind, tmp_path) as engines:
-        async with AsyncExitStack() as stack:
-            opened = House(f"sqlite:///{tmp_path}/titles.db", stack, cached(engines.url, stack, limit_ms=200))
-            one = await opened()
-            titles = [await one.put(title(f"t{number}", year=0)) for number in range(10)]
-            harms: list[Callable[[Any], Any]] = [
-                lambda each: each.pause(),
-                lambda each: each.resume(),
-                lambda each: each.kill(),
-                lambda each: each.start(),
-            ]
-            for year, harm in enumerate(harms, start=1):
-                late = await opened()
-                assert await late.get(*titles) == titles
-                engines.all(harm)
-                titles[year] = await one.put(title(f"t{year}", year=year))
-                for instance in (one, await opened(), await opened()):
-                    assert await instance.get(*titles) == titles
+async def test_racing_changes_end_alike_everywhere(rig: Rig) -> None:
+    models = [await rig.open() for _ in range(3)]
+
+    async def change(version: int) -> None:
+        await rig.put(title(f"t{version % 5}", version))
+        await models[version % 3].catch_up()
+
+    await asyncio.gather(*(change(version) for version in range(60)))
+    rig.clock.advance(seconds=1)
+    stored = {one.title.title_id: one.title for one in await rig.real.load([title(f"t{n}").title_id for n in range(5)])}
+    for model in [*models, await rig.open()]:
+        await model.catch_up()
+        assert await model.titles(list(stored)) == stored

@@ -309,6 +309,13 @@ def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
     assert Address.of("s3://own:secret@films", said).token == ""
 
 
+async def test_a_key_in_the_url_is_not_mixed_with_a_token_of_the_environment(
+    in_s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of another key")
+    await Objects(in_s3).put("a", b"x")
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import html
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -323,7 +324,7 @@ class Objects:
         if isinstance(error, _MISSING) and code in _NO_SUCH_KEY:
             return ObjectNotFound(key=key)
         if status:
-            message = found[2] or "" if (found := _CODE.search(text)) else ""
+            message = html.unescape(found[2] or "") if (found := _CODE.search(text)) else ""
             return s3.problem(self.address, status, code, message, operation=operation, key=key)
         first = text.partition("\n")[0]
         if isinstance(error, ValueError):
@@ -334,8 +335,10 @@ class Objects:
 def _s3(address: Address, silence_s: float, tries: int) -> S3Store:
     own: Any = {}
     if address.key_id:
-        own = {"access_key_id": address.key_id, "secret_access_key": address.secret}
-        own |= {"session_token": address.token} if address.token else {}
+        # Through a provider: of keys that are named here, obstore would complete the token from the environment.
+        named_here = {"access_key_id": address.key_id, "secret_access_key": address.secret, "expires_at": None}
+        named_here |= {"token": address.token} if address.token else {}
+        own["credential_provider"] = lambda: named_here
     if address.checksum:
         own["checksum_algorithm"] = "sha256"
     if address.endpoint:

@@ -12,13 +12,14 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import html
 import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
-from xml.sax.saxutils import escape, unescape
+from xml.sax.saxutils import escape
 
 import msgspec
 
@@ -340,4 +341,4 @@ def _all(body: bytes, name: str) -> list[bytes]:
 def _inside(body: bytes, name: str) -> str:
     """The text of the first element of a name: S3's answers are flat, and an element is said once where we look."""
     found = _all(body, name)
-    return unescape(found[0].decode(), {"&quot;": '"', "&#34;": '"', "&apos;": "'"}) if found else ""
+    return html.unescape(found[0].decode()) if found else ""

@@ -81,15 +81,17 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """Titles."""
+    """Titles. `read_model`: `memory://` (above it, `cache.engine`), or `cassandra://…`, where they are kept as well."""
 
     store: str = "sqlite:///{data}/catalogue.db"
+    read_model: str = "memory://"
 
 
 class Cache(msgspec.Struct, frozen=True, kw_only=True):
-    """What instances share of what they have read. `engine`: `memory://`, where each has only its own; else Redis or
+    """What instances share of what they have read. Without it they are slower, and nothing else.
 
-    a ring of Memcached (`memcached://zone@host:port,…/name?near=zone`). `call_ms`: how long it may take to answer.
+    `engine`: `memory://`, where each has only its own; `redis://…`; or a ring of Memcached
+    (`memcached://zone@host:port,zone@host:port,…/name?near=zone`). `call_ms`: how long it may take to answer.
     """
 
     engine: str = "memory://"

@@ -22,7 +22,10 @@ from matinee.mesh.client import local, remote
 if TYPE_CHECKING:
     from matinee.catalogue.ports import ReadModel, TitleStore
     from matinee.drivers.cache import Guard
+    from matinee.drivers.cassandra import Cassandra
     from matinee.drivers.redis import Redis
+    from matinee.viewing.adapters.cassandra import CassandraViewingStore
+    from matinee.viewing.adapters.sql import SQLViewingStore
 
 
 class Parts:
@@ -88,6 +91,18 @@ class Parts:
         self.fabric.engines.add(redis, used_for=setting)
         return redis
 
+    async def cassandra(self, setting: str, place: str, *, needed: bool = True) -> Cassandra:
+        """The keyspace behind a setting. Raises EngineAway; BadSettings for a URL that names none."""
+        from matinee.drivers.cassandra import Cassandra
+
+        try:
+            cassandra = Cassandra(place)
+        except ValueError as error:
+            raise BadSettings(detail=f"{setting}: {error}") from error
+        await self.stack.enter_async_context(cassandra)
+        self.fabric.engines.add(cassandra, used_for=setting, needed=needed)
+        return cassandra
+
 
 async def open_own(parts: Parts, targets: Sequence[str]) -> None:
     """Open what each process that needs it has of its own: the log, where its engine keeps all of its state.
@@ -143,6 +158,16 @@ async def _catalogue(parts: Parts) -> None:
 
 
 async def _read_model(parts: Parts, store: TitleStore) -> ReadModel:
+    place = parts.settings.catalogue.read_model
+    if url.scheme(place) not in {"memory", "cassandra"}:
+        raise BadSettings(detail=f"catalogue.read_model: {url.scheme(place)!r}? memory and cassandra are known.")
+    if url.scheme(place) == "cassandra":
+        from matinee.catalogue.adapters.cassandra import CassandraReadModel
+
+        cassandra = await parts.cassandra("catalogue.read_model", place, needed=False)
+        kept = await CassandraReadModel.open(cassandra, store=store, clock=parts.fabric.clock)
+        parts.stack.push_async_callback(kept.close)
+        return kept
     match url.scheme(parts.settings.cache.engine):
         case "memory":  # its own memory is the nearest cache there is
             from matinee.catalogue.adapters.memory import MemoryReadModel
@@ -232,14 +257,24 @@ async def _licensing(parts: Parts) -> None:
 
 async def _viewing(parts: Parts) -> None:
     from matinee.viewing import jobs
-    from matinee.viewing.adapters.sql import SQLViewingStore
     from matinee.viewing.service import ViewingService
 
-    store = await SQLViewingStore.open(await parts.database("viewing.store", parts.settings.viewing.store))
+    store = await _viewing_store(parts)
     service = parts.built["viewing"] = ViewingService(store=store, clock=parts.fabric.clock)
     events = parts.domain("events", by="viewing")
     following = parts.following(by="viewing")
     parts.jobs += [jobs.relay(store.outgoing, events), jobs.forget_removed_profiles(service, following)]
+
+
+async def _viewing_store(parts: Parts) -> SQLViewingStore | CassandraViewingStore:
+    place = parts.settings.viewing.store
+    if url.scheme(place) == "cassandra":
+        from matinee.viewing.adapters.cassandra import CassandraViewingStore
+
+        return await CassandraViewingStore.open(await parts.cassandra("viewing.store", place), parts.fabric.clock)
+    from matinee.viewing.adapters.sql import SQLViewingStore
+
+    return await SQLViewingStore.open(await parts.database("viewing.store", place))
 
 
 async def _steering(parts: Parts) -> None:

@@ -298,3 +298,49 @@ async def test_steering_goes_on_while_its_store_is_away() -> None:
     steering = SteeringService(fleet=Away(), clock=ManualClock())
     assert await steering.beat(report=report("a")) == "healthy"
     assert [e.edge_id for e in await steering.rank(client_ip="192.0.2.1")] == ["edg_a"]
+
+
+class Lost:
+    """A store that can be lost and found again."""
+
+    def __init__(self, store: SqlFleetStore) -> None:
+        self.inner: SqlFleetStore | Away = store
+        self.store = store
+
+    async def save(self, members: list[Member]) -> None:
+        await self.inner.save(members)
+
+    async def load(self, since: datetime) -> list[Member]:
+        return await self.inner.load(since)
+
+    async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:
+        return await self.inner.set_draining(edge_id, draining)
+
+    async def forget(self, before: datetime) -> None:
+        await self.inner.forget(before)
+
+
+async def test_while_the_store_is_away_an_edge_that_others_may_hear_goes_last_and_is_not_gone(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
+        fleet = Lost(await SqlFleetStore.open(database))
+        one, other = SteeringService(fleet=fleet, clock=clock), SteeringService(fleet=fleet.store, clock=clock)
+        await other.beat(report=report("dead"))
+        clock.advance(seconds=30)
+        await one.beat(report=report("a"))
+        await other.beat(report=report("b"))
+        await one.synchronise()
+        fleet.inner = Away()
+        for _ in range(15):
+            clock.advance(seconds=2)
+            await one.beat(report=report("a"))
+            await one.synchronise()
+        assert [e.edge_id for e in await one.rank(client_ip="192.0.2.1")] == ["edg_a", "edg_b"]
+        assert {e.report.edge_id: e.health for e in await one.edges()} == {
+            "edg_a": "healthy",
+            "edg_b": "degraded",
+            "edg_dead": "gone",
+        }
+        fleet.inner = fleet.store
+        await one.synchronise()
+        assert [e.edge_id for e in await one.rank(client_ip="192.0.2.1")] == ["edg_a"]

@@ -33,7 +33,12 @@ _RETRY_AFTER_MS = 2000
 
 
 class SteeringService:
-    """One instance of steering. Several share a `FleetStore` and learn of one another's edges by `synchronise`."""
+    """One instance of steering. Several share a `FleetStore` and learn of one another's edges by `synchronise`.
+
+    What clients saw of an edge (`observe`) stays with the instance that was told: a hint, which moves an edge up or
+    down in the ranking. Several instances each learn from their share of it, more slowly; who is healthy, drains or is
+    gone they all know.
+    """
 
     def __init__(self, *, fleet: FleetStore, clock: Clock) -> None:
         self._fleet = fleet
@@ -42,6 +47,8 @@ class SteeringService:
         self._members: dict[EdgeId, Member] = {}
         self._unsaved: set[EdgeId] = set()
         self._has_read = False
+        self._read_at = self._started_at
+        self._is_blind = False  # the store is away: nobody knows what the other instances hear
         self._standings: list[Standing] = []
         self._standings_at: datetime | None = None
         self._here: dict[str, dict[EdgeId, Experience]] = {}
@@ -110,9 +117,10 @@ class SteeringService:
         try:
             stored = await self._fleet.load(self._clock.now() - HEARD_OF)
         except Exception as error:  # what is in memory goes on working
+            self._is_blind = True
             _log.warning("fleet.not_read", error=repr(error))
             return
-        self._has_read = True
+        self._has_read, self._is_blind, self._read_at = True, False, self._clock.now()
         self._merge(stored)
 
     async def forget(self) -> None:
@@ -163,7 +171,11 @@ class SteeringService:
         return known
 
     def _health(self, member: Member) -> Health:
-        return health_of(member, self._clock.now(), self._started_at)
+        health = health_of(member, self._clock.now(), self._started_at)
+        if health == "gone" and self._is_blind:  # another instance may hear it: it goes last, unless it was gone before
+            before = health_of(member, self._read_at, self._started_at)
+            return "gone" if before == "gone" else "degraded"
+        return health
 
     def _edge(self, member: Member) -> Edge:
         return Edge(report=member.report, health=self._health(member), last_seen_at=member.last_seen_at)

@@ -93,7 +93,7 @@ class S3UploadStore:
     async def open(cls, url: str, *, store: str) -> AsyncIterator[Self]:
         """Open the uploads at a URL below that of the object store, where encoding takes them from.
 
-        Raises BadStoreUrl, StoreRefused, EngineAway.
+        Asks nothing of the store yet: viewers need none of it. Raises BadStoreUrl, StoreRefused where there is no key.
         """
         objects = Objects(store)
         prefix = Address.of(url).key_below(objects.address) if objects.address else None
@@ -102,7 +102,6 @@ class S3UploadStore:
                 detail="Uploads in S3 lie below the object store, whose workers fetch them: "
                 "gateway.uploads is the URL of objects.store with `/uploads` after its bucket and prefix."
             )
-        await objects.ready()
         async with Bucket(objects.address) as bucket:
             yield cls(objects, bucket, prefix)
 

@@ -36,6 +36,7 @@ class House:
         self.sessions = RedisSessionStore(redis)
         self.sign_ins = RedisSignInStore(redis)
         self.throttle = RedisThrottle(redis)
+        self.redis = redis
         self.line = line.client
 
     async def stand(self) -> None:
@@ -54,6 +55,7 @@ class House:
 
     async def goes_on(self) -> None:
         """Everything works."""
+        await self.redis.check()
         assert await self.sessions.move(play.session("a").session_id, 1000, NOW, [b"beat"])
         assert await self.throttle.attempt(subjects=("pin:a",), now=NOW) == 0
         assert await self._turn()
@@ -69,6 +71,7 @@ class House:
             self._turn(),
             self._end(),
             self.throttle.attempt(subjects=("pin:a",), now=NOW),
+            self.redis.check(),
         ]
         answers = await asyncio.gather(*tries, return_exceptions=True)
         assert {type(answer) for answer in answers} == {kind}

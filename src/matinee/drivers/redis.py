@@ -71,9 +71,9 @@ class Redis:
         await self.client.aclose()
 
     async def check(self) -> None:
-        """Ask it something cheap. Raises what `speaking` raises."""
+        """Write something small: a Redis that is full or a replica answers a ping. Raises what `speaking` raises."""
         async with self.speaking() as client:
-            await client.ping()
+            await client.set(self.key("check"), b"", px=60_000)
 
     def key(self, name: str) -> str:
         """A name in this namespace."""

@@ -7,6 +7,7 @@ starts it, and it ends with the tests.
 import asyncio
 import atexit
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -17,7 +18,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from matinee.app.engines import ENGINES, Ring, Running
+from matinee.app.engines.jars import QUICK
 
+os.environ |= QUICK
 _numbers = itertools.count(1)
 _shared: dict[str, "Shared"] = {}
 
@@ -54,19 +57,18 @@ def private(name: str, folder: Path, nodes: int = 1) -> Running | Ring:
     return Running(ENGINES[name], at) if nodes == 1 else Ring(at, nodes)
 
 
+@functools.cache
 def _root() -> Path:
     if place := os.environ.get("MATINEE_ENGINES"):
         return Path(place)
     folder = Path(tempfile.mkdtemp(prefix="matinee-engines-"))
-    os.environ["MATINEE_ENGINES_OWN"] = str(folder)
     atexit.register(_end, folder)
-    globals()["_root"] = lambda: folder
     return folder
 
 
 def _end(folder: Path) -> None:
     for shared in _shared.values():
-        shared.running.stop()
+        shared.running.kill()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from matinee.app.engines import ENGINES, EngineFailed
+from matinee.app.engines import ENGINES, EngineFailed, Fleet
 from matinee.app.engines.fetch import TOOLS, absent, fetch
-from matinee.app.engines.fleet import Fleet
+from matinee.app.engines.jars import QUICK
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -43,6 +43,7 @@ def main(words: list[str]) -> int:
 
 def start(folder: Path, names: list[str]) -> None:
     """Start the shared engines; the tests that need one that does not start will say so themselves."""
+    os.environ.update(QUICK)
     try:
         Fleet(folder).up(names, say)
     except EngineFailed as trouble:

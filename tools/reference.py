@@ -90,8 +90,9 @@ def command(one: click.Command, name: str) -> Iterator[str]:
     context = click.Context(one, info_name=name, max_content_width=100)
     yield from [f"## {name}", "", "```", one.get_help(context), "```", ""]
     if isinstance(one, click.Group):
-        for child in sorted(one.commands):
-            yield from command(one.commands[child], f"{name} {child}")
+        for child in sorted(one.list_commands(context)):
+            if (found := one.get_command(context, child)) is not None:
+                yield from command(found, f"{name} {child}")
 
 
 def problems_page() -> str:

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from matinee.app.cli import accounts, config, dev, events, house, jobs, stores, titles
 from matinee.app.settings import BadSettings
 from matinee.kit.problem import Invalid, Problem
 
+# The module of each command. It is imported when the command is called: a service does not wait for what it never uses.
+_WHERE = {
+    "up": "house",
+    "serve": "house",
+    "status": "house",
+    "targets": "house",
+    "ingest": "titles",
+    "titles": "titles",
+    "jobs": "jobs",
+    "accounts": "accounts",
+    "events": "events",
+    "stores": "stores",
+    "config": "config",
+    "dev": "dev",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class _Late(click.Group):
+    """A group whose commands are imported one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_WHERE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (module := _WHERE.get(cmd_name)) is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"matinee.app.cli.{module}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Late, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name=None, version="0.1.0", prog_name="matinee")
 def matinee() -> None:
     """Matinee: your own streaming service, from master file to picture."""
-
-
-for command in (
-    house.up,
-    house.serve,
-    house.status,
-    house.targets,
-    titles.ingest,
-    titles.titles,
-    jobs.jobs,
-    accounts.accounts,
-    events.events,
-    stores.stores,
-    config.config,
-    dev.dev,
-):
-    matinee.add_command(command)
 
 
 def main(words: Sequence[str] | None = None) -> int:

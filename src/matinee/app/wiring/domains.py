@@ -12,7 +12,6 @@ from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS, needs
 from matinee.app.wiring.fabric import EDGE_KEY, Fabric
 from matinee.drivers.metrics import Metrics
-from matinee.drivers.sql import Database
 from matinee.events.api import Following
 from matinee.events.jobs import GroupFollowing, PolledFollowing
 from matinee.kit import ids, url
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from matinee.drivers.cache import Guard
     from matinee.drivers.cassandra import Cassandra
     from matinee.drivers.redis import Redis
+    from matinee.drivers.sql import Database
     from matinee.viewing.adapters.cassandra import CassandraViewingStore
     from matinee.viewing.adapters.sql import SQLViewingStore
 
@@ -62,6 +62,8 @@ class Parts:
             raise BadSettings(
                 detail=f"{setting}: there is no store for {url.scheme(place)!r}; sqlite and mysql are known."
             )
+        from matinee.drivers.sql import Database
+
         database = await self.stack.enter_async_context(Database(place))
         self.fabric.engines.add(database, used_for=setting)
         return database

@@ -19,7 +19,6 @@ from matinee.catalogue.api import Catalogue
 from matinee.drivers.engine import StoreFull
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import made_once
-from matinee.drivers.sql import Database
 from matinee.encoding.api import Encoding
 from matinee.events.api import Events
 from matinee.identity.api import Identity
@@ -118,6 +117,7 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engine
 
             return MemoryRegistry()
         case "sqlite" | "mysql":
+            from matinee.drivers.sql import Database
             from matinee.mesh.adapters.sql import SqlRegistry
 
             database = await stack.enter_async_context(Database(place))

@@ -77,6 +77,8 @@ def _place(settings: Settings, name: str) -> Place:
 
 
 async def _started(engine: Engine, at: Place, supervisor: Supervisor) -> None:
+    if await asyncio.to_thread(engine.answers, at):
+        return  # `matinee dev engines up` has started it
     await asyncio.to_thread(engine.prepare, at)
     await supervisor.start(
         Program(name=engine.name, command=engine.command(at), environment=engine.environment(at), lifeline=False)

@@ -78,13 +78,13 @@ class Fleet:
         return Running(self._known[name], self.folder / name, tied=False)
 
     def write_settings(self, keepers: Mapping[str, tuple[str, str]]) -> Path:
-        """Write a `matinee.toml` that points each setting at the engine and namespace that keep it, where it runs.
+        """Write a `matinee.toml` that points each setting at the engine and namespace that keep it, if it is ready.
 
         Its owner alone may read it, since the URLs hold passwords.
         """
         lines: dict[str, list[str]] = {}
         for key, (name, namespace) in keepers.items():
-            if self._is_here(name) and (running := self.running(name)).pid:
+            if self._is_here(name) and (running := self.running(name)).answers:
                 section, _, field = key.partition(".")
                 value = msgspec.json.encode(running.url(namespace)).decode()  # TOML's strings are JSON's
                 lines.setdefault(section, []).append(f"{field} = {value}")
@@ -102,9 +102,9 @@ class Fleet:
         for running in group:
             if self._ending.is_set():
                 return
-            fresh = not running.pid
+            before = running.pid
             running.start()
-            say(f"  {'started' if fresh else 'runs already':18} {running.name}")
+            say(f"  {'started' if before != running.pid else 'runs already':18} {running.name}")
 
     def _is_here(self, name: str) -> bool:
         return (self.folder / name / "place.json").exists()

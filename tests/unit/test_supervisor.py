@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from matinee.app.supervisor import Program, Supervisor
+from matinee.app.supervisor import Program, Seen, Supervisor
 
 READY = """
 import asyncio, subprocess, sys
@@ -19,6 +20,22 @@ async def main():
     child = subprocess.Popen(["sleep", "600"])
     print(child.pid, flush=True)
     lifeline = Lifeline()
+    lifeline.tell_ready("")
+    await until_told_to_stop(lifeline)
+asyncio.run(main())
+"""
+
+
+WAITS = """
+import asyncio, sys
+from pathlib import Path
+from matinee.app.supervisor import Lifeline, until_told_to_stop
+async def main():
+    lifeline = Lifeline()
+    for words in ("mariadb does not answer", "mariadb does not answer", "redis does not answer"):
+        lifeline.tell_waiting(words)
+    while not Path(sys.argv[1]).exists():
+        await asyncio.sleep(0.02)
     lifeline.tell_ready("")
     await until_told_to_stop(lifeline)
 asyncio.run(main())
@@ -88,6 +105,24 @@ async def test_a_process_that_ends_by_itself_is_not_brought_back(supervisor: Sup
 async def test_a_process_that_will_not_start_is_named_with_its_last_words(supervisor: Supervisor) -> None:
     with pytest.raises(RuntimeError, match=r"bad did not get ready: .*no such luck"):
         await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=2)
+
+
+async def test_who_waits_is_waited_for_and_says_for_what(tmp_path: Path) -> None:
+    told: list[str] = []
+    record, there = tmp_path / "run" / "processes.json", tmp_path / "there"
+    made = Supervisor(logs=tmp_path / "logs", record=record, waits=lambda seen: told.append(seen.waiting))
+    waits = Program(name="a", command=[sys.executable, "-c", WAITS, str(there)])
+    starting = asyncio.create_task(made.start(waits, ready_s=2))
+    await eventually(lambda: len(told) == 2)
+    await asyncio.sleep(3)  # longer than it would have had to get ready
+    assert not starting.done()
+    (seen,) = msgspec.json.decode(record.read_bytes(), type=list[Seen])
+    assert (seen.state, seen.waiting) == ("waiting", "redis does not answer")
+    there.touch()
+    await starting
+    assert (made.seen()[0].state, made.seen()[0].waiting) == ("running", "")
+    assert told == ["mariadb does not answer", "redis does not answer"]
+    await made.stop()
 
 
 @pytest.mark.parametrize("lifeline", [True, False], ids=["with a lifeline", "with a guard"])

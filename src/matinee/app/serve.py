@@ -37,7 +37,7 @@ async def serve(settings: Settings, targets: Sequence[str], name: str, port: int
 
 
 async def _edge(settings: Settings, words: EdgeWords, lifeline: Lifeline, stopping: asyncio.Task[None]) -> None:
-    async with _patiently(lambda: edge(settings, words), lifeline, stopping) as health_url:
+    async with _patiently(lambda: edge(settings, words, lifeline.tell_ready), lifeline, stopping) as health_url:
         if health_url is not None:
             lifeline.tell_ready(health_url)
             log.get().info("edge.up", address=health_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from matinee.app.targets import PROTOCOLS, needs
 from matinee.app.wiring.domains import Parts
 from matinee.app.wiring.fabric import EDGE_KEY, Fabric, fabric
 from matinee.drivers.asgi import App
+from matinee.drivers.engine import EngineState
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import Front, Upstream
 from matinee.gateway.api import ServiceView
@@ -38,8 +39,13 @@ class EdgeWords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
-    """Run one worker of an edge; gives the address where its health can be asked."""
+async def edge(
+    settings: Settings, words: EdgeWords, told: Callable[[str, tuple[EngineState, ...]], None]
+) -> AsyncIterator[str]:
+    """Run one worker of an edge; gives the address where its health can be asked.
+
+    `told` is handed that address, and how the engines are, when that changes. Raises one of `drivers.engine.TROUBLES`.
+    """
     from matinee.edge.adapters.board import FileBoard
     from matinee.edge.adapters.disk import CacheDirectory
     from matinee.edge.adapters.keeper import DirectoryKeeper
@@ -70,13 +76,16 @@ async def edge(settings: Settings, words: EdgeWords) -> AsyncIterator[str]:
         if running.done():
             running.result()
         address = f"http://127.0.0.1:{started.result().admin_port}"
+        health_url, engines = f"{address}/healthz", threads.engines
         member = asyncio.create_task(_membership(threads, address).run())
+        watching = asyncio.create_task(engines.run(lambda: told(health_url, engines.states)))
         try:
-            yield f"{address}/healthz"
+            yield health_url
         finally:
             member.cancel()
+            watching.cancel()
             stopping.set()
-            await asyncio.gather(member, running, return_exceptions=True)
+            await asyncio.gather(member, watching, running, return_exceptions=True)
 
 
 def _front(settings: Settings, plan: EdgeSettings) -> Front | None:

@@ -168,7 +168,7 @@ class S3UploadStore:
             keys = [self._key(upload_id, name) for name in (RECORD, record.file_name, record.rest) if name]
             await self._objects.drop(keys)
             await self._bucket.abort(self._key(upload_id, record.file_name), record.multipart_id)
-        await self._swept(upload_id)
+        await self._objects.delete(self._key(upload_id, ""))
 
     async def expire(self, *, before: datetime) -> int:
         found: dict[UploadId, list[ObjectHead]] = {}
@@ -211,11 +211,6 @@ class S3UploadStore:
         except UploadNotFound:  # never finished being made, or being removed
             return all(head.modified_at is not None and head.modified_at < before for head in heads)
         return from_ms(record.touched_ms) < before
-
-    async def _swept(self, upload_id: UploadId) -> None:
-        await self._objects.delete(self._key(upload_id, ""))
-        for unfinished in await self._bucket.unfinished(self._key(upload_id, "")):
-            await self._bucket.abort(unfinished.key, unfinished.upload_id)
 
     async def _abort_nameless(self, before: datetime) -> None:
         """Abort old multipart uploads that no record names: their gateway was killed before it could write one."""
@@ -376,9 +371,9 @@ async def _read(objects: Objects, key: str, upload_id: UploadId) -> tuple[Record
     """An upload's record and its entity tag. Raises UploadNotFound."""
     try:
         data, etag = await objects.read(key)
-    except ObjectNotFound as error:
+        return msgspec.json.decode(data, type=Record), etag
+    except (ObjectNotFound, msgspec.DecodeError) as error:
         raise UploadNotFound(upload_id=upload_id) from error
-    return msgspec.json.decode(data, type=Record), etag
 
 
 def _upload(upload_id: UploadId, record: Record) -> Upload:

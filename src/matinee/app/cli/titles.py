@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from matinee.catalogue.api import Genre, Title, TitleDraft
 from matinee.encoding.api import Job, Order, SideFile
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import EpisodeId, TitleId, new
-from matinee.kit.problem import Problem
+from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 
 LOOK_S = 0.5
+# How long a house that runs may give no answer before a command that waits for a job gives up.
+PATIENCE_S = 60.0
 
 
 class IngestFailed(Problem, status=500):
@@ -135,13 +138,25 @@ async def follow(house: Clients, job: Job) -> Job:
                     whole = step.total or 1
                     bars.update(tasks[step.name], total=whole, completed=whole if step.state == "done" else step.done)
             await asyncio.sleep(LOOK_S)
-            job = await house.encoding.job(job_id=job.job_id)
+            job = await _looked(house, job)
         for step in job.steps:
             if step.state == "done":
                 bars.update(tasks[step.name], total=1, completed=1)
     if job.state != "done":
         raise IngestFailed(detail=f"{job.file_name}: {job.reason or job.state}")
     return job
+
+
+async def _looked(house: Clients, job: Job) -> Job:
+    """The job as it stands. A house that is busy or has lost a process is asked again: the job goes on meanwhile."""
+    ends_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await house.encoding.job(job_id=job.job_id)
+        except (DeadlineExceeded, Overloaded, Unreachable):
+            if time.monotonic() > ends_at:
+                raise
+            await asyncio.sleep(LOOK_S)
 
 
 @click.group()

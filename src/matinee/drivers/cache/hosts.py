@@ -4,7 +4,7 @@ A host that missed an invalidation must not be read again as if nothing had been
 stands in all keys on that host, and a copy of all generations lies on every host. They only rise, the greatest copy
 counts, and everyone looks at them at least every `VIEW_S`:
 
-- An even generation: the host is in use, and what lies there under an older generation is invisible.
+- An even generation (2 in the beginning): the host is in use, and what lies there under an older one is invisible.
 - An odd one: the host is out. Whoever could not tell it of an invalidation has put it there. Whoever reaches it next
   raises it by one: it is in use again, cold.
 
@@ -26,6 +26,7 @@ from matinee.kit.clock import Clock, to_ms
 VIEW_S = 0.25
 # After this time everyone has looked again: they look every `VIEW_S`, and use no view older than twice that.
 SETTLED_S = 2 * VIEW_S + 0.1
+_FIRST = 2
 _log = log.get()
 
 
@@ -38,7 +39,7 @@ class Host:
         self.name = name
         self.client = Memcached(place, int(port))
         self.breaker = Breaker()
-        self.generation = 0
+        self.generation = _FIRST
 
     @property
     def is_out(self) -> bool:
@@ -56,7 +57,7 @@ class Hosts:
         self._limit_s = limit_s
         self._seen_s = float("-inf")
         self._looking: asyncio.Task[bool] | None = None
-        self.readmitted: Callable[[Host], None] = lambda _: None
+        self.is_cold: Callable[[Host], None] = lambda _: None
 
     async def ask(self, host: Host, requests: Sequence[bytes]) -> list[Reply] | None:
         """A host's replies; None where it does not answer, or did not lately."""
@@ -98,9 +99,10 @@ class Hosts:
             host.generation += 1
         told = await self._spread(copies)
         self._seen_s = started_s
-        for host in back:
-            _log.info("cache.readmitted", host=host.name)
-            self.readmitted(host)
+        for place, host in enumerate(self.all):
+            if host in back or (host in copies and copies[host][place] == 0):
+                _log.info("cache.cold", host=host.name)
+                self.is_cold(host)
         return told
 
     async def check(self) -> None:

@@ -25,12 +25,16 @@ from matinee.drivers.cache.hosts import SETTLED_S, Host, Hosts
 from matinee.drivers.cache.warming import listed
 from matinee.drivers.engine import EngineAway
 from matinee.drivers.memcached import Reply, get, store
+from matinee.kit import log
 from matinee.kit.clock import Clock
 
 WARM_LIMIT = 10_000
 _EMPTY_S = 30
+_WARMING_S = 60
+_SOON_S = 15
 _TRIES = 3
 _PLAIN = re.compile(r"[!-~]{1,180}")
+_log = log.get()
 
 
 class Hold(NamedTuple):
@@ -65,6 +69,9 @@ class MemcachedCache:
         near = parse_qs(parts.query).get("near", zones[:1])[0]
         if near not in zones:
             raise ValueError(f"near={near} is none of the zones {', '.join(zones)}")
+        self.hosts.is_cold = self._warm_later
+        self.warmed = 0
+        self._warming: set[asyncio.Task[None]] = set()
         self._by_name = {(host.zone, host.name): host for host in hosts}
         self._zones = sorted(zones, key=lambda zone: zone != near)
         self._rings = {zone: HashRing(host.name for host in hosts if host.zone == zone) for zone in zones}
@@ -73,6 +80,9 @@ class MemcachedCache:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for task in self._warming:
+            task.cancel()
+        await asyncio.gather(*self._warming, return_exceptions=True)
         self.hosts.close()
 
     @property
@@ -113,29 +123,48 @@ class MemcachedCache:
                 return
         raise EngineAway(engine="memcached", detail="A host of the Memcached ring comes and goes.")
 
-    async def warm(self, name: str, *, limit: int = WARM_LIMIT) -> int:
+    async def warm(self, name: str, *, limit: int = WARM_LIMIT, again: bool = True) -> int:
         """Fill the host `host:port` with what the next zone has of its keys, at most `limit`; how many it was.
 
-        What it has already stays, and what is invalidated meanwhile is not brought back. Raises EngineAway.
+        What it has already stays, and what is invalidated meanwhile is not brought back. Without `again` nothing is
+        done where another process has begun lately. A host that comes back cold is warmed unasked. Raises EngineAway.
         """
         await self.hosts.view()
         cold = next((host for host in self.hosts.all if host.name == name), None)
         if cold is None:
             raise ValueError(f"{name} is none of {', '.join(host.name for host in self.hosts.all)}")
         count = 0
+        # One of all processes: whoever is first leaves a note on the host.
+        note = store(f"{self._namespace}:~warming", b"", _WARMING_S, absent=True)
+        if not again and ((reply := await self._one(cold, note)) is None or reply.code != b"HD"):
+            return 0
         for source in self._others(cold):
             prefix = f"{self._namespace}:{source.generation:x}:"
             async for key in listed(source.client, prefix, limit - count):
                 count += await self._brought(key, cold, source)
                 await asyncio.sleep(0)  # whoever is served goes first
+        self.warmed += count
         return count
+
+    def _warm_later(self, cold: Host) -> None:
+        if len(self._zones) > 1:
+            task = asyncio.create_task(self._warm_quietly(cold))
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+    async def _warm_quietly(self, cold: Host) -> None:
+        try:
+            count = await self.warm(cold.name, again=False)
+            _log.info("cache.warmed", host=cold.name, values=count)
+        except EngineAway as error:  # reads fill it by and by
+            _log.warning("cache.not_warmed", host=cold.name, error=str(error))
 
     async def _brought(self, key: str, cold: Host, source: Host) -> bool:
         place = self.place(cold.zone, key)
         if place[0] is not cold or (held := await self.take_hold(place)) is None or not held[1]:
             return False
         copied = await self.copy(held[0], self.place(source.zone, key))
-        return copied is not None
+        return copied is not None and copied.token != (held[0],)
 
     def _others(self, cold: Host) -> list[Host]:
         """The hosts of one other zone: the first that has one in use."""
@@ -154,14 +183,17 @@ class MemcachedCache:
         return [(host, full) for host, full in found if not host.is_out]
 
     async def copy(self, hold: Hold, source: tuple[Host, str]) -> Held | None:
-        """Bring a value from another zone to where there was none when it was taken hold of. None: there is none."""
+        """Bring a value from another zone to where there was none when it was taken hold of. None: there is none.
+
+        What ends soon (a lease, an invalidation) is told, and not brought: nobody would take it away again.
+        """
         reply = await self._one(source[0], get(source[1], flags="vt"))
         if reply is None or not reply.value:
             return None
-        ttl_s = int(reply.flags.get("t", b"1"))
-        stored = await self._one(hold.host, store(hold.full, reply.value, max(ttl_s, 1), cas=hold.cas))
-        kept = stored is not None and stored.code == b"HD"
-        return Held(reply.value, (hold._replace(cas=stored.cas) if stored is not None and kept else hold,))
+        if (ttl_s := int(reply.flags["t"])) <= _SOON_S:
+            return Held(reply.value, (hold,))
+        stored = await self._one(hold.host, store(hold.full, reply.value, ttl_s, cas=hold.cas))
+        return Held(reply.value, (hold if stored is None or not stored.cas else hold._replace(cas=stored.cas),))
 
     async def take_hold(self, place: tuple[Host, str]) -> tuple[Hold, bool] | None:
         """Know a value on a host again, and whether it is empty; where there was none it is, from now on."""

@@ -111,6 +111,7 @@ class MariaDBGround:
             return
         with self.connection.begin():
             yield
+            self.connection.exec_driver_sql("COMMIT")
 
     def _executed(self, cursor: Any, statement: str, *values: Any) -> bool:
         """Run a statement; tells SQLAlchemy that it need not."""

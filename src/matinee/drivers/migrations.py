@@ -109,10 +109,8 @@ def version(name: str, connection: Connection) -> str:
 def forward(ground: Ground, chain: Chain, name: str, *, backup: bool = True) -> None:
     """Bring a store to the newest revision. Raises SchemaAhead, and then nothing was changed."""
     with _alembic, ground.one_at_a_time(name):
-        with ground.step(again=False):
-            found = version(name, ground.connection)
-        standing = found.removesuffix("…")
-        pending = _pending(chain, standing, name, half_way="…" in found)
+        standing, mark = _standing(ground, chain, name)
+        pending = [one for one in chain.revisions if one > standing or mark == f"-{one}"]
         if not pending:
             return
         if backup and standing:
@@ -125,10 +123,8 @@ def forward(ground: Ground, chain: Chain, name: str, *, backup: bool = True) -> 
 def back(ground: Ground, chain: Chain, name: str, to: str, *, backup: bool = True) -> None:
     """Bring a store back to an earlier revision, empty for before the first. Raises SchemaAhead."""
     with _alembic, ground.one_at_a_time(name):
-        with ground.step(again=False):
-            standing = version(name, ground.connection).removesuffix("…")
-        _pending(chain, standing, name, half_way=False)
-        undone = [revision for revision in reversed(chain.revisions) if to < revision <= standing]
+        standing, mark = _standing(ground, chain, name)
+        undone = [one for one in reversed(chain.revisions) if to < one <= standing or mark == f"+{one}"]
         if backup and undone:
             ground.back_up(name, standing)
         for revision in undone:
@@ -136,10 +132,14 @@ def back(ground: Ground, chain: Chain, name: str, to: str, *, backup: bool = Tru
         _log.info("store.migrated_back", store=name, revision=to, before=standing)
 
 
-def _pending(chain: Chain, standing: str, name: str, *, half_way: bool) -> list[str]:
+def _standing(ground: Ground, chain: Chain, name: str) -> tuple[str, str]:
+    """The revision, empty where there is none, and the mark of a step that stopped half-way. Raises SchemaAhead."""
+    with ground.step(again=False):
+        rows = _rows(name, ground.connection) or []
+    standing = next((row for row in rows if row[0] not in "+-"), "")
     if standing:
         chain.check(name, standing)
-    return [one for one in chain.revisions if one > standing or (half_way and one == standing)]
+    return standing, next((row for row in rows if row[0] in "+-"), "")
 
 
 def _take(ground: Ground, chain: Chain, name: str, revision: str, *, up: bool) -> None:

@@ -20,3 +20,8 @@ def upgrade() -> None:
         Column("consumer", String(128), nullable=False, index=True),
         Column("letter", LargeBinary, nullable=False),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("events_dead_letter")
+    op.drop_table("events_lease")

@@ -17,7 +17,7 @@ from matinee.drivers.engine import EngineAway
 from matinee.kit.problem import Problem
 
 _PLACES = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"))
-_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
+MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
 JS_MODULE = "ngx_http_js_module.so"
 START_S = 10.0
 STOP_S = 10.0
@@ -38,7 +38,7 @@ def binary() -> str:
 
 def module(name: str) -> Path:
     """Where a dynamic module is. Raises NginxMissing."""
-    for folder in _MODULES:
+    for folder in MODULES:
         if (path := Path(folder, name)).exists():
             return path
     raise NginxMissing(detail=f"nginx has no module {name} here: apt install libnginx-mod-http-js")

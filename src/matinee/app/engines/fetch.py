@@ -23,6 +23,7 @@ from matinee.app.engines.engine import Absent
 from matinee.app.engines.jars import Jars
 from matinee.app.engines.known import ENGINES
 from matinee.app.engines.programs import found, how
+from matinee.drivers import nginx
 
 Say = Callable[[str], None]
 FETCH_S = 1200
@@ -50,7 +51,10 @@ class Need(msgspec.Struct, frozen=True):
 # What is not an engine of ours, but which tests need all the same.
 TOOLS: dict[str, tuple[Need, ...]] = {
     "chromium": (Need("chromium", ("chromium", "google-chrome", "chromium-browser")),),
-    "nginx": (Need("nginx-light", ("nginx",)),),
+    "nginx": (
+        Need("nginx-light", ("nginx",)),
+        Need("libnginx-mod-http-js", tuple(f"{folder}/{nginx.JS_MODULE}" for folder in nginx.MODULES)),
+    ),
 }
 _NEEDS: dict[str, tuple[Need, ...]] = TOOLS | {
     "mariadb": (Need("mariadb-server", ("mariadbd",)),),

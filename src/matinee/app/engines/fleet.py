@@ -90,6 +90,7 @@ class Fleet:
                 lines.setdefault(section, []).append(f"{field} = {value}")
         file = self.folder / "matinee.toml"
         file.touch(mode=0o600)
+        file.chmod(0o600)
         file.write_text("\n".join("\n".join([f"[{section}]", *said, ""]) for section, said in lines.items()))
         return file
 

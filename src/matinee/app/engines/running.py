@@ -141,8 +141,9 @@ class Running:
     def _await(self, limit_s: float) -> None:
         end = time.monotonic() + limit_s
         while not self.answers:
-            ended = self._process is not None and self._process.poll() is not None
-            if ended or time.monotonic() > end:
+            if self._process is not None:
+                self._process.poll()  # or it would stay among the processes after its end
+            if not self.pid or time.monotonic() > end:
                 words = self.last_words()
                 self.kill()
                 raise EngineFailed(engine=self.name, detail=f"{self.name} did not start: {words}")

@@ -161,11 +161,10 @@ class Cassandra:
                 if rows[0][0] > version:
                     raise SchemaAhead(store=name, detail=f"{self.engine} has tables of {name} of a newer Matinee.")
 
-    async def clock_ahead_ms(self) -> int:
-        """By how much this machine's clock is ahead of a node's (negative: behind), give or take the way there."""
-        before = time.time()
+    async def now_ms(self) -> int:
+        """A node's time, in milliseconds since 1970."""
         found = await self.rows(Query("SELECT toUnixTimestamp(now()) FROM system.local", NEAR_ONE))
-        return round((before + time.time()) * 500) - int(found[0][0])
+        return int(found[0][0])
 
     async def define(self, cql: str) -> None:
         """Change the schema, through the one node that all who do so choose, and wait until all nodes have it."""

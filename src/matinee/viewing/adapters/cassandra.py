@@ -243,7 +243,7 @@ class CassandraViewingStore:
         """
         if time.monotonic() - self._asked_at > CLOCK_S:
             self._asked_at = time.monotonic()
-            self._ahead_ms = await self._cassandra.clock_ahead_ms()
+            self._ahead_ms = to_ms(self._clock.now()) - await self._cassandra.now_ms()
             if self._ahead_ms > AHEAD_MS:
                 _log.warning("viewing.clock_ahead", ahead_ms=self._ahead_ms)
         latest = self._clock.now() - timedelta(milliseconds=self._ahead_ms)

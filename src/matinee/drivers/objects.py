@@ -156,8 +156,9 @@ class Objects:
         """
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
         part_bytes = max(_PART_BYTES, -(-size_bytes // _MOST_PARTS))
+        store = self._patient if size_bytes > part_bytes else self._store
         with self._said("PutObject", key):
-            await obstore.put_async(self._patient, key, path, chunk_size=part_bytes, max_concurrency=_SIDE_BY_SIDE)
+            await obstore.put_async(store, key, path, chunk_size=part_bytes, max_concurrency=_SIDE_BY_SIDE)
         if self.address is not None and size_bytes > part_bytes:
             stored_bytes = (await self.head(key)).size_bytes
             if stored_bytes != size_bytes:

@@ -216,7 +216,7 @@ async def _sign_ins(parts: Parts, place: str) -> Any:
     match url.scheme(place):
         case "":
             return None
-        case "redis" | "rediss":
+        case "redis" | "rediss" | "unix":
             from matinee.identity.adapters.redis import RedisSignInStore
 
             return await RedisSignInStore.open(await parts.redis("identity.sessions", place))
@@ -230,7 +230,7 @@ async def _throttle(parts: Parts, place: str) -> Any:
     match url.scheme(place):
         case "":
             return None
-        case "redis" | "rediss":
+        case "redis" | "rediss" | "unix":
             from matinee.identity.adapters.redis import RedisThrottle
 
             return await RedisThrottle.open(await parts.redis("identity.throttle", place))
@@ -360,7 +360,7 @@ async def _playback(parts: Parts) -> None:
 
 async def _play_sessions(parts: Parts, place: str) -> Any:
     match url.scheme(place):
-        case "redis" | "rediss":
+        case "redis" | "rediss" | "unix":
             from matinee.playback.adapters.redis import RedisSessionStore
 
             return await RedisSessionStore.open(await parts.redis("playback.store", place))

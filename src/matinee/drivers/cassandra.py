@@ -152,14 +152,32 @@ class Cassandra:
     async def check(self) -> None:
         """Ask for the version of every schema in use. Raises what all calls raise, and SchemaAhead."""
         with context.within(round(CHECK_S * 1000)):
-            if not self.schemas:
-                await self.rows(Query("SELECT release_version FROM system.local", NEAR_ONE))
-            for name, version in self.schemas.items():
-                rows = await self.rows(VERSION, name)
-                if not rows or (rows[0][0] or 0) < version:
-                    raise StoreEmpty(store=name, detail=f"{self.engine} has lost the tables of {name}.")
-                if rows[0][0] > version:
-                    raise SchemaAhead(store=name, detail=f"{self.engine} has tables of {name} of a newer Matinee.")
+            try:
+                await self._check_schemas()
+            except EngineAway:
+                await self._check_keyspace()
+                raise
+
+    async def _check_schemas(self) -> None:
+        if not self.schemas:
+            await self.rows(Query("SELECT release_version FROM system.local", NEAR_ONE))
+        for name, version in self.schemas.items():
+            rows = await self.rows(VERSION, name)
+            if not rows or (rows[0][0] or 0) < version:
+                raise StoreEmpty(store=name, detail=f"{self.engine} has lost the tables of {name}.")
+            if rows[0][0] > version:
+                raise SchemaAhead(store=name, detail=f"{self.engine} has tables of {name} of a newer Matinee.")
+
+    async def _check_keyspace(self) -> None:
+        """Whether it is the keyspace that is away, without which there are no connections."""
+        with self.told():
+            session = await self._cluster.create_session()
+            try:
+                names = await _plain(session, "SELECT keyspace_name FROM system_schema.keyspaces")
+            finally:
+                await session.close()
+        if (self._place.keyspace,) not in names:
+            raise StoreEmpty(store=self._place.keyspace, detail=f"{self.engine} has lost {self._place.keyspace}.")
 
     async def now_ms(self) -> int:
         """A node's time, in milliseconds since 1970."""
@@ -201,7 +219,9 @@ class Cassandra:
                 with self.told():
                     async with asyncio.timeout(limit_s):  # the library's own does not count speculative executions
                         return await once(limit_s)
-            except EngineAway:
+            except EngineAway as error:
+                if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
+                    self._prepared.clear()  # where the tables are gone, it is preparing that says so
                 pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - spreads load, guards nothing
                 if not again or tries == TRIES or time.monotonic() + pause_s >= ends_at:
                     raise

@@ -1,0 +1,310 @@
+"""Cassandra beyond its ports: schema, deadlines, troubles, facts of those that are gone, rows of a store put back."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.engines import engine, fresh, slow
+
+from matinee.catalogue.adapters.cassandra import CassandraReadModel
+from matinee.catalogue.adapters.sql import SqlTitleStore
+from matinee.catalogue.api import Title
+from matinee.catalogue.ports import Change
+from matinee.drivers.cassandra import Cassandra, Query
+from matinee.drivers.cassandra_outbox import CassandraOutbox, outbox_tables
+from matinee.drivers.cassandra_schema import migrate
+from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty
+from matinee.drivers.sql import Database
+from matinee.events.api import PositionMoved, Record
+from matinee.kit import context, ids
+from matinee.kit.clock import ManualClock, SystemClock
+from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId
+from matinee.kit.problem import DeadlineExceeded, Invalid
+from matinee.viewing.adapters.cassandra import CassandraViewingStore
+from matinee.viewing.api import Position
+
+STEPS = (
+    "CREATE TABLE IF NOT EXISTS things (k int PRIMARY KEY, v text)",
+    "ALTER TABLE things ADD IF NOT EXISTS w text",
+)
+PUT = Query("INSERT INTO things (k, v) VALUES (?, ?)")
+GET = Query("SELECT v FROM things WHERE k = ?")
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    return engine("cassandra").url("driver")
+
+
+async def test_a_keyspace_is_made_and_its_schema_brought_forward_by_any_number_at_once(url: str) -> None:
+    new = url.replace(url.rpartition("/")[2].partition("?")[0], fresh("new")) + "&replication=1"
+
+    async def begin(n: int) -> None:
+        async with Cassandra(new) as cassandra:
+            await migrate(cassandra, "things", STEPS)
+            await cassandra.run(PUT, n, "x")
+            await cassandra.check()
+
+    await asyncio.gather(*(begin(n) for n in range(5)))
+    async with Cassandra(new) as cassandra:
+        assert [await cassandra.rows(GET, n) for n in range(5)] == [[("x",)]] * 5
+        with pytest.raises(SchemaAhead):
+            await migrate(cassandra, "things", STEPS[:1])
+        await migrate(cassandra, "things", STEPS)
+        await cassandra.define("DROP TABLE schema_version")
+        with pytest.raises(StoreEmpty):
+            await cassandra.check()
+        await cassandra.define("DROP TABLE things")
+        with pytest.raises(StoreEmpty):
+            await cassandra.run(PUT, 1, "x")
+        await cassandra.define(f"DROP KEYSPACE {cassandra.keyspace}")
+        with pytest.raises(StoreEmpty):
+            await cassandra.check()
+
+
+async def test_nobody_there_and_a_url_that_names_nothing_are_said_clearly() -> None:
+    with pytest.raises(EngineAway, match=r"127\.0\.0\.1:1"):
+        async with Cassandra("cassandra://127.0.0.1:1/things"):
+            pass
+    for wrong in ("cassandra://127.0.0.1:1/", "cassandra://a:1,b:2/things", "cassandra://a:1/x;y"):
+        with pytest.raises(ValueError, match="keyspace"):
+            Cassandra(wrong)
+
+
+async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str) -> None:
+    async with slow(url) as proxy, Cassandra(proxy.url, limit_s=1.0) as cassandra:
+        await migrate(cassandra, "things", STEPS)
+        await cassandra.run(PUT, 1, "before")
+        proxy.delay_s = 3.0
+        with pytest.raises(EngineAway), context.within(200):
+            await cassandra.rows(GET, 1)
+        with pytest.raises(EngineAway):
+            await cassandra.run(PUT, 1, "slow")
+        with pytest.raises(DeadlineExceeded), context.within(0):
+            await cassandra.rows(GET, 1)
+        proxy.delay_s = 0.0
+        proxy.cut()
+        with pytest.raises(EngineAway):
+            await cassandra.rows(GET, 1)
+        proxy.mend()
+        assert await _answered(cassandra) in {"before", "slow"}
+        await cassandra.run(PUT, 1, "after")
+        assert await cassandra.rows(GET, 1) == [("after",)]
+
+
+async def _answered(cassandra: Cassandra) -> str:
+    for _ in range(100):
+        with contextlib.suppress(EngineAway):
+            return str((await cassandra.rows(GET, 1))[0][0])
+        await asyncio.sleep(0.1)
+    raise AssertionError("it never came back")
+
+
+class Log:
+    """A log that may be away."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.away = False
+
+    async def append(self, records: list[bytes]) -> None:
+        if self.away:
+            raise EngineAway(engine="log")
+        self.records += records
+
+
+@pytest.fixture
+async def cassandra(url: str) -> AsyncIterator[Cassandra]:
+    async with Cassandra(url) as opened:
+        yield opened
+
+
+async def outbox(cassandra: Cassandra, domain: str, clock: ManualClock) -> CassandraOutbox:
+    await migrate(cassandra, domain, outbox_tables(domain))
+    return CassandraOutbox(cassandra, domain, clock)
+
+
+async def keep(box: CassandraOutbox, *records: bytes) -> None:
+    for record in records:
+        async with box.keeping(record) as kept:
+            await kept()
+
+
+async def test_facts_wait_while_the_log_is_away_and_keep_their_order(cassandra: Cassandra) -> None:
+    clock, log = ManualClock(), Log()
+    box = await outbox(cassandra, fresh("waits"), clock)
+    log.away = True
+    await keep(box, b"a", b"b")
+    with pytest.raises(EngineAway):
+        await box.relay(log.append)
+    clock.advance(seconds=20)
+    await keep(box, b"c")
+    log.away = False
+    assert await box.relay(log.append) == 3
+    assert log.records == [b"a", b"b", b"c"]
+    assert await box.relay(log.append) == 0
+
+
+async def test_a_fact_is_told_when_the_change_may_have_been_made_and_not_when_it_was_not_kept(
+    cassandra: Cassandra,
+) -> None:
+    log = Log()
+    box = await outbox(cassandra, fresh("fails"), ManualClock())
+    with contextlib.suppress(ZeroDivisionError):
+        async with box.keeping(b"perhaps") as kept:
+            await kept()
+            raise ZeroDivisionError
+    with contextlib.suppress(ZeroDivisionError):
+        async with box.keeping(b"never"):
+            raise ZeroDivisionError
+    await box.relay(log.append)
+    assert log.records == [b"perhaps"]
+
+
+async def test_facts_of_those_that_are_gone_are_relayed_by_those_that_live(cassandra: Cassandra) -> None:
+    domain, clock, log = fresh("gone"), ManualClock(), Log()
+    gone = [await outbox(cassandra, domain, clock) for _ in range(3)]
+    for n, box in enumerate(gone):
+        await keep(box, b"first %d" % n)
+        clock.advance(seconds=7)
+        await keep(box, b"last %d" % n)
+    alive = [await outbox(cassandra, domain, clock) for _ in range(2)]
+    clock.advance(minutes=1)
+    running = [asyncio.create_task(box.run(log.append)) for box in alive]
+    wanted = {b"%s %d" % (which, n) for which in (b"first", b"last") for n in range(3)}
+    for _ in range(200):
+        if set(log.records) >= wanted:
+            break
+        await asyncio.sleep(0.1)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert set(log.records) == wanted
+    assert await (await outbox(cassandra, domain, clock)).relay(log.append) == 0
+
+
+def position(at: datetime) -> Position:
+    return Position(
+        account_id=ids.derived(AccountId, "a"),
+        profile_id=ids.derived(ProfileId, "a"),
+        title_id=ids.derived(TitleId, "a"),
+        position_ms=1,
+        duration_ms=2,
+        updated_at=at,
+        device_id=DeviceId("dev"),
+    )
+
+
+def fact(of: Position) -> Record:
+    moved = PositionMoved(**msgspec.structs.asdict(of))
+    return Record(fact_id=ids.new(FactId, of.updated_at), at=of.updated_at, key=of.profile_id, fact=moved)
+
+
+async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: Cassandra) -> None:
+    clock, log = ManualClock(SystemClock().now() + timedelta(days=400)), Log()
+    wrong = await CassandraViewingStore.open(cassandra, clock)
+    right = await CassandraViewingStore.open(cassandra, SystemClock())
+    ahead = position(clock.now())
+    stands = await wrong.save(ahead, record=fact(ahead))
+    assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
+    await wrong.outgoing.relay(log.append)
+    (told,) = (msgspec.json.decode(record, type=Record).fact for record in log.records)
+    assert isinstance(told, PositionMoved)
+    assert told.updated_at == stands.updated_at
+    later = position(stands.updated_at + timedelta(seconds=1))
+    assert await right.save(later, record=fact(later)) == later
+    assert await wrong.of_titles(later.account_id, later.profile_id, [later.title_id]) == [later]
+
+
+async def test_what_is_no_id_is_refused_and_is_nowhere(cassandra: Cassandra) -> None:
+    store = await CassandraViewingStore.open(cassandra, SystemClock())
+    for title_id in ("film", ids.derived(AccountId, "a"), "tit_x"):
+        odd = msgspec.structs.replace(position(datetime.now(UTC)), title_id=TitleId(title_id))
+        with pytest.raises(Invalid):
+            await store.save(odd, record=fact(odd))
+        assert await store.of_titles(odd.account_id, odd.profile_id, [odd.title_id]) == []
+
+
+class Titles:
+    """A catalogue's store on SQLite, reachable or not."""
+
+    def __init__(self, store: SqlTitleStore) -> None:
+        self.store = store
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise EngineAway(engine="store")
+        return getattr(self.store, name)
+
+    async def put(self, *names: str, version: int = 0) -> list[Title]:
+        made = [
+            Title(
+                title_id=ids.derived(TitleId, name),
+                kind="film",
+                names={"en": f"{name} {version}"},
+                original_language="en",
+            )
+            for name in names
+        ]
+        for one in made:
+            await self.store.change(one.title_id, lambda *_, one=one: Change(title=one), datetime.now(UTC))
+        return made
+
+
+@contextlib.asynccontextmanager
+async def titles_in(file: Path) -> AsyncIterator[Any]:
+    async with Database(f"sqlite:///{file}") as database:
+        yield Titles(await SqlTitleStore.open(database))
+
+
+async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(tmp_path: Path) -> None:
+    url, clock = engine("cassandra").url("catalogue"), ManualClock()
+    async with titles_in(tmp_path / "a.db") as store, slow(url) as proxy:
+        first, second = await store.put("a", "b")
+        async with Cassandra(url) as cassandra:
+            await (await CassandraReadModel.open(cassandra, store=store, clock=clock)).catch_up()
+        async with Cassandra(proxy.url, limit_s=1.0) as cassandra:
+            store.away = True
+            model = await CassandraReadModel.open(cassandra, store=store, clock=clock)
+            wanted = {one.title_id: one for one in (first, second)}
+            assert await model.titles(list(wanted)) == wanted
+            store.away = False
+            proxy.cut()
+            (first,) = await store.put("a", version=1)
+            await model.catch_up()
+            assert not model.serves
+            assert await model.titles([first.title_id]) == {first.title_id: first}
+            proxy.mend()
+            for _ in range(100):
+                clock.advance(seconds=1)
+                await model.catch_up()
+                if model.serves:
+                    break
+                await asyncio.sleep(0.1)
+            store.away = True
+            assert await model.titles([first.title_id]) == {first.title_id: first}
+
+
+async def test_a_store_that_was_put_back_begins_anew(tmp_path: Path) -> None:
+    url, clock = engine("cassandra").url("catalogue"), ManualClock()
+    async with Cassandra(url) as cassandra, titles_in(tmp_path / "a.db") as store:
+        await store.put("kept", "lost", version=9)
+        await store.put("kept", version=10)
+        model = await CassandraReadModel.open(cassandra, store=store, clock=clock)
+        await model.catch_up()
+        async with titles_in(tmp_path / "backup.db") as backup:
+            (kept,) = await backup.put("kept", version=1)
+            store.store = backup.store
+            for asked in (model, await CassandraReadModel.open(cassandra, store=store, clock=clock)):
+                lost = ids.derived(TitleId, "lost")
+                for _ in range(3):
+                    clock.advance(seconds=1)
+                    await asked.catch_up()
+                assert asked.serves
+                assert await asked.titles([kept.title_id, lost]) == {kept.title_id: kept}

@@ -71,6 +71,10 @@ def test_a_source_between_two_sizes_keeps_its_own() -> None:
     assert (wide.name, wide.width_px, wide.height_px) == ("1080p", 1920, 804)
 
 
+def test_an_upright_picture_s_own_rung_is_named_apart_from_the_standard_one() -> None:
+    assert [rung.name for rung in ladder(240, 452, Fraction(25), preset="veryfast")] == ["240p", "255p"]
+
+
 def test_a_large_source_stops_at_the_most_lines_that_were_set() -> None:
     assert ladder(3840, 2160, Fraction(24), preset="veryfast")[-1].name == "1080p"
     assert ladder(3840, 2160, Fraction(24), preset="veryfast", max_lines=2160)[-1].label == "UHD"

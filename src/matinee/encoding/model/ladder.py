@@ -61,7 +61,7 @@ def _rung(width_px: int, height_px: int, size: int, rate: Fraction, preset: str)
     width, height = _even(width_px * scale), _even(height_px * scale)
     cap_bps = round(_cap(size) * (1.5 if rate > 32 else 1))
     return Rung(
-        name=f"{_standard(size) or min(width, height)}p",
+        name=f"{_standard(size) or size}p",
         codec="h264",
         width_px=width,
         height_px=height,

@@ -208,7 +208,7 @@ class MariaDB:
 
     async def _dropped(self, connection: Connection, error: BaseException) -> None:
         await _closed(connection)
-        if is_lost(error):  # the others were lost with it
+        if _is_gone(error):  # the others were lost with it
             await self.close()
 
     def _away(self, what: str) -> EngineAway:
@@ -267,9 +267,13 @@ def _ping(connection: Connection) -> None:
     await_only(raw.ping(False))
 
 
+def _is_gone(error: BaseException) -> bool:
+    return isinstance(error, _Unsure) or is_lost(error)
+
+
 def _is_sound(connection: Connection, error: BaseException) -> bool:
     """Whether it can go on being used: whatever was refused by the engine or raised by the transaction's own code."""
-    if connection.closed or connection.invalidated or isinstance(error, asyncio.CancelledError):
+    if connection.closed or connection.invalidated or isinstance(error, asyncio.CancelledError) or _is_gone(error):
         return False
     raw: Any = connection.connection.driver_connection
     return bool(raw.connected) and not raw.server_status & _IN_TRANSACTION

@@ -1,0 +1,312 @@
+"""What befalls a SQL engine: killed, away, slow, read-only, raced for; and what callers are told meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import Connection, text
+from tests.engines import engine, private, slow
+from tests.stores import SQL, place
+
+from matinee.drivers.engine import EngineAway, EngineReadOnly
+from matinee.drivers.sql import Database
+from matinee.kit.context import within
+
+Say = Any
+
+
+def said(statement: str, **values: Any) -> Say:
+    return lambda connection: connection.execute(text(statement), values)
+
+
+def counted(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT count(*) FROM t")).scalar_one())
+
+
+def add(n: int) -> Say:
+    def run(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO t VALUES (:n, 0)"), {"n": n})
+
+    return run
+
+
+async def table(database: Database) -> None:
+    def make(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE t (n INTEGER NOT NULL PRIMARY KEY, hits INTEGER NOT NULL)"))
+
+    await database.write(make)
+
+
+@pytest.fixture(params=SQL)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return place(request.param, tmp_path, "sql")
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    async with Database(url) as opened:
+        await table(opened)
+        yield opened
+
+
+async def test_writers_that_take_rows_in_opposite_order_all_get_through(database: Database) -> None:
+    for n in range(2):
+        await database.write(add(n))
+
+    def both(first: int) -> Say:
+        def run(connection: Connection) -> None:
+            for n in (first, 1 - first):
+                connection.execute(text("UPDATE t SET hits = hits + 1 WHERE n = :n"), {"n": n})
+
+        return run
+
+    await asyncio.gather(*(database.write(both(n % 2)) for n in range(40)))
+    rows = await database.read(lambda c: c.execute(text("SELECT hits FROM t")).scalars().all())
+    assert rows == [40, 40]
+
+
+async def test_who_looks_and_adds_at_once_adds_once(database: Database) -> None:
+    def ensure(connection: Connection) -> bool:
+        if connection.execute(text("SELECT 1 FROM t WHERE n = 7")).first() is not None:
+            return False
+        connection.execute(text("INSERT INTO t VALUES (7, 0)"))
+        return True
+
+    assert sum(await asyncio.gather(*(database.write(ensure, contested=True) for _ in range(20)))) == 1
+
+
+async def test_serialisable_writers_see_one_another(database: Database) -> None:
+    """Write skew: each sees room for one more, and one of two may take it."""
+
+    def take(n: int) -> Say:
+        def run(connection: Connection) -> bool:
+            if counted(connection) >= 3:
+                return False
+            connection.execute(text("INSERT INTO t VALUES (:n, 0)"), {"n": n})
+            return True
+
+        return run
+
+    await asyncio.gather(*(database.write(take(n), isolation="SERIALIZABLE") for n in range(12)))
+    assert await database.read(counted) == 3
+
+
+async def test_a_read_is_of_one_moment(url: str, database: Database) -> None:
+    await database.write(add(1))
+    async with Database(url) as other:
+        seen: list[int] = []
+        loop = asyncio.get_running_loop()
+
+        def twice(connection: Connection) -> None:
+            seen.append(counted(connection))
+            connection.execute(text("SELECT count(*) FROM t"))
+            seen.append(counted(connection))
+
+        reading = loop.create_task(database.read(twice))
+        writing = [loop.create_task(other.write(add(n))) for n in range(2, 22)]
+        await asyncio.gather(reading, *writing)
+        assert seen[0] == seen[1]
+
+
+async def test_an_exception_leaves_nothing_behind(database: Database) -> None:
+    def fail(connection: Connection) -> None:
+        add(1)(connection)
+        raise ValueError("no")
+
+    for _ in range(12):
+        with pytest.raises(ValueError, match="no"):
+            await database.write(fail)
+    assert await database.read(counted) == 0
+
+
+async def test_a_cancelled_write_is_whole_or_not_there(database: Database) -> None:
+    for n in range(20):
+        task = asyncio.ensure_future(database.write(add(n)))
+        await asyncio.sleep(n * 0.0005)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await database.write(add(100))
+    assert await database.read(counted) >= 1
+
+
+async def test_text_is_equal_only_when_it_is_the_same(url: str) -> None:
+    from matinee.identity.adapters.sql import SqlIdentityStore
+
+    names = ["a", "A", "á", "a ", " a", "ａ"]
+    async with Database(url) as database:
+        await SqlIdentityStore.open(database)
+        for name in names:
+            added = "INSERT INTO identity_tries (subject, count, last_at) VALUES (:name, 1, 0)"
+            await database.write(said(added, name=name))
+        found = await database.read(
+            lambda c: c.execute(text("SELECT subject FROM identity_tries WHERE subject = 'a'")).scalars().all()
+        )
+        ordered = await database.read(
+            lambda c: c.execute(text("SELECT subject FROM identity_tries ORDER BY subject")).scalars().all()
+        )
+    assert found == ["a"]
+    assert ordered == sorted(names)
+
+
+def hammer(url: str, base: int, count: int) -> None:
+    async def run() -> None:
+        async with Database(url) as database:
+            for n in range(count):
+                await database.write(add(base + n))
+
+    asyncio.run(run())
+
+
+async def test_two_processes_that_write_hard_are_both_served(url: str, database: Database) -> None:
+    writers = [get_context("spawn").Process(target=hammer, args=(url, base, 150)) for base in (1000, 2000)]
+    for writer in writers:
+        writer.start()
+    await asyncio.gather(*(database.write(add(n)) for n in range(100)))
+    for writer in writers:
+        await asyncio.to_thread(writer.join)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert await database.read(counted) == 400
+
+
+async def test_what_was_acknowledged_outlives_the_engine(tmp_path: Path) -> None:
+    own = private("mariadb", tmp_path)
+    with own:
+        url = own.url("sql")
+        async with Database(url) as database:
+            await table(database)
+            kept: list[int] = []
+            enough = asyncio.Event()
+
+            async def write(worker: int) -> None:
+                for n in range(worker * 1000, worker * 1000 + 1000):
+                    try:
+                        await database.write(add(n))
+                    except EngineAway:
+                        return
+                    kept.append(n)
+                    if len(kept) >= 40:
+                        enough.set()
+
+            writing = asyncio.gather(*(write(worker) for worker in range(4)))
+            await enough.wait()
+            await asyncio.to_thread(own.kill)
+            await writing
+            with pytest.raises(EngineAway, match="mariadb at"):
+                await database.look(counted)
+            await asyncio.to_thread(own.start)
+            found = await database.read(lambda c: set(c.execute(text("SELECT n FROM t")).scalars()))
+            assert set(kept) <= found
+            assert len(found - set(kept)) <= 4
+
+
+async def test_an_engine_that_is_lost_between_two_calls_is_not_noticed(tmp_path: Path) -> None:
+    async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
+        await table(database)
+        await asyncio.gather(*(database.write(add(n)) for n in range(8)))
+        proxy.cut()
+        proxy.mend()
+        assert await database.look(counted) == 8
+        proxy.cut()
+        proxy.mend()
+        await database.write(add(8))
+        proxy.cut()
+        with pytest.raises(EngineAway):
+            await database.read(counted)
+        proxy.mend()
+        assert await database.read(counted) == 9
+
+
+async def test_a_slow_engine_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
+    async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
+        await table(database)
+        proxy.delay_s = 60
+        began = time.monotonic()
+        with within(400), pytest.raises(EngineAway, match=r"did not answer within 0\.4 s"):
+            await database.read(counted)
+        with within(400), pytest.raises(EngineAway):
+            await database.write(add(1))
+        assert time.monotonic() - began < 30
+        proxy.delay_s = 0
+        await database.write(add(2))
+        assert await database.read(lambda c: c.execute(text("SELECT n FROM t WHERE n = 2")).scalar()) == 2
+
+
+async def test_an_engine_that_hangs_is_away(tmp_path: Path) -> None:
+    with private("mariadb", tmp_path) as own:
+        async with Database(own.url("sql")) as database:
+            await table(database)
+            own.pause()
+            with within(500), pytest.raises(EngineAway):
+                await database.write(add(1))
+            own.resume()
+            await database.write(add(2))
+
+
+async def test_an_absent_engine_is_said_at_open() -> None:
+    with pytest.raises(EngineAway, match=r"mariadb at 127\.0\.0\.1:1: Can't connect"):
+        async with Database("mysql+asyncmy://a:b@127.0.0.1:1/x"):
+            pass
+
+
+async def test_a_wrong_password_is_said_without_it() -> None:
+    parts = urlsplit(engine("mariadb").url("sql"))
+    wrong = parts._replace(netloc=f"{parts.username}:s3cret-pw@{parts.hostname}:{parts.port}").geturl()
+    with pytest.raises(EngineAway, match="Access denied") as refused:
+        async with Database(wrong):
+            pass
+    assert "s3cret-pw" not in repr(refused.value)
+
+
+async def test_a_read_only_engine_takes_no_writes_and_answers_reads(tmp_path: Path) -> None:
+    with private("mariadb", tmp_path) as own:
+        parts = urlsplit(own.url("sql"))
+        async with Database(parts.geturl()) as admin:
+            await table(admin)
+            for statement in (
+                "CREATE USER 'plain'@'127.0.0.1' IDENTIFIED BY 'pw'",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON `DB`.* TO 'plain'@'127.0.0.1'",
+                "SET GLOBAL read_only = 1",
+            ):
+                await admin.look(said(statement.replace("DB", parts.path[1:])))
+            plain = parts._replace(netloc=f"plain:pw@{parts.hostname}:{parts.port}").geturl()
+            async with Database(plain) as database:
+                with pytest.raises(EngineReadOnly):
+                    await database.write(add(1))
+                assert await database.read(counted) == 0
+                await admin.look(said("SET GLOBAL read_only = 0"))
+                await database.write(add(1))
+                assert await database.look(counted) == 1
+
+
+async def test_one_that_waits_too_long_for_a_row_tries_again(database: Database, url: str) -> None:
+    if url.startswith("sqlite"):
+        return  # one writer at a time: there is nobody to wait for
+    await database.write(add(1))
+    held, go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with Database(url) as other:
+            from sqlalchemy.util import await_only
+
+            def long(connection: Connection) -> None:
+                connection.execute(text("UPDATE t SET hits = 5 WHERE n = 1"))
+                held.set()
+                await_only(go.wait())
+
+            await other.write(long)
+
+    holding = asyncio.ensure_future(hold())
+    await held.wait()
+    waiting = asyncio.ensure_future(database.write(said("UPDATE t SET hits = hits + 1 WHERE n = 1")))
+    await asyncio.sleep(4)
+    assert not waiting.done()
+    go.set()
+    await asyncio.gather(holding, waiting)
+    assert await database.read(lambda c: c.execute(text("SELECT hits FROM t")).scalar()) == 6

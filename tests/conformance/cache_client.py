@@ -1,7 +1,7 @@
 """A process of its own that reads a cache: `python -m tests.conformance.cache_client URL TASKS LOADS GO [SLOW_S]`.
 
 It says `ready`, waits until the file GO is there, lets TASKS tasks get the same key at once, and prints what they got.
-Every load adds a line to the file LOADS and takes SLOW_S seconds.
+Every load adds a line to the file LOADS and takes SLOW_S seconds. On uvloop, as the house runs.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ import os
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+
+import uvloop
 
 from matinee.drivers.cache import Cache, Figures, Policy
 from matinee.drivers.cache.opening import open_guard
@@ -38,4 +40,4 @@ async def main(url: str, tasks: int, loads: Path, go: Path, slow_s: float) -> No
 
 if __name__ == "__main__":
     address, count, loads_file, go_file, *rest = sys.argv[1:]
-    asyncio.run(main(address, int(count), Path(loads_file), Path(go_file), float(rest[0]) if rest else 0.3))
+    uvloop.run(main(address, int(count), Path(loads_file), Path(go_file), float(rest[0]) if rest else 0.3))

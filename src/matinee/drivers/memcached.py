@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from matinee.drivers.engine import EngineAway, WrongVersion
 
@@ -123,8 +123,7 @@ class _Line(asyncio.Protocol):
         self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass of it
 
     async def ask(self, requests: Sequence[bytes]) -> list[Reply]:
         if self.is_closed or self._transport is None:

@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -91,8 +92,8 @@ class Cache(Generic[V]):
         wanted = list(dict.fromkeys(keys))
         told = [key for key in wanted if not self._is_pending(key)]
         seen = await self._shelf.look(told, valid) if told else {}
-        for one in seen.values():
-            self._shelf.count(one.says)
+        for says, count in Counter(one.says for one in seen.values()).items():
+            self._shelf.count(says, count)
         self._refresh(_saying(seen, "stale"), load_many)
         until_s = time.monotonic() + self._policy.wait_ms / 1000
         dark = [key for key in wanted if key not in seen]

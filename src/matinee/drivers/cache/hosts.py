@@ -27,6 +27,7 @@ VIEW_S = 0.25
 # After this time everyone has looked again: they look every `VIEW_S`, and use no view older than twice that.
 SETTLED_S = 2 * VIEW_S + 0.1
 _FIRST = 2
+_CHECK_S = 1.0
 _log = log.get()
 
 
@@ -107,7 +108,8 @@ class Hosts:
 
     async def check(self) -> None:
         """Ask every host. Raises EngineAway that names those which do not answer, WrongVersion."""
-        said = await asyncio.gather(*(host.client.check() for host in self.all), return_exceptions=True)
+        checks = (asyncio.wait_for(host.client.check(), _CHECK_S) for host in self.all)
+        said = await asyncio.gather(*checks, return_exceptions=True)
         for error in said:
             if isinstance(error, WrongVersion):
                 raise error

@@ -1,4 +1,4 @@
-"""Real processes that find each other by a registry in a file: one is killed, one leaves, the caller goes on."""
+"""Real processes that find each other by a registry: one is killed, one leaves, the caller goes on."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import pytest
+from tests.engines import engine
+from tests.stores import SQL, place
 from tests.unit.mesh_rig import KEY, Theatre
 
+from matinee.drivers.etcd import Etcd
 from matinee.drivers.http import HttpClient
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
+from matinee.mesh.adapters.etcd import EtcdRegistry
 from matinee.mesh.adapters.sql import SqlRegistry
 from matinee.mesh.client import Caller, remote
 from matinee.mesh.membership import Directory
+from matinee.mesh.ports import Registry
 
 ROOT = Path(__file__).parents[2]
 SERVE = """
 import asyncio, sys
 from matinee.drivers.asgi import Server
 from matinee.drivers.metrics import Metrics
-from matinee.drivers.sql import Database
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
-from matinee.mesh.adapters.sql import SqlRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Membership
 from tests.unit.mesh_rig import KEY, House, Theatre
+from tests.unit.test_mesh_processes import registry_at
 
 async def main(url, name):
     clock = SystemClock()
     host = Host(key=KEY, clock=clock, metrics=Metrics())
     host.serve("theatre", Theatre, House(name))
-    async with Database(url) as database, Server(host) as server:
-        registry = await SqlRegistry.open(database)
+    async with registry_at(url) as registry, Server(host) as server:
         instance_id = ids.new(InstanceId, clock.now())
         instance = Instance(instance_id=instance_id, address=server.address, services=host.services)
         membership = Membership(registry=registry, instance=instance, clock=clock, renew_s=0.2, lease_s=1.0)
@@ -57,12 +61,26 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@asynccontextmanager
+async def registry_at(url: str) -> AsyncIterator[Registry]:
+    """The registry at a URL."""
+    if url.startswith("etcd:"):
+        async with Etcd(url) as etcd:
+            registry = await EtcdRegistry.open(etcd)
+            yield registry
+            await registry.close()
+    else:
+        async with Database(url) as database:
+            yield await SqlRegistry.open(database)
+
+
 async def serve(url: str, name: str) -> Process:
     """Start one instance, and wait until it is in the registry."""
     words = [sys.executable, "-c", SERVE, url, name]
     process = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, cwd=ROOT)
     assert process.stdout is not None
-    assert await process.stdout.readline() == b"up\n"
+    while (line := await process.stdout.readline()) != b"up\n":
+        assert line, "it ended"  # what else it says is its log
     return process
 
 
@@ -70,8 +88,8 @@ async def serve(url: str, name: str) -> Process:
 async def following(url: str) -> AsyncIterator[tuple[Directory, Caller]]:
     """A caller in this process, who follows the registry."""
     clock = SystemClock()
-    async with Database(url) as database, HttpClient() as http:
-        directory = Directory(registry=await SqlRegistry.open(database), clock=clock, poll_s=0.1)
+    async with registry_at(url) as registry, HttpClient() as http:
+        directory = Directory(registry=registry, clock=clock, poll_s=0.1)
         running = asyncio.create_task(directory.run())
         yield directory, Caller(http=http, directory=directory, key=KEY, dice=Random(1))
         running.cancel()
@@ -85,8 +103,12 @@ async def listed(directory: Directory, count: int) -> None:
     raise AssertionError(f"{len(directory.instances)} are listed, not {count}")
 
 
-async def test_one_is_killed_one_leaves_and_no_call_fails(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/registry.db"
+@pytest.fixture(params=[*SQL, "etcd"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return engine("etcd").url("registry") if request.param == "etcd" else place(request.param, tmp_path, "registry")
+
+
+async def test_one_is_killed_one_leaves_and_no_call_fails(url: str) -> None:
     killed, leaving, staying = await asyncio.gather(*(serve(url, name) for name in ("killed", "leaving", "staying")))
     async with following(url) as (directory, caller):
         await listed(directory, 3)

@@ -38,7 +38,7 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     setting: str
     place: str
-    backups: Path | None
+    backups: Path
 
     @property
     def chain(self) -> Chain:
@@ -123,8 +123,7 @@ def _store(settings: Settings, name: str) -> Store | None:
     place: str = getattr(getattr(settings, name), setting)
     if url.scheme(place) not in {"sqlite", "mysql"}:
         return None
-    backups = None if url.scheme(place) == "sqlite" else settings.data / "backups"
-    return Store(name=name, setting=f"{name}.{setting}", place=place, backups=backups)
+    return Store(name=name, setting=f"{name}.{setting}", place=place, backups=settings.data / "backups")
 
 
 def _revision(name: str, ground: Ground) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
-from matinee.drivers.engine import EngineReadOnly, StoreEmpty, StoreFull, named
+from matinee.drivers.engine import EngineReadOnly, StoreFull, named
 from matinee.drivers.migrations import Chain, forward, on_ground, version
 from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
@@ -66,9 +66,10 @@ class Packed(TypeDecorator[Any]):
 class Database:
     """One engine's tables. `read` and `write` run a function of a `Connection` in a transaction.
 
-    Use as `async with Database(url) as db:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups`: where a dump
-    goes before a migration changes what is there; SQLite's lie beside its file. A transaction may run several times
-    before it is kept: it must change nothing but the database. All methods raise EngineAway, EngineReadOnly, StoreFull.
+    Use as `async with Database(url) as db:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups`: where a copy
+    goes before a migration changes what is there; without it SQLite's lie beside its file, and MariaDB has none.
+    A transaction may run several times before it is kept: it must change nothing but the database. All methods raise
+    EngineAway, EngineReadOnly, StoreFull.
     """
 
     def __init__(self, url: str, *, backups: Path | None = None) -> None:

@@ -67,7 +67,7 @@ def back(settings: Settings, name: str, to: str, no_backup: bool, json_: bool) -
 @json_option
 @with_settings
 def backup(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
-    """Keep a copy of stores: SQLite's beside their files, MariaDB's as dumps in `backups` of the data directory."""
+    """Keep a copy of stores in `backups` of the data directory: files of SQLite, dumps of MariaDB."""
     log.configure(level=settings.house.log_level, service="stores")
     kept = {store.name: known.back_up(store) for store in known.stores(settings, names)}
     if json_:

@@ -64,7 +64,8 @@ class Parts:
             )
         from matinee.drivers.sql import Database
 
-        database = await self.stack.enter_async_context(Database(place))
+        backups = self.settings.data / "backups"
+        database = await self.stack.enter_async_context(Database(place, backups=backups))
         self.fabric.engines.add(database, used_for=setting)
         return database
 

@@ -120,7 +120,7 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engine
             from matinee.drivers.sql import Database
             from matinee.mesh.adapters.sql import SqlRegistry
 
-            database = await stack.enter_async_context(Database(place))
+            database = await stack.enter_async_context(Database(place, backups=settings.data / "backups"))
             engines.add(database, used_for="mesh.registry", needed=False)  # the last list stays in use
             return await SqlRegistry.open(database)
         case "etcd":

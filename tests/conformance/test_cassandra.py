@@ -150,6 +150,23 @@ async def test_facts_wait_while_the_log_is_away_and_keep_their_order(cassandra: 
     assert await box.relay(log.append) == 0
 
 
+async def test_what_does_not_fit_into_memory_while_the_log_is_away_is_read_again(cassandra: Cassandra) -> None:
+    domain, clock, log = fresh("many"), ManualClock(), Log()
+    await migrate(cassandra, domain, outbox_tables(domain))
+    box = CassandraOutbox(cassandra, domain, clock, held=3)
+    wanted = [b"%d" % n for n in range(12)]
+    for record in wanted:
+        await keep(box, record)
+        clock.advance(milliseconds=300)
+    await box.relay(log.append)
+    assert set(log.records) == set(wanted)
+    log.records.clear()
+    await keep(box, b"later")
+    await box.relay(log.append)
+    assert log.records == [b"later"]
+    assert await (await outbox(cassandra, domain, clock)).relay(log.append) == 0
+
+
 async def test_a_fact_is_told_when_the_change_may_have_been_made_and_not_when_it_was_not_kept(
     cassandra: Cassandra,
 ) -> None:

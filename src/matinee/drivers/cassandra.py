@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -60,6 +61,8 @@ _AWAY: Final = (
     errors.CassErrorServerServerError,
 )
 _REFUSED: Final = (errors.CassErrorServerBadCredentials, errors.CassErrorServerUnauthorized)
+# A host, or an IPv6 address in brackets, and its port.
+_HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-f:]+\])(?::(\d+))?")
 # What Cassandra says of tables that an engine had before it was started again without its data.
 _LOST: Final = ("unconfigured table", "does not exist")
 
@@ -300,13 +303,14 @@ class _Place(NamedTuple):
         parts = urlsplit(url)
         credentials, _, netloc = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
-        pairs = [host.rpartition(":") if ":" in host else (host, ":", str(PORT)) for host in netloc.split(",")]
-        ports, keyspace = {int(port) for _, _, port in pairs}, parts.path.strip("/")
-        if len(ports) != 1 or not keyspace.replace("_", "").isalnum():
+        pairs = [_HOST.fullmatch(host) for host in netloc.split(",")]
+        ports = {int(pair[2] or 0) for pair in pairs if pair} - {0} or {PORT}
+        keyspace = parts.path.strip("/")
+        if None in pairs or len(ports) != 1 or not keyspace.replace("_", "").isalnum():
             raise ValueError("cassandra://host:port,host:port/keyspace: one port for all hosts, and a keyspace.")
         said = {name: values[0] for name, values in parse_qs(parts.query).items()}
         return cls(
-            hosts=[host for host, _, _ in pairs],
+            hosts=[pair[1].strip("[]") for pair in pairs if pair],
             port=ports.pop(),
             keyspace=keyspace,
             user=unquote(user),

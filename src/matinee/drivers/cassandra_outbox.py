@@ -75,17 +75,17 @@ class _Shard(NamedTuple):
 class CassandraOutbox:
     """A domain's facts on their way to the log, of this process and of those that are gone."""
 
-    def __init__(self, cassandra: Cassandra, domain: str, clock: Clock, *, orphan_ms: int = ORPHAN_MS) -> None:
+    def __init__(self, cassandra: Cassandra, domain: str, clock: Clock, *, held: int = HELD) -> None:
         self._cassandra = cassandra
         self._domain = domain
         self._clock = clock
-        self._orphan_ms = orphan_ms
+        self._held = held
         self._statements = _Statements.of(domain)
         self._shard = uuid.uuid4()
         self._numbers = itertools.count()
         self._waiting: Counter[int] = Counter()  # by bucket: facts of ours that may be in the outbox
         self._ready: deque[Kept] = deque()
-        self._unread: set[int] = set()  # buckets of ours that must be read, for want of memory
+        self._unread: Counter[int] = Counter()  # by bucket: facts of ours that must be read, for want of memory
         self._done: list[Kept] = []  # rows to be dropped
         self._beat_at = 0
         self._stirred, self._relaying, self._beating = asyncio.Event(), asyncio.Lock(), asyncio.Lock()
@@ -149,10 +149,10 @@ class CassandraOutbox:
                 await self._leave()
 
     def _hold(self, fact: Kept) -> None:
-        if len(self._ready) < HELD:
+        if len(self._ready) < self._held:
             self._ready.append(fact)
         else:
-            self._unread.add(fact.bucket)
+            self._unread[fact.bucket] += 1
 
     async def _send(self, append: Append) -> int:
         """Relay what is ours."""
@@ -171,10 +171,19 @@ class CassandraOutbox:
         """Relay what did not fit into memory. Facts of these seconds that are done already may be relayed again."""
         sent = 0
         for bucket in sorted(self._unread):
-            sent += await self._relayed(self._shard, bucket, append)
-            self._unread.discard(bucket)
-            self._waiting.pop(bucket, None)
+            facts = self._unread.pop(bucket)  # those that come while we read are counted anew
+            try:
+                sent += await self._relayed(self._shard, bucket, append)
+            except BaseException:
+                self._unread[bucket] += facts
+                raise
+            self._settle(bucket, facts)
         return sent
+
+    def _settle(self, bucket: int, facts: int) -> None:
+        self._waiting[bucket] -= facts
+        if self._waiting[bucket] <= 0:
+            del self._waiting[bucket]
 
     async def _drop_done(self) -> None:
         done, self._done = self._done, []
@@ -184,9 +193,7 @@ class CassandraOutbox:
             self._done += done
             raise
         for fact in done:
-            self._waiting[fact.bucket] -= 1
-            if self._waiting[fact.bucket] <= 0:
-                del self._waiting[fact.bucket]
+            self._settle(fact.bucket, 1)
 
     async def _adopt(self, append: Append) -> None:
         """Relay the facts of those that are gone, as far as they fall to us."""
@@ -203,12 +210,12 @@ class CassandraOutbox:
                 await self._forget(one)
 
     def _is_orphan(self, one: _Shard, now_ms: int) -> bool:
-        return one.shard != self._shard and (one.gone or one.beat_at < now_ms - self._orphan_ms)
+        return one.shard != self._shard and (one.gone or one.beat_at < now_ms - ORPHAN_MS)
 
     async def _empty(self, one: _Shard, append: Append) -> int:
         """Relay all that somebody else may have kept. Who lives writes half an orphan's age after its last beat."""
         sent = 0
-        buckets = range(one.oldest, one.beat_at + self._orphan_ms, BUCKET_MS)
+        buckets = range(one.oldest, one.beat_at + ORPHAN_MS, BUCKET_MS)
         for start in range(0, len(buckets), AT_ONCE):
             some = buckets[start : start + AT_ONCE]
             found = await asyncio.gather(*(self._rows(one.shard, bucket) for bucket in some))
@@ -252,10 +259,10 @@ class CassandraOutbox:
 
     async def _show_life(self) -> None:
         """See to it that our facts are found if we end now."""
-        if to_ms(self._clock.now()) - self._beat_at <= self._orphan_ms // 2:
+        if to_ms(self._clock.now()) - self._beat_at <= ORPHAN_MS // 2:
             return
         async with self._beating:
-            if to_ms(self._clock.now()) - self._beat_at > self._orphan_ms // 2:
+            if to_ms(self._clock.now()) - self._beat_at > ORPHAN_MS // 2:
                 await self._beat()
 
     async def _beat(self, gone: bool = False) -> None:

@@ -35,6 +35,7 @@ class EtcdRegistry:
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd
+        self._leases: dict[InstanceId, int] = {}
         self._moved = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._watch_stands = False
@@ -54,12 +55,18 @@ class EtcdRegistry:
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
         lease = await self._etcd.grant(lease_s)
         before = await self._etcd.put(_key(instance.instance_id), msgspec.json.encode(instance), lease=lease)
+        self._leases[instance.instance_id] = lease
         if before:
             await self._etcd.revoke(before)  # the key is under the new one already
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
-        kept = await self._etcd.get(_key(instance_id))  # a lease may hold while somebody has dropped its key
-        return kept is not None and await self._etcd.keep_alive(kept.lease)
+        # Both at once, so that a slow etcd does not take twice its time. A lease may hold while its key was dropped.
+        lease = self._leases.get(instance_id, 0)
+        held, kept = await asyncio.gather(self._etcd.keep_alive(lease), self._etcd.get(_key(instance_id)))
+        if kept is None or kept.lease == lease:
+            return held and kept is not None
+        self._leases[instance_id] = kept.lease  # another process entered it
+        return await self._etcd.keep_alive(kept.lease)
 
     async def drain(self, *, instance_id: InstanceId) -> None:
         while (kept := await self._etcd.get(_key(instance_id))) is not None:
@@ -69,6 +76,7 @@ class EtcdRegistry:
                 return
 
     async def leave(self, *, instance_id: InstanceId) -> None:
+        self._leases.pop(instance_id, None)
         if (kept := await self._etcd.get(_key(instance_id))) is not None:
             await self._etcd.delete(_key(instance_id))
             await self._etcd.revoke(kept.lease)

@@ -148,6 +148,23 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
                     await here.log.append([record("c")], now=NOW)
 
 
+async def test_a_broker_that_comes_back_without_its_data_gets_its_topics_again(broker: Running) -> None:
+    seen = Seen()
+    async with opened(broker.url(fresh("emptied"))) as here, followed(here, seen.handle):
+        await here.log.append(many(0, 20), now=NOW)
+        await seen.until(lambda: len(seen.records) == 20)
+        await asyncio.to_thread(broker.stop)
+        (broker.place.folder / "formatted").unlink()
+        await asyncio.to_thread(broker.start)
+        async with asyncio.timeout(60):
+            while "after" not in seen.names:
+                with contextlib.suppress(EngineAway), context.within(3000):
+                    await here.log.check()  # type: ignore[attr-defined]
+                    await here.log.append([record("after")], now=NOW)
+                await asyncio.sleep(0.2)
+        assert set(names(await everything(here.log))) == {"after"}
+
+
 async def test_a_slow_road_makes_things_slow_and_a_cut_one_ends_when_it_is_mended(broker: Running) -> None:
     async with by_proxy(broker) as (where, road), opened(where) as here:
         road.delay_s = 0.3

@@ -43,6 +43,13 @@ class Partition(NamedTuple):
     number: int
 
 
+class Topic(NamedTuple):
+    """How many partitions a topic has, and what tells it from a later one of the same name."""
+
+    partitions: int
+    identity: str
+
+
 Offsets: TypeAlias = dict[Partition, int]
 
 
@@ -95,13 +102,8 @@ class Cluster:
         limit_s = self._ask_s if at_most_s is None else at_most_s
         return limit_s if remaining_ms is None else max(0.001, min(limit_s, remaining_ms / 1000))
 
-    async def check(self) -> None:
-        """Ask who is there. Raises EngineAway."""
-        await self._asked(lambda limit_s: {"": self._admin.describe_cluster(request_timeout=limit_s)})
-
     async def create(self, topics: Iterable[str], *, partitions: int, replication: int, **config: str) -> None:
-        """Make the topics that are not there; those that are stay as they are."""
-        wanted = set(topics) - set(await self.partitions(topics))
+        """Make topics; one that is there already stays as it is."""
         news = [
             NewTopic(
                 topic,
@@ -109,7 +111,7 @@ class Cluster:
                 replication_factor=replication,
                 config={key.replace("_", "."): value for key, value in config.items()},
             )
-            for topic in sorted(wanted)
+            for topic in sorted(topics)
         ]
         if news:
             await self._asked(
@@ -117,14 +119,14 @@ class Cluster:
                 fine=KafkaError.TOPIC_ALREADY_EXISTS,
             )
 
-    async def partitions(self, topics: Iterable[str]) -> dict[str, int]:
-        """How many partitions each topic has; a topic that is not there is left out."""
+    async def topics(self, topics: Iterable[str], *, all_of_them: bool = False) -> dict[str, Topic]:
+        """Topics by their names; one that is not there is left out, or, with `all_of_them`, waited for."""
         names = sorted(set(topics))
         found = await self._asked(
             lambda limit_s: self._admin.describe_topics(TopicCollection(names), request_timeout=limit_s),
-            fine=KafkaError.UNKNOWN_TOPIC_OR_PART,
+            fine=None if all_of_them else KafkaError.UNKNOWN_TOPIC_OR_PART,
         )
-        return {name: len(described.partitions) for name, described in found.items()}
+        return {name: Topic(len(said.partitions), str(said.topic_id)) for name, said in found.items()}
 
     async def begins(self, partitions: Iterable[Partition]) -> Offsets:
         """The first offset that each partition still has."""

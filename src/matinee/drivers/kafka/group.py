@@ -22,6 +22,7 @@ from matinee.drivers.kafka.lane import Lane
 from matinee.drivers.kafka.reader import Fetched, fetched
 from matinee.drivers.kafka.trouble import SOON, error_of
 from matinee.kit import log
+from matinee.kit.problem import Problem
 
 _log = log.get()
 POLL_S: Final = 0.2
@@ -57,6 +58,12 @@ class Group:
         self._finish_s = finish_s
         self._lanes: dict[Partition, Lane] = {}
         self._taken: list[Fetched] = []
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(self, problem: Problem) -> None:
+        """Have `run` end with a problem."""
+        if not self._broken.done():
+            self._broken.set_exception(problem)
 
     async def run(self) -> None:
         """Be a member until cancelled. `handle` must not fail.
@@ -64,7 +71,6 @@ class Group:
         Raises the problems of `drivers.engine` where the brokers refuse; while they are only away, it waits for them.
         """
         self._loop = asyncio.get_running_loop()
-        self._broken: asyncio.Future[None] = self._loop.create_future()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-group")
         self._consumer = self._made()
         try:

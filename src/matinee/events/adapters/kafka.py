@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from heapq import merge
 from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
+from matinee.drivers.engine import StoreEmpty
 from matinee.drivers.kafka import (
     Cluster,
     Fetched,
@@ -53,12 +54,16 @@ class KafkaEventLog:
     drops_repeats: ClassVar[bool] = False
     one_order: ClassVar[bool] = False
 
-    def __init__(self, cluster: Cluster, producer: Producer, reader: Reader, *, region: str, session_ms: int) -> None:
+    def __init__(
+        self, cluster: Cluster, producer: Producer, reader: Reader, *, region: str, topics: Topics, session_ms: int
+    ) -> None:
         self._cluster = cluster
         self._producer = producer
         self._reader = reader
         self._region = region
+        self._topics = topics
         self._session_ms = session_ms
+        self._groups: set[Group] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -77,25 +82,12 @@ class KafkaEventLog:
         Raises EngineAway, EngineReadOnly, WrongVersion.
         """
         cluster = Cluster(place)
-        await cluster.create(
-            map(cluster.name, KINDS),
-            partitions=partitions,
-            replication=replication,
-            min_insync_replicas=_in_sync(replication),
-            retention_ms=str(retention_days * _DAY_MS or -1),
-        )
-        # One partition: an operator reads them in the order in which they were buried.
-        await cluster.create(
-            [cluster.name(DEAD)],
-            partitions=1,
-            replication=replication,
-            min_insync_replicas=_in_sync(replication),
-            retention_ms="-1",
-        )
+        topics = Topics(cluster, partitions=partitions, replication=replication, retention_days=retention_days)
+        await topics.make()
         reader = Reader(cluster)
         async with Producer(cluster) as producer:
             try:
-                yield cls(cluster, producer, reader, region=region, session_ms=session_ms)
+                yield cls(cluster, producer, reader, region=region, topics=topics, session_ms=session_ms)
             finally:
                 await reader.close()
 
@@ -105,8 +97,15 @@ class KafkaEventLog:
         return self._cluster.engine
 
     async def check(self) -> None:
-        """Raises EngineAway."""
-        await self._cluster.check()
+        """Look whether all topics are there, and still the same ones.
+
+        After Kafka came back without its data they are made again, and those who follow begin anew: librdkafka goes
+        on asking for the topics that are gone, and hears nothing.
+        """
+        if await self._topics.make():
+            _log.warning("events.topics_made_again", engine=self.engine)
+            for group in self._groups:
+                group.fail(StoreEmpty(store="events", detail=f"{self.engine} came back without its data."))
 
     async def append(self, records: list[Record], *, now: datetime) -> None:
         now_ms = to_ms(now)
@@ -174,7 +173,12 @@ class KafkaEventLog:
                 await handle(self._entry(message, record))
 
         topics = [self._cluster.name(kind) for kind in types]
-        await Group(self._cluster, consumer, topics, handled, session_ms=self._session_ms).run()
+        group = Group(self._cluster, consumer, topics, handled, session_ms=self._session_ms)
+        self._groups.add(group)
+        try:
+            await group.run()
+        finally:
+            self._groups.discard(group)
 
     async def _begin(self, consumer: str, types: Iterable[str], start: str) -> None:
         """Commit where a consumer begins that was never heard of, so that it begins there whoever comes first."""
@@ -193,8 +197,8 @@ class KafkaEventLog:
             raise BeingFollowed(consumer=consumer) from error
 
     async def _partitions(self, types: Iterable[str]) -> list[Partition]:
-        counts = await self._cluster.partitions(map(self._cluster.name, types))
-        return [Partition(topic, number) for topic, count in sorted(counts.items()) for number in range(count)]
+        topics = await self._cluster.topics(map(self._cluster.name, types))
+        return [Partition(name, n) for name, topic in sorted(topics.items()) for n in range(topic.partitions)]
 
     def _start(self, done: Mapping[Partition, int], partition: Partition, begin: int, end: int) -> int:
         """Where to go on. What retention has dropped is passed over; a partition that came back empty begins anew."""
@@ -233,8 +237,41 @@ class KafkaEventLog:
         return Entry(place=f"{kind}/{number}/{message.offset}", record=record)
 
 
-def _in_sync(replication: int) -> str:
-    return "2" if replication > 2 else "1"
+class Topics:
+    """The topics of a log, and how they are made."""
+
+    def __init__(self, cluster: Cluster, *, partitions: int, replication: int, retention_days: int) -> None:
+        self._cluster = cluster
+        self._partitions = partitions
+        self._replication = replication
+        self._in_sync = "2" if replication > 2 else "1"
+        self._retention_ms = str(retention_days * _DAY_MS or -1)
+        self._known: dict[str, str] = {}
+
+    async def make(self) -> bool:
+        """Make those that are not there; tells whether some are others than before. Raises EngineAway."""
+        names = {self._cluster.name(kind) for kind in (*KINDS, DEAD)}
+        found = await self._cluster.topics(names)
+        if missing := names - set(found):
+            await self._make_these(missing)
+            found = await self._cluster.topics(names, all_of_them=True)
+        before, self._known = self._known, {**self._known, **{name: topic.identity for name, topic in found.items()}}
+        return any(identity != self._known[name] for name, identity in before.items())
+
+    async def _make_these(self, missing: set[str]) -> None:
+        dead = self._cluster.name(DEAD)
+        await self._make(missing - {dead}, self._partitions, self._retention_ms)
+        # One partition: an operator reads them in the order in which they were buried.
+        await self._make(missing & {dead}, 1, "-1")
+
+    async def _make(self, topics: Collection[str], partitions: int, retention_ms: str) -> None:
+        await self._cluster.create(
+            topics,
+            partitions=partitions,
+            replication=self._replication,
+            min_insync_replicas=self._in_sync,
+            retention_ms=retention_ms,
+        )
 
 
 def _read(decoder: msgspec.json.Decoder[T], message: Fetched) -> T | None:

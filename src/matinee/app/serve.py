@@ -54,6 +54,7 @@ async def _services(
         )
         async with _patiently(opened, lifeline, stopping, lambda why: waiting(why, listening)) as server:
             if server is not None:
+                listening.close()  # the server has its own; once that is closed, nobody shall be able to connect
                 lifeline.tell_ready(health_url)
                 log.get().info("process.up", address=server.address, targets=list(targets))
                 await stopping

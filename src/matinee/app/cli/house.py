@@ -28,6 +28,8 @@ from matinee.steering.api import Edge
 
 # How long edges and jobs are asked for: who is there and how it is, is told in any case.
 ASK_S = 8.0
+# Of files only those that are not well are worth a line.
+FILES = ("sqlite at", "disk at", "memory")
 
 
 @click.command()
@@ -139,8 +141,8 @@ def _show(found: Status) -> None:
     for seen in found.processes:
         if seen.waiting:
             console.print(f"{seen.name} is waiting: {escape(seen.waiting)}\n", highlight=False)
-    if found.engines:
-        console.print(_engine_table(found.engines), "")
+    if engines := [one for one in found.engines if one.state != "well" or not one.engine.startswith(FILES)]:
+        console.print(_engine_table(engines), "")
     if found.unknown:
         console.print(f"edges and jobs are not known: {escape(found.unknown)}", highlight=False)
         return

@@ -136,7 +136,13 @@ def _dump(program: str, place: URL, tables: list[str], target: Path) -> None:
         part = target.with_suffix(".part")
         part.touch(mode=0o600)
         with part.open("wb") as output:
-            options = ["--single-transaction", "--skip-lock-tables", "--no-tablespaces", "--hex-blob"]
+            options = [
+                "--single-transaction",
+                "--skip-lock-tables",
+                "--skip-add-locks",
+                "--no-tablespaces",
+                "--hex-blob",
+            ]
             done = subprocess.run(
                 [program, f"--defaults-extra-file={access.name}", *options, str(place.database), *tables],
                 stdout=output,

@@ -15,6 +15,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
@@ -90,6 +91,7 @@ class Cassandra:
     def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S) -> None:
         self._place = _Place.of(url)
         self.engine = named(url)
+        self._told = _Told(self.engine)
         self._limit_s, self._attempt_s = limit_s, attempt_s
         self._cluster = _cluster(self._place, attempt_s)
         self._session: Any = None
@@ -99,11 +101,11 @@ class Cassandra:
 
     async def __aenter__(self) -> Cassandra:
         """Connect. Raises EngineAway; WrongVersion where the engine is older than 4.1."""
-        with self.told():
+        with self._told:
             first = await self._cluster.create_session()
         try:
             await self._make_keyspace(first)
-            with self.told():
+            with self._told:
                 self._session = await self._cluster.create_session(self._place.keyspace)
         finally:
             await first.close()
@@ -122,9 +124,8 @@ class Cassandra:
     async def rows(self, query: Query, *values: Any) -> list[Row]:
         """The rows that a statement answers with."""
 
-        async def once(limit_s: float) -> list[Row]:
+        async def once() -> list[Row]:
             statement = await self._bound(query, values)
-            statement.set_timeout(limit_s)
             return [row.as_tuple() for row in await self._session.execute(statement)]
 
         found: list[Row] = await self._tried(once, query.again)
@@ -142,8 +143,8 @@ class Cassandra:
     async def together(self, *changes: Change) -> None:
         """Several changes on one journey: those of one partition as one, those of several each by itself."""
 
-        async def once(limit_s: float) -> None:
-            batch = acsylla.create_batch_unlogged(timeout=limit_s)
+        async def once() -> None:
+            batch = acsylla.create_batch_unlogged()
             for query, values in changes:
                 batch.add_statement(await self._bound(query, values))
             batch.set_consistency(changes[0][0].consistency)
@@ -173,7 +174,7 @@ class Cassandra:
 
     async def _check_keyspace(self) -> None:
         """Whether it is the keyspace that is away, without which there are no connections."""
-        with self.told():
+        with self._told:
             session = await self._cluster.create_session()
             try:
                 names = await _plain(session, "SELECT keyspace_name FROM system_schema.keyspaces")
@@ -191,10 +192,6 @@ class Cassandra:
         """Change the schema, through the one node that all who do so choose, and wait until all nodes have it."""
         await self._define(self._session, cql)
 
-    def told(self) -> _Told:
-        """Errors of the library as Problems."""
-        return _Told(self.engine)
-
     async def _bound(self, query: Query, values: Sequence[Any]) -> Any:
         prepared = self._prepared.get(query.cql) or await self._prepare(query.cql)
         statement = prepared.bind(values)
@@ -207,11 +204,12 @@ class Cassandra:
 
     async def _prepare(self, cql: str) -> Any:
         async with self._preparing:
-            if cql not in self._prepared:
-                self._prepared[cql] = await self._session.create_prepared(cql, timeout=self._attempt_s)
-        return self._prepared[cql]
+            prepared = self._prepared.get(cql)
+            if prepared is None:
+                prepared = self._prepared[cql] = await self._session.create_prepared(cql, timeout=self._attempt_s)
+            return prepared
 
-    async def _tried(self, once: Callable[[float], Awaitable[Any]], again: bool) -> Any:
+    async def _tried(self, once: Callable[[], Awaitable[Any]], again: bool) -> Any:
         """A call within its limit, repeated while the engine is away and the call may be repeated."""
         ends_at = time.monotonic() + _at_most(self._limit_s)
         tries = 0
@@ -219,9 +217,9 @@ class Cassandra:
             tries += 1
             limit_s = min(self._attempt_s, max(0.001, ends_at - time.monotonic()))
             try:
-                with self.told():
+                with self._told:
                     async with asyncio.timeout(limit_s):  # the library's own does not count speculative executions
-                        return await once(limit_s)
+                        return await once()
             except EngineAway as error:
                 if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
                     self._prepared.clear()  # where the tables are gone, it is preparing that says so
@@ -232,7 +230,7 @@ class Cassandra:
 
     async def _make_keyspace(self, session: Any) -> None:
         """Check the version and, where the keyspace is not there, make it."""
-        with self.told():
+        with self._told:
             (version, centre), *_ = await _plain(session, "SELECT release_version, data_center FROM system.local")
             if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < OLDEST:
                 detail = f"This is Cassandra {version}; Matinee works with {OLDEST[0]}.{OLDEST[1]} and newer."
@@ -247,7 +245,7 @@ class Cassandra:
 
     async def _define(self, session: Any, cql: str) -> None:
         # Two nodes that make the same table at once make two tables: so everybody asks the node of the lowest address.
-        with self.told():
+        with self._told:
             hosts = await _plain(session, "SELECT rpc_address FROM system.local")
             hosts += await _plain(session, "SELECT native_address FROM system.peers_v2")
             for host in sorted(str(host) for (host,) in hosts):
@@ -264,7 +262,7 @@ class Cassandra:
         """Wait until every node has the schema of the node that is asked. Raises EngineAway after ten seconds."""
         ends_at = time.monotonic() + CONNECT_S * 2
         while time.monotonic() < ends_at:
-            with self.told():
+            with self._told:
                 versions = await _plain(session, "SELECT schema_version FROM system.local")
                 versions += await _plain(session, "SELECT schema_version FROM system.peers_v2")
             if len({version for (version,) in versions if version is not None}) == 1:
@@ -273,6 +271,7 @@ class Cassandra:
         raise EngineAway(engine="cassandra", detail=f"The nodes of {self.engine} do not agree on the schema.")
 
 
+@lru_cache(1 << 14)
 def uuid_of(kind: Callable[[str], str], text: str) -> UUID:
     """The UUID of one of our ids, which nothing is lost in. Raises ValueError for what is no id of that kind."""
     prefix, _, rest = text.rpartition("_")
@@ -281,6 +280,7 @@ def uuid_of(kind: Callable[[str], str], text: str) -> UUID:
     return ids.decode(rest)
 
 
+@lru_cache(1 << 14)
 def id_of(kind: Callable[[str], T], value: str) -> T:
     """The id of a UUID, as a row has it."""
     return kind(f"{ids.PREFIXES[kind]}_{ids.encode(UUID(value))}")

@@ -246,8 +246,10 @@ class CassandraViewingStore:
             self._ahead_ms = to_ms(self._clock.now()) - await self._cassandra.now_ms()
             if self._ahead_ms > AHEAD_MS:
                 _log.warning("viewing.clock_ahead", ahead_ms=self._ahead_ms)
+        if self._ahead_ms <= AHEAD_MS:
+            return position, record
         latest = self._clock.now() - timedelta(milliseconds=self._ahead_ms)
-        if self._ahead_ms <= AHEAD_MS or position.updated_at <= latest:
+        if position.updated_at <= latest:
             return position, record
         fact = record.fact
         if isinstance(fact, PositionMoved):

@@ -61,8 +61,10 @@ class Cache(Generic[V]):
         # What is being loaded here: by key, and by the mark of the lease it is loaded under (b"": none).
         self._flights: dict[tuple[str, bytes], asyncio.Task[Mapping[str, V]]] = {}
         self._refreshing: set[str] = set()
-        self._pending: set[str] = set()
-        self._all_pending = False
+        # Invalidations that are still to be told, by their numbers: a later one of the same key is another one.
+        self._numbers = itertools.count(1)
+        self._pending: dict[str, int] = {}
+        self._all_pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._delivery: asyncio.Task[None] | None = None
 
@@ -106,9 +108,9 @@ class Cache(Generic[V]):
         """Make what is kept under some keys invisible to everyone; False: not yet, it goes on being tried."""
         for flight in [flight for flight in self._flights if flight[0] in keys]:
             del self._flights[flight]
-        self._pending.update(keys)
+        self._pending.update(dict.fromkeys(keys, next(self._numbers)))
         if len(self._pending) > PENDING_LIMIT:
-            self._all_pending = True
+            self._all_pending = next(self._numbers)
         await self._deliver(set(keys))
         self._deliver_later()
         return not any(map(self._is_pending, keys))
@@ -116,7 +118,7 @@ class Cache(Generic[V]):
     async def bump(self) -> bool:
         """Make all that is kept invisible to everyone; False: not yet, it goes on being tried."""
         self._flights.clear()
-        self._all_pending = True
+        self._all_pending = next(self._numbers)
         await self._deliver(set())
         self._deliver_later()
         return not self._all_pending
@@ -135,10 +137,10 @@ class Cache(Generic[V]):
     ) -> Mapping[str, V]:
         won = await self._shelf.lease(missing)
         if won is None:  # the engine went away in between
-            return await self._alone(list(missing), load_many, valid)
+            return await self._alone(dict.fromkeys(missing, b""), load_many, valid)
         found: dict[str, V] = {}
         if won:
-            found |= await self._flight(won, self._load_and_keep(won, load_many))
+            found |= await self._flight(_marks(won), self._load_and_keep(won, load_many))
         if lost := {key: one for key, one in missing.items() if key not in won}:
             found |= await self._wait(lost, load_many, valid, until_s)
         return found
@@ -157,10 +159,10 @@ class Cache(Generic[V]):
         loaded = await load_many(keys)
         return {key: loaded[key] for key in keys if key in loaded}
 
-    async def _flight(self, leased: Mapping[str, Seen], load: Coroutine[Any, Any, Mapping[str, V]]) -> Mapping[str, V]:
+    async def _flight(self, marks: Mapping[str, bytes], load: Coroutine[Any, Any, Mapping[str, V]]) -> Mapping[str, V]:
         """Load so that others here can join; who gives up does not take the value from them."""
         task = asyncio.create_task(load)
-        names = [(key, one.mark) for key, one in leased.items()]
+        names = list(marks.items())
         self._flights.update(dict.fromkeys(names, task))
         task.add_done_callback(lambda task: self._landed(names, task))
         return await asyncio.shield(task)
@@ -172,15 +174,16 @@ class Cache(Generic[V]):
         if not task.cancelled():
             task.exception()  # whoever waits is told; nobody may wait any more
 
-    async def _alone(self, keys: list[str], load_many: LoadMany[V], valid: Valid[V] | None) -> dict[str, V]:
-        """Load without the engine; who asks for the same here meanwhile joins."""
-        self._shelf.count("dark", len(keys))
-        flights = {key: task for key in keys if (task := self._flights.get((key, b""))) is not None}
+    async def _alone(
+        self, marks: Mapping[str, bytes], load_many: LoadMany[V], valid: Valid[V] | None
+    ) -> Mapping[str, V]:
+        """Load without the engine; who asks here for the same key and meets the same mark meanwhile joins."""
+        self._shelf.count("dark", len(marks))
+        flights = {name[0]: task for name in marks.items() if (task := self._flights.get(name)) is not None}
         found: dict[str, V] = {}
-        if mine := [key for key in keys if key not in flights]:
-            nothing = {key: Seen("miss", 0) for key in mine}
-            found |= await self._flight(nothing, self._load(mine, load_many))
-        return found | await self._joined(flights, load_many, valid)
+        if mine := {key: mark for key, mark in marks.items() if key not in flights}:
+            found |= await self._flight(mine, self._load(list(mine), load_many))
+        return {**found, **await self._joined(flights, load_many, valid)}
 
     async def _joined(
         self, flights: Mapping[str, asyncio.Task[Mapping[str, V]]], load_many: LoadMany[V], valid: Valid[V] | None
@@ -195,7 +198,13 @@ class Cache(Generic[V]):
         return found
 
     async def _wait(
-        self, busy: dict[str, Seen], load_many: LoadMany[V], valid: Valid[V] | None, until_s: float
+        self,
+        busy: dict[str, Seen],
+        load_many: LoadMany[V],
+        valid: Valid[V] | None,
+        until_s: float,
+        *,
+        last: bool = False,
     ) -> Mapping[str, V]:
         """Wait a little for those who load; then load."""
         self._shelf.count("wait", len(busy))
@@ -212,7 +221,7 @@ class Cache(Generic[V]):
             seen = await self._shelf.look(busy, valid)
             found |= await self._settled(seen, [key for key in busy if key not in seen], load_many, valid, until_s)
             busy = _saying(seen, "busy")
-        return found | await self._taken_over(busy, load_many, valid)
+        return found | await self._taken_over(busy, load_many, valid, last)
 
     async def _settled(
         self,
@@ -224,24 +233,31 @@ class Cache(Generic[V]):
     ) -> dict[str, V]:
         """The values of what is found, once nobody else loads it: got, or loaded now."""
         found: dict[str, V] = _values(seen)
-        if alone := [*dark, *_saying(seen, "big")]:
+        if alone := {**dict.fromkeys(dark, b""), **_marks(_saying(seen, "big"))}:
             found |= await self._alone(alone, load_many, valid)
         if missing := _saying(seen, "miss"):
             found |= await self._fill(missing, load_many, valid, until_s)
         return found
 
-    async def _taken_over(self, busy: dict[str, Seen], load_many: LoadMany[V], valid: Valid[V] | None) -> dict[str, V]:
-        """Nobody is waited for any longer: one of us loads in the place of who holds the lease, the others alone."""
+    async def _taken_over(
+        self, busy: dict[str, Seen], load_many: LoadMany[V], valid: Valid[V] | None, last: bool
+    ) -> dict[str, V]:
+        """Nobody is waited for any longer: one of us loads in the place of who holds the lease.
+
+        The others wait once more, for that one; then each loads alone.
+        """
         won = await self._shelf.lease(busy) if busy else {}
-        found = dict(await self._flight(won, self._load_and_keep(won, load_many))) if won else {}
+        found = dict(await self._flight(_marks(won), self._load_and_keep(won, load_many))) if won else {}
         if left := [key for key in busy if key not in (won or {})]:
-            seen = await self._shelf.look(left, valid)  # somebody was quicker, perhaps here
-            here = {key: task for key in seen if (task := self._flights.get((key, seen[key].mark)))}
-            found |= await self._joined(here, load_many, valid)
+            seen = await self._shelf.look(left, valid)
+            anew = {key: one for key, one in _saying(seen, "busy").items() if not last and one.mark != busy[key].mark}
             found |= _values(seen)
-            settled = {*here, *_values(seen), *_saying(seen, "none")}
-            if alone := [key for key in left if key not in settled]:
+            settled = {*_values(seen), *_saying(seen, "none"), *anew}
+            if alone := {key: seen[key].mark if key in seen else b"" for key in left if key not in settled}:
                 found |= await self._alone(alone, load_many, valid)
+            if anew:
+                until_s = time.monotonic() + self._policy.wait_ms / 1000
+                found |= await self._wait(anew, load_many, valid, until_s, last=True)
         return found
 
     # Stale while it is loaded anew
@@ -271,17 +287,19 @@ class Cache(Generic[V]):
     # Invalidations that are still to be told
 
     def _is_pending(self, key: str) -> bool:
-        return self._all_pending or key in self._pending
+        return bool(self._all_pending) or key in self._pending
 
     async def _deliver(self, keys: set[str]) -> None:
-        if self._all_pending:
-            pending = set(self._pending)
-            if await self._shelf.forget_all() and await self._tell([]):
-                self._all_pending = False
-                self._pending -= pending
-        elif await self._shelf.forget(keys) and await self._tell(sorted(keys)):
-            self._pending -= keys
-        self._shelf.count("pending" if self._all_pending or not self._pending.isdisjoint(keys) else "gone")
+        all_of_them, pending = self._all_pending, dict(self._pending)
+        if all_of_them:
+            told = await self._shelf.forget_all() and await self._tell([])
+            self._all_pending = 0 if told and self._all_pending == all_of_them else self._all_pending
+        else:
+            told = await self._shelf.forget(keys) and await self._tell(sorted(keys))
+            pending = {key: number for key, number in pending.items() if key in keys}
+        if told:
+            self._pending = {key: number for key, number in self._pending.items() if pending.get(key) != number}
+        self._shelf.count("gone" if told else "pending")
 
     async def _tell(self, keys: list[str]) -> bool:
         return await self.guard.tell(self.name, keys)
@@ -294,6 +312,10 @@ class Cache(Generic[V]):
         while self._pending or self._all_pending:
             await asyncio.sleep(AGAIN_S)
             await self._deliver(set(itertools.islice(self._pending, PENDING_AT_ONCE)))
+
+
+def _marks(seen: Mapping[str, Seen]) -> dict[str, bytes]:
+    return {key: one.mark for key, one in seen.items()}
 
 
 def _values(seen: Mapping[str, Seen]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from matinee.kit.clock import ManualClock
@@ -26,6 +27,9 @@ class Away(MemoryRegistry):
         self.away = False
         self.looks = 0
 
+    def lose(self) -> None:
+        self._entries.clear()
+
     async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
         self.looks += 1
         await asyncio.sleep(0)
@@ -37,6 +41,7 @@ class Away(MemoryRegistry):
 
     async def leave(self, **what: Any) -> None:
         self._check()
+        await super().leave(**what)
 
     async def renew(self, **what: Any) -> bool:
         self._check()
@@ -114,7 +119,34 @@ async def test_the_last_known_list_stays_while_the_registry_is_away(clock: Manua
     assert directory.instances == (ONE,)
     registry.away = False
     await directory.refresh()
+    assert directory.instances == (ONE,), "it may have come back without its data"
+    clock.advance(seconds=5)
+    await directory.refresh()
     assert not directory.instances
+
+
+async def test_a_registry_that_comes_back_empty_hides_nobody(clock: ManualClock) -> None:
+    registry = Away()
+    other = msgspec.structs.replace(ONE, instance_id=InstanceId("ins_0"))
+    await registry.register(instance=ONE, lease_s=5, now=clock.now())
+    directory = Directory(registry=registry, clock=clock)
+    await directory.refresh()
+    registry.away = True
+    await directory.refresh()
+    registry.away = False
+    registry.lose()
+    await directory.refresh()
+    assert directory.instances == (ONE,)
+    await registry.register(instance=other, lease_s=60, now=clock.now())
+    await directory.refresh()
+    assert directory.instances == (other, ONE)
+    await registry.register(instance=ONE, lease_s=60, now=clock.now())
+    clock.advance(seconds=6)
+    await directory.refresh()
+    assert directory.instances == (other, ONE)
+    await registry.leave(instance_id=ONE.instance_id)
+    await directory.refresh()
+    assert directory.instances == (other,), "once it has settled its word is taken at once"
 
 
 async def test_all_who_ask_at_once_share_one_look(clock: ManualClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -29,10 +30,13 @@ class _Away:
             _log.warning("mesh.registry_away", error=repr(error))
             self._said_s = time.monotonic()
 
-    def answered(self) -> None:
-        if self._said_s is not None:
-            _log.info("mesh.registry_back")
-            self._said_s = None
+    def answered(self) -> bool:
+        """Tells whether it was away until now."""
+        if self._said_s is None:
+            return False
+        _log.info("mesh.registry_back")
+        self._said_s = None
+        return True
 
 
 class Membership:
@@ -92,13 +96,19 @@ class Membership:
 
 
 class Directory:
-    """The registry's list as last seen; it is kept while the registry is away."""
+    """The registry's list as last seen; it is kept while the registry is away.
 
-    def __init__(self, *, registry: Registry, clock: Clock, poll_s: float = 0.5) -> None:
+    For `settle_s` after that, who was there and is missing is still listed: a registry that came back without its data
+    hears of everybody again within that time, and nobody is to be told meanwhile that there is nobody.
+    """
+
+    def __init__(self, *, registry: Registry, clock: Clock, poll_s: float = 0.5, settle_s: float = 5.0) -> None:
         self.instances: tuple[Instance, ...] = ()
         self._registry = registry
         self._clock = clock
         self._poll_s = poll_s
+        self._settle = timedelta(seconds=settle_s)
+        self._settled_at: datetime | None = None
         self._looking: asyncio.Task[None] | None = None
         self._away = _Away()
 
@@ -120,6 +130,17 @@ class Directory:
         except Exception as error:  # better an old list than none
             self._away.failed(error)
             return
-        self._away.answered()
+        if self._away.answered():
+            self._settled_at = self._clock.now() + self._settle
+        if self._settled_at is not None:
+            seen = self._with_missing(seen, self._settled_at)
         if seen != self.instances:
             self.instances = seen
+
+    def _with_missing(self, seen: tuple[Instance, ...], settled_at: datetime) -> tuple[Instance, ...]:
+        if self._clock.now() >= settled_at:
+            self._settled_at = None
+            return seen
+        there = {one.instance_id: one for one in self.instances if not one.draining}
+        there |= {one.instance_id: one for one in seen}
+        return tuple(there[instance_id] for instance_id in sorted(there))

@@ -26,6 +26,8 @@ from matinee.kit.problem import Problem
 T = TypeVar("T")
 ASK_S: Final = 5.0
 PAUSE_S: Final = 0.1
+# How long a commit waits for a group's coordinator; librdkafka's own ten minutes would hold up whoever leaves.
+COORDINATOR_MS: Final = 2000
 # What may be said after the `?` of a URL: how to speak to the brokers, not how to use them.
 ALLOWED: Final = ("security.", "sasl.", "ssl.", "client.", "broker.address.")
 _IN_USE: Final = {
@@ -169,7 +171,9 @@ class Cluster:
         Not by the admin client: asked for offsets while the coordinator moves, librdkafka dies (its issue 5040).
         """
         end_s = time.monotonic() + self.limit_s()
-        settings = self.settings(group_id=self.name(group), enable_auto_commit=False)
+        settings = self.settings(
+            group_id=self.name(group), enable_auto_commit=False, coordinator_query_interval_ms=COORDINATOR_MS
+        )
         while True:
             try:
                 return await asyncio.to_thread(_with_consumer, settings, work)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-from matinee.drivers.kafka.cluster import Cluster, Partition
+from matinee.drivers.kafka.cluster import COORDINATOR_MS, Cluster, Partition
 from matinee.drivers.kafka.lane import Lane
 from matinee.drivers.kafka.reader import Fetched, fetched
 from matinee.drivers.kafka.trouble import SOON, error_of
@@ -86,10 +86,12 @@ class Group:
     async def _leave(self) -> None:
         """Cancel what is being handled, commit what is done, tell the others."""
         self._finish_s = 0.0
-        await self._call(self._consumer.close)
-        self._thread.shutdown()
-        if self._broken.done():
-            self._broken.exception()  # asked for, so that nobody is told that it never was
+        try:
+            await self._call(self._consumer.close)
+        finally:
+            self._thread.shutdown(wait=False)
+            if self._broken.done():
+                self._broken.exception()  # asked for, so that nobody is told that it never was
 
     async def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -136,6 +138,7 @@ class Group:
             session_timeout_ms=self._session_ms,
             heartbeat_interval_ms=self._session_ms // 5,
             queued_max_messages_kbytes=16_384,
+            coordinator_query_interval_ms=COORDINATOR_MS,
         )
         return confluent_kafka.Consumer({**config, "on_commit": self._on_commit})
 

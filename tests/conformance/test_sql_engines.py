@@ -126,6 +126,41 @@ async def test_an_exception_leaves_nothing_behind(database: Database) -> None:
     assert await database.read(counted) == 0
 
 
+async def test_two_relays_send_each_fact_once_and_in_order(url: str) -> None:
+    from matinee.playback.adapters.sql import SqlSessionStore
+
+    sent: list[bytes] = []
+
+    async def append(records: list[bytes]) -> None:
+        await asyncio.sleep(0.005)
+        sent.extend(records)
+
+    async with Database(url) as one, Database(url) as other:
+        boxes = [(await SqlSessionStore.open(database)).outbox for database in (one, other)]
+        if url.startswith("sqlite"):  # where one process serves a domain, another has nothing to relay
+            boxes = boxes[:1]
+        relaying = [asyncio.ensure_future(box.run(append)) for box in boxes]
+        for n in range(60):
+            await one.write(lambda connection, n=n: boxes[0].put(connection, [b"%d" % n]))
+            boxes[n % len(boxes)].stir()
+        async with asyncio.timeout(30):
+            while len(sent) < 60:  # noqa: ASYNC110  # the log is the only one to know
+                await asyncio.sleep(0.01)
+        for task in relaying:
+            task.cancel()
+        await asyncio.gather(*relaying, return_exceptions=True)
+    assert sent == [b"%d" % n for n in range(60)]
+
+
+async def test_who_fails_alone_leaves_the_place_to_others(url: str) -> None:
+    async with Database(url) as one, Database(url) as other:
+        with pytest.raises(ValueError, match="no"):
+            async with one.alone("work"):
+                raise ValueError("no")
+        async with other.alone("work") as alone:
+            assert alone
+
+
 async def test_a_cancelled_write_is_whole_or_not_there(database: Database) -> None:
     for n in range(20):
         task = asyncio.ensure_future(database.write(add(n)))

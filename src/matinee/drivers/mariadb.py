@@ -133,6 +133,21 @@ class MariaDB:
         """Run a transaction; again after a deadlock, and, if it is `contested`, where another's row came first."""
         return await self._tried(transaction, isolation, contested)
 
+    @contextlib.asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        """Hold a lock of the server's if nobody holds it; tells whether. It ends with this connection at the latest."""
+        lock = f"{self.place.database}.{name}"[:64]
+        try:
+            async with self._connection() as connection:
+                ours = await greenlet_spawn(_scalar, connection, "SELECT GET_LOCK(%s, 0)", lock) == 1
+                try:
+                    yield ours
+                finally:
+                    if ours:
+                        await greenlet_spawn(_scalar, connection, "SELECT RELEASE_LOCK(%s)", lock)
+        except exc.DBAPIError as error:
+            raise (fault_of(error, self.engine_name).problem or error) from error
+
     async def _tried(self, transaction: Callable[[Connection], T], mode: str | None, contested: bool = False) -> T:
         left_ms = context.current().remaining_ms()
         limit_s = TRANSACTION_S if left_ms is None else min(TRANSACTION_S, left_ms / 1000)
@@ -246,6 +261,11 @@ def _run(connection: Connection, mode: str | None, transaction: Callable[[Connec
             raise _Unsure from error
         raise
     return result
+
+
+def _scalar(connection: Connection, statement: str, value: str) -> Any:
+    with connection.begin():
+        return connection.exec_driver_sql(statement, (value,)).scalar()
 
 
 def _begin(connection: Connection, mode: str) -> None:

@@ -17,6 +17,7 @@ BATCH = 500
 IDLE_S = 5.0
 # What is put within this time travels together: each journey costs two commits, however many facts it carries.
 GATHER_S = 0.05
+OTHERS_S = 0.25
 
 
 def outbox_table(metadata: MetaData, domain: str) -> Table:
@@ -51,8 +52,15 @@ class Outbox:
         """Say that something was put, so that it is relayed at once and not at the next look."""
         self._stirred.set()
 
-    async def relay(self, append: Callable[[list[bytes]], Awaitable[None]]) -> int:
-        """Hand everything waiting to the log and drop it here; tells how many."""
+    async def relay(self, append: Callable[[list[bytes]], Awaitable[None]]) -> int | None:
+        """Hand everything waiting to the log and drop it here; tells how many, or None where another instance does.
+
+        One at a time, because two would send everything twice, and what is older after what is newer.
+        """
+        async with self._database.alone(self._table.name) as alone:
+            return await self._relayed(append) if alone else None
+
+    async def _relayed(self, append: Callable[[list[bytes]], Awaitable[None]]) -> int:
         sent = 0
         while rows := await self._database.read(self._waiting):
             await append([record for _, record in rows])
@@ -66,11 +74,14 @@ class Outbox:
         while True:
             self._stirred.clear()
             try:
-                await self.relay(append)
+                sent = await self.relay(append)
             except Exception as error:  # the log may be away; the facts stay here until it is back
                 _log.warning("outbox.waits", table=self._table.name, error=repr(error))
                 await asyncio.sleep(1)
                 continue
+            if sent is None:  # who relays may have looked for the last time before ours was there
+                self.stir()
+                await asyncio.sleep(OTHERS_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), IDLE_S)
 

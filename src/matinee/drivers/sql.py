@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -125,6 +126,10 @@ class Database:
             raise
         self._refused = None
         return result
+
+    def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
+        """A context that tells whether nobody else is in it: what several instances could do, and one should."""
+        return self._back.alone(name)
 
     async def migrate(self, scripts: str, name: str) -> None:
         """Bring the schema to the newest version in a folder of Alembic scripts (`package:folder`).

@@ -8,9 +8,10 @@ waits up to `BUSY_MS`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -65,6 +66,11 @@ class Sqlite:
     async def look(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction in this thread."""
         return self._read(transaction)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        """One process of a machine serves a domain that keeps its state here: it is alone."""
+        yield True
 
     def _read(self, transaction: Callable[[Connection], T]) -> T:
         connection: Connection | None = getattr(self._here, "connection", None)

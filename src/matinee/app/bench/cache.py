@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+
+import uvloop
 
 from matinee.app.bench.figure import Figure, compared
 from matinee.app.bench.pace import Work, engines, side_by_side
@@ -27,7 +28,7 @@ LIMIT_MS = 1000
 def figures() -> list[Figure]:
     """Measure; takes about half a minute."""
     with engines("mariadb", "redis", "memcached") as running:
-        return asyncio.run(_measured({name: engine.url("bench") for name, engine in running.items()}))
+        return uvloop.run(_measured({name: engine.url("bench") for name, engine in running.items()}))
 
 
 async def _measured(urls: dict[str, str]) -> list[Figure]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import confluent_kafka
 import msgspec
+import uvloop
 
 from matinee.app.bench.figure import Figure, compared, measured
 from matinee.app.bench.pace import engines, side_by_side
@@ -39,7 +40,7 @@ PACED, PACE_S, LATE_S = 300, 0.01, 30
 def figures() -> list[Figure]:
     """Measure; takes about a minute."""
     with engines("kafka") as running:
-        return asyncio.run(_measured(running["kafka"].url("bench")))
+        return uvloop.run(_measured(running["kafka"].url("bench")))
 
 
 async def _measured(url: str) -> list[Figure]:

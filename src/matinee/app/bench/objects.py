@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import obstore
+import uvloop
 from obstore.store import S3Store
 
 from matinee.app.bench.figure import Figure, compared
@@ -24,7 +24,7 @@ SEGMENTS, FILES, IN_FLIGHT = 60, 2, 8
 def figures() -> list[Figure]:
     """Measure; about half a minute."""
     with engines("s3") as running:
-        return asyncio.run(_measured(running["s3"].url("bench")))
+        return uvloop.run(_measured(running["s3"].url("bench")))
 
 
 async def _measured(url: str) -> list[Figure]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from datetime import timedelta
@@ -11,9 +10,10 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import acsylla
+import uvloop
 
 from matinee.app.bench.figure import Figure, compared
-from matinee.app.bench.pace import engines, side_by_side
+from matinee.app.bench.pace import ROUNDS, engines, side_by_side
 from matinee.drivers.cassandra import Cassandra
 from matinee.events.api import PositionMoved, Record
 from matinee.kit.clock import SystemClock
@@ -49,7 +49,7 @@ _FILM = UUID(int=0)
 def figures() -> list[Figure]:
     """Measure; takes about a minute, most of it Cassandra's start."""
     with engines("cassandra") as running:
-        return asyncio.run(_measured(running["cassandra"].url("bench")))
+        return uvloop.run(_measured(running["cassandra"].url("bench")))
 
 
 async def _measured(url: str) -> list[Figure]:
@@ -58,19 +58,23 @@ async def _measured(url: str) -> list[Figure]:
         store = await CassandraViewingStore.open(cassandra, clock)
         service = ViewingService(store=store, clock=clock)
         bare = await Bare.open(url, clock)
+        # Made before, and other ones for each: what is measured is the way of a position, and not its making.
+        count = COUNT * (ROUNDS + 1)
+        for_store, for_service = ([position(n, clock, salt) for n in range(count)] for salt in ("store", "service"))
+        records = [record_of(seen, clock) for seen in for_store]
         try:
             written = await side_by_side(
                 bare.write,
-                lambda n: store.save(position(n, clock), record=record_of(position(n, clock), clock)),
-                lambda n: service.record(position=position(n, clock)),
+                lambda n: store.save(for_store[n], record=records[n]),
+                lambda n: service.record(position=for_service[n]),
                 bare.single,
                 count=COUNT,
                 in_flight=IN_FLIGHT,
             )
             read = await side_by_side(
                 bare.read,
-                lambda n: _one(store, n, clock),
-                lambda n: _asked(service, n, clock),
+                lambda n: _one(store, for_store[n]),
+                lambda n: _asked(service, for_service[n]),
                 count=COUNT,
                 in_flight=IN_FLIGHT,
             )
@@ -158,16 +162,16 @@ def _plain(store: float, single: float) -> Figure:
     return compared(AREA, "write a position: store", store, "µs", baseline=single, baseline_name=name)
 
 
-def position(number: int, clock: SystemClock) -> Position:
+def position(number: int, clock: SystemClock, salt: str = "") -> Position:
     """One of many films of one of some profiles, a little later each time."""
-    whose = number % PROFILES
+    whose = f"{salt}{number % PROFILES}"
     return Position(
-        account_id=derived(AccountId, "bench", str(whose)),
-        profile_id=derived(ProfileId, "bench", str(whose)),
+        account_id=derived(AccountId, "bench", whose),
+        profile_id=derived(ProfileId, "bench", whose),
         title_id=derived(TitleId, "bench", str(number // PROFILES % 20)),
         position_ms=number * 10,
         duration_ms=7_200_000,
-        updated_at=clock.now() - timedelta(seconds=1),
+        updated_at=clock.now() - timedelta(hours=1) + timedelta(milliseconds=number),
         device_id=DeviceId("bench"),
     )
 
@@ -187,11 +191,9 @@ def record_of(seen: Position, clock: SystemClock) -> Record:
     return Record(fact_id=new(FactId, now), at=now, key=seen.profile_id, fact=moved)
 
 
-async def _one(store: CassandraViewingStore, number: int, clock: SystemClock) -> None:
-    key = position(number, clock)
+async def _one(store: CassandraViewingStore, key: Position) -> None:
     await store.of_titles(key.account_id, key.profile_id, [key.title_id])
 
 
-async def _asked(service: ViewingService, number: int, clock: SystemClock) -> None:
-    key = position(number, clock)
+async def _asked(service: ViewingService, key: Position) -> None:
     await service.position(account_id=key.account_id, profile_id=key.profile_id, title_id=key.title_id)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
+
+import uvloop
 
 from matinee.app.bench.figure import Figure, compared
 from matinee.app.bench.pace import Work, engines, side_by_side
@@ -33,7 +34,7 @@ def figures() -> list[Figure]:
     """Measure; takes about half a minute."""
     with engines("mariadb") as running, tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
         urls = [f"sqlite:///{Path(place)}/bench.db", running["mariadb"].url("bench")]
-        return asyncio.run(_measured(urls))
+        return uvloop.run(_measured(urls))
 
 
 async def _measured(urls: list[str]) -> list[Figure]:

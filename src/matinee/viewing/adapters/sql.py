@@ -36,7 +36,7 @@ from matinee.drivers.sql import Database, UtcTime
 from matinee.events.api import Record
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
-from matinee.viewing.model import Place
+from matinee.viewing.model import Place, standing
 
 _metadata = MetaData()
 _positions = Table(
@@ -195,8 +195,11 @@ def _save(position: Position, record: bytes, connection: Connection) -> tuple[Po
     columns = {**msgspec.structs.asdict(position), "episode_id": position.episode_id or ""}
     binds = {f"b_{name}": value for name, value in columns.items()}
     while not connection.execute(_MOVE, binds).rowcount:
-        if stands := connection.execute(_STANDING, binds).first():
-            return _position(stands), False
+        if row := connection.execute(_STANDING, binds).first():
+            stands = _position(row)
+            if standing(stands) >= standing(position):
+                return stands, False
+            continue  # an older one that was added between our two looks, and that is locked for us now
         if _inserted(_positions, columns, connection):
             if _is_erased(binds, connection):
                 connection.execute(_DROP, binds)

@@ -36,7 +36,7 @@ from matinee.drivers.sql import Database, UtcTime
 from matinee.events.api import Record
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
-from matinee.viewing.model import Place, standing
+from matinee.viewing.model import Place
 
 _metadata = MetaData()
 _positions = Table(
@@ -196,10 +196,10 @@ def _save(position: Position, record: bytes, connection: Connection) -> tuple[Po
     binds = {f"b_{name}": value for name, value in columns.items()}
     while not connection.execute(_MOVE, binds).rowcount:
         if row := connection.execute(_STANDING, binds).first():
-            stands = _position(row)
-            if standing(stands) >= standing(position):
-                return stands, False
-            continue  # an older one that was added between our two looks, and that is locked for us now
+            # It may have been added between our two looks, and be older: now that it is locked, the first look counts.
+            if connection.execute(_MOVE, binds).rowcount:
+                break
+            return _position(row), False
         if _inserted(_positions, columns, connection):
             if _is_erased(binds, connection):
                 connection.execute(_DROP, binds)

@@ -148,6 +148,16 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
                     await here.log.append([record("c")], now=NOW)
 
 
+async def test_who_leaves_does_not_wait_for_a_broker_that_hangs(broker: Running) -> None:
+    seen = Seen()
+    async with opened(broker.url(fresh("left"))) as here:
+        async with followed(here, seen.handle):
+            await here.log.append(many(0, 20), now=NOW)
+            await seen.until(lambda: len(seen.records) == 20)
+            broker.pause()
+        broker.resume()
+
+
 async def test_a_broker_that_comes_back_without_its_data_gets_its_topics_again(broker: Running) -> None:
     seen = Seen()
     async with opened(broker.url(fresh("emptied"))) as here, followed(here, seen.handle):

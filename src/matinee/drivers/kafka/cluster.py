@@ -26,6 +26,8 @@ from matinee.kit.problem import Problem
 T = TypeVar("T")
 ASK_S: Final = 5.0
 PAUSE_S: Final = 0.1
+# A broker that hangs is given up this soon, whatever is asked of it; librdkafka's own minute holds up whoever leaves.
+SOCKET_MS: Final = 5000
 # How long a commit waits for a group's coordinator; librdkafka's own ten minutes would hold up whoever leaves.
 COORDINATOR_MS: Final = 2000
 # What may be said after the `?` of a URL: how to speak to the brokers, not how to use them.
@@ -84,6 +86,7 @@ class Cluster:
             "bootstrap.servers": self.servers,
             "log_level": 1,
             "socket.keepalive.enable": True,
+            "socket.timeout.ms": SOCKET_MS,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
             **self._said,

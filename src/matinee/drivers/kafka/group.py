@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import confluent_kafka
@@ -20,6 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from matinee.drivers.kafka.cluster import COORDINATOR_MS, Cluster, Partition
 from matinee.drivers.kafka.lane import Lane
 from matinee.drivers.kafka.reader import Fetched, fetched
+from matinee.drivers.kafka.thread import Worker
 from matinee.drivers.kafka.trouble import SOON, error_of
 from matinee.kit import log
 from matinee.kit.problem import Problem
@@ -34,6 +35,7 @@ SESSION_MS: Final = 15_000
 FINISH_S: Final = 10.0
 # How long the event loop may take over what the consumer's thread asks of it.
 ASK_S: Final = 30.0
+LEAVE_S: Final = 5.0
 _PASSING: Final = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED}
 
 
@@ -71,7 +73,7 @@ class Group:
         Raises the problems of `drivers.engine` where the brokers refuse; while they are only away, it waits for them.
         """
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-group")
+        self._thread = Worker("kafka-group")
         self._consumer = self._made()
         try:
             await self._call(self._subscribe)
@@ -84,18 +86,21 @@ class Group:
             await asyncio.shield(asyncio.ensure_future(self._leave()))
 
     async def _leave(self) -> None:
-        """Cancel what is being handled, commit what is done, tell the others."""
-        self._finish_s = 0.0
+        """Cancel what is being handled, commit what is done, tell the others; not for longer than `LEAVE_S`."""
+        done = await self._let_go(list(self._lanes), 0)
         try:
-            await self._call(self._consumer.close)
+            async with asyncio.timeout(LEAVE_S):
+                await self._call(self._close, done)
+        except TimeoutError:  # the broker hangs: our session there ends by itself
+            _log.warning("kafka.left_unheard", group=self._name)
         finally:
-            self._thread.shutdown(wait=False)
+            self._thread.end()
             if self._broken.done():
                 self._broken.exception()  # asked for, so that nobody is told that it never was
 
     async def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return await self._loop.run_in_executor(self._thread, work, *arguments)
+            return await self._thread.call(partial(work, *arguments))
         except KafkaException as error:
             raise self._cluster.problem(error_of(error)) from error
 
@@ -146,6 +151,11 @@ class Group:
         self._consumer.subscribe(
             self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+
+    def _close(self, done: list[TopicPartition]) -> None:
+        if done:
+            self._consumer.commit(offsets=done, asynchronous=True)
+        self._consumer.close()
 
     def _turn(self, commit: list[TopicPartition], pause: list[Partition], resume: list[Partition]) -> list[Fetched]:
         """Commit, pause, resume, and take what is there. Rebalances happen in here."""

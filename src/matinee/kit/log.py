@@ -30,7 +30,7 @@ def configure(*, level: str = "INFO", service: str = "") -> None:
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Patient(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Patient())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
@@ -39,23 +39,26 @@ def configure(*, level: str = "INFO", service: str = "") -> None:
 
 
 class _Patient:
-    """A log file whose disk may be full: a line is lost then, and not the work that it tells of."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    """Standard error, whose disk may be full: a line is lost then, and not the work that it tells of."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
-            return self._file.write(text)
+            return sys.stderr.write(text)
         return 0
 
     def flush(self) -> None:
         with contextlib.suppress(OSError):
-            self._file.flush()
+            sys.stderr.flush()
 
 
 def get(**bound: Any) -> Any:
-    """A logger; call it as `log.info("title.published", title_id=…)`."""
+    """A logger; call it as `log.info("title.published", title_id=…)`.
+
+    In a process that never calls `configure`, lines go to standard error all the same: what a command answers is alone
+    on standard output.
+    """
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Patient())))
     return structlog.get_logger(**bound)
 
 

@@ -97,8 +97,10 @@ class CassandraOutbox:
         What is to be written before the change as well can go with it: `await keep((query, values), …)`. The fact is
         relayed also where the block fails once it is kept, since the change may have been made.
         """
-        await self._show_life()
         now_ms = to_ms(self._clock.now())
+        if now_ms - self._beat_at > ORPHAN_MS // 2:
+            await self._show_life()
+            now_ms = to_ms(self._clock.now())
         fact, is_kept = Kept(now_ms - now_ms % BUCKET_MS, next(self._numbers), record), False
         self._waiting[fact.bucket] += 1
 
@@ -259,8 +261,6 @@ class CassandraOutbox:
 
     async def _show_life(self) -> None:
         """See to it that our facts are found if we end now."""
-        if to_ms(self._clock.now()) - self._beat_at <= ORPHAN_MS // 2:
-            return
         async with self._beating:
             if to_ms(self._clock.now()) - self._beat_at > ORPHAN_MS // 2:
                 await self._beat()

@@ -17,9 +17,8 @@ the position is of that month: what a race or a lost process leaves behind is ne
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, NamedTuple, Self
 from uuid import UUID
@@ -104,6 +103,8 @@ MONTHS_AT_ONCE: Final = 3
 AHEAD_MS: Final = 2000
 CLOCK_S: Final = 60.0
 _FILM: Final = UUID(int=0)
+_NO_EPISODE: Final = str(_FILM)
+_encode: Final = msgspec.json.Encoder().encode
 _log = log.get()
 
 
@@ -126,40 +127,48 @@ class CassandraViewingStore:
 
     async def save(self, position: Position, *, record: Record) -> Position:
         key = _Key.of(position)
-        position, record = await self._bounded(position, record)
-        stands = await self._one(key)
-        if stands is not None and model.standing(stands) >= model.standing(position):
-            return stands
-        if stands is None and await self._is_erased(key, position):
+        if not self._is_in_time():
+            position, record = await self._bounded(position, record)
+        rows = await self._cassandra.rows(_ONE, *key)
+        cell = _stands(position)
+        if rows and rows[0][2:] >= (position.updated_at, cell):  # ordered as `model.standing` is
+            return _position(position.account_id, position.profile_id, rows[0])
+        if not rows and await self._is_erased(key, position):
             return position
-        async with self.outgoing.keeping(msgspec.json.encode(record)) as keep:
+        async with self.outgoing.keeping(_encode(record)) as keep:
             await keep((_WATCHED, _watched(key, position)))
-            await self._cassandra.run(_MOVE, *_moved(key, position))
-        if stands is not None and _month(stands.updated_at) != _month(position.updated_at):
-            await self._leave(key, stands.updated_at)
+            await self._cassandra.run(_MOVE, *_moved(key, position, cell))
+        if rows and _month(rows[0][2]) != _month(position.updated_at):
+            await self._leave(key, rows[0][2])
         return position
 
     async def one(
         self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId
     ) -> Position | None:
         try:
-            key = _Key(_profile(account_id, profile_id), _uuid(TitleId, title_id), _uuid(EpisodeId, episode_id))
+            whose = _profile(account_id, profile_id)
+            key = (*whose.key, _uuid(TitleId, title_id), _uuid(EpisodeId, episode_id))
         except Invalid:
             return None
-        return await self._one(key)
+        rows = await self._cassandra.rows(_ONE, *key)
+        return _position(whose.account_id, whose.profile_id, rows[0]) if rows else None
 
     async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
         whose = _profile(account_id, profile_id)
         asked = [known for title_id in title_ids if (known := _known(TitleId, title_id)) is not None]
-        some = [asked[start : start + SOME] for start in range(0, len(asked), SOME)]
-        found = await asyncio.gather(*(self._cassandra.rows(_TITLES, *whose, titles) for titles in some))
-        return _newest_first(_position(whose, row) for row in itertools.chain(*found))
+        if len(asked) <= SOME:
+            rows = await self._cassandra.rows(_TITLES, *whose.key, asked) if asked else []
+        else:
+            some = (asked[start : start + SOME] for start in range(0, len(asked), SOME))
+            found = await asyncio.gather(*(self._cassandra.rows(_TITLES, *whose.key, titles) for titles in some))
+            rows = [row for some_rows in found for row in some_rows]
+        return _newest_first([_position(account_id, profile_id, row) for row in rows])
 
     async def recent(
         self, account_id: AccountId, profile_id: ProfileId, *, after: Place | None, limit: int, dismissed: bool
     ) -> list[Position]:
         whose = _profile(account_id, profile_id)
-        head, hidden = await asyncio.gather(self._cassandra.rows(_HEAD, *whose), self._hidden(whose, dismissed))
+        head, hidden = await asyncio.gather(self._cassandra.rows(_HEAD, *whose.key), self._hidden(whose, dismissed))
         months = sorted((head[0][2] or ()) if head else (), reverse=True)
         if after is not None:
             months = [month for month in months if month <= _month(after.at)]
@@ -171,7 +180,7 @@ class CassandraViewingStore:
         found: list[Position] = []
         for start in range(0, len(months), MONTHS_AT_ONCE):
             some = months[start : start + MONTHS_AT_ONCE]
-            rows = await asyncio.gather(*(self._cassandra.rows(_MONTH, *whose, month) for month in some))
+            rows = await asyncio.gather(*(self._cassandra.rows(_MONTH, *whose.key, month) for month in some))
             for month, watched in zip(some, rows, strict=True):
                 found += await self._of_month(whose, month, watched, wanted, limit - len(found))
                 if len(found) >= limit:
@@ -180,7 +189,7 @@ class CassandraViewingStore:
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
         whose = _profile(account_id, profile_id)
-        await self._cassandra.run(_DISMISS, *whose, _uuid(TitleId, title_id), now, _stamp(now))
+        await self._cassandra.run(_DISMISS, *whose.key, _uuid(TitleId, title_id), now, _stamp(now))
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
         """As the port has it; what is there with a later time than `now` (clocks differ) goes too, and its time counts.
@@ -189,18 +198,15 @@ class CassandraViewingStore:
         time of the erasure is written last: where something fails before, the whole is repeated.
         """
         whose = _profile(account_id, profile_id)
-        (newest,), *_ = await self._cassandra.rows(_NEWEST, *whose)
+        key = whose.key
+        (newest,), *_ = await self._cassandra.rows(_NEWEST, *key)
         times = [now, *((await self._hidden(whose, dismissed=False)).values()), *([newest] if newest else [])]
         erased_at = max(times)
         stamp = _stamp(erased_at)
         years = [[year * 100 + month for month in range(1, 13)] for year in _years(erased_at)]
-        await asyncio.gather(*(self._cassandra.run(_ERASE_MONTHS, stamp, *whose, months) for months in years))
-        await self._cassandra.run(_ERASE_DISMISSALS, stamp, *whose)
-        await self._cassandra.together((_ERASE_STATE, (stamp, *whose)), (_ERASED, (stamp + 1, erased_at, *whose)))
-
-    async def _one(self, key: _Key) -> Position | None:
-        rows = await self._cassandra.rows(_ONE, *key.values())
-        return _position(key.whose, rows[0]) if rows else None
+        await asyncio.gather(*(self._cassandra.run(_ERASE_MONTHS, stamp, *key, months) for months in years))
+        await self._cassandra.run(_ERASE_DISMISSALS, stamp, *key)
+        await self._cassandra.together((_ERASE_STATE, (stamp, *key)), (_ERASED, (stamp + 1, erased_at, *key)))
 
     async def _is_erased(self, key: _Key, position: Position) -> bool:
         """Whether the profile was erased after a position was seen: asked only where none is there."""
@@ -217,7 +223,7 @@ class CassandraViewingStore:
 
     async def _hidden(self, whose: _Whose, dismissed: bool) -> dict[TitleId, datetime]:
         """What was dismissed, and when; nothing where it is wanted."""
-        rows = [] if dismissed else await self._cassandra.rows(_DISMISSED, *whose)
+        rows = [] if dismissed else await self._cassandra.rows(_DISMISSED, *whose.key)
         return {id_of(TitleId, title): at for title, at in rows}
 
     async def _of_month(
@@ -228,13 +234,17 @@ class CassandraViewingStore:
         found: list[Position] = []
         for start in range(0, len(watched), SOME):
             keys = [(UUID(title), UUID(episode)) for title, episode, _ in watched[start : start + SOME]]
-            states = await self._cassandra.rows(_SOME, *whose, keys)
-            here = (_position(whose, row) for row in states)
+            states = await self._cassandra.rows(_SOME, *whose.key, keys)
+            here = (_position(whose.account_id, whose.profile_id, row) for row in states)
             found = _newest_first([*found, *(one for one in here if _month(one.updated_at) == month and wanted(one))])
             rest = watched[start + SOME : start + SOME + 1]
             if len(found) >= limit and rest and model.place(found[limit - 1]) >= _row_place(rest[0]):
                 break
         return found
+
+    def _is_in_time(self) -> bool:
+        """Whether this machine's clock was lately seen not to be ahead of the cluster's."""
+        return self._ahead_ms <= AHEAD_MS and time.monotonic() - self._asked_at <= CLOCK_S
 
     async def _bounded(self, position: Position, record: Record) -> tuple[Position, Record]:
         """The position, its time set back where this machine's clock is ahead of the cluster's.
@@ -258,31 +268,37 @@ class CassandraViewingStore:
 
 
 class _Whose(NamedTuple):
-    """A profile's key."""
+    """A profile, and its key."""
 
-    user_id: UUID
-    profile_id: UUID
+    account_id: AccountId
+    profile_id: ProfileId
+    key: tuple[UUID, UUID]
 
 
 class _Key(NamedTuple):
     """A position's key."""
 
-    whose: _Whose
+    user_id: UUID
+    profile_id: UUID
     title_id: UUID
     episode_id: UUID
 
     @classmethod
     def of(cls, position: Position) -> _Key:
-        episode_id = _FILM if position.episode_id is None else _uuid(EpisodeId, position.episode_id)
-        whose = _profile(position.account_id, position.profile_id)
-        return cls(whose, _uuid(TitleId, position.title_id), episode_id)
+        return cls(
+            _uuid(AccountId, position.account_id),
+            _uuid(ProfileId, position.profile_id),
+            _uuid(TitleId, position.title_id),
+            _FILM if position.episode_id is None else _uuid(EpisodeId, position.episode_id),
+        )
 
-    def values(self) -> tuple[UUID, UUID, UUID, UUID]:
-        return (*self.whose, self.title_id, self.episode_id)
+    @property
+    def whose(self) -> tuple[UUID, UUID]:
+        return (self.user_id, self.profile_id)
 
 
 def _profile(account_id: AccountId, profile_id: ProfileId) -> _Whose:
-    return _Whose(_uuid(AccountId, account_id), _uuid(ProfileId, profile_id))
+    return _Whose(account_id, profile_id, (_uuid(AccountId, account_id), _uuid(ProfileId, profile_id)))
 
 
 def _uuid(kind: Callable[[str], str], text: str) -> UUID:
@@ -300,12 +316,12 @@ def _known(kind: Callable[[str], str], text: str) -> UUID | None:
         return None
 
 
-def _position(whose: _Whose, row: Row) -> Position:
+def _position(account_id: AccountId, profile_id: ProfileId, row: Row) -> Position:
     title_id, episode_id, updated_at, stands = row
     device_id, position_ms, duration_ms = _standing(stands)
     return Position(
-        account_id=id_of(AccountId, str(whose.user_id)),
-        profile_id=id_of(ProfileId, str(whose.profile_id)),
+        account_id=account_id,
+        profile_id=profile_id,
         title_id=id_of(TitleId, title_id),
         episode_id=_episode(episode_id),
         position_ms=position_ms,
@@ -316,7 +332,7 @@ def _position(whose: _Whose, row: Row) -> Position:
 
 
 def _episode(value: str) -> EpisodeId | None:
-    return None if value == str(_FILM) else id_of(EpisodeId, value)
+    return None if value == _NO_EPISODE else id_of(EpisodeId, value)
 
 
 def _stands(position: Position) -> bytes:
@@ -335,10 +351,10 @@ def _watched(key: _Key, position: Position) -> tuple[object, ...]:
     return (*key.whose, _month(at), key.title_id, key.episode_id, at, _stamp(at))
 
 
-def _moved(key: _Key, position: Position) -> tuple[object, ...]:
-    at, stands = position.updated_at, _stands(position)
+def _moved(key: _Key, position: Position, stands: bytes) -> tuple[object, ...]:
+    at = position.updated_at
     seed = (position.device_id, position.position_ms, position.duration_ms)
-    return (_stamp(at), {_month(at)}, stands, at, *seed, *key.values())
+    return (_stamp(at), {_month(at)}, stands, at, *seed, *key)
 
 
 def _stamp(at: datetime) -> int:
@@ -360,5 +376,5 @@ def _row_place(row: Row) -> Place:
     return Place(updated_at, id_of(TitleId, title_id), _episode(episode_id) or "")
 
 
-def _newest_first(positions: Iterable[Position]) -> list[Position]:
-    return sorted(positions, key=model.place, reverse=True)
+def _newest_first(positions: list[Position]) -> list[Position]:
+    return sorted(positions, key=model.place, reverse=True) if len(positions) > 1 else positions

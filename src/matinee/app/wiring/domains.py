@@ -19,6 +19,7 @@ from matinee.kit.ids import InstanceId
 from matinee.mesh.client import local, remote
 
 if TYPE_CHECKING:
+    from matinee.catalogue.adapters.cassandra import CassandraReadModel
     from matinee.catalogue.ports import ReadModel, TitleStore
     from matinee.drivers.cache import Guard
     from matinee.drivers.cassandra import Cassandra
@@ -164,22 +165,22 @@ async def _read_model(parts: Parts, store: TitleStore) -> ReadModel:
     place = parts.settings.catalogue.read_model
     if url.scheme(place) not in {"memory", "cassandra"}:
         raise BadSettings(detail=f"catalogue.read_model: {url.scheme(place)!r}? memory and cassandra are known.")
+    source: TitleStore | CassandraReadModel = store
     if url.scheme(place) == "cassandra":
         from matinee.catalogue.adapters.cassandra import CassandraReadModel
 
         cassandra = await parts.cassandra("catalogue.read_model", place, needed=False)
-        kept = await CassandraReadModel.open(cassandra, store=store, clock=parts.fabric.clock)
-        parts.stack.push_async_callback(kept.close)
-        return kept
+        source = await CassandraReadModel.open(cassandra, store=store, clock=parts.fabric.clock, cached=True)
+        parts.stack.push_async_callback(source.close)
     match url.scheme(parts.settings.cache.engine):
         case "memory":  # its own memory is the nearest cache there is
             from matinee.catalogue.adapters.memory import MemoryReadModel
 
-            return MemoryReadModel(store=store, clock=parts.fabric.clock)
+            return MemoryReadModel(store=source, clock=parts.fabric.clock)
         case _:
             from matinee.catalogue.adapters.cached import CachedReadModel
 
-            model = CachedReadModel(store=store, guard=await parts.cache(), clock=parts.fabric.clock)
+            model = CachedReadModel(store=source, guard=await parts.cache(), clock=parts.fabric.clock)
             parts.stack.push_async_callback(model.close)
             return model
 

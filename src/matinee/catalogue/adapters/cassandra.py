@@ -10,6 +10,9 @@ as they were written to one: so nobody is behind what it knows, whichever replic
 serve (they are not all there yet, a change has not reached them, Cassandra is away) the store is asked. While the store
 is away, the rows are what is at hand.
 
+Caches may lie above: the model is a source for them as well (`load`, `asset`, `changed`). What they keep must be as new
+as it says, so rows are then read from a quorum alone.
+
 A store that was put back to an earlier state (a backup) has a lower revision than the projection. Then a new
 generation begins: rows of an older one are not believed, and all are written anew.
 """
@@ -27,7 +30,7 @@ import msgspec
 
 from matinee.catalogue.api import Asset, Title
 from matinee.catalogue.model.rules import asset_ids
-from matinee.catalogue.ports import Listed, Stored, TitleStore
+from matinee.catalogue.ports import Changes, Listed, Stored, TitleStore
 from matinee.drivers.cassandra import NEAR_ONE, Cassandra, Query, uuid_of
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import TROUBLES
@@ -91,8 +94,9 @@ class _Row(NamedTuple):
 class CassandraReadModel:
     """A `ReadModel` of rows in Cassandra, above a store. `serves`: whether the rows answer, and not the store."""
 
-    def __init__(self, cassandra: Cassandra, *, store: TitleStore, clock: Clock) -> None:
+    def __init__(self, cassandra: Cassandra, *, store: TitleStore, clock: Clock, cached: bool = False) -> None:
         self._cassandra = cassandra
+        self._cached = cached
         self._store = store
         self._clock = clock
         self._generation, self._revision = 0, 0
@@ -100,19 +104,24 @@ class CassandraReadModel:
         self._fresh_until: datetime | None = None
         self._lock = asyncio.Lock()
         self._rebuilding: asyncio.Task[None] | None = None
+        self._reviving: asyncio.Task[None] | None = None
         self.serves = False
 
     @classmethod
-    async def open(cls, cassandra: Cassandra, *, store: TitleStore, clock: Clock) -> Self:
-        """The read model in a keyspace, its tables brought up to date. Its rows are written by `catch_up`."""
+    async def open(cls, cassandra: Cassandra, *, store: TitleStore, clock: Clock, cached: bool = False) -> Self:
+        """The read model in a keyspace, its tables brought up to date. Its rows are written by `catch_up`.
+
+        `cached`: caches above keep what is read here.
+        """
         await migrate(cassandra, "catalogue", SCHEMA)
-        return cls(cassandra, store=store, clock=clock)
+        return cls(cassandra, store=store, clock=clock, cached=cached)
 
     async def close(self) -> None:
         """Leave a rebuilding that is under way to others."""
-        if self._rebuilding is not None:
-            self._rebuilding.cancel()
-            await asyncio.gather(self._rebuilding, return_exceptions=True)
+        running = [task for task in (self._rebuilding, self._reviving) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def titles(self, title_ids: list[TitleId]) -> dict[TitleId, Title]:
         return await self._titles(dict.fromkeys(title_ids, 0))
@@ -122,7 +131,8 @@ class CassandraReadModel:
         return [found[place.title_id] for place in places if place.title_id in found]
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
-        await self._freshen()
+        if not self._cached:  # whoever is above does so itself
+            await self._freshen()
         found = (await self._rows(_ASSET, AssetId, {asset_id: 0})).get(asset_id)
         if found is not None:
             return _asset.decode(found.body)
@@ -132,6 +142,43 @@ class CassandraReadModel:
         if self._rebuilding is None:
             async with self._lock:
                 await self._follow()
+
+    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
+        """As `TitleStore.load`, for a cache above: not older than what `changed` has told."""
+        at = _At(self._generation, self._revision)
+        rows = await self._rows(_TITLE, TitleId, dict.fromkeys(title_ids, 0))
+        as_of = at.revision if at.generation == self._generation else 0
+        found = [
+            Stored(title=_title.decode(row.body), revision=row.revision, as_of=as_of)
+            for row in rows.values()
+            if row is not None
+        ]
+        short = [id_ for id_ in title_ids if id_ not in rows]
+        return found + (await self._store.load(short) if short else [])
+
+    async def changed(self, since: int) -> Changes:
+        """As `TitleStore.changed`, for a cache above; rows that serve are brought up to what it tells."""
+        if self.serves:
+            await self.catch_up()
+        elif self._reviving is None:  # nobody waits for an engine that is away
+            self._reviving = asyncio.create_task(self._revive())
+        try:
+            changes = await self._store.changed(since)
+        except TROUBLES:
+            if self._reviving is not None:  # the rows are all there is
+                await asyncio.wait([self._reviving])
+            raise
+        if self.serves and self._revision < changes.revision:
+            await self.catch_up()
+        return changes
+
+    async def _revive(self) -> None:
+        try:
+            await self.catch_up()
+        except Exception as error:
+            _log.warning("catalogue.stale", error=repr(error))
+        finally:
+            self._reviving = None
 
     async def _titles(self, wanted: dict[TitleId, int]) -> dict[TitleId, Title]:
         """The titles by id, each at least of a revision where the store is there to give it."""
@@ -164,7 +211,7 @@ class CassandraReadModel:
 
     async def _row(self, query: Query, kind: Callable[[str], K], id_: K, least: int) -> _Row | None:
         key = uuid_of(kind, id_)
-        if id_ not in self._changed:
+        if id_ not in self._changed and not self._cached:
             found = await self._believed(query._replace(consistency=NEAR_ONE), key)
             if _revision(found) >= max(least, 1):
                 return found

@@ -81,7 +81,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """Titles. `read_model`: `memory://`, or `cassandra://…`, where they are kept as well; `cache.engine` is above either."""
+    """Titles. `read_model`: `memory://`, or `cassandra://…`, where they are kept too; `cache.engine` is above both."""
 
     store: str = "sqlite:///{data}/catalogue.db"
     read_model: str = "memory://"

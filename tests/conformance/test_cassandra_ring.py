@@ -169,16 +169,16 @@ async def test_what_was_acknowledged_is_there_whatever_befell_the_ring(ring: Rin
     async with opened(url) as here, opened(url) as there:
         relaying = [asyncio.create_task(store.outgoing.run(history.append)) for store in (here, there)]
         async with history.phase("three nodes", here, there):
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
         lost = await _writer(url)
         async with history.phase("one hangs", here, there):
             three.pause()
-            await asyncio.sleep(5)
+            await asyncio.sleep(2)
             acknowledged = await _killed(lost)
         three.resume()
         async with history.phase("one is killed", here, there):
             three.kill()
-            await asyncio.sleep(5)
+            await asyncio.sleep(2)
         async with history.phase("two are gone", here, there) as gone:
             two.pause()
             gone.told_after_ms = await _clear_word(url)
@@ -189,7 +189,7 @@ async def test_what_was_acknowledged_is_there_whatever_befell_the_ring(ring: Rin
         async with history.phase("the third comes back", here, there):
             await asyncio.to_thread(three.start)
             one.pause()
-            await asyncio.sleep(5)
+            await asyncio.sleep(2)
             one.resume()
         for task in relaying:
             task.cancel()

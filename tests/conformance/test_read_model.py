@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.engines import engine
+from tests.engines import engine, slow
 
 from matinee.catalogue.adapters.cached import CachedReadModel
 from matinee.catalogue.adapters.cassandra import CassandraReadModel
@@ -75,7 +75,7 @@ async def in_memory(rig: Rig) -> ReadModel:
 
 async def on_cassandra(rig: Rig, *, cached: bool = False) -> CassandraReadModel:
     rig.url = rig.url or engine("cassandra").url("catalogue")
-    cassandra = await rig.stack.enter_async_context(Cassandra(rig.url))
+    cassandra = await rig.stack.enter_async_context(Cassandra(rig.url, lazy=cached))
     model = await CassandraReadModel.open(cassandra, store=rig.store, clock=rig.clock, cached=cached)
     rig.stack.push_async_callback(model.close)
     return model
@@ -211,6 +211,26 @@ async def test_rows_answer_who_is_new_while_the_store_is_away(rig: Rig) -> None:
                 break
         rig.store.away = False
     assert (await read(new, "a"), await new.asset(kept.asset_id)) == ({"a": "a 0"}, kept)
+
+
+@pytest.mark.parametrize("rig", ["cached over cassandra"], indirect=True)
+async def test_who_starts_without_the_engine_has_it_once_it_is_there(rig: Rig) -> None:
+    await rig.put(title("a"))
+    async with slow(engine("cassandra").url("catalogue")) as proxy:
+        proxy.cut()
+        rig.url = proxy.url
+        source = await on_cassandra(rig, cached=True)
+        wanted = [title("a").title_id]
+        await source.changed(0)
+        assert [one.title for one in await source.load(wanted)] == [title("a")]
+        assert not source.serves
+        proxy.mend()
+        async with asyncio.timeout(60):
+            while not source.serves:
+                await source.changed(0)
+                await asyncio.sleep(0.1)
+        assert [one.title for one in await source.load(wanted)] == [title("a")]
+        await source.close()
 
 
 async def test_more_changes_than_can_be_named_are_all_seen(rig: Rig) -> None:

@@ -23,7 +23,8 @@ from uuid import UUID
 import acsylla
 from acsylla import Consistency, errors
 
-from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty, StoreFull, WrongVersion, named
+from matinee.drivers.cassandra_faults import Limit, Told
+from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty, WrongVersion, named
 from matinee.kit import context, ids
 from matinee.kit.problem import DeadlineExceeded
 
@@ -44,28 +45,8 @@ HEARTBEAT_S: Final = 1
 SILENT_S: Final = 4
 RECONNECT_MS: Final = 1000
 CHECK_S: Final = 2.0
-_AWAY: Final = (
-    errors.CassErrorLibNoHostsAvailable,
-    errors.CassErrorLibRequestTimedOut,
-    errors.CassErrorLibRequestQueueFull,
-    errors.CassErrorLibNoStreams,
-    errors.CassErrorLibWriteError,
-    errors.CassErrorLibUnableToConnect,
-    errors.CassErrorLibUnableToDetermineProtocol,
-    errors.CassErrorServerUnavailable,
-    errors.CassErrorServerOverloaded,
-    errors.CassErrorServerIsBootstrapping,
-    errors.CassErrorServerWriteTimeout,
-    errors.CassErrorServerReadTimeout,
-    errors.CassErrorServerWriteFailure,
-    errors.CassErrorServerReadFailure,
-    errors.CassErrorServerServerError,
-)
-_REFUSED: Final = (errors.CassErrorServerBadCredentials, errors.CassErrorServerUnauthorized)
 # A host, or an IPv6 address in brackets, and its port.
 _HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-f:]+\])(?::(\d+))?")
-# What Cassandra says of tables that an engine had before it was started again without its data.
-_LOST: Final = ("unconfigured table", "does not exist")
 
 
 class Query(NamedTuple):
@@ -85,34 +66,32 @@ class Cassandra:
     """One keyspace of a cluster. Use as `async with Cassandra(url) as cassandra:`.
 
     `limit_s` bounds a call with its repetitions, `attempt_s` one of them; the request's deadline bounds both.
+    `lazy`: it is connected to by whoever calls first, and may be away until then.
     All calls raise EngineAway (what was sent may or may not have been done), StoreEmpty, StoreFull, DeadlineExceeded.
     """
 
-    def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S) -> None:
+    def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S, lazy: bool = False) -> None:
         self._place = _Place.of(url)
         self.engine = named(url)
-        self._told = _Told(self.engine)
-        self._limit_s, self._attempt_s = limit_s, attempt_s
+        self._told = Told(self.engine)
+        self._limit_s, self._attempt_s, self._lazy = limit_s, attempt_s, lazy
         self._cluster = _cluster(self._place, attempt_s)
         self._session: Any = None
         self._prepared: dict[str, Any] = {}
         self.schemas: dict[str, int] = {}  # those in use, and how many of their steps are done
         self._preparing = asyncio.Lock()
+        self._connecting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Cassandra:
         """Connect. Raises EngineAway; WrongVersion where the engine is older than 4.1."""
-        with self._told:
-            first = await self._cluster.create_session()
-        try:
-            await self._make_keyspace(first)
-            with self._told:
-                self._session = await self._cluster.create_session(self._place.keyspace)
-        finally:
-            await first.close()
+        if not self._lazy:
+            await self._connect()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._prepared.clear()
+        if self._connecting is not None:
+            await asyncio.wait([self._connecting])
         if self._session is not None:
             await self._session.close()
 
@@ -176,6 +155,8 @@ class Cassandra:
 
     async def define(self, cql: str) -> None:
         """Change the schema, through the one node that all who do so choose, and wait until all nodes have it."""
+        if self._session is None:
+            await self._connect()
         await self._define(self._session, cql)
 
     async def _rows(self, query: Query, values: Sequence[Any]) -> list[Row]:
@@ -210,13 +191,15 @@ class Cassandra:
 
     async def _tried(self, again: bool, once: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """A call within its limit, repeated while the engine is away and the call may be repeated."""
+        if self._session is None:
+            await self._connect()
         ends_at = time.monotonic() + _at_most(self._limit_s)
         tries = 0
         while True:
             tries += 1
             limit_s = min(self._attempt_s, max(0.001, ends_at - time.monotonic()))
             try:
-                with _Limit(limit_s, self._told):  # the library's own does not count speculative executions
+                with Limit(limit_s, self._told):  # the library's own does not count speculative executions
                     return await once(*args)
             except EngineAway as error:
                 if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
@@ -225,6 +208,22 @@ class Cassandra:
                 if not again or tries == TRIES or time.monotonic() + pause_s >= ends_at:
                     raise
                 await asyncio.sleep(pause_s)
+
+    async def _connect(self) -> None:
+        """Connect, once for all who ask. It is not cancelled: the library hangs where a session is half made."""
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._made())
+        await asyncio.shield(self._connecting)
+
+    async def _made(self) -> None:
+        with self._told:
+            first = await self._cluster.create_session()
+        try:
+            await self._make_keyspace(first)
+            with self._told:
+                self._session = await self._cluster.create_session(self._place.keyspace)
+        finally:
+            await first.close()
 
     async def _make_keyspace(self, session: Any) -> None:
         """Check the version and, where the keyspace is not there, make it."""
@@ -321,62 +320,6 @@ class _Place(NamedTuple):
         """Copies by data centre; `here` is the one that was reached."""
         named_ones = [part.rpartition(":") for part in self.copies.split(",")]
         return {centre or self.centre or here: int(count) for centre, _, count in named_ones}
-
-
-class _Limit:
-    """`asyncio.timeout` within `_Told`, at a quarter of the price: it is paid for every statement."""
-
-    __slots__ = ("_cancelling", "_late", "_task", "_timer", "_told")
-
-    def __init__(self, limit_s: float, told: _Told) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None, "outside of a task"
-        self._task, self._cancelling, self._late, self._told = task, task.cancelling(), False, told
-        self._timer = loop.call_later(limit_s, self._end)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._timer.cancel()
-        # Where somebody else has cancelled the task as well, it is theirs that counts.
-        if self._late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            error = TimeoutError()
-        if error is not None:
-            self._told.__exit__(kind, error, trace)
-
-    def _end(self) -> None:
-        self._late = True
-        self._task.cancel()
-
-
-class _Told:
-    """A context that turns the library's errors into Problems; what is a mistake of ours goes through."""
-
-    def __init__(self, engine: str) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if error is None:
-            return
-        if isinstance(error, errors.CassException | TimeoutError) and (problem := self._problem(error)) is not None:
-            raise problem from error
-
-    def _problem(self, error: Exception) -> Exception | None:
-        text = str(error) or "it took too long"
-        if "No space left" in text or "disk is full" in text:
-            return StoreFull(detail=f"{self._engine} is full: free some room, then try again.")
-        if isinstance(error, (TimeoutError, *_AWAY)):
-            return EngineAway(engine="cassandra", detail=f"{self._engine} does not answer as it should: {text}")
-        if isinstance(error, _REFUSED):
-            return EngineAway(engine="cassandra", detail=f"{self._engine} refuses the user or the password: {text}")
-        if any(words in text for words in _LOST):
-            return StoreEmpty(store="cassandra", detail=f"{self._engine} has lost its tables: {text}")
-        return None
 
 
 def _cluster(place: _Place, attempt_s: float) -> Any:

@@ -96,11 +96,11 @@ class Parts:
         return redis
 
     async def cassandra(self, setting: str, place: str, *, needed: bool = True) -> Cassandra:
-        """The keyspace behind a setting. Raises EngineAway; BadSettings for a URL that names none."""
+        """The keyspace behind a setting; it may be away if not `needed`. Raises EngineAway, BadSettings."""
         from matinee.drivers.cassandra import Cassandra
 
         try:
-            cassandra = Cassandra(place)
+            cassandra = Cassandra(place, lazy=not needed)
         except ValueError as error:
             raise BadSettings(detail=f"{setting}: {error}") from error
         await self.stack.enter_async_context(cassandra)

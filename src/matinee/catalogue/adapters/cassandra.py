@@ -105,16 +105,18 @@ class CassandraReadModel:
         self._lock = asyncio.Lock()
         self._rebuilding: asyncio.Task[None] | None = None
         self._reviving: asyncio.Task[None] | None = None
-        self.serves = False
+        self._is_migrated = self.serves = False
 
     @classmethod
     async def open(cls, cassandra: Cassandra, *, store: TitleStore, clock: Clock, cached: bool = False) -> Self:
         """The read model in a keyspace, its tables brought up to date. Its rows are written by `catch_up`.
 
-        `cached`: caches above keep what is read here.
+        `cached`: caches above keep what is read here, and nobody waits for an engine that is away, here neither.
         """
-        await migrate(cassandra, "catalogue", SCHEMA)
-        return cls(cassandra, store=store, clock=clock, cached=cached)
+        model = cls(cassandra, store=store, clock=clock, cached=cached)
+        if not cached:
+            await model._migrate()
+        return model
 
     async def close(self) -> None:
         """Leave a rebuilding that is under way to others."""
@@ -245,6 +247,7 @@ class CassandraReadModel:
         asked_at = self._clock.now()
         self._fresh_until = asked_at + timedelta(milliseconds=FRESH_MS)
         try:
+            await self._migrate()
             at = await self._projection()
         except TROUBLES as error:
             return self._distrust(error)
@@ -279,6 +282,11 @@ class CassandraReadModel:
         else:
             self._fresh_until = None
         return None
+
+    async def _migrate(self) -> None:
+        if not self._is_migrated:
+            await migrate(self._cassandra, "catalogue", SCHEMA)
+            self._is_migrated = True
 
     async def _projection(self) -> _At:
         rows = await self._cassandra.rows(_PROJECTION)

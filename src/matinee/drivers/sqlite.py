@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,7 @@ from matinee.drivers.sqlfaults import sqlite_problem
 
 T = TypeVar("T")
 BUSY_MS = 10_000
+PAUSE_S = 0.01
 READERS = 4
 GROUP_LIMIT = 256
 _Waiting: TypeAlias = tuple[Callable[[Connection], Any], Future[Any]]
@@ -46,6 +49,7 @@ class Sqlite:
         Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._reading = engine_of(self._url, begin="BEGIN")
         self._writing = engine_of(self._url, begin="BEGIN IMMEDIATE")
+        self._write_connection = await asyncio.to_thread(self._writing.connect)
         self._writer.start()
         await self.write(lambda connection: None)
 
@@ -90,7 +94,7 @@ class Sqlite:
             raise (sqlite_problem(error, named(self._url)) or error) from error
 
     def _write_loop(self) -> None:
-        with self._writing.connect() as connection:
+        with self._write_connection as connection:
             while (first := self._queue.get()) is not None:
                 group = [first]
                 while len(group) < GROUP_LIMIT and not self._queue.empty():
@@ -143,7 +147,8 @@ def engine_of(url: str, *, begin: str) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE, so that no upgrade of a lock can fail
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=134217728"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "mmap_size=134217728"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -151,3 +156,16 @@ def engine_of(url: str, *, begin: str) -> Engine:
         connection.connection.execute(begin)  # sqlite3's own: exec_driver_sql costs five times that
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Use a write-ahead log. Of those who open a new file at once all but one are refused, whatever their time-out."""
+    ends_at = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends_at:
+                raise
+            time.sleep(PAUSE_S)

@@ -61,8 +61,8 @@ async def test_whatever_is_killed_comes_back_and_picture_and_encode_go_on(
     assert len(made) == len(set(made)), "a finished step was done again"
     assert [said for said in steps_told(house, job) if said["kept"]]
     assert await eventually(lambda: on_home(viewer, "Killed and Finished"))
+    assert await eventually(lambda: continues(viewer), 60), "the position is lost"
     await page.close()
-    assert await eventually(lambda: continues(viewer)), "the position is lost"
 
 
 async def continues(viewer: Viewer) -> bool:

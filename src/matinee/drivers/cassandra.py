@@ -45,6 +45,7 @@ HEARTBEAT_S: Final = 1
 SILENT_S: Final = 4
 RECONNECT_MS: Final = 1000
 CHECK_S: Final = 2.0
+AGREE_S: Final = 0.05
 # A host, or an IPv6 address in brackets, and its port.
 _HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-f:]+\])(?::(\d+))?")
 
@@ -221,9 +222,20 @@ class Cassandra:
         try:
             await self._make_keyspace(first)
             with self._told:
-                self._session = await self._cluster.create_session(self._place.keyspace)
+                self._session = await self._in_keyspace()
         finally:
             await first.close()
+
+    async def _in_keyspace(self) -> Any:
+        """A session. A keyspace that another has just made stands in the schema a moment before it can be used."""
+        ends_at = time.monotonic() + CONNECT_S
+        while True:
+            try:
+                return await self._cluster.create_session(self._place.keyspace)
+            except errors.CassErrorLibUnableToSetKeyspace:
+                if time.monotonic() > ends_at:
+                    raise
+                await asyncio.sleep(AGREE_S)
 
     async def _make_keyspace(self, session: Any) -> None:
         """Check the version and, where the keyspace is not there, make it."""

@@ -168,6 +168,8 @@ class Objects:
     async def copy(self, source: str, key: str) -> None:
         """Store an object under another key as well, without its bytes leaving the store. Raises ObjectNotFound."""
         size_bytes = (await self.head(source)).size_bytes
+        if source == key:
+            return  # S3 refuses what would change nothing
         if self.address is not None and size_bytes > self._copy_bytes:
             await self._copy_parts(self.address, source, key, size_bytes)
             return

@@ -16,7 +16,7 @@ from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS
 from matinee.app.wiring.health import EngineWatch
 from matinee.catalogue.api import Catalogue
-from matinee.drivers.engine import StoreFull
+from matinee.drivers.engine import EngineAway, StoreFull
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import made_once
 from matinee.encoding.api import Encoding
@@ -37,6 +37,7 @@ from matinee.viewing.api import Viewing
 EDGE_KEY = "edge-links.key"
 # With less room than this nobody can renew a lease, and who comes new sees nobody.
 FULL_BYTES = 1 << 20
+TRIES = 3
 
 
 class NotRunning(Problem, status=503):
@@ -144,12 +145,21 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
     away = NotRunning(detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`.")
     if url.scheme(settings.mesh.registry) == "sqlite" and not url.file_path(settings.mesh.registry).exists():
         raise away
-    async with fabric(settings) as threads:
+    async with contextlib.AsyncExitStack() as stack:
+        threads = await _entered(settings, stack)
         if not threads.directory.instances:
             if disk_usage(settings.data).free < FULL_BYTES:
                 raise StoreFull(detail=f"The disk that holds {settings.data} is full: free some room, then try again.")
             raise away
         yield Clients(**{name: _remote(name, threads.caller) for name in PROTOCOLS})
+
+
+async def _entered(settings: Settings, stack: contextlib.AsyncExitStack) -> Fabric:
+    """The fabric; a registry that is only slow is asked again."""
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(EngineAway):
+            return await stack.enter_async_context(fabric(settings))
+    return await stack.enter_async_context(fabric(settings))
 
 
 def _remote(name: str, caller: Caller) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -99,8 +100,16 @@ class Viewer:
         variant = next(line for line in manifest.splitlines() if line and not line.startswith("#"))
         playlist = await self._call("GET", urljoin(play["hls_path"], variant), api="")
         name = next(line for line in playlist.splitlines() if line and not line.startswith("#"))
-        first, other = play["deliveries"][0]["base_url"], play["deliveries"][-1]["base_url"]
-        await self._call("GET", name, api="", whole=False, instead=name.replace(first, other))
+        first = play["deliveries"][0]
+
+        async def elsewhere() -> str:
+            """As a player does whose edge fails: it asks for other ones, and goes on there."""
+            said = {"failed": [first["edge_id"]]}
+            renewal = await self._call("POST", f"/playback/{play['session_id']}/renew", said)
+            base_url: str = renewal["deliveries"][0]["base_url"]
+            return name.replace(first["base_url"], base_url)
+
+        await self._call("GET", name, api="", whole=False, elsewhere=elsewhere)
         self._report.segments += 1
 
     async def _call(
@@ -111,13 +120,13 @@ class Viewer:
         *,
         api: str = "/api/v1",
         whole: bool = True,
-        instead: str | None = None,
+        elsewhere: Callable[[], Awaitable[str]] | None = None,
     ) -> Any:
-        """A call, repeated once (`instead`: elsewhere) where the house failed it. Raises GaveUp."""
-        trouble = ""
+        """A call, repeated once (where `elsewhere` says, if given) where the house failed it. Raises GaveUp."""
+        troubles: list[str] = []
         for attempt in range(2):
             began = time.monotonic()
-            place = instead if instead and attempt else path
+            place = await elsewhere() if elsewhere and attempt else path
             url = place if place.startswith("http") else f"{self._url}{api}{place}"
             try:
                 async with asyncio.timeout(LIMIT_S):
@@ -127,13 +136,12 @@ class Viewer:
             self._report.took_ms.append((time.monotonic() - began) * 1000)
             self._report.calls += 1
             if 200 <= status < 300:
+                self._report.retried += troubles
                 return answer
-            trouble = f"{method} {path.split('?')[0][:80]}: {status} {str(answer)[:160]}"
+            troubles.append(f"{method} {path.split('?')[0][:80]}: {status} {str(answer)[:160]}")
             if attempt == 0:
-                self._report.retried.append(trouble)
                 await asyncio.sleep(RETRY_S)
-        self._report.retried.pop()
-        self._report.failed.append(trouble)
+        self._report.failed.append(" | ".join(troubles))
         raise GaveUp
 
     async def _answer(self, method: str, url: str, body: Any, whole: bool) -> tuple[int, Any]:

@@ -107,7 +107,7 @@ class Viewer:
             said = {"failed": [first["edge_id"]]}
             renewal = await self._call("POST", f"/playback/{play['session_id']}/renew", said)
             base_url: str = renewal["deliveries"][0]["base_url"]
-            return name.replace(first["base_url"], base_url)
+            return str(name.replace(first["base_url"], base_url))
 
         await self._call("GET", name, api="", whole=False, elsewhere=elsewhere)
         self._report.segments += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ import imageio_ffmpeg
 
 STARTED = "Ctrl-C stops it"
 STOP_S = 30
+# Beside those of `app.engines`.
+PORTS = (30_000, 32_700)
 CHROMIUM_FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -105,15 +108,16 @@ class House:
 
 
 def free_port(span: int = 1) -> int:
-    """A port that is free now, with its neighbours."""
+    """A port that is free now, with its neighbours; below those that the system gives to clients.
+
+    So it is free again, too, when a house that was stopped comes back to it.
+    """
     while True:
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            for number in range(1, span):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
-            return port
+            first = random.randrange(*PORTS)  # noqa: S311  # any will do
+            for number in range(span):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", first + number))
+            return first
 
 
 def film(path: Path, *, seconds: float = 12, size: str = "640x360", rate: str = "24", audio: bool = True) -> Path:

@@ -16,6 +16,7 @@ _CONFIG = """\
 datadir={data}
 socket={socket}
 pid-file={folder}/pid
+tmpdir={folder}/tmp
 port={port}
 bind-address={host}
 character-set-server=utf8mb4
@@ -42,6 +43,7 @@ class MariaDB:
         config = _CONFIG.format(
             data=place.data, socket=_socket(place), folder=place.folder, port=place.port, host=place.host
         )
+        (place.folder / "tmp").mkdir(exist_ok=True)  # two installations that share one take each other's tables
         (place.folder / "my.cnf").write_text(config)
         if not (place.folder / "installed").exists():
             self._install(place)

@@ -20,7 +20,7 @@ from matinee.app.engines.jars import QUICK
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 ALL = (*ENGINES, *TOOLS)
-WORKERS = ("-n", "2", "--dist", "loadgroup")
+WORKERS = ("-n", "2", "--dist", "loadfile")
 NEED_NO_ENGINE = ("tests/unit", "tests/shape")
 
 

@@ -31,7 +31,7 @@ from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.api import Position
 
-pytestmark = [pytest.mark.xdist_group("ring"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.timeout(400)]
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 WHO = (ids.derived(AccountId, "a"), ids.derived(ProfileId, "anna"))
 TITLES, WRITERS, READERS = 12, 4, 2

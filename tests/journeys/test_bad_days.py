@@ -18,7 +18,7 @@ import pytest
 from playwright.async_api import Browser, Page
 from tests.house import PASSWORD, House, Viewer, eventually, film, free_port
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.timeout(400)]
 
 EMAIL = "ada@example.org"
 WATCHED = "Long Evening"

@@ -21,7 +21,7 @@ from tests.house import PASSWORD, House, Viewer, film
 
 from matinee.drivers.jwt import Signer
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.timeout(400)]
 
 OPERATOR, VIEWER, OTHER = "operator@example.org", "ada@example.org", "bo@example.org"
 PLAY: dict[str, Any] = {"capabilities": {}}

@@ -14,7 +14,7 @@ from tests.journeys.test_press_play import EMAIL, open_title, playing_at
 from matinee.app.endure import endure_on
 from matinee.app.endure.run import START_S
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.timeout(600)]
 
 ENDURED_S = 60
 

@@ -19,7 +19,7 @@ from tests.house import House, Viewer, eventually, film
 
 from matinee.app.engines import Running
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.timeout(400)]
 
 NAMES = ("etcd", "mariadb", "redis")
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from tests.house import House, eventually, film, free_port
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.timeout(300)]
 
 
 async def test_pictures_pages_and_segments_come_under_tls(

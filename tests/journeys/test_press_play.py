@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from tests.house import PASSWORD, House, Viewer, eventually, film
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.timeout(300)]
 
 ONE = "gateway,playback,viewing,steering,encoding,catalogue,identity,licensing,events"
 SPLIT = "gateway;playback,viewing;identity,licensing;catalogue,events,steering;encoding"

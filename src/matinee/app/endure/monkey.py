@@ -17,6 +17,8 @@ from matinee.app.trial import House
 
 LOOK_S = 0.2
 BACK_S = 60.0
+# An edge tells steering of itself every two seconds: until then a session may be given only the other one.
+KNOWN_S = 5.0
 
 
 async def kill_at_random(
@@ -27,7 +29,9 @@ async def kill_at_random(
     watching: list[asyncio.Task[None]] = []
     while time.monotonic() + every_s < until_s:
         await asyncio.sleep(dice.uniform(0.5, 1.5) * every_s)
-        if not (whole := _whole(house.processes(), groups)):
+        now_s = time.monotonic() - began
+        rested = [group for group in groups if not _is_fresh(group, report.killed, now_s)]
+        if not (whole := _whole(house.processes(), rested)):
             continue
         name = dice.choice(whole)
         before = house.processes()[name]
@@ -39,11 +43,21 @@ async def kill_at_random(
     await asyncio.gather(*watching)
 
 
+def _is_fresh(group: str, killed: Sequence[Killed], now_s: float) -> bool:
+    """Whether one of a group was killed and is not yet back for so long that all others know it."""
+    own = [one for one in killed if re.fullmatch(_member(group), one.name)]
+    return any(one.back_s is None or now_s - one.at_s - one.back_s < KNOWN_S for one in own)
+
+
+def _member(group: str) -> str:
+    return rf"{re.escape(group)}(-\w+)?"
+
+
 def _whole(processes: Mapping[str, Mapping[str, Any]], groups: Sequence[str]) -> list[str]:
     """The processes of those groups of which every instance runs: what is down already is not made worse."""
     found: list[str] = []
     for group in groups:
-        members = [name for name in processes if re.fullmatch(rf"{re.escape(group)}(-\w+)?", name)]
+        members = [name for name in processes if re.fullmatch(_member(group), name)]
         if members and all(processes[name]["state"] == "running" for name in members):
             found += members
     return found

@@ -48,7 +48,7 @@ async def endure_on(house: House, title_id: str, *, seconds: float, viewers: int
     dice, report = Random(seed), Report(viewers=viewers)  # noqa: S311  # chooses whom to kill, guards nothing
     connector = aiohttp.TCPConnector(limit=viewers * 2)
     async with aiohttp.ClientSession(connector=connector) as http:
-        crowd = [Viewer(http, house.url, report, Random(seed + n), n) for n in range(viewers)]  # noqa: S311
+        crowd = [Viewer(http, house.url, report, Random(seed + n), n) for n in range(viewers)]  # noqa: S311  # as above
         for viewer in crowd:
             await viewer.arrive()
         began = time.monotonic()

@@ -235,7 +235,7 @@ class MemcachedCache:
 
     async def _from_afar(self, empty: dict[str, Held]) -> dict[str, Held]:
         async def one(key: str, held: Held) -> tuple[str, Held]:
-            hold: Hold = held.token[0]  # type: ignore[index]
+            hold: Hold = held.token[0]  # type: ignore[index]  # ours: `get_many` made it, a tuple
             for source in self.places(key):
                 if source[0] is not hold.host and (copied := await self.copy(hold, source)) is not None:
                     return key, copied

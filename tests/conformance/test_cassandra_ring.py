@@ -183,11 +183,14 @@ async def test_what_was_acknowledged_is_there_whatever_befell_the_ring(ring: Rin
             two.pause()
             gone.told_after_ms = await _clear_word(url)
             await _until(lambda: gone.failed > 0)
-        two.resume()
-        async with history.phase("two of three again", here, there) as back:
+        async with history.phase("one of them is back", here, there) as back:
+            two.resume()  # until the other one hears of it, that one says that there are too few
             await _until(lambda: back.saved >= 50 and back.read >= 50)
+        async with history.phase("two of three again", here, there):
+            await asyncio.sleep(2)
         async with history.phase("the third comes back", here, there):
             await asyncio.to_thread(three.start)
+            await asyncio.sleep(3)  # until the others have heard of it
             one.pause()
             await asyncio.sleep(2)
             one.resume()

@@ -25,19 +25,17 @@ async def kill_at_random(
     house: House, report: Report, dice: Random, *, groups: Sequence[str], every_s: float, until_s: float
 ) -> None:
     """SIGKILL an instance of one of the groups every few seconds, and note when it is back."""
-    began = time.monotonic()
     watching: list[asyncio.Task[None]] = []
     while time.monotonic() + every_s < until_s:
         await asyncio.sleep(dice.uniform(0.5, 1.5) * every_s)
-        now_s = time.monotonic() - began
-        rested = [group for group in groups if not _is_fresh(group, report.killed, now_s)]
+        rested = [group for group in groups if not _is_fresh(group, report.killed, report.at_s())]
         if not (whole := _whole(house.processes(), rested)):
             continue
         name = dice.choice(whole)
         before = house.processes()[name]
         with contextlib.suppress(ProcessLookupError):
             os.kill(before["pid"], signal.SIGKILL)
-        killed = Killed(name=name, at_s=round(time.monotonic() - began, 1))
+        killed = Killed(name=name, at_s=round(report.at_s(), 1))
         report.killed.append(killed)
         watching.append(asyncio.create_task(_until_back(house, killed, before["restarts"])))
     await asyncio.gather(*watching)

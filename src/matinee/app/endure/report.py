@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 
 import msgspec
 
@@ -18,6 +19,7 @@ class Killed(msgspec.Struct, kw_only=True):
 class Report(msgspec.Struct, kw_only=True):
     """`retried`: calls that one repeat mended; `failed`: those it did not; `lost`: acknowledged writes not found."""
 
+    began: float = msgspec.field(default_factory=time.monotonic)
     seconds: float = 0.0
     viewers: int = 0
     calls: int = 0
@@ -29,6 +31,10 @@ class Report(msgspec.Struct, kw_only=True):
     lost: list[str] = []
     killed: list[Killed] = []
     took_ms: list[float] = []
+
+    def at_s(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.began
 
     @property
     def good(self) -> bool:
@@ -50,6 +56,7 @@ class Report(msgspec.Struct, kw_only=True):
             ),
             f"killed: {len(self.killed)} processes; back after {_span(backs)}",
             f"mended by one retry: {len(self.retried)}; failed: {len(self.failed)}; lost writes: {len(self.lost)}",
+            *(f"  killed: {one.name} at {one.at_s} s, back after {one.back_s} s" for one in self.killed),
             *(f"  failed: {words}" for words in self.failed[:20]),
             *(f"  lost: {words}" for words in self.lost[:20]),
         ]

@@ -51,13 +51,13 @@ async def endure_on(house: House, title_id: str, *, seconds: float, viewers: int
         crowd = [Viewer(http, house.url, report, Random(seed + n), n) for n in range(viewers)]  # noqa: S311  # as above
         for viewer in crowd:
             await viewer.arrive()
-        began = time.monotonic()
-        until_s = began + seconds
+        report.began = time.monotonic()
+        until_s = report.began + seconds
         await asyncio.gather(
             kill_at_random(house, report, dice, groups=GROUPS, every_s=every_s, until_s=until_s),
             *(viewer.watch(title_id, until_s) for viewer in crowd),
         )
-        report.seconds = time.monotonic() - began
+        report.seconds = report.at_s()
     await asyncio.sleep(SETTLE_S)
     await _check(house, title_id, [viewer.seen for viewer in crowd], report)
     return report

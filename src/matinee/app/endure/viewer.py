@@ -100,14 +100,15 @@ class Viewer:
         variant = next(line for line in manifest.splitlines() if line and not line.startswith("#"))
         playlist = await self._call("GET", urljoin(play["hls_path"], variant), api="")
         name = next(line for line in playlist.splitlines() if line and not line.startswith("#"))
-        first = play["deliveries"][0]
+        edge, _, below = name.partition("/t/")
 
         async def elsewhere() -> str:
             """As a player does whose edge fails: it asks for other ones, and goes on there."""
-            said = {"failed": [first["edge_id"]]}
-            renewal = await self._call("POST", f"/playback/{play['session_id']}/renew", said)
-            base_url: str = renewal["deliveries"][0]["base_url"]
-            return str(name.replace(first["base_url"], base_url))
+            failed = [one["edge_id"] for one in play["deliveries"] if one["base_url"].startswith(f"{edge}/")]
+            renewal = await self._call("POST", f"/playback/{play['session_id']}/renew", {"failed": failed})
+            places = [one["base_url"].partition("/t/") for one in renewal["deliveries"]]
+            other, _, links = next((place for place in places if place[0] != edge), places[0])
+            return f"{other}/t/{links.partition('/')[0]}/{below.partition('/')[2]}"
 
         await self._call("GET", name, api="", whole=False, elsewhere=elsewhere)
         self._report.segments += 1
@@ -138,7 +139,9 @@ class Viewer:
             if 200 <= status < 300:
                 self._report.retried += troubles
                 return answer
-            troubles.append(f"{method} {path.split('?')[0][:80]}: {status} {str(answer)[:160]}")
+            troubles.append(
+                f"{self._report.at_s():.1f} s {method} {url.split('?')[0][:80]}: {status} {str(answer)[:160]}"
+            )
             if attempt == 0:
                 await asyncio.sleep(RETRY_S)
         self._report.failed.append(" | ".join(troubles))

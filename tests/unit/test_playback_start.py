@@ -1,0 +1,169 @@
+"""Press play: what a player is told, what it may not watch, where a series goes on."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, House, asset, episode, housed, opens, principal
+
+from matinee.catalogue.api import NotAvailable
+from matinee.events.api import PlaybackStarted
+from matinee.identity.api import ProfileNotFound
+from matinee.kit import context, ids
+from matinee.kit.ids import DeviceId, ProfileId
+from matinee.kit.problem import DeadlineExceeded, Forbidden, Unreachable
+from matinee.playback.api import Capabilities, NoRendition, NotEntitled, TooMature
+from matinee.steering.api import NoEdge
+from matinee.viewing.api import Position
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with housed(tmp_path) as house:
+        yield house
+
+
+def where(position_ms: int, number: int | None = None, duration_ms: int = 100_000) -> Position:
+    return Position(
+        account_id=principal().account_id,
+        profile_id=ids.derived(ProfileId, "ada"),
+        title_id=TITLE,
+        episode_id=None if number is None else episode(number).episode_id,
+        position_ms=position_ms,
+        duration_ms=duration_ms,
+        updated_at=NOW,
+        device_id=ids.derived(DeviceId, "ada"),
+    )
+
+
+async def test_pressing_play_answers_with_all_a_player_needs(house: House) -> None:
+    house.around.where = where(40_000)
+    play = await house.start()
+    assert (play.names, play.resume_ms, play.duration_ms) == ({"en": "A film"}, 38_000, 100_000)
+    assert [delivery.edge_id for delivery in play.deliveries] == EDGE_IDS
+    assert all(opens(delivery.base_url, NOW) for delivery in play.deliveries)
+    assert play.dash_path.startswith(f"/api/v1/playback/{play.session_id}/manifest/")
+    assert [(text.language, text.label) for text in play.text] == [("de", "Deutsch")]
+    terms = house.around.said("grant")[0]["terms"]
+    assert (terms.session_id, terms.labels, terms.expires_at) == (
+        play.session_id,
+        ("AUDIO", "SD", "HD"),
+        play.expires_at,
+    )
+    assert (terms.profile_id, terms.device_id) == (principal().profile_id, principal().device_id)
+    assert await house.facts() == [
+        PlaybackStarted(
+            session_id=play.session_id,
+            account_id=principal().account_id,
+            profile_id=ids.derived(ProfileId, "ada"),
+            device_id=principal().device_id,
+            title_id=TITLE,
+            asset_id=asset().asset_id,
+            edge_ids=tuple(EDGE_IDS),
+            resumed_at_ms=38_000,
+        )
+    ]
+
+
+async def test_everything_is_looked_up_at_once(house: House) -> None:
+    await house.start()
+    assert house.around.together == 4
+
+
+async def test_from_the_start_means_from_the_start(house: House) -> None:
+    house.around.where = where(40_000)
+    assert (await house.start(from_start=True)).resume_ms == 0
+
+
+@pytest.mark.parametrize("failure", [Unreachable(service="viewing"), ValueError("a bug there")])
+async def test_without_a_resume_point_it_begins_at_the_beginning(house: House, failure: Exception) -> None:
+    house.around.failing["position"] = failure
+    assert (await house.start()).resume_ms == 0
+
+
+async def test_a_resume_point_that_does_not_come_is_not_waited_for(house: House) -> None:
+    house = House(house.store, start_ms=200)
+    house.around.hanging.add("position")
+    assert (await house.start()).resume_ms == 0
+
+
+@pytest.mark.parametrize("hangs", ["viewer", "playable", "rank"])
+async def test_it_does_not_wait_for_ever(house: House, hangs: str) -> None:
+    house = House(house.store, start_ms=50)
+    house.around.hanging.add(hangs)
+    with pytest.raises(DeadlineExceeded):
+        await house.start()
+    assert await house.facts() == []
+
+
+async def test_a_callers_earlier_deadline_stays(house: House) -> None:
+    house.around.hanging.add("rank")
+    with context.within(30), pytest.raises(DeadlineExceeded):
+        await house.start()
+
+
+async def test_who_may_not_watch_is_told_why(house: House) -> None:
+    house.around.maturity = 7
+    with pytest.raises(TooMature) as caught:
+        await house.start()
+    assert (caught.value.maturity, caught.value.profile_maturity) == (12, 7)
+    house.around.status = "closed"
+    with pytest.raises(NotEntitled):
+        await house.start()
+    with pytest.raises(Forbidden):
+        await house.start(replace(principal(), profile_id=None))
+    assert await house.facts() == []
+
+
+async def test_the_viewers_reason_comes_before_the_titles_and_the_edges_last(house: House) -> None:
+    house.around.failing = {"rank": NoEdge(retry_after_ms=1000)}
+    with pytest.raises(NoEdge):
+        await house.start()
+    house.around.failing["playable"] = NotAvailable(title_id=TITLE, territory="DE")
+    with pytest.raises(NotAvailable):
+        await house.start()
+    house.around.failing["viewer"] = ProfileNotFound(profile_id=ids.derived(ProfileId, "ada"))
+    with pytest.raises(ProfileNotFound):
+        await house.start()
+
+
+async def test_a_device_gets_only_what_it_can_play(house: House) -> None:
+    play = await house.start(capabilities=Capabilities(max_height_px=720))
+    assert house.around.said("grant")[0]["terms"].labels == ("AUDIO", "SD")
+    assert "v1080" not in await house.manifest(play)
+    assert "v480" in await house.manifest(play)
+    with pytest.raises(NoRendition):
+        await house.start(capabilities=Capabilities(video=("av01",)))
+
+
+def series(house: House, *numbers: int) -> None:
+    for number in numbers:
+        following = episode(number + 1) if number + 1 in numbers else None
+        one = replace(
+            house.around.playables[None], asset=asset(f"e{number}"), episode=episode(number), next_episode=following
+        )
+        house.around.playables[episode(number).episode_id] = one
+    house.around.playables[None] = house.around.playables[episode(numbers[0]).episode_id]
+
+
+@pytest.mark.parametrize(
+    ("left_at", "number", "resume_ms"),
+    [(None, 1, 0), ((50_000, 2), 2, 48_000), ((99_000, 2), 3, 0), ((99_000, 3), 1, 0), ((50_000, 9), 1, 0)],
+)
+async def test_a_series_goes_on_where_it_was_left(
+    house: House, left_at: tuple[int, int] | None, number: int, resume_ms: int
+) -> None:
+    series(house, 1, 2, 3)
+    house.around.playables[episode(9).episode_id] = house.around.playables[None]
+    house.around.where = where(*left_at) if left_at else None
+    play = await house.start()
+    assert (play.episode_number, play.resume_ms) == (number, resume_ms)
+    assert (play.next_up.number if play.next_up else None) == (number + 1 if number < 3 else None)
+
+
+async def test_an_episode_that_was_asked_for_is_played(house: House) -> None:
+    series(house, 1, 2, 3)
+    house.around.where = where(50_000, 2)
+    play = await house.start(episode_id=episode(3).episode_id)
+    assert (play.episode_number, play.resume_ms) == (3, 0)

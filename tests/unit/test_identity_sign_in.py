@@ -1,4 +1,4 @@
-"""Identity as a household, a thief and a guesser meet it: the real service on a real store."""
+"""Identity as an owner, a thief and a guesser meet it: signing up and in, going on, signing out."""
 
 from __future__ import annotations
 
@@ -6,94 +6,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
+from tests.unit.identity_rig import BROWSER, EMAIL, PASSWORD, Rig, rigged
 
 from matinee.drivers.argon import Argon2
-from matinee.drivers.jwt import Signer, Verifier
-from matinee.drivers.sql import Database
-from matinee.events.api import AccountOpened, AnyFact, ProfileRemoved, Record, RefreshTokenReused
+from matinee.events.api import AccountOpened, RefreshTokenReused
 from matinee.identity import jobs
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import (
     DeviceInfo,
     DeviceNotFound,
     EmailTaken,
-    Grant,
-    LastProfile,
-    ProfileNotFound,
     TokenRejected,
     TooManyAttempts,
-    TooManyProfiles,
     WrongCredentials,
-    WrongPin,
-    principal_of,
 )
-from matinee.identity.model import Credentials
-from matinee.identity.service import IdentityService
-from matinee.kit.clock import ManualClock
-from matinee.kit.context import Principal
-from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
-from matinee.kit.problem import Forbidden, Invalid
-
-EMAIL, PASSWORD = "ada@example.org", "correct horse"
-BROWSER = DeviceInfo(name="Chromium")
-
-
-class Rig:
-    """The service, put together as the wiring does it, and the facts it told."""
-
-    def __init__(self, store: SqlIdentityStore, folder: Path) -> None:
-        self.store = store
-        self.folder = folder
-        self.clock = ManualClock()
-        self.argon = Argon2(time_cost=1, memory_kib=64)
-        self.identity = self.instance()
-        self.verifier: Verifier[Principal] = Verifier(
-            keys=self.identity.public_keys, into=principal_of, clock=self.clock
-        )
-
-    def instance(self, **more: Any) -> IdentityService:
-        """One more process of the service on the same store."""
-        signer = Signer.open(self.folder / "signing.pem")
-        parts = {"accounts": self.store, "sign_ins": self.store, "throttle": self.store, "secrets": self.argon}
-        return IdentityService(**{**parts, "signer": signer, "clock": self.clock, **more})
-
-    async def sign_up(self, email: str = EMAIL) -> Grant:
-        return await self.identity.sign_up(email=email, password=PASSWORD, name="Ada", language="en", device=BROWSER)
-
-    async def sign_in(self, password: str = PASSWORD, device: DeviceInfo = BROWSER, email: str = EMAIL) -> Grant:
-        return await self.identity.sign_in(email=email, password=password, device=device)
-
-    async def first_profile(self, grant: Grant) -> ProfileId:
-        return (await self.identity.profiles(account_id=grant.account_id))[0].profile_id
-
-    async def choose(self, grant: Grant, profile_id: ProfileId, pin: str | None = None) -> Grant:
-        return await self.identity.choose_profile(
-            account_id=grant.account_id, sign_in_id=grant.sign_in_id, profile_id=profile_id, pin=pin
-        )
-
-    async def refresh(self, grant: Grant) -> Grant:
-        return await self.identity.refresh(refresh_token=grant.refresh_token)
-
-    async def facts(self) -> list[AnyFact]:
-        told: list[AnyFact] = []
-
-        async def append(records: list[bytes]) -> None:
-            told.extend(msgspec.json.decode(record, type=Record).fact for record in records)
-
-        await self.store.outbox.relay(append)
-        return told
+from matinee.kit.ids import DeviceId
+from matinee.kit.problem import Invalid
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with Database(f"sqlite:///{tmp_path}/identity.db") as database:
-        rig = Rig(await SqlIdentityStore.open(database), tmp_path)
+    async with rigged(tmp_path) as rig:
         yield rig
-        rig.argon.close()
 
 
 async def test_sign_up_opens_an_account_with_a_profile(rig: Rig) -> None:
@@ -280,126 +216,6 @@ async def test_a_removed_device_is_signed_out_and_forgotten(rig: Rig) -> None:
     with pytest.raises(TokenRejected):
         await rig.refresh(one)
     assert [d.device_id for d in await rig.identity.devices(account_id=one.account_id)] == [two.device_id]
-
-
-async def test_profiles_are_made_changed_and_removed(rig: Rig) -> None:
-    grant = await rig.sign_up()
-    account_id = grant.account_id
-    made = await rig.identity.create_profile(
-        account_id=account_id, name=" Kit ", avatar="moss", language="de", kids=True, pin="1234"
-    )
-    assert (made.name, made.maturity, made.kids, made.has_pin) == ("Kit", 12, True, True)
-    changed = await rig.identity.update_profile(
-        account_id=account_id, profile_id=made.profile_id, name="Kim", maturity=16, kids=False, pin=""
-    )
-    assert (changed.name, changed.maturity, changed.avatar, changed.has_pin) == ("Kim", 16, "moss", False)
-    viewer = await rig.identity.viewer(account_id=account_id, profile_id=made.profile_id)
-    assert (viewer.profile, viewer.account.account_id) == (changed, account_id)
-    await rig.facts()
-    for _ in range(2):
-        await rig.identity.remove_profile(account_id=account_id, profile_id=made.profile_id)
-    assert await rig.facts() == [ProfileRemoved(account_id=account_id, profile_id=made.profile_id)]
-    with pytest.raises(ProfileNotFound):
-        await rig.identity.viewer(account_id=account_id, profile_id=made.profile_id)
-    with pytest.raises(LastProfile):
-        await rig.identity.remove_profile(account_id=account_id, profile_id=await rig.first_profile(grant))
-
-
-async def test_an_account_has_room_for_eight_profiles_whoever_races(rig: Rig) -> None:
-    grant = await rig.sign_up()
-    makes = [
-        rig.instance().create_profile(account_id=grant.account_id, name=f"P{n}", avatar="moss", language="en")
-        for n in range(12)
-    ]
-    outcomes = await asyncio.gather(*makes, return_exceptions=True)
-    assert sum(isinstance(one, TooManyProfiles) for one in outcomes) == 5
-    assert len(await rig.identity.profiles(account_id=grant.account_id)) == 8
-
-
-async def test_another_account_s_profiles_are_out_of_reach(rig: Rig) -> None:
-    ada, bob = await rig.sign_up(), await rig.sign_up("bob@example.org")
-    theirs = await rig.first_profile(bob)
-    reach: dict[str, Any] = {"account_id": ada.account_id, "profile_id": theirs}
-    with pytest.raises(ProfileNotFound):
-        await rig.identity.viewer(**reach)
-    with pytest.raises(ProfileNotFound):
-        await rig.identity.update_profile(**reach, name="Mine")
-    with pytest.raises(ProfileNotFound):
-        await rig.choose(ada, theirs)
-    with pytest.raises(TokenRejected):
-        await rig.identity.choose_profile(**{**reach, "account_id": bob.account_id}, sign_in_id=ada.sign_in_id)
-    await rig.identity.create_profile(account_id=ada.account_id, name="B", avatar="moss", language="en")
-    await rig.identity.remove_profile(**reach)
-    assert await rig.first_profile(bob) == theirs
-
-
-async def test_a_pin_guards_its_profile(rig: Rig) -> None:
-    grant = await rig.sign_up()
-    profile_id = await rig.first_profile(grant)
-    await rig.identity.update_profile(account_id=grant.account_id, profile_id=profile_id, pin="0042")
-    for _ in range(9):
-        with pytest.raises(WrongPin):  # a PIN not given is not a wrong try
-            await rig.choose(grant, profile_id)
-    for pin in ("42", "00420", "4200", "1234", "x" * 1_000_000):
-        with pytest.raises(WrongPin):
-            await rig.choose(grant, profile_id, pin)
-    with pytest.raises(TooManyAttempts):
-        await rig.choose(grant, profile_id, "0042")
-    rig.clock.advance(seconds=1)
-    assert (await rig.choose(grant, profile_id, "0042")).profile_id == profile_id
-    assert (await rig.refresh(grant)).profile_id == profile_id
-
-
-async def test_a_removed_profile_is_no_longer_the_sign_in_s(rig: Rig) -> None:
-    grant = await rig.sign_up()
-    made = await rig.identity.create_profile(account_id=grant.account_id, name="B", avatar="moss", language="en")
-    await rig.choose(grant, made.profile_id)
-    await rig.identity.remove_profile(account_id=grant.account_id, profile_id=made.profile_id)
-    assert (await rig.refresh(grant)).profile_id is None
-
-
-async def test_a_role_is_given_and_stands_in_the_next_token(rig: Rig) -> None:
-    grant = await rig.sign_up()
-    for _ in range(2):
-        assert (await rig.identity.grant_role(email="ADA@example.org", role="operator")).roles == ("operator",)
-    refreshed = await rig.refresh(grant)
-    assert (await rig.verifier.verify(refreshed.access_token)).roles == ("operator",)
-    with pytest.raises(WrongCredentials):
-        await rig.identity.grant_role(email="nobody@example.org", role="operator")
-
-
-async def test_a_closed_account_opens_nothing_at_once(rig: Rig) -> None:
-    grant = await rig.sign_up()
-    profile_id = await rig.first_profile(grant)
-
-    def closed(old: Credentials) -> Credentials:
-        return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, status="closed"))
-
-    await rig.store.change_account(account_id=grant.account_id, change=closed)
-    with pytest.raises(Forbidden):
-        await rig.identity.viewer(account_id=grant.account_id, profile_id=profile_id)
-    with pytest.raises(WrongCredentials):
-        await rig.sign_in()
-    with pytest.raises(TokenRejected):
-        await rig.choose(grant, profile_id)
-    with pytest.raises(TokenRejected):
-        await rig.refresh(grant)
-
-
-async def test_nobody_s_things_are_nobody_s(rig: Rig) -> None:
-    nobody, nothing = AccountId("acc_none"), ProfileId("pro_none")
-    assert await rig.identity.profiles(account_id=nobody) == []
-    assert await rig.identity.devices(account_id=nobody) == []
-    assert await rig.identity.sign_out_everywhere(account_id=nobody) == 0
-    await rig.identity.sign_out(sign_in_id=SignInId("sin_none"))
-    with pytest.raises(Forbidden):
-        await rig.identity.account(account_id=nobody)
-    with pytest.raises(Forbidden):
-        await rig.identity.create_profile(account_id=nobody, name="A", avatar="moss", language="en")
-    with pytest.raises(Forbidden):
-        await rig.identity.remove_profile(account_id=nobody, profile_id=nothing)
-    with pytest.raises(ProfileNotFound):
-        await rig.identity.viewer(account_id=nobody, profile_id=nothing)
 
 
 class Shaky:

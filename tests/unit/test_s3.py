@@ -1,0 +1,85 @@
+"""S3 without a store: what a URL says, and what an answer means."""
+
+from __future__ import annotations
+
+import pytest
+
+from matinee.drivers import s3
+from matinee.drivers.engine import EngineAway, StoreFull
+from matinee.drivers.objects import Objects
+from matinee.drivers.s3 import Address, BadStoreUrl, BucketMissing, StoreRefused
+
+
+def test_a_url_says_all_there_is_to_know() -> None:
+    address = Address.of("s3://key:s%2Fe%2Bc@films/a/b/?endpoint=http://127.0.0.1:9&region=eu-west-1", {})
+    assert (address.key_id, address.secret, address.bucket, address.prefix) == ("key", "s/e+c", "films", "a/b")
+    assert (address.base, address.region, address.engine) == (
+        "http://127.0.0.1:9/films",
+        "eu-west-1",
+        "s3 at 127.0.0.1:9",
+    )
+    hosted = Address.of("s3://films?endpoint=https://store.example&style=virtual&checksum=none", {})
+    assert (hosted.base, hosted.checksum, hosted.key_id) == ("https://films.store.example", False, "")
+    assert Address.of("s3://films", {}).base == "https://s3.us-east-1.amazonaws.com/films"
+
+
+def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
+    said = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "token",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }
+    address = Address.of("s3://films", said)
+    assert (address.key_id, address.secret, address.token) == ("key", "secret", "token")
+    assert address.base == "http://127.0.0.1:9/films"
+    assert Address.of("s3://own:secret@films", said).token == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://",
+        "s3://key@films",
+        "s3://films?endpiont=http://h",
+        "s3://films?endpoint=h:1",
+        "s3://films?style=cloud",
+        "s3://films?checksum=md5",
+        "gs://films",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> None:
+    with pytest.raises(BadStoreUrl) as refused:
+        Objects(url.replace("//", "//key:hunter2@", 1) if url.count("@") == 0 else url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "AccessDenied", StoreRefused),
+        (403, "QuotaExceeded", StoreFull),
+        (507, "InsufficientStorage", StoreFull),
+        (507, "", StoreFull),
+        (404, "NoSuchBucket", BucketMissing),
+        (404, "NoSuchUpload", s3.MultipartGone),
+        (503, "SlowDown", EngineAway),
+        (500, "InternalError", EngineAway),
+        (429, "", EngineAway),
+        (301, "PermanentRedirect", StoreRefused),
+        (400, "AuthorizationHeaderMalformed", StoreRefused),
+    ],
+)
+def test_what_an_answer_means(status: int, code: str, kind: type[Exception]) -> None:
+    address = Address.of("s3://films", {})
+    assert type(s3.problem(address, status, code, "Why.", operation="PutObject", key="a")) is kind
+
+
+def test_one_place_below_another() -> None:
+    house = Address.of("s3://films/house?endpoint=http://h:1", {})
+    assert Address.of("s3://films/house/uploads?endpoint=http://h:1", {}).key_below(house) == "uploads"
+    assert Address.of("s3://films/house/a/b?endpoint=http://h:1", {}).key_below(house) == "a/b"
+    for other in ("s3://films/houses/a?endpoint=http://h:1", "s3://films/house/a", "s3://others/house/a"):
+        assert Address.of(other, {}).key_below(house) is None
+    assert Address.of("s3://films/uploads", {}).key_below(Address.of("s3://films", {})) == "uploads"

@@ -1,4 +1,4 @@
-"""SQL stores for the tests: where one lies on each engine, and a store opened over and over at the same place."""
+"""Stores for the tests, in SQL and in Redis: where one lies on each engine, and one opened over and over there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from typing import Protocol, Self, TypeVar
 from sqlalchemy import Connection, inspect, text
 from tests.engines import engine
 
+from matinee.drivers.redis import Redis
 from matinee.drivers.sql import Database
 
-# The engines of every SQL store, as parameters of a suite.
+# The engines of every SQL store, as parameters of a suite; and of a store that may lie in Redis as well.
 SQL = ("sqlite", "mariadb")
+SQL_OR_REDIS = (*SQL, "redis")
 _numbers = itertools.count()
 
 
@@ -27,7 +29,13 @@ class _Store(Protocol):
     async def open(cls, database: Database) -> Self: ...
 
 
+class _RedisStore(Protocol):
+    @classmethod
+    async def open(cls, redis: Redis) -> Self: ...
+
+
 Store = TypeVar("Store", bound=_Store)
+RedisStore = TypeVar("RedisStore", bound=_RedisStore)
 
 
 def place(engine_name: str, folder: Path, name: str) -> str:
@@ -54,6 +62,21 @@ async def reopening(
             async with Database(url) as database:
                 await kind.open(database)
                 await database.write(_empty)
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def either_reopening(
+    sql: type[Store], redis: type[RedisStore], url: str
+) -> AsyncIterator[Callable[[], Awaitable[Store | RedisStore]]]:
+    """The same for what lies in SQL or in Redis, whichever the URL names."""
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> Store | RedisStore:
+            if url.startswith("redis:"):
+                return await redis.open(await stack.enter_async_context(Redis(url)))
+            return await sql.open(await stack.enter_async_context(Database(url)))
+
         yield opened
 
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.stores import SQL, place
+from tests.stores import SQL_OR_REDIS, either_reopening, place
 
-from matinee.drivers.redis import Redis
-from matinee.drivers.sql import Database
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, PlaySessionId, ProfileId, TitleId
 from matinee.playback.adapters.redis import RedisSessionStore
@@ -29,9 +26,10 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NewPlace = Callable[[], str]
 Store = SqlSessionStore | RedisSessionStore
 Opener = Callable[[], Awaitable[Store]]
+reopening = partial(either_reopening, SqlSessionStore, RedisSessionStore)
 
 
-@pytest.fixture(params=[*SQL, "redis"])
+@pytest.fixture(params=SQL_OR_REDIS)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
     return partial(place, request.param, tmp_path, "playback")
@@ -46,19 +44,6 @@ def url(new_place: NewPlace) -> str:
 async def open_store(url: str) -> AsyncIterator[Opener]:
     """Opens the same tables again: a second opener is a second process's view of them."""
     async with reopening(url) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def reopening(url: str) -> AsyncIterator[Opener]:
-    """A function that opens the same sessions again; all are closed at the end."""
-    async with AsyncExitStack() as stack:
-
-        async def opened() -> Store:
-            if url.startswith("redis:"):
-                return await RedisSessionStore.open(await stack.enter_async_context(Redis(url)))
-            return await SqlSessionStore.open(await stack.enter_async_context(Database(url)))
-
         yield opened
 
 

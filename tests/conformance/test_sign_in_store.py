@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,10 +14,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, place
+from tests.stores import SQL_OR_REDIS, either_reopening, place, process
 
-from matinee.drivers.redis import Redis
-from matinee.drivers.sql import Database
 from matinee.events.api import Record, RefreshTokenReused
 from matinee.identity.adapters.redis import RedisSignInStore
 from matinee.identity.adapters.sql import SqlIdentityStore
@@ -35,9 +30,10 @@ ADA = AccountId("acc_ada")
 NewPlace = Callable[[], str]
 Store = SqlIdentityStore | RedisSignInStore
 Open = Callable[[], Awaitable[Store]]
+reopening = partial(either_reopening, SqlIdentityStore, RedisSignInStore)
 
 
-@pytest.fixture(params=[*SQL, "redis"])
+@pytest.fixture(params=SQL_OR_REDIS)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
     return partial(place, request.param, tmp_path, "identity")
@@ -51,19 +47,6 @@ def url(new_place: NewPlace) -> str:
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
     async with reopening(url) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def reopening(url: str) -> AsyncIterator[Open]:
-    """A function that opens the same sign-ins again, as another process would; all are closed at the end."""
-    async with AsyncExitStack() as stack:
-
-        async def opened() -> Store:
-            if url.startswith("redis:"):
-                return await RedisSignInStore.open(await stack.enter_async_context(Redis(url)))
-            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
-
         yield opened
 
 
@@ -209,7 +192,7 @@ async def test_sign_ins_at_the_same_time_have_one_device(open_again: Open) -> No
 
 async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
     await open_again()
-    writer = start(url, "k")
+    writer = process(__file__, url, "k")
     assert writer.stdout
     answered = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()
@@ -286,16 +269,6 @@ async def _remove(store: Store, plain: Plain, _: None, on: str) -> None:
 TASKS: dict[str, Any] = {"begin": _begin, "turn": _turn, "end": _end, "remove": _remove}
 
 
-def start(url: str, name: str) -> subprocess.Popen[str]:
-    """Turn a sign-in over and over, in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, __file__, url, name],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-
-
 async def _write(store: Store, name: str) -> None:
     await store.begin(sign_in=sign_in(name, live=(b"0",), spent=(b"-1",)), device=device())
     for n in range(1, 100_000):
@@ -309,6 +282,7 @@ def _next(old: SignIn) -> SignInChange:
 
 
 async def _run(url: str, name: str) -> None:
+    """Turn a sign-in over and over, in a process of its own."""
     async with reopening(url) as reopen:
         await _write(await reopen(), name)
 

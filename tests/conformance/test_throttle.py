@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,10 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, place
+from tests.stores import SQL_OR_REDIS, either_reopening, place, process
 
-from matinee.drivers.redis import Redis
-from matinee.drivers.sql import Database
 from matinee.identity import model
 from matinee.identity.adapters.redis import RedisThrottle
 from matinee.identity.adapters.sql import SqlIdentityStore
@@ -28,9 +23,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NewPlace = Callable[[], str]
 Counts = SqlIdentityStore | RedisThrottle
 Open = Callable[[], Awaitable[Counts]]
+reopening = partial(either_reopening, SqlIdentityStore, RedisThrottle)
 
 
-@pytest.fixture(params=[*SQL, "redis"])
+@pytest.fixture(params=SQL_OR_REDIS)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
     return partial(place, request.param, tmp_path, "identity")
@@ -44,19 +40,6 @@ def url(new_place: NewPlace) -> str:
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
     async with reopening(url) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def reopening(url: str) -> AsyncIterator[Open]:
-    """A function that opens the same counts again, as another process would; all are closed at the end."""
-    async with AsyncExitStack() as stack:
-
-        async def opened() -> Counts:
-            if url.startswith("redis:"):
-                return await RedisThrottle.open(await stack.enter_async_context(Redis(url)))
-            return await SqlIdentityStore.open(await stack.enter_async_context(Database(url)))
-
         yield opened
 
 
@@ -98,7 +81,7 @@ async def test_those_who_count_the_same_subjects_do_not_stop_each_other(open_aga
 
 async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
     await open_again()
-    racers = [start(url, str(n)) for n in range(3)]
+    racers = [process(__file__, url, str(n)) for n in range(3)]
     told = [line for racer in racers for line in racer.communicate()[0].splitlines()]
     answers = [int(line) for line in told if line.isdigit()]  # the others are of the log
     assert len(answers) == 30
@@ -138,17 +121,8 @@ async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[tuple[s
                 plain = {name: tries for name, tries in plain.items() if name not in old}
 
 
-def start(url: str, name: str) -> subprocess.Popen[str]:
-    """Try ten times, in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, __file__, url, name],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-
-
 async def _run(url: str, name: str) -> None:
+    """Try ten times, in a process of its own."""
     async with reopening(url) as reopen:
         store = await reopen()
         for _ in range(10):

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conformance.event_rig import LOGS, NOW, Opened, opened, place, record
 
-from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, Record
+from matinee.events.api import BadCursor, Batch, Record
 from matinee.events.ports import EventLog
 
 Opener = Callable[[], Coroutine[Any, Any, Opened]]
@@ -155,23 +155,6 @@ async def test_a_consumer_s_place_only_rises_and_never_passes_the_end(reopen: Op
     assert await everything(again, after=await again.committed("home")) == []
     assert names(await everything(again, after=await again.committed("other"), types=("AccountOpened",))) == ["b"]
     assert {lag.consumer: lag.behind for lag in await again.lags()} == {"home": 0, "other": 2}
-
-
-async def test_dead_letters_are_kept_newest_first(reopen: Opener) -> None:
-    dead = (await reopen()).dead
-    assert await dead.dead(limit=10, consumer="") == []
-
-    def letter(n: int, consumer: str) -> DeadLetter:
-        entry = Entry(place=f"{n}", record=record(f"{n}"))
-        return DeadLetter(consumer=consumer, at=NOW + timedelta(seconds=n), reason="no", tries=n, entry=entry)
-
-    letters = [letter(n, "home" if n % 3 else "other") for n in range(12)]
-    for each in letters:
-        await dead.bury(each)
-    again = (await reopen()).dead
-    assert await again.dead(limit=100, consumer="") == letters[::-1]
-    assert await again.dead(limit=3, consumer="") == letters[:-4:-1]
-    assert await again.dead(limit=2, consumer="other") == [letters[9], letters[6]]
 
 
 async def test_racing_appenders_lose_nothing_and_a_reader_sees_no_gap(reopen: Opener) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 from tests.conformance.event_rig import NOW, PARTITIONS, opened, place, record
+from tests.conformance.test_dead_letters import letter, plant, waiting
 from tests.conformance.test_event_log import everything, lanes, names
 from tests.conformance.test_following import Seen, committed, followed, many
 from tests.engines import Slow, fresh
@@ -231,6 +232,19 @@ async def test_what_a_newer_version_wrote_is_passed_over(tmp_path: Path) -> None
             await committed(here)
         with pytest.raises(TooLarge):
             await producer.send([Message(topic, "k", b"x" * 2_000_000, [], 0)])
+
+
+async def test_what_is_no_dead_letter_is_passed_over(tmp_path: Path) -> None:
+    where, seen = place("kafka", tmp_path), Seen()
+    async with opened(where) as here:
+        await here.dead.bury(letter("a"))
+        for garbage in (b"{", b"[]", b""):
+            await plant(where, garbage)
+        assert await waiting(here.dead) == ["a"]
+        await here.events.retry()
+        async with followed(here, seen.handle):
+            await seen.until(lambda: seen.names == ["a"])
+            await committed(here)
 
 
 async def test_a_place_cannot_be_set_under_those_who_follow(tmp_path: Path) -> None:

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import text
 
+from matinee.drivers.migrations import Chain, forward, on_ground
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SQLiteEventLog
-from matinee.events.api import AccountOpened, Record, TitleWithdrawn, relaying
+from matinee.events.api import AccountOpened, DeadLetter, Entry, Record, TitleWithdrawn, relaying
 from matinee.events.service import EventsService
 from matinee.kit import context, ids
 from matinee.kit.clock import Clock, ManualClock, SystemClock
@@ -135,6 +137,22 @@ async def test_the_cursor_of_a_moment_is_by_our_own_clock(tmp_path: Path) -> Non
         after = await events.cursor_at(moment=between)
         assert [e.record.key for e in (await events.read(after=after)).entries] == ["b"]
         assert await events.cursor_at(moment=between + timedelta(hours=1)) == await events.head() == "2"
+
+
+async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path) -> None:
+    url, scripts = f"sqlite:///{tmp_path}/events.db", Chain.load("matinee.events.adapters:migrations").scripts
+    await asyncio.to_thread(on_ground, url, partial(forward, chain=Chain(scripts[:2]), name="events"))
+    entry = Entry(place="1", record=opened("a"))
+    letter = DeadLetter(consumer="home", at=datetime(2026, 1, 1, tzinfo=UTC), reason="no", tries=5, entry=entry)
+    insert = text("INSERT INTO events_dead_letter (consumer, letter) VALUES ('home', :letter)")
+    async with Database(url) as database:
+        await database.write(lambda connection: connection.execute(insert, {"letter": msgspec.json.encode(letter)}))
+        events = await service(database, SystemClock())
+        assert (await events.retry(types=("AccountOpened",))).letters == [letter]
+        assert await events.dead() == []
+        batch = await events.read(after="", consumer="home")
+        assert batch.entries == [msgspec.structs.replace(entry, tried=5)]
+        assert (await events.read(after="")).entries == (await events.read(after="", consumer="away")).entries == []
 
 
 async def test_the_outbox_s_bytes_become_facts(house: House) -> None:

@@ -162,10 +162,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A record and where it stands in the log, in words for people: `41`, or `PlaybackBeat/3/41`."""
+    """A record and where it stands in the log, in words for people: `41`, or `PlaybackBeat/3/41`.
+
+    `tried`: how often it was tried in vain before it was handed over once more; 0 for what nobody gave up on.
+    """
 
     place: str
     record: Record
+    tried: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +189,18 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry
 
 
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """What was handed over once more, oldest first.
+
+    `unknown`: the facts whose type this version does not know, by their ids; they stay dead letters. `more`: as many
+    were handed over as may be at once, and more may wait.
+    """
+
+    letters: list[DeadLetter]
+    unknown: dict[str, str]
+    more: bool
+
+
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
     """How many facts stand in the log after what a consumer has committed."""
 
@@ -200,6 +216,18 @@ class BeingFollowed(Problem, status=409):
     """A consumer's place cannot be set while somebody follows for it."""
 
     consumer: str
+
+
+class NoSuchConsumer(Problem, status=404):
+    """Nobody of that name ever followed the log."""
+
+    consumer: str
+
+
+class NoSuchDeadLetter(Problem, status=404):
+    """No such fact waits as a dead letter."""
+
+    fact_ids: list[str]
 
 
 class FollowedInGroups(Problem, status=501):
@@ -225,10 +253,13 @@ class Events(Protocol):
 
     @idempotent
     @patient(limit_ms=45_000)
-    async def read(self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
+    async def read(
+        self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0, consumer: str = ""
+    ) -> Batch:
         """Entries after a cursor, at most `limit`; waits up to `wait_ms` for the first.
 
-        `types` are fact class names; empty means all. Raises BadCursor.
+        `types` are fact class names; empty means all. `consumer`: who follows by reading, and is given what was handed
+        over to it once more as well. Raises BadCursor; FollowedInGroups where a consumer is named and cannot read so.
         """
 
     @idempotent
@@ -269,6 +300,16 @@ class Events(Protocol):
     async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         """The newest dead letters, newest first; of one consumer, or of all."""
 
+    @idempotent
+    async def retry(
+        self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
+    ) -> Retried:
+        """Hand dead letters over once more, each to the consumer that gave up on it and to no other.
+
+        Of one consumer, of some types, of some facts; whatever is not said chooses all. From then on they are no dead
+        letters, until they fail again. Raises NoSuchConsumer, NoSuchDeadLetter.
+        """
+
 
 Handle: TypeAlias = Callable[[Record], Awaitable[None]]
 
@@ -282,7 +323,8 @@ class Following(Protocol):
         However many follow under one consumer's name, each fact is handled by one of them, and the facts of one type
         and key one after another, in order; facts of different keys may be handled at the same time. A place is
         committed only after the effect. A fact that fails is tried again, then buried as a dead letter, and following
-        goes on. A consumer never heard of begins after `start`, a cursor.
+        goes on; handed over once more it comes after what came meanwhile, and, in a group, perhaps at the same time as
+        another of its key. A consumer never heard of begins after `start`, a cursor.
         """
 
 

@@ -29,6 +29,12 @@ class LeaseLost(Problem, status=409):
     consumer: str
 
 
+class NotFollowed(Problem, status=409):
+    """This consumer follows facts of that type no longer."""
+
+    consumer: str
+
+
 class PolledFollowing:
     """Fulfils `Following` by reading the log, wherever it is served; a lease lets one at a time follow."""
 
@@ -41,7 +47,7 @@ class PolledFollowing:
         self._lease_ms = lease_ms
 
     async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
-        taken = self._taker.taking(consumer, handle)
+        taken = self._taker.taking(consumer, types, handle)
         holder = str(ids.new(InstanceId, self._clock.now()))
 
         async def once() -> None:
@@ -84,7 +90,9 @@ class PolledFollowing:
             await self._events.commit(consumer=consumer, cursor=start)
             after = start
         while True:
-            batch: Batch = await self._events.read(after=after, limit=BATCH, types=types, wait_ms=FOLLOW_WAIT_MS)
+            batch: Batch = await self._events.read(
+                after=after, limit=BATCH, types=types, wait_ms=FOLLOW_WAIT_MS, consumer=consumer
+            )
             for entry in batch.entries:
                 await taken(entry)
             if batch.cursor != after:
@@ -100,7 +108,7 @@ class GroupFollowing:
         self._taker = Taker(events, clock, pauses_s)
 
     async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
-        taken = self._taker.taking(consumer, handle)
+        taken = self._taker.taking(consumer, types, handle)
 
         async def once() -> None:
             await self._groups.follow(consumer, _names(types), start=start, handle=taken)
@@ -116,10 +124,15 @@ class Taker:
         self._clock = clock
         self._pauses_s = pauses_s
 
-    def taking(self, consumer: str, handle: Handle) -> Callable[[Entry], Awaitable[None]]:
+    def taking(
+        self, consumer: str, types: tuple[type[Fact], ...], handle: Handle
+    ) -> Callable[[Entry], Awaitable[None]]:
         """A function that returns once an entry is taken or buried."""
 
         async def taken(entry: Entry) -> None:
+            if not isinstance(entry.record.fact, types):  # handed over once more, to a version that takes it no longer
+                await self._bury(consumer, entry, 0, NotFollowed(consumer=consumer))
+                return
             for tries in count(1):
                 try:
                     await handle(entry.record)
@@ -139,7 +152,9 @@ class Taker:
     async def _bury(self, consumer: str, entry: Entry, tries: int, error: Exception) -> None:
         """Keep a fact that nobody could take. Until that is done it is not done with: the log may be away."""
         _log.error("events.set_aside", **_line(consumer, entry, tries), exc_info=error)
-        letter = DeadLetter(consumer=consumer, at=self._clock.now(), reason=repr(error), tries=tries, entry=entry)
+        letter = DeadLetter(
+            consumer=consumer, at=self._clock.now(), reason=repr(error), tries=entry.tried + tries, entry=entry
+        )
         while True:
             try:
                 await self._events.bury(letter=letter)

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from matinee.events.api import Batch, DeadLetter, Entry, Lag, Record
 
 
@@ -41,18 +43,49 @@ class EventLog(Protocol):
         """How far behind each consumer is, by name."""
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Some dead letters: what is empty chooses all."""
+
+    consumer: str = ""
+    types: tuple[str, ...] = ()
+    fact_ids: tuple[str, ...] = ()
+
+    def takes(self, one: Buried) -> bool:
+        """Whether a letter is among them."""
+        return (
+            self.consumer in ("", one.consumer)
+            and (not self.types or one.type in self.types)
+            and (not self.fact_ids or one.fact_id in self.fact_ids)
+        )
+
+
+class Buried(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter as it is kept; `letter` is None where this version does not know the fact."""
+
+    consumer: str
+    fact_id: str
+    type: str
+    letter: DeadLetter | None
+
+
 class DeadLetters(Protocol):
-    """Facts that somebody gave up on, kept for an operator."""
+    """Facts that somebody gave up on, kept for an operator: one for each consumer and fact, the last."""
 
     async def bury(self, letter: DeadLetter) -> None:
         """Keep one, durably."""
 
-    async def dead(self, *, limit: int, consumer: str) -> list[DeadLetter]:
-        """The newest, newest first; an empty `consumer` means all."""
+    async def waiting(self, choice: Choice, *, limit: int) -> list[Buried]:
+        """The newest that were not handed over since, newest first."""
+
+    async def hand_over(self, letters: list[DeadLetter], *, now: datetime) -> None:
+        """Give each to its consumer once more, and let it wait no longer: durably, both or neither."""
 
 
 class Leases(Protocol):
-    """Who follows for a consumer, where the log knows no groups."""
+    """Following by reading, by one at a time for each consumer, where the log knows no groups."""
+
+    async def read_as(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
+        """As `EventLog.read`, with what was handed over to the consumer once more. Raises BadCursor."""
 
     async def hold(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
         """Give the lease to a holder until a moment, unless another's has not run out at `now`."""

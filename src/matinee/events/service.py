@@ -7,10 +7,19 @@ import contextlib
 import time
 from datetime import datetime, timedelta
 
-from matinee.events.api import Batch, DeadLetter, FollowedInGroups, Lag, Record
+from matinee.events.api import (
+    Batch,
+    DeadLetter,
+    FollowedInGroups,
+    Lag,
+    NoSuchConsumer,
+    NoSuchDeadLetter,
+    Record,
+    Retried,
+)
 from matinee.events.model import KINDS
-from matinee.events.ports import DeadLetters, EventLog, Leases
-from matinee.kit import context
+from matinee.events.ports import Choice, DeadLetters, EventLog, Leases
+from matinee.kit import context, log
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Fault, Invalid
 
@@ -20,6 +29,7 @@ MAX_LIMIT = 5_000
 MAX_RECORDS = 5_000
 MAX_CURSOR = 64 << 10
 MAX_LEASE_MS = 600_000
+_log = log.get()
 # A long poll answers this long before its request's deadline, so that the answer still arrives in time.
 MARGIN_MS = 250
 
@@ -40,13 +50,14 @@ class EventsService:
         if records:
             self._bell.ring()
 
-    async def read(self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0) -> Batch:
+    async def read(
+        self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0, consumer: str = ""
+    ) -> Batch:
         _check_cursor("after", after)
         _check_limit(limit)
         _check("wait_ms", 0 <= wait_ms <= MAX_WAIT_MS, f"from 0 to {MAX_WAIT_MS}")
-        for unknown in set(types) - KINDS:
-            _check("types", False, f"there is no fact named {unknown[:64]!r}")
-        return await self._read(after, limit, types, time.monotonic() + _patience_ms(wait_ms) / 1000)
+        _check_types(types)
+        return await self._read(after, limit, types, consumer, time.monotonic() + _patience_ms(wait_ms) / 1000)
 
     async def head(self) -> str:
         return await self._log.head()
@@ -82,18 +93,52 @@ class EventsService:
 
     async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         _check_limit(limit)
-        return await self._dead.dead(limit=limit, consumer=consumer)
+        found = await self._dead.waiting(Choice(consumer=consumer), limit=limit)
+        if unknown := {each.type for each in found if each.letter is None}:
+            _log.warning("events.unreadable", types=sorted(unknown))
+        return [each.letter for each in found if each.letter is not None]
 
-    async def _read(self, after: str, limit: int, types: tuple[str, ...], until_s: float) -> Batch:
+    async def retry(
+        self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
+    ) -> Retried:
+        _check_types(types)
+        _check("fact_ids", len(fact_ids) <= MAX_LIMIT, f"at most {MAX_LIMIT} at a time")
+        chosen = await self._dead.waiting(Choice(consumer=consumer, types=types, fact_ids=fact_ids), limit=MAX_LIMIT)
+        if missing := sorted(set(fact_ids) - {each.fact_id for each in chosen}):
+            raise NoSuchDeadLetter(fact_ids=missing)
+        if not chosen and consumer:
+            await self._check_known(consumer)
+        letters = [each.letter for each in reversed(chosen) if each.letter is not None]
+        if letters:
+            await self._dead.hand_over(letters, now=self._clock.now())
+            self._bell.ring()
+        unknown = {each.fact_id: each.type for each in chosen if each.letter is None}
+        return Retried(letters=letters, unknown=unknown, more=len(chosen) == MAX_LIMIT)
+
+    async def _check_known(self, consumer: str) -> None:
+        """Raises NoSuchConsumer for one that neither followed nor gave up on anything."""
+        known = {lag.consumer for lag in await self._log.lags()}
+        if consumer not in known and not await self._dead.waiting(Choice(consumer=consumer), limit=1):
+            names = ", ".join(sorted(known)) or "nobody yet"
+            raise NoSuchConsumer(consumer=consumer, detail=f"Nobody follows as {consumer!r}. Followers: {names}.")
+
+    async def _read(self, after: str, limit: int, types: tuple[str, ...], consumer: str, until_s: float) -> Batch:
         while True:
             rung = self._bell.next()  # taken before the look: what comes in between rings it
-            batch = await self._log.read(after=after, limit=limit, types=types)
+            batch = await self._look(after, limit, types, consumer)
             left_s = until_s - time.monotonic()
             if batch.entries or left_s <= 0:
                 return batch
             if batch.cursor == after:
                 await self._bell.wait(rung, left_s)
             after = batch.cursor
+
+    async def _look(self, after: str, limit: int, types: tuple[str, ...], consumer: str) -> Batch:
+        if not consumer:
+            return await self._log.read(after=after, limit=limit, types=types)
+        if self._leases is None:
+            raise FollowedInGroups()
+        return await self._leases.read_as(consumer, after=after, limit=limit, types=types)
 
 
 class Bell:
@@ -149,6 +194,11 @@ def _patience_ms(wait_ms: int) -> int:
 def _check(field: str, good: bool, message: str) -> None:
     if not good:
         raise Invalid(faults=[Fault(field, message)])
+
+
+def _check_types(types: tuple[str, ...]) -> None:
+    for unknown in set(types) - KINDS:
+        _check("types", False, f"there is no fact named {unknown[:64]!r}")
 
 
 def _check_cursor(field: str, cursor: str) -> None:

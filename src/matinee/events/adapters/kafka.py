@@ -3,6 +3,10 @@
 Facts of one type and key lie in one partition, in the order in which they were acknowledged. A cursor is the offset of
 every partition that has been read from, `PlaybackBeat:17,,4;TitlePublished:2`; a partition or a type that it does not
 name begins at its beginning. How far a consumer has come is what Kafka keeps of the group of that name.
+
+Dead letters have a topic of one partition, where the last message of a consumer and a fact says how it stands with it:
+buried, or handed over `again`. One message does both, to take a letter away and to give it to its consumer, whose
+members follow that topic as well.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from heapq import merge
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -31,20 +35,21 @@ from matinee.drivers.kafka import (
     Reader,
     Span,
 )
+from matinee.events.adapters.letters import again, handed_over, kept
 from matinee.events.api import BadCursor, Batch, BeingFollowed, DeadLetter, Entry, Lag, Record
 from matinee.events.model import KINDS, revision
+from matinee.events.ports import Buried, Choice
 from matinee.kit import log
 from matinee.kit.clock import to_ms
 
-T = TypeVar("T")
 DEAD: Final = "DeadLetter"
-# How many of the newest dead letters are looked through for those of one consumer.
-DEAD_LOOK: Final = 10_000
+# How many of its newest messages are looked through for letters that wait, and how many at once.
+DEAD_LOOK: Final = 100_000
+DEAD_AT_ONCE: Final = 2_000
 _DAY_MS: Final = 86_400_000
 _log = log.get()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
-_letter_decoder = msgspec.json.Decoder(DeadLetter)
 _PLACES = re.compile(r"([A-Za-z]\w*):((?:\d{0,18},)*[1-9]\d{0,17})", re.ASCII)
 
 
@@ -136,7 +141,7 @@ class KafkaEventLog:
         return self._cursor(await self._cluster.committed(consumer, await self._partitions(KINDS)))
 
     async def lags(self) -> list[Lag]:
-        partitions = await self._partitions(KINDS)
+        partitions = await self._partitions((*KINDS, DEAD))
         ends = await self._cluster.ends(partitions)
         found = []
         for consumer in await self._cluster.groups():
@@ -146,33 +151,39 @@ class KafkaEventLog:
         return found
 
     async def bury(self, letter: DeadLetter) -> None:
-        key = f"{letter.consumer}/{letter.entry.record.key}"
-        headers: list[tuple[str, str | bytes | None]] = [("consumer", letter.consumer), ("reason", letter.reason)]
-        topic = self._cluster.name(DEAD)
-        await self._producer.send([Message(topic, key, _encoder.encode(letter), headers, to_ms(letter.at))])
+        await self._producer.send([self._letter(letter, to_ms(letter.at))])
 
-    async def dead(self, *, limit: int, consumer: str) -> list[DeadLetter]:
+    async def waiting(self, choice: Choice, *, limit: int) -> list[Buried]:
         partition = Partition(self._cluster.name(DEAD), 0)
         begins, ends = await asyncio.gather(self._cluster.begins([partition]), self._cluster.ends([partition]))
-        start, end = max(begins[partition], ends[partition] - DEAD_LOOK), ends[partition]
-        letters: list[DeadLetter] = []
-        while start < end:
-            found = await self._reader.fetch([Span(partition, start, end)], DEAD_LOOK)
-            letters += [letter for each in found if (letter := _read(_letter_decoder, each)) is not None]
-            start = found[-1].offset + 1
-        return [letter for letter in reversed(letters) if consumer in ("", letter.consumer)][:limit]
+        end, floor = ends[partition], max(begins[partition], ends[partition] - DEAD_LOOK)
+        found: list[Buried] = []
+        decided: set[tuple[str, str]] = set()
+        while floor < end and len(found) < limit:
+            span = Span(partition, max(floor, end - DEAD_AT_ONCE), end)
+            for one in reversed([kept(message.value) for message in await self._all_of(span)]):
+                if one is not None and (one.consumer, one.fact_id) not in decided:
+                    decided.add((one.consumer, one.fact_id))
+                    found += [one] if not one.again and choice.takes(one) else []
+            end = span.start
+        return found[:limit]
+
+    async def hand_over(self, letters: list[DeadLetter], *, now: datetime) -> None:
+        await self._producer.send([self._letter(again(letter), to_ms(now)) for letter in letters])
 
     async def follow(
         self, consumer: str, types: tuple[str, ...], *, start: str, handle: Callable[[Entry], Awaitable[None]]
     ) -> None:
         """Be one of those who follow for a consumer, until cancelled."""
         await self._begin(consumer, types, start)
+        letters = self._cluster.name(DEAD)
 
         async def handled(message: Fetched) -> None:
-            if (record := _read(_decoder, message)) is not None:
-                await handle(self._entry(message, record))
+            entry = self._entry(message) if message.partition.topic != letters else handed_over(message.value, consumer)
+            if entry is not None:
+                await handle(entry)
 
-        topics = [self._cluster.name(kind) for kind in types]
+        topics = [letters, *map(self._cluster.name, types)]
         group = Group(self._cluster, consumer, topics, handled, session_ms=self._session_ms)
         self._groups.add(group)
         try:
@@ -223,18 +234,36 @@ class KafkaEventLog:
         key = f"{self._region}/{record.key}"
         return Message(self._cluster.name(kind.__name__), key, _encoder.encode(record), headers, now_ms)
 
+    def _letter(self, letter: DeadLetter, at_ms: int) -> Message:
+        key = f"{letter.consumer}/{letter.entry.record.key}"
+        headers: list[tuple[str, str | bytes | None]] = [("consumer", letter.consumer), ("reason", letter.reason)]
+        return Message(self._cluster.name(DEAD), key, _encoder.encode(letter), headers, at_ms)
+
+    async def _all_of(self, span: Span) -> list[Fetched]:
+        found: list[Fetched] = []
+        while span.start < span.end and (some := await self._reader.fetch([span], span.end - span.start)):
+            found += some
+            span = span._replace(start=some[-1].offset + 1)
+        return found
+
     def _entries(self, found: Iterable[Fetched]) -> Iterator[Entry]:
         """What was read, by time, those of each partition in order."""
         lanes: dict[Partition, list[Fetched]] = defaultdict(list)
         for message in found:
             lanes[message.partition].append(message)
         for message in merge(*lanes.values(), key=lambda each: each.at_ms):
-            if (record := _read(_decoder, message)) is not None:
-                yield self._entry(message, record)
+            if (entry := self._entry(message)) is not None:
+                yield entry
 
-    def _entry(self, message: Fetched, record: Record) -> Entry:
+    def _entry(self, message: Fetched) -> Entry | None:
+        """What is in a message, or None for what a newer version of Matinee wrote and this one does not know."""
         kind, number = self._short(message.partition)
-        return Entry(place=f"{kind}/{number}/{message.offset}", record=record)
+        place = f"{kind}/{number}/{message.offset}"
+        try:
+            return Entry(place=place, record=_decoder.decode(message.value))
+        except msgspec.MsgspecError as error:
+            _log.warning("events.unreadable", place=place, error=str(error))
+            return None
 
 
 class Topics:
@@ -272,16 +301,6 @@ class Topics:
             min_insync_replicas=self._in_sync,
             retention_ms=retention_ms,
         )
-
-
-def _read(decoder: msgspec.json.Decoder[T], message: Fetched) -> T | None:
-    """What is in a message, or None for what a newer version of Matinee wrote and this one does not know."""
-    try:
-        return decoder.decode(message.value)
-    except msgspec.MsgspecError as error:
-        place = f"{message.partition.topic}/{message.partition.number}/{message.offset}"
-        _log.warning("events.unreadable", place=place, error=str(error))
-        return None
 
 
 def _encoded(offsets: Mapping[Partition, int]) -> str:

@@ -17,15 +17,20 @@ import msgspec
 from sqlalchemy import Connection
 
 from matinee.drivers.sql import Database
+from matinee.events.adapters.letters import again, handed_over, kept
 from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, Lag, Record
-from matinee.kit import log
+from matinee.events.model import KINDS
+from matinee.events.ports import Buried, Choice
+from matinee.kit import ids, log
 from matinee.kit.clock import to_ms
+from matinee.kit.ids import FactId
 
 MAX_SEQ: Final = 2**63 - 1
+# The type of a row that is a dead letter, for its consumer to take once more: whoever else reads passes over it.
+RETRY: Final = "Retry"
 _log = log.get()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
-_letter_decoder = msgspec.json.Decoder(DeadLetter)
 
 # The time of append never falls, even when the clock does: `cursor_at` relies on it.
 _INSERT = """
@@ -34,8 +39,8 @@ VALUES (?, ?, max(?, coalesce((SELECT appended_ms FROM events_log ORDER BY seq D
 ON CONFLICT (fact_id) DO NOTHING
 """
 _HEAD = "SELECT coalesce(max(seq), 0) FROM events_log"
-_READ_ALL = "SELECT seq, record FROM events_log WHERE seq > ? ORDER BY seq LIMIT ?"
-_READ_TYPE = "SELECT seq, record FROM events_log WHERE type = ? AND seq > ? ORDER BY seq LIMIT ?"
+_READ_ALL = "SELECT seq, type, record FROM events_log WHERE seq > ? AND type != 'Retry' ORDER BY seq LIMIT ?"
+_READ_TYPE = "SELECT seq, type, record FROM events_log WHERE type = ? AND seq > ? ORDER BY seq LIMIT ?"
 _BEFORE = "SELECT seq FROM events_log WHERE appended_ms < ? ORDER BY appended_ms DESC, seq DESC LIMIT 1"
 _COMMIT = """
 INSERT INTO events_consumer (consumer, seq) VALUES (?, min(?, (SELECT coalesce(max(seq), 0) FROM events_log)))
@@ -52,8 +57,15 @@ ON CONFLICT (consumer) DO UPDATE SET holder = excluded.holder, until_ms = exclud
 WHERE holder = excluded.holder OR until_ms <= ?
 """
 _HOLDER = "SELECT count(*) FROM events_lease WHERE consumer = ? AND holder = ?"
-_BURY = "INSERT INTO events_dead_letter (consumer, letter) VALUES (?, ?)"
-_DEAD = "SELECT letter FROM events_dead_letter WHERE ? IN ('', consumer) ORDER BY seq DESC LIMIT ?"
+_BURY = "INSERT INTO events_dead_letter (consumer, fact_id, type, letter) VALUES (?, ?, ?, ?)"
+_UNEARTH = "DELETE FROM events_dead_letter WHERE consumer = ? AND fact_id = ?"
+_WAITING = """
+SELECT letter FROM events_dead_letter
+WHERE :consumer IN ('', consumer)
+AND (:types = '[]' OR type IN (SELECT value FROM json_each(:types)))
+AND (:fact_ids = '[]' OR fact_id IN (SELECT value FROM json_each(:fact_ids)))
+ORDER BY seq DESC LIMIT :limit
+"""
 
 
 class SQLiteEventLog:
@@ -78,13 +90,10 @@ class SQLiteEventLog:
             await self._database.write(partial(_change, _INSERT, rows))
 
     async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
-        seq = _seq(after)
-        rows, head = await self._database.read(partial(_read, seq, limit, types))
-        full = len(rows) == limit
-        return Batch(
-            entries=[entry for row in rows if (entry := _entry(*row)) is not None],
-            cursor=_cursor(rows[-1][0] if full else max(seq, head)),
-        )
+        return await self._batch(after, limit, types, "")
+
+    async def read_as(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
+        return await self._batch(after, limit, (*(types or KINDS), RETRY), consumer)
 
     async def head(self) -> str:
         return _cursor(await self._database.read(_head))
@@ -110,22 +119,57 @@ class SQLiteEventLog:
         return await self._database.write(take)
 
     async def bury(self, letter: DeadLetter) -> None:
-        await self._database.write(partial(_change, _BURY, (letter.consumer, _encoder.encode(letter))))
+        record = letter.entry.record
 
-    async def dead(self, *, limit: int, consumer: str) -> list[DeadLetter]:
-        def look(connection: Connection) -> list[tuple[bytes]]:
-            return _rows(_DEAD, connection, consumer, limit)
+        def keep(connection: Connection) -> None:
+            _change(_UNEARTH, (letter.consumer, record.fact_id), connection)
+            row = (letter.consumer, record.fact_id, type(record.fact).__name__, _encoder.encode(letter))
+            _change(_BURY, row, connection)
 
-        return [_letter_decoder.decode(letter) for (letter,) in await self._database.read(look)]
+        await self._database.write(keep)
+
+    async def waiting(self, choice: Choice, *, limit: int) -> list[Buried]:
+        said = {
+            "consumer": choice.consumer,
+            "types": _encoder.encode(choice.types).decode(),
+            "fact_ids": _encoder.encode(choice.fact_ids).decode(),
+            "limit": limit,
+        }
+
+        def look(connection: Connection) -> list[bytes]:
+            return list(connection.exec_driver_sql(_WAITING, said).scalars())
+
+        return [one for letter in await self._database.read(look) if (one := kept(letter)) is not None]
+
+    async def hand_over(self, letters: list[DeadLetter], *, now: datetime) -> None:
+        await self._database.write(partial(_hand_over, letters, now))
+
+    async def _batch(self, after: str, limit: int, types: tuple[str, ...], consumer: str) -> Batch:
+        seq = _seq(after)
+        rows, head = await self._database.read(partial(_read, seq, limit, types))
+        full = len(rows) == limit
+        return Batch(
+            entries=[entry for row in rows if (entry := _entry(*row, consumer)) is not None],
+            cursor=_cursor(rows[-1][0] if full else max(seq, head)),
+        )
 
 
 def _change(statement: str, arguments: Any, connection: Connection) -> None:
     connection.exec_driver_sql(statement, arguments)
 
 
+def _hand_over(letters: list[DeadLetter], now: datetime, connection: Connection) -> None:
+    """Take letters away and append them, each once: what somebody else has handed over meanwhile is passed over."""
+    for letter in letters:
+        gone = connection.exec_driver_sql(_UNEARTH, (letter.consumer, letter.entry.record.fact_id))
+        if gone.rowcount:
+            row = (str(ids.new(FactId, now)), RETRY, to_ms(now), _encoder.encode(again(letter)))
+            _change(_INSERT, row, connection)
+
+
 def _read(
     after: int, limit: int, types: tuple[str, ...], connection: Connection
-) -> tuple[list[tuple[int, bytes]], int]:
+) -> tuple[list[tuple[int, str, bytes]], int]:
     """Rows and the head of one snapshot. Each type has its own index range: a rare one is found without a scan."""
     head = _head(connection)
     if not types:
@@ -159,8 +203,10 @@ def _seq(cursor: str) -> int:
     return int(cursor)
 
 
-def _entry(seq: int, record: bytes) -> Entry | None:
-    """The entry, or None for a fact that a newer version of Matinee wrote and this one does not know."""
+def _entry(seq: int, kind: str, record: bytes, consumer: str) -> Entry | None:
+    """The entry; None for a fact that this version does not know, and for what is another consumer's to retry."""
+    if kind == RETRY:
+        return handed_over(record, consumer)
     try:
         return Entry(place=str(seq), record=_decoder.decode(record))
     except msgspec.MsgspecError as error:

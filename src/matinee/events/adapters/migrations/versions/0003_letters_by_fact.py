@@ -1,0 +1,25 @@
+"""Dead letters are found by their facts, and chosen by the types of these."""
+
+from alembic import op
+from sqlalchemy import Column, String
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.add_column("events_dead_letter", Column("fact_id", String(40)))
+    op.add_column("events_dead_letter", Column("type", String(64)))
+    op.create_index("events_dead_letter_by_fact", "events_dead_letter", ["consumer", "fact_id"])
+    # Of its text: bytes are taken for SQLite's own binary JSON by newer versions of it.
+    op.execute(
+        "UPDATE events_dead_letter SET"
+        " fact_id = json_extract(CAST(letter AS TEXT), '$.entry.record.fact_id'),"
+        " type = json_extract(CAST(letter AS TEXT), '$.entry.record.fact.type')"
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("events_dead_letter_by_fact", "events_dead_letter")
+    op.drop_column("events_dead_letter", "type")
+    op.drop_column("events_dead_letter", "fact_id")

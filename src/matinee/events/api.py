@@ -297,10 +297,12 @@ class Events(Protocol):
         """Keep a fact that a consumer gives up on."""
 
     @idempotent
+    @patient(limit_ms=45_000)
     async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         """The newest dead letters, newest first; of one consumer, or of all."""
 
     @idempotent
+    @patient(limit_ms=45_000)
     async def retry(
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
     ) -> Retried:

@@ -27,6 +27,7 @@ POLL_S = 0.2
 MAX_WAIT_MS = 40_000
 MAX_LIMIT = 5_000
 MAX_RECORDS = 5_000
+MAX_RETRIED = 1_000
 MAX_CURSOR = 64 << 10
 MAX_LEASE_MS = 600_000
 _log = log.get()
@@ -102,10 +103,11 @@ class EventsService:
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
     ) -> Retried:
         _check_types(types)
-        _check("fact_ids", len(fact_ids) <= MAX_LIMIT, f"at most {MAX_LIMIT} at a time")
-        chosen = await self._dead.waiting(Choice(consumer=consumer, types=types, fact_ids=fact_ids), limit=MAX_LIMIT)
+        _check("fact_ids", len(fact_ids) <= MAX_RETRIED, f"at most {MAX_RETRIED} at a time")
+        chosen = await self._dead.waiting(Choice(consumer=consumer, types=types, fact_ids=fact_ids), limit=MAX_RETRIED)
         if missing := sorted(set(fact_ids) - {each.fact_id for each in chosen}):
-            raise NoSuchDeadLetter(fact_ids=missing)
+            detail = f"No dead letter waits with {', '.join(missing[:5])}; `matinee events dead` shows those that do."
+            raise NoSuchDeadLetter(fact_ids=missing, detail=detail)
         if not chosen and consumer:
             await self._check_known(consumer)
         letters = [each.letter for each in reversed(chosen) if each.letter is not None]
@@ -113,7 +115,7 @@ class EventsService:
             await self._dead.hand_over(letters, now=self._clock.now())
             self._bell.ring()
         unknown = {each.fact_id: each.type for each in chosen if each.letter is None}
-        return Retried(letters=letters, unknown=unknown, more=len(chosen) == MAX_LIMIT)
+        return Retried(letters=letters, unknown=unknown, more=len(chosen) == MAX_RETRIED)
 
     async def _check_known(self, consumer: str) -> None:
         """Raises NoSuchConsumer for one that neither followed nor gave up on anything."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,10 +16,11 @@ from rich.table import Table
 from matinee.app.cli.options import as_json, json_option, run, with_settings
 from matinee.app.settings import Settings
 from matinee.app.wiring import clients
-from matinee.events.api import DeadLetter, Entry, Events, Fact, Lag
+from matinee.events.api import DeadLetter, Entry, Events, Fact, Lag, Retried
 from matinee.kit.clock import SystemClock
 
 WAIT_MS = 10_000
+MANY = 5000
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -62,11 +64,69 @@ def dead(settings: Settings, consumer: str, limit: int, json_: bool) -> None:
     if json_:
         as_json(found)
         return
-    table = Table("when", "consumer", "tries", "why", "fact", "where", box=None, header_style="bold")
+    table = Table("when", "consumer", "tries", "why", "fact", "where", "id", box=None, header_style="bold")
+    table.columns[-1].no_wrap = True
     for one in found:
-        kind = type(one.entry.record.fact).__name__
-        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, kind, one.entry.place)
+        kind, fact_id = _kind(one), one.entry.record.fact_id
+        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, kind, one.entry.place, fact_id)
     Console().print(table if found else "No dead letters.")
+
+
+@events.command()
+@click.argument("fact_ids", nargs=-1, metavar="[ID]...")
+@click.option("--consumer", default="", help="Only those of one consumer.")
+@click.option("--types", default="", help="Only these facts, by commas.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@json_option
+@with_settings
+def retry(settings: Settings, fact_ids: tuple[str, ...], consumer: str, types: str, yes: bool, json_: bool) -> None:
+    """Hand dead letters over once more: those named by their facts' ids, or all; each to the consumer it is of.
+
+    Do so when what made them fail is mended. What fails again is a dead letter again.
+    """
+    names = _types(types)
+
+    async def ask() -> Retried:
+        async with clients(settings) as house:
+            if not (yes or fact_ids):
+                await _confirm(house.events, consumer, names)
+            return await house.events.retry(consumer=consumer, types=names, fact_ids=fact_ids)
+
+    done = run(ask())
+    if json_:
+        as_json(done)
+    elif not (done.letters or done.unknown):
+        click.echo("No dead letters to retry.")
+    for line in [] if json_ else _told(done):
+        click.echo(line)
+    if done.unknown and not done.letters:
+        click.get_current_context().exit(1)
+
+
+async def _confirm(events: Events, consumer: str, types: tuple[str, ...]) -> None:
+    """Ask whether all that wait are meant. Raises click.Abort."""
+    waiting = [one for one in await events.dead(limit=MANY, consumer=consumer) if not types or _kind(one) in types]
+    if waiting:
+        click.confirm(f"Hand over {_summed(waiting)}?", abort=True, err=True)
+
+
+def _told(done: Retried) -> Iterable[str]:
+    """What was done, for a terminal."""
+    if done.letters:
+        yield f"Handed over: {_summed(done.letters)}. `matinee events dead` shows what fails again."
+    for fact_id, kind in done.unknown.items():
+        yield f"{fact_id} is a {kind}, which this version of Matinee does not know: it waits for one that does."
+    if done.more:
+        yield "More wait: run this again."
+
+
+def _summed(letters: list[DeadLetter]) -> str:
+    counted = Counter((_kind(one), one.consumer) for one in letters)
+    return ", ".join(f"{count} {kind} to {consumer}" for (kind, consumer), count in sorted(counted.items()))
+
+
+def _kind(letter: DeadLetter) -> str:
+    return type(letter.entry.record.fact).__name__
 
 
 @events.command()

@@ -49,8 +49,11 @@ class Viewer:
         self.headers = {"Authorization": f"Bearer {session['access_token']}"}
 
 
-async def eventually(true: Callable[[], Any], limit_s: float = 30) -> Any:
-    """Wait until something is true (it may be a coroutine function), and tell what it was."""
+async def eventually(true: Callable[[], Any], limit_s: float = 60) -> Any:
+    """Wait until something is true (it may be a coroutine function), and tell what it was.
+
+    The limit is for what never comes: a machine that is busy takes its time.
+    """
     end = time.monotonic() + limit_s
     while True:
         found = true()

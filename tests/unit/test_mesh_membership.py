@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import pytest
+from tests.house import eventually
 
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import InstanceId
@@ -57,14 +57,6 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(2_000):
-        if await holds():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("it never came to hold")
-
-
 async def test_it_enters_renews_and_enters_again(clock: ManualClock) -> None:
     registry = Away()
     membership = Membership(registry=registry, instance=ONE, clock=clock, renew_s=0.005, lease_s=5)
@@ -73,15 +65,15 @@ async def test_it_enters_renews_and_enters_again(clock: ManualClock) -> None:
     async def listed() -> bool:
         return await registry.instances(now=clock.now()) == (ONE,)
 
-    await until(listed)
+    await eventually(listed)
     for _ in range(5):
         clock.advance(seconds=4)
-        await until(listed)
+        await eventually(listed)
     registry.away = True
     clock.advance(seconds=60)
     await asyncio.sleep(0.05)
     registry.away = False
-    await until(listed)
+    await eventually(listed)
     running.cancel()
 
 
@@ -165,5 +157,5 @@ async def test_following(clock: ManualClock) -> None:
     async def seen() -> bool:
         return directory.instances == (ONE,)
 
-    await until(seen)
+    await eventually(seen)
     running.cancel()

@@ -83,7 +83,7 @@ async def test_without_a_resume_point_it_begins_at_the_beginning(house: House, f
 
 
 async def test_a_resume_point_that_does_not_come_is_not_waited_for(house: House) -> None:
-    house = House(house.store, start_ms=200)
+    house = House(house.store, start_ms=1_000)
     house.around.hanging.add("position")
     assert (await house.start()).resume_ms == 0
 

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.house import eventually
 
 from matinee.app.supervisor import Program, Seen, Supervisor
 
@@ -62,13 +62,6 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def eventually(true: Callable[[], bool], limit_s: float = 20) -> None:
-    end = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < end, "it never came to be"
-        await asyncio.sleep(0.02)
-
-
 async def test_a_killed_process_comes_back_and_its_children_are_swept(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.start(program("a", READY))
     first = supervisor.seen()[0]
@@ -104,7 +97,7 @@ async def test_a_process_that_ends_by_itself_is_not_brought_back(supervisor: Sup
 
 async def test_a_process_that_will_not_start_is_named_with_its_last_words(supervisor: Supervisor) -> None:
     with pytest.raises(RuntimeError, match=r"bad did not get ready: .*no such luck"):
-        await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=2)
+        await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=5)
 
 
 async def test_who_waits_is_waited_for_and_says_for_what(tmp_path: Path) -> None:
@@ -112,9 +105,9 @@ async def test_who_waits_is_waited_for_and_says_for_what(tmp_path: Path) -> None
     record, there = tmp_path / "run" / "processes.json", tmp_path / "there"
     made = Supervisor(logs=tmp_path / "logs", record=record, waits=lambda seen: told.append(seen.waiting))
     waits = Program(name="a", command=[sys.executable, "-c", WAITS, str(there)])
-    starting = asyncio.create_task(made.start(waits, ready_s=2))
+    starting = asyncio.create_task(made.start(waits, ready_s=5))
     await eventually(lambda: len(told) == 2)
-    await asyncio.sleep(3)  # longer than it would have had to get ready
+    await asyncio.sleep(6)  # longer than it would have had to get ready
     assert not starting.done()
     (seen,) = msgspec.json.decode(record.read_bytes(), type=list[Seen])
     assert (seen.state, seen.waiting) == ("waiting", "redis does not answer")

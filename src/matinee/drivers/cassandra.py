@@ -23,7 +23,7 @@ from uuid import UUID
 import acsylla
 from acsylla import Consistency, errors
 
-from matinee.drivers.cassandra_faults import Limit, Told
+from matinee.drivers.cassandra_faults import Limits, Told
 from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty, WrongVersion, named
 from matinee.kit import context, ids
 from matinee.kit.problem import DeadlineExceeded
@@ -75,6 +75,7 @@ class Cassandra:
         self._place = _Place.of(url)
         self.engine = named(url)
         self._told = Told(self.engine)
+        self._limits = Limits(self._told)
         self._limit_s, self._attempt_s, self._lazy = limit_s, attempt_s, lazy
         self._cluster = _cluster(self._place, attempt_s)
         self._session: Any = None
@@ -108,7 +109,7 @@ class Cassandra:
 
     async def run(self, query: Query, *values: Any) -> None:
         """Do a statement that answers nothing."""
-        await self.rows(query, *values)
+        await self._tried(query.again, self._rows, query, values)
 
     async def applied(self, query: Query, *values: Any) -> bool:
         """Whether the condition (`IF …`) of a lightweight transaction held, and so the change was made."""
@@ -200,7 +201,7 @@ class Cassandra:
             tries += 1
             limit_s = min(self._attempt_s, max(0.001, ends_at - time.monotonic()))
             try:
-                with Limit(limit_s, self._told):  # the library's own does not count speculative executions
+                with self._limits.within(limit_s):  # the library's own does not count speculative executions
                     return await once(*args)
             except EngineAway as error:
                 if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):

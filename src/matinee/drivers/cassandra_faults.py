@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from acsylla import errors
 
 from matinee.drivers.engine import EngineAway, StoreEmpty, StoreFull
 
+TICK_S: Final = 0.02
 _AWAY: Final = (
     errors.CassErrorLibNoHostsAvailable,
     errors.CassErrorLibRequestTimedOut,
@@ -59,29 +61,55 @@ class Told:
         return None
 
 
+class Limits:
+    """How long each attempt may take: `with limits.within(seconds):` raises EngineAway when they are over.
+
+    It is paid for every statement, and a timer of the loop costs more than the rest of one: so one timer looks after
+    all, and an attempt ends up to `TICK_S` late.
+    """
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.running: set[Limit] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def within(self, limit_s: float) -> Limit:
+        """A context for one attempt. Errors of the library become Problems in it, as in `Told`."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._look)
+        return Limit(self, time.monotonic() + limit_s)
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        for limit in [limit for limit in self.running if limit.ends_at <= now_s]:
+            limit.end()
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._look) if self.running else None
+
+
 class Limit:
-    """`asyncio.timeout` within `Told`, at a quarter of the price: it is paid for every statement."""
+    """One attempt of one task."""
 
-    __slots__ = ("_cancelling", "_late", "_task", "_timer", "_told")
+    __slots__ = ("_cancelling", "_late", "_limits", "_task", "ends_at")
 
-    def __init__(self, limit_s: float, told: Told) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
+    def __init__(self, limits: Limits, ends_at: float) -> None:
+        task = asyncio.current_task()
         assert task is not None, "outside of a task"
-        self._task, self._cancelling, self._late, self._told = task, task.cancelling(), False, told
-        self._timer = loop.call_later(limit_s, self._end)
+        self._limits, self._task, self._cancelling, self._late = limits, task, task.cancelling(), False
+        self.ends_at = ends_at
 
     def __enter__(self) -> None:
-        return None
+        self._limits.running.add(self)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._timer.cancel()
+        self._limits.running.discard(self)
         # Where somebody else has cancelled the task as well, it is theirs that counts.
         if self._late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             error = TimeoutError()
         if error is not None:
-            self._told.__exit__(kind, error, trace)
+            self._limits.told.__exit__(kind, error, trace)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Break the attempt off."""
+        self._limits.running.discard(self)
         self._late = True
         self._task.cancel()

@@ -19,7 +19,7 @@ import itertools
 import time
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from matinee.drivers.cassandra import Cassandra, Change, Query
@@ -90,31 +90,37 @@ class CassandraOutbox:
         self._beat_at = 0
         self._stirred, self._relaying, self._beating = asyncio.Event(), asyncio.Lock(), asyncio.Lock()
 
-    @contextlib.asynccontextmanager
-    async def keeping(self, record: bytes) -> AsyncIterator[Callable[..., Awaitable[None]]]:
-        """A block that makes a change: it keeps the fact first (`await keep()`), which is relayed after the block.
+    def keeping(self, record: bytes, *others: Change) -> _Keeping:
+        """A block that makes a change: before it the fact is kept, and `others` with it; after it the fact is relayed.
 
-        What is to be written before the change as well can go with it: `await keep((query, values), …)`. The fact is
-        relayed also where the block fails once it is kept, since the change may have been made.
+        The fact is relayed also where the block fails, since the change may have been made.
         """
+        return _Keeping(self, record, others)
+
+    async def keep(self, record: bytes, others: Sequence[Change]) -> Kept:
+        """Keep a fact, with other changes on the same journey; it waits until `release`."""
         now_ms = to_ms(self._clock.now())
         if now_ms - self._beat_at > ORPHAN_MS // 2:
             await self._show_life()
             now_ms = to_ms(self._clock.now())
-        fact, is_kept = Kept(now_ms - now_ms % BUCKET_MS, next(self._numbers), record), False
+        fact = Kept(now_ms - now_ms % BUCKET_MS, next(self._numbers), record)
         self._waiting[fact.bucket] += 1
-
-        async def keep(*others: Change) -> None:
-            nonlocal is_kept
-            row = (self._shard, fact.bucket, fact.seq, record, fact.bucket * 1000)
-            await self._cassandra.together((self._statements.keep, row), *others)
-            is_kept = True
-
+        row = (self._shard, fact.bucket, fact.seq, record, fact.bucket * 1000)
         try:
-            yield keep
-        finally:
-            self._hold(fact) if is_kept else self._done.append(fact)
+            await self._cassandra.together((self._statements.keep, row), *others)
+        except BaseException:  # it may be there all the same
+            self._done.append(fact)
             self._stirred.set()
+            raise
+        return fact
+
+    def release(self, fact: Kept) -> None:
+        """Let a fact be relayed."""
+        if len(self._ready) < self._held:
+            self._ready.append(fact)
+        else:
+            self._unread[fact.bucket] += 1
+        self._stirred.set()
 
     async def relay(self, append: Append) -> int:
         """Hand every fact that waits, whoever kept it, to the log, and drop it here; tells how many."""
@@ -149,12 +155,6 @@ class CassandraOutbox:
             beating.cancel()
             with contextlib.suppress(*TROUBLES):  # where it cannot be said, it is seen after a while
                 await self._leave()
-
-    def _hold(self, fact: Kept) -> None:
-        if len(self._ready) < self._held:
-            self._ready.append(fact)
-        else:
-            self._unread[fact.bucket] += 1
 
     async def _send(self, append: Append) -> int:
         """Relay what is ours."""
@@ -282,6 +282,21 @@ class CassandraOutbox:
     async def _forget(self, one: _Shard) -> None:
         # With the time of the beat that was seen, so that a later one stands.
         await self._cassandra.run(self._statements.forget, one.beat_at * 1000, one.shard)
+
+
+class _Keeping:
+    """What `keeping` gives: a generator made into a context costs more than all else that is done here."""
+
+    __slots__ = ("_fact", "_others", "_outbox", "_record")
+
+    def __init__(self, outbox: CassandraOutbox, record: bytes, others: Sequence[Change]) -> None:
+        self._outbox, self._record, self._others = outbox, record, others
+
+    async def __aenter__(self) -> None:
+        self._fact = await self._outbox.keep(self._record, self._others)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._outbox.release(self._fact)
 
 
 class _Statements(NamedTuple):

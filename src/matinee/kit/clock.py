@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
@@ -38,10 +41,9 @@ class ManualClock:
 
 def from_ms(epoch_ms: int) -> datetime:
     """Milliseconds since 1970 as a UTC time."""
-    seconds, rest_ms = divmod(epoch_ms, 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ms * 1000)
+    return _EPOCH + epoch_ms * _MS
 
 
 def to_ms(moment: datetime) -> int:
     """A UTC time as milliseconds since 1970."""
-    return round(moment.timestamp() * 1000)
+    return round((moment - _EPOCH) / _MS)

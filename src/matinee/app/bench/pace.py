@@ -7,6 +7,7 @@ import contextlib
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -30,9 +31,11 @@ async def side_by_side(*works: Work, count: int, in_flight: int) -> list[float]:
     Each is handed numbers that no other round has. The first round only warms up.
     """
     seen: list[list[float]] = [[] for _ in works]
+    turns = deque(zip(seen, works, strict=True))
     for turn in range(ROUNDS + 1):
-        for took, work in zip(seen, works, strict=True):
+        for took, work in turns:
             took.append(await _pace_us(work, first=turn * count, count=count, in_flight=in_flight))
+        turns.rotate()  # what an engine puts off (compaction, collection of garbage) is to meet all of them
     return [statistics.median(took[1:]) for took in seen]
 
 

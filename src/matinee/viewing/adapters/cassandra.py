@@ -135,8 +135,7 @@ class CassandraViewingStore:
             return _position(position.account_id, position.profile_id, rows[0])
         if not rows and await self._is_erased(key, position):
             return position
-        async with self.outgoing.keeping(_encode(record)) as keep:
-            await keep((_WATCHED, _watched(key, position)))
+        async with self.outgoing.keeping(_encode(record), (_WATCHED, _watched(key, position))):
             await self._cassandra.run(_MOVE, *_moved(key, position, cell))
         if rows and _month(rows[0][2]) != _month(position.updated_at):
             await self._leave(key, rows[0][2])

@@ -62,15 +62,31 @@ class HttpClient:
                 return Answer(response.status, response.headers, await self._read(response))
 
     async def lines(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, limit_s: float, idle_s: float
+        self,
+        url: str,
+        *,
+        method: str = "POST",
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        limit_s: float,
+        idle_s: float,
+        longest_bytes: int = 128 << 10,
     ) -> AsyncIterator[bytes]:
-        """Post, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
+        """Ask, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
 
-        Raises NeverSent, TimeoutError, and Broken where it ends or is not a 200.
+        Raises NeverSent, TimeoutError, and Broken where it ends, is not a 200, or has a line over `longest_bytes`.
         """
         limit = aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=idle_s)
         with _in_our_words():
-            async with self._session.post(URL(url, encoded=True), data=body, headers=headers, timeout=limit) as answer:
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                data=body,
+                headers=headers,
+                timeout=limit,
+                allow_redirects=False,
+                read_bufsize=longest_bytes // 2,  # aiohttp takes lines of twice as much
+            ) as answer:
                 if answer.status != 200:
                     raise Broken(f"HTTP {answer.status}")
                 async for line in answer.content:

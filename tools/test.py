@@ -2,6 +2,7 @@
 
 What is missing is fetched first, once for each machine: Debian packages where it lets us, jars by Maven, the S3
 gateway by Go; the tests that need no engine run meanwhile. Engines are started once for all tests, and end with them.
+What takes long to build holds nobody up: the tests that have its name in theirs come last, when it is there.
 """
 
 import contextlib
@@ -9,13 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from matinee.app.engines import ENGINES, EngineFailed, Fleet
 from matinee.app.engines.fetch import TOOLS, absent, fetch
 from matinee.app.engines.jars import QUICK
+from matinee.app.engines.known import APART
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -26,19 +28,37 @@ NEED_NO_ENGINE = ("tests/unit", "tests/shape")
 
 def main(words: list[str]) -> int:
     """Fetch what may be had, start the engines, run pytest, name what was left out."""
-    with swept() as folder, ThreadPoolExecutor(1) as aside:
-        fetching = aside.submit(fetch, ALL, say)
-        early = NEED_NO_ENGINE if not words and absent(ALL) else ()
+    soon = [name for name in ALL if name not in APART]
+    with swept() as folder, ThreadPoolExecutor(2) as aside:
+        building, fetching = aside.submit(fetch, APART, say), aside.submit(fetch, soon, say)
+        early = NEED_NO_ENGINE if not words and absent(soon) else ()
         code = pytest(folder, *early, *WORKERS) if early else 0
         lacking = fetching.result()
+        late = APART if not words and absent(APART) else ()
+        if not late:
+            lacking |= building.result()
         if not words:
-            start(folder, [name for name in ENGINES if name not in lacking])
+            start(folder, [name for name in ENGINES if name not in lacking and name not in late])
         rest = words or [*WORKERS, *(f"--ignore={done}" for done in early)]
-        code = pytest(folder, *rest, absent=",".join(lacking)) or code
+        code = pytest(folder, *rest, *but(late), absent=",".join(lacking)) or code
+        if late:
+            lacking |= building.result()
+            start(folder, [name for name in late if name not in lacking])
+            code = pytest(folder, *rest, *only(late), absent=",".join(lacking)) or code
     for lack in lacking.values():
         say(f"  left out           {lack}")
     say(f"engines not run: {', '.join(lacking) or 'none'}")
     return code or (1 if lacking and os.environ.get("CI") else 0)
+
+
+def only(names: Sequence[str]) -> tuple[str, ...]:
+    """For pytest: the tests that have one of these in their names."""
+    return ("-k", " or ".join(names))
+
+
+def but(names: Sequence[str]) -> tuple[str, ...]:
+    """For pytest: all others."""
+    return ("-k", " and ".join(f"not {name}" for name in names)) if names else ()
 
 
 def start(folder: Path, names: list[str]) -> None:

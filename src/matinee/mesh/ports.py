@@ -12,10 +12,12 @@ from matinee.mesh.api import Instance
 class Registry(Protocol):
     """Who serves what. An instance that is not renewed within its lease is no longer there.
 
-    `own_clock`: leases run by the engine's clock, and `now` is not looked at.
+    `own_clock`: leases run by the engine's clock, and `now` is not looked at. `enters_itself`: an instance registers,
+    renews, drains and leaves by itself; else a cluster does that for it, and these methods do nothing.
     """
 
     own_clock: ClassVar[bool]
+    enters_itself: ClassVar[bool]
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
         """Enter an instance, or replace what is said of it."""

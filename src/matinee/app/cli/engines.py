@@ -12,6 +12,7 @@ from matinee.app.cli.options import as_json, json_option, with_settings
 from matinee.app.engines import ENGINES, Absent
 from matinee.app.engines.fetch import fetch
 from matinee.app.engines.fleet import Fleet
+from matinee.app.engines.known import APART
 from matinee.app.profile import KEEPERS
 from matinee.app.settings import Settings
 
@@ -34,8 +35,11 @@ def engines() -> None:
 @dir_option
 @with_settings
 def up(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
-    """Fetch what is missing, start all engines or those named, and write a `matinee.toml` that leads to them."""
-    wanted = names or tuple(ENGINES)
+    """Fetch what is missing, start all engines or those named, and write a `matinee.toml` that leads to them.
+
+    All are those that a house can have its state in: kubernetes only comes where it is named.
+    """
+    wanted = names or tuple(name for name in ENGINES if name not in APART)
     for name, lack in fetch(wanted, _say).items():
         raise Absent(engine=name, detail=lack)
     fleet = _fleet(settings, folder)

@@ -133,10 +133,18 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engine
             kept = await EtcdRegistry.open(etcd)
             stack.push_async_callback(kept.close)
             return kept
+        case "kubernetes":
+            from matinee.drivers.kubernetes import Kubernetes
+            from matinee.mesh.adapters.kubernetes import SLICES, KubernetesRegistry
+
+            kubernetes = await stack.enter_async_context(Kubernetes(place, SLICES))
+            cluster = await KubernetesRegistry.open(kubernetes)
+            engines.add(cluster, used_for="mesh.registry", needed=False)  # as above
+            stack.push_async_callback(cluster.close)
+            return cluster
         case other:
-            raise BadSettings(
-                detail=f"mesh.registry: there is no registry for {other!r}; memory, sqlite, mysql and etcd are known."
-            )
+            known = "memory, sqlite, mysql, etcd and kubernetes are known"
+            raise BadSettings(detail=f"mesh.registry: there is no registry for {other!r}; {known}.")
 
 
 @contextlib.asynccontextmanager

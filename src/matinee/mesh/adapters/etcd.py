@@ -32,6 +32,7 @@ class EtcdRegistry:
     """Fulfils `Registry`; every process opens the same namespace. `close` ends its watch."""
 
     own_clock: ClassVar[bool] = True
+    enters_itself: ClassVar[bool] = True
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd

@@ -16,6 +16,7 @@ class MemoryRegistry:
     """Fulfils `Registry` in a dict."""
 
     own_clock: ClassVar[bool] = False
+    enters_itself: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._entries: dict[InstanceId, tuple[Instance, datetime]] = {}

@@ -52,6 +52,7 @@ class SqlRegistry:
     """Fulfils `Registry`; every process opens the same database."""
 
     own_clock: ClassVar[bool] = False
+    enters_itself: ClassVar[bool] = True
 
     def __init__(self, database: Database) -> None:
         self._database = database

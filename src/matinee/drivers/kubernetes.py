@@ -1,0 +1,249 @@
+"""The Kubernetes API, the little of it that is needed here: a collection of a namespace, listed and watched.
+
+Its client libraries are larger than the rest of a service, and know hundreds of objects that nobody here asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import msgspec
+
+from matinee.drivers.engine import EngineAway, WrongVersion
+from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
+from matinee.kit.problem import Problem
+
+# Where a pod finds who it is, and which authority signed the API server's certificate.
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# One question, with its repetitions.
+_LIMIT_S: Final = 3.0
+_ATTEMPTS: Final = 3
+_PAUSE_S: Final = 0.1
+# The server ends a watch after so long, with a last word; one that is silent for longer has lost its road.
+_WATCH_S: Final = 30
+_IDLE_S: Final = 35.0
+_LONGEST_BYTES: Final = 4 << 20  # an object comes on one line
+_AGAIN: Final = {429, 500, 502, 503, 504}
+
+
+class NotInCluster(Problem, status=500):
+    """Kubernetes was named without an address, and this process runs in no cluster."""
+
+
+class Outdated(Exception):
+    """What happened since that version is no longer kept: list anew."""
+
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which objects: a resource of an API group, those with these labels (a selector: `key=value,…`)."""
+
+    group: str
+    version: str
+    resource: str
+    labels: str
+
+
+class Listed(NamedTuple):
+    """All objects, and the version of the collection that a watch goes on from."""
+
+    version: str
+    objects: list[msgspec.Raw]
+
+
+class Change(NamedTuple):
+    """What became of an object, and the object as it is, or last was."""
+
+    verb: Literal["ADDED", "MODIFIED", "DELETED"]
+    object: msgspec.Raw
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    resource_version: str = msgspec.field(name="resourceVersion", default="")
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+
+
+class _List(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+    items: list[msgspec.Raw]
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct, frozen=True):
+    message: str = ""
+    code: int = 0
+
+
+class Kubernetes:
+    """One collection of a namespace. Use as `async with Kubernetes(url, what) as kubernetes:`.
+
+    `kubernetes:` is the cluster and namespace this process runs in, `kubernetes:///namespace` another one there;
+    elsewhere it is `kubernetes://host:port/namespace?ca=FILE&token=FILE`. The token is read again for every question,
+    because it is replaced all the time. Every method raises EngineAway where nobody answers in time, or lets us in.
+    """
+
+    def __init__(self, url: str, what: Collection) -> None:
+        self._place = _Place.of(url)
+        self._what = what
+        self.engine = f"kubernetes at {self._place.host}"
+
+    async def __aenter__(self) -> Kubernetes:
+        try:
+            trusted = self._place.authority.read_text() if self._place.authority else ""
+            self._http = await HttpClient(trusted=trusted).__aenter__()
+        except (OSError, ValueError) as error:
+            raise self._away(f"its authority's certificate cannot be used: {error}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.__aexit__()
+
+    async def list(self) -> Listed:
+        """Every object there is now. Raises WrongVersion where the server does not know the resource."""
+        end = time.monotonic() + _LIMIT_S
+        why = ""
+        for attempt in range(_ATTEMPTS):
+            await asyncio.sleep(_PAUSE_S * attempt)
+            if (left_s := end - time.monotonic()) <= 0:
+                break
+            try:
+                answer = await self._http.request("GET", self._url({}), headers=self._headers(), limit_s=left_s)
+                if answer.status not in _AGAIN:
+                    return self._read(answer)
+                why = f"HTTP {answer.status}: {_words(answer)}"
+            except (Broken, NeverSent) as error:
+                why = str(error)
+            except TimeoutError:
+                why = ""
+        raise self._away(why)
+
+    async def watch(self, version: str) -> AsyncIterator[Change]:
+        """Every change since a version, for ever. Raises Outdated, EngineAway: then one has to list anew."""
+        while True:
+            heard = False
+            try:
+                async for line in self._lines(version):
+                    event, heard = msgspec.json.decode(line, type=_Event), True
+                    if event.type == "ERROR":
+                        raise self._ended(msgspec.json.decode(event.object, type=_Status))
+                    version = msgspec.json.decode(event.object, type=_Object).metadata.resource_version
+                    if event.type != "BOOKMARK":
+                        yield Change(event.type, event.object)
+            except (NeverSent, Broken, TimeoutError, msgspec.DecodeError) as error:
+                if not heard:  # else it ended, as watches do, and goes on where it was
+                    raise self._away(f"its watch ended: {error}") from error
+
+    def _lines(self, version: str) -> AsyncIterator[bytes]:
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(_WATCH_S)}
+        return self._http.lines(
+            self._url({**query, "allowWatchBookmarks": "true"}),
+            method="GET",
+            headers=self._headers(),
+            limit_s=_LIMIT_S,
+            idle_s=_IDLE_S,
+            longest_bytes=_LONGEST_BYTES,
+        )
+
+    def _read(self, answer: Answer) -> Listed:
+        match answer.status:
+            case 200:
+                try:
+                    found = msgspec.json.decode(answer.body, type=_List)
+                except msgspec.DecodeError as error:
+                    raise self._away(f"what it answers is no list: {error}") from error
+                return Listed(found.metadata.resource_version, found.items)
+            case 401:
+                raise self._away(f"it does not take the token in {self._place.token}")
+            case 403:
+                raise self._away(f"{_words(answer)}. {self._missing_role()}")
+            case 404:
+                detail = f"{self.engine} does not know {self._resource}: it is no Kubernetes, or too old a one."
+                raise WrongVersion(engine=self.engine, detail=detail)
+        raise self._away(f"HTTP {answer.status}: {_words(answer)}")
+
+    def _missing_role(self) -> str:
+        return (
+            f"The service account needs a Role in {self._place.namespace} with the verbs get, list and watch on "
+            f"{self._resource}, and a RoleBinding to it: see the how-to on Kubernetes"
+        )
+
+    def _ended(self, status: _Status) -> Exception:
+        return Outdated(status.message) if status.code == 410 else self._away(f"its watch ended: {status.message}")
+
+    def _away(self, why: str) -> EngineAway:
+        return EngineAway(
+            engine=self.engine, detail=f"{self.engine}: {why}" if why else f"{self.engine} does not answer"
+        )
+
+    @property
+    def _resource(self) -> str:
+        return f"{self._what.resource}.{self._what.group}"
+
+    def _url(self, query: Mapping[str, str]) -> str:
+        what = self._what
+        path = f"/apis/{what.group}/{what.version}/namespaces/{self._place.namespace}/{what.resource}"
+        return f"https://{self._place.host}{path}?{urlencode({'labelSelector': what.labels, **query})}"
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"accept": "application/json", "user-agent": "matinee"}
+        if self._place.token:
+            try:
+                headers["authorization"] = f"Bearer {self._place.token.read_text().strip()}"
+            except (OSError, ValueError) as error:
+                raise self._away(f"its token cannot be read: {error}") from error
+        return headers
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an API server is (`host:port`), and what opens it."""
+
+    host: str
+    namespace: str
+    authority: Path | None
+    token: Path | None
+
+    @classmethod
+    def of(cls, url: str) -> _Place:
+        parts = urlsplit(url)
+        namespace = parts.path.strip("/")
+        if not parts.netloc:
+            return cls._own(namespace)
+        said = {key: Path(values[0]) for key, values in parse_qs(parts.query).items()}
+        return cls(
+            host=parts.netloc, namespace=namespace or "default", authority=said.get("ca"), token=said.get("token")
+        )
+
+    @classmethod
+    def _own(cls, namespace: str) -> _Place:
+        host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+        if not host:
+            raise NotInCluster(
+                detail="This process runs in no Kubernetes cluster (KUBERNETES_SERVICE_HOST is not set): "
+                "name one by kubernetes://host:port/namespace?ca=FILE&token=FILE."
+            )
+        return cls(
+            host=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            namespace=namespace or (SERVICE_ACCOUNT / "namespace").read_text().strip(),
+            authority=SERVICE_ACCOUNT / "ca.crt",
+            token=SERVICE_ACCOUNT / "token",
+        )
+
+
+def _words(answer: Answer) -> str:
+    """What a refusal says."""
+    try:
+        return msgspec.json.decode(answer.body, type=_Status).message
+    except msgspec.DecodeError:
+        return answer.body[:100].decode(errors="replace")

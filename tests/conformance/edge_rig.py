@@ -104,6 +104,7 @@ class Rig(msgspec.Struct):
     disk: CacheDirectory
     keeping: DirectoryKeeper
     board: FileBoard
+    job: asyncio.Task[None]
     is_terse: bool = False
     reads_along: bool = True
 
@@ -203,7 +204,16 @@ async def an_edge(
     try:
         port = server.port if front is None else front.port
         yield Rig(
-            server, port, origin, settings, disk, keeping, board, is_terse=front is not None, reads_along=front is None
+            server,
+            port,
+            origin,
+            settings,
+            disk,
+            keeping,
+            board,
+            job,
+            is_terse=front is not None,
+            reads_along=front is None,
         )
     finally:
         job.cancel()
@@ -215,7 +225,7 @@ async def an_edge(
             part.close()
 
 
-async def until(condition: Callable[[], object], limit_s: float = 20) -> None:
+async def until(condition: Callable[[], object], limit_s: float = 60) -> None:
     """Wait until a condition holds. Raises TimeoutError."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110  # what is waited for may happen in another process

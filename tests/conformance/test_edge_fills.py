@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import uvloop
 from tests.conformance.edge_rig import Answer, Origin, Rig, an_edge, an_origin, asking, link, until
+from tests.house import eventually
 
 from matinee.edge.adapters.disk import CacheDirectory, DiskPartial
 from matinee.edge.adapters.keeper import DirectoryKeeper
@@ -99,8 +100,11 @@ async def test_what_is_not_there_is_asked_for_once_in_a_while(rig: Rig) -> None:
     assert {a.status for a in answers} == {404}
     assert rig.origin.requests.total() == 1
     rig.origin.objects["assets/ast_1/v/none.m4s"] = b"it came"
-    await asyncio.sleep(2.1)
-    assert (await rig.ask(link("v/none.m4s"))).body == b"it came"
+
+    async def came() -> bool:
+        return (await rig.ask(link("v/none.m4s"))).body == b"it came"
+
+    await eventually(came)
 
 
 async def test_an_origin_that_stumbles_is_asked_again(rig: Rig) -> None:

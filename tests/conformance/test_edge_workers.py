@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.conformance.edge_rig import KEY, Answer, Origin, an_edge, an_origin, asking, link, until
+from tests.house import eventually
 
 from matinee.drivers.sql import Database
 from matinee.edge.adapters.board import FileBoard
@@ -163,9 +164,7 @@ async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Orig
         task = asyncio.create_task(
             beat(settings=settings, port=8123, keeping=keeping, board=board, steering=away)  # type: ignore[arg-type]
         )
-        async with asyncio.timeout(20):
-            while not (edges := await steering.edges()):  # noqa: ASYNC110  # a beat comes every two seconds
-                await asyncio.sleep(0.1)
+        edges = await eventually(steering.edges)
         task.cancel()
     assert away.away == 0
     report = edges[0].report

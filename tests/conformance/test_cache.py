@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.conformance.cache_rig import Caches, Mine, counted, engine_of, mine, shared_url
 from tests.engines import fresh
 
-from matinee.drivers.cache import Held, NearCache, Policy
+from matinee.drivers.cache import Held, Policy
 from matinee.kit.clock import ManualClock, SystemClock
 
 KINDS = ("memory", "redis", "memcached", "ring")
@@ -311,37 +311,6 @@ async def test_a_loader_that_is_killed_is_replaced(caches: Caches, tmp_path: Pat
     assert await asyncio.gather(*(cache.get("key", source.one("key")) for _ in range(20))) == ["anew"] * 20
     assert await cache.get("key", source.one("key")) == "anew"
     assert source.asked["key"] < 20  # some took the lease over from one another; not everyone loaded
-
-
-async def test_a_near_cache_hears_of_invalidations_or_soon_forgets(caches: Caches) -> None:
-    source = Source(a="old", b="1")
-    async with NearCache(await caches.open(), deaf_ms=50) as one, NearCache(await caches.open(), deaf_ms=50) as other:
-        telling = (await caches.open()).guard.tells is not None
-        await until(lambda: one.hears == other.hears == telling)
-        for near in (one, other):
-            assert await near.get_many(["a", "b"], source.many) == source.values
-        source.values["a"] = "new"
-        assert await one.invalidate("a")
-        assert await one.get("a", source.one("a")) == "new"
-        await until_it_is("new", lambda: other.get("a", source.one("a")))
-        assert source.asked == {"a": 2, "b": 1}
-        source.values["b"] = "2"
-        assert await other.bump()
-        await until_it_is("2", lambda: one.get("b", source.one("b")))
-
-
-async def test_a_near_cache_is_bounded_and_needs_no_engine_for_what_it_has(caches: Caches) -> None:
-    source = Source(**{f"k{number}": "x" * 100 for number in range(100)})
-    cache = await caches.open()
-    async with NearCache(cache, limit_bytes=10_000, deaf_ms=60_000) as near:
-        await until(lambda: near.hears == (cache.guard.tells is not None))
-        for _ in range(3):
-            await near.get("k0", source.one("k0"))
-        assert counted(cache, "near") == 2
-        await near.get_many(source.values, source.many)
-        await near.get("k99", source.one("k99"))
-        await near.get("k0", source.one("k0"))
-        assert (counted(cache, "near"), counted(cache, "hit")) == (4, 1)  # k0 was near, then the first to go
 
 
 OPERATIONS = st.lists(

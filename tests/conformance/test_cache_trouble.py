@@ -12,7 +12,7 @@ from tests.conformance.test_cache import Source, until, until_it_is
 from tests.engines import fresh, slow
 
 from matinee.app.engines import Running
-from matinee.drivers.cache import Cache, NearCache
+from matinee.drivers.cache import Cache
 from matinee.drivers.cache.hashing import HashRing
 from matinee.drivers.cache.memcached import MemcachedCache
 
@@ -160,20 +160,6 @@ async def test_a_slow_engine_costs_no_more_than_its_limit_and_then_nothing(engin
         assert calls(cache, "failed") >= 3
         proxy.delay_s = 0
         await until_it_is("kept", lambda: kept_again(cache, source, 0))
-
-
-async def test_a_near_cache_that_hears_nothing_more_forgets(engines: Mine, caches: Caches) -> None:
-    source = Source(a="old")
-    near_to = await caches.open(limit_ms=LIMIT_MS)
-    async with NearCache(near_to, deaf_ms=50) as near:
-        await until(lambda: near.hears == (near_to.guard.tells is not None))
-        await near.get("a", source.one("a"))
-        engines.all(Running.kill)
-        source.values["a"] = "new"
-        await until(lambda: not near.hears)
-        engines.all(Running.start)
-        await invalidated(await caches.open(limit_ms=LIMIT_MS), "a")
-        await until_it_is("new", lambda: near.get("a", source.one("a")))
 
 
 async def test_a_zone_is_lost_and_the_other_serves(ring: Mine, rings: Caches) -> None:

@@ -106,7 +106,7 @@ class Redis:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Errors of the library as Problems, for what `speaking` does not fit (a subscription)."""
+        """Errors of the library as Problems."""
         try:
             yield
         except (exceptions.RedisError, OSError) as error:  # the built-in TimeoutError is an OSError

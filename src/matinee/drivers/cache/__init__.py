@@ -1,10 +1,9 @@
-"""Caches: one policy (`Cache`, and `NearCache` in the process) above any engine that keeps bytes for a while."""
+"""Caches: one policy (`Cache`) above any engine that keeps bytes for a while."""
 
 from matinee.drivers.cache.cache import Cache
-from matinee.drivers.cache.engine import CacheEngine, Held, Swap, Tells
+from matinee.drivers.cache.engine import CacheEngine, Held, Swap
 from matinee.drivers.cache.guard import Figures, Guard
 from matinee.drivers.cache.memory import MemoryCache
-from matinee.drivers.cache.near import NearCache
 from matinee.drivers.cache.policy import Policy
 
-__all__ = ["Cache", "CacheEngine", "Figures", "Guard", "Held", "MemoryCache", "NearCache", "Policy", "Swap", "Tells"]
+__all__ = ["Cache", "CacheEngine", "Figures", "Guard", "Held", "MemoryCache", "Policy", "Swap"]

@@ -1,7 +1,7 @@
 """One cache of one kind of value, above any engine: a dead, slow or lying engine makes it slower, never wrong.
 
 What is promised: a value handed out was loaded at most `ttl_ms` ago, and after `invalidate` returned True no process
-hands out what was loaded before (a `NearCache` learns of it a moment later). Where an invalidation cannot be told it
+hands out what was loaded before. Where an invalidation cannot be told it
 returns False: this process then loads by itself and repeats the invalidation until it is told; others may meet the old
 value until then, for at most `ttl_ms`. Who cannot bear that judges each value with `valid`.
 
@@ -292,17 +292,14 @@ class Cache(Generic[V]):
     async def _deliver(self, keys: set[str]) -> None:
         all_of_them, pending = self._all_pending, dict(self._pending)
         if all_of_them:
-            told = await self._shelf.forget_all() and await self._tell([])
+            told = await self._shelf.forget_all()
             self._all_pending = 0 if told and self._all_pending == all_of_them else self._all_pending
         else:
-            told = await self._shelf.forget(keys) and await self._tell(sorted(keys))
+            told = await self._shelf.forget(keys)
             pending = {key: number for key, number in pending.items() if key in keys}
         if told:
             self._pending = {key: number for key, number in self._pending.items() if pending.get(key) != number}
         self._shelf.count("gone" if told else "pending")
-
-    async def _tell(self, keys: list[str]) -> bool:
-        return await self.guard.tell(self.name, keys)
 
     def _deliver_later(self) -> None:
         if (self._pending or self._all_pending) and (self._delivery is None or self._delivery.done()):

@@ -6,9 +6,8 @@ is refused by the engine. An invalidation is a mark set over whatever is there. 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 # What an engine needs to know a value again: its own business.
 Token = object
@@ -54,14 +53,3 @@ class CacheEngine(Protocol):
 
     async def check(self) -> None:
         """Ask the engine something cheap that it could not answer if it were not well."""
-
-
-@runtime_checkable
-class Tells(Protocol):
-    """An engine that tells other processes of invalidations."""
-
-    async def tell(self, topic: str, keys: Sequence[str]) -> None:
-        """Tell everyone who listens to a topic."""
-
-    def hear(self, topic: str) -> AbstractAsyncContextManager[AsyncIterator[Iterable[str]]]:
-        """Listen to a topic from now on; ends by raising EngineAway when something may have been missed."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from matinee.drivers.cache.breaker import Breaker
-from matinee.drivers.cache.engine import CacheEngine, Held, Swap, Tells, Token
+from matinee.drivers.cache.engine import CacheEngine, Held, Swap, Token
 from matinee.drivers.engine import TROUBLES
 from matinee.drivers.metrics import Metrics
 from matinee.kit import log
@@ -69,11 +69,6 @@ class Guard:
         """The greatest value, in bytes."""
         return self.engine.value_limit
 
-    @property
-    def tells(self) -> Tells | None:
-        """The engine, where it can tell other processes of invalidations."""
-        return self.engine if isinstance(self.engine, Tells) else None
-
     async def get_many(self, keys: Sequence[str]) -> dict[str, Held] | None:
         """What there is; None where the engine did not say."""
         return await self._asked(lambda: self.engine.get_many(keys), self._limit_s)
@@ -90,18 +85,6 @@ class Guard:
             return True
 
         return await self._asked(call, self._limit_s + self._settle_s) or False
-
-    async def tell(self, topic: str, keys: Sequence[str]) -> bool:
-        """Whether everyone who listens was told; True where the engine tells nobody."""
-        teller = self.tells
-        if teller is None:
-            return True
-
-        async def call() -> bool:
-            await teller.tell(topic, keys)
-            return True
-
-        return await self._asked(call, self._limit_s) or False
 
     async def _asked(self, call: Callable[[], Awaitable[T]], limit_s: float) -> T | None:
         if not self._breaker.lets():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from matinee.drivers.cache.engine import Held, Swap, Token
@@ -32,7 +30,6 @@ class MemoryCache:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._size_bytes = 0
         self._tokens = itertools.count(1)
-        self._hearers: dict[str, set[asyncio.Queue[list[str]]]] = {}
         self.value_limit = limit_bytes // 8
 
     @property
@@ -58,19 +55,6 @@ class MemoryCache:
 
     async def check(self) -> None:
         return
-
-    async def tell(self, topic: str, keys: Sequence[str]) -> None:
-        for hearer in self._hearers.get(topic, ()):
-            hearer.put_nowait(list(keys))
-
-    @asynccontextmanager
-    async def hear(self, topic: str) -> AsyncIterator[AsyncIterator[Iterable[str]]]:
-        queue: asyncio.Queue[list[str]] = asyncio.Queue()
-        self._hearers.setdefault(topic, set()).add(queue)
-        try:
-            yield _each(queue)
-        finally:
-            self._hearers[topic].discard(queue)
 
     def _find(self, key: str) -> _Kept | None:
         kept = self._kept.get(key)
@@ -98,8 +82,3 @@ class MemoryCache:
 
 def _size(key: str, value: bytes) -> int:
     return len(key) + len(value) + _OVERHEAD_BYTES
-
-
-async def _each(queue: asyncio.Queue[list[str]]) -> AsyncIterator[Iterable[str]]:
-    while True:
-        yield await queue.get()

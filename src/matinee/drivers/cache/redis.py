@@ -1,20 +1,14 @@
-"""Redis as a cache engine: one round trip each, invalidations told by publish and subscribe.
+"""Redis as a cache engine: one round trip each.
 
 A value is known again by its first eight bytes, which `record` makes new with every write.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-from redis.asyncio.client import PubSub
-
 from matinee.drivers.cache.engine import Held, Swap, Token
-from matinee.drivers.engine import EngineAway
 from matinee.drivers.redis import Redis
 
 _MARK_BYTES = 8
@@ -29,8 +23,6 @@ for i, key in ipairs(KEYS) do
 end
 return done
 """
-# A subscription that says nothing is asked this often whether it is still there.
-_PING_S = 1.0
 
 
 class RedisCache:
@@ -69,33 +61,3 @@ class RedisCache:
 
     async def check(self) -> None:
         await self._redis.check()
-
-    async def tell(self, topic: str, keys: Sequence[str]) -> None:
-        async with self._redis.speaking() as client:
-            await client.publish(self._redis.key(topic), msgspec.msgpack.encode(keys))
-
-    @asynccontextmanager
-    async def hear(self, topic: str) -> AsyncIterator[AsyncIterator[Iterable[str]]]:
-        subscription = self._redis.client.pubsub()
-        try:
-            with self._redis.told():
-                async with asyncio.timeout(_PING_S):
-                    await subscription.subscribe(self._redis.key(topic))
-                    await subscription.get_message(timeout=_PING_S)  # that it stands
-            yield self._each(subscription)
-        finally:
-            with suppress(Exception):
-                await subscription.aclose()  # type: ignore[no-untyped-call]
-
-    async def _each(self, subscription: PubSub) -> AsyncIterator[Iterable[str]]:
-        asked = False
-        while True:
-            with self._redis.told():
-                message = await subscription.get_message(timeout=_PING_S)
-                if message is None and not asked:
-                    await asyncio.wait_for(subscription.ping(), _PING_S)
-            if message is None and asked:
-                raise EngineAway(engine="redis", detail=f"{self.engine} said nothing to a listener")
-            asked = message is None
-            if message is not None and message["type"] == "message":
-                yield msgspec.msgpack.decode(message["data"], type=list[str])

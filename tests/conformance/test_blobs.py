@@ -129,7 +129,7 @@ async def test_a_copy_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> N
     whole.unlink()
     async with slow(url) as road:
         road.delay_s = 0.02
-        far = ObjectBlobs(Objects(road.url, silence_s=2, tries=1))
+        far = ObjectBlobs(Objects(road.url, silence_s=20, tries=1))
         fetching = asyncio.create_task(far.local(key="sources/film.mov", into=tmp_path))
         while not begun_bytes(tmp_path):  # noqa: ASYNC110  # another task of ours writes it
             await asyncio.sleep(0.01)

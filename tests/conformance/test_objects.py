@@ -200,11 +200,11 @@ async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp
     with private("s3", tmp_path) as own:
         assert isinstance(own, Running)
         url = own.url("objects")
-        objects = Objects(url, silence_s=2, tries=2)
+        objects = Objects(url, silence_s=20, tries=2)
         await objects.put("a", b"x")
         async with slow(url) as road:
             road.delay_s = 0.05
-            putting = asyncio.create_task(Objects(road.url, silence_s=2, tries=2).put_file("film", film))
+            putting = asyncio.create_task(Objects(road.url, silence_s=20, tries=2).put_file("film", film))
             while not await unfinished(url):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(own.kill)
@@ -228,11 +228,10 @@ async def unfinished(url: str) -> int:
 
 async def test_a_store_that_says_nothing_is_given_up_in_time(in_s3: str) -> None:
     async with slow(in_s3) as road:
-        road.delay_s = 30
+        road.delay_s = 600  # no answer comes while this test runs
         for ask in everything(Objects(road.url, silence_s=0.2, tries=2))[:-1]:
-            async with asyncio.timeout(10):
-                with pytest.raises(EngineAway):
-                    await ask()
+            with pytest.raises(EngineAway):
+                await ask()
 
 
 async def test_a_slow_store_and_one_that_is_cut_off_are_borne(in_s3: str, film: Path) -> None:

@@ -41,17 +41,19 @@ async def relayed(redis: Redis, log: "Log") -> None:
 
 
 class Log:
-    """Takes records down; `fails` times it does so and answers with an error; `slow_s` it takes its time."""
+    """Takes records down; `fails` times it does so and answers with an error; a slow one waits to be told `go_on`."""
 
-    def __init__(self, *, fails: int = 0, slow_s: float = 0) -> None:
+    def __init__(self, *, fails: int = 0, slow: bool = False) -> None:
         self.records: list[bytes] = []
         self.fails = fails
-        self.slow_s = slow_s
+        self.go_on = asyncio.Event()
+        if not slow:
+            self.go_on.set()
         self.asked = asyncio.Event()
 
     async def append(self, records: list[bytes]) -> None:
         self.asked.set()
-        await asyncio.sleep(self.slow_s)
+        await self.go_on.wait()
         self.records += records
         self.asked.set()
         if self.fails:
@@ -87,7 +89,7 @@ async def test_what_the_log_did_not_acknowledge_is_handed_to_it_again(redis: Red
 
 
 async def test_who_is_stopped_gives_way(redis: Redis) -> None:
-    log, slow = Log(), Log(slow_s=60)
+    log, slow = Log(), Log(slow=True)
     await put(redis, b"1")
     stopped = asyncio.create_task(outbox(redis).relay(slow.append))
     await slow.asked.wait()
@@ -98,12 +100,13 @@ async def test_who_is_stopped_gives_way(redis: Redis) -> None:
 
 
 async def test_who_is_slower_than_the_lease_loses_nothing(redis: Redis) -> None:
-    slow, quick = Log(slow_s=0.4), Log()
+    slow, quick = Log(slow=True), Log()
     await put(redis, b"1", b"2")
     slowly = asyncio.create_task(outbox(redis, lease_ms=100).relay(slow.append))
     await slow.asked.wait()
     await relayed(redis, quick)
     await put(redis, b"3")
+    slow.go_on.set()
     await asyncio.gather(slowly, outbox(redis).relay(quick.append))
     assert slow.records[:2] == quick.records[:2] == [b"1", b"2"]
     assert {*slow.records, *quick.records} == {b"1", b"2", b"3"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Connection, text
 from tests.engines import engine, private, slow
+from tests.house import eventually
 from tests.stores import SQL, place
 
 from matinee.drivers.engine import EngineAway, EngineReadOnly
@@ -143,9 +143,7 @@ async def test_two_relays_send_each_fact_once_and_in_order(url: str) -> None:
         for n in range(60):
             await one.write(lambda connection, n=n: boxes[0].put(connection, [b"%d" % n]))
             boxes[n % len(boxes)].stir()
-        async with asyncio.timeout(30):
-            while len(sent) < 60:  # noqa: ASYNC110  # the log is the only one to know
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(sent) >= 60)
         for task in relaying:
             task.cancel()
         await asyncio.gather(*relaying, return_exceptions=True)
@@ -261,13 +259,11 @@ async def test_an_engine_that_is_lost_between_two_calls_is_not_noticed(tmp_path:
 async def test_a_slow_engine_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
     async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
         await table(database)
-        proxy.delay_s = 60
-        began = time.monotonic()
+        proxy.delay_s = 600  # no answer comes while this test runs
         with within(400), pytest.raises(EngineAway, match=r"did not answer within 0\.4 s"):
             await database.read(counted)
         with within(400), pytest.raises(EngineAway):
             await database.write(add(1))
-        assert time.monotonic() - began < 30
         proxy.delay_s = 0
         await database.write(add(2))
         assert await database.read(lambda c: c.execute(text("SELECT n FROM t WHERE n = 2")).scalar()) == 2

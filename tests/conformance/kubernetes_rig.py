@@ -16,6 +16,7 @@ from matinee.mesh.adapters.kubernetes import SERVICE, KubernetesRegistry
 from matinee.mesh.api import Instance
 
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
 APPLY = {"content-type": "application/apply-patch+yaml"}
 
 
@@ -39,13 +40,17 @@ class Api:
         await self._http.__aexit__()
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """What it answers to a question that it must like; `{namespace}` stands for ours."""
+        """The object it answers with to a question that it must like; `{namespace}` stands for ours."""
+        return msgspec.json.decode(await self.words(path, method, body, **headers))
+
+    async def words(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> str:
+        """What it answers to a question that it must like."""
         url = self._root + path.replace("{namespace}", self.namespace)
         said = {"authorization": self._bearer, "content-type": "application/json"} | headers
         data = b"" if body is None else msgspec.json.encode(body)
         answer = await self._http.request(method, url, body=data, headers=said, limit_s=30)
         assert answer.status in (200, 201, 202), f"{method} {path}: {answer.status} {answer.body!r}"
-        return msgspec.json.decode(answer.body)
+        return answer.body.decode()
 
     async def put_slice(self, one: dict[str, Any]) -> None:
         """Make a slice, or make it this."""
@@ -65,14 +70,19 @@ class Api:
 
     async def account(self, name: str, *verbs: str) -> None:
         """A service account whose Role has these verbs on endpoint slices."""
-        meta, group = {"name": name}, "rbac.authorization.k8s.io"
-        rbac = f"/apis/{group}/v1/namespaces/{{namespace}}"
-        await self.ask("POST", "/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": meta})
-        rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs}
-        await self.ask("POST", f"{rbac}/roles", {"metadata": meta, "rules": [rule] if verbs else []})
+        await self.ask("POST", "/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
         subject = {"kind": "ServiceAccount", "name": name, "namespace": self.namespace}
-        role = {"apiGroup": group, "kind": "Role", "name": name}
-        await self.ask("POST", f"{rbac}/rolebindings", {"metadata": meta, "roleRef": role, "subjects": [subject]})
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
+        await self.ask("POST", f"{RBAC}/roles", {"metadata": {"name": name}})
+        await self.ask("POST", f"{RBAC}/rolebindings", binding)
+        await self.allow(name, *verbs)
+
+    async def allow(self, name: str, *verbs: str) -> None:
+        """Let a service account do this with endpoint slices."""
+        rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs}
+        role = {"metadata": {"name": name}, "rules": [rule] if verbs else []}
+        await self.ask("PUT", f"{RBAC}/roles/{name}", role)
 
     async def token(self, name: str) -> str:
         """A new token of a service account."""

@@ -82,7 +82,7 @@ def host(settings: Settings) -> str:
     """The name or address by which devices reach this machine."""
     if settings.house.host:
         return settings.house.host
-    return _own_address() if settings.house.lan else "127.0.0.1"
+    return own_address() if settings.house.lan else "127.0.0.1"
 
 
 def scheme(settings: Settings) -> str:
@@ -119,7 +119,7 @@ def trust_url(settings: Settings) -> str:
     return f"http://{host(settings)}:{settings.gateway.trust_port}/"
 
 
-def _own_address() -> str:
+def own_address() -> str:
     """The address this machine has on its network; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -11,11 +11,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
 from matinee.app.place import EDGE
-from matinee.app.settings import Settings
+from matinee.app.settings import BadSettings, Settings
 from matinee.app.supervisor import Lifeline, until_told_to_stop
 from matinee.app.wiring import host, waiting
 from matinee.app.wiring.doors import EdgeWords, edge
 from matinee.app.wiring.health import said
+from matinee.drivers.asgi import called_at
 from matinee.drivers.engine import TROUBLES
 from matinee.kit import log
 
@@ -47,8 +48,8 @@ async def _edge(settings: Settings, words: EdgeWords, lifeline: Lifeline, stoppi
 async def _services(
     settings: Settings, targets: Sequence[str], port: int, lifeline: Lifeline, stopping: asyncio.Task[None]
 ) -> None:
-    with socket.create_server(("127.0.0.1", port), backlog=1024) as listening:
-        health_url = f"http://127.0.0.1:{listening.getsockname()[1]}/healthz"
+    with _listening(settings.mesh.host, port) as listening:
+        health_url = f"http://{called_at(listening)}/healthz"
         opened = lambda: host(  # noqa: E731  # a context is entered once: each try has one of its own
             settings, targets, listening=listening, told=lambda engines: lifeline.tell_ready(health_url, engines)
         )
@@ -59,6 +60,15 @@ async def _services(
                 log.get().info("process.up", address=server.address, targets=list(targets))
                 await stopping
                 log.get().info("process.stopping")
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket at an address of this machine, or at all of them. Raises BadSettings where it has no such address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
+    except OSError as error:
+        raise BadSettings(detail=f"There is no listening at {host} (mesh.host), port {port}: {error.strerror}.") from error
 
 
 @contextlib.asynccontextmanager

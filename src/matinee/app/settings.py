@@ -47,9 +47,15 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mesh(msgspec.Struct, frozen=True, kw_only=True):
-    """How services find and call each other. `call_ms` limits one call that has no deadline of its own."""
+    """How services find and call each other. `call_ms` limits one call that has no deadline of its own.
+
+    `registry`: who serves what: a SQL store, `etcd://host:port,…/prefix`, or `kubernetes:` for the cluster's endpoints.
+    `host`: the address of this machine that services listen at and are called at; with `0.0.0.0` (`::`) they listen at
+    all of them, and are called at the one that this machine has on its network.
+    """
 
     registry: str = "sqlite:///{data}/registry.db"
+    host: str = "127.0.0.1"
     call_ms: int = 5000
     force_wire: bool = False
 

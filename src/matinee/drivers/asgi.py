@@ -62,6 +62,13 @@ async def respond(send: Send, status: int, body: bytes, headers: Iterable[Header
     await send({"type": "http.response.body", "body": body})
 
 
+def called_at(listening: socket.socket) -> str:
+    """The `host:port` at which a listening socket can be called from this machine."""
+    bound, port = listening.getsockname()[:2]
+    host = _LOOPBACK.get(bound, bound)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Server:
     """One listening server. Use as `async with Server(app, host=…, port=…) as server:`; it leaves signals alone.
 
@@ -103,9 +110,7 @@ class Server:
     @property
     def address(self) -> str:
         """`http://host:port` as it can be called from this machine."""
-        host = _LOOPBACK.get(bound := self._socket.getsockname()[0], bound)
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._config.is_ssl else 'http'}://{shown}:{self.port}"
+        return f"{'https' if self._config.is_ssl else 'http'}://{called_at(self._socket)}"
 
     @property
     def port(self) -> int:

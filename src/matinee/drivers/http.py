@@ -22,6 +22,14 @@ class Broken(Exception):
     """The connection ended before the answer did: the request may have arrived."""
 
 
+class Refused(Broken):
+    """The answer was another than a 200."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
 class Answer(NamedTuple):
     """An HTTP answer; header names in lower case do not matter."""
 
@@ -74,7 +82,7 @@ class HttpClient:
     ) -> AsyncIterator[bytes]:
         """Ask, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
 
-        Raises NeverSent, TimeoutError, and Broken where it ends, is not a 200, or has a line over `longest_bytes`.
+        Raises NeverSent, TimeoutError, Refused, and Broken where it ends or has a line over `longest_bytes`.
         """
         limit = aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=idle_s)
         with _in_our_words():
@@ -88,7 +96,7 @@ class HttpClient:
                 read_bufsize=longest_bytes // 2,  # aiohttp takes lines of twice as much
             ) as answer:
                 if answer.status != 200:
-                    raise Broken(f"HTTP {answer.status}")
+                    raise Refused(answer.status)
                 async for line in answer.content:
                     yield line
         raise Broken("the answer ended")

@@ -16,8 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 
 from matinee.drivers.engine import EngineAway, WrongVersion
-from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
-from matinee.kit.problem import Problem
+from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent, Refused
 
 # Where a pod finds who it is, and which authority signed the API server's certificate.
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -30,10 +29,6 @@ _WATCH_S: Final = 30
 _IDLE_S: Final = 35.0
 _LONGEST_BYTES: Final = 4 << 20  # an object comes on one line
 _AGAIN: Final = {429, 500, 502, 503, 504}
-
-
-class NotInCluster(Problem, status=500):
-    """Kubernetes was named without an address, and this process runs in no cluster."""
 
 
 class Outdated(Exception):
@@ -91,11 +86,12 @@ class Kubernetes:
 
     `kubernetes:` is the cluster and namespace this process runs in, `kubernetes:///namespace` another one there;
     elsewhere it is `kubernetes://host:port/namespace?ca=FILE&token=FILE`. The token is read again for every question,
-    because it is replaced all the time. Every method raises EngineAway where nobody answers in time, or lets us in.
+    because it is replaced all the time. Every method raises EngineAway where nobody answers in time, or lets us in;
+    making one raises ValueError where the URL leads nowhere.
     """
 
-    def __init__(self, url: str, what: Collection) -> None:
-        self._place = _Place.of(url)
+    def __init__(self, url: str, what: Collection, *, account: Path = SERVICE_ACCOUNT) -> None:
+        self._place = _Place.of(url, account)
         self._what = what
         self.engine = f"kubernetes at {self._place.host}"
 
@@ -141,6 +137,9 @@ class Kubernetes:
                     version = msgspec.json.decode(event.object, type=_Object).metadata.resource_version
                     if event.type != "BOOKMARK":
                         yield Change(event.type, event.object)
+            except Refused as refused:
+                hint = f". {self._missing_role()}" if refused.status == 403 else ""
+                raise self._away(f"it refuses to be watched: {refused}{hint}") from refused
             except (NeverSent, Broken, TimeoutError, msgspec.DecodeError) as error:
                 if not heard:  # else it ended, as watches do, and goes on where it was
                     raise self._away(f"its watch ended: {error}") from error
@@ -215,29 +214,30 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     token: Path | None
 
     @classmethod
-    def of(cls, url: str) -> _Place:
+    def of(cls, url: str, account: Path) -> _Place:
         parts = urlsplit(url)
         namespace = parts.path.strip("/")
         if not parts.netloc:
-            return cls._own(namespace)
+            return cls._own(namespace, account)
         said = {key: Path(values[0]) for key, values in parse_qs(parts.query).items()}
         return cls(
             host=parts.netloc, namespace=namespace or "default", authority=said.get("ca"), token=said.get("token")
         )
 
     @classmethod
-    def _own(cls, namespace: str) -> _Place:
+    def _own(cls, namespace: str, account: Path) -> _Place:
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        if not host:
-            raise NotInCluster(
-                detail="This process runs in no Kubernetes cluster (KUBERNETES_SERVICE_HOST is not set): "
-                "name one by kubernetes://host:port/namespace?ca=FILE&token=FILE."
+        if not host or not (account / "namespace").exists():
+            lack = "KUBERNETES_SERVICE_HOST is not set" if not host else f"{account}/namespace is not there"
+            raise ValueError(
+                f"this process is in no Kubernetes cluster, or has no service account ({lack}): "
+                "elsewhere, name an API server by kubernetes://host:port/namespace?ca=FILE&token=FILE"
             )
         return cls(
             host=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-            namespace=namespace or (SERVICE_ACCOUNT / "namespace").read_text().strip(),
-            authority=SERVICE_ACCOUNT / "ca.crt",
-            token=SERVICE_ACCOUNT / "token",
+            namespace=namespace or (account / "namespace").read_text().strip(),
+            authority=account / "ca.crt",
+            token=account / "token",
         )
 
 

@@ -137,8 +137,11 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engine
             from matinee.drivers.kubernetes import Kubernetes
             from matinee.mesh.adapters.kubernetes import SLICES, KubernetesRegistry
 
-            kubernetes = await stack.enter_async_context(Kubernetes(place, SLICES))
-            cluster = await KubernetesRegistry.open(kubernetes)
+            try:
+                kubernetes = Kubernetes(place, SLICES)
+            except ValueError as error:
+                raise BadSettings(detail=f"mesh.registry: {error}.") from error
+            cluster = await KubernetesRegistry.open(await stack.enter_async_context(kubernetes))
             engines.add(cluster, used_for="mesh.registry", needed=False)  # as above
             stack.push_async_callback(cluster.close)
             return cluster

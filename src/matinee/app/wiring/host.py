@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from socket import socket
 from typing import Any
 
+from matinee.app import place
 from matinee.app.settings import Settings
 from matinee.app.targets import PROTOCOLS
 from matinee.app.wiring.domains import BUILDERS, Parts, open_own
@@ -25,6 +26,7 @@ from matinee.mesh.host import Condition, Host
 from matinee.mesh.membership import Membership
 
 DRAIN_S = 5.0
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # looked up, not bound to
 _log = log.get()
 
 
@@ -53,7 +55,7 @@ async def host(
             serving.serve(name, PROTOCOLS[name], service)
         engines.show(metrics)
         async with Server(serving, listening=listening.dup()) as server:
-            membership = _membership(threads, server.address, targets)
+            membership = _membership(threads, _called_at(settings.mesh.host, server), targets)
             await membership.join()
             watching = engines.run(lambda: told(engines.states))
             running = [_started(work) for work in (membership.run(), watching, *parts.jobs)]
@@ -91,6 +93,11 @@ def _close(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
     for job in jobs:
         with contextlib.suppress(RuntimeError, ValueError):
             job.close()
+
+
+def _called_at(host: str, server: Server) -> str:
+    """Where other processes, on this machine or another, call one that listens there."""
+    return f"http://{place.own_address()}:{server.port}" if host in EVERYWHERE else server.address
 
 
 def _membership(threads: Fabric, address: str, targets: Sequence[str]) -> Membership:

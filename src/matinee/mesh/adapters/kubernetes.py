@@ -120,6 +120,7 @@ class KubernetesRegistry:
         self._version = ""
         self._moved = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        self._trouble: EngineAway | None = None
 
     @classmethod
     async def open(cls, kubernetes: Kubernetes) -> Self:
@@ -136,8 +137,11 @@ class KubernetesRegistry:
 
     async def check(self) -> None:
         """Raises EngineAway, WrongVersion. While a watch stands nobody is asked: a cluster has many processes."""
-        if not self._stands:
-            await self._kubernetes.list()
+        if self._stands:
+            return
+        await self._kubernetes.list()
+        if self._trouble is not None and not self._stands:  # it lists, and lets nobody watch
+            raise self._trouble
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
         """Nothing: a pod is entered when its readiness probe, on `/readyz`, is answered."""
@@ -182,9 +186,11 @@ class KubernetesRegistry:
                 if change.verb != "DELETED":
                     self._slices[found.metadata.name] = found
                 self._moved.set()
-        except (EngineAway, Outdated):
-            pass  # who looks next lists anew, and says so in the log where that fails
-        finally:
+        except EngineAway as trouble:
+            self._trouble = trouble
+        except Outdated:
+            self._trouble = None
+        finally:  # who looks next lists anew, and says so in the log where that fails
             self._version = ""
             self._moved.set()
 

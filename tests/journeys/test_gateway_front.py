@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.house import free_port
+from tests.house import eventually, free_port
 from tests.unit.gateway_rig import CLOCK, House, Viewer, call, house
 
 from matinee.drivers import envoy
@@ -47,11 +47,26 @@ class Front:
         return running.url
 
     async def leave(self, url: str, *, told: bool) -> None:
-        """A gateway ends; told, it left the registry some seconds before."""
+        """A gateway ends; told, it left the registry before, and the front has followed."""
         if told:
             self.urls.remove(url)
-            await asyncio.sleep(2)
+            await eventually(lambda: self.passes_over(url))
         await self.gateways.pop(url).aclose()
+
+    async def takes(self, url: str) -> bool:
+        """Whether a gateway has had requests: Envoy's workers learn of it a while after its page does."""
+        answered = re.search(rf"{re.escape(url.removeprefix('http://'))}::rq_success::(\d+)", await self._clusters())
+        return answered is not None and int(answered[1]) > 0
+
+    async def passes_over(self, url: str) -> bool:
+        """Whether Envoy no longer knows of a gateway."""
+        return f"{url.removeprefix('http://')}::" not in await self._clusters()
+
+    async def _clusters(self) -> str:
+        """What Envoy's admin page tells of its clusters."""
+        page = f"http://{envoy.admin_address(self.folder / 'envoy')}/clusters"
+        async with aiohttp.ClientSession() as http, http.get(page) as answer:
+            return await answer.text()
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
@@ -101,7 +116,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         await follower.follow()
         process = started(folder)
         following = asyncio.create_task(follower.run())
-        await answering(made.house)
+        await eventually(lambda: answers(made.house))
         yield made
         following.cancel()
         process.terminate()
@@ -111,16 +126,11 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         await asyncio.to_thread(shutil.rmtree, folder)
 
 
-async def answering(at: House) -> None:
-    end = time.monotonic() + 30
-    while True:
-        try:
-            if (await call(at, "GET", "/.well-known/jwks.json")).status == 200:
-                return
-        except aiohttp.ClientError:
-            pass
-        assert time.monotonic() < end, "the front never answered"
-        await asyncio.sleep(0.05)
+async def answers(at: House) -> bool:
+    try:
+        return (await call(at, "GET", "/.well-known/jwks.json")).status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 async def test_a_viewers_evening_while_gateways_come_and_go(front: Front) -> None:
@@ -145,19 +155,19 @@ async def test_a_viewers_evening_while_gateways_come_and_go(front: Front) -> Non
     first = front.urls[0]
     second = await front.join()
     scene = "the second has joined"
-    await asyncio.sleep(2.5)
+    await eventually(lambda: front.takes(second))
     scene = "the first leaves"
     await front.leave(first, told=True)
     scene = "the third joins"
     third = await front.join()
-    await asyncio.sleep(2.5)
+    await eventually(lambda: front.takes(third))
     scene = "the second dies"
     await front.leave(second, told=False)
     await asyncio.sleep(1)
+    await eventually(lambda: evenings > 30)
     stopping.set()
     await asyncio.gather(*watching)
     assert failed == []
-    assert evenings > 30
     assert list(front.gateways) == [third]
 
 

@@ -19,7 +19,7 @@ from matinee.kit.ids import InstanceId
 from matinee.mesh.client import local, remote
 
 if TYPE_CHECKING:
-    from matinee.catalogue.adapters.cassandra import CassandraReadModel
+    from matinee.catalogue.adapters.cassandra import CassandraTitles
     from matinee.catalogue.ports import ReadModel, TitleStore
     from matinee.drivers.cache import Guard
     from matinee.drivers.cassandra import Cassandra
@@ -165,12 +165,12 @@ async def _read_model(parts: Parts, store: TitleStore) -> ReadModel:
     place = parts.settings.catalogue.read_model
     if url.scheme(place) not in {"memory", "cassandra"}:
         raise BadSettings(detail=f"catalogue.read_model: {url.scheme(place)!r}? memory and cassandra are known.")
-    source: TitleStore | CassandraReadModel = store
+    source: TitleStore | CassandraTitles = store
     if url.scheme(place) == "cassandra":
-        from matinee.catalogue.adapters.cassandra import CassandraReadModel
+        from matinee.catalogue.adapters.cassandra import CassandraTitles
 
         cassandra = await parts.cassandra("catalogue.read_model", place, needed=False)
-        source = await CassandraReadModel.open(cassandra, store=store, clock=parts.fabric.clock, cached=True)
+        source = CassandraTitles(cassandra, store=store)
         parts.stack.push_async_callback(source.close)
     match url.scheme(parts.settings.cache.engine):
         case "memory":  # its own memory is the nearest cache there is

@@ -1,17 +1,14 @@
-"""The read model on Cassandra: titles and assets by id, written there from the store's changes.
+"""The read model's source on Cassandra: titles and assets by id, written there from the store's changes.
 
 Every instance follows the store's revisions. Whoever finds that the rows are behind writes the titles that changed,
 with their current assets, and then moves `catalogue_projection` on by compare-and-set; it says up to which revision
 all rows are there. Rows are written with the revision as their timestamp, so that of two writers the one that saw
 the later state wins, however late the other comes, and writing twice costs nothing but the writing.
 
-Rows are read from one near replica. Those that changed since this instance started to look are read from a quorum,
-as they were written to one: so nobody is behind what it knows, whichever replica missed a write. While the rows do not
-serve (they are not all there yet, a change has not reached them, Cassandra is away) the store is asked. While the store
-is away, the rows are what is at hand.
-
-Caches may lie above: the model is a source for them as well (`load`, `asset`, `changed`). What they keep must be as new
-as it says, so rows are then read from a quorum alone.
+The rows are a source for the caches that lie above (`load`, `asset`, `changed`, as a `TitleStore` has them). What these
+keep must be as new as it says, so rows are read from a quorum, as they were written to one. While the rows do not serve
+(they are not all there yet, a change has not reached them, Cassandra is away) the store is asked, and nobody waits for
+Cassandra. While the store is away, the rows are what is at hand.
 
 A store that was put back to an earlier state (a backup) has a lower revision than the projection. Then a new
 generation begins: rows of an older one are not believed, and all are written anew.
@@ -20,22 +17,20 @@ generation begins: rows of an older one are not believed, and all are written an
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple, Self, TypeVar
+from datetime import datetime
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from matinee.catalogue.api import Asset, Title
 from matinee.catalogue.model.rules import asset_ids
-from matinee.catalogue.ports import Changes, Listed, Stored, TitleStore
-from matinee.drivers.cassandra import NEAR_ONE, Cassandra, Query, uuid_of
+from matinee.catalogue.ports import Changes, Stored, TitleStore
+from matinee.drivers.cassandra import Cassandra, Query, uuid_of
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import TROUBLES
 from matinee.kit import log
-from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, TitleId
 
 SCHEMA: Final = (
@@ -63,11 +58,8 @@ _MOVE = Query(
     " IF generation = ? AND revision = ?",
     again=False,
 )
-FRESH_MS: Final = 500
 AT_ONCE: Final = 32
 PAGE: Final = 200
-# So many changed titles and assets are remembered; what changed longer ago has reached every replica by then.
-REMEMBERED: Final = 20_000
 # A generation's timestamps are above those of the one before.
 _GENERATION: Final = 1 << 40
 
@@ -91,32 +83,20 @@ class _Row(NamedTuple):
     body: bytes
 
 
-class CassandraReadModel:
-    """A `ReadModel` of rows in Cassandra, above a store. `serves`: whether the rows answer, and not the store."""
+class CassandraTitles:
+    """A source of rows in Cassandra, above a store. `serves`: whether the rows answer, and not the store.
 
-    def __init__(self, cassandra: Cassandra, *, store: TitleStore, clock: Clock, cached: bool = False) -> None:
+    Its tables are brought up to date, and its rows written, by `catch_up`. Call `close` in the end.
+    """
+
+    def __init__(self, cassandra: Cassandra, *, store: TitleStore) -> None:
         self._cassandra = cassandra
-        self._cached = cached
         self._store = store
-        self._clock = clock
         self._generation, self._revision = 0, 0
-        self._changed: OrderedDict[str, None] = OrderedDict()
-        self._fresh_until: datetime | None = None
         self._lock = asyncio.Lock()
         self._rebuilding: asyncio.Task[None] | None = None
         self._reviving: asyncio.Task[None] | None = None
         self._is_migrated = self.serves = False
-
-    @classmethod
-    async def open(cls, cassandra: Cassandra, *, store: TitleStore, clock: Clock, cached: bool = False) -> Self:
-        """The read model in a keyspace, its tables brought up to date. Its rows are written by `catch_up`.
-
-        `cached`: caches above keep what is read here, and nobody waits for an engine that is away, here neither.
-        """
-        model = cls(cassandra, store=store, clock=clock, cached=cached)
-        if not cached:
-            await model._migrate()
-        return model
 
     async def close(self) -> None:
         """Leave a rebuilding that is under way to others."""
@@ -125,30 +105,10 @@ class CassandraReadModel:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def titles(self, title_ids: list[TitleId]) -> dict[TitleId, Title]:
-        return await self._titles(dict.fromkeys(title_ids, 0))
-
-    async def listed(self, places: list[Listed]) -> list[Title]:
-        found = await self._titles({place.title_id: place.revision for place in places})
-        return [found[place.title_id] for place in places if place.title_id in found]
-
-    async def asset(self, asset_id: AssetId) -> Asset | None:
-        if not self._cached:  # whoever is above does so itself
-            await self._freshen()
-        found = (await self._rows(_ASSET, AssetId, {asset_id: 0})).get(asset_id)
-        if found is not None:
-            return _asset.decode(found.body)
-        return await self._store.asset(asset_id)  # also one that is no longer current: whoever has begun may go on
-
-    async def catch_up(self) -> None:
-        if self._rebuilding is None:
-            async with self._lock:
-                await self._follow()
-
     async def load(self, title_ids: list[TitleId]) -> list[Stored]:
-        """As `TitleStore.load`, for a cache above: not older than what `changed` has told."""
+        """As `TitleStore.load`; not older than what `changed` has told."""
         at = _At(self._generation, self._revision)
-        rows = await self._rows(_TITLE, TitleId, dict.fromkeys(title_ids, 0))
+        rows = await self._rows(_TITLE, TitleId, title_ids)
         as_of = at.revision if at.generation == self._generation else 0
         found = [
             Stored(title=_title.decode(row.body), revision=row.revision, as_of=as_of)
@@ -158,8 +118,13 @@ class CassandraReadModel:
         short = [id_ for id_ in title_ids if id_ not in rows]
         return found + (await self._store.load(short) if short else [])
 
+    async def asset(self, asset_id: AssetId) -> Asset | None:
+        """As `TitleStore.asset`: also one that is no longer current, so that whoever has begun may go on."""
+        row = (await self._rows(_ASSET, AssetId, [asset_id])).get(asset_id)
+        return await self._store.asset(asset_id) if row is None else _asset.decode(row.body)
+
     async def changed(self, since: int) -> Changes:
-        """As `TitleStore.changed`, for a cache above; rows that serve are brought up to what it tells."""
+        """As `TitleStore.changed`; rows that serve are brought up to what it tells."""
         if self.serves:
             await self.catch_up()
         elif self._reviving is None:  # nobody waits for an engine that is away
@@ -174,6 +139,12 @@ class CassandraReadModel:
             await self.catch_up()
         return changes
 
+    async def catch_up(self) -> None:
+        """Bring the rows up to the store's newest revision; a rebuilding that is under way does so in its end."""
+        if self._rebuilding is None:
+            async with self._lock:
+                await self._follow()
+
     async def _revive(self) -> None:
         try:
             await self.catch_up()
@@ -182,44 +153,20 @@ class CassandraReadModel:
         finally:
             self._reviving = None
 
-    async def _titles(self, wanted: dict[TitleId, int]) -> dict[TitleId, Title]:
-        """The titles by id, each at least of a revision where the store is there to give it."""
-        await self._freshen()
-        rows = await self._rows(_TITLE, TitleId, wanted)
-        # A title without a row is not there, unless a list says that it is.
-        short = [id_ for id_, least in wanted.items() if id_ not in rows or _revision(rows[id_]) < least]
-        found = {id_: _title.decode(row.body) for id_, row in rows.items() if row is not None}
-        if short:
-            try:
-                found |= {stored.title.title_id: stored.title for stored in await self._store.load(short)}
-            except TROUBLES as error:
-                if not rows:
-                    raise
-                _log.warning("catalogue.stale", error=repr(error))
-        return found
-
-    async def _rows(self, query: Query, kind: Callable[[str], K], wanted: dict[K, int]) -> dict[K, _Row | None]:
+    async def _rows(self, query: Query, kind: Callable[[str], K], wanted: Sequence[K]) -> dict[K, _Row | None]:
         """The rows by id; none where they do not serve."""
-        known = [(id_, least) for id_, least in wanted.items() if _is_id(kind, id_)] if self.serves else []
+        known = [id_ for id_ in wanted if _is_id(kind, id_)] if self.serves else []
         rows: dict[K, _Row | None] = {}
         try:
             for some in _chunks(known, PAGE):
-                found = await asyncio.gather(*(self._row(query, kind, id_, least) for id_, least in some))
-                rows |= {id_: row for (id_, _), row in zip(some, found, strict=True)}
+                found = await asyncio.gather(*(self._row(query, uuid_of(kind, id_)) for id_ in some))
+                rows |= dict(zip(some, found, strict=True))
         except TROUBLES as error:
             self._distrust(error)
             return {}
         return rows
 
-    async def _row(self, query: Query, kind: Callable[[str], K], id_: K, least: int) -> _Row | None:
-        key = uuid_of(kind, id_)
-        if id_ not in self._changed and not self._cached:
-            found = await self._believed(query._replace(consistency=NEAR_ONE), key)
-            if _revision(found) >= max(least, 1):
-                return found
-        return await self._believed(query, key)
-
-    async def _believed(self, query: Query, key: UUID) -> _Row | None:
+    async def _row(self, query: Query, key: UUID) -> _Row | None:
         rows = await self._cassandra.rows(query, key)
         return _Row(*rows[0][1:]) if rows and rows[0][0] == self._generation else None
 
@@ -228,31 +175,15 @@ class CassandraReadModel:
             _log.warning("catalogue.cassandra_away", error=repr(error))
         self.serves = False
 
-    async def _freshen(self) -> None:
-        """See what has changed if nobody has for a while; while a first run is under way, the store serves."""
-        if self._is_fresh() or self._rebuilding is not None or (not self.serves and self._lock.locked()):
-            return
-        try:
-            async with self._lock:
-                if not self._is_fresh():
-                    await self._follow()
-        except Exception as error:  # what is at hand is better than nothing while the store is away
-            _log.warning("catalogue.stale", error=repr(error))
-
-    def _is_fresh(self) -> bool:
-        return self._fresh_until is not None and self._clock.now() < self._fresh_until
-
     async def _follow(self) -> None:
-        """Bring the rows and what is known here up to the store's newest revision."""
-        asked_at = self._clock.now()
-        self._fresh_until = asked_at + timedelta(milliseconds=FRESH_MS)
+        """Bring the rows up to the store's newest revision."""
         try:
             await self._migrate()
             at = await self._projection()
         except TROUBLES as error:
             return self._distrust(error)
         try:
-            changes = await self._store.changed(min(at.revision, self._revision or at.revision))
+            changes = await self._store.changed(at.revision)
         except Exception:
             self.serves = at.revision > 0
             raise
@@ -263,24 +194,19 @@ class CassandraReadModel:
             self.serves = False
             self._rebuilding = asyncio.create_task(self._rebuild(at, changes.revision))
             return None
-        await self._write(at, _At(at.generation, changes.revision), changes.title_ids)
-        return None
+        return await self._write(at, _At(at.generation, changes.revision), changes.title_ids)
 
     async def _write(self, at: _At, to: _At, title_ids: Sequence[TitleId]) -> None:
         """Bring rows from one state to the next; where that fails they do not serve until it was done."""
-        try:
-            if at == to:
-                await self._project(title_ids, at, write=False)
-            else:
-                self.serves = False
-                await self._project(title_ids, at, write=True)
+        if at != to:
+            self.serves = False
+            try:
+                await self._project(title_ids, at)
                 await self._cassandra.applied(_MOVE, *to, *at)
-        except TROUBLES as error:
-            return self._distrust(error)
+            except TROUBLES as error:
+                return self._distrust(error)
         if at.generation == to.generation:
             self._revision, self.serves = to.revision, True
-        else:
-            self._fresh_until = None
         return None
 
     async def _migrate(self) -> None:
@@ -303,7 +229,7 @@ class CassandraReadModel:
         try:
             after: tuple[datetime, TitleId] | None = None
             while page := await self._store.everything(after, PAGE):
-                await self._project([place.title_id for place in page], at, write=True)
+                await self._project([place.title_id for place in page], at)
                 after = (page[-1].at, page[-1].title_id)
             async with self._lock:
                 await self._cassandra.applied(_MOVE, at.generation, revision, *at)
@@ -314,17 +240,16 @@ class CassandraReadModel:
             _log.warning("catalogue.rebuild_failed", error=repr(error))
             self._rebuilding = None
 
-    async def _project(self, title_ids: Sequence[TitleId], at: _At, *, write: bool) -> None:
-        """Remember that titles changed, and their assets; `write`: nobody has written the rows yet."""
+    async def _project(self, title_ids: Sequence[TitleId], at: _At) -> None:
+        """Write titles as they are now, and their current assets."""
         for some in _chunks(title_ids, PAGE):
             stored = await self._store.load(list(some))
             for batch in _chunks(stored, AT_ONCE):
-                await asyncio.gather(*(self._project_one(one, at, write) for one in batch))
+                await asyncio.gather(*(self._project_one(one, at) for one in batch))
 
-    async def _project_one(self, stored: Stored, at: _At, write: bool) -> None:
+    async def _project_one(self, stored: Stored, at: _At) -> None:
         title, revision = stored.title, stored.revision
-        self._note([title.title_id, *asset_ids(title)])
-        if not write or not _is_id(TitleId, title.title_id):
+        if not _is_id(TitleId, title.title_id):
             return
         stamp = at.generation * _GENERATION + revision
         for asset_id in filter(lambda id_: _is_id(AssetId, id_), asset_ids(title)):
@@ -333,17 +258,6 @@ class CassandraReadModel:
                 await self._cassandra.run(_PUT_ASSET, uuid_of(AssetId, asset_id), at.generation, revision, body, stamp)
         body = msgspec.json.encode(title)
         await self._cassandra.run(_PUT_TITLE, uuid_of(TitleId, title.title_id), at.generation, revision, body, stamp)
-
-    def _note(self, changed: Iterable[str]) -> None:
-        for id_ in changed:
-            self._changed[id_] = None
-            self._changed.move_to_end(id_)
-        while len(self._changed) > REMEMBERED:
-            self._changed.popitem(last=False)
-
-
-def _revision(row: _Row | None) -> int:
-    return 0 if row is None else row.revision
 
 
 def _is_id(kind: Callable[[str], str], text: str) -> bool:

@@ -1,9 +1,11 @@
-"""Cache engines for the suites: a ring of four, engines of one's own to be harmed, and caches opened on them."""
+"""Caches for the suites: their engines, some to be harmed, what opens them, what they load from, how to wait."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from matinee.kit.clock import Clock, SystemClock
 # Time enough for anything on a busy machine: only a test about slowness has less.
 PATIENT_MS = 10_000
 ZONES = ("a", "a", "b", "b")
+Load = Callable[[], Coroutine[Any, Any, str | None]]
 
 
 class Mine:
@@ -118,3 +121,37 @@ def calls(cache: Cache[Any], outcome: str) -> int:
 def _figure(cache: Cache[Any], pattern: str) -> int:
     found = re.search(pattern, cache.guard.figures.render().decode())
     return int(float(found[1])) if found else 0
+
+
+class Source:
+    """Where the truth is: values by key, and how often each was asked for."""
+
+    def __init__(self, **values: str) -> None:
+        self.values: dict[str, str] = dict(values)
+        self.asked: Counter[str] = Counter()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def one(self, key: str) -> Load:
+        async def load() -> str | None:
+            return (await self.many([key])).get(key)
+
+        return load
+
+    async def many(self, keys: list[str]) -> Mapping[str, str]:
+        self.asked.update(keys)
+        found = {key: self.values[key] for key in keys if key in self.values}
+        await self.gate.wait()
+        return found
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def until_it_is(value: str, ask: Callable[[], Coroutine[Any, Any, str | None]]) -> None:
+    async with asyncio.timeout(60):
+        while await ask() != value:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -2,24 +2,21 @@
 
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conformance.cache_rig import Caches, Mine, counted, engine_of, mine, shared_url
+from tests.conformance.cache_rig import Caches, Mine, Source, counted, engine_of, mine, shared_url, until
 from tests.engines import fresh
 
 from matinee.drivers.cache import Held, Policy
 from matinee.kit.clock import ManualClock, SystemClock
 
 KINDS = ("memory", "redis", "memcached", "ring")
-Load = Callable[[], Coroutine[Any, Any, str | None]]
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +37,6 @@ async def caches(request: pytest.FixtureRequest) -> AsyncIterator[Caches]:
         else:
             url = shared_url(request.param)
         yield Caches(url, stack)
-
-
-class Source:
-    """Where the truth is: values by key, and how often each was asked for."""
-
-    def __init__(self, **values: str) -> None:
-        self.values: dict[str, str] = dict(values)
-        self.asked: Counter[str] = Counter()
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    def one(self, key: str) -> Load:
-        async def load() -> str | None:
-            return (await self.many([key])).get(key)
-
-        return load
-
-    async def many(self, keys: list[str]) -> Mapping[str, str]:
-        self.asked.update(keys)
-        found = {key: self.values[key] for key in keys if key in self.values}
-        await self.gate.wait()
-        return found
 
 
 async def test_a_value_is_loaded_once_and_seen_by_all(caches: Caches) -> None:
@@ -383,15 +358,3 @@ async def client(url: str, tasks: int, folder: Path, slow_s: float = 0.3) -> asy
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
     return process
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-async def until_it_is(value: str, ask: Callable[[], Coroutine[Any, Any, str | None]]) -> None:
-    async with asyncio.timeout(30):
-        while await ask() != value:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)

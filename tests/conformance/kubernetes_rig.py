@@ -44,10 +44,10 @@ class Api:
         return msgspec.json.decode(await self.words(path, method, body, **headers))
 
     async def words(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> str:
-        """What it answers to a question that it must like."""
+        """What it answers to a question that it must like; a body that is text is sent as it is."""
         url = self._root + path.replace("{namespace}", self.namespace)
         said = {"authorization": self._bearer, "content-type": "application/json"} | headers
-        data = b"" if body is None else msgspec.json.encode(body)
+        data = b"" if body is None else body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         answer = await self._http.request(method, url, body=data, headers=said, limit_s=30)
         assert answer.status in (200, 201, 202), f"{method} {path}: {answer.status} {answer.body!r}"
         return answer.body.decode()

@@ -6,6 +6,7 @@ Through each engine's own plainest client, since it is the engines that are look
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -37,6 +38,15 @@ def etcd(place: Place, deed: str, body: object) -> dict[str, object]:
     request = urllib.request.Request(f"http://{place.client}/v3/kv/{deed}", data=msgspec.json.encode(body))
     with urllib.request.urlopen(request, timeout=5) as answer:
         return msgspec.json.decode(answer.read())
+
+
+def namespace(place: Place, name: str) -> str:
+    """A namespace's state, as kubectl would be told with the files that lie there."""
+    bearer = {"authorization": f"Bearer {(place.folder / 'token').read_text()}"}
+    request = urllib.request.Request(f"https://{place.client}/api/v1/namespaces/{name}", headers=bearer)
+    trusted = ssl.create_default_context(cafile=str(place.folder / "ca.crt"))
+    with urllib.request.urlopen(request, timeout=5, context=trusted) as answer:
+        return msgspec.json.decode(answer.read())["status"]["phase"]
 
 
 def kafka(place: Place) -> AdminClient:
@@ -76,6 +86,10 @@ KEEPING: dict[str, tuple[Deed, Deed]] = {
     ),
     "kafka": (topic, lambda place: "films" in kafka(place).list_topics(timeout=10).topics),
     "cassandra": (lambda place: ENGINES["cassandra"].url(place, "films"), lambda place: knows(place, "films")),
+    "kubernetes": (
+        lambda place: ENGINES["kubernetes"].url(place, "films"),
+        lambda place: namespace(place, "films") == "Active",
+    ),
 }
 
 

@@ -68,7 +68,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
     except OSError as error:
-        raise BadSettings(detail=f"There is no listening at {host} (mesh.host), port {port}: {error.strerror}.") from error
+        raise BadSettings(detail=f"One cannot listen at {host}:{port} (mesh.host): {error.strerror}.") from error
 
 
 @contextlib.asynccontextmanager

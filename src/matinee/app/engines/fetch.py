@@ -172,7 +172,7 @@ def _build_kubernetes(say: Say) -> None:
     with _filling(kubernetes.folder()) as folder:
         if folder is None:
             return
-        say(f"  building           Kubernetes' API server {kubernetes.VERSION} by Go (seven to fifteen minutes) …")
+        say(f"  building           Kubernetes' API server {kubernetes.VERSION} by Go (four to fifteen minutes) …")
         # Not optimised: half the time to build, and it is to be right here, not quick.
         plain = ["-buildvcs=false", "-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l"]
         command = [go, "build", *plain, "-o", str(folder / kubernetes.PROGRAM), "."]

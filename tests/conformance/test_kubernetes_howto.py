@@ -1,0 +1,150 @@
+"""What the how-to says is to be applied, applied: an API server takes it, and services find each other by it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.kubernetes_rig import APPLY, Api, Controller
+from tests.engines import engine
+from tests.house import eventually, free_port
+
+from matinee.app.place import own_address
+from matinee.app.settings import load
+from matinee.app.wiring import clients
+from matinee.drivers.http import Broken, HttpClient, NeverSent
+from matinee.events.api import Events
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import InstanceId
+from matinee.kit.problem import Problem
+from matinee.mesh.api import Instance
+
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "engines" / "kubernetes.md"
+GROUPS = {
+    "ServiceAccount": "/api/v1",
+    "Service": "/api/v1",
+    "Role": "/apis/rbac.authorization.k8s.io/v1",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1",
+    "Deployment": "/apis/apps/v1",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1",
+}
+NOW = SystemClock().now()
+
+
+def objects() -> list[str]:
+    """Every object of the page, as YAML."""
+    return "\n---\n".join(re.findall(r"```yaml\n(.*?)```", HOWTO.read_text(), re.DOTALL)).split("---\n")
+
+
+async def apply(api: Api, text: str) -> dict[str, Any]:
+    """As `kubectl apply --server-side` does; a field that Kubernetes does not know is an error."""
+    kind = re.search(r"^kind: (\w+)$", text, re.MULTILINE)
+    name = re.search(r"^  name: (.+)$", text, re.MULTILINE)
+    assert kind is not None
+    assert name is not None
+    plural = kind[1].lower().replace("policy", "policie") + "s"
+    path = f"{GROUPS[kind[1]]}/namespaces/{{namespace}}/{plural}/{name[1]}?fieldManager=howto&fieldValidation=Strict"
+    made: dict[str, Any] = await api.ask(
+        "PATCH", path, text.replace("namespace: matinee", f"namespace: {api.namespace}"), **APPLY
+    )
+    return made
+
+
+async def test_an_api_server_takes_every_object_of_the_page() -> None:
+    async with Api(engine("kubernetes").url("howto")) as api:
+        made = [await apply(api, text) for text in objects()]
+        assert {one["kind"] for one in made} == set(GROUPS)
+        services = {one["metadata"]["name"]: one for one in made if one["kind"] == "Service"}
+        (deployment,) = (one for one in made if one["kind"] == "Deployment")
+        pod = deployment["spec"]["template"]
+        for name, service in services.items():
+            assert service["metadata"]["labels"]["app.kubernetes.io/component"] == name
+            assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+            assert name in pod["spec"]["containers"][0]["args"]
+
+
+class Pods:
+    """Processes of one service, and the cluster that they think they are in."""
+
+    def __init__(self, api: Api, settings: dict[str, str]) -> None:
+        self._controller = Controller(api)
+        self._environment = {**os.environ, **settings}
+        self._there: dict[int, asyncio.subprocess.Process] = {}
+
+    async def start(self) -> int:
+        """Start one; when it says that it is ready the cluster enters it."""
+        port = free_port()
+        command = [sys.executable, "-m", "matinee", "serve", "events", "--port", str(port)]
+        self._there[port] = await asyncio.create_subprocess_exec(*command, env=self._environment)
+        await eventually(lambda: ready(port))
+        await self._controller.register(instance=instance(port), lease_s=0, now=NOW)
+        return port
+
+    async def delete(self, port: int) -> None:
+        """It is said to be terminating and told to end, both at once; when it has, it is taken out."""
+        process = self._there.pop(port)
+        process.terminate()
+        await self._controller.drain(instance_id=instance(port).instance_id)
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0
+        await self._controller.leave(instance_id=instance(port).instance_id)
+
+    async def end(self) -> None:
+        for process in self._there.values():
+            process.kill()
+            await process.wait()
+
+
+def instance(port: int) -> Instance:
+    address = f"http://{own_address()}:{port}"
+    return Instance(instance_id=InstanceId(f"ins_{port}"), address=address, services=("events",))
+
+
+async def ready(port: int) -> bool:
+    """What a kubelet asks, at the pod's address."""
+    async with HttpClient() as http:
+        try:
+            return (await http.request("GET", f"{instance(port).address}/readyz", limit_s=2)).status == 200
+        except (NeverSent, Broken, TimeoutError):
+            return False
+
+
+async def test_services_in_pods_are_called_and_replaced_without_a_failure(tmp_path: Path) -> None:
+    async with Api(engine("kubernetes").url("howto")) as api:
+        for text in objects():
+            await apply(api, text)
+        (tmp_path / "token").write_text(await api.token("matinee"))
+        settings = {
+            "MATINEE__HOUSE__DATA": str(tmp_path / "data"),
+            "MATINEE__MESH__REGISTRY": api.url.replace(api.query["token"], str(tmp_path / "token")),
+            "MATINEE__MESH__HOST": "0.0.0.0",
+        }
+        pods = Pods(api, settings)
+        try:
+            old = [await pods.start() for _ in range(2)]
+            async with clients(load(None, settings)) as house:
+                replaced = asyncio.Event()
+                calling = asyncio.create_task(call(house.events, replaced))
+                for port in old:
+                    await pods.start()
+                    await pods.delete(port)
+                replaced.set()
+                assert await calling == []
+        finally:
+            await pods.end()
+
+
+async def call(events: Events, until: asyncio.Event) -> list[Problem]:
+    """One call after the other; tells which failed."""
+    failures = []
+    while not until.is_set():
+        try:
+            await events.head()
+        except Problem as problem:
+            failures.append(problem)
+        await asyncio.sleep(0.01)
+    return failures

@@ -43,11 +43,12 @@ SPECULATIONS: Final = 2
 # A node that does not answer these is taken out until it answers again.
 HEARTBEAT_S: Final = 1
 SILENT_S: Final = 4
-RECONNECT_MS: Final = 1000
+RECONNECT_MS: Final = (250, 1000)
 CHECK_S: Final = 2.0
 AGREE_S: Final = 0.05
 # A host, or an IPv6 address in brackets, and its port.
 _HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-f:]+\])(?::(\d+))?")
+_KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 class Query(NamedTuple):
@@ -316,8 +317,11 @@ class _Place(NamedTuple):
         pairs = [_HOST.fullmatch(host) for host in netloc.split(",")]
         ports = {int(pair[2] or 0) for pair in pairs if pair} - {0} or {PORT}
         keyspace = parts.path.strip("/")
-        if None in pairs or len(ports) != 1 or not keyspace.replace("_", "").isalnum():
-            raise ValueError("cassandra://host:port,host:port/keyspace: one port for all hosts, and a keyspace.")
+        if None in pairs or len(ports) != 1 or not _KEYSPACE.fullmatch(keyspace):
+            raise ValueError(
+                "cassandra://host:port,host:port/keyspace: one port for all hosts, and a keyspace in small letters,"
+                " digits and underscores, its first a letter."
+            )
         said = {name: values[0] for name, values in parse_qs(parts.query).items()}
         return cls(
             hosts=[pair[1].strip("[]") for pair in pairs if pair],
@@ -349,7 +353,9 @@ def _cluster(place: _Place, attempt_s: float) -> Any:
         speculative_execution_policy=acsylla.SpeculativeExecutionPolicy(SPECULATE_MS, SPECULATIONS),
         heartbeat_interval_sec=HEARTBEAT_S,
         idle_timeout_sec=SILENT_S,
-        constant_reconnect_delay_ms=RECONNECT_MS,
+        # The library's own default (up to a minute) is set over a constant delay, so it has to be this one.
+        exponential_reconnect_base_delay_ms=RECONNECT_MS[0],
+        exponential_reconnect_max_delay_ms=RECONNECT_MS[1],
         retry_policy="fallthrough",  # repetitions are ours to count
         application_name="matinee",
         log_level="disabled",  # what it has to say comes as errors

@@ -113,9 +113,6 @@ async def test_pods_are_instances_by_what_the_cluster_says_of_them(town: Town) -
     by_hand = {"addresses": ["10.0.0.77"]}
     await town.api.put_slice(several("c", "c-1", by_hand))
     found = [
-        (one.instance_id, one.address, one.services, one.draining) for one in await town.registry.instances(now=NOW)
-    ]
-    assert found == [
         ("ins_003", "http://10.0.0.3:8000", ("a", "b"), False),
         ("ins_005", "http://10.0.0.5:8000", ("b",), True),
         ("ins_006", "http://10.0.0.6:8000", ("b",), True),
@@ -123,6 +120,13 @@ async def test_pods_are_instances_by_what_the_cluster_says_of_them(town: Town) -
         ("ins_008", "http://[fd00::8]:8000", ("a",), False),
         ("ins_10.0.0.77", "http://10.0.0.77:8000", ("c",), False),
     ]
+    for registry in (town.registry, await town.opened(town.url)):  # one that follows, and one that has only just come
+        await eventually(lambda registry=registry: shows(registry, found))
+
+
+async def shows(registry: KubernetesRegistry, found: list[tuple[Any, ...]]) -> bool:
+    there = await registry.instances(now=NOW)
+    return [(one.instance_id, one.address, one.services, one.draining) for one in there] == found
 
 
 async def test_what_others_have_in_the_namespace_is_not_seen(town: Town) -> None:
@@ -172,6 +176,23 @@ async def test_a_slice_of_a_thousand_is_followed_without_asking_again(own: Runni
         await eventually(lambda: len(town.directory.instances) == 1001)
         await town.registry.check()
         assert await listings(town.api) == asked
+
+
+async def test_a_watch_that_ends_is_renewed_without_asking_again(own: Running) -> None:
+    url = own.url(fresh("registry"))
+    async with Town(url) as town, Kubernetes(url, SLICES, watch_s=1) as kubernetes:
+        registry = await KubernetesRegistry.open(kubernetes)
+        directory = Directory(registry=registry, clock=CLOCK)
+        following = asyncio.create_task(directory.run())
+        await town.come(1)
+        await eventually(lambda: directory.instances == (instance(1),))
+        asked = await listings(town.api)
+        await asyncio.sleep(3)  # three watches, and nothing new to tell
+        await town.api.put_slice(slice_of("a", "002", instance(2).address))
+        await eventually(lambda: directory.instances == (instance(1), instance(2)))
+        assert await listings(town.api) == asked
+        following.cancel()
+        await registry.close()
 
 
 async def listings(api: Api) -> int:

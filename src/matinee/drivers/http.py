@@ -30,6 +30,10 @@ class Refused(Broken):
         self.status = status
 
 
+class Ended(Broken):
+    """An answer that was to go on came to its end, as a whole."""
+
+
 class Answer(NamedTuple):
     """An HTTP answer; header names in lower case do not matter."""
 
@@ -82,7 +86,7 @@ class HttpClient:
     ) -> AsyncIterator[bytes]:
         """Ask, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
 
-        Raises NeverSent, TimeoutError, Refused, and Broken where it ends or has a line over `longest_bytes`.
+        Raises NeverSent, TimeoutError, Refused, Ended, and Broken, also for a line over `longest_bytes`.
         """
         limit = aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=idle_s)
         with _in_our_words():
@@ -99,7 +103,7 @@ class HttpClient:
                     raise Refused(answer.status)
                 async for line in answer.content:
                     yield line
-        raise Broken("the answer ended")
+        raise Ended("the answer ended")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         most = self._max_answer_bytes

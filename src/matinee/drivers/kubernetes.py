@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 
 from matinee.drivers.engine import EngineAway, WrongVersion
-from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent, Refused
+from matinee.drivers.http import Answer, Broken, Ended, HttpClient, NeverSent, Refused
 
 # Where a pod finds who it is, and which authority signed the API server's certificate.
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -24,9 +24,9 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LIMIT_S: Final = 3.0
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = 0.1
-# The server ends a watch after so long, with a last word; one that is silent for longer has lost its road.
+# The server ends a watch after so long; one that is silent for longer than that, and this, has lost its road.
 _WATCH_S: Final = 30
-_IDLE_S: Final = 35.0
+_BEYOND_S: Final = 5.0
 _LONGEST_BYTES: Final = 4 << 20  # an object comes on one line
 _AGAIN: Final = {429, 500, 502, 503, 504}
 
@@ -90,9 +90,9 @@ class Kubernetes:
     making one raises ValueError where the URL leads nowhere.
     """
 
-    def __init__(self, url: str, what: Collection, *, account: Path = SERVICE_ACCOUNT) -> None:
+    def __init__(self, url: str, what: Collection, *, account: Path = SERVICE_ACCOUNT, watch_s: int = _WATCH_S) -> None:
         self._place = _Place.of(url, account)
-        self._what = what
+        self._what, self._watch_s = what, watch_s
         self.engine = f"kubernetes at {self._place.host}"
 
     async def __aenter__(self) -> Kubernetes:
@@ -128,10 +128,9 @@ class Kubernetes:
     async def watch(self, version: str) -> AsyncIterator[Change]:
         """Every change since a version, for ever. Raises Outdated, EngineAway: then one has to list anew."""
         while True:
-            heard = False
             try:
                 async for line in self._lines(version):
-                    event, heard = msgspec.json.decode(line, type=_Event), True
+                    event = msgspec.json.decode(line, type=_Event)
                     if event.type == "ERROR":
                         raise self._ended(msgspec.json.decode(event.object, type=_Status))
                     version = msgspec.json.decode(event.object, type=_Object).metadata.resource_version
@@ -140,18 +139,19 @@ class Kubernetes:
             except Refused as refused:
                 hint = f". {self._missing_role()}" if refused.status == 403 else ""
                 raise self._away(f"it refuses to be watched: {refused}{hint}") from refused
+            except Ended:  # as watches do; it goes on where it was
+                await asyncio.sleep(_PAUSE_S)
             except (NeverSent, Broken, TimeoutError, msgspec.DecodeError) as error:
-                if not heard:  # else it ended, as watches do, and goes on where it was
-                    raise self._away(f"its watch ended: {error}") from error
+                raise self._away(f"its watch broke: {error}") from error
 
     def _lines(self, version: str) -> AsyncIterator[bytes]:
-        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(_WATCH_S)}
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(self._watch_s)}
         return self._http.lines(
             self._url({**query, "allowWatchBookmarks": "true"}),
             method="GET",
             headers=self._headers(),
             limit_s=_LIMIT_S,
-            idle_s=_IDLE_S,
+            idle_s=self._watch_s + _BEYOND_S,
             longest_bytes=_LONGEST_BYTES,
         )
 

@@ -109,10 +109,12 @@ async def test_a_fact_waits_once_for_each_consumer_as_it_was_given_up_last(reope
 async def test_what_was_mended_is_taken_by_the_consumer_that_gave_up_and_by_no_other(reopen: Opener) -> None:
     here, seen, others = await reopen(), Seen(), Seen()
     await here.log.append([record("a"), record("b"), record("c", "published")], now=NOW)
-    other = asyncio.create_task(
-        here.following.follow(consumer="other", types=(AccountOpened, TitlePublished), handle=others.handle)
-    )
     types = (AccountOpened, TitlePublished)
+    async with followed(here, others.handle, types=types, consumer="other"):
+        await mended(here, seen, others, types)
+
+
+async def mended(here: Opened, seen: Seen, others: Seen, types: Any) -> None:
     async with followed(here, failing, types=types):
         await eventually(lambda: count(here, 3))
         await others.until(lambda: len(others.records) >= 3)
@@ -131,7 +133,6 @@ async def test_what_was_mended_is_taken_by_the_consumer_that_gave_up_and_by_no_o
     assert sorted(seen.names) == ["a", "c", "d"]
     assert others.names[before:] == ["d"]
     assert [each.entry.record.trace_id for each in await here.events.dead()] == ["b"]
-    other.cancel()
 
 
 async def count(here: Opened, wanted: int) -> bool:

@@ -68,8 +68,8 @@ class Seen:
 @contextlib.asynccontextmanager
 async def followed(here: Opened, handle: Handle, **rest: Any) -> AsyncIterator[asyncio.Task[None]]:
     """Follow for the length of a block."""
-    types = rest.pop("types", (AccountOpened,))
-    task = asyncio.create_task(here.following.follow(consumer=CONSUMER, types=types, handle=handle, **rest))
+    rest = {"consumer": CONSUMER, "types": (AccountOpened,), **rest}
+    task = asyncio.create_task(here.following.follow(handle=handle, **rest))
     try:
         yield task
     finally:

@@ -171,8 +171,9 @@ class Bell:
         if self._lookout is None or self._lookout.done():
             self._lookout = asyncio.create_task(self._look(), name="events.lookout")
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(rung.wait(), limit_s)
+            with contextlib.suppress(TimeoutError):  # not by wait_for, which on Python 3.11 loses a cancellation
+                async with asyncio.timeout(limit_s):
+                    await rung.wait()
         finally:
             self._waiting -= 1
 

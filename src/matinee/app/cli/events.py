@@ -64,11 +64,11 @@ def dead(settings: Settings, consumer: str, limit: int, json_: bool) -> None:
     if json_:
         as_json(found)
         return
-    table = Table("when", "consumer", "tries", "why", "fact", "where", "id", box=None, header_style="bold")
+    table = Table("when", "consumer", "tries", "why", "fact", "id", box=None, header_style="bold")
     table.columns[-1].no_wrap = True
     for one in found:
-        kind, fact_id = _kind(one), one.entry.record.fact_id
-        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, kind, one.entry.place, fact_id)
+        fact_id = one.entry.record.fact_id
+        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, _kind(one), fact_id)
     Console().print(table if found else "No dead letters.")
 
 

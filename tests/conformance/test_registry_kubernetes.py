@@ -207,7 +207,13 @@ async def test_killed_and_back_it_has_lost_nobody(own: Running) -> None:
     async with Town(own.url(fresh("registry"))) as town:
         await town.come(1, 2)
         await town.all_seen()
+        late = await town.opened(town.url)
+        assert len(await late.instances(now=NOW)) == 2
         own.kill()
+        for _ in range(3):
+            with pytest.raises(EngineAway):
+                await late.instances(now=NOW)
+            await late.changed(poll_s=0.01)
         with pytest.raises(EngineAway):
             await eventually(lambda: town.registry.check())
         await town.directory.refresh()

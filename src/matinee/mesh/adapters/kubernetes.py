@@ -158,6 +158,7 @@ class KubernetesRegistry:
 
     async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
         if not self._stands:
+            self._version = ""  # no watch before there is a list that it goes on from
             listed = await self._kubernetes.list()
             if not self._stands:  # else what it has brought meanwhile is newer
                 found = [_decoder.decode(each) for each in listed.objects]
@@ -191,7 +192,6 @@ class KubernetesRegistry:
         except Outdated:
             self._trouble = None
         finally:  # who looks next lists anew, and says so in the log where that fails
-            self._version = ""
             self._moved.set()
 
 

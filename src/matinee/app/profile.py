@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from matinee.app.engines import ENGINES, Engine, Place, place
+from matinee.app.engines import ENGINES, Absent, Engine, Place, place
+from matinee.app.engines.fetch import fetch
 from matinee.app.settings import BadSettings, Settings, changed, defaults_left, flat, keep, settled
 from matinee.app.supervisor import Program, Supervisor
 
@@ -36,16 +38,19 @@ KEEPERS = {
 }
 
 
-def check(settings: Settings) -> None:
-    """Raises BadSettings where a data directory holds a house of the other profile, Absent where an engine is not."""
+def check(settings: Settings, say: Callable[[str], None]) -> None:
+    """See to it that the house can be started; engines that this machine lacks are fetched.
+
+    Raises BadSettings where a data directory holds a house of the other profile, Absent where an engine cannot be had.
+    """
     if settings.house.profile == "embedded":
         if settled(settings.data).get("house.profile") == "distributed":
             raise BadSettings(
                 detail=f"{settings.data} holds a house of the distributed profile: name another directory with --data."
             )
         return
-    for name in {KEEPERS[key][0] for key in _ours(settings)}:
-        ENGINES[name].check()
+    for name, lack in fetch(sorted({KEEPERS[key][0] for key in _ours(settings)}), say).items():
+        raise Absent(engine=name, detail=lack)
 
 
 async def engines_up(settings: Settings, supervisor: Supervisor) -> Settings:

@@ -11,6 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -75,9 +76,10 @@ class Steps:
 async def up(settings: Settings, console: Console) -> None:
     """Start everything, say where it is, and stay until told to stop.
 
-    Raises AlreadyRunning, PortTaken, NotStarted; whatever was started by then is stopped again.
+    Raises AlreadyRunning, PortTaken, NotStarted, and what `profile.check` raises; whatever was started by then is
+    stopped again.
     """
-    profile.check(settings)
+    await asyncio.to_thread(profile.check, settings, partial(console.print, highlight=False))
     with _held(settings.data):
         _free_ports(settings)
         supervisor = Supervisor(

@@ -9,7 +9,7 @@ from typing import Any
 from matinee.app.engines import ENGINES, Absent, Engine, Place, place
 from matinee.app.engines.fetch import fetch
 from matinee.app.settings import BadSettings, Settings, changed, defaults_left, flat, keep, settled
-from matinee.app.supervisor import Program, Supervisor
+from matinee.app.supervisor import ENDS_BEFORE_READY, Program, Supervisor
 
 ANSWER_S = 180.0
 LOOK_S = 0.25
@@ -92,4 +92,6 @@ async def _started(engine: Engine, at: Place, supervisor: Supervisor) -> None:
     while not await asyncio.to_thread(engine.answers, at):
         if asyncio.get_running_loop().time() > end:
             raise RuntimeError(f"{engine.name} does not answer")
+        if any(one.restarts >= ENDS_BEFORE_READY for one in supervisor.seen() if one.name == engine.name):
+            raise RuntimeError(f"{engine.name} ends again and again")
         await asyncio.sleep(LOOK_S)

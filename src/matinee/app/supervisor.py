@@ -31,6 +31,7 @@ BACKOFF_S = (0.1, 10.0)
 STEADY_S = 30.0
 LOOK_S = 5.0
 DEAF_LOOKS = 3
+ENDS_BEFORE_READY = 5
 LOG_LIMIT_BYTES = 16 << 20
 
 _log = log.get()
@@ -87,18 +88,19 @@ class Supervisor:
     async def start(self, program: Program, ready_s: float = 60.0) -> None:
         """Start a program and wait until it is ready, for as long as it says that it waits for an engine.
 
-        Raises RuntimeError, with its last words, when it will not.
+        Raises RuntimeError, with its last words, when it will not, or ends again and again before it is.
         """
         kept = _Kept(program, self._logs / f"{program.name}.log", self._write_record, self._waits)
         self._kept[program.name] = kept
-        keeping, ready = kept.watch(), asyncio.create_task(kept.ready.wait())
-        while not (await asyncio.wait([keeping, ready], timeout=ready_s, return_when=asyncio.FIRST_COMPLETED))[0]:
+        keeping = kept.watch()
+        tried = asyncio.create_task(kept.tried.wait())
+        while not (await asyncio.wait([keeping, tried], timeout=ready_s, return_when=asyncio.FIRST_COMPLETED))[0]:
             if not kept.seen().waiting:
                 break
+        tried.cancel()
         if keeping.done():
             keeping.result()
-        if not ready.done():
-            ready.cancel()
+        if not kept.is_ready:
             raise RuntimeError(f"{program.name} did not get ready: {kept.last_words()}")
 
     def seen(self) -> list[Seen]:
@@ -127,7 +129,8 @@ class _Kept:
         self, program: Program, log_path: Path, changed: Callable[[], None], waits: Callable[[Seen], None]
     ) -> None:
         self.program = program
-        self.ready = asyncio.Event()
+        self.is_ready = False
+        self.tried = asyncio.Event()  # it was ready once, or ended so often before that it will not be
         self._log_path = log_path
         self._changed = changed
         self._waits = waits
@@ -189,6 +192,8 @@ class _Kept:
             pause_s = BACKOFF_S[0] if lived_s > STEADY_S else min(pause_s * 2, BACKOFF_S[1])
             _log.warning("process.ended", name=self.program.name, exit_status=code, lived_s=round(lived_s, 1))
             self._restarts += 1
+            if self._restarts == ENDS_BEFORE_READY:
+                self.tried.set()
             self._set("restarting")
             await asyncio.sleep(pause_s)
 
@@ -245,7 +250,8 @@ class _Kept:
         self._told = told
         self._state = "running" if told.ready else "waiting" if told.waiting else self._state
         if told.ready:
-            self.ready.set()
+            self.is_ready = True
+            self.tried.set()
         self._changed()
         if news:
             self._waits(self.seen())

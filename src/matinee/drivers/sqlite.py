@@ -42,6 +42,7 @@ class Sqlite:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._here = threading.local()
         self._opened: list[Connection] = []
+        self._is_closed = False
         self._writer = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
 
     async def open(self) -> None:
@@ -55,6 +56,7 @@ class Sqlite:
 
     async def close(self) -> None:
         """Commit what was handed in, then close."""
+        self._is_closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
@@ -85,7 +87,12 @@ class Sqlite:
             return transaction(connection)
 
     async def write(self, transaction: Callable[[Connection], T], isolation: str = "", contested: bool = False) -> T:
-        """Queue a transaction and return after its commit; nobody else writes meanwhile, so that nobody contests it."""
+        """Queue a transaction and return after its commit; nobody else writes meanwhile, so that nobody contests it.
+
+        Raises RuntimeError after `close`: nobody would answer.
+        """
+        if self._is_closed:
+            raise RuntimeError(f"{named(self._url)} is closed")
         done: Future[T] = Future()
         self._queue.put((transaction, done))
         try:

@@ -22,7 +22,8 @@ from matinee.app.engines.known import APART
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 ALL = (*ENGINES, *TOOLS)
-WORKERS = ("-n", "2", "--dist", "loadfile")
+# Not the files with the fewest tests last, which are the longest journeys: one worker would wait for the other's.
+WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 NEED_NO_ENGINE = ("tests/unit", "tests/shape")
 
 

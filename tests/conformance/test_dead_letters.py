@@ -217,7 +217,7 @@ async def test_of_two_who_hand_over_at_once_no_fact_is_lost(reopen: Opener) -> N
     names = {f"{n}" for n in range(20)}
     for name in names:
         await here.dead.bury(letter(name))
-    await asyncio.gather(*(each.events.retry(consumer=CONSUMER) for each in (here, there, here)))
+    await asyncio.gather(*(each.events.retry() for each in (here, there, here)))
     assert await here.events.dead() == []
     async with followed(here, seen.handle):
         await seen.until(lambda: set(seen.names) == names)

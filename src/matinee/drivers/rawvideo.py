@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -52,6 +53,8 @@ def _pipe(argv: list[str], frames: Iterable[bytes]) -> None:
             pass  # what it has to say of that is read below
         except BaseException:
             encoder.kill()
+            with contextlib.suppress(BrokenPipeError):  # of a frame that was still to be written
+                encoder.stdin.close()
             raise
         _, said = encoder.communicate()
     if encoder.returncode:

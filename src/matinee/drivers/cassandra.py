@@ -14,7 +14,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -105,12 +105,19 @@ class Cassandra:
 
     async def rows(self, query: Query, *values: Any) -> list[Row]:
         """The rows that a statement answers with."""
-        found: list[Row] = await self._tried(query.again, self._rows, query, values)
-        return found
+        ends_at, tries = await self._begun(), 0
+        while True:
+            try:
+                with self._limits.within(min(self._attempt_s, ends_at - time.monotonic())):
+                    prepared = self._prepared.get(query.cql) or await self._prepare(query.cql)
+                    found = await self._session.execute(self._bound(prepared, query, values))
+                    return [row.as_tuple() for row in found]
+            except EngineAway as error:
+                tries = await self._again(error, tries + 1 if query.again else TRIES, ends_at)
 
     async def run(self, query: Query, *values: Any) -> None:
         """Do a statement that answers nothing."""
-        await self._tried(query.again, self._rows, query, values)
+        await self.rows(query, *values)
 
     async def applied(self, query: Query, *values: Any) -> bool:
         """Whether the condition (`IF …`) of a lightweight transaction held, and so the change was made."""
@@ -119,7 +126,14 @@ class Cassandra:
 
     async def together(self, *changes: Change) -> None:
         """Several changes on one journey: those of one partition as one, those of several each by itself."""
-        await self._tried(True, self._batch, changes)
+        ends_at, tries = await self._begun(), 0
+        while True:
+            try:
+                with self._limits.within(min(self._attempt_s, ends_at - time.monotonic())):
+                    await self._session.execute_batch(await self._batch(changes))
+                    return
+            except EngineAway as error:
+                tries = await self._again(error, tries + 1, ends_at)
 
     async def check(self) -> None:
         """Ask for the version of every schema in use. Raises what all calls raise, and SchemaAhead."""
@@ -162,18 +176,14 @@ class Cassandra:
             await self._connect()
         await self._define(self._session, cql)
 
-    async def _rows(self, query: Query, values: Sequence[Any]) -> list[Row]:
-        statement = self._bound(self._prepared.get(query.cql) or await self._prepare(query.cql), query, values)
-        return [row.as_tuple() for row in await self._session.execute(statement)]
-
-    async def _batch(self, changes: Sequence[Change]) -> None:
+    async def _batch(self, changes: Sequence[Change]) -> Any:
         batch = acsylla.create_batch_unlogged()
         for query, values in changes:
             batch.add_statement((self._prepared.get(query.cql) or await self._prepare(query.cql)).bind(values))
         if changes[0][0].consistency is not NEAR_QUORUM:
             batch.set_consistency(changes[0][0].consistency)
         batch.set_is_idempotent(True)
-        await self._session.execute_batch(batch)
+        return batch
 
     def _bound(self, prepared: Any, query: Query, values: Sequence[Any]) -> Any:
         statement = prepared.bind(values)
@@ -192,25 +202,21 @@ class Cassandra:
                 prepared = self._prepared[cql] = await self._session.create_prepared(cql)
             return prepared
 
-    async def _tried(self, again: bool, once: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """A call within its limit, repeated while the engine is away and the call may be repeated."""
+    async def _begun(self) -> float:
+        """When a call that begins now has to have ended. Raises DeadlineExceeded."""
         if self._session is None:
             await self._connect()
-        ends_at = time.monotonic() + _at_most(self._limit_s)
-        tries = 0
-        while True:
-            tries += 1
-            limit_s = min(self._attempt_s, max(0.001, ends_at - time.monotonic()))
-            try:
-                with self._limits.within(limit_s):  # the library's own does not count speculative executions
-                    return await once(*args)
-            except EngineAway as error:
-                if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
-                    self._prepared.clear()  # where the tables are gone, it is preparing that says so
-                pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - spreads load, guards nothing
-                if not again or tries == TRIES or time.monotonic() + pause_s >= ends_at:
-                    raise
-                await asyncio.sleep(pause_s)
+        return time.monotonic() + _at_most(self._limit_s)
+
+    async def _again(self, error: EngineAway, tries: int, ends_at: float) -> int:
+        """Pause before a call is repeated, for the engine is away; tells how often it was tried. Else raises that."""
+        if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
+            self._prepared.clear()  # where the tables are gone, it is preparing that says so
+        pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - spreads load, guards nothing
+        if tries >= TRIES or time.monotonic() + pause_s >= ends_at:
+            raise error
+        await asyncio.sleep(pause_s)
+        return tries
 
     async def _connect(self) -> None:
         """Connect, once for all who ask. It is not cancelled: the library hangs where a session is half made."""

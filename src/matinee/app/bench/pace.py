@@ -25,14 +25,14 @@ def engines(*names: str) -> Iterator[dict[str, Running]]:
         yield {name: stack.enter_context(Running(ENGINES[name], Path(place) / name)) for name in names}
 
 
-async def side_by_side(*works: Work, count: int, in_flight: int) -> list[float]:
+async def side_by_side(*works: Work, count: int, in_flight: int, rounds: int = ROUNDS) -> list[float]:
     """The median time of one operation of each, in µs of the whole machine's time, over rounds in turns.
 
     Each is handed numbers that no other round has. The first round only warms up.
     """
     seen: list[list[float]] = [[] for _ in works]
     turns = deque(zip(seen, works, strict=True))
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         for took, work in turns:
             took.append(await _pace_us(work, first=turn * count, count=count, in_flight=in_flight))
         turns.rotate()  # what an engine puts off (compaction, collection of garbage) is to meet all of them

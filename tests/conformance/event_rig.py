@@ -1,11 +1,15 @@
 """What the suites of the log and of following it share: every log there is, opened again and again."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.engines import engine
 
 from matinee.drivers.sql import Database
@@ -69,3 +73,28 @@ def record(name: str, kind: str = "opened", key: str = "") -> Record:
         "withdrawn": TitleWithdrawn(title_id=title_id),
     }
     return Record(fact_id=ids.derived(FactId, name, kind), at=NOW, key=key or name, fact=facts[kind], trace_id=name)
+
+
+def compared(
+    where: str,
+    step: st.SearchStrategy[Any],
+    differ: Callable[[list[Opened], str, list[Any]], Coroutine[Any, Any, None]],
+    *,
+    longest: int,
+    examples: int,
+) -> None:
+    """Run lists of steps on two views of one log beside a plain model; each run is handed a name of its own."""
+    with asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+        views = [runner.run(stack.enter_async_context(opened(where))) for _ in range(2)]
+        rounds = 0
+
+        @given(st.lists(step, max_size=longest))
+        @settings(max_examples=examples, deadline=None)
+        def agrees(steps: list[Any]) -> None:
+            nonlocal rounds
+            rounds += 1
+            runner.run(differ(views, f"{rounds}", steps))
+
+        agrees()
+        runner.run(stack.aclose())

@@ -14,9 +14,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conformance.event_rig import LOGS, NOW, Opened, opened, place, record
+from tests.conformance.event_rig import LOGS, NOW, Opened, compared, opened, place, record
 from tests.conformance.test_following import CONSUMER, Seen, committed, eventually, followed
 
 from matinee.drivers.kafka import Cluster, Message, Producer
@@ -294,27 +293,13 @@ STEPS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", LOGS)
-def test_they_agree_with_a_dict(tmp_path: Path, kind: str) -> None:
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        where = place(kind, tmp_path)
-        views = [runner.run(stack.enter_async_context(opened(where))).dead for _ in range(2)]
-        rounds = 0
-
-        @given(st.lists(STEPS, max_size=12))
-        @settings(max_examples=25, deadline=None)
-        def agrees(steps: list[tuple[str, Any]]) -> None:
-            nonlocal rounds
-            rounds += 1
-            runner.run(differ(views, f"{rounds}", steps))
-
-        agrees()
-        runner.run(stack.aclose())
+def test_they_agree_with_a_dict(where: str) -> None:
+    compared(where, STEPS, differ, longest=12, examples=25)
 
 
-async def differ(views: list[DeadLetters], turn: str, steps: list[tuple[str, Any]]) -> None:
+async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) -> None:
     """One run of steps, on consumers of its own."""
+    views = [each.dead for each in both]
     plain: dict[tuple[str, str], int] = {}
     for step, said in [*steps, ("look", ("x", 9)), ("look", ("y", 9))]:
         if step == "reopen":

@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conformance.event_rig import LOGS, NOW, Opened, opened, place, record
+from tests.conformance.event_rig import LOGS, NOW, Opened, compared, opened, place, record
 
 from matinee.events.api import BadCursor, Batch, Record
 from matinee.events.ports import EventLog
@@ -247,27 +246,13 @@ STEPS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", LOGS)
-def test_it_agrees_with_a_list(tmp_path: Path, kind: str) -> None:
-    with asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        where = place(kind, tmp_path)
-        views = [runner.run(stack.enter_async_context(opened(where))).log for _ in range(2)]
-        rounds = 0
-
-        @given(st.lists(STEPS, max_size=15))
-        @settings(max_examples=20, deadline=None)
-        def agrees(steps: list[tuple[str, Any]]) -> None:
-            nonlocal rounds
-            rounds += 1
-            runner.run(differ(views, f"{rounds}", steps))
-
-        agrees()
-        runner.run(stack.aclose())
+def test_it_agrees_with_a_list(where: str) -> None:
+    compared(where, STEPS, differ, longest=15, examples=20)
 
 
-async def differ(views: list[EventLog], turn: str, steps: list[tuple[str, Any]]) -> None:
+async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) -> None:
     """One run of steps, on facts and consumers of its own, after whatever stands in the log."""
+    views = [each.log for each in both]
     log = views[0]
     plain, marks = Plain(log.drops_repeats), [(0, await log.head())]
     committed: dict[str, int] = {}

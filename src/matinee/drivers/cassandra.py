@@ -76,8 +76,8 @@ class Cassandra:
         self._place = _Place.of(url)
         self.engine = named(url)
         self._told = Told(self.engine)
-        self._limits = Limits(self._told)
-        self._limit_s, self._attempt_s, self._lazy = limit_s, attempt_s, lazy
+        self._limits = Limits(self._told, attempt_s)
+        self._limit_s, self._lazy = limit_s, lazy
         self._cluster = _cluster(self._place, attempt_s)
         self._session: Any = None
         self._prepared: dict[str, Any] = {}
@@ -105,10 +105,12 @@ class Cassandra:
 
     async def rows(self, query: Query, *values: Any) -> list[Row]:
         """The rows that a statement answers with."""
-        ends_at, tries = await self._begun(), 0
+        if self._session is None:
+            await self._connect()
+        ends_at, tries = self._ends_at(), 0
         while True:
             try:
-                with self._limits.within(min(self._attempt_s, ends_at - time.monotonic())):
+                with self._limits.until(ends_at):
                     prepared = self._prepared.get(query.cql) or await self._prepare(query.cql)
                     found = await self._session.execute(self._bound(prepared, query, values))
                     return [row.as_tuple() for row in found]
@@ -126,10 +128,12 @@ class Cassandra:
 
     async def together(self, *changes: Change) -> None:
         """Several changes on one journey: those of one partition as one, those of several each by itself."""
-        ends_at, tries = await self._begun(), 0
+        if self._session is None:
+            await self._connect()
+        ends_at, tries = self._ends_at(), 0
         while True:
             try:
-                with self._limits.within(min(self._attempt_s, ends_at - time.monotonic())):
+                with self._limits.until(ends_at):
                     await self._session.execute_batch(await self._batch(changes))
                     return
             except EngineAway as error:
@@ -202,11 +206,12 @@ class Cassandra:
                 prepared = self._prepared[cql] = await self._session.create_prepared(cql)
             return prepared
 
-    async def _begun(self) -> float:
+    def _ends_at(self) -> float:
         """When a call that begins now has to have ended. Raises DeadlineExceeded."""
-        if self._session is None:
-            await self._connect()
-        return time.monotonic() + _at_most(self._limit_s)
+        left_ms = context.current().remaining_ms()
+        if left_ms == 0:
+            raise DeadlineExceeded(service="cassandra")
+        return time.monotonic() + (self._limit_s if left_ms is None else min(self._limit_s, left_ms / 1000))
 
     async def _again(self, error: EngineAway, tries: int, ends_at: float) -> int:
         """Pause before a call is repeated, for the engine is away; tells how often it was tried. Else raises that."""
@@ -374,11 +379,3 @@ async def _plain(session: Any, cql: str, *, host: str = "", port: int = 0, timeo
     if host:
         statement.set_host(host, port)
     return [row.as_tuple() for row in await session.execute(statement)]
-
-
-def _at_most(limit_s: float) -> float:
-    """The limit, or what the request's deadline leaves. Raises DeadlineExceeded where that is nothing."""
-    left_ms = context.current().remaining_ms()
-    if left_ms == 0:
-        raise DeadlineExceeded(service="cassandra")
-    return limit_s if left_ms is None else min(limit_s, left_ms / 1000)

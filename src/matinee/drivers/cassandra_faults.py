@@ -62,22 +62,26 @@ class Told:
 
 
 class Limits:
-    """How long each attempt may take: `with limits.within(seconds):` raises EngineAway when they are over.
+    """How long each attempt may take: `with limits.until(ends_at):` raises EngineAway after `attempt_s`, or then.
 
     It is paid for every statement, and a timer of the loop costs more than the rest of one: so one timer looks after
     all, and an attempt ends up to `TICK_S` late.
     """
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: Told, attempt_s: float) -> None:
         self.told = told
+        self._attempt_s = attempt_s
         self.running: set[Limit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def within(self, limit_s: float) -> Limit:
-        """A context for one attempt. Errors of the library become Problems in it, as in `Told`."""
+    def until(self, ends_at: float) -> Limit:
+        """A context for one attempt of a call that has to end by then (monotonic, in seconds).
+
+        Errors of the library become Problems in it, as in `Told`.
+        """
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK_S, self._look)
-        return Limit(self, time.monotonic() + limit_s)
+        return Limit(self, min(ends_at, time.monotonic() + self._attempt_s))
 
     def _look(self) -> None:
         now_s = time.monotonic()

@@ -235,8 +235,8 @@ async def test_pressing_play_makes_the_calls_that_its_page_names(tmp_path: Path)
         await at.call("POST", f"{place}/end", _beat(41_000))
         seen["end"] = recorder.taken()
 
-        home = await at.call("GET", "/home")
-        assert home["missing"] == []
+        while (home := await at.call("GET", "/home"))["missing"]:  # what a machine that stands still makes late
+            recorder.taken()
         assert home["rows"][0]["row_id"] == "continue-watching"
         seen["home"] = recorder.taken()
 

@@ -143,7 +143,8 @@ async def test_a_link_that_is_not_good_is_refused_and_leaks_nothing(rig: Rig, pa
 async def test_a_link_ends_with_its_time_even_where_it_was_good_before(rig: Rig) -> None:
     path = link("v/1.m4s", seconds=4)
     assert (await rig.ask(path)).status == 200
-    await until(lambda: int(path.split("/")[2].split("-")[0], 16) <= time.time())
+    # A data plane may look at a clock that is some milliseconds old.
+    await until(lambda: int(path.split("/")[2].split("-")[0], 16) + 1 <= time.time())
     assert (await rig.ask(path)).status == 403
 
 

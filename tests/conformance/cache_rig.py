@@ -147,11 +147,11 @@ class Source:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110
+        while not true():  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)
 
 
 async def until_it_is(value: str, ask: Callable[[], Coroutine[Any, Any, str | None]]) -> None:
     async with asyncio.timeout(60):
-        while await ask() != value:  # noqa: ASYNC110
+        while await ask() != value:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)

@@ -205,7 +205,7 @@ async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp
         async with slow(url) as road:
             road.delay_s = 0.05
             putting = asyncio.create_task(Objects(road.url, silence_s=20, tries=2).put_file("film", film))
-            while not await unfinished(url):  # noqa: ASYNC110
+            while not await unfinished(url):  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(own.kill)
             with pytest.raises(EngineAway):
@@ -262,7 +262,7 @@ async def test_a_client_that_is_killed_leaves_nothing_half_and_the_sweep_frees_t
     async with slow(in_s3) as road:
         road.delay_s = 0.1
         putter = await asyncio.create_subprocess_exec(sys.executable, "-c", PUTTER, road.url, str(film))
-        while not await unfinished(in_s3):  # noqa: ASYNC110
+        while not await unfinished(in_s3):  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.02)
         putter.send_signal(signal.SIGKILL)
         await putter.wait()

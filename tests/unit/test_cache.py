@@ -26,7 +26,7 @@ class Gated(MemoryCache):
 
 async def asked(engine: Gated, times: int) -> None:
     async with asyncio.timeout(10):
-        while len(engine.asked) < times:  # noqa: ASYNC110
+        while len(engine.asked) < times:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.001)
 
 

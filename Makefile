@@ -29,7 +29,7 @@ check: develop ## what a commit must pass: format, lint, types, walls, fast test
 	@$(BIN)/pytest tests/unit tests/shape
 
 bench: develop ## a table of figures beside their baselines (ARGS="AREA")
-	@$(BIN)/matinee dev bench $(ARGS)
+	@$(BIN)/matinee lab bench $(ARGS)
 
 lock: ## pin every dependency anew
 	@$(PYTHON) tools/setup.py lock

@@ -17,8 +17,8 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from matinee.app.engines import ENGINES, Ring, Running
-from matinee.app.engines.jars import QUICK
+from matinee.lab.engines import ENGINES, Ring, Running
+from matinee.lab.engines.jars import QUICK
 
 os.environ |= QUICK
 _numbers = itertools.count(1)

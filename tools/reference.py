@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from matinee.app import settings, targets
-from matinee.app.cli import matinee
 from matinee.app.wiring import domains, doors, fabric, host
+from matinee.cli import matinee
 from matinee.drivers import objects
 from matinee.events import api as events
 from matinee.events import model as facts

@@ -100,7 +100,7 @@ def install_self():
     )
     pathlib.Path(site, "matinee.pth").write_text(str(ROOT / "src") + "\n")
     script = BIN / "matinee"
-    script.write_text("#!{}\nimport sys\nfrom matinee.app.cli import main\nsys.exit(main())\n".format(BIN / "python"))
+    script.write_text("#!{}\nimport sys\nfrom matinee.cli import main\nsys.exit(main())\n".format(BIN / "python"))
     script.chmod(0o755)
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from matinee.app.engines import ENGINES, EngineFailed, Fleet
-from matinee.app.engines.fetch import TOOLS, absent, fetch
-from matinee.app.engines.jars import QUICK
-from matinee.app.engines.known import APART
+from matinee.lab.engines import ENGINES, EngineFailed, Fleet
+from matinee.lab.engines.fetch import TOOLS, absent, fetch
+from matinee.lab.engines.jars import QUICK
+from matinee.lab.engines.known import APART
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -82,7 +82,7 @@ def pytest(folder: Path, *words: str, absent: str = "") -> int:
 def swept() -> Iterator[Path]:
     """A folder for engines, of which nothing is left at the end, even when this process is killed."""
     folder = tempfile.mkdtemp(prefix="matinee-engines-")
-    command = [sys.executable, "-m", "matinee.app.engines.sweep", folder]
+    command = [sys.executable, "-m", "matinee.lab.engines.sweep", folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # waits; its input ends with us
         yield Path(folder)
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from matinee.app.cli import main
+from matinee.cli import main
 
 sys.exit(main())

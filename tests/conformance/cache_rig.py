@@ -12,11 +12,11 @@ from typing import Any
 
 from tests.engines import engine, fresh, private
 
-from matinee.app.engines import Running
 from matinee.drivers.cache import Cache, CacheEngine, Figures, Guard, MemoryCache, Policy
 from matinee.drivers.cache.opening import open_guard
 from matinee.drivers.metrics import Metrics
 from matinee.kit.clock import Clock, SystemClock
+from matinee.lab.engines import Running
 
 # Time enough for anything on a busy machine: only a test about slowness has less.
 PATIENT_MS = 10_000

@@ -10,10 +10,10 @@ import pytest
 from tests.conformance.cache_rig import Caches, Mine, Source, calls, counted, mine, until, until_it_is
 from tests.engines import fresh, slow
 
-from matinee.app.engines import Running
 from matinee.drivers.cache import Cache
 from matinee.drivers.cache.hashing import HashRing
 from matinee.drivers.cache.memcached import MemcachedCache
+from matinee.lab.engines import Running
 
 # Short enough to be seen to matter, long enough for an engine that is well on a machine that is busy.
 LIMIT_MS = 500

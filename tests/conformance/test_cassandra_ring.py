@@ -20,13 +20,13 @@ import msgspec
 import pytest
 from tests.engines import private
 
-from matinee.app.engines import Ring
 from matinee.drivers.cassandra import Cassandra
 from matinee.drivers.engine import TROUBLES, EngineAway
 from matinee.events.api import PositionMoved, Record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId
+from matinee.lab.engines import Ring
 from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.api import Position

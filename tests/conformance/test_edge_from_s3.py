@@ -14,10 +14,10 @@ import uvloop
 from tests.conformance.edge_rig import Origin, Rig, an_edge, link, until
 from tests.engines import Slow, engine, private, slow
 
-from matinee.app.engines import Running
 from matinee.drivers.objects import Objects
 from matinee.edge.adapters.objects import ObjectsUpstream
 from matinee.edge.ports import Count, Missing
+from matinee.lab.engines import Running
 
 SEGMENT = os.urandom(600_000)
 FILM = os.urandom(1 << 20) * 12

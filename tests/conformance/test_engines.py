@@ -19,10 +19,10 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.engines import private
 
-from matinee.app.engines import ENGINES, Place
-from matinee.app.engines.cassandra import knows
-from matinee.app.engines.programs import found
-from matinee.app.engines.running import alive
+from matinee.lab.engines import ENGINES, Place
+from matinee.lab.engines.cassandra import knows
+from matinee.lab.engines.programs import found
+from matinee.lab.engines.running import alive
 
 REPOSITORY = Path(__file__).parents[2]
 Deed = Callable[[Place], object]
@@ -111,7 +111,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(name: str, tmp_path: Path) 
 
 def test_the_command_starts_shows_and_ends(tmp_path: Path) -> None:
     def engines(*words: str) -> str:
-        command = [sys.executable, "-m", "matinee", "dev", "engines", *words, "--data", str(tmp_path)]
+        command = [sys.executable, "-m", "matinee", "lab", "engines", *words, "--data", str(tmp_path)]
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
 
     try:
@@ -131,9 +131,9 @@ def test_nothing_is_left_when_a_test_run_is_killed(tmp_path: Path) -> None:
     words = f"""
 import subprocess, sys, time
 from pathlib import Path
-from matinee.app.engines import Fleet
+from matinee.lab.engines import Fleet
 folder = {str(tmp_path / "engines")!r}
-subprocess.Popen([sys.executable, "-m", "matinee.app.engines.sweep", folder], stdin=subprocess.PIPE)
+subprocess.Popen([sys.executable, "-m", "matinee.lab.engines.sweep", folder], stdin=subprocess.PIPE)
 print(Fleet(Path(folder)).up(["redis"], lambda words: None)["redis"].pid, flush=True)
 time.sleep(600)
 """

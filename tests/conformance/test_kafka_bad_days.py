@@ -14,13 +14,13 @@ from tests.conformance.test_event_log import everything, lanes, names
 from tests.conformance.test_following import Seen, committed, followed, many
 from tests.engines import Slow, fresh
 
-from matinee.app.engines import Place, Running
-from matinee.app.engines.kafka import Kafka
 from matinee.drivers.engine import EngineAway
 from matinee.drivers.kafka import Cluster, Message, Partition, Producer, Reader, Span
 from matinee.events.api import BeingFollowed, Record
 from matinee.kit import context
 from matinee.kit.problem import TooLarge
+from matinee.lab.engines import Place, Running
+from matinee.lab.engines.kafka import Kafka
 
 KEYS = 4
 

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engines import engine, fresh, private, slow
 
-from matinee.app.engines import Running
 from matinee.drivers.engine import EngineAway, StoreEmpty
 from matinee.drivers.objects import ObjectNotFound, Objects
 from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
 from matinee.encoding.adapters.objects import INCOMING, ObjectBlobs
+from matinee.lab.engines import Running
 
 Opener = Callable[..., Objects]
 ENGINES = ("file", "s3")

@@ -12,12 +12,12 @@ from tests.conformance import test_play_session_store as play
 from tests.conformance import test_sign_in_store as signs
 from tests.engines import private, slow
 
-from matinee.app.engines import Running
 from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull
 from matinee.drivers.redis import Redis
 from matinee.identity.adapters.redis import RedisSignInStore, RedisThrottle
 from matinee.identity.ports import SignInChange
 from matinee.kit import context
+from matinee.lab.engines import Running
 from matinee.playback.adapters.redis import RedisSessionStore
 
 NOW = play.NOW

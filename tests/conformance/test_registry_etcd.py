@@ -18,12 +18,12 @@ import pytest
 from tests.engines import private, slow
 from tests.house import eventually
 
-from matinee.app.engines import Running
 from matinee.drivers.engine import EngineAway, StoreFull, WrongVersion
 from matinee.drivers.etcd import Etcd
 from matinee.drivers.http import HttpClient
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
+from matinee.lab.engines import Running
 from matinee.mesh.adapters.etcd import EtcdRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.membership import Directory, Membership

@@ -14,11 +14,11 @@ from tests.conformance.kubernetes_rig import Api, Controller, endpoint, slice_of
 from tests.engines import engine, fresh, private, slow
 from tests.house import eventually
 
-from matinee.app.engines import Running
 from matinee.drivers.engine import EngineAway, WrongVersion
 from matinee.drivers.kubernetes import Kubernetes, Outdated
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
+from matinee.lab.engines import Running
 from matinee.mesh.adapters.kubernetes import SLICES, KubernetesRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.membership import Directory

@@ -11,8 +11,8 @@ from playwright.async_api import Browser
 from tests.house import House, Viewer, film
 from tests.journeys.test_press_play import EMAIL, open_title, playing_at
 
-from matinee.app.endure import endure_on
-from matinee.app.endure.run import START_S
+from matinee.lab.endurance import endure_on
+from matinee.lab.endurance.run import START_S
 
 pytestmark = [pytest.mark.timeout(600)]
 

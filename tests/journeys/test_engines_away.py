@@ -17,7 +17,7 @@ import pytest
 from tests.engines import private
 from tests.house import House, Viewer, eventually, film
 
-from matinee.app.engines import Running
+from matinee.lab.engines import Running
 
 pytestmark = [pytest.mark.timeout(400)]
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matinee.app.demo import artwork, catalogue, make
-from matinee.app.demo.canvas import Size, picture_of
-from matinee.app.demo.reel import FPS, Reel
-from matinee.app.demo.reels import REELS
-from matinee.app.demo.sound import RATE, Score, compose
-from matinee.app.demo.titles import GENRES, TITLES
-from matinee.app.demo.voice import SPEAKERS, speak
 from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.process import ToolFailed
 from matinee.drivers.rawvideo import encode
+from matinee.lab.demo import artwork, catalogue, make
+from matinee.lab.demo.canvas import Size, picture_of
+from matinee.lab.demo.reel import FPS, Reel
+from matinee.lab.demo.reels import REELS
+from matinee.lab.demo.sound import RATE, Score, compose
+from matinee.lab.demo.titles import GENRES, TITLES
+from matinee.lab.demo.voice import SPEAKERS, speak
 
 SMALL = Size(320, 180)
 reels = pytest.mark.parametrize("reel", REELS.values(), ids=REELS.keys())

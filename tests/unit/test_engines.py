@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from matinee.app.engines import Absent, EngineFailed, Place, Running
-from matinee.app.engines.engine import free_ports
-from matinee.app.engines.fleet import Fleet
-from matinee.app.engines.programs import program
-from matinee.app.engines.running import alive
+from matinee.lab.engines import Absent, EngineFailed, Place, Running
+from matinee.lab.engines.engine import free_ports
+from matinee.lab.engines.fleet import Fleet
+from matinee.lab.engines.programs import program
+from matinee.lab.engines.running import alive
 
 SERVER = """
 import os, socket, sys
@@ -202,7 +202,7 @@ def test_what_is_missing_is_named_with_how_to_get_it() -> None:
 
 def test_the_command_says_in_one_line_what_cannot_be_fetched(tmp_path: Path) -> None:
     bare = {"PATH": str(tmp_path), "HOME": str(tmp_path), "LANG": "C.UTF-8"}
-    asked_for = [sys.executable, "-m", "matinee", "dev", "engines", "up", "kafka", "--data", str(tmp_path / "data")]
+    asked_for = [sys.executable, "-m", "matinee", "lab", "engines", "up", "kafka", "--data", str(tmp_path / "data")]
     told = subprocess.run(asked_for, env=bare, capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert len(told.stderr.splitlines()) == 1

@@ -13,12 +13,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from matinee.app import place, profile
+from matinee.app import place
 from matinee.app.settings import Settings, environment_of
 from matinee.app.supervisor import Lifeline, Program, Seen, Supervisor, python, until_told_to_stop
 from matinee.app.wiring import clients
@@ -73,10 +74,20 @@ class Steps:
         self._console.print(f"  [green]✓[/] {name:<28} {took:6.1f} s   [dim]at {at:5.1f} s[/]", highlight=False)
 
 
-async def up(settings: Settings, console: Console) -> None:
-    """Start everything, say where it is, and stay until told to stop.
+class Profile(Protocol):
+    """How the settings' profile gets its engines."""
 
-    Raises AlreadyRunning, PortTaken, NotStarted, and what `profile.check` raises; whatever was started by then is
+    def check(self, settings: Settings, report: Callable[[str], None]) -> None:
+        """Make sure that the deployment can be started. Raises BadSettings or another Problem where it cannot."""
+
+    async def start(self, settings: Settings, supervisor: Supervisor) -> Settings:
+        """Start the engines of the distributed profile and return the settings that point to them."""
+
+
+async def up(settings: Settings, console: Console, profile: Profile) -> None:
+    """Start everything, print the address, and run until stopped.
+
+    Raises AlreadyRunning, PortTaken, NotStarted, and what `Profile.check` raises; whatever was started by then is
     stopped again.
     """
     await asyncio.to_thread(profile.check, settings, partial(console.print, highlight=False))
@@ -87,7 +98,7 @@ async def up(settings: Settings, console: Console) -> None:
         )
         steps = Steps(console)
         stopping = asyncio.create_task(until_told_to_stop(Lifeline()))
-        starting = asyncio.create_task(_start(settings, supervisor, steps, console))
+        starting = asyncio.create_task(_start(settings, supervisor, steps, console, profile))
         try:
             await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -106,10 +117,10 @@ def _waits(seen: Seen, console: Console) -> None:
     console.print(f"  [yellow]…[/] {seen.name} waits: {escape(seen.waiting)}", highlight=False)
 
 
-async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console) -> None:
+async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console, profile: Profile) -> None:
     if settings.house.profile == "distributed":
         with steps.step("engines"):
-            settings = await profile.engines_up(settings, supervisor)
+            settings = await profile.start(settings, supervisor)
     environment = environment_of(settings)
     shutil.rmtree(place.envoy(settings), ignore_errors=True)  # what an earlier house said of its instances
     place.remember(settings)
@@ -124,7 +135,7 @@ async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, conso
     sign_in = await _demo_account(settings) if settings.house.demo else None
     if settings.house.demo:
         await supervisor.start(
-            Program(name="demo", command=python("dev", "demo"), environment=environment, once=True, lifeline=False)
+            Program(name="demo", command=python("lab", "demo"), environment=environment, once=True, lifeline=False)
         )
         with steps.step("first film"):
             await _first_film(settings)

@@ -1,0 +1,1 @@
+"""Exercise the product from outside: demo catalogue, local engines, benchmarks, endurance runs."""

@@ -1,0 +1,173 @@
+"""Facts to Kafka and out again, beside the bare producer with the same settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+import confluent_kafka
+import msgspec
+import uvloop
+
+from matinee.drivers.asgi import Server
+from matinee.drivers.http import HttpClient
+from matinee.drivers.metrics import Metrics
+from matinee.events.adapters.kafka import KafkaEventLog
+from matinee.events.api import Entry, Events, PlaybackBeat, Record
+from matinee.events.service import EventsService
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import FactId, InstanceId, PlaySessionId, ProfileId, TitleId, derived, new
+from matinee.lab.bench.figure import Figure, compared, measured
+from matinee.lab.bench.pace import engines, side_by_side
+from matinee.mesh.adapters.memory import MemoryRegistry
+from matinee.mesh.api import Instance
+from matinee.mesh.client import Caller, remote
+from matinee.mesh.host import Host
+from matinee.mesh.membership import Directory
+
+AREA = "events"
+GOAL = 2.0  # half of the bare producer's rate, as a time
+BATCH, BATCHES, IN_FLIGHT = 100, 100, 8
+PACED, PACE_S, LATE_S = 300, 0.01, 30
+
+
+def figures() -> list[Figure]:
+    """Measure; takes about a minute."""
+    with engines("kafka") as running:
+        return uvloop.run(_measured(running["kafka"].url("bench")))
+
+
+async def _measured(url: str) -> list[Figure]:
+    clock = SystemClock()
+    async with KafkaEventLog.open(url, region="bench", partitions=4, replication=1) as log:
+        service = EventsService(log=log, dead=log, leases=None, clock=clock)
+        bare = _Bare(url)
+        async with _by_http(service) as afar:
+            took = await side_by_side(
+                lambda n: bare.send(_batch(n, clock)),
+                lambda n: service.append(records=_batch(n, clock)),
+                lambda n: afar.append(records=_batch(n, clock)),
+                count=BATCHES,
+                in_flight=IN_FLIGHT,
+            )
+            ages_ms = await _ages_ms(log, afar, clock)
+    per_fact, name = [us / BATCH for us in took], "bare producer, same settings"
+    return [
+        compared(
+            AREA, "append a fact: service", per_fact[1], "µs", baseline=per_fact[0], baseline_name=name, goal=GOAL
+        ),
+        compared(AREA, "append a fact: HTTP", per_fact[2], "µs", baseline=per_fact[0], baseline_name=name, goal=GOAL),
+        measured(AREA, "HTTP batch to consumer: median", ages_ms[len(ages_ms) // 2], "ms"),
+        measured(AREA, "HTTP batch to consumer: p99", ages_ms[int(len(ages_ms) * 0.99)], "ms"),
+    ]
+
+
+def _batch(number: int, clock: SystemClock) -> list[Record]:
+    now = clock.now()
+    return [
+        Record(
+            fact_id=new(FactId, now),
+            at=now,
+            key=f"pro_{(number * BATCH + one) % 500}",
+            fact=PlaybackBeat(
+                session_id=derived(PlaySessionId, str(one)),
+                profile_id=derived(ProfileId, str(one)),
+                title_id=derived(TitleId, "bench"),
+                position_ms=number,
+                state="playing",
+                playing_ms=30_000,
+                bandwidth_bps=8_000_000,
+                rendition="1080p",
+            ),
+        )
+        for one in range(BATCH)
+    ]
+
+
+async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list[float]:
+    """How old each of some facts was when a consumer had it, sent one by one at an even pace; sorted."""
+    ages: list[float] = []
+    began = await log.head()
+
+    async def handle(entry: Entry) -> None:
+        ages.append((datetime.now(UTC) - entry.record.at).total_seconds() * 1000)
+
+    following = asyncio.create_task(log.follow("bench", ("PlaybackBeat",), start=began, handle=handle))
+    try:
+        await _until_it_follows(afar, clock, ages)
+        ages.clear()
+        for number in range(PACED):
+            await afar.append(records=_batch(number, clock)[:1])
+            await asyncio.sleep(PACE_S)
+        async with asyncio.timeout(LATE_S):
+            while len(ages) < PACED:  # noqa: ASYNC110  # they come from another task
+                await asyncio.sleep(PACE_S)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    return sorted(ages)
+
+
+async def _until_it_follows(afar: Events, clock: SystemClock, ages: list[float]) -> None:
+    while not ages:
+        await afar.append(records=_batch(0, clock)[:1])
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(1)
+
+
+@contextlib.asynccontextmanager
+async def _by_http(service: EventsService) -> AsyncIterator[Events]:
+    """The service on a port of its own, called through the mesh; both ends share this process."""
+    clock, registry, key = SystemClock(), MemoryRegistry(), os.urandom(16).hex()
+    host = Host(key=key, clock=clock, metrics=Metrics())
+    host.serve("events", Events, service)
+    async with Server(host, port=0) as server, HttpClient() as http:
+        instance = Instance(instance_id=new(InstanceId, clock.now()), address=server.address, services=("events",))
+        await registry.register(instance=instance, lease_s=600, now=clock.now())
+        directory = Directory(registry=registry, clock=clock)
+        await directory.refresh()
+        caller = Caller(http=http, directory=directory, key=key, dice=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
+        yield remote(Events, "events", caller, by="bench")
+
+
+class _Bare:
+    """The library alone: the same settings, the same bytes, waited for a batch at a time."""
+
+    def __init__(self, url: str) -> None:
+        self._topic = f"{urlsplit(url).path.strip('/')}.PlaybackBeat"
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": urlsplit(url).netloc,
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": 2,
+                "partitioner": "murmur2_random",
+            }
+        )
+
+    async def send(self, records: list[Record]) -> None:
+        """Store a batch durably."""
+        loop, left = asyncio.get_running_loop(), len(records)
+        done: asyncio.Future[None] = loop.create_future()
+
+        def told(error: Any, _message: Any) -> None:
+            nonlocal left
+            left -= 1
+            if error is not None and not done.done():
+                done.set_exception(RuntimeError(str(error)))
+            elif left == 0 and not done.done():
+                done.set_result(None)
+
+        for record in records:
+            self._producer.produce(self._topic, msgspec.json.encode(record), record.key, on_delivery=told)
+        while not done.done():
+            self._producer.poll(0)
+            await asyncio.sleep(0.001)
+        done.result()

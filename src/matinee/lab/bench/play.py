@@ -1,0 +1,166 @@
+"""Time to first frame in Chromium through the whole house, beside bare Shaka Player on the same segments.
+
+Ours: from the press of *Play* on a title's page: session, manifest, licence, first segments from an edge, first
+frame. Theirs: the press of a button on a page that has Shaka Player loaded, a manifest that is a file, the keys
+written into the page, the segments behind nginx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import tempfile
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, Page, async_playwright
+
+from matinee.lab.bench import nginx
+from matinee.lab.bench.figure import Figure, compared, measured
+from matinee.lab.bench.start import PASSWORD, viewer
+from matinee.lab.trial import CHROMIUM_FLAGS, House, film
+
+AREA = "play"
+GOAL = 1.5
+SHAKA = Path("web/node_modules/shaka-player/dist/shaka-player.compiled.js")
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+
+# From the press (seen before any handler runs) to the first frame handed to the compositor.
+WATCH = """() => {
+  window.firstFrame = new Promise(done => {
+    addEventListener('click', () => { window.pressedAt ??= performance.now(); }, {capture: true});
+    const look = () => {
+      const video = document.querySelector('video');
+      if (!video) return requestAnimationFrame(look);
+      video.requestVideoFrameCallback(() => done(performance.now() - window.pressedAt));
+    };
+    look();
+  });
+}"""
+
+BARE = """<!doctype html><title>bare</title><button id="play">play</button><div id="place"></div>
+<script src="shaka.js"></script><script>
+shaka.polyfill.installAll();
+document.querySelector('#play').onclick = async () => {
+  const video = document.createElement('video');
+  document.querySelector('#place').append(video);
+  const player = new shaka.Player();
+  await player.attach(video);
+  player.configure({drm: {clearKeys: %s}});
+  await player.load('manifest.mpd');
+  await video.play();
+};
+</script>"""
+
+
+def figures(*, rounds: int = 9) -> list[Figure]:
+    """Measure; without Chromium there is nothing to measure, without nginx nothing to compare with."""
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
+        house = House(Path(place) / "data")
+        house.start()
+        try:
+            title = house.ingest(film(Path(place) / "film.mp4", seconds=30, size="1280x720"), "Bench")
+            return asyncio.run(_measured(house, title["title_id"], Path(place), browser, rounds))
+        finally:
+            house.stop()
+
+
+async def _measured(house: House, title_id: str, place: Path, chromium: str, rounds: int) -> list[Figure]:
+    root = place / "bare"
+    async with aiohttp.ClientSession() as session:
+        await _bare_page(session, house, title_id, root)
+    ours: list[float] = []
+    theirs: list[float] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        page = await _signed_in(browser, house.url)
+        if not nginx.available():
+            ours = [await _ours(page, house.url, title_id) for _ in range(rounds)]
+            return [measured(AREA, "time to first frame", statistics.median(ours), "ms")]
+        with nginx.serving(root, place) as bare_url:
+            bare = await browser.new_page()
+            for _ in range(rounds + 1):
+                ours.append(await _ours(page, house.url, title_id))
+                theirs.append(await _theirs(bare, bare_url))
+        await browser.close()
+    value, baseline = statistics.median(ours[1:]), statistics.median(theirs[1:])
+    name, against = "time to first frame", "bare Shaka Player, nginx"
+    return [compared(AREA, name, value, "ms", baseline=baseline, baseline_name=against, goal=GOAL)]
+
+
+async def _signed_in(browser: Browser, url: str) -> Page:
+    page = await (await browser.new_context(viewport={"width": 1280, "height": 720})).new_page()
+    await page.goto(url)
+    await page.get_by_test_id("sign-in-email").fill("bench@matinee.example")
+    await page.get_by_test_id("sign-in-password").fill(PASSWORD)
+    await page.get_by_test_id("sign-in-submit").click()
+    await page.get_by_test_id("profile-card").first.click()
+    await page.get_by_test_id("title-card").first.wait_for()
+    return page
+
+
+async def _ours(page: Page, url: str, title_id: str) -> float:
+    await page.goto(f"{url}/title/{title_id}")
+    play = page.get_by_test_id("play").first
+    await play.wait_for()
+    await page.wait_for_timeout(1500)
+    return await _pressed(page, "[data-testid=play]")
+
+
+async def _theirs(page: Page, url: str) -> float:
+    await page.goto(f"{url}/index.html")
+    await page.wait_for_timeout(500)
+    return await _pressed(page, "#play")
+
+
+async def _pressed(page: Page, button: str) -> float:
+    await page.evaluate(WATCH)
+    await page.locator(button).first.click()
+    took_ms: float = await page.evaluate("window.firstFrame")
+    return took_ms
+
+
+async def _bare_page(session: aiohttp.ClientSession, house: House, title_id: str, root: Path) -> None:
+    """The same segments, a manifest that is a file, and the keys in the page."""
+    headers = await viewer(session, house.url)
+    request = {"title_id": title_id, "capabilities": {}}
+    play = await _json(session, "POST", f"{house.url}/api/v1/playback", request, headers)
+    async with session.get(house.url + play["dash_path"]) as answer:
+        manifest = await answer.text()
+    key_ids = sorted({match.replace("-", "") for match in re.findall(r'default_KID="([0-9a-f-]+)"', manifest)})
+    keys = await _keys(session, house.url + play["licence_path"], key_ids, headers, play["licence_token"])
+    shutil.copytree(house.data / "objects" / "assets" / play["asset_id"], root)
+    bare = re.sub(r"<BaseURL.*?</BaseURL>", "", manifest, flags=re.DOTALL)
+    (root / "manifest.mpd").write_text(bare)
+    (root / "index.html").write_text(BARE % json.dumps(keys))
+    shutil.copy(SHAKA, root / "shaka.js")
+
+
+async def _keys(
+    session: aiohttp.ClientSession, url: str, key_ids: list[str], headers: dict[str, str], token: str
+) -> dict[str, str]:
+    asked = {"kids": [_base64url(bytes.fromhex(key_id)) for key_id in key_ids]}
+    licence = await _json(session, "POST", url, asked, {**headers, "X-Licence-Token": token})
+    return {_hex(key["kid"]): _hex(key["k"]) for key in licence["keys"]}
+
+
+async def _json(session: aiohttp.ClientSession, method: str, url: str, body: Any, headers: dict[str, str]) -> Any:
+    async with session.request(method, url, json=body, headers=headers) as answer:
+        answer.raise_for_status()
+        return await answer.json()
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _hex(text: str) -> str:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4)).hex()

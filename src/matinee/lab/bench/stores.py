@@ -1,0 +1,107 @@
+"""The same stores on SQLite and on MariaDB, side by side: what one look and one change take."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import uvloop
+
+from matinee.drivers.sql import Database
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import AccountId, AssetId, DeviceId, InstanceId, PlaySessionId, ProfileId, TitleId, derived
+from matinee.lab.bench.figure import Figure, compared
+from matinee.lab.bench.pace import Work, engines, side_by_side
+from matinee.lab.bench.positions import position, record_of
+from matinee.mesh.adapters.sql import SqlRegistry
+from matinee.mesh.api import Instance
+from matinee.playback.adapters.sql import SqlSessionStore
+from matinee.playback.api import Capabilities
+from matinee.playback.model.sessions import Session
+from matinee.viewing.adapters.sql import SQLViewingStore
+
+AREA = "stores"
+COUNT, IN_FLIGHT = 300, 16
+Works: TypeAlias = Mapping[str, Work]
+CLOCK = SystemClock()
+
+
+def figures() -> list[Figure]:
+    """Measure; takes about half a minute."""
+    with engines("mariadb") as running, tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
+        urls = [f"sqlite:///{Path(place)}/bench.db", running["mariadb"].url("bench")]
+        return uvloop.run(_measured(urls))
+
+
+async def _measured(urls: list[str]) -> list[Figure]:
+    found: list[Figure] = []
+    async with contextlib.AsyncExitStack() as stack:
+        databases = [await stack.enter_async_context(Database(url)) for url in urls]
+        for area in (_sessions, _positions, _leases):
+            sqlite, mariadb = [await area(database) for database in databases]
+            for name, work in sqlite.items():
+                us = await side_by_side(work, mariadb[name], count=COUNT, in_flight=IN_FLIGHT)
+                found.append(compared(AREA, f"{name}: MariaDB", us[1], "µs", baseline=us[0], baseline_name="SQLite"))
+    return found
+
+
+async def _sessions(database: Database) -> Works:
+    store = await SqlSessionStore.open(database)
+
+    async def begin(number: int) -> None:
+        await store.begin(_session(number), [b"{}"])
+
+    async def find(number: int) -> None:
+        assert await store.find(_session(number).session_id)
+
+    return {"begin a play session": begin, "find a play session": find}
+
+
+async def _positions(database: Database) -> Works:
+    store = await SQLViewingStore.open(database)
+
+    async def save(number: int) -> None:
+        await store.save(position(number, CLOCK), record=record_of(position(number, CLOCK), CLOCK))
+
+    async def look(number: int) -> None:
+        key = position(number, CLOCK)
+        await store.of_titles(key.account_id, key.profile_id, [key.title_id])
+
+    return {"save a position": save, "look at a position": look}
+
+
+async def _leases(database: Database) -> Works:
+    registry = await SqlRegistry.open(database)
+    for number in range(50):
+        instance = Instance(instance_id=derived(InstanceId, str(number)), address="http://127.0.0.1:1", services=("x",))
+        await registry.register(instance=instance, lease_s=3600, now=CLOCK.now())
+
+    async def renew(number: int) -> None:
+        instance_id = derived(InstanceId, str(number % 50))
+        assert await registry.renew(instance_id=instance_id, lease_s=3600, now=CLOCK.now())
+
+    return {"renew a lease": renew}
+
+
+def _session(number: int) -> Session:
+    now = CLOCK.now()
+    return Session(
+        session_id=derived(PlaySessionId, "bench", str(number)),
+        account_id=derived(AccountId, str(number % 50)),
+        profile_id=derived(ProfileId, str(number % 50)),
+        device_id=DeviceId("bench"),
+        title_id=derived(TitleId, "bench"),
+        asset_id=derived(AssetId, "bench"),
+        original_language="en",
+        capabilities=Capabilities(),
+        duration_ms=7_200_000,
+        client_ip="127.0.0.1",
+        started_at=now,
+        last_seen_at=now,
+        expires_at=now + timedelta(hours=12),
+        position_ms=0,
+    )

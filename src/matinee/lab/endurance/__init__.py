@@ -1,0 +1,6 @@
+"""Endurance: viewers press play on a distributed house while its processes are killed at random."""
+
+from matinee.lab.endurance.report import Report
+from matinee.lab.endurance.run import endure, endure_on
+
+__all__ = ["Report", "endure", "endure_on"]

@@ -1,7 +1,7 @@
 """A process of its own that reads a cache: `python -m tests.conformance.cache_client URL TASKS LOADS GO [SLOW_S]`.
 
 It says `ready`, waits until the file GO is there, lets TASKS tasks get the same key at once, and prints what they got.
-Every load adds a line to the file LOADS and takes SLOW_S seconds. On uvloop, as the house runs.
+Every load adds a line to the file LOADS and takes SLOW_S seconds. On uvloop, as the deployment runs.
 """
 
 import asyncio

@@ -14,7 +14,7 @@ from tests.engines import engine
 
 from matinee.drivers.sql import Database
 from matinee.events.adapters.kafka import KafkaEventLog
-from matinee.events.adapters.sqlite import SQLiteEventLog
+from matinee.events.adapters.sqlite import SqliteEventLog
 from matinee.events.api import AccountOpened, AnyFact, Events, Following, Record, TitlePublished, TitleWithdrawn
 from matinee.events.jobs import GroupFollowing, PolledFollowing
 from matinee.events.ports import DeadLetters, EventLog
@@ -58,7 +58,7 @@ async def opened(where: str) -> AsyncIterator[Opened]:
             yield Opened(log=kafka, dead=kafka, events=events, following=following)
         return
     async with Database(where) as database:
-        log = await SQLiteEventLog.open(database)
+        log = await SqliteEventLog.open(database)
         events = EventsService(log=log, dead=log, leases=log, clock=clock)
         following = PolledFollowing(events, clock, pauses_s=PAUSES_S, lease_ms=LEASE_MS)
         yield Opened(log=log, dead=log, events=events, following=following)

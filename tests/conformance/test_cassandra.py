@@ -18,7 +18,7 @@ from matinee.catalogue.ports import Change
 from matinee.drivers.cassandra import Cassandra, Query
 from matinee.drivers.cassandra_outbox import CassandraOutbox, outbox_tables
 from matinee.drivers.cassandra_schema import migrate
-from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty
+from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 from matinee.drivers.sql import Database
 from matinee.events.api import PositionMoved, Record
 from matinee.kit import context, ids
@@ -68,7 +68,7 @@ async def test_a_keyspace_is_made_and_its_schema_brought_forward_by_any_number_a
 
 
 async def test_nobody_there_and_a_url_that_names_nothing_are_said_clearly() -> None:
-    with pytest.raises(EngineAway, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:1"):
         async with Cassandra("cassandra://127.0.0.1:1/things"):
             pass
     for wrong in ("cassandra://127.0.0.1:1/", "cassandra://a:1,b:2/things", "cassandra://a:1/x;y"):
@@ -82,15 +82,15 @@ async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str
             await migrate(near, "things", STEPS)
         await cassandra.run(PUT, 1, "before")
         proxy.delay_s = 60.0
-        with pytest.raises(EngineAway), context.within(200):
+        with pytest.raises(EngineUnavailable), context.within(200):
             await cassandra.rows(GET, 1)
-        with pytest.raises(EngineAway):
+        with pytest.raises(EngineUnavailable):
             await cassandra.run(PUT, 1, "slow")
         with pytest.raises(DeadlineExceeded), context.within(0):
             await cassandra.rows(GET, 1)
         proxy.delay_s = 0.0
         proxy.cut()
-        with pytest.raises(EngineAway):
+        with pytest.raises(EngineUnavailable):
             await cassandra.rows(GET, 1)
         proxy.mend()
         assert await _answered(cassandra) in {"before", "slow"}
@@ -100,7 +100,7 @@ async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str
 
 async def _answered(cassandra: Cassandra) -> str:
     for _ in range(600):
-        with contextlib.suppress(EngineAway):
+        with contextlib.suppress(EngineUnavailable):
             return str((await cassandra.rows(GET, 1))[0][0])
         await asyncio.sleep(0.1)
     raise AssertionError("it never came back")
@@ -115,7 +115,7 @@ class Log:
 
     async def append(self, records: list[bytes]) -> None:
         if self.away:
-            raise EngineAway(engine="log")
+            raise EngineUnavailable(engine="log")
         self.records += records
 
 
@@ -141,7 +141,7 @@ async def test_facts_wait_while_the_log_is_away_and_keep_their_order(cassandra: 
     box = await outbox(cassandra, fresh("waits"), clock)
     log.away = True
     await keep(box, b"a", b"b")
-    with pytest.raises(EngineAway):
+    with pytest.raises(EngineUnavailable):
         await box.relay(log.append)
     clock.advance(seconds=20)
     await keep(box, b"c")
@@ -256,7 +256,7 @@ class Titles:
 
     def __getattr__(self, name: str) -> Any:
         if self.away:
-            raise EngineAway(engine="store")
+            raise EngineUnavailable(engine="store")
         return getattr(self.store, name)
 
     async def put(self, *names: str, version: int = 0) -> list[Title]:
@@ -294,7 +294,7 @@ async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(t
         async with Cassandra(proxy.url, limit_s=1.0) as cassandra:
             store.away = True
             rows = CassandraTitles(cassandra, store=store)
-            with pytest.raises(EngineAway):
+            with pytest.raises(EngineUnavailable):
                 await rows.changed(0)
             assert await named(rows, "a", "b") == [first, second]
             store.away = False

@@ -21,7 +21,7 @@ import pytest
 from tests.engines import private
 
 from matinee.drivers.cassandra import Cassandra
-from matinee.drivers.engine import TROUBLES, EngineAway
+from matinee.drivers.engine import ENGINE_PROBLEMS, EngineUnavailable
 from matinee.events.api import PositionMoved, Record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
@@ -55,7 +55,7 @@ class History:
     """All that was asked and answered."""
 
     def __init__(self) -> None:
-        self.dice = random.Random(11)
+        self.rng = random.Random(11)
         self.asked: set[Position] = set()
         self.stored: set[Position] = set()  # those whose change was acknowledged
         self.newest: defaultdict[TitleId, Any] = defaultdict(lambda: (NOW - timedelta(1),))  # acknowledged, by title
@@ -66,7 +66,7 @@ class History:
     def next(self, device: str) -> Position:
         """The next position of a device whose clock is up to two seconds off."""
         self.step += 1
-        position = at(self.step, self.dice.randrange(TITLES), device, skew_ms=self.dice.randrange(-2000, 2000))
+        position = at(self.step, self.rng.randrange(TITLES), device, skew_ms=self.rng.randrange(-2000, 2000))
         self.asked.add(position)
         return position
 
@@ -74,7 +74,7 @@ class History:
         phase, began, position = self.phases[-1], time.monotonic(), self.next(device)
         try:
             stands = await store.save(position, record=fact(position))
-        except TROUBLES:
+        except ENGINE_PROBLEMS:
             phase.failed += 1
             phase.longest_failure_ms = max(phase.longest_failure_ms, since(began))
             return
@@ -86,11 +86,11 @@ class History:
         self.newest[stands.title_id] = max(self.newest[stands.title_id], model.standing(stands))
 
     async def read(self, store: CassandraViewingStore) -> None:
-        phase, title_id = self.phases[-1], title(self.dice.randrange(TITLES))
+        phase, title_id = self.phases[-1], title(self.rng.randrange(TITLES))
         acknowledged, began = self.newest[title_id], time.monotonic()
         try:
             found = await store.of_titles(*WHO, [title_id])
-        except TROUBLES:
+        except ENGINE_PROBLEMS:
             phase.failed += 1
             phase.longest_failure_ms = max(phase.longest_failure_ms, since(began))
             return
@@ -212,7 +212,7 @@ async def _clear_word(url: str) -> int:
     """With two of three gone, who has the default limits is told so; tells after how many milliseconds."""
     async with Cassandra(url) as cassandra:
         began = time.monotonic()
-        with pytest.raises(EngineAway) as told:
+        with pytest.raises(EngineUnavailable) as told:
             await (CassandraViewingStore(cassandra, SystemClock())).of_titles(*WHO, [title(0)])
         assert "cassandra at 127.0.0.1" in str(told.value)
         return since(began)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import uvloop
 from tests.conformance.edge_rig import Answer, Origin, Rig, an_edge, an_origin, asking, link, until
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.edge.adapters.disk import CacheDirectory, DiskPartial
 from matinee.edge.adapters.keeper import DirectoryKeeper

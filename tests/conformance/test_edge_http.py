@@ -16,7 +16,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.edge_rig import KEY, Rig, an_edge, an_origin, answer_of, asking, link, until
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.edge.ports import Count
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.conformance.edge_rig import Rig, an_edge, an_origin, link, until
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.edge.ports import Count
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.conformance.edge_rig import KEY, Answer, Origin, an_edge, an_origin, asking, link, until
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.drivers.sql import Database
 from matinee.edge.adapters.board import FileBoard
 from matinee.edge.adapters.keeper import DirectoryKeeper
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import Reporter, beat
+from matinee.edge.jobs import Reporter, heartbeat
 from matinee.edge.ports import Count
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import EdgeId
@@ -145,11 +145,11 @@ class Forgetful:
         self._steering = steering
         self.away = away
 
-    async def beat(self, *, report: EdgeReport) -> Health:
+    async def heartbeat(self, *, report: EdgeReport) -> Health:
         if self.away:
             self.away -= 1
             raise ConnectionError("away")
-        return await self._steering.beat(report=report)
+        return await self._steering.heartbeat(report=report)
 
 
 async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Origin) -> None:
@@ -162,7 +162,7 @@ async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Orig
         away = Forgetful(steering, 1)
         board.add(Count.HITS, 7)
         task = asyncio.create_task(
-            beat(settings=settings, port=8123, keeping=keeping, board=board, steering=away)  # type: ignore[arg-type]
+            heartbeat(settings=settings, port=8123, keeping=keeping, board=board, steering=away)  # type: ignore[arg-type]
         )
         edges = await eventually(steering.edges)
         task.cancel()

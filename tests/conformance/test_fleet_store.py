@@ -113,8 +113,8 @@ async def test_it_does_what_a_dict_does(reopen: Opener, steps: list[tuple[str, o
 
 async def _both(store: FleetStore, plain: dict[str, Member], step: tuple[str, object]) -> None:
     match step:
-        case ("save", dict(beats)):
-            members = [member(name, at_s) for name, at_s in beats.items()]
+        case ("save", dict(heartbeats)):
+            members = [member(name, at_s) for name, at_s in heartbeats.items()]
             await store.save(members)
             for m in members:
                 old = plain.get(m.report.edge_id)

@@ -229,7 +229,7 @@ async def test_a_fact_stands_with_the_state_it_tells_of(open_store: Opener) -> N
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["add", "claim", "beat", "done", "failed", "cancel", "retry", "wait"]),
+        st.sampled_from(["add", "claim", "heartbeat", "done", "failed", "cancel", "retry", "wait"]),
         st.integers(0, 2),
         st.sampled_from(["w1", "w2"]),
     ),
@@ -265,9 +265,9 @@ class Plain:
 
     def _change(self, what: str, row: dict[str, Any], owner: str, now: datetime) -> None:
         running = row["state"] == "running"
-        if what in ("beat", "done", "failed"):
+        if what in ("heartbeat", "done", "failed"):
             if running and row["owner"] == owner:
-                row |= {"until": now + LEASE} if what == "beat" else {"state": what, "asked": False}
+                row |= {"until": now + LEASE} if what == "heartbeat" else {"state": what, "asked": False}
         elif what == "cancel" and (row["state"] == "queued" or (running and row["until"] <= now)):
             row |= {"state": "cancelled", "asked": False}
         elif what == "cancel" and running:
@@ -300,8 +300,8 @@ async def act(store: SqlJobStore, newest: dict[int, JobId], what: str, film: int
         await store.cancel(job_id=newest[film], now=now)
     elif film in newest and what == "retry":
         await store.retry(job_id=newest[film], now=now)
-    elif film in newest and what in ("beat", "done", "failed"):
+    elif film in newest and what in ("heartbeat", "done", "failed"):
         mine = await store.get(job_id=newest[film])
         if mine.state == "running":
-            state: Any = "running" if what == "beat" else what
+            state: Any = "running" if what == "heartbeat" else what
             await store.save(job=ended(mine, state), owner=owner, lease_until=now + LEASE)

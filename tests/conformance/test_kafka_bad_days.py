@@ -14,7 +14,7 @@ from tests.conformance.test_event_log import everything, lanes, names
 from tests.conformance.test_following import Seen, committed, followed, many
 from tests.engines import Slow, fresh
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.kafka import Cluster, Message, Partition, Producer, Reader, Span
 from matinee.events.api import BeingFollowed, Record
 from matinee.kit import context
@@ -73,7 +73,7 @@ async def write(log: object, lane: int, acknowledged: list[Record], ending: asyn
     n = 0
     while not ending.is_set():
         one = record(f"{lane}.{n}", key=f"k{lane}")
-        with contextlib.suppress(EngineAway):
+        with contextlib.suppress(EngineUnavailable):
             await log.append([one], now=NOW)  # type: ignore[attr-defined]
             acknowledged.append(one)
             n += 1
@@ -88,7 +88,7 @@ def test_a_broker_that_is_absent_is_said_to_be_away_and_is_there_when_it_comes(b
                 await here.log.append([record("a")], now=NOW)
 
     broker.stop()
-    with pytest.raises(EngineAway):
+    with pytest.raises(EngineUnavailable):
         asyncio.run(look())
     broker.start()
     asyncio.run(asyncio.wait_for(patiently(where), 60))
@@ -96,7 +96,7 @@ def test_a_broker_that_is_absent_is_said_to_be_away_and_is_there_when_it_comes(b
 
 async def patiently(where: str) -> None:
     while True:
-        with contextlib.suppress(EngineAway):
+        with contextlib.suppress(EngineUnavailable):
             async with opened(where) as here:
                 await here.log.append([record("a")], now=NOW)
                 assert names(await everything(here.log)) == ["a"]
@@ -139,13 +139,13 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
                 lambda: here.log.read(after="", limit=5, types=()),
                 lambda: here.log.committed("home"),
             ):
-                with context.within(500), pytest.raises(EngineAway):
+                with context.within(500), pytest.raises(EngineUnavailable):
                     await asyncio.wait_for(call(), 60)
         finally:
             broker.resume()
         async with asyncio.timeout(30):
             while "c" not in names(await everything(here.log)):
-                with contextlib.suppress(EngineAway):
+                with contextlib.suppress(EngineUnavailable):
                     await here.log.append([record("c")], now=NOW)
 
 
@@ -169,7 +169,7 @@ async def test_a_broker_that_comes_back_without_its_data_gets_its_topics_again(b
         await asyncio.to_thread(broker.start)
         async with asyncio.timeout(60):
             while "after" not in seen.names:
-                with contextlib.suppress(EngineAway), context.within(3000):
+                with contextlib.suppress(EngineUnavailable), context.within(3000):
                     await here.log.check()  # type: ignore[attr-defined]
                     await here.log.append([record("after")], now=NOW)
                 await asyncio.sleep(0.2)
@@ -181,14 +181,14 @@ async def test_a_slow_road_makes_things_slow_and_a_cut_one_ends_when_it_is_mende
         road.delay_s = 0.3
         await here.log.append(many(0, 20), now=NOW)
         assert len(await everything(here.log)) == 20
-        with context.within(100), pytest.raises(EngineAway):
+        with context.within(100), pytest.raises(EngineUnavailable):
             await here.log.append([record("hasty")], now=NOW)
         road.delay_s = 0.0
         seen = Seen()
         async with followed(here, seen.handle):
             await seen.until(lambda: len(seen.records) >= 20)
             road.cut()
-            with context.within(300), pytest.raises(EngineAway):
+            with context.within(300), pytest.raises(EngineUnavailable):
                 await here.log.append([record("lost")], now=NOW)
             road.mend()
             await here.log.append([record("after")], now=NOW)

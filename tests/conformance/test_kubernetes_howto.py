@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.kubernetes_rig import APPLY, Api, Controller
+from tests.deployment import eventually, free_port
 from tests.engines import engine
-from tests.house import eventually, free_port
 
 from matinee.app.place import own_address
 from matinee.app.settings import load
 from matinee.app.wiring import clients
-from matinee.drivers.http import Broken, HttpClient, NeverSent
+from matinee.drivers.http import ConnectionBroken, HttpClient, NotSent
 from matinee.events.api import Events
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
@@ -109,7 +109,7 @@ async def ready(port: int) -> bool:
     async with HttpClient() as http:
         try:
             return (await http.request("GET", f"{instance(port).address}/readyz", limit_s=2)).status == 200
-        except (NeverSent, Broken, TimeoutError):
+        except (NotSent, ConnectionBroken, TimeoutError):
             return False
 
 
@@ -119,16 +119,16 @@ async def test_services_in_pods_are_called_and_replaced_without_a_failure(tmp_pa
             await apply(api, text)
         (tmp_path / "token").write_text(await api.token("matinee"))
         settings = {
-            "MATINEE__HOUSE__DATA": str(tmp_path / "data"),
+            "MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"),
             "MATINEE__MESH__REGISTRY": api.url.replace(api.query["token"], str(tmp_path / "token")),
             "MATINEE__MESH__HOST": "0.0.0.0",
         }
         pods = Pods(api, settings)
         try:
             old = [await pods.start() for _ in range(2)]
-            async with clients(load(None, settings)) as house:
+            async with clients(load(None, settings)) as deployment:
                 replaced = asyncio.Event()
-                calling = asyncio.create_task(call(house.events, replaced))
+                calling = asyncio.create_task(call(deployment.events, replaced))
                 for port in old:
                     await pods.start()
                     await pods.delete(port)

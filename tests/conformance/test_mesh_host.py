@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.house import eventually, free_port
+from tests.deployment import eventually, free_port
 
 from matinee.app.place import own_address
 from matinee.app.settings import load
 from matinee.app.wiring import clients
-from matinee.drivers.http import HttpClient, NeverSent
+from matinee.drivers.http import HttpClient, NotSent
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.mesh.adapters.sql import SqlRegistry
@@ -38,7 +38,7 @@ async def serving(settings: dict[str, str], port: int) -> AsyncIterator[asyncio.
 
 
 def said(folder: Path, host: str) -> dict[str, str]:
-    return {"MATINEE__HOUSE__DATA": str(folder), "MATINEE__MESH__HOST": host}
+    return {"MATINEE__DEPLOYMENT__DATA": str(folder), "MATINEE__MESH__HOST": host}
 
 
 async def entered(folder: Path) -> list[str]:
@@ -51,7 +51,7 @@ async def answers(address: str) -> bool:
     async with HttpClient() as http:
         try:
             return (await http.request("GET", f"{address}/readyz", limit_s=2)).status == 200
-        except NeverSent:
+        except NotSent:
             return False
 
 
@@ -73,8 +73,8 @@ async def test_services_are_called_where_they_listen(host: str, tmp_path: Path) 
         await eventually(lambda: answers(called_at))
         assert await answers(f"http://127.0.0.1:{port}") is (host != "own" or own == "127.0.0.1")
         assert await entered(tmp_path) == [called_at]
-        async with clients(load(None, settings)) as house:
-            assert await house.events.head() == ""
+        async with clients(load(None, settings)) as deployment:
+            assert await deployment.events.head() == ""
 
 
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:

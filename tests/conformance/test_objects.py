@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engines import engine, fresh, private, slow
 
-from matinee.drivers.engine import EngineAway, StoreEmpty
+from matinee.drivers.engine import EngineUnavailable, StoreEmpty
 from matinee.drivers.objects import ObjectNotFound, Objects
 from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
 from matinee.encoding.adapters.objects import INCOMING, ObjectBlobs
@@ -170,7 +170,7 @@ async def test_a_wrong_secret_is_said_with_bucket_and_operation(in_s3: str) -> N
         assert refused.value.bucket == address.bucket
         assert refused.value.operation in str(refused.value)
         assert "wrong" not in str(refused.value)
-    with pytest.raises(EngineAway, match="SignatureDoesNotMatch"):
+    with pytest.raises(EngineUnavailable, match="SignatureDoesNotMatch"):
         await objects.check()
 
 
@@ -208,10 +208,10 @@ async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp
             while not await unfinished(url):  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(own.kill)
-            with pytest.raises(EngineAway):
+            with pytest.raises(EngineUnavailable):
                 await putting
         for ask in everything(objects):
-            with pytest.raises(EngineAway, match=r"s3 at 127\.0\.0\.1"):
+            with pytest.raises(EngineUnavailable, match=r"s3 at 127\.0\.0\.1"):
                 await ask()
         await asyncio.to_thread(own.start)
         assert await objects.get("a") == b"x"
@@ -230,7 +230,7 @@ async def test_a_store_that_says_nothing_is_given_up_in_time(in_s3: str) -> None
     async with slow(in_s3) as road:
         road.delay_s = 600  # no answer comes while this test runs
         for ask in everything(Objects(road.url, silence_s=0.2, tries=2))[:-1]:
-            with pytest.raises(EngineAway):
+            with pytest.raises(EngineUnavailable):
                 await ask()
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.conformance.test_play_session_store import NOW, Store, reopening, session
 from tests.engines import private
 
-from matinee.drivers.engine import TROUBLES
+from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit.clock import from_ms, to_ms
 from matinee.playback.model.sessions import Session
 
@@ -54,7 +54,7 @@ class History:
         try:
             told = await act(deed.at_ms, [deed.fact])
             deed.told = True if told is None else told
-        except TROUBLES:
+        except ENGINE_PROBLEMS:
             await asyncio.sleep(0.05)
         deed.ended = time.monotonic()
         return deed
@@ -71,20 +71,20 @@ async def begin(store: Store, history: History, name: str) -> None:
         pass
 
 
-async def watch(store: Store, history: History, name: str, dice: Random) -> None:
+async def watch(store: Store, history: History, name: str, rng: Random) -> None:
     """One instance's share in a session: many moves, at most one end."""
     one = session(name).session_id
     for _ in range(STEPS):
-        if dice.random() < 0.01:
+        if rng.random() < 0.01:
             await history.do("close", name, lambda at, facts: store.close(one, at - to_ms(NOW), from_ms(at), facts))
         else:
             await history.do("move", name, lambda at, facts: store.move(one, at - to_ms(NOW), from_ms(at), facts))
-        await asyncio.sleep(dice.random() * 0.1)
+        await asyncio.sleep(rng.random() * 0.1)
 
 
 @pytest.mark.parametrize("engine_name", ["redis", "mariadb"])
 async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_name: str) -> None:
-    dice, history, log = Random(engine_name), History(), list[bytes]()
+    rng, history, log = Random(engine_name), History(), list[bytes]()
     names = [str(number) for number in range(SESSIONS)]
 
     async def append(records: list[bytes]) -> None:
@@ -95,7 +95,7 @@ async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_
             stores = [await reopen(), await reopen()]
             relays = [asyncio.create_task(store.outbox.run(append)) for store in stores]
             await asyncio.gather(*(begin(stores[n % 2], history, name) for n, name in enumerate(names)))
-            watching = [asyncio.create_task(watch(s, history, name, dice)) for s in stores for name in names]
+            watching = [asyncio.create_task(watch(s, history, name, rng)) for s in stores for name in names]
             for _ in range(KILLS):
                 await asyncio.sleep(0.5)
                 await asyncio.to_thread(own.kill)

@@ -90,11 +90,11 @@ async def test_heartbeats_move_it(open_store: Opener) -> None:
     one = session("a")
     await store.begin(one, [])
     later = NOW + timedelta(seconds=30)
-    assert await store.move(one.session_id, 30_000, later, [b"beat"])
+    assert await store.move(one.session_id, 30_000, later, [b"heartbeat"])
     await store.steer(one.session_id, (EdgeId("edg_b"), EdgeId("edg_a")), later)
     moved = replace(one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")))
     assert await (await open_store()).find(one.session_id) == moved
-    assert await relayed(store) == [b"beat"]
+    assert await relayed(store) == [b"heartbeat"]
 
 
 async def test_of_two_heartbeats_the_newer_holds(open_store: Opener) -> None:
@@ -117,12 +117,12 @@ async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
     await store.begin(one, [])
     assert await store.close(one.session_id, 5_000, NOW, [b"ended"])
     later = NOW + timedelta(minutes=1)
-    assert not await store.move(one.session_id, 9_000, later, [b"beat"])
+    assert not await store.move(one.session_id, 9_000, later, [b"heartbeat"])
     assert not await store.close(one.session_id, 9_000, later, [b"ended again"])
     await store.steer(one.session_id, (EdgeId("edg_a"),), later)
     assert await store.find(one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
     assert await relayed(store) == [b"ended"]
-    assert not await store.move(ids.derived(PlaySessionId, "none"), 0, NOW, [b"beat"])
+    assert not await store.move(ids.derived(PlaySessionId, "none"), 0, NOW, [b"heartbeat"])
 
 
 async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:

@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.house import eventually, free_port
+from tests.deployment import eventually, free_port
 
 from matinee.drivers import envoy
 from matinee.drivers.asgi import Receive, Scope, Send, Server
@@ -206,7 +206,7 @@ async def test_tokens_are_asked_for_at_the_door(stage: Stage, tmp_path: Path) ->
         "noise": {"Authorization": "Bearer x.y.z"},
         "forged": {"Authorization": f"Bearer {theirs.sign(good)}"},
         "expired": stage.token(exp=now - 5),
-        "of another house": stage.token(iss="elsewhere"),
+        "of another deployment": stage.token(iss="elsewhere"),
         "for another": stage.token(aud="elsewhere"),
     }
     for name, headers in refused.items():
@@ -221,7 +221,7 @@ async def test_tokens_are_asked_for_at_the_door(stage: Stage, tmp_path: Path) ->
     for path in ("/api/v1/auth/refresh", "/api/v1/playback/pls_1/manifest/t/m.mpd", "/api/v1/licences/hls/t/k"):
         assert (await stage.call("GET", path))[0] == 200
     assert (await stage.call("POST", "/api/v1/playback/pls_1/beacon/t"))[0] == 200
-    assert (await stage.call("POST", "/api/v1/playback/pls_1/beat"))[0] == 401
+    assert (await stage.call("POST", "/api/v1/playback/pls_1/heartbeat"))[0] == 401
 
 
 async def test_limits_are_for_each_client(stage: Stage) -> None:

@@ -25,7 +25,7 @@ from matinee.catalogue.ports import Change, Listed, ReadModel, Stored, TitleStor
 from matinee.drivers.cache import Figures, Guard
 from matinee.drivers.cache.opening import open_guard
 from matinee.drivers.cassandra import Cassandra
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit import ids
@@ -45,7 +45,7 @@ class Reached:
 
     def __getattr__(self, name: str) -> Any:
         if self.away:
-            raise EngineAway(engine="store")
+            raise EngineUnavailable(engine="store")
         return getattr(self._store, name)
 
 
@@ -210,7 +210,7 @@ async def test_rows_answer_who_is_new_while_the_store_is_away(rig: Rig) -> None:
         rig.cache, rig.store.away = None, False
         new = await rig.open()
         rig.store.away = True
-        with contextlib.suppress(EngineAway):
+        with contextlib.suppress(EngineUnavailable):
             if await read(new, "a") and await new.asset(kept.asset_id):
                 break
         rig.store.away = False
@@ -256,10 +256,10 @@ async def test_more_changes_than_can_be_named_are_all_seen(rig: Rig) -> None:
 
 async def test_several_instances_agree_with_a_dict(rig: Rig) -> None:
     """Each changes and reads as chance will have it: its own changes at once, the others' after a second."""
-    dice, models, plain = random.Random(7), [await rig.open() for _ in range(3)], dict[str, str]()
+    rng, models, plain = random.Random(7), [await rig.open() for _ in range(3)], dict[str, str]()
 
     for version in range(60):
-        name, model = f"t{dice.randrange(6)}", dice.choice(models)
+        name, model = f"t{rng.randrange(6)}", rng.choice(models)
         await rig.put(title(name, version))
         plain[name] = f"{name} {version}"
         await model.catch_up()

@@ -12,7 +12,7 @@ from tests.conformance import test_play_session_store as play
 from tests.conformance import test_sign_in_store as signs
 from tests.engines import private, slow
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull
 from matinee.drivers.redis import Redis
 from matinee.identity.adapters.redis import RedisSignInStore, RedisThrottle
 from matinee.identity.ports import SignInChange
@@ -29,7 +29,7 @@ def own(tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-class House:
+class Deployment:
     """The three stores on one Redis, and a line to it that is not theirs."""
 
     def __init__(self, redis: Redis, line: Redis) -> None:
@@ -48,7 +48,7 @@ class House:
     async def is_as_it_was(self) -> None:
         """What `stand` made is there, and nothing else."""
         assert await self.sessions.find(play.session("a").session_id) == play.session("a")
-        assert await signs.look(self.sign_ins) == signs.sign_in()
+        assert await signs.read_autocommit(self.sign_ins) == signs.sign_in()
         assert await self.sign_ins.devices(account_id=signs.ADA, now=signs.NOW) == [signs.device()]
         assert await play.relayed(self.sessions) == [b"started"]
         assert await play.relayed(self.sign_ins) == []
@@ -56,7 +56,7 @@ class House:
     async def goes_on(self) -> None:
         """Everything works."""
         await self.redis.check()
-        assert await self.sessions.move(play.session("a").session_id, 1000, NOW, [b"beat"])
+        assert await self.sessions.move(play.session("a").session_id, 1000, NOW, [b"heartbeat"])
         assert await self.throttle.attempt(subjects=("pin:a",), now=NOW) == 0
         assert await self._turn()
 
@@ -65,7 +65,7 @@ class House:
         one = play.session("a").session_id
         tries = [
             self.sessions.begin(play.session("b"), [b"started"]),
-            self.sessions.move(one, 1000, NOW, [b"beat"]),
+            self.sessions.move(one, 1000, NOW, [b"heartbeat"]),
             self.sessions.close(one, 1000, NOW, [b"ended"]),
             self.sign_ins.begin(sign_in=signs.sign_in("2"), device=signs.device("phone")),
             self._turn(),
@@ -90,94 +90,94 @@ class House:
 
 
 @pytest.fixture
-async def house(own: Running) -> AsyncIterator[House]:
+async def deployment(own: Running) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
         redis, line = [await stack.enter_async_context(Redis(own.url("x"))) for _ in range(2)]
-        yield House(redis, line)
+        yield Deployment(redis, line)
 
 
-async def test_killed_and_started_again_it_has_what_it_had(own: Running, house: House) -> None:
-    await house.stand()
+async def test_killed_and_started_again_it_has_what_it_had(own: Running, deployment: Deployment) -> None:
+    await deployment.stand()
     await asyncio.to_thread(own.kill)
-    await house.refuses(EngineAway)
+    await deployment.refuses(EngineUnavailable)
     await asyncio.to_thread(own.start)
-    await house.is_as_it_was()
-    await house.goes_on()
+    await deployment.is_as_it_was()
+    await deployment.goes_on()
 
 
-async def test_hung_it_is_away_within_the_deadline(own: Running, house: House) -> None:
-    await house.stand()
+async def test_hung_it_is_away_within_the_deadline(own: Running, deployment: Deployment) -> None:
+    await deployment.stand()
     own.pause()
     with context.within(300):
-        with pytest.raises(EngineAway):
-            await house.sessions.find(play.session("a").session_id)
+        with pytest.raises(EngineUnavailable):
+            await deployment.sessions.find(play.session("a").session_id)
         remaining_ms = context.current().remaining_ms()
     own.resume()
     assert remaining_ms == 0  # it waited so long, and no longer: the pause is not over
-    await house.is_as_it_was()
+    await deployment.is_as_it_was()
 
 
-async def test_slow_it_is_waited_for_within_the_deadline(own: Running, house: House) -> None:
-    await house.stand()
+async def test_slow_it_is_waited_for_within_the_deadline(own: Running, deployment: Deployment) -> None:
+    await deployment.stand()
     one = play.session("a").session_id
     async with slow(own.url("x")) as proxy, Redis(proxy.url) as redis:
         sessions = RedisSessionStore(redis)
         proxy.delay_s = 0.05
         assert await sessions.find(one)
         proxy.delay_s = 5.0
-        with context.within(300), pytest.raises(EngineAway):
-            await sessions.move(one, 1000, NOW, [b"beat"])
+        with context.within(300), pytest.raises(EngineUnavailable):
+            await sessions.move(one, 1000, NOW, [b"heartbeat"])
         proxy.delay_s = 0.0
         proxy.cut()
-        with pytest.raises(EngineAway):
+        with pytest.raises(EngineUnavailable):
             await sessions.find(one)
         proxy.mend()
         # It did what it was asked, though nobody heard the answer: said again it does it once more.
-        assert await sessions.move(one, 1000, NOW, [b"beat"])
-        assert await play.relayed(sessions) in ([b"started", b"beat"], [b"started", b"beat", b"beat"])
+        assert await sessions.move(one, 1000, NOW, [b"heartbeat"])
+        assert await play.relayed(sessions) in ([b"started", b"heartbeat"], [b"started", b"heartbeat", b"heartbeat"])
 
 
-async def test_a_replica_tells_what_it_has_and_takes_nothing(house: House) -> None:
-    await house.stand()
-    await house.line.execute_command("REPLICAOF", "127.0.0.1", "1")
-    await house.refuses(EngineReadOnly)
-    assert await house.sessions.find(play.session("a").session_id) == play.session("a")
-    await house.line.execute_command("REPLICAOF", "NO", "ONE")
-    await house.is_as_it_was()
-    await house.goes_on()
+async def test_a_replica_tells_what_it_has_and_takes_nothing(deployment: Deployment) -> None:
+    await deployment.stand()
+    await deployment.line.execute_command("REPLICAOF", "127.0.0.1", "1")
+    await deployment.refuses(EngineReadOnly)
+    assert await deployment.sessions.find(play.session("a").session_id) == play.session("a")
+    await deployment.line.execute_command("REPLICAOF", "NO", "ONE")
+    await deployment.is_as_it_was()
+    await deployment.goes_on()
 
 
-async def test_full_it_keeps_all_of_a_change_or_nothing(house: House) -> None:
-    await house.stand()
-    await house.line.config_set("maxmemory", "1mb")
-    await house.refuses(StoreFull)
-    assert await house.sessions.find(play.session("a").session_id) == play.session("a")
-    await house.line.config_set("maxmemory", "0")
-    await house.is_as_it_was()
-    await house.goes_on()
+async def test_full_it_keeps_all_of_a_change_or_nothing(deployment: Deployment) -> None:
+    await deployment.stand()
+    await deployment.line.config_set("maxmemory", "1mb")
+    await deployment.refuses(StoreFull)
+    assert await deployment.sessions.find(play.session("a").session_id) == play.session("a")
+    await deployment.line.config_set("maxmemory", "0")
+    await deployment.is_as_it_was()
+    await deployment.goes_on()
 
 
-async def test_full_it_still_lets_go(house: House) -> None:
-    await house.stand()
-    assert await house.sessions.close(play.session("a").session_id, 0, NOW, [b"ended"])
-    await house.line.config_set("maxmemory", "1mb")
-    await house.sign_ins.end(sign_in_id=signs.sign_in().sign_in_id)
-    await house.throttle.forgive(subjects=("pin:a",))
-    assert await house.throttle.forget(before=signs.later(10**9)) == 0
-    assert await signs.look(house.sign_ins) is None
-    assert await house.sign_ins.devices(account_id=signs.ADA, now=NOW) == [signs.device(signed_in=False)]
-    assert await house.sessions.forget(NOW + timedelta(days=1)) == 1
+async def test_full_it_still_lets_go(deployment: Deployment) -> None:
+    await deployment.stand()
+    assert await deployment.sessions.close(play.session("a").session_id, 0, NOW, [b"ended"])
+    await deployment.line.config_set("maxmemory", "1mb")
+    await deployment.sign_ins.end(sign_in_id=signs.sign_in().sign_in_id)
+    await deployment.throttle.forgive(subjects=("pin:a",))
+    assert await deployment.throttle.forget(before=signs.later(10**9)) == 0
+    assert await signs.read_autocommit(deployment.sign_ins) is None
+    assert await deployment.sign_ins.devices(account_id=signs.ADA, now=NOW) == [signs.device(signed_in=False)]
+    assert await deployment.sessions.forget(NOW + timedelta(days=1)) == 1
 
 
-async def test_emptied_it_knows_nobody_and_begins_anew(house: House) -> None:
-    await house.stand()
-    await house.line.flushall()
+async def test_emptied_it_knows_nobody_and_begins_anew(deployment: Deployment) -> None:
+    await deployment.stand()
+    await deployment.line.flushall()
     one = play.session("a").session_id
-    assert await house.sessions.find(one) is None
-    assert not await house.sessions.move(one, 1000, NOW, [b"beat"])
-    assert not await house.sessions.close(one, 1000, NOW, [b"ended"])
-    assert await house.sessions.idle(play.NOW, 10) == []
-    assert await signs.look(house.sign_ins) is None
-    assert await play.relayed(house.sessions) == []
-    await house.stand()
-    await house.is_as_it_was()
+    assert await deployment.sessions.find(one) is None
+    assert not await deployment.sessions.move(one, 1000, NOW, [b"heartbeat"])
+    assert not await deployment.sessions.close(one, 1000, NOW, [b"ended"])
+    assert await deployment.sessions.idle(play.NOW, 10) == []
+    assert await signs.read_autocommit(deployment.sign_ins) is None
+    assert await play.relayed(deployment.sessions) == []
+    await deployment.stand()
+    await deployment.is_as_it_was()

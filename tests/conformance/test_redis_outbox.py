@@ -67,7 +67,7 @@ async def test_several_relay_in_order_each_record_once(redis: Redis) -> None:
     wanted = [b"%d" % n for n in range(200)]
     for at in range(0, len(wanted), 5):
         await put(redis, *wanted[at : at + 5])
-        relays[at % 3].stir()
+        relays[at % 3].notify()
         await asyncio.sleep(0.002)
     while len(log.records) < len(wanted):
         log.asked.clear()

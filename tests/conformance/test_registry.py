@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.kubernetes_rig import Api, Controller, Governed
+from tests.deployment import eventually
 from tests.engines import engine
-from tests.house import eventually
 from tests.stores import SQL, place, reopening
 
 from matinee.drivers.engine import StoreFull

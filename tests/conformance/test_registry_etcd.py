@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.deployment import eventually
 from tests.engines import private, slow
-from tests.house import eventually
 
-from matinee.drivers.engine import EngineAway, StoreFull, WrongVersion
+from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion
 from matinee.drivers.etcd import Etcd
 from matinee.drivers.http import HttpClient
 from matinee.kit.clock import SystemClock
@@ -195,14 +195,14 @@ async def test_the_first_member_that_answers_is_asked(own: Running) -> None:
 async def test_away_it_says_so_in_time(own: Running) -> None:
     async with Etcd(own.url("registry")) as etcd:
         own.pause()
-        with pytest.raises(EngineAway, match="does not answer"):
+        with pytest.raises(EngineUnavailable, match="does not answer"):
             await etcd.below("")
         own.resume()
         await eventually(lambda: answers(etcd))
 
 
 async def answers(etcd: Etcd) -> bool:
-    with contextlib.suppress(EngineAway):
+    with contextlib.suppress(EngineUnavailable):
         await etcd.check()
         return True
     return False
@@ -212,7 +212,7 @@ async def test_what_is_no_etcd_of_today_is_refused(tmp_path: Path) -> None:
     """Before 3.4 the gateway was elsewhere: anything that speaks HTTP and knows nothing under `/v3` is as good."""
     with private("s3", tmp_path) as other:
         async with Etcd(f"etcd://127.0.0.1:{other.place.port}/registry") as etcd:
-            with pytest.raises((WrongVersion, EngineAway)):
+            with pytest.raises((WrongVersion, EngineUnavailable)):
                 await EtcdRegistry.open(etcd)
 
 
@@ -257,11 +257,11 @@ async def test_it_opens_to_those_who_sign_in(own: Running) -> None:
         await town.all_seen()
         await town.leave(1)
         await town.all_seen()
-        with pytest.raises(EngineAway, match="refuses"):
+        with pytest.raises(EngineUnavailable, match="refuses"):
             await elsewhere.below("")
     for stranger in ("etcd://", "etcd://root:wrong@"):
         async with Etcd(url.replace("etcd://", stranger)) as etcd:
-            with pytest.raises(EngineAway, match="refuses"):
+            with pytest.raises(EngineUnavailable, match="refuses"):
                 await etcd.below("")
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 from tests.conformance.kubernetes_rig import Api, Controller, endpoint, slice_of
+from tests.deployment import eventually
 from tests.engines import engine, fresh, private, slow
-from tests.house import eventually
 
-from matinee.drivers.engine import EngineAway, WrongVersion
+from matinee.drivers.engine import EngineUnavailable, WrongVersion
 from matinee.drivers.kubernetes import Kubernetes, Outdated
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
@@ -211,10 +211,10 @@ async def test_killed_and_back_it_has_lost_nobody(own: Running) -> None:
         assert len(await late.instances(now=NOW)) == 2
         own.kill()
         for _ in range(3):
-            with pytest.raises(EngineAway):
+            with pytest.raises(EngineUnavailable):
                 await late.instances(now=NOW)
             await late.changed(poll_s=0.01)
-        with pytest.raises(EngineAway):
+        with pytest.raises(EngineUnavailable):
             await eventually(lambda: town.registry.check())
         await town.directory.refresh()
         assert len(town.directory.instances) == 2, "the last list stays in use"
@@ -228,7 +228,7 @@ async def test_killed_and_back_it_has_lost_nobody(own: Running) -> None:
 async def well(registry: KubernetesRegistry) -> bool:
     try:
         await registry.check()
-    except EngineAway:
+    except EngineUnavailable:
         return False
     return True
 
@@ -238,7 +238,7 @@ async def test_hung_it_takes_nobody_out(own: Running) -> None:
         await town.come(1, 2)
         await town.all_seen()
         own.pause()
-        with pytest.raises(EngineAway, match="does not answer"):
+        with pytest.raises(EngineUnavailable, match="does not answer"):
             await town.opened(town.url)
         assert len(town.directory.instances) == 2
         own.resume()
@@ -300,19 +300,19 @@ async def test_a_token_that_is_replaced_is_read_anew(town: Town, tmp_path: Path)
     await town.api.account("matinee", "get", "list", "watch")
     registry = await town.opened(with_token(town.api, tmp_path, await town.api.token("matinee")))
     (tmp_path / "token").write_text("run out")
-    with pytest.raises(EngineAway, match="does not take the token"):
+    with pytest.raises(EngineUnavailable, match="does not take the token"):
         await registry.check()
     (tmp_path / "token").write_text(await town.api.token("matinee"))
     await registry.check()
     (tmp_path / "token").unlink()
-    with pytest.raises(EngineAway, match="token cannot be read"):
+    with pytest.raises(EngineUnavailable, match="token cannot be read"):
         await registry.check()
 
 
 async def test_an_account_without_its_role_is_told_which(town: Town, tmp_path: Path) -> None:
     await town.api.account("stranger")
     url = with_token(town.api, tmp_path, await town.api.token("stranger"))
-    with pytest.raises(EngineAway) as refused:
+    with pytest.raises(EngineUnavailable) as refused:
         await town.opened(url)
     for word in (
         f"system:serviceaccount:{town.api.namespace}:stranger",
@@ -328,7 +328,7 @@ async def test_an_account_without_its_role_is_told_which(town: Town, tmp_path: P
 async def opens(town: Town, url: str) -> bool:
     try:
         await town.opened(url)
-    except EngineAway:
+    except EngineUnavailable:
         return False
     return True
 
@@ -340,7 +340,7 @@ async def test_one_that_may_list_and_not_watch_follows_all_the_same_and_says_so(
         await blind.all_seen()
         await blind.come(2)
         await blind.all_seen()
-        with pytest.raises(EngineAway, match=r"refuses to be watched.*Role"):
+        with pytest.raises(EngineUnavailable, match=r"refuses to be watched.*Role"):
             await eventually(lambda: blind.registry.check())
 
 
@@ -368,9 +368,9 @@ async def test_in_a_cluster_the_service_account_says_where(
 
 async def test_a_server_of_another_authority_is_not_spoken_to(own: Running, town: Town) -> None:
     url = own.url("registry").replace(str(own.place.folder), str(Path(town.api.query["ca"]).parent))
-    with pytest.raises(EngineAway, match="certificate"):
+    with pytest.raises(EngineUnavailable, match="certificate"):
         await town.opened(url)
-    with pytest.raises(EngineAway, match="certificate cannot be used"):
+    with pytest.raises(EngineUnavailable, match="certificate cannot be used"):
         await town.opened(town.url.replace("ca.crt", "token"))
 
 

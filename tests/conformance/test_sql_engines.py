@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Connection, text
+from tests.deployment import eventually
 from tests.engines import engine, private, slow
-from tests.house import eventually
 from tests.stores import SQL, place
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable
 from matinee.drivers.sql import Database
 from matinee.kit.context import within
 
@@ -79,7 +79,7 @@ async def test_who_looks_and_adds_at_once_adds_once(database: Database) -> None:
         connection.execute(text("INSERT INTO t VALUES (7, 0)"))
         return True
 
-    assert sum(await asyncio.gather(*(database.write(ensure, contested=True) for _ in range(20)))) == 1
+    assert sum(await asyncio.gather(*(database.write(ensure, retry_on_conflict=True) for _ in range(20)))) == 1
 
 
 async def test_serialisable_writers_see_one_another(database: Database) -> None:
@@ -142,7 +142,7 @@ async def test_two_relays_send_each_fact_once_and_in_order(url: str) -> None:
         relaying = [asyncio.ensure_future(box.run(append)) for box in boxes]
         for n in range(60):
             await one.write(lambda connection, n=n: boxes[0].put(connection, [b"%d" % n]))
-            boxes[n % len(boxes)].stir()
+            boxes[n % len(boxes)].notify()
         await eventually(lambda: len(sent) >= 60)
         for task in relaying:
             task.cancel()
@@ -153,9 +153,9 @@ async def test_two_relays_send_each_fact_once_and_in_order(url: str) -> None:
 async def test_who_fails_alone_leaves_the_place_to_others(url: str) -> None:
     async with Database(url) as one, Database(url) as other:
         with pytest.raises(ValueError, match="no"):
-            async with one.alone("work"):
+            async with one.advisory_lock("work"):
                 raise ValueError("no")
-        async with other.alone("work") as alone:
+        async with other.advisory_lock("work") as alone:
             assert alone
 
 
@@ -221,7 +221,7 @@ async def test_what_was_acknowledged_outlives_the_engine(tmp_path: Path) -> None
                 for n in range(worker * 1000, worker * 1000 + 1000):
                     try:
                         await database.write(add(n))
-                    except EngineAway:
+                    except EngineUnavailable:
                         return
                     kept.append(n)
                     if len(kept) >= 40:
@@ -231,8 +231,8 @@ async def test_what_was_acknowledged_outlives_the_engine(tmp_path: Path) -> None
             await enough.wait()
             await asyncio.to_thread(own.kill)
             await writing
-            with pytest.raises(EngineAway, match="mariadb at"):
-                await database.look(counted)
+            with pytest.raises(EngineUnavailable, match="mariadb at"):
+                await database.read_autocommit(counted)
             await asyncio.to_thread(own.start)
             found = await database.read(lambda c: set(c.execute(text("SELECT n FROM t")).scalars()))
             assert set(kept) <= found
@@ -245,12 +245,12 @@ async def test_an_engine_that_is_lost_between_two_calls_is_not_noticed(tmp_path:
         await asyncio.gather(*(database.write(add(n)) for n in range(8)))
         proxy.cut()
         proxy.mend()
-        assert await database.look(counted) == 8
+        assert await database.read_autocommit(counted) == 8
         proxy.cut()
         proxy.mend()
         await database.write(add(8))
         proxy.cut()
-        with pytest.raises(EngineAway):
+        with pytest.raises(EngineUnavailable):
             await database.read(counted)
         proxy.mend()
         assert await database.read(counted) == 9
@@ -260,9 +260,9 @@ async def test_a_slow_engine_costs_no_more_than_the_deadline(tmp_path: Path) -> 
     async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
         await table(database)
         proxy.delay_s = 600  # no answer comes while this test runs
-        with within(400), pytest.raises(EngineAway, match=r"did not answer within 0\.4 s"):
+        with within(400), pytest.raises(EngineUnavailable, match=r"did not answer within 0\.4 s"):
             await database.read(counted)
-        with within(400), pytest.raises(EngineAway):
+        with within(400), pytest.raises(EngineUnavailable):
             await database.write(add(1))
         proxy.delay_s = 0
         await database.write(add(2))
@@ -274,14 +274,14 @@ async def test_an_engine_that_hangs_is_away(tmp_path: Path) -> None:
         async with Database(own.url("sql")) as database:
             await table(database)
             own.pause()
-            with within(500), pytest.raises(EngineAway):
+            with within(500), pytest.raises(EngineUnavailable):
                 await database.write(add(1))
             own.resume()
             await database.write(add(2))
 
 
 async def test_an_absent_engine_is_said_at_open() -> None:
-    with pytest.raises(EngineAway, match=r"mariadb at 127\.0\.0\.1:1: Can't connect"):
+    with pytest.raises(EngineUnavailable, match=r"mariadb at 127\.0\.0\.1:1: Can't connect"):
         async with Database("mysql+asyncmy://a:b@127.0.0.1:1/x"):
             pass
 
@@ -289,7 +289,7 @@ async def test_an_absent_engine_is_said_at_open() -> None:
 async def test_a_wrong_password_is_said_without_it() -> None:
     parts = urlsplit(engine("mariadb").url("sql"))
     wrong = parts._replace(netloc=f"{parts.username}:s3cret-pw@{parts.hostname}:{parts.port}").geturl()
-    with pytest.raises(EngineAway, match="Access denied") as refused:
+    with pytest.raises(EngineUnavailable, match="Access denied") as refused:
         async with Database(wrong):
             pass
     assert "s3cret-pw" not in repr(refused.value)
@@ -305,15 +305,15 @@ async def test_a_read_only_engine_takes_no_writes_and_answers_reads(tmp_path: Pa
                 "GRANT SELECT, INSERT, UPDATE, DELETE ON `DB`.* TO 'plain'@'127.0.0.1'",
                 "SET GLOBAL read_only = 1",
             ):
-                await admin.look(said(statement.replace("DB", parts.path[1:])))
+                await admin.read_autocommit(said(statement.replace("DB", parts.path[1:])))
             plain = parts._replace(netloc=f"plain:pw@{parts.hostname}:{parts.port}").geturl()
             async with Database(plain) as database:
                 with pytest.raises(EngineReadOnly):
                     await database.write(add(1))
                 assert await database.read(counted) == 0
-                await admin.look(said("SET GLOBAL read_only = 0"))
+                await admin.read_autocommit(said("SET GLOBAL read_only = 0"))
                 await database.write(add(1))
-                assert await database.look(counted) == 1
+                assert await database.read_autocommit(counted) == 1
 
 
 async def test_one_that_waits_too_long_for_a_row_tries_again(database: Database, url: str) -> None:

@@ -170,7 +170,7 @@ async def test_only_the_abandoned_expire(opened: Open) -> None:
 @pytest.mark.parametrize("url", ["s3://a:b@other/uploads", "s3://a:b@bucket", "s3://a:b@bucket/elsewhere"])
 async def test_uploads_lie_below_the_store_that_encoding_takes_them_from(url: str) -> None:
     with pytest.raises(BadStoreUrl, match="below the object store"):
-        async with S3UploadStore.open(url, store="s3://a:b@bucket/house"):
+        async with S3UploadStore.open(url, store="s3://a:b@bucket/deployment"):
             pass
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.upload_rig import NOW, S3, Open, begun, pattern, place, sent
+from tests.deployment import eventually
 from tests.engines import private, slow
-from tests.house import eventually
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.objects import Objects
 from matinee.drivers.s3 import Bucket
 from matinee.gateway.adapters.s3 import LEASE_MS, S3UploadStore
@@ -180,9 +180,9 @@ async def test_a_store_that_is_lost_and_comes_back_keeps_what_it_acknowledged(tm
                 yield film[9 << 20 : 10 << 20]
                 await asyncio.to_thread(own.kill)
 
-            with pytest.raises(EngineAway):
+            with pytest.raises(EngineUnavailable):
                 await store.append(upload_id=upload_id, offset_bytes=9 << 20, pieces=killed(), now=NOW)
-            with pytest.raises(EngineAway):
+            with pytest.raises(EngineUnavailable):
                 await store.find(upload_id=upload_id)
             await asyncio.to_thread(own.start)
             upload = await store.find(upload_id=upload_id)

@@ -25,13 +25,13 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
 from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
-from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.adapters.sql import SqlViewingStore
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 ACCOUNT = ids.derived(AccountId, "a")
 ANNA, BEN = (ACCOUNT, ids.derived(ProfileId, "anna")), (ACCOUNT, ids.derived(ProfileId, "ben"))
-Store: TypeAlias = SQLViewingStore | CassandraViewingStore
+Store: TypeAlias = SqlViewingStore | CassandraViewingStore
 NewPlace = Callable[[], str]
 Opener = Callable[[], Awaitable[Store]]
 
@@ -48,7 +48,7 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
 async def opening(url: str) -> AsyncIterator[Opener]:
     """Opens the same store again: a second opener is a second process's view of it."""
     if not url.startswith("cassandra:"):
-        async with reopening(SQLViewingStore, url) as opened:
+        async with reopening(SqlViewingStore, url) as opened:
             yield opened
         return
     async with AsyncExitStack() as stack:

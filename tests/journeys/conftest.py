@@ -8,22 +8,22 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, async_playwright
-from tests.house import ABSENT, CHROMIUM_FLAGS, House
+from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment
 
 
 @pytest.fixture
-def house_at(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Make houses; they are stopped at the end."""
-    made: list[House] = []
+def house_at(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+    """Make deployments; they are stopped at the end."""
+    made: list[Deployment] = []
 
-    def make(**words: Any) -> House:
-        made.append(House(tmp_path / f"data{len(made)}", **words))
+    def make(**words: Any) -> Deployment:
+        made.append(Deployment(tmp_path / f"data{len(made)}", **words))
         return made[-1]
 
     yield make
-    for house in made:
-        house.stop()
-        shutil.rmtree(house.data, ignore_errors=True)
+    for deployment in made:
+        deployment.stop()
+        shutil.rmtree(deployment.data, ignore_errors=True)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import subprocess
 from typing import Any
 
-from tests.house import Viewer
+from tests.deployment import Viewer
 
 
 def refused(done: "subprocess.CompletedProcess[str]", why: str) -> None:

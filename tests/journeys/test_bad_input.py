@@ -1,4 +1,4 @@
-"""What bad input gets from the whole house: a line or a problem document, and nothing written."""
+"""What bad input gets from the whole deployment: a line or a problem document, and nothing written."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from tests.house import PASSWORD, House, Viewer, film
+from tests.deployment import PASSWORD, Deployment, Viewer, film
 from tests.journeys.refusals import checked, problem, raw, refused
 
 from matinee.drivers.jwt import Signer
@@ -30,10 +30,10 @@ PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=12:duration=3")
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One house for all of them, with two films in it."""
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One deployment for all of them, with two films in it."""
     folder = tmp_path_factory.mktemp("bad-input")
-    made = House(folder / "data")
+    made = Deployment(folder / "data")
     made.start()
     for name in ("Good", "As Good"):
         made.ingest(film(folder / f"{name}.mp4", seconds=3, size="160x90", rate="12"), name)
@@ -43,15 +43,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
-def tokens(house: House) -> dict[str, tuple[dict[str, str], str]]:
+def tokens(deployment: Deployment) -> dict[str, tuple[dict[str, str], str]]:
     """An operator and two viewers: the headers they are signed in with, and their profile."""
 
     async def made() -> dict[str, tuple[dict[str, str], str]]:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            people = {email: Viewer(session, house.url) for email in (OPERATOR, VIEWER, OTHER)}
+            people = {email: Viewer(session, deployment.url) for email in (OPERATOR, VIEWER, OTHER)}
             for email, viewer in people.items():
                 await viewer.sign_up(email)
-            assert house.matinee("accounts", "grant", OPERATOR, "operator").returncode == 0
+            assert deployment.matinee("accounts", "grant", OPERATOR, "operator").returncode == 0
             people[OPERATOR].headers = bearer(await signed_in(people[OPERATOR], OPERATOR))
             return {email: (viewer.headers, viewer.profile_id) for email, viewer in people.items()}
 
@@ -60,12 +60,12 @@ def tokens(house: House) -> dict[str, tuple[dict[str, str], str]]:
 
 @pytest.fixture
 def person(
-    house: House, http: aiohttp.ClientSession, tokens: dict[str, tuple[dict[str, str], str]]
+    deployment: Deployment, http: aiohttp.ClientSession, tokens: dict[str, tuple[dict[str, str], str]]
 ) -> Callable[[str], Viewer]:
     """Somebody who has signed in and chosen a profile."""
 
     def make(email: str) -> Viewer:
-        viewer = Viewer(http, house.url)
+        viewer = Viewer(http, deployment.url)
         viewer.headers, viewer.profile_id = tokens[email]
         return viewer
 
@@ -119,19 +119,19 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("name", REFUSED)
-async def test_a_file_that_is_no_film_is_refused_in_one_line(house: House, tmp_path: Path, name: str) -> None:
+async def test_a_file_that_is_no_film_is_refused_in_one_line(deployment: Deployment, tmp_path: Path, name: str) -> None:
     make, why = REFUSED[name]
     make(tmp_path / name)
-    refused(await asyncio.to_thread(house.matinee, "ingest", str(tmp_path / name)), f"{name}: {why}")
+    refused(await asyncio.to_thread(deployment.matinee, "ingest", str(tmp_path / name)), f"{name}: {why}")
 
 
 @pytest.mark.usefixtures("unchanged")
-async def test_a_good_film_with_broken_subtitles_leaves_no_title(house: House, tmp_path: Path) -> None:
+async def test_a_good_film_with_broken_subtitles_leaves_no_title(deployment: Deployment, tmp_path: Path) -> None:
     good = film(tmp_path / "a.mp4", seconds=2, size="160x90", rate="12")
     broken = tmp_path / "broken.srt"
     broken.write_text("1\n00:00:01,000 --> soon\nx\n")
     words = ("ingest", str(good), "--subtitles", f"en={broken}")
-    refused(await asyncio.to_thread(house.matinee, *words), "broken.srt: subtitles, line 2: ")
+    refused(await asyncio.to_thread(deployment.matinee, *words), "broken.srt: subtitles, line 2: ")
 
 
 ODD: dict[str, tuple[str, ...]] = {
@@ -146,11 +146,11 @@ ODD: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("name", ODD)
 async def test_an_odd_film_plays(
-    house: House, person: Callable[[str], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    deployment: Deployment, person: Callable[[str], Viewer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     clip(tmp_path / name, *ODD[name])
     monkeypatch.chdir(tmp_path)
-    done = await asyncio.to_thread(house.matinee, "ingest", "--", name)
+    done = await asyncio.to_thread(deployment.matinee, "ingest", "--", name)
     assert done.returncode == 0, done.stdout + done.stderr
     viewer = person(VIEWER)
     cards = [card for row in (await viewer.call("GET", "/home"))["rows"] for card in row["cards"]]
@@ -203,15 +203,17 @@ def bearer(session: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("unchanged")
-async def test_passwords_and_access_tokens_that_are_not_good(house: House, http: aiohttp.ClientSession) -> None:
-    viewer = Viewer(http, house.url)
+async def test_passwords_and_access_tokens_that_are_not_good(
+    deployment: Deployment, http: aiohttp.ClientSession
+) -> None:
+    viewer = Viewer(http, deployment.url)
     for email in (VIEWER, "nobody@example.org"):
         wrong = {"email": email, "password": "not the password", "device": {"name": "test"}}
         assert (await problem(viewer, "POST", "/auth/sign-in", 401, wrong))["type"] == "/problems/wrong-credentials"
     session = await signed_in(viewer, VIEWER)
     token = session["access_token"]
     claims, head = jwt.decode(token, options={"verify_signature": False}), jwt.get_unverified_header(token)
-    ours = Signer.open(house.data / "secrets" / "access-tokens.pem")
+    ours = Signer.open(deployment.data / "secrets" / "access-tokens.pem")
     head_part, body_part, signature = token.split(".")
     kid = {"kid": head["kid"]}
     forged = {
@@ -232,8 +234,10 @@ async def test_passwords_and_access_tokens_that_are_not_good(house: House, http:
     await problem(viewer, "GET", "/home", 401)
 
 
-async def test_a_replayed_refresh_token_ends_its_whole_family(house: House, http: aiohttp.ClientSession) -> None:
-    viewer = Viewer(http, house.url)
+async def test_a_replayed_refresh_token_ends_its_whole_family(
+    deployment: Deployment, http: aiohttp.ClientSession
+) -> None:
+    viewer = Viewer(http, deployment.url)
     tokens = [(await signed_in(viewer, VIEWER))["refresh_token"]]
     for _ in range(2):
         fresh = await viewer.call("POST", "/auth/refresh", {"refresh_token": tokens[-1]})
@@ -246,18 +250,18 @@ async def test_a_replayed_refresh_token_ends_its_whole_family(house: House, http
 
 
 @pytest.mark.usefixtures("unchanged")
-async def test_what_belongs_to_somebody_else(house: House, person: Callable[[str], Viewer]) -> None:
+async def test_what_belongs_to_somebody_else(deployment: Deployment, person: Callable[[str], Viewer]) -> None:
     ada, bo = person(VIEWER), person(OTHER)
-    title = house.titles()[-1]["title_id"]
+    title = deployment.titles()[-1]["title_id"]
     session = await bo.call("POST", "/playback", {**PLAY, "title_id": title})
     device = next(one for one in await bo.call("GET", "/devices") if one["current"])
-    beat = {"position_ms": 1000, "state": "playing", "at": datetime.now(UTC).isoformat()}
+    heartbeat = {"position_ms": 1000, "state": "playing", "at": datetime.now(UTC).isoformat()}
     profile, play = f"/profiles/{bo.profile_id}", f"/playback/{session['session_id']}"
     await problem(ada, "PATCH", profile, 404, {"name": "Eve"})
     await ada.call("DELETE", profile, status=204)  # idempotent: not in this account, before and after
     await problem(ada, "POST", f"{profile}/choose", 404, {})
     await problem(ada, "DELETE", f"/devices/{device['device_id']}", 404)
-    for verb, body in (("renew", {}), ("beat", beat), ("end", beat)):
+    for verb, body in (("renew", {}), ("heartbeat", heartbeat), ("end", heartbeat)):
         await problem(ada, "POST", f"{play}/{verb}", 404, body)
     licence = {"X-Licence-Token": session["licence_token"]}
     kids = {"kids": [await key_id(bo, session)]}
@@ -284,7 +288,7 @@ async def key_id(viewer: Viewer, session: dict[str, Any]) -> str:
 
 
 @pytest.mark.usefixtures("unchanged")
-async def test_requests_that_make_no_sense(house: House, person: Callable[[str], Viewer]) -> None:
+async def test_requests_that_make_no_sense(deployment: Deployment, person: Callable[[str], Viewer]) -> None:
     ada = person(VIEWER)
     for body in (b"{", b"[[", b"\xff\xfe", b"", b'{"title_id": 7}', b"[" * 100_000):
         await problem(ada, "POST", "/playback", (400, 422), data=body)
@@ -293,8 +297,8 @@ async def test_requests_that_make_no_sense(house: House, person: Callable[[str],
     await problem(ada, "GET", "/titles/tit_none", 404)
     await problem(ada, "DELETE", "/home", 405)
     for path in ("/rpc/identity/sign_up", "/rpc", "/metrics", "/readyz", "/healthz"):
-        await problem(ada, "GET", house.url + path, 404)
-        await problem(ada, "POST", house.url + path, 404, {})
+        await problem(ada, "GET", deployment.url + path, 404)
+        await problem(ada, "POST", deployment.url + path, 404, {})
 
 
 PATHS = (
@@ -313,22 +317,22 @@ PATHS = (
 
 
 @pytest.mark.usefixtures("unchanged")
-async def test_nobody_climbs_out_of_the_web_client_or_the_edge(house: House) -> None:
-    page = (await raw(house.port, "/"))[2]
+async def test_nobody_climbs_out_of_the_web_client_or_the_edge(deployment: Deployment) -> None:
+    page = (await raw(deployment.port, "/"))[2]
     for path in PATHS:
-        status, kind, body = await raw(house.port, path)
+        status, kind, body = await raw(deployment.port, path)
         if status != 200:
             checked(status, kind, body, (400, 403, 404))
         else:
             assert body == page, "any address may show the web client's own page, and nothing else"
         for below in ("", "/t/x-y", "/t/x-y/assets/a"):
-            checked(*await raw(house.edge_port, below + path), (400, 403, 404))
+            checked(*await raw(deployment.edge_port, below + path), (400, 403, 404))
 
 
-async def test_links_of_another_title_altered_or_old(house: House, person: Callable[[str], Viewer]) -> None:
-    """The last test of this house: it is opened again with links that are good for six seconds."""
-    house.stop()
-    short = House(house.data, settings={"MATINEE__PLAYBACK__LINK_S": "6"})
+async def test_links_of_another_title_altered_or_old(deployment: Deployment, person: Callable[[str], Viewer]) -> None:
+    """The last test of this deployment: it is opened again with links that are good for six seconds."""
+    deployment.stop()
+    short = Deployment(deployment.data, settings={"MATINEE__PLAYBACK__LINK_S": "6"})
     short.start()
     try:
         await links(short, person(VIEWER))
@@ -336,9 +340,9 @@ async def test_links_of_another_title_altered_or_old(house: House, person: Calla
         short.stop()
 
 
-async def links(house: House, viewer: Viewer) -> None:
-    viewer.url = f"{house.url}/api/v1"
-    first, second = (title["title_id"] for title in house.titles()[:2])
+async def links(deployment: Deployment, viewer: Viewer) -> None:
+    viewer.url = f"{deployment.url}/api/v1"
+    first, second = (title["title_id"] for title in deployment.titles()[:2])
     session = await viewer.call("POST", "/playback", {**PLAY, "title_id": first})
     foreign = await viewer.call("POST", "/playback", {**PLAY, "title_id": second})
     path = urljoin(viewer.url, session["hls_path"])

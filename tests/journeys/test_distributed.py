@@ -1,4 +1,4 @@
-"""The distributed house: press play and master to edge on real engines, and processes killed at random under load."""
+"""The distributed deployment: press play and master to edge on real engines, and processes killed at random under load."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from playwright.async_api import Browser
-from tests.house import House, Viewer, film
+from tests.deployment import Deployment, Viewer, film
 from tests.journeys.test_press_play import EMAIL, open_title, playing_at
 
 from matinee.lab.endurance import endure_on
@@ -20,10 +20,10 @@ ENDURED_S = 60
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One house on engines of its own."""
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One deployment on engines of its own."""
     folder = tmp_path_factory.mktemp("distributed")
-    made = House(folder / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
+    made = Deployment(folder / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
     made.start("--profile", "distributed", limit_s=START_S)
     yield made
     made.stop()
@@ -31,12 +31,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 async def test_a_master_becomes_a_picture_in_a_browser_and_resumes_in_another(
-    house: House, http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path
+    deployment: Deployment, http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path
 ) -> None:
-    house.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Engines")
-    await Viewer(http, house.url).sign_up(EMAIL)
+    deployment.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Engines")
+    await Viewer(http, deployment.url).sign_up(EMAIL)
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
-    await open_title(page, house.url)
+    await open_title(page, deployment.url)
     await page.get_by_test_id("play").first.click()
     start = await playing_at(page)
     await page.wait_for_function("at => document.querySelector('video').currentTime > at + 12", arg=start)
@@ -46,26 +46,28 @@ async def test_a_master_becomes_a_picture_in_a_browser_and_resumes_in_another(
     await page.close()
 
     other = await (await chromium.new_context(viewport={"width": 390, "height": 844})).new_page()
-    await open_title(other, house.url)
+    await open_title(other, deployment.url)
     await other.get_by_test_id("play").first.click()
     assert abs(await playing_at(other) - stopped) <= 2.5
     await other.close()
 
 
-async def test_processes_killed_at_random_lose_nothing_that_was_acknowledged(house: House, tmp_path: Path) -> None:
+async def test_processes_killed_at_random_lose_nothing_that_was_acknowledged(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     long = film(tmp_path / "long.mp4", seconds=420, size="320x180", rate="6")
-    title_id = house.ingest(long, "Endurance")["title_id"]
-    report = await endure_on(house, title_id, seconds=ENDURED_S, viewers=6, every_s=8, seed=7)
+    title_id = deployment.ingest(long, "Endurance")["title_id"]
+    report = await endure_on(deployment, title_id, seconds=ENDURED_S, viewers=6, every_s=8, seed=7)
     print(*report.lines(), sep="\n")
     assert len(report.killed) >= 3
     assert report.good, report.lines()
 
 
-def test_state_is_in_the_engines_and_survives_the_whole_house(house: House) -> None:
-    """Last, because it stops the house: what comes back finds everything, the engines on their old ports."""
-    before = sorted(title["title_id"] for title in house.titles())
-    assert house.stop() == 0
-    house.start(limit_s=START_S)
-    assert sorted(title["title_id"] for title in house.titles()) == before
-    status = json.loads(house.matinee("status", "--json").stdout)
+def test_state_is_in_the_engines_and_survives_the_whole_house(deployment: Deployment) -> None:
+    """Last, because it stops the deployment: what comes back finds everything, the engines on their old ports."""
+    before = sorted(title["title_id"] for title in deployment.titles())
+    assert deployment.stop() == 0
+    deployment.start(limit_s=START_S)
+    assert sorted(title["title_id"] for title in deployment.titles()) == before
+    status = json.loads(deployment.matinee("status", "--json").stdout)
     assert {"mariadb", "cassandra", "kafka", "redis", "etcd", "s3"} <= {seen["name"] for seen in status["processes"]}

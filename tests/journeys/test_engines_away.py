@@ -1,4 +1,4 @@
-"""Engines absent at the start of a house, killed, emptied, put ahead of it: what it says and does, from outside."""
+"""Engines absent at the start of a deployment, killed, emptied, put ahead of it: what it says and does, from outside."""
 
 import asyncio
 import json
@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.deployment import Deployment, Viewer, eventually, film
 from tests.engines import private
-from tests.house import House, Viewer, eventually, film
 
 from matinee.lab.engines import Running
 
@@ -25,14 +25,14 @@ NAMES = ("etcd", "mariadb", "redis")
 
 
 class Trial:
-    """A house in processes of its own, and the engines that it keeps some of its state in."""
+    """A deployment in processes of its own, and the engines that it keeps some of its state in."""
 
     def __init__(self, folder: Path) -> None:
         self.engines: dict[str, Running] = {name: private(name, folder) for name in NAMES}
-        urls = {name: engine.start().url("house") for name, engine in self.engines.items()}
+        urls = {name: engine.start().url("deployment") for name, engine in self.engines.items()}
         for engine in self.engines.values():
             engine.kill()
-        self.house = House(
+        self.deployment = Deployment(
             folder / "data",
             groups="gateway;playback,steering,identity,licensing,catalogue,events;viewing;encoding",
             settings={
@@ -46,21 +46,21 @@ class Trial:
 
     def status(self) -> dict[str, Any]:
         """What `matinee status` tells."""
-        told: dict[str, Any] = json.loads(self.house.matinee("status", "--json").stdout)
+        told: dict[str, Any] = json.loads(self.deployment.matinee("status", "--json").stdout)
         return told
 
     def waiting(self) -> dict[str, str]:
         """What each process waits for."""
-        return {name: seen["waiting"] for name, seen in self.house.processes().items() if seen["waiting"]}
+        return {name: seen["waiting"] for name, seen in self.deployment.processes().items() if seen["waiting"]}
 
     def seen(self, process: str, setting: str) -> str:
         """How a process sees the engine behind a setting."""
-        engines = self.house.processes()[process]["engines"]
+        engines = self.deployment.processes()[process]["engines"]
         return next((str(one["state"]) for one in engines if setting in one["used_for"]), "")
 
     async def readiness(self, process: str) -> tuple[int, dict[str, Any]]:
         """What `/readyz` of a process answers."""
-        url = self.house.processes()[process]["health_url"].replace("/healthz", "/readyz")
+        url = self.deployment.processes()[process]["health_url"].replace("/healthz", "/readyz")
         async with aiohttp.ClientSession() as http, http.get(url) as answer:
             return answer.status, await answer.json()
 
@@ -70,7 +70,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     folder = tmp_path_factory.mktemp("engines-away")
     made = Trial(folder)
     yield made
-    made.house.stop()
+    made.deployment.stop()
     for engine in made.engines.values():
         engine.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -79,7 +79,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
 @pytest.fixture(scope="module")
 def title(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A film that can be played."""
-    made = trial.house.ingest(
+    made = trial.deployment.ingest(
         film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=240, size="320x180", rate="6"), "Long Evening"
     )
     return str(made["title_id"])
@@ -88,20 +88,20 @@ def title(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 async def viewer(trial: Trial, title: str, request: pytest.FixtureRequest) -> Any:
     async with aiohttp.ClientSession() as http:
-        made = Viewer(http, trial.house.url)
+        made = Viewer(http, trial.deployment.url)
         await made.sign_up(f"{request.node.name[:40]}@example.org")
         yield made
 
 
 async def test_absent_at_the_start_each_is_waited_for_by_name(trial: Trial) -> None:
-    up = threading.Thread(target=trial.house.start)
+    up = threading.Thread(target=trial.deployment.start)
     up.start()
-    await eventually(lambda: (trial.house.data / "run" / "processes.json").exists())
+    await eventually(lambda: (trial.deployment.data / "run" / "processes.json").exists())
     await eventually(lambda: len(trial.waiting()) == 4)
     assert all("etcd at 127.0.0.1" in why for why in trial.waiting().values())
     told = trial.status()
     assert (told["running"], {seen["state"] for seen in told["processes"]}) == (True, {"waiting"})
-    assert "waits: etcd at 127.0.0.1" in (trial.house.data / "up.out").read_text()
+    assert "waits: etcd at 127.0.0.1" in (trial.deployment.data / "up.out").read_text()
     trial.engines["etcd"].start()
     await eventually(lambda: "mariadb" in trial.waiting().get("viewing", ""), 60)
     await eventually(lambda: "redis" in trial.waiting().get("playback", ""), 60)
@@ -170,7 +170,7 @@ async def test_a_store_ahead_of_the_code_is_told_and_nobody_starts_on_it(
     said(trial.engines["mariadb"], "UPDATE viewing_version SET version_num = '9999'")
     await eventually(lambda: trial.seen("viewing", "viewing.store") == "schema-ahead")
     await press(viewer, title)
-    process = trial.house.processes()["viewing"]
+    process = trial.deployment.processes()["viewing"]
     os.kill(process["pid"], signal.SIGKILL)
     await eventually(lambda: "newer" in trial.waiting().get("viewing", ""))
     said(trial.engines["mariadb"], f"UPDATE viewing_version SET version_num = '{of_now}'")
@@ -203,13 +203,13 @@ async def press(viewer: Viewer, title: str) -> dict[str, Any]:
 
 async def position(viewer: Viewer, play: dict[str, Any], at_ms: int) -> None:
     """Tell how far one is."""
-    beat = {"position_ms": at_ms, "state": "playing", "at": datetime.now(UTC).isoformat()}
-    await viewer.call("POST", f"/playback/{play['session_id']}/beat", beat)
+    heartbeat = {"position_ms": at_ms, "state": "playing", "at": datetime.now(UTC).isoformat()}
+    await viewer.call("POST", f"/playback/{play['session_id']}/heartbeat", heartbeat)
 
 
 def said(mariadb: Running, statement: str) -> str:
-    """Say something to the house's database."""
+    """Say something to the deployment's database."""
     place = mariadb.place
     access = ["--no-defaults", "--protocol=tcp", f"--host={place.host}", f"--port={place.port}", "--user=matinee"]
-    command = ["mariadb", *access, f"--password={place.secret}", "house", "-N", "-e", statement]
+    command = ["mariadb", *access, f"--password={place.secret}", "deployment", "-N", "-e", statement]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

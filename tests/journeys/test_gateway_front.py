@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.house import eventually, free_port
-from tests.unit.gateway_rig import CLOCK, House, Viewer, call, house
+from tests.deployment import eventually, free_port
+from tests.unit.gateway_rig import CLOCK, Deployment, Viewer, call, deployment
 
 from matinee.drivers import envoy
 from matinee.drivers.authority import Authority
@@ -32,7 +32,7 @@ HOSTS = ("127.0.0.1", "localhost")
 class Front:
     """Envoy with its gateways, and a client that trusts it."""
 
-    house: House
+    deployment: Deployment
     gateways: dict[str, AsyncExitStack]
     urls: list[str]
     folder: Path
@@ -41,7 +41,7 @@ class Front:
     async def join(self) -> str:
         """One more gateway."""
         stack = AsyncExitStack()
-        running = await stack.enter_async_context(house(self.folder, **self.settings))
+        running = await stack.enter_async_context(deployment(self.folder, **self.settings))
         self.gateways[running.url] = stack
         self.urls.append(running.url)
         return running.url
@@ -81,8 +81,8 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
     (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
 
     def doors() -> Doors:
-        leaf = authority.leaf("house", HOSTS, CLOCK.now())
-        certificate = Certificate(name="house", chain=leaf.chain, private_key=leaf.private_key)
+        leaf = authority.leaf("deployment", HOSTS, CLOCK.now())
+        certificate = Certificate(name="deployment", chain=leaf.chain, private_key=leaf.private_key)
         return Doors(port=port, trust_port=trust_port, certificate=certificate, secret="between us")
 
     async with AsyncExitStack() as stack:
@@ -98,8 +98,8 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
             "authority_fingerprint": authority.fingerprint,
             "front_url": f"https://127.0.0.1:{port}",
         }
-        first = await stack.enter_async_context(house(tmp_path, **settings))
-        made = Front(House(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, [], tmp_path, settings)
+        first = await stack.enter_async_context(deployment(tmp_path, **settings))
+        made = Front(Deployment(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, [], tmp_path, settings)
 
         async def gateways() -> list[str]:
             return list(made.urls)
@@ -116,7 +116,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         await follower.follow()
         process = started(folder)
         following = asyncio.create_task(follower.run())
-        await eventually(lambda: answers(made.house))
+        await eventually(lambda: answers(made.deployment))
         yield made
         following.cancel()
         process.terminate()
@@ -126,7 +126,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
         await asyncio.to_thread(shutil.rmtree, folder)
 
 
-async def answers(at: House) -> bool:
+async def answers(at: Deployment) -> bool:
     try:
         return (await call(at, "GET", "/.well-known/jwks.json")).status == 200
     except aiohttp.ClientError:
@@ -134,7 +134,7 @@ async def answers(at: House) -> bool:
 
 
 async def test_a_viewers_evening_while_gateways_come_and_go(front: Front) -> None:
-    at = front.house
+    at = front.deployment
     viewer = await at.viewer()
     assert viewer.cookie
     await at.film("Night Bus")
@@ -172,7 +172,7 @@ async def test_a_viewers_evening_while_gateways_come_and_go(front: Front) -> Non
 
 
 async def test_browsers_refresh_uploads_and_the_page_itself(front: Front) -> None:
-    at = front.house
+    at = front.deployment
     page = await call(at, "GET", "/titles/anything")
     assert page.body == b"<title>Matinee</title>"
     viewer: Viewer = await at.viewer(operator=True)

@@ -1,4 +1,4 @@
-"""A house that is open to the network: TLS by its own authority, from the front to the edges behind it."""
+"""A deployment that is open to the network: TLS by its own authority, from the front to the edges behind it."""
 
 import ssl
 from collections.abc import Callable
@@ -6,35 +6,37 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.house import House, eventually, film, free_port
+from tests.deployment import Deployment, eventually, film, free_port
 
 pytestmark = [pytest.mark.timeout(300)]
 
 
 async def test_pictures_pages_and_segments_come_under_tls(
-    house_at: Callable[..., House], http: aiohttp.ClientSession, tmp_path: Path
+    house_at: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     trust_port = free_port()
-    # Loopback is an address like any other here; the house would else take this machine's own.
-    house = house_at(settings={"MATINEE__HOUSE__HOST": "127.0.0.1", "MATINEE__GATEWAY__TRUST_PORT": str(trust_port)})
-    house.start("--lan")
-    house.ingest(film(tmp_path / "a.mp4", seconds=4), "Under Lock")
-    front = f"https://127.0.0.1:{house.port}"
+    # Loopback is an address like any other here; the deployment would else take this machine's own.
+    deployment = house_at(
+        settings={"MATINEE__DEPLOYMENT__HOST": "127.0.0.1", "MATINEE__GATEWAY__TRUST_PORT": str(trust_port)}
+    )
+    deployment.start("--lan")
+    deployment.ingest(film(tmp_path / "a.mp4", seconds=4), "Under Lock")
+    front = f"https://127.0.0.1:{deployment.port}"
 
     async with http.get(f"http://127.0.0.1:{trust_port}/") as page:
         assert "Get the certificate" in await page.text()
     with pytest.raises(aiohttp.ClientConnectorCertificateError):
         await http.get(front)
 
-    authority = (house.data / "secrets" / "authority" / "authority.pem").read_text()
+    authority = (deployment.data / "secrets" / "authority" / "authority.pem").read_text()
     certificate = authority[authority.index("-----BEGIN CERTIFICATE-----") :]
     trusting = ssl.create_default_context(cadata=certificate)
     async with http.get(front, ssl=trusting) as page:
         assert page.status == 200
-    async with http.get(f"https://127.0.0.1:{house.edge_port}/healthz", ssl=trusting) as health:
+    async with http.get(f"https://127.0.0.1:{deployment.edge_port}/healthz", ssl=trusting) as health:
         assert health.status == 200
 
-    picture = next((house.data / "objects" / "public" / "art").iterdir()).name
+    picture = next((deployment.data / "objects" / "public" / "art").iterdir()).name
 
     async def arrives() -> bool:
         async with http.get(f"{front}/art/{picture}", ssl=trusting) as answer:

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.edge_rig import KEY as LINK_KEY
 from tests.conformance.edge_rig import Origin, an_edge, link
 from tests.engines import engine, private
-from tests.journeys.encoding_house import Studio, studio
+from tests.journeys.encoding_deployment import Studio, studio
 from tests.unit.encoding_rig import film
 
 from matinee.app.handover import handed_over
@@ -44,7 +44,7 @@ class Ahead:
 
 
 @asynccontextmanager
-async def house(data: Path, url: str) -> AsyncIterator[Studio]:
+async def deployment(data: Path, url: str) -> AsyncIterator[Studio]:
     """A studio whose objects are in S3."""
     async with studio(data) as one:
         tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(Objects(url, silence_s=2, tries=2)))
@@ -61,9 +61,11 @@ async def master(tmp_path: Path) -> Path:
     return await film(tmp_path / NAME, seconds=3)
 
 
-def worker(house: Studio, clock: Ahead | SystemClock | None = None) -> Worker:
+def worker(deployment: Studio, clock: Ahead | SystemClock | None = None) -> Worker:
     clock = clock or SystemClock()
-    return Worker(store=house.store, tools=house.tools, clock=clock, folder=house.work, owner="elsewhere")
+    return Worker(
+        store=deployment.store, tools=deployment.tools, clock=clock, folder=deployment.work, owner="elsewhere"
+    )
 
 
 def settings(url: str) -> Settings:
@@ -93,8 +95,8 @@ async def uploaded(url: str, file: Path) -> str:
 
 
 async def test_an_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
-    url, digest = engine("s3").url("house"), sha256_file(master)
-    async with house(tmp_path / "data", url) as one:
+    url, digest = engine("s3").url("deployment"), sha256_file(master)
+    async with deployment(tmp_path / "data", url) as one:
         path = await uploaded(url, master)
         assert path.startswith("uploads/upl_")
         assert path.endswith(f"/{NAME}")
@@ -122,11 +124,11 @@ async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
 
 
 async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path, master: Path) -> None:
-    url = engine("s3").url("house")
+    url = engine("s3").url("deployment")
     text = tmp_path / "ja.srt"
     text.write_text("1\n00:00:01,000 --> 00:00:02,000\nこんにちは\n")
     order = Order(title_id=FILM, path=str(master), subtitles=[SideFile(path=str(text), language="ja")])
-    async with house(tmp_path / "data", url) as one:
+    async with deployment(tmp_path / "data", url) as one:
         async with handed_over(settings(url), order) as there:
             assert there.path in await names(url)
             job = await one.encoding.submit(order=there)
@@ -138,9 +140,9 @@ async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path,
 
 
 async def test_what_is_refused_is_taken_back(tmp_path: Path) -> None:
-    url, words = engine("s3").url("house"), tmp_path / "notes.txt"
+    url, words = engine("s3").url("deployment"), tmp_path / "notes.txt"
     words.write_text("just words")
-    async with house(tmp_path / "data", url) as one:
+    async with deployment(tmp_path / "data", url) as one:
         with pytest.raises(Unusable, match=r"notes\.txt"):
             async with handed_over(settings(url), Order(title_id=FILM, path=str(words))) as there:
                 await one.encoding.submit(order=there)
@@ -158,8 +160,8 @@ async def test_in_a_directory_nothing_is_handed_over(tmp_path: Path) -> None:
 
 async def test_a_store_that_is_lost_sends_the_job_back_and_not_to_its_end(tmp_path: Path, master: Path) -> None:
     with private("s3", tmp_path) as own:
-        url = own.url("house")
-        async with house(tmp_path / "data", url) as one:
+        url = own.url("deployment")
+        async with deployment(tmp_path / "data", url) as one:
             async with handed_over(settings(url), Order(title_id=FILM, path=str(master))) as there:
                 job = await one.encoding.submit(order=there)
             await asyncio.to_thread(own.kill)

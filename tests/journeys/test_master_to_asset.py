@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.journeys.encoding_house import Studio, studio
+from tests.journeys.encoding_deployment import Studio, studio
 from tests.unit.encoding_rig import FFMPEG, clip, film
 
 from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, TitleNotFound, VideoTrack
@@ -40,7 +40,7 @@ class Ahead:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Studio]:
+async def deployment(tmp_path: Path) -> AsyncIterator[Studio]:
     async with studio(tmp_path / "data") as one:
         draft = TitleDraft(title_id=FILM, kind="film", names={"en": "A film"}, original_language="en")
         await one.catalogue.put_title(draft=draft)
@@ -52,29 +52,29 @@ async def master(tmp_path: Path) -> Path:
     return await film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
 
 
-def worker(house: Studio, **words: Any) -> Worker:
+def worker(deployment: Studio, **words: Any) -> Worker:
     clock = words.pop("clock", SystemClock())
-    tools = dataclasses.replace(house.tools, **words)
-    return Worker(store=house.store, tools=tools, clock=clock, folder=house.work, owner="w")
+    tools = dataclasses.replace(deployment.tools, **words)
+    return Worker(store=deployment.store, tools=tools, clock=clock, folder=deployment.work, owner="w")
 
 
-async def facts(house: Studio) -> list[Any]:
+async def facts(deployment: Studio) -> list[Any]:
     records: list[bytes] = []
 
     async def append(batch: list[bytes]) -> None:
         records.extend(batch)
 
-    await house.store.outbox.relay(append)
+    await deployment.store.outbox.relay(append)
     return [msgspec.json.decode(record, type=Record).fact for record in records]
 
 
-async def played(house: Studio, asset: Asset, track: VideoTrack | AudioTrack, into: Path) -> list[str]:
+async def played(deployment: Studio, asset: Asset, track: VideoTrack | AudioTrack, into: Path) -> list[str]:
     """Put a track's segments together, decrypt it and decode it to its end: the times of its frames."""
     count = sum(run.count for run in track.segments)
     names = [track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))]
-    folder = house.objects / "assets" / asset.asset_id
+    folder = deployment.objects / "assets" / asset.asset_id
     (into / "track.mp4").write_bytes(b"".join((folder / name).read_bytes() for name in names))
-    keys = await house.licensing.content_keys(asset_id=asset.asset_id, labels=("AUDIO", "SD", "HD"))
+    keys = await deployment.licensing.content_keys(asset_id=asset.asset_id, labels=("AUDIO", "SD", "HD"))
     key = next(key.key for key in keys if key.key_id == track.key_id)
     decode = ["-xerror", "-decryption_key", key, "-i", "track.mp4", "-map", "0", "-fps_mode", "passthrough"]
     stats = ["-stats_enc_pre", "times", "-stats_enc_pre_fmt", "{t}", "-f", "null", "-"]
@@ -82,45 +82,45 @@ async def played(house: Studio, asset: Asset, track: VideoTrack | AudioTrack, in
     return (into / "times").read_text().split()
 
 
-async def test_a_master_becomes_an_asset_that_plays(house: Studio, master: Path, tmp_path: Path) -> None:
+async def test_a_master_becomes_an_asset_that_plays(deployment: Studio, master: Path, tmp_path: Path) -> None:
     subtitles = tmp_path / "ja.srt"
     subtitles.write_text("1\n00:00:01,000 --> 00:00:03,000\nこんにちは\n")
     side = [SideFile(path=str(subtitles), language="ja")]
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master), language="en", subtitles=side))
-    assert await worker(house).take_one()
-    job = await house.encoding.job(job_id=job.job_id)
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), language="en", subtitles=side))
+    assert await worker(deployment).take_one()
+    job = await deployment.encoding.job(job_id=job.job_id)
     assert (job.state, job.reason) == ("done", "")
     assert {step.state for step in job.steps} == {"done"}
-    title = await house.catalogue.title(title_id=FILM)
+    title = await deployment.catalogue.title(title_id=FILM)
     assert (title.state, title.asset_id, title.duration_ms) == ("published", job.asset_id, SECONDS * 1000)
-    await check_artwork(house, title.artwork)
-    asset = (await house.catalogue.playable(title_id=FILM, territory="DE")).asset
-    await check_tracks(house, asset, tmp_path)
-    assert [type(fact) for fact in await facts(house)] == [EncodeFinished]
-    assert (house.objects / "sources" / f"{sha256_file(master)}.mkv").exists()
-    assert not (house.work / job.job_id).exists()
+    await check_artwork(deployment, title.artwork)
+    asset = (await deployment.catalogue.playable(title_id=FILM, territory="DE")).asset
+    await check_tracks(deployment, asset, tmp_path)
+    assert [type(fact) for fact in await facts(deployment)] == [EncodeFinished]
+    assert (deployment.objects / "sources" / f"{sha256_file(master)}.mkv").exists()
+    assert not (deployment.work / job.job_id).exists()
 
 
-async def check_artwork(house: Studio, artwork: list[Any]) -> None:
+async def check_artwork(deployment: Studio, artwork: list[Any]) -> None:
     assert {art.kind for art in artwork} == {"poster", "card", "backdrop"}
     for art in artwork:
-        data = (house.objects / "public" / "art" / art.path).read_bytes()
+        data = (deployment.objects / "public" / "art" / art.path).read_bytes()
         assert data[:2] == b"\xff\xd8"
-        assert art.path == f"{sha256_file(house.objects / 'public' / 'art' / art.path)}.jpg"
+        assert art.path == f"{sha256_file(deployment.objects / 'public' / 'art' / art.path)}.jpg"
 
 
-async def check_tracks(house: Studio, asset: Asset, tmp_path: Path) -> None:
+async def check_tracks(deployment: Studio, asset: Asset, tmp_path: Path) -> None:
     assert asset.scheme == "cbcs"
     for video in asset.video:
-        times = await played(house, asset, video, tmp_path)
+        times = await played(deployment, asset, video, tmp_path)
         assert len(times) == SECONDS * RATE
         assert [float(time) for time in times] == pytest.approx([n / RATE for n in range(SECONDS * RATE)], abs=1e-4)
         assert sum(run.duration * run.count for run in video.segments) == SECONDS * video.timescale
         assert video.bandwidth_bps >= video.average_bandwidth_bps > 0
     assert [(audio.language, audio.channels) for audio in asset.audio] == [("en", 2), ("en", 6)]
     for audio in asset.audio:
-        assert len(await played(house, asset, audio, tmp_path)) == pytest.approx(SECONDS * 48_000 / 1024, abs=1)
-    folder = house.objects / "assets" / asset.asset_id
+        assert len(await played(deployment, asset, audio, tmp_path)) == pytest.approx(SECONDS * 48_000 / 1024, abs=1)
+    folder = deployment.objects / "assets" / asset.asset_id
     texts = {text.language: (folder / text.path).read_text() for text in asset.text}
     assert texts.keys() == {"en", "ja"}
     assert "こんにちは" in texts["ja"]
@@ -146,50 +146,50 @@ class Counting:
         return await self._encoder.chunk(chunk=chunk, **words)
 
 
-async def test_the_same_film_again_costs_no_encode(house: Studio, master: Path) -> None:
+async def test_the_same_film_again_costs_no_encode(deployment: Studio, master: Path) -> None:
     order = Order(title_id=FILM, path=str(master))
-    first = await house.encoding.submit(order=order)
-    assert (await house.encoding.submit(order=order)).job_id == first.job_id
-    await worker(house).take_one()
-    second = await house.encoding.submit(order=order)
-    counting = Counting(house.tools.encoder)
-    await worker(house, encoder=counting).take_one()
-    jobs = [await house.encoding.job(job_id=job.job_id) for job in (first, second)]
+    first = await deployment.encoding.submit(order=order)
+    assert (await deployment.encoding.submit(order=order)).job_id == first.job_id
+    await worker(deployment).take_one()
+    second = await deployment.encoding.submit(order=order)
+    counting = Counting(deployment.tools.encoder)
+    await worker(deployment, encoder=counting).take_one()
+    jobs = [await deployment.encoding.job(job_id=job.job_id) for job in (first, second)]
     assert jobs[0].asset_id == jobs[1].asset_id is not None
     assert jobs[1].state == "done"
     assert counting.made == []
 
 
 async def test_a_killed_worker_is_taken_over_and_finished_chunks_stay(
-    house: Studio, master: Path, tmp_path: Path
+    deployment: Studio, master: Path, tmp_path: Path
 ) -> None:
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master)))
-    words = [sys.executable, "-m", "tests.journeys.encoding_house", str(tmp_path / "data"), "2"]
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+    words = [sys.executable, "-m", "tests.journeys.encoding_deployment", str(tmp_path / "data"), "2"]
     root = Path(__file__).parents[2]
     doomed = await asyncio.create_subprocess_exec(*words, cwd=root)
-    notes = house.work / job.job_id
+    notes = deployment.work / job.job_id
     while not list(notes.glob("chunk-*.json")):
         assert doomed.returncode is None
         await asyncio.sleep(0.02)
     os.kill(doomed.pid, signal.SIGKILL)
     await doomed.wait()
     kept = {int(note.stem[-5:]) for note in notes.glob("chunk-*.json")}
-    counting = Counting(house.tools.encoder)
-    assert await worker(house, encoder=counting, chunk_s=2, clock=Ahead()).take_one()
-    done = await house.encoding.job(job_id=job.job_id)
+    counting = Counting(deployment.tools.encoder)
+    assert await worker(deployment, encoder=counting, chunk_s=2, clock=Ahead()).take_one()
+    done = await deployment.encoding.job(job_id=job.job_id)
     assert (done.state, done.attempts) == ("done", 1)
     assert kept
     assert not kept & set(counting.made)
-    asset = (await house.catalogue.playable(title_id=FILM, territory="DE")).asset
-    assert len(await played(house, asset, asset.video[-1], tmp_path)) == SECONDS * RATE
+    asset = (await deployment.catalogue.playable(title_id=FILM, territory="DE")).asset
+    assert len(await played(deployment, asset, asset.video[-1], tmp_path)) == SECONDS * RATE
 
 
-async def ended(house: Studio, job: Job) -> Job:
+async def ended(deployment: Studio, job: Job) -> Job:
     """Ask as a client does until it is over."""
-    found = await house.encoding.job(job_id=job.job_id)
+    found = await deployment.encoding.job(job_id=job.job_id)
     if found.state in ("queued", "running"):
         await asyncio.sleep(0.05)
-        return await ended(house, job)
+        return await ended(deployment, job)
     return found
 
 
@@ -212,33 +212,33 @@ class Endless:
             self.stopped.set()
 
 
-async def test_a_cancelled_job_stops_and_can_be_taken_up_again(house: Studio, master: Path) -> None:
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master)))
-    endless = Endless(house.tools.encoder)
-    tools = dataclasses.replace(house.tools, encoder=endless)
+async def test_a_cancelled_job_stops_and_can_be_taken_up_again(deployment: Studio, master: Path) -> None:
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+    endless = Endless(deployment.tools.encoder)
+    tools = dataclasses.replace(deployment.tools, encoder=endless)
     running = asyncio.create_task(
-        work(store=house.store, tools=tools, clock=SystemClock(), folder=house.work, owner="w")
+        work(store=deployment.store, tools=tools, clock=SystemClock(), folder=deployment.work, owner="w")
     )
     await endless.begun.wait()
-    await house.encoding.cancel(job_id=job.job_id)
-    assert (await ended(house, job)).state == "cancelled"
+    await deployment.encoding.cancel(job_id=job.job_id)
+    assert (await ended(deployment, job)).state == "cancelled"
     assert endless.stopped.is_set()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert (await house.encoding.retry(job_id=job.job_id)).state == "queued"
-    await worker(house).take_one()
-    assert (await house.encoding.job(job_id=job.job_id)).state == "done"
+    assert (await deployment.encoding.retry(job_id=job.job_id)).state == "queued"
+    await worker(deployment).take_one()
+    assert (await deployment.encoding.job(job_id=job.job_id)).state == "done"
 
 
-async def test_a_worker_that_is_told_to_stop_puts_its_job_back(house: Studio, master: Path) -> None:
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master)))
-    endless = Endless(house.tools.encoder)
-    running = asyncio.create_task(worker(house, encoder=endless).take_one())
+async def test_a_worker_that_is_told_to_stop_puts_its_job_back(deployment: Studio, master: Path) -> None:
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+    endless = Endless(deployment.tools.encoder)
+    running = asyncio.create_task(worker(deployment, encoder=endless).take_one())
     await endless.begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    back = await house.encoding.job(job_id=job.job_id)
+    back = await deployment.encoding.job(job_id=job.job_id)
     assert (back.state, back.attempts) == ("queued", 0)
     assert {step.state for step in back.steps} <= {"done", "waiting"}
 
@@ -261,74 +261,74 @@ class Full:
 
 
 async def test_a_full_disk_ends_the_job_in_one_line_and_leaves_nothing_half_written(
-    house: Studio, master: Path
+    deployment: Studio, master: Path
 ) -> None:
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master)))
-    await worker(house, blobs=Full(house.tools.blobs, 5)).take_one()
-    failed = await house.encoding.job(job_id=job.job_id)
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+    await worker(deployment, blobs=Full(deployment.tools.blobs, 5)).take_one()
+    failed = await deployment.encoding.job(job_id=job.job_id)
     assert (failed.state, failed.reason) == ("failed", "The object store is full: free some room.")
-    assert not [path for path in (house.objects / "assets").rglob("*") if path.is_file()]
-    assert [type(fact) for fact in await facts(house)] == [EncodeFailed]
-    assert (await house.catalogue.title(title_id=FILM)).asset_id is None
-    await house.encoding.retry(job_id=job.job_id)
-    counting = Counting(house.tools.encoder)
-    await worker(house, encoder=counting).take_one()
-    assert (await house.encoding.job(job_id=job.job_id)).state == "done"
+    assert not [path for path in (deployment.objects / "assets").rglob("*") if path.is_file()]
+    assert [type(fact) for fact in await facts(deployment)] == [EncodeFailed]
+    assert (await deployment.catalogue.title(title_id=FILM)).asset_id is None
+    await deployment.encoding.retry(job_id=job.job_id)
+    counting = Counting(deployment.tools.encoder)
+    await worker(deployment, encoder=counting).take_one()
+    assert (await deployment.encoding.job(job_id=job.job_id)).state == "done"
     assert counting.made == []
 
 
-async def test_a_film_that_is_gone_fails_once_and_says_so(house: Studio, master: Path) -> None:
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+async def test_a_film_that_is_gone_fails_once_and_says_so(deployment: Studio, master: Path) -> None:
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
     await asyncio.to_thread(master.unlink)
-    await worker(house).take_one()
-    failed = await house.encoding.job(job_id=job.job_id)
+    await worker(deployment).take_one()
+    failed = await deployment.encoding.job(job_id=job.job_id)
     assert failed.state == "failed"
     assert "cannot be read" in failed.reason
-    assert not await worker(house).take_one()
+    assert not await worker(deployment).take_one()
 
 
-async def test_a_film_that_is_handed_over_is_moved(house: Studio, master: Path) -> None:
+async def test_a_film_that_is_handed_over_is_moved(deployment: Studio, master: Path) -> None:
     digest = sha256_file(master)
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master), consume=True))
-    await worker(house).take_one()
-    assert (await house.encoding.job(job_id=job.job_id)).state == "done"
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), consume=True))
+    await worker(deployment).take_one()
+    assert (await deployment.encoding.job(job_id=job.job_id)).state == "done"
     assert not os.path.exists(master)  # noqa: ASYNC240, PTH110
-    assert sha256_file(house.objects / "sources" / f"{digest}.mkv") == digest
+    assert sha256_file(deployment.objects / "sources" / f"{digest}.mkv") == digest
 
 
 @pytest.mark.parametrize("rate", ["25/2", "179/6", "24000/1001"])
-async def test_odd_rates_sizes_and_depths_keep_every_frame(house: Studio, tmp_path: Path, rate: str) -> None:
+async def test_odd_rates_sizes_and_depths_keep_every_frame(deployment: Studio, tmp_path: Path, rate: str) -> None:
     odd = ("-vf", "format=yuv420p10le,scale=97:65,setsar=1", "-c:v", "ffv1")
     path = await clip(tmp_path / "odd.mkv", *odd, rate=rate, seconds=5)
-    frames = (await house.encoding.inspect(path=str(path))).video.frames
-    await house.encoding.submit(order=Order(title_id=FILM, path=str(path)))
-    await worker(house, chunk_s=2).take_one()
-    asset = (await house.catalogue.playable(title_id=FILM, territory="DE")).asset
+    frames = (await deployment.encoding.inspect(path=str(path))).video.frames
+    await deployment.encoding.submit(order=Order(title_id=FILM, path=str(path)))
+    await worker(deployment, chunk_s=2).take_one()
+    asset = (await deployment.catalogue.playable(title_id=FILM, territory="DE")).asset
     assert asset.audio == []
-    assert len(await played(house, asset, asset.video[0], tmp_path)) == frames
+    assert len(await played(deployment, asset, asset.video[0], tmp_path)) == frames
     assert asset.video[0].frame_rate == rate
 
 
-async def test_nothing_is_queued_for_what_cannot_be_used(house: Studio, master: Path, tmp_path: Path) -> None:
+async def test_nothing_is_queued_for_what_cannot_be_used(deployment: Studio, master: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.srt"
     broken.write_text("1\n00:00:01,000 --> soon\nx\n")
     subtitles = [SideFile(path=str(broken), language="en")]
     with pytest.raises(Unusable, match=r"broken\.srt: subtitles, line 2: ") as refused:
-        await house.encoding.submit(order=Order(title_id=FILM, path=str(master), subtitles=subtitles))
+        await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), subtitles=subtitles))
     assert json.dumps(refused.value.document())
     with pytest.raises(TitleNotFound):
-        await house.encoding.submit(order=Order(title_id=TitleId("tit_none"), path=str(master)))
+        await deployment.encoding.submit(order=Order(title_id=TitleId("tit_none"), path=str(master)))
     with pytest.raises(Unusable):
-        await house.encoding.submit(order=Order(title_id=FILM, path=str(tmp_path)))
-    assert (await house.encoding.jobs()).items == []
+        await deployment.encoding.submit(order=Order(title_id=FILM, path=str(tmp_path)))
+    assert (await deployment.encoding.jobs()).items == []
 
 
-async def test_folders_of_ended_jobs_are_swept(house: Studio, master: Path) -> None:
-    job = await house.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+async def test_folders_of_ended_jobs_are_swept(deployment: Studio, master: Path) -> None:
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
     for name in (job.job_id, "job_unknown"):
-        (house.work / name).mkdir(parents=True)
-    swept = partial(sweep_once, store=house.store, folder=house.work, keep=timedelta(minutes=1))
+        (deployment.work / name).mkdir(parents=True)
+    swept = partial(sweep_once, store=deployment.store, folder=deployment.work, keep=timedelta(minutes=1))
     assert await swept(clock=SystemClock()) == ["job_unknown"]
-    await house.encoding.cancel(job_id=job.job_id)
+    await deployment.encoding.cancel(job_id=job.job_id)
     assert await swept(clock=SystemClock()) == []
     assert await swept(clock=Ahead()) == [job.job_id]

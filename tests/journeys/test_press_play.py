@@ -1,4 +1,4 @@
-"""Press play, in real Chromium through the whole house: once in one process group, once split over several."""
+"""Press play, in real Chromium through the whole deployment: once in one process group, once split over several."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
-from tests.house import PASSWORD, House, Viewer, eventually, film
+from tests.deployment import PASSWORD, Deployment, Viewer, eventually, film
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -19,15 +19,15 @@ EMAIL = "ada@example.org"
 
 @pytest.mark.parametrize("groups", [ONE, SPLIT], ids=["one group", "split"])
 async def test_sign_in_play_pause_and_resume_in_another_browser(
-    house_at: Callable[..., House], http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path, groups: str
+    house_at: Callable[..., Deployment], http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path, groups: str
 ) -> None:
-    house = house_at(groups=groups)
-    house.start()
-    house.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
-    await Viewer(http, house.url).sign_up(EMAIL)
+    deployment = house_at(groups=groups)
+    deployment.start()
+    deployment.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
+    await Viewer(http, deployment.url).sign_up(EMAIL)
 
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
-    await open_title(page, house.url)
+    await open_title(page, deployment.url)
     await page.get_by_test_id("play").first.click()
     start = await playing_at(page)
     await page.wait_for_function("at => document.querySelector('video').currentTime > at + 12", arg=start)
@@ -43,7 +43,7 @@ async def test_sign_in_play_pause_and_resume_in_another_browser(
     await page.close()
 
     other = await (await chromium.new_context(viewport={"width": 390, "height": 844})).new_page()
-    await open_title(other, house.url)
+    await open_title(other, deployment.url)
     await other.get_by_test_id("play").first.click()
     resumed = await playing_at(other)
     assert abs(resumed - stopped) <= 2.5, (resumed, stopped)
@@ -74,22 +74,22 @@ async def playing_at(page: Page) -> float:
 
 
 async def test_profiles_do_not_see_one_another(
-    house_at: Callable[..., House], http: aiohttp.ClientSession, tmp_path: Path
+    house_at: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    house = house_at()
-    house.start()
-    title = house.ingest(film(tmp_path / "a.mp4", seconds=40), "Alone")["title_id"]
-    viewer = Viewer(http, house.url)
+    deployment = house_at()
+    deployment.start()
+    title = deployment.ingest(film(tmp_path / "a.mp4", seconds=40), "Alone")["title_id"]
+    viewer = Viewer(http, deployment.url)
     await viewer.sign_up(EMAIL)
     first = viewer.profile_id
     request = {"title_id": title, "capabilities": {}}
     play = await viewer.call("POST", "/playback", request)
-    await viewer.call("POST", f"/playback/{play['session_id']}/beat", beat(20_000))
+    await viewer.call("POST", f"/playback/{play['session_id']}/heartbeat", heartbeat(20_000))
 
     second = (await viewer.call("POST", "/profiles", {"name": "Bo"}))["profile_id"]
     await viewer.choose(second)
     assert (await viewer.call("POST", "/playback", request))["resume_ms"] == 0
-    problem = await viewer.call("POST", f"/playback/{play['session_id']}/beat", beat(1), status=404)
+    problem = await viewer.call("POST", f"/playback/{play['session_id']}/heartbeat", heartbeat(1), status=404)
     assert problem["type"] == "/problems/session-not-found"
     assert (await viewer.call("GET", "/history"))["entries"] == []
 
@@ -105,5 +105,5 @@ async def continued(viewer: Viewer) -> Any:
     return next((row for row in rows if row["kind"] == "continue-watching"), None)
 
 
-def beat(position_ms: int) -> dict[str, Any]:
+def heartbeat(position_ms: int) -> dict[str, Any]:
     return {"position_ms": position_ms, "state": "playing", "at": datetime.now(UTC).isoformat()}

@@ -1,4 +1,4 @@
-"""The house keeps its shape: walls, types, names, documents."""
+"""The deployment keeps its shape: walls, types, names, documents."""
 
 import ast
 import re

@@ -44,7 +44,7 @@ from matinee.playback.service import PlaybackService
 from matinee.steering.adapters.sql import SqlFleetStore
 from matinee.steering.api import EdgeReport
 from matinee.steering.service import SteeringService
-from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.adapters.sql import SqlViewingStore
 from matinee.viewing.service import ViewingService
 
 CLOCK = SystemClock()
@@ -91,7 +91,7 @@ class Answer:
 
 
 @dataclass
-class House:
+class Deployment:
     """A running gateway and the domains behind it."""
 
     url: str
@@ -196,7 +196,7 @@ class House:
         """An edge that has just been heard of."""
         edge_id = ids.new(EdgeId, CLOCK.now())
         report = EdgeReport(edge_id=edge_id, name="edge-a", base_url="http://127.0.0.1:9")
-        await self.domains["steering"].beat(report=report)
+        await self.domains["steering"].heartbeat(report=report)
         return edge_id
 
 
@@ -204,7 +204,7 @@ class House:
 class Viewer:
     """Somebody with a device."""
 
-    house: House
+    deployment: Deployment
     email: str
     headers: dict[str, str] = field(default_factory=dict)
     session: dict[str, Any] = field(default_factory=dict)
@@ -219,7 +219,7 @@ class Viewer:
         if origin is not None:
             sent["Origin"] = origin
         data = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
-        return await call(self.house, method, f"/api/v1{path}", data, sent)
+        return await call(self.deployment, method, f"/api/v1{path}", data, sent)
 
     def takes(self, answer: Answer) -> None:
         """Keep what a session brought."""
@@ -238,16 +238,20 @@ class Viewer:
 
 
 async def call(
-    house: House, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
+    deployment: Deployment, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
 ) -> Answer:
     """One call to any address."""
     sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **(headers or {})}
-    async with house.http.request(method, house.url + path, data=data, headers=sent, allow_redirects=False) as answer:
+    async with deployment.http.request(
+        method, deployment.url + path, data=data, headers=sent, allow_redirects=False
+    ) as answer:
         return Answer(answer.status, answer.headers, await answer.read())
 
 
 @asynccontextmanager
-async def house(folder: Path, *, parts: dict[str, Any] | None = None, **settings: Any) -> AsyncIterator[House]:
+async def deployment(
+    folder: Path, *, parts: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[Deployment]:
     """Start everything; `parts` take the place of real ones."""
     async with AsyncExitStack() as stack:
         domains = await _domains(folder, stack)
@@ -265,7 +269,7 @@ async def house(folder: Path, *, parts: dict[str, Any] | None = None, **settings
         server = await stack.enter_async_context(Server(app))
         http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         await stack.enter_async_context(http)
-        yield House(server.address, http, domains, folder)
+        yield Deployment(server.address, http, domains, folder)
 
 
 async def _domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
@@ -285,7 +289,7 @@ async def _domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
     )
     titles = await SqlTitleStore.open(await database("catalogue"))
     catalogue = CatalogueService(store=titles, read_model=MemoryReadModel(store=titles, clock=CLOCK), clock=CLOCK)
-    viewing = ViewingService(store=await SQLViewingStore.open(await database("viewing")), clock=CLOCK)
+    viewing = ViewingService(store=await SqlViewingStore.open(await database("viewing")), clock=CLOCK)
     steering = SteeringService(fleet=await SqlFleetStore.open(await database("steering")), clock=CLOCK)
     licensing = LicensingService(
         vault=await SqlKeyVault.open(await database("licensing")),

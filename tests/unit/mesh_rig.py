@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from matinee.drivers.asgi import Server
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.http import HttpClient
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
@@ -20,7 +20,7 @@ from matinee.kit.context import Context, current
 from matinee.kit.ids import InstanceId
 from matinee.kit.problem import Problem
 from matinee.mesh.adapters.memory import MemoryRegistry
-from matinee.mesh.api import Instance, Span, idempotent, patient
+from matinee.mesh.api import Instance, Span, idempotent, long_running
 from matinee.mesh.client import Caller, remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory, Membership
@@ -61,11 +61,11 @@ class Theatre(Protocol):
     async def linger_once(self) -> str: ...
 
     @idempotent
-    @patient(limit_ms=60_000)
+    @long_running(limit_ms=60_000)
     async def wait(self) -> str: ...
 
 
-class House:
+class Deployment:
     """One instance of it. `gate` holds the lingering; `booked` counts what was really done."""
 
     def __init__(self, name: str) -> None:
@@ -78,12 +78,12 @@ class House:
 
     async def look(self, *, name: str = "") -> Seen:
         if self.store_is_away:
-            raise EngineAway(engine="mariadb", retry_after_ms=3000)
+            raise EngineUnavailable(engine="mariadb", retry_after_ms=3000)
         return Seen(self.name, current().trace_id, current().remaining_ms())
 
     async def book(self, *, row: int) -> int:
         if self.store_is_away:
-            raise EngineAway(engine="mariadb", retry_after_ms=3000)
+            raise EngineUnavailable(engine="mariadb", retry_after_ms=3000)
         self.booked.append(row)
         return row
 
@@ -117,10 +117,10 @@ class Spans:
 
 
 class Running:
-    """One instance: its house, its host, its server."""
+    """One instance: its deployment, its host, its server."""
 
-    def __init__(self, house: House, host: Host, server: Server, membership: Membership) -> None:
-        self.house = house
+    def __init__(self, deployment: Deployment, host: Host, server: Server, membership: Membership) -> None:
+        self.deployment = deployment
         self.host = host
         self.server = server
         self.membership = membership
@@ -140,12 +140,12 @@ class Rig:
 
     async def start(self, **options: Any) -> Running:
         """Start one more instance and enter it in the registry."""
-        house = House(f"house {len(self.running)}")
+        deployment = Deployment(f"deployment {len(self.running)}")
         host = Host(key=KEY, clock=self.clock, metrics=Metrics(), **options)
-        host.serve("theatre", Theatre, house)
+        host.serve("theatre", Theatre, deployment)
         server = await self._stack.enter_async_context(Server(host, graceful_s=1))
         membership = await self.list(server.address)
-        self.running.append(Running(house, host, server, membership))
+        self.running.append(Running(deployment, host, server, membership))
         return self.running[-1]
 
     async def list(self, address: str, *services: str) -> Membership:
@@ -166,13 +166,13 @@ class Rig:
 
     def caller(self, domain: str = "theatre", **options: Any) -> Any:
         """The Protocol, called from afar."""
-        options = {"key": KEY, "dice": Random(1), "recorder": self.spans, **options}
+        options = {"key": KEY, "rng": Random(1), "recorder": self.spans, **options}
         return remote(Theatre, domain, Caller(http=self.http, directory=self.directory, **options), by="tests")
 
     async def close(self) -> None:
         """Stop every instance."""
         for one in self.running:
-            one.house.gate.set()
+            one.deployment.gate.set()
         await self._stack.aclose()
 
 

@@ -21,7 +21,7 @@ from matinee.kit.hashing import verify_path_token
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, SignInId, TitleId
 from matinee.licensing.api import LicenceTerms
 from matinee.playback.adapters.sql import SqlSessionStore
-from matinee.playback.api import Beat, Capabilities, PlaySession
+from matinee.playback.api import Capabilities, Heartbeat, PlaySession
 from matinee.playback.service import PlaybackService
 from matinee.steering.api import RankedEdge
 from matinee.viewing.api import Position
@@ -164,7 +164,7 @@ class Neighbours:
         await self._call("revoke", None, session_id=session_id, expires_at=expires_at)
 
 
-class House:
+class Deployment:
     """The service, its neighbours, its clock and its store."""
 
     def __init__(self, store: SqlSessionStore, **settings: int) -> None:
@@ -193,16 +193,16 @@ class House:
         token = play.dash_path.split("/")[-2]
         return (await self.playback.manifest(session_id=play.session_id, token=token, name=name)).body.decode()
 
-    async def beat(self, play: PlaySession, who: Principal | None = None, **said: Any) -> None:
-        await self.playback.beat(
-            principal=who or principal(), session_id=play.session_id, beat=self.seen(**said), client_ip="192.0.2.7"
+    async def heartbeat(self, play: PlaySession, who: Principal | None = None, **said: Any) -> None:
+        await self.playback.heartbeat(
+            principal=who or principal(), session_id=play.session_id, heartbeat=self.seen(**said), client_ip="192.0.2.7"
         )
 
     async def end(self, play: PlaySession, who: Principal | None = None, **said: Any) -> None:
-        await self.playback.end(principal=who or principal(), session_id=play.session_id, beat=self.seen(**said))
+        await self.playback.end(principal=who or principal(), session_id=play.session_id, heartbeat=self.seen(**said))
 
-    def seen(self, **said: Any) -> Beat:
-        return Beat(**{"position_ms": 30_000, "state": "playing", "at": self.clock.now(), **said})
+    def seen(self, **said: Any) -> Heartbeat:
+        return Heartbeat(**{"position_ms": 30_000, "state": "playing", "at": self.clock.now(), **said})
 
     async def facts(self) -> list[Any]:
         found: list[Any] = []
@@ -215,10 +215,10 @@ class House:
 
 
 @asynccontextmanager
-async def housed(folder: Path) -> AsyncIterator[House]:
-    """A house on an empty store."""
+async def housed(folder: Path) -> AsyncIterator[Deployment]:
+    """A deployment on an empty store."""
     async with Database(f"sqlite:///{folder}/playback.db") as database:
-        yield House(await SqlSessionStore.open(database))
+        yield Deployment(await SqlSessionStore.open(database))
 
 
 def opens(url: str, moment: datetime, asset_id: AssetId | None = None) -> bool:

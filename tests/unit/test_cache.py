@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from matinee.drivers.cache import Cache, Figures, Guard, MemoryCache
 from matinee.drivers.cache.breaker import Breaker
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.metrics import Metrics
 from matinee.kit.clock import SystemClock
 
@@ -20,7 +20,7 @@ class Gated(MemoryCache):
     async def set_many(self, values: Mapping[str, bytes], ttl_ms: int) -> None:
         self.asked.append(asyncio.get_running_loop().create_future())
         if not await self.asked[-1]:
-            raise EngineAway(engine="memory")
+            raise EngineUnavailable(engine="memory")
         await super().set_many(values, ttl_ms)
 
 

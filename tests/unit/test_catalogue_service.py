@@ -41,7 +41,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FILM = ids.derived(TitleId, "film")
 
 
-class House:
+class Deployment:
     """Instances of the catalogue above one file, sharing a clock that moves when told."""
 
     def __init__(self, path: Path, stack: AsyncExitStack) -> None:
@@ -57,9 +57,9 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
-        yield House(tmp_path, stack)
+        yield Deployment(tmp_path, stack)
 
 
 def draft(title_id: TitleId = FILM, **said: Any) -> TitleDraft:
@@ -96,18 +96,18 @@ async def offered(catalogue: CatalogueService, title_id: TitleId = FILM, **said:
     await catalogue.publish(title_id=title_id)
 
 
-async def facts(house: House) -> list[Any]:
+async def facts(deployment: Deployment) -> list[Any]:
     seen: list[Any] = []
 
     async def append(records: list[bytes]) -> None:
         seen.extend(msgspec.json.decode(record, type=Record).fact for record in records)
 
-    await house.store.outbox.relay(append)
+    await deployment.store.outbox.relay(append)
     return seen
 
 
-async def test_from_a_draft_to_a_title_that_plays_and_back(house: House) -> None:
-    catalogue = await house.instance()
+async def test_from_a_draft_to_a_title_that_plays_and_back(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     assert (await catalogue.put_title(draft=draft())).state == "draft"
     with pytest.raises(NotPlayable):
         await catalogue.publish(title_id=FILM)
@@ -127,29 +127,29 @@ async def test_from_a_draft_to_a_title_that_plays_and_back(house: House) -> None
     assert await catalogue.asset(asset_id=asset().asset_id) == asset()  # who has begun may go on
 
 
-async def test_nothing_is_told_twice(house: House) -> None:
-    catalogue = await house.instance()
+async def test_nothing_is_told_twice(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     for _ in range(2):
         await catalogue.put_title(draft=draft())
         await catalogue.attach_asset(asset=asset())
         await catalogue.publish(title_id=FILM)
-    assert await facts(house) == [TitlePublished(title_id=FILM, asset_id=asset().asset_id)]
+    assert await facts(deployment) == [TitlePublished(title_id=FILM, asset_id=asset().asset_id)]
     await catalogue.attach_asset(asset=asset("better"))
     for _ in range(2):
         await catalogue.withdraw(title_id=FILM)
     better = asset("better").asset_id
-    assert await facts(house) == [TitlePublished(title_id=FILM, asset_id=better), TitleWithdrawn(title_id=FILM)]
+    assert await facts(deployment) == [TitlePublished(title_id=FILM, asset_id=better), TitleWithdrawn(title_id=FILM)]
 
 
-async def test_a_draft_that_is_withdrawn_was_never_offered(house: House) -> None:
-    catalogue = await house.instance()
+async def test_a_draft_that_is_withdrawn_was_never_offered(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     await catalogue.put_title(draft=draft())
     await catalogue.withdraw(title_id=FILM)
-    assert await facts(house) == []
+    assert await facts(deployment) == []
 
 
-async def test_what_is_not_there_is_said_to_be_not_there(house: House) -> None:
-    catalogue = await house.instance()
+async def test_what_is_not_there_is_said_to_be_not_there(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     none = ids.derived(TitleId, "none")
     for call in (
         catalogue.title(title_id=none),
@@ -165,8 +165,8 @@ async def test_what_is_not_there_is_said_to_be_not_there(house: House) -> None:
         await catalogue.asset(asset_id=ids.derived(AssetId, "none"))
 
 
-async def test_bad_input_writes_nothing(house: House) -> None:
-    catalogue = await house.instance()
+async def test_bad_input_writes_nothing(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     with pytest.raises(Invalid):
         await catalogue.put_title(draft=draft(names={"en": ""}))
     assert (await catalogue.everything()).items == []
@@ -180,21 +180,21 @@ async def test_bad_input_writes_nothing(house: House) -> None:
             await catalogue.browse(territory=territory, limit=limit, cursor=cursor)
 
 
-async def test_rights_are_kept_where_and_when(house: House) -> None:
-    catalogue = await house.instance()
+async def test_rights_are_kept_where_and_when(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     opens = NOW + timedelta(hours=1)
     await offered(catalogue, rights=[RightsWindow(territory="DE", opens_at=opens)])
     for territory in ("DE", "FR"):
         with pytest.raises(NotAvailable):
             await catalogue.playable(title_id=FILM, territory=territory)
         assert (await catalogue.browse(territory=territory)).items == []
-    house.clock.advance(hours=1)
+    deployment.clock.advance(hours=1)
     assert (await catalogue.playable(title_id=FILM, territory="DE")).asset == asset(FILM)
     assert [title.title_id for title in (await catalogue.browse(territory="DE")).items] == [FILM]
 
 
-async def test_a_series_plays_its_episodes_one_after_the_other(house: House) -> None:
-    catalogue = await house.instance()
+async def test_a_series_plays_its_episodes_one_after_the_other(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     await catalogue.put_title(draft=draft(kind="series", episodes=[episode(1), episode(2), episode(3)]))
     for number in (2, 3):
         await catalogue.attach_asset(asset=asset(f"e{number}", episode_id=episode(number).episode_id))
@@ -214,12 +214,12 @@ async def test_a_series_plays_its_episodes_one_after_the_other(house: House) -> 
     assert (await catalogue.browse(territory="DE")).items == []
 
 
-async def test_browsing_pages_through_everything_once(house: House) -> None:
-    catalogue = await house.instance()
+async def test_browsing_pages_through_everything_once(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     drama = Genre(genre_id="drama", names={"en": "Drama"})
     title_ids = [ids.derived(TitleId, str(at)) for at in range(7)]
     for title_id in title_ids:
-        house.clock.advance(seconds=1)
+        deployment.clock.advance(seconds=1)
         await offered(catalogue, title_id, genres=[drama])
     found: list[TitleId] = []
     cursor = None
@@ -233,8 +233,8 @@ async def test_browsing_pages_through_everything_once(house: House) -> None:
     assert len((await catalogue.everything(limit=5)).items) == 5
 
 
-async def test_pictures_are_added(house: House) -> None:
-    catalogue = await house.instance()
+async def test_pictures_are_added(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
     await offered(catalogue)
     poster = Artwork(kind="poster", path="art/1.jpg", width_px=400, height_px=600)
     await catalogue.add_artwork(title_id=FILM, artwork=[poster])
@@ -243,42 +243,42 @@ async def test_pictures_are_added(house: House) -> None:
         await catalogue.add_artwork(title_id=FILM, artwork=[replace(poster, path="../../etc/passwd")])
 
 
-async def test_an_instance_sees_its_own_change_at_once_and_another_within_half_a_second(house: House) -> None:
-    here, there = await house.instance(), await house.instance()
+async def test_an_instance_sees_its_own_change_at_once_and_another_within_half_a_second(deployment: Deployment) -> None:
+    here, there = await deployment.instance(), await deployment.instance()
     await offered(here)
-    house.clock.advance(seconds=1)
+    deployment.clock.advance(seconds=1)
     assert (await there.playable(title_id=FILM, territory="DE")).asset == asset(FILM)
     await here.attach_asset(asset=asset("better"))
     assert (await here.playable(title_id=FILM, territory="DE")).asset == asset("better")
-    house.clock.advance(milliseconds=500)
+    deployment.clock.advance(milliseconds=500)
     assert (await there.playable(title_id=FILM, territory="DE")).asset == asset("better")
     await there.withdraw(title_id=FILM)
-    house.clock.advance(milliseconds=500)
+    deployment.clock.advance(milliseconds=500)
     with pytest.raises(TitleNotFound):
         await here.playable(title_id=FILM, territory="DE")
 
 
-async def test_an_asset_attached_again_under_its_id_is_read_again(house: House) -> None:
-    here, there = await house.instance(), await house.instance()
+async def test_an_asset_attached_again_under_its_id_is_read_again(deployment: Deployment) -> None:
+    here, there = await deployment.instance(), await deployment.instance()
     await offered(here)
     await there.playable(title_id=FILM, territory="DE")
     await here.attach_asset(asset=replace(asset(FILM), duration_ms=19_000))
-    house.clock.advance(milliseconds=500)
+    deployment.clock.advance(milliseconds=500)
     assert (await there.playable(title_id=FILM, territory="DE")).asset.duration_ms == 19_000
 
 
-async def test_a_list_is_never_older_than_its_titles(house: House) -> None:
-    here, there = await house.instance(), await house.instance()
+async def test_a_list_is_never_older_than_its_titles(deployment: Deployment) -> None:
+    here, there = await deployment.instance(), await deployment.instance()
     await offered(here)
     await there.title(title_id=FILM)
     await here.put_title(draft=draft(names={"en": "Renamed"}))
     assert [title.names for title in (await there.browse(territory="DE")).items] == [{"en": "Renamed"}]
 
 
-async def test_changes_are_learned_without_being_asked(house: House) -> None:
-    here = await house.instance()
-    there = await house.instance()
-    following = asyncio.create_task(jobs.follow_changes(house.read_model))
+async def test_changes_are_learned_without_being_asked(deployment: Deployment) -> None:
+    here = await deployment.instance()
+    there = await deployment.instance()
+    following = asyncio.create_task(jobs.follow_changes(deployment.read_model))
     try:
         await offered(here)
         await _until_offered(there, True)
@@ -296,8 +296,8 @@ async def _until_offered(catalogue: CatalogueService, wanted: bool) -> None:
     pytest.fail("the change was never learned")
 
 
-async def test_a_small_cache_forgets_and_reads_again(house: House) -> None:
-    catalogue = await house.instance(titles_limit=2, assets_limit=1)
+async def test_a_small_cache_forgets_and_reads_again(deployment: Deployment) -> None:
+    catalogue = await deployment.instance(titles_limit=2, assets_limit=1)
     title_ids = [ids.derived(TitleId, str(at)) for at in range(5)]
     for title_id in title_ids:
         await offered(catalogue, title_id)
@@ -308,20 +308,20 @@ async def test_a_small_cache_forgets_and_reads_again(house: House) -> None:
     assert [t.title_id for t in await catalogue.titles(title_ids=title_ids)] == title_ids
 
 
-async def test_readers_and_writers_at_once_end_with_the_newest(house: House) -> None:
-    here, there = await house.instance(), await house.instance()
+async def test_readers_and_writers_at_once_end_with_the_newest(deployment: Deployment) -> None:
+    here, there = await deployment.instance(), await deployment.instance()
     await offered(here)
 
     async def read() -> None:
         for _ in range(50):
             await asyncio.gather(*(one.playable(title_id=FILM, territory="DE") for one in (here, there)))
-            house.clock.advance(milliseconds=100)
+            deployment.clock.advance(milliseconds=100)
 
     async def write() -> None:
         for at in range(20):
             await (here, there)[at % 2].put_title(draft=draft(year=2000 + at))
 
     await asyncio.gather(read(), read(), write())
-    house.clock.advance(seconds=1)
+    deployment.clock.advance(seconds=1)
     for one in (here, there):
         assert (await one.title(title_id=FILM)).year == 2019

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.deployment import eventually
 from tests.engines import private, slow
-from tests.house import eventually
 
 from matinee.app.wiring.health import LIMIT_S, SLOW_S, EngineWatch
 from matinee.drivers.engine import EngineState, SchemaAhead

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from matinee.drivers.migrations import Chain, forward, on_ground
 from matinee.drivers.sql import Database
-from matinee.events.adapters.sqlite import SQLiteEventLog
+from matinee.events.adapters.sqlite import SqliteEventLog
 from matinee.events.api import AccountOpened, DeadLetter, Entry, Record, TitleWithdrawn, relaying
 from matinee.events.service import EventsService
 from matinee.kit import context, ids
@@ -23,7 +23,7 @@ from matinee.kit.problem import Invalid
 SOON_S = 20
 
 
-class House:
+class Deployment:
     """Two processes' views of one log."""
 
     def __init__(self, here: EventsService, there: EventsService, database: Database) -> None:
@@ -31,10 +31,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
     url = f"sqlite:///{tmp_path}/events.db"
     async with Database(url) as first, Database(url) as second:
-        yield House(
+        yield Deployment(
             await service(first, SystemClock()),
             await service(second, SystemClock()),
             first,
@@ -42,7 +42,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def service(database: Database, clock: Clock) -> EventsService:
-    log = await SQLiteEventLog.open(database)
+    log = await SqliteEventLog.open(database)
     return EventsService(log=log, dead=log, leases=log, clock=clock)
 
 
@@ -59,10 +59,10 @@ async def keys(events: EventsService) -> list[str]:
     return [e.record.key for e in (await events.read(after="")).entries]
 
 
-async def test_a_waiting_reader_is_woken_by_an_append_here_and_by_one_elsewhere(house: House) -> None:
-    for n, writer in enumerate((house.here, house.there)):
-        head = (await house.here.read(after="")).cursor
-        waiting = [asyncio.create_task(house.here.read(after=head, wait_ms=SOON_S * 1000)) for _ in range(3)]
+async def test_a_waiting_reader_is_woken_by_an_append_here_and_by_one_elsewhere(deployment: Deployment) -> None:
+    for n, writer in enumerate((deployment.here, deployment.there)):
+        head = (await deployment.here.read(after="")).cursor
+        waiting = [asyncio.create_task(deployment.here.read(after=head, wait_ms=SOON_S * 1000)) for _ in range(3)]
         await asyncio.sleep(0.05)
         assert not any(task.done() for task in waiting)
         await writer.append(records=[opened(f"{n}")])
@@ -71,40 +71,40 @@ async def test_a_waiting_reader_is_woken_by_an_append_here_and_by_one_elsewhere(
         assert [[e.record.key for e in batch.entries] for batch in batches] == [[f"{n}"]] * 3
 
 
-async def test_a_waiting_reader_sleeps_through_facts_it_did_not_ask_for(house: House) -> None:
-    waiting = asyncio.create_task(house.here.read(after="", types=("TitleWithdrawn",), wait_ms=SOON_S * 1000))
+async def test_a_waiting_reader_sleeps_through_facts_it_did_not_ask_for(deployment: Deployment) -> None:
+    waiting = asyncio.create_task(deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=SOON_S * 1000))
     for n in range(5):
-        await house.here.append(records=[opened(f"{n}")])
+        await deployment.here.append(records=[opened(f"{n}")])
     await asyncio.sleep(0.05)
     assert not waiting.done()
-    await house.here.append(records=[withdrawn("gone")])
+    await deployment.here.append(records=[withdrawn("gone")])
     assert [e.record.key for e in (await waiting).entries] == ["gone"]
 
 
-async def test_a_wait_ends_without_facts_and_before_the_deadline(house: House) -> None:
-    await house.here.append(records=[opened("a")])
-    batch = await house.here.read(after="", types=("TitleWithdrawn",), wait_ms=30)
+async def test_a_wait_ends_without_facts_and_before_the_deadline(deployment: Deployment) -> None:
+    await deployment.here.append(records=[opened("a")])
+    batch = await deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=30)
     assert (batch.entries, batch.cursor) == ([], "1")
     with context.within(300):
-        batch = await house.here.read(after="1", wait_ms=30_000)
+        batch = await deployment.here.read(after="1", wait_ms=30_000)
         assert batch.entries == []
         assert (context.current().remaining_ms() or 0) > 0
 
 
-async def test_a_fact_of_a_newer_version_is_passed_over(house: House) -> None:
-    await house.here.append(records=[opened("a")])
+async def test_a_fact_of_a_newer_version_is_passed_over(deployment: Deployment) -> None:
+    await deployment.here.append(records=[opened("a")])
     insert = "INSERT INTO events_log (fact_id, type, appended_ms, record) VALUES ('f', 'MoonLanded', 0, :record)"
     record = msgspec.json.encode(opened("b")).replace(b"AccountOpened", b"MoonLanded")
-    await house.database.write(lambda connection: connection.execute(text(insert), {"record": record}))
-    assert (await house.here.read(after="1", limit=1)).cursor == "2"
-    waiting = asyncio.create_task(house.here.read(after="1", limit=1, wait_ms=SOON_S * 1000))
-    await house.here.append(records=[opened("c")])
+    await deployment.database.write(lambda connection: connection.execute(text(insert), {"record": record}))
+    assert (await deployment.here.read(after="1", limit=1)).cursor == "2"
+    waiting = asyncio.create_task(deployment.here.read(after="1", limit=1, wait_ms=SOON_S * 1000))
+    await deployment.here.append(records=[opened("c")])
     assert [e.record.key for e in (await waiting).entries] == ["c"]
-    assert await keys(house.here) == ["a", "c"]
+    assert await keys(deployment.here) == ["a", "c"]
 
 
-async def test_bad_input_is_named(house: House) -> None:
-    events = house.here
+async def test_bad_input_is_named(deployment: Deployment) -> None:
+    events = deployment.here
     for call, field in [
         (events.read(after="9" * 100_000), "after"),
         (events.read(after="", limit=0), "limit"),
@@ -155,8 +155,8 @@ async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path
         assert (await events.read(after="")).entries == (await events.read(after="", consumer="away")).entries == []
 
 
-async def test_the_outbox_s_bytes_become_facts(house: House) -> None:
-    append = relaying(house.here)
+async def test_the_outbox_s_bytes_become_facts(deployment: Deployment) -> None:
+    append = relaying(deployment.here)
     await append([msgspec.json.encode(opened("a")), msgspec.json.encode(withdrawn("b"))])
     await append([msgspec.json.encode(opened("a"))])
-    assert await keys(house.here) == ["a", "b"]
+    assert await keys(deployment.here) == ["a", "b"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import jwt
 import msgspec
 import pytest
-from tests.unit.gateway_rig import PASSWORD, House, call, house
+from tests.unit.gateway_rig import PASSWORD, Deployment, call, deployment
 
 from matinee.drivers.jwt import Signer
 
@@ -17,12 +17,12 @@ ANYBODY = {"email": "a@example.org", "password": PASSWORD, "device": {"name": "x
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as running:
+async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with deployment(tmp_path) as running:
         yield running
 
 
-async def test_a_browser_keeps_its_refresh_token_where_no_script_sees_it(home: House) -> None:
+async def test_a_browser_keeps_its_refresh_token_where_no_script_sees_it(home: Deployment) -> None:
     body = {**ANYBODY, "name": "Ada"}
     answer = await call(home, "POST", "/api/v1/auth/sign-up", jsoned(body), {"Origin": home.url})
     assert answer.status == 200
@@ -36,12 +36,12 @@ async def test_a_browser_keeps_its_refresh_token_where_no_script_sees_it(home: H
 
 
 async def test_behind_tls_the_cookie_is_secure(tmp_path: Path) -> None:
-    async with house(tmp_path, secure=True) as home:
+    async with deployment(tmp_path, secure=True) as home:
         answer = await call(home, "POST", "/api/v1/auth/sign-up", jsoned({**ANYBODY, "name": "Ada"}))
         assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-async def test_another_device_gets_it_in_the_body(home: House) -> None:
+async def test_another_device_gets_it_in_the_body(home: Deployment) -> None:
     viewer = await home.viewer(kind="tv", profile=False)
     token = viewer.session["refresh_token"]
     assert token
@@ -52,7 +52,7 @@ async def test_another_device_gets_it_in_the_body(home: House) -> None:
     assert "Set-Cookie" not in fresh.headers
 
 
-async def test_the_cookie_works_from_our_own_pages_only(home: House) -> None:
+async def test_the_cookie_works_from_our_own_pages_only(home: Deployment) -> None:
     viewer = await home.viewer(profile=False)
     for origin, status in ((None, 403), ("https://evil.example", 403), ("null", 403), (home.url, 200)):
         answer = await viewer.call("POST", "/auth/refresh", origin=origin, Cookie=viewer.cookie)
@@ -64,14 +64,14 @@ async def test_the_cookie_works_from_our_own_pages_only(home: House) -> None:
         assert (await viewer.call("POST", path, {**ANYBODY, "name": ""}, origin="https://evil.example")).status == 403
 
 
-async def test_the_cookie_opens_nothing_else(home: House) -> None:
+async def test_the_cookie_opens_nothing_else(home: Deployment) -> None:
     viewer = await home.viewer()
     answer = await call(home, "GET", "/api/v1/profiles", None, {"Cookie": viewer.cookie, "Origin": home.url})
     assert (answer.status, answer.problem) == (401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_signing_out_ends_the_sign_in_and_drops_the_cookie(home: House) -> None:
+async def test_signing_out_ends_the_sign_in_and_drops_the_cookie(home: Deployment) -> None:
     viewer = await home.viewer()
     out = await viewer.call("POST", "/auth/sign-out")
     assert out.status == 204
@@ -80,7 +80,7 @@ async def test_signing_out_ends_the_sign_in_and_drops_the_cookie(home: House) ->
     assert (again.status, again.problem) == (401, "token-rejected")
 
 
-async def test_signing_out_by_the_cookie_alone(home: House) -> None:
+async def test_signing_out_by_the_cookie_alone(home: Deployment) -> None:
     viewer = await home.viewer()
     sent = {"Cookie": viewer.cookie, "Origin": home.url}
     assert (await call(home, "POST", "/api/v1/auth/sign-out", None, {**sent, "Origin": "https://evil"})).status == 403
@@ -88,7 +88,7 @@ async def test_signing_out_by_the_cookie_alone(home: House) -> None:
     assert (await call(home, "POST", "/api/v1/auth/refresh", None, sent)).status == 401
 
 
-async def test_signing_out_everywhere(home: House) -> None:
+async def test_signing_out_everywhere(home: Deployment) -> None:
     viewer = await home.viewer()
     again = await viewer.call("POST", "/auth/sign-in", {**ANYBODY, "email": viewer.email})
     assert (await viewer.call("POST", "/auth/sign-out-everywhere")).status == 204
@@ -96,7 +96,7 @@ async def test_signing_out_everywhere(home: House) -> None:
         assert (await viewer.call("POST", "/auth/refresh", origin=home.url, Cookie=cookie)).status == 401
 
 
-async def test_wrong_words(home: House) -> None:
+async def test_wrong_words(home: Deployment) -> None:
     viewer = await home.viewer(profile=False)
     wrong = await viewer.call("POST", "/auth/sign-in", {**ANYBODY, "email": viewer.email, "password": "not this one"})
     assert (wrong.status, wrong.problem) == (401, "wrong-credentials")
@@ -107,7 +107,7 @@ async def test_wrong_words(home: House) -> None:
     assert short.json["faults"][0]["field"] == "password"
 
 
-async def test_tokens_that_are_none(home: House) -> None:
+async def test_tokens_that_are_none(home: Deployment) -> None:
     viewer = await home.viewer()
     good = viewer.session["access_token"]
     claims = jwt.decode(good, options={"verify_signature": False})
@@ -129,7 +129,7 @@ async def test_tokens_that_are_none(home: House) -> None:
     assert (await viewer.call("GET", "/ping")).status == 200
 
 
-async def test_the_guards(home: House) -> None:
+async def test_the_guards(home: Deployment) -> None:
     nobody, chooser = {}, (await home.viewer(profile=False)).headers
     watcher, operator = (await home.viewer()).headers, (await home.viewer(operator=True)).headers
     table = {
@@ -146,7 +146,7 @@ async def test_the_guards(home: House) -> None:
             assert (await call(home, method, f"/api/v1{path}", body, headers)).status == status, (path, status)
 
 
-async def test_profiles_and_devices(home: House) -> None:
+async def test_profiles_and_devices(home: Deployment) -> None:
     viewer, stranger = await home.viewer(), await home.viewer()
     made = await viewer.call("POST", "/profiles", {"name": "Kid", "kids": True, "maturity": 6, "pin": "1234"})
     assert made.status == 201

@@ -1,4 +1,4 @@
-"""Matinee's own authority: what it signs is believed by those who trust it, for this house and nothing else."""
+"""Matinee's own authority: what it signs is believed by those who trust it, for this deployment and nothing else."""
 
 from __future__ import annotations
 

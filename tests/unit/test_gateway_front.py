@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.drivers import envoy
 from matinee.gateway.adapters.envoy import EnvoyProxy

@@ -12,7 +12,7 @@ from typing import Any
 import imageio_ffmpeg
 import msgspec
 import pytest
-from tests.unit.gateway_rig import CLOCK, DRAMA, Answer, House, Viewer, house
+from tests.unit.gateway_rig import CLOCK, DRAMA, Answer, Deployment, Viewer, deployment
 
 from matinee.catalogue.api import TitleDraft
 from matinee.kit import ids
@@ -24,8 +24,8 @@ NAME = 'L\'été "final" 🎬.mp4'
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path, upload_limit_bytes=1 << 30) as running:
+async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with deployment(tmp_path, upload_limit_bytes=1 << 30) as running:
         yield running
 
 
@@ -53,7 +53,7 @@ async def uploaded(operator: Viewer, data: bytes, name: str = NAME) -> str:
     return str(where.rpartition("/")[2])
 
 
-async def test_an_upload_in_pieces(home: House) -> None:
+async def test_an_upload_in_pieces(home: Deployment) -> None:
     operator = await home.viewer(operator=True)
     can = await operator.call("OPTIONS", "/operator/uploads")
     assert (can.headers["Tus-Version"], can.headers["Tus-Max-Size"]) == ("1.0.0", str(1 << 30))
@@ -75,7 +75,7 @@ async def test_an_upload_in_pieces(home: House) -> None:
     assert (await operator.call("HEAD", where, **TUS)).status == 404
 
 
-async def test_what_tus_refuses(home: House) -> None:
+async def test_what_tus_refuses(home: Deployment) -> None:
     operator, other = await home.viewer(operator=True), await home.viewer(operator=True)
     where = (await begun(operator, 6)).headers["Location"].removeprefix("/api/v1")
     old = await operator.call("PATCH", where, b"ab", Upload_Offset="0", **{**PIECE, "Tus_Resumable": "0.2.2"})
@@ -105,18 +105,18 @@ async def test_what_tus_refuses(home: House) -> None:
     assert (await operator.call("HEAD", where, **TUS)).headers["Upload-Offset"] == "2"
 
 
-async def test_more_than_the_other_bodies_may_be(home: House) -> None:
+async def test_more_than_the_other_bodies_may_be(home: Deployment) -> None:
     operator = await home.viewer(operator=True)
     data = b"0123456789abcdef" * 100_000
     upload_id = await uploaded(operator, data)
     assert await home_file(home, upload_id) == data
 
 
-async def home_file(home: House, upload_id: str) -> bytes:
+async def home_file(home: Deployment, upload_id: str) -> bytes:
     return (home.folder / "uploads" / upload_id / NAME).read_bytes()
 
 
-async def test_ingest_makes_a_title_and_a_job(home: House, tmp_path: Path) -> None:
+async def test_ingest_makes_a_title_and_a_job(home: Deployment, tmp_path: Path) -> None:
     operator = await home.viewer(operator=True)
     upload_id = await uploaded(operator, film(tmp_path / "film.mp4"))
     body = {"upload_id": upload_id, "name": " Night Bus ", "genre_ids": ["slow-cinema"], "year": 2024, "language": "fr"}
@@ -140,7 +140,7 @@ async def test_ingest_makes_a_title_and_a_job(home: House, tmp_path: Path) -> No
     assert (await operator.call("POST", f"/operator/titles/{first.json['title_id']}/publish")).problem == "not-playable"
 
 
-async def test_files_that_are_no_films_leave_no_title(home: House) -> None:
+async def test_files_that_are_no_films_leave_no_title(home: Deployment) -> None:
     operator, other = await home.viewer(operator=True), await home.viewer(operator=True)
     text = await uploaded(operator, b"just words", "notes.txt")
     refused = await operator.call("POST", "/operator/ingest", {"upload_id": text})
@@ -152,7 +152,7 @@ async def test_files_that_are_no_films_leave_no_title(home: House) -> None:
     assert (await operator.call("GET", "/operator/titles")).json["items"] == []
 
 
-async def test_titles(home: House) -> None:
+async def test_titles(home: Deployment) -> None:
     operator = await home.viewer(operator=True)
     title_id = ids.new(TitleId, CLOCK.now())
     draft = TitleDraft(title_id=title_id, kind="film", names={"en": "Made"}, original_language="en", genres=[DRAMA])
@@ -166,7 +166,7 @@ async def test_titles(home: House) -> None:
     assert (await operator.call("POST", f"/operator/titles/{title_id}/withdraw")).json["state"] == "withdrawn"
 
 
-async def test_services_and_edges(home: House) -> None:
+async def test_services_and_edges(home: Deployment) -> None:
     operator = await home.viewer(operator=True)
     edge_id = await home.edge()
     assert (await operator.call("GET", "/operator/services")).json[0]["service"] == "gateway"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.gateway_rig import CLOCK, DRAMA, NOISE, House, Viewer, house, poster
+from tests.unit.gateway_rig import CLOCK, DRAMA, NOISE, Deployment, Viewer, deployment, poster
 
 from matinee.catalogue.api import RightsWindow
 from matinee.kit import ids
@@ -19,13 +19,13 @@ from matinee.viewing.api import Position
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as running:
+async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with deployment(tmp_path) as running:
         yield running
 
 
 async def watched(viewer: Viewer, title_id: TitleId, position_ms: int, episode_id: EpisodeId | None = None) -> None:
-    await viewer.house.domains["viewing"].record(
+    await viewer.deployment.domains["viewing"].record(
         position=Position(
             account_id=AccountId(viewer.session["account_id"]),
             profile_id=ProfileId(viewer.profile_id),
@@ -44,7 +44,7 @@ def row(screen: dict[str, Any], kind: str) -> list[str]:
     return [card["name"] for card in found["cards"]]
 
 
-async def test_home(home: House) -> None:
+async def test_home(home: Deployment) -> None:
     viewer = await home.viewer()
     empty = (await viewer.call("GET", "/home")).json
     assert empty == {"rows": [], "billboard": None, "missing": []}
@@ -74,7 +74,7 @@ async def test_home(home: House) -> None:
     assert row((await viewer.call("GET", "/home")).json, "new") == ["Second", "First"]
 
 
-async def test_a_profile_sees_what_it_may(home: House) -> None:
+async def test_a_profile_sees_what_it_may(home: Deployment) -> None:
     viewer = await home.viewer()
     grown = await home.film("Grown", maturity=16)
     await home.film("Mild", maturity=6)
@@ -106,7 +106,7 @@ async def test_a_profile_sees_what_it_may(home: House) -> None:
     assert (await viewer.call("GET", "/genres/unheard-of")).problem == "no-such-page"
 
 
-async def test_a_series_goes_on_where_it_was(home: House) -> None:
+async def test_a_series_goes_on_where_it_was(home: Deployment) -> None:
     viewer = await home.viewer()
     title_id, (one, two, three) = await home.series("Nights")
 
@@ -140,7 +140,7 @@ async def test_a_series_goes_on_where_it_was(home: House) -> None:
     assert episodes[2]["episode_id"] == three
 
 
-async def test_history_and_dismissing(home: House) -> None:
+async def test_history_and_dismissing(home: Deployment) -> None:
     viewer, other = await home.viewer(), await home.viewer()
     film = await home.film("Film")
     await watched(viewer, film, 10_000)
@@ -156,7 +156,7 @@ async def test_history_and_dismissing(home: House) -> None:
     assert (await viewer.call("GET", "/history?cursor=garbage")).status in {200, 422}
 
 
-async def test_more_like_this(home: House) -> None:
+async def test_more_like_this(home: Deployment) -> None:
     viewer = await home.viewer()
     film = await home.film("Film", genres=[DRAMA, NOISE])
     await home.film("Both", genres=[NOISE, DRAMA])
@@ -185,14 +185,14 @@ class Failing:
 
 @pytest.mark.parametrize("hang", [False, True])
 async def test_a_failing_part_leaves_the_rest(tmp_path: Path, hang: bool) -> None:
-    async with house(tmp_path) as plain:
+    async with deployment(tmp_path) as plain:
         viewer = await plain.viewer()
         film = await plain.film("Film")
         await watched(viewer, film, 5000)
     real = plain.domains
     gone = Failing(None, "continue_watching", "progress", "history", hang=hang)
-    async with house(tmp_path, parts={"viewing": gone}) as lame:
-        viewer.house = lame
+    async with deployment(tmp_path, parts={"viewing": gone}) as lame:
+        viewer.deployment = lame
         screen = (await viewer.call("GET", "/home")).json
         assert set(screen["missing"]) == {"continue-watching", "progress"}
         assert row(screen, "new") == ["Film"]

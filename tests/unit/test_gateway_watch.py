@@ -10,31 +10,31 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.gateway_rig import House, Viewer, call, house
+from tests.unit.gateway_rig import Deployment, Viewer, call, deployment
 
 ANY: dict[str, Any] = {"capabilities": {}}
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as running:
+async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with deployment(tmp_path) as running:
         await running.edge()
         yield running
 
 
-def beat(position_ms: int = 1000, state: str = "playing") -> dict[str, Any]:
+def heartbeat(position_ms: int = 1000, state: str = "playing") -> dict[str, Any]:
     return {"position_ms": position_ms, "state": state, "at": datetime.now(UTC).isoformat()}
 
 
 async def started(viewer: Viewer) -> dict[str, Any]:
-    film = await viewer.house.film("Film")
+    film = await viewer.deployment.film("Film")
     answer = await viewer.call("POST", "/playback", {"title_id": film, **ANY})
     assert answer.status == 201, answer.body
     session: dict[str, Any] = answer.json
     return session
 
 
-async def test_a_session_from_start_to_end(home: House) -> None:
+async def test_a_session_from_start_to_end(home: Deployment) -> None:
     viewer = await home.viewer()
     session = await started(viewer)
     base = f"/playback/{session['session_id']}"
@@ -43,13 +43,13 @@ async def test_a_session_from_start_to_end(home: House) -> None:
     assert (manifest.status, manifest.headers["Content-Type"]) == (200, "application/dash+xml")
     assert b"<MPD" in manifest.body
     assert (await call(home, "GET", session["hls_path"])).body.startswith(b"#EXTM3U")
-    assert (await viewer.call("POST", f"{base}/beat", beat(20_000))).status == 204
+    assert (await viewer.call("POST", f"{base}/heartbeat", heartbeat(20_000))).status == 204
     assert (await viewer.call("POST", f"{base}/renew", {"failed": ["edg_x"]})).json["deliveries"]
     assert (await viewer.call("POST", f"{base}/renew")).status == 200
-    blob = msgspec.json.encode(beat(31_000))
+    blob = msgspec.json.encode(heartbeat(31_000))
     plain = await call(home, "POST", session["beacon_path"], blob, {"Content-Type": "text/plain;charset=UTF-8"})
     assert plain.status == 204
-    assert (await viewer.call("POST", f"{base}/end", beat(32_000, "ended"))).status == 204
+    assert (await viewer.call("POST", f"{base}/end", heartbeat(32_000, "ended"))).status == 204
     again = await viewer.call("POST", "/playback", {"title_id": session["title_id"], **ANY})
     assert 30_000 <= again.json["resume_ms"] <= 32_000
     assert (await viewer.call("POST", "/playback", {"title_id": session["title_id"], "from_start": True, **ANY})).json[
@@ -57,15 +57,15 @@ async def test_a_session_from_start_to_end(home: House) -> None:
     ] == 0
 
 
-async def test_another_viewer_has_no_part_in_it(home: House) -> None:
+async def test_another_viewer_has_no_part_in_it(home: Deployment) -> None:
     session = await started(await home.viewer())
     stranger = await home.viewer()
-    for path, body in (("beat", beat()), ("renew", {}), ("end", beat())):
+    for path, body in (("heartbeat", heartbeat()), ("renew", {}), ("end", heartbeat())):
         answer = await stranger.call("POST", f"/playback/{session['session_id']}/{path}", body)
         assert (answer.status, answer.problem) == (404, "session-not-found"), path
 
 
-async def test_paths_with_another_token(home: House) -> None:
+async def test_paths_with_another_token(home: Deployment) -> None:
     session = await started(await home.viewer())
     other = await started(await home.viewer())
     for path in ("dash_path", "hls_path"):
@@ -76,13 +76,13 @@ async def test_paths_with_another_token(home: House) -> None:
             answer = await call(home, "GET", "/".join(parts))
             assert (answer.status, answer.problem) == (403, "link-expired")
     head, _, _ = session["beacon_path"].rpartition("/")
-    answer = await call(home, "POST", f"{head}/nonsense", msgspec.json.encode(beat()))
+    answer = await call(home, "POST", f"{head}/nonsense", msgspec.json.encode(heartbeat()))
     assert (answer.status, answer.problem) == (403, "link-expired")
     for body, status in ((b"{", 400), (b"{}", 422), (b"\xff", 400), (b"", 400)):
         assert (await call(home, "POST", session["beacon_path"], body)).status == status
 
 
-async def test_licences(home: House) -> None:
+async def test_licences(home: Deployment) -> None:
     viewer, stranger = await home.viewer(), await home.viewer()
     session = await started(viewer)
     keys = await home.domains["licensing"].content_keys(asset_id=session["asset_id"], labels=("AUDIO", "SD"))
@@ -102,7 +102,7 @@ async def test_licences(home: House) -> None:
     assert (await call(home, "GET", f"/api/v1/licences/hls/x/{keys[0].key_id}")).problem == "licence-refused"
 
 
-async def test_what_cannot_be_played(home: House) -> None:
+async def test_what_cannot_be_played(home: Deployment) -> None:
     viewer = await home.viewer()
     grown = await home.film("Grown", maturity=18)
     kid = (await viewer.call("POST", "/profiles", {"name": "Kid", "maturity": 6})).json["profile_id"]
@@ -111,7 +111,7 @@ async def test_what_cannot_be_played(home: House) -> None:
     assert (await viewer.call("POST", "/playback", {"title_id": "tit_x", **ANY})).problem == "title-not-found"
 
 
-async def test_bodies_that_are_none(home: House) -> None:
+async def test_bodies_that_are_none(home: Deployment) -> None:
     viewer = await home.viewer()
     for body, status, kind in (
         (b"{", 400, "malformed"),

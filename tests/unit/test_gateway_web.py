@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yarl
-from tests.unit.gateway_rig import House, call, house
+from tests.unit.gateway_rig import Deployment, call, deployment
 
 from matinee.gateway.server import openapi
 from matinee.gateway.server.parts import Settings
@@ -20,10 +20,12 @@ INDEX, SCRIPT = b"<!doctype html><title>Matinee</title>", b"console.log(1)"
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
+async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
     built(tmp_path / "web")
     (tmp_path / "secret.txt").write_text("secret")
-    async with house(tmp_path, authority_der=b"DER", authority_fingerprint="AB:CD", front_url="https://h:1") as running:
+    async with deployment(
+        tmp_path, authority_der=b"DER", authority_fingerprint="AB:CD", front_url="https://h:1"
+    ) as running:
         yield running
 
 
@@ -36,7 +38,7 @@ def built(root: Path) -> None:
     (root / "assets/app-1a2b.js.gz").write_bytes(gzip.compress(SCRIPT))
 
 
-async def test_pages_and_files(home: House) -> None:
+async def test_pages_and_files(home: Deployment) -> None:
     for path in ("/", "/index.html", "/titles/tit_1", "/who-is-watching", "/sign-in?next=%2F"):
         page = await call(home, "GET", path)
         assert (page.status, page.body) == (200, INDEX), path
@@ -51,7 +53,7 @@ async def test_pages_and_files(home: House) -> None:
         assert (await call(home, "GET", missing)).problem == "no-such-page"
 
 
-async def test_compressed_where_it_is_taken(home: House) -> None:
+async def test_compressed_where_it_is_taken(home: Deployment) -> None:
     for accepted, coding, body in (
         ("gzip, deflate, br", "br", b"brotli"),
         ("gzip", "gzip", gzip.compress(SCRIPT)),
@@ -64,7 +66,7 @@ async def test_compressed_where_it_is_taken(home: House) -> None:
         assert body is None or len(answer.body) == len(body)
 
 
-async def test_what_is_known_already_is_not_sent_again(home: House) -> None:
+async def test_what_is_known_already_is_not_sent_again(home: Deployment) -> None:
     first = await call(home, "GET", "/")
     again = await call(home, "GET", "/", None, {"If-None-Match": first.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
@@ -87,7 +89,7 @@ async def test_what_is_known_already_is_not_sent_again(home: House) -> None:
         "/assets/app-1a2b.js%00.html",
     ],
 )
-async def test_no_way_out_of_the_folder(home: House, path: str) -> None:
+async def test_no_way_out_of_the_folder(home: Deployment, path: str) -> None:
     plain = {"Accept-Encoding": "identity"}
     async with home.http.get(yarl.URL(home.url + path, encoded=True), headers=plain) as answer:
         body = await answer.read()
@@ -96,7 +98,7 @@ async def test_no_way_out_of_the_folder(home: House, path: str) -> None:
     assert answer.status == 404 or body == INDEX
 
 
-async def test_addresses_that_are_none(home: House) -> None:
+async def test_addresses_that_are_none(home: Deployment) -> None:
     for method, path, status, kind in (
         ("GET", "/api/v1/nothing", 404, "no-such-page"),
         ("POST", "/api/v1/nothing", 404, "no-such-page"),
@@ -110,7 +112,7 @@ async def test_addresses_that_are_none(home: House) -> None:
         assert (answer.status, answer.problem) == (status, kind), (method, path)
 
 
-async def test_health_keys_figures_and_description(home: House) -> None:
+async def test_health_keys_figures_and_description(home: Deployment) -> None:
     assert (await call(home, "GET", "/healthz")).status == 200
     assert (await call(home, "GET", "/readyz")).body == b"ready\n"
     keys = (await call(home, "GET", "/.well-known/jwks.json")).json["keys"]
@@ -123,7 +125,7 @@ async def test_health_keys_figures_and_description(home: House) -> None:
     assert (page.status, b"larger" in page.body) == (200, True)
 
 
-async def test_the_trust_page(home: House) -> None:
+async def test_the_trust_page(home: Deployment) -> None:
     page = await call(home, "GET", "/trust")
     assert page.status == 200
     assert b"AB:CD" in page.body
@@ -133,7 +135,7 @@ async def test_the_trust_page(home: House) -> None:
 
 
 async def test_without_an_authority_there_is_none(tmp_path: Path) -> None:
-    async with house(tmp_path) as plain:
+    async with deployment(tmp_path) as plain:
         assert (await call(plain, "GET", "/trust/matinee.crt")).problem == "no-such-page"
         assert (await call(plain, "GET", "/")).problem == "no-such-page"
 
@@ -149,7 +151,7 @@ class Crashing(IdentityService):
 
 
 async def test_a_bug_says_nothing_but_its_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async with house(tmp_path, parts={"identity": Crashing()}) as broken, house(tmp_path) as plain:
+    async with deployment(tmp_path, parts={"identity": Crashing()}) as broken, deployment(tmp_path) as plain:
         viewer = await plain.viewer(profile=False)
         answer = await call(broken, "GET", "/api/v1/profiles", None, viewer.headers)
     assert (answer.status, answer.problem) == (500, "broken")
@@ -168,7 +170,7 @@ async def test_only_the_proxy_says_where_a_client_is(tmp_path: Path) -> None:
             seen.append(said["client_ip"])
             raise RuntimeError
 
-    async with house(tmp_path, parts={"playback": Watching()}, proxy_secret="s3cret") as home:
+    async with deployment(tmp_path, parts={"playback": Watching()}, proxy_secret="s3cret") as home:
         viewer = await home.viewer()
         body = {"title_id": "tit_1", "capabilities": {}}
         for headers in (
@@ -183,7 +185,7 @@ async def test_only_the_proxy_says_where_a_client_is(tmp_path: Path) -> None:
 
 def test_a_host_header_cannot_loosen_the_policy() -> None:
     settings = Settings(web_root=Path(), media_sources=("https://edge.example",))
-    assert "http://house.local:* https://edge.example" in policy("house.local:8080", settings)
+    assert "http://deployment.local:* https://edge.example" in policy("deployment.local:8080", settings)
     assert "[::1]:*" in policy("[::1]:8080", settings)
     for forged in ("evil; script-src *", "a b", "*", "x\r\ny", "'unsafe-eval'"):
         assert forged not in policy(forged, settings).replace("default-src *", "")

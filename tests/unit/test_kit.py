@@ -102,7 +102,7 @@ class TestContext:
         assert (context.current().trace_id, context.current().remaining_ms()) == ("", None)
 
     def test_a_block_runs_under_its_context_and_leaves_it(self) -> None:
-        with context.entered(Context(trace_id="t")) as here:
+        with context.activate(Context(trace_id="t")) as here:
             assert context.current() is here
         assert context.current().trace_id == ""
 
@@ -118,7 +118,7 @@ class TestContext:
         assert Context(trace_id="", deadline_s=time.monotonic() - 5).remaining_ms() == 0
 
     def test_within_keeps_the_rest(self) -> None:
-        with context.entered(Context(trace_id="t")), context.within(5):
+        with context.activate(Context(trace_id="t")), context.within(5):
             assert context.current().trace_id == "t"
 
 
@@ -156,7 +156,7 @@ class TestLog:
 
     def test_one_line_with_its_service_and_trace(self, capsys: Capsys) -> None:
         log.configure(service="gateway")
-        with context.entered(Context(trace_id="trc_1")):
+        with context.activate(Context(trace_id="trc_1")):
             log.get(part="x").info("title.published", title_id="tit_1", note="two\nlines")
         written = capsys.readouterr().err
         line = json.loads(written)

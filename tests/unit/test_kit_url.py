@@ -16,15 +16,15 @@ WRITTEN = {
     "cassandra://10.0.0.1:9042,10.0.0.2:9042,10.0.0.3:9042/matinee?dc=eu&replication=eu:3,us:3": None,
     "etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/matinee": None,
     "kafka://10.0.0.1:9092,10.0.0.2:9092,10.0.0.3:9092/matinee": None,
-    "memcached://a@10.0.1.1:11211,a@10.0.1.2:11211,b@10.0.2.1:11211,b@10.0.2.2:11211/house?near=a": None,
+    "memcached://a@10.0.1.1:11211,a@10.0.1.2:11211,b@10.0.2.1:11211,b@10.0.2.2:11211/deployment?near=a": None,
     "mysql+asyncmy://matinee:secret@10.0.0.7:3306/matinee": "mysql+asyncmy://matinee:•••@10.0.0.7:3306/matinee",
-    "redis://10.0.0.6:6379/0?prefix=house": None,
-    "redis://:secret@10.0.0.5:6379/0?prefix=house": "redis://:•••@10.0.0.5:6379/0?prefix=house",
-    "s3://KEY:SECRET@films/house?endpoint=https://s3.example.org&region=eu-west-1": (
-        "s3://KEY:•••@films/house?endpoint=https://s3.example.org&region=eu-west-1"
+    "redis://10.0.0.6:6379/0?prefix=deployment": None,
+    "redis://:secret@10.0.0.5:6379/0?prefix=deployment": "redis://:•••@10.0.0.5:6379/0?prefix=deployment",
+    "s3://KEY:SECRET@films/deployment?endpoint=https://s3.example.org&region=eu-west-1": (
+        "s3://KEY:•••@films/deployment?endpoint=https://s3.example.org&region=eu-west-1"
     ),
-    "s3://KEY:SECRET@films/house/uploads?endpoint=https://s3.example.org&region=eu-west-1": (
-        "s3://KEY:•••@films/house/uploads?endpoint=https://s3.example.org&region=eu-west-1"
+    "s3://KEY:SECRET@films/deployment/uploads?endpoint=https://s3.example.org&region=eu-west-1": (
+        "s3://KEY:•••@films/deployment/uploads?endpoint=https://s3.example.org&region=eu-west-1"
     ),
 }
 SHOWN = [
@@ -41,7 +41,7 @@ SHOWN = [
     ("kubernetes:", "kubernetes:"),
     ("", ""),
     # Several.
-    ("memcached://127.0.0.1:11211/house", "memcached://127.0.0.1:11211/house"),
+    ("memcached://127.0.0.1:11211/deployment", "memcached://127.0.0.1:11211/deployment"),
     ("memcached://h1,b@h2,c@[::1]:1/n?near=b", "memcached://h1,b@h2,c@[::1]:1/n?near=b"),
     ("cassandra://u:secret@h1,h2:9042,h3/k?dc=eu", "cassandra://u:•••@h1,h2:9042,h3/k?dc=eu"),
     ("etcd://u:12,secret@h1:1,h2:2/k", "etcd://u:•••@h1:1,h2:2/k"),
@@ -69,10 +69,10 @@ SHOWN = [
     ("s3://b/p?endpoint=http://u:secret@h:1&region=r", "s3://b/p?endpoint=http://u:•••@h:1&region=r"),
     ("s3://b/p?endpoint=http%3A%2F%2Fu%3Asecret%40h", "s3://b/p?endpoint=http://u:•••@h"),
     # Passwords that should have been percent-encoded.
-    ("s3://KEY:se/cr+et@films/house?region=r", "s3://KEY:•••@films/house?region=r"),
+    ("s3://KEY:se/cr+et@films/deployment?region=r", "s3://KEY:•••@films/deployment?region=r"),
     ("mysql://u:12/secret@h:3306/d", "mysql://u:•••@h:3306/d"),
     ("mysql://u:se?cret@h:3306/d", "mysql://u:•••@h:3306/d"),
-    ("s3://KEY:se@b/cret@films/house", "s3://KEY:•••@films/house"),
+    ("s3://KEY:se@b/cret@films/deployment", "s3://KEY:•••@films/deployment"),
     ("mysql://u:se#cret@h:3306/d", "mysql://u:•••@h:3306/d"),
 ]
 

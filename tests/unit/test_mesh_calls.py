@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from tests.unit.mesh_rig import House, NoSeats, Rig, Theatre, rig_of, traced
+from tests.unit.mesh_rig import Deployment, NoSeats, Rig, Theatre, rig_of, traced
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.kit import context
 from matinee.kit.problem import DeadlineExceeded, Invalid, Overloaded, Unreachable
 from matinee.mesh.api import NotServed, ServiceFailed
@@ -48,7 +48,7 @@ def dead_address() -> Iterator[str]:
 
 
 async def test_a_call_arrives_with_its_trace_and_deadline(rig: Rig) -> None:
-    with context.entered(traced()) as here, context.within(2_000):
+    with context.activate(traced()) as here, context.within(2_000):
         seen = await rig.caller().look(name="x")
     assert seen.trace_id == here.trace_id
     assert 0 < seen.left_ms <= 2_000
@@ -62,10 +62,10 @@ async def test_a_call_without_a_deadline_gets_one(rig: Rig) -> None:
 
 async def test_one_instance_that_cannot_reach_its_engine_is_passed_by(rig: Rig) -> None:
     await rig.start()
-    rig.running[0].house.store_is_away = True
+    rig.running[0].deployment.store_is_away = True
     theatre = rig.caller()
     names = [(await theatre.look()).name for _ in range(40)]
-    assert set(names) == {"house 1"}
+    assert set(names) == {"deployment 1"}
     booked = [await refused_or(theatre.book(row=row)) for row in range(20)]
     assert booked.count(None) <= 2, "a quick refusal draws no calls"
 
@@ -73,16 +73,16 @@ async def test_one_instance_that_cannot_reach_its_engine_is_passed_by(rig: Rig) 
 async def refused_or(booking: Awaitable[int]) -> int | None:
     try:
         return await booking
-    except EngineAway:
+    except EngineUnavailable:
         return None
 
 
 async def test_an_engine_that_is_away_for_all_is_told_as_it_is(rig: Rig) -> None:
     await rig.start()
     for running in rig.running:
-        running.house.store_is_away = True
+        running.deployment.store_is_away = True
     for call in (rig.caller().look(), rig.caller().book(row=1)):
-        with pytest.raises(EngineAway) as caught:
+        with pytest.raises(EngineUnavailable) as caught:
             await call
         assert (caught.value.engine, caught.value.retry_after_ms) == ("mariadb", 3000)
 
@@ -94,7 +94,7 @@ async def test_a_problem_arrives_as_the_same_class(rig: Rig) -> None:
 
 
 async def test_a_bug_is_opaque(rig: Rig) -> None:
-    with context.entered(traced()) as here, pytest.raises(ServiceFailed) as caught:
+    with context.activate(traced()) as here, pytest.raises(ServiceFailed) as caught:
         await rig.caller().crash()
     assert caught.value.trace_id == here.trace_id
     assert "not for the caller" not in repr(caught.value)
@@ -104,7 +104,7 @@ async def test_a_wrong_argument_is_told(rig: Rig) -> None:
     with pytest.raises(Invalid) as caught:
         await rig.caller().book(row="front")
     assert [fault.field for fault in caught.value.faults] == ["row"]
-    assert rig.running[0].house.booked == []
+    assert rig.running[0].deployment.booked == []
 
 
 async def test_a_slow_service_runs_into_the_deadline_and_stops_working(rig: Rig) -> None:
@@ -118,7 +118,7 @@ async def test_a_slow_service_runs_into_the_deadline_and_stops_working(rig: Rig)
 async def test_no_time_left_means_no_call(rig: Rig) -> None:
     with context.within(0), pytest.raises(DeadlineExceeded):
         await rig.caller().book(row=1)
-    assert rig.running[0].house.booked == []
+    assert rig.running[0].deployment.booked == []
 
 
 async def test_no_instance(rig: Rig) -> None:
@@ -134,7 +134,7 @@ async def test_a_refused_connection_sends_any_call_elsewhere(rig: Rig) -> None:
             await rig.list(dead)
         caller = rig.caller()
         assert [await caller.book(row=row) for row in range(8)] == list(range(8))
-    assert rig.running[0].house.booked == list(range(8))
+    assert rig.running[0].deployment.booked == list(range(8))
 
 
 async def test_only_refused_connections_end_as_unreachable() -> None:
@@ -181,7 +181,7 @@ async def test_a_read_broken_mid_call_is_made_again_elsewhere(rig: Rig) -> None:
     await rig.listen(cut)
     caller = rig.caller()
     for _ in range(10):
-        assert (await caller.look()).name == "house 0"
+        assert (await caller.look()).name == "deployment 0"
 
 
 async def test_a_process_killed_mid_call() -> None:
@@ -223,17 +223,17 @@ async def test_an_answer_that_is_not_understood(answer: Answerer) -> None:
 async def test_a_hung_instance_does_not_use_up_a_reads_time(rig: Rig) -> None:
     await rig.start()
     hung, able = rig.running
-    able.house.gate.set()
+    able.deployment.gate.set()
     caller = rig.caller(limit_ms=1_000)
     answers = {await caller.linger() for _ in range(6)}
-    assert answers == {able.house.name}
-    assert hung.house.lingered >= 1, "it was tried"
+    assert answers == {able.deployment.name}
+    assert hung.deployment.lingered >= 1, "it was tried"
 
 
 async def test_a_wrong_key_is_our_failure_not_the_viewers(rig: Rig) -> None:
     with pytest.raises(ServiceFailed, match="keys"):
         await rig.caller(key="forged").book(row=1)
-    assert rig.running[0].house.booked == []
+    assert rig.running[0].deployment.booked == []
 
 
 async def test_what_an_instance_does_not_serve(rig: Rig) -> None:
@@ -248,20 +248,20 @@ async def test_too_many_at_once_are_refused_and_told_when_to_come_again(rig: Rig
     refused: set[asyncio.Task[str]] = set()
     while len(refused) < 80 - 64:
         refused |= (await asyncio.wait(crowd - refused, return_when=asyncio.FIRST_COMPLETED))[0]
-    rig.running[0].house.gate.set()
+    rig.running[0].deployment.gate.set()
     await asyncio.wait(crowd)
     problems = [task.exception() for task in refused]
     assert all(isinstance(problem, Overloaded) and problem.retry_after_ms > 0 for problem in problems)
-    assert rig.running[0].house.lingered == 64
+    assert rig.running[0].deployment.lingered == 64
 
 
 async def test_calls_that_wait_leave_places_for_the_others(rig: Rig) -> None:
     caller = rig.caller()
     waiting = [asyncio.create_task(caller.wait()) for _ in range(100)]
-    await rig.running[0].house.entered.wait()
+    await rig.running[0].deployment.entered.wait()
     assert [await caller.book(row=row) for row in range(10)] == list(range(10))
-    rig.running[0].house.gate.set()
-    assert set(await asyncio.gather(*waiting)) == {"house 0"}
+    rig.running[0].deployment.gate.set()
+    assert set(await asyncio.gather(*waiting)) == {"deployment 0"}
 
 
 async def test_a_drained_instance_gets_no_new_calls_and_finishes_the_old(rig: Rig) -> None:
@@ -269,15 +269,15 @@ async def test_a_drained_instance_gets_no_new_calls_and_finishes_the_old(rig: Ri
     leaving, staying = rig.running
     caller = rig.caller()
     old = [asyncio.create_task(caller.linger_once()) for _ in range(8)]
-    await asyncio.gather(leaving.house.entered.wait(), staying.house.entered.wait())
+    await asyncio.gather(leaving.deployment.entered.wait(), staying.deployment.entered.wait())
     leaving.host.drain()  # the registry does not say so yet: the instance itself does
     for row in range(20):
         assert await caller.book(row=row) == row
-    assert leaving.house.booked == []
+    assert leaving.deployment.booked == []
     assert not await leaving.host.drained(0.05)
-    leaving.house.gate.set()
-    staying.house.gate.set()
-    assert set(await asyncio.gather(*old)) == {"house 0", "house 1"}
+    leaving.deployment.gate.set()
+    staying.deployment.gate.set()
+    assert set(await asyncio.gather(*old)) == {"deployment 0", "deployment 1"}
     assert await leaving.host.drained(30.0)
 
 
@@ -287,7 +287,7 @@ async def test_the_registry_says_draining_and_no_call_is_even_tried(rig: Rig) ->
     await leaving.membership.drain()
     await rig.directory.refresh()
     caller = rig.caller()
-    assert {(await caller.look()).name for _ in range(10)} == {staying.house.name}
+    assert {(await caller.look()).name for _ in range(10)} == {staying.deployment.name}
     assert {span.attempts for span in rig.spans.kept} == {1}
 
 
@@ -297,24 +297,24 @@ async def test_waiting_calls_are_sent_elsewhere_by_a_drain(rig: Rig) -> None:
     await staying.membership.drain()
     await rig.directory.refresh()
     waiting = asyncio.create_task(rig.caller().wait())
-    await leaving.house.entered.wait()
+    await leaving.deployment.entered.wait()
     back = msgspec.structs.replace(staying.membership.instance, draining=False)
     await rig.registry.register(instance=back, lease_s=600, now=rig.clock.now())
     await rig.directory.refresh()
     leaving.host.drain()
     leaving.host.drain()
-    staying.house.gate.set()
-    assert await waiting == staying.house.name
+    staying.deployment.gate.set()
+    assert await waiting == staying.deployment.name
 
 
 async def test_a_cancelled_call_leaves_nothing_behind(rig: Rig) -> None:
     caller = rig.caller()
     calling = asyncio.create_task(caller.linger())
-    await rig.running[0].house.entered.wait()
+    await rig.running[0].deployment.entered.wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    rig.running[0].house.gate.set()
+    rig.running[0].deployment.gate.set()
     assert await rig.running[0].host.drained(30.0)
     assert rig.spans.kept[-1].outcome == "cancelled"
     assert await caller.book(row=1) == 1
@@ -322,7 +322,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(rig: Rig) -> None:
 
 async def test_every_call_leaves_a_span(rig: Rig) -> None:
     caller = rig.caller()
-    with context.entered(traced()) as here:
+    with context.activate(traced()) as here:
         await caller.look()
         with pytest.raises(NoSeats):
             await caller.refuse(row=1)
@@ -336,7 +336,7 @@ async def test_every_call_leaves_a_span(rig: Rig) -> None:
 
 @pytest.mark.parametrize("force_wire", [False, True])
 async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, force_wire: bool) -> None:
-    here = local(Theatre, "theatre", House("here"), by="tests", recorder=rig.spans, force_wire=force_wire)
+    here = local(Theatre, "theatre", Deployment("here"), by="tests", recorder=rig.spans, force_wire=force_wire)
     assert await here.book(row=3) == 3
     with pytest.raises(NoSeats) as caught:
         await here.refuse(row=7)
@@ -346,14 +346,14 @@ async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, 
 
 
 async def test_a_local_bug_leaves_a_span_and_goes_through(rig: Rig) -> None:
-    here = local(Theatre, "theatre", House("here"), recorder=rig.spans)
+    here = local(Theatre, "theatre", Deployment("here"), recorder=rig.spans)
     with pytest.raises(RuntimeError):
         await here.crash()
     assert rig.spans.kept[-1].outcome == "service-failed"
 
 
 async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -> None:
-    there = local(Theatre, "theatre", House("here"), force_wire=True)
+    there = local(Theatre, "theatre", Deployment("here"), force_wire=True)
     with pytest.raises(ServiceFailed):
         await there.crash()
     with pytest.raises(Invalid):
@@ -361,5 +361,5 @@ async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -
 
 
 def test_without_a_recorder_a_local_call_costs_nothing() -> None:
-    house = House("here")
-    assert local(Theatre, "theatre", house) is house
+    deployment = Deployment("here")
+    assert local(Theatre, "theatre", deployment) is deployment

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from tests.unit.mesh_rig import KEY, House, Rig, Theatre, rig_of
+from tests.unit.mesh_rig import KEY, Deployment, Rig, Theatre, rig_of
 
 from matinee.drivers.asgi import Message, Receive, Scope, Send, Server, respond
 from matinee.drivers.engine import EngineState
-from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
+from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
@@ -48,14 +48,14 @@ def kind(answer: Answer) -> str:
 async def test_a_good_call(rig: Rig) -> None:
     answer = await ask(rig, LOOK)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    assert msgspec.json.decode(answer.body)["name"] == "house 0"
+    assert msgspec.json.decode(answer.body)["name"] == "deployment 0"
 
 
 @pytest.mark.parametrize("key", ["", "Bearer", "Bearer wrong", "Bearer " + KEY + "x", "Basic " + KEY, "Bearer ключ"])
 async def test_a_forged_key(rig: Rig, key: str) -> None:
     answer = await ask(rig, "/rpc/theatre/book", b'{"row":1}', headers={"authorization": key})
     assert (answer.status, kind(answer)) == (401, "/problems/unauthenticated")
-    assert rig.running[0].house.booked == []
+    assert rig.running[0].deployment.booked == []
 
 
 async def test_no_key_at_all(rig: Rig) -> None:
@@ -79,7 +79,7 @@ async def test_an_oversized_body(rig: Rig) -> None:
     assert (answer.status, kind(answer)) == (413, "/problems/too-large")
     large = await ask(rig, "/rpc/theatre/book", b" " * 5_000_000)
     assert large.status == 413
-    assert rig.running[0].house.booked == []
+    assert rig.running[0].deployment.booked == []
 
 
 async def test_an_oversized_body_that_does_not_say_its_size(rig: Rig) -> None:
@@ -149,11 +149,11 @@ async def test_a_drained_host_refuses_says_so_and_closes(rig: Rig) -> None:
     answer = await ask(rig, "/rpc/theatre/book", b'{"row":1}')
     assert (answer.status, kind(answer)) == (503, "/problems/overloaded")
     assert (answer.headers["x-mesh-refused"], answer.headers["connection"]) == ("draining", "close")
-    assert rig.running[0].house.booked == []
+    assert rig.running[0].deployment.booked == []
 
 
 async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(rig: Rig) -> None:
-    entered = rig.running[0].house.entered
+    entered = rig.running[0].deployment.entered
     waiting = asyncio.create_task(ask(rig, "/rpc/theatre/wait"))
     await entered.wait()
     entered.clear()
@@ -161,7 +161,7 @@ async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(r
     await entered.wait()
     rig.running[0].host.drain()
     assert ((await waiting).status, (await waiting).headers["x-mesh-refused"]) == (503, "draining")
-    rig.running[0].house.gate.set()
+    rig.running[0].deployment.gate.set()
     assert (await lingering).status == 200
 
 
@@ -268,23 +268,23 @@ async def test_a_socket_from_outside_is_served() -> None:
 
 async def test_leaving_the_block_lets_a_running_call_finish_then_nobody_listens() -> None:
     async with rig_of(0) as rig:
-        house = House("x")
+        deployment = Deployment("x")
         host = Host(key=KEY, clock=SystemClock(), metrics=Metrics())
-        host.serve("theatre", Theatre, house)
+        host.serve("theatre", Theatre, deployment)
         async with Server(host) as server:
             address = server.address
             call = rig.http.request("POST", address + "/rpc/theatre/linger", body=b"{}", headers=BEARER, limit_s=5)
             running = asyncio.create_task(call)
-            await house.entered.wait()
-            asyncio.get_running_loop().call_later(0.2, house.gate.set)
+            await deployment.entered.wait()
+            asyncio.get_running_loop().call_later(0.2, deployment.gate.set)
         assert (await running).body == b'"x"'
-        with pytest.raises(NeverSent):
+        with pytest.raises(NotSent):
             await rig.http.request("GET", address + "/healthz", limit_s=5)
 
 
 async def test_an_answer_over_the_limit_is_not_read(rig: Rig) -> None:
     async with HttpClient(max_answer_bytes=10) as http:
-        with pytest.raises(Broken, match="over 10"):
+        with pytest.raises(ConnectionBroken, match="over 10"):
             await http.request("GET", rig.running[0].server.address + "/metrics", limit_s=5)
 
 
@@ -301,7 +301,7 @@ async def test_nor_one_that_does_not_say_its_size() -> None:
         async with HttpClient() as http:
             assert len((await http.request("GET", server.address, limit_s=5)).body) == 100_000
         async with HttpClient(max_answer_bytes=5000) as http:
-            with pytest.raises(Broken, match="over 5000"):
+            with pytest.raises(ConnectionBroken, match="over 5000"):
                 await http.request("GET", server.address, limit_s=5)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import InstanceId

@@ -118,16 +118,16 @@ class TestPeers:
     def test_the_less_loaded_of_two_is_taken(self) -> None:
         peers = Peers()
         peers.follow((instance("a"), instance("b")))
-        first = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        first = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         assert first is not None
         first.in_flight += 1
-        second = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        second = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         assert second is not first
 
     def test_load_spreads_over_many(self) -> None:
-        peers, dice = Peers(), Random(7)
+        peers, rng = Peers(), Random(7)
         peers.follow(tuple(instance(str(n)) for n in range(10)))
-        taken = [peers.pick("s", avoid=(), now_s=0, dice=dice) for _ in range(100)]
+        taken = [peers.pick("s", avoid=(), now_s=0, rng=rng) for _ in range(100)]
         for peer in taken:
             assert peer is not None
             peer.in_flight += 1
@@ -135,11 +135,11 @@ class TestPeers:
         assert len(picked) == 10
 
     def test_a_slow_one_gets_less(self) -> None:
-        peers, dice = Peers(), Random(7)
+        peers, rng = Peers(), Random(7)
         peers.follow((instance("slow"), instance("fast")))
         counts = {"slow": 0, "fast": 0}
         for _ in range(100):
-            peer = peers.pick("s", avoid=(), now_s=0, dice=dice)
+            peer = peers.pick("s", avoid=(), now_s=0, rng=rng)
             assert peer is not None
             counts[peer.instance.instance_id] += 1
             peer.took(1.0 if peer.instance.instance_id == "slow" else 0.01, 0)
@@ -148,50 +148,50 @@ class TestPeers:
     def test_one_that_was_slow_is_tried_again_in_time(self) -> None:
         peers = Peers()
         peers.follow((instance("a"), instance("b")))
-        slow = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        slow = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         assert slow is not None
         slow.took(1.0, 0)
-        other = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        other = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         assert other is not None
         assert other is not slow
         other.took(0.01, 60)
-        assert peers.pick("s", avoid=(), now_s=60, dice=Random(1)) is slow
+        assert peers.pick("s", avoid=(), now_s=60, rng=Random(1)) is slow
 
     def test_draining_and_foreign_ones_get_nothing(self) -> None:
         peers = Peers()
         peers.follow((instance("a", draining=True), instance("b", services=("other",))))
-        assert peers.pick("s", avoid=(), now_s=0, dice=Random(1)) is None
+        assert peers.pick("s", avoid=(), now_s=0, rng=Random(1)) is None
 
     def test_one_already_tried_is_taken_only_when_there_is_no_other(self) -> None:
         peers = Peers()
         peers.follow((instance("a"), instance("b")))
-        first = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        first = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         assert first is not None
-        other = peers.pick("s", avoid=[first], now_s=0, dice=Random(1))
+        other = peers.pick("s", avoid=[first], now_s=0, rng=Random(1))
         assert other is not None
         assert other is not first
-        assert peers.pick("s", avoid=[first, other], now_s=0, dice=Random(1)) is not None
+        assert peers.pick("s", avoid=[first, other], now_s=0, rng=Random(1)) is not None
 
     def test_what_is_known_of_a_peer_stays_while_it_is_listed(self) -> None:
         peers = Peers()
         peers.follow((instance("a"),))
-        peer = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        peer = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         peers.follow((instance("a"), instance("b")))
-        assert peers.pick("s", avoid=(), now_s=0, dice=Random(1)) is not None
+        assert peers.pick("s", avoid=(), now_s=0, rng=Random(1)) is not None
         peers.follow((instance("a"),))
-        assert peers.pick("s", avoid=(), now_s=0, dice=Random(1)) is peer
+        assert peers.pick("s", avoid=(), now_s=0, rng=Random(1)) is peer
 
     def test_one_that_turned_a_call_away_stays_aside_until_it_registers_anew(self) -> None:
         peers = Peers()
         peers.follow((instance("a"),))
-        peer = peers.pick("s", avoid=(), now_s=0, dice=Random(1))
+        peer = peers.pick("s", avoid=(), now_s=0, rng=Random(1))
         assert peer is not None
         peer.draining = True
         for seen in ((instance("a"), instance("b", draining=True)), (instance("a", draining=True),)):
             peers.follow(seen)
-            assert peers.pick("s", avoid=(), now_s=0, dice=Random(1)) is None
+            assert peers.pick("s", avoid=(), now_s=0, rng=Random(1)) is None
         peers.follow((instance("a"),))
-        assert peers.pick("s", avoid=(), now_s=0, dice=Random(1)) is peer
+        assert peers.pick("s", avoid=(), now_s=0, rng=Random(1)) is peer
 
 
 class TestRetries:

@@ -36,13 +36,13 @@ from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Membership
-from tests.unit.mesh_rig import KEY, House, Theatre
+from tests.unit.mesh_rig import KEY, Deployment, Theatre
 from tests.unit.test_mesh_processes import registry_at
 
 async def main(url, name):
     clock = SystemClock()
     host = Host(key=KEY, clock=clock, metrics=Metrics())
-    host.serve("theatre", Theatre, House(name))
+    host.serve("theatre", Theatre, Deployment(name))
     async with registry_at(url) as registry, Server(host) as server:
         instance_id = ids.new(InstanceId, clock.now())
         instance = Instance(instance_id=instance_id, address=server.address, services=host.services)
@@ -91,7 +91,7 @@ async def following(url: str) -> AsyncIterator[tuple[Directory, Caller]]:
     async with registry_at(url) as registry, HttpClient() as http:
         directory = Directory(registry=registry, clock=clock, poll_s=0.1)
         running = asyncio.create_task(directory.run())
-        yield directory, Caller(http=http, directory=directory, key=KEY, dice=Random(1))
+        yield directory, Caller(http=http, directory=directory, key=KEY, rng=Random(1))
         running.cancel()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.kit.page import Page
-from matinee.mesh.api import idempotent, patient
+from matinee.mesh.api import idempotent, long_running
 from matinee.mesh.client import local
 from matinee.mesh.signature import signatures
 
@@ -39,7 +39,7 @@ class Tree(Protocol):
     async def look(self, *, grown: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]: ...
 
     @idempotent
-    @patient(limit_ms=30_000)
+    @long_running(limit_ms=30_000)
     async def wait(self) -> None: ...
 
     async def cut(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int: ...

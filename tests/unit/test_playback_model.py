@@ -13,10 +13,10 @@ from matinee.kit import ids
 from matinee.kit.hashing import verify_path_token
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, TitleId
 from matinee.kit.problem import Invalid
-from matinee.playback.api import Beat, Capabilities, NoRendition
+from matinee.playback.api import Capabilities, Heartbeat, NoRendition
 from matinee.playback.model import links, sessions
 from matinee.playback.model.capabilities import family, fitting, labels
-from matinee.playback.model.checks import check_beat, check_capabilities, check_failed
+from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
 from matinee.playback.model.networks import Networks
 from matinee.playback.model.resume import resume_ms
 from matinee.playback.model.sessions import Session
@@ -164,14 +164,14 @@ SESSION = Session(
 )
 
 
-def beat(position_ms: int = 30_000, state: Any = "playing", at: datetime = NOW, **said: Any) -> Beat:
-    return Beat(position_ms=position_ms, state=state, at=at, **said)
+def heartbeat(position_ms: int = 30_000, state: Any = "playing", at: datetime = NOW, **said: Any) -> Heartbeat:
+    return Heartbeat(position_ms=position_ms, state=state, at=at, **said)
 
 
 @given(st.integers(), st.integers(min_value=-100_000, max_value=100_000))
 def test_a_position_is_inside_the_film_and_the_session(position_ms: int, offset_s: int) -> None:
     now = NOW + timedelta(hours=1)
-    moved = sessions.moved_to(SESSION, beat(position_ms, at=NOW + timedelta(seconds=offset_s)), now)
+    moved = sessions.moved_to(SESSION, heartbeat(position_ms, at=NOW + timedelta(seconds=offset_s)), now)
     assert moved is not None
     assert 0 <= moved.position_ms <= 60_000
     assert NOW <= moved.updated_at <= now
@@ -180,18 +180,18 @@ def test_a_position_is_inside_the_film_and_the_session(position_ms: int, offset_
 def test_a_late_heartbeat_keeps_its_own_time_and_a_wrong_clock_gets_ours() -> None:
     now = NOW + timedelta(minutes=10)
     for said, taken in ((NOW + timedelta(minutes=1),) * 2, (NOW - timedelta(days=99), now), (now + timedelta(1), now)):
-        moved = sessions.moved_to(SESSION, beat(at=said), now)
+        moved = sessions.moved_to(SESSION, heartbeat(at=said), now)
         assert moved is not None
         assert moved.updated_at == taken
 
 
 @pytest.mark.parametrize("state", ["starting", "failed"])
 def test_a_player_that_is_not_where_the_viewer_is_moves_nobody(state: str) -> None:
-    assert sessions.moved_to(SESSION, beat(0, state), NOW) is None
+    assert sessions.moved_to(SESSION, heartbeat(0, state), NOW) is None
 
 
 def test_why_it_ended() -> None:
-    assert [sessions.end_reason(beat(state=state)) for state in ("ended", "failed", "paused", "playing")] == [
+    assert [sessions.end_reason(heartbeat(state=state)) for state in ("ended", "failed", "paused", "playing")] == [
         "ended",
         "failed",
         "stopped",
@@ -213,9 +213,9 @@ def test_why_it_ended() -> None:
     ],
 )
 def test_impossible_figures_are_refused(said: dict[str, Any], field: str) -> None:
-    check_beat(beat(bandwidth_bps=5_000_000, join_time_ms=300, rendition="v720"))
+    check_heartbeat(heartbeat(bandwidth_bps=5_000_000, join_time_ms=300, rendition="v720"))
     with pytest.raises(Invalid) as caught:
-        check_beat(replace(beat(), **said))
+        check_heartbeat(replace(heartbeat(), **said))
     assert [fault.field for fault in caught.value.faults] == [field]
 
 

@@ -1,4 +1,4 @@
-"""A play session from its first manifest to its end: links, beats, renewals, silence."""
+"""A play session from its first manifest to its end: links, heartbeats, renewals, silence."""
 
 import asyncio
 import re
@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, House, housed, opens, principal
+from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, Deployment, housed, opens, principal
 
 from matinee.catalogue.api import TitleNotFound
-from matinee.events.api import PlaybackBeat, PlaybackEnded, PlaybackStarted, Record
+from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, Record
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.kit.problem import Invalid, Unreachable
@@ -39,13 +39,13 @@ class Log:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with housed(tmp_path) as house:
-        yield house
+async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with housed(tmp_path) as deployment:
+        yield deployment
 
 
-async def test_manifests_are_for_whoever_holds_the_link_and_for_no_one_else(house: House) -> None:
-    play, other = await house.start(), await house.start(principal("bo"))
+async def test_manifests_are_for_whoever_holds_the_link_and_for_no_one_else(deployment: Deployment) -> None:
+    play, other = await deployment.start(), await deployment.start(principal("bo"))
     token = play.dash_path.split("/")[-2]
     beacon = play.beacon_path.split("/")[-1]
     for session_id, given in (
@@ -55,90 +55,99 @@ async def test_manifests_are_for_whoever_holds_the_link_and_for_no_one_else(hous
         (play.session_id, "ffffffff-x"),
     ):
         with pytest.raises(LinkExpired):
-            await house.playback.manifest(session_id=session_id, token=given, name="manifest.mpd")
-    assert "<MPD" in await house.manifest(play)
-    assert (await house.manifest(play, "master.m3u8")).startswith("#EXTM3U")
+            await deployment.playback.manifest(session_id=session_id, token=given, name="manifest.mpd")
+    assert "<MPD" in await deployment.manifest(play)
+    assert (await deployment.manifest(play, "master.m3u8")).startswith("#EXTM3U")
 
 
-async def test_links_run_out_and_are_signed_anew_while_the_session_lives(house: House) -> None:
-    house = House(house.store, link_s=60, session_s=3600)
-    play = await house.start()
+async def test_links_run_out_and_are_signed_anew_while_the_session_lives(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, link_s=60, session_s=3600)
+    play = await deployment.start()
     old = play.deliveries[0].base_url
     assert play.expires_at == NOW + timedelta(seconds=60)
-    now = house.clock.advance(seconds=61)
+    now = deployment.clock.advance(seconds=61)
     assert not opens(old, now)
-    body = await house.manifest(play)
+    body = await deployment.manifest(play)
     assert old not in body
     assert opens(body, now)
-    playlist = await house.manifest(play, "v480.m3u8")
+    playlist = await deployment.manifest(play, "v480.m3u8")
     assert opens(playlist, now)
     assert "/api/v1/licences/hls/licence-2/" in playlist  # a licence token of its own, as fresh as the links
-    renewed = await house.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
+    renewed = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
     assert opens(renewed.deliveries[0].base_url, now)
     assert renewed.expires_at == now + timedelta(seconds=60)
     assert not opens(renewed.deliveries[0].base_url, now, ids.derived(AssetId, "other"))
 
 
-async def test_nothing_outlives_the_session(house: House) -> None:
-    house = House(house.store, link_s=600, session_s=900)
-    play = await house.start()
-    house.clock.advance(seconds=600)
-    renewed = await house.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
+async def test_nothing_outlives_the_session(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, link_s=600, session_s=900)
+    play = await deployment.start()
+    deployment.clock.advance(seconds=600)
+    renewed = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
     assert renewed.expires_at == NOW + timedelta(seconds=900)
-    house.clock.advance(seconds=300)
+    deployment.clock.advance(seconds=300)
     with pytest.raises(LinkExpired):
-        await house.manifest(play)
+        await deployment.manifest(play)
     with pytest.raises(SessionNotFound):
-        await house.beat(play)
+        await deployment.heartbeat(play)
 
 
-async def test_an_edge_that_failed_comes_last_from_then_on(house: House) -> None:
-    play = await house.start()
+async def test_an_edge_that_failed_comes_last_from_then_on(deployment: Deployment) -> None:
+    play = await deployment.start()
     failed = (EDGE_IDS[0],)
-    renewed = await house.playback.renew(
+    renewed = await deployment.playback.renew(
         principal=principal(), session_id=play.session_id, client_ip="192.0.2.7", failed=failed
     )
     assert [delivery.edge_id for delivery in renewed.deliveries] == [*EDGE_IDS[1:], EDGE_IDS[0]]
-    assert house.around.said("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
-    hosts = re.findall(r"<BaseURL[^>]*>http://([^/]+)/", await house.manifest(play))
+    assert deployment.around.said("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
+    hosts = re.findall(r"<BaseURL[^>]*>http://([^/]+)/", await deployment.manifest(play))
     assert hosts == [*EDGE_IDS[1:], EDGE_IDS[0]]
-    again = await house.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
+    again = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
     assert again.deliveries[0].edge_id == EDGE_IDS[1]
 
 
-async def test_a_heartbeat_moves_the_viewer_and_is_told(house: House) -> None:
-    play = await house.start()
-    house.clock.advance(seconds=30)
-    await house.beat(play, playing_ms=29_000, join_time_ms=120, edge_id=EDGE_IDS[1], rendition="v480")
-    position = house.around.said("record")[0]["position"]
-    assert (position.position_ms, position.duration_ms, position.updated_at) == (30_000, 100_000, house.clock.now())
-    assert house.around.said("observe") == [{"edge_id": EDGE_IDS[1], "succeeded": True}]
-    _, beat = await house.facts()
-    assert isinstance(beat, PlaybackBeat)
-    assert (beat.playing_ms, beat.join_time_ms, beat.edge_id, beat.rendition) == (29_000, 120, EDGE_IDS[1], "v480")
+async def test_a_heartbeat_moves_the_viewer_and_is_told(deployment: Deployment) -> None:
+    play = await deployment.start()
+    deployment.clock.advance(seconds=30)
+    await deployment.heartbeat(play, playing_ms=29_000, join_time_ms=120, edge_id=EDGE_IDS[1], rendition="v480")
+    position = deployment.around.said("record")[0]["position"]
+    assert (position.position_ms, position.duration_ms, position.updated_at) == (
+        30_000,
+        100_000,
+        deployment.clock.now(),
+    )
+    assert deployment.around.said("observe") == [{"edge_id": EDGE_IDS[1], "succeeded": True}]
+    _, heartbeat = await deployment.facts()
+    assert isinstance(heartbeat, PlaybackHeartbeat)
+    assert (heartbeat.playing_ms, heartbeat.join_time_ms, heartbeat.edge_id, heartbeat.rendition) == (
+        29_000,
+        120,
+        EDGE_IDS[1],
+        "v480",
+    )
 
 
-async def test_the_next_session_begins_as_fast_as_this_network_was(house: House) -> None:
-    play = await house.start()
+async def test_the_next_session_begins_as_fast_as_this_network_was(deployment: Deployment) -> None:
+    play = await deployment.start()
     assert play.start_bandwidth_bps == 3_000_000
-    await house.beat(play, bandwidth_bps=10_000_000)
-    assert (await house.start(principal("bo"))).start_bandwidth_bps == 6_000_000
-    assert (await house.start(client_ip="198.51.100.1")).start_bandwidth_bps == 3_000_000
+    await deployment.heartbeat(play, bandwidth_bps=10_000_000)
+    assert (await deployment.start(principal("bo"))).start_bandwidth_bps == 6_000_000
+    assert (await deployment.start(client_ip="198.51.100.1")).start_bandwidth_bps == 3_000_000
 
 
-async def test_jobs_relay_facts_and_give_up_silent_players(house: House) -> None:
-    house = House(house.store, idle_s=600)
-    await house.start()
-    house.around.failing["revoke"] = Unreachable(service="licensing")
-    house.clock.advance(seconds=601)
+async def test_jobs_relay_facts_and_give_up_silent_players(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, idle_s=600)
+    await deployment.start()
+    deployment.around.failing["revoke"] = Unreachable(service="licensing")
+    deployment.clock.advance(seconds=601)
     log = Log()
     running = [
-        asyncio.create_task(jobs.relay_facts(house.store.outbox, cast(Any, log))),
-        asyncio.create_task(jobs.end_idle_sessions(house.playback, every_s=0.01)),
+        asyncio.create_task(jobs.relay_facts(deployment.store.outbox, cast(Any, log))),
+        asyncio.create_task(jobs.end_idle_sessions(deployment.playback, every_s=0.01)),
     ]
     try:
         await log.holds(1)
-        house.around.failing = {}  # the job lived through it
+        deployment.around.failing = {}  # the job lived through it
         await log.holds(2)
     finally:
         for task in running:
@@ -147,36 +156,36 @@ async def test_jobs_relay_facts_and_give_up_silent_players(house: House) -> None
     assert {record.key for record in log.records} == {record.fact.profile_id for record in log.records}
 
 
-async def test_a_failing_player_moves_nobody_and_blames_its_edge(house: House) -> None:
-    play = await house.start()
-    await house.beat(play, state="failed", position_ms=0, edge_id=EDGE_IDS[0], error_code="1002")
-    assert house.around.said("record") == []
-    assert house.around.said("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
+async def test_a_failing_player_moves_nobody_and_blames_its_edge(deployment: Deployment) -> None:
+    play = await deployment.start()
+    await deployment.heartbeat(play, state="failed", position_ms=0, edge_id=EDGE_IDS[0], error_code="1002")
+    assert deployment.around.said("record") == []
+    assert deployment.around.said("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
 
 
-async def test_a_heartbeat_that_could_not_be_kept_is_not_counted_and_can_be_said_again(house: House) -> None:
-    play = await house.start()
-    house.around.failing["record"] = Unreachable(service="viewing")
+async def test_a_heartbeat_that_could_not_be_kept_is_not_counted_and_can_be_said_again(deployment: Deployment) -> None:
+    play = await deployment.start()
+    deployment.around.failing["record"] = Unreachable(service="viewing")
     with pytest.raises(Unreachable):
-        await house.beat(play)
-    house.around.failing = {"observe": Unreachable(service="steering")}
-    await house.beat(play, edge_id=EDGE_IDS[0])
-    assert [type(fact) for fact in await house.facts()] == [PlaybackStarted, PlaybackBeat]
+        await deployment.heartbeat(play)
+    deployment.around.failing = {"observe": Unreachable(service="steering")}
+    await deployment.heartbeat(play, edge_id=EDGE_IDS[0])
+    assert [type(fact) for fact in await deployment.facts()] == [PlaybackStarted, PlaybackHeartbeat]
 
 
-async def test_another_profiles_session_is_not_there(house: House) -> None:
-    play = await house.start()
+async def test_another_profiles_session_is_not_there(deployment: Deployment) -> None:
+    play = await deployment.start()
     bo = principal("bo")
     sibling = replace(principal(), profile_id=bo.profile_id)
     for who in (bo, sibling):
         for call in (
-            house.beat(play, who),
-            house.end(play, who),
-            house.playback.renew(principal=who, session_id=play.session_id, client_ip="192.0.2.7"),
+            deployment.heartbeat(play, who),
+            deployment.end(play, who),
+            deployment.playback.renew(principal=who, session_id=play.session_id, client_ip="192.0.2.7"),
         ):
             await _not_there(call, play.session_id)
-    await _not_there(house.end(replace(play, session_id=ids.derived(PlaySessionId, "none"))))
-    assert house.around.said("record") == house.around.said("revoke") == []
+    await _not_there(deployment.end(replace(play, session_id=ids.derived(PlaySessionId, "none"))))
+    assert deployment.around.said("record") == deployment.around.said("revoke") == []
 
 
 async def _not_there(call: Awaitable[Any], session_id: PlaySessionId | None = None) -> None:
@@ -186,74 +195,78 @@ async def _not_there(call: Awaitable[Any], session_id: PlaySessionId | None = No
     assert session_id in {None, caught.value.session_id}
 
 
-async def test_a_closing_page_needs_its_link_only(house: House) -> None:
-    play, other = await house.start(), await house.start(principal("bo"))
+async def test_a_closing_page_needs_its_link_only(deployment: Deployment) -> None:
+    play, other = await deployment.start(), await deployment.start(principal("bo"))
     token = play.beacon_path.split("/")[-1]
-    say = house.seen(position_ms=70_000, state="paused")
-    await house.playback.beacon(session_id=play.session_id, token=token, beat=say, client_ip="192.0.2.7")
-    assert house.around.said("record")[0]["position"].position_ms == 70_000
+    say = deployment.seen(position_ms=70_000, state="paused")
+    await deployment.playback.beacon(session_id=play.session_id, token=token, heartbeat=say, client_ip="192.0.2.7")
+    assert deployment.around.said("record")[0]["position"].position_ms == 70_000
     for session_id, given in ((other.session_id, token), (play.session_id, play.dash_path.split("/")[-2])):
         with pytest.raises(LinkExpired):
-            await house.playback.beacon(session_id=session_id, token=given, beat=say, client_ip="192.0.2.7")
+            await deployment.playback.beacon(session_id=session_id, token=given, heartbeat=say, client_ip="192.0.2.7")
 
 
-async def test_an_ended_session_is_over_for_everything(house: House) -> None:
-    play = await house.start()
+async def test_an_ended_session_is_over_for_everything(deployment: Deployment) -> None:
+    play = await deployment.start()
     for _ in range(2):
-        await house.end(play, position_ms=42_000, state="paused")
-    assert house.around.said("record")[-1]["position"].position_ms == 42_000
-    assert house.around.said("revoke") == [{"session_id": play.session_id, "expires_at": NOW + timedelta(hours=12)}]
-    started, beat, ended = await house.facts()
-    assert (type(started), type(beat)) == (PlaybackStarted, PlaybackBeat)
+        await deployment.end(play, position_ms=42_000, state="paused")
+    assert deployment.around.said("record")[-1]["position"].position_ms == 42_000
+    assert deployment.around.said("revoke") == [
+        {"session_id": play.session_id, "expires_at": NOW + timedelta(hours=12)}
+    ]
+    started, heartbeat, ended = await deployment.facts()
+    assert (type(started), type(heartbeat)) == (PlaybackStarted, PlaybackHeartbeat)
     assert isinstance(ended, PlaybackEnded)
     assert (ended.position_ms, ended.reason) == (42_000, "stopped")
-    for call in (house.manifest(play), house.beat(play)):
+    for call in (deployment.manifest(play), deployment.heartbeat(play)):
         with pytest.raises(SessionNotFound):
             await call
 
 
-async def test_where_keys_cannot_be_revoked_the_session_stays_open(house: House) -> None:
-    play = await house.start()
-    house.around.failing["revoke"] = Unreachable(service="licensing")
+async def test_where_keys_cannot_be_revoked_the_session_stays_open(deployment: Deployment) -> None:
+    play = await deployment.start()
+    deployment.around.failing["revoke"] = Unreachable(service="licensing")
     with pytest.raises(Unreachable):
-        await house.end(play)
-    house.around.failing = {}
-    await house.end(play)
-    assert isinstance((await house.facts())[-1], PlaybackEnded)
+        await deployment.end(play)
+    deployment.around.failing = {}
+    await deployment.end(play)
+    assert isinstance((await deployment.facts())[-1], PlaybackEnded)
 
 
-async def test_silent_players_are_given_up(house: House) -> None:
-    house = House(house.store, idle_s=600)
-    silent, alive = await house.start(), await house.start(principal("bo"))
-    house.clock.advance(seconds=400)
-    await house.beat(silent, position_ms=12_000)
-    await house.beat(alive, principal("bo"))
-    house.clock.advance(seconds=400)
-    await house.beat(alive, principal("bo"))
-    assert await house.playback.end_idle() == 0
-    house.clock.advance(seconds=300)
-    await house.facts()
-    assert await house.playback.end_idle() == 1
-    (lost,) = await house.facts()
+async def test_silent_players_are_given_up(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, idle_s=600)
+    silent, alive = await deployment.start(), await deployment.start(principal("bo"))
+    deployment.clock.advance(seconds=400)
+    await deployment.heartbeat(silent, position_ms=12_000)
+    await deployment.heartbeat(alive, principal("bo"))
+    deployment.clock.advance(seconds=400)
+    await deployment.heartbeat(alive, principal("bo"))
+    assert await deployment.playback.end_idle() == 0
+    deployment.clock.advance(seconds=300)
+    await deployment.facts()
+    assert await deployment.playback.end_idle() == 1
+    (lost,) = await deployment.facts()
     assert (lost.session_id, lost.position_ms, lost.reason) == (silent.session_id, 12_000, "lost")
-    assert house.around.said("revoke") == [{"session_id": silent.session_id, "expires_at": NOW + timedelta(hours=12)}]
-    house.clock.advance(days=2)
-    await house.playback.end_idle()
-    await house.playback.end_idle()
-    assert await house.store.find(silent.session_id) is None
+    assert deployment.around.said("revoke") == [
+        {"session_id": silent.session_id, "expires_at": NOW + timedelta(hours=12)}
+    ]
+    deployment.clock.advance(days=2)
+    await deployment.playback.end_idle()
+    await deployment.playback.end_idle()
+    assert await deployment.store.find(silent.session_id) is None
 
 
-async def test_impossible_figures_are_refused_before_anything_is_kept(house: House) -> None:
-    play = await house.start()
+async def test_impossible_figures_are_refused_before_anything_is_kept(deployment: Deployment) -> None:
+    play = await deployment.start()
     with pytest.raises(Invalid):
-        await house.beat(play, playing_ms=-1)
-    assert house.around.said("record") == []
-    assert len(await house.facts()) == 1
+        await deployment.heartbeat(play, playing_ms=-1)
+    assert deployment.around.said("record") == []
+    assert len(await deployment.facts()) == 1
 
 
-async def test_a_title_that_was_withdrawn_is_watched_to_its_end(house: House) -> None:
-    play = await house.start()
-    house.around.failing["playable"] = TitleNotFound(title_id=TITLE)
-    assert "<MPD" in await house.manifest(play)
+async def test_a_title_that_was_withdrawn_is_watched_to_its_end(deployment: Deployment) -> None:
+    play = await deployment.start()
+    deployment.around.failing["playable"] = TitleNotFound(title_id=TITLE)
+    assert "<MPD" in await deployment.manifest(play)
     with pytest.raises(TitleNotFound):
-        await house.start()
+        await deployment.start()

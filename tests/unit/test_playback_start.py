@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, House, asset, episode, housed, opens, principal
+from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, Deployment, asset, episode, housed, opens, principal
 
 from matinee.catalogue.api import NotAvailable
 from matinee.events.api import PlaybackStarted
@@ -19,9 +19,9 @@ from matinee.viewing.api import Position
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with housed(tmp_path) as house:
-        yield house
+async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with housed(tmp_path) as deployment:
+        yield deployment
 
 
 def where(position_ms: int, number: int | None = None, duration_ms: int = 100_000) -> Position:
@@ -37,22 +37,22 @@ def where(position_ms: int, number: int | None = None, duration_ms: int = 100_00
     )
 
 
-async def test_pressing_play_answers_with_all_a_player_needs(house: House) -> None:
-    house.around.where = where(40_000)
-    play = await house.start()
+async def test_pressing_play_answers_with_all_a_player_needs(deployment: Deployment) -> None:
+    deployment.around.where = where(40_000)
+    play = await deployment.start()
     assert (play.names, play.resume_ms, play.duration_ms) == ({"en": "A film"}, 38_000, 100_000)
     assert [delivery.edge_id for delivery in play.deliveries] == EDGE_IDS
     assert all(opens(delivery.base_url, NOW) for delivery in play.deliveries)
     assert play.dash_path.startswith(f"/api/v1/playback/{play.session_id}/manifest/")
     assert [(text.language, text.label) for text in play.text] == [("de", "Deutsch")]
-    terms = house.around.said("grant")[0]["terms"]
+    terms = deployment.around.said("grant")[0]["terms"]
     assert (terms.session_id, terms.labels, terms.expires_at) == (
         play.session_id,
         ("AUDIO", "SD", "HD"),
         play.expires_at,
     )
     assert (terms.profile_id, terms.device_id) == (principal().profile_id, principal().device_id)
-    assert await house.facts() == [
+    assert await deployment.facts() == [
         PlaybackStarted(
             session_id=play.session_id,
             account_id=principal().account_id,
@@ -66,85 +66,88 @@ async def test_pressing_play_answers_with_all_a_player_needs(house: House) -> No
     ]
 
 
-async def test_everything_is_looked_up_at_once(house: House) -> None:
-    await house.start()
-    assert house.around.together == 4
+async def test_everything_is_looked_up_at_once(deployment: Deployment) -> None:
+    await deployment.start()
+    assert deployment.around.together == 4
 
 
-async def test_from_the_start_means_from_the_start(house: House) -> None:
-    house.around.where = where(40_000)
-    assert (await house.start(from_start=True)).resume_ms == 0
+async def test_from_the_start_means_from_the_start(deployment: Deployment) -> None:
+    deployment.around.where = where(40_000)
+    assert (await deployment.start(from_start=True)).resume_ms == 0
 
 
 @pytest.mark.parametrize("failure", [Unreachable(service="viewing"), ValueError("a bug there")])
-async def test_without_a_resume_point_it_begins_at_the_beginning(house: House, failure: Exception) -> None:
-    house.around.failing["position"] = failure
-    assert (await house.start()).resume_ms == 0
+async def test_without_a_resume_point_it_begins_at_the_beginning(deployment: Deployment, failure: Exception) -> None:
+    deployment.around.failing["position"] = failure
+    assert (await deployment.start()).resume_ms == 0
 
 
-async def test_a_resume_point_that_does_not_come_is_not_waited_for(house: House) -> None:
-    house = House(house.store, start_ms=1_000)
-    house.around.hanging.add("position")
-    assert (await house.start()).resume_ms == 0
+async def test_a_resume_point_that_does_not_come_is_not_waited_for(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, start_ms=1_000)
+    deployment.around.hanging.add("position")
+    assert (await deployment.start()).resume_ms == 0
 
 
 @pytest.mark.parametrize("hangs", ["viewer", "playable", "rank"])
-async def test_it_does_not_wait_for_ever(house: House, hangs: str) -> None:
-    house = House(house.store, start_ms=50)
-    house.around.hanging.add(hangs)
+async def test_it_does_not_wait_for_ever(deployment: Deployment, hangs: str) -> None:
+    deployment = Deployment(deployment.store, start_ms=50)
+    deployment.around.hanging.add(hangs)
     with pytest.raises(DeadlineExceeded):
-        await house.start()
-    assert await house.facts() == []
+        await deployment.start()
+    assert await deployment.facts() == []
 
 
-async def test_a_callers_earlier_deadline_stays(house: House) -> None:
-    house.around.hanging.add("rank")
+async def test_a_callers_earlier_deadline_stays(deployment: Deployment) -> None:
+    deployment.around.hanging.add("rank")
     with context.within(30), pytest.raises(DeadlineExceeded):
-        await house.start()
+        await deployment.start()
 
 
-async def test_who_may_not_watch_is_told_why(house: House) -> None:
-    house.around.maturity = 7
+async def test_who_may_not_watch_is_told_why(deployment: Deployment) -> None:
+    deployment.around.maturity = 7
     with pytest.raises(TooMature) as caught:
-        await house.start()
+        await deployment.start()
     assert (caught.value.maturity, caught.value.profile_maturity) == (12, 7)
-    house.around.status = "closed"
+    deployment.around.status = "closed"
     with pytest.raises(NotEntitled):
-        await house.start()
+        await deployment.start()
     with pytest.raises(Forbidden):
-        await house.start(replace(principal(), profile_id=None))
-    assert await house.facts() == []
+        await deployment.start(replace(principal(), profile_id=None))
+    assert await deployment.facts() == []
 
 
-async def test_the_viewers_reason_comes_before_the_titles_and_the_edges_last(house: House) -> None:
-    house.around.failing = {"rank": NoEdge(retry_after_ms=1000)}
+async def test_the_viewers_reason_comes_before_the_titles_and_the_edges_last(deployment: Deployment) -> None:
+    deployment.around.failing = {"rank": NoEdge(retry_after_ms=1000)}
     with pytest.raises(NoEdge):
-        await house.start()
-    house.around.failing["playable"] = NotAvailable(title_id=TITLE, territory="DE")
+        await deployment.start()
+    deployment.around.failing["playable"] = NotAvailable(title_id=TITLE, territory="DE")
     with pytest.raises(NotAvailable):
-        await house.start()
-    house.around.failing["viewer"] = ProfileNotFound(profile_id=ids.derived(ProfileId, "ada"))
+        await deployment.start()
+    deployment.around.failing["viewer"] = ProfileNotFound(profile_id=ids.derived(ProfileId, "ada"))
     with pytest.raises(ProfileNotFound):
-        await house.start()
+        await deployment.start()
 
 
-async def test_a_device_gets_only_what_it_can_play(house: House) -> None:
-    play = await house.start(capabilities=Capabilities(max_height_px=720))
-    assert house.around.said("grant")[0]["terms"].labels == ("AUDIO", "SD")
-    assert "v1080" not in await house.manifest(play)
-    assert "v480" in await house.manifest(play)
+async def test_a_device_gets_only_what_it_can_play(deployment: Deployment) -> None:
+    play = await deployment.start(capabilities=Capabilities(max_height_px=720))
+    assert deployment.around.said("grant")[0]["terms"].labels == ("AUDIO", "SD")
+    assert "v1080" not in await deployment.manifest(play)
+    assert "v480" in await deployment.manifest(play)
     with pytest.raises(NoRendition):
-        await house.start(capabilities=Capabilities(video=("av01",)))
+        await deployment.start(capabilities=Capabilities(video=("av01",)))
 
 
-def series(house: House, *numbers: int) -> None:
+def series(deployment: Deployment, *numbers: int) -> None:
     for number in numbers:
         following = episode(number + 1) if number + 1 in numbers else None
         one = replace(
-            house.around.playables[None], asset=asset(f"e{number}"), episode=episode(number), next_episode=following
+            deployment.around.playables[None],
+            asset=asset(f"e{number}"),
+            episode=episode(number),
+            next_episode=following,
         )
-        house.around.playables[episode(number).episode_id] = one
-    house.around.playables[None] = house.around.playables[episode(numbers[0]).episode_id]
+        deployment.around.playables[episode(number).episode_id] = one
+    deployment.around.playables[None] = deployment.around.playables[episode(numbers[0]).episode_id]
 
 
 @pytest.mark.parametrize(
@@ -152,18 +155,18 @@ def series(house: House, *numbers: int) -> None:
     [(None, 1, 0), ((50_000, 2), 2, 48_000), ((99_000, 2), 3, 0), ((99_000, 3), 1, 0), ((50_000, 9), 1, 0)],
 )
 async def test_a_series_goes_on_where_it_was_left(
-    house: House, left_at: tuple[int, int] | None, number: int, resume_ms: int
+    deployment: Deployment, left_at: tuple[int, int] | None, number: int, resume_ms: int
 ) -> None:
-    series(house, 1, 2, 3)
-    house.around.playables[episode(9).episode_id] = house.around.playables[None]
-    house.around.where = where(*left_at) if left_at else None
-    play = await house.start()
+    series(deployment, 1, 2, 3)
+    deployment.around.playables[episode(9).episode_id] = deployment.around.playables[None]
+    deployment.around.where = where(*left_at) if left_at else None
+    play = await deployment.start()
     assert (play.episode_number, play.resume_ms) == (number, resume_ms)
     assert (play.next_up.number if play.next_up else None) == (number + 1 if number < 3 else None)
 
 
-async def test_an_episode_that_was_asked_for_is_played(house: House) -> None:
-    series(house, 1, 2, 3)
-    house.around.where = where(50_000, 2)
-    play = await house.start(episode_id=episode(3).episode_id)
+async def test_an_episode_that_was_asked_for_is_played(deployment: Deployment) -> None:
+    series(deployment, 1, 2, 3)
+    deployment.around.where = where(50_000, 2)
+    play = await deployment.start(episode_id=episode(3).episode_id)
     assert (play.episode_number, play.resume_ms) == (3, 0)

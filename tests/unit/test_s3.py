@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from matinee.drivers import s3
-from matinee.drivers.engine import EngineAway, StoreFull
+from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.objects import Objects
 from matinee.drivers.s3 import Address, BadStoreUrl, BucketMissing, StoreRefused
 
@@ -64,9 +64,9 @@ def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> N
         (507, "", StoreFull),
         (404, "NoSuchBucket", BucketMissing),
         (404, "NoSuchUpload", s3.MultipartGone),
-        (503, "SlowDown", EngineAway),
-        (500, "InternalError", EngineAway),
-        (429, "", EngineAway),
+        (503, "SlowDown", EngineUnavailable),
+        (500, "InternalError", EngineUnavailable),
+        (429, "", EngineUnavailable),
         (301, "PermanentRedirect", StoreRefused),
         (400, "AuthorizationHeaderMalformed", StoreRefused),
     ],
@@ -77,9 +77,13 @@ def test_what_an_answer_means(status: int, code: str, kind: type[Exception]) -> 
 
 
 def test_one_place_below_another() -> None:
-    house = Address.of("s3://films/house?endpoint=http://h:1", {})
-    assert Address.of("s3://films/house/uploads?endpoint=http://h:1", {}).key_below(house) == "uploads"
-    assert Address.of("s3://films/house/a/b?endpoint=http://h:1", {}).key_below(house) == "a/b"
-    for other in ("s3://films/houses/a?endpoint=http://h:1", "s3://films/house/a", "s3://others/house/a"):
-        assert Address.of(other, {}).key_below(house) is None
+    deployment = Address.of("s3://films/deployment?endpoint=http://h:1", {})
+    assert Address.of("s3://films/deployment/uploads?endpoint=http://h:1", {}).key_below(deployment) == "uploads"
+    assert Address.of("s3://films/deployment/a/b?endpoint=http://h:1", {}).key_below(deployment) == "a/b"
+    for other in (
+        "s3://films/deployments/a?endpoint=http://h:1",
+        "s3://films/deployment/a",
+        "s3://others/deployment/a",
+    ):
+        assert Address.of(other, {}).key_below(deployment) is None
     assert Address.of("s3://films/uploads", {}).key_below(Address.of("s3://films", {})) == "uploads"

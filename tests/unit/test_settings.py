@@ -9,16 +9,16 @@ from matinee.app.settings import BadSettings, load, show
 
 
 def test_defaults_place_everything_below_the_data_directory(tmp_path: Path) -> None:
-    loaded = load(None, {}, {"house.data": str(tmp_path)})
+    loaded = load(None, {}, {"deployment.data": str(tmp_path)})
     assert loaded.identity.store == f"sqlite:///{tmp_path}/identity.db"
     assert loaded.data == tmp_path
 
 
 def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
     file = tmp_path / "matinee.toml"
-    file.write_text("[gateway]\nport = 1\n[edge]\ncount = 3\n[house]\nlan = true\n")
-    loaded = load(file, {"MATINEE__GATEWAY__PORT": "2", "MATINEE__HOUSE__LAN": "false"}, {"gateway.port": 3})
-    assert (loaded.gateway.port, loaded.edge.count, loaded.house.lan) == (3, 3, False)
+    file.write_text("[gateway]\nport = 1\n[edge]\ncount = 3\n[deployment]\nlan = true\n")
+    loaded = load(file, {"MATINEE__GATEWAY__PORT": "2", "MATINEE__DEPLOYMENT__LAN": "false"}, {"gateway.port": 3})
+    assert (loaded.gateway.port, loaded.edge.count, loaded.deployment.lan) == (3, 3, False)
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,20 @@ def test_show_tells_the_source_and_hides_passwords() -> None:
 
 
 def test_a_process_started_with_these_settings_has_these_settings(tmp_path: Path) -> None:
-    loaded = load(None, {}, {"house.data": str(tmp_path), "house.lan": True, "gateway.port": 9})
+    loaded = load(None, {}, {"deployment.data": str(tmp_path), "deployment.lan": True, "gateway.port": 9})
     assert load(None, settings.environment_of(loaded)) == loaded
 
 
 def test_what_a_start_has_settled_lies_beneath_all_that_is_said(tmp_path: Path) -> None:
-    settings.keep(tmp_path, {"house.instances": 2, "identity.store": "mysql+asyncmy://m:s3cret@db/x", "edge.count": 4})
-    loaded = load(None, {"MATINEE__EDGE__COUNT": "3"}, {"house.data": str(tmp_path)})
-    assert (loaded.house.instances, loaded.edge.count) == (2, 3)
+    settings.keep(
+        tmp_path, {"deployment.instances": 2, "identity.store": "mysql+asyncmy://m:s3cret@db/x", "edge.count": 4}
+    )
+    loaded = load(None, {"MATINEE__EDGE__COUNT": "3"}, {"deployment.data": str(tmp_path)})
+    assert (loaded.deployment.instances, loaded.edge.count) == (2, 3)
     assert loaded.identity.store == "mysql+asyncmy://m:s3cret@db/x"
-    assert {s.source for s in show(None, {}, {"house.data": str(tmp_path)}) if s.key == "identity.store"} == {"house"}
+    assert {s.source for s in show(None, {}, {"deployment.data": str(tmp_path)}) if s.key == "identity.store"} == {
+        "deployment"
+    }
     assert (tmp_path / settings.SETTLED).stat().st_mode & 0o077 == 0
     assert settings.settled(tmp_path)["edge.count"] == 4
     assert "identity.store" not in settings.defaults_left(loaded)

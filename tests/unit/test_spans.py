@@ -30,7 +30,7 @@ from matinee.edge.adapters.board import FileBoard
 from matinee.edge.adapters.disk import CacheDirectory
 from matinee.edge.adapters.keeper import DirectoryKeeper
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import beat as edge_beats
+from matinee.edge.jobs import heartbeat as edge_beats
 from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
@@ -105,7 +105,7 @@ class RecordedParts(Parts):
         return local(PROTOCOLS[name], name, self.built[name], by=by, recorder=self.recorder, force_wire=True)
 
 
-class House:
+class Deployment:
     """A gateway on a socket, the domains behind it, and a viewer before it."""
 
     def __init__(self, parts: RecordedParts, url: str, http: aiohttp.ClientSession) -> None:
@@ -125,8 +125,8 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, recorder: Recorder) -> AsyncIterator[House]:
-    overrides = {"house.data": str(folder), "playback.idle_s": 0}
+async def deployment(folder: Path, recorder: Recorder) -> AsyncIterator[Deployment]:
+    overrides = {"deployment.data": str(folder), "playback.idle_s": 0}
     settings = known_settings.load(None, environment={}, overrides=overrides)
     async with fabric(settings) as threads, AsyncExitStack() as stack:
         parts = RecordedParts(recorder, fabric=threads, stack=stack, metrics=Metrics())
@@ -135,7 +135,7 @@ async def house(folder: Path, recorder: Recorder) -> AsyncIterator[House]:
                 await BUILDERS[name](parts)
         server = await stack.enter_async_context(Server(await gateway(parts)))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield House(parts, server.address, http)
+        yield Deployment(parts, server.address, http)
 
 
 async def film(parts: Parts) -> str:
@@ -176,7 +176,7 @@ async def edge(parts: RecordedParts, folder: Path) -> None:
     beating = asyncio.create_task(
         edge_beats(settings=settings, port=9, keeping=keeping, board=board, steering=steering)
     )
-    await parts.recorder.heard({"edge -> steering.beat"})
+    await parts.recorder.heard({"edge -> steering.heartbeat"})
     await ended([beating])
     keeping.close()
     board.close()
@@ -190,7 +190,7 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
 
 async def test_pressing_play_makes_the_calls_that_its_page_names(tmp_path: Path) -> None:
     said, recorder, seen = pages()["press-play"], Recorder(), {}
-    async with house(tmp_path, recorder) as at:
+    async with deployment(tmp_path, recorder) as at:
         key_id = await film(at.parts)
         sofa = DeviceInfo(**SIGN_IN["device"])
         await at.parts.built["identity"].sign_up(**{**SIGN_IN, "name": "Ada", "language": "en", "device": sofa})
@@ -223,16 +223,16 @@ async def test_pressing_play_makes_the_calls_that_its_page_names(tmp_path: Path)
         seen["licence on HLS"] = recorder.taken()
 
         place = f"/playback/{session['session_id']}"
-        await at.call("POST", f"{place}/beat", _beat(30_000))
+        await at.call("POST", f"{place}/heartbeat", _heartbeat(30_000))
         seen["heartbeat"] = recorder.taken()
 
         await at.call("POST", f"{place}/renew", {"failed": [EDGE]})
         seen["an edge fails"] = recorder.taken()
 
-        await at.call("POST", session["beacon_path"], _beat(40_000))
+        await at.call("POST", session["beacon_path"], _heartbeat(40_000))
         seen["page closes"] = recorder.taken()
 
-        await at.call("POST", f"{place}/end", _beat(41_000))
+        await at.call("POST", f"{place}/end", _heartbeat(41_000))
         seen["end"] = recorder.taken()
 
         while (home := await at.call("GET", "/home"))["missing"]:  # what a machine that stands still makes late
@@ -250,7 +250,7 @@ async def test_pressing_play_makes_the_calls_that_its_page_names(tmp_path: Path)
     assert seen == said
 
 
-def _beat(position_ms: int) -> dict[str, Any]:
+def _heartbeat(position_ms: int) -> dict[str, Any]:
     at = datetime.now(UTC).isoformat()
     return {"position_ms": position_ms, "state": "playing", "at": at, "playing_ms": 10_000, "edge_id": EDGE}
 

@@ -192,7 +192,7 @@ async def test_nobody_alive_is_no_edge(tmp_path: Path) -> None:
     database, steering = await service_at(tmp_path, clock)
     with pytest.raises(NoEdge):
         await steering.rank(client_ip="192.0.2.1")
-    assert await steering.beat(report=report("a")) == "healthy"
+    assert await steering.heartbeat(report=report("a")) == "healthy"
     assert [e.base_url for e in await steering.rank(client_ip="192.0.2.1")] == ["http://a"]
     clock.advance(seconds=8)
     assert [e.health for e in await steering.edges()] == ["degraded"]
@@ -206,7 +206,7 @@ async def test_nobody_alive_is_no_edge(tmp_path: Path) -> None:
 async def test_a_registration_survives_a_restart(tmp_path: Path) -> None:
     clock = ManualClock()
     database, steering = await service_at(tmp_path, clock)
-    await steering.beat(report=report("a"))
+    await steering.heartbeat(report=report("a"))
     await database.__aexit__()
     clock.advance(seconds=20)
     database, steering = await service_at(tmp_path, clock)
@@ -218,14 +218,14 @@ async def test_two_instances_learn_of_each_others_edges(tmp_path: Path) -> None:
     clock = ManualClock()
     one_database, one = await service_at(tmp_path, clock)
     other_database, other = await service_at(tmp_path, clock)
-    await one.beat(report=report("a"))
-    await other.beat(report=report("b"))
+    await one.heartbeat(report=report("a"))
+    await other.heartbeat(report=report("b"))
     await one.synchronise()
     assert {e.edge_id for e in await one.rank(client_ip="192.0.2.1")} == {"edg_a", "edg_b"}
     for _ in range(10):  # only `other` hears of b, and only `one` of a: both stay healthy in both
         clock.advance(seconds=2)
-        await one.beat(report=report("a"))
-        await other.beat(report=report("b"))
+        await one.heartbeat(report=report("a"))
+        await other.heartbeat(report=report("b"))
         await one.synchronise()
         await other.synchronise()
         await one.synchronise()
@@ -239,10 +239,10 @@ async def test_draining_puts_an_edge_last_and_is_known_to_all(tmp_path: Path) ->
     one_database, one = await service_at(tmp_path, clock)
     other_database, other = await service_at(tmp_path, clock)
     for name in ("a", "b"):
-        await one.beat(report=report(name))
+        await one.heartbeat(report=report(name))
     assert (await other.drain(edge_id=EdgeId("edg_a"), draining=True)).health == "draining"
     await one.synchronise()
-    assert await one.beat(report=report("a")) == "draining"
+    assert await one.heartbeat(report=report("a")) == "draining"
     for n in range(20):
         assert [e.edge_id for e in await one.rank(client_ip=f"192.0.{n}.1")] == ["edg_b", "edg_a"]
     assert (await one.drain(edge_id=EdgeId("edg_a"), draining=False)).health == "healthy"
@@ -256,7 +256,7 @@ async def test_what_players_saw_moves_their_network_only(tmp_path: Path) -> None
     clock = ManualClock()
     database, steering = await service_at(tmp_path, clock)
     for name in ("a", "b"):
-        await steering.beat(report=report(name))
+        await steering.heartbeat(report=report(name))
     best = (await steering.rank(client_ip="192.0.2.1"))[0].edge_id
     for _ in range(3):
         await steering.observe(client_ip="192.0.2.9", edge_id=best, succeeded=False, latency_ms=-5)
@@ -268,7 +268,7 @@ async def test_what_players_saw_moves_their_network_only(tmp_path: Path) -> None
 async def test_after_a_day_an_edge_is_forgotten(tmp_path: Path) -> None:
     clock = ManualClock()
     database, steering = await service_at(tmp_path, clock)
-    await steering.beat(report=report("a"))
+    await steering.heartbeat(report=report("a"))
     clock.advance(hours=25)
     assert await steering.edges() == []
     await steering.forget()
@@ -296,7 +296,7 @@ class Away:
 
 async def test_steering_goes_on_while_its_store_is_away() -> None:
     steering = SteeringService(fleet=Away(), clock=ManualClock())
-    assert await steering.beat(report=report("a")) == "healthy"
+    assert await steering.heartbeat(report=report("a")) == "healthy"
     assert [e.edge_id for e in await steering.rank(client_ip="192.0.2.1")] == ["edg_a"]
 
 
@@ -325,15 +325,15 @@ async def test_while_the_store_is_away_an_edge_that_others_may_hear_goes_last_an
     async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
         fleet = Lost(await SqlFleetStore.open(database))
         one, other = SteeringService(fleet=fleet, clock=clock), SteeringService(fleet=fleet.store, clock=clock)
-        await other.beat(report=report("dead"))
+        await other.heartbeat(report=report("dead"))
         clock.advance(seconds=30)
-        await one.beat(report=report("a"))
-        await other.beat(report=report("b"))
+        await one.heartbeat(report=report("a"))
+        await other.heartbeat(report=report("b"))
         await one.synchronise()
         fleet.inner = Away()
         for _ in range(15):
             clock.advance(seconds=2)
-            await one.beat(report=report("a"))
+            await one.heartbeat(report=report("a"))
             await one.synchronise()
         assert [e.edge_id for e in await one.rank(client_ip="192.0.2.1")] == ["edg_a", "edg_b"]
         assert {e.report.edge_id: e.health for e in await one.edges()} == {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.house import eventually
+from tests.deployment import eventually
 
 from matinee.app.supervisor import Program, Seen, Supervisor
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matinee.drivers.sql import Database
-from matinee.events.adapters.sqlite import SQLiteEventLog
+from matinee.events.adapters.sqlite import SqliteEventLog
 from matinee.events.api import PositionMoved, ProfileRemoved, Record
 from matinee.events.jobs import PolledFollowing
 from matinee.events.service import EventsService
@@ -23,7 +23,7 @@ from matinee.kit.clock import ManualClock
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
 from matinee.kit.problem import Invalid
 from matinee.viewing import jobs, model
-from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.adapters.sql import SqlViewingStore
 from matinee.viewing.api import Position
 from matinee.viewing.service import ViewingService
 
@@ -31,10 +31,10 @@ NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 WHO: dict[str, Any] = {"account_id": AccountId("acc_a"), "profile_id": ProfileId("pro_a")}
 
 
-class House:
+class Deployment:
     """Viewing on a store of its own, at eight in the evening."""
 
-    def __init__(self, database: Database, store: SQLViewingStore) -> None:
+    def __init__(self, database: Database, store: SqlViewingStore) -> None:
         self.clock, self.database, self.store = ManualClock(NOW), database, store
         self.viewing = ViewingService(store=store, clock=self.clock)
 
@@ -46,9 +46,9 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
     async with Database(f"sqlite:///{tmp_path}/viewing.db") as database:
-        yield House(database, await SQLViewingStore.open(database))
+        yield Deployment(database, await SqlViewingStore.open(database))
 
 
 def at(when: datetime, title: str = "film", episode: str | None = None, **changed: Any) -> Position:
@@ -64,17 +64,17 @@ def at(when: datetime, title: str = "film", episode: str | None = None, **change
     return msgspec.structs.replace(position, **changed)
 
 
-async def test_a_clock_ahead_of_ours_does_not_win_for_ever(house: House) -> None:
-    wrong = await house.viewing.record(position=at(NOW + timedelta(days=900), position_ms=1))
+async def test_a_clock_ahead_of_ours_does_not_win_for_ever(deployment: Deployment) -> None:
+    wrong = await deployment.viewing.record(position=at(NOW + timedelta(days=900), position_ms=1))
     assert wrong.updated_at == NOW
-    right = await house.watch("film", position_ms=2)
+    right = await deployment.watch("film", position_ms=2)
     assert right.position_ms == 2
-    assert await house.viewing.position(**WHO, title_id=TitleId("film")) == right
+    assert await deployment.viewing.position(**WHO, title_id=TitleId("film")) == right
 
 
-async def test_a_position_past_the_end_is_the_end_and_an_unknown_length_is_no_limit(house: House) -> None:
-    assert (await house.watch("a", position_ms=100_700)).position_ms == 100_000
-    assert (await house.watch("b", position_ms=700, duration_ms=0)).position_ms == 700
+async def test_a_position_past_the_end_is_the_end_and_an_unknown_length_is_no_limit(deployment: Deployment) -> None:
+    assert (await deployment.watch("a", position_ms=100_700)).position_ms == 100_000
+    assert (await deployment.watch("b", position_ms=700, duration_ms=0)).position_ms == 700
 
 
 @pytest.mark.parametrize(
@@ -90,21 +90,21 @@ async def test_a_position_past_the_end_is_the_end_and_an_unknown_length_is_no_li
         ({"episode_id": ""}, "episode_id"),
     ],
 )
-async def test_nonsense_is_named_and_not_stored(house: House, changed: dict[str, Any], field: str) -> None:
+async def test_nonsense_is_named_and_not_stored(deployment: Deployment, changed: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        await house.viewing.record(position=at(NOW, **changed))
+        await deployment.viewing.record(position=at(NOW, **changed))
     assert [fault.field for fault in caught.value.faults] == [field]
-    assert (await house.viewing.history(**WHO)).items == []
+    assert (await deployment.viewing.history(**WHO)).items == []
 
 
-async def test_lists_refuse_what_they_cannot_serve(house: House) -> None:
+async def test_lists_refuse_what_they_cannot_serve(deployment: Deployment) -> None:
     for call in [
-        house.viewing.history(**WHO, limit=0),
-        house.viewing.continue_watching(**WHO, limit=10**6),
-        house.viewing.progress(**WHO, title_ids=[TitleId("t")] * 1001),
-        house.viewing.dismiss(**WHO, title_id=TitleId("")),
+        deployment.viewing.history(**WHO, limit=0),
+        deployment.viewing.continue_watching(**WHO, limit=10**6),
+        deployment.viewing.progress(**WHO, title_ids=[TitleId("t")] * 1001),
+        deployment.viewing.dismiss(**WHO, title_id=TitleId("")),
         *(
-            house.viewing.history(**WHO, cursor=c)
+            deployment.viewing.history(**WHO, cursor=c)
             for c in ("", "nonsense", "é", "A" * 9999, "OTk5OTk5OTk5OTk5OTk5OS9hL2I")
         ),
     ]:
@@ -112,47 +112,47 @@ async def test_lists_refuse_what_they_cannot_serve(house: House) -> None:
             await call
 
 
-async def test_a_series_is_where_it_was_last_watched(house: House) -> None:
-    first, second = await house.watch("show", "e1"), await house.watch("show", "e2")
-    again = await house.watch("show", "e1", position_ms=20_000)
+async def test_a_series_is_where_it_was_last_watched(deployment: Deployment) -> None:
+    first, second = await deployment.watch("show", "e1"), await deployment.watch("show", "e2")
+    again = await deployment.watch("show", "e1", position_ms=20_000)
     series, this, other = TitleId("show"), EpisodeId("e1"), EpisodeId("e3")
     assert first.position_ms == 10_000
-    assert await house.viewing.position(**WHO, title_id=series) == again
-    assert await house.viewing.position(**WHO, title_id=series, episode_id=EpisodeId("e2")) == second
-    assert await house.viewing.position(**WHO, title_id=series, episode_id=this) == again
-    assert await house.viewing.position(**WHO, title_id=series, episode_id=other) is None
-    assert await house.viewing.position(**WHO, title_id=TitleId("unseen")) is None
-    assert await house.viewing.progress(**WHO, title_ids=[series, TitleId("unseen")]) == [again, second]
-    assert await house.viewing.progress(**WHO, title_ids=[]) == []
+    assert await deployment.viewing.position(**WHO, title_id=series) == again
+    assert await deployment.viewing.position(**WHO, title_id=series, episode_id=EpisodeId("e2")) == second
+    assert await deployment.viewing.position(**WHO, title_id=series, episode_id=this) == again
+    assert await deployment.viewing.position(**WHO, title_id=series, episode_id=other) is None
+    assert await deployment.viewing.position(**WHO, title_id=TitleId("unseen")) is None
+    assert await deployment.viewing.progress(**WHO, title_ids=[series, TitleId("unseen")]) == [again, second]
+    assert await deployment.viewing.progress(**WHO, title_ids=[]) == []
 
 
-async def test_continue_watching_shows_each_title_once_and_no_finished_film(house: House) -> None:
-    await house.watch("seen film", position_ms=99_000)
-    await house.watch("film")
-    await house.watch("show", "e1", position_ms=99_000)
-    await house.watch("show", "e2", position_ms=100_000)
-    await house.watch("dismissed")
-    await house.viewing.dismiss(**WHO, title_id=TitleId("dismissed"))
-    assert await house.continued() == ["show", "film"]
-    assert await house.continued(limit=1) == ["show"]
-    await house.watch("dismissed")
-    assert await house.continued() == ["dismissed", "show", "film"]
+async def test_continue_watching_shows_each_title_once_and_no_finished_film(deployment: Deployment) -> None:
+    await deployment.watch("seen film", position_ms=99_000)
+    await deployment.watch("film")
+    await deployment.watch("show", "e1", position_ms=99_000)
+    await deployment.watch("show", "e2", position_ms=100_000)
+    await deployment.watch("dismissed")
+    await deployment.viewing.dismiss(**WHO, title_id=TitleId("dismissed"))
+    assert await deployment.continued() == ["show", "film"]
+    assert await deployment.continued(limit=1) == ["show"]
+    await deployment.watch("dismissed")
+    assert await deployment.continued() == ["dismissed", "show", "film"]
 
 
-async def test_continue_watching_looks_behind_a_long_series(house: House) -> None:
-    await house.watch("film")
+async def test_continue_watching_looks_behind_a_long_series(deployment: Deployment) -> None:
+    await deployment.watch("film")
     for n in range(150):
-        await house.watch("show", f"e{n}")
-    assert await house.continued() == ["show", "film"]
+        await deployment.watch("show", f"e{n}")
+    assert await deployment.continued() == ["show", "film"]
 
 
-async def test_history_comes_in_pages(house: House) -> None:
+async def test_history_comes_in_pages(deployment: Deployment) -> None:
     for n in range(7):
-        await house.watch(f"film {n}", position_ms=100_000)
+        await deployment.watch(f"film {n}", position_ms=100_000)
     titles: list[str] = []
     cursor = None
     while True:
-        page = await house.viewing.history(**WHO, cursor=cursor, limit=3)
+        page = await deployment.viewing.history(**WHO, cursor=cursor, limit=3)
         titles += [p.title_id for p in page.items]
         if (cursor := page.next_cursor) is None:
             break
@@ -174,35 +174,37 @@ def test_any_order_of_arrival_gives_the_same_end(
 
 async def all_orders(url: str, arrivals: list[tuple[int, str, int]]) -> None:
     async with Database(url) as database:
-        house = House(database, await SQLViewingStore.open(database))
+        deployment = Deployment(database, await SqlViewingStore.open(database))
         for n, order in enumerate(permutations(arrivals)):
             stands = [
-                await house.viewing.record(
+                await deployment.viewing.record(
                     position=at(NOW + timedelta(seconds=s), f"{n}", device_id=DeviceId(device), position_ms=ms)
                 )
                 for s, device, ms in order
             ]
-            assert await house.viewing.position(**WHO, title_id=TitleId(f"{n}")) == stands[-1]
-        ends = {model.standing(p) for p in (await house.viewing.history(**WHO, limit=200)).items}
+            assert await deployment.viewing.position(**WHO, title_id=TitleId(f"{n}")) == stands[-1]
+        ends = {model.standing(p) for p in (await deployment.viewing.history(**WHO, limit=200)).items}
         assert len(ends) == 1
 
 
-async def test_facts_go_up_and_removed_profiles_are_forgotten(house: House) -> None:
-    log = await SQLiteEventLog.open(house.database)
-    events = EventsService(log=log, dead=log, leases=log, clock=house.clock)
+async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deployment) -> None:
+    log = await SqliteEventLog.open(deployment.database)
+    events = EventsService(log=log, dead=log, leases=log, clock=deployment.clock)
     tasks = [
-        asyncio.create_task(jobs.relay(house.store.outgoing, events)),
-        asyncio.create_task(jobs.forget_removed_profiles(house.viewing, PolledFollowing(events, house.clock))),
+        asyncio.create_task(jobs.relay(deployment.store.outgoing, events)),
+        asyncio.create_task(
+            jobs.forget_removed_profiles(deployment.viewing, PolledFollowing(events, deployment.clock))
+        ),
     ]
-    await house.watch("film", position_ms=30)
-    await house.watch("film", position_ms=20, updated_at=NOW - timedelta(hours=1))
+    await deployment.watch("film", position_ms=30)
+    await deployment.watch("film", position_ms=20, updated_at=NOW - timedelta(hours=1))
     batch = await events.read(after="", types=("PositionMoved",), wait_ms=20_000)
     moved = [e.record.fact for e in batch.entries]
     assert [m.position_ms for m in moved if isinstance(m, PositionMoved)] == [30]
     removed = Record(fact_id=ids.new(FactId, NOW), at=NOW, key="pro_a", fact=ProfileRemoved(**WHO))
     await events.append(records=[removed])
     async with asyncio.timeout(20):
-        while (await house.viewing.history(**WHO)).items:  # noqa: ASYNC110 — nothing tells of an erasure
+        while (await deployment.viewing.history(**WHO)).items:  # noqa: ASYNC110 — nothing tells of an erasure
             await asyncio.sleep(0.01)
     for task in tasks:
         task.cancel()

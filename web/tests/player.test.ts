@@ -58,9 +58,9 @@ describe("the meter", () => {
     meter.turn("playing", 400);
     meter.turn("rebuffering", 5_400);
     meter.turn("playing", 6_000);
-    const beat = meter.beat(at(8_000, 7_000));
-    expect(beat).toMatchObject({ playing_ms: 7_000, rebuffering_ms: 600, rebuffer_count: 1, join_time_ms: 400, position_ms: 7_000, bandwidth_bps: 2_000_000, dropped_frames: 3, state: "playing" });
-    expect(meter.beat(at(9_000))).toMatchObject({ playing_ms: 1_000, rebuffering_ms: 0, rebuffer_count: 0, join_time_ms: null, dropped_frames: 0 });
+    const heartbeat = meter.heartbeat(at(8_000, 7_000));
+    expect(heartbeat).toMatchObject({ playing_ms: 7_000, rebuffering_ms: 600, rebuffer_count: 1, join_time_ms: 400, position_ms: 7_000, bandwidth_bps: 2_000_000, dropped_frames: 3, state: "playing" });
+    expect(meter.heartbeat(at(9_000))).toMatchObject({ playing_ms: 1_000, rebuffering_ms: 0, rebuffer_count: 0, join_time_ms: null, dropped_frames: 0 });
     expect(meter.totalRebuffers).toBe(1);
   });
 
@@ -68,11 +68,11 @@ describe("the meter", () => {
     const meter = new Meter(1_000);
     meter.turn("paused", 1_000);
     meter.turn("playing", 5_000);
-    expect(meter.beat(at(4_000))).toMatchObject({ playing_ms: 0, state: "playing" });
+    expect(meter.heartbeat(at(4_000))).toMatchObject({ playing_ms: 0, state: "playing" });
   });
 
   it("says how it failed", () => {
-    expect(new Meter(0).beat(at(10), "failed", "S1001")).toMatchObject({ state: "failed", error_code: "S1001" });
+    expect(new Meter(0).heartbeat(at(10), "failed", "S1001")).toMatchObject({ state: "failed", error_code: "S1001" });
   });
 });
 

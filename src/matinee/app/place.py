@@ -11,7 +11,7 @@ import msgspec
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import TARGETS
 from matinee.drivers.authority import Authority, Leaf
-from matinee.drivers.http import Broken, HttpClient, NeverSent
+from matinee.drivers.http import ConnectionBroken, HttpClient, NotSent
 from matinee.kit.clock import Clock, SystemClock
 
 EDGE = "edge"
@@ -25,19 +25,22 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def groups(settings: Settings) -> list[Group]:
-    """The processes that `house.groups` asks for: `a,b;c` is one process for a and b, and one for c.
+    """The processes that `deployment.groups` asks for: `a,b;c` is one process for a and b, and one for c.
 
     Raises BadSettings for a target that is not known, named twice or left out, and for less than one instance.
     """
-    if settings.house.instances < 1:
-        raise BadSettings(detail="house.instances must be at least 1.")
+    if settings.deployment.instances < 1:
+        raise BadSettings(detail="deployment.instances must be at least 1.")
     made = [
-        tuple(name.strip() for name in part.split(",") if name.strip()) for part in settings.house.groups.split(";")
+        tuple(name.strip() for name in part.split(",") if name.strip())
+        for part in settings.deployment.groups.split(";")
     ]
     named = [name for group in made for name in group]
     wanted = set(TARGETS) - {EDGE}
     if problem := sorted(wanted.symmetric_difference(named)) or sorted({n for n in named if named.count(n) > 1}):
-        raise BadSettings(detail=f"house.groups must name each target once (not edge); look at: {', '.join(problem)}.")
+        raise BadSettings(
+            detail=f"deployment.groups must name each target once (not edge); look at: {', '.join(problem)}."
+        )
     return [
         Group(name="services" if len(group) > 1 and "gateway" in group else group[0], targets=group) for group in made
     ]
@@ -61,14 +64,14 @@ def processes(settings: Settings) -> Path:
 
 
 def remember(settings: Settings) -> None:
-    """Keep the address that this house was started with, for commands that were not told its ports."""
+    """Keep the address that this deployment was started with, for commands that were not told its ports."""
     file = settings.data / "run" / "address"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(front_url(settings))
 
 
 def address(settings: Settings) -> str:
-    """The address of the house that runs on this data directory."""
+    """The address of the deployment that runs on this data directory."""
     file = settings.data / "run" / "address"
     return file.read_text() if file.exists() else front_url(settings)
 
@@ -80,14 +83,14 @@ def envoy(settings: Settings) -> Path:
 
 def host(settings: Settings) -> str:
     """The name or address by which devices reach this machine."""
-    if settings.house.host:
-        return settings.house.host
-    return own_address() if settings.house.lan else "127.0.0.1"
+    if settings.deployment.host:
+        return settings.deployment.host
+    return own_address() if settings.deployment.lan else "127.0.0.1"
 
 
 def scheme(settings: Settings) -> str:
     """How devices speak to gateway and edges."""
-    return "https" if settings.house.lan else "http"
+    return "https" if settings.deployment.lan else "http"
 
 
 def front_url(settings: Settings) -> str:
@@ -101,13 +104,13 @@ def edge_url(settings: Settings, port: int) -> str:
 
 
 def authority(settings: Settings, clock: Clock) -> Authority:
-    """This house's own certificate authority, made at its first use."""
+    """This deployment's own certificate authority, made at its first use."""
     return Authority.open(settings.secrets / "authority", clock.now(), hosts=_hosts(settings))
 
 
 def leaf(settings: Settings, clock: Clock) -> Leaf:
     """The certificate of this machine, renewed before it runs out."""
-    return authority(settings, clock).leaf("house", _hosts(settings), clock.now())
+    return authority(settings, clock).leaf("deployment", _hosts(settings), clock.now())
 
 
 def _hosts(settings: Settings) -> list[str]:
@@ -115,7 +118,7 @@ def _hosts(settings: Settings) -> list[str]:
 
 
 def trust_url(settings: Settings) -> str:
-    """The page that says how a device comes to trust this house."""
+    """The page that says how a device comes to trust this deployment."""
     return f"http://{host(settings)}:{settings.gateway.trust_port}/"
 
 
@@ -131,10 +134,10 @@ def own_address() -> str:
 
 async def front_answers(settings: Settings) -> bool:
     """Whether the way in answers from end to end: Envoy, and the gateway behind it."""
-    trusted = authority(settings, SystemClock()).certificate_pem if settings.house.lan else ""
+    trusted = authority(settings, SystemClock()).certificate_pem if settings.deployment.lan else ""
     async with HttpClient(trusted=trusted) as http:
         try:
             answer = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", limit_s=2)
-        except (NeverSent, Broken, TimeoutError):
+        except (NotSent, ConnectionBroken, TimeoutError):
             return False
         return answer.status == 200

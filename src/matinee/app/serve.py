@@ -1,4 +1,4 @@
-"""`matinee serve`: one process of the house. An engine that is not well when it starts is waited for."""
+"""`matinee serve`: one process of the deployment. An engine that is not well when it starts is waited for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matinee.app.wiring import host, waiting
 from matinee.app.wiring.doors import EdgeWords, edge
 from matinee.app.wiring.health import said
 from matinee.drivers.asgi import called_at
-from matinee.drivers.engine import TROUBLES
+from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _SAY_S: Final = 10.0
 
 async def serve(settings: Settings, targets: Sequence[str], name: str, port: int, edge_words: EdgeWords | None) -> None:
     """Host targets until told to stop."""
-    log.configure(level=settings.house.log_level, service=name)
+    log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
     stopping = asyncio.create_task(until_told_to_stop(lifeline))
     if targets == (EDGE,) and edge_words is not None:
@@ -85,7 +85,7 @@ async def _patiently(
         async with contextlib.AsyncExitStack() as stack:
             try:
                 inner = await stack.enter_async_context(opened())
-            except TROUBLES as trouble:
+            except ENGINE_PROBLEMS as trouble:
                 why = said(trouble)
             else:
                 yield inner

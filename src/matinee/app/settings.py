@@ -1,7 +1,7 @@
 """Every setting: its name, default, unit and meaning. Read from `matinee.toml`, then `MATINEE__SECTION__KEY`.
 
 Engines are URLs; `{data}` in a value stands for the data directory. An unknown key is an error that names the
-nearest known one. Beneath all that is said lies `house.toml` in the data directory: what an earlier start settled.
+nearest known one. Beneath all that is said lies `deployment.toml` in the data directory: what an earlier start settled.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ import msgspec
 from matinee.kit import url
 from matinee.kit.problem import Problem
 
-Source: TypeAlias = Literal["default", "house", "file", "environment", "command line"]
+Source: TypeAlias = Literal["default", "deployment", "file", "environment", "command line"]
 PREFIX = "MATINEE__"
-SETTLED = "house.toml"
+SETTLED = "deployment.toml"
+# Names that earlier versions used: they are read, never written.
+_EARLIER_SETTLED = "house.toml"
+_EARLIER_SECTIONS = {"house": "deployment"}
 
 
 class BadSettings(Problem, status=422):
     """The settings cannot be used."""
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
-    """The house as a whole. `data` holds all state; `lan` opens gateway and edges to the network, under TLS.
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """The deployment as a whole. `data` holds all state; `lan` opens gateway and edges to the network, under TLS.
 
     `profile`: where state lives, in files or in real engines that `up` starts beside it. `groups`: which targets share
     a process; `a,b;c` is one process for a and b and one for c. `instances`: how many processes of each group.
@@ -184,7 +187,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings."""
 
-    house: House = House()
+    deployment: Deployment = Deployment()
     mesh: Mesh = Mesh()
     events: Events = Events()
     identity: Identity = Identity()
@@ -202,7 +205,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def data(self) -> Path:
         """The data directory, absolute."""
-        return Path(self.house.data)
+        return Path(self.deployment.data)
 
     @property
     def secrets(self) -> Path:
@@ -245,18 +248,20 @@ def show(
 
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """The settings with other values for some keys."""
-    return _settled({key: (value, "house") for key, value in {**flat(settings), **values}.items()})
+    return _settled({key: (value, "deployment") for key, value in {**flat(settings), **values}.items()})
 
 
 def defaults_left(settings: Settings) -> set[str]:
     """The keys whose value is the default one of this data directory."""
-    defaults = flat(_settled({"house.data": (settings.house.data, "default")}))
+    defaults = flat(_settled({"deployment.data": (settings.deployment.data, "default")}))
     return {key for key, value in flat(settings).items() if value == defaults[key]}
 
 
 def settled(data: Path) -> dict[str, Any]:
-    """What an earlier start of the house in a data directory has settled, by key."""
-    return dict(_file_values(data / SETTLED))
+    """What an earlier start of the deployment in a data directory has settled, by key."""
+    file = data / SETTLED
+    stored = _file_values(file if file.exists() else data / _EARLIER_SETTLED)
+    return {_current(key): value for key, value in stored}
 
 
 def keep(data: Path, values: Mapping[str, Any]) -> None:
@@ -268,7 +273,9 @@ def keep(data: Path, values: Mapping[str, Any]) -> None:
     text = "\n".join(f"[{section}]\n{''.join(lines)}" for section, lines in sections.items())
     fresh = data / f"{SETTLED}.new"
     fresh.touch(mode=0o600)
-    fresh.write_text(f"# Settled by the first start of this house; whatever is said elsewhere comes before it.\n{text}")
+    fresh.write_text(
+        f"# Settled by the first start of this deployment; whatever is said elsewhere comes before it.\n{text}"
+    )
     fresh.replace(data / SETTLED)
 
 
@@ -295,13 +302,13 @@ def _merged(
         said[_known(key, known, "on the command line")] = (value, "command line")
     data = _data(said)
     before: dict[str, tuple[Any, Source]] = {
-        _known(key, known, f"in {data / SETTLED}"): (value, "house") for key, value in settled(data).items()
+        _known(key, known, f"in {data / SETTLED}"): (value, "deployment") for key, value in settled(data).items()
     }
     return before | said
 
 
 def _data(said: Mapping[str, tuple[Any, Source]]) -> Path:
-    return Path(str(said.get("house.data", (House().data, "default"))[0])).expanduser().absolute()
+    return Path(str(said.get("deployment.data", (Deployment().data, "default"))[0])).expanduser().absolute()
 
 
 def _file_values(file: Path | None) -> Iterator[tuple[str, Any]]:
@@ -316,7 +323,14 @@ def _file_values(file: Path | None) -> Iterator[tuple[str, Any]]:
             yield f"{section}.{key}".rstrip("."), value
 
 
+def _current(key: str) -> str:
+    """Return the name that a key has today."""
+    section, dot, name = key.partition(".")
+    return _EARLIER_SECTIONS.get(section, section) + dot + name
+
+
 def _known(key: str, known: set[str], where: str) -> str:
+    key = _current(key)
     if key in known:
         return key
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
@@ -331,7 +345,7 @@ def _settled(said: Mapping[str, tuple[Any, Source]]) -> Settings:
         section, _, name = key.partition(".")
         sections.setdefault(section, {})[name] = _converted(key, value)
     data = _data(said)
-    sections.setdefault("house", {})["data"] = str(data)
+    sections.setdefault("deployment", {})["data"] = str(data)
     parts = {
         name: _placed(msgspec.convert(sections.get(name, {}), kind), data)
         for name, kind in get_type_hints(Settings).items()

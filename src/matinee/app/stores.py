@@ -95,7 +95,7 @@ def status(store: Store) -> Standing:
 
 
 def migrate(store: Store, *, backup: bool) -> None:
-    """Bring a store to the newest revision. Raises SchemaAhead, EngineAway."""
+    """Bring a store to the newest revision. Raises SchemaAhead, EngineUnavailable."""
     if url.scheme(store.place) == "sqlite":
         url.file_path(store.place).parent.mkdir(parents=True, exist_ok=True)
     on_ground(store.place, partial(forward, chain=store.chain, name=store.name, backup=backup), store.backups)

@@ -1,4 +1,4 @@
-"""`matinee up`: the whole house on one machine."""
+"""`matinee up`: the whole deployment on one machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from matinee.app.settings import Settings, environment_of
 from matinee.app.supervisor import Lifeline, Program, Seen, Supervisor, python, until_told_to_stop
 from matinee.app.wiring import clients
 from matinee.drivers import envoy
-from matinee.drivers.keyfile import made_once
+from matinee.drivers.keyfile import create_once
 from matinee.identity.api import DeviceInfo, EmailTaken
 from matinee.kit import log
 from matinee.kit.clock import SystemClock
@@ -118,11 +118,11 @@ def _waits(seen: Seen, console: Console) -> None:
 
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console, profile: Profile) -> None:
-    if settings.house.profile == "distributed":
+    if settings.deployment.profile == "distributed":
         with steps.step("engines"):
             settings = await profile.start(settings, supervisor)
     environment = environment_of(settings)
-    shutil.rmtree(place.envoy(settings), ignore_errors=True)  # what an earlier house said of its instances
+    shutil.rmtree(place.envoy(settings), ignore_errors=True)  # what an earlier deployment said of its instances
     place.remember(settings)
     with steps.step("services"):
         await asyncio.gather(*(supervisor.start(program) for program in _services(settings, environment)))
@@ -132,8 +132,8 @@ async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, conso
         await _until(lambda: _configured(settings), "the gateway wrote no configuration for Envoy")
         await supervisor.start(_envoy(settings))
         await _until(lambda: place.front_answers(settings), "the gateway does not answer through Envoy")
-    sign_in = await _demo_account(settings) if settings.house.demo else None
-    if settings.house.demo:
+    sign_in = await _demo_account(settings) if settings.deployment.demo else None
+    if settings.deployment.demo:
         await supervisor.start(
             Program(name="demo", command=python("lab", "demo"), environment=environment, once=True, lifeline=False)
         )
@@ -144,8 +144,8 @@ async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, conso
 
 def _services(settings: Settings, environment: dict[str, str]) -> Iterator[Program]:
     for group in place.groups(settings):
-        for number in range(settings.house.instances):
-            name = group.name if settings.house.instances == 1 else f"{group.name}-{number + 1}"
+        for number in range(settings.deployment.instances):
+            name = group.name if settings.deployment.instances == 1 else f"{group.name}-{number + 1}"
             yield Program(name=name, command=python("serve", "--name", name, *group.targets), environment=environment)
 
 
@@ -184,10 +184,10 @@ def _held(data: Path) -> Iterator[None]:
 
 
 def _free_ports(settings: Settings) -> None:
-    host = "0.0.0.0" if settings.house.lan else "127.0.0.1"  # noqa: S104  # only tried, to see whether it is free
+    host = "0.0.0.0" if settings.deployment.lan else "127.0.0.1"  # noqa: S104  # only tried, to see whether it is free
     wanted = {settings.gateway.port: "--port"}
     wanted |= {settings.edge.port + number: "--edge-port" for number in range(settings.edge.count)}
-    if settings.house.lan:
+    if settings.deployment.lan:
         wanted[settings.gateway.trust_port] = "MATINEE__GATEWAY__TRUST_PORT"
     for port, option in wanted.items():
         with socket.socket() as trial:
@@ -214,26 +214,26 @@ async def _until(true: Callable[[], Awaitable[bool]], otherwise: str) -> None:
 
 async def _demo_account(settings: Settings) -> DemoSignIn:
     made = DemoSignIn(email=DEMO_EMAIL, password=secrets.token_urlsafe(9))
-    words = made_once(settings.secrets / "demo-sign-in.json", lambda: msgspec.json.encode(made))
+    words = create_once(settings.secrets / "demo-sign-in.json", lambda: msgspec.json.encode(made))
     sign_in = msgspec.json.decode(words, type=DemoSignIn)
-    async with clients(settings) as house:
+    async with clients(settings) as deployment:
         with contextlib.suppress(EmailTaken):
-            await house.identity.sign_up(
+            await deployment.identity.sign_up(
                 email=sign_in.email,
                 password=sign_in.password,
                 name="Demo",
                 language="en",
                 device=DeviceInfo(name="matinee up", kind="other"),
             )
-        await house.identity.grant_role(email=sign_in.email, role="operator")
+        await deployment.identity.grant_role(email=sign_in.email, role="operator")
     return sign_in
 
 
 async def _first_film(settings: Settings) -> None:
     end = time.monotonic() + FIRST_FILM_S
-    async with clients(settings) as house:
+    async with clients(settings) as deployment:
         while time.monotonic() < end:
-            if (await house.catalogue.browse(territory=settings.house.territory, limit=1)).items:
+            if (await deployment.catalogue.browse(territory=settings.deployment.territory, limit=1)).items:
                 return
             await asyncio.sleep(0.25)
     _log.warning("demo.slow", limit_s=FIRST_FILM_S)
@@ -245,8 +245,10 @@ def _welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -
         console.print(
             f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False
         )
-    if settings.house.lan:
+    if settings.deployment.lan:
         fingerprint = place.authority(settings, SystemClock()).fingerprint
-        console.print(f"  on a phone or a TV, first open {place.trust_url(settings)}: it says how to trust this house")
+        console.print(
+            f"  on a phone or a TV, first open {place.trust_url(settings)}: it says how to trust this deployment"
+        )
         console.print(f"  its certificate's SHA-256 fingerprint is {fingerprint}", highlight=False)
     console.print("  Ctrl-C stops it\n")

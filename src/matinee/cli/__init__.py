@@ -14,10 +14,10 @@ from matinee.kit.problem import Invalid, Problem
 
 # The module of each command. It is imported when the command is called: a service does not wait for what it never uses.
 _WHERE = {
-    "up": "house",
-    "serve": "house",
-    "status": "house",
-    "targets": "house",
+    "up": "deployment",
+    "serve": "deployment",
+    "status": "deployment",
+    "targets": "deployment",
     "ingest": "titles",
     "titles": "titles",
     "jobs": "jobs",

@@ -23,8 +23,8 @@ def grant(settings: Settings, email: str, role: str) -> None:
     """Give an account a role."""
 
     async def ask() -> Account:
-        async with clients(settings) as house:
-            return await house.identity.grant_role(email=email, role=role)
+        async with clients(settings) as deployment:
+            return await deployment.identity.grant_role(email=email, role=role)
 
     account = run(ask())
     click.echo(f"{account.email} is now: {', '.join(account.roles)}")

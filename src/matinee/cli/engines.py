@@ -37,7 +37,7 @@ def engines() -> None:
 def up(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
     """Fetch what is missing, start all engines or those named, and write a `matinee.toml` that leads to them.
 
-    All are those that a house can have its state in: kubernetes only comes where it is named.
+    All are those that a deployment can have its state in: kubernetes only comes where it is named.
     """
     wanted = names or tuple(name for name in ENGINES if name not in APART)
     for name, lack in fetch(wanted, _say).items():
@@ -47,7 +47,7 @@ def up(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
     file = fleet.write_settings(KEEPERS)
     for one in fleet.status():
         _say(f"  {one.name:18} {one.url}")
-    _say(f"\nA house on them: matinee up --config {file}")
+    _say(f"\nA deployment on them: matinee up --config {file}")
 
 
 @engines.command()

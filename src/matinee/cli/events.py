@@ -41,8 +41,8 @@ def tail(settings: Settings, since: str, types: str, follow: bool, json_: bool) 
     names = _types(types)
 
     async def show() -> None:
-        async with clients(settings) as house:
-            async for entry in _entries(house.events, moment, names, follow):
+        async with clients(settings) as deployment:
+            async for entry in _entries(deployment.events, moment, names, follow):
                 click.echo(msgspec.json.encode(entry) if json_ else _line(entry))
 
     run(show())
@@ -57,8 +57,8 @@ def dead(settings: Settings, consumer: str, limit: int, json_: bool) -> None:
     """Facts that a consumer gave up on, newest first, and why."""
 
     async def ask() -> list[DeadLetter]:
-        async with clients(settings) as house:
-            return await house.events.dead(limit=limit, consumer=consumer)
+        async with clients(settings) as deployment:
+            return await deployment.events.dead(limit=limit, consumer=consumer)
 
     found = run(ask())
     if json_:
@@ -87,10 +87,10 @@ def retry(settings: Settings, fact_ids: tuple[str, ...], consumer: str, types: s
     names = _types(types)
 
     async def ask() -> Retried:
-        async with clients(settings) as house:
+        async with clients(settings) as deployment:
             if not (yes or fact_ids):
-                await _confirm(house.events, consumer, names)
-            return await house.events.retry(consumer=consumer, types=names, fact_ids=fact_ids)
+                await _confirm(deployment.events, consumer, names)
+            return await deployment.events.retry(consumer=consumer, types=names, fact_ids=fact_ids)
 
     done = run(ask())
     if json_:
@@ -136,8 +136,8 @@ def lag(settings: Settings, json_: bool) -> None:
     """How many facts each consumer has still before it."""
 
     async def ask() -> list[Lag]:
-        async with clients(settings) as house:
-            return await house.events.lags()
+        async with clients(settings) as deployment:
+            return await deployment.events.lags()
 
     found = run(ask())
     if json_:

@@ -25,8 +25,8 @@ def list_(settings: Settings, json_: bool) -> None:
     """The newest jobs."""
 
     async def ask() -> list[Job]:
-        async with clients(settings) as house:
-            return (await house.encoding.jobs()).items
+        async with clients(settings) as deployment:
+            return (await deployment.encoding.jobs()).items
 
     found = run(ask())
     as_json(found) if json_ else Console().print(table(found))
@@ -40,8 +40,8 @@ def cancel(settings: Settings, job_id: str, json_: bool) -> None:
     """Stop a job; its finished steps stay."""
 
     async def ask() -> Job:
-        async with clients(settings) as house:
-            return await house.encoding.cancel(job_id=JobId(job_id))
+        async with clients(settings) as deployment:
+            return await deployment.encoding.cancel(job_id=JobId(job_id))
 
     done = run(ask())
     as_json(done) if json_ else click.echo(f"{done.job_id} is {done.state}")
@@ -55,8 +55,8 @@ def retry(settings: Settings, job_id: str, json_: bool) -> None:
     """Queue a failed or cancelled job again; it goes on after its finished steps."""
 
     async def ask() -> Job:
-        async with clients(settings) as house:
-            return await house.encoding.retry(job_id=JobId(job_id))
+        async with clients(settings) as deployment:
+            return await deployment.encoding.retry(job_id=JobId(job_id))
 
     done = run(ask())
     as_json(done) if json_ else click.echo(f"{done.job_id} is {done.state}")

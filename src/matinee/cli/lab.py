@@ -23,10 +23,10 @@ lab.add_command(engines)
 @lab.command()
 @with_settings
 def demo(settings: Settings) -> None:
-    """Fill a running house with the demo films; what is there is left alone."""
+    """Fill a running deployment with the demo films; what is there is left alone."""
     from matinee.lab.demo.fill import fill  # draws with numpy and Pillow, which no other command needs
 
-    log.configure(level=settings.house.log_level, service="demo")
+    log.configure(level=settings.deployment.log_level, service="demo")
     run(fill(settings))
 
 
@@ -46,7 +46,7 @@ def bench(areas: tuple[str, ...], json_: bool) -> None:
 @click.option("--seed", default=1, show_default=True, help="The same seed kills and watches alike.")
 @json_option
 def endure(minutes: float, viewers: int, every_s: float, seed: int, json_: bool) -> None:
-    """Kill processes of a distributed house at random while viewers watch; exit status 1 when anything was lost."""
+    """Kill processes of a distributed deployment at random while viewers watch; exit status 1 when anything was lost."""
     from matinee.lab.endurance import endure as run_endurance
 
     report = run_endurance(seconds=minutes * 60, viewers=viewers, every_s=every_s, seed=seed)

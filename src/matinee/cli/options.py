@@ -35,7 +35,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*, config_file: Path | None, data: str | None, **rest: Any) -> Any:
         said = {n.replace("__", "."): value for n, value in rest.items() if "__" in n and value is not None}
-        overrides = {**said, **({"house.data": data} if data else {})}
+        overrides = {**said, **({"deployment.data": data} if data else {})}
         words = {name: value for name, value in rest.items() if "__" not in name}
         return command(settings=read(config_file, overrides), **words)
 

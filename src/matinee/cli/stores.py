@@ -27,7 +27,7 @@ def stores() -> None:
 @with_settings
 def status(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
     """Each store's engine, its revision, and which revisions are pending."""
-    log.configure(level=settings.house.log_level, service="stores")
+    log.configure(level=settings.deployment.log_level, service="stores")
     found = [known.status(store) for store in known.stores(settings, names)]
     as_json(found) if json_ else Console().print(_table(found))
 
@@ -38,8 +38,8 @@ def status(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
 @json_option
 @with_settings
 def migrate(settings: Settings, names: tuple[str, ...], no_backup: bool, json_: bool) -> None:
-    """Bring stores to the newest revision; the house may be running, and does so itself when it starts."""
-    log.configure(level=settings.house.log_level, service="stores")
+    """Bring stores to the newest revision; the deployment may be running, and does so itself when it starts."""
+    log.configure(level=settings.deployment.log_level, service="stores")
     chosen = known.stores(settings, names)
     for store in chosen:
         known.migrate(store, backup=not no_backup)
@@ -55,7 +55,7 @@ def migrate(settings: Settings, names: tuple[str, ...], no_backup: bool, json_: 
 @with_settings
 def back(settings: Settings, name: str, to: str, no_backup: bool, json_: bool) -> None:
     """Bring a store back to an earlier revision. Stop what uses it before: it would bring it forward again."""
-    log.configure(level=settings.house.log_level, service="stores")
+    log.configure(level=settings.deployment.log_level, service="stores")
     store = known.stores(settings, (name,))[0]
     known.go_back(store, to, backup=not no_backup)
     found = [known.status(store)]
@@ -68,7 +68,7 @@ def back(settings: Settings, name: str, to: str, no_backup: bool, json_: bool) -
 @with_settings
 def backup(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
     """Keep a copy of stores in `backups` of the data directory: files of SQLite, dumps of MariaDB."""
-    log.configure(level=settings.house.log_level, service="stores")
+    log.configure(level=settings.deployment.log_level, service="stores")
     kept = {store.name: known.back_up(store) for store in known.stores(settings, names)}
     if json_:
         as_json({name: file and str(file) for name, file in kept.items()})

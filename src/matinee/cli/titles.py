@@ -24,7 +24,7 @@ from matinee.kit.ids import EpisodeId, TitleId, new
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 
 LOOK_S = 0.5
-# How long a house that runs may give no answer before a command that waits for a job gives up.
+# How long a deployment that runs may give no answer before a command that waits for a job gives up.
 PATIENCE_S = 60.0
 
 
@@ -111,17 +111,17 @@ def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: 
 
 async def _ingest(settings: Settings, path: str, told: Words, wait: bool) -> Job:
     draft = told.draft()
-    async with clients(settings) as house:
+    async with clients(settings) as deployment:
         async with handed_over(settings, told.order(told.title_id or draft.title_id, path)) as order:
             # All that can be refused is refused before a title is made of it.
-            await house.encoding.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
+            await deployment.encoding.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
             if told.title_id is None:
-                await house.catalogue.put_title(draft=draft)
-            job = await house.encoding.submit(order=order)
-        return await follow(house, job) if wait else job
+                await deployment.catalogue.put_title(draft=draft)
+            job = await deployment.encoding.submit(order=order)
+        return await follow(deployment, job) if wait else job
 
 
-async def follow(house: Clients, job: Job) -> Job:
+async def follow(deployment: Clients, job: Job) -> Job:
     """Show a job's steps until it ends. Raises IngestFailed with the job's reason."""
     bars = Progress(
         TextColumn("  {task.description:<10}"),
@@ -138,7 +138,7 @@ async def follow(house: Clients, job: Job) -> Job:
                     whole = step.total or 1
                     bars.update(tasks[step.name], total=whole, completed=whole if step.state == "done" else step.done)
             await asyncio.sleep(LOOK_S)
-            job = await _looked(house, job)
+            job = await _looked(deployment, job)
         for step in job.steps:
             if step.state == "done":
                 bars.update(tasks[step.name], total=1, completed=1)
@@ -147,12 +147,12 @@ async def follow(house: Clients, job: Job) -> Job:
     return job
 
 
-async def _looked(house: Clients, job: Job) -> Job:
-    """The job as it stands. A house that is busy or has lost a process is asked again: the job goes on meanwhile."""
+async def _looked(deployment: Clients, job: Job) -> Job:
+    """The job as it stands. A deployment that is busy or has lost a process is asked again: the job goes on meanwhile."""
     ends_at = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return await house.encoding.job(job_id=job.job_id)
+            return await deployment.encoding.job(job_id=job.job_id)
         except (DeadlineExceeded, Overloaded, Unreachable):
             if time.monotonic() > ends_at:
                 raise
@@ -171,8 +171,8 @@ def list_(settings: Settings, json_: bool) -> None:
     """All titles, newest first."""
 
     async def ask() -> list[Title]:
-        async with clients(settings) as house:
-            return (await house.catalogue.everything()).items
+        async with clients(settings) as deployment:
+            return (await deployment.catalogue.everything()).items
 
     found = run(ask())
     if json_:
@@ -202,6 +202,6 @@ def withdraw(settings: Settings, title_id: str) -> None:
 
 
 async def _state(settings: Settings, title_id: str, *, offered: bool) -> Title:
-    async with clients(settings) as house:
-        change = house.catalogue.publish if offered else house.catalogue.withdraw
+    async with clients(settings) as deployment:
+        change = deployment.catalogue.publish if offered else deployment.catalogue.withdraw
         return await change(title_id=TitleId(title_id))

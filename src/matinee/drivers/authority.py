@@ -1,7 +1,7 @@
 """Matinee's own certificate authority, for homes: no public name, no public authority, and still TLS.
 
 The authority is made once and may sign only for names and addresses of local networks (RFC 5280 §4.2.1.10), so
-that a device that trusts it trusts it for this house and not for the world.
+that a device that trusts it trusts it for this deployment and not for the world.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from matinee.drivers.keyfile import KeyFileUnusable, made_once, replace
+from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace
 from matinee.kit.problem import Problem
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -59,7 +59,7 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authority:
-    """Signs for this house's names. Made by `open`."""
+    """Signs for this deployment's names. Made by `open`."""
 
     def __init__(self, folder: Path, certificate: x509.Certificate, key: EllipticCurvePrivateKey) -> None:
         self._folder = folder
@@ -73,7 +73,7 @@ class Authority:
         `hosts` are names and addresses beside those of local networks that it may sign for. Raises KeyFileUnusable.
         """
         path = folder / "authority.pem"
-        pem = made_once(path, lambda: _new_authority(hosts, now))
+        pem = create_once(path, lambda: _new_authority(hosts, now))
         try:
             key, certificate = load_pem_private_key(pem, None), x509.load_pem_x509_certificate(pem)
         except ValueError as error:

@@ -24,7 +24,7 @@ import acsylla
 from acsylla import Consistency, errors
 
 from matinee.drivers.cassandra_faults import Limits, Told
-from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty, WrongVersion, named
+from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty, WrongVersion, named
 from matinee.kit import context, ids
 from matinee.kit.problem import DeadlineExceeded
 
@@ -69,7 +69,7 @@ class Cassandra:
 
     `limit_s` bounds a call with its repetitions, `attempt_s` one of them; the request's deadline bounds both.
     `lazy`: it is connected to by whoever calls first, and may be away until then.
-    All calls raise EngineAway (what was sent may or may not have been done), StoreEmpty, StoreFull, DeadlineExceeded.
+    All calls raise EngineUnavailable (what was sent may or may not have been done), StoreEmpty, StoreFull, DeadlineExceeded.
     """
 
     def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S, lazy: bool = False) -> None:
@@ -86,7 +86,7 @@ class Cassandra:
         self._connecting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Cassandra:
-        """Connect. Raises EngineAway; WrongVersion where the engine is older than 4.1."""
+        """Connect. Raises EngineUnavailable; WrongVersion where the engine is older than 4.1."""
         if not self._lazy:
             await self._connect()
         return self
@@ -114,7 +114,7 @@ class Cassandra:
                     prepared = self._prepared.get(query.cql) or await self._prepare(query.cql)
                     found = await self._session.execute(self._bound(prepared, query, values))
                     return [row.as_tuple() for row in found]
-            except EngineAway as error:
+            except EngineUnavailable as error:
                 tries = await self._again(error, tries + 1 if query.again else TRIES, ends_at)
 
     async def run(self, query: Query, *values: Any) -> None:
@@ -136,7 +136,7 @@ class Cassandra:
                 with self._limits.until(ends_at):
                     await self._session.execute_batch(await self._batch(changes))
                     return
-            except EngineAway as error:
+            except EngineUnavailable as error:
                 tries = await self._again(error, tries + 1, ends_at)
 
     async def check(self) -> None:
@@ -144,7 +144,7 @@ class Cassandra:
         with context.within(round(CHECK_S * 1000)):
             try:
                 await self._check_schemas()
-            except EngineAway:
+            except EngineUnavailable:
                 await self._check_keyspace()
                 raise
 
@@ -213,7 +213,7 @@ class Cassandra:
             raise DeadlineExceeded(service="cassandra")
         return time.monotonic() + (self._limit_s if left_ms is None else min(self._limit_s, left_ms / 1000))
 
-    async def _again(self, error: EngineAway, tries: int, ends_at: float) -> int:
+    async def _again(self, error: EngineUnavailable, tries: int, ends_at: float) -> int:
         """Pause before a call is repeated, for the engine is away; tells how often it was tried. Else raises that."""
         if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
             self._prepared.clear()  # where the tables are gone, it is preparing that says so
@@ -277,11 +277,13 @@ class Cassandra:
                 except errors.CassErrorLibNoHostsAvailable:
                     continue
             else:
-                raise EngineAway(engine="cassandra", detail=f"No node of {self.engine} takes a change of the schema.")
+                raise EngineUnavailable(
+                    engine="cassandra", detail=f"No node of {self.engine} takes a change of the schema."
+                )
         await self._agreed(session)
 
     async def _agreed(self, session: Any) -> None:
-        """Wait until every node has the schema of the node that is asked. Raises EngineAway after ten seconds."""
+        """Wait until every node has the schema of the node that is asked. Raises EngineUnavailable after ten seconds."""
         ends_at = time.monotonic() + CONNECT_S * 2
         while time.monotonic() < ends_at:
             with self._told:
@@ -290,7 +292,7 @@ class Cassandra:
             if len({version for (version,) in versions if version is not None}) == 1:
                 return
             await asyncio.sleep(0.1)
-        raise EngineAway(engine="cassandra", detail=f"The nodes of {self.engine} do not agree on the schema.")
+        raise EngineUnavailable(engine="cassandra", detail=f"The nodes of {self.engine} do not agree on the schema.")
 
 
 @lru_cache(1 << 14)

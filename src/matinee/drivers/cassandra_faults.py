@@ -8,7 +8,7 @@ from typing import Final
 
 from acsylla import errors
 
-from matinee.drivers.engine import EngineAway, StoreEmpty, StoreFull
+from matinee.drivers.engine import EngineUnavailable, StoreEmpty, StoreFull
 
 TICK_S: Final = 0.02
 _AWAY: Final = (
@@ -53,16 +53,18 @@ class Told:
         if "No space left" in text or "disk is full" in text:
             return StoreFull(detail=f"{self._engine} is full: free some room, then try again.")
         if isinstance(error, (TimeoutError, *_AWAY)):
-            return EngineAway(engine="cassandra", detail=f"{self._engine} does not answer as it should: {text}")
+            return EngineUnavailable(engine="cassandra", detail=f"{self._engine} does not answer as it should: {text}")
         if isinstance(error, _REFUSED):
-            return EngineAway(engine="cassandra", detail=f"{self._engine} refuses the user or the password: {text}")
+            return EngineUnavailable(
+                engine="cassandra", detail=f"{self._engine} refuses the user or the password: {text}"
+            )
         if any(words in text for words in _LOST):
             return StoreEmpty(store="cassandra", detail=f"{self._engine} has lost its tables: {text}")
         return None
 
 
 class Limits:
-    """How long each attempt may take: `with limits.until(ends_at):` raises EngineAway after `attempt_s`, or then.
+    """How long each attempt may take: `with limits.until(ends_at):` raises EngineUnavailable after `attempt_s`, or then.
 
     It is paid for every statement, and a timer of the loop costs more than the rest of one: so one timer looks after
     all, and an attempt ends up to `TICK_S` late.

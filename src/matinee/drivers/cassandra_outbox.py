@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from matinee.drivers.cassandra import Cassandra, Change, Query
-from matinee.drivers.engine import TROUBLES
+from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
 
@@ -87,7 +87,7 @@ class CassandraOutbox:
         self._ready: deque[Kept] = deque()
         self._unread: Counter[int] = Counter()  # by bucket: facts of ours that must be read, for want of memory
         self._done: list[Kept] = []  # rows to be dropped
-        self._beat_at = 0
+        self._heartbeat_at = 0
         self._stirred, self._relaying, self._beating = asyncio.Event(), asyncio.Lock(), asyncio.Lock()
 
     def keeping(self, record: bytes, *others: Change) -> _Keeping:
@@ -100,7 +100,7 @@ class CassandraOutbox:
     async def keep(self, record: bytes, others: Sequence[Change]) -> Kept:
         """Keep a fact, with other changes on the same journey; it waits until `release`."""
         now_ms = to_ms(self._clock.now())
-        if now_ms - self._beat_at > ORPHAN_MS // 2:
+        if now_ms - self._heartbeat_at > ORPHAN_MS // 2:
             await self._show_life()
             now_ms = to_ms(self._clock.now())
         fact = Kept(now_ms - now_ms % BUCKET_MS, next(self._numbers), record)
@@ -153,7 +153,7 @@ class CassandraOutbox:
                 await asyncio.sleep(GATHER_S)
         finally:
             beating.cancel()
-            with contextlib.suppress(*TROUBLES):  # where it cannot be said, it is seen after a while
+            with contextlib.suppress(*ENGINE_PROBLEMS):  # where it cannot be said, it is seen after a while
                 await self._leave()
 
     async def _send(self, append: Append) -> int:
@@ -215,7 +215,7 @@ class CassandraOutbox:
         return one.shard != self._shard and (one.gone or one.beat_at < now_ms - ORPHAN_MS)
 
     async def _empty(self, one: _Shard, append: Append) -> int:
-        """Relay all that somebody else may have kept. Who lives writes half an orphan's age after its last beat."""
+        """Relay all that somebody else may have kept. Who lives writes half an orphan's age after its last heartbeat."""
         sent = 0
         buckets = range(one.oldest, one.beat_at + ORPHAN_MS, BUCKET_MS)
         for start in range(0, len(buckets), AT_ONCE):
@@ -255,32 +255,32 @@ class CassandraOutbox:
 
     async def _beat_for_ever(self) -> None:
         while True:
-            with contextlib.suppress(*TROUBLES):  # who would write says it itself
-                await self._beat()
+            with contextlib.suppress(*ENGINE_PROBLEMS):  # who would write says it itself
+                await self._heartbeat()
             await asyncio.sleep(BEAT_S)
 
     async def _show_life(self) -> None:
         """See to it that our facts are found if we end now."""
         async with self._beating:
-            if to_ms(self._clock.now()) - self._beat_at > ORPHAN_MS // 2:
-                await self._beat()
+            if to_ms(self._clock.now()) - self._heartbeat_at > ORPHAN_MS // 2:
+                await self._heartbeat()
 
-    async def _beat(self, gone: bool = False) -> None:
-        now_ms = max(to_ms(self._clock.now()), self._beat_at + 1)
+    async def _heartbeat(self, gone: bool = False) -> None:
+        now_ms = max(to_ms(self._clock.now()), self._heartbeat_at + 1)
         oldest = min(self._waiting, default=now_ms - now_ms % BUCKET_MS)
-        await self._cassandra.run(self._statements.beat, self._shard, now_ms, oldest, gone, now_ms * 1000)
-        self._beat_at = 0 if gone else now_ms
+        await self._cassandra.run(self._statements.heartbeat, self._shard, now_ms, oldest, gone, now_ms * 1000)
+        self._heartbeat_at = 0 if gone else now_ms
 
     async def _leave(self) -> None:
         """Say that others may take at once what we leave."""
-        if not self._beat_at:
+        if not self._heartbeat_at:
             return
-        with contextlib.suppress(*TROUBLES):
+        with contextlib.suppress(*ENGINE_PROBLEMS):
             await self._drop_done()
-        await self._beat(gone=True)
+        await self._heartbeat(gone=True)
 
     async def _forget(self, one: _Shard) -> None:
-        # With the time of the beat that was seen, so that a later one stands.
+        # With the time of the heartbeat that was seen, so that a later one stands.
         await self._cassandra.run(self._statements.forget, one.beat_at * 1000, one.shard)
 
 
@@ -306,7 +306,7 @@ class _Statements(NamedTuple):
     waiting: Query
     drop: Query
     shards: Query
-    beat: Query
+    heartbeat: Query
     forget: Query
 
     @classmethod
@@ -319,7 +319,7 @@ class _Statements(NamedTuple):
             waiting=query("SELECT seq, record FROM DOMAIN_outbox WHERE shard = ? AND bucket = ? LIMIT 500"),
             drop=query("DELETE FROM DOMAIN_outbox USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND seq IN ?"),
             shards=query("SELECT shard, beat_at, oldest, gone FROM DOMAIN_outbox_shard WHERE lane = 0"),
-            beat=query(
+            heartbeat=query(
                 "INSERT INTO DOMAIN_outbox_shard (lane, shard, beat_at, oldest, gone) VALUES (0, ?, ?, ?, ?)"
                 " USING TIMESTAMP ?"
             ),

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Sequence
 
 from matinee.drivers.cassandra import VERSION, Cassandra, Query
-from matinee.drivers.engine import EngineAway, SchemaAhead, StoreEmpty
+from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 
 WAIT_S = 90
 PAUSE_S = 0.2
@@ -25,7 +25,7 @@ _UNLOCK = Query("UPDATE schema_version SET owner = null WHERE name = ? IF owner 
 
 
 async def migrate(cassandra: Cassandra, name: str, steps: Sequence[str]) -> None:
-    """Do the steps of a domain that are not done yet. Raises SchemaAhead, EngineAway."""
+    """Do the steps of a domain that are not done yet. Raises SchemaAhead, EngineUnavailable."""
     try:
         if await _version(cassandra, name, steps) < len(steps):
             await _locked(cassandra, name, steps, uuid.uuid4().hex)
@@ -42,7 +42,9 @@ async def _locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: 
             break
         await asyncio.sleep(PAUSE_S)
     else:
-        raise EngineAway(engine="cassandra", detail=f"Somebody else has been changing the schema {name} for too long.")
+        raise EngineUnavailable(
+            engine="cassandra", detail=f"Somebody else has been changing the schema {name} for too long."
+        )
     try:
         await _do(cassandra, name, steps, owner)
     finally:
@@ -52,7 +54,7 @@ async def _locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: 
 async def _do(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
     for done in range(await _version(cassandra, name, steps), len(steps)):
         if not await cassandra.applied(_KEEP, owner, name, owner):
-            raise EngineAway(engine="cassandra", detail=f"Somebody else has begun to change the schema {name}.")
+            raise EngineUnavailable(engine="cassandra", detail=f"Somebody else has begun to change the schema {name}.")
         await cassandra.define(steps[done])
         await cassandra.applied(_COUNT, done + 1, name, owner)
 

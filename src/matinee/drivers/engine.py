@@ -15,7 +15,7 @@ from matinee.kit.problem import Problem
 Health: TypeAlias = Literal["well", "slow", "away", "read-only", "full", "empty", "wrong-version", "schema-ahead"]
 
 
-class EngineAway(Problem, status=503):
+class EngineUnavailable(Problem, status=503):
     """An engine does not answer."""
 
     engine: str
@@ -53,7 +53,7 @@ class StoreEmpty(Problem, status=503):
 
 
 _HEALTH: Final[Mapping[type[Problem], Health]] = {
-    EngineAway: "away",
+    EngineUnavailable: "away",
     EngineReadOnly: "read-only",
     StoreFull: "full",
     StoreEmpty: "empty",
@@ -61,7 +61,7 @@ _HEALTH: Final[Mapping[type[Problem], Health]] = {
     SchemaAhead: "schema-ahead",
 }
 # What an `except` needs to catch every trouble of an engine.
-TROUBLES: Final = tuple(_HEALTH)
+ENGINE_PROBLEMS: Final = tuple(_HEALTH)
 _NAMES: Final = {"mysql": "mariadb", "file": "disk"}
 
 
@@ -73,7 +73,7 @@ class Checked(Protocol):
         """The engine and where it is, without a password; `named` makes it of a URL."""
 
     async def check(self) -> None:
-        """Ask the engine something cheap that it could not answer if it were not well. Raises one of `TROUBLES`."""
+        """Ask the engine something cheap that it could not answer if it were not well. Raises one of `ENGINE_PROBLEMS`."""
 
 
 class EngineState(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def health(trouble: Problem) -> Health:
-    """What a trouble says of its engine. Raises KeyError for a problem that is not one of `TROUBLES`."""
+    """What a trouble says of its engine. Raises KeyError for a problem that is not one of `ENGINE_PROBLEMS`."""
     return _HEALTH[type(trouble)]
 
 

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from matinee.drivers.engine import EngineAway, StoreFull, WrongVersion, named
-from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
+from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion, named
+from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
 
 OLDEST: Final = (3, 4)
 # One question, with another member asked where the first does not answer.
@@ -56,7 +56,7 @@ class Etcd:
     """One namespace of an etcd. Use as `async with Etcd("etcd://host:port,host:port/namespace") as etcd:`.
 
     `etcd://user:password@…` signs in; `?ca=FILE` speaks TLS to members whose certificate this authority (PEM) signed.
-    Every method raises EngineAway where no member answers in time, StoreFull where etcd's space is used up.
+    Every method raises EngineUnavailable where no member answers in time, StoreFull where etcd's space is used up.
     """
 
     def __init__(self, url: str) -> None:
@@ -121,7 +121,7 @@ class Etcd:
         await self._ask("kv/deleterange", {"key": self._key(key)})
 
     async def watch(self, prefix: str) -> AsyncIterator[None]:
-        """A yield when the watch stands, then one for each batch of changes below a prefix; only EngineAway ends it.
+        """A yield when the watch stands, then one for each batch of changes below a prefix; only EngineUnavailable ends it.
 
         It tells that one should look, not what changed, and begins at the present: whoever looks after each yield
         misses nothing, however long etcd was away, what it compacted meanwhile, and whether it came back empty
@@ -135,13 +135,13 @@ class Etcd:
             ):
                 result = msgspec.json.decode(line).get("result", {})
                 if not result or result.get("canceled"):
-                    raise Broken(line[:200].decode(errors="replace"))
+                    raise ConnectionBroken(line[:200].decode(errors="replace"))
                 yield
-        except (NeverSent, Broken, TimeoutError) as error:
+        except (NotSent, ConnectionBroken, TimeoutError) as error:
             raise self._away(f"its watch ended: {error}") from error
 
     async def check(self) -> None:
-        """Raises EngineAway (no member answers, or they have no leader), StoreFull, WrongVersion."""
+        """Raises EngineUnavailable (no member answers, or they have no leader), StoreFull, WrongVersion."""
         status = await self._ask("maintenance/status", {})
         if tuple(int(n) for n in status["version"].split(".")[:2]) < OLDEST:
             raise WrongVersion(engine=self.engine, detail=_older(self.engine, status["version"]))
@@ -177,9 +177,9 @@ class Etcd:
                 if refused.code not in _AGAIN:
                     raise self._meant(refused) from refused
                 why = str(refused)
-            except Broken as error:
+            except ConnectionBroken as error:
                 why = str(error)
-            except (NeverSent, TimeoutError):
+            except (NotSent, TimeoutError):
                 why = ""
             self._first = (self._first + 1) % len(self._members)
             await asyncio.sleep(min(_PAUSE_S * attempt, max(0.0, end - time.monotonic())))
@@ -201,7 +201,7 @@ class Etcd:
         except msgspec.DecodeError as error:
             if answer.status == 404:
                 raise WrongVersion(engine=self.engine, detail=_older(self.engine, "this one")) from error
-            raise Broken(f"HTTP {answer.status}: {answer.body[:100]!r}") from error
+            raise ConnectionBroken(f"HTTP {answer.status}: {answer.body[:100]!r}") from error
         if answer.status != 200:
             raise _Refused(int(said.get("code", 0)), str(said.get("message") or said.get("error")))
         return said
@@ -213,8 +213,8 @@ class Etcd:
             return StoreFull(detail=_full(self.engine))
         return self._away(f"it refuses: {refused}")
 
-    def _away(self, why: str) -> EngineAway:
-        return EngineAway(
+    def _away(self, why: str) -> EngineUnavailable:
+        return EngineUnavailable(
             engine=self.engine, detail=f"{self.engine}: {why}" if why else f"{self.engine} does not answer"
         )
 

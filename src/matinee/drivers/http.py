@@ -14,15 +14,15 @@ from yarl import URL
 _IDLE_S = 15.0
 
 
-class NeverSent(Exception):
+class NotSent(Exception):
     """No connection: the request cannot have arrived."""
 
 
-class Broken(Exception):
+class ConnectionBroken(Exception):
     """The connection ended before the answer did: the request may have arrived."""
 
 
-class Refused(Broken):
+class Refused(ConnectionBroken):
     """The answer was another than a 200."""
 
     def __init__(self, status: int) -> None:
@@ -30,7 +30,7 @@ class Refused(Broken):
         self.status = status
 
 
-class Ended(Broken):
+class Ended(ConnectionBroken):
     """An answer that was to go on came to its end, as a whole."""
 
 
@@ -65,7 +65,7 @@ class HttpClient:
     async def request(
         self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, limit_s: float
     ) -> Answer:
-        """Send a request and read the whole answer. Raises NeverSent, Broken, TimeoutError."""
+        """Send a request and read the whole answer. Raises NotSent, ConnectionBroken, TimeoutError."""
         limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=limit_s)
         with _in_our_words():
             async with self._session.request(
@@ -86,7 +86,7 @@ class HttpClient:
     ) -> AsyncIterator[bytes]:
         """Ask, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
 
-        Raises NeverSent, TimeoutError, Refused, Ended, and Broken, also for a line over `longest_bytes`.
+        Raises NotSent, TimeoutError, Refused, Ended, and ConnectionBroken, also for a line over `longest_bytes`.
         """
         limit = aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=idle_s)
         with _in_our_words():
@@ -118,7 +118,7 @@ class HttpClient:
             else:
                 return bytes(body)
         response.close()
-        raise Broken(f"the answer is over {most} bytes")
+        raise ConnectionBroken(f"the answer is over {most} bytes")
 
 
 @contextlib.contextmanager
@@ -126,8 +126,8 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise NeverSent(str(error)) from error
+        raise NotSent(str(error)) from error
     except TimeoutError:
         raise
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Broken(str(error) or type(error).__name__) from error
+        raise ConnectionBroken(str(error) or type(error).__name__) from error

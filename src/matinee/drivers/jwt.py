@@ -17,7 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from matinee.drivers.keyfile import KeyFileUnusable, made_once, replace
+from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace
 from matinee.kit.clock import Clock, from_ms
 from matinee.kit.problem import Unauthenticated
 
@@ -143,7 +143,7 @@ class Verifier(Generic[T]):
 
 
 def _keys(path: Path) -> list[EllipticCurvePrivateKey]:
-    pem = made_once(path, lambda: _pem(generate_private_key(SECP256R1())))
+    pem = create_once(path, lambda: _pem(generate_private_key(SECP256R1())))
     try:
         keys = [load_pem_private_key(part, None) for part in _PEM.findall(pem)]
     except ValueError as error:

@@ -17,7 +17,7 @@ class KeyFileUnusable(Problem, status=500):
     path: str
 
 
-def made_once(path: Path, make: Callable[[], bytes]) -> bytes:
+def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
     """The file's bytes, made where there is none; of processes that race the first wins. Raises KeyFileUnusable."""
     try:
         if not path.exists():

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
 
-from matinee.drivers.engine import EngineAway, WrongVersion
-from matinee.drivers.http import Answer, Broken, Ended, HttpClient, NeverSent, Refused
+from matinee.drivers.engine import EngineUnavailable, WrongVersion
+from matinee.drivers.http import Answer, ConnectionBroken, Ended, HttpClient, NotSent, Refused
 
 # Where a pod finds who it is, and which authority signed the API server's certificate.
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -86,7 +86,7 @@ class Kubernetes:
 
     `kubernetes:` is the cluster and namespace this process runs in, `kubernetes:///namespace` another one there;
     elsewhere it is `kubernetes://host:port/namespace?ca=FILE&token=FILE`. The token is read again for every question,
-    because it is replaced all the time. Every method raises EngineAway where nobody answers in time, or lets us in;
+    because it is replaced all the time. Every method raises EngineUnavailable where nobody answers in time, or lets us in;
     making one raises ValueError where the URL leads nowhere.
     """
 
@@ -119,14 +119,14 @@ class Kubernetes:
                 if answer.status not in _AGAIN:
                     return self._read(answer)
                 why = f"HTTP {answer.status}: {_words(answer)}"
-            except (Broken, NeverSent) as error:
+            except (ConnectionBroken, NotSent) as error:
                 why = str(error)
             except TimeoutError:
                 why = ""
         raise self._away(why)
 
     async def watch(self, version: str) -> AsyncIterator[Change]:
-        """Every change since a version, for ever. Raises Outdated, EngineAway: then one has to list anew."""
+        """Every change since a version, for ever. Raises Outdated, EngineUnavailable: then one has to list anew."""
         while True:
             try:
                 async for line in self._lines(version):
@@ -141,7 +141,7 @@ class Kubernetes:
                 raise self._away(f"it refuses to be watched: {refused}{hint}") from refused
             except Ended:  # as watches do; it goes on where it was
                 await asyncio.sleep(_PAUSE_S)
-            except (NeverSent, Broken, TimeoutError, msgspec.DecodeError) as error:
+            except (NotSent, ConnectionBroken, TimeoutError, msgspec.DecodeError) as error:
                 raise self._away(f"its watch broke: {error}") from error
 
     def _lines(self, version: str) -> AsyncIterator[bytes]:
@@ -181,8 +181,8 @@ class Kubernetes:
     def _ended(self, status: _Status) -> Exception:
         return Outdated(status.message) if status.code == 410 else self._away(f"its watch ended: {status.message}")
 
-    def _away(self, why: str) -> EngineAway:
-        return EngineAway(
+    def _away(self, why: str) -> EngineUnavailable:
+        return EngineUnavailable(
             engine=self.engine, detail=f"{self.engine}: {why}" if why else f"{self.engine} does not answer"
         )
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from matinee.drivers.engine import EngineAway, WrongVersion, named
+from matinee.drivers.engine import EngineUnavailable, WrongVersion, named
 from matinee.drivers.sqlfaults import Fault, fault_of, is_lost
 from matinee.kit import context, log
 
@@ -89,10 +89,10 @@ def _in_transaction(dbapi_connection: Any) -> bool:
 class MariaDB:
     """One database. Transactions run again by themselves after a deadlock or a lost connection, up to a deadline."""
 
-    def __init__(self, url: str, dice: Random | None = None) -> None:
+    def __init__(self, url: str, rng: Random | None = None) -> None:
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        self._dice = dice or Random()  # noqa: S311  # spreads retries, guards nothing
+        self._dice = rng or Random()  # noqa: S311  # spreads retries, guards nothing
         self.place = make_url(url)
         self.engine_name = named(url)
         query = {name: value for name, value in self.place.query.items() if name != "charset"}
@@ -111,8 +111,8 @@ class MariaDB:
         self._free = asyncio.Semaphore(CONNECTIONS)
 
     async def open(self) -> None:
-        """See that it is there and of a version that is known. Raises EngineAway, WrongVersion."""
-        await self.look(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        """See that it is there and of a version that is known. Raises EngineUnavailable, WrongVersion."""
+        await self.read_autocommit(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
         self._check_version()
 
     async def close(self) -> None:
@@ -121,7 +121,7 @@ class MariaDB:
         for _, connection in idle:
             await _closed(connection)
 
-    async def look(self, transaction: Callable[[Connection], T]) -> T:
+    async def read_autocommit(self, transaction: Callable[[Connection], T]) -> T:
         """Run statements without a transaction: each sees what is committed as it runs."""
         return await self._tried(transaction, None)
 
@@ -129,12 +129,12 @@ class MariaDB:
         """Run a transaction on one snapshot."""
         return await self._tried(transaction, "REPEATABLE READ, READ ONLY")
 
-    async def write(self, transaction: Callable[[Connection], T], isolation: str, contested: bool) -> T:
-        """Run a transaction; again after a deadlock, and, if it is `contested`, where another's row came first."""
-        return await self._tried(transaction, isolation, contested)
+    async def write(self, transaction: Callable[[Connection], T], isolation: str, retry_on_conflict: bool) -> T:
+        """Run a transaction; again after a deadlock, and, if it is `retry_on_conflict`, where another's row came first."""
+        return await self._tried(transaction, isolation, retry_on_conflict)
 
     @contextlib.asynccontextmanager
-    async def alone(self, name: str) -> AsyncIterator[bool]:
+    async def advisory_lock(self, name: str) -> AsyncIterator[bool]:
         """Hold a lock of the server's if nobody holds it; tells whether. It ends with this connection at the latest."""
         lock = f"{self.place.database}.{name}"[:64]
         try:
@@ -148,31 +148,37 @@ class MariaDB:
         except exc.DBAPIError as error:
             raise (fault_of(error, self.engine_name).problem or error) from error
 
-    async def _tried(self, transaction: Callable[[Connection], T], mode: str | None, contested: bool = False) -> T:
+    async def _tried(
+        self, transaction: Callable[[Connection], T], mode: str | None, retry_on_conflict: bool = False
+    ) -> T:
         left_ms = context.current().remaining_ms()
         limit_s = TRANSACTION_S if left_ms is None else min(TRANSACTION_S, left_ms / 1000)
         try:
             async with asyncio.timeout(limit_s):
-                return await self._repeated(transaction, mode, contested)
+                return await self._repeated(transaction, mode, retry_on_conflict)
         except TimeoutError as error:
-            raise EngineAway(
+            raise EngineUnavailable(
                 engine=self.engine_name,
                 detail=f"{self.engine_name} did not answer within {limit_s:.1f} s; a write may be kept.",
             ) from error
 
-    async def _repeated(self, transaction: Callable[[Connection], T], mode: str | None, contested: bool) -> T:
+    async def _repeated(self, transaction: Callable[[Connection], T], mode: str | None, retry_on_conflict: bool) -> T:
         lost = False
         for tried in range(1, TRIES + 1):
             try:
                 return await self._once(transaction, mode)
             except _Unsure as error:
-                raise EngineAway(
+                raise EngineUnavailable(
                     engine=self.engine_name,
                     detail=f"{self.engine_name} was lost while it committed: the write may be kept.",
                 ) from error
             except exc.DBAPIError as error:
                 fault = fault_of(error, self.engine_name)
-                again = fault.undone or (fault.lost and not lost) or (contested and isinstance(error, IntegrityError))
+                again = (
+                    fault.undone
+                    or (fault.lost and not lost)
+                    or (retry_on_conflict and isinstance(error, IntegrityError))
+                )
                 if tried == TRIES or not again:
                     raise (fault.problem or error) from error
                 lost = lost or fault.lost
@@ -226,8 +232,8 @@ class MariaDB:
         if _is_gone(error):  # the others were lost with it
             await self.close()
 
-    def _away(self, what: str) -> EngineAway:
-        return EngineAway(engine=self.engine_name, detail=f"{self.engine_name} {what}.")
+    def _away(self, what: str) -> EngineUnavailable:
+        return EngineUnavailable(engine=self.engine_name, detail=f"{self.engine_name} {what}.")
 
     def _check_version(self) -> None:
         dialect = cast("Exact", self.engine.dialect)

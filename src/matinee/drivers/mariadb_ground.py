@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, event, exc, text
 from sqlalchemy.util import greenlet_spawn
 
 from matinee.drivers.backups import KEPT, fresh, thinned
-from matinee.drivers.engine import EngineAway, named
+from matinee.drivers.engine import EngineUnavailable, named
 from matinee.drivers.mariadb import MariaDB
 from matinee.drivers.sqlfaults import fault_of
 from matinee.kit import log
@@ -66,7 +66,9 @@ class MariaDBGround:
     def one_at_a_time(self, name: str) -> Iterator[None]:
         lock = {"lock": f"matinee.{self._place.database}.{name}"[:64], "wait": LOCK_S}
         if self._said(text("SELECT GET_LOCK(:lock, :wait)"), lock) != 1:
-            raise EngineAway(engine=self._engine, detail=f"Another process has been migrating {name} for {LOCK_S} s.")
+            raise EngineUnavailable(
+                engine=self._engine, detail=f"Another process has been migrating {name} for {LOCK_S} s."
+            )
         try:
             yield
         finally:
@@ -153,5 +155,7 @@ def _dump(program: str, place: URL, tables: list[str], target: Path) -> None:
     if done.returncode:
         part.unlink()
         words = done.stderr.decode(errors="replace").strip()
-        raise EngineAway(engine=named(str(place)), detail=f"No backup could be made, so nothing was migrated: {words}")
+        raise EngineUnavailable(
+            engine=named(str(place)), detail=f"No backup could be made, so nothing was migrated: {words}"
+        )
     part.rename(target)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from matinee.drivers.engine import EngineAway, WrongVersion
+from matinee.drivers.engine import EngineUnavailable, WrongVersion
 
 OLDEST = (1, 6, 18)
 # Memcached takes a longer time for a date.
@@ -61,14 +61,14 @@ class Memcached:
         return f"memcached at {self.place[0]}:{self.place[1]}"
 
     async def ask(self, requests: Sequence[bytes]) -> list[Reply]:
-        """Send requests and take a reply to each, in their order. Raises EngineAway, WrongVersion."""
+        """Send requests and take a reply to each, in their order. Raises EngineUnavailable, WrongVersion."""
         line = self._line
         if line is None or line.is_closed:
             line = await self._connected()
         return await line.ask(requests)
 
     async def check(self) -> None:
-        """Ask for nothing. Raises EngineAway, WrongVersion."""
+        """Ask for nothing. Raises EngineUnavailable, WrongVersion."""
         await self.ask([b"mn\r\n"])
 
     def close(self) -> None:
@@ -215,5 +215,5 @@ def _version(said: str) -> tuple[int, ...]:
     return tuple(int(part) for part in said.split(".")[:3] if part.isdigit())
 
 
-def _away(engine: str, why: str) -> EngineAway:
-    return EngineAway(engine="memcached", detail=f"{engine} does not answer: {why}")
+def _away(engine: str, why: str) -> EngineUnavailable:
+    return EngineUnavailable(engine="memcached", detail=f"{engine} does not answer: {why}")

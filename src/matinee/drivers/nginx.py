@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.kit.problem import Problem
 
 _PLACES = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"))
@@ -52,7 +52,7 @@ class Nginx:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it and wait until it listens. Raises NginxMissing, and EngineAway with its own words."""
+        """Start it and wait until it listens. Raises NginxMissing, and EngineUnavailable with its own words."""
         self._end_stale()
         self._process = await asyncio.create_subprocess_exec(
             *_dying_with_parent(), binary(), "-p", str(self._folder), "-c", "nginx.conf", "-e", "error.log",
@@ -64,7 +64,7 @@ class Nginx:
                     await asyncio.sleep(LOOK_S)
         if self._process.returncode is not None or not self._pid_file.exists():
             await self.stop()
-            raise EngineAway(engine="nginx", detail=f"nginx did not start: {self._last_words()}")
+            raise EngineUnavailable(engine="nginx", detail=f"nginx did not start: {self._last_words()}")
 
     async def ended(self) -> int:
         """Wait for its end; tells its exit status."""

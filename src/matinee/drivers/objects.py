@@ -26,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 from obstore.store import LocalStore, S3Store
 
 from matinee.drivers import s3
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreEmpty, StoreFull, named
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreEmpty, StoreFull, named
 from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
 from matinee.kit import url as urls
 from matinee.kit.problem import Problem
@@ -75,7 +75,7 @@ class Objects:
     """One store, opened from `file:///dir` or `s3://…` (see `drivers.s3`). Opening asks nothing of it yet.
 
     `silence_s`: how long the store may say nothing to a request; `tries`: how often one is made that may be repeated.
-    Everything raises EngineAway, StoreFull, StoreRefused and BucketMissing. Raises BadStoreUrl.
+    Everything raises EngineUnavailable, StoreFull, StoreRefused and BucketMissing. Raises BadStoreUrl.
     """
 
     def __init__(self, url: str, *, silence_s: float = 15.0, tries: int = 4, copy_bytes: int = COPY_BYTES) -> None:
@@ -101,7 +101,7 @@ class Objects:
         return named(self.url)
 
     async def check(self) -> None:
-        """Ask the store for next to nothing. Raises EngineAway, EngineReadOnly, StoreFull; StoreEmpty for no bucket."""
+        """Ask the store for next to nothing. Raises EngineUnavailable, EngineReadOnly, StoreFull; StoreEmpty for no bucket."""
         if self.address is None:
             return await asyncio.to_thread(self._check_local)
         try:
@@ -110,7 +110,7 @@ class Objects:
         except BucketMissing as error:
             raise StoreEmpty(store=self.engine, detail=str(error)) from error
         except StoreRefused as error:
-            raise EngineAway(engine=self.engine, detail=str(error)) from error
+            raise EngineUnavailable(engine=self.engine, detail=str(error)) from error
 
     async def ready(self) -> None:
         """Ask the store whether it takes us, and make its bucket where there is none and we may."""
@@ -291,7 +291,7 @@ class Objects:
             root.mkdir(parents=True, exist_ok=True)
             found = os.statvfs(root)
         except OSError as error:
-            raise EngineAway(engine=self.engine, detail=f"{root} cannot be used: {error.strerror}.") from error
+            raise EngineUnavailable(engine=self.engine, detail=f"{root} cannot be used: {error.strerror}.") from error
         if found.f_flag & os.ST_RDONLY:
             raise EngineReadOnly(engine=self.engine)
         if found.f_bavail == 0:

@@ -48,7 +48,7 @@ class Outbox:
         if records:
             connection.execute(insert(self._table), [{"record": record} for record in records])
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Say that something was put, so that it is relayed at once and not at the next look."""
         self._stirred.set()
 
@@ -57,7 +57,7 @@ class Outbox:
 
         One at a time, because two would send everything twice, and what is older after what is newer.
         """
-        async with self._database.alone(self._table.name) as alone:
+        async with self._database.advisory_lock(self._table.name) as alone:
             return await self._relayed(append) if alone else None
 
     async def _relayed(self, append: Callable[[list[bytes]], Awaitable[None]]) -> int:
@@ -80,7 +80,7 @@ class Outbox:
                 await asyncio.sleep(1)
                 continue
             if sent is None:  # who relays may have looked for the last time before ours was there
-                self.stir()
+                self.notify()
                 await asyncio.sleep(OTHERS_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), IDLE_S)

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.maint_notifications import MaintNotificationsConfig
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull, WrongVersion, named
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull, WrongVersion, named
 from matinee.kit import context
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Redis:
     async def speaking(self, limit_s: float | None = None) -> AsyncIterator[aioredis.Redis]:
         """Commands within a limit and the request's deadline; what goes wrong comes out as a Problem.
 
-        Raises EngineAway (what was sent may or may not have been done), EngineReadOnly, StoreFull, WrongVersion.
+        Raises EngineUnavailable (what was sent may or may not have been done), EngineReadOnly, StoreFull, WrongVersion.
         """
         with self.told():
             async with asyncio.timeout(_at_most(self._limit_s if limit_s is None else limit_s)):
@@ -99,7 +99,7 @@ class Redis:
             try:
                 async with self.speaking(limit_s) as client:
                     return await call(client)
-            except EngineAway:
+            except EngineUnavailable:
                 await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - not a secret
         async with self.speaking(limit_s) as client:
             return await call(client)
@@ -156,10 +156,10 @@ def _problem(error: Exception, where: str) -> Exception | None:
         return _too_old(f"{where} knows no HELLO")
     if isinstance(error, exceptions.ResponseError | exceptions.DataError) and not text.startswith(_NOT_NOW):
         return _refused(error, where)
-    return EngineAway(engine="redis", detail=f"{where} does not answer: {text or type(error).__name__}")
+    return EngineUnavailable(engine="redis", detail=f"{where} does not answer: {text or type(error).__name__}")
 
 
 def _refused(error: Exception, where: str) -> Exception | None:
     if isinstance(error, exceptions.NoPermissionError) or "NOAUTH" in str(error):
-        return EngineAway(engine="redis", detail=f"{where} refuses: {error}")
+        return EngineUnavailable(engine="redis", detail=f"{where} refuses: {error}")
     return None

@@ -58,7 +58,7 @@ class RedisOutbox:
         self._me = secrets.token_hex(8)
         self._stirred = asyncio.Event()
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Say that something was put, so that it is relayed at once and not at the next look."""
         self._stirred.set()
 
@@ -110,7 +110,7 @@ class RedisOutbox:
 async def warn_of_loss(redis: Redis, setting: str) -> None:
     """Warn in the log of a Redis that forgets in a restart, or drops when it is full, what is to be kept there.
 
-    A warning and no refusal: what is kept is as durable as its owner wants it. Raises EngineAway.
+    A warning and no refusal: what is kept is as durable as its owner wants it. Raises EngineUnavailable.
     """
     async with redis.speaking() as client:
         try:

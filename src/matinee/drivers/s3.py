@@ -23,8 +23,8 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from matinee.drivers.engine import EngineAway, StoreFull
-from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
+from matinee.drivers.engine import EngineUnavailable, StoreFull
+from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
 from matinee.kit.clock import Clock, SystemClock
 from matinee.kit.problem import Problem
 
@@ -141,7 +141,7 @@ class Unfinished(msgspec.Struct, frozen=True):
 class Bucket:
     """One bucket, below a prefix. Use as `async with Bucket(address) as bucket:`. Needs a key and a secret.
 
-    Every request is bounded and repeated where it may be; all raise EngineAway, StoreFull, BucketMissing, StoreRefused.
+    Every request is bounded and repeated where it may be; all raise EngineUnavailable, StoreFull, BucketMissing, StoreRefused.
     """
 
     def __init__(self, address: Address, *, clock: Clock | None = None) -> None:
@@ -237,19 +237,19 @@ class Bucket:
     ) -> Answer:
         """Send a request, again where the store does not answer or stumbles; an answer that is no success is told."""
         digest = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
-        trouble: Problem = EngineAway(engine=self.address.engine)
+        trouble: Problem = EngineUnavailable(engine=self.address.engine)
         for attempt in range(_TRIES):
             await asyncio.sleep(_PAUSE_S * attempt**2)
             url, signed = self._signed(method, key, query or {}, headers or {}, digest)
             try:
                 answer = await self._http.request(method, url, body=body, headers=signed, limit_s=limit_s)
-            except (NeverSent, Broken, TimeoutError) as error:
+            except (NotSent, ConnectionBroken, TimeoutError) as error:
                 trouble = away(self.address, operation, str(error) or "it took too long")
                 continue
             told = self._told(answer, operation, key)
             if told is None or answer.status in known:
                 return answer
-            if not isinstance(told, EngineAway):
+            if not isinstance(told, EngineUnavailable):
                 raise told
             trouble = told
         raise trouble
@@ -309,10 +309,10 @@ def problem(address: Address, status: int, code: str, message: str, *, operation
     return StoreRefused(bucket=bucket, operation=operation, detail=f"{where}. {remedy}")
 
 
-def away(address: Address, operation: str, why: str) -> EngineAway:
+def away(address: Address, operation: str, why: str) -> EngineUnavailable:
     """The store does not answer."""
     detail = f"{address.engine} does not answer (bucket {address.bucket!r}, {operation}): {why}."
-    return EngineAway(engine=address.engine, detail=detail)
+    return EngineUnavailable(engine=address.engine, detail=detail)
 
 
 def _endpoint(url: str, options: Mapping[str, str], environment: Mapping[str, str]) -> str:

@@ -70,7 +70,7 @@ class Database:
     Use as `async with Database(url) as db:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups`: where a copy
     goes before a migration changes what is there; without it SQLite's lie beside its file, and MariaDB has none.
     A transaction may run several times before it is kept: it must change nothing but the database. All methods raise
-    EngineAway, EngineReadOnly, StoreFull.
+    EngineUnavailable, EngineReadOnly, StoreFull.
     """
 
     def __init__(self, url: str, *, backups: Path | None = None) -> None:
@@ -91,7 +91,7 @@ class Database:
         That it is full or takes no writes is known from the last write: it is so until one is taken, or long ago.
         """
         for name, chain in self._schemas.items():
-            chain.check(name, await self.look(partial(version, name)))
+            chain.check(name, await self.read_autocommit(partial(version, name)))
         if self._refused is not None and time.monotonic() < self._refused[1] + REFUSED_S:
             raise self._refused[0]
 
@@ -99,37 +99,37 @@ class Database:
         """Run a transaction that changes nothing; all it reads is of one moment."""
         return await self._back.read(transaction)
 
-    async def look(self, transaction: Callable[[Connection], T]) -> T:
+    async def read_autocommit(self, transaction: Callable[[Connection], T]) -> T:
         """Like `read`, for look-ups by key that touch few pages, which need not be of one moment.
 
         SQLite answers them at once, in this very thread: a hop to another and back costs several times what such a
         look-up does. MariaDB is asked for each statement alone, without the round trips of a transaction.
         """
-        return await self._back.look(transaction)
+        return await self._back.read_autocommit(transaction)
 
     async def write(
         self,
         transaction: Callable[[Connection], T],
         *,
         isolation: Isolation = "READ COMMITTED",
-        contested: bool = False,
+        retry_on_conflict: bool = False,
     ) -> T:
         """Run a transaction and return after its commit; an exception inside rolls it back.
 
-        It runs again, whole, after a deadlock or a lost connection; with `contested` also where a row that it adds was
+        It runs again, whole, after a deadlock or a lost connection; with `retry_on_conflict` also where a row that it adds was
         added by somebody else first (it looks before it adds). SQLite's are serialisable, whatever `isolation` says.
         """
         try:
-            result = await self._back.write(transaction, isolation, contested)
+            result = await self._back.write(transaction, isolation, retry_on_conflict)
         except (EngineReadOnly, StoreFull) as trouble:
             self._refused = trouble, time.monotonic()
             raise
         self._refused = None
         return result
 
-    def alone(self, name: str) -> AbstractAsyncContextManager[bool]:
+    def advisory_lock(self, name: str) -> AbstractAsyncContextManager[bool]:
         """A context that tells whether nobody else is in it: what several instances could do, and one should."""
-        return self._back.alone(name)
+        return self._back.advisory_lock(name)
 
     async def migrate(self, scripts: str, name: str) -> None:
         """Bring the schema to the newest version in a folder of Alembic scripts (`package:folder`).
@@ -137,7 +137,7 @@ class Database:
         `<name>_version` keeps it. Any number of processes may do so at once. Raises SchemaAhead.
         """
         chain = Chain.load(scripts)
-        if await self.look(partial(version, name)) != chain.newest:
+        if await self.read_autocommit(partial(version, name)) != chain.newest:
             work = partial(forward, chain=chain, name=name)
             await asyncio.to_thread(on_ground, self.url, work, self._backups)
         self._schemas[name] = chain
@@ -151,7 +151,7 @@ class Database:
 
 
 def _mariadb(url: str) -> MariaDB:
-    # Imported here, because the embedded house has no use for it.
+    # Imported here, because the embedded deployment has no use for it.
     from matinee.drivers.mariadb import MariaDB
 
     return MariaDB(url)

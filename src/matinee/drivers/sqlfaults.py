@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import exc
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull
 from matinee.kit.problem import Problem
 
 # MariaDB's and MySQL's numbers. Chosen to end a deadlock, or waited too long for a lock, or the row has changed since
@@ -38,15 +38,15 @@ def fault_of(error: exc.DBAPIError, engine: str) -> Fault:
     code, text = _code(error), _text(error)
     said = f"{engine}: {text.rstrip('.')}"
     if is_lost(error):
-        return Fault(code, EngineAway(engine=engine, detail=f"{said}. Nothing was changed."), lost=True)
+        return Fault(code, EngineUnavailable(engine=engine, detail=f"{said}. Nothing was changed."), lost=True)
     if code in UNDONE:
-        return Fault(code, EngineAway(engine=engine, detail=f"{said}. Nothing was changed."), undone=True)
+        return Fault(code, EngineUnavailable(engine=engine, detail=f"{said}. Nothing was changed."), undone=True)
     if code in FULL or "errno: 28" in text or "No space left" in text:
         return Fault(code, StoreFull(detail=f"The disk of {engine} is full: free some room, then try again."))
     if code in READ_ONLY:
         return Fault(code, EngineReadOnly(engine=engine, detail=f"{said}."))
     if code in BUSY | REFUSED:
-        return Fault(code, EngineAway(engine=engine, detail=f"{said}."))
+        return Fault(code, EngineUnavailable(engine=engine, detail=f"{said}."))
     return Fault(code)
 
 
@@ -63,7 +63,7 @@ def sqlite_problem(error: exc.OperationalError, engine: str) -> Problem | None:
     if "readonly database" in text:
         return EngineReadOnly(engine=engine, detail=f"{engine}: {text}.")
     if "locked" in text or "unable to open" in text:
-        return EngineAway(engine=engine, detail=f"{engine}: {text}. Nothing was changed.")
+        return EngineUnavailable(engine=engine, detail=f"{engine}: {text}. Nothing was changed.")
     return None
 
 

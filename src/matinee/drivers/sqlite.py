@@ -69,12 +69,12 @@ class Sqlite:
         """Run a transaction in a reader's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, transaction)
 
-    async def look(self, transaction: Callable[[Connection], T]) -> T:
+    async def read_autocommit(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction in this thread."""
         return self._read(transaction)
 
     @contextlib.asynccontextmanager
-    async def alone(self, name: str) -> AsyncIterator[bool]:
+    async def advisory_lock(self, name: str) -> AsyncIterator[bool]:
         """One process of a machine serves a domain that keeps its state here: it is alone."""
         yield True
 
@@ -86,7 +86,9 @@ class Sqlite:
         with connection.begin():
             return transaction(connection)
 
-    async def write(self, transaction: Callable[[Connection], T], isolation: str = "", contested: bool = False) -> T:
+    async def write(
+        self, transaction: Callable[[Connection], T], isolation: str = "", retry_on_conflict: bool = False
+    ) -> T:
         """Queue a transaction and return after its commit; nobody else writes meanwhile, so that nobody contests it.
 
         Raises RuntimeError after `close`: nobody would answer.

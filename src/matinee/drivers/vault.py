@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from matinee.drivers.keyfile import KeyFileUnusable, made_once
+from matinee.drivers.keyfile import KeyFileUnusable, create_once
 from matinee.kit.problem import Problem
 
 _KEY_BYTES = 32
@@ -39,7 +39,7 @@ class FileSealer:
     @classmethod
     def open(cls, path: Path) -> FileSealer:
         """The key-encryption keys in a file, made with one at the first use. Raises KeyFileUnusable."""
-        lines = made_once(path, lambda: b64encode(os.urandom(_KEY_BYTES)) + b"\n").split()
+        lines = create_once(path, lambda: b64encode(os.urandom(_KEY_BYTES)) + b"\n").split()
         try:
             keys = [b64decode(line, validate=True) for line in lines]
         except ValueError as error:

@@ -43,7 +43,7 @@ async def account_cpu(*, board: Board) -> None:
         await asyncio.sleep(_CPU_S)
 
 
-async def beat(*, settings: EdgeSettings, port: int, keeping: Keeping, board: Board, steering: Steering) -> None:
+async def heartbeat(*, settings: EdgeSettings, port: int, keeping: Keeping, board: Board, steering: Steering) -> None:
     """Tell steering every two seconds how this edge is: one worker speaks for all. Steering may be away."""
     reporter = Reporter(settings, port, board)
     away = False
@@ -51,7 +51,7 @@ async def beat(*, settings: EdgeSettings, port: int, keeping: Keeping, board: Bo
         if keeping.elect():
             try:
                 async with asyncio.timeout(_BEAT_LIMIT_S):
-                    await steering.beat(report=reporter.report(time.monotonic()))
+                    await steering.heartbeat(report=reporter.report(time.monotonic()))
                 away = False
             except Exception as error:  # clients are served all the same; steering learns of us when it is back
                 if not away:

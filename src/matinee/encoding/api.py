@@ -11,7 +11,7 @@ import msgspec
 from matinee.kit.ids import AssetId, EpisodeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Problem
-from matinee.mesh.api import idempotent, patient
+from matinee.mesh.api import idempotent, long_running
 
 StepState: TypeAlias = Literal["waiting", "running", "done", "failed"]
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -141,7 +141,7 @@ class Encoding(Protocol):
     """Masters in, published assets out."""
 
     @idempotent
-    @patient(limit_ms=60_000)
+    @long_running(limit_ms=60_000)
     async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
         """Probe a film, look at what comes beside it, and say what it holds: what is refused is refused here.
 
@@ -149,7 +149,7 @@ class Encoding(Protocol):
         """
 
     @idempotent
-    @patient(limit_ms=600_000)
+    @long_running(limit_ms=600_000)
     async def submit(self, *, order: Order) -> Job:
         """Take a master in and queue its job. Idempotent while a job of the same title, episode and file is under way.
 

@@ -24,11 +24,19 @@ from matinee.kit.ids import (
     TitleId,
 )
 from matinee.kit.problem import Problem
-from matinee.mesh.api import idempotent, patient
+from matinee.mesh.api import idempotent, long_running
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What all facts share: nothing but their tag, which is the class name."""
+    """What all facts share: the tag under which they are stored.
+
+    It is the class name, except where a fact was renamed: then it is the earlier name, so that stored facts stay readable.
+    """
+
+
+def type_name(fact: Fact | type[Fact]) -> str:
+    """Return the name under which facts of a type are stored."""
+    return str(fact.__struct_config__.tag)
 
 
 class AccountOpened(Fact, frozen=True, kw_only=True, tag=True):
@@ -94,7 +102,7 @@ class PlaybackStarted(Fact, frozen=True, kw_only=True, tag=True):
     resumed_at_ms: int = 0
 
 
-class PlaybackBeat(Fact, frozen=True, kw_only=True, tag=True):
+class PlaybackHeartbeat(Fact, frozen=True, kw_only=True, tag="PlaybackBeat"):
     """What the player saw since its last heartbeat (terms of CTA-2066)."""
 
     session_id: PlaySessionId
@@ -145,7 +153,7 @@ AnyFact: TypeAlias = (
     | EncodeFinished
     | EncodeFailed
     | PlaybackStarted
-    | PlaybackBeat
+    | PlaybackHeartbeat
     | PlaybackEnded
     | PositionMoved
 )
@@ -162,7 +170,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A record and where it stands in the log, in words for people: `41`, or `PlaybackBeat/3/41`.
+    """A record and where it stands in the log, in words for people: `41`, or `PlaybackHeartbeat/3/41`.
 
     `tried`: how often it was tried in vain before it was handed over once more; 0 for what nobody gave up on.
     """
@@ -252,7 +260,7 @@ class Events(Protocol):
         """Store records durably; on a log that can tell, a `fact_id` that is there already changes nothing."""
 
     @idempotent
-    @patient(limit_ms=45_000)
+    @long_running(limit_ms=45_000)
     async def read(
         self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0, consumer: str = ""
     ) -> Batch:
@@ -297,12 +305,12 @@ class Events(Protocol):
         """Keep a fact that a consumer gives up on."""
 
     @idempotent
-    @patient(limit_ms=45_000)
+    @long_running(limit_ms=45_000)
     async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         """The newest dead letters, newest first; of one consumer, or of all."""
 
     @idempotent
-    @patient(limit_ms=45_000)
+    @long_running(limit_ms=45_000)
     async def retry(
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
     ) -> Retried:

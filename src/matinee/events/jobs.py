@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from matinee.events.api import Batch, DeadLetter, Entry, Events, Fact, Handle
+from matinee.events.api import Batch, DeadLetter, Entry, Events, Fact, Handle, type_name
 from matinee.events.ports import Groups
 from matinee.kit import context, ids, log
 from matinee.kit.clock import Clock
@@ -174,7 +174,7 @@ async def _for_ever(consumer: str, once: Callable[[], Awaitable[None]]) -> None:
 
 
 def _names(types: tuple[type[Fact], ...]) -> tuple[str, ...]:
-    return tuple(kind.__name__ for kind in types)
+    return tuple(type_name(kind) for kind in types)
 
 
 def _line(consumer: str, entry: Entry, tries: int) -> dict[str, str | int]:

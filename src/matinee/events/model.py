@@ -7,18 +7,18 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from matinee.events.api import AnyFact, Fact
+from matinee.events.api import AnyFact, Fact, type_name
 
 # The names of the facts that this version knows.
-KINDS: Final = frozenset(kind.__name__ for kind in AnyFact.__args__)
+KINDS: Final = frozenset(type_name(kind) for kind in AnyFact.__args__)
 Shape: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
 
 def shape(facts: Iterable[type[Fact]]) -> Shape:
     """Every fact with its fields: their types as they are on the wire, and whether they must be there."""
     return {
-        fact.__name__: {field.encode_name: _field(field) for field in msgspec.structs.fields(fact)}
-        for fact in sorted(facts, key=lambda fact: fact.__name__)
+        type_name(fact): {field.encode_name: _field(field) for field in msgspec.structs.fields(fact)}
+        for fact in sorted(facts, key=type_name)
     }
 
 
@@ -32,7 +32,7 @@ def breaks(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What is not additive between a recorded shape and today's, in words; empty when all is well.
 
     Facts that were written under the recorded shape are in logs for ever, and processes of that version read what
-    this one writes while a house is being upgraded.
+    this one writes while a deployment is being upgraded.
     """
     found = []
     for fact, fields in recorded.items():

@@ -44,7 +44,7 @@ def current() -> Context:
 
 
 @contextmanager
-def entered(context: Context) -> Iterator[Context]:
+def activate(context: Context) -> Iterator[Context]:
     """Run a block under a context."""
     token = _current.set(context)
     try:
@@ -59,5 +59,5 @@ def within(limit_ms: int) -> Iterator[Context]:
     asked = time.monotonic() + limit_ms / 1000
     here = current()
     deadline_s = asked if here.deadline_s is None else min(asked, here.deadline_s)
-    with entered(msgspec.structs.replace(here, deadline_s=deadline_s)) as context:
+    with activate(msgspec.structs.replace(here, deadline_s=deadline_s)) as context:
         yield context

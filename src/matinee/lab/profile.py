@@ -1,4 +1,4 @@
-"""The distributed profile: the whole house on real engines, which `matinee up` starts beside it on this machine."""
+"""The distributed profile: the whole deployment on real engines, which `matinee up` starts beside it on this machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ANSWER_S = 180.0
 LOOK_S = 0.25
 # Two of each, so that one may die at any time.
 HOUSE = {
-    "house.groups": "gateway;playback,steering,identity,licensing;catalogue,viewing,events;encoding",
-    "house.instances": 2,
+    "deployment.groups": "gateway;playback,steering,identity,licensing;catalogue,viewing,events;encoding",
+    "deployment.instances": 2,
 }
 # Which engine keeps what; each domain in a namespace of its own.
 KEEPERS = {
@@ -46,8 +46,8 @@ class LocalEngines:
 
         Raises BadSettings when the data directory belongs to the other profile, Absent when an engine cannot be had.
         """
-        if settings.house.profile == "embedded":
-            if settled(settings.data).get("house.profile") == "distributed":
+        if settings.deployment.profile == "embedded":
+            if settled(settings.data).get("deployment.profile") == "distributed":
                 raise BadSettings(
                     detail=f"{settings.data} belongs to the distributed profile: name another directory with --data."
                 )
@@ -63,7 +63,7 @@ class LocalEngines:
         keys = _ours(settings)
         places = {name: _place(settings, name) for name in sorted({KEEPERS[key][0] for key in keys})}
         await asyncio.gather(*(_started(ENGINES[name], at, supervisor) for name, at in places.items()))
-        values: dict[str, Any] = {"house.profile": "distributed"}
+        values: dict[str, Any] = {"deployment.profile": "distributed"}
         for key in keys:
             name, namespace = KEEPERS[key]
             values[key] = await asyncio.to_thread(ENGINES[name].url, places[name], namespace)
@@ -74,7 +74,7 @@ class LocalEngines:
 
 
 def _ours(settings: Settings) -> list[str]:
-    """The settings that lead, or are to lead, to engines of this house's own."""
+    """The settings that lead, or are to lead, to engines of this deployment's own."""
     unsaid, before = defaults_left(settings), settled(settings.data)
     return [key for key in KEEPERS if key in unsaid or before.get(key) == flat(settings)[key]]
 

@@ -25,7 +25,7 @@ def idempotent(method: Method) -> Method:
     return method
 
 
-def patient(limit_ms: int) -> Callable[[Method], Method]:
+def long_running(limit_ms: int) -> Callable[[Method], Method]:
     """Mark a Protocol's method that may rightly take long: it waits for something, or works on large files.
 
     Its deadline is `limit_ms` (the context's own, if earlier, still holds), and how long it takes is not read
@@ -44,7 +44,7 @@ def is_idempotent(method: Callable[..., Any]) -> bool:
     return getattr(method, _IDEMPOTENT, False)
 
 
-def patience_ms(method: Callable[..., Any]) -> int | None:
+def long_running_limit_ms(method: Callable[..., Any]) -> int | None:
     """The limit of a method marked `@patient`; None for any other."""
     return getattr(method, _LIMIT_MS, None)
 

@@ -8,8 +8,8 @@ import time
 from random import Random
 from typing import Any, Final
 
-from matinee.drivers.engine import EngineAway
-from matinee.drivers.http import Answer, Broken, HttpClient, NeverSent
+from matinee.drivers.engine import EngineUnavailable
+from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
 from matinee.kit.problem import DeadlineExceeded, Problem, Unreachable
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed
@@ -52,11 +52,11 @@ class _Missed(Exception):
 class Attempts:
     """Sends calls, and learns from each how every instance is doing."""
 
-    def __init__(self, *, http: HttpClient, directory: Directory, key: str, dice: Random) -> None:
+    def __init__(self, *, http: HttpClient, directory: Directory, key: str, rng: Random) -> None:
         self._http = http
         self._directory = directory
         self._bearer = f"Bearer {key}"
-        self._dice = dice
+        self._dice = rng
         self._peers = Peers()
         self._budgets: dict[str, RetryBudget] = {}
 
@@ -96,7 +96,7 @@ class Attempts:
 
     def _pick(self, call: Call) -> Peer | None:
         self._peers.follow(self._directory.instances)
-        return self._peers.pick(call.domain, avoid=call.tried, now_s=time.monotonic(), dice=self._dice)
+        return self._peers.pick(call.domain, avoid=call.tried, now_s=time.monotonic(), rng=self._dice)
 
     async def _send(self, call: Call, peer: Peer) -> Answer:
         started_s = time.monotonic()
@@ -113,7 +113,7 @@ class Attempts:
                 headers=self._headers(call, limit_s),
                 limit_s=limit_s,
             )
-        except (NeverSent, Broken, TimeoutError) as error:
+        except (NotSent, ConnectionBroken, TimeoutError) as error:
             raise self._missed(call, peer, error, limit_s) from error
         except BaseException:  # cancelled: nothing is learnt
             peer.breaker.abstain()
@@ -156,7 +156,7 @@ class Attempts:
         # A quick failure must not look like a quick answer, or it would draw all calls to itself.
         peer.took(_FAILED_S, now_s)
         problem = Unreachable(service=call.domain, detail=f"{peer.instance.address}: {error}")
-        return _Missed(problem, certain=isinstance(error, NeverSent))
+        return _Missed(problem, certain=isinstance(error, NotSent))
 
     def _result(self, call: Call, peer: Peer, answer: Answer) -> Any:
         if answer.status == 200:
@@ -174,11 +174,11 @@ class Attempts:
             raise ServiceFailed(service=call.domain, trace_id=call.trace_id, detail="The mesh keys differ.")
         if isinstance(problem, DeadlineExceeded) and problem.service == call.domain:
             raise _Missed(problem, certain=False)  # it ran out of this attempt's time, not necessarily of the call's
-        if isinstance(problem, EngineAway):
+        if isinstance(problem, EngineUnavailable):
             self._engine_away(call, peer, problem)
         raise problem
 
-    def _engine_away(self, call: Call, peer: Peer, problem: EngineAway) -> None:
+    def _engine_away(self, call: Call, peer: Peer, problem: EngineUnavailable) -> None:
         """Another instance may have a road to the engine that this one lacks: it is asked, once."""
         peer.took(_FAILED_S, time.monotonic())  # as above: this one must not draw all calls to itself
         if call.attempts == 1 and self._peers.others(call.domain, peer):

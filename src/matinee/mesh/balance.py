@@ -1,4 +1,4 @@
-"""Which instance gets a call, and whether one that failed is called again. Pure: `now_s` and dice come in."""
+"""Which instance gets a call, and whether one that failed is called again. Pure: `now_s` and rng come in."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ class Peers:
             peer.instance = instance
             self._peers[instance.instance_id] = peer
 
-    def pick(self, service: str, *, avoid: Collection[Peer], now_s: float, dice: Random) -> Peer | None:
+    def pick(self, service: str, *, avoid: Collection[Peer], now_s: float, rng: Random) -> Peer | None:
         """The cheaper of two drawn at random from those that take calls; an avoided one only if there is no other."""
         able = [p for p in self._serving(service) if p.breaker.allows(now_s)]
         fresh = [p for p in able if p not in avoid] if avoid else able
         drawn = fresh or able
         if len(drawn) > 2:
-            drawn = dice.sample(drawn, 2)
+            drawn = rng.sample(drawn, 2)
         return min(drawn, key=lambda peer: peer.cost(now_s), default=None)
 
     def others(self, service: str, peer: Peer) -> bool:

@@ -33,13 +33,13 @@ class Caller:
         http: HttpClient,
         directory: Directory,
         key: str,
-        dice: Random,
+        rng: Random,
         recorder: SpanRecorder | None = None,
         limit_ms: int = LIMIT_MS,
     ) -> None:
         self.recorder = recorder
         self.limit_ms = limit_ms
-        self._attempts = Attempts(http=http, directory=directory, key=key, dice=dice)
+        self._attempts = Attempts(http=http, directory=directory, key=key, rng=rng)
 
     async def call(self, caller: str, domain: str, signature: Signature, arguments: dict[str, Any]) -> Any:
         """Make one call.

@@ -75,7 +75,7 @@ class Endpoint:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            with context.entered(here):
+            with context.activate(here):
                 reply, outcome = await self._outcome(body, here)
             return reply
         finally:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from matinee.mesh import wire
-from matinee.mesh.api import is_idempotent, patience_ms
+from matinee.mesh.api import is_idempotent, long_running_limit_ms
 
 _encoder = msgspec.json.Encoder()
 
@@ -22,7 +22,7 @@ class Signature:
         hints = get_type_hints(method, include_extras=True)
         self.name = name
         self.idempotent = is_idempotent(method)
-        self.limit_ms = patience_ms(method)
+        self.limit_ms = long_running_limit_ms(method)
         self.arguments = _argument_struct(name, method, hints)
         self.returns = hints["return"]
         self._arguments_decoder = msgspec.json.Decoder(self.arguments)

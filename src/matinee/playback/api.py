@@ -105,7 +105,7 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Beat(msgspec.Struct, frozen=True, kw_only=True):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What the player saw since its last heartbeat, and where it is."""
 
     position_ms: int
@@ -194,15 +194,17 @@ class Playback(Protocol):
     ) -> Renewal:
         """Fresh URLs, with edges that failed put last. Raises SessionNotFound, NoEdge."""
 
-    async def beat(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat, client_ip: str) -> None:
+    async def heartbeat(
+        self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat, client_ip: str
+    ) -> None:
         """Take a heartbeat: the position moves, the figures go to the log. Raises SessionNotFound."""
 
-    async def beacon(self, *, session_id: PlaySessionId, token: str, beat: Beat, client_ip: str) -> None:
+    async def beacon(self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str) -> None:
         """A heartbeat from a page that is closing: the token in the path stands for the signed-in viewer.
 
         Raises LinkExpired, SessionNotFound.
         """
 
     @idempotent
-    async def end(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat) -> None:
+    async def end(self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat) -> None:
         """Close a session. Idempotent."""

@@ -64,7 +64,7 @@ class Steering(Protocol):
     """Which edges are there, and which of them a client should use."""
 
     @idempotent
-    async def beat(self, *, report: EdgeReport) -> Health:
+    async def heartbeat(self, *, report: EdgeReport) -> Health:
         """Register an edge, or renew it; tells the edge how steering sees it. Idempotent."""
 
     @idempotent

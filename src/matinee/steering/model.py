@@ -19,7 +19,7 @@ BEAT_S = 2.0
 DEGRADED_AFTER_S = 3 * BEAT_S
 GONE_AFTER_S = 5 * BEAT_S
 HEARD_OF = timedelta(days=1)
-# How long an edge may have been silent before we started and still be given the time of a beat to speak up.
+# How long an edge may have been silent before we started and still be given the time of a heartbeat to speak up.
 _TRUSTED_BEFORE_START_S = 60.0
 
 HALF_LIFE_S = 600.0
@@ -79,7 +79,7 @@ def network_of(client_ip: str) -> str:
 
 
 def health_of(member: Member, now: datetime, started_at: datetime | None = None) -> Health:
-    """An edge's health by the beats it missed and what it says of itself.
+    """An edge's health by the heartbeats it missed and what it says of itself.
 
     `started_at` is when we began to listen: silence while nobody listened is not the edge's fault.
     """

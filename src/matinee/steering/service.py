@@ -54,7 +54,7 @@ class SteeringService:
         self._here: dict[str, dict[EdgeId, Experience]] = {}
         self._anywhere: dict[EdgeId, Experience] = {}
 
-    async def beat(self, *, report: EdgeReport) -> Health:
+    async def heartbeat(self, *, report: EdgeReport) -> Health:
         if not self._has_read:
             await self.synchronise()
         known = self._members.get(report.edge_id)

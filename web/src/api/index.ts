@@ -76,8 +76,8 @@ export const api = {
 
   play: (body: T.PlayRequest) => post<T.PlaySession>("/playback", body),
   renew: (session: string, failed: string[]) => post<T.Renewal>(`/playback/${id(session)}/renew`, { failed }),
-  beat: (session: string, body: T.Beat) => post(`/playback/${id(session)}/beat`, body),
-  endPlay: (session: string, body: T.Beat) => post(`/playback/${id(session)}/end`, body),
+  heartbeat: (session: string, body: T.Heartbeat) => post(`/playback/${id(session)}/heartbeat`, body),
+  endPlay: (session: string, body: T.Heartbeat) => post(`/playback/${id(session)}/end`, body),
 
   operator: {
     ingest: (body: T.IngestRequest) => post<T.IngestAnswer>("/operator/ingest", body),

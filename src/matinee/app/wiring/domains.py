@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matinee.drivers.redis import Redis
     from matinee.drivers.sql import Database
     from matinee.viewing.adapters.cassandra import CassandraViewingStore
-    from matinee.viewing.adapters.sql import SQLViewingStore
+    from matinee.viewing.adapters.sql import SqlViewingStore
 
 
 class Parts:
@@ -88,7 +88,7 @@ class Parts:
         return self._cache
 
     async def redis(self, setting: str, place: str) -> Redis:
-        """The Redis behind a setting. Raises EngineAway."""
+        """The Redis behind a setting. Raises EngineUnavailable."""
         from matinee.drivers.redis import Redis
 
         redis = await self.stack.enter_async_context(Redis(place))
@@ -96,7 +96,7 @@ class Parts:
         return redis
 
     async def cassandra(self, setting: str, place: str, *, needed: bool = True) -> Cassandra:
-        """The keyspace behind a setting; it may be away if not `needed`. Raises EngineAway, BadSettings."""
+        """The keyspace behind a setting; it may be away if not `needed`. Raises EngineUnavailable, BadSettings."""
         from matinee.drivers.cassandra import Cassandra
 
         try:
@@ -121,7 +121,7 @@ async def open_own(parts: Parts, targets: Sequence[str]) -> None:
 
     opening = KafkaEventLog.open(
         settings.events.log,
-        region=settings.house.region,
+        region=settings.deployment.region,
         partitions=settings.events.partitions,
         replication=settings.events.replication,
         retention_days=settings.events.retention_days,
@@ -139,9 +139,9 @@ async def _events(parts: Parts) -> None:
         case "kafka":
             parts.built["events"] = parts.own["events"]
         case "sqlite":
-            from matinee.events.adapters.sqlite import SQLiteEventLog
+            from matinee.events.adapters.sqlite import SqliteEventLog
 
-            log = await SQLiteEventLog.open(await parts.database("events.log", parts.settings.events.log))
+            log = await SqliteEventLog.open(await parts.database("events.log", parts.settings.events.log))
             parts.built["events"] = EventsService(log=log, dead=log, leases=log, clock=parts.fabric.clock)
         case other:
             raise BadSettings(detail=f"events.log: there is no log for {other!r}; sqlite and kafka are known.")
@@ -270,15 +270,15 @@ async def _viewing(parts: Parts) -> None:
     parts.jobs += [jobs.relay(store.outgoing, events), jobs.forget_removed_profiles(service, following)]
 
 
-async def _viewing_store(parts: Parts) -> SQLViewingStore | CassandraViewingStore:
+async def _viewing_store(parts: Parts) -> SqlViewingStore | CassandraViewingStore:
     place = parts.settings.viewing.store
     if url.scheme(place) == "cassandra":
         from matinee.viewing.adapters.cassandra import CassandraViewingStore
 
         return await CassandraViewingStore.open(await parts.cassandra("viewing.store", place), parts.fabric.clock)
-    from matinee.viewing.adapters.sql import SQLViewingStore
+    from matinee.viewing.adapters.sql import SqlViewingStore
 
-    return await SQLViewingStore.open(await parts.database("viewing.store", place))
+    return await SqlViewingStore.open(await parts.database("viewing.store", place))
 
 
 async def _steering(parts: Parts) -> None:

@@ -44,7 +44,7 @@ async def edge(
 ) -> AsyncIterator[str]:
     """Run one worker of an edge; gives the address where its health can be asked.
 
-    `told` is handed that address, and how the engines are, when that changes. Raises one of `drivers.engine.TROUBLES`.
+    `told` is handed that address, and how the engines are, when that changes. Raises one of `drivers.engine.ENGINE_PROBLEMS`.
     """
     from matinee.edge.adapters.board import FileBoard
     from matinee.edge.adapters.disk import CacheDirectory
@@ -106,16 +106,16 @@ def _membership(threads: Fabric, address: str) -> Membership:
 
 
 def _edge_settings(settings: Settings, words: EdgeWords, key: bytes, clock: Clock) -> EdgeSettings:
-    pem = place.leaf(settings, clock).path if settings.house.lan else None
+    pem = place.leaf(settings, clock).path if settings.deployment.lan else None
     return EdgeSettings(
-        edge_id=derived(EdgeId, settings.house.region, words.name),
+        edge_id=derived(EdgeId, settings.deployment.region, words.name),
         name=words.name,
-        region=settings.house.region,
+        region=settings.deployment.region,
         cache_dir=Path(settings.edge.cache) / words.name,
         cache_limit_bytes=settings.edge.cache_limit_bytes,
         upstream=settings.objects.store,
         token_keys=(key,),
-        host="0.0.0.0" if settings.house.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
+        host="0.0.0.0" if settings.deployment.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
         port=words.port,
         admin_port=0,
         base_url=place.edge_url(settings, words.port),
@@ -167,8 +167,8 @@ async def gateway(parts: Parts) -> App:
         metrics=parts.metrics,
         settings=ServerSettings(
             web_root=Path(settings.gateway.web),
-            secure=settings.house.lan,
-            territory=settings.house.territory,
+            secure=settings.deployment.lan,
+            territory=settings.deployment.territory,
             proxy_secret=proxy_secret,
             refresh_cookie_s=settings.identity.refresh_token_s,
             upload_limit_bytes=settings.gateway.upload_limit_bytes,
@@ -191,8 +191,8 @@ async def _uploads(parts: Parts) -> UploadStore:
 
 
 def _lan(settings: Settings, clock: Clock) -> dict[str, Any]:
-    """What the trust page and the content security policy say of a house that is open to the network."""
-    if not settings.house.lan:
+    """What the trust page and the content security policy say of a deployment that is open to the network."""
+    if not settings.deployment.lan:
         return {}
     authority = place.authority(settings, clock)
     return {
@@ -229,13 +229,13 @@ class DirectoryInstances:
 
 def _doors(settings: Settings, clock: Clock, secret: str) -> Doors:
     certificate = None
-    if settings.house.lan:
+    if settings.deployment.lan:
         leaf = place.leaf(settings, clock)
         certificate = Certificate(name="gateway", chain=leaf.chain, private_key=leaf.private_key)
     return Doors(
-        host="0.0.0.0" if settings.house.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
+        host="0.0.0.0" if settings.deployment.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
         port=settings.gateway.port,
-        trust_port=settings.gateway.trust_port if settings.house.lan else 0,
+        trust_port=settings.gateway.trust_port if settings.deployment.lan else 0,
         requests_per_minute=settings.gateway.requests_per_minute,
         sign_ins_per_minute=settings.gateway.sign_ins_per_minute,
         certificate=certificate,

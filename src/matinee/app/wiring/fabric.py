@@ -16,9 +16,9 @@ from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS
 from matinee.app.wiring.health import EngineWatch
 from matinee.catalogue.api import Catalogue
-from matinee.drivers.engine import EngineAway, StoreFull
+from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.http import HttpClient
-from matinee.drivers.keyfile import made_once
+from matinee.drivers.keyfile import create_once
 from matinee.encoding.api import Encoding
 from matinee.events.api import Events
 from matinee.identity.api import Identity
@@ -57,7 +57,7 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
 
     def secret(self, name: str, size_bytes: int = 32) -> bytes:
         """A secret that all processes share, made at its first use."""
-        return made_once(self.settings.secrets / name, lambda: os.urandom(size_bytes))
+        return create_once(self.settings.secrets / name, lambda: os.urandom(size_bytes))
 
     def addresses(self, service: str) -> Callable[[], Awaitable[Sequence[str]]]:
         """A function that tells where the instances of a service are that take new calls."""
@@ -92,8 +92,8 @@ async def fabric(settings: Settings) -> AsyncIterator[Fabric]:
         directory = Directory(registry=registry, clock=clock)
         await directory.refresh()
         http = await stack.enter_async_context(HttpClient())
-        key = made_once(settings.secrets / "mesh.key", lambda: os.urandom(32).hex().encode()).decode()
-        caller = Caller(http=http, directory=directory, key=key, dice=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, guards nothing
+        key = create_once(settings.secrets / "mesh.key", lambda: os.urandom(32).hex().encode()).decode()
+        caller = Caller(http=http, directory=directory, key=key, rng=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, guards nothing
         following = asyncio.create_task(directory.run())
         try:
             yield Fabric(
@@ -152,7 +152,7 @@ async def _registry(settings: Settings, stack: contextlib.AsyncExitStack, engine
 
 @contextlib.asynccontextmanager
 async def clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Call a running house from outside of it. Raises NotRunning; StoreFull where the disk hides who runs."""
+    """Call a running deployment from outside of it. Raises NotRunning; StoreFull where the disk hides who runs."""
     away = NotRunning(detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`.")
     if url.scheme(settings.mesh.registry) == "sqlite" and not url.file_path(settings.mesh.registry).exists():
         raise away
@@ -168,7 +168,7 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
 async def _entered(settings: Settings, stack: contextlib.AsyncExitStack) -> Fabric:
     """The fabric; a registry that is only slow is asked again."""
     for _ in range(TRIES - 1):
-        with contextlib.suppress(EngineAway):
+        with contextlib.suppress(EngineUnavailable):
             return await stack.enter_async_context(fabric(settings))
     return await stack.enter_async_context(fabric(settings))
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from matinee.drivers.engine import TROUBLES, Checked, EngineState, Health, health
+from matinee.drivers.engine import ENGINE_PROBLEMS, Checked, EngineState, Health, health
 from matinee.drivers.metrics import Metrics
 from matinee.kit import log
 from matinee.kit.clock import Clock
@@ -95,7 +95,7 @@ class _Watched:
                 await self._checked.check()
         except TimeoutError:
             return "away", f"{self.state.engine} does not answer within {LIMIT_S:.0f} s"
-        except TROUBLES as trouble:
+        except ENGINE_PROBLEMS as trouble:
             return health(trouble), said(trouble)
         except Exception as error:  # whatever its client makes of it, nothing is to be had of this engine
             return "away", repr(error)

@@ -36,7 +36,7 @@ async def host(
 ) -> AsyncIterator[Server]:
     """Serve targets on a socket; at the end drain, leave the registry, and close what was opened.
 
-    `told` is handed how the engines are when that changes. Raises one of `drivers.engine.TROUBLES` where one that is
+    `told` is handed how the engines are when that changes. Raises one of `drivers.engine.ENGINE_PROBLEMS` where one that is
     needed is not well: the socket is then still open.
     """
     async with fabric(settings) as threads, contextlib.AsyncExitStack() as stack:

@@ -29,7 +29,7 @@ from matinee.catalogue.model.rules import asset_ids
 from matinee.catalogue.ports import Changes, Stored, TitleStore
 from matinee.drivers.cassandra import Cassandra, Query, uuid_of
 from matinee.drivers.cassandra_schema import migrate
-from matinee.drivers.engine import TROUBLES
+from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
 from matinee.kit.ids import AssetId, TitleId
 
@@ -131,7 +131,7 @@ class CassandraTitles:
             self._reviving = asyncio.create_task(self._revive())
         try:
             changes = await self._store.changed(since)
-        except TROUBLES:
+        except ENGINE_PROBLEMS:
             if self._reviving is not None:  # the rows are all there is
                 await asyncio.wait([self._reviving])
             raise
@@ -161,7 +161,7 @@ class CassandraTitles:
             for some in _chunks(known, PAGE):
                 found = await asyncio.gather(*(self._row(query, uuid_of(kind, id_)) for id_ in some))
                 rows |= dict(zip(some, found, strict=True))
-        except TROUBLES as error:
+        except ENGINE_PROBLEMS as error:
             self._distrust(error)
             return {}
         return rows
@@ -180,7 +180,7 @@ class CassandraTitles:
         try:
             await self._migrate()
             at = await self._projection()
-        except TROUBLES as error:
+        except ENGINE_PROBLEMS as error:
             return self._distrust(error)
         try:
             changes = await self._store.changed(at.revision)
@@ -203,7 +203,7 @@ class CassandraTitles:
             try:
                 await self._project(title_ids, at)
                 await self._cassandra.applied(_MOVE, *to, *at)
-            except TROUBLES as error:
+            except ENGINE_PROBLEMS as error:
                 return self._distrust(error)
         if at.generation == to.generation:
             self._revision, self.serves = to.revision, True

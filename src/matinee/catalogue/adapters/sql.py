@@ -130,15 +130,15 @@ class SqlTitleStore:
 
     async def change(self, title_id: TitleId, rule: Rule, now: datetime) -> Title:
         title = await self._database.write(partial(self._change, title_id, rule, now))
-        self.outbox.stir()
+        self.outbox.notify()
         return title
 
     async def load(self, title_ids: list[TitleId]) -> list[Stored]:
         few = len(title_ids) <= FEW_TITLES
-        return await (self._database.look if few else self._database.read)(partial(_load, title_ids))
+        return await (self._database.read_autocommit if few else self._database.read)(partial(_load, title_ids))
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
-        found = await self._database.look(partial(_load_assets, [asset_id]))
+        found = await self._database.read_autocommit(partial(_load_assets, [asset_id]))
         return found[0] if found else None
 
     async def browse(self, shown: Filter, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
@@ -160,7 +160,7 @@ class SqlTitleStore:
         return [Genre(genre_id=genre_id, names=names) for genre_id, names in rows]
 
     async def changed(self, since: int) -> Changes:
-        return await self._database.look(partial(_changes, since))
+        return await self._database.read_autocommit(partial(_changes, since))
 
     async def _listed(
         self, statement: Select[Any], values: dict[str, Any], after: tuple[datetime, TitleId] | None, limit: int

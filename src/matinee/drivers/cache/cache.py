@@ -276,7 +276,7 @@ class Cache(Generic[V]):
         won = await self._shelf.lease_stale(stale)
         if not won:
             return
-        with context.entered(msgspec.structs.replace(context.current(), deadline_s=None)):
+        with context.activate(msgspec.structs.replace(context.current(), deadline_s=None)):
             try:
                 loaded = await self._load(list(won), load_many)
             except Exception as error:  # the stale value stands, and is tried again after the lease

@@ -30,7 +30,7 @@ class Swap(NamedTuple):
 
 
 class CacheEngine(Protocol):
-    """Bytes by key, for a while. Every method raises one of `drivers.engine.TROUBLES` when the engine is not well.
+    """Bytes by key, for a while. Every method raises one of `drivers.engine.ENGINE_PROBLEMS` when the engine is not well.
 
     `value_limit` is the greatest value it takes, in bytes. `shared`: whether other processes see the same values.
     """

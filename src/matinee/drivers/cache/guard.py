@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from matinee.drivers.cache.breaker import Breaker
 from matinee.drivers.cache.engine import CacheEngine, Held, Swap, Token
-from matinee.drivers.engine import TROUBLES
+from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.drivers.metrics import Metrics
 from matinee.kit import log
 
@@ -105,5 +105,5 @@ class Guard:
         self._breaker.failed()
         self.figures.call(self._label, "failed")
         if self._breaker.is_open and not was_open:
-            said = str(error) if isinstance(error, TROUBLES) else repr(error)
+            said = str(error) if isinstance(error, ENGINE_PROBLEMS) else repr(error)
             _log.warning("cache.away", engine=self._label, error=said)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from matinee.drivers.cache.breaker import Breaker
-from matinee.drivers.engine import EngineAway, WrongVersion
+from matinee.drivers.engine import EngineUnavailable, WrongVersion
 from matinee.drivers.memcached import LONGEST_S, Memcached, Reply, get, store
 from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
@@ -67,7 +67,7 @@ class Hosts:
         try:
             async with asyncio.timeout(self._limit_s):
                 replies = await host.client.ask(requests)
-        except (EngineAway, TimeoutError):
+        except (EngineUnavailable, TimeoutError):
             host.breaker.failed()
             return None
         host.breaker.succeeded()
@@ -79,7 +79,7 @@ class Hosts:
         return {host: reply for host, reply in zip(requests, replies, strict=True) if reply is not None}
 
     async def current(self) -> None:
-        """Have a view that is not too old. Raises EngineAway where no host answers."""
+        """Have a view that is not too old. Raises EngineUnavailable where no host answers."""
         age_s = time.monotonic() - self._seen_s
         if age_s > 2 * VIEW_S:
             await self._looked()
@@ -87,11 +87,11 @@ class Hosts:
             self._look_once()
 
     async def view(self) -> bool:
-        """Look now. Whether some host had to be told of a generation. Raises EngineAway where no host answers."""
+        """Look now. Whether some host had to be told of a generation. Raises EngineUnavailable where no host answers."""
         started_s = time.monotonic()
         replies = await self.ask_all({host: [get(name) for name in self._names] for host in self.all})
         if not replies:
-            raise EngineAway(engine="memcached", detail="No host of the Memcached ring answers.")
+            raise EngineUnavailable(engine="memcached", detail="No host of the Memcached ring answers.")
         copies = {host: [_number(reply) for reply in theirs] for host, theirs in replies.items()}
         for place, host in enumerate(self.all):
             host.generation = max(host.generation, *(copy[place] for copy in copies.values()))
@@ -107,17 +107,19 @@ class Hosts:
         return told
 
     async def check(self) -> None:
-        """Ask every host. Raises EngineAway that names those which do not answer, WrongVersion."""
+        """Ask every host. Raises EngineUnavailable that names those which do not answer, WrongVersion."""
         checks = (asyncio.wait_for(host.client.check(), _CHECK_S) for host in self.all)
         said = await asyncio.gather(*checks, return_exceptions=True)
         for error in said:
             if isinstance(error, WrongVersion):
                 raise error
         if away := [host.name for host, error in zip(self.all, said, strict=True) if isinstance(error, Exception)]:
-            raise EngineAway(engine="memcached", detail=f"Of the Memcached ring do not answer: {', '.join(away)}")
+            raise EngineUnavailable(
+                engine="memcached", detail=f"Of the Memcached ring do not answer: {', '.join(away)}"
+            )
 
     async def put_out(self, hosts: Iterable[Host]) -> None:
-        """Put hosts out of use, for everyone. Raises EngineAway where no other host can keep that in mind."""
+        """Put hosts out of use, for everyone. Raises EngineUnavailable where no other host can keep that in mind."""
         doomed = set(hosts)
         for host in doomed:
             host.generation = max(to_ms(self._clock.now()), host.generation + 1) | 1
@@ -127,7 +129,9 @@ class Hosts:
         ]
         kept = await self.ask_all({host: copy for host in self.all if host not in doomed})
         if not any(all(reply.code == b"HD" for reply in replies) for replies in kept.values()):
-            raise EngineAway(engine="memcached", detail="No host of the Memcached ring keeps what another one missed.")
+            raise EngineUnavailable(
+                engine="memcached", detail="No host of the Memcached ring keeps what another one missed."
+            )
 
     def close(self) -> None:
         """Close all connections."""

@@ -23,7 +23,7 @@ from matinee.drivers.cache.engine import Held, Swap, Token
 from matinee.drivers.cache.hashing import HashRing
 from matinee.drivers.cache.hosts import SETTLED_S, Host, Hosts
 from matinee.drivers.cache.warming import listed
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.memcached import Reply, get, store
 from matinee.kit import log
 from matinee.kit.clock import Clock
@@ -101,7 +101,7 @@ class MemcachedCache:
             for key, reply in (await self._read(near)).items():
                 found[key] = Held(reply.value, (Hold(*near[key], reply.cas),))
         if not found:
-            raise EngineAway(engine="memcached", detail="No host of the Memcached ring answers.")
+            raise EngineUnavailable(engine="memcached", detail="No host of the Memcached ring answers.")
         return found | await self._from_afar({key: held for key, held in found.items() if not held.value})
 
     async def swap_many(self, swaps: Sequence[Swap]) -> dict[str, Token]:
@@ -121,13 +121,13 @@ class MemcachedCache:
                 # What was put out of use, or learned its generation just now, others may use for as long as this.
                 await asyncio.sleep(SETTLED_S if late else 0)
                 return
-        raise EngineAway(engine="memcached", detail="A host of the Memcached ring comes and goes.")
+        raise EngineUnavailable(engine="memcached", detail="A host of the Memcached ring comes and goes.")
 
     async def warm(self, name: str, *, limit: int = WARM_LIMIT, again: bool = True) -> int:
         """Fill the host `host:port` with what the next zone has of its keys, at most `limit`; how many it was.
 
         What it has already stays, and what is invalidated meanwhile is not brought back. Without `again` nothing is
-        done where another process has begun lately. A host that comes back cold is warmed unasked. Raises EngineAway.
+        done where another process has begun lately. A host that comes back cold is warmed unasked. Raises EngineUnavailable.
         """
         await self.hosts.view()
         cold = next((host for host in self.hosts.all if host.name == name), None)
@@ -156,7 +156,7 @@ class MemcachedCache:
         try:
             count = await self.warm(cold.name, again=False)
             _log.info("cache.warmed", host=cold.name, values=count)
-        except EngineAway as error:  # reads fill it by and by
+        except EngineUnavailable as error:  # reads fill it by and by
             _log.warning("cache.not_warmed", host=cold.name, error=str(error))
 
     async def _brought(self, key: str, cold: Host, source: Host) -> bool:

@@ -18,7 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # its stubs forget
 
-from matinee.drivers.engine import EngineAway, named
+from matinee.drivers.engine import EngineUnavailable, named
 from matinee.drivers.kafka.trouble import SOON, error_of, problem
 from matinee.kit import context
 from matinee.kit.problem import Problem
@@ -230,7 +230,7 @@ class Cluster:
             async with asyncio.timeout(limit_s + 0.5):
                 found = await asyncio.gather(*waits, return_exceptions=True)
         except TimeoutError as error:
-            raise EngineAway(engine="kafka", detail=f"Kafka at {self.servers} does not answer.") from error
+            raise EngineUnavailable(engine="kafka", detail=f"Kafka at {self.servers} does not answer.") from error
         return dict(zip(asked, found, strict=True))
 
 

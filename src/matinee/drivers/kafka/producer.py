@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.kafka.cluster import Cluster
 from matinee.drivers.kafka.trouble import MESSAGE_LIMIT_BYTES, error_of
 from matinee.kit import log
@@ -73,7 +73,7 @@ class Producer:
     async def send(self, messages: Sequence[Message]) -> None:
         """Store messages; returns once all replicas in step have them all.
 
-        Raises EngineAway, EngineReadOnly, StoreFull, TooLarge.
+        Raises EngineUnavailable, EngineReadOnly, StoreFull, TooLarge.
         """
         end_s = time.monotonic() + self._cluster.limit_s(self._delivery_s + 1)
         delivery = _Delivery(len(messages))
@@ -113,9 +113,11 @@ class Producer:
             self._producer = self._made()
         return self._cluster.problem(error)
 
-    def _late(self) -> EngineAway:
+    def _late(self) -> EngineUnavailable:
         where = self._cluster.servers
-        return EngineAway(engine="kafka", detail=f"Kafka at {where} has not acknowledged in time; it may yet store it.")
+        return EngineUnavailable(
+            engine="kafka", detail=f"Kafka at {where} has not acknowledged in time; it may yet store it."
+        )
 
     def _poll(self) -> None:
         """Take deliveries, in a thread of its own, until the end; then whatever is still under way."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import confluent_kafka
 from confluent_kafka import TopicPartition
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.kafka.cluster import Cluster, Partition
 
 READERS: Final = 4
@@ -61,7 +61,7 @@ class Reader:
         await asyncio.to_thread(self._end)
 
     async def fetch(self, spans: Sequence[Span], limit: int) -> list[Fetched]:
-        """At most `limit` messages out of some spans; those of one partition in order. Raises EngineAway."""
+        """At most `limit` messages out of some spans; those of one partition in order. Raises EngineUnavailable."""
         async with self._turns:
             limit_s = self._cluster.limit_s()
             fetch = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch, spans, limit, limit_s)
@@ -91,7 +91,7 @@ class Reader:
                     ends.pop(message.partition, None)
         if ends and not found:
             where = self._cluster.servers
-            raise EngineAway(engine="kafka", detail=f"Kafka at {where} does not hand out what it has.")
+            raise EngineUnavailable(engine="kafka", detail=f"Kafka at {where} does not hand out what it has.")
         return found
 
     def _some(self, consumer: confluent_kafka.Consumer, limit: int, wait_s: float) -> list[Fetched]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull, WrongVersion
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull, WrongVersion
 from matinee.kit.problem import Problem, TooLarge
 
 MESSAGE_LIMIT_BYTES: Final = 1_000_000
@@ -59,4 +59,4 @@ def problem(error: KafkaError, where: str) -> Problem:
         )
     if code in _TOO_OLD:
         return WrongVersion(engine="kafka", detail=f"Kafka at {where} is too old: Matinee works with 2.4 and newer.")
-    return EngineAway(engine="kafka", detail=f"Kafka at {where} does not answer: {error.str()}")
+    return EngineUnavailable(engine="kafka", detail=f"Kafka at {where} does not answer: {error.str()}")

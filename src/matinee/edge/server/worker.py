@@ -11,7 +11,7 @@ from contextlib import suppress
 import msgspec
 
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import account_cpu, beat, keep_cache
+from matinee.edge.jobs import account_cpu, heartbeat, keep_cache
 from matinee.edge.ports import Board, Disk, Front, Keeping, Upstream
 from matinee.edge.server import EdgeServer
 from matinee.kit import log
@@ -52,7 +52,7 @@ async def run_worker(
         running.append(front.keep())
     port = server.port if front is None else front.port
     if steering is not None:
-        running.append(beat(settings=settings, port=port, keeping=keeping, board=board, steering=steering))
+        running.append(heartbeat(settings=settings, port=port, keeping=keeping, board=board, steering=steering))
     jobs = [asyncio.create_task(job) for job in running]
     if started is not None:
         started(server)

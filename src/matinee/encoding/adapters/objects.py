@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
-from matinee.drivers.engine import EngineAway, StoreFull
+from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
 from matinee.encoding.model.refusals import no_space
 from matinee.kit import url
@@ -121,7 +121,7 @@ class ObjectBlobs:
             if start < head.size_bytes:
                 await _pour(self._objects.stream(head.key, start=start, etag=head.etag, chunk_bytes=4 << 20), file)
             if file.tell() != head.size_bytes:
-                raise EngineAway(engine=self._objects.engine, detail=f"{head.key} did not come whole.")
+                raise EngineUnavailable(engine=self._objects.engine, detail=f"{head.key} did not come whole.")
         part.replace(path)
 
     def _moved(self, path: Path, key: str) -> bool:

@@ -93,7 +93,7 @@ class SqlJobStore:
         return cls(database)
 
     async def add(self, *, job: Job, key: str) -> Job:
-        return await self._database.write(partial(_add, job, key), contested=True)
+        return await self._database.write(partial(_add, job, key), retry_on_conflict=True)
 
     async def get(self, *, job_id: JobId) -> Job:
         job: Job = (await self._database.read(partial(_found, job_id)))["body"]
@@ -122,14 +122,14 @@ class SqlJobStore:
 
         standing = await self._database.write(transaction)
         if facts:
-            self.outbox.stir()
+            self.outbox.notify()
         return standing
 
     async def cancel(self, *, job_id: JobId, now: datetime) -> Job:
         return await self._database.write(partial(_cancel, job_id, now))
 
     async def retry(self, *, job_id: JobId, now: datetime) -> Job:
-        return await self._database.write(partial(_retry, job_id, now), contested=True)
+        return await self._database.write(partial(_retry, job_id, now), retry_on_conflict=True)
 
 
 def _add(job: Job, key: str, connection: Connection) -> Job:

@@ -6,12 +6,12 @@ import errno
 
 import msgspec
 
-from matinee.drivers.engine import EngineAway, EngineReadOnly, StoreFull
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.model.refusals import no_space
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 
-_PASSING = (Unreachable, Overloaded, DeadlineExceeded, EngineAway, EngineReadOnly)
+_PASSING = (Unreachable, Overloaded, DeadlineExceeded, EngineUnavailable, EngineReadOnly)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

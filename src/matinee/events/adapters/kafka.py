@@ -1,7 +1,7 @@
 """The log on Kafka: a topic for each type of fact, its partitions chosen by region and key.
 
 Facts of one type and key lie in one partition, in the order in which they were acknowledged. A cursor is the offset of
-every partition that has been read from, `PlaybackBeat:17,,4;TitlePublished:2`; a partition or a type that it does not
+every partition that has been read from, `PlaybackHeartbeat:17,,4;TitlePublished:2`; a partition or a type that it does not
 name begins at its beginning. How far a consumer has come is what Kafka keeps of the group of that name.
 
 Dead letters have a topic of one partition, where the last message of a consumer and a fact says how it stands with it:
@@ -36,7 +36,7 @@ from matinee.drivers.kafka import (
     Span,
 )
 from matinee.events.adapters.letters import again, handed_over, kept
-from matinee.events.api import BadCursor, Batch, BeingFollowed, DeadLetter, Entry, Lag, Record
+from matinee.events.api import BadCursor, Batch, BeingFollowed, DeadLetter, Entry, Lag, Record, type_name
 from matinee.events.model import KINDS, revision
 from matinee.events.ports import Buried, Choice
 from matinee.kit import log
@@ -84,7 +84,7 @@ class KafkaEventLog:
     ) -> AsyncIterator[KafkaEventLog]:
         """The log behind a `kafka://` URL; topics that are not there are made. `retention_days` 0 keeps all.
 
-        Raises EngineAway, EngineReadOnly, WrongVersion.
+        Raises EngineUnavailable, EngineReadOnly, WrongVersion.
         """
         cluster = Cluster(place)
         topics = Topics(cluster, partitions=partitions, replication=replication, retention_days=retention_days)
@@ -227,12 +227,12 @@ class KafkaEventLog:
         kind = type(record.fact)
         headers: list[tuple[str, str | bytes | None]] = [
             ("fact_id", record.fact_id),
-            ("type", kind.__name__),
+            ("type", type_name(kind)),
             ("trace_id", record.trace_id),
             ("revision", str(revision(kind))),
         ]
         key = f"{self._region}/{record.key}"
-        return Message(self._cluster.name(kind.__name__), key, _encoder.encode(record), headers, now_ms)
+        return Message(self._cluster.name(type_name(kind)), key, _encoder.encode(record), headers, now_ms)
 
     def _letter(self, letter: DeadLetter, at_ms: int) -> Message:
         key = f"{letter.consumer}/{letter.entry.record.key}"
@@ -278,7 +278,7 @@ class Topics:
         self._known: dict[str, str] = {}
 
     async def make(self) -> bool:
-        """Make those that are not there; tells whether some are others than before. Raises EngineAway."""
+        """Make those that are not there; tells whether some are others than before. Raises EngineUnavailable."""
         names = {self._cluster.name(kind) for kind in (*KINDS, DEAD)}
         found = await self._cluster.topics(names)
         if missing := names - set(found):

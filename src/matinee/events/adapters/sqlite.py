@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from matinee.drivers.sql import Database
 from matinee.events.adapters.letters import again, handed_over, kept
-from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, Lag, Record
+from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, Lag, Record, type_name
 from matinee.events.model import KINDS
 from matinee.events.ports import Buried, Choice
 from matinee.kit import ids, log
@@ -68,7 +68,7 @@ ORDER BY seq DESC LIMIT :limit
 """
 
 
-class SQLiteEventLog:
+class SqliteEventLog:
     """Fulfils `EventLog`, `DeadLetters` and `Leases` in one file, shared by any number of processes on one machine."""
 
     drops_repeats: ClassVar[bool] = True
@@ -85,7 +85,7 @@ class SQLiteEventLog:
 
     async def append(self, records: list[Record], *, now: datetime) -> None:
         now_ms = to_ms(now)
-        rows = [(str(r.fact_id), type(r.fact).__name__, now_ms, _encoder.encode(r)) for r in records]
+        rows = [(str(r.fact_id), type_name(r.fact), now_ms, _encoder.encode(r)) for r in records]
         if rows:
             await self._database.write(partial(_change, _INSERT, rows))
 
@@ -123,7 +123,7 @@ class SQLiteEventLog:
 
         def keep(connection: Connection) -> None:
             _change(_UNEARTH, (letter.consumer, record.fact_id), connection)
-            row = (letter.consumer, record.fact_id, type(record.fact).__name__, _encoder.encode(letter))
+            row = (letter.consumer, record.fact_id, type_name(record.fact), _encoder.encode(letter))
             _change(_BURY, row, connection)
 
         await self._database.write(keep)

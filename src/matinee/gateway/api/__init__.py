@@ -20,9 +20,9 @@
     DELETE /continue-watching/{title_id}           → 204                                  profile
     POST   /playback                               PlayRequest → playback.PlaySession     profile
     POST   /playback/{session_id}/renew            RenewRequest → playback.Renewal        profile
-    POST   /playback/{session_id}/beat             playback.Beat → 204                    profile
-    POST   /playback/{session_id}/end              playback.Beat → 204                    profile
-    POST   /playback/{session_id}/beacon/{token}   playback.Beat → 204                    token in the path
+    POST   /playback/{session_id}/heartbeat             playback.Heartbeat → 204                    profile
+    POST   /playback/{session_id}/end              playback.Heartbeat → 204                    profile
+    POST   /playback/{session_id}/beacon/{token}   playback.Heartbeat → 204                    token in the path
     GET    /playback/{session_id}/manifest/{token}/{name}   → manifest                    token in the path
     POST   /licences/clearkey                      ClearKeyRequest → ClearKeyLicence      profile + X-Licence-Token
     GET    /licences/hls/{token}/{key_id}          → 16 bytes                             token in the path
@@ -38,7 +38,7 @@
     GET    /operator/edges                         → list[steering.Edge]                  operator
     POST   /operator/edges/{edge_id}/drain         Drain → steering.Edge                  operator
 
-Outside it: `/` the web client, `/art/<path>` artwork, `/trust` how a device comes to trust this house,
+Outside it: `/` the web client, `/art/<path>` artwork, `/trust` how a device comes to trust this deployment,
 `/.well-known/jwks.json`, `/healthz`, `/readyz`, `/metrics` (the last three not through Envoy), `/problems/{kind}` what
 a problem means, `/schema/openapi.json`. What goes wrong here is in `api.problems`.
 """

@@ -204,7 +204,7 @@ ROUTES = (
     Route(cluster=GATEWAYS, prefix="/", methods=SAFE_METHODS, retrying="lost"),
     Route(cluster=GATEWAYS, prefix="/"),
 )
-# On plain HTTP there is the page that says how to trust this house, and nothing else.
+# On plain HTTP there is the page that says how to trust this deployment, and nothing else.
 TRUST_ROUTES = (
     *(
         Route(cluster=GATEWAYS, path=path, methods=SAFE_METHODS, retrying="lost")

@@ -21,52 +21,52 @@ COOKIE_PATH = "/api/v1/auth"
 @post("/auth/sign-up", status_code=200)
 async def sign_up(request: Request[Any, Any, Any], data: SignUp) -> Response[Session]:
     """Open an account with its first profile and sign in."""
-    house = parts(request)
-    _check_origin(request, house)
-    grant = await house.identity.sign_up(
+    deployment = parts(request)
+    _check_origin(request, deployment)
+    grant = await deployment.identity.sign_up(
         email=data.email, password=data.password, name=data.name, language=data.language, device=data.device
     )
-    return _answer(house, grant, browser=data.device.kind == "browser")
+    return _answer(deployment, grant, browser=data.device.kind == "browser")
 
 
 @post("/auth/sign-in", status_code=200)
 async def sign_in(request: Request[Any, Any, Any], data: SignIn) -> Response[Session]:
     """Sign in."""
-    house = parts(request)
-    _check_origin(request, house)
-    grant = await house.identity.sign_in(email=data.email, password=data.password, device=data.device)
-    return _answer(house, grant, browser=data.device.kind == "browser")
+    deployment = parts(request)
+    _check_origin(request, deployment)
+    grant = await deployment.identity.sign_in(email=data.email, password=data.password, device=data.device)
+    return _answer(deployment, grant, browser=data.device.kind == "browser")
 
 
 @post("/auth/refresh", status_code=200)
 async def refresh(request: Request[Any, Any, Any], data: Refresh | None = None) -> Response[Session]:
     """New tokens for a refresh token: a browser's cookie, or any other device's body."""
-    house = parts(request)
+    deployment = parts(request)
     if data is not None and data.refresh_token:
-        return _answer(house, await house.identity.refresh(refresh_token=data.refresh_token), browser=False)
-    grant = await house.identity.refresh(refresh_token=_cookie(request, house))
-    return _answer(house, grant, browser=True)
+        return _answer(deployment, await deployment.identity.refresh(refresh_token=data.refresh_token), browser=False)
+    grant = await deployment.identity.refresh(refresh_token=_cookie(request, deployment))
+    return _answer(deployment, grant, browser=True)
 
 
 @post("/auth/sign-out", status_code=204)
 async def sign_out(request: Request[Any, Any, Any]) -> Response[None]:
     """End this sign-in: the bearer's, or the cookie's where the access token has run out."""
-    house = parts(request)
+    deployment = parts(request)
     asking = context.current().principal
     if asking is None:
-        sign_in_id = (await house.identity.refresh(refresh_token=_cookie(request, house))).sign_in_id
+        sign_in_id = (await deployment.identity.refresh(refresh_token=_cookie(request, deployment))).sign_in_id
     else:
         sign_in_id = asking.sign_in_id
-    await house.identity.sign_out(sign_in_id=sign_in_id)
-    return Response(content=None, status_code=204, cookies=[_set_cookie(house, "", max_age_s=0)])
+    await deployment.identity.sign_out(sign_in_id=sign_in_id)
+    return Response(content=None, status_code=204, cookies=[_set_cookie(deployment, "", max_age_s=0)])
 
 
 @post("/auth/sign-out-everywhere", status_code=204)
 async def sign_out_everywhere(request: Request[Any, Any, Any]) -> Response[None]:
     """End every sign-in of the account."""
-    house = parts(request)
-    await house.identity.sign_out_everywhere(account_id=principal().account_id)
-    return Response(content=None, status_code=204, cookies=[_set_cookie(house, "", max_age_s=0)])
+    deployment = parts(request)
+    await deployment.identity.sign_out_everywhere(account_id=principal().account_id)
+    return Response(content=None, status_code=204, cookies=[_set_cookie(deployment, "", max_age_s=0)])
 
 
 def session(grant: Grant, *, with_refresh: bool) -> Session:
@@ -82,40 +82,40 @@ def session(grant: Grant, *, with_refresh: bool) -> Session:
     )
 
 
-def _answer(house: Parts, grant: Grant, *, browser: bool) -> Response[Session]:
+def _answer(deployment: Parts, grant: Grant, *, browser: bool) -> Response[Session]:
     cookies = []
     if browser and grant.refresh_token:
-        cookies.append(_set_cookie(house, grant.refresh_token, max_age_s=house.settings.refresh_cookie_s))
+        cookies.append(_set_cookie(deployment, grant.refresh_token, max_age_s=deployment.settings.refresh_cookie_s))
     return Response(session(grant, with_refresh=not browser), status_code=200, cookies=cookies)
 
 
-def _set_cookie(house: Parts, value: str, *, max_age_s: int) -> Cookie:
+def _set_cookie(deployment: Parts, value: str, *, max_age_s: int) -> Cookie:
     strict: Literal["strict"] = "strict"
     return Cookie(
         key=COOKIE,
         value=value,
         path=COOKIE_PATH,
         httponly=True,
-        secure=house.settings.secure,
+        secure=deployment.settings.secure,
         samesite=strict,
         max_age=max_age_s,
     )
 
 
-def _cookie(request: Request[Any, Any, Any], house: Parts) -> str:
+def _cookie(request: Request[Any, Any, Any], deployment: Parts) -> str:
     token = request.cookies.get(COOKIE)
     if not token:
         raise TokenRejected
     if "origin" not in request.headers:
         raise ForeignOrigin(detail="A refresh token in a cookie is taken only from a page of this site.")
-    _check_origin(request, house)
+    _check_origin(request, deployment)
     return token
 
 
-def _check_origin(request: Request[Any, Any, Any], house: Parts) -> None:
+def _check_origin(request: Request[Any, Any, Any], deployment: Parts) -> None:
     """A browser names the page's origin on every POST; only our own may use these addresses."""
     origin = request.headers.get("origin")
-    if origin is None or origin in house.settings.origins:
+    if origin is None or origin in deployment.settings.origins:
         return
     if urlsplit(origin).netloc != request.headers.get("host"):
         raise ForeignOrigin

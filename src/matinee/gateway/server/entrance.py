@@ -14,7 +14,7 @@ from matinee.gateway.ports import Verifier
 from matinee.gateway.server import errors
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
-from matinee.kit.context import Context, Principal, entered
+from matinee.kit.context import Context, Principal, activate
 from matinee.kit.ids import TraceId
 from matinee.kit.problem import DeadlineExceeded, Problem, Unauthenticated
 
@@ -53,7 +53,7 @@ class Entrance:
         deadline_s = began + self._deadline_s if hurried else None
         trace_id = ids.new(TraceId, self._clock.now())
         outgoing = _Outgoing(send, trace_id=trace_id, personal=scope["path"].startswith("/api/"))
-        with entered(Context(trace_id=trace_id, deadline_s=deadline_s, principal=who)):
+        with activate(Context(trace_id=trace_id, deadline_s=deadline_s, principal=who)):
             await self._answer(scope, receive, outgoing, deadline_s)
             self._record(scope, outgoing.status, time.monotonic() - began, who)
 

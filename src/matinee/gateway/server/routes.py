@@ -92,7 +92,7 @@ WATCHING = [
     screens.dismiss,
     watch.start_playback,
     watch.renew_playback,
-    watch.beat,
+    watch.heartbeat,
     watch.end_playback,
     watch.clearkey_licence,
 ]

@@ -1,4 +1,4 @@
-"""How a phone or a TV comes to trust this house: the authority's certificate, and what to do with it."""
+"""How a phone or a TV comes to trust this deployment: the authority's certificate, and what to do with it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ details {{ border-top: 1px solid #3a322c; padding: .75rem 0 }} summary {{ cursor
 code {{ overflow-wrap: anywhere; font-size: .85em; background: #241f1b; padding: .1em .35em; border-radius: .3em }}
 </style>
 <h1>Trust this Matinee</h1>
-<p>Matinee runs on a machine in this house and encrypts what it sends. No public authority knows it, so each device is
+<p>Matinee runs on a machine in this deployment and encrypts what it sends. No public authority knows it, so each device is
 shown its certificate once.</p>
 <a class="get" href="{file}" download>Get the certificate</a>
 {steps}

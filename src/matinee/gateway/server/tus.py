@@ -44,12 +44,12 @@ async def upload_options(request: Request[Any, Any, Any]) -> Response[None]:
 )
 async def create_upload(request: Request[Any, Any, Any]) -> Response[None]:
     """Begin an upload; its address comes back as `Location`."""
-    house = _spoken(request)
+    deployment = _spoken(request)
     size_bytes = _number(request, "upload-length")
-    if size_bytes > house.settings.upload_limit_bytes:
-        raise TooLarge(limit_bytes=house.settings.upload_limit_bytes)
-    now = house.clock.now()
-    upload = await house.uploads.create(
+    if size_bytes > deployment.settings.upload_limit_bytes:
+        raise TooLarge(limit_bytes=deployment.settings.upload_limit_bytes)
+    now = deployment.clock.now()
+    upload = await deployment.uploads.create(
         upload_id=ids.new(UploadId, now),
         account_id=principal().account_id,
         file_name=metadata(request.headers.get("upload-metadata", "")).get("filename", ""),
@@ -73,15 +73,15 @@ async def upload_offset(request: Request[Any, Any, Any], upload_id: UploadId) ->
 )
 async def append_upload(request: Request[Any, Any, Any], upload_id: UploadId) -> Response[None]:
     """Go on with an upload at its offset."""
-    house = _spoken(request)
+    deployment = _spoken(request)
     if request.headers.get("content-type") != "application/offset+octet-stream":
         raise NotAcceptable(detail="Send application/offset+octet-stream.")
-    await _own(house, upload_id)
-    upload = await house.uploads.append(
+    await _own(deployment, upload_id)
+    upload = await deployment.uploads.append(
         upload_id=upload_id,
         offset_bytes=_number(request, "upload-offset"),
         pieces=request.stream(),
-        now=house.clock.now(),
+        now=deployment.clock.now(),
         checksum=_checksum(request),
     )
     return _empty(204, **_standing(upload))
@@ -90,9 +90,9 @@ async def append_upload(request: Request[Any, Any, Any], upload_id: UploadId) ->
 @delete("/operator/uploads/{upload_id:str}", status_code=204, opt={"headers": {"Tus-Resumable": True}})
 async def remove_upload(request: Request[Any, Any, Any], upload_id: UploadId) -> Response[None]:
     """Give an upload up."""
-    house = _spoken(request)
-    await _own(house, upload_id)
-    await house.uploads.remove(upload_id=upload_id)
+    deployment = _spoken(request)
+    await _own(deployment, upload_id)
+    await deployment.uploads.remove(upload_id=upload_id)
     return _empty(204)
 
 
@@ -102,8 +102,8 @@ def _spoken(request: Request[Any, Any, Any]) -> Parts:
     return parts(request)
 
 
-async def _own(house: Parts, upload_id: UploadId) -> Upload:
-    upload = await house.uploads.find(upload_id=upload_id)
+async def _own(deployment: Parts, upload_id: UploadId) -> Upload:
+    upload = await deployment.uploads.find(upload_id=upload_id)
     if upload.account_id != principal().account_id:
         raise UploadNotFound(upload_id=upload_id)
     return upload

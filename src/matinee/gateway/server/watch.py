@@ -14,23 +14,23 @@ from matinee.gateway.server.parts import parts, principal, viewer
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.kit.problem import Fault, Invalid
 from matinee.licensing.api import ClearKeyLicence, LicenceRefused
-from matinee.playback.api import Beat, PlaySession, Renewal
+from matinee.playback.api import Heartbeat, PlaySession, Renewal
 
-_beats = msgspec.json.Decoder(Beat)
+_heartbeats = msgspec.json.Decoder(Heartbeat)
 
 
 @post("/playback")
 async def start_playback(request: Request[Any, Any, Any], data: PlayRequest) -> PlaySession:
     """Open a play session."""
-    house = parts(request)
-    return await house.playback.start(
+    deployment = parts(request)
+    return await deployment.playback.start(
         principal=principal(),
         title_id=data.title_id,
         episode_id=data.episode_id,
         capabilities=data.capabilities,
         from_start=data.from_start,
-        client_ip=client_ip(request, house.settings),
-        territory=house.settings.territory,
+        client_ip=client_ip(request, deployment.settings),
+        territory=deployment.settings.territory,
     )
 
 
@@ -39,39 +39,39 @@ async def renew_playback(
     request: Request[Any, Any, Any], session_id: PlaySessionId, data: RenewRequest | None = None
 ) -> Renewal:
     """Fresh signed URLs for a session that goes on."""
-    house = parts(request)
-    return await house.playback.renew(
+    deployment = parts(request)
+    return await deployment.playback.renew(
         principal=principal(),
         session_id=session_id,
-        client_ip=client_ip(request, house.settings),
+        client_ip=client_ip(request, deployment.settings),
         failed=tuple(EdgeId(edge) for edge in data.failed) if data else (),
     )
 
 
-@post("/playback/{session_id:str}/beat", status_code=204)
-async def beat(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Beat) -> None:
+@post("/playback/{session_id:str}/heartbeat", status_code=204)
+async def heartbeat(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Heartbeat) -> None:
     """A heartbeat."""
-    house = parts(request)
-    await house.playback.beat(
-        principal=principal(), session_id=session_id, beat=data, client_ip=client_ip(request, house.settings)
+    deployment = parts(request)
+    await deployment.playback.heartbeat(
+        principal=principal(), session_id=session_id, heartbeat=data, client_ip=client_ip(request, deployment.settings)
     )
 
 
 @post("/playback/{session_id:str}/end", status_code=204)
-async def end_playback(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Beat) -> None:
+async def end_playback(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Heartbeat) -> None:
     """Close a session."""
-    await parts(request).playback.end(principal=principal(), session_id=session_id, beat=data)
+    await parts(request).playback.end(principal=principal(), session_id=session_id, heartbeat=data)
 
 
-@post("/playback/{session_id:str}/beacon/{token:str}", status_code=204, opt={"body": Beat})
+@post("/playback/{session_id:str}/beacon/{token:str}", status_code=204, opt={"body": Heartbeat})
 async def beacon(request: Request[Any, Any, Any], session_id: PlaySessionId, token: str) -> None:
     """The last heartbeat of a page that is closing; `sendBeacon` may call its JSON text/plain."""
-    house = parts(request)
-    await house.playback.beacon(
+    deployment = parts(request)
+    await deployment.playback.beacon(
         session_id=session_id,
         token=token,
-        beat=_decoded(await request.body()),
-        client_ip=client_ip(request, house.settings),
+        heartbeat=_decoded(await request.body()),
+        client_ip=client_ip(request, deployment.settings),
     )
 
 
@@ -106,9 +106,9 @@ async def hls_key(request: Request[Any, Any, Any], token: str, key_id: str) -> R
     return Response(key, media_type="application/octet-stream")
 
 
-def _decoded(body: bytes) -> Beat:
+def _decoded(body: bytes) -> Heartbeat:
     try:
-        return _beats.decode(body)
+        return _heartbeats.decode(body)
     except msgspec.ValidationError as error:
         raise Invalid(faults=[Fault("", str(error))]) from error
     except msgspec.DecodeError as error:

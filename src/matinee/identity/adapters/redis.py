@@ -182,7 +182,7 @@ class RedisSignInStore:
         records = [msgspec.json.encode(record) for record in made.records]
         answer = await self._run(self._change, old.sign_in_id, held, body, *of, to_ms(now), *records)
         if records:
-            self.outbox.stir()
+            self.outbox.notify()
         return answer
 
     async def _run(self, script: AsyncScript, *values: str | bytes | int) -> Any:

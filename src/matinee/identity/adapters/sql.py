@@ -173,7 +173,7 @@ class SqlIdentityStore:
 
     async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
         asked = {"id": account_id, "profile_id": profile_id}
-        row = await self._database.look(lambda c: c.execute(_MEMBER, asked).one_or_none())
+        row = await self._database.read_autocommit(lambda c: c.execute(_MEMBER, asked).one_or_none())
         return _member(row) if row else None
 
     async def profiles(self, *, account_id: AccountId) -> Profiles:
@@ -203,7 +203,7 @@ class SqlIdentityStore:
                 connection.execute(insert(_devices), row)
             connection.execute(insert(_sign_ins), msgspec.structs.asdict(sign_in))
 
-        await self._database.write(keep, contested=True)
+        await self._database.write(keep, retry_on_conflict=True)
 
     async def change(
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
@@ -221,7 +221,7 @@ class SqlIdentityStore:
 
         made = await self._database.write(apply)
         if made and made.records:  # most turns tell nothing: no need to wake the relay for them
-            self.outbox.stir()
+            self.outbox.notify()
         return made
 
     async def end(self, *, sign_in_id: SignInId) -> None:
@@ -261,7 +261,7 @@ class SqlIdentityStore:
                 _count(connection, subject, tries, model.tried(tries, now))
             return 0
 
-        return await self._database.write(count, contested=True)
+        return await self._database.write(count, retry_on_conflict=True)
 
     async def forgive(self, *, subjects: tuple[str, ...]) -> None:
         await self._database.write(lambda c: c.execute(delete(_tries).where(_t.subject.in_(subjects))).rowcount)
@@ -271,7 +271,7 @@ class SqlIdentityStore:
 
     async def _write(self, transaction: Callable[[Connection], None]) -> None:
         await self._database.write(transaction)
-        self.outbox.stir()
+        self.outbox.notify()
 
     def _tell(self, connection: Connection, records: tuple[Record, ...]) -> None:
         self.outbox.put(connection, [msgspec.json.encode(record) for record in records])

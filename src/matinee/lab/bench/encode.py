@@ -10,7 +10,7 @@ from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber
 from matinee.lab.bench.chunks import chunked_against_whole
 from matinee.lab.bench.figure import Figure, compared
-from matinee.lab.trial import film
+from matinee.lab.deployment import film
 
 AREA = "encode"
 GOAL = 1.15

@@ -19,7 +19,7 @@ from matinee.drivers.asgi import Server
 from matinee.drivers.http import HttpClient
 from matinee.drivers.metrics import Metrics
 from matinee.events.adapters.kafka import KafkaEventLog
-from matinee.events.api import Entry, Events, PlaybackBeat, Record
+from matinee.events.api import Entry, Events, PlaybackHeartbeat, Record
 from matinee.events.service import EventsService
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import FactId, InstanceId, PlaySessionId, ProfileId, TitleId, derived, new
@@ -75,7 +75,7 @@ def _batch(number: int, clock: SystemClock) -> list[Record]:
             fact_id=new(FactId, now),
             at=now,
             key=f"pro_{(number * BATCH + one) % 500}",
-            fact=PlaybackBeat(
+            fact=PlaybackHeartbeat(
                 session_id=derived(PlaySessionId, str(one)),
                 profile_id=derived(ProfileId, str(one)),
                 title_id=derived(TitleId, "bench"),
@@ -98,7 +98,7 @@ async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list
     async def handle(entry: Entry) -> None:
         ages.append((datetime.now(UTC) - entry.record.at).total_seconds() * 1000)
 
-    following = asyncio.create_task(log.follow("bench", ("PlaybackBeat",), start=began, handle=handle))
+    following = asyncio.create_task(log.follow("bench", ("PlaybackHeartbeat",), start=began, handle=handle))
     try:
         await _until_it_follows(afar, clock, ages)
         ages.clear()
@@ -132,7 +132,7 @@ async def _by_http(service: EventsService) -> AsyncIterator[Events]:
         await registry.register(instance=instance, lease_s=600, now=clock.now())
         directory = Directory(registry=registry, clock=clock)
         await directory.refresh()
-        caller = Caller(http=http, directory=directory, key=key, dice=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
+        caller = Caller(http=http, directory=directory, key=key, rng=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
         yield remote(Events, "events", caller, by="bench")
 
 
@@ -140,7 +140,7 @@ class _Bare:
     """The library alone: the same settings, the same bytes, waited for a batch at a time."""
 
     def __init__(self, url: str) -> None:
-        self._topic = f"{urlsplit(url).path.strip('/')}.PlaybackBeat"
+        self._topic = f"{urlsplit(url).path.strip('/')}.PlaybackHeartbeat"
         self._producer = confluent_kafka.Producer(
             {
                 "bootstrap.servers": urlsplit(url).netloc,

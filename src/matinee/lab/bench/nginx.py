@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from matinee.lab.trial import free_port
+from matinee.lab.deployment import free_port
 
 START_S = 10
 

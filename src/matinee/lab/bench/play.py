@@ -1,4 +1,4 @@
-"""Time to first frame in Chromium through the whole house, beside bare Shaka Player on the same segments.
+"""Time to first frame in Chromium through the whole deployment, beside bare Shaka Player on the same segments.
 
 Ours: from the press of *Play* on a title's page: session, manifest, licence, first segments from an edge, first
 frame. Theirs: the press of a button on a page that has Shaka Player loaded, a manifest that is a file, the keys
@@ -23,7 +23,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from matinee.lab.bench import nginx
 from matinee.lab.bench.figure import Figure, compared, measured
 from matinee.lab.bench.start import PASSWORD, viewer
-from matinee.lab.trial import CHROMIUM_FLAGS, House, film
+from matinee.lab.deployment import CHROMIUM_FLAGS, Deployment, film
 
 AREA = "play"
 GOAL = 1.5
@@ -64,31 +64,31 @@ def figures(*, rounds: int = 9) -> list[Figure]:
     if browser is None:
         return []
     with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
-        house = House(Path(place) / "data")
-        house.start()
+        deployment = Deployment(Path(place) / "data")
+        deployment.start()
         try:
-            title = house.ingest(film(Path(place) / "film.mp4", seconds=30, size="1280x720"), "Bench")
-            return asyncio.run(_measured(house, title["title_id"], Path(place), browser, rounds))
+            title = deployment.ingest(film(Path(place) / "film.mp4", seconds=30, size="1280x720"), "Bench")
+            return asyncio.run(_measured(deployment, title["title_id"], Path(place), browser, rounds))
         finally:
-            house.stop()
+            deployment.stop()
 
 
-async def _measured(house: House, title_id: str, place: Path, chromium: str, rounds: int) -> list[Figure]:
+async def _measured(deployment: Deployment, title_id: str, place: Path, chromium: str, rounds: int) -> list[Figure]:
     root = place / "bare"
     async with aiohttp.ClientSession() as session:
-        await _bare_page(session, house, title_id, root)
+        await _bare_page(session, deployment, title_id, root)
     ours: list[float] = []
     theirs: list[float] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
-        page = await _signed_in(browser, house.url)
+        page = await _signed_in(browser, deployment.url)
         if not nginx.available():
-            ours = [await _ours(page, house.url, title_id) for _ in range(rounds)]
+            ours = [await _ours(page, deployment.url, title_id) for _ in range(rounds)]
             return [measured(AREA, "time to first frame", statistics.median(ours), "ms")]
         with nginx.serving(root, place) as bare_url:
             bare = await browser.new_page()
             for _ in range(rounds + 1):
-                ours.append(await _ours(page, house.url, title_id))
+                ours.append(await _ours(page, deployment.url, title_id))
                 theirs.append(await _theirs(bare, bare_url))
         await browser.close()
     value, baseline = statistics.median(ours[1:]), statistics.median(theirs[1:])
@@ -128,16 +128,16 @@ async def _pressed(page: Page, button: str) -> float:
     return took_ms
 
 
-async def _bare_page(session: aiohttp.ClientSession, house: House, title_id: str, root: Path) -> None:
+async def _bare_page(session: aiohttp.ClientSession, deployment: Deployment, title_id: str, root: Path) -> None:
     """The same segments, a manifest that is a file, and the keys in the page."""
-    headers = await viewer(session, house.url)
+    headers = await viewer(session, deployment.url)
     request = {"title_id": title_id, "capabilities": {}}
-    play = await _json(session, "POST", f"{house.url}/api/v1/playback", request, headers)
-    async with session.get(house.url + play["dash_path"]) as answer:
+    play = await _json(session, "POST", f"{deployment.url}/api/v1/playback", request, headers)
+    async with session.get(deployment.url + play["dash_path"]) as answer:
         manifest = await answer.text()
     key_ids = sorted({match.replace("-", "") for match in re.findall(r'default_KID="([0-9a-f-]+)"', manifest)})
-    keys = await _keys(session, house.url + play["licence_path"], key_ids, headers, play["licence_token"])
-    shutil.copytree(house.data / "objects" / "assets" / play["asset_id"], root)
+    keys = await _keys(session, deployment.url + play["licence_path"], key_ids, headers, play["licence_token"])
+    shutil.copytree(deployment.data / "objects" / "assets" / play["asset_id"], root)
     bare = re.sub(r"<BaseURL.*?</BaseURL>", "", manifest, flags=re.DOTALL)
     (root / "manifest.mpd").write_text(bare)
     (root / "index.html").write_text(BARE % json.dumps(keys))

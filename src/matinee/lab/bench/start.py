@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from matinee.lab.bench.figure import Figure, compared
-from matinee.lab.trial import House, film
+from matinee.lab.deployment import Deployment, film
 
 AREA = "start"
 GOAL = 4.0
@@ -27,32 +27,32 @@ def figures(*, rounds: int = 5, requests: int = 400) -> list[Figure]:
     if sys.platform != "linux":
         return []
     with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
-        house = House(Path(place) / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
-        house.start()
+        deployment = Deployment(Path(place) / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
+        deployment.start()
         try:
-            title = house.ingest(film(Path(place) / "film.mp4", seconds=6), "Bench")
-            return asyncio.run(_measured(house, title["title_id"], rounds, requests))
+            title = deployment.ingest(film(Path(place) / "film.mp4", seconds=6), "Bench")
+            return asyncio.run(_measured(deployment, title["title_id"], rounds, requests))
         finally:
-            house.stop()
+            deployment.stop()
 
 
-async def _measured(house: House, title_id: str, rounds: int, requests: int) -> list[Figure]:
+async def _measured(deployment: Deployment, title_id: str, rounds: int, requests: int) -> list[Figure]:
     async with aiohttp.ClientSession() as session:
-        headers = await viewer(session, house.url)
+        headers = await viewer(session, deployment.url)
         body = {"title_id": title_id, "capabilities": {}}
 
         async def play() -> None:
-            async with session.post(f"{house.url}/api/v1/playback", json=body, headers=headers) as answer:
+            async with session.post(f"{deployment.url}/api/v1/playback", json=body, headers=headers) as answer:
                 await _good(answer)
 
         async def nothing() -> None:
-            async with session.get(f"{house.url}/api/v1/ping", headers=headers) as answer:
+            async with session.get(f"{deployment.url}/api/v1/ping", headers=headers) as answer:
                 await _good(answer)
 
         ours, theirs = [], []
         for _ in range(rounds + 1):
-            theirs.append(await _cpu_us(house, nothing, requests))
-            ours.append(await _cpu_us(house, play, requests))
+            theirs.append(await _cpu_us(deployment, nothing, requests))
+            ours.append(await _cpu_us(deployment, play, requests))
     value, baseline = statistics.median(ours[1:]), statistics.median(theirs[1:])
     name = "cpu per play start"
     return [compared(AREA, name, value, "µs", baseline=baseline, baseline_name="no-op, same way in", goal=GOAL)]
@@ -80,21 +80,21 @@ async def _good(answer: aiohttp.ClientResponse) -> None:
     await answer.read()
 
 
-async def _cpu_us(house: House, call: Callable[[], Awaitable[None]], requests: int) -> float:
+async def _cpu_us(deployment: Deployment, call: Callable[[], Awaitable[None]], requests: int) -> float:
     """Processor time of Envoy and the services for one call, in µs, over some at once and many after another."""
-    before = _used_s(house)
+    before = _used_s(deployment)
 
     async def client() -> None:
         for _ in range(requests // CLIENTS):
             await call()
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return (_used_s(house) - before) / requests * 1e6
+    return (_used_s(deployment) - before) / requests * 1e6
 
 
-def _used_s(house: House) -> float:
+def _used_s(deployment: Deployment) -> float:
     """User and system time of the processes on the way in; edges and encoders have no part in it."""
-    pids = [seen["pid"] for name, seen in house.processes().items() if name in {"envoy", "services"}]
+    pids = [seen["pid"] for name, seen in deployment.processes().items() if name in {"envoy", "services"}]
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()

@@ -22,7 +22,7 @@ from matinee.mesh.api import Instance
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.api import Capabilities
 from matinee.playback.model.sessions import Session
-from matinee.viewing.adapters.sql import SQLViewingStore
+from matinee.viewing.adapters.sql import SqlViewingStore
 
 AREA = "stores"
 COUNT, IN_FLIGHT = 300, 16
@@ -62,7 +62,7 @@ async def _sessions(database: Database) -> Works:
 
 
 async def _positions(database: Database) -> Works:
-    store = await SQLViewingStore.open(database)
+    store = await SqlViewingStore.open(database)
 
     async def save(number: int) -> None:
         await store.save(position(number, CLOCK), record=record_of(position(number, CLOCK), CLOCK))

@@ -156,7 +156,7 @@ def _face(font: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
 
 
 def typeface(font: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
-    """One of the house's fonts at a weight and a size in pixels."""
+    """One of the deployment's fonts at a weight and a size in pixels."""
     face = ImageFont.truetype(FONTS / f"{font}.woff2", size)
     if font not in {"bebas-neue", "space-mono"}:
         face.set_variation_by_axes([weight])

@@ -1,4 +1,4 @@
-"""Fills a running house with the demo titles: each film is made, handed in and encoded while the next is made.
+"""Fills a running deployment with the demo titles: each film is made, handed in and encoded while the next is made.
 
 Whatever is there already is left alone, so this can be killed and run again at any time.
 """
@@ -38,19 +38,19 @@ async def fill(settings: Settings) -> None:
     """Make what is missing of the demo catalogue. Raises DemoFailed for a film that cannot be made."""
     folder, objects = settings.data / "demo", Objects(settings.objects.store)
     languages = {draft.title_id: draft.original_language for draft in drafts()}
-    async with clients(settings) as house:
+    async with clients(settings) as deployment:
         for slug, place in places().items():
-            if not await _is_there(house, place):
-                await _room_in_the_queue(house)
+            if not await _is_there(deployment, place):
+                await _room_in_the_queue(deployment)
                 files = await _made(folder, slug)
-                await _hand_in(settings, house, objects, place, files, languages[place.title_id])
-        await _room_in_the_queue(house, waiting=0)
+                await _hand_in(settings, deployment, objects, place, files, languages[place.title_id])
+        await _room_in_the_queue(deployment, waiting=0)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _is_there(house: Clients, place: Place) -> bool:
+async def _is_there(deployment: Clients, place: Place) -> bool:
     try:
-        title = await house.catalogue.title(title_id=place.title_id)
+        title = await deployment.catalogue.title(title_id=place.title_id)
     except TitleNotFound:
         return False
     return _asset(title, place) is not None
@@ -62,10 +62,10 @@ def _asset(title: Title, place: Place) -> str | None:
     return next((e.asset_id for e in title.episodes if e.episode_id == place.episode_id), None)
 
 
-async def _room_in_the_queue(house: Clients, waiting: int = WAITING) -> None:
+async def _room_in_the_queue(deployment: Clients, waiting: int = WAITING) -> None:
     """Wait until few jobs are under way: films are made no faster than they are encoded."""
     while True:
-        jobs = (await house.encoding.jobs()).items
+        jobs = (await deployment.encoding.jobs()).items
         if sum(job.state in ("queued", "running") for job in jobs) <= waiting:
             return
         await asyncio.sleep(LOOK_S)
@@ -79,13 +79,13 @@ async def _made(folder: Path, slug: str) -> DemoFiles:
 
 
 async def _hand_in(
-    settings: Settings, house: Clients, objects: Objects, place: Place, files: DemoFiles, language: str
+    settings: Settings, deployment: Clients, objects: Objects, place: Place, files: DemoFiles, language: str
 ) -> None:
-    await _know(house, place.title_id)
-    await house.catalogue.add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
+    await _know(deployment, place.title_id)
+    await deployment.catalogue.add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
     if place.episode_id is not None:
         stills = await _kept(objects, files.stills)
-        await house.catalogue.add_artwork(title_id=place.title_id, artwork=stills, episode_id=place.episode_id)
+        await deployment.catalogue.add_artwork(title_id=place.title_id, artwork=stills, episode_id=place.episode_id)
     order = Order(
         title_id=place.title_id,
         episode_id=place.episode_id,
@@ -95,16 +95,16 @@ async def _hand_in(
         language=language,
     )
     async with handed_over(settings, order) as order_there:
-        job = await house.encoding.submit(order=order_there)
+        job = await deployment.encoding.submit(order=order_there)
     _log.info("demo.handed_in", slug=files.slug, job_id=job.job_id)
 
 
-async def _know(house: Clients, title_id: TitleId) -> None:
+async def _know(deployment: Clients, title_id: TitleId) -> None:
     """Put the title into the catalogue, unless it is there: what an operator changed of it since is theirs."""
     try:
-        await house.catalogue.title(title_id=title_id)
+        await deployment.catalogue.title(title_id=title_id)
     except TitleNotFound:
-        await house.catalogue.put_title(draft=next(draft for draft in drafts() if draft.title_id == title_id))
+        await deployment.catalogue.put_title(draft=next(draft for draft in drafts() if draft.title_id == title_id))
 
 
 def _side_files(paths: dict[str, str]) -> list[SideFile]:

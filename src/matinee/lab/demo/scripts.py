@@ -215,7 +215,7 @@ SNOW = (
 
 FOG = (
     _said(1.4, 5.2, "Visibility: as far as the next thought.", "Sichtweite: bis zum nächsten Gedanken."),
-    _said(6.8, 10.6, "The house has been reported missing.", "Das Haus wurde als vermisst gemeldet."),
+    _said(6.8, 10.6, "The deployment has been reported missing.", "Das Haus wurde als vermisst gemeldet."),
     _said(
         12.6,
         16.8,

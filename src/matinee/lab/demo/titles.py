@@ -171,10 +171,10 @@ TITLES = (
             ("Samir Kovač", "cast", "The forecast"),
             ("Elias Brook", "composer", None),
         ),
-        taglines={"en": "One valley. One house. Whatever falls.", "de": "Ein Tal. Ein Haus. Was immer fällt."},
+        taglines={"en": "One valley. One deployment. Whatever falls.", "de": "Ein Tal. Ein Haus. Was immer fällt."},
         synopses={
             "en": (
-                "The forecast for a valley with a single house in it, read out with the care that only small places "
+                "The forecast for a valley with a single deployment in it, read out with the care that only small places "
                 "get."
             ),
             "de": (
@@ -192,7 +192,7 @@ TITLES = (
                 "de": "Alle Wege sind gesperrt, auch der, den du bereust. Gegen Abend Spuren.",
             },
             {
-                "en": "The house has been reported missing. By noon it turns out to have been there all along.",
+                "en": "The deployment has been reported missing. By noon it turns out to have been there all along.",
                 "de": "Das Haus gilt als vermisst. Gegen Mittag war es die ganze Zeit da.",
             },
         ),

@@ -1,4 +1,4 @@
-"""Kills processes of a house at random, one instance of a group at a time."""
+"""Kills processes of a deployment at random, one instance of a group at a time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
+from matinee.lab.deployment import Deployment
 from matinee.lab.endurance.report import Killed, Report
-from matinee.lab.trial import House
 
 LOOK_S = 0.2
 BACK_S = 60.0
@@ -22,22 +22,22 @@ KNOWN_S = 5.0
 
 
 async def kill_at_random(
-    house: House, report: Report, dice: Random, *, groups: Sequence[str], every_s: float, until_s: float
+    deployment: Deployment, report: Report, rng: Random, *, groups: Sequence[str], every_s: float, until_s: float
 ) -> None:
     """SIGKILL an instance of one of the groups every few seconds, and note when it is back."""
     watching: list[asyncio.Task[None]] = []
     while time.monotonic() + every_s < until_s:
-        await asyncio.sleep(dice.uniform(0.5, 1.5) * every_s)
+        await asyncio.sleep(rng.uniform(0.5, 1.5) * every_s)
         rested = [group for group in groups if not _is_fresh(group, report.killed, report.at_s())]
-        if not (whole := _whole(house.processes(), rested)):
+        if not (whole := _whole(deployment.processes(), rested)):
             continue
-        name = dice.choice(whole)
-        before = house.processes()[name]
+        name = rng.choice(whole)
+        before = deployment.processes()[name]
         with contextlib.suppress(ProcessLookupError):
             os.kill(before["pid"], signal.SIGKILL)
         killed = Killed(name=name, at_s=round(report.at_s(), 1))
         report.killed.append(killed)
-        watching.append(asyncio.create_task(_until_back(house, killed, before["restarts"])))
+        watching.append(asyncio.create_task(_until_back(deployment, killed, before["restarts"])))
     await asyncio.gather(*watching)
 
 
@@ -61,10 +61,10 @@ def _whole(processes: Mapping[str, Mapping[str, Any]], groups: Sequence[str]) ->
     return found
 
 
-async def _until_back(house: House, killed: Killed, restarts: int) -> None:
+async def _until_back(deployment: Deployment, killed: Killed, restarts: int) -> None:
     began = time.monotonic()
     while time.monotonic() - began < BACK_S:
-        seen = house.processes().get(killed.name, {})
+        seen = deployment.processes().get(killed.name, {})
         if seen.get("restarts", 0) > restarts and seen.get("state") == "running":
             killed.back_s = round(time.monotonic() - began, 2)
             return

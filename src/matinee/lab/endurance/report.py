@@ -24,7 +24,7 @@ class Report(msgspec.Struct, kw_only=True):
     viewers: int = 0
     calls: int = 0
     plays: int = 0
-    beats: int = 0
+    heartbeats: int = 0
     segments: int = 0
     retried: list[str] = []
     failed: list[str] = []
@@ -39,7 +39,7 @@ class Report(msgspec.Struct, kw_only=True):
     @property
     def good(self) -> bool:
         """Whether nothing was lost and nothing failed."""
-        return bool(self.plays and self.beats) and not self.failed and not self.lost
+        return bool(self.plays and self.heartbeats) and not self.failed and not self.lost
 
     def lines(self) -> list[str]:
         """The report for people."""
@@ -47,7 +47,7 @@ class Report(msgspec.Struct, kw_only=True):
         return [
             (
                 f"{self.seconds:.0f} s, {self.viewers} viewers: {self.calls} calls "
-                f"({self.calls / max(self.seconds, 1):.0f}/s), {self.plays} plays, {self.beats} heartbeats, "
+                f"({self.calls / max(self.seconds, 1):.0f}/s), {self.plays} plays, {self.heartbeats} heartbeats, "
                 f"{self.segments} segments"
             ),
             (

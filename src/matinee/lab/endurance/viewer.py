@@ -24,7 +24,7 @@ BEATS = 12
 
 
 class Acknowledged(msgspec.Struct, kw_only=True):
-    """The newest position that the house has taken for a profile; those sent later and not answered may stand too."""
+    """The newest position that the deployment has taken for a profile; those sent later and not answered may stand too."""
 
     account_id: str
     profile_id: str
@@ -39,11 +39,11 @@ class GaveUp(Exception):
 class Viewer:
     """One account on one device; what it saw goes to the report."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, report: Report, dice: Random, number: int) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, report: Report, rng: Random, number: int) -> None:
         self._http = http
         self._url = url
         self._report = report
-        self._dice = dice
+        self._dice = rng
         self._number = number
         self._headers: dict[str, str] = {}
         self.seen = Acknowledged(account_id="", profile_id="")
@@ -77,8 +77,8 @@ class Viewer:
         await self._segments(play)
         for _ in range(self._dice.randint(2, BEATS)):
             await asyncio.sleep(self._dice.uniform(*PACE_S))
-            await self._beat(play["session_id"], "beat")
-        await self._beat(play["session_id"], "end")
+            await self._heartbeat(play["session_id"], "heartbeat")
+        await self._heartbeat(play["session_id"], "end")
 
     def _check_resume(self, resume_ms: int) -> None:
         """A player goes on a few seconds before where it was; never further back, nor ahead of what was ever sent."""
@@ -86,13 +86,13 @@ class Viewer:
         if not seen.position_ms - 30_000 <= resume_ms <= max(seen.sent_ms, seen.position_ms):
             self._report.lost.append(f"{seen.profile_id} resumed at {resume_ms}, was at {seen.position_ms} ms")
 
-    async def _beat(self, session_id: str, verb: str) -> None:
+    async def _heartbeat(self, session_id: str, verb: str) -> None:
         self.seen.sent_ms += STEP_MS
         position_ms = self.seen.sent_ms
         said = {"position_ms": position_ms, "state": "playing", "at": datetime.now(UTC).isoformat()}
         await self._call("POST", f"/playback/{session_id}/{verb}", said)
         self.seen.position_ms = position_ms
-        self._report.beats += 1
+        self._report.heartbeats += 1
 
     async def _segments(self, play: dict[str, Any]) -> None:
         """The manifest, and the head of a file from an edge: another edge when the first one fails."""
@@ -123,7 +123,7 @@ class Viewer:
         whole: bool = True,
         elsewhere: Callable[[], Awaitable[str]] | None = None,
     ) -> Any:
-        """A call, repeated once (where `elsewhere` says, if given) where the house failed it. Raises GaveUp."""
+        """A call, repeated once (where `elsewhere` says, if given) where the deployment failed it. Raises GaveUp."""
         troubles: list[str] = []
         for attempt in range(2):
             began = time.monotonic()

@@ -16,5 +16,5 @@ _ALL: tuple[Engine, ...] = (MariaDB(), Redis(), Memcached(), Etcd(), S3(), Kafka
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}
 # Those that take a processor to themselves while they start.
 JVMS = ("kafka", "cassandra")
-# Those that a house on one machine has no use for, and that take long to build: only whoever names them has them.
+# Those that a deployment on one machine has no use for, and that take long to build: only whoever names them has them.
 APART = ("kubernetes",)

@@ -77,7 +77,7 @@ class Running:
     def start(self, limit_s: float = START_S) -> Self:
         """Start it and wait until it answers. Idempotent. Raises Absent, EngineFailed with its last words."""
         with self._held():
-            if not self.pid and not self.answers:  # it may run without a record of ours: a house has started it
+            if not self.pid and not self.answers:  # it may run without a record of ours: a deployment has started it
                 self.engine.check()
                 self.engine.prepare(self.place)
                 self._spawn()

@@ -65,7 +65,7 @@ class SqlKeyVault:
                 if connection.execute(there).one_or_none() is None:
                     connection.execute(insert(_keys), msgspec.structs.asdict(key))
 
-        await self._database.write(add, contested=True)
+        await self._database.write(add, retry_on_conflict=True)
 
     async def keys(self, *, asset_id: AssetId) -> list[SealedKey]:
         return await self._database.read(lambda c: _keys_of(c, asset_id))
@@ -75,7 +75,7 @@ class SqlKeyVault:
             revoked = connection.execute(_REVOKED, {"id": session_id}).one_or_none() is not None
             return Holding(keys=[] if revoked else _keys_of(connection, asset_id), revoked=revoked)
 
-        return await self._database.look(look)
+        return await self._database.read_autocommit(look)
 
     async def known(self, *, key_ids: list[str]) -> set[str]:
         return await self._database.read(lambda c: set(c.execute(_KNOWN, {"ids": key_ids}).scalars()))
@@ -89,7 +89,7 @@ class SqlKeyVault:
             elif held < expires_at:
                 connection.execute(update(_revocations).where(_r.session_id == session_id).values(row))
 
-        await self._database.write(note, contested=True)
+        await self._database.write(note, retry_on_conflict=True)
 
     async def forget(self, *, before: datetime) -> int:
         gone = delete(_revocations).where(_r.expires_at < before)

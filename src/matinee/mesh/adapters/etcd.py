@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Self
 
 import msgspec
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.etcd import Etcd
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
@@ -43,7 +43,7 @@ class EtcdRegistry:
 
     @classmethod
     async def open(cls, etcd: Etcd) -> Self:
-        """The registry in an etcd that answers. Raises EngineAway, WrongVersion."""
+        """The registry in an etcd that answers. Raises EngineUnavailable, WrongVersion."""
         await etcd.check()
         return cls(etcd)
 
@@ -100,7 +100,7 @@ class EtcdRegistry:
                 async for _ in self._etcd.watch(_BELOW):
                     self._watch_stands = True
                     self._moved.set()
-            except EngineAway:  # who looks meanwhile says so in the log
+            except EngineUnavailable:  # who looks meanwhile says so in the log
                 self._watch_stands = False
                 await asyncio.sleep(_ANYWAY_S / 3)
 

@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Self
 
 import msgspec
 
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.kubernetes import Collection, Kubernetes, Outdated
 from matinee.kit.ids import PREFIXES, InstanceId
 from matinee.mesh.api import Instance
@@ -120,11 +120,11 @@ class KubernetesRegistry:
         self._version = ""
         self._moved = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._trouble: EngineAway | None = None
+        self._trouble: EngineUnavailable | None = None
 
     @classmethod
     async def open(cls, kubernetes: Kubernetes) -> Self:
-        """The registry of a cluster that answers. Raises EngineAway, WrongVersion."""
+        """The registry of a cluster that answers. Raises EngineUnavailable, WrongVersion."""
         registry = cls(kubernetes)
         await registry.check()
         return registry
@@ -136,7 +136,7 @@ class KubernetesRegistry:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def check(self) -> None:
-        """Raises EngineAway, WrongVersion. While a watch stands nobody is asked: a cluster has many processes."""
+        """Raises EngineUnavailable, WrongVersion. While a watch stands nobody is asked: a cluster has many processes."""
         if self._stands:
             return
         await self._kubernetes.list()
@@ -187,7 +187,7 @@ class KubernetesRegistry:
                 if change.verb != "DELETED":
                     self._slices[found.metadata.name] = found
                 self._moved.set()
-        except EngineAway as trouble:
+        except EngineUnavailable as trouble:
             self._trouble = trouble
         except Outdated:
             self._trouble = None

@@ -142,7 +142,7 @@ class RedisSessionStore:
     async def _run(self, script: AsyncScript, session_id: PlaySessionId, *values: bytes | int | str) -> bool:
         keys = [self._key(session_id), self._open, self.outbox.stream, self._ended]
         changed = await self._redis.repeated(lambda _: script(keys=keys, args=[session_id, *values]))
-        self.outbox.stir()
+        self.outbox.notify()
         return bool(changed)
 
     def _key(self, session_id: str) -> str:

@@ -92,10 +92,12 @@ class SqlSessionStore:
             self.outbox.put(connection, records)
 
         await self._database.write(transaction)
-        self.outbox.stir()
+        self.outbox.notify()
 
     async def find(self, session_id: PlaySessionId) -> Session | None:
-        row = await self._database.look(lambda connection: connection.execute(_find, {"id": session_id}).first())
+        row = await self._database.read_autocommit(
+            lambda connection: connection.execute(_find, {"id": session_id}).first()
+        )
         return None if row is None else _session(row)
 
     async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
@@ -125,7 +127,7 @@ class SqlSessionStore:
             return True
 
         changed = await self._database.write(transaction)
-        self.outbox.stir()
+        self.outbox.notify()
         return changed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from matinee.kit.ids import EdgeId
 from matinee.kit.problem import Fault, Invalid
-from matinee.playback.api import Beat, Capabilities
+from matinee.playback.api import Capabilities, Heartbeat
 
 _DAY_MS = 86_400_000
 _FIGURE_LIMIT = 10**12
@@ -14,9 +14,9 @@ _WORD_LIMIT = 100
 _LIST_LIMIT = 32
 
 
-def check_beat(beat: Beat) -> None:
+def check_heartbeat(heartbeat: Heartbeat) -> None:
     """Raises Invalid for figures that cannot be."""
-    _raise(_beat_faults(beat))
+    _raise(_heartbeat_faults(heartbeat))
 
 
 def check_capabilities(capabilities: Capabilities) -> None:
@@ -34,17 +34,17 @@ def _raise(faults: Iterable[Fault]) -> None:
         raise Invalid(faults=found)
 
 
-def _beat_faults(beat: Beat) -> Iterator[Fault]:
-    if beat.at.tzinfo is None:
+def _heartbeat_faults(heartbeat: Heartbeat) -> Iterator[Fault]:
+    if heartbeat.at.tzinfo is None:
         yield Fault("at", "a time says its zone: end it in `Z`")
     for field in ("playing_ms", "rebuffering_ms", "join_time_ms"):
-        if not 0 <= (getattr(beat, field) or 0) <= _DAY_MS:
+        if not 0 <= (getattr(heartbeat, field) or 0) <= _DAY_MS:
             yield Fault(field, "this is from 0 to a day")
     for field in ("position_ms", "rebuffer_count", "dropped_frames", "bandwidth_bps"):
-        if not 0 <= (getattr(beat, field) or 0) <= _FIGURE_LIMIT:
+        if not 0 <= (getattr(heartbeat, field) or 0) <= _FIGURE_LIMIT:
             yield Fault(field, "this is below 0, or absurdly large")
     for field in ("rendition", "edge_id", "error_code"):
-        if len(getattr(beat, field) or "") > _WORD_LIMIT:
+        if len(getattr(heartbeat, field) or "") > _WORD_LIMIT:
             yield Fault(field, f"this is longer than {_WORD_LIMIT} letters")
 
 

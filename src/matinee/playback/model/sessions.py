@@ -6,10 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from matinee.events.api import PlaybackBeat, PlaybackEnded, PlaybackStarted
+from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, TitleId
-from matinee.playback.api import Beat, Capabilities
+from matinee.playback.api import Capabilities, Heartbeat
 from matinee.viewing.api import Position
 
 # In these states the player is not yet, or no longer, where the viewer is.
@@ -43,27 +43,27 @@ def belongs(session: Session, principal: Principal) -> bool:
     return session.profile_id == principal.profile_id and session.account_id == principal.account_id
 
 
-def position_in(session: Session, beat: Beat) -> int:
+def position_in(session: Session, heartbeat: Heartbeat) -> int:
     """The place a heartbeat names, inside the film."""
-    return min(max(0, beat.position_ms), session.duration_ms)
+    return min(max(0, heartbeat.position_ms), session.duration_ms)
 
 
-def moved_to(session: Session, beat: Beat, now: datetime) -> Position | None:
+def moved_to(session: Session, heartbeat: Heartbeat, now: datetime) -> Position | None:
     """The viewer's new position; None where a heartbeat tells of none.
 
     The device's time counts, so that a late heartbeat does not undo a newer one; a clock that says a time before
     the session began, or after now, is wrong, and ours is taken.
     """
-    if beat.state in _NOWHERE:
+    if heartbeat.state in _NOWHERE:
         return None
     return Position(
         account_id=session.account_id,
         profile_id=session.profile_id,
         title_id=session.title_id,
         episode_id=session.episode_id,
-        position_ms=position_in(session, beat),
+        position_ms=position_in(session, heartbeat),
         duration_ms=session.duration_ms,
-        updated_at=beat.at if session.started_at <= beat.at <= now else now,
+        updated_at=heartbeat.at if session.started_at <= heartbeat.at <= now else now,
         device_id=session.device_id,
     )
 
@@ -83,23 +83,23 @@ def started(session: Session, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
     )
 
 
-def seen(session: Session, beat: Beat) -> PlaybackBeat:
+def seen(session: Session, heartbeat: Heartbeat) -> PlaybackHeartbeat:
     """The fact of a heartbeat."""
-    return PlaybackBeat(
+    return PlaybackHeartbeat(
         session_id=session.session_id,
         profile_id=session.profile_id,
         title_id=session.title_id,
-        position_ms=position_in(session, beat),
-        state=beat.state,
-        playing_ms=beat.playing_ms,
-        rebuffering_ms=beat.rebuffering_ms,
-        rebuffer_count=beat.rebuffer_count,
-        join_time_ms=beat.join_time_ms,
-        bandwidth_bps=beat.bandwidth_bps,
-        rendition=beat.rendition,
-        dropped_frames=beat.dropped_frames,
-        edge_id=beat.edge_id,
-        error_code=beat.error_code,
+        position_ms=position_in(session, heartbeat),
+        state=heartbeat.state,
+        playing_ms=heartbeat.playing_ms,
+        rebuffering_ms=heartbeat.rebuffering_ms,
+        rebuffer_count=heartbeat.rebuffer_count,
+        join_time_ms=heartbeat.join_time_ms,
+        bandwidth_bps=heartbeat.bandwidth_bps,
+        rendition=heartbeat.rendition,
+        dropped_frames=heartbeat.dropped_frames,
+        edge_id=heartbeat.edge_id,
+        error_code=heartbeat.error_code,
     )
 
 
@@ -114,6 +114,6 @@ def ended(session: Session, position_ms: int, reason: str) -> PlaybackEnded:
     )
 
 
-def end_reason(beat: Beat) -> str:
+def end_reason(heartbeat: Heartbeat) -> str:
     """Why a player closes its session."""
-    return beat.state if beat.state in {"ended", "failed"} else "stopped"
+    return heartbeat.state if heartbeat.state in {"ended", "failed"} else "stopped"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from matinee.catalogue.api import Asset, Catalogue
-from matinee.events.api import PlaybackBeat, PlaybackEnded, PlaybackStarted, Record
+from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, Record
 from matinee.identity.api import Identity
 from matinee.kit import context, ids, log
 from matinee.kit.clock import Clock
@@ -17,9 +17,9 @@ from matinee.kit.hashing import verify_path_token
 from matinee.kit.ids import EdgeId, EpisodeId, FactId, PlaySessionId, TitleId
 from matinee.licensing.api import LicenceTerms, Licensing
 from matinee.playback.api import (
-    Beat,
     Capabilities,
     Delivery,
+    Heartbeat,
     LinkExpired,
     Manifest,
     PlaySession,
@@ -28,7 +28,7 @@ from matinee.playback.api import (
 )
 from matinee.playback.model import links, sessions
 from matinee.playback.model.capabilities import fitting, labels
-from matinee.playback.model.checks import check_beat, check_capabilities, check_failed
+from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
 from matinee.playback.model.manifests import Source, render
 from matinee.playback.model.networks import Networks
 from matinee.playback.model.offer import Grants, play_session
@@ -160,31 +160,33 @@ class PlaybackService:
             deliveries=list(grants.deliveries), licence_token=grants.licence_token, expires_at=grants.expires_at
         )
 
-    async def beat(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat, client_ip: str) -> None:
-        check_beat(beat)
+    async def heartbeat(
+        self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat, client_ip: str
+    ) -> None:
+        check_heartbeat(heartbeat)
         now = self._clock.now()
-        await self._beat(await self._own_session(principal, session_id, now), beat, client_ip, now)
+        await self._heartbeat(await self._own_session(principal, session_id, now), heartbeat, client_ip, now)
 
-    async def beacon(self, *, session_id: PlaySessionId, token: str, beat: Beat, client_ip: str) -> None:
-        check_beat(beat)
+    async def beacon(self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str) -> None:
+        check_heartbeat(heartbeat)
         now = self._clock.now()
         self._check(links.beacon_scope(session_id), token, now)
-        await self._beat(await self._open_session(session_id, now), beat, client_ip, now)
+        await self._heartbeat(await self._open_session(session_id, now), heartbeat, client_ip, now)
 
-    async def end(self, *, principal: Principal, session_id: PlaySessionId, beat: Beat) -> None:
-        check_beat(beat)
+    async def end(self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat) -> None:
+        check_heartbeat(heartbeat)
         now = self._clock.now()
         session = await self._store.find(session_id)
         if session is None or not sessions.belongs(session, principal):
             raise SessionNotFound(session_id=session_id)
         if session.ended_at is not None:
             return
-        await self._record(session, beat, now)
-        facts: list[PlaybackBeat | PlaybackEnded] = [
-            sessions.seen(session, beat),
-            sessions.ended(session, sessions.position_in(session, beat), sessions.end_reason(beat)),
+        await self._record(session, heartbeat, now)
+        facts: list[PlaybackHeartbeat | PlaybackEnded] = [
+            sessions.seen(session, heartbeat),
+            sessions.ended(session, sessions.position_in(session, heartbeat), sessions.end_reason(heartbeat)),
         ]
-        await self._close(session, sessions.position_in(session, beat), now, facts)
+        await self._close(session, sessions.position_in(session, heartbeat), now, facts)
 
     async def end_idle(self) -> int:
         """End sessions whose player fell silent, and forget those long over; tells how many were ended."""
@@ -238,19 +240,19 @@ class PlaybackService:
     def _deliveries(self, edges: list[RankedEdge], asset: Asset, expires_at: datetime) -> list[Delivery]:
         return links.deliveries(self._edge_token_key, edges, asset.asset_id, expires_at)
 
-    async def _beat(self, session: Session, beat: Beat, client_ip: str, now: datetime) -> None:
+    async def _heartbeat(self, session: Session, heartbeat: Heartbeat, client_ip: str, now: datetime) -> None:
         # The position first: where that fails nothing has been counted, and the player can say it again.
-        await self._record(session, beat, now)
-        records = [_record(sessions.seen(session, beat), now)]
-        if not await self._store.move(session.session_id, sessions.position_in(session, beat), now, records):
+        await self._record(session, heartbeat, now)
+        records = [_record(sessions.seen(session, heartbeat), now)]
+        if not await self._store.move(session.session_id, sessions.position_in(session, heartbeat), now, records):
             raise SessionNotFound(session_id=session.session_id)
-        if beat.bandwidth_bps:
-            self._networks.learn(client_ip, beat.bandwidth_bps)
-        if beat.edge_id is not None:
-            await self._observe(client_ip, beat.edge_id, succeeded=beat.state != "failed")
+        if heartbeat.bandwidth_bps:
+            self._networks.learn(client_ip, heartbeat.bandwidth_bps)
+        if heartbeat.edge_id is not None:
+            await self._observe(client_ip, heartbeat.edge_id, succeeded=heartbeat.state != "failed")
 
-    async def _record(self, session: Session, beat: Beat, now: datetime) -> None:
-        if (position := sessions.moved_to(session, beat, now)) is not None:
+    async def _record(self, session: Session, heartbeat: Heartbeat, now: datetime) -> None:
+        if (position := sessions.moved_to(session, heartbeat, now)) is not None:
             await self._viewing.record(position=position)
 
     async def _observe(self, client_ip: str, edge_id: EdgeId, *, succeeded: bool) -> None:
@@ -260,7 +262,7 @@ class PlaybackService:
             _log.warning("playback.not_observed", edge_id=edge_id, error=repr(error))
 
     async def _close(
-        self, session: Session, position_ms: int, now: datetime, facts: list[PlaybackBeat | PlaybackEnded]
+        self, session: Session, position_ms: int, now: datetime, facts: list[PlaybackHeartbeat | PlaybackEnded]
     ) -> None:
         # Revoked before it is closed: were it the other way round, a failure between would leave keys to be had.
         await self._licensing.revoke(session_id=session.session_id, expires_at=session.expires_at)
@@ -283,7 +285,7 @@ class PlaybackService:
         return session
 
 
-def _record(fact: PlaybackStarted | PlaybackBeat | PlaybackEnded, now: datetime) -> bytes:
+def _record(fact: PlaybackStarted | PlaybackHeartbeat | PlaybackEnded, now: datetime) -> bytes:
     trace_id = context.current().trace_id
     record = Record(fact_id=ids.new(FactId, now), at=now, key=fact.profile_id, fact=fact, trace_id=trace_id)
     return msgspec.json.encode(record)

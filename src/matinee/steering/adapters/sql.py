@@ -63,7 +63,7 @@ class SqlFleetStore:
 
     async def save(self, members: list[Member]) -> None:
         if members:
-            await self._database.write(partial(_save, members), contested=True)
+            await self._database.write(partial(_save, members), retry_on_conflict=True)
 
     async def load(self, since: datetime) -> list[Member]:
         rows = await self._database.read(lambda c: c.execute(_SINCE, {"since": since}).all())

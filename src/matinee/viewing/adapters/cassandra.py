@@ -28,7 +28,7 @@ import msgspec
 from matinee.drivers.cassandra import Cassandra, Query, Row, id_of, uuid_of
 from matinee.drivers.cassandra_outbox import CassandraOutbox, outbox_tables
 from matinee.drivers.cassandra_schema import migrate
-from matinee.drivers.engine import EngineAway
+from matinee.drivers.engine import EngineUnavailable
 from matinee.events.api import PositionMoved, Record
 from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
@@ -217,7 +217,7 @@ class CassandraViewingStore:
         try:
             month = _month(seen_at)
             await self._cassandra.run(_LEFT, _stamp(seen_at), *key.whose, month, key.title_id, key.episode_id)
-        except EngineAway as error:
+        except EngineUnavailable as error:
             _log.info("viewing.month_not_left", error=repr(error))
 
     async def _hidden(self, whose: _Whose, dismissed: bool) -> dict[TitleId, datetime]:

@@ -131,7 +131,7 @@ _DROP = delete(_positions).where(*_this)
 _KEEP_FACT = insert(_outbox)
 
 
-class SQLViewingStore:
+class SqlViewingStore:
     """A `ViewingStore` in SQL. `outgoing` holds the facts to be relayed."""
 
     exact_facts: ClassVar[bool] = True
@@ -149,14 +149,14 @@ class SQLViewingStore:
     async def save(self, position: Position, *, record: Record) -> Position:
         stands, changed = await self._database.write(partial(_save, position, msgspec.json.encode(record)))
         if changed:
-            self.outgoing.stir()
+            self.outgoing.notify()
         return stands
 
     async def one(
         self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId
     ) -> Position | None:
         key = {**_profile(account_id, profile_id), "b_title_id": title_id, "b_episode_id": episode_id}
-        row = await self._database.look(lambda c: c.execute(_ONE, key).one_or_none())
+        row = await self._database.read_autocommit(lambda c: c.execute(_ONE, key).one_or_none())
         return None if row is None else _position(row)
 
     async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
@@ -165,7 +165,7 @@ class SQLViewingStore:
             statement, binds = _OF_TITLE, {**whose, "b_title_id": title_ids[0]}
         else:
             statement, binds = _OF_TITLES, {**whose, "b_title_ids": title_ids}
-        return await self._database.look(lambda c: [_position(row) for row in c.execute(statement, binds)])
+        return await self._database.read_autocommit(lambda c: [_position(row) for row in c.execute(statement, binds)])
 
     async def recent(
         self, account_id: AccountId, profile_id: ProfileId, *, after: Place | None, limit: int, dismissed: bool

@@ -1,5 +1,5 @@
 /** What a viewer went through since the last heartbeat. Pure: every time comes in. */
-import type { Beat, BeatState } from "../../api";
+import type { Heartbeat, HeartbeatState } from "../../api";
 
 export interface Instant {
   now: number;
@@ -11,7 +11,7 @@ export interface Instant {
 }
 
 export class Meter {
-  private state: BeatState = "starting";
+  private state: HeartbeatState = "starting";
   private since: number;
   private playingMs = 0;
   private rebufferingMs = 0;
@@ -26,7 +26,7 @@ export class Meter {
     this.since = pressedAt;
   }
 
-  get current(): BeatState {
+  get current(): HeartbeatState {
     return this.state;
   }
 
@@ -35,7 +35,7 @@ export class Meter {
   }
 
   /** The player is in another state from now on. */
-  turn(state: BeatState, now: number): void {
+  turn(state: HeartbeatState, now: number): void {
     this.settle(now);
     if (state === "rebuffering" && this.state !== "rebuffering") {
       this.rebuffers += 1;
@@ -57,9 +57,9 @@ export class Meter {
   }
 
   /** The heartbeat for an instant; counting begins anew. */
-  beat(at: Instant, state: BeatState = this.state, errorCode: string | null = null): Beat {
+  heartbeat(at: Instant, state: HeartbeatState = this.state, errorCode: string | null = null): Heartbeat {
     this.settle(at.now);
-    const beat: Beat = {
+    const heartbeat: Heartbeat = {
       position_ms: Math.max(0, Math.round(at.positionMs)),
       state,
       at: new Date(at.now).toISOString(),
@@ -78,6 +78,6 @@ export class Meter {
     this.rebufferingMs = 0;
     this.rebuffers = 0;
     this.dropped = at.droppedFrames;
-    return beat;
+    return heartbeat;
   }
 }

@@ -1,6 +1,6 @@
 /** One showing: a play session, the player on it, and everything that keeps the picture going. */
 import { Store } from "../../ui/store";
-import { api, type BeatState, client, type PlaySession, Problem } from "../../api";
+import { api, type HeartbeatState, client, type PlaySession, Problem } from "../../api";
 import { staleScreens } from "../../api/screens";
 import { capabilities, nativeOnly } from "./capabilities";
 import { Edges } from "./edges";
@@ -86,7 +86,7 @@ export class Showing {
 
   /** Somebody left before it began. */
   private discard(session: PlaySession, player?: Player): void {
-    for (const end of [api.endPlay(session.session_id, this.beat("ended")), player?.destroy()]) end?.catch(() => undefined);
+    for (const end of [api.endPlay(session.session_id, this.heartbeat("ended")), player?.destroy()]) end?.catch(() => undefined);
   }
 
   private async prepare(): Promise<Player> {
@@ -239,7 +239,7 @@ export class Showing {
     const trouble = troubleOf(error, kind);
     this.store.set({ phase: "failed", trouble, buffering: false });
     this.video.pause();
-    if (this.session) void api.beat(this.session.session_id, this.beat("failed", trouble.code)).catch(() => undefined);
+    if (this.session) void api.heartbeat(this.session.session_id, this.heartbeat("failed", trouble.code)).catch(() => undefined);
   }
 
   async play(): Promise<void> {
@@ -361,21 +361,21 @@ export class Showing {
     };
   }
 
-  private beat(state?: BeatState, code: string | null = null) {
-    return this.meter.beat(this.instant(), state, code);
+  private heartbeat(state?: HeartbeatState, code: string | null = null) {
+    return this.meter.heartbeat(this.instant(), state, code);
   }
 
   /** A heartbeat, also from a paused picture; one that is lost is made up for by the next. */
   private tell(): void {
     if (!this.session || this.store.get().phase !== "ready") return;
-    void api.beat(this.session.session_id, this.beat()).catch((error: unknown) => (isOver(error) ? this.reopen() : undefined));
+    void api.heartbeat(this.session.session_id, this.heartbeat()).catch((error: unknown) => (isOver(error) ? this.reopen() : undefined));
   }
 
   /** The page goes out of sight and may not come back: the last word goes by beacon. */
   private part = (): void => {
     if (!this.session || this.parted || this.store.get().phase !== "ready") return;
     this.parted = true;
-    navigator.sendBeacon(this.session.beacon_path, new Blob([JSON.stringify(this.beat())], { type: "application/json" }));
+    navigator.sendBeacon(this.session.beacon_path, new Blob([JSON.stringify(this.heartbeat())], { type: "application/json" }));
   };
 
   /** Ends the showing: the session is closed, and home looks again at how far one is. */
@@ -388,7 +388,7 @@ export class Showing {
     const { session } = this;
     if (session) {
       const state = this.store.get().ended ? "ended" : this.store.get().phase === "failed" ? "failed" : "paused";
-      const ending = api.endPlay(session.session_id, this.beat(state)).catch(() => undefined);
+      const ending = api.endPlay(session.session_id, this.heartbeat(state)).catch(() => undefined);
       void ending.then(() => ["home", "title:", "history"].forEach(staleScreens));
     }
     await this.player?.destroy().catch(() => undefined);

@@ -16,7 +16,7 @@ def local_replies() -> dict[str, Any]:
     problems: dict[int, Problem] = {
         400: Malformed(detail="This request cannot be understood."),
         401: Unauthenticated(),
-        # A token for another house, which is no token here.
+        # A token for another deployment, which is no token here.
         403: Unauthenticated(),
         404: NoSuchPage(),
         413: TooLarge(limit_bytes=0),

@@ -1,4 +1,4 @@
-"""One street, one evening: a slow walk past houses whose windows are lit, go dark, and have people in them."""
+"""One street, one evening: a slow walk past deployments whose windows are lit, go dark, and have people in them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def scene(size: Size) -> Callable[[int], Stage]:
 
 
 def _street(size: Size, windows: list[_Window]) -> Image.Image:
-    """The houses with dark windows; tells where those are."""
+    """The deployments with dark windows; tells where those are."""
     random = np.random.default_rng(23)
 
     def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
@@ -96,11 +96,11 @@ def _street(size: Size, windows: list[_Window]) -> Image.Image:
 def _house(
     pen: ImageDraw.ImageDraw,
     scale: float,
-    house: tuple[float, float, int, tuple[int, int, int]],
+    deployment: tuple[float, float, int, tuple[int, int, int]],
     windows: list[_Window],
     random: np.random.Generator,
 ) -> None:
-    x, width, floors, wall = house
+    x, width, floors, wall = deployment
     top = _GROUND - 116 - floors * 102
 
     def box(left: float, upper: float, right: float, lower: float, colour: tuple[int, int, int]) -> None:

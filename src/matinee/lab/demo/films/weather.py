@@ -1,4 +1,4 @@
-"""Weather reports: one valley, one house, and whatever falls from the sky that day."""
+"""Weather reports: one valley, one deployment, and whatever falls from the sky that day."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def scene(day: Day) -> Callable[[Size], Callable[[int], Stage]]:
     def of_size(size: Size) -> Callable[[int], Stage]:
         backdrop = layer(gradient(size, list(day.sky)))
         hills = [_hill(size, day, n) for n in range(4)]
-        house, smoke = (
+        deployment, smoke = (
             layer(_house(size, day)),
             [glow(r, "#ece6e0", size, strength=0.3, power=1.4) for r in (16, 26, 38)],
         )
@@ -83,7 +83,7 @@ def scene(day: Day) -> Callable[[Size], Callable[[int], Stage]]:
             for n in range(4):
                 if n == 3:
                     _smoke(stage, smoke, t)
-                    stage.put(house, k * 770, k * 382)
+                    stage.put(deployment, k * 770, k * 382)
                 stage.put(hills[n], -k * (index / 24 * (2 + 5 * n) + 10), k * (262 + 82 * n))
                 fall(stage, t, n)
             return stage
@@ -170,13 +170,13 @@ def _house(size: Size, day: Day) -> Image.Image:
         pen.line((58 * scale, 158 * scale, 88 * scale, 158 * scale), fill=ink, width=round(3 * scale))
         pen.line((122 * scale, 158 * scale, 160 * scale, 158 * scale), fill=ink, width=round(3 * scale))
 
-    house = drawing(230, 240, paint, size)
-    light = Image.new("RGBA", house.size, (*hexed(day.lit), 0))
+    deployment = drawing(230, 240, paint, size)
+    light = Image.new("RGBA", deployment.size, (*hexed(day.lit), 0))
     pen = ImageDraw.Draw(light)
     for box in ((58, 140, 88, 176), (122, 140, 160, 176)):
         pen.rectangle(tuple(c * size.k for c in box), fill=(*hexed(day.lit), 150))
-    house.alpha_composite(light.filter(ImageFilter.GaussianBlur(9 * size.k)))
-    return house
+    deployment.alpha_composite(light.filter(ImageFilter.GaussianBlur(9 * size.k)))
+    return deployment
 
 
 def _smoke(stage: Stage, puffs: list[Layer], t: float) -> None:

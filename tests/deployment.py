@@ -1,4 +1,4 @@
-"""What the journeys share: a house (`matinee.lab.trial`), somebody with a device, waiting for something to be true."""
+"""What the journeys share: a deployment (`matinee.lab.deployment`), somebody with a device, waiting for something to be true."""
 
 import asyncio
 import json
@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from matinee.lab.trial import CHROMIUM_FLAGS, House, film, free_port
+from matinee.lab.deployment import CHROMIUM_FLAGS, Deployment, film, free_port
 
-__all__ = ["ABSENT", "CHROMIUM_FLAGS", "PASSWORD", "House", "Viewer", "eventually", "film", "free_port"]
+__all__ = ["ABSENT", "CHROMIUM_FLAGS", "PASSWORD", "Deployment", "Viewer", "eventually", "film", "free_port"]
 
 ABSENT = os.environ.get("MATINEE_ENGINES_ABSENT", "").split(",")
 PASSWORD = "correct horse battery"

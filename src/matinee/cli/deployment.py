@@ -36,19 +36,21 @@ FILES = ("sqlite at", "disk at", "memory")
 @click.command()
 @click.option("--port", "gateway__port", type=click.IntRange(1, 65535), help="The port viewers open [8080].")
 @click.option("--edge-port", "edge__port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
-@click.option("--lan", "house__lan", flag_value=True, type=bool, default=None, help="Open to the network, under TLS.")
 @click.option(
-    "--profile",
-    "house__profile",
-    type=click.Choice(["embedded", "distributed"]),
-    help="State in files, or in real engines started beside the house [embedded].",
+    "--lan", "deployment__lan", flag_value=True, type=bool, default=None, help="Open to the network, under TLS."
 )
 @click.option(
-    "--no-demo", "house__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films."
+    "--profile",
+    "deployment__profile",
+    type=click.Choice(["embedded", "distributed"]),
+    help="State in files, or in real engines started beside the deployment [embedded].",
+)
+@click.option(
+    "--no-demo", "deployment__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films."
 )
 @with_settings
 def up(settings: Settings) -> None:
-    """Run the whole house on this machine; Ctrl-C stops it."""
+    """Run the whole deployment on this machine; Ctrl-C stops it."""
     run(bring_up(settings, Console(), LocalEngines()))  # not uvloop: it cannot put a process into a group of its own
 
 
@@ -113,8 +115,8 @@ async def _status(settings: Settings) -> Status:
     processes = msgspec.json.decode(record.read_bytes(), type=list[Seen])
     seen = Status(running=True, address=address, processes=processes, engines=_engines(processes))
     try:
-        async with asyncio.timeout(ASK_S), clients(settings) as house:
-            edges, jobs = await asyncio.gather(house.steering.edges(), house.encoding.jobs())
+        async with asyncio.timeout(ASK_S), clients(settings) as deployment:
+            edges, jobs = await asyncio.gather(deployment.steering.edges(), deployment.encoding.jobs())
     except Problem as problem:
         return msgspec.structs.replace(seen, unknown=str(problem))
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""A whole house for a trial: `matinee up` as a user starts it, on free ports and a data directory of its own."""
+"""A whole deployment for a trial: `matinee up` as a user starts it, on free ports and a data directory of its own."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ CHROMIUM_FLAGS = (
 )
 
 
-class House:
-    """A `matinee up` without the demo. `settings` are `MATINEE__…` variables; `groups` is `house.groups`."""
+class Deployment:
+    """A `matinee up` without the demo. `settings` are `MATINEE__…` variables; `groups` is `deployment.groups`."""
 
     def __init__(self, data: Path, *, groups: str = "", settings: Mapping[str, str] | None = None) -> None:
         self.data = data
         self.port, self.edge_port = free_port(), free_port(span=2)
         self.url = f"http://127.0.0.1:{self.port}"
         said = {
-            "MATINEE__HOUSE__DATA": str(data),
+            "MATINEE__DEPLOYMENT__DATA": str(data),
             "COLUMNS": "200",
-            **({"MATINEE__HOUSE__GROUPS": groups} if groups else {}),
+            **({"MATINEE__DEPLOYMENT__GROUPS": groups} if groups else {}),
         }
         self._environment = {**os.environ, **(settings or {}), **said}
         self._process: subprocess.Popen[str] | None = None
@@ -75,7 +75,7 @@ class House:
             raise
 
     def matinee(self, *words: str, limit_s: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command on this house."""
+        """Run a command on this deployment."""
         return subprocess.run(
             [sys.executable, "-m", "matinee", *words],
             env=self._environment,
@@ -110,7 +110,7 @@ class House:
 def free_port(span: int = 1) -> int:
     """A port that is free now, with its neighbours; below those that the system gives to clients.
 
-    So it is free again, too, when a house that was stopped comes back to it.
+    So it is free again, too, when a deployment that was stopped comes back to it.
     """
     while True:
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):

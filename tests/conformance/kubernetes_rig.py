@@ -33,7 +33,7 @@ class Api:
         self._trusted = Path(self.query["ca"]).read_text()
 
     async def __aenter__(self) -> Api:
-        self._http = await HttpClient(trusted=self._trusted).__aenter__()
+        self._http = await HttpClient(ca_pem=self._trusted).__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,7 +48,7 @@ class Api:
         url = self._root + path.replace("{namespace}", self.namespace)
         said = {"authorization": self._bearer, "content-type": "application/json"} | headers
         data = b"" if body is None else body.encode() if isinstance(body, str) else msgspec.json.encode(body)
-        answer = await self._http.request(method, url, body=data, headers=said, limit_s=30)
+        answer = await self._http.request(method, url, body=data, headers=said, timeout_s=30)
         assert answer.status in (200, 201, 202), f"{method} {path}: {answer.status} {answer.body!r}"
         return answer.body.decode()
 

@@ -16,7 +16,7 @@ from tests.engines import engine
 from matinee.app.place import own_address
 from matinee.app.settings import load
 from matinee.app.wiring import clients
-from matinee.drivers.http import ConnectionBroken, HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.events.api import Events
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
@@ -108,8 +108,8 @@ async def ready(port: int) -> bool:
     """What a kubelet asks, at the pod's address."""
     async with HttpClient() as http:
         try:
-            return (await http.request("GET", f"{instance(port).address}/readyz", limit_s=2)).status == 200
-        except (NotSent, ConnectionBroken, TimeoutError):
+            return (await http.request("GET", f"{instance(port).address}/readyz", timeout_s=2)).status == 200
+        except (ConnectFailed, ConnectionBroken, TimeoutError):
             return False
 
 

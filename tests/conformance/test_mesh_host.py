@@ -17,7 +17,7 @@ from tests.deployment import eventually, free_port
 from matinee.app.place import own_address
 from matinee.app.settings import load
 from matinee.app.wiring import clients
-from matinee.drivers.http import HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, HttpClient
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.mesh.adapters.sql import SqlRegistry
@@ -50,8 +50,8 @@ async def entered(folder: Path) -> list[str]:
 async def answers(address: str) -> bool:
     async with HttpClient() as http:
         try:
-            return (await http.request("GET", f"{address}/readyz", limit_s=2)).status == 200
-        except NotSent:
+            return (await http.request("GET", f"{address}/readyz", timeout_s=2)).status == 200
+        except ConnectFailed:
             return False
 
 

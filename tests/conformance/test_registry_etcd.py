@@ -348,7 +348,7 @@ async def compact(url: str) -> None:
 async def asked(url: str, path: str, body: Any) -> Any:
     place = url.split("/")[2]
     async with HttpClient() as http:
-        answer = await http.request("POST", f"http://{place}/v3/{path}", body=msgspec.json.encode(body), limit_s=5)
+        answer = await http.request("POST", f"http://{place}/v3/{path}", body=msgspec.json.encode(body), timeout_s=5)
         assert answer.status == 200, answer.body
         return msgspec.json.decode(answer.body)
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from tests.unit.mesh_rig import KEY, Deployment, Rig, Theatre, rig_of
 
-from matinee.drivers.asgi import Message, Receive, Scope, Send, Server, respond
+from matinee.drivers.asgi import Message, Receive, Scope, Send, Server, send_response
 from matinee.drivers.engine import EngineState
-from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
@@ -32,13 +32,13 @@ async def rig() -> AsyncIterator[Rig]:
 
 async def ask(
     rig: Rig, path: str, body: bytes = b"{}", *, method: str = "POST", headers: dict[str, str] = BEARER
-) -> Answer:
+) -> Response:
     return await rig.http.request(
-        method, rig.running[-1].server.address + path, body=body, headers=headers, limit_s=5.0
+        method, rig.running[-1].server.address + path, body=body, headers=headers, timeout_s=5.0
     )
 
 
-def kind(answer: Answer) -> str:
+def kind(answer: Response) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     document = msgspec.json.decode(answer.body)
     assert document["status"] == answer.status
@@ -224,7 +224,7 @@ class Front:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
-            await respond(send, 200, f"front {scope['path']}".encode(), [])
+            await send_response(send, 200, f"front {scope['path']}".encode(), [])
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while not self.notes or self.notes[-1] != "lifespan.shutdown":
@@ -261,9 +261,9 @@ async def test_a_taken_port_is_told() -> None:
 async def test_a_socket_from_outside_is_served() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     host = Host(key=KEY, clock=SystemClock(), metrics=Metrics())
-    async with Server(host, listening=listening) as server, HttpClient() as http:
+    async with Server(host, listener=listening) as server, HttpClient() as http:
         assert server.port == listening.getsockname()[1]
-        assert (await http.request("GET", server.address + "/healthz", limit_s=5)).status == 200
+        assert (await http.request("GET", server.address + "/healthz", timeout_s=5)).status == 200
 
 
 async def test_leaving_the_block_lets_a_running_call_finish_then_nobody_listens() -> None:
@@ -273,19 +273,19 @@ async def test_leaving_the_block_lets_a_running_call_finish_then_nobody_listens(
         host.serve("theatre", Theatre, deployment)
         async with Server(host) as server:
             address = server.address
-            call = rig.http.request("POST", address + "/rpc/theatre/linger", body=b"{}", headers=BEARER, limit_s=5)
+            call = rig.http.request("POST", address + "/rpc/theatre/linger", body=b"{}", headers=BEARER, timeout_s=5)
             running = asyncio.create_task(call)
             await deployment.entered.wait()
             asyncio.get_running_loop().call_later(0.2, deployment.gate.set)
         assert (await running).body == b'"x"'
-        with pytest.raises(NotSent):
-            await rig.http.request("GET", address + "/healthz", limit_s=5)
+        with pytest.raises(ConnectFailed):
+            await rig.http.request("GET", address + "/healthz", timeout_s=5)
 
 
 async def test_an_answer_over_the_limit_is_not_read(rig: Rig) -> None:
-    async with HttpClient(max_answer_bytes=10) as http:
-        with pytest.raises(ConnectionBroken, match="over 10"):
-            await http.request("GET", rig.running[0].server.address + "/metrics", limit_s=5)
+    async with HttpClient(max_response_bytes=10) as http:
+        with pytest.raises(ConnectionBroken, match="larger than 10"):
+            await http.request("GET", rig.running[0].server.address + "/metrics", timeout_s=5)
 
 
 async def test_nor_one_that_does_not_say_its_size() -> None:
@@ -299,10 +299,10 @@ async def test_nor_one_that_does_not_say_its_size() -> None:
 
     async with Server(Host(key=KEY, clock=SystemClock(), metrics=Metrics(), app=endless)) as server:
         async with HttpClient() as http:
-            assert len((await http.request("GET", server.address, limit_s=5)).body) == 100_000
-        async with HttpClient(max_answer_bytes=5000) as http:
-            with pytest.raises(ConnectionBroken, match="over 5000"):
-                await http.request("GET", server.address, limit_s=5)
+            assert len((await http.request("GET", server.address, timeout_s=5)).body) == 100_000
+        async with HttpClient(max_response_bytes=5000) as http:
+            with pytest.raises(ConnectionBroken, match="larger than 5000"):
+                await http.request("GET", server.address, timeout_s=5)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])

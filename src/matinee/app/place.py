@@ -11,7 +11,7 @@ import msgspec
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import TARGETS
 from matinee.drivers.authority import Authority, Leaf
-from matinee.drivers.http import ConnectionBroken, HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.kit.clock import Clock, SystemClock
 
 EDGE = "edge"
@@ -135,9 +135,9 @@ def own_address() -> str:
 async def front_answers(settings: Settings) -> bool:
     """Whether the way in answers from end to end: Envoy, and the gateway behind it."""
     trusted = authority(settings, SystemClock()).certificate_pem if settings.deployment.lan else ""
-    async with HttpClient(trusted=trusted) as http:
+    async with HttpClient(ca_pem=trusted) as http:
         try:
-            answer = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", limit_s=2)
-        except (NotSent, ConnectionBroken, TimeoutError):
+            answer = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", timeout_s=2)
+        except (ConnectFailed, ConnectionBroken, TimeoutError):
             return False
         return answer.status == 200

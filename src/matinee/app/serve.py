@@ -16,7 +16,7 @@ from matinee.app.supervisor import Lifeline, until_told_to_stop
 from matinee.app.wiring import host, waiting
 from matinee.app.wiring.doors import EdgeWords, edge
 from matinee.app.wiring.health import said
-from matinee.drivers.asgi import called_at
+from matinee.drivers.asgi import address_of
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
 
@@ -49,7 +49,7 @@ async def _services(
     settings: Settings, targets: Sequence[str], port: int, lifeline: Lifeline, stopping: asyncio.Task[None]
 ) -> None:
     with _listening(settings.mesh.host, port) as listening:
-        health_url = f"http://{called_at(listening)}/healthz"
+        health_url = f"http://{address_of(listening)}/healthz"
         opened = lambda: host(  # noqa: E731  # a context is entered once: each try has one of its own
             settings, targets, listening=listening, told=lambda engines: lifeline.tell_ready(health_url, engines)
         )

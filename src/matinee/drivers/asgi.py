@@ -1,4 +1,4 @@
-"""HTTP in: ASGI's types, whole bodies in and out, and a server by uvicorn (uvloop where it runs, httptools)."""
+"""An HTTP server: ASGI types, functions for whole request and response bodies, and uvicorn (with httptools)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import uvicorn
 
@@ -19,61 +19,52 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
-# Longer than our clients keep one, so that it is they who close an idle connection.
+# Longer than our clients keep an idle connection, so that the client closes it, never the server under a request.
 _KEEP_ALIVE_S: Final = 75
-# Who listens everywhere is called here.
-_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # looked up, not bound to
-
-B = TypeVar("B", bytes, bytearray)
+# Where a server that listens on every interface is reached from this machine.
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not bound
 
 
-class Gone(Exception):
-    """The client went away before its request was read."""
+class ClientDisconnected(Exception):
+    """The client disconnected before its request was read."""
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, as soon as that is known, and Gone."""
+    """Read a request's body. Raises TooLarge as early as possible, and ClientDisconnected."""
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit_bytes:
             raise TooLarge(limit_bytes=limit_bytes)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return _within(bytes(message.get("body", b"")), limit_bytes)
     body = bytearray()
-    while message["type"] == "http.request":
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnected
         body += message.get("body", b"")
-        _within(body, limit_bytes)
+        if len(body) > limit_bytes:
+            raise TooLarge(limit_bytes=limit_bytes)
         if not message.get("more_body"):
             return bytes(body)
-        message = await receive()
-    raise Gone
 
 
-def _within(body: B, limit_bytes: int) -> B:
-    if len(body) > limit_bytes:
-        raise TooLarge(limit_bytes=limit_bytes)
-    return body
-
-
-async def respond(send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:
-    """Send a whole answer."""
+async def send_response(send: Send, status: int, body: bytes, headers: Iterable[Header]) -> None:
+    """Send a complete response."""
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
 
 
-def called_at(listening: socket.socket) -> str:
-    """The `host:port` at which a listening socket can be called from this machine."""
-    bound, port = listening.getsockname()[:2]
+def address_of(listener: socket.socket) -> str:
+    """Return the `host:port` at which a listening socket is reached from this machine."""
+    bound, port = listener.getsockname()[:2]
     host = _LOOPBACK.get(bound, bound)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Server:
-    """One listening server. Use as `async with Server(app, host=…, port=…) as server:`; it leaves signals alone.
+    """A listening server. Use as `async with Server(app, host=…, port=…) as server:`. It installs no signal handlers.
 
-    `port` 0 takes a free one, told by `address`. Leaving the block stops listening, waits up to
-    `graceful_s` for requests under way, and ends the app's lifespan.
+    Port 0 takes a free port; `address` has it. Leaving the block stops listening, waits up to `graceful_s` for
+    requests in progress, and ends the app's lifespan.
     """
 
     def __init__(
@@ -82,7 +73,7 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        listening: socket.socket | None = None,
+        listener: socket.socket | None = None,
         graceful_s: int = 10,
         certificate: str | None = None,
         private_key: str | None = None,
@@ -104,39 +95,39 @@ class Server:
             ssl_keyfile=private_key,
         )
         self._host, self._port = host, port
-        self._given = listening
-        self._server = _Quiet(self._config)
+        self._given_listener = listener
+        self._server = _Uvicorn(self._config)
 
     @property
     def address(self) -> str:
-        """`http://host:port` as it can be called from this machine."""
-        return f"{'https' if self._config.is_ssl else 'http'}://{called_at(self._socket)}"
+        """The URL (`http://host:port`) at which this machine reaches the server."""
+        return f"{'https' if self._config.is_ssl else 'http'}://{address_of(self._listener)}"
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._socket.getsockname()[1])
+        """The port the server listens on."""
+        return int(self._listener.getsockname()[1])
 
     async def __aenter__(self) -> Server:
-        self._socket = self._given or _listening(self._host, self._port)
-        self._running = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        await self._server.up.wait()
-        if self._running.done() or not self._server.started:
-            self._socket.close()
-            await self._running
+        self._listener = self._given_listener or _listen(self._host, self._port)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        await self._server.startup_done.wait()
+        if self._serving.done() or not self._server.started:
+            self._listener.close()
+            await self._serving
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.should_exit = True
-        await self._running
+        await self._serving
 
 
-class _Quiet(uvicorn.Server):
-    """uvicorn's server, with signals left to whoever runs the process and a start that can be waited for."""
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server without signal handlers; the end of its startup can be awaited."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.up = asyncio.Event()
+        self.startup_done = asyncio.Event()
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # a generator there
         return contextlib.nullcontext()
@@ -144,12 +135,12 @@ class _Quiet(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
-        except SystemExit as error:  # uvicorn would end the process, which is not ours to do
-            raise RuntimeError("the application did not start; its log says why") from error
+        except SystemExit as error:  # uvicorn would end the whole process
+            raise RuntimeError("the application did not start; its log has the reason") from error
         finally:
-            self.up.set()
+            self.startup_done.set()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=1024)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion, named
-from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 
 OLDEST: Final = (3, 4)
 # One question, with another member asked where the first does not answer.
@@ -73,7 +73,7 @@ class Etcd:
         self._first = 0
 
     async def __aenter__(self) -> Etcd:
-        self._http = await HttpClient(trusted=self._trusted).__aenter__()
+        self._http = await HttpClient(ca_pem=self._trusted).__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -130,14 +130,14 @@ class Etcd:
         body = msgspec.json.encode({"create_request": self._all(prefix)})
         url = f"{self._members[self._first]}/v3/watch"
         try:
-            async for line in self._http.lines(
-                url, body=body, headers=self._headers(), limit_s=_LIMIT_S, idle_s=_IDLE_S
+            async for line in self._http.stream_lines(
+                url, body=body, headers=self._headers(), timeout_s=_LIMIT_S, idle_timeout_s=_IDLE_S
             ):
                 result = msgspec.json.decode(line).get("result", {})
                 if not result or result.get("canceled"):
                     raise ConnectionBroken(line[:200].decode(errors="replace"))
                 yield
-        except (NotSent, ConnectionBroken, TimeoutError) as error:
+        except (ConnectFailed, ConnectionBroken, TimeoutError) as error:
             raise self._away(f"its watch ended: {error}") from error
 
     async def check(self) -> None:
@@ -179,7 +179,7 @@ class Etcd:
                 why = str(refused)
             except ConnectionBroken as error:
                 why = str(error)
-            except (NotSent, TimeoutError):
+            except (ConnectFailed, TimeoutError):
                 why = ""
             self._first = (self._first + 1) % len(self._members)
             await asyncio.sleep(min(_PAUSE_S * attempt, max(0.0, end - time.monotonic())))
@@ -193,9 +193,9 @@ class Etcd:
     async def _posted(self, path: str, question: Mapping[str, Any], limit_s: float) -> Any:
         url = f"{self._members[self._first]}/v3/{path}"
         body = msgspec.json.encode(question)
-        return self._read(await self._http.request("POST", url, body=body, headers=self._headers(), limit_s=limit_s))
+        return self._read(await self._http.request("POST", url, body=body, headers=self._headers(), timeout_s=limit_s))
 
-    def _read(self, answer: Answer) -> Any:
+    def _read(self, answer: Response) -> Any:
         try:
             said = msgspec.json.decode(answer.body)
         except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""HTTP out, by aiohttp: one pool of connections a process. Failures say whether the request can have arrived."""
+"""An HTTP client over aiohttp. Errors tell whether the server can have received the request."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import NamedTuple
 import aiohttp
 from yarl import URL
 
-# Shorter than any server of ours keeps an idle connection, so that it is never closed under a request.
-_IDLE_S = 15.0
+# Shorter than the keep-alive time of our servers, so that no server closes a connection that is about to be reused.
+_KEEP_ALIVE_S = 15.0
 
 
-class NotSent(Exception):
-    """No connection: the request cannot have arrived."""
+class ConnectFailed(Exception):
+    """No connection could be made: the server has not received the request."""
 
 
 class ConnectionBroken(Exception):
-    """The connection ended before the answer did: the request may have arrived."""
+    """The connection failed before the response was complete: the server may have received the request."""
 
 
-class Refused(ConnectionBroken):
-    """The answer was another than a 200."""
+class UnexpectedStatus(ConnectionBroken):
+    """A streamed response has a status other than 200."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
 
 
-class Ended(ConnectionBroken):
-    """An answer that was to go on came to its end, as a whole."""
+class ResponseEnded(ConnectionBroken):
+    """The server ended a streamed response regularly."""
 
 
-class Answer(NamedTuple):
-    """An HTTP answer; header names in lower case do not matter."""
+class Response(NamedTuple):
+    """An HTTP response. `headers` is case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,14 +43,17 @@ class Answer(NamedTuple):
 
 
 class HttpClient:
-    """Use as `async with HttpClient() as http:`. `trusted` is a certificate authority (PEM) beside the known ones."""
+    """A connection pool. Use as `async with HttpClient() as http:`.
 
-    def __init__(self, *, max_answer_bytes: int = 64 << 20, trusted: str = "") -> None:
-        self._max_answer_bytes = max_answer_bytes
-        self._tls: ssl.SSLContext | bool = ssl.create_default_context(cadata=trusted) if trusted else True
+    `ca_pem` is a certificate authority trusted in place of those of the system.
+    """
+
+    def __init__(self, *, max_response_bytes: int = 64 << 20, ca_pem: str = "") -> None:
+        self._max_response_bytes = max_response_bytes
+        self._tls: ssl.SSLContext | bool = ssl.create_default_context(cadata=ca_pem) if ca_pem else True
 
     async def __aenter__(self) -> HttpClient:
-        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=_IDLE_S, ttl_dns_cache=60)
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=60)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -63,70 +66,71 @@ class HttpClient:
         await self._session.close()
 
     async def request(
-        self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, limit_s: float
-    ) -> Answer:
-        """Send a request and read the whole answer. Raises NotSent, ConnectionBroken, TimeoutError."""
-        limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=limit_s)
-        with _in_our_words():
+        self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout_s: float
+    ) -> Response:
+        """Send a request and read the response. Raises ConnectFailed, ConnectionBroken, TimeoutError."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s)
+        with _translate_errors():
             async with self._session.request(
-                method, URL(url, encoded=True), data=body, headers=headers, timeout=limit, allow_redirects=False
+                method, URL(url, encoded=True), data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                return Answer(response.status, response.headers, await self._read(response))
+                return Response(response.status, response.headers, await self._read(response))
 
-    async def lines(
+    async def stream_lines(
         self,
         url: str,
         *,
         method: str = "POST",
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        limit_s: float,
-        idle_s: float,
-        longest_bytes: int = 128 << 10,
+        timeout_s: float,
+        idle_timeout_s: float,
+        max_line_bytes: int = 128 << 10,
     ) -> AsyncIterator[bytes]:
-        """Ask, and read an answer that goes on for ever line by line; `limit_s` to connect, `idle_s` between lines.
+        """Send a request and yield the lines of a response without end.
 
-        Raises NotSent, TimeoutError, Refused, Ended, and ConnectionBroken, also for a line over `longest_bytes`.
+        `timeout_s` limits the connect, `idle_timeout_s` the time between two lines. Raises ConnectFailed, TimeoutError,
+        UnexpectedStatus, ResponseEnded, and ConnectionBroken (also for a line longer than `max_line_bytes`).
         """
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=idle_s)
-        with _in_our_words():
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=idle_timeout_s)
+        with _translate_errors():
             async with self._session.request(
                 method,
                 URL(url, encoded=True),
                 data=body,
                 headers=headers,
-                timeout=limit,
+                timeout=timeout,
                 allow_redirects=False,
-                read_bufsize=longest_bytes // 2,  # aiohttp takes lines of twice as much
-            ) as answer:
-                if answer.status != 200:
-                    raise Refused(answer.status)
-                async for line in answer.content:
+                read_bufsize=max_line_bytes // 2,  # aiohttp accepts lines of twice this size
+            ) as response:
+                if response.status != 200:
+                    raise UnexpectedStatus(response.status)
+                async for line in response.content:
                     yield line
-        raise Ended("the answer ended")
+        raise ResponseEnded("the response ended")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        most = self._max_answer_bytes
-        if (response.content_length or 0) <= most:
+        limit = self._max_response_bytes
+        if (response.content_length or 0) <= limit:
             if response.content_length is not None:
                 return await response.read()
             body = bytearray()
             async for piece in response.content.iter_any():
                 body += piece
-                if len(body) > most:
+                if len(body) > limit:
                     break
             else:
                 return bytes(body)
         response.close()
-        raise ConnectionBroken(f"the answer is over {most} bytes")
+        raise ConnectionBroken(f"the response is larger than {limit} bytes")
 
 
 @contextlib.contextmanager
-def _in_our_words() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise NotSent(str(error)) from error
+        raise ConnectFailed(str(error)) from error
     except TimeoutError:
         raise
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import msgspec
 
 from matinee.drivers.engine import EngineUnavailable, WrongVersion
-from matinee.drivers.http import Answer, ConnectionBroken, Ended, HttpClient, NotSent, Refused
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response, ResponseEnded, UnexpectedStatus
 
 # Where a pod finds who it is, and which authority signed the API server's certificate.
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -98,7 +98,7 @@ class Kubernetes:
     async def __aenter__(self) -> Kubernetes:
         try:
             trusted = self._place.authority.read_text() if self._place.authority else ""
-            self._http = await HttpClient(trusted=trusted).__aenter__()
+            self._http = await HttpClient(ca_pem=trusted).__aenter__()
         except (OSError, ValueError) as error:
             raise self._away(f"its authority's certificate cannot be used: {error}") from error
         return self
@@ -115,11 +115,11 @@ class Kubernetes:
             if (left_s := end - time.monotonic()) <= 0:
                 break
             try:
-                answer = await self._http.request("GET", self._url({}), headers=self._headers(), limit_s=left_s)
+                answer = await self._http.request("GET", self._url({}), headers=self._headers(), timeout_s=left_s)
                 if answer.status not in _AGAIN:
                     return self._read(answer)
                 why = f"HTTP {answer.status}: {_words(answer)}"
-            except (ConnectionBroken, NotSent) as error:
+            except (ConnectionBroken, ConnectFailed) as error:
                 why = str(error)
             except TimeoutError:
                 why = ""
@@ -136,26 +136,26 @@ class Kubernetes:
                     version = msgspec.json.decode(event.object, type=_Object).metadata.resource_version
                     if event.type != "BOOKMARK":
                         yield Change(event.type, event.object)
-            except Refused as refused:
+            except UnexpectedStatus as refused:
                 hint = f". {self._missing_role()}" if refused.status == 403 else ""
                 raise self._away(f"it refuses to be watched: {refused}{hint}") from refused
-            except Ended:  # as watches do; it goes on where it was
+            except ResponseEnded:  # as watches do; it goes on where it was
                 await asyncio.sleep(_PAUSE_S)
-            except (NotSent, ConnectionBroken, TimeoutError, msgspec.DecodeError) as error:
+            except (ConnectFailed, ConnectionBroken, TimeoutError, msgspec.DecodeError) as error:
                 raise self._away(f"its watch broke: {error}") from error
 
     def _lines(self, version: str) -> AsyncIterator[bytes]:
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(self._watch_s)}
-        return self._http.lines(
+        return self._http.stream_lines(
             self._url({**query, "allowWatchBookmarks": "true"}),
             method="GET",
             headers=self._headers(),
-            limit_s=_LIMIT_S,
-            idle_s=self._watch_s + _BEYOND_S,
-            longest_bytes=_LONGEST_BYTES,
+            timeout_s=_LIMIT_S,
+            idle_timeout_s=self._watch_s + _BEYOND_S,
+            max_line_bytes=_LONGEST_BYTES,
         )
 
-    def _read(self, answer: Answer) -> Listed:
+    def _read(self, answer: Response) -> Listed:
         match answer.status:
             case 200:
                 try:
@@ -241,7 +241,7 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _words(answer: Answer) -> str:
+def _words(answer: Response) -> str:
     """What a refusal says."""
     try:
         return msgspec.json.decode(answer.body, type=_Status).message

@@ -24,7 +24,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull
-from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 from matinee.kit.clock import Clock, SystemClock
 from matinee.kit.problem import Problem
 
@@ -234,7 +234,7 @@ class Bucket:
         operation: str,
         known: Sequence[int] = (),
         limit_s: float = LIMIT_S,
-    ) -> Answer:
+    ) -> Response:
         """Send a request, again where the store does not answer or stumbles; an answer that is no success is told."""
         digest = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
         trouble: Problem = EngineUnavailable(engine=self.address.engine)
@@ -242,8 +242,8 @@ class Bucket:
             await asyncio.sleep(_PAUSE_S * attempt**2)
             url, signed = self._signed(method, key, query or {}, headers or {}, digest)
             try:
-                answer = await self._http.request(method, url, body=body, headers=signed, limit_s=limit_s)
-            except (NotSent, ConnectionBroken, TimeoutError) as error:
+                answer = await self._http.request(method, url, body=body, headers=signed, timeout_s=limit_s)
+            except (ConnectFailed, ConnectionBroken, TimeoutError) as error:
                 trouble = away(self.address, operation, str(error) or "it took too long")
                 continue
             told = self._told(answer, operation, key)
@@ -254,7 +254,7 @@ class Bucket:
             trouble = told
         raise trouble
 
-    def _told(self, answer: Answer, operation: str, key: str) -> Problem | None:
+    def _told(self, answer: Response, operation: str, key: str) -> Problem | None:
         """What is wrong with an answer. A completion may fail under the status 200, as its first bytes go out early."""
         code, message = _inside(answer.body, "Code"), _inside(answer.body, "Message")
         if answer.status < 300 and b"<Error>" not in answer.body:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, NotSent
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 from matinee.kit.problem import DeadlineExceeded, Problem, Unreachable
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed
@@ -98,7 +98,7 @@ class Attempts:
         self._peers.follow(self._directory.instances)
         return self._peers.pick(call.domain, avoid=call.tried, now_s=time.monotonic(), rng=self._dice)
 
-    async def _send(self, call: Call, peer: Peer) -> Answer:
+    async def _send(self, call: Call, peer: Peer) -> Response:
         started_s = time.monotonic()
         limit_s = self._limit_s(call, peer, started_s)
         if limit_s <= 0.001:
@@ -111,9 +111,9 @@ class Attempts:
                 peer.instance.address + wire.path(call.domain, call.signature.name),
                 body=call.body,
                 headers=self._headers(call, limit_s),
-                limit_s=limit_s,
+                timeout_s=limit_s,
             )
-        except (NotSent, ConnectionBroken, TimeoutError) as error:
+        except (ConnectFailed, ConnectionBroken, TimeoutError) as error:
             raise self._missed(call, peer, error, limit_s) from error
         except BaseException:  # cancelled: nothing is learnt
             peer.breaker.abstain()
@@ -156,9 +156,9 @@ class Attempts:
         # A quick failure must not look like a quick answer, or it would draw all calls to itself.
         peer.took(_FAILED_S, now_s)
         problem = Unreachable(service=call.domain, detail=f"{peer.instance.address}: {error}")
-        return _Missed(problem, certain=isinstance(error, NotSent))
+        return _Missed(problem, certain=isinstance(error, ConnectFailed))
 
-    def _result(self, call: Call, peer: Peer, answer: Answer) -> Any:
+    def _result(self, call: Call, peer: Peer, answer: Response) -> Any:
         if answer.status == 200:
             try:
                 return call.signature.decode_result(answer.body)

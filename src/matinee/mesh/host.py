@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from matinee.drivers.asgi import App, Gone, Header, Receive, Scope, Send, read_body, respond
+from matinee.drivers.asgi import App, ClientDisconnected, Header, Receive, Scope, Send, read_body, send_response
 from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids, log
@@ -132,7 +132,7 @@ class Host:
         headers = dict(scope["headers"])
         try:
             reply = self._refused(scope, headers) or await self._answered(scope, receive, headers)
-        except Gone:
+        except ClientDisconnected:
             return
         await _send(send, reply, close=self.draining)
 
@@ -161,7 +161,7 @@ class Host:
         )
 
     async def _healthz(self, send: Send) -> None:
-        await respond(send, 200, b'"ok"', _JSON)
+        await send_response(send, 200, b'"ok"', _JSON)
 
     async def _readyz(self, send: Send) -> None:
         found = self._condition()
@@ -169,10 +169,10 @@ class Host:
             "draining" if self.draining else "waiting" if found.waiting else "degraded" if found.degraded else "ready"
         )
         body = msgspec.json.encode({"state": state, **msgspec.structs.asdict(found)})
-        await respond(send, 200 if state in ("ready", "degraded") else 503, body, _JSON)
+        await send_response(send, 200 if state in ("ready", "degraded") else 503, body, _JSON)
 
     async def _show_metrics(self, send: Send) -> None:
-        await respond(send, 200, self._metrics.render(), [(b"content-type", self._metrics.content_type.encode())])
+        await send_response(send, 200, self._metrics.render(), [(b"content-type", self._metrics.content_type.encode())])
 
 
 async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
@@ -181,7 +181,7 @@ async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
         headers.append((wire.REFUSED.encode(), reply.refused.encode()))
     if close:
         headers.append(_CLOSE)
-    await respond(send, reply.status, reply.body, headers)
+    await send_response(send, reply.status, reply.body, headers)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

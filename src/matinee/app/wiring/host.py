@@ -54,7 +54,7 @@ async def host(
         for name, service in parts.built.items():
             serving.serve(name, PROTOCOLS[name], service)
         engines.show(metrics)
-        async with Server(serving, listening=listening.dup()) as server:
+        async with Server(serving, listener=listening.dup()) as server:
             membership = _membership(threads, _called_at(settings.mesh.host, server), targets)
             await membership.join()
             watching = engines.run(lambda: told(engines.states))
@@ -76,7 +76,7 @@ async def waiting(trouble: str, listening: socket) -> AsyncIterator[None]:
     """Answer on a socket, until there is more to serve, that one is alive and what is waited for."""
     key = os.urandom(32).hex()  # nobody has it: there is nothing to be called yet
     idle = Host(key=key, clock=SystemClock(), metrics=Metrics(), condition=lambda: Condition(waiting=trouble))
-    async with Server(idle, listening=listening.dup()):
+    async with Server(idle, listener=listening.dup()):
         yield
 
 

@@ -66,13 +66,13 @@ async def opened(where: str) -> AsyncIterator[Opened]:
 
 def record(name: str, kind: str = "opened", key: str = "") -> Record:
     """The fact of a name: always the same one."""
-    title_id = ids.derived(TitleId, name)
+    title_id = ids.derive(TitleId, name)
     facts: dict[str, AnyFact] = {
-        "opened": AccountOpened(account_id=ids.derived(AccountId, name)),
+        "opened": AccountOpened(account_id=ids.derive(AccountId, name)),
         "published": TitlePublished(title_id=title_id),
         "withdrawn": TitleWithdrawn(title_id=title_id),
     }
-    return Record(fact_id=ids.derived(FactId, name, kind), at=NOW, key=key or name, fact=facts[kind], trace_id=name)
+    return Record(fact_id=ids.derive(FactId, name, kind), at=NOW, key=key or name, fact=facts[kind], trace_id=name)
 
 
 def compared(

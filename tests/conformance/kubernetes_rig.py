@@ -114,7 +114,7 @@ class Controller:
             kept |= {"endpoints": [{**each, "conditions": conditions} for each in one["endpoints"]]}
             await self._api.put_slice({**_HEAD, "metadata": _metadata(one), **kept})
 
-    async def leave(self, *, instance_id: InstanceId) -> None:
+    async def deregister(self, *, instance_id: InstanceId) -> None:
         for one in await self._slices(_pod(instance_id)):
             await self._api.drop_slice(one["metadata"]["name"])
 

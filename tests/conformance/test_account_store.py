@@ -55,7 +55,7 @@ def profile(name: str, owner: str = "ada", **more: Any) -> Profile:
 
 def record(name: str) -> Record:
     account_id = AccountId(f"acc_{name}")
-    return Record(fact_id=ids.derived(FactId, name), at=NOW, key=account_id, fact=AccountOpened(account_id=account_id))
+    return Record(fact_id=ids.derive(FactId, name), at=NOW, key=account_id, fact=AccountOpened(account_id=account_id))
 
 
 async def open_account(store: SqlIdentityStore, name: str = "ada") -> Credentials:
@@ -113,10 +113,10 @@ async def test_an_address_has_one_account_and_a_refused_one_leaves_nothing(open_
 async def test_addresses_are_told_apart_exactly(open_again: Open) -> None:
     store = await open_again()
     for name in ("jose", "josé", "jose\u0301", "ß", "ss"):
-        account = Account(account_id=ids.derived(AccountId, name), email=f"{name}@example.org", created_at=NOW)
+        account = Account(account_id=ids.derive(AccountId, name), email=f"{name}@example.org", created_at=NOW)
         await store.open_account(
             credentials=Credentials(account=account, password_hash="x"),
-            profile=msgspec.structs.replace(profile(name), profile_id=ids.derived(ProfileId, name)),
+            profile=msgspec.structs.replace(profile(name), profile_id=ids.derive(ProfileId, name)),
             records=(),
         )
         held = await store.credentials(email=f"{name}@example.org")
@@ -177,7 +177,7 @@ async def test_facts_are_told_with_their_change_or_not_at_all(open_again: Open) 
     await open_account(store)
     await told(store)
     gone = ProfileRemoved(account_id=AccountId("acc_ada"), profile_id=ProfileId("pro_x"))
-    fact = Record(fact_id=ids.derived(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
+    fact = Record(fact_id=ids.derive(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
 
     def remove(old: Profiles) -> ProfilesChange:
         return ProfilesChange(profiles=(*old, old[0]), records=(fact,))  # the same profile twice cannot be kept

@@ -82,11 +82,11 @@ async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str
             await migrate(near, "things", STEPS)
         await cassandra.run(PUT, 1, "before")
         proxy.delay_s = 60.0
-        with pytest.raises(EngineUnavailable), context.within(200):
+        with pytest.raises(EngineUnavailable), context.with_timeout(200):
             await cassandra.rows(GET, 1)
         with pytest.raises(EngineUnavailable):
             await cassandra.run(PUT, 1, "slow")
-        with pytest.raises(DeadlineExceeded), context.within(0):
+        with pytest.raises(DeadlineExceeded), context.with_timeout(0):
             await cassandra.rows(GET, 1)
         proxy.delay_s = 0.0
         proxy.cut()
@@ -207,9 +207,9 @@ async def test_facts_of_those_that_are_gone_are_relayed_by_those_that_live(cassa
 
 def position(at: datetime) -> Position:
     return Position(
-        account_id=ids.derived(AccountId, "a"),
-        profile_id=ids.derived(ProfileId, "a"),
-        title_id=ids.derived(TitleId, "a"),
+        account_id=ids.derive(AccountId, "a"),
+        profile_id=ids.derive(ProfileId, "a"),
+        title_id=ids.derive(TitleId, "a"),
         position_ms=1,
         duration_ms=2,
         updated_at=at,
@@ -219,7 +219,7 @@ def position(at: datetime) -> Position:
 
 def fact(of: Position) -> Record:
     moved = PositionMoved(**msgspec.structs.asdict(of))
-    return Record(fact_id=ids.new(FactId, of.updated_at), at=of.updated_at, key=of.profile_id, fact=moved)
+    return Record(fact_id=ids.generate(FactId, of.updated_at), at=of.updated_at, key=of.profile_id, fact=moved)
 
 
 async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: Cassandra) -> None:
@@ -240,7 +240,7 @@ async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: C
 
 async def test_what_is_no_id_is_refused_and_is_nowhere(cassandra: Cassandra) -> None:
     store = await CassandraViewingStore.open(cassandra, SystemClock())
-    for title_id in ("film", ids.derived(AccountId, "a"), "tit_x"):
+    for title_id in ("film", ids.derive(AccountId, "a"), "tit_x"):
         odd = msgspec.structs.replace(position(datetime.now(UTC)), title_id=TitleId(title_id))
         with pytest.raises(Invalid):
             await store.save(odd, record=fact(odd))
@@ -262,7 +262,7 @@ class Titles:
     async def put(self, *names: str, version: int = 0) -> list[Title]:
         made = [
             Title(
-                title_id=ids.derived(TitleId, name),
+                title_id=ids.derive(TitleId, name),
                 kind="film",
                 names={"en": f"{name} {version}"},
                 original_language="en",
@@ -281,7 +281,7 @@ async def titles_in(file: Path) -> AsyncIterator[Any]:
 
 
 async def named(rows: CassandraTitles, *names: str) -> list[Title]:
-    found = await rows.load([ids.derived(TitleId, name) for name in names])
+    found = await rows.load([ids.derive(TitleId, name) for name in names])
     return sorted((one.title for one in found), key=lambda one: one.names["en"])
 
 

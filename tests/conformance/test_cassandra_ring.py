@@ -33,7 +33,7 @@ from matinee.viewing.api import Position
 
 pytestmark = [pytest.mark.timeout(400)]
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
-WHO = (ids.derived(AccountId, "a"), ids.derived(ProfileId, "anna"))
+WHO = (ids.derive(AccountId, "a"), ids.derive(ProfileId, "anna"))
 TITLES, WRITERS, READERS = 12, 4, 2
 REPORT = Path(__file__).parents[2] / "build" / "ring.json"
 
@@ -132,7 +132,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
 
 
 def title(n: int) -> TitleId:
-    return ids.derived(TitleId, str(n))
+    return ids.derive(TitleId, str(n))
 
 
 def at(step: int, n: int, device: str, skew_ms: int = 0) -> Position:
@@ -149,7 +149,7 @@ def at(step: int, n: int, device: str, skew_ms: int = 0) -> Position:
 
 def fact(position: Position) -> Record:
     moved = PositionMoved(**msgspec.structs.asdict(position))
-    return Record(fact_id=ids.new(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
+    return Record(fact_id=ids.generate(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
 
 
 def since(began: float) -> int:

@@ -56,7 +56,7 @@ def letter(name: str, consumer: str = CONSUMER, *, kind: str = "opened", tries: 
 
 
 def fact_id(name: str) -> FactId:
-    return ids.derived(FactId, name, "opened")
+    return ids.derive(FactId, name, "opened")
 
 
 async def waiting(dead: DeadLetters, limit: int = 1000, **choice: Any) -> list[str]:

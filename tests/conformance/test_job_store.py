@@ -39,7 +39,7 @@ async def open_store(url: str) -> AsyncIterator[Opener]:
 def job(second: float = 0, title: str = "tit_a", priority: int = 0) -> Job:
     at = NOW + timedelta(seconds=second)
     order = Order(title_id=TitleId(title), path="/film.mov", priority=priority)
-    job_id = ids.new(JobId, at)
+    job_id = ids.generate(JobId, at)
     return Job(job_id=job_id, order=order, state="queued", steps=fresh_steps(), created_at=at, updated_at=at)
 
 
@@ -202,7 +202,7 @@ async def test_pages_tell_all_jobs_newest_first(open_store: Opener) -> None:
 
 def fact(job: Job) -> Record:
     finished = EncodeFinished(job_id=job.job_id, title_id=job.order.title_id, asset_id=AssetId("ast_a"))
-    return Record(fact_id=ids.new(FactId, NOW), at=NOW, key=job.order.title_id, fact=finished)
+    return Record(fact_id=ids.generate(FactId, NOW), at=NOW, key=job.order.title_id, fact=finished)
 
 
 async def told(store: SqlJobStore) -> list[Record]:

@@ -83,7 +83,7 @@ def test_a_broker_that_is_absent_is_said_to_be_away_and_is_there_when_it_comes(b
     where = broker.url(fresh("late"))
 
     async def look() -> None:
-        with context.within(1500):
+        with context.with_timeout(1500):
             async with opened(where) as here:
                 await here.log.append([record("a")], now=NOW)
 
@@ -139,7 +139,7 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
                 lambda: here.log.read(after="", limit=5, types=()),
                 lambda: here.log.committed("home"),
             ):
-                with context.within(500), pytest.raises(EngineUnavailable):
+                with context.with_timeout(500), pytest.raises(EngineUnavailable):
                     await asyncio.wait_for(call(), 60)
         finally:
             broker.resume()
@@ -169,7 +169,7 @@ async def test_a_broker_that_comes_back_without_its_data_gets_its_topics_again(b
         await asyncio.to_thread(broker.start)
         async with asyncio.timeout(60):
             while "after" not in seen.names:
-                with contextlib.suppress(EngineUnavailable), context.within(3000):
+                with contextlib.suppress(EngineUnavailable), context.with_timeout(3000):
                     await here.log.check()  # type: ignore[attr-defined]
                     await here.log.append([record("after")], now=NOW)
                 await asyncio.sleep(0.2)
@@ -181,14 +181,14 @@ async def test_a_slow_road_makes_things_slow_and_a_cut_one_ends_when_it_is_mende
         road.delay_s = 0.3
         await here.log.append(many(0, 20), now=NOW)
         assert len(await everything(here.log)) == 20
-        with context.within(100), pytest.raises(EngineUnavailable):
+        with context.with_timeout(100), pytest.raises(EngineUnavailable):
             await here.log.append([record("hasty")], now=NOW)
         road.delay_s = 0.0
         seen = Seen()
         async with followed(here, seen.handle):
             await seen.until(lambda: len(seen.records) >= 20)
             road.cut()
-            with context.within(300), pytest.raises(EngineUnavailable):
+            with context.with_timeout(300), pytest.raises(EngineUnavailable):
                 await here.log.append([record("lost")], now=NOW)
             road.mend()
             await here.log.append([record("after")], now=NOW)

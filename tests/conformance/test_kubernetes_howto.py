@@ -91,7 +91,7 @@ class Pods:
         await self._controller.drain(instance_id=instance(port).instance_id)
         async with asyncio.timeout(30):
             assert await process.wait() == 0
-        await self._controller.leave(instance_id=instance(port).instance_id)
+        await self._controller.deregister(instance_id=instance(port).instance_id)
 
     async def end(self) -> None:
         for process in self._there.values():

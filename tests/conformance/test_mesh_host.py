@@ -43,7 +43,7 @@ def said(folder: Path, host: str) -> dict[str, str]:
 
 async def entered(folder: Path) -> list[str]:
     async with Database(f"sqlite:///{folder}/registry.db") as database:
-        found = await (await SqlRegistry.open(database)).instances(now=SystemClock().now())
+        found = await (await SqlRegistry.open(database)).list_instances(now=SystemClock().now())
         return [one.address for one in found]
 
 

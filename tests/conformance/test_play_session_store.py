@@ -49,11 +49,11 @@ async def open_store(url: str) -> AsyncIterator[Opener]:
 
 def session(name: str, **said: Any) -> Session:
     known: dict[str, Any] = {
-        "account_id": ids.derived(AccountId, name),
-        "profile_id": ids.derived(ProfileId, name),
-        "device_id": ids.derived(DeviceId, name),
-        "title_id": ids.derived(TitleId, name),
-        "asset_id": ids.derived(AssetId, name),
+        "account_id": ids.derive(AccountId, name),
+        "profile_id": ids.derive(ProfileId, name),
+        "device_id": ids.derive(DeviceId, name),
+        "title_id": ids.derive(TitleId, name),
+        "asset_id": ids.derive(AssetId, name),
         "original_language": "en",
         "capabilities": Capabilities(video=("avc1", "av01"), hdr=True),
         "duration_ms": 60_000,
@@ -63,7 +63,7 @@ def session(name: str, **said: Any) -> Session:
         "expires_at": NOW + timedelta(hours=12),
         "position_ms": 0,
     }
-    return Session(**{"session_id": ids.derived(PlaySessionId, name), **known, **said})
+    return Session(**{"session_id": ids.derive(PlaySessionId, name), **known, **said})
 
 
 async def relayed(store: Store) -> list[bytes]:
@@ -81,7 +81,7 @@ async def test_a_session_comes_back_as_it_was_after_opening_again(open_store: Op
     await (await open_store()).begin(one, [b"started"])
     again = await open_store()
     assert await again.find(one.session_id) == one
-    assert await again.find(ids.derived(PlaySessionId, "none")) is None
+    assert await again.find(ids.derive(PlaySessionId, "none")) is None
     assert await relayed(again) == [b"started"]
 
 
@@ -122,7 +122,7 @@ async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
     await store.steer(one.session_id, (EdgeId("edg_a"),), later)
     assert await store.find(one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
     assert await relayed(store) == [b"ended"]
-    assert not await store.move(ids.derived(PlaySessionId, "none"), 0, NOW, [b"heartbeat"])
+    assert not await store.move(ids.derive(PlaySessionId, "none"), 0, NOW, [b"heartbeat"])
 
 
 async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:
@@ -138,9 +138,9 @@ async def test_the_silent_are_found_the_longest_silent_first(open_store: Opener)
     store = await open_store()
     for name, silent_min in (("a", 5), ("b", 20), ("c", 11), ("over", 60)):
         await store.begin(session(name, last_seen_at=NOW - timedelta(minutes=silent_min)), [])
-    await store.close(ids.derived(PlaySessionId, "over"), 0, NOW, [])
+    await store.close(ids.derive(PlaySessionId, "over"), 0, NOW, [])
     since = NOW - timedelta(minutes=10)
-    assert [s.session_id for s in await store.idle(since, 10)] == [ids.derived(PlaySessionId, n) for n in ("b", "c")]
+    assert [s.session_id for s in await store.idle(since, 10)] == [ids.derive(PlaySessionId, n) for n in ("b", "c")]
     assert len(await store.idle(since, 1)) == 1
 
 
@@ -148,12 +148,12 @@ async def test_only_what_is_long_over_is_forgotten(open_store: Opener) -> None:
     store = await open_store()
     for name in ("open", "over", "just over"):
         await store.begin(session(name), [])
-    await store.close(ids.derived(PlaySessionId, "over"), 0, NOW, [])
-    await store.close(ids.derived(PlaySessionId, "just over"), 0, NOW + timedelta(hours=1), [])
+    await store.close(ids.derive(PlaySessionId, "over"), 0, NOW, [])
+    await store.close(ids.derive(PlaySessionId, "just over"), 0, NOW + timedelta(hours=1), [])
     assert await store.forget(NOW + timedelta(hours=1)) == 1
-    assert await store.find(ids.derived(PlaySessionId, "over")) is None
+    assert await store.find(ids.derive(PlaySessionId, "over")) is None
     for name in ("open", "just over"):
-        assert await store.find(ids.derived(PlaySessionId, name)) is not None
+        assert await store.find(ids.derive(PlaySessionId, name)) is not None
 
 
 _WRITER = """
@@ -189,8 +189,8 @@ async def test_a_killed_writer_leaves_sessions_and_facts_that_agree(open_store: 
     facts = [fact.decode() for fact in await relayed(store)]
     assert {name for line in told for name in line.decode().split()} <= set(facts)
     for name in facts:
-        assert await store.find(ids.derived(PlaySessionId, name)) == session(name)
-    beyond = [ids.derived(PlaySessionId, str(at)) for at in range(64) if str(at) not in facts]
+        assert await store.find(ids.derive(PlaySessionId, name)) == session(name)
+    beyond = [ids.derive(PlaySessionId, str(at)) for at in range(64) if str(at) not in facts]
     assert not any([await store.find(session_id) for session_id in beyond])
 
 

@@ -111,19 +111,19 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
 
 
 def title(name: str, version: int = 0, **said: Any) -> Title:
-    title_id = ids.derived(TitleId, name)
+    title_id = ids.derive(TitleId, name)
     return Title(title_id=title_id, kind="film", names={"en": f"{name} {version}"}, original_language="en", **said)
 
 
 def asset(of: Title, tag: str = "") -> Asset:
-    asset_id = ids.derived(AssetId, of.title_id, tag)
+    asset_id = ids.derive(AssetId, of.title_id, tag)
     return Asset(asset_id=asset_id, title_id=of.title_id, prefix=f"assets/{asset_id}/", duration_ms=40_547, video=[])
 
 
 async def read(model: ReadModel, *names: str) -> dict[str, str]:
     """The titles' names in English, by what they were called first."""
-    found = await model.titles([ids.derived(TitleId, name) for name in names])
-    return {name: one.names["en"] for name in names if (one := found.get(ids.derived(TitleId, name)))}
+    found = await model.titles([ids.derive(TitleId, name) for name in names])
+    return {name: one.names["en"] for name in names if (one := found.get(ids.derive(TitleId, name)))}
 
 
 async def test_what_is_in_the_store_is_read_and_what_is_not_is_not(rig: Rig) -> None:
@@ -132,11 +132,11 @@ async def test_what_is_in_the_store_is_read_and_what_is_not_is_not(rig: Rig) -> 
     await rig.put(replace(one, asset_id=kept.asset_id), kept)
     for model in (await rig.open(), await rig.open()):
         for _ in range(2):
-            assert await model.titles([one.title_id, ids.derived(TitleId, "none")]) == {
+            assert await model.titles([one.title_id, ids.derive(TitleId, "none")]) == {
                 one.title_id: replace(one, asset_id=kept.asset_id)
             }
             assert await model.asset(kept.asset_id) == kept
-            assert await model.asset(ids.derived(AssetId, "none")) is None
+            assert await model.asset(ids.derive(AssetId, "none")) is None
             assert await model.titles([TitleId("not an id")]) == {}
             assert await model.asset(AssetId("not an id")) is None
 

@@ -108,7 +108,7 @@ async def test_killed_and_started_again_it_has_what_it_had(own: Running, deploym
 async def test_hung_it_is_away_within_the_deadline(own: Running, deployment: Deployment) -> None:
     await deployment.stand()
     own.pause()
-    with context.within(300):
+    with context.with_timeout(300):
         with pytest.raises(EngineUnavailable):
             await deployment.sessions.find(play.session("a").session_id)
         remaining_ms = context.current().remaining_ms()
@@ -125,7 +125,7 @@ async def test_slow_it_is_waited_for_within_the_deadline(own: Running, deploymen
         proxy.delay_s = 0.05
         assert await sessions.find(one)
         proxy.delay_s = 5.0
-        with context.within(300), pytest.raises(EngineUnavailable):
+        with context.with_timeout(300), pytest.raises(EngineUnavailable):
             await sessions.move(one, 1000, NOW, [b"heartbeat"])
         proxy.delay_s = 0.0
         proxy.cut()

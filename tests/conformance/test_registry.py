@@ -101,7 +101,7 @@ ENGINES: dict[str, tuple[type[Registry], Callable[[Path], AbstractAsyncContextMa
     "etcd": (EtcdRegistry, in_etcd),
     "kubernetes": (KubernetesRegistry, in_kubernetes),
 }
-LEASING = [name for name, (kind, _) in ENGINES.items() if kind.enters_itself]
+LEASING = [name for name, (kind, _) in ENGINES.items() if kind.registers_itself]
 
 
 @pytest.fixture(params=ENGINES)
@@ -127,12 +127,12 @@ class Hand(Protocol):
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None: ...
     async def drain(self, *, instance_id: InstanceId) -> None: ...
-    async def leave(self, *, instance_id: InstanceId) -> None: ...
+    async def deregister(self, *, instance_id: InstanceId) -> None: ...
 
 
 def hand(registry: Registry) -> Hand:
     """The registry itself, or the cluster that does it instead."""
-    return registry if registry.enters_itself else registry.controller
+    return registry if registry.registers_itself else registry.controller
 
 
 async def enter(registry: Registry, *instances: Instance, at: float = 0) -> None:
@@ -142,13 +142,13 @@ async def enter(registry: Registry, *instances: Instance, at: float = 0) -> None
 
 async def test_what_one_process_registers_another_sees(open_again: Open) -> None:
     await enter(await open_again(), instance("b", "events", "identity"), instance("a"))
-    assert await (await open_again()).instances(now=NOW) == (instance("a"), instance("b", "events", "identity"))
+    assert await (await open_again()).list_instances(now=NOW) == (instance("a"), instance("b", "events", "identity"))
 
 
 async def test_registering_again_replaces(open_again: Open) -> None:
     registry = await open_again()
     await enter(registry, instance("a"), instance("a", "events"))
-    assert await registry.instances(now=NOW) == (instance("a", "events"),)
+    assert await registry.list_instances(now=NOW) == (instance("a", "events"),)
 
 
 class Hours:
@@ -161,17 +161,17 @@ class Hours:
     async def nearly(self, seconds: float) -> None:
         """Not quite so long."""
         self.now += timedelta(seconds=seconds - 0.001)
-        if self._registry.own_clock:
+        if self._registry.uses_engine_clock:
             await asyncio.sleep(seconds * 0.7)
 
     async def out(self) -> None:
         """Until every lease has run out."""
         self.now += timedelta(seconds=LEASE_S)
-        if self._registry.own_clock:
+        if self._registry.uses_engine_clock:
             await eventually(lambda: self._none_left())
 
     async def _none_left(self) -> bool:
-        return not await self._registry.instances(now=self.now)
+        return not await self._registry.list_instances(now=self.now)
 
 
 async def test_a_lease_runs_out(open_leasing: Open) -> None:
@@ -179,9 +179,9 @@ async def test_a_lease_runs_out(open_leasing: Open) -> None:
     hours = Hours(registry)
     await enter(registry, instance("a"))
     await hours.nearly(LEASE_S)
-    assert await registry.instances(now=hours.now) == (instance("a"),)
+    assert await registry.list_instances(now=hours.now) == (instance("a"),)
     await hours.out()
-    assert await registry.instances(now=hours.now) == ()
+    assert await registry.list_instances(now=hours.now) == ()
 
 
 async def test_a_lease_is_renewed(open_leasing: Open) -> None:
@@ -191,9 +191,9 @@ async def test_a_lease_is_renewed(open_leasing: Open) -> None:
     for _ in range(2):
         await hours.nearly(LEASE_S)
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=hours.now)
-    assert await (await open_leasing()).instances(now=hours.now) == (instance("a"),)
+    assert await (await open_leasing()).list_instances(now=hours.now) == (instance("a"),)
     await hours.out()
-    assert await registry.instances(now=hours.now) == ()
+    assert await registry.list_instances(now=hours.now) == ()
 
 
 async def test_what_has_run_out_is_not_renewed(open_leasing: Open) -> None:
@@ -203,9 +203,9 @@ async def test_what_has_run_out_is_not_renewed(open_leasing: Open) -> None:
     await hours.out()
     assert not await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=hours.now)
     assert not await registry.renew(instance_id=InstanceId("ins_never"), lease_s=LEASE_S, now=hours.now)
-    assert await registry.instances(now=hours.now) == ()
+    assert await registry.list_instances(now=hours.now) == ()
     await registry.register(instance=instance("a"), lease_s=LEASE_S, now=hours.now)
-    assert await registry.instances(now=hours.now) == (instance("a"),)
+    assert await registry.list_instances(now=hours.now) == (instance("a"),)
 
 
 async def test_one_that_looks_at_every_change_has_the_list_in_the_end(open_again: Open) -> None:
@@ -218,7 +218,7 @@ async def test_one_that_looks_at_every_change_has_the_list_in_the_end(open_again
         registry = registries[number % 3]
         await enter(registry, instance(f"{number:02}"))
         if number % 4:
-            await hand(registry).leave(instance_id=InstanceId(f"ins_{number:02}"))
+            await hand(registry).deregister(instance_id=InstanceId(f"ins_{number:02}"))
 
     await asyncio.gather(*(come_and_go(number) for number in range(32)))
     await eventually(lambda: directory.instances == tuple(instance(f"{number:02}") for number in range(0, 32, 4)))
@@ -231,15 +231,15 @@ async def test_draining_stays_through_renewal(open_leasing: Open) -> None:
     await registry.drain(instance_id=InstanceId("ins_a"))
     await registry.drain(instance_id=InstanceId("ins_a"))
     await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(1))
-    assert await (await open_leasing()).instances(now=later(1)) == (instance("a", draining=True), instance("b"))
+    assert await (await open_leasing()).list_instances(now=later(1)) == (instance("a", draining=True), instance("b"))
 
 
 async def test_registering_again_ends_draining_unless_it_says_so(open_again: Open) -> None:
     registry = await open_again()
     await enter(registry, instance("a", draining=True))
-    assert await registry.instances(now=NOW) == (instance("a", draining=True),)
+    assert await registry.list_instances(now=NOW) == (instance("a", draining=True),)
     await enter(registry, instance("a"))
-    assert await registry.instances(now=NOW) == (instance("a"),)
+    assert await registry.list_instances(now=NOW) == (instance("a"),)
 
 
 async def test_draining(open_again: Open) -> None:
@@ -248,23 +248,23 @@ async def test_draining(open_again: Open) -> None:
     await hand(registry).drain(instance_id=InstanceId("ins_a"))
     await hand(registry).drain(instance_id=InstanceId("ins_a"))
     known = (instance("a", "events", "identity", draining=True), instance("b"))
-    assert await (await open_again()).instances(now=NOW) == known
+    assert await (await open_again()).list_instances(now=NOW) == known
 
 
 async def test_leaving(open_again: Open) -> None:
     registry = await open_again()
     await enter(registry, instance("a"), instance("b"))
-    await hand(registry).leave(instance_id=InstanceId("ins_a"))
-    await hand(registry).leave(instance_id=InstanceId("ins_a"))
+    await hand(registry).deregister(instance_id=InstanceId("ins_a"))
+    await hand(registry).deregister(instance_id=InstanceId("ins_a"))
     await hand(registry).drain(instance_id=InstanceId("ins_a"))
-    assert await (await open_again()).instances(now=NOW) == (instance("b"),)
+    assert await (await open_again()).list_instances(now=NOW) == (instance("b"),)
 
 
 async def test_many_open_and_register_at_once(open_again: Open) -> None:
     registries = await asyncio.gather(*(open_again() for _ in range(4)))
     names = [f"{n:02}" for n in range(24)]
     await asyncio.gather(*(enter(registries[n % 4], instance(name)) for n, name in enumerate(names)))
-    seen = await registries[0].instances(now=NOW)
+    seen = await registries[0].list_instances(now=NOW)
     assert [one.instance_id for one in seen] == [f"ins_{name}" for name in names]
 
 
@@ -273,7 +273,7 @@ async def test_renewal_races_with_draining(open_leasing: Open) -> None:
     await enter(one, instance("a"))
     renewals = (one.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(n / 10)) for n in range(20))
     await asyncio.gather(*renewals, other.drain(instance_id=InstanceId("ins_a")))
-    assert await one.instances(now=later(1)) == (instance("a", draining=True),)
+    assert await one.list_instances(now=later(1)) == (instance("a", draining=True),)
 
 
 Step = tuple[str, str, float]
@@ -298,12 +298,12 @@ async def compare(registry: Registry, script: list[Step]) -> None:
     known: dict[str, tuple[Instance, datetime]] = {}
     now = NOW
     for verb, name, passed_s in script:
-        if verb == "renew" and not registry.enters_itself:
+        if verb == "renew" and not registry.registers_itself:
             continue
-        now += timedelta(seconds=0 if registry.own_clock else passed_s)
+        now += timedelta(seconds=0 if registry.uses_engine_clock else passed_s)
         known = {n: entry for n, entry in known.items() if entry[1] > now}
         assert await step(registry, verb, name, now) == expected(known, verb, name, now)
-    assert await registry.instances(now=now) == tuple(known[n][0] for n in sorted(known))
+    assert await registry.list_instances(now=now) == tuple(known[n][0] for n in sorted(known))
 
 
 async def step(registry: Registry, verb: str, name: str, now: datetime) -> Any:
@@ -316,8 +316,8 @@ async def step(registry: Registry, verb: str, name: str, now: datetime) -> Any:
         case "drain":
             return await hand(registry).drain(instance_id=one)
         case "leave":
-            return await hand(registry).leave(instance_id=one)
-    return await registry.instances(now=now)
+            return await hand(registry).deregister(instance_id=one)
+    return await registry.list_instances(now=now)
 
 
 def expected(known: dict[str, tuple[Instance, datetime]], verb: str, name: str, now: datetime) -> Any:
@@ -356,8 +356,8 @@ async def test_a_full_disk_takes_nobody_out(tmp_path: Path) -> None:
         database.full = True
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(1))
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(60))
-        assert await registry.instances(now=later(60)) == (instance("a"),)
+        assert await registry.list_instances(now=later(60)) == (instance("a"),)
         database.full = False
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(61))
-        assert await registry.instances(now=later(63)) == (instance("a"),)
-        assert await registry.instances(now=later(67)) == ()
+        assert await registry.list_instances(now=later(63)) == (instance("a"),)
+        assert await registry.list_instances(now=later(67)) == ()

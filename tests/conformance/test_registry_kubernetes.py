@@ -65,7 +65,7 @@ class Town:
 
     async def leave(self, *numbers: int) -> None:
         for number in numbers:
-            await self.controller.leave(instance_id=instance(number).instance_id)
+            await self.controller.deregister(instance_id=instance(number).instance_id)
             self.inhabitants.remove(number)
 
     async def all_seen(self) -> None:
@@ -125,7 +125,7 @@ async def test_pods_are_instances_by_what_the_cluster_says_of_them(town: Town) -
 
 
 async def shows(registry: KubernetesRegistry, found: list[tuple[Any, ...]]) -> bool:
-    there = await registry.instances(now=NOW)
+    there = await registry.list_instances(now=NOW)
     return [(one.instance_id, one.address, one.services, one.draining) for one in there] == found
 
 
@@ -146,8 +146,8 @@ async def test_to_enter_and_to_leave_is_the_clusters(town: Town) -> None:
     await town.registry.register(instance=instance(2), lease_s=1, now=NOW)
     assert await town.registry.renew(instance_id=instance(2).instance_id, lease_s=1, now=NOW)
     await town.registry.drain(instance_id=instance(1).instance_id)
-    await town.registry.leave(instance_id=instance(1).instance_id)
-    assert await (await town.opened(town.url)).instances(now=NOW) == (instance(1),)
+    await town.registry.deregister(instance_id=instance(1).instance_id)
+    assert await (await town.opened(town.url)).list_instances(now=NOW) == (instance(1),)
 
 
 async def test_a_pod_that_is_deleted_drains_and_goes(town: Town) -> None:
@@ -208,12 +208,12 @@ async def test_killed_and_back_it_has_lost_nobody(own: Running) -> None:
         await town.come(1, 2)
         await town.all_seen()
         late = await town.opened(town.url)
-        assert len(await late.instances(now=NOW)) == 2
+        assert len(await late.list_instances(now=NOW)) == 2
         own.kill()
         for _ in range(3):
             with pytest.raises(EngineUnavailable):
-                await late.instances(now=NOW)
-            await late.changed(poll_s=0.01)
+                await late.list_instances(now=NOW)
+            await late.wait_for_change(poll_s=0.01)
         with pytest.raises(EngineUnavailable):
             await eventually(lambda: town.registry.check())
         await town.directory.refresh()
@@ -265,7 +265,7 @@ async def test_changes_that_the_server_has_forgotten_are_seen(own: Running) -> N
     async with Town(own.url(fresh("registry"))) as town:
         await town.come(1)
         late = await town.opened(town.url)
-        assert await late.instances(now=NOW) == (instance(1),)
+        assert await late.list_instances(now=NOW) == (instance(1),)
         async with Kubernetes(town.url, SLICES) as kubernetes:
             version = (await kubernetes.list()).version
             await town.come(2)
@@ -274,8 +274,8 @@ async def test_changes_that_the_server_has_forgotten_are_seen(own: Running) -> N
             await asyncio.to_thread(own.start)
             with pytest.raises(Outdated):
                 await anext(kubernetes.watch(version))
-        await late.changed(poll_s=30)
-        assert await late.instances(now=NOW) == (instance(2),)
+        await late.wait_for_change(poll_s=30)
+        assert await late.list_instances(now=NOW) == (instance(2),)
 
 
 async def test_slow_answers_part_nobody(town: Town) -> None:
@@ -360,7 +360,7 @@ async def test_in_a_cluster_the_service_account_says_where(
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(own.place.port))
         for named in ("kubernetes:", "kubernetes://", f"kubernetes:///{town.api.namespace}"):
             async with Kubernetes(named, SLICES, account=tmp_path) as kubernetes:
-                assert await (await KubernetesRegistry.open(kubernetes)).instances(now=NOW) == (instance(1),)
+                assert await (await KubernetesRegistry.open(kubernetes)).list_instances(now=NOW) == (instance(1),)
                 assert kubernetes.engine == f"kubernetes at {own.place.client}"
         with pytest.raises(ValueError, match="no service account"):
             Kubernetes("kubernetes:", SLICES, account=tmp_path / "nowhere")

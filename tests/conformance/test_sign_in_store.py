@@ -67,7 +67,7 @@ def device(name: str = "tv", at: datetime = NOW, signed_in: bool = True) -> Devi
 
 def reused() -> Record:
     fact = RefreshTokenReused(account_id=ADA, device_id=DeviceId("dev_tv"))
-    return Record(fact_id=ids.derived(FactId, "1"), at=NOW, key=ADA, fact=fact)
+    return Record(fact_id=ids.derive(FactId, "1"), at=NOW, key=ADA, fact=fact)
 
 
 async def look(store: Store, name: str = "1") -> SignIn | None:

@@ -17,7 +17,7 @@ from tests.stores import SQL, place
 
 from matinee.drivers.engine import EngineReadOnly, EngineUnavailable
 from matinee.drivers.sql import Database
-from matinee.kit.context import within
+from matinee.kit.context import with_timeout
 
 Say = Any
 
@@ -260,9 +260,9 @@ async def test_a_slow_engine_costs_no_more_than_the_deadline(tmp_path: Path) -> 
     async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
         await table(database)
         proxy.delay_s = 600  # no answer comes while this test runs
-        with within(400), pytest.raises(EngineUnavailable, match=r"did not answer within 0\.4 s"):
+        with with_timeout(400), pytest.raises(EngineUnavailable, match=r"did not answer within 0\.4 s"):
             await database.read(counted)
-        with within(400), pytest.raises(EngineUnavailable):
+        with with_timeout(400), pytest.raises(EngineUnavailable):
             await database.write(add(1))
         proxy.delay_s = 0
         await database.write(add(2))
@@ -274,7 +274,7 @@ async def test_an_engine_that_hangs_is_away(tmp_path: Path) -> None:
         async with Database(own.url("sql")) as database:
             await table(database)
             own.pause()
-            with within(500), pytest.raises(EngineUnavailable):
+            with with_timeout(500), pytest.raises(EngineUnavailable):
                 await database.write(add(1))
             own.resume()
             await database.write(add(2))

@@ -55,14 +55,14 @@ def title(name: str, *, age_min: int = 0, **said: Any) -> Title:
         "original_language": "en",
         "state": "published",
         "rights": [RightsWindow()],
-        "asset_id": ids.derived(AssetId, name),
+        "asset_id": ids.derive(AssetId, name),
         "published_at": NOW - timedelta(minutes=age_min),
     }
-    return Title(**{"title_id": ids.derived(TitleId, name), **known, **said})
+    return Title(**{"title_id": ids.derive(TitleId, name), **known, **said})
 
 
 def asset(of: Title, tag: str = "") -> Asset:
-    asset_id = ids.derived(AssetId, of.names["en"], tag)
+    asset_id = ids.derive(AssetId, of.names["en"], tag)
     track = VideoTrack(
         track_id=f"v720{tag}",
         codec="avc1.64001f",
@@ -91,7 +91,7 @@ async def test_a_title_comes_back_whole_after_opening_again(open_store: Opener) 
     one = title("Ärger 🎬 \U0001f600", genres=[DRAMA], synopses={"de": "x" * 5000})
     await put(await open_store(), one)
     again = await open_store()
-    assert [stored.title for stored in await again.load([one.title_id, ids.derived(TitleId, "none")])] == [one]
+    assert [stored.title for stored in await again.load([one.title_id, ids.derive(TitleId, "none")])] == [one]
     assert await again.genres() == [DRAMA]
 
 
@@ -112,7 +112,7 @@ async def test_an_asset_stands_with_its_title_and_can_be_replaced(open_store: Op
     assert given == [first]
     assert await (await open_store()).asset(second.asset_id) == second
     assert await store.asset(first.asset_id) == first  # whoever has begun may go on
-    assert await store.asset(ids.derived(AssetId, "none")) is None
+    assert await store.asset(ids.derive(AssetId, "none")) is None
 
 
 async def test_a_rule_that_raises_changes_nothing(open_store: Opener) -> None:
@@ -134,14 +134,14 @@ async def test_no_change_keeps_what_stands_and_nothing_cannot_stand(open_store: 
     one = await put(store, title("a"))
     assert await store.change(one.title_id, lambda *_: None, NOW) == one
     with pytest.raises(TitleNotFound):
-        await store.change(ids.derived(TitleId, "none"), lambda *_: None, NOW)
+        await store.change(ids.derive(TitleId, "none"), lambda *_: None, NOW)
 
 
 async def test_facts_are_relayed_once_the_change_stands(open_store: Opener) -> None:
     store = await open_store()
     one = title("a")
     record = Record(
-        fact_id=ids.derived(FactId, "a"), at=NOW, key=one.title_id, fact=TitlePublished(title_id=one.title_id)
+        fact_id=ids.derive(FactId, "a"), at=NOW, key=one.title_id, fact=TitlePublished(title_id=one.title_id)
     )
     encoded = msgspec.json.encode(record)
     await store.change(one.title_id, lambda *_: Change(title=one, records=[encoded]), NOW)
@@ -190,7 +190,7 @@ async def test_only_what_is_published_and_playable_is_listed(open_store: Opener)
         "good": {},
     }.items():
         await put(store, title(name, genres=[DRAMA], **said))
-    assert await shown(store) == [ids.derived(TitleId, "good")]
+    assert await shown(store) == [ids.derive(TitleId, "good")]
     assert await store.genres() == [DRAMA]
     await put(store, title("good", genres=[DRAMA], state="withdrawn"))
     assert await shown(store) == []
@@ -201,7 +201,7 @@ async def test_lists_know_genre_kind_and_age(open_store: Opener) -> None:
     store = await open_store()
     await put(store, title("a", age_min=1, genres=[DRAMA, NOIR], maturity=16))
     await put(store, title("b", age_min=2, genres=[DRAMA], kind="series", maturity=6))
-    a, b = ids.derived(TitleId, "a"), ids.derived(TitleId, "b")
+    a, b = ids.derive(TitleId, "a"), ids.derive(TitleId, "b")
     assert await shown(store, replace(SHOWN, genre_id="drama")) == [a, b]
     assert await shown(store, replace(SHOWN, genre_id="noir")) == [a]
     assert await shown(store, replace(SHOWN, genre_id="none")) == []
@@ -228,7 +228,7 @@ async def test_a_territorys_own_windows_come_before_those_for_everywhere(open_st
     }
     for name, rights in windows.items():
         await put(store, title(name, rights=rights))
-    names = {ids.derived(TitleId, name): name for name in windows}
+    names = {ids.derive(TitleId, name): name for name in windows}
     assert {names[id_] for id_ in await shown(store)} == {"everywhere", "only here", "just open", "again"}
     french = await shown(store, replace(SHOWN, territory="FR"))
     assert {names[id_] for id_ in french} == {"everywhere", "not yet here", "elsewhere", "just open"}
@@ -293,7 +293,7 @@ async def test_it_does_as_a_plain_dict_does(
     async with reopening(SqlTitleStore, url, emptied=True) as reopen:
         store = await reopen()
         for name, state, maturity, genres, playable in steps:
-            asset_id = ids.derived(AssetId, name) if playable else None
+            asset_id = ids.derive(AssetId, name) if playable else None
             one = title(name, state=state, maturity=maturity, genres=list(genres), asset_id=asset_id)
             kept[one.title_id] = await put(store, one)
         store = await reopen()

@@ -124,7 +124,7 @@ async def test_names_stay_names(opened: Open, said: str, kept: str) -> None:
 
 async def test_what_is_not_there(opened: Open) -> None:
     store = opened()
-    for wrong in (ids.new(UploadId, NOW), UploadId("../x"), UploadId(""), UploadId("upl_é")):
+    for wrong in (ids.generate(UploadId, NOW), UploadId("../x"), UploadId(""), UploadId("upl_é")):
         with pytest.raises(UploadNotFound):
             await store.find(upload_id=wrong)
     upload_id = await begun(store, 3)

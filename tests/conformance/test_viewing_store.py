@@ -29,8 +29,8 @@ from matinee.viewing.adapters.sql import SqlViewingStore
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
-ACCOUNT = ids.derived(AccountId, "a")
-ANNA, BEN = (ACCOUNT, ids.derived(ProfileId, "anna")), (ACCOUNT, ids.derived(ProfileId, "ben"))
+ACCOUNT = ids.derive(AccountId, "a")
+ANNA, BEN = (ACCOUNT, ids.derive(ProfileId, "anna")), (ACCOUNT, ids.derive(ProfileId, "ben"))
 Store: TypeAlias = SqlViewingStore | CassandraViewingStore
 NewPlace = Callable[[], str]
 Opener = Callable[[], Awaitable[Store]]
@@ -66,11 +66,11 @@ async def open_store(new_place: NewPlace) -> AsyncIterator[Opener]:
 
 
 def title(name: str) -> TitleId:
-    return ids.derived(TitleId, name)
+    return ids.derive(TitleId, name)
 
 
 def episode(name: str) -> EpisodeId:
-    return ids.derived(EpisodeId, name)
+    return ids.derive(EpisodeId, name)
 
 
 def at(
@@ -96,7 +96,7 @@ def at(
 
 def fact(position: Position) -> Record:
     moved = PositionMoved(**msgspec.structs.asdict(position))
-    return Record(fact_id=ids.new(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
+    return Record(fact_id=ids.generate(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
 
 
 async def save(store: Store, position: Position) -> Position:
@@ -156,7 +156,7 @@ async def test_profiles_do_not_see_one_another(open_store: Opener) -> None:
     store = await open_store()
     await save(store, at(9, who=ANNA))
     await save(store, at(3, who=BEN))
-    same_name_elsewhere = (ids.derived(AccountId, "b"), ANNA[1])
+    same_name_elsewhere = (ids.derive(AccountId, "b"), ANNA[1])
     assert await all_of(store, same_name_elsewhere) == []
     await store.dismiss(*BEN, title("film"), now=NOW + timedelta(hours=1))
     assert len(await store.recent(*ANNA, after=None, limit=9, dismissed=False)) == 1
@@ -224,7 +224,7 @@ async def test_racing_writers_leave_the_newest(open_store: Opener) -> None:
 async def test_of_positions_of_one_millisecond_one_stands_whole(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     for turn in range(20):
-        who = (ids.derived(AccountId, str(turn)), ANNA[1])
+        who = (ids.derive(AccountId, str(turn)), ANNA[1])
         tied = [
             msgspec.structs.replace(
                 at(5, who=who, device=f"d{n * 7 % 4}"), position_ms=n * 77 % 5, duration_ms=n * 31 % 7
@@ -346,7 +346,7 @@ class Plain:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_it_agrees_with_a_dict(open_store: Opener, steps: list[Any]) -> None:
     plain, store, now = Plain(), await open_store(), NOW
-    account_id = ids.derived(AccountId, uuid.uuid4().hex)
+    account_id = ids.derive(AccountId, uuid.uuid4().hex)
     for step in steps:
         if step == REOPEN:
             store = await open_store()

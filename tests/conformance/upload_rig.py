@@ -20,7 +20,7 @@ from matinee.kit import ids
 from matinee.kit.ids import AccountId, UploadId
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-WHO = ids.new(AccountId, NOW)
+WHO = ids.generate(AccountId, NOW)
 PART_BYTES = 5 << 20
 
 
@@ -84,7 +84,7 @@ async def sent(*pieces: bytes, broken: bool = False) -> AsyncIterator[bytes]:
 
 
 async def begun(store: UploadStore, size_bytes: int, name: str = "film.mp4") -> UploadId:
-    upload_id = ids.new(UploadId, NOW)
+    upload_id = ids.generate(UploadId, NOW)
     await store.create(upload_id=upload_id, account_id=WHO, file_name=name, size_bytes=size_bytes, now=NOW)
     return upload_id
 

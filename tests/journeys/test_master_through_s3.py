@@ -79,10 +79,10 @@ async def names(url: str) -> set[str]:
 async def uploaded(url: str, file: Path) -> str:
     """Hand a file in piece by piece, each by another gateway; tells where it lies."""
     data, now = await asyncio.to_thread(file.read_bytes), datetime.now(UTC)
-    upload_id = ids.new(UploadId, now)
+    upload_id = ids.generate(UploadId, now)
     inside = url.replace("?", "/uploads?")
     async with S3UploadStore.open(inside, store=url) as one, S3UploadStore.open(inside, store=url) as other:
-        account_id = ids.new(AccountId, now)
+        account_id = ids.generate(AccountId, now)
         await one.create(upload_id=upload_id, account_id=account_id, file_name=file.name, size_bytes=len(data), now=now)
         half = len(data) // 2
         for store, start, stop in ((one, 0, half), (other, half, len(data))):

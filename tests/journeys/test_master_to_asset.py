@@ -315,7 +315,7 @@ async def test_nothing_is_queued_for_what_cannot_be_used(deployment: Studio, mas
     subtitles = [SideFile(path=str(broken), language="en")]
     with pytest.raises(Unusable, match=r"broken\.srt: subtitles, line 2: ") as refused:
         await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), subtitles=subtitles))
-    assert json.dumps(refused.value.document())
+    assert json.dumps(refused.value.to_document())
     with pytest.raises(TitleNotFound):
         await deployment.encoding.submit(order=Order(title_id=TitleId("tit_none"), path=str(master)))
     with pytest.raises(Unusable):

@@ -119,7 +119,7 @@ class Deployment:
 
     async def film(self, name: str, **said: Any) -> TitleId:
         """A published film."""
-        title_id = ids.new(TitleId, CLOCK.now())
+        title_id = ids.generate(TitleId, CLOCK.now())
         draft = {"kind": "film", "original_language": "en", "names": {"en": name}, "genres": [DRAMA], **said}
         await self.domains["catalogue"].put_title(draft=TitleDraft(title_id=title_id, **draft))
         await self.attach(title_id)
@@ -128,10 +128,10 @@ class Deployment:
 
     async def series(self, name: str, seasons: tuple[int, ...] = (2, 1)) -> tuple[TitleId, list[EpisodeId]]:
         """A published series with so many episodes a season; the last one cannot be played yet."""
-        title_id = ids.new(TitleId, CLOCK.now())
+        title_id = ids.generate(TitleId, CLOCK.now())
         episodes = [
             Episode(
-                episode_id=ids.new(EpisodeId, CLOCK.now()),
+                episode_id=ids.generate(EpisodeId, CLOCK.now()),
                 season_number=season,
                 number=number,
                 names={"en": f"{season}x{number}"},
@@ -155,7 +155,7 @@ class Deployment:
 
     async def attach(self, title_id: TitleId, episode_id: EpisodeId | None = None) -> None:
         """Something to play, of 100 s."""
-        asset_id = ids.new(AssetId, CLOCK.now())
+        asset_id = ids.generate(AssetId, CLOCK.now())
         runs = [SegmentRun(0, 4000, 25)]
         common = {"timescale": 1000, "init": "i.mp4", "media": "$Number$.m4s", "segments": runs}
         asset = Asset(
@@ -194,7 +194,7 @@ class Deployment:
 
     async def edge(self) -> EdgeId:
         """An edge that has just been heard of."""
-        edge_id = ids.new(EdgeId, CLOCK.now())
+        edge_id = ids.generate(EdgeId, CLOCK.now())
         report = EdgeReport(edge_id=edge_id, name="edge-a", base_url="http://127.0.0.1:9")
         await self.domains["steering"].heartbeat(report=report)
         return edge_id

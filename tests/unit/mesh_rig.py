@@ -21,7 +21,7 @@ from matinee.kit.ids import InstanceId
 from matinee.kit.problem import Problem
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.api import Instance, Span, idempotent, long_running
-from matinee.mesh.client import Caller, remote
+from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory, Membership
 
@@ -151,7 +151,7 @@ class Rig:
     async def list(self, address: str, *services: str) -> Membership:
         """Enter whatever listens at an address."""
         instance = Instance(
-            instance_id=ids.new(InstanceId, self.clock.now()), address=address, services=services or ("theatre",)
+            instance_id=ids.generate(InstanceId, self.clock.now()), address=address, services=services or ("theatre",)
         )
         membership = Membership(registry=self.registry, instance=instance, clock=self.clock, lease_s=600)
         await membership.join()
@@ -167,7 +167,9 @@ class Rig:
     def caller(self, domain: str = "theatre", **options: Any) -> Any:
         """The Protocol, called from afar."""
         options = {"key": KEY, "rng": Random(1), "recorder": self.spans, **options}
-        return remote(Theatre, domain, Caller(http=self.http, directory=self.directory, **options), by="tests")
+        return bind_remote(
+            Theatre, domain, MeshClient(http=self.http, directory=self.directory, **options), caller="tests"
+        )
 
     async def close(self) -> None:
         """Stop every instance."""
@@ -191,4 +193,4 @@ async def rig_of(instances: int) -> AsyncIterator[Rig]:
 
 def traced() -> Context:
     """A context with a trace of its own."""
-    return Context(trace_id=ids.new(ids.TraceId, SystemClock().now()))
+    return Context(trace_id=ids.generate(ids.TraceId, SystemClock().now()))

@@ -28,22 +28,22 @@ from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TOKEN_KEY, EDGE_KEY = b"t" * 32, b"e" * 32
-TITLE = ids.derived(TitleId, "t")
-EDGE_IDS = [ids.derived(EdgeId, name) for name in "abc"]
+TITLE = ids.derive(TitleId, "t")
+EDGE_IDS = [ids.derive(EdgeId, name) for name in "abc"]
 T = TypeVar("T")
 
 
 def principal(name: str = "ada") -> Principal:
     return Principal(
-        account_id=ids.derived(AccountId, name),
-        profile_id=ids.derived(ProfileId, name),
-        device_id=ids.derived(DeviceId, name),
-        sign_in_id=ids.derived(SignInId, name),
+        account_id=ids.derive(AccountId, name),
+        profile_id=ids.derive(ProfileId, name),
+        device_id=ids.derive(DeviceId, name),
+        sign_in_id=ids.derive(SignInId, name),
     )
 
 
 def asset(name: str = "film") -> Asset:
-    asset_id = ids.derived(AssetId, name)
+    asset_id = ids.derive(AssetId, name)
     common: dict[str, Any] = {"timescale": 1000, "segments": [SegmentRun(0, 4000, 25)], "key_id": "0f" * 16}
     return Asset(
         asset_id=asset_id,
@@ -84,7 +84,7 @@ def asset(name: str = "film") -> Asset:
 def episode(number: int) -> Episode:
     name = f"e{number}"
     return Episode(
-        episode_id=ids.derived(EpisodeId, name),
+        episode_id=ids.derive(EpisodeId, name),
         season_number=1,
         number=number,
         names={"en": name},

@@ -39,7 +39,7 @@ from matinee.kit.ids import AssetId, EpisodeId, PersonId, TitleId
 from matinee.kit.problem import Invalid
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-FILM = ids.derived(TitleId, "film")
+FILM = ids.derive(TitleId, "film")
 RUN = [SegmentRun(0, 48_000, 9), SegmentRun(432_000, 12_000)]
 
 
@@ -50,7 +50,7 @@ def draft(**said: Any) -> TitleDraft:
 
 def episode(number: int, season: int = 1, **said: Any) -> Episode:
     known: dict[str, Any] = {
-        "episode_id": ids.derived(EpisodeId, str(season), str(number)),
+        "episode_id": ids.derive(EpisodeId, str(season), str(number)),
         "season_number": season,
         "number": number,
         "names": {"en": f"Episode {number}"},
@@ -59,7 +59,7 @@ def episode(number: int, season: int = 1, **said: Any) -> Episode:
 
 
 def asset(name: str = "asset", **said: Any) -> Asset:
-    asset_id = ids.derived(AssetId, name)
+    asset_id = ids.derive(AssetId, name)
     common: dict[str, Any] = {"bandwidth_bps": 96_000, "timescale": 12_000, "segments": RUN}
     known: dict[str, Any] = {
         "title_id": FILM,
@@ -139,7 +139,7 @@ def test_episodes_keep_their_assets_and_stand_in_order() -> None:
     series = rules.from_draft(draft(kind="series", episodes=[episode(2), episode(1), episode(1, season=2)]), None)
     assert [(e.season_number, e.number) for e in series.episodes] == [(1, 1), (1, 2), (2, 1)]
     played = rules.with_asset(series, asset(episode_id=episode(2).episode_id), [])
-    forged = episode(1, asset_id=ids.derived(AssetId, "forged"), duration_ms=5)
+    forged = episode(1, asset_id=ids.derive(AssetId, "forged"), duration_ms=5)
     again = rules.from_draft(draft(kind="series", episodes=[forged, episode(2, names={"en": "Two"})]), played)
     assert [(e.asset_id, e.duration_ms) for e in again.episodes] == [(None, 0), (asset().asset_id, 37_000)]
 
@@ -216,7 +216,7 @@ def test_who_may_not_see_a_title_is_not_told_that_it_is_there() -> None:
 
 
 def test_the_first_playable_episode_is_played_and_the_next_playable_one_follows() -> None:
-    one = ids.derived(AssetId, "one")
+    one = ids.derive(AssetId, "one")
     episodes = [episode(1), episode(2, asset_id=one), episode(3), episode(1, season=2, asset_id=one)]
     series = Title(title_id=FILM, kind="series", names={"en": "S"}, original_language="en", episodes=episodes)
     assert chosen_episode(series, None) == episodes[1]
@@ -226,7 +226,7 @@ def test_the_first_playable_episode_is_played_and_the_next_playable_one_follows(
     with pytest.raises(NotPlayable):
         chosen_episode(series, episodes[0].episode_id)
     with pytest.raises(EpisodeNotFound):
-        chosen_episode(series, ids.derived(EpisodeId, "none"))
+        chosen_episode(series, ids.derive(EpisodeId, "none"))
     with pytest.raises(NotPlayable):
         chosen_episode(replace(series, episodes=[episode(1)]), None)
     film = Title(title_id=FILM, kind="film", names={"en": "F"}, original_language="en", asset_id=one)
@@ -236,7 +236,7 @@ def test_the_first_playable_episode_is_played_and_the_next_playable_one_follows(
 
 
 def test_a_good_draft_and_a_good_asset_pass() -> None:
-    person = Person(person_id=ids.derived(PersonId, "x"), names={"ja": "黒澤 明"})
+    person = Person(person_id=ids.derive(PersonId, "x"), names={"ja": "黒澤 明"})
     check_draft(
         draft(
             names={"en": "A", "zh-Hant-TW": "片", "es-419": "B", "sr-Latn": "C"},
@@ -260,7 +260,7 @@ def sheets(**said: Any) -> Thumbnails:
     ("said", "field"),
     [
         ({"title_id": TitleId("../../etc")}, "title_id"),
-        ({"title_id": TitleId(ids.derived(AssetId, "x"))}, "title_id"),
+        ({"title_id": TitleId(ids.derive(AssetId, "x"))}, "title_id"),
         ({"names": {}}, "names"),
         ({"names": {"en": "  "}}, "names.en"),
         ({"names": {"en": "x" * 301}}, "names.en"),

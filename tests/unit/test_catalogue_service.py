@@ -38,7 +38,7 @@ from matinee.kit.ids import AssetId, EpisodeId, TitleId
 from matinee.kit.problem import Invalid
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-FILM = ids.derived(TitleId, "film")
+FILM = ids.derive(TitleId, "film")
 
 
 class Deployment:
@@ -68,12 +68,12 @@ def draft(title_id: TitleId = FILM, **said: Any) -> TitleDraft:
 
 
 def episode(number: int) -> Episode:
-    episode_id = ids.derived(EpisodeId, str(number))
+    episode_id = ids.derive(EpisodeId, str(number))
     return Episode(episode_id=episode_id, season_number=1, number=number, names={"en": f"Episode {number}"})
 
 
 def asset(name: str = "asset", title_id: TitleId = FILM, **said: Any) -> Asset:
-    asset_id = ids.derived(AssetId, name)
+    asset_id = ids.derive(AssetId, name)
     video = VideoTrack(
         track_id="v",
         codec="avc1.64001f",
@@ -118,7 +118,7 @@ async def test_from_a_draft_to_a_title_that_plays_and_back(deployment: Deploymen
     assert (title.state, title.published_at, title.duration_ms) == ("published", NOW, 20_000)
     playable = await catalogue.playable(title_id=FILM, territory="DE")
     assert (playable.asset, playable.episode, playable.next_episode) == (asset(), None, None)
-    assert await catalogue.titles(title_ids=[ids.derived(TitleId, "none"), FILM]) == [title]
+    assert await catalogue.titles(title_ids=[ids.derive(TitleId, "none"), FILM]) == [title]
     assert (await catalogue.withdraw(title_id=FILM)).state == "withdrawn"
     with pytest.raises(TitleNotFound):
         await catalogue.playable(title_id=FILM, territory="DE")
@@ -150,7 +150,7 @@ async def test_a_draft_that_is_withdrawn_was_never_offered(deployment: Deploymen
 
 async def test_what_is_not_there_is_said_to_be_not_there(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
-    none = ids.derived(TitleId, "none")
+    none = ids.derive(TitleId, "none")
     for call in (
         catalogue.title(title_id=none),
         catalogue.publish(title_id=none),
@@ -162,7 +162,7 @@ async def test_what_is_not_there_is_said_to_be_not_there(deployment: Deployment)
         with pytest.raises(TitleNotFound):
             await call
     with pytest.raises(AssetNotFound):
-        await catalogue.asset(asset_id=ids.derived(AssetId, "none"))
+        await catalogue.asset(asset_id=ids.derive(AssetId, "none"))
 
 
 async def test_bad_input_writes_nothing(deployment: Deployment) -> None:
@@ -217,7 +217,7 @@ async def test_a_series_plays_its_episodes_one_after_the_other(deployment: Deplo
 async def test_browsing_pages_through_everything_once(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     drama = Genre(genre_id="drama", names={"en": "Drama"})
-    title_ids = [ids.derived(TitleId, str(at)) for at in range(7)]
+    title_ids = [ids.derive(TitleId, str(at)) for at in range(7)]
     for title_id in title_ids:
         deployment.clock.advance(seconds=1)
         await offered(catalogue, title_id, genres=[drama])
@@ -298,7 +298,7 @@ async def _until_offered(catalogue: CatalogueService, wanted: bool) -> None:
 
 async def test_a_small_cache_forgets_and_reads_again(deployment: Deployment) -> None:
     catalogue = await deployment.instance(titles_limit=2, assets_limit=1)
-    title_ids = [ids.derived(TitleId, str(at)) for at in range(5)]
+    title_ids = [ids.derive(TitleId, str(at)) for at in range(5)]
     for title_id in title_ids:
         await offered(catalogue, title_id)
     for _ in range(2):

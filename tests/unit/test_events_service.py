@@ -47,12 +47,12 @@ async def service(database: Database, clock: Clock) -> EventsService:
 
 
 def opened(name: str) -> Record:
-    fact = AccountOpened(account_id=ids.derived(AccountId, name))
-    return Record(fact_id=ids.derived(FactId, name), at=datetime(2026, 1, 1, tzinfo=UTC), key=name, fact=fact)
+    fact = AccountOpened(account_id=ids.derive(AccountId, name))
+    return Record(fact_id=ids.derive(FactId, name), at=datetime(2026, 1, 1, tzinfo=UTC), key=name, fact=fact)
 
 
 def withdrawn(name: str) -> Record:
-    return msgspec.structs.replace(opened(name), fact=TitleWithdrawn(title_id=ids.derived(TitleId, name)))
+    return msgspec.structs.replace(opened(name), fact=TitleWithdrawn(title_id=ids.derive(TitleId, name)))
 
 
 async def keys(events: EventsService) -> list[str]:
@@ -85,7 +85,7 @@ async def test_a_wait_ends_without_facts_and_before_the_deadline(deployment: Dep
     await deployment.here.append(records=[opened("a")])
     batch = await deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=30)
     assert (batch.entries, batch.cursor) == ([], "1")
-    with context.within(300):
+    with context.with_timeout(300):
         batch = await deployment.here.read(after="1", wait_ms=30_000)
         assert batch.entries == []
         assert (context.current().remaining_ms() or 0) > 0

@@ -134,7 +134,7 @@ async def test_ingest_makes_a_title_and_a_job(home: Deployment, tmp_path: Path) 
     job = f"/operator/jobs/{first.json['job_id']}"
     assert (await operator.call("POST", f"{job}/cancel")).json["state"] == "cancelled"
     assert (await operator.call("POST", f"{job}/retry")).json["state"] == "queued"
-    unborn = ids.new(JobId, CLOCK.now())
+    unborn = ids.generate(JobId, CLOCK.now())
     assert (await operator.call("POST", f"/operator/jobs/{unborn}/retry")).problem == "job-not-found"
     assert (await operator.call("GET", "/operator/jobs?state=odd")).status == 422
     assert (await operator.call("POST", f"/operator/titles/{first.json['title_id']}/publish")).problem == "not-playable"
@@ -154,11 +154,11 @@ async def test_files_that_are_no_films_leave_no_title(home: Deployment) -> None:
 
 async def test_titles(home: Deployment) -> None:
     operator = await home.viewer(operator=True)
-    title_id = ids.new(TitleId, CLOCK.now())
+    title_id = ids.generate(TitleId, CLOCK.now())
     draft = TitleDraft(title_id=title_id, kind="film", names={"en": "Made"}, original_language="en", genres=[DRAMA])
     body: dict[str, Any] = msgspec.to_builtins(draft)
     assert (await operator.call("PUT", f"/operator/titles/{title_id}", body)).json["state"] == "draft"
-    elsewhere = await operator.call("PUT", f"/operator/titles/{ids.new(TitleId, CLOCK.now())}", body)
+    elsewhere = await operator.call("PUT", f"/operator/titles/{ids.generate(TitleId, CLOCK.now())}", body)
     assert (elsewhere.status, elsewhere.json["faults"][0]["field"]) == (422, "title_id")
     assert (await operator.call("POST", f"/operator/titles/{title_id}/publish")).problem == "not-playable"
     await home.attach(title_id)

@@ -92,7 +92,7 @@ async def test_a_profile_sees_what_it_may(home: Deployment) -> None:
     assert (await viewer.call("GET", "/history")).json["entries"] == []
     drama = (await viewer.call("GET", "/genres/drama")).json
     assert [card["name"] for card in drama["cards"]] == ["Mild"]
-    unborn = ids.new(TitleId, CLOCK.now())
+    unborn = ids.generate(TitleId, CLOCK.now())
     for title_id, status, kind in (
         (grown, 403, "too-mature"),
         (abroad, 403, "not-available"),

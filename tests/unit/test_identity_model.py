@@ -143,7 +143,7 @@ def test_a_pin_is_set_kept_and_taken_away() -> None:
 
 
 def token(secret: bytes = b"s" * 32, handle: bytes = b"h" * 16) -> RefreshToken:
-    return RefreshToken(sign_in_id=ids.derived(SignInId, "one"), handle=handle, secret=secret)
+    return RefreshToken(sign_in_id=ids.derive(SignInId, "one"), handle=handle, secret=secret)
 
 
 def family(now: datetime = NOW) -> SignIn:

@@ -61,19 +61,19 @@ class TestIds:
 
     @pytest.mark.parametrize("kind", ids.PREFIXES)
     def test_every_kind_has_its_own_prefix(self, kind: type[str]) -> None:
-        made = ids.new(kind, SystemClock().now())
+        made = ids.generate(kind, SystemClock().now())
         assert made.startswith(f"{ids.PREFIXES[kind]}_")
         assert list(ids.PREFIXES.values()).count(ids.PREFIXES[kind]) == 1
 
     def test_new_ones_are_never_the_same(self) -> None:
         now = SystemClock().now()
-        assert len({ids.new(TitleId, now) for _ in range(1000)}) == 1000
+        assert len({ids.generate(TitleId, now) for _ in range(1000)}) == 1000
 
     @given(st.lists(st.text(max_size=5), max_size=3), st.lists(st.text(max_size=5), max_size=3))
     def test_derived_ones_are_the_same_for_the_same_parts_only(self, one: list[str], other: list[str]) -> None:
         same = "\x1f".join(one) == "\x1f".join(other)
-        assert (ids.derived(JobId, *one) == ids.derived(JobId, *other)) == same
-        assert ids.decode(ids.derived(JobId, *one)).version == 8
+        assert (ids.derive(JobId, *one) == ids.derive(JobId, *other)) == same
+        assert ids.decode(ids.derive(JobId, *one)).version == 8
 
     @pytest.mark.parametrize(
         "text",
@@ -107,10 +107,10 @@ class TestContext:
         assert context.current().trace_id == ""
 
     def test_the_earlier_deadline_stays(self) -> None:
-        with context.within(10_000) as outer:
-            with context.within(60_000) as inner:
+        with context.with_timeout(10_000) as outer:
+            with context.with_timeout(60_000) as inner:
                 assert inner.deadline_s == outer.deadline_s
-            with context.within(1_000) as inner:
+            with context.with_timeout(1_000) as inner:
                 assert (inner.remaining_ms() or 0) <= 1_000
             assert context.current() is outer
 
@@ -118,7 +118,7 @@ class TestContext:
         assert Context(trace_id="", deadline_s=time.monotonic() - 5).remaining_ms() == 0
 
     def test_within_keeps_the_rest(self) -> None:
-        with context.activate(Context(trace_id="t")), context.within(5):
+        with context.activate(Context(trace_id="t")), context.with_timeout(5):
             assert context.current().trace_id == "t"
 
 

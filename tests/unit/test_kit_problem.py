@@ -44,7 +44,7 @@ def fields(problem: CurtainStuck) -> tuple[Any, ...]:
 
 @given(stuck)
 def test_it_comes_back_from_its_document(problem: CurtainStuck) -> None:
-    document = msgspec.json.decode(msgspec.json.encode(problem.document("trc_1")))
+    document = msgspec.json.decode(msgspec.json.encode(problem.to_document("trc_1")))
     back = Problem.from_document(document)
     assert isinstance(back, CurtainStuck)
     assert fields(back) == fields(problem)
@@ -58,7 +58,7 @@ def test_it_comes_back_from_another_process(problem: CurtainStuck) -> None:
 
 
 def test_the_document_is_that_of_rfc_9457() -> None:
-    document = Overloaded(retry_after_ms=5, detail="Soon.").document("trc_1")
+    document = Overloaded(retry_after_ms=5, detail="Soon.").to_document("trc_1")
     assert document == {
         "type": "/problems/overloaded",
         "title": "Too much is being asked at once; try again shortly",
@@ -67,7 +67,7 @@ def test_the_document_is_that_of_rfc_9457() -> None:
         "detail": "Soon.",
         "retry_after_ms": 5,
     }
-    assert "instance" not in Overloaded(retry_after_ms=5).document()
+    assert "instance" not in Overloaded(retry_after_ms=5).to_document()
 
 
 @pytest.mark.parametrize(

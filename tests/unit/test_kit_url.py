@@ -79,8 +79,8 @@ SHOWN = [
 
 @pytest.mark.parametrize(("given_url", "shown"), [*((one, shown or one) for one, shown in WRITTEN.items()), *SHOWN])
 def test_secrets_are_hidden_and_nothing_else(given_url: str, shown: str) -> None:
-    assert url.masked(given_url) == shown
-    assert "secret" not in url.masked(given_url).replace(".secret=", "")
+    assert url.mask(given_url) == shown
+    assert "secret" not in url.mask(given_url).replace(".secret=", "")
 
 
 def test_every_url_of_the_how_tos_is_tried() -> None:
@@ -97,5 +97,5 @@ def test_every_url_of_the_how_tos_is_tried() -> None:
 )
 def test_a_password_is_never_shown_whatever_it_holds(engine: str, noise: str, hosts: str, rest: str) -> None:
     # Only `user:12?x=…@` cannot be told from a host, its port and what is said to it.
-    shown = url.masked(f"{engine}://user:a{noise}s3cr3t@{hosts}{rest}")
+    shown = url.mask(f"{engine}://user:a{noise}s3cr3t@{hosts}{rest}")
     assert "s3cr3t" not in shown

@@ -17,7 +17,7 @@ from matinee.drivers.engine import EngineUnavailable
 from matinee.kit import context
 from matinee.kit.problem import DeadlineExceeded, Invalid, Overloaded, Unreachable
 from matinee.mesh.api import NotServed, ServiceFailed
-from matinee.mesh.client import local
+from matinee.mesh.client import bind_local
 from matinee.mesh.retry import ATTEMPTS
 
 TAKES_AND_WAITS = """
@@ -48,7 +48,7 @@ def dead_address() -> Iterator[str]:
 
 
 async def test_a_call_arrives_with_its_trace_and_deadline(rig: Rig) -> None:
-    with context.activate(traced()) as here, context.within(2_000):
+    with context.activate(traced()) as here, context.with_timeout(2_000):
         seen = await rig.caller().look(name="x")
     assert seen.trace_id == here.trace_id
     assert 0 < seen.left_ms <= 2_000
@@ -110,13 +110,13 @@ async def test_a_wrong_argument_is_told(rig: Rig) -> None:
 async def test_a_slow_service_runs_into_the_deadline_and_stops_working(rig: Rig) -> None:
     with pytest.raises(DeadlineExceeded):
         await rig.caller(limit_ms=100).linger()
-    assert await rig.running[0].host.drained(30.0)
-    with context.within(50), pytest.raises(DeadlineExceeded):
+    assert await rig.running[0].host.wait_until_idle(30.0)
+    with context.with_timeout(50), pytest.raises(DeadlineExceeded):
         await rig.caller().linger_once()
 
 
 async def test_no_time_left_means_no_call(rig: Rig) -> None:
-    with context.within(0), pytest.raises(DeadlineExceeded):
+    with context.with_timeout(0), pytest.raises(DeadlineExceeded):
         await rig.caller().book(row=1)
     assert rig.running[0].deployment.booked == []
 
@@ -274,11 +274,11 @@ async def test_a_drained_instance_gets_no_new_calls_and_finishes_the_old(rig: Ri
     for row in range(20):
         assert await caller.book(row=row) == row
     assert leaving.deployment.booked == []
-    assert not await leaving.host.drained(0.05)
+    assert not await leaving.host.wait_until_idle(0.05)
     leaving.deployment.gate.set()
     staying.deployment.gate.set()
     assert set(await asyncio.gather(*old)) == {"deployment 0", "deployment 1"}
-    assert await leaving.host.drained(30.0)
+    assert await leaving.host.wait_until_idle(30.0)
 
 
 async def test_the_registry_says_draining_and_no_call_is_even_tried(rig: Rig) -> None:
@@ -315,7 +315,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(rig: Rig) -> None:
     with pytest.raises(asyncio.CancelledError):
         await calling
     rig.running[0].deployment.gate.set()
-    assert await rig.running[0].host.drained(30.0)
+    assert await rig.running[0].host.wait_until_idle(30.0)
     assert rig.spans.kept[-1].outcome == "cancelled"
     assert await caller.book(row=1) == 1
 
@@ -336,7 +336,7 @@ async def test_every_call_leaves_a_span(rig: Rig) -> None:
 
 @pytest.mark.parametrize("force_wire", [False, True])
 async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, force_wire: bool) -> None:
-    here = local(Theatre, "theatre", Deployment("here"), by="tests", recorder=rig.spans, force_wire=force_wire)
+    here = bind_local(Theatre, "theatre", Deployment("here"), caller="tests", recorder=rig.spans, force_wire=force_wire)
     assert await here.book(row=3) == 3
     with pytest.raises(NoSeats) as caught:
         await here.refuse(row=7)
@@ -346,14 +346,14 @@ async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, 
 
 
 async def test_a_local_bug_leaves_a_span_and_goes_through(rig: Rig) -> None:
-    here = local(Theatre, "theatre", Deployment("here"), recorder=rig.spans)
+    here = bind_local(Theatre, "theatre", Deployment("here"), recorder=rig.spans)
     with pytest.raises(RuntimeError):
         await here.crash()
     assert rig.spans.kept[-1].outcome == "service-failed"
 
 
 async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -> None:
-    there = local(Theatre, "theatre", Deployment("here"), force_wire=True)
+    there = bind_local(Theatre, "theatre", Deployment("here"), force_wire=True)
     with pytest.raises(ServiceFailed):
         await there.crash()
     with pytest.raises(Invalid):
@@ -362,4 +362,4 @@ async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -
 
 def test_without_a_recorder_a_local_call_costs_nothing() -> None:
     deployment = Deployment("here")
-    assert local(Theatre, "theatre", deployment) is deployment
+    assert bind_local(Theatre, "theatre", deployment) is deployment

@@ -17,7 +17,7 @@ from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Re
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
-from matinee.mesh.host import Condition, Host
+from matinee.mesh.host import Host, Readiness
 
 BEARER = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 LOOK = "/rpc/theatre/look"
@@ -176,20 +176,20 @@ AWAY = EngineState(
 @pytest.mark.parametrize(
     ("condition", "status", "state"),
     [
-        (Condition(), 200, "ready"),
-        (Condition(engines=(AWAY,)), 200, "degraded"),
-        (Condition(waiting="mariadb at 127.0.0.1:3306 does not answer"), 503, "waiting"),
+        (Readiness(), 200, "ready"),
+        (Readiness(engines=(AWAY,)), 200, "degraded"),
+        (Readiness(waiting="mariadb at 127.0.0.1:3306 does not answer"), 503, "waiting"),
     ],
 )
 async def test_readiness_tells_of_engines_and_is_lost_only_where_another_could_do_better(
-    condition: Condition, status: int, state: str
+    condition: Readiness, status: int, state: str
 ) -> None:
     async with rig_of(0) as rig:
-        await rig.start(condition=lambda: condition)
+        await rig.start(readiness=lambda: condition)
         answer = await ask(rig, "/readyz", b"", method="GET", headers={})
         told = msgspec.json.decode(answer.body)
         assert (answer.status, told.pop("state")) == (status, state)
-        assert msgspec.convert(told, Condition) == condition
+        assert msgspec.convert(told, Readiness) == condition
         assert (await ask(rig, "/healthz", b"", method="GET", headers={})).status == 200
 
 

@@ -30,18 +30,18 @@ class Away(MemoryRegistry):
     def lose(self) -> None:
         self._entries.clear()
 
-    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+    async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
         self.looks += 1
         await asyncio.sleep(0)
         self._check()
-        return await super().instances(now=now)
+        return await super().list_instances(now=now)
 
     async def drain(self, **what: Any) -> None:
         self._check()
 
-    async def leave(self, **what: Any) -> None:
+    async def deregister(self, **what: Any) -> None:
         self._check()
-        await super().leave(**what)
+        await super().deregister(**what)
 
     async def renew(self, **what: Any) -> bool:
         self._check()
@@ -63,7 +63,7 @@ async def test_it_enters_renews_and_enters_again(clock: ManualClock) -> None:
     running = asyncio.create_task(membership.run())
 
     async def listed() -> bool:
-        return await registry.instances(now=clock.now()) == (ONE,)
+        return await registry.list_instances(now=clock.now()) == (ONE,)
 
     await eventually(listed)
     for _ in range(5):
@@ -82,13 +82,15 @@ async def test_it_drains_and_leaves(clock: ManualClock) -> None:
     membership = Membership(registry=registry, instance=ONE, clock=clock)
     await membership.join()
     await membership.drain()
-    assert [one.draining for one in await registry.instances(now=clock.now())] == [True]
+    assert [one.draining for one in await registry.list_instances(now=clock.now())] == [True]
     clock.advance(seconds=60)
     await membership.renew()
-    assert [one.draining for one in await registry.instances(now=clock.now())] == [True], "it enters again as draining"
+    assert [one.draining for one in await registry.list_instances(now=clock.now())] == [True], (
+        "it enters again as draining"
+    )
     await membership.leave()
     await membership.renew()
-    assert await registry.instances(now=clock.now()) == (), "who has left does not come back"
+    assert await registry.list_instances(now=clock.now()) == (), "who has left does not come back"
 
 
 async def test_it_can_end_while_the_registry_is_away(clock: ManualClock) -> None:
@@ -136,7 +138,7 @@ async def test_a_registry_that_comes_back_empty_hides_nobody(clock: ManualClock)
     clock.advance(seconds=6)
     await directory.refresh()
     assert directory.instances == (other, ONE)
-    await registry.leave(instance_id=ONE.instance_id)
+    await registry.deregister(instance_id=ONE.instance_id)
     await directory.refresh()
     assert directory.instances == (other,), "once it has settled its word is taken at once"
 

@@ -21,7 +21,7 @@ from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.mesh.adapters.etcd import EtcdRegistry
 from matinee.mesh.adapters.sql import SqlRegistry
-from matinee.mesh.client import Caller, remote
+from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.membership import Directory
 from matinee.mesh.ports import Registry
 
@@ -44,7 +44,7 @@ async def main(url, name):
     host = Host(key=KEY, clock=clock, metrics=Metrics())
     host.serve("theatre", Theatre, Deployment(name))
     async with registry_at(url) as registry, Server(host) as server:
-        instance_id = ids.new(InstanceId, clock.now())
+        instance_id = ids.generate(InstanceId, clock.now())
         instance = Instance(instance_id=instance_id, address=server.address, services=host.services)
         membership = Membership(registry=registry, instance=instance, clock=clock, renew_s=0.2, lease_s=1.0)
         await membership.join()
@@ -54,7 +54,7 @@ async def main(url, name):
         renewing.cancel()
         await membership.drain()
         host.drain()
-        await host.drained(5)
+        await host.wait_until_idle(5)
         await membership.leave()
 
 asyncio.run(main(*sys.argv[1:]))
@@ -85,13 +85,13 @@ async def serve(url: str, name: str) -> Process:
 
 
 @asynccontextmanager
-async def following(url: str) -> AsyncIterator[tuple[Directory, Caller]]:
+async def following(url: str) -> AsyncIterator[tuple[Directory, MeshClient]]:
     """A caller in this process, who follows the registry."""
     clock = SystemClock()
     async with registry_at(url) as registry, HttpClient() as http:
         directory = Directory(registry=registry, clock=clock, poll_s=0.1)
         running = asyncio.create_task(directory.run())
-        yield directory, Caller(http=http, directory=directory, key=KEY, rng=Random(1))
+        yield directory, MeshClient(http=http, directory=directory, key=KEY, rng=Random(1))
         running.cancel()
 
 
@@ -112,7 +112,7 @@ async def test_one_is_killed_one_leaves_and_no_call_fails(url: str) -> None:
     killed, leaving, staying = await asyncio.gather(*(serve(url, name) for name in ("killed", "leaving", "staying")))
     async with following(url) as (directory, caller):
         await listed(directory, 3)
-        theatre = remote(Theatre, "theatre", caller)
+        theatre = bind_remote(Theatre, "theatre", caller)
         assert {(await theatre.look()).name for _ in range(60)} == {"killed", "leaving", "staying"}
         killed.kill()
         names = {(await theatre.look()).name for _ in range(60)}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from matinee.kit.page import Page
 from matinee.mesh.api import idempotent, long_running
-from matinee.mesh.client import local
+from matinee.mesh.client import bind_local
 from matinee.mesh.signature import signatures
 
 DOMAINS = ["catalogue", "encoding", "events", "identity", "licensing", "playback", "steering", "viewing"]
@@ -76,14 +76,14 @@ twigs = st.builds(
 
 @given(grown=leaves | twigs, limit=st.integers(-(2**63), 2**64 - 1), cursor=st.none() | st.text())
 async def test_any_argument_comes_back_as_it_was(grown: Leaf | Twig, limit: int, cursor: str | None) -> None:
-    here, there = Mirror(), local(Tree, "tree", Mirror(), force_wire=True)
+    here, there = Mirror(), bind_local(Tree, "tree", Mirror(), force_wire=True)
     asked: dict[str, Any] = {"grown": grown, "limit": limit, "cursor": cursor}
     assert await there.look(**asked) == await here.look(**asked)
 
 
 @given(leaf_ids=st.lists(st.text().map(LeafId)), deep=st.booleans())
 async def test_any_list_comes_back_as_it_was(leaf_ids: list[LeafId], deep: bool) -> None:
-    there = local(Tree, "tree", Mirror(), force_wire=True)
+    there = bind_local(Tree, "tree", Mirror(), force_wire=True)
     assert await there.cut(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
 
 

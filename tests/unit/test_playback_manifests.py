@@ -24,7 +24,7 @@ from matinee.playback.model.manifests import Source, render
 DASH = {"": "urn:mpeg:dash:schema:mpd:2011", "cenc": "urn:mpeg:cenc:2013"}
 KEYS = "/api/v1/licences/hls/token/"
 EDGES = [Delivery(edge_id=EdgeId(f"edg_{n}"), base_url=f"http://127.0.0.1:{n}/t/x/assets/a/") for n in (1, 2, 3)]
-ASSET_ID = ids.derived(AssetId, "a")
+ASSET_ID = ids.derive(AssetId, "a")
 KEY_IDS = ["00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100"]
 LANGUAGES = ["en", "de", "pt-BR"]
 
@@ -60,7 +60,7 @@ def assets(draw: st.DrawFn) -> Asset:
     heights = draw(st.lists(st.sampled_from([240, 480, 720, 1080, 2160]), min_size=1, max_size=4))
     return Asset(
         asset_id=ASSET_ID,
-        title_id=ids.derived(TitleId, "t"),
+        title_id=ids.derive(TitleId, "t"),
         prefix=f"assets/{ASSET_ID}/",
         duration_ms=draw(st.integers(1, 10_000_000)),
         scheme=scheme,
@@ -288,7 +288,7 @@ def test_no_manifest_names_what_the_device_cannot_play(asset: Asset, capabilitie
 
 SMALL = Asset(
     asset_id=ASSET_ID,
-    title_id=ids.derived(TitleId, "t"),
+    title_id=ids.derive(TitleId, "t"),
     prefix=f"assets/{ASSET_ID}/",
     duration_ms=12_345,
     video=[

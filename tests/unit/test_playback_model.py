@@ -24,7 +24,7 @@ from matinee.steering.api import RankedEdge
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-ASSET_ID = ids.derived(AssetId, "a")
+ASSET_ID = ids.derive(AssetId, "a")
 
 
 def video(codec: str = "avc1.64001f", height_px: int = 720, **said: Any) -> VideoTrack:
@@ -56,7 +56,7 @@ def _track(name: str) -> dict[str, Any]:
 def asset(*tracks: VideoTrack | AudioTrack) -> Asset:
     return Asset(
         asset_id=ASSET_ID,
-        title_id=ids.derived(TitleId, "t"),
+        title_id=ids.derive(TitleId, "t"),
         prefix=f"assets/{ASSET_ID}/",
         duration_ms=20_000,
         video=[track for track in tracks if isinstance(track, VideoTrack)],
@@ -119,14 +119,14 @@ def test_a_licence_covers_what_is_offered_and_no_more() -> None:
 
 def position(position_ms: int, duration_ms: int = 3_600_000, episode_id: EpisodeId | None = None) -> Position:
     return Position(
-        account_id=ids.derived(AccountId, "a"),
-        profile_id=ids.derived(ProfileId, "a"),
-        title_id=ids.derived(TitleId, "t"),
+        account_id=ids.derive(AccountId, "a"),
+        profile_id=ids.derive(ProfileId, "a"),
+        title_id=ids.derive(TitleId, "t"),
         episode_id=episode_id,
         position_ms=position_ms,
         duration_ms=duration_ms,
         updated_at=NOW,
-        device_id=ids.derived(DeviceId, "a"),
+        device_id=ids.derive(DeviceId, "a"),
     )
 
 
@@ -139,19 +139,19 @@ def test_one_goes_on_a_moment_before_where_one_stopped(at_ms: int, found: int) -
 
 
 def test_one_begins_at_the_beginning_of_what_one_has_not_seen() -> None:
-    episode_id = ids.derived(EpisodeId, "one")
+    episode_id = ids.derive(EpisodeId, "one")
     assert resume_ms(None, None, 3_600_000) == 0
-    assert resume_ms(position(600_000, episode_id=ids.derived(EpisodeId, "two")), episode_id, 3_600_000) == 0
+    assert resume_ms(position(600_000, episode_id=ids.derive(EpisodeId, "two")), episode_id, 3_600_000) == 0
     assert resume_ms(position(600_000, episode_id=episode_id), episode_id, 3_600_000) == 598_000
     assert resume_ms(position(600_000), None, 500_000) == 0  # the film has become shorter
 
 
 SESSION = Session(
-    session_id=ids.derived(PlaySessionId, "s"),
-    account_id=ids.derived(AccountId, "a"),
-    profile_id=ids.derived(ProfileId, "a"),
-    device_id=ids.derived(DeviceId, "a"),
-    title_id=ids.derived(TitleId, "t"),
+    session_id=ids.derive(PlaySessionId, "s"),
+    account_id=ids.derive(AccountId, "a"),
+    profile_id=ids.derive(ProfileId, "a"),
+    device_id=ids.derive(DeviceId, "a"),
+    title_id=ids.derive(TitleId, "t"),
     asset_id=ASSET_ID,
     original_language="en",
     capabilities=Capabilities(),

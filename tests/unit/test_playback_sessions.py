@@ -76,7 +76,7 @@ async def test_links_run_out_and_are_signed_anew_while_the_session_lives(deploym
     renewed = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
     assert opens(renewed.deliveries[0].base_url, now)
     assert renewed.expires_at == now + timedelta(seconds=60)
-    assert not opens(renewed.deliveries[0].base_url, now, ids.derived(AssetId, "other"))
+    assert not opens(renewed.deliveries[0].base_url, now, ids.derive(AssetId, "other"))
 
 
 async def test_nothing_outlives_the_session(deployment: Deployment) -> None:
@@ -184,7 +184,7 @@ async def test_another_profiles_session_is_not_there(deployment: Deployment) -> 
             deployment.playback.renew(principal=who, session_id=play.session_id, client_ip="192.0.2.7"),
         ):
             await _not_there(call, play.session_id)
-    await _not_there(deployment.end(replace(play, session_id=ids.derived(PlaySessionId, "none"))))
+    await _not_there(deployment.end(replace(play, session_id=ids.derive(PlaySessionId, "none"))))
     assert deployment.around.said("record") == deployment.around.said("revoke") == []
 
 

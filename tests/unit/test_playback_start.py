@@ -27,13 +27,13 @@ async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
 def where(position_ms: int, number: int | None = None, duration_ms: int = 100_000) -> Position:
     return Position(
         account_id=principal().account_id,
-        profile_id=ids.derived(ProfileId, "ada"),
+        profile_id=ids.derive(ProfileId, "ada"),
         title_id=TITLE,
         episode_id=None if number is None else episode(number).episode_id,
         position_ms=position_ms,
         duration_ms=duration_ms,
         updated_at=NOW,
-        device_id=ids.derived(DeviceId, "ada"),
+        device_id=ids.derive(DeviceId, "ada"),
     )
 
 
@@ -56,7 +56,7 @@ async def test_pressing_play_answers_with_all_a_player_needs(deployment: Deploym
         PlaybackStarted(
             session_id=play.session_id,
             account_id=principal().account_id,
-            profile_id=ids.derived(ProfileId, "ada"),
+            profile_id=ids.derive(ProfileId, "ada"),
             device_id=principal().device_id,
             title_id=TITLE,
             asset_id=asset().asset_id,
@@ -99,7 +99,7 @@ async def test_it_does_not_wait_for_ever(deployment: Deployment, hangs: str) -> 
 
 async def test_a_callers_earlier_deadline_stays(deployment: Deployment) -> None:
     deployment.around.hanging.add("rank")
-    with context.within(30), pytest.raises(DeadlineExceeded):
+    with context.with_timeout(30), pytest.raises(DeadlineExceeded):
         await deployment.start()
 
 
@@ -123,7 +123,7 @@ async def test_the_viewers_reason_comes_before_the_titles_and_the_edges_last(dep
     deployment.around.failing["playable"] = NotAvailable(title_id=TITLE, territory="DE")
     with pytest.raises(NotAvailable):
         await deployment.start()
-    deployment.around.failing["viewer"] = ProfileNotFound(profile_id=ids.derived(ProfileId, "ada"))
+    deployment.around.failing["viewer"] = ProfileNotFound(profile_id=ids.derive(ProfileId, "ada"))
     with pytest.raises(ProfileNotFound):
         await deployment.start()
 

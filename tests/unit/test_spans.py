@@ -35,13 +35,13 @@ from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.mesh.api import Span
-from matinee.mesh.client import local
+from matinee.mesh.client import bind_local
 from matinee.mesh.signature import signatures
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "journeys"
 BLOCK = re.compile(r"^```calls\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CALL = re.compile(r"(\w+) -> (\w+)\.(\w+)")
-TITLE, ASSET, EDGE = ids.derived(TitleId, "film"), ids.derived(AssetId, "film"), ids.derived(EdgeId, "a")
+TITLE, ASSET, EDGE = ids.derive(TitleId, "film"), ids.derive(AssetId, "film"), ids.derive(EdgeId, "a")
 SIGN_IN: dict[str, Any] = {
     "email": "ada@example.org",
     "password": "correct horse battery",
@@ -102,7 +102,7 @@ class RecordedParts(Parts):
     def domain(self, name: str, *, by: str) -> Any:
         if name not in self.built:
             return super().domain(name, by=by)
-        return local(PROTOCOLS[name], name, self.built[name], by=by, recorder=self.recorder, force_wire=True)
+        return bind_local(PROTOCOLS[name], name, self.built[name], caller=by, recorder=self.recorder, force_wire=True)
 
 
 class Deployment:

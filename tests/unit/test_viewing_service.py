@@ -201,7 +201,7 @@ async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deploy
     batch = await events.read(after="", types=("PositionMoved",), wait_ms=20_000)
     moved = [e.record.fact for e in batch.entries]
     assert [m.position_ms for m in moved if isinstance(m, PositionMoved)] == [30]
-    removed = Record(fact_id=ids.new(FactId, NOW), at=NOW, key="pro_a", fact=ProfileRemoved(**WHO))
+    removed = Record(fact_id=ids.generate(FactId, NOW), at=NOW, key="pro_a", fact=ProfileRemoved(**WHO))
     await events.append(records=[removed])
     async with asyncio.timeout(20):
         while (await deployment.viewing.history(**WHO)).items:  # noqa: ASYNC110 — nothing tells of an erasure

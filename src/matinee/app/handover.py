@@ -61,4 +61,4 @@ def _folder(order: Order, files: Iterable[Path]) -> str:
             raise unusable(file.name, "file", why, "Check the path and who may read it.") from error
     from matinee.encoding.adapters.objects import INCOMING
 
-    return f"{INCOMING}{ids.derived(UploadId, order.title_id, order.episode_id or '', *seen)}"
+    return f"{INCOMING}{ids.derive(UploadId, order.title_id, order.episode_id or '', *seen)}"

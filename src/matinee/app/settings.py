@@ -238,7 +238,7 @@ def show(
     return [
         Shown(
             key=key,
-            value=url.masked(value) if isinstance(value, str) and "://" in value else value,
+            value=url.mask(value) if isinstance(value, str) and "://" in value else value,
             default=defaults[key],
             source=said[key][1] if key in said else "default",
         )

@@ -177,7 +177,7 @@ def _turn(standing: Title, title: Title, fact: TitlePublished | TitleWithdrawn, 
 
 def _record(fact: TitlePublished | TitleWithdrawn, now: datetime) -> bytes:
     record = Record(
-        fact_id=ids.new(FactId, now),
+        fact_id=ids.generate(FactId, now),
         at=now,
         key=fact.title_id,
         fact=fact,

@@ -20,7 +20,7 @@ from matinee.catalogue.api import Genre, Title, TitleDraft
 from matinee.cli.options import as_json, json_option, run, with_settings
 from matinee.encoding.api import Job, Order, SideFile
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import EpisodeId, TitleId, new
+from matinee.kit.ids import EpisodeId, TitleId, generate
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 
 LOOK_S = 0.5
@@ -59,7 +59,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     def draft(self) -> TitleDraft:
         """The title as it is first put into the catalogue."""
         return TitleDraft(
-            title_id=new(TitleId, SystemClock().now()),
+            title_id=generate(TitleId, SystemClock().now()),
             kind="film",
             names={self.language: self.name},
             original_language=self.language,

@@ -141,7 +141,7 @@ class Cassandra:
 
     async def check(self) -> None:
         """Ask for the version of every schema in use. Raises what all calls raise, and SchemaAhead."""
-        with context.within(round(CHECK_S * 1000)):
+        with context.with_timeout(round(CHECK_S * 1000)):
             try:
                 await self._check_schemas()
             except EngineUnavailable:

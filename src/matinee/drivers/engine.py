@@ -94,7 +94,7 @@ def health(trouble: Problem) -> Health:
 
 def named(place: str) -> str:
     """The engine behind a URL as a person knows it: `mariadb at 127.0.0.1:3306`, `sqlite at data/identity.db`."""
-    parts = urlsplit(url.masked(place))
+    parts = urlsplit(url.mask(place))
     engine = url.scheme(place)
     host = parts.netloc.rpartition("@")[2]
     if engine == "memcached":  # `zone@host:port`, several of them

@@ -93,7 +93,7 @@ class Objects:
             case "s3":
                 self.address = Address.of(url)
                 return _s3(self.address, silence_s, tries), _s3(self.address, max(silence_s, 300.0), tries)
-        raise BadStoreUrl(detail=f"There is no object store for {urls.masked(url)!r}: file:///… and s3://… are known.")
+        raise BadStoreUrl(detail=f"There is no object store for {urls.mask(url)!r}: file:///… and s3://… are known.")
 
     @property
     def engine(self) -> str:
@@ -246,7 +246,7 @@ class Objects:
     async def sign(self, method: Literal["GET", "PUT", "HEAD"], key: str, *, expires_s: int) -> str:
         """A URL by which anybody may do this one thing for a while. Raises BadStoreUrl for a directory."""
         if not isinstance(self._store, S3Store):
-            raise BadStoreUrl(detail=f"{urls.masked(self.url)} is a directory: there is nothing to sign.")
+            raise BadStoreUrl(detail=f"{urls.mask(self.url)} is a directory: there is nothing to sign.")
         with self._said("sign", key):
             return await obstore.sign_async(self._store, method, key, timedelta(seconds=expires_s))
 

@@ -54,7 +54,7 @@ class EncodingService:
         await self._check_title(order)
         now = self._clock.now()
         job = Job(
-            job_id=ids.new(JobId, now),
+            job_id=ids.generate(JobId, now),
             order=order,
             state="queued",
             steps=fresh_steps(),

@@ -48,7 +48,7 @@ class PolledFollowing:
 
     async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
         taken = self._taker.taking(consumer, types, handle)
-        holder = str(ids.new(InstanceId, self._clock.now()))
+        holder = str(ids.generate(InstanceId, self._clock.now()))
 
         async def once() -> None:
             if await self._events.lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
@@ -70,7 +70,7 @@ class PolledFollowing:
             for task in (working, renewing):
                 task.cancel()
             await asyncio.gather(working, renewing, return_exceptions=True)
-            with contextlib.suppress(Exception), context.within(1000):  # else it runs out by itself
+            with contextlib.suppress(Exception), context.with_timeout(1000):  # else it runs out by itself
                 await self._events.lease(consumer=consumer, holder=holder, lease_ms=0)
 
     async def _renew(self, consumer: str, holder: str) -> None:
@@ -78,7 +78,7 @@ class PolledFollowing:
         every_s = self._lease_ms / 4000
         while True:
             await asyncio.sleep(every_s)
-            with context.within(round(every_s * 1000)):
+            with context.with_timeout(round(every_s * 1000)):
                 if not await self._events.lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
                     raise LeaseLost(consumer=consumer)
 

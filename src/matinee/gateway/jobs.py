@@ -12,7 +12,7 @@ from matinee.gateway.ports import Proxy, UploadStore
 from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
 from matinee.kit.clock import Clock
-from matinee.kit.context import within
+from matinee.kit.context import with_timeout
 from matinee.steering.api import Steering
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:
 
 async def _seen(what: str, look: Awaitable[T]) -> T | None:
     try:
-        with within(LOOK_MS):
+        with with_timeout(LOOK_MS):
             async with asyncio.timeout(LOOK_MS / 1000):
                 return await look
     except Exception as error:  # whoever is away: the last answer is the best there is

@@ -77,7 +77,7 @@ class IdentityService:
     async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
         model.check_sign_up(email, password, name, language)
         now = self._clock.now()
-        account = Account(account_id=ids.new(AccountId, now), email=model.email_key(email), created_at=now)
+        account = Account(account_id=ids.generate(AccountId, now), email=model.email_key(email), created_at=now)
         profile = self._profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language)
         password_hash = await self._secrets.hash(model.password_key(password))
         await self._accounts.open_account(
@@ -85,7 +85,7 @@ class IdentityService:
             profile=profile,
             records=(self._record(AccountOpened(account_id=account.account_id), account.account_id),),
         )
-        return await self._begin(account, ids.new(DeviceId, now), device)
+        return await self._begin(account, ids.generate(DeviceId, now), device)
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo) -> Grant:
         address = model.email_key(email)
@@ -99,7 +99,7 @@ class IdentityService:
             raise WrongCredentials
         await self._throttle.forgive(subjects=subjects)
         await self._rehash(held, secret)
-        return await self._begin(held.account, device_id or ids.new(DeviceId, self._clock.now()), device)
+        return await self._begin(held.account, device_id or ids.generate(DeviceId, self._clock.now()), device)
 
     async def refresh(self, *, refresh_token: str) -> Grant:
         token = model.refresh_token(refresh_token)
@@ -275,7 +275,7 @@ class IdentityService:
 
     async def _begin(self, account: Account, device_id: DeviceId, device: DeviceInfo) -> Grant:
         now = self._clock.now()
-        sign_in_id = ids.new(SignInId, now)
+        sign_in_id = ids.generate(SignInId, now)
         token = RefreshToken(sign_in_id=sign_in_id, handle=self._entropy(16), secret=self._entropy(32))
         sign_in = SignIn(
             sign_in_id=sign_in_id,
@@ -324,7 +324,7 @@ class IdentityService:
 
     def _profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
         return Profile(
-            profile_id=ids.new(ProfileId, self._clock.now()),
+            profile_id=ids.generate(ProfileId, self._clock.now()),
             account_id=account_id,
             name=model.cleaned_name(name),
             avatar=avatar,
@@ -350,4 +350,6 @@ class IdentityService:
 
     def _record(self, fact: AnyFact, key: str) -> Record:
         now = self._clock.now()
-        return Record(fact_id=ids.new(FactId, now), at=now, key=key, fact=fact, trace_id=context.current().trace_id)
+        return Record(
+            fact_id=ids.generate(FactId, now), at=now, key=key, fact=fact, trace_id=context.current().trace_id
+        )

@@ -54,7 +54,7 @@ def activate(context: Context) -> Iterator[Context]:
 
 
 @contextmanager
-def within(limit_ms: int) -> Iterator[Context]:
+def with_timeout(limit_ms: int) -> Iterator[Context]:
     """Run a block with at most `limit_ms` left; an earlier deadline stays."""
     asked = time.monotonic() + limit_ms / 1000
     here = current()

@@ -64,12 +64,12 @@ def uuid7(now: datetime, entropy: bytes) -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
-def new(kind: Callable[[str], T], now: datetime) -> T:
-    """A fresh id of a kind, ordered by `now`: `new(TitleId, clock.now())` → `tit_06…`."""
+def generate(kind: Callable[[str], T], now: datetime) -> T:
+    """A fresh id of a kind, ordered by `now`: `generate(TitleId, clock.now())` → `tit_06…`."""
     return kind(f"{PREFIXES[kind]}_{encode(uuid7(now, os.urandom(10)))}")
 
 
-def derived(kind: Callable[[str], T], *parts: str) -> T:
+def derive(kind: Callable[[str], T], *parts: str) -> T:
     """The same id for the same parts, always: what makes a repeated step find its own earlier work (UUIDv8)."""
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
     value = int.from_bytes(digest[:16], "big") & ~(0xF << 76) | 0x8 << 76

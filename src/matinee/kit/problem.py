@@ -64,7 +64,7 @@ class Problem(Exception):
         """The fields, as plain values."""
         return {f.name: msgspec.to_builtins(getattr(self, f.name)) for f in fields(self)}
 
-    def document(self, instance: str = "") -> dict[str, Any]:
+    def to_document(self, instance: str = "") -> dict[str, Any]:
         """The RFC 9457 problem document; `instance` is the trace id."""
         return {
             "type": f"/problems/{self.kind()}",

@@ -33,11 +33,11 @@ def file_path(url: str) -> Path:
     """
     parts = urlsplit(url)
     if scheme(url) not in {"file", "sqlite"} or parts.netloc:
-        raise ValueError(f"not a path on this machine: {masked(url)}")
+        raise ValueError(f"not a path on this machine: {mask(url)}")
     return Path(parts.path.removeprefix("/") if scheme(url) == "sqlite" else unquote(parts.path))
 
 
-def masked(url: str) -> str:
+def mask(url: str) -> str:
     """The URL with its secrets hidden: passwords, and what words after the `?` say that is none of anyone's business.
 
     A password that holds a `/`, `?` or `#` as it is (it should be percent-encoded) is hidden too.
@@ -76,4 +76,4 @@ def _said(word: str) -> str:
     if equals and _SECRET.search(unquote(name)):
         return f"{name}={_HIDDEN}"
     inner = unquote(value)
-    return f"{name}={masked(inner)}" if masked(inner) != inner else word
+    return f"{name}={mask(inner)}" if mask(inner) != inner else word

@@ -21,7 +21,7 @@ _log = log.get()
 LIMIT_MS: Final = 5_000
 
 
-class Caller:
+class MeshClient:
     """One process's way to the services of others: shared connections, and what is known of every instance.
 
     `key` is the secret that hosts ask for; `limit_ms` is a call's deadline where its context has none that is earlier.
@@ -62,24 +62,24 @@ class Caller:
             _record(self.recorder, caller, domain, signature, started_s, outcome, call.attempts)
 
 
-def remote(protocol: type[Any], domain: str, caller: Caller, *, by: str = "") -> Any:
-    """The Protocol's methods, each a call to whoever serves the domain; `by` names the caller's domain."""
+def bind_remote(protocol: type[Any], domain: str, client: MeshClient, *, caller: str = "") -> Any:
+    """Return an object whose methods call the domain in another process; `caller` names the calling domain."""
 
     def method(signature: Signature) -> Callable[..., Awaitable[Any]]:
         async def call(**arguments: Any) -> Any:
-            return await caller.call(by, domain, signature, arguments)
+            return await client.call(caller, domain, signature, arguments)
 
         return call
 
     return _proxy(protocol, method)
 
 
-def local(
+def bind_local(
     protocol: type[Any],
     domain: str,
     implementation: object,
     *,
-    by: str = "",
+    caller: str = "",
     recorder: SpanRecorder | None = None,
     force_wire: bool = False,
 ) -> Any:
@@ -105,7 +105,7 @@ def local(
                 outcome = _outcome(error)
                 raise
             finally:
-                _record(recorder, by, domain, signature, started_s, outcome, 0)
+                _record(recorder, caller, domain, signature, started_s, outcome, 0)
 
         return call
 

@@ -36,7 +36,7 @@ _PROBLEM: Final = [(b"content-type", wire.PROBLEM_JSON.encode())]
 _CLOSE: Final = (b"connection", b"close")
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """How a process is: what its start waits for, empty once it runs, and the engines that it uses."""
 
     waiting: str = ""
@@ -51,7 +51,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class Host:
     """What one process serves.
 
-    `key` is the secret that callers must show; `condition` is what `/readyz` tells; `app` gets every other path,
+    `key` is the secret that callers must show; `readiness` is what `/readyz` tells; `app` gets every other path,
     and the lifespan.
 
     `/readyz` is a 503 while the process starts or drains: then another can do better. An engine that is not well is
@@ -65,7 +65,7 @@ class Host:
         key: str,
         clock: Clock,
         metrics: Metrics,
-        condition: Callable[[], Condition] = Condition,
+        readiness: Callable[[], Readiness] = Readiness,
         app: App | None = None,
         max_body_bytes: int = 8 << 20,
     ) -> None:
@@ -74,7 +74,7 @@ class Host:
         self._clock = clock
         self._metrics = metrics
         self._gauges = HostGauges(metrics)
-        self._condition = condition
+        self._readiness = readiness
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._endpoints: dict[str, Endpoint] = {}
@@ -106,7 +106,7 @@ class Host:
         for endpoint in self._endpoints.values():
             endpoint.drain()
 
-    async def drained(self, limit_s: float) -> bool:
+    async def wait_until_idle(self, limit_s: float) -> bool:
         """Wait for the calls under way; False when some are left after `limit_s`."""
         for _ in range(max(1, int(limit_s / _LOOK_S))):
             if not any(limit.in_flight for limits in self._limits.values() for limit in limits):
@@ -156,7 +156,7 @@ class Host:
         trace_id = wire.trace_id(headers.get(b"traceparent", b"").decode("latin-1"))
         left_ms = headers.get(b"x-deadline-ms", b"")
         return Context(
-            trace_id=trace_id or ids.new(TraceId, self._clock.now()),
+            trace_id=trace_id or ids.generate(TraceId, self._clock.now()),
             deadline_s=time.monotonic() + int(left_ms) / 1000 if left_ms.isdigit() and len(left_ms) < 10 else None,
         )
 
@@ -164,7 +164,7 @@ class Host:
         await send_response(send, 200, b'"ok"', _JSON)
 
     async def _readyz(self, send: Send) -> None:
-        found = self._condition()
+        found = self._readiness()
         state = (
             "draining" if self.draining else "waiting" if found.waiting else "degraded" if found.degraded else "ready"
         )

@@ -86,7 +86,7 @@ class Membership:
     async def leave(self) -> None:
         """Take the entry out."""
         self._left = True
-        await self._at_best(self._registry.leave(instance_id=self.instance.instance_id))
+        await self._at_best(self._registry.deregister(instance_id=self.instance.instance_id))
 
     async def _at_best(self, last_word: Awaitable[None]) -> None:
         try:
@@ -122,11 +122,11 @@ class Directory:
         """Follow the registry until cancelled."""
         while True:
             await self.refresh()
-            await self._registry.changed(poll_s=self._poll_s)
+            await self._registry.wait_for_change(poll_s=self._poll_s)
 
     async def _look(self) -> None:
         try:
-            seen = await self._registry.instances(now=self._clock.now())
+            seen = await self._registry.list_instances(now=self._clock.now())
         except Exception as error:  # better an old list than none
             self._away.failed(error)
             return

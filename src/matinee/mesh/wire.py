@@ -32,7 +32,7 @@ def path(domain: str, method: str) -> str:
 
 def encode_problem(problem: Problem, trace_id: str = "") -> bytes:
     """A problem document (RFC 9457)."""
-    return msgspec.json.encode(problem.document(trace_id))
+    return msgspec.json.encode(problem.to_document(trace_id))
 
 
 def decode_problem(body: bytes, service: str, trace_id: str = "") -> Problem:

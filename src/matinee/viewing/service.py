@@ -39,7 +39,7 @@ class ViewingService:
             updated_at=position.updated_at,
         )
         record = Record(
-            fact_id=ids.new(FactId, now),
+            fact_id=ids.generate(FactId, now),
             at=now,
             key=position.profile_id,
             fact=moved,

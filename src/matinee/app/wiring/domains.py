@@ -16,7 +16,7 @@ from matinee.events.api import Following
 from matinee.events.jobs import GroupFollowing, PolledFollowing
 from matinee.kit import ids, url
 from matinee.kit.ids import InstanceId
-from matinee.mesh.client import local, remote
+from matinee.mesh.client import bind_local, bind_remote
 
 if TYPE_CHECKING:
     from matinee.catalogue.adapters.cassandra import CassandraTitles
@@ -50,8 +50,8 @@ class Parts:
     def domain(self, name: str, *, by: str) -> Any:
         """A domain for another to call: in this process where it is hosted here, through the mesh where not."""
         if (here := self.built.get(name) or self.own.get(name)) is not None:
-            return local(PROTOCOLS[name], name, here, by=by, force_wire=self.settings.mesh.force_wire)
-        return remote(PROTOCOLS[name], name, self.fabric.caller, by=by)
+            return bind_local(PROTOCOLS[name], name, here, caller=by, force_wire=self.settings.mesh.force_wire)
+        return bind_remote(PROTOCOLS[name], name, self.fabric.caller, caller=by)
 
     def following(self, *, by: str) -> Following:
         """How a domain follows the log of facts."""
@@ -322,7 +322,7 @@ async def _encoding(parts: Parts) -> None:
         preset=settings.encoding.preset,
     )
     parts.built["encoding"] = EncodingService(store=store, blobs=blobs, prober=prober, catalogue=catalogue, clock=clock)
-    owner = ids.new(InstanceId, clock.now())
+    owner = ids.generate(InstanceId, clock.now())
     parts.jobs += [
         jobs.work(store=store, tools=tools, clock=clock, folder=work, owner=owner),
         jobs.sweep(store=store, clock=clock, folder=work),

@@ -24,9 +24,9 @@ from matinee.gateway.model.front import Certificate, Doors
 from matinee.gateway.ports import UploadStore
 from matinee.kit import ids, url
 from matinee.kit.clock import Clock
-from matinee.kit.ids import EdgeId, InstanceId, derived
+from matinee.kit.ids import EdgeId, InstanceId, derive
 from matinee.mesh.api import Instance
-from matinee.mesh.client import remote
+from matinee.mesh.client import bind_remote
 from matinee.mesh.membership import Directory, Membership
 
 
@@ -66,7 +66,7 @@ async def edge(
                 board=FileBoard(plan.cache_dir),
                 upstream=_upstream(plan, threads.clock),
                 clock=threads.clock,
-                steering=remote(PROTOCOLS["steering"], "steering", threads.caller, by="edge"),
+                steering=bind_remote(PROTOCOLS["steering"], "steering", threads.caller, caller="edge"),
                 stopping=stopping,
                 started=started.set_result,
                 front=front,
@@ -101,14 +101,16 @@ def _front(settings: Settings, plan: EdgeSettings) -> Front | None:
 
 def _membership(threads: Fabric, address: str) -> Membership:
     """An edge is called by nobody, and enters the registry all the same: who renews a lease knows when nobody can."""
-    instance = Instance(instance_id=ids.new(InstanceId, threads.clock.now()), address=address, services=(place.EDGE,))
+    instance = Instance(
+        instance_id=ids.generate(InstanceId, threads.clock.now()), address=address, services=(place.EDGE,)
+    )
     return Membership(registry=threads.registry, instance=instance, clock=threads.clock)
 
 
 def _edge_settings(settings: Settings, words: EdgeWords, key: bytes, clock: Clock) -> EdgeSettings:
     pem = place.leaf(settings, clock).path if settings.deployment.lan else None
     return EdgeSettings(
-        edge_id=derived(EdgeId, settings.deployment.region, words.name),
+        edge_id=derive(EdgeId, settings.deployment.region, words.name),
         name=words.name,
         region=settings.deployment.region,
         cache_dir=Path(settings.edge.cache) / words.name,

@@ -26,7 +26,7 @@ from matinee.kit import url
 from matinee.kit.clock import Clock, SystemClock
 from matinee.kit.problem import Problem
 from matinee.licensing.api import Licensing
-from matinee.mesh.client import Caller, remote
+from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.membership import Directory
 from matinee.mesh.ports import Registry
 from matinee.playback.api import Playback
@@ -51,7 +51,7 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     registry: Registry
     directory: Directory
-    caller: Caller
+    caller: MeshClient
     mesh_key: str
     engines: EngineWatch
 
@@ -93,7 +93,7 @@ async def fabric(settings: Settings) -> AsyncIterator[Fabric]:
         await directory.refresh()
         http = await stack.enter_async_context(HttpClient())
         key = create_once(settings.secrets / "mesh.key", lambda: os.urandom(32).hex().encode()).decode()
-        caller = Caller(http=http, directory=directory, key=key, rng=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, guards nothing
+        caller = MeshClient(http=http, directory=directory, key=key, rng=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, guards nothing
         following = asyncio.create_task(directory.run())
         try:
             yield Fabric(
@@ -173,5 +173,5 @@ async def _entered(settings: Settings, stack: contextlib.AsyncExitStack) -> Fabr
     return await stack.enter_async_context(fabric(settings))
 
 
-def _remote(name: str, caller: Caller) -> Any:
-    return remote(PROTOCOLS[name], name, caller, by="cli")
+def _remote(name: str, caller: MeshClient) -> Any:
+    return bind_remote(PROTOCOLS[name], name, caller, caller="cli")

@@ -22,7 +22,7 @@ from matinee.kit import ids, log
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
-from matinee.mesh.host import Condition, Host
+from matinee.mesh.host import Host, Readiness
 from matinee.mesh.membership import Membership
 
 DRAIN_S = 5.0
@@ -49,7 +49,7 @@ async def host(
             clock=threads.clock,
             metrics=metrics,
             app=app,
-            condition=lambda: Condition(engines=engines.states),
+            readiness=lambda: Readiness(engines=engines.states),
         )
         for name, service in parts.built.items():
             serving.serve(name, PROTOCOLS[name], service)
@@ -65,7 +65,7 @@ async def host(
                 serving.drain()
                 with contextlib.suppress(Exception):  # the registry may be away; our lease then runs out by itself
                     await membership.drain()
-                await serving.drained(DRAIN_S)
+                await serving.wait_until_idle(DRAIN_S)
                 await _ended(running)
                 with contextlib.suppress(Exception):  # as above
                     await membership.leave()
@@ -75,7 +75,7 @@ async def host(
 async def waiting(trouble: str, listening: socket) -> AsyncIterator[None]:
     """Answer on a socket, until there is more to serve, that one is alive and what is waited for."""
     key = os.urandom(32).hex()  # nobody has it: there is nothing to be called yet
-    idle = Host(key=key, clock=SystemClock(), metrics=Metrics(), condition=lambda: Condition(waiting=trouble))
+    idle = Host(key=key, clock=SystemClock(), metrics=Metrics(), readiness=lambda: Readiness(waiting=trouble))
     async with Server(idle, listener=listening.dup()):
         yield
 
@@ -102,7 +102,7 @@ def _called_at(host: str, server: Server) -> str:
 
 def _membership(threads: Fabric, address: str, targets: Sequence[str]) -> Membership:
     instance = Instance(
-        instance_id=ids.new(InstanceId, threads.clock.now()), address=address, services=tuple(sorted(targets))
+        instance_id=ids.generate(InstanceId, threads.clock.now()), address=address, services=tuple(sorted(targets))
     )
     return Membership(registry=threads.registry, instance=instance, clock=threads.clock)
 

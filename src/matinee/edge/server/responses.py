@@ -58,7 +58,7 @@ def text(request: Request, body: bytes, media_type: str, status: HTTPStatus = HT
 
 def problem(request: Request, trouble: Problem) -> bytes:
     """An RFC 9457 problem document, whole."""
-    body = msgspec.json.encode(trouble.document())
+    body = msgspec.json.encode(trouble.to_document())
     lines = f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\nCache-Control: no-store\r\n"
     if isinstance(trouble, OutsideFile):
         lines += f"Content-Range: bytes */{trouble.size_bytes}\r\n"

@@ -143,7 +143,7 @@ class Worker:
 
     def _records(self, job: Job, facts: Sequence[AnyFact]) -> list[Record]:
         now = self._clock.now()
-        return [Record(fact_id=ids.new(FactId, now), at=now, key=job.order.title_id, fact=fact) for fact in facts]
+        return [Record(fact_id=ids.generate(FactId, now), at=now, key=job.order.title_id, fact=fact) for fact in facts]
 
 
 async def _stopped(running: asyncio.Task[Asset]) -> None:

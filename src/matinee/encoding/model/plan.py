@@ -11,7 +11,7 @@ import msgspec
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.source import Role, Source
 from matinee.kit.hashing import sha256_hex
-from matinee.kit.ids import AssetId, EpisodeId, TitleId, derived
+from matinee.kit.ids import AssetId, EpisodeId, TitleId, derive
 
 GOP_S = 2
 GOPS_A_SEGMENT = 2
@@ -106,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def asset_id(self, title_id: TitleId, episode_id: EpisodeId | None) -> AssetId:
         """The same source, plan and title make the same asset."""
-        return derived(AssetId, title_id, episode_id or "", self.fingerprint())
+        return derive(AssetId, title_id, episode_id or "", self.fingerprint())
 
 
 def cut(frames: int, gop_frames: int, chunk_frames: int) -> tuple[Chunk, ...]:

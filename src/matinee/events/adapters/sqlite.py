@@ -163,7 +163,7 @@ def _hand_over(letters: list[DeadLetter], now: datetime, connection: Connection)
     for letter in letters:
         gone = connection.exec_driver_sql(_UNEARTH, (letter.consumer, letter.entry.record.fact_id))
         if gone.rowcount:
-            row = (str(ids.new(FactId, now)), RETRY, to_ms(now), _encoder.encode(again(letter)))
+            row = (str(ids.generate(FactId, now)), RETRY, to_ms(now), _encoder.encode(again(letter)))
             _change(_INSERT, row, connection)
 
 

@@ -51,7 +51,7 @@ class Entrance:
         scope["state"] = {**scope.get("state", {}), "refusal": problem}
         hurried = not scope["path"].startswith(_UNHURRIED)
         deadline_s = began + self._deadline_s if hurried else None
-        trace_id = ids.new(TraceId, self._clock.now())
+        trace_id = ids.generate(TraceId, self._clock.now())
         outgoing = _Outgoing(send, trace_id=trace_id, personal=scope["path"].startswith("/api/"))
         with activate(Context(trace_id=trace_id, deadline_s=deadline_s, principal=who)):
             await self._answer(scope, receive, outgoing, deadline_s)

@@ -46,7 +46,7 @@ def answer(problem: Problem) -> Response[bytes]:
 
 def body(problem: Problem) -> bytes:
     """The problem document, carrying this request's trace id."""
-    return msgspec.json.encode(problem.document(context.current().trace_id))
+    return msgspec.json.encode(problem.to_document(context.current().trace_id))
 
 
 def headers(problem: Problem) -> dict[str, str]:

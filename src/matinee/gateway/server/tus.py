@@ -50,7 +50,7 @@ async def create_upload(request: Request[Any, Any, Any]) -> Response[None]:
         raise TooLarge(limit_bytes=deployment.settings.upload_limit_bytes)
     now = deployment.clock.now()
     upload = await deployment.uploads.create(
-        upload_id=ids.new(UploadId, now),
+        upload_id=ids.generate(UploadId, now),
         account_id=principal().account_id,
         file_name=metadata(request.headers.get("upload-metadata", "")).get("filename", ""),
         size_bytes=size_bytes,

@@ -48,7 +48,7 @@ class Intake:
         return IngestAnswer(title_id=title_id, job_id=job.job_id)
 
     async def _new_title(self, request: IngestRequest, path: str) -> TitleId:
-        title_id = ids.derived(TitleId, request.upload_id)
+        title_id = ids.derive(TitleId, request.upload_id)
         known = {genre.genre_id: genre for genre in await self._catalogue.genres()}
         draft = TitleDraft(
             title_id=title_id,

@@ -14,7 +14,7 @@ from matinee.gateway.model import shown
 from matinee.gateway.service.visit import Visit, in_time, part, with_progress
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
-from matinee.kit.context import within
+from matinee.kit.context import with_timeout
 from matinee.kit.ids import AccountId, ProfileId, TitleId
 from matinee.playback.api import TooMature
 from matinee.viewing.api import Position, Viewing
@@ -47,7 +47,7 @@ class Screens:
     async def home(self, *, account_id: AccountId, profile_id: ProfileId) -> HomeScreen:
         """Billboard, continue watching, new, and a row for each of the largest genres. Raises ProfileNotFound."""
         missing: list[str] = []
-        with within(self._deadline_ms):
+        with with_timeout(self._deadline_ms):
             visit, positions, genres = await asyncio.gather(
                 self._visit(account_id, profile_id),
                 part("continue-watching", self._begun(account_id, profile_id), missing, SHARE),
@@ -62,7 +62,7 @@ class Screens:
         self, *, account_id: AccountId, profile_id: ProfileId, genre_id: str, cursor: str | None = None
     ) -> GenreScreen:
         """Everything in a genre that the profile may see. Raises NoSuchPage, ProfileNotFound."""
-        with within(self._deadline_ms):
+        with with_timeout(self._deadline_ms):
             visit, genres = await asyncio.gather(self._visit(account_id, profile_id), in_time(self._catalogue.genres()))
             genre = next((genre for genre in genres if genre.genre_id == genre_id), None)
             if genre is None:
@@ -76,7 +76,7 @@ class Screens:
     async def title(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> TitleScreen:
         """A title's page. Raises TitleNotFound, TooMature, NotAvailable, ProfileNotFound."""
         missing: list[str] = []
-        with within(self._deadline_ms):
+        with with_timeout(self._deadline_ms):
             visit, title, positions = await asyncio.gather(
                 self._visit(account_id, profile_id),
                 in_time(self._catalogue.title(title_id=title_id)),
@@ -90,7 +90,7 @@ class Screens:
         self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None
     ) -> HistoryScreen:
         """What was watched, newest first; what may no longer be seen is left out. Raises ProfileNotFound."""
-        with within(self._deadline_ms):
+        with with_timeout(self._deadline_ms):
             visit, page = await asyncio.gather(
                 self._visit(account_id, profile_id),
                 in_time(self._viewing.history(account_id=account_id, profile_id=profile_id, cursor=cursor)),

@@ -16,7 +16,7 @@ from matinee.drivers.cache.opening import open_guard
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import TitleId, derived
+from matinee.kit.ids import TitleId, derive
 from matinee.lab.bench.figure import Figure, compared
 from matinee.lab.bench.pace import Work, engines, side_by_side
 
@@ -57,13 +57,13 @@ def _loading(shared: SharedTitles) -> Work:
 
 
 def _row(number: int) -> list[TitleId]:
-    return [derived(TitleId, "bench", str((number * 7 + one) % TITLES)) for one in range(ROW)]
+    return [derive(TitleId, "bench", str((number * 7 + one) % TITLES)) for one in range(ROW)]
 
 
 async def _filled(catalogue: CatalogueService) -> None:
     for number in range(TITLES):
         draft = TitleDraft(
-            title_id=derived(TitleId, "bench", str(number)),
+            title_id=derive(TitleId, "bench", str(number)),
             kind="film",
             names={"en": f"A film of the bench, number {number}"},
             synopses={"en": "Words about a film that nobody will ever see. " * 6},

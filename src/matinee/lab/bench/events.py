@@ -22,12 +22,12 @@ from matinee.events.adapters.kafka import KafkaEventLog
 from matinee.events.api import Entry, Events, PlaybackHeartbeat, Record
 from matinee.events.service import EventsService
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import FactId, InstanceId, PlaySessionId, ProfileId, TitleId, derived, new
+from matinee.kit.ids import FactId, InstanceId, PlaySessionId, ProfileId, TitleId, derive, generate
 from matinee.lab.bench.figure import Figure, compared, measured
 from matinee.lab.bench.pace import engines, side_by_side
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.api import Instance
-from matinee.mesh.client import Caller, remote
+from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory
 
@@ -72,13 +72,13 @@ def _batch(number: int, clock: SystemClock) -> list[Record]:
     now = clock.now()
     return [
         Record(
-            fact_id=new(FactId, now),
+            fact_id=generate(FactId, now),
             at=now,
             key=f"pro_{(number * BATCH + one) % 500}",
             fact=PlaybackHeartbeat(
-                session_id=derived(PlaySessionId, str(one)),
-                profile_id=derived(ProfileId, str(one)),
-                title_id=derived(TitleId, "bench"),
+                session_id=derive(PlaySessionId, str(one)),
+                profile_id=derive(ProfileId, str(one)),
+                title_id=derive(TitleId, "bench"),
                 position_ms=number,
                 state="playing",
                 playing_ms=30_000,
@@ -128,12 +128,12 @@ async def _by_http(service: EventsService) -> AsyncIterator[Events]:
     host = Host(key=key, clock=clock, metrics=Metrics())
     host.serve("events", Events, service)
     async with Server(host, port=0) as server, HttpClient() as http:
-        instance = Instance(instance_id=new(InstanceId, clock.now()), address=server.address, services=("events",))
+        instance = Instance(instance_id=generate(InstanceId, clock.now()), address=server.address, services=("events",))
         await registry.register(instance=instance, lease_s=600, now=clock.now())
         directory = Directory(registry=registry, clock=clock)
         await directory.refresh()
-        caller = Caller(http=http, directory=directory, key=key, rng=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
-        yield remote(Events, "events", caller, by="bench")
+        caller = MeshClient(http=http, directory=directory, key=key, rng=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
+        yield bind_remote(Events, "events", caller, caller="bench")
 
 
 class _Bare:

@@ -15,7 +15,7 @@ import uvloop
 from matinee.drivers.cassandra import Cassandra
 from matinee.events.api import PositionMoved, Record
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId, derived, new
+from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId, derive, generate
 from matinee.lab.bench.figure import Figure, compared
 from matinee.lab.bench.pace import engines, side_by_side
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
@@ -170,9 +170,9 @@ def position(number: int, clock: SystemClock, salt: str = "") -> Position:
     """One of many films of one of some profiles, a little later each time."""
     whose = f"{salt}{number % PROFILES}"
     return Position(
-        account_id=derived(AccountId, "bench", whose),
-        profile_id=derived(ProfileId, "bench", whose),
-        title_id=derived(TitleId, "bench", str(number // PROFILES % 20)),
+        account_id=derive(AccountId, "bench", whose),
+        profile_id=derive(ProfileId, "bench", whose),
+        title_id=derive(TitleId, "bench", str(number // PROFILES % 20)),
         position_ms=number * 10,
         duration_ms=7_200_000,
         updated_at=clock.now() - timedelta(hours=1) + timedelta(milliseconds=number),
@@ -192,7 +192,7 @@ def record_of(seen: Position, clock: SystemClock) -> Record:
         device_id=seen.device_id,
         updated_at=seen.updated_at,
     )
-    return Record(fact_id=new(FactId, now), at=now, key=seen.profile_id, fact=moved)
+    return Record(fact_id=generate(FactId, now), at=now, key=seen.profile_id, fact=moved)
 
 
 async def _one(store: CassandraViewingStore, key: Position) -> None:

@@ -13,7 +13,7 @@ import uvloop
 
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import AccountId, AssetId, DeviceId, InstanceId, PlaySessionId, ProfileId, TitleId, derived
+from matinee.kit.ids import AccountId, AssetId, DeviceId, InstanceId, PlaySessionId, ProfileId, TitleId, derive
 from matinee.lab.bench.figure import Figure, compared
 from matinee.lab.bench.pace import Work, engines, side_by_side
 from matinee.lab.bench.positions import position, record_of
@@ -77,11 +77,11 @@ async def _positions(database: Database) -> Works:
 async def _leases(database: Database) -> Works:
     registry = await SqlRegistry.open(database)
     for number in range(50):
-        instance = Instance(instance_id=derived(InstanceId, str(number)), address="http://127.0.0.1:1", services=("x",))
+        instance = Instance(instance_id=derive(InstanceId, str(number)), address="http://127.0.0.1:1", services=("x",))
         await registry.register(instance=instance, lease_s=3600, now=CLOCK.now())
 
     async def renew(number: int) -> None:
-        instance_id = derived(InstanceId, str(number % 50))
+        instance_id = derive(InstanceId, str(number % 50))
         assert await registry.renew(instance_id=instance_id, lease_s=3600, now=CLOCK.now())
 
     return {"renew a lease": renew}
@@ -90,12 +90,12 @@ async def _leases(database: Database) -> Works:
 def _session(number: int) -> Session:
     now = CLOCK.now()
     return Session(
-        session_id=derived(PlaySessionId, "bench", str(number)),
-        account_id=derived(AccountId, str(number % 50)),
-        profile_id=derived(ProfileId, str(number % 50)),
+        session_id=derive(PlaySessionId, "bench", str(number)),
+        account_id=derive(AccountId, str(number % 50)),
+        profile_id=derive(ProfileId, str(number % 50)),
         device_id=DeviceId("bench"),
-        title_id=derived(TitleId, "bench"),
-        asset_id=derived(AssetId, "bench"),
+        title_id=derive(TitleId, "bench"),
+        asset_id=derive(AssetId, "bench"),
         original_language="en",
         capabilities=Capabilities(),
         duration_ms=7_200_000,

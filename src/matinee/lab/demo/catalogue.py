@@ -64,13 +64,13 @@ def _episodes(title: DemoTitle) -> list[Episode]:
 
 
 def _credit(name: str, role: str, character: str | None) -> Credit:
-    person = Person(person_id=ids.derived(PersonId, "demo", name), names={"en": name})
+    person = Person(person_id=ids.derive(PersonId, "demo", name), names={"en": name})
     return Credit(person=person, role=role, character=character)
 
 
 def _title_id(title: DemoTitle) -> TitleId:
-    return ids.derived(TitleId, "demo", title.names["en"])
+    return ids.derive(TitleId, "demo", title.names["en"])
 
 
 def _episode_id(slug: str) -> EpisodeId:
-    return ids.derived(EpisodeId, "demo", slug)
+    return ids.derive(EpisodeId, "demo", slug)

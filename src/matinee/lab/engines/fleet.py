@@ -122,7 +122,7 @@ def _shown(running: Running) -> Shown:
         name=running.name,
         version=running.engine.version(),
         state="ready" if ready else "not answering" if running.pid else "stopped",
-        url=url.masked(running.engine.address(running.place)),
+        url=url.mask(running.engine.address(running.place)),
         pid=running.pid,
         memory_bytes=running.memory_bytes,
     )

@@ -31,8 +31,8 @@ _decoder = msgspec.json.Decoder(Instance)
 class EtcdRegistry:
     """Fulfils `Registry`; every process opens the same namespace. `close` ends its watch."""
 
-    own_clock: ClassVar[bool] = True
-    enters_itself: ClassVar[bool] = True
+    uses_engine_clock: ClassVar[bool] = True
+    registers_itself: ClassVar[bool] = True
 
     def __init__(self, etcd: Etcd) -> None:
         self._etcd = etcd
@@ -76,16 +76,16 @@ class EtcdRegistry:
             if instance.draining or await self._etcd.replace(_key(instance_id), marked, revision=kept.revision):
                 return
 
-    async def leave(self, *, instance_id: InstanceId) -> None:
+    async def deregister(self, *, instance_id: InstanceId) -> None:
         self._leases.pop(instance_id, None)
         if (kept := await self._etcd.get(_key(instance_id))) is not None:
             await self._etcd.delete(_key(instance_id))
             await self._etcd.revoke(kept.lease)
 
-    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+    async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
         return tuple(_decoder.decode(kept.value) for kept in (await self._etcd.below(_BELOW)).values())
 
-    async def changed(self, *, poll_s: float) -> None:
+    async def wait_for_change(self, *, poll_s: float) -> None:
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="etcd-watch")
         with contextlib.suppress(TimeoutError):

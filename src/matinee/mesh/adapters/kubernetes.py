@@ -110,8 +110,8 @@ class KubernetesRegistry:
     While a watch stands the list is what it has brought, and nobody is asked; without one every look is a question.
     """
 
-    own_clock: ClassVar[bool] = True
-    enters_itself: ClassVar[bool] = False
+    uses_engine_clock: ClassVar[bool] = True
+    registers_itself: ClassVar[bool] = False
 
     def __init__(self, kubernetes: Kubernetes) -> None:
         self.engine = kubernetes.engine
@@ -153,10 +153,10 @@ class KubernetesRegistry:
     async def drain(self, *, instance_id: InstanceId) -> None:
         """Nothing: a pod drains from the moment that it is deleted."""
 
-    async def leave(self, *, instance_id: InstanceId) -> None:
+    async def deregister(self, *, instance_id: InstanceId) -> None:
         """Nothing: a pod is taken out when it has ended."""
 
-    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+    async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
         if not self._stands:
             self._version = ""  # no watch before there is a list that it goes on from
             listed = await self._kubernetes.list()
@@ -166,7 +166,7 @@ class KubernetesRegistry:
                 self._version = listed.version
         return _merged(self._slices.values())
 
-    async def changed(self, *, poll_s: float) -> None:
+    async def wait_for_change(self, *, poll_s: float) -> None:
         if self._version and not self._stands:
             self._watching = asyncio.create_task(self._watch(self._version), name="kubernetes-watch")
         with contextlib.suppress(TimeoutError):

@@ -15,8 +15,8 @@ from matinee.mesh.api import Instance
 class MemoryRegistry:
     """Fulfils `Registry` in a dict."""
 
-    own_clock: ClassVar[bool] = False
-    enters_itself: ClassVar[bool] = True
+    uses_engine_clock: ClassVar[bool] = False
+    registers_itself: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._entries: dict[InstanceId, tuple[Instance, datetime]] = {}
@@ -36,12 +36,12 @@ class MemoryRegistry:
             instance, expires_at = entry
             self._entries[instance_id] = (msgspec.structs.replace(instance, draining=True), expires_at)
 
-    async def leave(self, *, instance_id: InstanceId) -> None:
+    async def deregister(self, *, instance_id: InstanceId) -> None:
         self._entries.pop(instance_id, None)
 
-    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+    async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
         live = {i: instance for i, (instance, expires_at) in self._entries.items() if expires_at > now}
         return tuple(live[i] for i in sorted(live))
 
-    async def changed(self, *, poll_s: float) -> None:
+    async def wait_for_change(self, *, poll_s: float) -> None:
         await asyncio.sleep(poll_s)

@@ -51,8 +51,8 @@ _LIVE = select(_t.instance, _t.draining).where(_t.expires_at > bindparam("now"))
 class SqlRegistry:
     """Fulfils `Registry`; every process opens the same database."""
 
-    own_clock: ClassVar[bool] = False
-    enters_itself: ClassVar[bool] = True
+    uses_engine_clock: ClassVar[bool] = False
+    registers_itself: ClassVar[bool] = True
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,17 +92,17 @@ class SqlRegistry:
     async def drain(self, *, instance_id: InstanceId) -> None:
         await self._change(_DRAIN, {"this": instance_id})
 
-    async def leave(self, *, instance_id: InstanceId) -> None:
+    async def deregister(self, *, instance_id: InstanceId) -> None:
         await self._change(_LEAVE, {"this": instance_id})
 
-    async def instances(self, *, now: datetime) -> tuple[Instance, ...]:
+    async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
         def live(connection: Connection) -> tuple[Instance, ...]:
             rows = connection.execute(_LIVE, {"now": self._full_since or now})
             return tuple(msgspec.structs.replace(instance, draining=draining) for instance, draining in rows)
 
         return await self._database.read(live)
 
-    async def changed(self, *, poll_s: float) -> None:
+    async def wait_for_change(self, *, poll_s: float) -> None:
         await asyncio.sleep(poll_s)
 
     async def _change(self, statement: Update | Delete, values: dict[str, Any]) -> int:

@@ -84,7 +84,7 @@ class Lookup:
 
         Raises NotEntitled, TooMature, DeadlineExceeded, and what the other domains raise.
         """
-        with context.within(self._limit_ms) as here:
+        with context.with_timeout(self._limit_ms) as here:
             limit_s = (here.remaining_ms() or 0) / 1000
             try:
                 async with asyncio.timeout(limit_s):

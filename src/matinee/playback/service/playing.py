@@ -202,7 +202,7 @@ class PlaybackService:
         playable, asset = found.playable, found.playable.asset
         episode_id = playable.episode.episode_id if playable.episode else None
         return Session(
-            session_id=ids.new(PlaySessionId, now),
+            session_id=ids.generate(PlaySessionId, now),
             account_id=press.account_id,
             profile_id=press.profile_id,
             device_id=principal.device_id,
@@ -287,5 +287,5 @@ class PlaybackService:
 
 def _record(fact: PlaybackStarted | PlaybackHeartbeat | PlaybackEnded, now: datetime) -> bytes:
     trace_id = context.current().trace_id
-    record = Record(fact_id=ids.new(FactId, now), at=now, key=fact.profile_id, fact=fact, trace_id=trace_id)
+    record = Record(fact_id=ids.generate(FactId, now), at=now, key=fact.profile_id, fact=fact, trace_id=trace_id)
     return msgspec.json.encode(record)

@@ -165,7 +165,7 @@ def config(folder: Path, settings: EdgeSettings, ports: Ports) -> str:
 
 def _refusal(problem: Problem) -> str:
     """A place to which nginx turns with what it refuses by itself."""
-    said = {name: fact for name, fact in problem.document().items() if name != "size_bytes"}  # its header tells that
+    said = {name: fact for name, fact in problem.to_document().items() if name != "size_bytes"}  # its header tells that
     document = msgspec.json.encode(said).decode().replace("'", "\\'")
     return (
         f"    location = /nginx-{problem.kind()} {{ internal; default_type application/problem+json; "

@@ -33,7 +33,7 @@ def local_replies() -> dict[str, Any]:
 
 
 def _mapper(status: int, problem: Problem) -> dict[str, Any]:
-    document = problem.document()
+    document = problem.to_document()
     if status == 413:
         del document["limit_bytes"]
     wait = [{"header": {"key": "retry-after", "value": str(RETRY_S)}}] if status in {429, 503} else []

@@ -33,22 +33,22 @@ class Shared:
 
     def url(self, name: str) -> str:
         """A fresh namespace."""
-        return self.running.url(fresh(name))
+        return self.running.url(unique_name(name))
 
 
-def fresh(name: str) -> str:
+def unique_name(name: str) -> str:
     """A name that nobody has used, which every engine takes for a namespace."""
     return f"{name}_{uuid.uuid4().hex[:10]}"
 
 
-def engine(name: str) -> Shared:
+def shared_engine(name: str) -> Shared:
     """The shared engine of a kind."""
     if name not in _shared:
         _shared[name] = Shared(Running(ENGINES[name], _root() / name, tied="MATINEE_ENGINES" not in os.environ).start())
     return _shared[name]
 
 
-def private(name: str, folder: Path, nodes: int = 1) -> Running | Ring:
+def private_engine(name: str, folder: Path, nodes: int = 1) -> Running | Ring:
     """An engine of one's own, to be used as a context: what is done to it hurts nobody else.
 
     Several nodes (Cassandra's): a ring, whose `nodes` are killed and started one by one.
@@ -72,7 +72,7 @@ def _end(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class Slow:
+class SlowProxy:
     """A proxy in front of an engine: `delay_s` before each piece of an answer; `cut` breaks it, `mend` lets it be."""
 
     def __init__(self, url: str) -> None:
@@ -90,13 +90,13 @@ class Slow:
         """The engine's URL, by way of the proxy."""
         return self._url.replace(f"{self._host}:{self._port}", f"127.0.0.1:{self.port}")
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """Break every connection, and refuse new ones."""
         self._is_cut = True
         for writer in list(self._open):
             writer.transport.abort()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Let connections be made again."""
         self._is_cut = False
 
@@ -130,13 +130,13 @@ class Slow:
 
 
 @contextlib.asynccontextmanager
-async def slow(url: str) -> AsyncIterator[Slow]:
+async def slow_proxy(url: str) -> AsyncIterator[SlowProxy]:
     """A proxy in front of the engine behind a URL."""
-    proxy = Slow(url)
+    proxy = SlowProxy(url)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         server.close()
-        proxy.cut()
+        proxy.disconnect()

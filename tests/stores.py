@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from sqlalchemy import Connection, inspect, text
-from tests.engines import engine
+from tests.engines import shared_engine
 
 from matinee.drivers.redis import Redis
 from matinee.drivers.sql import Database
@@ -38,15 +38,15 @@ Store = TypeVar("Store", bound=_Store)
 RedisStore = TypeVar("RedisStore", bound=_RedisStore)
 
 
-def place(engine_name: str, folder: Path, name: str) -> str:
+def database_url(engine_name: str, folder: Path, name: str) -> str:
     """The URL of a database that nobody has used."""
     if engine_name == "sqlite":
         return f"sqlite:///{folder}/{name}{next(_numbers)}.db"
-    return engine(engine_name).url(name)
+    return shared_engine(engine_name).url(name)
 
 
 @contextlib.asynccontextmanager
-async def reopening(
+async def store_opener(
     kind: type[Store], url: str, *, emptied: bool = False
 ) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
     """A function that opens the same data again, as another process would; all are closed at the end.
@@ -66,7 +66,7 @@ async def reopening(
 
 
 @contextlib.asynccontextmanager
-async def either_reopening(
+async def sql_or_redis_opener(
     sql: type[Store], redis: type[RedisStore], url: str
 ) -> AsyncIterator[Callable[[], Awaitable[Store | RedisStore]]]:
     """The same for what lies in SQL or in Redis, whichever the URL names."""
@@ -86,7 +86,7 @@ def _empty(connection: Connection) -> None:
             connection.execute(text(f"DELETE FROM {table}"))
 
 
-def process(file: str, *words: str) -> subprocess.Popen[str]:
+def start_python(file: str, *words: str) -> subprocess.Popen[str]:
     """Run a test's own file as a program."""
     root = str(Path(__file__).parents[1])
     return subprocess.Popen(

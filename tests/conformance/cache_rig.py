@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.engines import engine, fresh, private
+from tests.engines import private_engine, shared_engine, unique_name
 
 from matinee.drivers.cache import Cache, CacheEngine, Figures, Guard, MemoryCache, Policy
 from matinee.drivers.cache.opening import open_guard
@@ -30,7 +30,7 @@ class Mine:
     def __init__(self, kind: str, running: list[Running]) -> None:
         self.kind = kind
         self.running = running
-        self.namespace = fresh("cache")
+        self.namespace = unique_name("cache")
 
     @property
     def url(self) -> str:
@@ -59,12 +59,12 @@ def mine(kind: str, folder: Path) -> Iterator[Mine]:
     """Engines of one's own."""
     with ExitStack() as stack:
         names = ["memcached"] * 4 if kind == "ring" else [kind]
-        yield Mine(kind, [stack.enter_context(private(name, folder)) for name in names])
+        yield Mine(kind, [stack.enter_context(private_engine(name, folder)) for name in names])
 
 
 def shared_url(kind: str) -> str:
     """A namespace of its own on the shared engine."""
-    return engine(kind).url("cache")
+    return shared_engine(kind).url("cache")
 
 
 class Caches:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engines import engine
+from tests.engines import shared_engine
 
 from matinee.drivers.sql import Database
 from matinee.events.adapters.kafka import KafkaEventLog
@@ -42,7 +42,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 def place(kind: str, folder: Path) -> str:
     """The URL of a log that nobody has used."""
-    return engine("kafka").url("events") if kind == "kafka" else f"sqlite:///{folder}/events.db"
+    return shared_engine("kafka").url("events") if kind == "kafka" else f"sqlite:///{folder}/events.db"
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
-from tests.stores import SQL, place, process, reopening
+from tests.stores import SQL, database_url, start_python, store_opener
 
 from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, ProfileRemoved, Record
@@ -33,13 +33,13 @@ Open = Callable[[], Awaitable[SqlIdentityStore]]
 
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request.param, tmp_path, "identity")
+    return database_url(request.param, tmp_path, "identity")
 
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
     """Opens the same data again: a second opener is a second process's view of it."""
-    async with reopening(SqlIdentityStore, url) as opened:
+    async with store_opener(SqlIdentityStore, url) as opened:
         yield opened
 
 
@@ -248,7 +248,7 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, max_size=12))
 async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
     kept: dict[str, tuple[Credentials, Profiles]] = {}
-    async with reopening(SqlIdentityStore, url, emptied=True) as reopen:
+    async with store_opener(SqlIdentityStore, url, clear=True) as reopen:
         store = await reopen()
         for what, name, value in steps:
             await {"open": _open, "roles": _roles, "profiles": _profiles}[what](store, kept, name, value)
@@ -289,7 +289,7 @@ async def _profiles(store: SqlIdentityStore, kept: dict[str, Any], name: str, ag
 
 def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
     """Run one of the tasks below in a process of its own."""
-    return process(__file__, task, url, name)
+    return start_python(__file__, task, url, name)
 
 
 async def _task(task: str, url: str, name: str) -> None:

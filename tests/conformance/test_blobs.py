@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engines import engine, slow
+from tests.engines import shared_engine, slow_proxy
 
 from matinee.drivers.objects import Objects
 from matinee.encoding.adapters.objects import ObjectBlobs
@@ -19,7 +19,7 @@ ENGINES = ("file", "s3")
 
 def place(engine_id: str, folder: Path) -> str:
     """The URL of a fresh store."""
-    return f"file://{folder}/objects" if engine_id == "file" else engine(engine_id).url("blobs")
+    return f"file://{folder}/objects" if engine_id == "file" else shared_engine(engine_id).url("blobs")
 
 
 @pytest.fixture(params=ENGINES)
@@ -121,13 +121,13 @@ def begun_bytes(folder: Path) -> int:
 
 
 async def test_a_copy_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
-    url, content = engine("s3").url("blobs"), os.urandom(1 << 20) * 20
+    url, content = shared_engine("s3").url("blobs"), os.urandom(1 << 20) * 20
     blobs = ObjectBlobs(Objects(url))
     await blobs.put(key="sources/film.mov", data=content)
     whole = await blobs.local(key="sources/film.mov", into=tmp_path)
     assert whole is not None
     whole.unlink()
-    async with slow(url) as road:
+    async with slow_proxy(url) as road:
         road.delay_s = 0.02
         far = ObjectBlobs(Objects(road.url, silence_s=20, tries=1))
         fetching = asyncio.create_task(far.local(key="sources/film.mov", into=tmp_path))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.cache_rig import Caches, Mine, Source, counted, engine_of, mine, shared_url, until
-from tests.engines import fresh
+from tests.engines import unique_name
 
 from matinee.drivers.cache import Held, Policy
 from matinee.kit.clock import ManualClock, SystemClock
@@ -32,7 +32,7 @@ async def caches(request: pytest.FixtureRequest) -> AsyncIterator[Caches]:
             url = "memory://"
         elif request.param == "ring":
             four: Mine = request.getfixturevalue("ring")
-            four.namespace = fresh("cache")
+            four.namespace = unique_name("cache")
             url = four.url
         else:
             url = shared_url(request.param)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.conformance.cache_rig import Caches, Mine, Source, calls, counted, mine, until, until_it_is
-from tests.engines import fresh, slow
+from tests.engines import slow_proxy, unique_name
 
 from matinee.drivers.cache import Cache
 from matinee.drivers.cache.hashing import HashRing
@@ -28,7 +28,7 @@ def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 async def caches(engines: Mine) -> AsyncIterator[Caches]:
-    engines.namespace = fresh("cache")
+    engines.namespace = unique_name("cache")
     async with AsyncExitStack() as stack:
         yield Caches(engines.url, stack)
         engines.all(Running.resume)
@@ -43,7 +43,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
 
 @pytest.fixture
 async def ring(four: Mine) -> AsyncIterator[Mine]:
-    four.namespace = fresh("cache")
+    four.namespace = unique_name("cache")
     yield four
     four.all(Running.resume)
     four.all(Running.start)
@@ -148,7 +148,7 @@ async def test_an_invalidation_while_it_hangs_holds_here_at_once_and_everywhere_
 async def test_a_slow_engine_costs_no_more_than_its_limit_and_then_nothing(engines: Mine, tmp_path: Path) -> None:
     if engines.kind == "ring":
         return  # the one below
-    async with slow(engines.url) as proxy, AsyncExitStack() as stack:
+    async with slow_proxy(engines.url) as proxy, AsyncExitStack() as stack:
         source, cache = Source(a="1"), await Caches(proxy.url, stack).open(limit_ms=200)
         await cache.get("a", source.one("a"))
         proxy.delay_s = 2.0

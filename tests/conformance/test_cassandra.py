@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engines import engine, fresh, slow
+from tests.engines import shared_engine, slow_proxy, unique_name
 
 from matinee.catalogue.adapters.cassandra import CassandraTitles
 from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import Title
 from matinee.catalogue.ports import Change
 from matinee.drivers.cassandra import Cassandra, Query
-from matinee.drivers.cassandra_outbox import CassandraOutbox, outbox_tables
+from matinee.drivers.cassandra_outbox import CassandraOutbox, define_outbox_tables
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 from matinee.drivers.sql import Database
@@ -38,31 +38,31 @@ GET = Query("SELECT v FROM things WHERE k = ?")
 
 @pytest.fixture(scope="module")
 def url() -> str:
-    return engine("cassandra").url("driver")
+    return shared_engine("cassandra").url("driver")
 
 
 async def test_a_keyspace_is_made_and_its_schema_brought_forward_by_any_number_at_once(url: str) -> None:
-    new = url.replace(url.rpartition("/")[2].partition("?")[0], fresh("new")) + "&replication=1"
+    new = url.replace(url.rpartition("/")[2].partition("?")[0], unique_name("new")) + "&replication=1"
 
     async def begin(n: int) -> None:
         async with Cassandra(new) as cassandra:
             await migrate(cassandra, "things", STEPS)
-            await cassandra.run(PUT, n, "x")
+            await cassandra.execute(PUT, n, "x")
             await cassandra.check()
 
     await asyncio.gather(*(begin(n) for n in range(5)))
     async with Cassandra(new) as cassandra:
-        assert [await cassandra.rows(GET, n) for n in range(5)] == [[("x",)]] * 5
+        assert [await cassandra.fetch(GET, n) for n in range(5)] == [[("x",)]] * 5
         with pytest.raises(SchemaAhead):
             await migrate(cassandra, "things", STEPS[:1])
         await migrate(cassandra, "things", STEPS)
-        await cassandra.define("DROP TABLE schema_version")
+        await cassandra.change_schema("DROP TABLE schema_version")
         with pytest.raises(StoreEmpty):
             await cassandra.check()
-        await cassandra.define("DROP TABLE things")
+        await cassandra.change_schema("DROP TABLE things")
         with pytest.raises(StoreEmpty):
-            await cassandra.run(PUT, 1, "x")
-        await cassandra.define(f"DROP KEYSPACE {cassandra.keyspace}")
+            await cassandra.execute(PUT, 1, "x")
+        await cassandra.change_schema(f"DROP KEYSPACE {cassandra.keyspace}")
         with pytest.raises(StoreEmpty):
             await cassandra.check()
 
@@ -77,31 +77,31 @@ async def test_nobody_there_and_a_url_that_names_nothing_are_said_clearly() -> N
 
 
 async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str) -> None:
-    async with slow(url) as proxy, Cassandra(proxy.url, limit_s=5) as cassandra:
+    async with slow_proxy(url) as proxy, Cassandra(proxy.url, limit_s=5) as cassandra:
         async with Cassandra(url) as near:
             await migrate(near, "things", STEPS)
-        await cassandra.run(PUT, 1, "before")
+        await cassandra.execute(PUT, 1, "before")
         proxy.delay_s = 60.0
         with pytest.raises(EngineUnavailable), context.with_timeout(200):
-            await cassandra.rows(GET, 1)
+            await cassandra.fetch(GET, 1)
         with pytest.raises(EngineUnavailable):
-            await cassandra.run(PUT, 1, "slow")
+            await cassandra.execute(PUT, 1, "slow")
         with pytest.raises(DeadlineExceeded), context.with_timeout(0):
-            await cassandra.rows(GET, 1)
+            await cassandra.fetch(GET, 1)
         proxy.delay_s = 0.0
-        proxy.cut()
+        proxy.disconnect()
         with pytest.raises(EngineUnavailable):
-            await cassandra.rows(GET, 1)
-        proxy.mend()
+            await cassandra.fetch(GET, 1)
+        proxy.restore()
         assert await _answered(cassandra) in {"before", "slow"}
-        await cassandra.run(PUT, 1, "after")
-        assert await cassandra.rows(GET, 1) == [("after",)]
+        await cassandra.execute(PUT, 1, "after")
+        assert await cassandra.fetch(GET, 1) == [("after",)]
 
 
 async def _answered(cassandra: Cassandra) -> str:
     for _ in range(600):
         with contextlib.suppress(EngineUnavailable):
-            return str((await cassandra.rows(GET, 1))[0][0])
+            return str((await cassandra.fetch(GET, 1))[0][0])
         await asyncio.sleep(0.1)
     raise AssertionError("it never came back")
 
@@ -126,19 +126,19 @@ async def cassandra(url: str) -> AsyncIterator[Cassandra]:
 
 
 async def outbox(cassandra: Cassandra, domain: str, clock: ManualClock) -> CassandraOutbox:
-    await migrate(cassandra, domain, outbox_tables(domain))
+    await migrate(cassandra, domain, define_outbox_tables(domain))
     return CassandraOutbox(cassandra, domain, clock)
 
 
 async def keep(box: CassandraOutbox, *records: bytes) -> None:
     for record in records:
-        async with box.keeping(record):
+        async with box.write_ahead(record):
             pass
 
 
 async def test_facts_wait_while_the_log_is_away_and_keep_their_order(cassandra: Cassandra) -> None:
     clock, log = ManualClock(), Log()
-    box = await outbox(cassandra, fresh("waits"), clock)
+    box = await outbox(cassandra, unique_name("waits"), clock)
     log.away = True
     await keep(box, b"a", b"b")
     with pytest.raises(EngineUnavailable):
@@ -152,9 +152,9 @@ async def test_facts_wait_while_the_log_is_away_and_keep_their_order(cassandra: 
 
 
 async def test_what_does_not_fit_into_memory_while_the_log_is_away_is_read_again(cassandra: Cassandra) -> None:
-    domain, clock, log = fresh("many"), ManualClock(), Log()
-    await migrate(cassandra, domain, outbox_tables(domain))
-    box = CassandraOutbox(cassandra, domain, clock, held=3)
+    domain, clock, log = unique_name("many"), ManualClock(), Log()
+    await migrate(cassandra, domain, define_outbox_tables(domain))
+    box = CassandraOutbox(cassandra, domain, clock, memory_limit=3)
     wanted = [b"%d" % n for n in range(12)]
     for record in wanted:
         await keep(box, record)
@@ -172,19 +172,19 @@ async def test_a_fact_is_told_when_the_change_may_have_been_made_and_not_when_it
     cassandra: Cassandra,
 ) -> None:
     log = Log()
-    box = await outbox(cassandra, fresh("fails"), ManualClock())
+    box = await outbox(cassandra, unique_name("fails"), ManualClock())
     with contextlib.suppress(ZeroDivisionError):
-        async with box.keeping(b"perhaps"):
+        async with box.write_ahead(b"perhaps"):
             raise ZeroDivisionError
     with pytest.raises(StoreEmpty):
-        async with box.keeping(b"never", (Query("DELETE FROM nowhere WHERE key = ?"), (1,))):
+        async with box.write_ahead(b"never", (Query("DELETE FROM nowhere WHERE key = ?"), (1,))):
             raise ZeroDivisionError
     await box.relay(log.append)
     assert log.records == [b"perhaps"]
 
 
 async def test_facts_of_those_that_are_gone_are_relayed_by_those_that_live(cassandra: Cassandra) -> None:
-    domain, clock, log = fresh("gone"), ManualClock(), Log()
+    domain, clock, log = unique_name("gone"), ManualClock(), Log()
     gone = [await outbox(cassandra, domain, clock) for _ in range(3)]
     for n, box in enumerate(gone):
         await keep(box, b"first %d" % n)
@@ -286,8 +286,8 @@ async def named(rows: CassandraTitles, *names: str) -> list[Title]:
 
 
 async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(tmp_path: Path) -> None:
-    url = engine("cassandra").url("catalogue")
-    async with titles_in(tmp_path / "a.db") as store, slow(url) as proxy:
+    url = shared_engine("cassandra").url("catalogue")
+    async with titles_in(tmp_path / "a.db") as store, slow_proxy(url) as proxy:
         first, second = await store.put("a", "b")
         async with Cassandra(url) as cassandra:
             await CassandraTitles(cassandra, store=store).catch_up()
@@ -298,12 +298,12 @@ async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(t
                 await rows.changed(0)
             assert await named(rows, "a", "b") == [first, second]
             store.away = False
-            proxy.cut()
+            proxy.disconnect()
             (first,) = await store.put("a", version=1)
             await rows.catch_up()
             assert not rows.serves
             assert await named(rows, "a") == [first]
-            proxy.mend()
+            proxy.restore()
             for _ in range(100):
                 await rows.catch_up()
                 if rows.serves:
@@ -314,7 +314,7 @@ async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(t
 
 
 async def test_a_store_that_was_put_back_begins_anew(tmp_path: Path) -> None:
-    url = engine("cassandra").url("catalogue")
+    url = shared_engine("cassandra").url("catalogue")
     async with Cassandra(url) as cassandra, titles_in(tmp_path / "a.db") as store:
         await store.put("kept", "lost", version=9)
         await store.put("kept", version=10)

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engines import private
+from tests.engines import private_engine
 
 from matinee.drivers.cassandra import Cassandra
 from matinee.drivers.engine import ENGINE_PROBLEMS, EngineUnavailable
@@ -126,7 +126,7 @@ class History:
 
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
-    with private("cassandra", tmp_path_factory.mktemp("ring"), nodes=3) as started:
+    with private_engine("cassandra", tmp_path_factory.mktemp("ring"), nodes=3) as started:
         assert isinstance(started, Ring)
         yield started
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import uvloop
 from tests.conformance.edge_rig import Origin, Rig, an_edge, link, until
-from tests.engines import Slow, engine, private, slow
+from tests.engines import SlowProxy, private_engine, shared_engine, slow_proxy
 
 from matinee.drivers.objects import Objects
 from matinee.edge.adapters.objects import ObjectsUpstream
@@ -34,7 +34,7 @@ def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
 @pytest.fixture
 async def store() -> str:
     """The URL of a store that has a segment, a film and a picture."""
-    url = engine("s3").url("edge")
+    url = shared_engine("s3").url("edge")
     objects = Objects(url)
     await objects.put(KEY, SEGMENT)
     await objects.put("assets/ast_1/film.mp4", FILM)
@@ -88,7 +88,7 @@ async def test_a_range_far_ahead_is_asked_of_the_store_by_itself(tmp_path: Path,
 
 
 async def test_an_origin_that_is_away_is_a_bad_gateway_until_it_is_back(tmp_path: Path) -> None:
-    with private("s3", tmp_path) as own:
+    with private_engine("s3", tmp_path) as own:
         assert isinstance(own, Running)
         url = own.url("edge")
         await Objects(url).put(KEY, SEGMENT)
@@ -105,47 +105,47 @@ async def test_an_origin_that_is_away_is_a_bad_gateway_until_it_is_back(tmp_path
 
 
 async def test_an_origin_that_says_nothing_is_a_gateway_timeout(tmp_path: Path, store: str) -> None:
-    async with slow(store) as road, edge(tmp_path, road.url, timeout_s=1) as rig:
+    async with slow_proxy(store) as road, edge(tmp_path, road.url, timeout_s=1) as rig:
         road.delay_s = 30
         answer = await rig.ask(link("v/1.m4s"))
         assert (answer.status, kind(answer.body)) == (504, "/problems/origin-too-slow")
-        road.cut()
-        road.mend()
+        road.disconnect()
+        road.restore()
         road.delay_s = 0
         assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
 
 
 async def test_a_slow_origin_is_read_along(tmp_path: Path, store: str) -> None:
-    async with slow(store) as road, edge(tmp_path, road.url) as rig:
+    async with slow_proxy(store) as road, edge(tmp_path, road.url) as rig:
         road.delay_s = 0.05
         answers = await asyncio.gather(*(rig.ask(link("v/1.m4s")) for _ in range(5)))
         assert {a.body for a in answers} == {SEGMENT}
         assert rig.count(Count.FILLS) == 1
 
 
-async def cut_in_the_middle(rig: Rig, road: Slow) -> None:
+async def cut_in_the_middle(rig: Rig, road: SlowProxy) -> None:
     """Break the road to the origin when some of the film has come."""
     await until(lambda: rig.count(Count.FILLED_BYTES) > 1 << 20)
-    road.cut()
+    road.disconnect()
 
 
 async def test_a_fill_that_is_cut_off_goes_on_where_it_was(tmp_path: Path, store: str) -> None:
-    async with slow(store) as road, edge(tmp_path, road.url) as rig:
+    async with slow_proxy(store) as road, edge(tmp_path, road.url) as rig:
         road.delay_s = 0.01
         asked = [asyncio.create_task(rig.ask(link("film.mp4"))) for _ in range(3)]
         await cut_in_the_middle(rig, road)
-        road.mend()
+        road.restore()
         assert {a.body for a in await asyncio.gather(*asked)} == {FILM}
         assert rig.count(Count.FILLS) == 1
 
 
 async def test_a_fill_whose_origin_stays_away_is_never_a_short_answer(tmp_path: Path, store: str) -> None:
-    async with slow(store) as road, edge(tmp_path, road.url, timeout_s=1) as rig:
+    async with slow_proxy(store) as road, edge(tmp_path, road.url, timeout_s=1) as rig:
         road.delay_s = 0.01
         asked = [asyncio.create_task(rig.ask(link("film.mp4"))) for _ in range(3)]
         await cut_in_the_middle(rig, road)
         results = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(r, asyncio.IncompleteReadError | ConnectionResetError) for r in results), results
         assert rig.stored() == 0
-        road.mend()
+        road.restore()
         assert (await rig.ask(link("film.mp4"))).body == FILM

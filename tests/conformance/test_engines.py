@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from tests.engines import private
+from tests.engines import private_engine
 
 from matinee.lab.engines import ENGINES, Place
 from matinee.lab.engines.cassandra import knows
@@ -97,7 +97,7 @@ KEEPING: dict[str, tuple[Deed, Deed]] = {
 @pytest.mark.parametrize("name", ENGINES)
 def test_what_was_acknowledged_is_there_after_a_kill(name: str, tmp_path: Path) -> None:
     keep, is_kept = KEEPING.get(name, (lambda place: None, lambda place: True))
-    with private(name, tmp_path) as running:
+    with private_engine(name, tmp_path) as running:
         address = running.engine.address(running.place)
         keep(running.place)
         running.kill()

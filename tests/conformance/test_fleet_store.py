@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, place, reopening
+from tests.stores import SQL, database_url, store_opener
 
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import EdgeId
@@ -26,13 +26,13 @@ START = ManualClock().now()
 
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request.param, tmp_path, "fleet")
+    return database_url(request.param, tmp_path, "fleet")
 
 
 @pytest.fixture
 async def reopen(url: str) -> AsyncIterator[Opener]:
     """Opens the same data again: a second opener is a second process's view of it."""
-    async with reopening(SqlFleetStore, url) as opened:
+    async with store_opener(SqlFleetStore, url) as opened:
         yield opened
 
 

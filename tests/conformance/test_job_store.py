@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, place, reopening
+from tests.stores import SQL, database_url, store_opener
 
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.api import Job, JobNotFound, JobState, Order
@@ -26,13 +26,13 @@ Opener = Callable[[], Awaitable[SqlJobStore]]
 
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request.param, tmp_path, "encoding")
+    return database_url(request.param, tmp_path, "encoding")
 
 
 @pytest.fixture
 async def open_store(url: str) -> AsyncIterator[Opener]:
     """Opens the same data again: a second opener is a second process's view of it."""
-    async with reopening(SqlJobStore, url) as opened:
+    async with store_opener(SqlJobStore, url) as opened:
         yield opened
 
 
@@ -279,7 +279,7 @@ class Plain:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 async def test_it_does_what_a_plain_dict_does(actions: list[tuple[str, int, str]], url: str) -> None:
-    async with reopening(SqlJobStore, url, emptied=True) as reopen:
+    async with store_opener(SqlJobStore, url, clear=True) as reopen:
         store, plain, now = await reopen(), Plain(), NOW
         newest: dict[int, JobId] = {}
         for what, film, owner in actions:

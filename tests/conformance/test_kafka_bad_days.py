@@ -12,7 +12,7 @@ from tests.conformance.event_rig import NOW, PARTITIONS, opened, place, record
 from tests.conformance.test_dead_letters import letter, plant, waiting
 from tests.conformance.test_event_log import everything, lanes, names
 from tests.conformance.test_following import Seen, committed, followed, many
-from tests.engines import Slow, fresh
+from tests.engines import SlowProxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.kafka import Cluster, Message, Partition, Producer, Reader, Span
@@ -45,7 +45,7 @@ class Proxied(Kafka):
 
     def proxied(self, place: Place, port: str) -> str:
         """The URL by way of a port."""
-        return f"kafka://{place.host}:{place.ports[port]}/{fresh('slow')}"
+        return f"kafka://{place.host}:{place.ports[port]}/{unique_name('slow')}"
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +56,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @contextlib.asynccontextmanager
-async def by_proxy(broker: Running) -> AsyncIterator[tuple[str, Slow]]:
+async def by_proxy(broker: Running) -> AsyncIterator[tuple[str, SlowProxy]]:
     """A log's URL through a proxy, and the proxy."""
     engine = Proxied()
-    proxy = Slow(engine.proxied(broker.place, "inner"))
+    proxy = SlowProxy(engine.proxied(broker.place, "inner"))
     server = await asyncio.start_server(proxy.serve, broker.place.host, broker.place.ports["proxy"])
     try:
         yield engine.proxied(broker.place, "proxy"), proxy
     finally:
         server.close()
-        proxy.cut()
+        proxy.disconnect()
 
 
 async def write(log: object, lane: int, acknowledged: list[Record], ending: asyncio.Event) -> None:
@@ -80,7 +80,7 @@ async def write(log: object, lane: int, acknowledged: list[Record], ending: asyn
 
 
 def test_a_broker_that_is_absent_is_said_to_be_away_and_is_there_when_it_comes(broker: Running) -> None:
-    where = broker.url(fresh("late"))
+    where = broker.url(unique_name("late"))
 
     async def look() -> None:
         with context.with_timeout(1500):
@@ -104,7 +104,7 @@ async def patiently(where: str) -> None:
 
 
 async def test_what_was_acknowledged_survives_the_broker_s_death_and_followers_go_on(broker: Running) -> None:
-    where, seen = broker.url(fresh("killed")), Seen()
+    where, seen = broker.url(unique_name("killed")), Seen()
     acknowledged: list[Record] = []
     ending = asyncio.Event()
     async with opened(where) as here, followed(here, seen.handle):
@@ -129,7 +129,7 @@ async def test_what_was_acknowledged_survives_the_broker_s_death_and_followers_g
 
 
 async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(broker: Running) -> None:
-    async with opened(broker.url(fresh("hung"))) as here:
+    async with opened(broker.url(unique_name("hung"))) as here:
         await here.log.append([record("a")], now=NOW)
         broker.pause()
         try:
@@ -151,7 +151,7 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
 
 async def test_who_leaves_does_not_wait_for_a_broker_that_hangs(broker: Running) -> None:
     seen = Seen()
-    async with opened(broker.url(fresh("left"))) as here:
+    async with opened(broker.url(unique_name("left"))) as here:
         async with followed(here, seen.handle):
             await here.log.append(many(0, 20), now=NOW)
             await seen.until(lambda: len(seen.records) == 20)
@@ -161,7 +161,7 @@ async def test_who_leaves_does_not_wait_for_a_broker_that_hangs(broker: Running)
 
 async def test_a_broker_that_comes_back_without_its_data_gets_its_topics_again(broker: Running) -> None:
     seen = Seen()
-    async with opened(broker.url(fresh("emptied"))) as here, followed(here, seen.handle):
+    async with opened(broker.url(unique_name("emptied"))) as here, followed(here, seen.handle):
         await here.log.append(many(0, 20), now=NOW)
         await seen.until(lambda: len(seen.records) == 20)
         await asyncio.to_thread(broker.stop)
@@ -187,10 +187,10 @@ async def test_a_slow_road_makes_things_slow_and_a_cut_one_ends_when_it_is_mende
         seen = Seen()
         async with followed(here, seen.handle):
             await seen.until(lambda: len(seen.records) >= 20)
-            road.cut()
+            road.disconnect()
             with context.with_timeout(300), pytest.raises(EngineUnavailable):
                 await here.log.append([record("lost")], now=NOW)
-            road.mend()
+            road.restore()
             await here.log.append([record("after")], now=NOW)
             await seen.until(lambda: "after" in seen.names)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, place, process, reopening
+from tests.stores import SQL, database_url, start_python, store_opener
 
 from matinee.drivers.sql import Database
 from matinee.kit.ids import AssetId, PlaySessionId
@@ -30,13 +30,13 @@ Open = Callable[[], Awaitable[KeyVault]]
 
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request.param, tmp_path, "licensing")
+    return database_url(request.param, tmp_path, "licensing")
 
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
     """Opens the same data again: a second opener is a second process's view of it."""
-    async with reopening(SqlKeyVault, url) as opened:
+    async with store_opener(SqlKeyVault, url) as opened:
         yield opened
 
 
@@ -124,7 +124,7 @@ STEPS = st.one_of(
 async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
     keys: dict[tuple[str, str], SealedKey] = {}
     revoked: dict[str, int] = {}
-    async with reopening(SqlKeyVault, url, emptied=True) as reopen:
+    async with store_opener(SqlKeyVault, url, clear=True) as reopen:
         vault = await reopen()
         for n, (what, name, value) in enumerate(steps):
             if what == "keep":
@@ -150,7 +150,7 @@ async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
 
 def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
     """Run one of the tasks below in a process of its own."""
-    return process(__file__, task, url, name)
+    return start_python(__file__, task, url, name)
 
 
 async def _run(task: str, url: str, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.conformance.kubernetes_rig import APPLY, Api, Controller
 from tests.deployment import eventually, free_port
-from tests.engines import engine
+from tests.engines import shared_engine
 
 from matinee.app.place import own_address
 from matinee.app.settings import load
@@ -55,7 +55,7 @@ async def apply(api: Api, text: str) -> dict[str, Any]:
 
 
 async def test_an_api_server_takes_every_object_of_the_page() -> None:
-    async with Api(engine("kubernetes").url("howto")) as api:
+    async with Api(shared_engine("kubernetes").url("howto")) as api:
         made = [await apply(api, text) for text in objects()]
         assert {one["kind"] for one in made} == set(GROUPS)
         services = {one["metadata"]["name"]: one for one in made if one["kind"] == "Service"}
@@ -114,7 +114,7 @@ async def ready(port: int) -> bool:
 
 
 async def test_services_in_pods_are_called_and_replaced_without_a_failure(tmp_path: Path) -> None:
-    async with Api(engine("kubernetes").url("howto")) as api:
+    async with Api(shared_engine("kubernetes").url("howto")) as api:
         for text in objects():
             await apply(api, text)
         (tmp_path / "token").write_text(await api.token("matinee"))

@@ -15,11 +15,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, MetaData, String, insert, select, text
-from tests.stores import SQL, place
+from tests.stores import SQL, database_url
 
 from matinee.drivers.backups import KEPT
 from matinee.drivers.engine import SchemaAhead
-from matinee.drivers.migrations import Chain, Ground, back, forward, on_ground, version
+from matinee.drivers.migrations import (
+    MigrationConnection,
+    MigrationScripts,
+    downgrade,
+    read_revision,
+    run_on_store,
+    upgrade,
+)
 from matinee.drivers.sql import Database
 
 DOMAINS = sorted(path.parents[1].name for path in Path("src/matinee").glob("*/adapters/migrations"))
@@ -28,15 +35,15 @@ STORES = [(name, engine) for name in DOMAINS for engine in SQL if (name, engine)
 
 
 def standing(url: str, name: str) -> str:
-    return str(asked(url, lambda ground: version(name, ground.connection)))
+    return str(asked(url, lambda ground: read_revision(name, ground.connection)))
 
 
-def asked(url: str, work: Callable[[Ground], Any], backups: Path | None = None) -> Any:
-    def run(ground: Ground) -> Any:
+def asked(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
+    def run(ground: MigrationConnection) -> Any:
         with ground.step(again=False):
             return work(ground)
 
-    return on_ground(url, run, backups)
+    return run_on_store(url, run, backups)
 
 
 def changed(url: str, change: Callable[[Any], Any]) -> Any:
@@ -84,20 +91,20 @@ def value(kind: Any, n: int) -> Any:
 
 @pytest.mark.parametrize(("name", "engine_name"), STORES)
 def test_a_domain_moves_from_every_version_with_data_and_back(name: str, engine_name: str, tmp_path: Path) -> None:
-    chain = Chain.load(f"matinee.{name}.adapters:migrations")
+    chain = MigrationScripts.load(f"matinee.{name}.adapters:migrations")
     for at, revision in enumerate(chain.revisions):
-        url = place(engine_name, tmp_path, name)
-        on_ground(url, partial(forward, chain=Chain(chain.scripts[: at + 1]), name=name))
+        url = database_url(engine_name, tmp_path, name)
+        run_on_store(url, partial(upgrade, chain=MigrationScripts(chain.scripts[: at + 1]), name=name))
         fill(url, name)
         before = rows_of(url, name)
-        on_ground(url, partial(forward, chain=chain, name=name))
+        run_on_store(url, partial(upgrade, chain=chain, name=name))
         assert standing(url, name) == chain.newest
         assert {n: len(rows) for n, rows in rows_of(url, name).items() if n in before} == {
             n: len(rows) for n, rows in before.items()
         }
-        on_ground(url, partial(back, chain=chain, name=name, to=revision))
+        run_on_store(url, partial(downgrade, chain=chain, name=name, to=revision))
         assert (standing(url, name), rows_of(url, name)) == (revision, before)
-        on_ground(url, partial(back, chain=chain, name=name, to=""))
+        run_on_store(url, partial(downgrade, chain=chain, name=name, to=""))
         assert (standing(url, name), rows_of(url, name)) == ("", {})
 
 
@@ -180,8 +187,10 @@ def scripts(tmp_path: Path) -> Path:
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path, scripts: Path) -> str:
     """A store at its first version, with data."""
-    made = place(request.param, tmp_path, "shop")
-    on_ground(made, partial(forward, chain=Chain(Chain.load(str(scripts)).scripts[:1]), name="shop"))
+    made = database_url(request.param, tmp_path, "shop")
+    run_on_store(
+        made, partial(upgrade, chain=MigrationScripts(MigrationScripts.load(str(scripts)).scripts[:1]), name="shop")
+    )
     changed(made, lambda c: [c.execute(text(f"INSERT INTO shop_thing VALUES ('{n}', {cents})")) for n, cents in OLD])
     return made
 
@@ -212,7 +221,7 @@ def killed(url: str, scripts: Path, way: str, point: str) -> None:
 def test_what_was_killed_on_its_way_forward_is_carried_on(url: str, scripts: Path, point: str) -> None:
     killed(url, scripts, "forward", point)
     killed(url, scripts, "forward", point)
-    on_ground(url, partial(forward, chain=Chain.load(str(scripts)), name="shop"))
+    run_on_store(url, partial(upgrade, chain=MigrationScripts.load(str(scripts)), name="shop"))
     assert standing(url, "shop") == "0003"
     assert things(url) == [("a", 101, 1), ("b", 251, 2)]
     assert notes(url) == ["b"]
@@ -220,20 +229,20 @@ def test_what_was_killed_on_its_way_forward_is_carried_on(url: str, scripts: Pat
 
 @pytest.mark.parametrize("point", DOWN)
 def test_what_was_killed_on_its_way_back_is_carried_on(url: str, scripts: Path, point: str) -> None:
-    chain = Chain.load(str(scripts))
-    on_ground(url, partial(forward, chain=chain, name="shop"))
+    chain = MigrationScripts.load(str(scripts))
+    run_on_store(url, partial(upgrade, chain=chain, name="shop"))
     killed(url, scripts, "back", point)
-    on_ground(url, partial(back, chain=chain, name="shop", to="0001"))
+    run_on_store(url, partial(downgrade, chain=chain, name="shop", to="0001"))
     assert standing(url, "shop") == "0001"
     assert rows_of(url, "shop") == {"shop_thing": OLD}
 
 
 @pytest.mark.parametrize("point", ["-2a", "-2b"])
 def test_who_was_killed_on_the_way_back_can_go_forward(url: str, scripts: Path, point: str) -> None:
-    chain = Chain.load(str(scripts))
-    on_ground(url, partial(forward, chain=chain, name="shop"))
+    chain = MigrationScripts.load(str(scripts))
+    run_on_store(url, partial(upgrade, chain=chain, name="shop"))
     killed(url, scripts, "back", point)
-    on_ground(url, partial(forward, chain=chain, name="shop"))
+    run_on_store(url, partial(upgrade, chain=chain, name="shop"))
     assert standing(url, "shop") == "0003"
     assert {name for name, *_ in things(url)} == {"a", "b"}
 
@@ -252,13 +261,15 @@ async def test_many_who_start_at_once_migrate_once(url: str, scripts: Path) -> N
 
 
 async def test_a_store_that_a_newer_one_wrote_is_left_alone(url: str, scripts: Path, tmp_path: Path) -> None:
-    await asyncio.to_thread(on_ground, url, partial(forward, chain=Chain.load(str(scripts)), name="shop"))
+    await asyncio.to_thread(run_on_store, url, partial(upgrade, chain=MigrationScripts.load(str(scripts)), name="shop"))
     (scripts / "versions" / "0003_notes.py").unlink()
     async with Database(url) as database:
         with pytest.raises(SchemaAhead, match=r"at revision 0003.*newest that this Matinee knows is 0002"):
             await database.migrate(str(scripts), "shop")
     with pytest.raises(SchemaAhead):
-        await asyncio.to_thread(on_ground, url, partial(back, chain=Chain.load(str(scripts)), name="shop", to="0001"))
+        await asyncio.to_thread(
+            run_on_store, url, partial(downgrade, chain=MigrationScripts.load(str(scripts)), name="shop", to="0001")
+        )
     assert await asyncio.to_thread(notes, url) == ["b"]
 
 
@@ -279,18 +290,18 @@ async def test_what_was_there_before_is_kept(url: str, scripts: Path, tmp_path: 
 def test_only_the_newest_copies_are_kept(url: str, tmp_path: Path) -> None:
     for _ in range(KEPT + 2):
         asked_of = tmp_path / "copies"
-        on_ground(url, lambda ground: ground.back_up("shop", "0001"), asked_of)
+        run_on_store(url, lambda ground: ground.back_up("shop", "0001"), asked_of)
     assert len(list(asked_of.iterdir())) == KEPT
 
 
 def test_a_script_that_changes_data_too_early_is_refused(scripts: Path, tmp_path: Path) -> None:
-    url = place("mariadb", tmp_path, "shop")
+    url = database_url("mariadb", tmp_path, "shop")
     (scripts / "versions" / "0004_bad.py").write_text(
         "from alembic import op\nrevision, down_revision = '0004', '0003'\n"
         "def upgrade():\n    op.execute(\"INSERT INTO shop_note VALUES ('x', 'y')\")\n    op.drop_table('shop_thing')\n"
     )
     with pytest.raises(ValueError, match="after all its changes of the schema"):
-        on_ground(url, partial(forward, chain=Chain.load(str(scripts)), name="shop"))
+        run_on_store(url, partial(upgrade, chain=MigrationScripts.load(str(scripts)), name="shop"))
     assert standing(url, "shop") == "0003…"
     assert notes(url) == []
 
@@ -298,8 +309,8 @@ def test_a_script_that_changes_data_too_early_is_refused(scripts: Path, tmp_path
 def migrate(way: str, url: str, scripts: Path, point: str) -> None:
     """What another process does."""
     os.environ["DIE_AT"] = point
-    chain = Chain.load(str(scripts))
+    chain = MigrationScripts.load(str(scripts))
     if way == "forward":
-        on_ground(url, partial(forward, chain=chain, name="shop", backup=False))
+        run_on_store(url, partial(upgrade, chain=chain, name="shop", backup=False))
     else:
-        on_ground(url, partial(back, chain=chain, name="shop", to="0001", backup=False))
+        run_on_store(url, partial(downgrade, chain=chain, name="shop", to="0001", backup=False))

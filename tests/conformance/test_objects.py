@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engines import engine, fresh, private, slow
+from tests.engines import private_engine, shared_engine, slow_proxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable, StoreEmpty
 from matinee.drivers.objects import ObjectNotFound, Objects
@@ -31,7 +31,7 @@ FILM = os.urandom(1 << 20) * 20
 
 def place(engine_id: str, folder: Path) -> str:
     """The URL of a fresh store."""
-    return f"file://{folder}/objects" if engine_id == "file" else engine(engine_id).url("objects")
+    return f"file://{folder}/objects" if engine_id == "file" else shared_engine(engine_id).url("objects")
 
 
 @pytest.fixture(params=ENGINES)
@@ -44,7 +44,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 @pytest.fixture
 def in_s3() -> str:
     """The URL of a fresh store in S3."""
-    return engine("s3").url("objects")
+    return shared_engine("s3").url("objects")
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ async def test_a_key_that_nobody_has_is_refused_too(in_s3: str) -> None:
 
 async def test_a_bucket_that_is_missing_is_said_and_made_at_the_first_start(in_s3: str) -> None:
     bucket = Address.of(in_s3).bucket
-    objects = Objects(in_s3.replace(bucket, fresh("made").replace("_", "-")))
+    objects = Objects(in_s3.replace(bucket, unique_name("made").replace("_", "-")))
     for ask in everything(objects)[:-1]:
         with pytest.raises(BucketMissing, match="There is no bucket"):
             await ask()
@@ -197,12 +197,12 @@ async def test_a_bucket_that_is_missing_is_said_and_made_at_the_first_start(in_s
 
 
 async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp_path: Path, film: Path) -> None:
-    with private("s3", tmp_path) as own:
+    with private_engine("s3", tmp_path) as own:
         assert isinstance(own, Running)
         url = own.url("objects")
         objects = Objects(url, silence_s=20, tries=2)
         await objects.put("a", b"x")
-        async with slow(url) as road:
+        async with slow_proxy(url) as road:
             road.delay_s = 0.05
             putting = asyncio.create_task(Objects(road.url, silence_s=20, tries=2).put_file("film", film))
             while not await unfinished(url):  # noqa: ASYNC110  # nobody tells
@@ -227,7 +227,7 @@ async def unfinished(url: str) -> int:
 
 
 async def test_a_store_that_says_nothing_is_given_up_in_time(in_s3: str) -> None:
-    async with slow(in_s3) as road:
+    async with slow_proxy(in_s3) as road:
         road.delay_s = 600  # no answer comes while this test runs
         for ask in everything(Objects(road.url, silence_s=0.2, tries=2))[:-1]:
             with pytest.raises(EngineUnavailable):
@@ -235,7 +235,7 @@ async def test_a_store_that_says_nothing_is_given_up_in_time(in_s3: str) -> None
 
 
 async def test_a_slow_store_and_one_that_is_cut_off_are_borne(in_s3: str, film: Path) -> None:
-    async with slow(in_s3) as road:
+    async with slow_proxy(in_s3) as road:
         objects = Objects(road.url)
         road.delay_s = 0.2
         await objects.put("a", b"x")
@@ -244,8 +244,8 @@ async def test_a_slow_store_and_one_that_is_cut_off_are_borne(in_s3: str, film: 
         road.delay_s = 0.01
         _, pieces = await objects.open("film")
         first = await anext(pieces)
-        road.cut()
-        road.mend()
+        road.disconnect()
+        road.restore()
         assert first + b"".join([piece async for piece in pieces]) == FILM
 
 
@@ -259,7 +259,7 @@ asyncio.run(Objects(sys.argv[1]).put_file("assets/film.mov", Path(sys.argv[2])))
 
 async def test_a_client_that_is_killed_leaves_nothing_half_and_the_sweep_frees_the_rest(in_s3: str, film: Path) -> None:
     objects = Objects(in_s3)
-    async with slow(in_s3) as road:
+    async with slow_proxy(in_s3) as road:
         road.delay_s = 0.1
         putter = await asyncio.create_subprocess_exec(sys.executable, "-c", PUTTER, road.url, str(film))
         while not await unfinished(in_s3):  # noqa: ASYNC110  # nobody tells

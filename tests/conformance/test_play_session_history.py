@@ -15,7 +15,7 @@ from random import Random
 import msgspec
 import pytest
 from tests.conformance.test_play_session_store import NOW, Store, reopening, session
-from tests.engines import private
+from tests.engines import private_engine
 
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit.clock import from_ms, to_ms
@@ -90,7 +90,7 @@ async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_
     async def append(records: list[bytes]) -> None:
         log.extend(records)
 
-    with private(engine_name, tmp_path) as own:
+    with private_engine(engine_name, tmp_path) as own:
         async with reopening(own.url("history")) as reopen:
             stores = [await reopen(), await reopen()]
             relays = [asyncio.create_task(store.outbox.run(append)) for store in stores]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.stores import SQL_OR_REDIS, either_reopening, place
+from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener
 
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, PlaySessionId, ProfileId, TitleId
@@ -26,13 +26,13 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NewPlace = Callable[[], str]
 Store = SqlSessionStore | RedisSessionStore
 Opener = Callable[[], Awaitable[Store]]
-reopening = partial(either_reopening, SqlSessionStore, RedisSessionStore)
+reopening = partial(sql_or_redis_opener, SqlSessionStore, RedisSessionStore)
 
 
 @pytest.fixture(params=SQL_OR_REDIS)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
-    return partial(place, request.param, tmp_path, "playback")
+    return partial(database_url, request.param, tmp_path, "playback")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.deployment import eventually, free_port
 
 from matinee.drivers import envoy
 from matinee.drivers.asgi import Receive, Scope, Send, Server
-from matinee.drivers.authority import Authority
+from matinee.drivers.authority import CertificateAuthority
 from matinee.drivers.jwt import Signer
 from matinee.gateway.adapters.envoy import EnvoyProxy
 from matinee.gateway.model.front import Certificate, Doors, Endpoint, Front, front
@@ -357,11 +357,11 @@ async def test_changes_under_load_fail_no_request(stage: Stage) -> None:
 
 
 async def test_tls_with_a_certificate_that_turns(stage: Stage, tmp_path: Path) -> None:
-    authority = Authority.open(tmp_path / "authority", datetime.now(UTC))
+    authority = CertificateAuthority.open(tmp_path / "authority", datetime.now(UTC))
     trust_port = free_port()
 
     def certificate(*hosts: str) -> Certificate:
-        leaf = authority.leaf("front", hosts, datetime.now(UTC))
+        leaf = authority.issue("front", hosts, datetime.now(UTC))
         return Certificate(name="front", chain=leaf.chain, private_key=leaf.private_key)
 
     port = free_port()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.engines import engine, slow
+from tests.engines import shared_engine, slow_proxy
 
 from matinee.catalogue.adapters.cached import CachedReadModel
 from matinee.catalogue.adapters.cassandra import CassandraTitles
@@ -74,7 +74,7 @@ async def in_memory(rig: Rig) -> ReadModel:
 
 
 async def on_cassandra(rig: Rig) -> CassandraTitles:
-    rig.url = rig.url or engine("cassandra").url("catalogue")
+    rig.url = rig.url or shared_engine("cassandra").url("catalogue")
     cassandra = await rig.stack.enter_async_context(Cassandra(rig.url, lazy=True))
     source = CassandraTitles(cassandra, store=rig.store)
     rig.stack.push_async_callback(source.close)
@@ -220,15 +220,15 @@ async def test_rows_answer_who_is_new_while_the_store_is_away(rig: Rig) -> None:
 @pytest.mark.parametrize("rig", ["cached over cassandra"], indirect=True)
 async def test_who_starts_without_the_engine_has_it_once_it_is_there(rig: Rig) -> None:
     await rig.put(title("a"))
-    async with slow(engine("cassandra").url("catalogue")) as proxy:
-        proxy.cut()
+    async with slow_proxy(shared_engine("cassandra").url("catalogue")) as proxy:
+        proxy.disconnect()
         rig.url = proxy.url
         source = await on_cassandra(rig)
         wanted = [title("a").title_id]
         await source.changed(0)
         assert [one.title for one in await source.load(wanted)] == [title("a")]
         assert not source.serves
-        proxy.mend()
+        proxy.restore()
         async with asyncio.timeout(60):
             while not source.serves:
                 await source.changed(0)

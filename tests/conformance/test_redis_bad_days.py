@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from tests.conformance import test_play_session_store as play
 from tests.conformance import test_sign_in_store as signs
-from tests.engines import private, slow
+from tests.engines import private_engine, slow_proxy
 
 from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull
 from matinee.drivers.redis import Redis
@@ -25,7 +25,7 @@ NOW = play.NOW
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Running]:
-    with private("redis", tmp_path) as running:
+    with private_engine("redis", tmp_path) as running:
         yield running
 
 
@@ -120,7 +120,7 @@ async def test_hung_it_is_away_within_the_deadline(own: Running, deployment: Dep
 async def test_slow_it_is_waited_for_within_the_deadline(own: Running, deployment: Deployment) -> None:
     await deployment.stand()
     one = play.session("a").session_id
-    async with slow(own.url("x")) as proxy, Redis(proxy.url) as redis:
+    async with slow_proxy(own.url("x")) as proxy, Redis(proxy.url) as redis:
         sessions = RedisSessionStore(redis)
         proxy.delay_s = 0.05
         assert await sessions.find(one)
@@ -128,10 +128,10 @@ async def test_slow_it_is_waited_for_within_the_deadline(own: Running, deploymen
         with context.with_timeout(300), pytest.raises(EngineUnavailable):
             await sessions.move(one, 1000, NOW, [b"heartbeat"])
         proxy.delay_s = 0.0
-        proxy.cut()
+        proxy.disconnect()
         with pytest.raises(EngineUnavailable):
             await sessions.find(one)
-        proxy.mend()
+        proxy.restore()
         # It did what it was asked, though nobody heard the answer: said again it does it once more.
         assert await sessions.move(one, 1000, NOW, [b"heartbeat"])
         assert await play.relayed(sessions) in ([b"started", b"heartbeat"], [b"started", b"heartbeat", b"heartbeat"])

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.engines import engine
+from tests.engines import shared_engine
 
 from matinee.drivers.redis import Redis
-from matinee.drivers.redis_outbox import TELL, RedisOutbox
+from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox
 
 STREAM = "outbox"
 
 
 @pytest.fixture
 def url() -> str:
-    return engine("redis").url("outbox")
+    return shared_engine("redis").url("outbox")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def outbox(redis: Redis, lease_ms: int = 10_000) -> RedisOutbox:
 
 
 async def put(redis: Redis, *records: bytes) -> None:
-    await redis.script(TELL + "tell(KEYS[1], 1)")(keys=[redis.key(STREAM)], args=records)
+    await redis.script(PUT_FACTS + "put_facts(KEYS[1], 1)")(keys=[redis.key(STREAM)], args=records)
 
 
 async def relayed(redis: Redis, log: "Log") -> None:

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.kubernetes_rig import Api, Controller, Governed
 from tests.deployment import eventually
-from tests.engines import engine
-from tests.stores import SQL, place, reopening
+from tests.engines import shared_engine
+from tests.stores import SQL, database_url, store_opener
 
 from matinee.drivers.engine import StoreFull
 from matinee.drivers.etcd import Etcd
@@ -64,12 +64,12 @@ async def in_memory(tmp_path: Path) -> AsyncIterator[Open]:
 
 
 def in_sql(engine_name: str, tmp_path: Path) -> AbstractAsyncContextManager[Open]:
-    return reopening(SqlRegistry, place(engine_name, tmp_path, "registry"))
+    return store_opener(SqlRegistry, database_url(engine_name, tmp_path, "registry"))
 
 
 @contextlib.asynccontextmanager
 async def in_etcd(tmp_path: Path) -> AsyncIterator[Open]:
-    url = engine("etcd").url("registry")
+    url = shared_engine("etcd").url("registry")
     async with AsyncExitStack() as stack:
 
         async def opened() -> Registry:
@@ -82,7 +82,7 @@ async def in_etcd(tmp_path: Path) -> AsyncIterator[Open]:
 
 @contextlib.asynccontextmanager
 async def in_kubernetes(tmp_path: Path) -> AsyncIterator[Open]:
-    url = engine("kubernetes").url("registry")
+    url = shared_engine("kubernetes").url("registry")
     async with AsyncExitStack() as stack:
 
         async def opened() -> Registry:

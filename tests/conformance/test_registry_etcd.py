@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.deployment import eventually
-from tests.engines import private, slow
+from tests.engines import private_engine, slow_proxy
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion
 from matinee.drivers.etcd import Etcd
@@ -86,7 +86,7 @@ class Town:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Running]:
-    with private("etcd", tmp_path) as running:
+    with private_engine("etcd", tmp_path) as running:
         yield running
 
 
@@ -149,18 +149,18 @@ async def test_back_without_its_data_everybody_enters_again(town: Town, own: Run
 
 
 async def test_changes_behind_a_watch_that_broke_are_seen_though_they_were_compacted(town: Town) -> None:
-    async with slow(town.url) as road, Town(road.url) as far:
+    async with slow_proxy(town.url) as road, Town(road.url) as far:
         await town.come(1)
         far.inhabitants = town.inhabitants
         await far.all_seen()
-        road.cut()
+        road.disconnect()
         for number in range(2, 12):
             await town.come(number)
         for number in range(1, 8):
             await town.leave(number)
         await town.all_seen()
         await compact(town.url)
-        road.mend()
+        road.restore()
         await far.all_seen()
         await town.come(12)
         await far.all_seen()
@@ -176,7 +176,7 @@ async def test_a_key_that_somebody_dropped_is_entered_again(town: Town) -> None:
 
 
 async def test_slow_answers_part_nobody(own: Running) -> None:
-    async with slow(own.url("registry")) as road, Town(road.url) as town:
+    async with slow_proxy(own.url("registry")) as road, Town(road.url) as town:
         await town.come(1, 2)
         await town.all_seen()
         road.delay_s = LEASE_S / 6  # before each piece of an answer, which may come in two; a renewal may be two calls
@@ -210,7 +210,7 @@ async def answers(etcd: Etcd) -> bool:
 
 async def test_what_is_no_etcd_of_today_is_refused(tmp_path: Path) -> None:
     """Before 3.4 the gateway was elsewhere: anything that speaks HTTP and knows nothing under `/v3` is as good."""
-    with private("s3", tmp_path) as other:
+    with private_engine("s3", tmp_path) as other:
         async with Etcd(f"etcd://127.0.0.1:{other.place.port}/registry") as etcd:
             with pytest.raises((WrongVersion, EngineUnavailable)):
                 await EtcdRegistry.open(etcd)
@@ -218,7 +218,7 @@ async def test_what_is_no_etcd_of_today_is_refused(tmp_path: Path) -> None:
 
 async def test_full_it_keeps_everybody_and_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ETCD_QUOTA_BACKEND_BYTES", str(1 << 20))
-    with private("etcd", tmp_path) as own:
+    with private_engine("etcd", tmp_path) as own:
         async with Town(own.url("registry")) as town, Etcd(own.url("filler")) as filler:
             await town.come(1)
             await town.all_seen()

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from tests.conformance.kubernetes_rig import Api, Controller, endpoint, slice_of
 from tests.deployment import eventually
-from tests.engines import engine, fresh, private, slow
+from tests.engines import private_engine, shared_engine, slow_proxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable, WrongVersion
 from matinee.drivers.kubernetes import Kubernetes, Outdated
@@ -75,14 +75,14 @@ class Town:
 
 @pytest.fixture
 async def town() -> AsyncIterator[Town]:
-    async with Town(engine("kubernetes").url("registry")) as made:
+    async with Town(shared_engine("kubernetes").url("registry")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One to be killed: whoever does starts it again."""
-    with private("kubernetes", tmp_path_factory.mktemp("own")) as running:
+    with private_engine("kubernetes", tmp_path_factory.mktemp("own")) as running:
         yield running
 
 
@@ -167,7 +167,7 @@ async def test_many_come_and_go_at_once(town: Town) -> None:
 
 
 async def test_a_slice_of_a_thousand_is_followed_without_asking_again(own: Running) -> None:
-    async with Town(own.url(fresh("registry"))) as town:
+    async with Town(own.url(unique_name("registry"))) as town:
         await town.come(1)
         await town.all_seen()
         asked = await listings(town.api)
@@ -179,7 +179,7 @@ async def test_a_slice_of_a_thousand_is_followed_without_asking_again(own: Runni
 
 
 async def test_a_watch_that_ends_is_renewed_without_asking_again(own: Running) -> None:
-    url = own.url(fresh("registry"))
+    url = own.url(unique_name("registry"))
     async with Town(url) as town, Kubernetes(url, SLICES, watch_s=1) as kubernetes:
         registry = await KubernetesRegistry.open(kubernetes)
         directory = Directory(registry=registry, clock=CLOCK)
@@ -204,7 +204,7 @@ async def listings(api: Api) -> int:
 
 
 async def test_killed_and_back_it_has_lost_nobody(own: Running) -> None:
-    async with Town(own.url(fresh("registry"))) as town:
+    async with Town(own.url(unique_name("registry"))) as town:
         await town.come(1, 2)
         await town.all_seen()
         late = await town.opened(town.url)
@@ -234,7 +234,7 @@ async def well(registry: KubernetesRegistry) -> bool:
 
 
 async def test_hung_it_takes_nobody_out(own: Running) -> None:
-    async with Town(own.url(fresh("registry"))) as town:
+    async with Town(own.url(unique_name("registry"))) as town:
         await town.come(1, 2)
         await town.all_seen()
         own.pause()
@@ -247,14 +247,14 @@ async def test_hung_it_takes_nobody_out(own: Running) -> None:
 
 
 async def test_changes_behind_a_watch_that_broke_are_seen(town: Town) -> None:
-    async with slow(town.url) as road, Town(town.url, road.url) as far:
+    async with slow_proxy(town.url) as road, Town(town.url, road.url) as far:
         await far.come(1)
         await far.all_seen()
-        road.cut()
+        road.disconnect()
         await far.come(*range(2, 12))
         await far.leave(*range(1, 8))
         assert far.directory.instances == (instance(1),)
-        road.mend()
+        road.restore()
         await far.all_seen()
         await far.come(12)
         await far.all_seen()
@@ -262,7 +262,7 @@ async def test_changes_behind_a_watch_that_broke_are_seen(town: Town) -> None:
 
 async def test_changes_that_the_server_has_forgotten_are_seen(own: Running) -> None:
     """A watch that would go on from before its start is refused by a server that was started again."""
-    async with Town(own.url(fresh("registry"))) as town:
+    async with Town(own.url(unique_name("registry"))) as town:
         await town.come(1)
         late = await town.opened(town.url)
         assert await late.list_instances(now=NOW) == (instance(1),)
@@ -279,14 +279,14 @@ async def test_changes_that_the_server_has_forgotten_are_seen(own: Running) -> N
 
 
 async def test_slow_answers_part_nobody(town: Town) -> None:
-    async with slow(town.url) as road, Town(town.url, road.url) as far:
+    async with slow_proxy(town.url) as road, Town(town.url, road.url) as far:
         await far.come(1, 2)
         await far.all_seen()
         road.delay_s = 0.5
         await far.come(3)
         await far.all_seen()
-        road.cut()
-        road.mend()
+        road.disconnect()
+        road.restore()
         await far.leave(3)
         await far.all_seen()
 
@@ -347,7 +347,7 @@ async def test_one_that_may_list_and_not_watch_follows_all_the_same_and_says_so(
 async def test_in_a_cluster_the_service_account_says_where(
     own: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = own.url(fresh("registry"))
+    url = own.url(unique_name("registry"))
     async with Town(url) as town:
         await town.come(1)
         await town.api.account("matinee", "get", "list", "watch")

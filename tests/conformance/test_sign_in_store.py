@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL_OR_REDIS, either_reopening, place, process
+from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener, start_python
 
 from matinee.events.api import Record, RefreshTokenReused
 from matinee.identity.adapters.redis import RedisSignInStore
@@ -30,13 +30,13 @@ ADA = AccountId("acc_ada")
 NewPlace = Callable[[], str]
 Store = SqlIdentityStore | RedisSignInStore
 Open = Callable[[], Awaitable[Store]]
-reopening = partial(either_reopening, SqlIdentityStore, RedisSignInStore)
+reopening = partial(sql_or_redis_opener, SqlIdentityStore, RedisSignInStore)
 
 
 @pytest.fixture(params=SQL_OR_REDIS)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
-    return partial(place, request.param, tmp_path, "identity")
+    return partial(database_url, request.param, tmp_path, "identity")
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ async def test_sign_ins_at_the_same_time_have_one_device(open_again: Open) -> No
 
 async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
     await open_again()
-    writer = process(__file__, url, "k")
+    writer = start_python(__file__, url, "k")
     assert writer.stdout
     answered = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Connection, text
 from tests.deployment import eventually
-from tests.engines import engine, private, slow
-from tests.stores import SQL, place
+from tests.engines import private_engine, shared_engine, slow_proxy
+from tests.stores import SQL, database_url
 
 from matinee.drivers.engine import EngineReadOnly, EngineUnavailable
 from matinee.drivers.sql import Database
@@ -46,7 +46,7 @@ async def table(database: Database) -> None:
 
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request.param, tmp_path, "sql")
+    return database_url(request.param, tmp_path, "sql")
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_two_processes_that_write_hard_are_both_served(url: str, database:
 
 
 async def test_what_was_acknowledged_outlives_the_engine(tmp_path: Path) -> None:
-    own = private("mariadb", tmp_path)
+    own = private_engine("mariadb", tmp_path)
     with own:
         url = own.url("sql")
         async with Database(url) as database:
@@ -240,24 +240,24 @@ async def test_what_was_acknowledged_outlives_the_engine(tmp_path: Path) -> None
 
 
 async def test_an_engine_that_is_lost_between_two_calls_is_not_noticed(tmp_path: Path) -> None:
-    async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
+    async with slow_proxy(shared_engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
         await table(database)
         await asyncio.gather(*(database.write(add(n)) for n in range(8)))
-        proxy.cut()
-        proxy.mend()
+        proxy.disconnect()
+        proxy.restore()
         assert await database.read_autocommit(counted) == 8
-        proxy.cut()
-        proxy.mend()
+        proxy.disconnect()
+        proxy.restore()
         await database.write(add(8))
-        proxy.cut()
+        proxy.disconnect()
         with pytest.raises(EngineUnavailable):
             await database.read(counted)
-        proxy.mend()
+        proxy.restore()
         assert await database.read(counted) == 9
 
 
 async def test_a_slow_engine_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
-    async with slow(engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
+    async with slow_proxy(shared_engine("mariadb").url("sql")) as proxy, Database(proxy.url) as database:
         await table(database)
         proxy.delay_s = 600  # no answer comes while this test runs
         with with_timeout(400), pytest.raises(EngineUnavailable, match=r"did not answer within 0\.4 s"):
@@ -270,7 +270,7 @@ async def test_a_slow_engine_costs_no_more_than_the_deadline(tmp_path: Path) -> 
 
 
 async def test_an_engine_that_hangs_is_away(tmp_path: Path) -> None:
-    with private("mariadb", tmp_path) as own:
+    with private_engine("mariadb", tmp_path) as own:
         async with Database(own.url("sql")) as database:
             await table(database)
             own.pause()
@@ -287,7 +287,7 @@ async def test_an_absent_engine_is_said_at_open() -> None:
 
 
 async def test_a_wrong_password_is_said_without_it() -> None:
-    parts = urlsplit(engine("mariadb").url("sql"))
+    parts = urlsplit(shared_engine("mariadb").url("sql"))
     wrong = parts._replace(netloc=f"{parts.username}:s3cret-pw@{parts.hostname}:{parts.port}").geturl()
     with pytest.raises(EngineUnavailable, match="Access denied") as refused:
         async with Database(wrong):
@@ -296,7 +296,7 @@ async def test_a_wrong_password_is_said_without_it() -> None:
 
 
 async def test_a_read_only_engine_takes_no_writes_and_answers_reads(tmp_path: Path) -> None:
-    with private("mariadb", tmp_path) as own:
+    with private_engine("mariadb", tmp_path) as own:
         parts = urlsplit(own.url("sql"))
         async with Database(parts.geturl()) as admin:
             await table(admin)

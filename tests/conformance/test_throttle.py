@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL_OR_REDIS, either_reopening, place, process
+from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener, start_python
 
 from matinee.identity import model
 from matinee.identity.adapters.redis import RedisThrottle
@@ -23,13 +23,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NewPlace = Callable[[], str]
 Counts = SqlIdentityStore | RedisThrottle
 Open = Callable[[], Awaitable[Counts]]
-reopening = partial(either_reopening, SqlIdentityStore, RedisThrottle)
+reopening = partial(sql_or_redis_opener, SqlIdentityStore, RedisThrottle)
 
 
 @pytest.fixture(params=SQL_OR_REDIS)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
-    return partial(place, request.param, tmp_path, "identity")
+    return partial(database_url, request.param, tmp_path, "identity")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def test_those_who_count_the_same_subjects_do_not_stop_each_other(open_aga
 
 async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
     await open_again()
-    racers = [process(__file__, url, str(n)) for n in range(3)]
+    racers = [start_python(__file__, url, str(n)) for n in range(3)]
     told = [line for racer in racers for line in racer.communicate()[0].splitlines()]
     answers = [int(line) for line in told if line.isdigit()]  # the others are of the log
     assert len(answers) == 30

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.stores import SQL, place, reopening
+from tests.stores import SQL, database_url, store_opener
 
 from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import (
@@ -37,13 +37,13 @@ NOIR = Genre(genre_id="noir", names={"en": "Noir"})
 
 @pytest.fixture(params=SQL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request.param, tmp_path, "catalogue")
+    return database_url(request.param, tmp_path, "catalogue")
 
 
 @pytest.fixture
 async def open_store(url: str) -> AsyncIterator[Opener]:
     """Opens the same data again: a second opener is a second process's view of it."""
-    async with reopening(SqlTitleStore, url) as opened:
+    async with store_opener(SqlTitleStore, url) as opened:
         yield opened
 
 
@@ -290,7 +290,7 @@ async def test_it_does_as_a_plain_dict_does(
     url: str, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]
 ) -> None:
     kept: dict[TitleId, Title] = {}
-    async with reopening(SqlTitleStore, url, emptied=True) as reopen:
+    async with store_opener(SqlTitleStore, url, clear=True) as reopen:
         store = await reopen()
         for name, state, maturity, genres, playable in steps:
             asset_id = ids.derive(AssetId, name) if playable else None

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.upload_rig import NOW, S3, Open, begun, pattern, place, sent
 from tests.deployment import eventually
-from tests.engines import private, slow
+from tests.engines import private_engine, slow_proxy
 
 from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.objects import Objects
@@ -170,7 +170,7 @@ async def test_a_writer_that_was_taken_over_stops_and_mixes_nothing(in_s3: S3) -
 
 async def test_a_store_that_is_lost_and_comes_back_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     film = pattern(14 << 20)
-    with private("s3", tmp_path) as own:
+    with private_engine("s3", tmp_path) as own:
         url = own.url("uploads")
         async with S3UploadStore.open(url.replace("?", "/uploads?"), store=url) as store:
             upload_id = await begun(store, len(film))
@@ -194,7 +194,7 @@ async def test_a_store_that_is_lost_and_comes_back_keeps_what_it_acknowledged(tm
 
 
 async def test_a_slow_store_is_waited_for(in_s3: S3) -> None:
-    async with slow(in_s3.url) as road:
+    async with slow_proxy(in_s3.url) as road:
         road.delay_s = 0.3
         address = Objects(road.url).address
         assert address

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engines import engine
-from tests.stores import SQL, place, reopening
+from tests.engines import shared_engine
+from tests.stores import SQL, database_url, store_opener
 
 from matinee.drivers.cassandra import Cassandra
 from matinee.events.api import PositionMoved, Record
@@ -40,15 +40,15 @@ Opener = Callable[[], Awaitable[Store]]
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
     """Tells a new URL, at which nothing is kept yet, at each call."""
     if request.param == "cassandra":
-        return partial(engine("cassandra").url, "viewing")
-    return partial(place, request.param, tmp_path, "viewing")
+        return partial(shared_engine("cassandra").url, "viewing")
+    return partial(database_url, request.param, tmp_path, "viewing")
 
 
 @asynccontextmanager
 async def opening(url: str) -> AsyncIterator[Opener]:
     """Opens the same store again: a second opener is a second process's view of it."""
     if not url.startswith("cassandra:"):
-        async with reopening(SqlViewingStore, url) as opened:
+        async with store_opener(SqlViewingStore, url) as opened:
             yield opened
         return
     async with AsyncExitStack() as stack:

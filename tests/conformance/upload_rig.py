@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.engines import engine
+from tests.engines import shared_engine
 
 from matinee.drivers.objects import Objects
 from matinee.drivers.s3 import Bucket
@@ -70,7 +70,7 @@ async def place(engine_id: str, folder: Path) -> AsyncIterator[Open]:
     if engine_id == "disk":
         yield Disk(folder)
         return
-    objects = Objects(engine("s3").url("uploads"))
+    objects = Objects(shared_engine("s3").url("uploads"))
     assert objects.address
     async with Bucket(objects.address) as bucket:
         yield S3(objects.url, bucket)

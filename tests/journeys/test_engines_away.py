@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.deployment import Deployment, Viewer, eventually, film
-from tests.engines import private
+from tests.engines import private_engine
 
 from matinee.lab.engines import Running
 
@@ -28,7 +28,7 @@ class Trial:
     """A deployment in processes of its own, and the engines that it keeps some of its state in."""
 
     def __init__(self, folder: Path) -> None:
-        self.engines: dict[str, Running] = {name: private(name, folder) for name in NAMES}
+        self.engines: dict[str, Running] = {name: private_engine(name, folder) for name in NAMES}
         urls = {name: engine.start().url("deployment") for name, engine in self.engines.items()}
         for engine in self.engines.values():
             engine.kill()
@@ -110,7 +110,7 @@ async def test_absent_at_the_start_each_is_waited_for_by_name(trial: Trial) -> N
     trial.engines["redis"].start()
     await asyncio.to_thread(up.join, 120)
     assert not up.is_alive()
-    assert {engine["state"] for engine in trial.status()["engines"]} == {"well"}
+    assert {engine["state"] for engine in trial.status()["engines"]} == {"ok"}
     for process in ("viewing", "playback"):
         assert (await trial.readiness(process))[1]["state"] == "ready"
 
@@ -119,7 +119,7 @@ async def test_without_positions_there_is_picture_all_the_same(trial: Trial, vie
     await position(viewer, await press(viewer, title), 90_000)
     assert (await press(viewer, title))["resume_ms"] > 0
     trial.engines["mariadb"].kill()
-    await eventually(lambda: trial.seen("viewing", "viewing.store") == "away")
+    await eventually(lambda: trial.seen("viewing", "viewing.store") == "unavailable")
     status, told = await trial.readiness("viewing")
     assert (status, told["state"]) == (200, "degraded"), "nobody else could do better"
 
@@ -132,7 +132,7 @@ async def test_without_positions_there_is_picture_all_the_same(trial: Trial, vie
         assert int(answer.headers["Retry-After"]) >= 1
 
     trial.engines["mariadb"].start()
-    await eventually(lambda: trial.seen("viewing", "viewing.store") == "well")
+    await eventually(lambda: trial.seen("viewing", "viewing.store") == "ok")
     await eventually(lambda: resumes(viewer, title))
     await eventually(lambda: whole(viewer))
 
@@ -141,24 +141,24 @@ async def test_where_correctness_needs_it_play_is_refused_and_comes_back(
     trial: Trial, viewer: Viewer, title: str
 ) -> None:
     trial.engines["redis"].kill()
-    await eventually(lambda: trial.seen("playback", "playback.store") == "away")
+    await eventually(lambda: trial.seen("playback", "playback.store") == "unavailable")
     refused = await viewer.call("POST", "/playback", {"title_id": title, "capabilities": {}}, status=503)
     assert refused["type"] == "/problems/engine-away"
     assert not (await viewer.call("GET", "/home"))["missing"], "what does not need it goes on"
     trial.engines["redis"].start()
-    await eventually(lambda: trial.seen("playback", "playback.store") == "well")
+    await eventually(lambda: trial.seen("playback", "playback.store") == "ok")
     await eventually(lambda: plays(viewer, title))
 
 
 async def test_without_a_registry_everybody_is_still_found(trial: Trial, viewer: Viewer, title: str) -> None:
     trial.engines["etcd"].kill()
-    await eventually(lambda: trial.seen("gateway", "mesh.registry") == "away")
+    await eventually(lambda: trial.seen("gateway", "mesh.registry") == "unavailable")
     await asyncio.sleep(6)  # longer than a lease
     await press(viewer, title)
     assert not (await viewer.call("GET", "/home"))["missing"]
     shutil.rmtree(trial.engines["etcd"].place.data)
     trial.engines["etcd"].start()
-    await eventually(lambda: trial.seen("gateway", "mesh.registry") == "well")
+    await eventually(lambda: trial.seen("gateway", "mesh.registry") == "ok")
     await press(viewer, title)
     await eventually(lambda: not trial.status()["unknown"])  # whoever comes new finds everybody again
 
@@ -174,7 +174,7 @@ async def test_a_store_ahead_of_the_code_is_told_and_nobody_starts_on_it(
     os.kill(process["pid"], signal.SIGKILL)
     await eventually(lambda: "newer" in trial.waiting().get("viewing", ""))
     said(trial.engines["mariadb"], f"UPDATE viewing_version SET version_num = '{of_now}'")
-    await eventually(lambda: trial.seen("viewing", "viewing.store") == "well")
+    await eventually(lambda: trial.seen("viewing", "viewing.store") == "ok")
     await eventually(lambda: whole(viewer))
 
 

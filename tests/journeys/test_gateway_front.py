@@ -19,7 +19,7 @@ from tests.deployment import eventually, free_port
 from tests.unit.gateway_rig import CLOCK, Deployment, Viewer, call, deployment
 
 from matinee.drivers import envoy
-from matinee.drivers.authority import Authority
+from matinee.drivers.authority import CertificateAuthority
 from matinee.gateway.adapters.envoy import EnvoyProxy
 from matinee.gateway.jobs import Follower
 from matinee.gateway.model.front import Certificate, Doors
@@ -75,13 +75,13 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
-    authority = Authority.open(tmp_path / "authority", CLOCK.now())
+    authority = CertificateAuthority.open(tmp_path / "authority", CLOCK.now())
     port, trust_port = free_port(), free_port()
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
 
     def doors() -> Doors:
-        leaf = authority.leaf("deployment", HOSTS, CLOCK.now())
+        leaf = authority.issue("deployment", HOSTS, CLOCK.now())
         certificate = Certificate(name="deployment", chain=leaf.chain, private_key=leaf.private_key)
         return Doors(port=port, trust_port=trust_port, certificate=certificate, secret="between us")
 

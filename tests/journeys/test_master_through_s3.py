@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.conformance.edge_rig import KEY as LINK_KEY
 from tests.conformance.edge_rig import Origin, an_edge, link
-from tests.engines import engine, private
+from tests.engines import private_engine, shared_engine
 from tests.journeys.encoding_deployment import Studio, studio
 from tests.unit.encoding_rig import film
 
@@ -95,7 +95,7 @@ async def uploaded(url: str, file: Path) -> str:
 
 
 async def test_an_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
-    url, digest = engine("s3").url("deployment"), sha256_file(master)
+    url, digest = shared_engine("s3").url("deployment"), sha256_file(master)
     async with deployment(tmp_path / "data", url) as one:
         path = await uploaded(url, master)
         assert path.startswith("uploads/upl_")
@@ -124,7 +124,7 @@ async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
 
 
 async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path, master: Path) -> None:
-    url = engine("s3").url("deployment")
+    url = shared_engine("s3").url("deployment")
     text = tmp_path / "ja.srt"
     text.write_text("1\n00:00:01,000 --> 00:00:02,000\nこんにちは\n")
     order = Order(title_id=FILM, path=str(master), subtitles=[SideFile(path=str(text), language="ja")])
@@ -140,7 +140,7 @@ async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path,
 
 
 async def test_what_is_refused_is_taken_back(tmp_path: Path) -> None:
-    url, words = engine("s3").url("deployment"), tmp_path / "notes.txt"
+    url, words = shared_engine("s3").url("deployment"), tmp_path / "notes.txt"
     words.write_text("just words")
     async with deployment(tmp_path / "data", url) as one:
         with pytest.raises(Unusable, match=r"notes\.txt"):
@@ -159,7 +159,7 @@ async def test_in_a_directory_nothing_is_handed_over(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_is_lost_sends_the_job_back_and_not_to_its_end(tmp_path: Path, master: Path) -> None:
-    with private("s3", tmp_path) as own:
+    with private_engine("s3", tmp_path) as own:
         url = own.url("deployment")
         async with deployment(tmp_path / "data", url) as one:
             async with handed_over(settings(url), Order(title_id=FILM, path=str(master))) as there:

@@ -261,7 +261,7 @@ async def deployment(
             **given,
             uploads=DiskUploadStore(folder / "uploads", spare_bytes=0),
             instances=OneInstance(),
-            verifier=Verifier(keys=domains["identity"].public_keys, into=principal_of, clock=CLOCK),
+            verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=principal_of, clock=CLOCK),
             clock=CLOCK,
             metrics=Metrics(),
             settings=Settings(web_root=web_root, **settings),

@@ -34,7 +34,7 @@ class Rig:
         self.argon = Argon2(time_cost=1, memory_kib=64)
         self.identity = self.instance()
         self.verifier: Verifier[Principal] = Verifier(
-            keys=self.identity.public_keys, into=principal_of, clock=self.clock
+            fetch_keys=self.identity.public_keys, parse_claims=principal_of, clock=self.clock
         )
 
     def instance(self, **more: Any) -> IdentityService:

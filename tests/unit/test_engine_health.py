@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from tests.deployment import eventually
-from tests.engines import private, slow
+from tests.engines import private_engine, slow_proxy
 
 from matinee.app.wiring.health import LIMIT_S, SLOW_S, EngineWatch
 from matinee.drivers.engine import EngineState, SchemaAhead
@@ -29,17 +29,17 @@ async def states(watch: EngineWatch) -> list[str]:
 
 
 async def test_an_engine_that_is_killed_hangs_is_slow_and_comes_back(tmp_path: Path) -> None:
-    with private("etcd", tmp_path) as own:
-        async with slow(own.url("health")) as road, Etcd(road.url) as etcd:
+    with private_engine("etcd", tmp_path) as own:
+        async with slow_proxy(own.url("health")) as road, Etcd(road.url) as etcd:
             watch = EngineWatch(SystemClock())
             watch.add(etcd, used_for="mesh.registry", needed=False)
-            assert await states(watch) == ["well"]
+            assert await states(watch) == ["ok"]
             own.kill()
-            assert await states(watch) == ["away"]
+            assert await states(watch) == ["unavailable"]
             (state,) = watch.states
             assert etcd.engine in state.detail
             assert (state.used_for, state.needed) == (("mesh.registry",), False)
-            assert await states(watch) == ["away"]
+            assert await states(watch) == ["unavailable"]
             assert watch.states[0].since == state.since, "it has been away since it went"
             own.start()
             await eventually(lambda: well_again(watch))
@@ -47,13 +47,13 @@ async def test_an_engine_that_is_killed_hangs_is_slow_and_comes_back(tmp_path: P
             assert await states(watch) == ["slow"]
             road.delay_s = 0
             own.pause()
-            assert await states(watch) == ["away"]
+            assert await states(watch) == ["unavailable"]
             own.resume()
             await eventually(lambda: well_again(watch))
 
 
 async def well_again(watch: EngineWatch) -> bool:
-    return await states(watch) == ["well"]
+    return await states(watch) == ["ok"]
 
 
 async def test_two_stores_on_one_engine_are_one_line_while_they_fare_alike(tmp_path: Path) -> None:
@@ -62,11 +62,11 @@ async def test_two_stores_on_one_engine_are_one_line_while_they_fare_alike(tmp_p
     async with Database(url) as one, Database(url) as other:
         watch.add(one, used_for="viewing.store")
         watch.add(other, used_for="mesh.registry", needed=False)
-        assert await states(watch) == ["well"]
+        assert await states(watch) == ["ok"]
         assert (watch.states[0].used_for, watch.states[0].needed) == (("mesh.registry", "viewing.store"), True)
         await other.migrate(*MIGRATIONS)
         await one.write(lambda c: c.execute(text("DROP TABLE mesh_version")))
-        assert sorted(await states(watch)) == ["empty", "well"]
+        assert sorted(await states(watch)) == ["empty", "ok"]
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -75,7 +75,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         async with Database(f"sqlite:///{tmp_path}/store.db") as opened:
             yield opened
         return
-    with private("mariadb", tmp_path) as own:
+    with private_engine("mariadb", tmp_path) as own:
         async with Database(own.url("store")) as opened:
             yield opened
 
@@ -84,39 +84,39 @@ async def test_a_store_that_a_newer_matinee_wrote(database: Database) -> None:
     watch = EngineWatch(SystemClock())
     watch.add(database, used_for="mesh.registry")
     await SqlRegistry.open(database)
-    assert await states(watch) == ["well"]
+    assert await states(watch) == ["ok"]
     await database.write(lambda c: c.execute(text("UPDATE mesh_version SET version_num = '9999'")))
     assert await states(watch) == ["schema-ahead"]
     assert "newer" in watch.states[0].detail
     with pytest.raises(SchemaAhead):
         await SqlRegistry.open(database)
     await database.write(lambda c: c.execute(text("UPDATE mesh_version SET version_num = '0001'")))
-    assert await states(watch) == ["well"]
+    assert await states(watch) == ["ok"]
 
 
 async def test_a_mariadb_that_comes_back_without_its_data(tmp_path: Path) -> None:
-    with private("mariadb", tmp_path) as own:
+    with private_engine("mariadb", tmp_path) as own:
         async with Database(own.url("store")) as database:
             watch = EngineWatch(SystemClock())
             watch.add(database, used_for="mesh.registry")
             await SqlRegistry.open(database)
-            assert await states(watch) == ["well"]
+            assert await states(watch) == ["ok"]
             own.kill()
-            assert await states(watch) == ["away"]
+            assert await states(watch) == ["unavailable"]
             shutil.rmtree(own.place.data)
             (own.place.folder / "installed").unlink()
             own.start()
             own.url("store")
             assert await states(watch) == ["empty"]
             await SqlRegistry.open(database)
-            assert await states(watch) == ["well"]
+            assert await states(watch) == ["ok"]
 
 
 async def test_changes_are_told_once_and_figures_follow(tmp_path: Path) -> None:
     told: list[tuple[EngineState, ...]] = []
     metrics = Metrics()
     watch = EngineWatch(SystemClock())
-    with private("etcd", tmp_path) as own:
+    with private_engine("etcd", tmp_path) as own:
         async with Etcd(own.url("health")) as etcd:
             watch.add(etcd, used_for="mesh.registry")
             watch.show(metrics)
@@ -129,4 +129,4 @@ async def test_changes_are_told_once_and_figures_follow(tmp_path: Path) -> None:
             own.resume()
             await eventually(lambda: len(told) == 3)
             running.cancel()
-    assert [states[0].state for states in told] == ["well", "away", "well"]
+    assert [states[0].state for states in told] == ["ok", "unavailable", "ok"]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from matinee.drivers.migrations import Chain, forward, on_ground
+from matinee.drivers.migrations import MigrationScripts, run_on_store, upgrade
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SqliteEventLog
 from matinee.events.api import AccountOpened, DeadLetter, Entry, Record, TitleWithdrawn, relaying
@@ -140,8 +140,11 @@ async def test_the_cursor_of_a_moment_is_by_our_own_clock(tmp_path: Path) -> Non
 
 
 async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path) -> None:
-    url, scripts = f"sqlite:///{tmp_path}/events.db", Chain.load("matinee.events.adapters:migrations").scripts
-    await asyncio.to_thread(on_ground, url, partial(forward, chain=Chain(scripts[:2]), name="events"))
+    url, scripts = (
+        f"sqlite:///{tmp_path}/events.db",
+        MigrationScripts.load("matinee.events.adapters:migrations").scripts,
+    )
+    await asyncio.to_thread(run_on_store, url, partial(upgrade, chain=MigrationScripts(scripts[:2]), name="events"))
     entry = Entry(place="1", record=opened("a"))
     letter = DeadLetter(consumer="home", at=datetime(2026, 1, 1, tzinfo=UTC), reason="no", tries=5, entry=entry)
     insert = text("INSERT INTO events_dead_letter (consumer, letter) VALUES ('home', :letter)")

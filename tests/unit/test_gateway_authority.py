@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.drivers.authority import Authority, HostNotCovered
+from matinee.drivers.authority import CertificateAuthority, HostNotCovered
 from matinee.drivers.keyfile import KeyFileUnusable
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -17,17 +17,20 @@ HOSTS = ("127.0.0.1", "localhost", "living-room.local", "192.168.1.20")
 
 
 def test_it_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    first, second = Authority.open(tmp_path, NOW), Authority.open(tmp_path, NOW + timedelta(days=9))
+    first, second = (
+        CertificateAuthority.open(tmp_path, NOW),
+        CertificateAuthority.open(tmp_path, NOW + timedelta(days=9)),
+    )
     assert first.fingerprint == second.fingerprint
     assert (tmp_path / "authority.pem").stat().st_mode & 0o777 == 0o600
-    leaf = first.leaf("front", HOSTS, NOW)
+    leaf = first.issue("front", HOSTS, NOW)
     assert leaf.path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("hosts", [HOSTS, ("127.0.0.1",), ("localhost",)])
 async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: Path, hosts: tuple[str, ...]) -> None:
-    authority = Authority.open(tmp_path, NOW)
-    leaf = authority.leaf("front", hosts, NOW)
+    authority = CertificateAuthority.open(tmp_path, NOW)
+    leaf = authority.issue("front", hosts, NOW)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(leaf.path)
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
@@ -44,20 +47,20 @@ async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: 
 
 
 def test_a_leaf_is_kept_until_it_nears_its_end_or_the_hosts_change(tmp_path: Path) -> None:
-    authority = Authority.open(tmp_path, NOW)
-    leaf = authority.leaf("front", HOSTS, NOW)
-    assert authority.leaf("front", HOSTS, NOW + timedelta(days=300)) == leaf
-    renewed = authority.leaf("front", HOSTS, NOW + timedelta(days=370))
+    authority = CertificateAuthority.open(tmp_path, NOW)
+    leaf = authority.issue("front", HOSTS, NOW)
+    assert authority.issue("front", HOSTS, NOW + timedelta(days=300)) == leaf
+    renewed = authority.issue("front", HOSTS, NOW + timedelta(days=370))
     assert renewed.expires_at > leaf.expires_at
-    assert authority.leaf("front", HOSTS[:2], NOW + timedelta(days=370)) != renewed
+    assert authority.issue("front", HOSTS[:2], NOW + timedelta(days=370)) != renewed
 
 
 def test_it_signs_for_nothing_outside_the_house(tmp_path: Path) -> None:
-    authority = Authority.open(tmp_path, NOW, hosts=("films.example.org", "203.0.113.7"))
-    assert authority.leaf("front", ("films.example.org", "203.0.113.7"), NOW)
+    authority = CertificateAuthority.open(tmp_path, NOW, hosts=("films.example.org", "203.0.113.7"))
+    assert authority.issue("front", ("films.example.org", "203.0.113.7"), NOW)
     for host in ("bank.example.com", "example.org", "8.8.8.8"):
         with pytest.raises(HostNotCovered) as caught:
-            authority.leaf("other", (host,), NOW)
+            authority.issue("other", (host,), NOW)
         assert host in caught.value.detail
     assert not (tmp_path / "other.pem").exists()
 
@@ -65,15 +68,15 @@ def test_it_signs_for_nothing_outside_the_house(tmp_path: Path) -> None:
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "authority.pem").write_text("nonsense")
     with pytest.raises(KeyFileUnusable) as caught:
-        Authority.open(tmp_path, NOW)
+        CertificateAuthority.open(tmp_path, NOW)
     assert str(tmp_path / "authority.pem") in caught.value.detail
 
 
 def test_a_broken_leaf_is_made_anew(tmp_path: Path) -> None:
-    authority = Authority.open(tmp_path, NOW)
-    leaf = authority.leaf("front", HOSTS, NOW)
+    authority = CertificateAuthority.open(tmp_path, NOW)
+    leaf = authority.issue("front", HOSTS, NOW)
     leaf.path.write_text("half a fi")
-    assert authority.leaf("front", HOSTS, NOW).expires_at == leaf.expires_at
-    other = Authority.open(tmp_path / "other", NOW).leaf("front", HOSTS, NOW)
+    assert authority.issue("front", HOSTS, NOW).expires_at == leaf.expires_at
+    other = CertificateAuthority.open(tmp_path / "other", NOW).issue("front", HOSTS, NOW)
     leaf.path.write_bytes(other.path.read_bytes())
-    assert authority.leaf("front", HOSTS, NOW) != other
+    assert authority.issue("front", HOSTS, NOW) != other

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matinee.drivers.argon import Argon2
-from matinee.drivers.jwt import Signer, Verifier, rotate
+from matinee.drivers.jwt import Signer, Verifier, rotate_keys
 from matinee.drivers.keyfile import KeyFileUnusable
 from matinee.identity.api import principal_of
 from matinee.kit.clock import ManualClock
@@ -32,7 +32,9 @@ class Gate:
         self.clock = ManualClock()
         self.signer = Signer.open(path)
         self.asked = 0
-        self.verifier: Verifier[Principal] = Verifier(keys=self.keys, into=principal_of, clock=self.clock, **more)
+        self.verifier: Verifier[Principal] = Verifier(
+            fetch_keys=self.keys, parse_claims=principal_of, clock=self.clock, **more
+        )
 
     async def keys(self) -> dict[str, Any]:
         self.asked += 1
@@ -126,13 +128,13 @@ async def test_an_endless_token_is_refused_unread(gate: Gate) -> None:
 async def test_tokens_outlive_a_rotation_and_new_keys_are_found(gate: Gate) -> None:
     old = gate.signer.sign(gate.claims())
     await gate.verifier.verify(old)
-    rotate(gate.path)
+    rotate_keys(gate.path)
     new = Signer.open(gate.path)
     assert len(new.public_keys()) == 2
     gate.clock.advance(seconds=6)
     await gate.verifier.verify(new.sign(gate.claims()))
     await Gate(gate.path).verifier.verify(old)
-    rotate(gate.path)
+    rotate_keys(gate.path)
     await refused(Gate(gate.path), old)  # two rotations later its key is gone
 
 
@@ -145,7 +147,9 @@ async def test_unknown_keys_do_not_make_it_ask_all_the_time(gate: Gate, tmp_path
 
 async def test_keys_in_hand_outlive_their_source(gate: Gate) -> None:
     token = gate.signer.sign(gate.claims(exp=2_000_000_000))
-    verifier: Verifier[Principal] = Verifier(keys=gate.keys, into=principal_of, clock=gate.clock, remembered=0)
+    verifier: Verifier[Principal] = Verifier(
+        fetch_keys=gate.keys, parse_claims=principal_of, clock=gate.clock, cache_size=0
+    )
     await verifier.verify(token)
     gate.path.write_text("broken")
     gate.clock.advance(minutes=10)
@@ -153,7 +157,7 @@ async def test_keys_in_hand_outlive_their_source(gate: Gate) -> None:
 
 
 async def test_no_more_tokens_are_remembered_than_asked(tmp_path: Path) -> None:
-    gate = Gate(tmp_path / "k.pem", remembered=2)
+    gate = Gate(tmp_path / "k.pem", cache_size=2)
     for n in range(5):
         await gate.verifier.verify(gate.signer.sign(gate.claims(sub=f"acc_{n}")))
     assert len(gate.verifier._seen) == 2
@@ -162,7 +166,7 @@ async def test_no_more_tokens_are_remembered_than_asked(tmp_path: Path) -> None:
 def test_the_key_file_is_its_owner_s_alone(gate: Gate) -> None:
     assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
     assert list(gate.path.parent.iterdir()) == [gate.path]
-    rotate(gate.path)
+    rotate_keys(gate.path)
     assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
     assert list(gate.path.parent.iterdir()) == [gate.path]
 

@@ -42,7 +42,7 @@ class Rig:
     def instance(self, kek: str = "kek") -> LicensingService:
         """One more process of the service on the same vault."""
         sealer = FileSealer.open(self.folder / kek)
-        key = sealer.derived("licence-tokens")
+        key = sealer.derive_key("licence-tokens")
         return LicensingService(vault=self.vault, sealer=sealer, token_key=key, clock=self.clock)
 
     async def keys(self, asset_id: AssetId = FILM) -> dict[str, ContentKey]:
@@ -252,8 +252,8 @@ async def test_any_changed_bit_breaks_the_seal() -> None:
 
 def test_derived_keys_differ_by_purpose() -> None:
     sealer = FileSealer([bytes(range(32))])
-    assert sealer.derived("a") == sealer.derived("a") != sealer.derived("b")
-    assert len(sealer.derived("a")) == 32
+    assert sealer.derive_key("a") == sealer.derive_key("a") != sealer.derive_key("b")
+    assert len(sealer.derive_key("a")) == 32
 
 
 def test_a_weak_token_key_is_refused(rig: Rig) -> None:

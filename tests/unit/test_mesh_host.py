@@ -167,7 +167,7 @@ async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(r
 
 AWAY = EngineState(
     engine="mariadb at 127.0.0.1:3306",
-    state="away",
+    state="unavailable",
     since=datetime(2026, 1, 1, tzinfo=UTC),
     detail="it does not answer",
 )

@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.engines import engine
-from tests.stores import SQL, place
+from tests.engines import shared_engine
+from tests.stores import SQL, database_url
 from tests.unit.mesh_rig import KEY, Theatre
 
 from matinee.drivers.etcd import Etcd
@@ -105,7 +105,11 @@ async def listed(directory: Directory, count: int) -> None:
 
 @pytest.fixture(params=[*SQL, "etcd"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return engine("etcd").url("registry") if request.param == "etcd" else place(request.param, tmp_path, "registry")
+    return (
+        shared_engine("etcd").url("registry")
+        if request.param == "etcd"
+        else database_url(request.param, tmp_path, "registry")
+    )
 
 
 async def test_one_is_killed_one_leaves_and_no_call_fails(url: str) -> None:

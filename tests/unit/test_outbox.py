@@ -4,14 +4,14 @@ from pathlib import Path
 
 from sqlalchemy import MetaData, insert
 
-from matinee.drivers.outbox import Outbox, outbox_table
+from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database
 
 
 async def test_a_record_numbered_early_and_committed_late_is_relayed_too(tmp_path: Path) -> None:
     # Engines with many writers hand out numbers when a row is put, and show rows when their transaction ends.
     metadata = MetaData()
-    table = outbox_table(metadata, "test")
+    table = define_outbox_table(metadata, "test")
     async with Database(f"sqlite:///{tmp_path}/outbox.db") as database:
         outbox = Outbox(database, table)
         await database.write(metadata.create_all)

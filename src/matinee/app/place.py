@@ -10,7 +10,7 @@ import msgspec
 
 from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import TARGETS
-from matinee.drivers.authority import Authority, Leaf
+from matinee.drivers.authority import CertificateAuthority, ServerCertificate
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.kit.clock import Clock, SystemClock
 
@@ -103,14 +103,14 @@ def edge_url(settings: Settings, port: int) -> str:
     return f"{scheme(settings)}://{host(settings)}:{port}"
 
 
-def authority(settings: Settings, clock: Clock) -> Authority:
+def authority(settings: Settings, clock: Clock) -> CertificateAuthority:
     """This deployment's own certificate authority, made at its first use."""
-    return Authority.open(settings.secrets / "authority", clock.now(), hosts=_hosts(settings))
+    return CertificateAuthority.open(settings.secrets / "authority", clock.now(), hosts=_hosts(settings))
 
 
-def leaf(settings: Settings, clock: Clock) -> Leaf:
+def leaf(settings: Settings, clock: Clock) -> ServerCertificate:
     """The certificate of this machine, renewed before it runs out."""
-    return authority(settings, clock).leaf("deployment", _hosts(settings), clock.now())
+    return authority(settings, clock).issue("deployment", _hosts(settings), clock.now())
 
 
 def _hosts(settings: Settings) -> list[str]:

@@ -9,8 +9,15 @@ from typing import Final
 import msgspec
 
 from matinee.app.settings import BadSettings, Settings
-from matinee.drivers.engine import named
-from matinee.drivers.migrations import Chain, Ground, back, forward, on_ground, version
+from matinee.drivers.engine import describe_engine
+from matinee.drivers.migrations import (
+    MigrationConnection,
+    MigrationScripts,
+    downgrade,
+    read_revision,
+    run_on_store,
+    upgrade,
+)
 from matinee.kit import url
 from matinee.kit.problem import Problem
 
@@ -41,9 +48,9 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     backups: Path
 
     @property
-    def chain(self) -> Chain:
+    def chain(self) -> MigrationScripts:
         """The scripts that this Matinee has for it."""
-        return Chain.load(f"matinee.{self.name}.adapters:migrations")
+        return MigrationScripts.load(f"matinee.{self.name}.adapters:migrations")
 
     @property
     def is_there(self) -> bool:
@@ -78,7 +85,7 @@ def status(store: Store) -> Standing:
     """How a store stands; nothing is changed, and a file that is not there is not made."""
     chain = store.chain
     try:
-        revision = on_ground(store.place, partial(_revision, store.name)) if store.is_there else ""
+        revision = run_on_store(store.place, partial(_revision, store.name)) if store.is_there else ""
         trouble = ""
     except Problem as problem:
         revision, trouble = "", str(problem)
@@ -86,7 +93,7 @@ def status(store: Store) -> Standing:
     return Standing(
         name=store.name,
         setting=store.setting,
-        engine=named(store.place),
+        engine=describe_engine(store.place),
         revision=revision,
         newest=chain.newest,
         pending=pending,
@@ -98,7 +105,7 @@ def migrate(store: Store, *, backup: bool) -> None:
     """Bring a store to the newest revision. Raises SchemaAhead, EngineUnavailable."""
     if url.scheme(store.place) == "sqlite":
         url.file_path(store.place).parent.mkdir(parents=True, exist_ok=True)
-    on_ground(store.place, partial(forward, chain=store.chain, name=store.name, backup=backup), store.backups)
+    run_on_store(store.place, partial(upgrade, chain=store.chain, name=store.name, backup=backup), store.backups)
 
 
 def go_back(store: Store, to: str, *, backup: bool) -> None:
@@ -107,14 +114,14 @@ def go_back(store: Store, to: str, *, backup: bool) -> None:
     if to != NONE and to not in chain.revisions:
         raise BadSettings(detail=f"{store.name} has no revision {to!r}; there are {', '.join(chain.revisions)}.")
     to = "" if to == NONE else to
-    on_ground(store.place, partial(back, chain=chain, name=store.name, to=to, backup=backup), store.backups)
+    run_on_store(store.place, partial(downgrade, chain=chain, name=store.name, to=to, backup=backup), store.backups)
 
 
 def back_up(store: Store) -> Path | None:
     """Keep a copy; tells where, or None where the log says why there is none."""
     if not store.is_there:
         return None
-    kept: Path | None = on_ground(store.place, partial(_back_up, store.name), store.backups)
+    kept: Path | None = run_on_store(store.place, partial(_back_up, store.name), store.backups)
     return kept
 
 
@@ -126,15 +133,15 @@ def _store(settings: Settings, name: str) -> Store | None:
     return Store(name=name, setting=f"{name}.{setting}", place=place, backups=settings.data / "backups")
 
 
-def _revision(name: str, ground: Ground) -> str:
+def _revision(name: str, ground: MigrationConnection) -> str:
     with ground.step(again=False):
-        return version(name, ground.connection)
+        return read_revision(name, ground.connection)
 
 
-def _back_up(name: str, ground: Ground) -> Path | None:
+def _back_up(name: str, ground: MigrationConnection) -> Path | None:
     return ground.back_up(name, _revision(name, ground).removesuffix("…") or NONE)
 
 
-def _ahead(revision: str, chain: Chain) -> str:
+def _ahead(revision: str, chain: MigrationScripts) -> str:
     standing = revision.removesuffix("…")
     return "a newer Matinee wrote it" if standing and standing not in chain.revisions else ""

@@ -129,7 +129,7 @@ def _engines(processes: list[Seen]) -> list[EngineState]:
     found: dict[str, EngineState] = {}
     for engine in (engine for seen in processes for engine in seen.engines):
         before = found.setdefault(engine.engine, engine)
-        if before.state == "well" != engine.state:
+        if before.state == "ok" != engine.state:
             found[engine.engine] = engine
     return list(found.values())
 
@@ -144,7 +144,7 @@ def _show(found: Status) -> None:
     for seen in found.processes:
         if seen.waiting:
             console.print(f"{seen.name} is waiting: {escape(seen.waiting)}\n", highlight=False)
-    if engines := [one for one in found.engines if one.state != "well" or not one.engine.startswith(FILES)]:
+    if engines := [one for one in found.engines if one.state != "ok" or not one.engine.startswith(FILES)]:
         console.print(_engine_table(engines), "")
     if found.unknown:
         console.print(f"edges and jobs are not known: {escape(found.unknown)}", highlight=False)
@@ -162,7 +162,7 @@ def _processes(processes: list[Seen]) -> Table:
 def _engine_table(engines: list[EngineState]) -> Table:
     table = Table("engine", "state", "since", "", box=None, header_style="bold")
     for one in engines:
-        since = one.since.astimezone().strftime("%H:%M:%S") if one.state != "well" else ""
+        since = one.since.astimezone().strftime("%H:%M:%S") if one.state != "ok" else ""
         table.add_row(one.engine, one.state, since, escape(one.detail))
     return table
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace
+from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace_file
 from matinee.kit.problem import Problem
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -49,7 +49,7 @@ class HostNotCovered(Problem, status=409):
     host: str
 
 
-class Leaf(msgspec.Struct, frozen=True, kw_only=True):
+class ServerCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """A server's certificate chain and key in PEM; `path` is one file that holds both."""
 
     chain: str
@@ -58,7 +58,7 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Authority:
+class CertificateAuthority:
     """Signs for this deployment's names. Made by `open`."""
 
     def __init__(self, folder: Path, certificate: x509.Certificate, key: EllipticCurvePrivateKey) -> None:
@@ -67,7 +67,7 @@ class Authority:
         self._key = key
 
     @classmethod
-    def open(cls, folder: Path, now: datetime, *, hosts: Sequence[str] = ()) -> Authority:
+    def open(cls, folder: Path, now: datetime, *, hosts: Sequence[str] = ()) -> CertificateAuthority:
         """The authority in a folder, made at the first use.
 
         `hosts` are names and addresses beside those of local networks that it may sign for. Raises KeyFileUnusable.
@@ -97,7 +97,7 @@ class Authority:
         """SHA-256 of the certificate as devices show it: `AB:CD:…`."""
         return self._certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
-    def leaf(self, name: str, hosts: Sequence[str], now: datetime) -> Leaf:
+    def issue(self, name: str, hosts: Sequence[str], now: datetime) -> ServerCertificate:
         """The certificate called `name` for host names and addresses; another when it nears its end or they changed.
 
         Raises HostNotCovered, KeyFileUnusable.
@@ -105,13 +105,13 @@ class Authority:
         path = self._folder / f"{name}.pem"
         if path.exists() and (kept := _read(path)) is not None and self._fits(kept, hosts, now):
             return kept
-        replace(path, self._signed(hosts, now))
+        replace_file(path, self._signed(hosts, now))
         leaf = _read(path)
         if leaf is None:
             raise _unusable(path)
         return leaf
 
-    def _fits(self, leaf: Leaf, hosts: Sequence[str], now: datetime) -> bool:
+    def _fits(self, leaf: ServerCertificate, hosts: Sequence[str], now: datetime) -> bool:
         certificate = x509.load_pem_x509_certificate(leaf.chain.encode())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         try:
@@ -219,7 +219,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _read(path: Path) -> Leaf | None:
+def _read(path: Path) -> ServerCertificate | None:
     """The leaf in a file; None where it holds none."""
     text = path.read_text()
     start = text.find("-----BEGIN CERTIFICATE-----")
@@ -229,7 +229,9 @@ def _read(path: Path) -> Leaf | None:
         certificate = x509.load_pem_x509_certificate(text[start:].encode())
     except ValueError:
         return None
-    return Leaf(chain=text[start:], private_key=text[:start], path=path, expires_at=certificate.not_valid_after_utc)
+    return ServerCertificate(
+        chain=text[start:], private_key=text[:start], path=path, expires_at=certificate.not_valid_after_utc
+    )
 
 
 def _unusable(path: Path) -> KeyFileUnusable:

@@ -24,14 +24,14 @@ import acsylla
 from acsylla import Consistency, errors
 
 from matinee.drivers.cassandra_faults import Limits, Told
-from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty, WrongVersion, named
+from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty, WrongVersion, describe_engine
 from matinee.kit import context, ids
 from matinee.kit.problem import DeadlineExceeded
 
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
-NEAR_QUORUM: Final = Consistency.LOCAL_QUORUM
-NEAR_ONE: Final = Consistency.LOCAL_ONE
+LOCAL_QUORUM: Final = Consistency.LOCAL_QUORUM
+LOCAL_ONE: Final = Consistency.LOCAL_ONE
 OLDEST: Final = (4, 1)
 PORT: Final = 9042
 LIMIT_S: Final = 3.0
@@ -55,8 +55,8 @@ class Query(NamedTuple):
     """A statement of CQL, how many replicas it needs, and whether it may be done twice (`IF` may not)."""
 
     cql: str
-    consistency: Consistency = NEAR_QUORUM
-    again: bool = True
+    consistency: Consistency = LOCAL_QUORUM
+    idempotent: bool = True
 
 
 # How many steps of a schema are done; `cassandra_schema` keeps the table.
@@ -74,7 +74,7 @@ class Cassandra:
 
     def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S, lazy: bool = False) -> None:
         self._place = _Place.of(url)
-        self.engine = named(url)
+        self.engine = describe_engine(url)
         self._told = Told(self.engine)
         self._limits = Limits(self._told, attempt_s)
         self._limit_s, self._lazy = limit_s, lazy
@@ -103,7 +103,7 @@ class Cassandra:
         """The keyspace's name."""
         return self._place.keyspace
 
-    async def rows(self, query: Query, *values: Any) -> list[Row]:
+    async def fetch(self, query: Query, *values: Any) -> list[Row]:
         """The rows that a statement answers with."""
         if self._session is None:
             await self._connect()
@@ -115,18 +115,18 @@ class Cassandra:
                     found = await self._session.execute(self._bound(prepared, query, values))
                     return [row.as_tuple() for row in found]
             except EngineUnavailable as error:
-                tries = await self._again(error, tries + 1 if query.again else TRIES, ends_at)
+                tries = await self._again(error, tries + 1 if query.idempotent else TRIES, ends_at)
 
-    async def run(self, query: Query, *values: Any) -> None:
+    async def execute(self, query: Query, *values: Any) -> None:
         """Do a statement that answers nothing."""
-        await self.rows(query, *values)
+        await self.fetch(query, *values)
 
-    async def applied(self, query: Query, *values: Any) -> bool:
+    async def execute_conditional(self, query: Query, *values: Any) -> bool:
         """Whether the condition (`IF …`) of a lightweight transaction held, and so the change was made."""
-        found = await self.rows(query, *values)
+        found = await self.fetch(query, *values)
         return bool(found[0][0])
 
-    async def together(self, *changes: Change) -> None:
+    async def execute_batch(self, *changes: Change) -> None:
         """Several changes on one journey: those of one partition as one, those of several each by itself."""
         if self._session is None:
             await self._connect()
@@ -150,9 +150,9 @@ class Cassandra:
 
     async def _check_schemas(self) -> None:
         if not self.schemas:
-            await self.rows(Query("SELECT release_version FROM system.local", NEAR_ONE))
+            await self.fetch(Query("SELECT release_version FROM system.local", LOCAL_ONE))
         for name, version in self.schemas.items():
-            rows = await self.rows(VERSION, name)
+            rows = await self.fetch(VERSION, name)
             if not rows or (rows[0][0] or 0) < version:
                 raise StoreEmpty(store=name, detail=f"{self.engine} has lost the tables of {name}.")
             if rows[0][0] > version:
@@ -169,12 +169,12 @@ class Cassandra:
         if (self._place.keyspace,) not in names:
             raise StoreEmpty(store=self._place.keyspace, detail=f"{self.engine} has lost {self._place.keyspace}.")
 
-    async def now_ms(self) -> int:
+    async def fetch_now_ms(self) -> int:
         """A node's time, in milliseconds since 1970."""
-        found = await self.rows(Query("SELECT toUnixTimestamp(now()) FROM system.local", NEAR_ONE))
+        found = await self.fetch(Query("SELECT toUnixTimestamp(now()) FROM system.local", LOCAL_ONE))
         return int(found[0][0])
 
-    async def define(self, cql: str) -> None:
+    async def change_schema(self, cql: str) -> None:
         """Change the schema, through the one node that all who do so choose, and wait until all nodes have it."""
         if self._session is None:
             await self._connect()
@@ -184,16 +184,16 @@ class Cassandra:
         batch = acsylla.create_batch_unlogged()
         for query, values in changes:
             batch.add_statement((self._prepared.get(query.cql) or await self._prepare(query.cql)).bind(values))
-        if changes[0][0].consistency is not NEAR_QUORUM:
+        if changes[0][0].consistency is not LOCAL_QUORUM:
             batch.set_consistency(changes[0][0].consistency)
         batch.set_is_idempotent(True)
         return batch
 
     def _bound(self, prepared: Any, query: Query, values: Sequence[Any]) -> Any:
         statement = prepared.bind(values)
-        if query.consistency is not NEAR_QUORUM:  # the cluster's own; this is done for each call, and dear
+        if query.consistency is not LOCAL_QUORUM:  # the cluster's own; this is done for each call, and dear
             statement.set_consistency(query.consistency)
-        if query.again:
+        if query.idempotent:
             statement.set_is_idempotent(True)
         else:
             statement.set_serial_consistency(Consistency.SERIAL)
@@ -296,7 +296,7 @@ class Cassandra:
 
 
 @lru_cache(1 << 14)
-def uuid_of(kind: Callable[[str], str], text: str) -> UUID:
+def to_uuid(kind: Callable[[str], str], text: str) -> UUID:
     """The UUID of one of our ids, which nothing is lost in. Raises ValueError for what is no id of that kind."""
     prefix, _, rest = text.rpartition("_")
     if prefix != ids.PREFIXES[kind]:
@@ -305,7 +305,7 @@ def uuid_of(kind: Callable[[str], str], text: str) -> UUID:
 
 
 @lru_cache(1 << 14)
-def id_of(kind: Callable[[str], T], value: str) -> T:
+def from_uuid(kind: Callable[[str], T], value: str) -> T:
     """The id of a UUID, as a row has it."""
     return kind(f"{ids.PREFIXES[kind]}_{ids.encode(UUID(value))}")
 
@@ -360,7 +360,7 @@ def _cluster(place: _Place, attempt_s: float) -> Any:
         password=place.password or None,
         connect_timeout=CONNECT_S,
         request_timeout=attempt_s,
-        consistency=NEAR_QUORUM,
+        consistency=LOCAL_QUORUM,
         load_balance_dc_aware=place.centre or None,
         token_aware_routing=True,
         speculative_execution_policy=acsylla.SpeculativeExecutionPolicy(SPECULATE_MS, SPECULATIONS),

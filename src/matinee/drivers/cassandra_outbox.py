@@ -32,7 +32,7 @@ Append: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
 BUCKET_MS: Final = 1000
 BATCH: Final = 500
 # Facts held in memory while the log is away; what is more is read again when it is back.
-HELD: Final = 20_000
+MEMORY_LIMIT: Final = 20_000
 BEAT_S: Final = 5.0
 ADOPT_S: Final = 10.0
 # A shard is an orphan when it was not heard of for so long; nobody writes whose last sign of life is half as old.
@@ -44,7 +44,7 @@ AT_ONCE: Final = 16
 _log = log.get()
 
 
-def outbox_tables(domain: str) -> tuple[str, str]:
+def define_outbox_tables(domain: str) -> tuple[str, str]:
     """The steps of a schema that make a domain's outbox."""
     facts = """CREATE TABLE IF NOT EXISTS DOMAIN_outbox (
       shard uuid, bucket bigint, seq bigint, record blob,
@@ -75,11 +75,11 @@ class _Shard(NamedTuple):
 class CassandraOutbox:
     """A domain's facts on their way to the log, of this process and of those that are gone."""
 
-    def __init__(self, cassandra: Cassandra, domain: str, clock: Clock, *, held: int = HELD) -> None:
+    def __init__(self, cassandra: Cassandra, domain: str, clock: Clock, *, memory_limit: int = MEMORY_LIMIT) -> None:
         self._cassandra = cassandra
         self._domain = domain
         self._clock = clock
-        self._held = held
+        self._memory_limit = memory_limit
         self._statements = _Statements.of(domain)
         self._shard = uuid.uuid4()
         self._numbers = itertools.count()
@@ -90,7 +90,7 @@ class CassandraOutbox:
         self._heartbeat_at = 0
         self._stirred, self._relaying, self._beating = asyncio.Event(), asyncio.Lock(), asyncio.Lock()
 
-    def keeping(self, record: bytes, *others: Change) -> _Keeping:
+    def write_ahead(self, record: bytes, *others: Change) -> _Keeping:
         """A block that makes a change: before it the fact is kept, and `others` with it; after it the fact is relayed.
 
         The fact is relayed also where the block fails, since the change may have been made.
@@ -107,7 +107,7 @@ class CassandraOutbox:
         self._waiting[fact.bucket] += 1
         row = (self._shard, fact.bucket, fact.seq, record, fact.bucket * 1000)
         try:
-            await self._cassandra.together((self._statements.keep, row), *others)
+            await self._cassandra.execute_batch((self._statements.keep, row), *others)
         except BaseException:  # it may be there all the same
             self._done.append(fact)
             self._stirred.set()
@@ -116,7 +116,7 @@ class CassandraOutbox:
 
     def release(self, fact: Kept) -> None:
         """Let a fact be relayed."""
-        if len(self._ready) < self._held:
+        if len(self._ready) < self._memory_limit:
             self._ready.append(fact)
         else:
             self._unread[fact.bucket] += 1
@@ -235,7 +235,7 @@ class CassandraOutbox:
         return sent
 
     async def _rows(self, shard: uuid.UUID, bucket: int) -> list[Kept]:
-        rows = await self._cassandra.rows(self._statements.waiting, shard, bucket)
+        rows = await self._cassandra.fetch(self._statements.waiting, shard, bucket)
         return [Kept(bucket, seq, record) for seq, record in rows]
 
     async def _drop(self, shard: uuid.UUID, facts: Iterable[Kept]) -> None:
@@ -246,11 +246,11 @@ class CassandraOutbox:
         drop = self._statements.drop
         for some in _chunks([(bucket, seqs) for bucket, all_ in by_bucket.items() for seqs in _chunks(all_, BATCH)]):
             await asyncio.gather(
-                *(self._cassandra.run(drop, bucket * 1000, shard, bucket, seqs) for bucket, seqs in some)
+                *(self._cassandra.execute(drop, bucket * 1000, shard, bucket, seqs) for bucket, seqs in some)
             )
 
     async def _shards(self) -> list[_Shard]:
-        rows = await self._cassandra.rows(self._statements.shards)
+        rows = await self._cassandra.fetch(self._statements.shards)
         return [_Shard(uuid.UUID(shard), beat_at, oldest, gone) for shard, beat_at, oldest, gone in rows]
 
     async def _beat_for_ever(self) -> None:
@@ -268,7 +268,7 @@ class CassandraOutbox:
     async def _heartbeat(self, gone: bool = False) -> None:
         now_ms = max(to_ms(self._clock.now()), self._heartbeat_at + 1)
         oldest = min(self._waiting, default=now_ms - now_ms % BUCKET_MS)
-        await self._cassandra.run(self._statements.heartbeat, self._shard, now_ms, oldest, gone, now_ms * 1000)
+        await self._cassandra.execute(self._statements.heartbeat, self._shard, now_ms, oldest, gone, now_ms * 1000)
         self._heartbeat_at = 0 if gone else now_ms
 
     async def _leave(self) -> None:
@@ -281,7 +281,7 @@ class CassandraOutbox:
 
     async def _forget(self, one: _Shard) -> None:
         # With the time of the heartbeat that was seen, so that a later one stands.
-        await self._cassandra.run(self._statements.forget, one.beat_at * 1000, one.shard)
+        await self._cassandra.execute(self._statements.forget, one.beat_at * 1000, one.shard)
 
 
 class _Keeping:

@@ -18,10 +18,10 @@ from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 WAIT_S = 90
 PAUSE_S = 0.2
 _TABLE = "CREATE TABLE IF NOT EXISTS schema_version (name text PRIMARY KEY, version int, owner text)"
-_LOCK = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = null", again=False)
-_KEEP = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = ?", again=False)
-_COUNT = Query("UPDATE schema_version SET version = ? WHERE name = ? IF owner = ?", again=False)
-_UNLOCK = Query("UPDATE schema_version SET owner = null WHERE name = ? IF owner = ?", again=False)
+_LOCK = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = null", idempotent=False)
+_KEEP = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = ?", idempotent=False)
+_COUNT = Query("UPDATE schema_version SET version = ? WHERE name = ? IF owner = ?", idempotent=False)
+_UNLOCK = Query("UPDATE schema_version SET owner = null WHERE name = ? IF owner = ?", idempotent=False)
 
 
 async def migrate(cassandra: Cassandra, name: str, steps: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ async def migrate(cassandra: Cassandra, name: str, steps: Sequence[str]) -> None
 async def _locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
     """Do what is left to do once nobody else does it."""
     for _ in range(round(WAIT_S / PAUSE_S)):
-        if await cassandra.applied(_LOCK, owner, name):
+        if await cassandra.execute_conditional(_LOCK, owner, name):
             break
         await asyncio.sleep(PAUSE_S)
     else:
@@ -48,24 +48,24 @@ async def _locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: 
     try:
         await _do(cassandra, name, steps, owner)
     finally:
-        await cassandra.applied(_UNLOCK, name, owner)
+        await cassandra.execute_conditional(_UNLOCK, name, owner)
 
 
 async def _do(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
     for done in range(await _version(cassandra, name, steps), len(steps)):
-        if not await cassandra.applied(_KEEP, owner, name, owner):
+        if not await cassandra.execute_conditional(_KEEP, owner, name, owner):
             raise EngineUnavailable(engine="cassandra", detail=f"Somebody else has begun to change the schema {name}.")
-        await cassandra.define(steps[done])
-        await cassandra.applied(_COUNT, done + 1, name, owner)
+        await cassandra.change_schema(steps[done])
+        await cassandra.execute_conditional(_COUNT, done + 1, name, owner)
 
 
 async def _version(cassandra: Cassandra, name: str, steps: Sequence[str]) -> int:
     """How many steps are done. Raises SchemaAhead where they are more than there are."""
     try:
-        rows = await cassandra.rows(VERSION, name)
+        rows = await cassandra.fetch(VERSION, name)
     except StoreEmpty:
-        await cassandra.define(_TABLE)
-        rows = await cassandra.rows(VERSION, name)
+        await cassandra.change_schema(_TABLE)
+        rows = await cassandra.fetch(VERSION, name)
     version = (rows[0][0] or 0) if rows else 0
     if version > len(steps):
         detail = f"The tables of {name} in {cassandra.engine} are of a newer Matinee ({version} > {len(steps)})."

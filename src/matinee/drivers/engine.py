@@ -12,7 +12,9 @@ import msgspec
 from matinee.kit import url
 from matinee.kit.problem import Problem
 
-Health: TypeAlias = Literal["well", "slow", "away", "read-only", "full", "empty", "wrong-version", "schema-ahead"]
+EngineHealth: TypeAlias = Literal[
+    "ok", "slow", "unavailable", "read-only", "full", "empty", "wrong-version", "schema-ahead"
+]
 
 
 class EngineUnavailable(Problem, status=503):
@@ -52,8 +54,8 @@ class StoreEmpty(Problem, status=503):
     retry_after_ms: int = 5000
 
 
-_HEALTH: Final[Mapping[type[Problem], Health]] = {
-    EngineUnavailable: "away",
+_HEALTH: Final[Mapping[type[Problem], EngineHealth]] = {
+    EngineUnavailable: "unavailable",
     EngineReadOnly: "read-only",
     StoreFull: "full",
     StoreEmpty: "empty",
@@ -65,12 +67,12 @@ ENGINE_PROBLEMS: Final = tuple(_HEALTH)
 _NAMES: Final = {"mysql": "mariadb", "file": "disk"}
 
 
-class Checked(Protocol):
+class EngineClient(Protocol):
     """A client that can say how its engine is. `engine` is its name for a person: `mariadb at 127.0.0.1:3306`."""
 
     @property
     def engine(self) -> str:
-        """The engine and where it is, without a password; `named` makes it of a URL."""
+        """The engine and where it is, without a password; `describe_engine` makes it of a URL."""
 
     async def check(self) -> None:
         """Ask the engine something cheap that it could not answer if it were not well. Raises one of `ENGINE_PROBLEMS`."""
@@ -80,19 +82,19 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     """How an engine is, and since when. Without a `needed` one some answers are wrong or refused; else only slower."""
 
     engine: str
-    state: Health
+    state: EngineHealth
     since: datetime
     detail: str = ""
     used_for: tuple[str, ...] = ()
     needed: bool = True
 
 
-def health(trouble: Problem) -> Health:
+def to_health(trouble: Problem) -> EngineHealth:
     """What a trouble says of its engine. Raises KeyError for a problem that is not one of `ENGINE_PROBLEMS`."""
     return _HEALTH[type(trouble)]
 
 
-def named(place: str) -> str:
+def describe_engine(place: str) -> str:
     """The engine behind a URL as a person knows it: `mariadb at 127.0.0.1:3306`, `sqlite at data/identity.db`."""
     parts = urlsplit(url.mask(place))
     engine = url.scheme(place)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion, named
+from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion, describe_engine
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 
 OLDEST: Final = (3, 4)
@@ -60,7 +60,7 @@ class Etcd:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = named(url)
+        self.engine = describe_engine(url)
         parts = urlsplit(url)
         authority = parse_qs(parts.query).get("ca", [""])[0]
         user, at, hosts = parts.netloc.rpartition("@")

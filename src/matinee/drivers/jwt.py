@@ -17,7 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace
+from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace_file
 from matinee.kit.clock import Clock, from_ms
 from matinee.kit.problem import Unauthenticated
 
@@ -52,35 +52,35 @@ class Signer:
         return self._public
 
 
-def rotate(path: Path, *, keep: int = 2) -> None:
+def rotate_keys(path: Path, *, keep: int = 2) -> None:
     """Add a new key to the file and drop all but the newest `keep`; signers opened from now on sign with it."""
     keys = [*_keys(path), generate_private_key(SECP256R1())][-keep:]
-    replace(path, b"".join(_pem(key) for key in keys))
+    replace_file(path, b"".join(_pem(key) for key in keys))
 
 
 class Verifier(Generic[T]):
     """Checks access tokens and turns their claims into a `T`; a token seen before costs one look-up.
 
-    `keys` fetches a JSON Web Key Set (a Struct or a mapping with `keys`), when first needed, every few minutes and
+    `fetch_keys` fetches a JSON Web Key Set (a Struct or a mapping with `keys`), when first needed, every few minutes and
     when a token names a key that is not known.
     """
 
     def __init__(
         self,
         *,
-        keys: Callable[[], Awaitable[Any]],
-        into: Callable[[Mapping[str, Any]], T],
+        fetch_keys: Callable[[], Awaitable[Any]],
+        parse_claims: Callable[[Mapping[str, Any]], T],
         clock: Clock,
         issuer: str = "matinee",
         audience: str = "matinee",
-        remembered: int = 4096,
+        cache_size: int = 4096,
     ) -> None:
-        self._fetch = keys
-        self._into = into
+        self._fetch = fetch_keys
+        self._parse_claims = parse_claims
         self._clock = clock
         self._issuer = issuer
         self._audience = audience
-        self._limit = remembered
+        self._limit = cache_size
         self._seen: OrderedDict[bytes, tuple[datetime, T]] = OrderedDict()
         self._keys: dict[str, jwt.PyJWK] = {}
         self._asked_at: datetime | None = None
@@ -118,7 +118,7 @@ class Verifier(Generic[T]):
                 # Time is read from our clock, below.
                 options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
             )
-            return from_ms(int(claims["exp"]) * 1000), self._into(claims)
+            return from_ms(int(claims["exp"]) * 1000), self._parse_claims(claims)
         except (jwt.PyJWTError, ValueError, OverflowError, TypeError) as error:
             raise Unauthenticated(detail="This access token is not good.") from error
 

@@ -27,7 +27,7 @@ def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
         raise _unusable(path, error) from error
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
     """Put other bytes in the file's place; no reader sees half of them. Raises KeyFileUnusable."""
     try:
         temporary = _written(path, data)

@@ -20,8 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from matinee.drivers.engine import EngineUnavailable, WrongVersion, named
-from matinee.drivers.sqlfaults import Fault, fault_of, is_lost
+from matinee.drivers.engine import EngineUnavailable, WrongVersion, describe_engine
+from matinee.drivers.sql_faults import Fault, fault_of, is_lost
 from matinee.kit import context, log
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class MariaDB:
 
         self._dice = rng or Random()  # noqa: S311  # spreads retries, guards nothing
         self.place = make_url(url)
-        self.engine_name = named(url)
+        self.engine_name = describe_engine(url)
         query = {name: value for name, value in self.place.query.items() if name != "charset"}
         self.engine = create_async_engine(
             self.place.set(drivername="mysql+exact", query=query),

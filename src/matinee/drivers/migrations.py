@@ -27,7 +27,7 @@ _log = log.get()
 _alembic = threading.Lock()
 
 
-class Chain(msgspec.Struct, frozen=True):
+class MigrationScripts(msgspec.Struct, frozen=True):
     """The scripts of one store, oldest first: what each revision is called and where it lies."""
 
     scripts: tuple[Path, ...]
@@ -80,13 +80,13 @@ class Chain(msgspec.Struct, frozen=True):
         return module
 
 
-class Ground(Protocol):
+class MigrationConnection(Protocol):
     """An engine that migrates: one connection, held by nobody else at the same time."""
 
     @property
     def connection(self) -> Connection: ...
 
-    def one_at_a_time(self, name: str) -> AbstractContextManager[None]:
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
         """Keep every other process that migrates this store waiting."""
 
     def step(self, *, again: bool) -> AbstractContextManager[None]:
@@ -99,16 +99,16 @@ class Ground(Protocol):
         """Keep what is there now; say in the log where, or why not."""
 
 
-def version(name: str, connection: Connection) -> str:
+def read_revision(name: str, connection: Connection) -> str:
     """A store's revision; empty where it has none yet, with `…` behind it where a step stopped half-way."""
     rows = _rows(name, connection) or []
     standing = next((row for row in rows if row[0] not in "+-"), "")
     return standing + ("…" if any(row[0] in "+-" for row in rows) else "")
 
 
-def forward(ground: Ground, chain: Chain, name: str, *, backup: bool = True) -> None:
+def upgrade(ground: MigrationConnection, chain: MigrationScripts, name: str, *, backup: bool = True) -> None:
     """Bring a store to the newest revision. Raises SchemaAhead, and then nothing was changed."""
-    with _alembic, ground.one_at_a_time(name):
+    with _alembic, ground.exclusive(name):
         standing, mark = _standing(ground, chain, name)
         pending = [one for one in chain.revisions if one > standing or mark == f"-{one}"]
         if not pending:
@@ -120,9 +120,9 @@ def forward(ground: Ground, chain: Chain, name: str, *, backup: bool = True) -> 
         _log.info("store.migrated", store=name, revision=chain.newest, before=standing)
 
 
-def back(ground: Ground, chain: Chain, name: str, to: str, *, backup: bool = True) -> None:
+def downgrade(ground: MigrationConnection, chain: MigrationScripts, name: str, to: str, *, backup: bool = True) -> None:
     """Bring a store back to an earlier revision, empty for before the first. Raises SchemaAhead."""
-    with _alembic, ground.one_at_a_time(name):
+    with _alembic, ground.exclusive(name):
         standing, mark = _standing(ground, chain, name)
         undone = [one for one in reversed(chain.revisions) if to < one <= standing or mark == f"+{one}"]
         if backup and undone:
@@ -132,7 +132,7 @@ def back(ground: Ground, chain: Chain, name: str, to: str, *, backup: bool = Tru
         _log.info("store.migrated_back", store=name, revision=to, before=standing)
 
 
-def _standing(ground: Ground, chain: Chain, name: str) -> tuple[str, str]:
+def _standing(ground: MigrationConnection, chain: MigrationScripts, name: str) -> tuple[str, str]:
     """The revision, empty where there is none, and the mark of a step that stopped half-way. Raises SchemaAhead."""
     with ground.step(again=False):
         rows = _rows(name, ground.connection) or []
@@ -142,7 +142,7 @@ def _standing(ground: Ground, chain: Chain, name: str) -> tuple[str, str]:
     return standing, next((row for row in rows if row[0] in "+-"), "")
 
 
-def _take(ground: Ground, chain: Chain, name: str, revision: str, *, up: bool) -> None:
+def _take(ground: MigrationConnection, chain: MigrationScripts, name: str, revision: str, *, up: bool) -> None:
     script = chain.script(revision)
     at = chain.revisions.index(revision)
     stands = revision if up else (chain.revisions[at - 1] if at else "")
@@ -152,7 +152,7 @@ def _take(ground: Ground, chain: Chain, name: str, revision: str, *, up: bool) -
         _keep(name, stands, ground.connection)
 
 
-def _mark(ground: Ground, name: str, mark: str) -> bool:
+def _mark(ground: MigrationConnection, name: str, mark: str) -> bool:
     """Mark a step as begun; tells whether it was before."""
     with ground.step(again=False):
         rows = _rows(name, ground.connection)
@@ -193,12 +193,12 @@ def _operations(connection: Connection) -> Iterator[None]:
         yield
 
 
-def on_ground(url: str, work: Callable[[Ground], Any], backups: Path | None = None) -> Any:
+def run_on_store(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
     """Run a piece of work on a store's own ground; in a thread of its own, never in an event loop's."""
     if url.startswith("sqlite:"):
-        from matinee.drivers import sqlite_ground
+        from matinee.drivers import sqlite_migrations
 
-        return sqlite_ground.standing(url, work, backups)
-    from matinee.drivers import mariadb_ground
+        return sqlite_migrations.standing(url, work, backups)
+    from matinee.drivers import mariadb_migrations
 
-    return mariadb_ground.standing(url, work, backups)
+    return mariadb_migrations.standing(url, work, backups)

@@ -26,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 from obstore.store import LocalStore, S3Store
 
 from matinee.drivers import s3
-from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreEmpty, StoreFull, named
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreEmpty, StoreFull, describe_engine
 from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
 from matinee.kit import url as urls
 from matinee.kit.problem import Problem
@@ -98,7 +98,7 @@ class Objects:
     @property
     def engine(self) -> str:
         """The store and where it is, without the secret."""
-        return named(self.url)
+        return describe_engine(self.url)
 
     async def check(self) -> None:
         """Ask the store for next to nothing. Raises EngineUnavailable, EngineReadOnly, StoreFull; StoreEmpty for no bucket."""

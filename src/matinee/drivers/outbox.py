@@ -20,7 +20,7 @@ GATHER_S = 0.05
 OTHERS_S = 0.25
 
 
-def outbox_table(metadata: MetaData, domain: str) -> Table:
+def define_outbox_table(metadata: MetaData, domain: str) -> Table:
     """The domain's outbox: `<domain>_outbox(seq, record)`, a record being the bytes of an `events.api.Record`."""
     return Table(
         f"{domain}_outbox",

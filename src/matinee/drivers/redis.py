@@ -1,7 +1,7 @@
 """Redis by redis-py: RESP3, a bounded pool, a deadline on everything; its troubles in the words of `drivers.engine`.
 
 A URL is redis-py's (`redis://`, `rediss://`, `unix://`), with `?prefix=` for the namespace that `key` puts in front.
-No command is repeated on its own: who knows that a call may be repeated asks for it with `repeated`.
+No command is repeated on its own: who knows that a call may be repeated asks for it with `retry`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.maint_notifications import MaintNotificationsConfig
 
-from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull, WrongVersion, named
+from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull, WrongVersion, describe_engine
 from matinee.kit import context
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Redis:
         self, url: str, *, connect_s: float = 1.0, limit_s: float = 2.0, connections: int = 32, lazy: bool = False
     ) -> None:
         plain, self._prefix = _without_prefix(url)
-        self.engine = named(plain)
+        self.engine = describe_engine(plain)
         self._limit_s = limit_s
         self._lazy = lazy
         pool = aioredis.BlockingConnectionPool.from_url(
@@ -50,7 +50,7 @@ class Redis:
             driver_info=None,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=connect_s,
-            # None: `speaking` bounds all that is said. The library's own limit would go through `asyncio.wait_for`,
+            # None: `operation` bounds all that is said. The library's own limit would go through `asyncio.wait_for`,
             # which on Python 3.11 may swallow a cancellation (python/cpython#86296).
             socket_timeout=None,
             redis_connect_func=_introduce,
@@ -71,8 +71,8 @@ class Redis:
         await self.client.aclose()
 
     async def check(self) -> None:
-        """Write something small: a Redis that is full or a replica answers a ping. Raises what `speaking` raises."""
-        async with self.speaking() as client:
+        """Write something small: a Redis that is full or a replica answers a ping. Raises what `operation` raises."""
+        async with self.operation() as client:
             await client.set(self.key("check"), b"", px=60_000)
 
     def key(self, name: str) -> str:
@@ -80,32 +80,32 @@ class Redis:
         return f"{self._prefix}:{name}" if self._prefix else name
 
     def script(self, lua: str) -> AsyncScript:
-        """A script that Redis runs whole: `await script(keys=[…], args=[…])`, inside `speaking` or `repeated`."""
+        """A script that Redis runs whole: `await script(keys=[…], args=[…])`, inside `operation` or `retry`."""
         return self.client.register_script(lua)
 
     @asynccontextmanager
-    async def speaking(self, limit_s: float | None = None) -> AsyncIterator[aioredis.Redis]:
+    async def operation(self, limit_s: float | None = None) -> AsyncIterator[aioredis.Redis]:
         """Commands within a limit and the request's deadline; what goes wrong comes out as a Problem.
 
         Raises EngineUnavailable (what was sent may or may not have been done), EngineReadOnly, StoreFull, WrongVersion.
         """
-        with self.told():
+        with self.translate_errors():
             async with asyncio.timeout(_at_most(self._limit_s if limit_s is None else limit_s)):
                 yield self.client
 
-    async def repeated(self, call: Callable[[aioredis.Redis], Awaitable[T]], limit_s: float | None = None) -> T:
-        """A call that may be done twice, tried again while Redis is away. Raises what `speaking` raises."""
+    async def retry(self, call: Callable[[aioredis.Redis], Awaitable[T]], limit_s: float | None = None) -> T:
+        """A call that may be done twice, tried again while Redis is away. Raises what `operation` raises."""
         for attempt in range(1, TRIES):
             try:
-                async with self.speaking(limit_s) as client:
+                async with self.operation(limit_s) as client:
                     return await call(client)
             except EngineUnavailable:
                 await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - not a secret
-        async with self.speaking(limit_s) as client:
+        async with self.operation(limit_s) as client:
             return await call(client)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Errors of the library as Problems."""
         try:
             yield
@@ -131,8 +131,8 @@ async def _introduce(connection: Any) -> None:
     """Shake hands, and refuse a Redis that is too old: asked of every connection, since an engine may be replaced."""
     await connection.on_connect()
     await connection.send_command("INFO", "server", check_health=False)
-    told = await connection.read_response()
-    lines = (told if isinstance(told, bytes) else str(told).encode()).decode(errors="replace").splitlines()
+    reply = await connection.read_response()
+    lines = (reply if isinstance(reply, bytes) else str(reply).encode()).decode(errors="replace").splitlines()
     version = next((line.partition(":")[2] for line in lines if line.startswith("redis_version:")), "0")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
         await connection.disconnect()

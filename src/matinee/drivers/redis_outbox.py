@@ -20,9 +20,9 @@ from matinee.kit import log
 _log = log.get()
 LEASE_MS = 10_000
 
-# What a script that changes state begins with: `tell(stream, n)` puts the arguments from the nth on upon the stream.
-TELL = """
-local function tell(stream, first)
+# What a script that changes state begins with: `put_facts(stream, n)` puts the arguments from the nth on upon the stream.
+PUT_FACTS = """
+local function put_facts(stream, first)
   for at = first, #ARGV do redis.call('XADD', stream, '*', 'record', ARGV[at]) end
 end
 """
@@ -91,28 +91,28 @@ class RedisOutbox:
                     await self._stirred.wait()
 
     async def _take(self) -> list[tuple[bytes, list[bytes]]]:
-        async with self._redis.speaking():
+        async with self._redis.operation():
             waiting: list[tuple[bytes, list[bytes]]] = await self._next(
                 keys=[self.stream, self._lease], args=[self._me, self._lease_ms, BATCH]
             )
             return waiting
 
     async def _drop(self, entries: list[bytes]) -> None:
-        async with self._redis.speaking() as client:
+        async with self._redis.operation() as client:
             await client.xdel(self.stream, *entries)
 
     async def _give_way(self) -> None:
         with contextlib.suppress(Exception):
-            async with self._redis.speaking():
+            async with self._redis.operation():
                 await self._leave(keys=[self._lease], args=[self._me])
 
 
-async def warn_of_loss(redis: Redis, setting: str) -> None:
+async def warn_about_durability(redis: Redis, setting: str) -> None:
     """Warn in the log of a Redis that forgets in a restart, or drops when it is full, what is to be kept there.
 
     A warning and no refusal: what is kept is as durable as its owner wants it. Raises EngineUnavailable.
     """
-    async with redis.speaking() as client:
+    async with redis.operation() as client:
         try:
             told = await client.config_get("appendonly", "maxmemory", "maxmemory-policy")
         except ResponseError as error:  # a managed Redis may not tell

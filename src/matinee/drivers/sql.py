@@ -18,8 +18,8 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
-from matinee.drivers.engine import EngineReadOnly, StoreFull, named
-from matinee.drivers.migrations import Chain, forward, on_ground, version
+from matinee.drivers.engine import EngineReadOnly, StoreFull, describe_engine
+from matinee.drivers.migrations import MigrationScripts, read_revision, run_on_store, upgrade
 from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.problem import Problem
@@ -46,8 +46,8 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else from_ms(value)
 
 
-class Packed(TypeDecorator[Any]):
-    """A msgspec value, kept as JSON bytes; `Packed(list[Artwork])`."""
+class JsonBytes(TypeDecorator[Any]):
+    """A msgspec value, kept as JSON bytes; `JsonBytes(list[Artwork])`."""
 
     impl = LargeBinary
     cache_ok = True
@@ -77,13 +77,13 @@ class Database:
         self.url = url
         self._backups = backups
         self._back: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _mariadb(url)
-        self._schemas: dict[str, Chain] = {}
+        self._schemas: dict[str, MigrationScripts] = {}
         self._refused: tuple[Problem, float] | None = None
 
     @property
     def engine(self) -> str:
         """The engine and where it is."""
-        return named(self.url)
+        return describe_engine(self.url)
 
     async def check(self) -> None:
         """Ask for every schema's revision. Raises what all methods raise, StoreEmpty, SchemaAhead.
@@ -91,7 +91,7 @@ class Database:
         That it is full or takes no writes is known from the last write: it is so until one is taken, or long ago.
         """
         for name, chain in self._schemas.items():
-            chain.check(name, await self.read_autocommit(partial(version, name)))
+            chain.check(name, await self.read_autocommit(partial(read_revision, name)))
         if self._refused is not None and time.monotonic() < self._refused[1] + REFUSED_S:
             raise self._refused[0]
 
@@ -136,10 +136,10 @@ class Database:
 
         `<name>_version` keeps it. Any number of processes may do so at once. Raises SchemaAhead.
         """
-        chain = Chain.load(scripts)
-        if await self.read_autocommit(partial(version, name)) != chain.newest:
-            work = partial(forward, chain=chain, name=name)
-            await asyncio.to_thread(on_ground, self.url, work, self._backups)
+        chain = MigrationScripts.load(scripts)
+        if await self.read_autocommit(partial(read_revision, name)) != chain.newest:
+            work = partial(upgrade, chain=chain, name=name)
+            await asyncio.to_thread(run_on_store, self.url, work, self._backups)
         self._schemas[name] = chain
 
     async def __aenter__(self) -> Database:

@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from matinee.drivers.engine import named
-from matinee.drivers.sqlfaults import sqlite_problem
+from matinee.drivers.engine import describe_engine
+from matinee.drivers.sql_faults import sqlite_problem
 
 T = TypeVar("T")
 BUSY_MS = 10_000
@@ -94,13 +94,13 @@ class Sqlite:
         Raises RuntimeError after `close`: nobody would answer.
         """
         if self._is_closed:
-            raise RuntimeError(f"{named(self._url)} is closed")
+            raise RuntimeError(f"{describe_engine(self._url)} is closed")
         done: Future[T] = Future()
         self._queue.put((transaction, done))
         try:
             return await asyncio.wrap_future(done)
         except OperationalError as error:
-            raise (sqlite_problem(error, named(self._url)) or error) from error
+            raise (sqlite_problem(error, describe_engine(self._url)) or error) from error
 
     def _write_loop(self) -> None:
         with self._write_connection as connection:

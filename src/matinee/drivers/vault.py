@@ -63,7 +63,7 @@ class FileSealer:
         except (InvalidTag, ValueError) as error:
             raise SealBroken(detail="It was altered since it was sealed.") from error
 
-    def derived(self, purpose: str) -> bytes:
+    def derive_key(self, purpose: str) -> bytes:
         """A key of 32 bytes for another purpose, the same as long as the file's first key stays."""
         return hmac.digest(self._root, b"matinee/derived/" + purpose.encode(), "sha256")
 

@@ -45,7 +45,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def degraded(self) -> bool:
         """Whether some engine is not well."""
-        return any(engine.state != "well" for engine in self.engines)
+        return any(engine.state != "ok" for engine in self.engines)
 
 
 class Host:

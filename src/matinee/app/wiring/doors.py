@@ -164,7 +164,7 @@ async def gateway(parts: Parts) -> App:
         **domains,
         uploads=uploads,
         instances=DirectoryInstances(threads.directory, threads.clock),
-        verifier=Verifier(keys=domains["identity"].public_keys, into=principal_of, clock=threads.clock),
+        verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=principal_of, clock=threads.clock),
         clock=threads.clock,
         metrics=parts.metrics,
         settings=ServerSettings(

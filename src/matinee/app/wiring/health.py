@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from matinee.drivers.engine import ENGINE_PROBLEMS, Checked, EngineState, Health, health
+from matinee.drivers.engine import ENGINE_PROBLEMS, EngineClient, EngineHealth, EngineState, to_health
 from matinee.drivers.metrics import Metrics
 from matinee.kit import log
 from matinee.kit.clock import Clock
@@ -35,13 +35,13 @@ class EngineWatch:
     @property
     def states(self) -> tuple[EngineState, ...]:
         """Each engine once, with all that it is used for; one that is well for some and not for other uses twice."""
-        merged: dict[tuple[str, Health, str], EngineState] = {}
+        merged: dict[tuple[str, EngineHealth, str], EngineState] = {}
         for state in (one.state for one in self._watched):
             same = merged.get(what := (state.engine, state.state, state.detail))
             merged[what] = state if same is None else _together(same, state)
         return tuple(merged.values())
 
-    def add(self, checked: Checked, *, used_for: str, needed: bool = True) -> None:
+    def add(self, checked: EngineClient, *, used_for: str, needed: bool = True) -> None:
         """Watch an engine. Without a needed one some answers are refused; without the others all are only slower."""
         self._watched.append(_Watched(checked, used_for, needed, self._clock.now()))
 
@@ -70,36 +70,36 @@ class EngineWatch:
 class _Watched:
     """One client of an engine, and how it was."""
 
-    def __init__(self, checked: Checked, used_for: str, needed: bool, now: datetime) -> None:
+    def __init__(self, checked: EngineClient, used_for: str, needed: bool, now: datetime) -> None:
         self.used_for = used_for
-        self.state = EngineState(engine=checked.engine, state="well", since=now, used_for=(used_for,), needed=needed)
+        self.state = EngineState(engine=checked.engine, state="ok", since=now, used_for=(used_for,), needed=needed)
         self._checked = checked
 
     def is_well(self) -> bool:
-        return self.state.state == "well"
+        return self.state.state == "ok"
 
     async def ask(self, now: datetime) -> None:
         state, detail = await self._found()
         if (state, detail) == (self.state.state, self.state.detail):
             return
         if state != self.state.state:
-            say = _log.info if state == "well" else _log.warning
+            say = _log.info if state == "ok" else _log.warning
             say(f"engine.{state}", engine=self.state.engine, used_for=self.used_for, detail=detail)
             self.state = msgspec.structs.replace(self.state, since=now)
         self.state = msgspec.structs.replace(self.state, state=state, detail=detail)
 
-    async def _found(self) -> tuple[Health, str]:
+    async def _found(self) -> tuple[EngineHealth, str]:
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self._checked.check()
         except TimeoutError:
-            return "away", f"{self.state.engine} does not answer within {LIMIT_S:.0f} s"
+            return "unavailable", f"{self.state.engine} does not answer within {LIMIT_S:.0f} s"
         except ENGINE_PROBLEMS as trouble:
-            return health(trouble), said(trouble)
+            return to_health(trouble), said(trouble)
         except Exception as error:  # whatever its client makes of it, nothing is to be had of this engine
-            return "away", repr(error)
-        return ("slow", f"{self.state.engine} takes long to answer") if _slow(began_s) else ("well", "")
+            return "unavailable", repr(error)
+        return ("slow", f"{self.state.engine} takes long to answer") if _slow(began_s) else ("ok", "")
 
 
 def said(trouble: Problem) -> str:

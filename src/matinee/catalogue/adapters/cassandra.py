@@ -27,7 +27,7 @@ import msgspec
 from matinee.catalogue.api import Asset, Title
 from matinee.catalogue.model.rules import asset_ids
 from matinee.catalogue.ports import Changes, Stored, TitleStore
-from matinee.drivers.cassandra import Cassandra, Query, uuid_of
+from matinee.drivers.cassandra import Cassandra, Query, to_uuid
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
@@ -51,12 +51,13 @@ _PUT_ASSET = Query(
 )
 _PROJECTION = Query("SELECT generation, revision FROM catalogue_projection WHERE name = 'titles'")
 _BEGIN = Query(
-    "INSERT INTO catalogue_projection (name, generation, revision) VALUES ('titles', 1, 0) IF NOT EXISTS", again=False
+    "INSERT INTO catalogue_projection (name, generation, revision) VALUES ('titles', 1, 0) IF NOT EXISTS",
+    idempotent=False,
 )
 _MOVE = Query(
     "UPDATE catalogue_projection SET generation = ?, revision = ? WHERE name = 'titles'"
     " IF generation = ? AND revision = ?",
-    again=False,
+    idempotent=False,
 )
 AT_ONCE: Final = 32
 PAGE: Final = 200
@@ -159,7 +160,7 @@ class CassandraTitles:
         rows: dict[K, _Row | None] = {}
         try:
             for some in _chunks(known, PAGE):
-                found = await asyncio.gather(*(self._row(query, uuid_of(kind, id_)) for id_ in some))
+                found = await asyncio.gather(*(self._row(query, to_uuid(kind, id_)) for id_ in some))
                 rows |= dict(zip(some, found, strict=True))
         except ENGINE_PROBLEMS as error:
             self._distrust(error)
@@ -167,7 +168,7 @@ class CassandraTitles:
         return rows
 
     async def _row(self, query: Query, key: UUID) -> _Row | None:
-        rows = await self._cassandra.rows(query, key)
+        rows = await self._cassandra.fetch(query, key)
         return _Row(*rows[0][1:]) if rows and rows[0][0] == self._generation else None
 
     def _distrust(self, error: Exception) -> None:
@@ -202,7 +203,7 @@ class CassandraTitles:
             self.serves = False
             try:
                 await self._project(title_ids, at)
-                await self._cassandra.applied(_MOVE, *to, *at)
+                await self._cassandra.execute_conditional(_MOVE, *to, *at)
             except ENGINE_PROBLEMS as error:
                 return self._distrust(error)
         if at.generation == to.generation:
@@ -215,10 +216,10 @@ class CassandraTitles:
             self._is_migrated = True
 
     async def _projection(self) -> _At:
-        rows = await self._cassandra.rows(_PROJECTION)
+        rows = await self._cassandra.fetch(_PROJECTION)
         if not rows:
-            await self._cassandra.applied(_BEGIN)
-            rows = await self._cassandra.rows(_PROJECTION)
+            await self._cassandra.execute_conditional(_BEGIN)
+            rows = await self._cassandra.fetch(_PROJECTION)
         at = _At(*rows[0])
         if at.generation != self._generation:
             self._generation, self._revision, self.serves = at.generation, 0, False
@@ -232,7 +233,7 @@ class CassandraTitles:
                 await self._project([place.title_id for place in page], at)
                 after = (page[-1].at, page[-1].title_id)
             async with self._lock:
-                await self._cassandra.applied(_MOVE, at.generation, revision, *at)
+                await self._cassandra.execute_conditional(_MOVE, at.generation, revision, *at)
                 self._rebuilding = None  # from here on, who catches up waits for the lock
                 self._revision = revision
                 await self._follow()
@@ -255,14 +256,18 @@ class CassandraTitles:
         for asset_id in filter(lambda id_: _is_id(AssetId, id_), asset_ids(title)):
             if (asset := await self._store.asset(asset_id)) is not None:
                 body = msgspec.json.encode(asset)
-                await self._cassandra.run(_PUT_ASSET, uuid_of(AssetId, asset_id), at.generation, revision, body, stamp)
+                await self._cassandra.execute(
+                    _PUT_ASSET, to_uuid(AssetId, asset_id), at.generation, revision, body, stamp
+                )
         body = msgspec.json.encode(title)
-        await self._cassandra.run(_PUT_TITLE, uuid_of(TitleId, title.title_id), at.generation, revision, body, stamp)
+        await self._cassandra.execute(
+            _PUT_TITLE, to_uuid(TitleId, title.title_id), at.generation, revision, body, stamp
+        )
 
 
 def _is_id(kind: Callable[[str], str], text: str) -> bool:
     try:
-        uuid_of(kind, text)
+        to_uuid(kind, text)
     except ValueError:
         return False
     return True

@@ -34,8 +34,8 @@ from sqlalchemy.types import BigInteger
 from matinee.catalogue.api import Asset, Genre, Localised, Title, TitleNotFound
 from matinee.catalogue.model.rules import asset_ids
 from matinee.catalogue.ports import Change, Changes, Filter, Listed, Rule, Stored
-from matinee.drivers.outbox import Outbox, outbox_table
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.outbox import Outbox, define_outbox_table
+from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.clock import from_ms
 from matinee.kit.ids import AssetId, TitleId
 
@@ -54,7 +54,7 @@ _titles = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("offered_at", UtcTime),  # empty unless the title is published and something of it can be played
     Column("revision", BigInteger, nullable=False),
-    Column("body", Packed(Title, _MEDIUM), nullable=False),
+    Column("body", JsonBytes(Title, _MEDIUM), nullable=False),
 )
 _title_genres = Table(
     "catalogue_title_genres",
@@ -67,7 +67,7 @@ _genres = Table(
     "catalogue_genres",
     _metadata,
     Column("genre_id", String(64), primary_key=True),
-    Column("names", Packed(Localised, _MEDIUM), nullable=False),
+    Column("names", JsonBytes(Localised, _MEDIUM), nullable=False),
 )
 _rights = Table(
     "catalogue_rights",
@@ -83,7 +83,7 @@ _assets = Table(
     _metadata,
     Column("asset_id", String(40), primary_key=True),
     Column("title_id", String(40), nullable=False),
-    Column("body", Packed(Asset, _MEDIUM), nullable=False),
+    Column("body", JsonBytes(Asset, _MEDIUM), nullable=False),
 )
 _revision = Table(
     "catalogue_revision",
@@ -91,7 +91,7 @@ _revision = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
 )
-_outbox = outbox_table(_metadata, "catalogue")
+_outbox = define_outbox_table(_metadata, "catalogue")
 
 _newest = select(_revision.c.revision)
 _raise_revision = update(_revision).values(revision=_revision.c.revision + 1)

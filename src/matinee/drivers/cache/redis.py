@@ -40,7 +40,7 @@ class RedisCache:
         return self._redis.engine
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Held]:
-        async with self._redis.speaking() as client:
+        async with self._redis.operation() as client:
             values: list[Any] = await client.mget([self._redis.key(key) for key in keys])
         return {
             key: Held(value, value[:_MARK_BYTES]) for key, value in zip(keys, values, strict=True) if value is not None
@@ -49,12 +49,12 @@ class RedisCache:
     async def swap_many(self, swaps: Sequence[Swap]) -> dict[str, Token]:
         keys = [self._redis.key(swap.key) for swap in swaps]
         args: list[Any] = [part for swap in swaps for part in (swap.over or b"", swap.value, swap.ttl_ms)]
-        async with self._redis.speaking():
+        async with self._redis.operation():
             done = await self._swap(keys=keys, args=args)
         return {swaps[place - 1].key: swaps[place - 1].value[:_MARK_BYTES] for place in done}
 
     async def set_many(self, values: Mapping[str, bytes], ttl_ms: int) -> None:
-        async with self._redis.speaking() as client, client.pipeline(transaction=False) as pipeline:
+        async with self._redis.operation() as client, client.pipeline(transaction=False) as pipeline:
             for key, value in values.items():
                 pipeline.set(self._redis.key(key), value, px=ttl_ms)
             await pipeline.execute()

@@ -18,7 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # its stubs forget
 
-from matinee.drivers.engine import EngineUnavailable, named
+from matinee.drivers.engine import EngineUnavailable, describe_engine
 from matinee.drivers.kafka.trouble import SOON, error_of, problem
 from matinee.kit import context
 from matinee.kit.problem import Problem
@@ -73,7 +73,7 @@ class Cluster:
         credentials, _, self.servers = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         self.prefix = parts.path.strip("/")
-        self.engine = named(place)
+        self.engine = describe_engine(place)
         self._ask_s = ask_s
         self._said = {key: value for key, value in parse_qsl(parts.query) if key.startswith(ALLOWED)}
         if user:

@@ -30,8 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 
-from matinee.drivers.outbox import Outbox, outbox_table
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.outbox import Outbox, define_outbox_table
+from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.encoding.api import Job, JobNotFound, JobState
 from matinee.encoding.model.progress import halted, requeued
 from matinee.encoding.ports import Standing
@@ -54,9 +54,9 @@ _jobs = Table(
     Column("owner", String(80), nullable=False),
     Column("lease_until", UtcTime, nullable=False),
     Column("cancel_asked", Boolean, nullable=False),
-    Column("body", Packed(Job, _MEDIUM), nullable=False),
+    Column("body", JsonBytes(Job, _MEDIUM), nullable=False),
 )
-_outbox = outbox_table(_metadata, "encoding")
+_outbox = define_outbox_table(_metadata, "encoding")
 
 _columns = (_jobs.c.job_id, _jobs.c.state, _jobs.c.film_key, _jobs.c.owner, _jobs.c.lease_until, _jobs.c.cancel_asked)
 _one = select(*_columns, _jobs.c.body).where(_jobs.c.job_id == bindparam("id"))

@@ -16,7 +16,7 @@ import msgspec
 from redis.commands.core import AsyncScript
 
 from matinee.drivers.redis import Redis
-from matinee.drivers.redis_outbox import TELL, RedisOutbox, warn_of_loss
+from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
 from matinee.identity import model
 from matinee.identity.api import Device
 from matinee.identity.model import SignIn, Tries
@@ -63,14 +63,14 @@ redis.call('HSET', ARGV[1] .. 'devices:' .. ARGV[3], ARGV[5], ARGV[7])
 )
 # Said again after its answer was lost it finds what it kept, and is done. An empty body ends the sign-in.
 _CHANGE = (
-    TELL
+    PUT_FACTS
     + _DROP
     + _KEEP
     + """
 local id, old, new, account, device = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local held = redis.call('HGET', ARGV[1] .. 'sign-in:' .. id, 'body')
 if held ~= old then return {held and held == new and 1 or 0, held} end
-tell(KEYS[2], 9)
+put_facts(KEYS[2], 9)
 if new == '' then return {drop(id)} end
 keep(id, account, new, device, ARGV[7])
 local devices = ARGV[1] .. 'devices:' .. account
@@ -127,7 +127,7 @@ class RedisSignInStore:
     @classmethod
     async def open(cls, redis: Redis) -> Self:
         """The store; the log is warned of a Redis that may lose or drop what is kept."""
-        await warn_of_loss(redis, "identity.sessions")
+        await warn_about_durability(redis, "identity.sessions")
         return cls(redis)
 
     async def begin(self, *, sign_in: SignIn, device: Device) -> None:
@@ -140,7 +140,7 @@ class RedisSignInStore:
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
     ) -> SignInChange | None:
         key = f"{self._prefix}sign-in:{sign_in_id}"
-        held: Any = await self._redis.repeated(lambda client: client.hget(key, "body"))
+        held: Any = await self._redis.retry(lambda client: client.hget(key, "body"))
         for _ in range(_ROUNDS):
             if not held:
                 return None
@@ -187,7 +187,7 @@ class RedisSignInStore:
 
     async def _run(self, script: AsyncScript, *values: str | bytes | int) -> Any:
         keys = [self._by_end, self.outbox.stream]
-        return await self._redis.repeated(lambda _: script(keys=keys, args=[self._prefix, *values]))
+        return await self._redis.retry(lambda _: script(keys=keys, args=[self._prefix, *values]))
 
 
 # KEYS: the tries by their subject, the subjects by when they were last tried. ARGV: now; then of each subject its name,
@@ -232,11 +232,11 @@ class RedisThrottle:
     @classmethod
     async def open(cls, redis: Redis) -> Self:
         """The counts; the log is warned of a Redis that may lose or drop them."""
-        await warn_of_loss(redis, "identity.throttle")
+        await warn_about_durability(redis, "identity.throttle")
         return cls(redis)
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
-        held: Any = await self._redis.repeated(lambda client: client.hmget(self._keys[0], subjects))
+        held: Any = await self._redis.retry(lambda client: client.hmget(self._keys[0], subjects))
         for _ in range(_ROUNDS):
             known = [_tries.decode(one) if one else None for one in held]
             if wait_ms := max(model.wait_ms(tries, now) for tries in known):
@@ -257,7 +257,7 @@ class RedisThrottle:
         return dropped
 
     async def _run(self, script: AsyncScript, *values: str | bytes | int) -> Any:
-        return await self._redis.repeated(lambda _: script(keys=self._keys, args=values))
+        return await self._redis.retry(lambda _: script(keys=self._keys, args=values))
 
 
 def _shown(said: bytes, *, signed_in: bool) -> Device:

@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from matinee.drivers.outbox import Outbox, outbox_table
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.outbox import Outbox, define_outbox_table
+from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.events.api import Record
 from matinee.identity import model
 from matinee.identity.api import Account, Device, EmailTaken, Profile
@@ -45,7 +45,7 @@ _accounts = Table(
     Column("password_hash", String(255)),
     Column("created_at", UtcTime),
     Column("status", String(16)),
-    Column("roles", Packed(tuple[str, ...])),
+    Column("roles", JsonBytes(tuple[str, ...])),
 )
 _profiles = Table(
     "identity_profile",
@@ -76,8 +76,8 @@ _sign_ins = Table(
     Column("account_id", String(40), index=True),
     Column("device_id", String(40)),
     Column("handle", LargeBinary),
-    Column("live", Packed(tuple[bytes, ...])),
-    Column("spent", Packed(tuple[bytes, ...])),
+    Column("live", JsonBytes(tuple[bytes, ...])),
+    Column("spent", JsonBytes(tuple[bytes, ...])),
     Column("turned_at", UtcTime),
     Column("expires_at", UtcTime, index=True),
     Column("profile_id", String(40)),
@@ -89,7 +89,7 @@ _tries = Table(
     Column("count", Integer),
     Column("last_at", UtcTime, index=True),
 )
-_outbox = outbox_table(_metadata, "identity")
+_outbox = define_outbox_table(_metadata, "identity")
 
 _a, _p, _d, _s, _t = _accounts.c, _profiles.c, _devices.c, _sign_ins.c, _tries.c
 _ACCOUNT = (_a.account_id, _a.email, _a.created_at, _a.status, _a.roles)

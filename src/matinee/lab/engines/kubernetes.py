@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from matinee.drivers.authority import Authority
+from matinee.drivers.authority import CertificateAuthority
 from matinee.lab.engines.engine import Absent, EngineFailed, Place
 from matinee.lab.engines.programs import cache
 
@@ -39,9 +39,9 @@ class Kubernetes:
 
     def prepare(self, place: Place) -> None:
         place.data.mkdir(exist_ok=True, mode=0o700)
-        authority = Authority.open(place.folder, now := datetime.now(UTC))
-        authority.leaf("server", [place.host], now)
-        authority.leaf("accounts", [place.host], now)  # its key signs the tokens of service accounts
+        authority = CertificateAuthority.open(place.folder, now := datetime.now(UTC))
+        authority.issue("server", [place.host], now)
+        authority.issue("accounts", [place.host], now)  # its key signs the tokens of service accounts
         (place.folder / "ca.crt").write_text(authority.certificate_pem)
         for file, words in (("tokens", _ADMIN.format(secret=place.secret)), ("token", place.secret)):
             (place.folder / file).touch(mode=0o600)

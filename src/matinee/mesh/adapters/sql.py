@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from matinee.drivers.engine import StoreFull
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 
@@ -34,7 +34,7 @@ _instances = Table(
     Column("instance_id", String(40), primary_key=True),
     Column("expires_at", UtcTime, nullable=False),
     Column("draining", Boolean, nullable=False),
-    Column("instance", Packed(Instance), nullable=False),
+    Column("instance", JsonBytes(Instance), nullable=False),
 )
 _t = _instances.c
 _this = _t.instance_id == bindparam("this")

@@ -15,7 +15,7 @@ from redis.asyncio import Redis as RedisClient
 from redis.commands.core import AsyncScript
 
 from matinee.drivers.redis import Redis
-from matinee.drivers.redis_outbox import TELL, RedisOutbox, warn_of_loss
+from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.playback.model.sessions import Session
@@ -29,12 +29,12 @@ _edges = msgspec.json.Decoder(tuple[EdgeId, ...])
 # KEYS of each: the session, the open ones by when they were last heard of, the stream of facts, the ended ones by when
 # they ended. ARGV[1] is the session's id. Each may be said again after its answer was lost.
 _BEGIN = (
-    TELL
+    PUT_FACTS
     + """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], 'body', ARGV[2], 'seen', ARGV[3], 'position', ARGV[4], 'avoid', ARGV[5])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-tell(KEYS[3], 6)
+put_facts(KEYS[3], 6)
 return 1
 """
 )
@@ -49,12 +49,12 @@ local function hear(...)
 end
 """
 _MOVE = (
-    TELL
+    PUT_FACTS
     + _IF_OPEN
     + """
 if ended then return 0 end
 hear('position', ARGV[3])
-tell(KEYS[3], 4)
+put_facts(KEYS[3], 4)
 return 1
 """
 )
@@ -68,14 +68,14 @@ return 1
 """
 )
 _CLOSE = (
-    TELL
+    PUT_FACTS
     + _IF_OPEN
     + """
 if ended then return by == ARGV[4] and 1 or 0 end
 redis.call('HSET', KEYS[1], 'seen', ARGV[2], 'position', ARGV[3], 'ended', ARGV[2], 'by', ARGV[4])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-tell(KEYS[3], 5)
+put_facts(KEYS[3], 5)
 return 1
 """
 )
@@ -100,7 +100,7 @@ class RedisSessionStore:
     @classmethod
     async def open(cls, redis: Redis) -> Self:
         """The store; the log is warned of a Redis that may lose or drop what is kept."""
-        await warn_of_loss(redis, "playback.store")
+        await warn_about_durability(redis, "playback.store")
         return cls(redis)
 
     async def begin(self, session: Session, records: list[bytes]) -> None:
@@ -109,7 +109,7 @@ class RedisSessionStore:
         await self._run(self._begin, session.session_id, *opened, *records)
 
     async def find(self, session_id: PlaySessionId) -> Session | None:
-        fields: Any = await self._redis.repeated(lambda client: client.hmget(self._key(session_id), _FIELDS))
+        fields: Any = await self._redis.retry(lambda client: client.hmget(self._key(session_id), _FIELDS))
         return _session(fields)
 
     async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
@@ -123,7 +123,7 @@ class RedisSessionStore:
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
     async def idle(self, since: datetime, limit: int) -> list[Session]:
-        async with self._redis.speaking() as client:
+        async with self._redis.operation() as client:
             several = client.pipeline(transaction=False)
             for session_id in await _before(client, self._open, since, limit):
                 several.hmget(self._key(session_id), _FIELDS)
@@ -133,7 +133,7 @@ class RedisSessionStore:
     async def forget(self, ended_before: datetime) -> int:
         gone = 0
         while True:
-            async with self._redis.speaking() as client:
+            async with self._redis.operation() as client:
                 over = await _before(client, self._ended, ended_before, _FORGET_BATCH)
                 if not over:
                     return gone
@@ -141,7 +141,7 @@ class RedisSessionStore:
 
     async def _run(self, script: AsyncScript, session_id: PlaySessionId, *values: bytes | int | str) -> bool:
         keys = [self._key(session_id), self._open, self.outbox.stream, self._ended]
-        changed = await self._redis.repeated(lambda _: script(keys=keys, args=[session_id, *values]))
+        changed = await self._redis.retry(lambda _: script(keys=keys, args=[session_id, *values]))
         self.outbox.notify()
         return bool(changed)
 

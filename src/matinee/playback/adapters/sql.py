@@ -25,8 +25,8 @@ from sqlalchemy import (
     update,
 )
 
-from matinee.drivers.outbox import Outbox, outbox_table
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.outbox import Outbox, define_outbox_table
+from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.playback.model.sessions import Session
 
@@ -39,10 +39,10 @@ _sessions = Table(
     Column("last_seen_at", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
     Column("position_ms", BigInteger, nullable=False),
-    Column("avoid", Packed(tuple[EdgeId, ...], _MEDIUM), nullable=False),
-    Column("body", Packed(Session, _MEDIUM), nullable=False),  # as it was opened; the columns hold what moves
+    Column("avoid", JsonBytes(tuple[EdgeId, ...], _MEDIUM), nullable=False),
+    Column("body", JsonBytes(Session, _MEDIUM), nullable=False),  # as it was opened; the columns hold what moves
 )
-_outbox = outbox_table(_metadata, "playback")
+_outbox = define_outbox_table(_metadata, "playback")
 _c = _sessions.c
 
 _begin = insert(_sessions)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from matinee.drivers.sql import Database, Packed, UtcTime
+from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.ids import EdgeId
 from matinee.steering.api import EdgeReport
 from matinee.steering.model import Member
@@ -31,7 +31,7 @@ _edges = Table(
     "steering_edge",
     _metadata,
     Column("edge_id", String(64), primary_key=True),
-    Column("report", Packed(EdgeReport), nullable=False),
+    Column("report", JsonBytes(EdgeReport), nullable=False),
     Column("last_seen_at", UtcTime, nullable=False, index=True),
     Column("draining", Boolean, nullable=False),
 )

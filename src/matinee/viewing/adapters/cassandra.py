@@ -25,8 +25,8 @@ from uuid import UUID
 
 import msgspec
 
-from matinee.drivers.cassandra import Cassandra, Query, Row, id_of, uuid_of
-from matinee.drivers.cassandra_outbox import CassandraOutbox, outbox_tables
+from matinee.drivers.cassandra import Cassandra, Query, Row, from_uuid, to_uuid
+from matinee.drivers.cassandra_outbox import CassandraOutbox, define_outbox_tables
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable
 from matinee.events.api import PositionMoved, Record
@@ -52,7 +52,7 @@ SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS viewing_dismissal (
       user_id uuid, profile_id uuid, title_id uuid, dismissed_at timestamp,
       PRIMARY KEY ((user_id, profile_id), title_id))""",
-    *outbox_tables("viewing"),
+    *define_outbox_tables("viewing"),
 )
 _ONE = Query(
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
@@ -129,14 +129,14 @@ class CassandraViewingStore:
         key = _Key.of(position)
         if not self._is_in_time():
             position, record = await self._bounded(position, record)
-        rows = await self._cassandra.rows(_ONE, *key)
+        rows = await self._cassandra.fetch(_ONE, *key)
         cell = _stands(position)
         if rows and rows[0][2:] >= (position.updated_at, cell):  # ordered as `model.standing` is
             return _position(position.account_id, position.profile_id, rows[0])
         if not rows and await self._is_erased(key, position):
             return position
-        async with self.outgoing.keeping(_encode(record), (_WATCHED, _watched(key, position))):
-            await self._cassandra.run(_MOVE, *_moved(key, position, cell))
+        async with self.outgoing.write_ahead(_encode(record), (_WATCHED, _watched(key, position))):
+            await self._cassandra.execute(_MOVE, *_moved(key, position, cell))
         if rows and _month(rows[0][2]) != _month(position.updated_at):
             await self._leave(key, rows[0][2])
         return position
@@ -149,17 +149,17 @@ class CassandraViewingStore:
             key = (*whose.key, _uuid(TitleId, title_id), _uuid(EpisodeId, episode_id))
         except Invalid:
             return None
-        rows = await self._cassandra.rows(_ONE, *key)
+        rows = await self._cassandra.fetch(_ONE, *key)
         return _position(whose.account_id, whose.profile_id, rows[0]) if rows else None
 
     async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
         whose = _profile(account_id, profile_id)
         asked = [known for title_id in title_ids if (known := _known(TitleId, title_id)) is not None]
         if len(asked) <= SOME:
-            rows = await self._cassandra.rows(_TITLES, *whose.key, asked) if asked else []
+            rows = await self._cassandra.fetch(_TITLES, *whose.key, asked) if asked else []
         else:
             some = (asked[start : start + SOME] for start in range(0, len(asked), SOME))
-            found = await asyncio.gather(*(self._cassandra.rows(_TITLES, *whose.key, titles) for titles in some))
+            found = await asyncio.gather(*(self._cassandra.fetch(_TITLES, *whose.key, titles) for titles in some))
             rows = [row for some_rows in found for row in some_rows]
         return _newest_first([_position(account_id, profile_id, row) for row in rows])
 
@@ -167,7 +167,7 @@ class CassandraViewingStore:
         self, account_id: AccountId, profile_id: ProfileId, *, after: Place | None, limit: int, dismissed: bool
     ) -> list[Position]:
         whose = _profile(account_id, profile_id)
-        head, hidden = await asyncio.gather(self._cassandra.rows(_HEAD, *whose.key), self._hidden(whose, dismissed))
+        head, hidden = await asyncio.gather(self._cassandra.fetch(_HEAD, *whose.key), self._hidden(whose, dismissed))
         months = sorted((head[0][2] or ()) if head else (), reverse=True)
         if after is not None:
             months = [month for month in months if month <= _month(after.at)]
@@ -179,7 +179,7 @@ class CassandraViewingStore:
         found: list[Position] = []
         for start in range(0, len(months), MONTHS_AT_ONCE):
             some = months[start : start + MONTHS_AT_ONCE]
-            rows = await asyncio.gather(*(self._cassandra.rows(_MONTH, *whose.key, month) for month in some))
+            rows = await asyncio.gather(*(self._cassandra.fetch(_MONTH, *whose.key, month) for month in some))
             for month, watched in zip(some, rows, strict=True):
                 found += await self._of_month(whose, month, watched, wanted, limit - len(found))
                 if len(found) >= limit:
@@ -188,7 +188,7 @@ class CassandraViewingStore:
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
         whose = _profile(account_id, profile_id)
-        await self._cassandra.run(_DISMISS, *whose.key, _uuid(TitleId, title_id), now, _stamp(now))
+        await self._cassandra.execute(_DISMISS, *whose.key, _uuid(TitleId, title_id), now, _stamp(now))
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
         """As the port has it; what is there with a later time than `now` (clocks differ) goes too, and its time counts.
@@ -198,32 +198,32 @@ class CassandraViewingStore:
         """
         whose = _profile(account_id, profile_id)
         key = whose.key
-        (newest,), *_ = await self._cassandra.rows(_NEWEST, *key)
+        (newest,), *_ = await self._cassandra.fetch(_NEWEST, *key)
         times = [now, *((await self._hidden(whose, dismissed=False)).values()), *([newest] if newest else [])]
         erased_at = max(times)
         stamp = _stamp(erased_at)
         years = [[year * 100 + month for month in range(1, 13)] for year in _years(erased_at)]
-        await asyncio.gather(*(self._cassandra.run(_ERASE_MONTHS, stamp, *key, months) for months in years))
-        await self._cassandra.run(_ERASE_DISMISSALS, stamp, *key)
-        await self._cassandra.together((_ERASE_STATE, (stamp, *key)), (_ERASED, (stamp + 1, erased_at, *key)))
+        await asyncio.gather(*(self._cassandra.execute(_ERASE_MONTHS, stamp, *key, months) for months in years))
+        await self._cassandra.execute(_ERASE_DISMISSALS, stamp, *key)
+        await self._cassandra.execute_batch((_ERASE_STATE, (stamp, *key)), (_ERASED, (stamp + 1, erased_at, *key)))
 
     async def _is_erased(self, key: _Key, position: Position) -> bool:
         """Whether the profile was erased after a position was seen: asked only where none is there."""
-        head = await self._cassandra.rows(_HEAD, *key.whose)
+        head = await self._cassandra.fetch(_HEAD, *key.whose)
         return bool(head) and head[0][3] is not None and position.updated_at <= head[0][3]
 
     async def _leave(self, key: _Key, seen_at: datetime) -> None:
         """Take a title out of the month that it was in: only to save the readers the look at it."""
         try:
             month = _month(seen_at)
-            await self._cassandra.run(_LEFT, _stamp(seen_at), *key.whose, month, key.title_id, key.episode_id)
+            await self._cassandra.execute(_LEFT, _stamp(seen_at), *key.whose, month, key.title_id, key.episode_id)
         except EngineUnavailable as error:
             _log.info("viewing.month_not_left", error=repr(error))
 
     async def _hidden(self, whose: _Whose, dismissed: bool) -> dict[TitleId, datetime]:
         """What was dismissed, and when; nothing where it is wanted."""
-        rows = [] if dismissed else await self._cassandra.rows(_DISMISSED, *whose.key)
-        return {id_of(TitleId, title): at for title, at in rows}
+        rows = [] if dismissed else await self._cassandra.fetch(_DISMISSED, *whose.key)
+        return {from_uuid(TitleId, title): at for title, at in rows}
 
     async def _of_month(
         self, whose: _Whose, month: int, watched: list[Row], wanted: Callable[[Position], bool], limit: int
@@ -233,7 +233,7 @@ class CassandraViewingStore:
         found: list[Position] = []
         for start in range(0, len(watched), SOME):
             keys = [(UUID(title), UUID(episode)) for title, episode, _ in watched[start : start + SOME]]
-            states = await self._cassandra.rows(_SOME, *whose.key, keys)
+            states = await self._cassandra.fetch(_SOME, *whose.key, keys)
             here = (_position(whose.account_id, whose.profile_id, row) for row in states)
             found = _newest_first([*found, *(one for one in here if _month(one.updated_at) == month and wanted(one))])
             rest = watched[start + SOME : start + SOME + 1]
@@ -252,7 +252,7 @@ class CassandraViewingStore:
         """
         if time.monotonic() - self._asked_at > CLOCK_S:
             self._asked_at = time.monotonic()
-            self._ahead_ms = to_ms(self._clock.now()) - await self._cassandra.now_ms()
+            self._ahead_ms = to_ms(self._clock.now()) - await self._cassandra.fetch_now_ms()
             if self._ahead_ms > AHEAD_MS:
                 _log.warning("viewing.clock_ahead", ahead_ms=self._ahead_ms)
         if self._ahead_ms <= AHEAD_MS:
@@ -303,7 +303,7 @@ def _profile(account_id: AccountId, profile_id: ProfileId) -> _Whose:
 def _uuid(kind: Callable[[str], str], text: str) -> UUID:
     """The UUID of an id. Raises Invalid for what is no id of that kind."""
     try:
-        return uuid_of(kind, text)
+        return to_uuid(kind, text)
     except ValueError as error:
         raise Invalid(faults=[Fault(f"{kind.__name__[:-2].lower()}_id", "is not an id")]) from error
 
@@ -321,7 +321,7 @@ def _position(account_id: AccountId, profile_id: ProfileId, row: Row) -> Positio
     return Position(
         account_id=account_id,
         profile_id=profile_id,
-        title_id=id_of(TitleId, title_id),
+        title_id=from_uuid(TitleId, title_id),
         episode_id=_episode(episode_id),
         position_ms=position_ms,
         duration_ms=duration_ms,
@@ -331,7 +331,7 @@ def _position(account_id: AccountId, profile_id: ProfileId, row: Row) -> Positio
 
 
 def _episode(value: str) -> EpisodeId | None:
-    return None if value == _NO_EPISODE else id_of(EpisodeId, value)
+    return None if value == _NO_EPISODE else from_uuid(EpisodeId, value)
 
 
 def _stands(position: Position) -> bytes:
@@ -372,7 +372,7 @@ def _years(until: datetime) -> range:
 
 def _row_place(row: Row) -> Place:
     title_id, episode_id, updated_at = row
-    return Place(updated_at, id_of(TitleId, title_id), _episode(episode_id) or "")
+    return Place(updated_at, from_uuid(TitleId, title_id), _episode(episode_id) or "")
 
 
 def _newest_first(positions: list[Position]) -> list[Position]:

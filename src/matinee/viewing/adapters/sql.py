@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from matinee.drivers.outbox import Outbox, outbox_table
+from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, UtcTime
 from matinee.events.api import Record
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
@@ -66,7 +66,7 @@ _erasures = Table(
     Column("profile_id", String(40), primary_key=True),
     Column("erased_at", UtcTime, nullable=False),
 )
-_outbox = outbox_table(_metadata, "viewing")
+_outbox = define_outbox_table(_metadata, "viewing")
 
 _p, _d, _e = _positions.c, _dismissals.c, _erasures.c
 

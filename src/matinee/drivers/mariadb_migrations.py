@@ -15,9 +15,9 @@ from sqlalchemy import URL, Connection, event, exc, text
 from sqlalchemy.util import greenlet_spawn
 
 from matinee.drivers.backups import KEPT, fresh, thinned
-from matinee.drivers.engine import EngineUnavailable, named
+from matinee.drivers.engine import EngineUnavailable, describe_engine
 from matinee.drivers.mariadb import MariaDB
-from matinee.drivers.sqlfaults import fault_of
+from matinee.drivers.sql_faults import fault_of
 from matinee.kit import log
 
 _log = log.get()
@@ -29,15 +29,15 @@ _SCHEMA = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE")
 _DATA = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
-def standing(place: str, work: Callable[[MariaDBGround], Any], backups: Path | None) -> Any:
+def standing(place: str, work: Callable[[MariaDBMigrationConnection], Any], backups: Path | None) -> Any:
     """Run a piece of work on a database, in an event loop of this thread's own."""
     return asyncio.run(_standing(MariaDB(place), work, backups))
 
 
-async def _standing(database: MariaDB, work: Callable[[MariaDBGround], Any], backups: Path | None) -> Any:
+async def _standing(database: MariaDB, work: Callable[[MariaDBMigrationConnection], Any], backups: Path | None) -> Any:
     def run() -> Any:
         with database.engine.connect() as connection:
-            return work(MariaDBGround(connection, database, backups))
+            return work(MariaDBMigrationConnection(connection, database, backups))
 
     try:
         return await greenlet_spawn(run)
@@ -47,7 +47,7 @@ async def _standing(database: MariaDB, work: Callable[[MariaDBGround], Any], bac
         await greenlet_spawn(database.engine.dispose)
 
 
-class MariaDBGround:
+class MariaDBMigrationConnection:
     """One connection, on which nothing is committed unasked but what changes the schema."""
 
     def __init__(self, connection: Connection, database: MariaDB, backups: Path | None) -> None:
@@ -63,7 +63,7 @@ class MariaDBGround:
             connection.execute(text("SET SESSION autocommit=0, lock_wait_timeout=60"))
 
     @contextmanager
-    def one_at_a_time(self, name: str) -> Iterator[None]:
+    def exclusive(self, name: str) -> Iterator[None]:
         lock = {"lock": f"matinee.{self._place.database}.{name}"[:64], "wait": LOCK_S}
         if self._said(text("SELECT GET_LOCK(:lock, :wait)"), lock) != 1:
             raise EngineUnavailable(
@@ -156,6 +156,6 @@ def _dump(program: str, place: URL, tables: list[str], target: Path) -> None:
         part.unlink()
         words = done.stderr.decode(errors="replace").strip()
         raise EngineUnavailable(
-            engine=named(str(place)), detail=f"No backup could be made, so nothing was migrated: {words}"
+            engine=describe_engine(str(place)), detail=f"No backup could be made, so nothing was migrated: {words}"
         )
     part.rename(target)

@@ -16,17 +16,17 @@ from matinee.kit import log, url
 _log = log.get()
 
 
-def standing(place: str, work: Callable[[SqliteGround], Any], backups: Path | None) -> Any:
+def standing(place: str, work: Callable[[SqliteMigrationConnection], Any], backups: Path | None) -> Any:
     """Run a piece of work on a database; backups go beside its file unless a folder is named."""
     engine = engine_of(place, begin="BEGIN IMMEDIATE")
     try:
         with engine.connect() as connection:
-            return work(SqliteGround(connection, url.file_path(place), backups))
+            return work(SqliteMigrationConnection(connection, url.file_path(place), backups))
     finally:
         engine.dispose()
 
 
-class SqliteGround:
+class SqliteMigrationConnection:
     """One connection to one file."""
 
     def __init__(self, connection: Connection, file: Path, backups: Path | None) -> None:
@@ -35,7 +35,7 @@ class SqliteGround:
         self._backups = backups or file.parent
 
     @contextmanager
-    def one_at_a_time(self, name: str) -> Iterator[None]:
+    def exclusive(self, name: str) -> Iterator[None]:
         with self.connection.begin():
             yield
 

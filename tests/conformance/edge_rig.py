@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from matinee.edge.adapters.board import FileBoard
-from matinee.edge.adapters.disk import CacheDirectory
+from matinee.edge.adapters.disk import DiskCacheStore
+from matinee.edge.adapters.evictor import DiskEvictor
 from matinee.edge.adapters.http import HttpUpstream
-from matinee.edge.adapters.keeper import DirectoryKeeper
-from matinee.edge.adapters.nginx import NginxFront
+from matinee.edge.adapters.metrics import FileEdgeMetrics
+from matinee.edge.adapters.nginx import NginxDataPlane
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import keep_cache
-from matinee.edge.ports import Count, Upstream
+from matinee.edge.jobs import run_eviction
+from matinee.edge.ports import Metric, Upstream
 from matinee.edge.server import EdgeServer
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import mint_path_token
@@ -101,9 +101,9 @@ class Rig(msgspec.Struct):
     port: int
     origin: Origin
     settings: EdgeSettings
-    disk: CacheDirectory
-    keeping: DirectoryKeeper
-    board: FileBoard
+    disk: DiskCacheStore
+    evictor: DiskEvictor
+    metrics: FileEdgeMetrics
     job: asyncio.Task[None]
     is_terse: bool = False
     reads_along: bool = True
@@ -127,9 +127,9 @@ class Rig(msgspec.Struct):
         finally:
             writer.close()
 
-    def count(self, count: Count) -> int:
+    def count(self, count: Metric) -> int:
         """A figure, summed over workers."""
-        return self.board.totals()[count]
+        return self.metrics.totals()[count]
 
     def stored(self) -> int:
         """How many objects lie in the cache."""
@@ -178,7 +178,7 @@ async def an_edge(
     above: Upstream | None = None,
     **more: object,
 ) -> AsyncIterator[Rig]:
-    """A running edge with its keeping job; `plane` is what takes the clients, `above` stands in for the origin."""
+    """A running edge with its evictor job; `plane` is what takes the clients, `above` stands in for the origin."""
     settings = EdgeSettings(
         edge_id=EdgeId("edg_test"),
         cache_dir=place / "cache",
@@ -188,18 +188,18 @@ async def an_edge(
         admin_port=0,
     )
     settings = msgspec.structs.replace(settings, **more)
-    front = NginxFront(settings, board=FileBoard(settings.cache_dir)) if plane == "nginx" else None
+    front = NginxDataPlane(settings, metrics=FileEdgeMetrics(settings.cache_dir)) if plane == "nginx" else None
     kept = settings.cache_dir if front is None else settings.cache_dir / "reactor"
     limit_bytes = limit_bytes if front is None else 0
-    disk, keeping = CacheDirectory(kept, limit_bytes), DirectoryKeeper(kept, limit_bytes)
-    board = FileBoard(settings.cache_dir)
+    disk, evictor = DiskCacheStore(kept, limit_bytes), DiskEvictor(kept, limit_bytes)
+    metrics = FileEdgeMetrics(settings.cache_dir)
     timeout_s = settings.upstream_timeout_s
     upstream = above or HttpUpstream(settings.upstream, key=KEY, clock=SystemClock(), timeout_s=timeout_s)
-    server = EdgeServer(settings, disk=disk, upstream=upstream, board=board, clock=SystemClock(), shared=True)
+    server = EdgeServer(settings, disk=disk, upstream=upstream, metrics=metrics, clock=SystemClock(), shared=True)
     await server.start()
     if front is not None:
         await front.start(filler_port=server.port)
-    work = keep_cache(disk=disk, keeping=keeping, board=board) if front is None else front.keep()
+    work = run_eviction(disk=disk, evictor=evictor, metrics=metrics) if front is None else front.keep()
     job = asyncio.create_task(work)
     try:
         port = server.port if front is None else front.port
@@ -209,8 +209,8 @@ async def an_edge(
             origin,
             settings,
             disk,
-            keeping,
-            board,
+            evictor,
+            metrics,
             job,
             is_terse=front is not None,
             reads_along=front is None,
@@ -221,7 +221,7 @@ async def an_edge(
             await front.stop(0)
         await server.stop(0)
         await upstream.close()
-        for part in (disk, keeping, board):
+        for part in (disk, evictor, metrics):
             part.close()
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from matinee.edge.adapters.board import FileBoard
-from matinee.edge.adapters.disk import CacheDirectory
+from matinee.edge.adapters.disk import DiskCacheStore
+from matinee.edge.adapters.evictor import DiskEvictor
 from matinee.edge.adapters.http import HttpUpstream
-from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.adapters.metrics import FileEdgeMetrics
 from matinee.edge.api import EdgeSettings
 from matinee.edge.server.worker import run_worker
 from matinee.kit.clock import SystemClock
@@ -25,14 +25,14 @@ async def main(settings: EdgeSettings) -> None:
     key, clock = settings.token_keys[0], SystemClock()
     await run_worker(
         settings,
-        disk=CacheDirectory(settings.cache_dir, settings.cache_limit_bytes),
-        keeping=DirectoryKeeper(settings.cache_dir, settings.cache_limit_bytes),
-        board=FileBoard(settings.cache_dir),
+        disk=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
+        evictor=DiskEvictor(settings.cache_dir, settings.cache_limit_bytes),
+        metrics=FileEdgeMetrics(settings.cache_dir),
         upstream=HttpUpstream(settings.upstream, key=key, clock=clock, timeout_s=settings.upstream_timeout_s),
         clock=clock,
         steering=None,
         stopping=stopping,
-        started=lambda server: print(server.port, flush=True),
+        on_started=lambda server: print(server.port, flush=True),
     )
 
 

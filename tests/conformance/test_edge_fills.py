@@ -14,10 +14,10 @@ import uvloop
 from tests.conformance.edge_rig import Answer, Origin, Rig, an_edge, an_origin, asking, link, until
 from tests.deployment import eventually
 
-from matinee.edge.adapters.disk import CacheDirectory, DiskPartial
-from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.adapters.disk import DiskCacheStore, DiskFillWriter
+from matinee.edge.adapters.evictor import DiskEvictor
 from matinee.edge.adapters.objects import ObjectsUpstream
-from matinee.edge.ports import Count, Meta, Missing
+from matinee.edge.ports import Metric, ObjectMeta, ObjectMissing
 
 SEGMENT = os.urandom(600_000)
 KEY = "assets/ast_1/v/1.m4s"
@@ -45,11 +45,11 @@ async def rig(tmp_path: Path, origin: Origin, request: pytest.FixtureRequest) ->
 async def test_two_hundred_cold_clients_are_one_request_to_the_origin(rig: Rig) -> None:
     rig.origin.pause_at = 100_000
     asked = [asyncio.create_task(rig.ask(link("v/1.m4s"))) for _ in range(200)]
-    await until(lambda: rig.count(Count.MISSES) == (200 if rig.reads_along else 1))
+    await until(lambda: rig.count(Metric.MISSES) == (200 if rig.reads_along else 1))
     rig.origin.go_on.set()
     assert {(a.status, a.body) for a in await asyncio.gather(*asked)} == {(200, SEGMENT)}
     assert rig.origin.requests == {KEY: 1}
-    assert rig.count(Count.FILLS) == 1
+    assert rig.count(Metric.FILLS) == 1
 
 
 async def test_bytes_are_passed_on_as_they_arrive(rig: Rig) -> None:
@@ -66,7 +66,7 @@ async def test_bytes_are_passed_on_as_they_arrive(rig: Rig) -> None:
 async def test_head_and_ranges_during_a_fill(rig: Rig) -> None:
     rig.origin.pause_at = 300_000
     whole = asyncio.create_task(rig.ask(link("v/1.m4s")))
-    await until(lambda: rig.count(Count.FILLED_BYTES) > 0)
+    await until(lambda: rig.count(Metric.FILLED_BYTES) > 0)
     head = asyncio.create_task(rig.ask(link("v/1.m4s"), method="HEAD"))
     early = asyncio.create_task(rig.ask(link("v/1.m4s"), "Range: bytes=10-19"))
     late = asyncio.create_task(rig.ask(link("v/1.m4s"), "Range: bytes=-10"))
@@ -86,9 +86,9 @@ async def test_head_and_ranges_during_a_fill(rig: Rig) -> None:
 async def test_a_client_that_leaves_stops_nothing(rig: Rig) -> None:
     rig.origin.pause_at = 100_000
     first = asyncio.create_task(rig.ask(link("v/1.m4s")))
-    await until(lambda: rig.count(Count.MISSES) == 1)
+    await until(lambda: rig.count(Metric.MISSES) == 1)
     second = asyncio.create_task(rig.ask(link("v/1.m4s")))
-    await until(lambda: rig.count(Count.MISSES) == (2 if rig.reads_along else 1))
+    await until(lambda: rig.count(Metric.MISSES) == (2 if rig.reads_along else 1))
     first.cancel()
     rig.origin.go_on.set()
     assert (await second).body == SEGMENT
@@ -154,7 +154,7 @@ async def test_a_restart_finds_what_was_stored(tmp_path: Path, origin: Origin) -
         async with an_edge(tmp_path, origin) as rig:
             assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
             await until(rig.stored)
-            await until(lambda: rig.count(Count.DISK_USED_BYTES) > len(SEGMENT))
+            await until(lambda: rig.count(Metric.DISK_USED_BYTES) > len(SEGMENT))
     assert origin.requests == {KEY: 1}
 
 
@@ -164,7 +164,7 @@ async def test_the_cache_keeps_to_its_limit_and_goes_on_serving(tmp_path: Path, 
     async with an_edge(tmp_path, origin, limit_bytes=1_000_000) as rig:
         for key, body in objects.items():
             assert (await rig.ask(link(key.split("/", 2)[2]))).body == body
-        await until(lambda: rig.count(Count.EVICTIONS) >= 31)
+        await until(lambda: rig.count(Metric.EVICTIONS) >= 31)
         assert 3 < rig.stored() <= 9
         again = [await rig.ask(link(key.split("/", 2)[2])) for key in objects]
         assert [a.body for a in again] == list(objects.values())
@@ -212,7 +212,7 @@ async def test_a_range_far_ahead_of_a_fill_does_not_wait_for_it(tmp_path: Path, 
     async with an_edge(tmp_path, origin) as rig:
         origin.pause_at = 1000
         whole = asyncio.create_task(rig.ask(link("film.mp4")))
-        await until(lambda: rig.count(Count.FILLED_BYTES) > 0)
+        await until(lambda: rig.count(Metric.FILLED_BYTES) > 0)
         origin.pause_at = None
         assert (await rig.ask(link("film.mp4"), "Range: bytes=-1000")).body == film[-1000:]
         origin.go_on.set()
@@ -225,7 +225,7 @@ async def test_a_disk_that_takes_nothing_is_passed_by(tmp_path: Path, origin: Or
         assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
         rig.origin.pause_at = 100_000
         asked = [asyncio.create_task(rig.ask(link("v/1.m4s"))) for _ in range(20)]
-        await until(lambda: rig.count(Count.MISSES) == 21)
+        await until(lambda: rig.count(Metric.MISSES) == 21)
         rig.origin.go_on.set()
         assert {a.body for a in await asyncio.gather(*asked)} == {SEGMENT}
         assert rig.origin.requests == {KEY: 2}
@@ -251,16 +251,16 @@ async def test_workers_who_share_a_directory_fill_once_and_read_along(tmp_path: 
     async with an_edge(tmp_path, origin) as one, an_edge(tmp_path, origin) as other:
         origin.pause_at = 200_000
         asked = [asyncio.create_task(rig.ask(link("v/1.m4s"))) for rig in (one, other) * 10]
-        await until(lambda: one.count(Count.MISSES) == 20)
-        await until(lambda: one.count(Count.FILLED_BYTES) > 0)
+        await until(lambda: one.count(Metric.MISSES) == 20)
+        await until(lambda: one.count(Metric.FILLED_BYTES) > 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", other.server.port)
         assert (await asking(reader, writer, link("v/1.m4s"), "Range: bytes=100-199")).body == SEGMENT[100:200]
         writer.close()
         origin.go_on.set()
         assert {(a.status, a.body) for a in await asyncio.gather(*asked)} == {(200, SEGMENT)}
         assert origin.requests == {KEY: 1}
-        assert one.keeping.elect() != other.keeping.elect()
-        assert one.board.workers() == 2
+        assert one.evictor.elect() != other.evictor.elect()
+        assert one.metrics.workers() == 2
 
 
 async def test_an_edge_behind_an_edge(tmp_path: Path, origin: Origin) -> None:
@@ -288,7 +288,7 @@ async def test_a_store_as_origin_and_no_link_out_of_it(tmp_path: Path) -> None:
     assert (meta.key, meta.size_bytes) == (KEY, 600_000)
     assert b"".join([piece async for piece in pieces]) == SEGMENT[100:]
     for key in ("assets/ast_1/none", "assets/ast_1/out/passwd", "assets/ast_1/v/2.m4s"):
-        with pytest.raises(Missing):
+        with pytest.raises(ObjectMissing):
             await upstream.open(key)
 
 
@@ -296,9 +296,9 @@ async def test_a_store_as_origin_and_no_link_out_of_it(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_refuses_at_the_beginning(tmp_path: Path) -> None:
-    disk = CacheDirectory(tmp_path, 1000)
+    disk = DiskCacheStore(tmp_path, 1000)
     part = disk.begin(KEY)
-    assert isinstance(part, DiskPartial)
+    assert isinstance(part, DiskFillWriter)
     with pytest.raises(OSError, match="half the cache") as refused:
         part.describe(msgspec.structs.replace(part.meta, size_bytes=10_000))
     assert refused.value.errno == errno.EFBIG
@@ -307,31 +307,31 @@ async def test_a_full_disk_refuses_at_the_beginning(tmp_path: Path) -> None:
     disk.close()
 
 
-async def store(disk: CacheDirectory, key: str, size: int) -> None:
+async def store(disk: DiskCacheStore, key: str, size: int) -> None:
     part = disk.begin(key)
     assert part is not None
-    part.describe(Meta(key, size, '"e"', 0))
+    part.describe(ObjectMeta(key, size, '"e"', 0))
     part.write(bytes(size))
     await part.commit()
 
 
 async def test_the_keeper_finds_what_it_was_never_told_of(tmp_path: Path) -> None:
-    disk, keeping = CacheDirectory(tmp_path, 10_000), DirectoryKeeper(tmp_path, 10_000)
+    disk, evictor = DiskCacheStore(tmp_path, 10_000), DiskEvictor(tmp_path, 10_000)
     for number in range(3):
         await store(disk, f"art/{number}", 1000)
     arrivals = tmp_path / "state/arrivals"
     arrivals.write_bytes(arrivals.read_bytes()[:-7])  # a disk that was full in the middle of a record
-    assert keeping.elect()
-    keeping.keep()
-    assert keeping.used_bytes() == 3 * 2024
+    assert evictor.elect()
+    evictor.keep()
+    assert evictor.used_bytes() == 3 * 2024
     for number in range(3, 9):
         await store(disk, f"art/{number}", 1000)
-    assert keeping.keep() == 5
-    assert keeping.used_bytes() == 4 * 2024 == sum(p.stat().st_size for p in (tmp_path / "objects").glob("*/*"))
-    rival = DirectoryKeeper(tmp_path, 10_000)
+    assert evictor.keep() == 5
+    assert evictor.used_bytes() == 4 * 2024 == sum(p.stat().st_size for p in (tmp_path / "objects").glob("*/*"))
+    rival = DiskEvictor(tmp_path, 10_000)
     assert not rival.elect()
     assert rival.keep() == 0
-    keeping.close()
+    evictor.close()
     assert rival.elect()
     assert rival.keep() == 0
     assert rival.used_bytes() == 4 * 2024

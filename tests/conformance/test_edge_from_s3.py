@@ -16,7 +16,7 @@ from tests.engines import SlowProxy, private_engine, shared_engine, slow_proxy
 
 from matinee.drivers.objects import Objects
 from matinee.edge.adapters.objects import ObjectsUpstream
-from matinee.edge.ports import Count, Missing
+from matinee.edge.ports import Metric, ObjectMissing
 from matinee.lab.engines import Running
 
 SEGMENT = os.urandom(600_000)
@@ -58,7 +58,7 @@ async def test_one_fill_serves_many_and_a_restart(tmp_path: Path, store: str) ->
     async with edge(tmp_path, store) as rig:
         answers = await asyncio.gather(*(rig.ask(link("v/1.m4s")) for _ in range(30)))
         assert {(a.status, a.body) for a in answers} == {(200, SEGMENT)}
-        assert rig.count(Count.FILLS) == 1
+        assert rig.count(Metric.FILLS) == 1
         assert (await rig.ask("/art/a.jpg")).body == b"art"
         assert (await rig.ask(link("film.mp4"), "Range: bytes=1000-1999")).body == FILM[1000:2000]
         await until(lambda: rig.stored() == 3)
@@ -71,7 +71,7 @@ async def test_one_fill_serves_many_and_a_restart(tmp_path: Path, store: str) ->
 
 async def test_what_is_not_there(tmp_path: Path, store: str) -> None:
     upstream = ObjectsUpstream(store)
-    with pytest.raises(Missing):
+    with pytest.raises(ObjectMissing):
         await upstream.open("assets/ast_1/none")
     async with edge(tmp_path, store) as rig:
         answer = await rig.ask(link("v/none.m4s"))
@@ -120,12 +120,12 @@ async def test_a_slow_origin_is_read_along(tmp_path: Path, store: str) -> None:
         road.delay_s = 0.05
         answers = await asyncio.gather(*(rig.ask(link("v/1.m4s")) for _ in range(5)))
         assert {a.body for a in answers} == {SEGMENT}
-        assert rig.count(Count.FILLS) == 1
+        assert rig.count(Metric.FILLS) == 1
 
 
 async def cut_in_the_middle(rig: Rig, road: SlowProxy) -> None:
     """Break the road to the origin when some of the film has come."""
-    await until(lambda: rig.count(Count.FILLED_BYTES) > 1 << 20)
+    await until(lambda: rig.count(Metric.FILLED_BYTES) > 1 << 20)
     road.disconnect()
 
 
@@ -136,7 +136,7 @@ async def test_a_fill_that_is_cut_off_goes_on_where_it_was(tmp_path: Path, store
         await cut_in_the_middle(rig, road)
         road.restore()
         assert {a.body for a in await asyncio.gather(*asked)} == {FILM}
-        assert rig.count(Count.FILLS) == 1
+        assert rig.count(Metric.FILLS) == 1
 
 
 async def test_a_fill_whose_origin_stays_away_is_never_a_short_answer(tmp_path: Path, store: str) -> None:

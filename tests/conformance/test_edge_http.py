@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.conformance.edge_rig import KEY, Rig, an_edge, an_origin, answer_of, asking, link, until
 from tests.deployment import eventually
 
-from matinee.edge.ports import Count
+from matinee.edge.ports import Metric
 
 SEGMENT = os.urandom(300_000)
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.")
@@ -177,7 +177,7 @@ async def test_health_and_figures(rig: Rig) -> None:
     await rig.ask(link("v/1.m4s"))
     await until(rig.stored)
     await rig.ask(link("v/1.m4s"))
-    await until(lambda: rig.count(Count.HITS))
+    await until(lambda: rig.count(Metric.HITS))
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{rig.server.admin_port}/metrics") as r,
@@ -290,18 +290,18 @@ async def test_a_client_that_does_not_read_is_shown_out(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
         writer.write(f"GET {link('big.mp4')} HTTP/1.1\r\nHost: e\r\n\r\n".encode())
         await reader.readexactly(100)
-        await until(lambda: rig.count(Count.CONNECTIONS) == 0)
+        await until(lambda: rig.count(Metric.CONNECTIONS) == 0)
         writer.close()
 
 
 async def test_clients_over_the_limit_are_told_so(tmp_path: Path) -> None:
     async with an_origin() as origin, an_edge(tmp_path, origin, max_connections=2) as rig:
         held = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]
-        await until(lambda: rig.count(Count.CONNECTIONS) == 2)
+        await until(lambda: rig.count(Metric.CONNECTIONS) == 2)
         assert b" 503 " in await rig.say(b"")
         for _, writer in held:
             writer.close()
-        await until(lambda: rig.count(Count.CONNECTIONS) == 0)
+        await until(lambda: rig.count(Metric.CONNECTIONS) == 0)
         assert (await rig.ask("/healthz")).status == 200
 
 

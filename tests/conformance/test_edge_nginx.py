@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.conformance.edge_rig import Rig, an_edge, an_origin, link, until
 from tests.deployment import eventually
 
-from matinee.edge.ports import Count
+from matinee.edge.ports import Metric
 
 SEGMENT = os.urandom(300_000)
 
@@ -34,7 +34,7 @@ async def test_nginx_that_is_killed_is_started_again_and_has_what_it_had(tmp_pat
         await eventually(lambda: replaced(rig, killed))
         assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
         assert origin.requests.total() == 1
-        await until(lambda: rig.count(Count.HITS) == 1)
+        await until(lambda: rig.count(Metric.HITS) == 1)
 
 
 async def test_a_house_that_comes_back_ends_the_nginx_it_left_behind(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ async def test_figures_tell_of_connections_processor_and_disk(tmp_path: Path) ->
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
         _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
         await rig.ask(link("v/1.m4s"))
-        await until(lambda: rig.count(Count.CONNECTIONS) >= 1)
-        await until(lambda: rig.count(Count.DISK_USED_BYTES) >= len(SEGMENT))
+        await until(lambda: rig.count(Metric.CONNECTIONS) >= 1)
+        await until(lambda: rig.count(Metric.DISK_USED_BYTES) >= len(SEGMENT))
         writer.close()
 
 

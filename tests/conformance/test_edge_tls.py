@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.conformance.edge_rig import Answer, Rig, an_edge, an_origin, asking, link, until
 
-from matinee.edge.ports import Count
+from matinee.edge.ports import Metric
 
 FILM = os.urandom(5_000_000)
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.")
@@ -80,5 +80,5 @@ async def test_who_speaks_no_tls_or_says_nothing_is_shown_out(rig: Rig) -> None:
     await rig.say(b"GET /healthz HTTP/1.1\r\nHost: e\r\n\r\n")
     await rig.say(os.urandom(500))
     assert await rig.say(b"") == b""
-    await until(lambda: rig.count(Count.CONNECTIONS) == 0)
+    await until(lambda: rig.count(Metric.CONNECTIONS) == 0)
     assert (await ask(rig, "/healthz")).status == 200

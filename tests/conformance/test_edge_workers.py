@@ -17,11 +17,11 @@ from tests.conformance.edge_rig import KEY, Answer, Origin, an_edge, an_origin, 
 from tests.deployment import eventually
 
 from matinee.drivers.sql import Database
-from matinee.edge.adapters.board import FileBoard
-from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.adapters.evictor import DiskEvictor
+from matinee.edge.adapters.metrics import FileEdgeMetrics
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import Reporter, heartbeat
-from matinee.edge.ports import Count
+from matinee.edge.jobs import EdgeReporter, send_heartbeats
+from matinee.edge.ports import Metric
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import EdgeId
 from matinee.steering.adapters.sql import SqlFleetStore
@@ -101,7 +101,7 @@ async def test_another_worker_takes_over_from_one_that_is_killed(tmp_path: Path,
         await until(lambda: origin.requests.total() == 1)
         async with an_edge(tmp_path, origin) as other:
             waiting = asyncio.create_task(other.ask(link("v/1.m4s")))
-            await until(lambda: other.count(Count.MISSES) >= 1)
+            await until(lambda: other.count(Metric.MISSES) >= 1)
             process.send_signal(signal.SIGKILL)
             origin.go_on.set()
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
@@ -111,7 +111,7 @@ async def test_another_worker_takes_over_from_one_that_is_killed(tmp_path: Path,
             assert isinstance(result[0], asyncio.IncompleteReadError | ConnectionError) or result[0].body == SEGMENT
             origin.pause_at = None
             assert (await other.ask(link("v/1.m4s"))).body == SEGMENT
-            await until(other.keeping.elect)
+            await until(other.evictor.elect)
 
 
 async def test_workers_share_a_port_and_figures_outlive_them(tmp_path: Path, origin: Origin) -> None:
@@ -126,13 +126,13 @@ async def test_workers_share_a_port_and_figures_outlive_them(tmp_path: Path, ori
             await first.wait()
             bodies = [(await ask(port, link("v/1.m4s"))).body for _ in range(20)]
             assert set(bodies) == {SEGMENT}
-    board = FileBoard(settings.cache_dir)
-    totals = board.totals()
-    assert totals[Count.REQUESTS] == 80
-    assert totals[Count.HITS] + totals[Count.MISSES] == 80
-    assert totals[Count.CONNECTIONS] == 0
-    assert board.workers() == 1
-    board.close()
+    metrics = FileEdgeMetrics(settings.cache_dir)
+    totals = metrics.totals()
+    assert totals[Metric.REQUESTS] == 80
+    assert totals[Metric.HITS] + totals[Metric.MISSES] == 80
+    assert totals[Metric.CONNECTIONS] == 0
+    assert metrics.workers() == 1
+    metrics.close()
 
 
 # Heartbeats.
@@ -154,15 +154,15 @@ class Forgetful:
 
 async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Origin) -> None:
     settings = settings_for(tmp_path, origin, region="eu", cache_limit_bytes=1 << 20)
-    board, keeping = FileBoard(settings.cache_dir), DirectoryKeeper(settings.cache_dir, 1 << 20)
+    metrics, evictor = FileEdgeMetrics(settings.cache_dir), DiskEvictor(settings.cache_dir, 1 << 20)
     (settings.cache_dir / "objects").mkdir()
     (settings.cache_dir / "fills").mkdir()
     async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
         steering = SteeringService(fleet=await SqlFleetStore.open(database), clock=SystemClock())
         away = Forgetful(steering, 1)
-        board.add(Count.HITS, 7)
+        metrics.add(Metric.HITS, 7)
         task = asyncio.create_task(
-            heartbeat(settings=settings, port=8123, keeping=keeping, board=board, steering=away)  # type: ignore[arg-type]
+            send_heartbeats(settings=settings, port=8123, evictor=evictor, metrics=metrics, steering=away)  # type: ignore[arg-type]
         )
         edges = await eventually(steering.edges)
         task.cancel()
@@ -170,18 +170,18 @@ async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Orig
     report = edges[0].report
     assert (report.base_url, report.region, report.hits) == ("http://127.0.0.1:8123", "eu", 7)
     assert (edges[0].health, report.disk_limit_bytes) == ("healthy", 1 << 20)
-    board.close()
-    keeping.close()
+    metrics.close()
+    evictor.close()
 
 
 def test_load_is_the_fuller_of_connections_and_processor(tmp_path: Path, origin: Origin) -> None:
     settings = settings_for(tmp_path, origin, max_connections=100, base_url="https://edge.example/")
-    board = FileBoard(settings.cache_dir)
-    reporter = Reporter(settings, 1, board)
-    board.put(Count.CONNECTIONS, 25)
+    metrics = FileEdgeMetrics(settings.cache_dir)
+    reporter = EdgeReporter(settings, 1, metrics)
+    metrics.set(Metric.CONNECTIONS, 25)
     assert (reporter.report(10.0).load, reporter.report(11.0).base_url) == (0.25, "https://edge.example/")
-    board.put(Count.CPU_MS, 900)
+    metrics.set(Metric.CPU_MS, 900)
     assert reporter.report(12.0).load == 0.9
-    board.put(Count.CONNECTIONS, 1000)
+    metrics.set(Metric.CONNECTIONS, 1000)
     assert reporter.report(13.0).load == 1.0
-    board.close()
+    metrics.close()

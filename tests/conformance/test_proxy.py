@@ -25,7 +25,7 @@ from matinee.drivers.asgi import Receive, Scope, Send, Server
 from matinee.drivers.authority import CertificateAuthority
 from matinee.drivers.jwt import Signer
 from matinee.gateway.adapters.envoy import EnvoyProxy
-from matinee.gateway.model.front import Certificate, Doors, Endpoint, Front, front
+from matinee.gateway.model.proxy import Certificate, Endpoint, ProxyConfig, ProxySettings, build_proxy_config
 from matinee.gateway.ports import Proxy
 from matinee.identity.api import PublicKey, PublicKeys
 
@@ -80,12 +80,12 @@ class Stage:
     signer: Signer
     gateways: dict[str, tuple[Backend, Server]]
     edges: dict[str, tuple[Backend, Server]]
-    doors: Doors
+    doors: ProxySettings
     scheme: str = "http"
 
-    def front(self, gateways: str = "ab", edges: str = "cd", **changes: Any) -> Front:
+    def front(self, gateways: str = "ab", edges: str = "cd", **changes: Any) -> ProxyConfig:
         """The front with these instances."""
-        return front(
+        return build_proxy_config(
             replace(self.doors, **changes),
             gateways=[_endpoint(self.gateways[name][1]) for name in gateways],
             edges=[_endpoint(self.edges[name][1]) for name in edges],
@@ -158,7 +158,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             signer=Signer.open(tmp_path / "keys.pem"),
             gateways={name: await backend(name) for name in "abe"},
             edges={name: await backend(name) for name in "cd"},
-            doors=Doors(port=1, secret=SECRET),
+            settings=ProxySettings(port=1, secret=SECRET),
         )
         made.doors = replace(made.doors, port=made.port)
         await made.proxy.apply(made.front())

@@ -21,8 +21,8 @@ from tests.unit.gateway_rig import CLOCK, Deployment, Viewer, call, deployment
 from matinee.drivers import envoy
 from matinee.drivers.authority import CertificateAuthority
 from matinee.gateway.adapters.envoy import EnvoyProxy
-from matinee.gateway.jobs import Follower
-from matinee.gateway.model.front import Certificate, Doors
+from matinee.gateway.jobs import ProxyUpdater
+from matinee.gateway.model.proxy import Certificate, ProxySettings
 
 pytestmark = [pytest.mark.timeout(180)]
 HOSTS = ("127.0.0.1", "localhost")
@@ -80,10 +80,10 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
 
-    def doors() -> Doors:
+    def doors() -> ProxySettings:
         leaf = authority.issue("deployment", HOSTS, CLOCK.now())
         certificate = Certificate(name="deployment", chain=leaf.chain, private_key=leaf.private_key)
-        return Doors(port=port, trust_port=trust_port, certificate=certificate, secret="between us")
+        return ProxySettings(port=port, trust_port=trust_port, certificate=certificate, secret="between us")
 
     async with AsyncExitStack() as stack:
         context = ssl.create_default_context(cadata=authority.certificate_pem)
@@ -105,15 +105,15 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
             return list(made.urls)
 
         folder = tmp_path / "envoy"
-        follower = Follower(
+        follower = ProxyUpdater(
             proxy=EnvoyProxy(folder),
-            doors=doors,
+            settings=doors,
             gateways=gateways,
             identity=first.domains["identity"],
             steering=first.domains["steering"],
         )
         await made.join()
-        await follower.follow()
+        await follower.update()
         process = started(folder)
         following = asyncio.create_task(follower.run())
         await eventually(lambda: answers(made.deployment))

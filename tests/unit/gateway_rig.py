@@ -30,7 +30,7 @@ from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.service import EncodingService
 from matinee.gateway.adapters.disk import DiskUploadStore
 from matinee.gateway.api import ServiceView
-from matinee.gateway.server import Settings, build
+from matinee.gateway.server import ServerSettings, build
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import principal_of
 from matinee.identity.service import IdentityService
@@ -264,7 +264,7 @@ async def deployment(
             verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=principal_of, clock=CLOCK),
             clock=CLOCK,
             metrics=Metrics(),
-            settings=Settings(web_root=web_root, **settings),
+            settings=ServerSettings(web_root=web_root, **settings),
         )
         server = await stack.enter_async_context(Server(app))
         http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.edge.model.addresses import KEY_LIMIT, Address, address_of, content_type
+from matinee.edge.model.addresses import KEY_LIMIT, ObjectAddress, content_type, parse_address
 from matinee.edge.model.conditions import http_date, is_current, is_range_good
-from matinee.edge.model.eviction import HOTTEST, Keeper
+from matinee.edge.model.eviction import MAX_FREQUENCY, S3Fifo
 from matinee.edge.model.ranges import Unsatisfiable, one_range
 
 ETAG = '"abc"'
@@ -20,10 +20,10 @@ MODIFIED_S = 784_111_777  # RFC 9110's own example: Sun, 06 Nov 1994 08:49:37 GM
 
 
 def test_addresses_of_content_and_artwork() -> None:
-    assert address_of("/t/tok/assets/ast_1/video-720/0001.m4s?x=/../") == Address(
+    assert parse_address("/t/tok/assets/ast_1/video-720/0001.m4s?x=/../") == ObjectAddress(
         "assets/ast_1/video-720/0001.m4s", "tok", "assets/ast_1"
     )
-    assert address_of("/art/tit_1/poster.webp") == Address("public/art/tit_1/poster.webp")
+    assert parse_address("/art/tit_1/poster.webp") == ObjectAddress("public/art/tit_1/poster.webp")
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_addresses_of_content_and_artwork() -> None:
     ],
 )
 def test_what_could_mean_another_place_is_no_address(target: str) -> None:
-    assert address_of(target) is None
+    assert parse_address(target) is None
 
 
 @given(st.text(max_size=40))
 def test_no_key_ever_leaves_its_folder(text: str) -> None:
     for tail in (text, quote(text)):
         for target in (f"/art/{tail}", f"/t/tok/assets/ast_1/{tail}"):
-            if (address := address_of(target)) is not None:
+            if (address := parse_address(target)) is not None:
                 assert address.key.startswith(("public/art/", "assets/ast_1/"))
                 assert not {"", ".", ".."} & set(address.key.split("/"))
                 assert address.key.isascii()
@@ -154,7 +154,7 @@ class Warmth:
         self.heats[name] = heat
 
     def warm(self, name: bytes) -> None:
-        self.heats[name] = min(HOTTEST, self.of(name) + 1)
+        self.heats[name] = min(MAX_FREQUENCY, self.of(name) + 1)
 
 
 REQUESTS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 40)), max_size=200)
@@ -165,7 +165,7 @@ def test_the_keeper_keeps_to_its_limit_and_to_the_truth(
     requests: list[tuple[int, int]], limit: int, reserved: int
 ) -> None:
     heat, disk = Warmth(), dict[bytes, int]()
-    keeper = Keeper(limit, heat)
+    keeper = S3Fifo(limit, heat)
     for number, size in requests:
         name = bytes([number])
         if name in disk:
@@ -226,7 +226,7 @@ class Plain:
 @given(REQUESTS, st.integers(1, 120))
 def test_the_keeper_does_what_the_paper_says(requests: list[tuple[int, int]], limit: int) -> None:
     heat, plain = Warmth(), Plain(limit)
-    keeper = Keeper(limit, heat)
+    keeper = S3Fifo(limit, heat)
     sizes: dict[bytes, int] = {}
     for number, size in requests:
         name = bytes([number])
@@ -240,7 +240,7 @@ def test_the_keeper_does_what_the_paper_says(requests: list[tuple[int, int]], li
 
 
 def test_removing_and_repeating_change_nothing_else() -> None:
-    keeper = Keeper(100, Warmth())
+    keeper = S3Fifo(100, Warmth())
     keeper.admit(b"a", 10)
     keeper.admit(b"a", 10)
     keeper.admit(b"b", 20, proved=True)
@@ -253,7 +253,7 @@ def test_removing_and_repeating_change_nothing_else() -> None:
 
 def test_one_pass_over_much_does_not_drive_out_what_is_asked_for_again_and_again() -> None:
     heat = Warmth()
-    keeper = Keeper(100, heat)
+    keeper = S3Fifo(100, heat)
     for number in range(50):
         keeper.admit(b"loved" + bytes([number]), 1)
         for _ in range(3):
@@ -273,7 +273,7 @@ def test_it_hits_more_often_than_lru_where_much_is_asked_for_once() -> None:
 
 def _keeper_hits(stream: list[int], limit: int) -> int:
     heat, hits = Warmth(), 0
-    keeper = Keeper(limit, heat)
+    keeper = S3Fifo(limit, heat)
     for number in stream:
         name = number.to_bytes(4, "big")
         if name in keeper:

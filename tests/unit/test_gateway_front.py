@@ -15,8 +15,8 @@ from tests.deployment import eventually
 
 from matinee.drivers import envoy
 from matinee.gateway.adapters.envoy import EnvoyProxy
-from matinee.gateway.jobs import Follower
-from matinee.gateway.model.front import EDGES, GATEWAYS, ROUTES, Doors, Endpoint, Front
+from matinee.gateway.jobs import ProxyUpdater
+from matinee.gateway.model.proxy import EDGES, GATEWAYS, ROUTES, Endpoint, ProxyConfig, ProxySettings
 from matinee.identity.api import PublicKey, PublicKeys
 from matinee.kit.ids import EdgeId
 from matinee.kit.problem import Unreachable
@@ -33,7 +33,7 @@ class World:
         self.urls: list[str] = ["http://127.0.0.1:9001"]
         self.there: list[tuple[str, Health]] = [("http://127.0.0.1:9101", "healthy")]
         self.away: set[str] = set()
-        self.fronts: list[Front] = []
+        self.fronts: list[ProxyConfig] = []
 
     async def gateways(self) -> Sequence[str]:
         return self._seen("gateways", self.urls)
@@ -48,7 +48,7 @@ class World:
             for url, health in self._seen("edges", self.there)
         ]
 
-    async def apply(self, front: Front) -> bool:
+    async def apply(self, front: ProxyConfig) -> bool:
         if self.fronts and self.fronts[-1] == front:
             return False
         self.fronts.append(front)
@@ -59,10 +59,14 @@ class World:
             raise Unreachable(service=what)
         return answer
 
-    def follower(self) -> Follower:
+    def follower(self) -> ProxyUpdater:
         whole: Any = self
-        return Follower(
-            proxy=self, doors=lambda: Doors(port=8080), gateways=self.gateways, identity=whole, steering=whole
+        return ProxyUpdater(
+            proxy=self,
+            settings=lambda: ProxySettings(port=8080),
+            gateways=self.gateways,
+            identity=whole,
+            steering=whole,
         )
 
     def endpoints(self, cluster: str) -> list[int]:
@@ -72,13 +76,13 @@ class World:
 async def test_instances_and_edges_are_followed() -> None:
     world = World()
     follower = world.follower()
-    assert await follower.follow()
+    assert await follower.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
     world.urls = ["http://127.0.0.1:9002", "http://127.0.0.1:9001", "http://127.0.0.1:9002", ""]
     world.there = [("http://127.0.0.1:9101", "gone"), ("https://10.0.0.7:8090/", "draining")]
-    await follower.follow()
+    await follower.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
-    await follower.follow()
+    await follower.update()
     assert len(world.fronts) == 2
 
 
@@ -86,12 +90,12 @@ async def test_what_is_away_stays_as_it_was() -> None:
     world = World()
     follower = world.follower()
     world.away = {"keys"}
-    assert not await follower.follow()
+    assert not await follower.update()
     assert world.fronts == []
     world.away = set()
-    await follower.follow()
+    await follower.update()
     world.away = {"keys", "edges", "gateways"}
-    assert await follower.follow()
+    assert await follower.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
     assert len(world.fronts) == 1
 
@@ -100,7 +104,7 @@ async def test_it_goes_on_when_the_proxy_cannot_be_told() -> None:
     tries = 0
 
     class Full(World):
-        async def apply(self, front: Front) -> bool:
+        async def apply(self, front: ProxyConfig) -> bool:
             nonlocal tries
             tries += 1
             raise OSError(28, "No space left on device")
@@ -137,7 +141,7 @@ async def test_the_files_are_nobody_elses(tmp_path: Path) -> None:
     world = World()
     folder = tmp_path / "envoy"
     follower = world.follower()
-    await follower.follow()
+    await follower.update()
     assert await EnvoyProxy(folder).apply(world.fronts[0])
     assert folder.stat().st_mode & 0o777 == 0o700
     files = sorted(path.name for path in folder.iterdir())

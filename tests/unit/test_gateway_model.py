@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.catalogue.api import Artwork, Episode, RightsWindow, Title
-from matinee.gateway.model import files, shown
+from matinee.gateway.model import files, presentation
 from matinee.identity.api import Profile
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
@@ -31,12 +31,12 @@ TEXTS = {"pt": "porto", "de": "hafen", "en": "harbour"}
     ],
 )
 def test_words_in_the_readers_language(language: str, original: str, text: str) -> None:
-    assert shown.localised(TEXTS, language, original) == text
+    assert presentation.localised(TEXTS, language, original) == text
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5)), st.text(max_size=5), st.text(max_size=5))
 def test_some_word_is_found_where_there_is_one(texts: dict[str, str], language: str, original: str) -> None:
-    found = shown.localised(texts, language, original)
+    found = presentation.localised(texts, language, original)
     assert found in texts.values() or (not texts and found == "")
 
 
@@ -45,16 +45,16 @@ def art(kind: str, language: str | None = None, path: str = "public/art/a b.jpg"
 
 
 def test_pictures() -> None:
-    made = shown.pictures([art("still", path="public/art/s.jpg"), art("poster", "de"), art("poster")], "de")
+    made = presentation.pictures([art("still", path="public/art/s.jpg"), art("poster", "de"), art("poster")], "de")
     assert made.card
     assert made.card == made.backdrop
     assert made.poster
     assert made.poster.url == "/art/a%20b.jpg"
     for language, path in (("de", "/art/de"), ("fr", "/art/none"), ("en", "/art/none")):
-        found = shown.picture([art("card", "de", "art/de"), art("card", None, "art/none")], ("card",), language)
+        found = presentation.picture([art("card", "de", "art/de"), art("card", None, "art/none")], ("card",), language)
         assert found
         assert found.url == path
-    assert shown.picture([], ("card",), "en") is None
+    assert presentation.picture([], ("card",), "en") is None
 
 
 def title(**said: object) -> Title:
@@ -76,7 +76,7 @@ def title(**said: object) -> Title:
     ],
 )
 def test_rights(windows: list[RightsWindow], seen: bool) -> None:
-    assert shown.open_in(title(rights=windows), "DE", NOW) == seen
+    assert presentation.open_in(title(rights=windows), "DE", NOW) == seen
 
 
 @given(st.integers(0, 21), st.integers(0, 21), st.sampled_from(["draft", "published", "withdrawn"]))
@@ -84,7 +84,7 @@ def test_nobody_sees_what_is_not_for_them(maturity: int, age: int, state: str) -
     profile = Profile(
         profile_id=ProfileId("p"), account_id=AccountId("a"), name="", avatar="", language="en", maturity=age
     )
-    seen = shown.visible(title(maturity=maturity, state=state), profile, "DE", NOW)
+    seen = presentation.visible(title(maturity=maturity, state=state), profile, "DE", NOW)
     assert seen == (maturity <= age and state == "published")
 
 
@@ -130,19 +130,19 @@ def at(episode_id: str, position_ms: int) -> Position:
     ],
 )
 def test_the_next_episode(last: Position | None, plays: str) -> None:
-    assert shown.play_episode(SERIES, last) == plays
+    assert presentation.play_episode(SERIES, last) == plays
 
 
 def test_all_seen_is_no_more_to_go_on_with() -> None:
-    assert shown.going_on(SERIES, at("3x1", 99_000)) is None
-    assert shown.play_episode(title(kind="series"), None) is None
+    assert presentation.going_on(SERIES, at("3x1", 99_000)) is None
+    assert presentation.play_episode(title(kind="series"), None) is None
 
 
 def test_another_billboard_every_day() -> None:
     titles = [title(title_id=TitleId(str(number)), artwork=[art("backdrop")]) for number in range(9)]
-    seen = [shown.billboard(titles, date(2026, 1, day)) for day in range(1, 11)]
-    assert len({one.title_id for one in seen if one}) == shown.BILLBOARDS
-    assert shown.billboard([title()], date(2026, 1, 1)) is None
+    seen = [presentation.billboard(titles, date(2026, 1, day)) for day in range(1, 11)]
+    assert len({one.title_id for one in seen if one}) == presentation.BILLBOARDS
+    assert presentation.billboard([title()], date(2026, 1, 1)) is None
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.text(max_size=30), max_size=4))

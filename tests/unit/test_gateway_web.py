@@ -12,7 +12,7 @@ import yarl
 from tests.unit.gateway_rig import Deployment, call, deployment
 
 from matinee.gateway.server import openapi
-from matinee.gateway.server.parts import Settings
+from matinee.gateway.server.state import ServerSettings
 from matinee.gateway.server.web import policy
 from matinee.identity.service import IdentityService
 
@@ -184,7 +184,7 @@ async def test_only_the_proxy_says_where_a_client_is(tmp_path: Path) -> None:
 
 
 def test_a_host_header_cannot_loosen_the_policy() -> None:
-    settings = Settings(web_root=Path(), media_sources=("https://edge.example",))
+    settings = ServerSettings(web_root=Path(), media_sources=("https://edge.example",))
     assert "http://deployment.local:* https://edge.example" in policy("deployment.local:8080", settings)
     assert "[::1]:*" in policy("[::1]:8080", settings)
     for forged in ("evil; script-src *", "a b", "*", "x\r\ny", "'unsafe-eval'"):

@@ -26,11 +26,11 @@ from matinee.app.wiring.fabric import fabric
 from matinee.catalogue.api import Asset, Genre, SegmentRun, TitleDraft, VideoTrack
 from matinee.drivers.asgi import Server
 from matinee.drivers.metrics import Metrics
-from matinee.edge.adapters.board import FileBoard
-from matinee.edge.adapters.disk import CacheDirectory
-from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.adapters.disk import DiskCacheStore
+from matinee.edge.adapters.evictor import DiskEvictor
+from matinee.edge.adapters.metrics import FileEdgeMetrics
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import heartbeat as edge_beats
+from matinee.edge.jobs import send_heartbeats
 from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
@@ -170,11 +170,11 @@ async def film(parts: Parts) -> str:
 async def edge(parts: RecordedParts, folder: Path) -> None:
     """An edge that tells steering of itself, once."""
     settings = EdgeSettings(edge_id=EDGE, cache_dir=folder, upstream="file:///nowhere", token_keys=(b"k" * 32,))
-    CacheDirectory(folder, limit_bytes=1 << 20)
-    keeping, board = DirectoryKeeper(folder, 1 << 20), FileBoard(folder)
+    DiskCacheStore(folder, limit_bytes=1 << 20)
+    keeping, board = DiskEvictor(folder, 1 << 20), FileEdgeMetrics(folder)
     steering = parts.domain("steering", by="edge")
     beating = asyncio.create_task(
-        edge_beats(settings=settings, port=9, keeping=keeping, board=board, steering=steering)
+        send_heartbeats(settings=settings, port=9, evictor=keeping, metrics=board, steering=steering)
     )
     await parts.recorder.heard({"edge -> steering.heartbeat"})
     await ended([beating])

@@ -38,7 +38,7 @@ _READ_FROM = {
     "encoding": ["encoding.service:EncodingService", "encoding.jobs:Tools", "encoding.jobs:relay_facts"],
     "playback": ["playback.service:PlaybackService", "playback.jobs:relay_facts"],
     "gateway": ["gateway.server:build"],
-    "edge": ["edge.jobs:heartbeat"],
+    "edge": ["edge.jobs:send_heartbeats"],
 }
 
 

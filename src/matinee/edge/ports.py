@@ -1,4 +1,4 @@
-"""What an edge needs of the outside: an origin, a disk, and a board of figures that its workers share."""
+"""What an edge needs of the outside: an origin, a disk, and a metrics of figures that its workers share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 
-class Meta(msgspec.Struct, frozen=True):
+class ObjectMeta(msgspec.Struct, frozen=True):
     """What is known of an object; `etag` has its quotes."""
 
     key: str
@@ -18,21 +18,21 @@ class Meta(msgspec.Struct, frozen=True):
     modified_s: int
 
 
-class Missing(Exception):
+class ObjectMissing(Exception):
     """The origin says that there is no such object."""
 
 
 class Upstream(Protocol):
     """Where objects come from: an object store, or another edge."""
 
-    async def open(self, key: str, *, start: int = 0) -> tuple[Meta, AsyncIterator[bytes]]:
-        """One request for both: what the object is, and its bytes from `start`. Raises Missing, or what befell it."""
+    async def open(self, key: str, *, start: int = 0) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
+        """One request for both: what the object is, and its bytes from `start`. Raises ObjectMissing, or what befell it."""
 
     async def close(self) -> None:
         """Give back connections."""
 
 
-class File(Protocol):
+class FileHandle(Protocol):
     """An open file; it closes itself when nobody holds it."""
 
     @property
@@ -40,11 +40,11 @@ class File(Protocol):
         """Its descriptor."""
 
 
-class Placed(Protocol):
+class FileRegion(Protocol):
     """Where an object's bytes stand."""
 
     @property
-    def file(self) -> File:
+    def file(self) -> FileHandle:
         """The file that they are in."""
 
     @property
@@ -52,18 +52,18 @@ class Placed(Protocol):
         """Where in it they begin."""
 
 
-class Stored(Placed, Protocol):
+class CachedObject(FileRegion, Protocol):
     """A whole object on the disk."""
 
     @property
-    def meta(self) -> Meta:
+    def meta(self) -> ObjectMeta:
         """What it is."""
 
 
-class Partial(Placed, Protocol):
+class FillWriter(FileRegion, Protocol):
     """An object being written, by this process alone."""
 
-    def describe(self, meta: Meta) -> None:
+    def describe(self, meta: ObjectMeta) -> None:
         """Say what is coming and make room for it. Raises OSError where there is none."""
 
     def write(self, data: bytes) -> None:
@@ -76,34 +76,34 @@ class Partial(Placed, Protocol):
         """Drop it. Idempotent, and without effect after `commit`."""
 
 
-class Watched(Placed, Protocol):
+class FillReader(FileRegion, Protocol):
     """An object that another process is writing."""
 
-    def progress(self) -> tuple[Meta | None, int, bool]:
+    def progress(self) -> tuple[ObjectMeta | None, int, bool]:
         """What it is, once known; bytes written so far; whether the writer is still there."""
 
 
-class Disk(Protocol):
+class CacheStore(Protocol):
     """The cache directory, shared by all workers of an edge."""
 
-    def look(self, key: str) -> Stored | None:
+    def look(self, key: str) -> CachedObject | None:
         """The stored object, and that it was asked for."""
 
-    def begin(self, key: str) -> Partial | None:
+    def begin(self, key: str) -> FillWriter | None:
         """The right to write an object; None while another has it. Raises OSError where the disk takes nothing."""
 
-    def watch(self, key: str) -> Watched | None:
+    def watch(self, key: str) -> FillReader | None:
         """The object that another is writing; None where nobody is."""
 
-    def scratch(self, meta: Meta) -> Partial | None:
+    def scratch(self, meta: ObjectMeta) -> FillWriter | None:
         """Room in memory for an object that the disk does not take; None where it is too large for that as well."""
 
     def refresh(self) -> None:
         """Let go of files that were evicted by another worker."""
 
 
-class Keeping(Protocol):
-    """Keeping the cache within its limit: one worker does it for all."""
+class Evictor(Protocol):
+    """Evictor the cache within its limit: one worker does it for all."""
 
     def elect(self) -> bool:
         """Whether this worker is the one."""
@@ -115,7 +115,7 @@ class Keeping(Protocol):
         """Bytes on disk, finished and not."""
 
 
-class Count(IntEnum):
+class Metric(IntEnum):
     """What is counted. The last ones are levels, not sums over time."""
 
     REQUESTS = 0
@@ -135,26 +135,26 @@ class Count(IntEnum):
     DISK_USED_BYTES = 14
 
 
-LEVELS = (Count.CONNECTIONS, Count.DISK_USED_BYTES)
+GAUGES = (Metric.CONNECTIONS, Metric.DISK_USED_BYTES)
 
 
-class Board(Protocol):
+class EdgeMetrics(Protocol):
     """The figures of this worker, readable by all workers of this edge."""
 
-    def add(self, count: Count, amount: int = 1) -> None:
-        """Count something."""
+    def add(self, count: Metric, amount: int = 1) -> None:
+        """Metric something."""
 
-    def put(self, count: Count, value: int) -> None:
+    def set(self, count: Metric, value: int) -> None:
         """Set a level."""
 
-    def totals(self) -> dict[Count, int]:
+    def totals(self) -> dict[Metric, int]:
         """Sums over the workers, those that have ended included where it is no level."""
 
     def workers(self) -> int:
         """How many workers are running."""
 
 
-class Front(Protocol):
+class DataPlane(Protocol):
     """A data plane of another's make in front of the reactor: it serves what it keeps, and asks the reactor else."""
 
     port: int
@@ -163,7 +163,7 @@ class Front(Protocol):
         """Take clients on `port`; the reactor is on loopback at `filler_port`. Raises a Problem where it cannot."""
 
     async def keep(self) -> None:
-        """Keep it running and its figures on its board, until cancelled."""
+        """Keep it running and its figures on its metrics, until cancelled."""
 
     async def stop(self, grace_s: float) -> None:
         """Take nobody in any more, let answers end for at most `grace_s`. Idempotent."""

@@ -8,7 +8,19 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol, TypeVar
 
 from matinee.edge.api import NoSuchFile, OriginFailed, OriginTooSlow
-from matinee.edge.ports import Board, Count, Disk, File, Meta, Missing, Partial, Placed, Stored, Upstream, Watched
+from matinee.edge.ports import (
+    CachedObject,
+    CacheStore,
+    EdgeMetrics,
+    FileHandle,
+    FileRegion,
+    FillReader,
+    FillWriter,
+    Metric,
+    ObjectMeta,
+    ObjectMissing,
+    Upstream,
+)
 from matinee.kit import log
 
 T = TypeVar("T")
@@ -20,19 +32,19 @@ _MISSING_S = 2.0
 _MISSING_LIMIT = 10_000
 
 
-class BrokenOff(Exception):
+class FillInterrupted(Exception):
     """A fill stopped in the middle: what was sent of it is not the whole."""
 
 
-class Source(Protocol):
+class ObjectSource(Protocol):
     """An object to be sent: whole, or on its way. `file` is None where its bytes can only be had from the origin."""
 
     @property
-    def meta(self) -> Meta:
+    def meta(self) -> ObjectMeta:
         """What it is."""
 
     @property
-    def file(self) -> File | None:
+    def file(self) -> FileHandle | None:
         """The file that its bytes are in."""
 
     @property
@@ -44,7 +56,7 @@ class Source(Protocol):
         """How many of them are there."""
 
     async def reach(self, size: int) -> None:
-        """Wait until so many are there. Raises BrokenOff."""
+        """Wait until so many are there. Raises FillInterrupted."""
 
 
 class Whole:
@@ -52,9 +64,9 @@ class Whole:
 
     __slots__ = ("available", "file", "meta", "offset")
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: CachedObject) -> None:
         self.meta = stored.meta
-        self.file: File | None = stored.file
+        self.file: FileHandle | None = stored.file
         self.offset = stored.offset
         self.available = stored.meta.size_bytes
 
@@ -69,8 +81,8 @@ class Fill:
     """
 
     def __init__(self, key: str) -> None:
-        self.meta = Meta(key, 0, "", 0)
-        self.file: File | None = None
+        self.meta = ObjectMeta(key, 0, "", 0)
+        self.file: FileHandle | None = None
         self.offset = 0
         self.available = 0
         self._known = False
@@ -88,10 +100,10 @@ class Fill:
     async def reach(self, size: int) -> None:
         while self.available < size:
             if self._failure is not None:
-                raise BrokenOff from self._failure
+                raise FillInterrupted from self._failure
             await self._turn()
 
-    def describe(self, meta: Meta, part: Placed | None) -> None:
+    def describe(self, meta: ObjectMeta, part: FileRegion | None) -> None:
         """Say what comes, and where it is being written."""
         self.meta, self._known = meta, True
         if part is not None:
@@ -128,10 +140,10 @@ class Fill:
 class Cache:
     """One worker's cache over a disk that it shares with the other workers."""
 
-    def __init__(self, *, disk: Disk, upstream: Upstream, board: Board, timeout_s: float) -> None:
+    def __init__(self, *, disk: CacheStore, upstream: Upstream, metrics: EdgeMetrics, timeout_s: float) -> None:
         self._disk = disk
         self._upstream = upstream
-        self._board = board
+        self._metrics = metrics
         self._timeout_s = timeout_s
         self._fills: dict[str, Fill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,14 +153,14 @@ class Cache:
         """The object, if it is all here."""
         if key in self._fills or (stored := self._disk.look(key)) is None:
             return None
-        self._board.add(Count.HITS)
+        self._metrics.add(Metric.HITS)
         return Whole(stored)
 
-    async def fetch(self, key: str) -> Source:
+    async def fetch(self, key: str) -> ObjectSource:
         """An object that is not all here, on its way. Raises NoSuchFile, OriginFailed, OriginTooSlow."""
         if self._missing.get(key, 0.0) > time.monotonic():
             raise NoSuchFile
-        self._board.add(Count.MISSES)
+        self._metrics.add(Metric.MISSES)
         fill = self._fills.get(key) or self._start(key)
         try:
             async with asyncio.timeout(self._timeout_s * _TRIES):
@@ -156,15 +168,15 @@ class Cache:
         except TimeoutError as error:
             raise OriginTooSlow from error
 
-    async def pieces(self, meta: Meta, start: int) -> AsyncIterator[bytes]:
-        """An object's bytes straight from the origin, kept nowhere. Raises BrokenOff."""
-        self._board.add(Count.FILLS)
+    async def pieces(self, meta: ObjectMeta, start: int) -> AsyncIterator[bytes]:
+        """An object's bytes straight from the origin, kept nowhere. Raises FillInterrupted."""
+        self._metrics.add(Metric.FILLS)
         try:
             found, pieces = await self._opened(meta.key, start)
         except Exception as error:  # the answer has begun: it can only be broken off
-            raise BrokenOff from error
+            raise FillInterrupted from error
         if found.etag != meta.etag:
-            raise BrokenOff
+            raise FillInterrupted
         async for piece in self._timely(pieces):
             yield piece
 
@@ -185,10 +197,10 @@ class Cache:
     async def _run(self, fill: Fill, key: str) -> None:
         try:
             await self._obtain(fill, key)
-        except Missing:
+        except ObjectMissing:
             self._remember_missing(key)
             fill.fail(NoSuchFile())
-        except (OriginFailed, OriginTooSlow, BrokenOff) as error:
+        except (OriginFailed, OriginTooSlow, FillInterrupted) as error:
             fill.fail(error)
         except asyncio.CancelledError:
             fill.fail(OriginFailed())
@@ -218,8 +230,8 @@ class Cache:
                 return None
             await asyncio.sleep(_WATCH_S)
 
-    async def _follow(self, fill: Fill, watched: Watched) -> bool:
-        """Read along; tells whether it came to its end. Raises BrokenOff when it stopped after readers began."""
+    async def _follow(self, fill: Fill, watched: FillReader) -> bool:
+        """Read along; tells whether it came to its end. Raises FillInterrupted when it stopped after readers began."""
         moved_at_s = time.monotonic()
         while True:
             meta, filled, alive = watched.progress()
@@ -233,26 +245,26 @@ class Cache:
             # A writer may also be stopped without being dead: then its lock says nothing.
             if not alive or time.monotonic() - moved_at_s > self._timeout_s * _TRIES:
                 if fill.is_known or alive:
-                    raise BrokenOff
+                    raise FillInterrupted
                 return False
             await asyncio.sleep(_WATCH_S)
 
-    async def _write(self, fill: Fill, key: str, part: Partial | None) -> None:
+    async def _write(self, fill: Fill, key: str, part: FillWriter | None) -> None:
         try:
-            self._board.add(Count.FILLS)
+            self._metrics.add(Metric.FILLS)
             meta, pieces = await self._opened(key, 0)
             target = self._room(meta, part)
             fill.describe(meta, target)
             if target is not None:
                 await self._pour(fill, target, pieces)
-        except (OriginFailed, OriginTooSlow, BrokenOff):
-            self._board.add(Count.UPSTREAM_ERRORS)
+        except (OriginFailed, OriginTooSlow, FillInterrupted):
+            self._metrics.add(Metric.UPSTREAM_ERRORS)
             raise
         finally:
             if part is not None:
                 part.discard()
 
-    def _room(self, meta: Meta, part: Partial | None) -> Partial | None:
+    def _room(self, meta: ObjectMeta, part: FillWriter | None) -> FillWriter | None:
         """Where to write it: on the disk, else in memory, else nowhere."""
         if part is not None:
             try:
@@ -264,23 +276,23 @@ class Cache:
                 return part
         return self._disk.scratch(meta)
 
-    async def _pour(self, fill: Fill, target: Partial, pieces: AsyncIterator[bytes]) -> None:
+    async def _pour(self, fill: Fill, target: FillWriter, pieces: AsyncIterator[bytes]) -> None:
         done = 0
         async for piece in self._timely(pieces):
             target.write(piece)
             done += len(piece)
-            self._board.add(Count.FILLED_BYTES, len(piece))
+            self._metrics.add(Metric.FILLED_BYTES, len(piece))
             fill.advance(done)
         if done != fill.meta.size_bytes:
-            raise BrokenOff
+            raise FillInterrupted
         await target.commit()
 
-    async def _opened(self, key: str, start: int) -> tuple[Meta, AsyncIterator[bytes]]:
-        """Ask the origin, again where it fails. Raises Missing, OriginFailed, OriginTooSlow."""
+    async def _opened(self, key: str, start: int) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
+        """Ask the origin, again where it fails. Raises ObjectMissing, OriginFailed, OriginTooSlow."""
         for attempt in range(1, _TRIES + 1):
             try:
                 return await self._limited(self._upstream.open(key, start=start))
-            except Missing:
+            except ObjectMissing:
                 raise
             except Exception as error:
                 _log.warning("origin.failed", key=key, attempt=attempt, error=repr(error))
@@ -297,7 +309,7 @@ class Cache:
             except StopAsyncIteration:
                 return
             except Exception as error:
-                raise BrokenOff from error
+                raise FillInterrupted from error
             yield piece
 
     async def _limited(self, step: Awaitable[T]) -> T:

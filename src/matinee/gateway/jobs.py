@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from matinee.gateway.model.front import Doors, Endpoint, Front, front
+from matinee.gateway.model.proxy import Endpoint, ProxyConfig, ProxySettings, build_proxy_config
 from matinee.gateway.ports import Proxy, UploadStore
 from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
@@ -23,20 +23,20 @@ UPLOADS_KEPT = timedelta(days=2)
 UPLOADS_EVERY_S = 600.0
 
 
-class Follower:
+class ProxyUpdater:
     """Looks who is there and has the proxy follow. What cannot be looked up stays as it was seen last."""
 
     def __init__(
         self,
         *,
         proxy: Proxy,
-        doors: Callable[[], Doors],
+        settings: Callable[[], ProxySettings],
         gateways: Callable[[], Awaitable[Sequence[str]]],
         identity: Identity,
         steering: Steering,
     ) -> None:
         self._proxy = proxy
-        self._doors = doors
+        self._settings = settings
         self._gateways = gateways
         self._identity = identity
         self._steering = steering
@@ -44,7 +44,7 @@ class Follower:
         self._instances: tuple[Endpoint, ...] = ()
         self._edges: tuple[Endpoint, ...] = ()
 
-    async def follow(self) -> bool:
+    async def update(self) -> bool:
         """Look once; tells whether there is a front to go by. Without keys there is none: nobody could sign in."""
         keys, instances, edges = await asyncio.gather(
             _seen("keys", self._identity.public_keys()),
@@ -56,14 +56,16 @@ class Follower:
         self._edges = _endpoints(edges) if edges is not None else self._edges
         if self._keys is None:
             return False
-        await self._apply(front(self._doors(), gateways=self._instances, edges=self._edges, keys=self._keys))
+        await self._apply(
+            build_proxy_config(self._settings(), gateways=self._instances, edges=self._edges, keys=self._keys)
+        )
         return True
 
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
             try:
-                await self.follow()
+                await self.update()
             except Exception as error:  # a full disk, say: the proxy goes on with what it has
                 _log.warning("front.not_followed", error=repr(error))
             await asyncio.sleep(EVERY_S)
@@ -71,7 +73,7 @@ class Follower:
     async def _edge_urls(self) -> list[str]:
         return [edge.report.base_url for edge in await self._steering.edges() if edge.health != "gone"]
 
-    async def _apply(self, wanted: Front) -> None:
+    async def _apply(self, wanted: ProxyConfig) -> None:
         if await self._proxy.apply(wanted):
             _log.info(
                 "front.changed",

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from matinee.gateway.api import ServiceView
-from matinee.gateway.model.front import Front
+from matinee.gateway.model.proxy import ProxyConfig
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, UploadId
 
@@ -83,5 +83,5 @@ class Instances(Protocol):
 class Proxy(Protocol):
     """What stands in front and does as it is told."""
 
-    async def apply(self, front: Front) -> bool:
+    async def apply(self, front: ProxyConfig) -> bool:
         """Make this the front, without a failed request; tells whether anything was different. Idempotent."""

@@ -18,9 +18,9 @@ from matinee.app.wiring.fabric import EDGE_KEY, Fabric, fabric
 from matinee.drivers.asgi import App
 from matinee.drivers.engine import EngineState
 from matinee.edge.api import EdgeSettings
-from matinee.edge.ports import Front, Upstream
+from matinee.edge.ports import DataPlane, Upstream
 from matinee.gateway.api import ServiceView
-from matinee.gateway.model.front import Certificate, Doors
+from matinee.gateway.model.proxy import Certificate, ProxySettings
 from matinee.gateway.ports import UploadStore
 from matinee.kit import ids, url
 from matinee.kit.clock import Clock
@@ -46,9 +46,9 @@ async def edge(
 
     `told` is handed that address, and how the engines are, when that changes. Raises one of `drivers.engine.ENGINE_PROBLEMS`.
     """
-    from matinee.edge.adapters.board import FileBoard
-    from matinee.edge.adapters.disk import CacheDirectory
-    from matinee.edge.adapters.keeper import DirectoryKeeper
+    from matinee.edge.adapters.disk import DiskCacheStore
+    from matinee.edge.adapters.evictor import DiskEvictor
+    from matinee.edge.adapters.metrics import FileEdgeMetrics
     from matinee.edge.server.worker import run_worker
 
     async with fabric(settings) as threads:
@@ -61,15 +61,15 @@ async def edge(
         running = asyncio.create_task(
             run_worker(
                 plan,
-                disk=CacheDirectory(*kept),
-                keeping=DirectoryKeeper(*kept),
-                board=FileBoard(plan.cache_dir),
+                disk=DiskCacheStore(*kept),
+                evictor=DiskEvictor(*kept),
+                metrics=FileEdgeMetrics(plan.cache_dir),
                 upstream=_upstream(plan, threads.clock),
                 clock=threads.clock,
                 steering=bind_remote(PROTOCOLS["steering"], "steering", threads.caller, caller="edge"),
                 stopping=stopping,
-                started=started.set_result,
-                front=front,
+                on_started=started.set_result,
+                data_plane=front,
             )
         )
         await asyncio.wait([running, asyncio.ensure_future(started)], return_when=asyncio.FIRST_COMPLETED)
@@ -88,15 +88,15 @@ async def edge(
             await asyncio.gather(member, watching, running, return_exceptions=True)
 
 
-def _front(settings: Settings, plan: EdgeSettings) -> Front | None:
+def _front(settings: Settings, plan: EdgeSettings) -> DataPlane | None:
     match settings.edge.data_plane:
         case "reactor":
             return None
         case "nginx":
-            from matinee.edge.adapters.board import FileBoard
-            from matinee.edge.adapters.nginx import NginxFront
+            from matinee.edge.adapters.metrics import FileEdgeMetrics
+            from matinee.edge.adapters.nginx import NginxDataPlane
 
-            return NginxFront(plan, board=FileBoard(plan.cache_dir))
+            return NginxDataPlane(plan, metrics=FileEdgeMetrics(plan.cache_dir))
 
 
 def _membership(threads: Fabric, address: str) -> Membership:
@@ -143,18 +143,17 @@ async def gateway(parts: Parts) -> App:
     """The public API and the web client as an ASGI application; Envoy's configuration follows who is there."""
     from matinee.drivers.jwt import Verifier
     from matinee.gateway.adapters.envoy import EnvoyProxy
-    from matinee.gateway.jobs import Follower, expire_uploads
-    from matinee.gateway.server import Settings as ServerSettings
-    from matinee.gateway.server import build
+    from matinee.gateway.jobs import ProxyUpdater, expire_uploads
+    from matinee.gateway.server import ServerSettings, build
     from matinee.identity.api import principal_of
 
     settings, threads = parts.settings, parts.fabric
     domains = {name: parts.domain(name, by="gateway") for name in needs("gateway")}
     uploads = await _uploads(parts)
     proxy_secret = threads.secret("envoy-proxy.key").hex()
-    follower = Follower(
+    follower = ProxyUpdater(
         proxy=EnvoyProxy(place.envoy(settings)),
-        doors=lambda: _doors(settings, threads.clock, proxy_secret),
+        settings=lambda: _doors(settings, threads.clock, proxy_secret),
         gateways=threads.addresses("gateway"),
         identity=domains["identity"],
         steering=domains["steering"],
@@ -229,12 +228,12 @@ class DirectoryInstances:
         ]
 
 
-def _doors(settings: Settings, clock: Clock, secret: str) -> Doors:
+def _doors(settings: Settings, clock: Clock, secret: str) -> ProxySettings:
     certificate = None
     if settings.deployment.lan:
         leaf = place.leaf(settings, clock)
         certificate = Certificate(name="gateway", chain=leaf.chain, private_key=leaf.private_key)
-    return Doors(
+    return ProxySettings(
         host="0.0.0.0" if settings.deployment.lan else "127.0.0.1",  # noqa: S104  # --lan asks for it
         port=settings.gateway.port,
         trust_port=settings.gateway.trust_port if settings.deployment.lan else 0,

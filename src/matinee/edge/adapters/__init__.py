@@ -1,1 +1,1 @@
-"""An edge's disk, its board of figures, and its origins."""
+"""An edge's disk, its metrics of figures, and its origins."""

@@ -23,8 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from matinee.edge.adapters.heat import SharedHeat
-from matinee.edge.ports import Meta
+from matinee.edge.adapters.frequencies import SharedFrequencies
+from matinee.edge.ports import ObjectMeta
 
 HEADER_BYTES = 1024
 _MAGIC = b"matinee1"
@@ -55,30 +55,30 @@ class OpenFile:
         os.close(self.fd)
 
 
-class DiskStored:
+class DiskCachedObject:
     """A whole object."""
 
     __slots__ = ("file", "heat_slot", "meta", "offset")
 
-    def __init__(self, file: OpenFile, meta: Meta, heat_slot: int) -> None:
+    def __init__(self, file: OpenFile, meta: ObjectMeta, heat_slot: int) -> None:
         self.file = file
         self.meta = meta
         self.offset = HEADER_BYTES
         self.heat_slot = heat_slot
 
 
-class DiskPartial:
+class DiskFillWriter:
     """An object that this process writes; `path` is None in memory."""
 
-    def __init__(self, disk: CacheDirectory, file: OpenFile, key: str, path: Path | None) -> None:
+    def __init__(self, disk: DiskCacheStore, file: OpenFile, key: str, path: Path | None) -> None:
         self.file = file
-        self.meta = Meta(key, 0, "", 0)
+        self.meta = ObjectMeta(key, 0, "", 0)
         self.offset = HEADER_BYTES
         self._disk = disk
         self._path = path
         self._filled = 0
 
-    def describe(self, meta: Meta) -> None:
+    def describe(self, meta: ObjectMeta) -> None:
         if self._path is not None and meta.size_bytes + HEADER_BYTES > self._disk.limit_bytes // 2:
             raise OSError(errno.EFBIG, "larger than half the cache")
         self.meta = meta
@@ -111,14 +111,14 @@ class DiskPartial:
             fcntl.flock(self.file.fd, fcntl.LOCK_UN)
 
 
-class DiskWatched:
+class DiskFillReader:
     """An object that another process writes."""
 
     def __init__(self, file: OpenFile) -> None:
         self.file = file
         self.offset = HEADER_BYTES
 
-    def progress(self) -> tuple[Meta | None, int, bool]:
+    def progress(self) -> tuple[ObjectMeta | None, int, bool]:
         alive = _is_locked(self.file.fd)  # asked first: what is read afterwards is then all there will be
         head = os.pread(self.file.fd, HEADER_BYTES, 0)
         meta = _meta(head)
@@ -126,7 +126,7 @@ class DiskWatched:
         return meta, filled, alive
 
 
-class CacheDirectory:
+class DiskCacheStore:
     """One process's view of a cache directory."""
 
     def __init__(self, root: Path, limit_bytes: int) -> None:
@@ -135,11 +135,11 @@ class CacheDirectory:
         self._fills = root / "fills"
         for folder in (self._fills, root / "state", *(self._objects / f"{n:02x}" for n in range(256))):
             folder.mkdir(parents=True, exist_ok=True)
-        self._heat = SharedHeat(root / "state" / "heat")
+        self._heat = SharedFrequencies(root / "state" / "heat")
         self._arrivals = os.open(
             root / "state" / "arrivals", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
-        self._known: dict[str, DiskStored] = {}
+        self._known: dict[str, DiskCachedObject] = {}
         self._scratch: WeakKeyDictionary[OpenFile, int] = WeakKeyDictionary()
 
     def close(self) -> None:
@@ -147,14 +147,14 @@ class CacheDirectory:
         self._known.clear()
         os.close(self._arrivals)
 
-    def look(self, key: str) -> DiskStored | None:
+    def look(self, key: str) -> DiskCachedObject | None:
         stored = self._known.get(key)
         if stored is None and (stored := self._opened(key)) is None:
             return None
         self._heat.warm(stored.heat_slot)
         return stored
 
-    def _opened(self, key: str) -> DiskStored | None:
+    def _opened(self, key: str) -> DiskCachedObject | None:
         name = name_of(key)
         try:
             file = OpenFile(os.open(self._object_path(name), os.O_RDONLY | _OPEN))
@@ -164,12 +164,12 @@ class CacheDirectory:
             with suppress(OSError):
                 self._object_path(name).unlink()
             return None
-        stored = self._known[key] = DiskStored(file, meta, self._heat.slot(name))
+        stored = self._known[key] = DiskCachedObject(file, meta, self._heat.slot(name))
         if len(self._known) > _HANDLES:
             del self._known[next(iter(self._known))]
         return stored
 
-    def begin(self, key: str) -> DiskPartial | None:
+    def begin(self, key: str) -> DiskFillWriter | None:
         path = self._fills / name_of(key).hex()
         for _ in range(_ATTEMPTS):
             file = OpenFile(os.open(path, os.O_RDWR | os.O_CREAT | _OPEN, 0o600))
@@ -178,23 +178,23 @@ class CacheDirectory:
             if not _is_at(file.fd, path):
                 continue  # it was renamed or dropped between our opening and our locking it
             if os.fstat(file.fd).st_size == 0:
-                return DiskPartial(self, file, key, path)
+                return DiskFillWriter(self, file, key, path)
             path.unlink(missing_ok=True)  # left behind by a process that is dead
         return None
 
-    def watch(self, key: str) -> DiskWatched | None:
+    def watch(self, key: str) -> DiskFillReader | None:
         try:
-            return DiskWatched(OpenFile(os.open(self._fills / name_of(key).hex(), os.O_RDONLY | _OPEN)))
+            return DiskFillReader(OpenFile(os.open(self._fills / name_of(key).hex(), os.O_RDONLY | _OPEN)))
         except FileNotFoundError:
             return None
 
-    def scratch(self, meta: Meta) -> DiskPartial | None:
+    def scratch(self, meta: ObjectMeta) -> DiskFillWriter | None:
         taken = sum(self._scratch.values())
         if meta.size_bytes > _SCRATCH_OBJECT_BYTES or taken + meta.size_bytes > _SCRATCH_BYTES:
             return None
         file = OpenFile(_memory_file())
         self._scratch[file] = meta.size_bytes
-        partial = DiskPartial(self, file, meta.key, None)
+        partial = DiskFillWriter(self, file, meta.key, None)
         partial.describe(meta)
         return partial
 
@@ -203,7 +203,7 @@ class CacheDirectory:
         for key in gone:
             del self._known[key]
 
-    def adopt(self, path: Path, meta: Meta) -> None:
+    def adopt(self, path: Path, meta: ObjectMeta) -> None:
         """A finished fill becomes an object, and the keeper hears of it."""
         name = name_of(meta.key)
         path.rename(self._object_path(name))
@@ -215,7 +215,7 @@ class CacheDirectory:
         return self._objects / letters[:2] / letters
 
 
-def _header(meta: Meta) -> bytes:
+def _header(meta: ObjectMeta) -> bytes:
     etag, key = meta.etag.encode(), meta.key.encode()
     head = _HEAD.pack(_MAGIC, 0, meta.size_bytes, meta.modified_s, len(etag), len(key)) + etag + key
     if len(head) > HEADER_BYTES:
@@ -223,7 +223,7 @@ def _header(meta: Meta) -> bytes:
     return head.ljust(HEADER_BYTES, b"\0")
 
 
-def _meta(head: bytes) -> Meta | None:
+def _meta(head: bytes) -> ObjectMeta | None:
     if len(head) < HEADER_BYTES:
         return None
     magic, _, size, modified_s, etag_bytes, key_bytes = _HEAD.unpack_from(head)
@@ -231,12 +231,12 @@ def _meta(head: bytes) -> Meta | None:
     if magic != _MAGIC or len(text) != etag_bytes + key_bytes:
         return None
     try:
-        return Meta(text[etag_bytes:].decode(), size, text[:etag_bytes].decode(), modified_s)
+        return ObjectMeta(text[etag_bytes:].decode(), size, text[:etag_bytes].decode(), modified_s)
     except UnicodeDecodeError:
         return None
 
 
-def _whole(fd: int, key: str) -> Meta | None:
+def _whole(fd: int, key: str) -> ObjectMeta | None:
     """What a stored file says it is; None where it is not whole, or is another's."""
     found = os.fstat(fd)
     head = os.pread(fd, HEADER_BYTES, 0)

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from matinee.edge.ports import Meta, Missing
+from matinee.edge.ports import ObjectMeta, ObjectMissing
 from matinee.kit.clock import Clock
 from matinee.kit.hashing import mint_path_token
 
@@ -25,14 +25,14 @@ class HttpUpstream:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
-    async def open(self, key: str, *, start: int = 0) -> tuple[Meta, AsyncIterator[bytes]]:
+    async def open(self, key: str, *, start: int = 0) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, auto_decompress=False)
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
         response = await self._session.get(f"{self._url}{self._path(key)}", headers=headers, allow_redirects=False)
         if response.status != (206 if start else 200):
             response.release()
-            raise Missing(key) if response.status == 404 else ConnectionError(f"upstream says {response.status}")
+            raise ObjectMissing(key) if response.status == 404 else ConnectionError(f"upstream says {response.status}")
         return _meta(key, start, response), _pieces(response)
 
     async def close(self) -> None:
@@ -47,14 +47,14 @@ class HttpUpstream:
         return f"/t/{token}/{key}"
 
 
-def _meta(key: str, start: int, response: aiohttp.ClientResponse) -> Meta:
+def _meta(key: str, start: int, response: aiohttp.ClientResponse) -> ObjectMeta:
     if response.content_length is None:
         response.close()
         raise ConnectionError("upstream does not say how long the file is")
     modified = response.headers.get("Last-Modified")
     modified_s = int(parsedate_to_datetime(modified).timestamp()) if modified else 0
     etag = response.headers.get("ETag", f'"{response.content_length:x}"')
-    return Meta(key, start + response.content_length, etag, modified_s)
+    return ObjectMeta(key, start + response.content_length, etag, modified_s)
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

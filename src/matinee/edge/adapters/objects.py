@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
-from matinee.edge.ports import Meta, Missing
+from matinee.edge.ports import ObjectMeta, ObjectMissing
 from matinee.kit import url as urls
 
 _NOT_IN_A_TAG = re.compile(r"[^\x21\x23-\x7e]")
@@ -25,22 +25,24 @@ class ObjectsUpstream:
         self._root = urls.file_path(url).resolve() if urls.scheme(url) == "file" else None
         self._objects = Objects(url, silence_s=timeout_s, tries=2)
 
-    async def open(self, key: str, *, start: int = 0) -> tuple[Meta, AsyncIterator[bytes]]:
+    async def open(self, key: str, *, start: int = 0) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
         if self._root is not None and _is_linked(self._root, key):
-            raise Missing(key)
+            raise ObjectMissing(key)
         try:
             head, pieces = await self._objects.open(key, start=start)
         except ObjectNotFound as error:
-            raise Missing(key) from error
+            raise ObjectMissing(key) from error
         return _meta(head), pieces
 
     async def close(self) -> None:
         return None
 
 
-def _meta(head: ObjectHead) -> Meta:
+def _meta(head: ObjectHead) -> ObjectMeta:
     etag = _NOT_IN_A_TAG.sub("", head.etag)[:_TAG_LIMIT]
-    return Meta(head.key, head.size_bytes, f'"{etag}"', int(head.modified_at.timestamp()) if head.modified_at else 0)
+    return ObjectMeta(
+        head.key, head.size_bytes, f'"{etag}"', int(head.modified_at.timestamp()) if head.modified_at else 0
+    )
 
 
 def _is_linked(root: Path, key: str) -> bool:

@@ -33,7 +33,7 @@ CONTENT_TYPES = {
 }
 
 
-class Address(msgspec.Struct, frozen=True):
+class ObjectAddress(msgspec.Struct, frozen=True):
     """An object's key and, where it takes one, the token in the path and the scope it must open."""
 
     key: str
@@ -41,16 +41,16 @@ class Address(msgspec.Struct, frozen=True):
     scope: str = ""
 
 
-def address_of(target: str) -> Address | None:
+def parse_address(target: str) -> ObjectAddress | None:
     """The address in a request target (its query is not looked at); None where it can be none of ours."""
     path = target.partition("?")[0]
     if len(path) > _PATH_LIMIT:
         return None
     if found := _SIGNED.fullmatch(path):
         token, key, scope = found.groups()
-        return Address(key, token, scope) if len(key) <= KEY_LIMIT else None
+        return ObjectAddress(key, token, scope) if len(key) <= KEY_LIMIT else None
     if found := _ART.fullmatch(path):
-        return Address(f"public/{found[1]}") if len(found[1]) <= KEY_LIMIT else None
+        return ObjectAddress(f"public/{found[1]}") if len(found[1]) <= KEY_LIMIT else None
     return None
 
 

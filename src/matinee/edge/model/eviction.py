@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-HOTTEST = 3
+MAX_FREQUENCY = 3
 _PROVED = 2
 _SMALL_SHARE = 0.1
 
 
 class Heat(Protocol):
-    """How often each object was asked for of late, 0 to `HOTTEST`; may be shared by processes and may forget."""
+    """How often each object was asked for of late, 0 to `MAX_FREQUENCY`; may be shared by processes and may forget."""
 
     def of(self, name: bytes) -> int:
         """How hot an object is."""
@@ -25,7 +25,7 @@ class Heat(Protocol):
         """Set an object's heat."""
 
 
-class Keeper:
+class S3Fifo:
     """Which objects stay within a limit in bytes. A name not told of through `admit` is nobody's concern."""
 
     def __init__(self, limit_bytes: int, heat: Heat) -> None:

@@ -6,12 +6,12 @@ Workers of one edge share a port (SO_REUSEPORT) and a cache directory; the kerne
 from __future__ import annotations
 
 from matinee.edge.api import EdgeSettings
-from matinee.edge.ports import Board, Disk, Upstream
-from matinee.edge.server.admin import Admin
-from matinee.edge.server.connection import Limits
-from matinee.edge.server.delivery import Delivery
+from matinee.edge.ports import CacheStore, EdgeMetrics, Upstream
+from matinee.edge.server.admin import AdminHandler
+from matinee.edge.server.connection import ConnectionTimeouts
+from matinee.edge.server.delivery import DeliveryHandler
 from matinee.edge.server.listener import Listener
-from matinee.edge.server.tokens import Gate
+from matinee.edge.server.tokens import PathTokenVerifier
 from matinee.edge.server.wire import tls_context
 from matinee.edge.service import Cache
 from matinee.kit.clock import Clock
@@ -27,27 +27,29 @@ class EdgeServer:
         self,
         settings: EdgeSettings,
         *,
-        disk: Disk,
+        disk: CacheStore,
         upstream: Upstream,
-        board: Board,
+        metrics: EdgeMetrics,
         clock: Clock,
         shared: bool = False,
     ) -> None:
         self._settings = settings
         self._shared = shared
-        self._cache = Cache(disk=disk, upstream=upstream, board=board, timeout_s=settings.upstream_timeout_s)
-        limits = Limits(settings.header_timeout_s, settings.idle_timeout_s, settings.send_timeout_s)
-        delivery = Delivery(cache=self._cache, gate=Gate(settings.token_keys, clock), board=board)
+        self._cache = Cache(disk=disk, upstream=upstream, metrics=metrics, timeout_s=settings.upstream_timeout_s)
+        limits = ConnectionTimeouts(settings.header_timeout_s, settings.idle_timeout_s, settings.send_timeout_s)
+        delivery = DeliveryHandler(
+            cache=self._cache, gate=PathTokenVerifier(settings.token_keys, clock), metrics=metrics
+        )
         cert, key = settings.tls_cert, settings.tls_key
         self._public = Listener(
             handler=delivery.answer,
-            board=board,
+            metrics=metrics,
             limits=limits,
             max_connections=settings.max_connections,
             tls=tls_context(cert, key) if cert and key else None,
         )
-        admin = Admin(settings, board)
-        self._admin = Listener(handler=admin.answer, board=board, limits=limits, max_connections=64)
+        admin = AdminHandler(settings, metrics)
+        self._admin = Listener(handler=admin.answer, metrics=metrics, limits=limits, max_connections=64)
         self.port = 0
         self.admin_port: int | None = None
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 
 import msgspec
 
-from matinee.edge.ports import Board, Count
+from matinee.edge.ports import EdgeMetrics, Metric
 from matinee.edge.server.requests import Request, RequestReader
 from matinee.edge.server.wire import Wire
-from matinee.edge.service import BrokenOff, Source
+from matinee.edge.service import FillInterrupted, ObjectSource
 
 _RECEIVE_BYTES = 16 << 10
 _PUSHES = 4
@@ -22,7 +22,7 @@ _LINGER_S = 1.0
 _NEVER = float("inf")
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ConnectionTimeouts(msgspec.Struct, frozen=True):
     """How long a client may take, in seconds: for a request, between requests, and for every 32 KiB of an answer."""
 
     header_s: float
@@ -37,11 +37,11 @@ Handler = Callable[["Connection", Request], Awaitable[bool]]
 class Connection:
     """A socket of ours in the event loop. One task reads and answers; the sending itself is done in callbacks."""
 
-    def __init__(self, wire: Wire, handler: Handler, board: Board, limits: Limits) -> None:
+    def __init__(self, wire: Wire, handler: Handler, metrics: EdgeMetrics, limits: ConnectionTimeouts) -> None:
         self._wire = wire
         self._fd = wire.sock.fileno()
         self._handler = handler
-        self._board = board
+        self._metrics = metrics
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader()
@@ -64,8 +64,8 @@ class Connection:
                     await self._linger()
                     return
                 self.is_idle = True
-        except (OSError, BrokenOff):
-            self._board.add(Count.ABORTED)
+        except (OSError, FillInterrupted):
+            self._metrics.add(Metric.ABORTED)
         finally:
             self._close()
 
@@ -89,10 +89,10 @@ class Connection:
         view = memoryview(data)
         if sent < len(data):
             await self._pushed(lambda at, count: self._wire.send(view[at : at + count], more=False), sent, len(data))
-        self._board.add(Count.SENT_BYTES, len(data))
+        self._metrics.add(Metric.SENT_BYTES, len(data))
 
-    async def send_source(self, source: Source, start: int, stop: int) -> None:
-        """Send an object's bytes, waiting for those that are still to come. Raises BrokenOff."""
+    async def send_source(self, source: ObjectSource, start: int, stop: int) -> None:
+        """Send an object's bytes, waiting for those that are still to come. Raises FillInterrupted."""
         file, base, at = source.file, source.offset, start
         assert file is not None
         fd = file.fd
@@ -103,11 +103,11 @@ class Connection:
             until = min(stop, source.available)
             self._allow(self._limits.send_s)
             await self._pushed(lambda done, count: self._wire.send_file(fd, base + done, count), at, until)
-            self._board.add(Count.SENT_BYTES, until - at)
+            self._metrics.add(Metric.SENT_BYTES, until - at)
             at = until
 
     async def send_pieces(self, pieces: AsyncIterator[bytes], count: int) -> None:
-        """Send exactly `count` bytes out of a stream. Raises BrokenOff where it has fewer."""
+        """Send exactly `count` bytes out of a stream. Raises FillInterrupted where it has fewer."""
         async for piece in pieces:
             await self.send(piece[:count])
             count -= min(count, len(piece))
@@ -115,7 +115,7 @@ class Connection:
                 return
             self.deadline_s = _NEVER
         if count:
-            raise BrokenOff
+            raise FillInterrupted
 
     async def _handshake(self) -> None:
         while True:

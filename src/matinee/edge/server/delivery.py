@@ -5,15 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from matinee.edge.api import BadRequest, LinkRefused, NoSuchFile, OutsideFile, ReadOnly
-from matinee.edge.model.addresses import Address, address_of
+from matinee.edge.model.addresses import ObjectAddress, parse_address
 from matinee.edge.model.conditions import is_current, is_range_good
 from matinee.edge.model.ranges import Unsatisfiable, one_range
-from matinee.edge.ports import Board, Count, Meta
+from matinee.edge.ports import EdgeMetrics, Metric, ObjectMeta
 from matinee.edge.server import responses
 from matinee.edge.server.connection import Connection
 from matinee.edge.server.requests import Request
-from matinee.edge.server.tokens import Gate
-from matinee.edge.service import Cache, Source
+from matinee.edge.server.tokens import PathTokenVerifier
+from matinee.edge.service import Cache, ObjectSource
 from matinee.kit import log
 from matinee.kit.problem import Problem
 
@@ -26,17 +26,17 @@ class EdgeBroken(Problem, status=500):
     """Something went wrong at this edge."""
 
 
-class Delivery:
+class DeliveryHandler:
     """Answers for content and artwork."""
 
-    def __init__(self, *, cache: Cache, gate: Gate, board: Board) -> None:
+    def __init__(self, *, cache: Cache, gate: PathTokenVerifier, metrics: EdgeMetrics) -> None:
         self._cache = cache
         self._gate = gate
-        self._board = board
+        self._metrics = metrics
 
     async def answer(self, connection: Connection, request: Request) -> bool:
         """Answer one request; tells whether the connection may go on."""
-        self._board.add(Count.REQUESTS)
+        self._metrics.add(Metric.REQUESTS)
         try:
             await self._answer(connection, request)
         except Problem as trouble:
@@ -45,7 +45,7 @@ class Delivery:
 
     async def refuse(self, connection: Connection, request: Request, trouble: Problem) -> None:
         """Answer with a problem document, and count it."""
-        self._board.add(Count.SERVER_ERRORS if trouble.status >= _SERVER_ERROR else Count.CLIENT_ERRORS)
+        self._metrics.add(Metric.SERVER_ERRORS if trouble.status >= _SERVER_ERROR else Metric.CLIENT_ERRORS)
         await connection.send(responses.problem(request, trouble))
 
     async def _answer(self, connection: Connection, request: Request) -> None:
@@ -62,15 +62,15 @@ class Delivery:
             source = self._cache.hit(address.key) or await self._fetched(address.key)
             await self._deliver(connection, request, source)
 
-    def _checked(self, target: str) -> Address:
-        if (address := address_of(target)) is None:
+    def _checked(self, target: str) -> ObjectAddress:
+        if (address := parse_address(target)) is None:
             raise NoSuchFile
-        if address.scope and not self._gate.opens(address.token, address.scope):
-            self._board.add(Count.REFUSED)
+        if address.scope and not self._gate.is_valid(address.token, address.scope):
+            self._metrics.add(Metric.REFUSED)
             raise LinkRefused
         return address
 
-    async def _fetched(self, key: str) -> Source:
+    async def _fetched(self, key: str) -> ObjectSource:
         try:
             return await self._cache.fetch(key)
         except Problem:
@@ -79,7 +79,7 @@ class Delivery:
             _log.exception("edge.broke", key=key)
             raise EdgeBroken from error
 
-    async def _deliver(self, connection: Connection, request: Request, source: Source) -> None:
+    async def _deliver(self, connection: Connection, request: Request, source: ObjectSource) -> None:
         meta = source.meta
         if _is_current(request, meta):
             await connection.send(responses.file_head(request, HTTPStatus.NOT_MODIFIED, meta, 0, 0))
@@ -105,12 +105,12 @@ def _path_form(target: str) -> str:
     raise BadRequest
 
 
-def _is_current(request: Request, meta: Meta) -> bool:
+def _is_current(request: Request, meta: ObjectMeta) -> bool:
     tags, since = request.header(b"if-none-match"), request.header(b"if-modified-since")
     return (tags or since) is not None and is_current(tags, since, etag=meta.etag, modified_s=meta.modified_s)
 
 
-def _part(request: Request, meta: Meta) -> tuple[HTTPStatus, int, int]:
+def _part(request: Request, meta: ObjectMeta) -> tuple[HTTPStatus, int, int]:
     asked = request.header(b"range") if request.method == "GET" else None
     if asked is None or not is_range_good(request.header(b"if-range"), etag=meta.etag, modified_s=meta.modified_s):
         return HTTPStatus.OK, 0, meta.size_bytes

@@ -8,9 +8,9 @@ import ssl
 import time
 
 from matinee.edge.api import EdgeBusy, RequestTooSlow
-from matinee.edge.ports import Board, Count
+from matinee.edge.ports import EdgeMetrics, Metric
 from matinee.edge.server import responses
-from matinee.edge.server.connection import Connection, Handler, Limits
+from matinee.edge.server.connection import Connection, ConnectionTimeouts, Handler
 from matinee.edge.server.wire import PlainWire, TlsWire
 from matinee.kit import log
 
@@ -25,10 +25,16 @@ class Listener:
     """Takes clients in on one port until stopped."""
 
     def __init__(
-        self, *, handler: Handler, board: Board, limits: Limits, max_connections: int, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        handler: Handler,
+        metrics: EdgeMetrics,
+        limits: ConnectionTimeouts,
+        max_connections: int,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._handler = handler
-        self._board = board
+        self._metrics = metrics
         self._limits = limits
         self._max_connections = max_connections
         self._tls = tls
@@ -93,20 +99,20 @@ class Listener:
             wire = PlainWire(sock) if self._tls is None else TlsWire(sock, self._tls)
         except OSError:
             return sock.close()
-        connection = Connection(wire, self._handler, self._board, self._limits)
+        connection = Connection(wire, self._handler, self._metrics, self._limits)
         if len(self._open) >= self._max_connections:
             if self._tls is None:
                 connection.send_at_once(responses.unasked(EdgeBusy()))
             return wire.sock.close()
         task = asyncio.create_task(connection.serve())
         self._open[task] = connection
-        self._board.add(Count.CONNECTIONS)
+        self._metrics.add(Metric.CONNECTIONS)
         task.add_done_callback(self._left)
         return None
 
     def _left(self, task: asyncio.Task[None]) -> None:
         del self._open[task]
-        self._board.add(Count.CONNECTIONS, -1)
+        self._metrics.add(Metric.CONNECTIONS, -1)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("connection.broke", exc_info=error)
 

@@ -11,7 +11,7 @@ import msgspec
 from matinee.edge.api import OutsideFile, ReadOnly
 from matinee.edge.model.addresses import content_type
 from matinee.edge.model.conditions import http_date
-from matinee.edge.ports import Meta
+from matinee.edge.ports import ObjectMeta
 from matinee.edge.server.requests import Request
 from matinee.kit.problem import Problem
 
@@ -35,7 +35,7 @@ _PREFLIGHT = (
 )
 
 
-def file_head(request: Request, status: HTTPStatus, meta: Meta, start: int, stop: int) -> bytes:
+def file_head(request: Request, status: HTTPStatus, meta: ObjectMeta, start: int, stop: int) -> bytes:
     """The head of an answer with a file's bytes from `start` to `stop` (200, 206), or with none (304)."""
     lines = _described(meta)
     if status is HTTPStatus.PARTIAL_CONTENT:
@@ -90,7 +90,7 @@ def _dated(now_s: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _described(meta: Meta) -> str:
+def _described(meta: ObjectMeta) -> str:
     modified = f"Last-Modified: {http_date(meta.modified_s)}\r\n" if meta.modified_s else ""
     kind = f"Content-Type: {content_type(meta.key)}\r\nETag: {meta.etag}\r\n"
     return f"{_OPEN_TO_PAGES}{_LASTING}{kind}{modified}"

@@ -10,7 +10,7 @@ from matinee.kit.hashing import verify_path_token
 _REMEMBERED = 20_000
 
 
-class Gate:
+class PathTokenVerifier:
     """Checks path tokens against every key in use, and remembers those it found good until they end."""
 
     def __init__(self, keys: tuple[bytes, ...], clock: Clock) -> None:
@@ -18,7 +18,7 @@ class Gate:
         self._clock = clock
         self._good: dict[tuple[str, str], float] = {}  # until when, by the monotonic clock: it is cheaper to read
 
-    def opens(self, token: str, scope: str) -> bool:
+    def is_valid(self, token: str, scope: str) -> bool:
         """Whether a token opens a scope now."""
         until_s = self._good.get((token, scope))
         return until_s > time.monotonic() if until_s is not None else self._verified(token, scope)

@@ -11,8 +11,8 @@ from contextlib import suppress
 import msgspec
 
 from matinee.edge.api import EdgeSettings
-from matinee.edge.jobs import account_cpu, heartbeat, keep_cache
-from matinee.edge.ports import Board, Disk, Front, Keeping, Upstream
+from matinee.edge.jobs import record_cpu, run_eviction, send_heartbeats
+from matinee.edge.ports import CacheStore, DataPlane, EdgeMetrics, Evictor, Upstream
 from matinee.edge.server import EdgeServer
 from matinee.kit import log
 from matinee.kit.clock import Clock
@@ -25,15 +25,15 @@ _GRACE_S = 5.0
 async def run_worker(
     settings: EdgeSettings,
     *,
-    disk: Disk,
-    keeping: Keeping,
-    board: Board,
+    disk: CacheStore,
+    evictor: Evictor,
+    metrics: EdgeMetrics,
     upstream: Upstream,
     clock: Clock,
     steering: Steering | None,
     stopping: asyncio.Event,
-    started: Callable[[EdgeServer], None] | None = None,
-    front: Front | None = None,
+    on_started: Callable[[EdgeServer], None] | None = None,
+    data_plane: DataPlane | None = None,
 ) -> None:
     """Run one worker of an edge until `stopping` is set, then let answers end. Raises OSError for a taken port.
 
@@ -41,29 +41,31 @@ async def run_worker(
     is alone, and its reactor stands on loopback behind it.
     """
     _allow_files()
-    own = settings if front is None else _behind(settings)
-    server = EdgeServer(own, disk=disk, upstream=upstream, board=board, clock=clock, shared=front is None)
+    own = settings if data_plane is None else _behind(settings)
+    server = EdgeServer(own, disk=disk, upstream=upstream, metrics=metrics, clock=clock, shared=data_plane is None)
     await server.start()
-    running = [account_cpu(board=board)]
-    if front is None:
-        running.append(keep_cache(disk=disk, keeping=keeping, board=board))
+    running = [record_cpu(metrics=metrics)]
+    if data_plane is None:
+        running.append(run_eviction(disk=disk, evictor=evictor, metrics=metrics))
     else:
-        await front.start(filler_port=server.port)
-        running.append(front.keep())
-    port = server.port if front is None else front.port
+        await data_plane.start(filler_port=server.port)
+        running.append(data_plane.keep())
+    port = server.port if data_plane is None else data_plane.port
     if steering is not None:
-        running.append(heartbeat(settings=settings, port=port, keeping=keeping, board=board, steering=steering))
+        running.append(
+            send_heartbeats(settings=settings, port=port, evictor=evictor, metrics=metrics, steering=steering)
+        )
     jobs = [asyncio.create_task(job) for job in running]
-    if started is not None:
-        started(server)
+    if on_started is not None:
+        on_started(server)
     _log.info("edge.started", edge_id=settings.edge_id, port=port, pid=os.getpid())
     try:
         await stopping.wait()
     finally:
         for job in jobs:
             job.cancel()
-        if front is not None:
-            await front.stop(_GRACE_S)
+        if data_plane is not None:
+            await data_plane.stop(_GRACE_S)
         await server.stop()
         await upstream.close()
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from litestar import Request
 
-from matinee.gateway.server.parts import Settings
+from matinee.gateway.server.state import ServerSettings
 
 PROXY_HEADER = "x-matinee-proxy"
 
 
-def client_ip(request: Request[Any, Any, Any], settings: Settings) -> str:
+def client_ip(request: Request[Any, Any, Any], settings: ServerSettings) -> str:
     """The client's address: Envoy's word where Envoy proves itself by the shared secret, else the peer's own.
 
     Anybody may write `x-forwarded-for`; Envoy adds the address it saw as the last.

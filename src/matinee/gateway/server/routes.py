@@ -16,8 +16,8 @@ from matinee.drivers.metrics import Metrics
 from matinee.encoding.api import Encoding
 from matinee.gateway.ports import Instances, UploadStore, Verifier
 from matinee.gateway.server import auth, errors, operator, profiles, screens, trust, tus, watch, web, wellknown
-from matinee.gateway.server.entrance import Entrance, refusal
-from matinee.gateway.server.parts import Parts, Settings
+from matinee.gateway.server.middleware import RequestMiddleware, refusal
+from matinee.gateway.server.state import AppState, ServerSettings
 from matinee.gateway.service import Intake, Screens
 from matinee.identity.api import Identity
 from matinee.kit import context
@@ -146,10 +146,10 @@ def build(
     verifier: Verifier,
     clock: Clock,
     metrics: Metrics,
-    settings: Settings,
+    settings: ServerSettings,
 ) -> App:
     """The public API, the web client and the well-known addresses, as one ASGI application."""
-    parts = Parts(
+    parts = AppState(
         identity=identity,
         catalogue=catalogue,
         playback=playback,
@@ -166,7 +166,7 @@ def build(
         settings=settings,
     )
     state = {"parts": parts, "web_client": web.WebClient(settings.web_root), "metrics": metrics}
-    return Entrance(
+    return RequestMiddleware(
         cast("App", litestar(state, settings.body_limit_bytes)),
         verifier=verifier,
         clock=clock,

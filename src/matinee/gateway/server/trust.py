@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, get
 
 from matinee.gateway.api.problems import NoSuchPage
-from matinee.gateway.server.parts import Settings, parts
+from matinee.gateway.server.state import ServerSettings, get_state
 
 FILE = "matinee.crt"
 _STEPS = {
@@ -89,8 +89,8 @@ async def authority_certificate(request: Request[Any, Any, Any]) -> Response[byt
     return Response(_offered(request).authority_der, media_type="application/x-x509-ca-cert")
 
 
-def _offered(request: Request[Any, Any, Any]) -> Settings:
-    settings = parts(request).settings
+def _offered(request: Request[Any, Any, Any]) -> ServerSettings:
+    settings = get_state(request).settings
     if not settings.authority_der:
         raise NoSuchPage
     return settings

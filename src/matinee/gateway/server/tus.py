@@ -13,7 +13,7 @@ from litestar import Request, Response, delete, head, patch, post, route
 from matinee.gateway.api.problems import NotAcceptable, UnsupportedVersion, UploadNotFound
 from matinee.gateway.model.files import metadata
 from matinee.gateway.ports import Upload
-from matinee.gateway.server.parts import Parts, parts, principal
+from matinee.gateway.server.state import AppState, get_state, principal
 from matinee.kit import ids
 from matinee.kit.ids import UploadId
 from matinee.kit.problem import Fault, Invalid, TooLarge
@@ -32,7 +32,7 @@ async def upload_options(request: Request[Any, Any, Any]) -> Response[None]:
             "Tus-Version": VERSION,
             "Tus-Extension": "creation,termination,expiration,checksum",
             "Tus-Checksum-Algorithm": "sha1,sha256",
-            "Tus-Max-Size": str(parts(request).settings.upload_limit_bytes),
+            "Tus-Max-Size": str(get_state(request).settings.upload_limit_bytes),
         },
     )
 
@@ -96,13 +96,13 @@ async def remove_upload(request: Request[Any, Any, Any], upload_id: UploadId) ->
     return _empty(204)
 
 
-def _spoken(request: Request[Any, Any, Any]) -> Parts:
+def _spoken(request: Request[Any, Any, Any]) -> AppState:
     if request.headers.get("tus-resumable") != VERSION:
         raise UnsupportedVersion
-    return parts(request)
+    return get_state(request)
 
 
-async def _own(deployment: Parts, upload_id: UploadId) -> Upload:
+async def _own(deployment: AppState, upload_id: UploadId) -> Upload:
     upload = await deployment.uploads.find(upload_id=upload_id)
     if upload.account_id != principal().account_id:
         raise UploadNotFound(upload_id=upload_id)

@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from matinee.gateway.api import ClearKeyRequest, PlayRequest, RenewRequest
 from matinee.gateway.api.problems import Malformed
 from matinee.gateway.server.address import client_ip
-from matinee.gateway.server.parts import parts, principal, viewer
+from matinee.gateway.server.state import get_state, principal, viewer
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.kit.problem import Fault, Invalid
 from matinee.licensing.api import ClearKeyLicence, LicenceRefused
@@ -22,7 +22,7 @@ _heartbeats = msgspec.json.Decoder(Heartbeat)
 @post("/playback")
 async def start_playback(request: Request[Any, Any, Any], data: PlayRequest) -> PlaySession:
     """Open a play session."""
-    deployment = parts(request)
+    deployment = get_state(request)
     return await deployment.playback.start(
         principal=principal(),
         title_id=data.title_id,
@@ -39,7 +39,7 @@ async def renew_playback(
     request: Request[Any, Any, Any], session_id: PlaySessionId, data: RenewRequest | None = None
 ) -> Renewal:
     """Fresh signed URLs for a session that goes on."""
-    deployment = parts(request)
+    deployment = get_state(request)
     return await deployment.playback.renew(
         principal=principal(),
         session_id=session_id,
@@ -51,7 +51,7 @@ async def renew_playback(
 @post("/playback/{session_id:str}/heartbeat", status_code=204)
 async def heartbeat(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Heartbeat) -> None:
     """A heartbeat."""
-    deployment = parts(request)
+    deployment = get_state(request)
     await deployment.playback.heartbeat(
         principal=principal(), session_id=session_id, heartbeat=data, client_ip=client_ip(request, deployment.settings)
     )
@@ -60,13 +60,13 @@ async def heartbeat(request: Request[Any, Any, Any], session_id: PlaySessionId, 
 @post("/playback/{session_id:str}/end", status_code=204)
 async def end_playback(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Heartbeat) -> None:
     """Close a session."""
-    await parts(request).playback.end(principal=principal(), session_id=session_id, heartbeat=data)
+    await get_state(request).playback.end(principal=principal(), session_id=session_id, heartbeat=data)
 
 
 @post("/playback/{session_id:str}/beacon/{token:str}", status_code=204, opt={"body": Heartbeat})
 async def beacon(request: Request[Any, Any, Any], session_id: PlaySessionId, token: str) -> None:
     """The last heartbeat of a page that is closing; `sendBeacon` may call its JSON text/plain."""
-    deployment = parts(request)
+    deployment = get_state(request)
     await deployment.playback.beacon(
         session_id=session_id,
         token=token,
@@ -83,7 +83,7 @@ async def manifest(
     request: Request[Any, Any, Any], session_id: PlaySessionId, token: str, name: str
 ) -> Response[bytes]:
     """A manifest rendered for this session: `manifest.mpd`, `master.m3u8` or `<track id>.m3u8`."""
-    found = await parts(request).playback.manifest(session_id=session_id, token=token, name=name)
+    found = await get_state(request).playback.manifest(session_id=session_id, token=token, name=name)
     return Response(found.body, media_type=found.content_type)
 
 
@@ -94,7 +94,7 @@ async def clearkey_licence(request: Request[Any, Any, Any], data: ClearKeyReques
     token = request.headers.get("x-licence-token")
     if not token:
         raise LicenceRefused(detail="The licence token is missing.")
-    return await parts(request).licensing.clearkey(
+    return await get_state(request).licensing.clearkey(
         token=token, key_ids=data.kids, profile_id=profile_id, device_id=asking.device_id
     )
 
@@ -102,7 +102,7 @@ async def clearkey_licence(request: Request[Any, Any, Any], data: ClearKeyReques
 @get("/licences/hls/{token:str}/{key_id:str}", opt={"content": "application/octet-stream"})
 async def hls_key(request: Request[Any, Any, Any], token: str, key_id: str) -> Response[bytes]:
     """One key's 16 bytes, for HLS key format `identity`."""
-    key = await parts(request).licensing.identity_key(token=token, key_id=key_id)
+    key = await get_state(request).licensing.identity_key(token=token, key_id=key_id)
     return Response(key, media_type="application/octet-stream")
 
 

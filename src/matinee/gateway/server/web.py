@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request, Response, get
 
 from matinee.gateway.api.problems import NoSuchPage
-from matinee.gateway.server.parts import Settings, parts
+from matinee.gateway.server.state import ServerSettings, get_state
 from matinee.kit.hashing import sha256_hex
 
 _CODINGS = (("br", ".br"), ("gzip", ".gz"))
@@ -83,7 +83,7 @@ async def web_client(request: Request[Any, Any, Any], path: str = "") -> Respons
     if file.packed:
         headers["Vary"] = "Accept-Encoding"
     if file.content_type.startswith("text/html"):
-        headers["Content-Security-Policy"] = policy(request.headers.get("host", ""), parts(request).settings)
+        headers["Content-Security-Policy"] = policy(request.headers.get("host", ""), get_state(request).settings)
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
     body = _suited(file, request.headers.get("accept-encoding", ""), headers)
@@ -99,7 +99,7 @@ def _suited(file: File, accepted: str, headers: dict[str, str]) -> bytes:
     return file.body
 
 
-def policy(host: str, settings: Settings) -> str:
+def policy(host: str, settings: ServerSettings) -> str:
     """The Content-Security-Policy of a page: our own host, and the edges that its pictures come from."""
     named = _HOST.match(host)
     scheme = "https" if settings.secure else "http"

@@ -11,7 +11,7 @@ from litestar import Request, Response, get, route
 from matinee.drivers.metrics import Metrics
 from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.server import openapi
-from matinee.gateway.server.parts import parts
+from matinee.gateway.server.state import get_state
 from matinee.identity.api import PublicKeys
 from matinee.kit.problem import Overloaded, Problem
 
@@ -21,7 +21,7 @@ READY_S = 2.0
 @get("/.well-known/jwks.json")
 async def jwks(request: Request[Any, Any, Any]) -> Response[PublicKeys]:
     """The keys that access tokens are verified with."""
-    keys = await parts(request).identity.public_keys()
+    keys = await get_state(request).identity.public_keys()
     return Response(keys, headers={"Cache-Control": "public, max-age=60"})
 
 
@@ -36,7 +36,7 @@ async def readyz(request: Request[Any, Any, Any]) -> str:
     """Whether this process can answer: identity, which every request leans on, does."""
     try:
         async with asyncio.timeout(READY_S):
-            await parts(request).identity.public_keys()
+            await get_state(request).identity.public_keys()
     except (TimeoutError, Problem) as error:
         raise Overloaded(retry_after_ms=1000, detail="Not ready yet.") from error
     return "ready\n"

@@ -10,8 +10,8 @@ import msgspec
 from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNotFound
 from matinee.gateway.api import Card, GenreScreen, HistoryEntry, HistoryScreen, HomeScreen, Row, TitleScreen
 from matinee.gateway.api.problems import NoSuchPage
-from matinee.gateway.model import shown
-from matinee.gateway.service.visit import Visit, in_time, part, with_progress
+from matinee.gateway.model import presentation
+from matinee.gateway.service.profile_catalogue import ProfileCatalogue, in_time, part, with_progress
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
@@ -70,7 +70,7 @@ class Screens:
             page = await in_time(visit.browse(genre_id=genre_id, cursor=cursor))
             cards = [visit.card(title) for title in page.items]
             seen = await part("progress", visit.seen(cards), [])
-        view = shown.genre_view(genre, visit.profile.language)
+        view = presentation.genre_view(genre, visit.profile.language)
         return GenreScreen(genre=view, cards=with_progress(cards, seen or {}), next_cursor=page.next_cursor)
 
     async def title(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> TitleScreen:
@@ -105,9 +105,9 @@ class Screens:
         """Take a title out of continue watching."""
         await self._viewing.dismiss(account_id=account_id, profile_id=profile_id, title_id=title_id)
 
-    async def _visit(self, account_id: AccountId, profile_id: ProfileId) -> Visit:
+    async def _visit(self, account_id: AccountId, profile_id: ProfileId) -> ProfileCatalogue:
         viewer = await in_time(self._identity.viewer(account_id=account_id, profile_id=profile_id))
-        return Visit(
+        return ProfileCatalogue(
             catalogue=self._catalogue,
             viewing=self._viewing,
             profile=viewer.profile,
@@ -122,7 +122,7 @@ class Screens:
         return await self._viewing.progress(account_id=account_id, profile_id=profile_id, title_ids=[title_id])
 
     async def _rows(
-        self, visit: Visit, positions: Sequence[Position], genres: Sequence[Genre], missing: list[str]
+        self, visit: ProfileCatalogue, positions: Sequence[Position], genres: Sequence[Genre], missing: list[str]
     ) -> list[Row]:
         rows = await asyncio.gather(
             part("continue-watching", visit.continue_watching(positions), missing, ROWS_SHARE),
@@ -134,7 +134,7 @@ class Screens:
         )
         return [row for row in rows if row is not None and row.cards]
 
-    def _admit(self, title: Title, visit: Visit) -> None:
+    def _admit(self, title: Title, visit: ProfileCatalogue) -> None:
         if title.state != "published":
             raise TitleNotFound(title_id=title.title_id)
         if title.maturity > visit.profile.maturity:
@@ -144,25 +144,27 @@ class Screens:
 
 
 def _page(
-    visit: Visit, title: Title, positions: Sequence[Position], similar: list[Card], missing: list[str]
+    visit: ProfileCatalogue, title: Title, positions: Sequence[Position], similar: list[Card], missing: list[str]
 ) -> TitleScreen:
     language = visit.profile.language
     last = positions[0] if positions else None
-    seen = {p.episode_id: shown.progress(p, title.episodes) for p in reversed(positions) if p.episode_id is not None}
+    seen = {
+        p.episode_id: presentation.progress(p, title.episodes) for p in reversed(positions) if p.episode_id is not None
+    }
     return TitleScreen(
-        card=visit.card(title, shown.progress(last, title.episodes) if last else None),
-        synopsis=shown.localised(title.synopses, language, title.original_language),
+        card=visit.card(title, presentation.progress(last, title.episodes) if last else None),
+        synopsis=presentation.localised(title.synopses, language, title.original_language),
         original_language=title.original_language,
-        credits=shown.credit_views(title, language),
+        credits=presentation.credit_views(title, language),
         audio_languages=title.audio_languages,
         subtitle_languages=title.subtitle_languages,
-        seasons=shown.seasons(title, seen, language),
+        seasons=presentation.seasons(title, seen, language),
         more_like_this=similar,
-        play_episode_id=shown.play_episode(title, last) if title.kind == "series" else None,
+        play_episode_id=presentation.play_episode(title, last) if title.kind == "series" else None,
         missing=missing,
     )
 
 
-def _entry(visit: Visit, title: Title, position: Position) -> HistoryEntry:
-    progress = shown.progress(position, title.episodes)
+def _entry(visit: ProfileCatalogue, title: Title, position: Position) -> HistoryEntry:
+    progress = presentation.progress(position, title.episodes)
     return HistoryEntry(card=visit.card(title, progress), updated_at=position.updated_at)

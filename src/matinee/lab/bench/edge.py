@@ -25,13 +25,13 @@ from pathlib import Path
 
 import uvloop
 
-from matinee.edge.adapters.board import FileBoard
-from matinee.edge.adapters.disk import CacheDirectory
-from matinee.edge.adapters.keeper import DirectoryKeeper
+from matinee.edge.adapters.disk import DiskCacheStore
+from matinee.edge.adapters.evictor import DiskEvictor
+from matinee.edge.adapters.metrics import FileEdgeMetrics
 from matinee.edge.adapters.objects import ObjectsUpstream
 from matinee.edge.api import EdgeSettings
-from matinee.edge.model.addresses import address_of
-from matinee.edge.server.tokens import Gate
+from matinee.edge.model.addresses import parse_address
+from matinee.edge.server.tokens import PathTokenVerifier
 from matinee.edge.server.worker import run_worker
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import mint_path_token
@@ -92,7 +92,7 @@ def _per_check(rounds: int, checks: int) -> list[Figure]:
     """
     art, first, again = [], [], []
     for turn in range(rounds):
-        gate = Gate((_KEY,), SystemClock())
+        gate = PathTokenVerifier((_KEY,), SystemClock())
         targets = [f"/t/{_token(turn * checks + n)}/{_SCOPE}/v/{n % _SEGMENTS}.m4s" for n in range(checks)]
         art.append(_check_us(gate, [f"/art/v/{n % _SEGMENTS}.m4s" for n in range(checks)]))
         first.append(_check_us(gate, targets))
@@ -104,11 +104,11 @@ def _per_check(rounds: int, checks: int) -> list[Figure]:
     ]
 
 
-def _check_us(gate: Gate, targets: list[str]) -> float:
+def _check_us(gate: PathTokenVerifier, targets: list[str]) -> float:
     began_s = time.thread_time()
     for target in targets:
-        address = address_of(target)
-        if address is None or (address.scope and not gate.opens(address.token, address.scope)):
+        address = parse_address(target)
+        if address is None or (address.scope and not gate.is_valid(address.token, address.scope)):
             raise ValueError(f"refused: {target}")
     return (time.thread_time() - began_s) / len(targets) * 1e6
 
@@ -211,14 +211,14 @@ def _run_edge(settings: EdgeSettings, started: Connection) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         await run_worker(
             settings,
-            disk=CacheDirectory(settings.cache_dir, settings.cache_limit_bytes),
-            keeping=DirectoryKeeper(settings.cache_dir, settings.cache_limit_bytes),
-            board=FileBoard(settings.cache_dir),
+            disk=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
+            evictor=DiskEvictor(settings.cache_dir, settings.cache_limit_bytes),
+            metrics=FileEdgeMetrics(settings.cache_dir),
             upstream=ObjectsUpstream(settings.upstream),
             clock=SystemClock(),
             steering=None,
             stopping=stopping,
-            started=lambda server: started.send(server.port),
+            on_started=lambda server: started.send(server.port),
         )
 
     uvloop.run(run())

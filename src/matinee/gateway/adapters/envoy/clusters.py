@@ -6,7 +6,7 @@ from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
 from typing import Any
 
-from matinee.gateway.model.front import Cluster
+from matinee.gateway.model.proxy import Cluster
 from matinee.kit.hashing import sha256_hex
 
 TYPE = "type.googleapis.com/"

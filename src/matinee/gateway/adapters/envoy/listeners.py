@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from matinee.gateway.adapters.envoy import answers
+from matinee.gateway.adapters.envoy import local_replies
 from matinee.gateway.adapters.envoy.clusters import TYPE, followed, seconds
 from matinee.gateway.adapters.envoy.routes import BODY_LIMIT, JWT, PROVIDER, routes
-from matinee.gateway.model.front import Certificate, Front, Limit, Listener, TokenRule
+from matinee.gateway.model.proxy import Certificate, Limit, Listener, ProxyConfig, TokenRule
 
 __all__ = ["listener", "routes", "secret"]
 SUBJECT_HEADER = "x-matinee-subject"
@@ -20,7 +20,7 @@ _HTTP = f"{TYPE}envoy.extensions.filters.http"
 _CLIENTS = 20_000
 
 
-def listener(said: Listener, front: Front, folder: Path) -> dict[str, Any]:
+def listener(said: Listener, front: ProxyConfig, folder: Path) -> dict[str, Any]:
     """A listener with everything between the socket and the clusters."""
     chain: dict[str, Any] = {
         "filters": [{"name": "http", "typed_config": _connections(said, front, folder)}],
@@ -63,14 +63,14 @@ def _tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
     }
 
 
-def _connections(said: Listener, front: Front, folder: Path) -> dict[str, Any]:
+def _connections(said: Listener, front: ProxyConfig, folder: Path) -> dict[str, Any]:
     return {
         "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": said.name,
         "codec_type": "AUTO",
         "rds": {"route_config_name": said.name, "config_source": followed(folder / f"routes-{said.name}.json")},
         "http_filters": _filters(said, front),
-        "local_reply_config": answers.local_replies(),
+        "local_reply_config": local_replies.local_replies(),
         "server_name": "matinee",
         # The peer's own address is the client's: nothing stands before us, and nobody's word is taken for it.
         "use_remote_address": True,
@@ -90,7 +90,7 @@ def _connections(said: Listener, front: Front, folder: Path) -> dict[str, Any]:
     }
 
 
-def _filters(said: Listener, front: Front) -> list[dict[str, Any]]:
+def _filters(said: Listener, front: ProxyConfig) -> list[dict[str, Any]]:
     by_address = [limit for limit in said.limits if limit.by == "address"]
     by_subject = [limit for limit in said.limits if limit.by == "subject"]
     return [

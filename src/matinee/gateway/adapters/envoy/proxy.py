@@ -8,7 +8,7 @@ from typing import Any
 
 from matinee.drivers import envoy
 from matinee.gateway.adapters.envoy import clusters, listeners
-from matinee.gateway.model.front import Front
+from matinee.gateway.model.proxy import ProxyConfig
 
 CONNECTIONS = 10_000
 
@@ -22,15 +22,15 @@ class EnvoyProxy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def apply(self, front: Front) -> bool:
+    async def apply(self, front: ProxyConfig) -> bool:
         return await asyncio.to_thread(self._write, front)
 
-    def _write(self, front: Front) -> bool:
+    def _write(self, front: ProxyConfig) -> bool:
         changed = [envoy.write(self._folder, name, content) for name, content in files(front, self._folder).items()]
         return any(changed)
 
 
-def files(front: Front, folder: Path) -> dict[str, dict[str, Any]]:
+def files(front: ProxyConfig, folder: Path) -> dict[str, dict[str, Any]]:
     """Every file by its name: endpoints before clusters, routes and secrets before listeners."""
     made: dict[str, dict[str, Any]] = {}
     for cluster in front.clusters:

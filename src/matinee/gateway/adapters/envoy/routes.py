@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matinee.gateway.adapters.envoy.clusters import TYPE, seconds
-from matinee.gateway.model.front import Front, Listener, Retrying, Route
+from matinee.gateway.model.proxy import Listener, ProxyConfig, Retrying, Route
 
 JWT = "envoy.filters.http.jwt_authn"
 BODY_LIMIT = "envoy.filters.http.buffer"
@@ -20,7 +20,7 @@ _RETRY_ON: dict[Retrying, str] = {
 }
 
 
-def routes(said: Listener, front: Front) -> dict[str, Any]:
+def routes(said: Listener, front: ProxyConfig) -> dict[str, Any]:
     """A listener's routes, for every host name."""
     return {
         "@type": f"{TYPE}envoy.config.route.v3.RouteConfiguration",

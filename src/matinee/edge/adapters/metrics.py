@@ -7,14 +7,14 @@ import os
 import struct
 from pathlib import Path
 
-from matinee.edge.adapters.heat import mapped
-from matinee.edge.ports import LEVELS, Count
+from matinee.edge.adapters.frequencies import mapped
+from matinee.edge.ports import GAUGES, Metric
 
 _CELLS = struct.Struct("<32q")
 _SLOTS = 256
 
 
-class FileBoard:
+class FileEdgeMetrics:
     """This worker's figures stand in `state/worker-<n>`, which it locks while it lives.
 
     A worker that comes after another in the same file counts on from there, so that sums never run backwards.
@@ -26,26 +26,26 @@ class FileBoard:
         self._lock, path = self._taken()
         self._memory = mapped(path, _CELLS.size)
         self._cells = memoryview(self._memory).cast("q")
-        for level in LEVELS:
+        for level in GAUGES:
             self._cells[level] = 0
 
     def close(self) -> None:
         """Leave; what was counted stays."""
-        for level in LEVELS:
+        for level in GAUGES:
             self._cells[level] = 0
         self._cells.release()
         self._memory.close()
         os.close(self._lock)
 
-    def add(self, count: Count, amount: int = 1) -> None:
+    def add(self, count: Metric, amount: int = 1) -> None:
         self._cells[count] += amount
 
-    def put(self, count: Count, value: int) -> None:
+    def set(self, count: Metric, value: int) -> None:
         self._cells[count] = value
 
-    def totals(self) -> dict[Count, int]:
+    def totals(self) -> dict[Metric, int]:
         rows = [(row, _is_alive(path)) for path in self._folder.glob("worker-*") if (row := _row(path))]
-        return {c: sum(row[c] for row, alive in rows if alive or c not in LEVELS) for c in Count}
+        return {c: sum(row[c] for row, alive in rows if alive or c not in GAUGES) for c in Metric}
 
     def workers(self) -> int:
         return sum(_is_alive(path) for path in self._folder.glob("worker-*"))

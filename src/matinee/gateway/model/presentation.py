@@ -1,4 +1,4 @@
-"""Which titles, words, pictures and episodes a viewer is shown."""
+"""Which titles, words, pictures and episodes a viewer is presentation."""
 
 from __future__ import annotations
 

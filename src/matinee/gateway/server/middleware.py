@@ -29,7 +29,7 @@ _ALWAYS = [
 _UNHURRIED = ("/api/v1/operator/uploads", "/api/v1/operator/ingest")
 
 
-class Entrance:
+class RequestMiddleware:
     """An ASGI application around the routes. It costs one pass over the headers and nothing else of note."""
 
     def __init__(self, app: App, *, verifier: Verifier, clock: Clock, deadline_ms: int, metrics: Metrics) -> None:

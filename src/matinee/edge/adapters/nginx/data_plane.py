@@ -12,7 +12,7 @@ from pathlib import Path
 from matinee.drivers.nginx import Nginx
 from matinee.edge.adapters.nginx.config import Ports, write
 from matinee.edge.api import EdgeSettings
-from matinee.edge.ports import Board, Count
+from matinee.edge.ports import EdgeMetrics, Metric
 from matinee.kit import log
 
 _log = log.get()
@@ -21,13 +21,13 @@ _DISK_LOOKS = 10
 _RESTART_S = 1.0
 
 
-class NginxFront:
-    """Fulfils `Front`. nginx is started again when it ends by itself."""
+class NginxDataPlane:
+    """Fulfils `DataPlane`. nginx is started again when it ends by itself."""
 
-    def __init__(self, settings: EdgeSettings, *, board: Board) -> None:
+    def __init__(self, settings: EdgeSettings, *, metrics: EdgeMetrics) -> None:
         self.port = settings.port
         self._settings = settings
-        self._board = board
+        self._metrics = metrics
         self._folder = settings.cache_dir / "nginx"
         self._nginx = Nginx(self._folder)
         self._hits: asyncio.DatagramTransport | None = None
@@ -36,7 +36,7 @@ class NginxFront:
 
     async def start(self, *, filler_port: int) -> None:
         loop = asyncio.get_running_loop()
-        self._hits, _ = await loop.create_datagram_endpoint(lambda: _Hits(self._board), local_addr=("127.0.0.1", 0))
+        self._hits, _ = await loop.create_datagram_endpoint(lambda: _Hits(self._metrics), local_addr=("127.0.0.1", 0))
         log_port = self._hits.get_extra_info("sockname")[1]
         self.port = self.port or _free_port(self._settings.host)
         self._status_port = _free_port("127.0.0.1")
@@ -45,7 +45,7 @@ class NginxFront:
         await self._nginx.start()
 
     async def keep(self) -> None:
-        """Watch it for ever: figures onto the board, and a new start when it has ended."""
+        """Watch it for ever: figures onto the metrics, and a new start when it has ended."""
         ended, looks = asyncio.ensure_future(self._nginx.ended()), 0
         try:
             while True:
@@ -76,13 +76,13 @@ class NginxFront:
             return await self._nginx.ended()
 
     async def _account(self, *, disk: bool) -> None:
-        board = self._board
-        board.put(Count.CONNECTIONS, await self._connections())
+        metrics = self._metrics
+        metrics.set(Metric.CONNECTIONS, await self._connections())
         spent_ms = sum(map(_cpu_ms, self._nginx.pids()))
-        board.add(Count.CPU_MS, max(0, spent_ms - self._cpu_ms))
+        metrics.add(Metric.CPU_MS, max(0, spent_ms - self._cpu_ms))
         self._cpu_ms = spent_ms
         if disk:
-            board.put(Count.DISK_USED_BYTES, await asyncio.to_thread(_used_bytes, self._folder / "cache"))
+            metrics.set(Metric.DISK_USED_BYTES, await asyncio.to_thread(_used_bytes, self._folder / "cache"))
 
     async def _connections(self) -> int:
         """Clients that are connected now; 0 while nginx does not say."""
@@ -100,15 +100,15 @@ class NginxFront:
 class _Hits(asyncio.DatagramProtocol):
     """Takes nginx's word for what it served from its cache: a line each, its end the bytes sent."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, metrics: EdgeMetrics) -> None:
+        self._metrics = metrics
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         sent = data.rsplit(b" ", 1)[-1]
         if sent.isdigit():
-            self._board.add(Count.REQUESTS)
-            self._board.add(Count.HITS)
-            self._board.add(Count.SENT_BYTES, int(sent))
+            self._metrics.add(Metric.REQUESTS)
+            self._metrics.add(Metric.HITS)
+            self._metrics.add(Metric.SENT_BYTES, int(sent))
 
 
 def _cpu_ms(pid: int) -> int:

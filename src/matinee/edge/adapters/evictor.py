@@ -1,4 +1,4 @@
-"""Keeping a cache directory within its limit: one process for all workers, chosen by a lock that dies with it."""
+"""Evictor a cache directory within its limit: one process for all workers, chosen by a lock that dies with it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from matinee.edge.adapters.heat import SharedHeat
-from matinee.edge.model.eviction import Keeper
+from matinee.edge.adapters.frequencies import SharedFrequencies
+from matinee.edge.model.eviction import S3Fifo
 
 _RECORD_BYTES = 40
 _ARRIVALS_LIMIT_BYTES = 4 << 20
@@ -19,7 +19,7 @@ _NAME_LETTERS = 64
 _WALK_S = 600.0
 
 
-class DirectoryKeeper:
+class DiskEvictor:
     """The keeper of a cache directory; it does nothing until `elect` has said yes.
 
     It learns of new objects from `state/arrivals`, to which every worker appends, and of all that is there by
@@ -33,8 +33,8 @@ class DirectoryKeeper:
         self._state.mkdir(parents=True, exist_ok=True)
         self._arrivals = self._state / "arrivals"
         self._limit_bytes = limit_bytes
-        self._heat = SharedHeat(self._state / "heat")
-        self._keeper = Keeper(limit_bytes, self._heat)
+        self._heat = SharedFrequencies(self._state / "heat")
+        self._keeper = S3Fifo(limit_bytes, self._heat)
         self._lock = os.open(self._state / "keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._elected = False
         self._read_to = 0

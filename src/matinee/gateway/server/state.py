@@ -23,7 +23,7 @@ from matinee.playback.api import Playback
 from matinee.steering.api import Steering
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the gateway's HTTP side behaves.
 
     `origins` are further origins of the web client (a development server), `proxy_secret` is what Envoy adds to
@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upload_limit_bytes: int = 200 << 30
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class AppState(msgspec.Struct, frozen=True, kw_only=True):
     """The domains behind the gateway, and its own services."""
 
     identity: Identity
@@ -61,12 +61,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     uploads: UploadStore
     instances: Instances
     clock: Clock
-    settings: Settings
+    settings: ServerSettings
 
 
-def parts(request: Request[Any, Any, Any]) -> Parts:
+def get_state(request: Request[Any, Any, Any]) -> AppState:
     """The parts of the application that answers this request."""
-    found: Parts = request.app.state.parts
+    found: AppState = request.app.state.parts
     return found
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from matinee.catalogue.api import Catalogue, Genre, Title
 from matinee.gateway.api import Billboard, Card, Progress, Row
-from matinee.gateway.model import shown
+from matinee.gateway.model import presentation
 from matinee.identity.api import Profile
 from matinee.kit import log
 from matinee.kit.context import current
@@ -49,7 +49,7 @@ async def part(name: str, work: Awaitable[T], missing: list[str], share: float =
         return None
 
 
-class Visit:
+class ProfileCatalogue:
     """What one profile may see, in its language. `missing` gathers the parts that failed."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Visit:
         """The row of what was begun; a finished episode offers the next one."""
         titles = await self.titles([position.title_id for position in positions])
         offers = [
-            (titles[position.title_id], shown.going_on(titles[position.title_id], position))
+            (titles[position.title_id], presentation.going_on(titles[position.title_id], position))
             for position in positions
             if position.title_id in titles
         ]
@@ -82,7 +82,7 @@ class Visit:
     async def by_genre(self, genre: Genre) -> Row:
         """The row of a genre."""
         page = await self.browse(genre_id=genre.genre_id)
-        view = shown.genre_view(genre, self.profile.language)
+        view = presentation.genre_view(genre, self.profile.language)
         cards = [self.card(title) for title in page.items]
         return Row(row_id=f"genre-{genre.genre_id}", kind="genre", genre=view, cards=cards)
 
@@ -113,11 +113,11 @@ class Visit:
 
     def visible(self, title: Title) -> bool:
         """Whether the profile may see a title."""
-        return shown.visible(title, self.profile, self._territory, self._now)
+        return presentation.visible(title, self.profile, self._territory, self._now)
 
     def card(self, title: Title, progress: Progress | None = None) -> Card:
         """A title's card."""
-        return shown.card(title, self.profile.language, self._now, progress)
+        return presentation.card(title, self.profile.language, self._now, progress)
 
     def billboard(self) -> Billboard | None:
         """The title on top of the home page, where one has a backdrop."""
@@ -133,14 +133,14 @@ class Visit:
         )
         newest: dict[TitleId, Progress] = {}
         for position in positions:
-            newest.setdefault(position.title_id, shown.progress(position, ()))
+            newest.setdefault(position.title_id, presentation.progress(position, ()))
         return newest
 
     def _chosen(self, titles: Sequence[Title]) -> Billboard | None:
-        title = shown.billboard(titles, self._now.date())
+        title = presentation.billboard(titles, self._now.date())
         if title is None:
             return None
-        synopsis = shown.localised(title.synopses, self.profile.language, title.original_language)
+        synopsis = presentation.localised(title.synopses, self.profile.language, title.original_language)
         return Billboard(card=self.card(title), synopsis=synopsis)
 
 

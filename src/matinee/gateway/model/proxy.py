@@ -110,7 +110,7 @@ class TokenRule(msgspec.Struct, frozen=True, kw_only=True):
     audience: str = "matinee"
 
 
-class Front(msgspec.Struct, frozen=True, kw_only=True):
+class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in front. `secret` goes with every request, so that the gateway knows who passed it on."""
 
     listeners: tuple[Listener, ...]
@@ -119,7 +119,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
 
 
-class Doors(msgspec.Struct, frozen=True, kw_only=True):
+class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is decided by settings: addresses, limits, certificates. `trust_port` 0 means there is no trust page."""
 
     host: str = "127.0.0.1"
@@ -132,50 +132,52 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
 
 
-def front(doors: Doors, *, gateways: Sequence[Endpoint], edges: Sequence[Endpoint], keys: PublicKeys) -> Front:
+def build_proxy_config(
+    settings: ProxySettings, *, gateways: Sequence[Endpoint], edges: Sequence[Endpoint], keys: PublicKeys
+) -> ProxyConfig:
     """Matinee's own front: the API, the web client and the pictures on one address."""
     main = Listener(
         name="front",
-        host=doors.host,
-        port=doors.port,
+        host=settings.host,
+        port=settings.port,
         routes=ROUTES,
-        limits=_limits(doors),
-        certificate=doors.certificate,
+        limits=_limits(settings),
+        certificate=settings.certificate,
     )
-    trust = Listener(name="trust", host=doors.host, port=doors.trust_port, routes=TRUST_ROUTES)
-    return Front(
-        listeners=(main, trust) if doors.trust_port else (main,),
+    trust = Listener(name="trust", host=settings.host, port=settings.trust_port, routes=TRUST_ROUTES)
+    return ProxyConfig(
+        listeners=(main, trust) if settings.trust_port else (main,),
         clusters=(
             Cluster(name=GATEWAYS, endpoints=tuple(sorted(set(gateways))), health_path="/readyz"),
-            Cluster(name=EDGES, endpoints=tuple(sorted(set(edges))), health_path="/healthz", pinned=doors.pinned),
+            Cluster(name=EDGES, endpoints=tuple(sorted(set(edges))), health_path="/healthz", pinned=settings.pinned),
         ),
         tokens=TokenRule(keys=keys),
-        secret=doors.secret,
+        secret=settings.secret,
     )
 
 
-def _limits(doors: Doors) -> tuple[Limit, ...]:
+def _limits(settings: ProxySettings) -> tuple[Limit, ...]:
     return (
         Limit(
             name="sign-in",
             prefix=f"{API}/auth/sign-",
-            per_minute=doors.sign_ins_per_minute,
-            burst=doors.sign_ins_per_minute,
+            per_minute=settings.sign_ins_per_minute,
+            burst=settings.sign_ins_per_minute,
             by="address",
         ),
         # A household, a campus or a carrier may stand behind one address.
         Limit(
             name="address",
             prefix="/api/",
-            per_minute=doors.requests_per_minute * 10,
-            burst=doors.requests_per_minute * 4,
+            per_minute=settings.requests_per_minute * 10,
+            burst=settings.requests_per_minute * 4,
             by="address",
         ),
         Limit(
             name="subject",
             prefix="/api/",
-            per_minute=doors.requests_per_minute,
-            burst=max(doors.requests_per_minute // 3, 20),
+            per_minute=settings.requests_per_minute,
+            burst=max(settings.requests_per_minute // 3, 20),
             by="subject",
         ),
     )

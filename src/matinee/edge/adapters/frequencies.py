@@ -6,7 +6,7 @@ import mmap
 import os
 from pathlib import Path
 
-from matinee.edge.model.eviction import HOTTEST
+from matinee.edge.model.eviction import MAX_FREQUENCY
 
 _SLOTS = 1 << 20
 
@@ -28,7 +28,7 @@ def mapped(path: Path, size: int) -> mmap.mmap:
         os.close(fd)
 
 
-class SharedHeat:
+class SharedFrequencies:
     """A byte an object, found by the first bits of its name; two objects in one slot warm each other, without harm."""
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class SharedHeat:
     def warm(self, slot: int) -> None:
         """One more request. Unlocked: of two at the same instant one may be lost, and that is good enough."""
         heat = self._cells[slot]
-        if heat < HOTTEST:
+        if heat < MAX_FREQUENCY:
             self._cells[slot] = heat + 1
 
     def of(self, name: bytes) -> int:

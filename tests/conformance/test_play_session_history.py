@@ -19,7 +19,7 @@ from tests.engines import private_engine
 
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit.clock import from_ms, to_ms
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 
 KILLS = 3
 SESSIONS = 12
@@ -65,7 +65,7 @@ class History:
 
 async def begin(store: Store, history: History, name: str) -> None:
     async def act(at_ms: int, records: list[bytes]) -> None:
-        await store.begin(session(name, last_seen_at=NOW), records)
+        await store.create(session=session(name, last_seen_at=NOW), records=records)
 
     while not (await history.do("begin", name, act)).told:
         pass
@@ -76,9 +76,21 @@ async def watch(store: Store, history: History, name: str, rng: Random) -> None:
     one = session(name).session_id
     for _ in range(STEPS):
         if rng.random() < 0.01:
-            await history.do("close", name, lambda at, facts: store.close(one, at - to_ms(NOW), from_ms(at), facts))
+            await history.do(
+                "close",
+                name,
+                lambda at, facts: store.close(
+                    session_id=one, position_ms=at - to_ms(NOW), now=from_ms(at), records=facts
+                ),
+            )
         else:
-            await history.do("move", name, lambda at, facts: store.move(one, at - to_ms(NOW), from_ms(at), facts))
+            await history.do(
+                "move",
+                name,
+                lambda at, facts: store.move(
+                    session_id=one, position_ms=at - to_ms(NOW), now=from_ms(at), records=facts
+                ),
+            )
         await asyncio.sleep(rng.random() * 0.1)
 
 
@@ -105,7 +117,7 @@ async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_
                 one.cancel()
             await asyncio.gather(*relays, return_exceptions=True)
             await stores[0].outbox.relay(append)
-            kept = {name: await stores[1].find(session(name).session_id) for name in names}
+            kept = {name: await stores[1].find(session_id=session(name).session_id) for name in names}
     assert any(deed.told is None for deed in history.deeds)  # the kills were felt
     for name, one in kept.items():
         assert one is not None
@@ -113,7 +125,7 @@ async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_
         _check_facts(history, name, log)
 
 
-def _check_state(history: History, name: str, kept: Session) -> None:
+def _check_state(history: History, name: str, kept: StoredSession) -> None:
     moves, closes = history.of(name, "move"), history.of(name, "close")
     unheard = history.of(name, "move", "close", told=None)
     assert len(closes) <= 1

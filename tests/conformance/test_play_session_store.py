@@ -20,7 +20,7 @@ from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, PlaySessionId,
 from matinee.playback.adapters.redis import RedisSessionStore
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.api import Capabilities
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NewPlace = Callable[[], str]
@@ -47,7 +47,7 @@ async def open_store(url: str) -> AsyncIterator[Opener]:
         yield opened
 
 
-def session(name: str, **said: Any) -> Session:
+def session(name: str, **said: Any) -> StoredSession:
     known: dict[str, Any] = {
         "account_id": ids.derive(AccountId, name),
         "profile_id": ids.derive(ProfileId, name),
@@ -63,7 +63,7 @@ def session(name: str, **said: Any) -> Session:
         "expires_at": NOW + timedelta(hours=12),
         "position_ms": 0,
     }
-    return Session(**{"session_id": ids.derive(PlaySessionId, name), **known, **said})
+    return StoredSession(**{"session_id": ids.derive(PlaySessionId, name), **known, **said})
 
 
 async def relayed(store: Store) -> list[bytes]:
@@ -78,34 +78,34 @@ async def relayed(store: Store) -> list[bytes]:
 
 async def test_a_session_comes_back_as_it_was_after_opening_again(open_store: Opener) -> None:
     one = session("a")
-    await (await open_store()).begin(one, [b"started"])
+    await (await open_store()).create(session=one, records=[b"started"])
     again = await open_store()
-    assert await again.find(one.session_id) == one
-    assert await again.find(ids.derive(PlaySessionId, "none")) is None
+    assert await again.find(session_id=one.session_id) == one
+    assert await again.find(session_id=ids.derive(PlaySessionId, "none")) is None
     assert await relayed(again) == [b"started"]
 
 
 async def test_heartbeats_move_it(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")
-    await store.begin(one, [])
+    await store.create(session=one, records=[])
     later = NOW + timedelta(seconds=30)
-    assert await store.move(one.session_id, 30_000, later, [b"heartbeat"])
-    await store.steer(one.session_id, (EdgeId("edg_b"), EdgeId("edg_a")), later)
+    assert await store.move(session_id=one.session_id, position_ms=30_000, now=later, records=[b"heartbeat"])
+    await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_b"), EdgeId("edg_a")), now=later)
     moved = replace(one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")))
-    assert await (await open_store()).find(one.session_id) == moved
+    assert await (await open_store()).find(session_id=one.session_id) == moved
     assert await relayed(store) == [b"heartbeat"]
 
 
 async def test_of_two_heartbeats_the_newer_holds(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")
-    await store.begin(one, [])
+    await store.create(session=one, records=[])
     late, later = NOW + timedelta(seconds=30), NOW + timedelta(seconds=31)
-    assert await store.move(one.session_id, 31_000, later, [b"newer"])
-    assert await store.move(one.session_id, 30_000, late, [b"older"])
-    await store.steer(one.session_id, (EdgeId("edg_a"),), late)
-    assert await store.find(one.session_id) == replace(
+    assert await store.move(session_id=one.session_id, position_ms=31_000, now=later, records=[b"newer"])
+    assert await store.move(session_id=one.session_id, position_ms=30_000, now=late, records=[b"older"])
+    await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_a"),), now=late)
+    assert await store.find(session_id=one.session_id) == replace(
         one, position_ms=31_000, last_seen_at=later, avoid=(EdgeId("edg_a"),)
     )
     assert await relayed(store) == [b"newer", b"older"]
@@ -114,22 +114,27 @@ async def test_of_two_heartbeats_the_newer_holds(open_store: Opener) -> None:
 async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")
-    await store.begin(one, [])
-    assert await store.close(one.session_id, 5_000, NOW, [b"ended"])
+    await store.create(session=one, records=[])
+    assert await store.close(session_id=one.session_id, position_ms=5_000, now=NOW, records=[b"ended"])
     later = NOW + timedelta(minutes=1)
-    assert not await store.move(one.session_id, 9_000, later, [b"heartbeat"])
-    assert not await store.close(one.session_id, 9_000, later, [b"ended again"])
-    await store.steer(one.session_id, (EdgeId("edg_a"),), later)
-    assert await store.find(one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
+    assert not await store.move(session_id=one.session_id, position_ms=9_000, now=later, records=[b"heartbeat"])
+    assert not await store.close(session_id=one.session_id, position_ms=9_000, now=later, records=[b"ended again"])
+    await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_a"),), now=later)
+    assert await store.find(session_id=one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
     assert await relayed(store) == [b"ended"]
-    assert not await store.move(ids.derive(PlaySessionId, "none"), 0, NOW, [b"heartbeat"])
+    assert not await store.move(
+        session_id=ids.derive(PlaySessionId, "none"), position_ms=0, now=NOW, records=[b"heartbeat"]
+    )
 
 
 async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     one = session("a")
-    await stores[0].begin(one, [])
-    tries = (stores[at % 2].close(one.session_id, at, NOW, [b"ended %d" % at]) for at in range(20))
+    await stores[0].create(session=one, records=[])
+    tries = (
+        stores[at % 2].close(session_id=one.session_id, position_ms=at, now=NOW, records=[b"ended %d" % at])
+        for at in range(20)
+    )
     assert sum(await asyncio.gather(*tries)) == 1
     assert len(await relayed(stores[1])) == 1
 
@@ -137,23 +142,27 @@ async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:
 async def test_the_silent_are_found_the_longest_silent_first(open_store: Opener) -> None:
     store = await open_store()
     for name, silent_min in (("a", 5), ("b", 20), ("c", 11), ("over", 60)):
-        await store.begin(session(name, last_seen_at=NOW - timedelta(minutes=silent_min)), [])
-    await store.close(ids.derive(PlaySessionId, "over"), 0, NOW, [])
+        await store.create(session=session(name, last_seen_at=NOW - timedelta(minutes=silent_min)), records=[])
+    await store.close(session_id=ids.derive(PlaySessionId, "over"), position_ms=0, now=NOW, records=[])
     since = NOW - timedelta(minutes=10)
-    assert [s.session_id for s in await store.idle(since, 10)] == [ids.derive(PlaySessionId, n) for n in ("b", "c")]
-    assert len(await store.idle(since, 1)) == 1
+    assert [s.session_id for s in await store.find_idle(since=since, limit=10)] == [
+        ids.derive(PlaySessionId, n) for n in ("b", "c")
+    ]
+    assert len(await store.find_idle(since=since, limit=1)) == 1
 
 
 async def test_only_what_is_long_over_is_forgotten(open_store: Opener) -> None:
     store = await open_store()
     for name in ("open", "over", "just over"):
-        await store.begin(session(name), [])
-    await store.close(ids.derive(PlaySessionId, "over"), 0, NOW, [])
-    await store.close(ids.derive(PlaySessionId, "just over"), 0, NOW + timedelta(hours=1), [])
-    assert await store.forget(NOW + timedelta(hours=1)) == 1
-    assert await store.find(ids.derive(PlaySessionId, "over")) is None
+        await store.create(session=session(name), records=[])
+    await store.close(session_id=ids.derive(PlaySessionId, "over"), position_ms=0, now=NOW, records=[])
+    await store.close(
+        session_id=ids.derive(PlaySessionId, "just over"), position_ms=0, now=NOW + timedelta(hours=1), records=[]
+    )
+    assert await store.delete_ended(before=NOW + timedelta(hours=1)) == 1
+    assert await store.find(session_id=ids.derive(PlaySessionId, "over")) is None
     for name in ("open", "just over"):
-        assert await store.find(ids.derive(PlaySessionId, name)) is not None
+        assert await store.find(session_id=ids.derive(PlaySessionId, name)) is not None
 
 
 _WRITER = """
@@ -166,7 +175,7 @@ async def write():
         at = 0
         while True:
             names = [f"{at + n}" for n in range(8)]
-            await asyncio.gather(*(store.begin(session(name), [name.encode()]) for name in names))
+            await asyncio.gather(*(store.create(session=session(name), records=[name.encode()]) for name in names))
             print(*names, flush=True)
             at += 8
 
@@ -189,9 +198,9 @@ async def test_a_killed_writer_leaves_sessions_and_facts_that_agree(open_store: 
     facts = [fact.decode() for fact in await relayed(store)]
     assert {name for line in told for name in line.decode().split()} <= set(facts)
     for name in facts:
-        assert await store.find(ids.derive(PlaySessionId, name)) == session(name)
+        assert await store.find(session_id=ids.derive(PlaySessionId, name)) == session(name)
     beyond = [ids.derive(PlaySessionId, str(at)) for at in range(64) if str(at) not in facts]
-    assert not any([await store.find(session_id) for session_id in beyond])
+    assert not any([await store.find(session_id=session_id) for session_id in beyond])
 
 
 steps = st.lists(
@@ -213,7 +222,7 @@ async def test_it_does_as_a_plain_dict_does(new_place: NewPlace, steps: list[tup
     async with reopening(url) as reopen:
         store = await reopen()
         for one in kept.values():
-            await store.begin(one, [])
+            await store.create(session=one, records=[])
         for at, (name, step, figure) in enumerate(steps):
             now, fact = NOW + timedelta(seconds=at), b"fact %d" % at
             before = kept[name]
@@ -222,11 +231,11 @@ async def test_it_does_as_a_plain_dict_does(new_place: NewPlace, steps: list[tup
             await _take(store, before.session_id, step, figure, now, fact)
     async with reopening(url) as reopen:
         store = await reopen()
-        assert {name: await store.find(one.session_id) for name, one in kept.items()} == kept
+        assert {name: await store.find(session_id=one.session_id) for name, one in kept.items()} == kept
         assert await relayed(store) == facts
 
 
-def _stepped(one: Session, step: str, figure: int, now: datetime) -> Session:
+def _stepped(one: StoredSession, step: str, figure: int, now: datetime) -> StoredSession:
     if one.ended_at is not None:
         return one
     if step == "steer":
@@ -237,8 +246,8 @@ def _stepped(one: Session, step: str, figure: int, now: datetime) -> Session:
 
 async def _take(store: Store, session_id: PlaySessionId, step: str, figure: int, now: datetime, fact: bytes) -> None:
     if step == "steer":
-        await store.steer(session_id, (EdgeId(str(figure)),), now)
+        await store.avoid_edges(session_id=session_id, edge_ids=(EdgeId(str(figure)),), now=now)
     elif step == "move":
-        await store.move(session_id, figure, now, [fact])
+        await store.move(session_id=session_id, position_ms=figure, now=now, records=[fact])
     else:
-        await store.close(session_id, figure, now, [fact])
+        await store.close(session_id=session_id, position_ms=figure, now=now, records=[fact])

@@ -17,7 +17,7 @@ from matinee.catalogue.service import CatalogueService
 from matinee.drivers.sql import Database
 from matinee.drivers.vault import FileSealer
 from matinee.encoding.adapters.sql import SqlJobStore
-from matinee.encoding.jobs import Tools, work
+from matinee.encoding.jobs import Tools, run_worker
 from matinee.encoding.service import EncodingService
 from matinee.kit.clock import Clock, SystemClock
 from matinee.licensing.adapters.sql import SqlKeyVault
@@ -57,7 +57,7 @@ async def studio(data: Path, *, clock: Clock | None = None, chunk_s: int = 40) -
 
 async def _main(data: Path, chunk_s: int) -> None:
     async with studio(data, chunk_s=chunk_s) as one:
-        await work(store=one.store, tools=one.tools, clock=SystemClock(), folder=one.work, owner="doomed")
+        await run_worker(store=one.store, tools=one.tools, clock=SystemClock(), folder=one.work, owner="doomed")
 
 
 if __name__ == "__main__":

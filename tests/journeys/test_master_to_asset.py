@@ -19,8 +19,8 @@ from tests.unit.encoding_rig import FFMPEG, clip, film
 
 from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, TitleNotFound, VideoTrack
 from matinee.encoding.api import Job, NoSpace, Order, SideFile, Unusable
-from matinee.encoding.jobs.housekeeping import sweep_once
-from matinee.encoding.jobs.worker import Worker, work
+from matinee.encoding.jobs.housekeeping import sweep_folders_once
+from matinee.encoding.jobs.worker import Worker, run_worker
 from matinee.encoding.model.plan import Chunk
 from matinee.encoding.ports import Blobs, Encoder
 from matinee.events.api import EncodeFailed, EncodeFinished, Record
@@ -141,9 +141,9 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    async def chunk(self, *, chunk: Chunk, **words: Any) -> list[Path]:
+    async def encode_chunk(self, *, chunk: Chunk, **words: Any) -> list[Path]:
         self.made.append(chunk.index)
-        return await self._encoder.chunk(chunk=chunk, **words)
+        return await self._encoder.encode_chunk(chunk=chunk, **words)
 
 
 async def test_the_same_film_again_costs_no_encode(deployment: Studio, master: Path) -> None:
@@ -204,7 +204,7 @@ class Endless:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    async def chunk(self, **words: Any) -> list[Path]:
+    async def encode_chunk(self, **words: Any) -> list[Path]:
         self.begun.set()
         try:
             return await asyncio.get_running_loop().create_future()
@@ -217,7 +217,7 @@ async def test_a_cancelled_job_stops_and_can_be_taken_up_again(deployment: Studi
     endless = Endless(deployment.tools.encoder)
     tools = dataclasses.replace(deployment.tools, encoder=endless)
     running = asyncio.create_task(
-        work(store=deployment.store, tools=tools, clock=SystemClock(), folder=deployment.work, owner="w")
+        run_worker(store=deployment.store, tools=tools, clock=SystemClock(), folder=deployment.work, owner="w")
     )
     await endless.begun.wait()
     await deployment.encoding.cancel(job_id=job.job_id)
@@ -327,7 +327,7 @@ async def test_folders_of_ended_jobs_are_swept(deployment: Studio, master: Path)
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
     for name in (job.job_id, "job_unknown"):
         (deployment.work / name).mkdir(parents=True)
-    swept = partial(sweep_once, store=deployment.store, folder=deployment.work, keep=timedelta(minutes=1))
+    swept = partial(sweep_folders_once, store=deployment.store, folder=deployment.work, keep=timedelta(minutes=1))
     assert await swept(clock=SystemClock()) == ["job_unknown"]
     await deployment.encoding.cancel(job_id=job.job_id)
     assert await swept(clock=SystemClock()) == []

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from matinee.catalogue.api import Artwork, Asset, Title, TitleNotFound
 from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.objects import Objects
-from matinee.drivers.packager import ShakaPackager
+from matinee.drivers.packager import Shaka
 from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber, FfmpegStills
 from matinee.encoding.adapters.objects import ObjectBlobs
-from matinee.encoding.adapters.packager import ShakaPackages
+from matinee.encoding.adapters.packager import ShakaPackager
 from matinee.encoding.jobs.run import Tools
 from matinee.kit.ids import AssetId, EpisodeId, TitleId
 from matinee.licensing.api import ContentKey, Label
@@ -84,7 +84,7 @@ def tools(data: Path, catalogue: object, licensing: object, **words: object) -> 
         prober=FfmpegProber(FFMPEG),
         encoder=FfmpegEncoder(FFMPEG),
         stills=FfmpegStills(FFMPEG),
-        packager=ShakaPackages(ShakaPackager(nice=0)),
+        packager=ShakaPackager(Shaka(nice=0)),
         catalogue=catalogue,  # type: ignore[arg-type]
         licensing=licensing,  # type: ignore[arg-type]
         **{"preset": "ultrafast", **words},  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from tests.unit.encoding_rig import FFMPEG, clip
 from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber
 from matinee.encoding.model.ladder import ladder
 from matinee.encoding.model.loudness import gain_db
-from matinee.encoding.model.plan import Plan, Sound
+from matinee.encoding.model.plan import Plan, AudioTrackPlan
 
 PROBER, ENCODER = FfmpegProber(FFMPEG), FfmpegEncoder(FFMPEG)
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
@@ -19,7 +19,7 @@ X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 
 async def planned(path: Path, chunk_s: int) -> Plan:
     source = await PROBER.probe(path=path, name=path.name)
-    _, frames = await PROBER.count(path=path, source=source, progress=quiet)
+    _, frames = await PROBER.count_frames(path=path, source=source, progress=quiet)
     video = source.report.video
     rungs = ladder(video.width_px, video.height_px, source.frame_rate, preset="veryfast")
     return Plan(source_key="", source=source, frames=frames, rungs=rungs, sounds=(), texts=(), chunk_s=chunk_s)
@@ -32,11 +32,11 @@ def quiet(_frames: int) -> None:
 async def joined(plan: Plan, master: Path, folder: Path) -> Path:
     os.makedirs(folder)  # noqa: PTH103
     parts = [
-        await ENCODER.chunk(master=master, plan=plan, chunk=chunk, into=folder, threads=1, progress=quiet)
+        await ENCODER.encode_chunk(master=master, plan=plan, chunk=chunk, into=folder, threads=1, progress=quiet)
         for chunk in plan.chunks
     ]
     out = folder / "joined.mp4"
-    await ENCODER.join(parts=[part[-1] for part in parts], timescale=plan.timescale, out=out)
+    await ENCODER.join_chunks(parts=[part[-1] for part in parts], timescale=plan.timescale, out=out)
     return out
 
 
@@ -59,7 +59,7 @@ async def test_a_film_in_chunks_is_the_film_in_one_piece(
     chunked = await joined(plan, master, tmp_path / "chunked")
     whole = await joined(msgspec.structs.replace(plan, chunk_s=900), master, tmp_path / "whole")
     for made in (chunked, whole):
-        assert await PROBER.keyframes(path=made) == (plan.frames, list(plan.keyframes))
+        assert await PROBER.list_keyframes(path=made) == (plan.frames, list(plan.keyframes))
     compare = ["-i", f"file:{chunked}", "-i", f"file:{whole}", "-lavfi", "psnr=stats_file=psnr", "-f", "null", "-"]
     await FFMPEG.run(compare, cwd=tmp_path, deadline_s=60)
     alike = [float(value) for value in re.findall(r"psnr_avg:(\S+)", (tmp_path / "psnr").read_text())]
@@ -67,8 +67,8 @@ async def test_a_film_in_chunks_is_the_film_in_one_piece(
     assert min(alike) > 30  # two frames of this picture that are not the same are below 25
 
 
-def sound(stream: int = 0, channels: int = 2, delay_us: int = 0) -> Sound:
-    return Sound(
+def sound(stream: int = 0, channels: int = 2, delay_us: int = 0) -> AudioTrackPlan:
+    return AudioTrackPlan(
         track_id="a", source_key="", stream=stream, language="en", channels=channels, bps=128_000, delay_us=delay_us
     )
 
@@ -79,13 +79,13 @@ async def test_sound_is_brought_to_one_loudness(tmp_path: Path, channels: int, l
     tones = f"aevalsrc='{level}*(sin(2*PI*440*t)+sin(2*PI*1100*t))/2*(0.6+0.4*sin(2*PI*3*t))':d=6"
     await FFMPEG.run(["-f", "lavfi", "-i", tones, "-ac", str(channels), f"file:{master}"], deadline_s=30)
     wanted = sound(channels=6 if channels == 6 else 2)
-    before = await ENCODER.loudness(master=master, sound=wanted)
+    before = await ENCODER.measure_loudness(master=master, sound=wanted)
     gain = gain_db(before.integrated_lufs, before.true_peak_dbtp)
-    await ENCODER.sound(master=master, sound=wanted, gain_db=gain, duration_s=5.0, out=out)
-    after = await ENCODER.loudness(master=out, sound=wanted)
+    await ENCODER.encode_audio(master=master, sound=wanted, gain_db=gain, duration_s=5.0, out=out)
+    after = await ENCODER.measure_loudness(master=out, sound=wanted)
     assert after.integrated_lufs == pytest.approx(-23, abs=0.5)
     assert after.true_peak_dbtp < -1
-    streams = await PROBER.sounds(path=out, name="out")
+    streams = await PROBER.probe_audio(path=out, name="out")
     assert [(stream.channels, stream.sample_rate_hz) for stream in streams] == [(wanted.channels, 48_000)]
 
 
@@ -93,6 +93,6 @@ async def test_sound_is_brought_to_one_loudness(tmp_path: Path, channels: int, l
 async def test_sound_is_as_long_as_the_picture(tmp_path: Path, length_s: float, duration_s: float) -> None:
     master, out = tmp_path / "in.wav", tmp_path / "out.mp4"
     await FFMPEG.run(["-f", "lavfi", "-i", f"sine=d={length_s}", f"file:{master}"], deadline_s=30)
-    await ENCODER.sound(master=master, sound=sound(), gain_db=0, duration_s=duration_s, out=out)
+    await ENCODER.encode_audio(master=master, sound=sound(), gain_db=0, duration_s=duration_s, out=out)
     shown = await FFMPEG.probe(out, ("-show_entries", "format=duration"), deadline_s=30)
     assert float(shown["format"]["duration"]) == pytest.approx(duration_s, abs=0.022)

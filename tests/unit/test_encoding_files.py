@@ -71,7 +71,7 @@ async def test_sound_alone_is_refused(tmp_path: Path) -> None:
     await FFMPEG.run(["-f", "lavfi", "-i", "sine=d=1", f"file:{path}"], deadline_s=30)
     with pytest.raises(Unusable, match="picture: it has none"):
         await PROBER.probe(path=path, name="a.mkv")
-    assert [stream.channels for stream in await PROBER.sounds(path=path, name="a.mkv")] == [1]
+    assert [stream.channels for stream in await PROBER.probe_audio(path=path, name="a.mkv")] == [1]
 
 
 async def test_a_cover_is_no_picture_that_moves(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_an_odd_deep_slow_picture_is_read_for_what_it_is(tmp_path: Path) -
     source = await PROBER.probe(path=path, name="a.mkv")
     video = source.report.video
     assert (video.width_px, video.height_px, video.bit_depth, source.rate) == (97, 65, 10, "25/2")
-    assert await PROBER.count(path=path, source=source, progress=lambda _: None) == (25, 25)
+    assert await PROBER.count_frames(path=path, source=source, progress=lambda _: None) == (25, 25)
 
 
 async def test_pixels_and_turns_count_in_the_size(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from matinee.encoding.model.loudness import CEILING_DBTP, TARGET_LUFS, gain_db
 from matinee.encoding.model.pictures import Look, best, candidates, thumbnails
 from matinee.encoding.model.plan import Plan, cut
 from matinee.encoding.model.progress import fresh_steps, halted, remaining_ms, share_done, with_step
-from matinee.encoding.model.renditions import SideSound, SideText, sounds, texts
-from matinee.encoding.model.source import Source, choose_rate
+from matinee.encoding.model.renditions import AudioSideFile, TextSideFile, sounds, texts
+from matinee.encoding.model.source import MediaSource, choose_rate
 from matinee.kit.ids import JobId, TitleId
 from matinee.kit.problem import Unreachable
 
@@ -29,7 +29,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 sizes = st.integers(16, 4400)
 
 
-def source(rate: str = "25/1", **words: object) -> Source:
+def source(rate: str = "25/1", **words: object) -> MediaSource:
     video = VideoStream(
         index=0,
         codec="h264",
@@ -42,7 +42,7 @@ def source(rate: str = "25/1", **words: object) -> Source:
     )
     report = Report(container="mov", duration_ms=4000, size_bytes=1, video=video)
     report = msgspec.structs.replace(report, **words)
-    return Source(report=report, rate=rate, constant=True)
+    return MediaSource(report=report, rate=rate, constant=True)
 
 
 def plan(frames: int, rate: str = "25/1", chunk_s: int = 40) -> Plan:
@@ -170,8 +170,8 @@ def test_sound_is_made_in_stereo_and_in_the_round_for_every_language() -> None:
 
 def test_a_side_file_stands_before_a_stream_of_its_language() -> None:
     stream = AudioStream(index=1, codec="aac", channels=2, sample_rate_hz=48_000, language="en")
-    other = SideSound(key="side", stream=stream, language="en", role="main")
-    comment = SideSound(key="talk", stream=stream, language="en", role="commentary")
+    other = AudioSideFile(key="side", stream=stream, language="en", role="main")
+    comment = AudioSideFile(key="talk", stream=stream, language="en", role="commentary")
     made = {
         sound.track_id: sound.source_key for sound in sounds("master", source(audio=[stream]), "en", [other, comment])
     }
@@ -183,7 +183,7 @@ def test_only_written_subtitles_are_taken_over() -> None:
         SubtitleStream(index=2, codec="subrip", language="ger"),
         SubtitleStream(index=3, codec="hdmv_pgs_subtitle", language="fre"),
     ]
-    made = texts("master", source(subtitles=streams), "en", [SideText(key="s", language="pt-BR", role="forced")])
+    made = texts("master", source(subtitles=streams), "en", [TextSideFile(key="s", language="pt-BR", role="forced")])
     assert [(text.track_id, text.language, text.stream) for text in made] == [
         ("text-pt-br-forced", "pt-BR", None),
         ("text-de", "de", 2),

@@ -19,7 +19,7 @@ from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.playback.api import Capabilities, Delivery, ManifestNotFound, NoRendition
 from matinee.playback.model.capabilities import fitting
-from matinee.playback.model.manifests import Source, render
+from matinee.playback.model.manifests import ManifestSource, render
 
 DASH = {"": "urn:mpeg:dash:schema:mpd:2011", "cenc": "urn:mpeg:cenc:2013"}
 KEYS = "/api/v1/licences/hls/token/"
@@ -115,7 +115,7 @@ def assets(draw: st.DrawFn) -> Asset:
 
 
 def rendered(asset: Asset, name: str, edges: list[Delivery] = EDGES) -> str:
-    source = Source(asset=asset, deliveries=edges, original_language="de")
+    source = ManifestSource(asset=asset, deliveries=edges, original_language="de")
     return render(name, source, KEYS).body.decode()
 
 

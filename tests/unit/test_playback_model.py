@@ -19,7 +19,7 @@ from matinee.playback.model.capabilities import family, fitting, labels
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
 from matinee.playback.model.networks import Networks
 from matinee.playback.model.resume import resume_ms
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 from matinee.steering.api import RankedEdge
 from matinee.viewing.api import Position
 
@@ -146,7 +146,7 @@ def test_one_begins_at_the_beginning_of_what_one_has_not_seen() -> None:
     assert resume_ms(position(600_000), None, 500_000) == 0  # the film has become shorter
 
 
-SESSION = Session(
+SESSION = StoredSession(
     session_id=ids.derive(PlaySessionId, "s"),
     account_id=ids.derive(AccountId, "a"),
     profile_id=ids.derive(ProfileId, "a"),

@@ -253,7 +253,7 @@ async def test_silent_players_are_given_up(deployment: Deployment) -> None:
     deployment.clock.advance(days=2)
     await deployment.playback.end_idle()
     await deployment.playback.end_idle()
-    assert await deployment.store.find(silent.session_id) is None
+    assert await deployment.store.find(session_id=silent.session_id) is None
 
 
 async def test_impossible_figures_are_refused_before_anything_is_kept(deployment: Deployment) -> None:

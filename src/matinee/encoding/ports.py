@@ -12,8 +12,8 @@ import msgspec
 from matinee.catalogue.api import AudioTrack, Thumbnails, VideoTrack
 from matinee.encoding.api import AudioStream, Job, JobState
 from matinee.encoding.model.pictures import Look
-from matinee.encoding.model.plan import Chunk, Plan, Sound
-from matinee.encoding.model.source import Source
+from matinee.encoding.model.plan import Chunk, Plan, AudioTrackPlan
+from matinee.encoding.model.source import MediaSource
 from matinee.events.api import Record
 from matinee.kit.ids import JobId
 from matinee.kit.page import Page
@@ -101,16 +101,16 @@ class Blobs(Protocol):
 class Prober(Protocol):
     """Says what media files hold."""
 
-    async def probe(self, *, path: Path, name: str) -> Source:
+    async def probe(self, *, path: Path, name: str) -> MediaSource:
         """What a master holds; `name` is what it is called in a refusal. Raises Unusable."""
 
-    async def count(self, *, path: Path, source: Source, progress: Progress) -> tuple[int, int]:
+    async def count_frames(self, *, path: Path, source: MediaSource, progress: Progress) -> tuple[int, int]:
         """Decode the whole picture: how many frames it has, and how many at the plan's rate."""
 
-    async def keyframes(self, *, path: Path) -> tuple[int, list[int]]:
+    async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
         """How many frames an encoded picture holds, and which of them are keyframes."""
 
-    async def sounds(self, *, path: Path, name: str) -> list[AudioStream]:
+    async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
         """The sound streams of a file. Raises Unusable where there is none."""
 
 
@@ -124,21 +124,23 @@ class Loudness(msgspec.Struct, frozen=True):
 class Encoder(Protocol):
     """Makes renditions."""
 
-    async def chunk(
+    async def encode_chunk(
         self, *, master: Path, plan: Plan, chunk: Chunk, into: Path, threads: int, progress: Progress
     ) -> list[Path]:
         """Encode a chunk of every rung, in one decode: one file a rung, in the ladder's order."""
 
-    async def join(self, *, parts: Sequence[Path], timescale: int, out: Path) -> None:
+    async def join_chunks(self, *, parts: Sequence[Path], timescale: int, out: Path) -> None:
         """Join the chunks of a rung, bit for bit."""
 
-    async def loudness(self, *, master: Path, sound: Sound) -> Loudness:
+    async def measure_loudness(self, *, master: Path, sound: AudioTrackPlan) -> Loudness:
         """Measure a stream in the layout that it will have."""
 
-    async def sound(self, *, master: Path, sound: Sound, gain_db: float, duration_s: float, out: Path) -> None:
+    async def encode_audio(
+        self, *, master: Path, sound: AudioTrackPlan, gain_db: float, duration_s: float, out: Path
+    ) -> None:
         """Encode a stream, as long as the picture."""
 
-    async def text(self, *, master: Path, stream: int, out: Path) -> None:
+    async def extract_subtitles(self, *, master: Path, stream: int, out: Path) -> None:
         """Take a stream of subtitles out as a WebVTT file."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from matinee.catalogue.api import Catalogue, EpisodeNotFound
 from matinee.encoding.api import Job, JobState, Order, Report, SideFile
 from matinee.encoding.model.progress import fresh_steps
-from matinee.encoding.model.refusals import no_space, room_needed, unusable
+from matinee.encoding.model.refusals import make_no_space, make_unusable, room_needed
 from matinee.encoding.model.renditions import reported
 from matinee.encoding.model.subtitles import BrokenSubtitles, parse
 from matinee.encoding.ports import Blobs, JobStore, Prober
@@ -83,7 +83,7 @@ class EncodingService:
         with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
             for side in audio:
                 file = await located(self._blobs, side.path, Path(folder))
-                await self._prober.sounds(path=file, name=PurePath(side.path).name)
+                await self._prober.probe_audio(path=file, name=PurePath(side.path).name)
             for side in subtitles:
                 file = await located(self._blobs, side.path, Path(folder))
                 await asyncio.to_thread(_check_subtitles, side, file)
@@ -100,7 +100,7 @@ class EncodingService:
     async def _check_room(self, report: Report) -> None:
         needed, free = room_needed(report.size_bytes), await self._blobs.free_bytes()
         if free is not None and free < needed:
-            raise no_space("There is not enough room for the film", needed, free)
+            raise make_no_space("There is not enough room for the film", needed, free)
 
 
 def _check_subtitles(side: SideFile, file: Path) -> None:
@@ -109,10 +109,10 @@ def _check_subtitles(side: SideFile, file: Path) -> None:
         parse(file.read_bytes(), file.suffix[1:].lower())
     except BrokenSubtitles as error:
         remedy = "Mend that line and hand it in again."
-        raise unusable(name, f"subtitles, line {error.line}", error.what, remedy) from error
+        raise make_unusable(name, f"subtitles, line {error.line}", error.what, remedy) from error
     except OSError as error:
         what = f"it cannot be read ({error.strerror})"
-        raise unusable(name, "subtitles", what, "Check the path and who may read it.") from error
+        raise make_unusable(name, "subtitles", what, "Check the path and who may read it.") from error
 
 
 def _film_key(order: Order) -> str:

@@ -7,34 +7,34 @@ from datetime import datetime
 from typing import Protocol
 
 from matinee.kit.ids import EdgeId, PlaySessionId
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 
 
 class SessionStore(Protocol):
     """Play sessions, durably, and beside each change the facts (encoded `events.api.Record`s) that tell of it."""
 
-    async def begin(self, session: Session, records: list[bytes]) -> None:
+    async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
         """Keep a new session."""
 
-    async def find(self, session_id: PlaySessionId) -> Session | None:
+    async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
         """A session, open or ended."""
 
-    async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+    async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         """An open session was heard of; tells whether it is still open (else nothing is kept).
 
         Of two moves the newer's position holds, in whatever order they come; the facts of both are kept.
         """
 
-    async def steer(self, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], now: datetime) -> None:
+    async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
         """An open session asked for other edges."""
 
-    async def close(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+    async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         """End a session; tells whether it was this call that did (else nothing is kept)."""
 
-    async def idle(self, since: datetime, limit: int) -> list[Session]:
+    async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
         """Open sessions not heard of since a time, the longest silent first."""
 
-    async def forget(self, ended_before: datetime) -> int:
+    async def delete_ended(self, *, before: datetime) -> int:
         """Drop sessions that ended before a time; tells how many."""
 
 

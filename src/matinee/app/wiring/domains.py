@@ -294,11 +294,11 @@ async def _steering(parts: Parts) -> None:
 async def _encoding(parts: Parts) -> None:
     from matinee.drivers.ffmpeg import Ffmpeg
     from matinee.drivers.objects import Objects
-    from matinee.drivers.packager import ShakaPackager
+    from matinee.drivers.packager import Shaka
     from matinee.encoding import jobs
     from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber, FfmpegStills
     from matinee.encoding.adapters.objects import ObjectBlobs
-    from matinee.encoding.adapters.packager import ShakaPackages
+    from matinee.encoding.adapters.packager import ShakaPackager
     from matinee.encoding.adapters.sql import SqlJobStore
     from matinee.encoding.service import EncodingService
 
@@ -315,7 +315,7 @@ async def _encoding(parts: Parts) -> None:
         prober=prober,
         encoder=FfmpegEncoder(ffmpeg),
         stills=FfmpegStills(ffmpeg),
-        packager=ShakaPackages(ShakaPackager()),
+        packager=ShakaPackager(Shaka()),
         catalogue=catalogue,
         licensing=parts.domain("licensing", by="encoding"),
         processes=settings.encoding.processes or os.cpu_count() or 1,
@@ -324,9 +324,9 @@ async def _encoding(parts: Parts) -> None:
     parts.built["encoding"] = EncodingService(store=store, blobs=blobs, prober=prober, catalogue=catalogue, clock=clock)
     owner = ids.generate(InstanceId, clock.now())
     parts.jobs += [
-        jobs.work(store=store, tools=tools, clock=clock, folder=work, owner=owner),
-        jobs.sweep(store=store, clock=clock, folder=work),
-        jobs.sweep_store(tidy=blobs.tidy, clock=clock),
+        jobs.run_worker(store=store, tools=tools, clock=clock, folder=work, owner=owner),
+        jobs.sweep_folders(store=store, clock=clock, folder=work),
+        jobs.sweep_objects(remove_unfinished=blobs.remove_unfinished, clock=clock),
         jobs.relay_facts(store.outbox, parts.domain("events", by="encoding")),
     ]
 

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
-from matinee.encoding.model.refusals import no_space
+from matinee.encoding.model.refusals import make_no_space
 from matinee.kit import url
 from matinee.kit.hashing import sha256_hex
 
@@ -79,7 +79,7 @@ class ObjectBlobs:
     async def delete(self, *, prefix: str) -> None:
         await self._objects.delete(prefix)
 
-    async def tidy(self, before: datetime) -> int:
+    async def remove_unfinished(self, before: datetime) -> int:
         """Free what was begun and given up before then: unfinished puts, masters handed in for no job. Tells how many.
 
         Uploads are not touched, which may take their time: the gateway sees to those.
@@ -145,10 +145,10 @@ class ObjectBlobs:
             yield
         except StoreFull as error:
             free = shutil.disk_usage(self._root).free if self._root else 0
-            raise no_space("The object store is full", 0, free) from error
+            raise make_no_space("The object store is full", 0, free) from error
         except OSError as error:
             if error.errno in _FULL:
-                raise no_space("The disk is full", 0, 0) from error
+                raise make_no_space("The disk is full", 0, 0) from error
             raise
 
 
@@ -157,7 +157,7 @@ def _check_room(head: ObjectHead, part: Path) -> None:
     needed = head.size_bytes - (part.stat().st_size if part.exists() else 0)
     free = shutil.disk_usage(part.parent).free
     if needed > free:
-        raise no_space("There is not enough room to work on the film", needed, free)
+        raise make_no_space("There is not enough room to work on the film", needed, free)
 
 
 async def _pour(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:

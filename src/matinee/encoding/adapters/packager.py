@@ -8,9 +8,9 @@ from pathlib import Path
 from xml.etree import ElementTree  # the packager's own output, written a moment ago
 
 from matinee.catalogue.api import AudioTrack, SegmentRun, VideoTrack
-from matinee.drivers.packager import ShakaPackager
+from matinee.drivers.packager import Shaka
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.plan import Plan, Sound
+from matinee.encoding.model.plan import Plan, AudioTrackPlan
 from matinee.encoding.ports import Packaged
 from matinee.licensing.api import ContentKey
 
@@ -19,10 +19,10 @@ _MPD = "{urn:mpeg:dash:schema:mpd:2011}"
 _MANIFEST = "manifest.mpd"
 
 
-class ShakaPackages:
+class ShakaPackager:
     """Packages every rung and sound in one run, and reads back what it made."""
 
-    def __init__(self, packager: ShakaPackager) -> None:
+    def __init__(self, packager: Shaka) -> None:
         self._packager = packager
 
     async def package(
@@ -53,7 +53,7 @@ def _video(rung: Rung, file: Path) -> str:
     return f"in={file.name},stream=video,{_template(rung.name)},drm_label={rung.label}"
 
 
-def _audio(sound: Sound, file: Path) -> str:
+def _audio(sound: AudioTrackPlan, file: Path) -> str:
     return f"in={file.name},stream=audio,{_template(sound.track_id)},drm_label=AUDIO"
 
 
@@ -111,7 +111,7 @@ class _Manifest:
             average_bandwidth_bps=average_bps,
         )
 
-    def audio(self, sound: Sound) -> AudioTrack:
+    def audio(self, sound: AudioTrackPlan) -> AudioTrack:
         representation, template = self._tracks[f"{sound.track_id}/init.mp4"]
         return AudioTrack(
             track_id=sound.track_id,

@@ -27,17 +27,17 @@ async def relay_facts(outbox: FactRelay, events: Events) -> None:
     await outbox.run(relaying(events))
 
 
-async def sweep(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:
+async def sweep_folders(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:
     """Remove what jobs that ended long ago have left, so that until then they can be tried again cheaply."""
     while True:
         try:
-            await sweep_once(store=store, clock=clock, folder=folder, keep=keep)
+            await sweep_folders_once(store=store, clock=clock, folder=folder, keep=keep)
         except Exception as error:  # the store may be away; the folders wait
             _log.warning("encode.sweep_failed", error=repr(error))
         await asyncio.sleep(SWEEP_EVERY_S)
 
 
-async def sweep_once(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta) -> list[str]:
+async def sweep_folders_once(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta) -> list[str]:
     """Remove the folders of ended and unknown jobs; tells which."""
     gone = [name for name in await asyncio.to_thread(_folders, folder) if await _is_over(store, clock, name, keep)]
     for name in gone:
@@ -45,11 +45,11 @@ async def sweep_once(*, store: JobStore, clock: Clock, folder: Path, keep: timed
     return gone
 
 
-async def sweep_store(*, tidy: Callable[[datetime], Awaitable[int]], clock: Clock) -> None:
+async def sweep_objects(*, remove_unfinished: Callable[[datetime], Awaitable[int]], clock: Clock) -> None:
     """Free what processes that were killed have left in the object store."""
     while True:
         try:
-            if freed := await tidy(clock.now() - UNFINISHED_FOR):
+            if freed := await remove_unfinished(clock.now() - UNFINISHED_FOR):
                 _log.info("encode.store_swept", count=freed)
         except Exception as error:  # the store may be away; what was left waits
             _log.warning("encode.store_not_swept", error=repr(error))

@@ -11,9 +11,9 @@ from matinee.encoding.api import AudioStream, SideFile
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.model.ladder import ladder
 from matinee.encoding.model.plan import Plan
-from matinee.encoding.model.refusals import no_space, room_needed, unusable
-from matinee.encoding.model.renditions import SideSound, SideText, sounds, texts, warnings
-from matinee.encoding.model.source import Source
+from matinee.encoding.model.refusals import make_no_space, make_unusable, room_needed
+from matinee.encoding.model.renditions import AudioSideFile, TextSideFile, sounds, texts, warnings
+from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Blobs
 from matinee.encoding.service import located
 from matinee.kit.hashing import sha256_file, sha256_hex
@@ -26,14 +26,14 @@ class Digest(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-async def inspect(run: Run) -> Source:
+async def inspect(run: Run) -> MediaSource:
     """What the master holds. Raises Unusable."""
 
-    async def make() -> Source:
+    async def make() -> MediaSource:
         path = await located(run.tools.blobs, run.order.path, run.workspace.folder)
         return await run.tools.prober.probe(path=path, name=run.file_name)
 
-    source = await run.once("inspect", "inspect", run.order.path, Source, make)
+    source = await run.once("inspect", "inspect", run.order.path, MediaSource, make)
     for warning in warnings(source):
         run.teller.warned(warning)
     return source
@@ -69,13 +69,13 @@ def _digest(path: Path, name: str) -> Digest:
         return Digest(f"sources/{sha256_file(path)}{_suffix(name)}", path.stat().st_size)
     except OSError as error:
         what = f"it can no longer be read ({error.strerror})"
-        raise unusable(name, "file", what, "Check the path and hand it in again.") from error
+        raise make_unusable(name, "file", what, "Check the path and hand it in again.") from error
 
 
 async def _room(blobs: Blobs, size_bytes: int) -> None:
     needed, free = room_needed(size_bytes), await blobs.free_bytes()
     if free is not None and free < needed:
-        raise no_space("There is not enough room for the film", needed, free)
+        raise make_no_space("There is not enough room for the film", needed, free)
 
 
 def _suffix(name: str) -> str:
@@ -88,8 +88,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The order's files in the canonical store."""
 
     key: str
-    sounds: list[SideSound]
-    texts: list[SideText]
+    sounds: list[AudioSideFile]
+    texts: list[TextSideFile]
 
 
 async def gathered(run: Run) -> Stored:
@@ -99,13 +99,13 @@ async def gathered(run: Run) -> Stored:
         key=await store(run, order.path, consume=order.consume),
         sounds=[await _side_sound(run, file) for file in order.audio],
         texts=[
-            SideText(key=await store(run, file.path, consume=order.consume), language=file.language, role=file.role)
+            TextSideFile(key=await store(run, file.path, consume=order.consume), language=file.language, role=file.role)
             for file in order.subtitles
         ],
     )
 
 
-async def plan(run: Run, source: Source, files: Stored) -> Plan:
+async def plan(run: Run, source: MediaSource, files: Stored) -> Plan:
     """Count the master's frames and decide all that is made of it. Raises Unusable."""
     source, frames = await _counted(run, source, files.key)
     video, language, tools = source.report.video, run.order.language, run.tools
@@ -121,38 +121,38 @@ async def plan(run: Run, source: Source, files: Stored) -> Plan:
     )
 
 
-async def _counted(run: Run, source: Source, key: str) -> tuple[Source, int]:
+async def _counted(run: Run, source: MediaSource, key: str) -> tuple[MediaSource, int]:
     """The frames at the plan's rate. A master whose decoded frames are not as many does not keep its rate."""
     master = await stored(run, key)
     run.teller.began("analyse", source.report.video.frames)
 
     async def make() -> tuple[int, int]:
-        return await run.tools.prober.count(
+        return await run.tools.prober.count_frames(
             path=master, source=source, progress=lambda frames: run.teller.went("analyse", frames)
         )
 
     decoded, constant = await run.once("analyse", "frames", (key, source), tuple[int, int], make)
     if constant == 0:
-        raise unusable(run.file_name, "picture", "not one frame of it can be decoded", "Export it again.")
+        raise make_unusable(run.file_name, "picture", "not one frame of it can be decoded", "Export it again.")
     if source.constant and decoded != constant:
         run.teller.warned(f"{decoded} frames do not keep {source.rate} a second: they become {constant}")
         source = msgspec.structs.replace(source, constant=False)
     return source, constant
 
 
-async def _side_sound(run: Run, file: SideFile) -> SideSound:
+async def _side_sound(run: Run, file: SideFile) -> AudioSideFile:
     key = await store(run, file.path, consume=run.order.consume)
 
     async def make() -> list[AudioStream]:
-        return await run.tools.prober.sounds(path=await stored(run, key), name=PurePath(file.path).name)
+        return await run.tools.prober.probe_audio(path=await stored(run, key), name=PurePath(file.path).name)
 
     streams = await run.once("store", f"sound-{sha256_hex(key.encode())[:12]}", key, list[AudioStream], make)
-    return SideSound(key=key, stream=streams[0], language=file.language, role=file.role)
+    return AudioSideFile(key=key, stream=streams[0], language=file.language, role=file.role)
 
 
 async def stored(run: Run, key: str) -> Path:
     """A file of the canonical store, on this machine."""
     path = await run.tools.blobs.local(key=key, into=run.workspace.folder)
     if path is None:
-        raise unusable(run.file_name, "file", "it is gone from the store", "Hand it in again.")
+        raise make_unusable(run.file_name, "file", "it is gone from the store", "Hand it in again.")
     return path

@@ -53,7 +53,7 @@ async def _chunks(run: Run, plan: Plan, folder: Path) -> list[list[Path]]:
         async def make() -> list[str]:
             made = (folder / f"{rung.name}-{chunk.index:05}.mp4" for rung in plan.rungs)
             async with free, whole(*made):
-                files = await run.tools.encoder.chunk(
+                files = await run.tools.encoder.encode_chunk(
                     master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=went
                 )
             return [file.name for file in files]
@@ -72,7 +72,7 @@ async def _joined(run: Run, plan: Plan, folder: Path, parts: list[list[Path]]) -
     for n, rung in enumerate(plan.rungs):
         out = folder / f"{rung.name}.mp4"
         async with whole(out):
-            await run.tools.encoder.join(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
+            await run.tools.encoder.join_chunks(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
             await _exact(run.tools.prober, plan, out)
         names.append(out.name)
     return names
@@ -80,7 +80,7 @@ async def _joined(run: Run, plan: Plan, folder: Path, parts: list[list[Path]]) -
 
 async def _exact(prober: Prober, plan: Plan, file: Path) -> None:
     """Hold a joined rung against the count and the keyframe list. Raises NotExact."""
-    frames, keyframes = await prober.keyframes(path=file)
+    frames, keyframes = await prober.list_keyframes(path=file)
     if frames != plan.frames:
         raise NotExact(f"{file.name} holds {frames} frames after joining, the film has {plan.frames}")
     if keyframes != list(plan.keyframes):

@@ -1,4 +1,4 @@
-"""Sound, subtitles and thumbnails."""
+"""AudioTrackPlan, subtitles and thumbnails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matinee.encoding.jobs.run import Run
 from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.loudness import gain_db
 from matinee.encoding.model.pictures import thumbnails
-from matinee.encoding.model.plan import Plan, Sound, Text
-from matinee.encoding.model.refusals import unusable
+from matinee.encoding.model.plan import Plan, AudioTrackPlan, Text
+from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.model.subtitles import BrokenSubtitles, parse, shifted, webvtt
 
 
@@ -24,7 +24,7 @@ async def sounds(run: Run, plan: Plan) -> list[Path]:
     for sound in plan.sounds:
         name = f"{sound.track_id}.mp4"
 
-        async def make(sound: Sound = sound, out: Path = folder / name) -> str:
+        async def make(sound: AudioTrackPlan = sound, out: Path = folder / name) -> str:
             return await _sound(run, plan, sound, out)
 
         inputs = (sound, plan.frames, plan.source.rate)
@@ -33,12 +33,12 @@ async def sounds(run: Run, plan: Plan) -> list[Path]:
     return files
 
 
-async def _sound(run: Run, plan: Plan, sound: Sound, out: Path) -> str:
+async def _sound(run: Run, plan: Plan, sound: AudioTrackPlan, out: Path) -> str:
     master, encoder = await stored(run, sound.source_key), run.tools.encoder
-    loudness = await encoder.loudness(master=master, sound=sound)
+    loudness = await encoder.measure_loudness(master=master, sound=sound)
     gain = gain_db(loudness.integrated_lufs, loudness.true_peak_dbtp)
     async with whole(out):
-        await encoder.sound(master=master, sound=sound, gain_db=gain, duration_s=float(plan.duration_s), out=out)
+        await encoder.encode_audio(master=master, sound=sound, gain_db=gain, duration_s=float(plan.duration_s), out=out)
     return out.name
 
 
@@ -65,11 +65,13 @@ async def _text(run: Run, plan: Plan, text: Text, out: Path) -> bool:
             cues = parse(await asyncio.to_thread(_read, await stored(run, text.source_key)), _kind(text.source_key))
         else:
             own = out.with_suffix(".own.vtt")
-            await run.tools.encoder.text(master=await stored(run, text.source_key), stream=text.stream, out=own)
+            await run.tools.encoder.extract_subtitles(
+                master=await stored(run, text.source_key), stream=text.stream, out=own
+            )
             cues = shifted(parse(await asyncio.to_thread(_read, own), "vtt"), -plan.source.start_us // 1000)
     except BrokenSubtitles as error:
         if text.stream is None:
-            raise unusable(
+            raise make_unusable(
                 PurePath(text.source_key).name, f"subtitles, line {error.line}", error.what, "Mend it."
             ) from error
         run.teller.warned(f"subtitles (stream {text.stream}) are left out: {error}")

@@ -8,7 +8,7 @@ import msgspec
 
 from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull
 from matinee.drivers.process import ToolFailed
-from matinee.encoding.model.refusals import no_space
+from matinee.encoding.model.refusals import make_no_space
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 
 _PASSING = (Unreachable, Overloaded, DeadlineExceeded, EngineUnavailable, EngineReadOnly)
@@ -26,7 +26,7 @@ def verdict(error: BaseException) -> Verdict:
     """Judge what a job ended with."""
     error = innermost(error)
     if is_full(error):
-        return Verdict(True, str(no_space("The disk is full", 0, 0)))
+        return Verdict(True, str(make_no_space("The disk is full", 0, 0)))
     if isinstance(error, Problem):
         return Verdict(not isinstance(error, _PASSING), one_line(str(error)))
     return Verdict(False, one_line(str(error) or type(error).__name__))

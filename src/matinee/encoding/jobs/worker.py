@@ -32,7 +32,7 @@ IDLE_S = 0.5
 PARTING_S = 3.0
 
 
-async def work(*, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str) -> None:
+async def run_worker(*, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str) -> None:
     """Take on jobs, one after another and the most urgent first, for ever until cancelled."""
     worker = Worker(store=store, tools=tools, clock=clock, folder=folder, owner=owner)
     while True:

@@ -9,7 +9,7 @@ from math import ceil
 import msgspec
 
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.source import Role, Source
+from matinee.encoding.model.source import Role, MediaSource
 from matinee.kit.hashing import sha256_hex
 from matinee.kit.ids import AssetId, EpisodeId, TitleId, derive
 
@@ -29,7 +29,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
 
 
-class Sound(msgspec.Struct, frozen=True, kw_only=True):
+class AudioTrackPlan(msgspec.Struct, frozen=True, kw_only=True):
     """An audio rendition to be made, of a stream of the object `source_key`."""
 
     track_id: str
@@ -56,10 +56,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is made of one master. `frames` is counted: what the joined renditions must hold."""
 
     source_key: str
-    source: Source
+    source: MediaSource
     frames: int
     rungs: tuple[Rung, ...]
-    sounds: tuple[Sound, ...]
+    sounds: tuple[AudioTrackPlan, ...]
     texts: tuple[Text, ...]
     chunk_s: int
     recipe: int = RECIPE

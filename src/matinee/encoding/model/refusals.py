@@ -5,12 +5,12 @@ from __future__ import annotations
 from matinee.encoding.api import NoSpace, Unusable
 
 
-def unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
+def make_unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
     """A file that cannot be used: which stream of it, what is wrong and what to do."""
     return Unusable(file=file, stream=stream, remedy=remedy, detail=f"{file}: {stream}: {what}. {remedy}")
 
 
-def no_space(what: str, needed_bytes: int, free_bytes: int) -> NoSpace:
+def make_no_space(what: str, needed_bytes: int, free_bytes: int) -> NoSpace:
     """A full disk; 0 bytes needed means that the need is not known."""
     need = f" ({needed_bytes / 1e6:,.0f} MB needed, {free_bytes / 1e6:,.0f} MB free)" if needed_bytes else ""
     detail = f"{what}{need}: free some room, then retry the job."

@@ -9,14 +9,14 @@ import msgspec
 
 from matinee.encoding.api import AudioStream, Report
 from matinee.encoding.model.languages import tag
-from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, Sound, Text
-from matinee.encoding.model.source import Role, Source
+from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, AudioTrackPlan, Text
+from matinee.encoding.model.source import Role, MediaSource
 
 TEXT_CODECS = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 TEXT_ROLES = ("subtitle", "caption", "forced")
 
 
-class SideSound(msgspec.Struct, frozen=True, kw_only=True):
+class AudioSideFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file of sound, stored, and its first stream."""
 
     key: str
@@ -25,7 +25,7 @@ class SideSound(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
-class SideText(msgspec.Struct, frozen=True, kw_only=True):
+class TextSideFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file of subtitles, stored."""
 
     key: str
@@ -33,25 +33,27 @@ class SideText(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
-def sounds(key: str, source: Source, language: str, side: Iterable[SideSound]) -> tuple[Sound, ...]:
+def sounds(key: str, source: MediaSource, language: str, side: Iterable[AudioSideFile]) -> tuple[AudioTrackPlan, ...]:
     """Stereo of every language and role, and 5.1 where there is that much; a side file stands before a stream."""
-    made: dict[str, Sound] = {}
+    made: dict[str, AudioTrackPlan] = {}
     for one in side:
         _add(made, one.key, one.stream, _known(one.language, language), _role(one.role), 0)
-    own: dict[str, Sound] = {}
+    own: dict[str, AudioTrackPlan] = {}
     for stream in source.report.audio:
         role = source.roles.get(stream.index, "main")
         _add(own, key, stream, _known(stream.language, language), role, source.start_us)
     return tuple({**own, **made}.values())
 
 
-def _add(made: dict[str, Sound], key: str, stream: AudioStream, language: str, role: Role, delay_us: int) -> None:
+def _add(
+    made: dict[str, AudioTrackPlan], key: str, stream: AudioStream, language: str, role: Role, delay_us: int
+) -> None:
     for channels, bps in ((2, STEREO_BPS), (6, SURROUND_BPS)):
         if channels > 2 and stream.channels < channels:
             continue
         track_id = "-".join(["audio", language.lower(), *([role] if role != "main" else []), f"{channels}ch"])
         if track_id not in made:
-            made[track_id] = Sound(
+            made[track_id] = AudioTrackPlan(
                 track_id=track_id,
                 source_key=key,
                 stream=stream.index,
@@ -63,7 +65,7 @@ def _add(made: dict[str, Sound], key: str, stream: AudioStream, language: str, r
             )
 
 
-def texts(key: str, source: Source, language: str, side: Iterable[SideText]) -> tuple[Text, ...]:
+def texts(key: str, source: MediaSource, language: str, side: Iterable[TextSideFile]) -> tuple[Text, ...]:
     """One file for every language and role; a side file stands before a stream."""
     made = {text.track_id: text for text in _side_texts(language, side)}
     for stream in source.report.subtitles:
@@ -73,7 +75,7 @@ def texts(key: str, source: Source, language: str, side: Iterable[SideText]) -> 
     return tuple(made.values())
 
 
-def _side_texts(language: str, side: Iterable[SideText]) -> Iterator[Text]:
+def _side_texts(language: str, side: Iterable[TextSideFile]) -> Iterator[Text]:
     for one in side:
         yield _text(one.key, _known(one.language, language), one.role if one.role in TEXT_ROLES else "subtitle", None)
 
@@ -83,7 +85,7 @@ def _text(key: str, language: str, role: str, stream: int | None) -> Text:
     return Text(track_id=track_id, source_key=key, language=language, role=role, stream=stream)
 
 
-def warnings(source: Source) -> list[str]:
+def warnings(source: MediaSource) -> list[str]:
     """What a person should know of a master though it is no reason to refuse."""
     report, video = source.report, source.report.video
     said = {
@@ -107,6 +109,6 @@ def _role(said: str) -> Role:
     return next((role for role in get_args(Role) if role == said), "main")
 
 
-def reported(source: Source) -> Report:
+def reported(source: MediaSource) -> Report:
     """The report of a master, with what a person should know."""
     return msgspec.structs.replace(source.report, warnings=warnings(source))

@@ -23,7 +23,7 @@ _ROUNDING = Fraction(1, 2000)
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     """What the steps know of a master beyond its report.
 
     `rate` is the constant rate of everything made of it, a fraction; `constant` says that its own frames keep

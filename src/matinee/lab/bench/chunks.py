@@ -37,7 +37,7 @@ async def chunked_against_whole(
 
 async def _plan(prober: Prober, master: Path, chunk_s: int, preset: str) -> Plan:
     source = await prober.probe(path=master, name=master.name)
-    _, frames = await prober.count(path=master, source=source, progress=_quiet)
+    _, frames = await prober.count_frames(path=master, source=source, progress=_quiet)
     video = source.report.video
     rungs = ladder(video.width_px, video.height_px, source.frame_rate, preset=preset)
     return Plan(source_key="", source=source, frames=frames, rungs=rungs, sounds=(), texts=(), chunk_s=chunk_s)
@@ -47,14 +47,14 @@ async def _encode(encoder: Encoder, prober: Prober, plan: Plan, master: Path, fo
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // len(plan.chunks))
     made = [
-        encoder.chunk(master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=_quiet)
+        encoder.encode_chunk(master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=_quiet)
         for chunk in plan.chunks
     ]
     parts = await asyncio.gather(*made)
     for n, rung in enumerate(plan.rungs):
         out = folder / f"{rung.name}.mp4"
-        await encoder.join(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
-        assert (await prober.keyframes(path=out)) == (plan.frames, list(plan.keyframes))
+        await encoder.join_chunks(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
+        assert (await prober.list_keyframes(path=out)) == (plan.frames, list(plan.keyframes))
 
 
 async def _cpu_s(work: Callable[[], Awaitable[None]]) -> float:

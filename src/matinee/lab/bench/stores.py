@@ -21,7 +21,7 @@ from matinee.mesh.adapters.sql import SqlRegistry
 from matinee.mesh.api import Instance
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.api import Capabilities
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 from matinee.viewing.adapters.sql import SqlViewingStore
 
 AREA = "stores"
@@ -53,10 +53,10 @@ async def _sessions(database: Database) -> Works:
     store = await SqlSessionStore.open(database)
 
     async def begin(number: int) -> None:
-        await store.begin(_session(number), [b"{}"])
+        await store.create(session=_session(number), records=[b"{}"])
 
     async def find(number: int) -> None:
-        assert await store.find(_session(number).session_id)
+        assert await store.find(session_id=_session(number).session_id)
 
     return {"begin a play session": begin, "find a play session": find}
 
@@ -87,9 +87,9 @@ async def _leases(database: Database) -> Works:
     return {"renew a lease": renew}
 
 
-def _session(number: int) -> Session:
+def _session(number: int) -> StoredSession:
     now = CLOCK.now()
-    return Session(
+    return StoredSession(
         session_id=derive(PlaySessionId, "bench", str(number)),
         account_id=derive(AccountId, str(number % 50)),
         profile_id=derive(ProfileId, str(number % 50)),

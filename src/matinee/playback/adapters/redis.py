@@ -18,12 +18,12 @@ from matinee.drivers.redis import Redis
 from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.ids import EdgeId, PlaySessionId
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 
 _Fields: TypeAlias = list[bytes | None]
 _FIELDS = ("body", "seen", "position", "avoid", "ended")  # the body as it was opened; the others hold what moves
 _FORGET_BATCH = 500
-_body = msgspec.json.Decoder(Session)
+_body = msgspec.json.Decoder(StoredSession)
 _edges = msgspec.json.Decoder(tuple[EdgeId, ...])
 
 # KEYS of each: the session, the open ones by when they were last heard of, the stream of facts, the ended ones by when
@@ -103,7 +103,7 @@ class RedisSessionStore:
         await warn_about_durability(redis, "playback.store")
         return cls(redis)
 
-    async def begin(self, session: Session, records: list[bytes]) -> None:
+    async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
         body, avoid = msgspec.json.encode(session), msgspec.json.encode(session.avoid)
         opened = (body, to_ms(session.last_seen_at), session.position_ms, avoid)
         await self._run(self._begin, session.session_id, *opened, *records)
@@ -112,13 +112,13 @@ class RedisSessionStore:
         fields: Any = await self._redis.retry(lambda client: client.hmget(self._key(session_id), _FIELDS))
         return _session(fields)
 
-    async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+    async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._run(self._move, session_id, to_ms(now), position_ms, *records)
 
-    async def steer(self, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._run(self._steer, session_id, to_ms(now), msgspec.json.encode(avoid))
+    async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
+        await self._run(self._steer, session_id, to_ms(now), msgspec.json.encode(edge_ids))
 
-    async def close(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+    async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         by = secrets.token_hex(8)  # so that, said again, it knows its own end
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
@@ -130,7 +130,7 @@ class RedisSessionStore:
             found = [_session(fields) for fields in await several.execute()]
         return [one for one in found if one is not None and one.ended_at is None]
 
-    async def forget(self, ended_before: datetime) -> int:
+    async def delete_ended(self, *, before: datetime) -> int:
         gone = 0
         while True:
             async with self._redis.operation() as client:
@@ -155,7 +155,7 @@ async def _before(client: RedisClient, index: str, moment: datetime, limit: int)
     return [session_id.decode() for session_id in found]
 
 
-def _session(fields: _Fields) -> Session | None:
+def _session(fields: _Fields) -> StoredSession | None:
     body, seen, position, avoid, ended = fields
     if body is None or seen is None or position is None or avoid is None:
         return None

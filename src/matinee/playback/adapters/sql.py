@@ -28,7 +28,7 @@ from sqlalchemy import (
 from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.ids import EdgeId, PlaySessionId
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 
 _MEDIUM = (1 << 24) - 1
 _metadata = MetaData()
@@ -78,7 +78,7 @@ class SqlSessionStore:
         await database.migrate("matinee.playback.adapters:migrations", "playback")
         return cls(database)
 
-    async def begin(self, session: Session, records: list[bytes]) -> None:
+    async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
         row = {
             "session_id": session.session_id,
             "last_seen_at": session.last_seen_at,
@@ -94,28 +94,28 @@ class SqlSessionStore:
         await self._database.write(transaction)
         self.outbox.notify()
 
-    async def find(self, session_id: PlaySessionId) -> Session | None:
+    async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
         row = await self._database.read_autocommit(
             lambda connection: connection.execute(_find, {"id": session_id}).first()
         )
         return None if row is None else _session(row)
 
-    async def move(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+    async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._while_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
 
-    async def steer(self, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._while_open(_steer, {"id": session_id, "edges": avoid, "now": now}, [])
+    async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
+        await self._while_open(_steer, {"id": session_id, "edges": edge_ids, "now": now}, [])
 
-    async def close(self, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
+    async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._while_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
 
-    async def idle(self, since: datetime, limit: int) -> list[Session]:
+    async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
         values = {"since": since, "most": limit}
         rows = await self._database.read(lambda connection: connection.execute(_idle, values).all())
         return [_session(row) for row in rows]
 
-    async def forget(self, ended_before: datetime) -> int:
-        return await self._database.write(partial(_count, _forget, {"before": ended_before}))
+    async def delete_ended(self, *, before: datetime) -> int:
+        return await self._database.write(partial(_count, _forget, {"before": before}))
 
     async def _while_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
         """Change the session and keep the facts, or neither where the session is over."""
@@ -135,8 +135,8 @@ def _count(statement: Update | Delete, values: dict[str, Any], connection: Conne
     return connection.execute(statement, values).rowcount
 
 
-def _session(row: Row[*tuple[Any, ...]]) -> Session:
-    opened: Session = row.body
+def _session(row: Row[*tuple[Any, ...]]) -> StoredSession:
+    opened: StoredSession = row.body
     return replace(
         opened, last_seen_at=row.last_seen_at, ended_at=row.ended_at, position_ms=row.position_ms, avoid=row.avoid
     )

@@ -11,7 +11,7 @@ from matinee.playback.api import Delivery, Manifest, ManifestNotFound
 from matinee.playback.model import dash, hls
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class ManifestSource(msgspec.Struct, frozen=True, kw_only=True):
     """What a manifest is made of: what is left of the asset for the device, and the edges, best first."""
 
     asset: Asset
@@ -19,7 +19,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     original_language: str
 
 
-def render(name: str, source: Source, key_folder: str) -> Manifest:
+def render(name: str, source: ManifestSource, key_folder: str) -> Manifest:
     """The manifest of a name; `key_folder` is the path in front of an HLS key. Raises ManifestNotFound."""
     asset, deliveries = source.asset, source.deliveries
     if name == "manifest.mpd":
@@ -32,7 +32,7 @@ def render(name: str, source: Source, key_folder: str) -> Manifest:
     return Manifest(content_type=hls.CONTENT_TYPE, body=_playlist(name, source, key_folder))
 
 
-def _playlist(name: str, source: Source, key_folder: str) -> bytes:
+def _playlist(name: str, source: ManifestSource, key_folder: str) -> bytes:
     track_id, edge_id = hls.named(name)
     # An edge that is no longer ranked is stood in for by the best: the player's playlist stays good.
     base_url = next((d.base_url for d in source.deliveries if d.edge_id == edge_id), source.deliveries[0].base_url)

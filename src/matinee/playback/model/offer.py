@@ -10,7 +10,7 @@ import msgspec
 from matinee.catalogue.api import Asset, Episode, Playable
 from matinee.playback.api import AudioChoice, Delivery, NextUp, PlaySession, TextChoice, ThumbnailSheets
 from matinee.playback.model import links
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 
 
 class Grants(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def play_session(
-    session: Session,
+    session: StoredSession,
     playable: Playable,
     asset: Asset,
     grants: Grants,

@@ -16,7 +16,7 @@ from matinee.viewing.api import Position
 _NOWHERE = frozenset({"starting", "failed"})
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a play session. `avoid` are the edges that last failed it."""
 
     session_id: PlaySessionId
@@ -38,17 +38,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-def belongs(session: Session, principal: Principal) -> bool:
+def belongs(session: StoredSession, principal: Principal) -> bool:
     """Whether a session is this viewer's."""
     return session.profile_id == principal.profile_id and session.account_id == principal.account_id
 
 
-def position_in(session: Session, heartbeat: Heartbeat) -> int:
+def position_in(session: StoredSession, heartbeat: Heartbeat) -> int:
     """The place a heartbeat names, inside the film."""
     return min(max(0, heartbeat.position_ms), session.duration_ms)
 
 
-def moved_to(session: Session, heartbeat: Heartbeat, now: datetime) -> Position | None:
+def moved_to(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> Position | None:
     """The viewer's new position; None where a heartbeat tells of none.
 
     The device's time counts, so that a late heartbeat does not undo a newer one; a clock that says a time before
@@ -68,7 +68,7 @@ def moved_to(session: Session, heartbeat: Heartbeat, now: datetime) -> Position 
     )
 
 
-def started(session: Session, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
+def started(session: StoredSession, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
     """The fact that a session was opened."""
     return PlaybackStarted(
         session_id=session.session_id,
@@ -83,7 +83,7 @@ def started(session: Session, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
     )
 
 
-def seen(session: Session, heartbeat: Heartbeat) -> PlaybackHeartbeat:
+def seen(session: StoredSession, heartbeat: Heartbeat) -> PlaybackHeartbeat:
     """The fact of a heartbeat."""
     return PlaybackHeartbeat(
         session_id=session.session_id,
@@ -103,7 +103,7 @@ def seen(session: Session, heartbeat: Heartbeat) -> PlaybackHeartbeat:
     )
 
 
-def ended(session: Session, position_ms: int, reason: str) -> PlaybackEnded:
+def ended(session: StoredSession, position_ms: int, reason: str) -> PlaybackEnded:
     """The fact that a session is over; `reason` is `stopped`, `ended`, `failed` or `lost`."""
     return PlaybackEnded(
         session_id=session.session_id,

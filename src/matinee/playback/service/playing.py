@@ -29,11 +29,11 @@ from matinee.playback.api import (
 from matinee.playback.model import links, sessions
 from matinee.playback.model.capabilities import fitting, labels
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
-from matinee.playback.model.manifests import Source, render
+from matinee.playback.model.manifests import ManifestSource, render
 from matinee.playback.model.networks import Networks
 from matinee.playback.model.offer import Grants, play_session
 from matinee.playback.model.resume import resume_ms
-from matinee.playback.model.sessions import Session
+from matinee.playback.model.sessions import StoredSession
 from matinee.playback.ports import SessionStore
 from matinee.playback.service.lookup import Found, Lookup, Press
 from matinee.steering.api import RankedEdge, Steering
@@ -115,7 +115,7 @@ class PlaybackService:
         fact = sessions.started(session, tuple(edge.edge_id for edge in found.edges))
         grants, _ = await asyncio.gather(
             self._grants(session, asset, found.edges, session.started_at),
-            self._store.begin(session, [_record(fact, session.started_at)]),
+            self._store.create(session=session, records=[_record(fact, session.started_at)]),
         )
         return play_session(
             session,
@@ -137,7 +137,7 @@ class PlaybackService:
         )
         asset = fitting(whole, session.capabilities)
         grants = await self._grants(session, asset, edges, now)
-        source = Source(asset=asset, deliveries=grants.deliveries, original_language=session.original_language)
+        source = ManifestSource(asset=asset, deliveries=grants.deliveries, original_language=session.original_language)
         return render(name, source, links.hls_key_folder(grants.licence_token))
 
     async def renew(
@@ -148,7 +148,7 @@ class PlaybackService:
         session = await self._own_session(principal, session_id, now)
         avoid = failed or session.avoid
         await asyncio.gather(
-            self._store.steer(session_id, avoid, now),
+            self._store.avoid_edges(session_id=session_id, edge_ids=avoid, now=now),
             *(self._observe(client_ip, edge_id, succeeded=False) for edge_id in failed),
         )
         whole, edges = await asyncio.gather(
@@ -176,7 +176,7 @@ class PlaybackService:
     async def end(self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat) -> None:
         check_heartbeat(heartbeat)
         now = self._clock.now()
-        session = await self._store.find(session_id)
+        session = await self._store.find(session_id=session_id)
         if session is None or not sessions.belongs(session, principal):
             raise SessionNotFound(session_id=session_id)
         if session.ended_at is not None:
@@ -191,17 +191,17 @@ class PlaybackService:
     async def end_idle(self) -> int:
         """End sessions whose player fell silent, and forget those long over; tells how many were ended."""
         now = self._clock.now()
-        lost = await self._store.idle(now - self._idle, _IDLE_BATCH)
+        lost = await self._store.find_idle(since=now - self._idle, limit=_IDLE_BATCH)
         for session in lost:
             await self._close(session, session.position_ms, now, [sessions.ended(session, session.position_ms, "lost")])
-        await self._store.forget(now - _FORGET_AFTER)
+        await self._store.delete_ended(before=now - _FORGET_AFTER)
         return len(lost)
 
-    def _opened(self, principal: Principal, press: Press, capabilities: Capabilities, found: Found) -> Session:
+    def _opened(self, principal: Principal, press: Press, capabilities: Capabilities, found: Found) -> StoredSession:
         now = self._clock.now()
         playable, asset = found.playable, found.playable.asset
         episode_id = playable.episode.episode_id if playable.episode else None
-        return Session(
+        return StoredSession(
             session_id=ids.generate(PlaySessionId, now),
             account_id=press.account_id,
             profile_id=press.profile_id,
@@ -219,7 +219,7 @@ class PlaybackService:
             episode_id=episode_id,
         )
 
-    async def _grants(self, session: Session, asset: Asset, edges: list[RankedEdge], now: datetime) -> Grants:
+    async def _grants(self, session: StoredSession, asset: Asset, edges: list[RankedEdge], now: datetime) -> Grants:
         """Signed links and a licence token, good from now."""
         expires_at = min(now + self._link, session.expires_at)
         terms = LicenceTerms(
@@ -240,18 +240,23 @@ class PlaybackService:
     def _deliveries(self, edges: list[RankedEdge], asset: Asset, expires_at: datetime) -> list[Delivery]:
         return links.deliveries(self._edge_token_key, edges, asset.asset_id, expires_at)
 
-    async def _heartbeat(self, session: Session, heartbeat: Heartbeat, client_ip: str, now: datetime) -> None:
+    async def _heartbeat(self, session: StoredSession, heartbeat: Heartbeat, client_ip: str, now: datetime) -> None:
         # The position first: where that fails nothing has been counted, and the player can say it again.
         await self._record(session, heartbeat, now)
         records = [_record(sessions.seen(session, heartbeat), now)]
-        if not await self._store.move(session.session_id, sessions.position_in(session, heartbeat), now, records):
+        if not await self._store.move(
+            session_id=session.session_id,
+            position_ms=sessions.position_in(session, heartbeat),
+            now=now,
+            records=records,
+        ):
             raise SessionNotFound(session_id=session.session_id)
         if heartbeat.bandwidth_bps:
             self._networks.learn(client_ip, heartbeat.bandwidth_bps)
         if heartbeat.edge_id is not None:
             await self._observe(client_ip, heartbeat.edge_id, succeeded=heartbeat.state != "failed")
 
-    async def _record(self, session: Session, heartbeat: Heartbeat, now: datetime) -> None:
+    async def _record(self, session: StoredSession, heartbeat: Heartbeat, now: datetime) -> None:
         if (position := sessions.moved_to(session, heartbeat, now)) is not None:
             await self._viewing.record(position=position)
 
@@ -262,24 +267,29 @@ class PlaybackService:
             _log.warning("playback.not_observed", edge_id=edge_id, error=repr(error))
 
     async def _close(
-        self, session: Session, position_ms: int, now: datetime, facts: list[PlaybackHeartbeat | PlaybackEnded]
+        self, session: StoredSession, position_ms: int, now: datetime, facts: list[PlaybackHeartbeat | PlaybackEnded]
     ) -> None:
         # Revoked before it is closed: were it the other way round, a failure between would leave keys to be had.
         await self._licensing.revoke(session_id=session.session_id, expires_at=session.expires_at)
-        await self._store.close(session.session_id, position_ms, now, [_record(fact, now) for fact in facts])
+        await self._store.close(
+            session_id=session.session_id,
+            position_ms=position_ms,
+            now=now,
+            records=[_record(fact, now) for fact in facts],
+        )
 
     def _check(self, scope: str, token: str, now: datetime) -> None:
         if not verify_path_token(self._token_key, scope, token, now.timestamp()):
             raise LinkExpired
 
-    async def _own_session(self, principal: Principal, session_id: PlaySessionId, now: datetime) -> Session:
+    async def _own_session(self, principal: Principal, session_id: PlaySessionId, now: datetime) -> StoredSession:
         session = await self._open_session(session_id, now)
         if not sessions.belongs(session, principal):
             raise SessionNotFound(session_id=session_id)
         return session
 
-    async def _open_session(self, session_id: PlaySessionId, now: datetime) -> Session:
-        session = await self._store.find(session_id)
+    async def _open_session(self, session_id: PlaySessionId, now: datetime) -> StoredSession:
+        session = await self._store.find(session_id=session_id)
         if session is None or session.ended_at is not None or session.expires_at <= now:
             raise SessionNotFound(session_id=session_id)
         return session

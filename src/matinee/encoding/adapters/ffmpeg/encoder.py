@@ -12,7 +12,7 @@ from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.ffmpeg import source as opened
 from matinee.encoding.adapters.ffmpeg import filters
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.plan import Chunk, Plan, Sound
+from matinee.encoding.model.plan import Chunk, Plan, AudioTrackPlan
 from matinee.encoding.ports import Loudness, Progress
 
 HOURS_S = 12 * 3600
@@ -29,7 +29,7 @@ class FfmpegEncoder:
     def __init__(self, ffmpeg: Ffmpeg) -> None:
         self._ffmpeg = ffmpeg
 
-    async def chunk(
+    async def encode_chunk(
         self, *, master: Path, plan: Plan, chunk: Chunk, into: Path, threads: int, progress: Progress
     ) -> list[Path]:
         files = [into / f"{rung.name}-{chunk.index:05}.mp4" for rung in plan.rungs]
@@ -39,7 +39,7 @@ class FfmpegEncoder:
         await self._ffmpeg.run(argv, cwd=into, deadline_s=HOURS_S, progress=progress)
         return files
 
-    async def join(self, *, parts: Sequence[Path], timescale: int, out: Path) -> None:
+    async def join_chunks(self, *, parts: Sequence[Path], timescale: int, out: Path) -> None:
         listing = out.with_suffix(".txt")
         listing.write_text("".join(f"file {part.name}\n" for part in parts))
         read = ["-f", "concat", "-i", listing.name]
@@ -47,13 +47,15 @@ class FfmpegEncoder:
         await self._ffmpeg.run([*read, *write], cwd=out.parent, deadline_s=HOURS_S)
         listing.unlink()
 
-    async def loudness(self, *, master: Path, sound: Sound) -> Loudness:
+    async def measure_loudness(self, *, master: Path, sound: AudioTrackPlan) -> Loudness:
         graph = f"[0:{sound.stream}]{_layout(sound)},ebur128=peak=true:framelog=quiet[out]"
         argv = [*opened(master), "-filter_complex", graph, "-map", "[out]", "-f", "null", "-"]
         said = "\n".join(await self._ffmpeg.run(argv, deadline_s=HOURS_S, level="info"))
         return Loudness(_last(_INTEGRATED, said), _last(_PEAK, said))
 
-    async def sound(self, *, master: Path, sound: Sound, gain_db: float, duration_s: float, out: Path) -> None:
+    async def encode_audio(
+        self, *, master: Path, sound: AudioTrackPlan, gain_db: float, duration_s: float, out: Path
+    ) -> None:
         # Gaps are filled and what overlaps is dropped, so that sound stays with the picture to the end.
         steady = f"aresample={SAMPLE_RATE_HZ}:async=1000:first_pts=0,asetpts=N/SR/TB"
         placed = f"asetpts=PTS-{sound.delay_us / 1e6:.6f}/TB,{steady}"
@@ -63,7 +65,7 @@ class FfmpegEncoder:
         argv = [*opened(master), "-filter_complex", graph, *coded, "-f", "mp4", out.name]
         await self._ffmpeg.run(argv, cwd=out.parent, deadline_s=HOURS_S)
 
-    async def text(self, *, master: Path, stream: int, out: Path) -> None:
+    async def extract_subtitles(self, *, master: Path, stream: int, out: Path) -> None:
         argv = [*opened(master), "-map", f"0:{stream}", "-c:s", "webvtt", "-f", "webvtt", out.name]
         await self._ffmpeg.run(argv, cwd=out.parent, deadline_s=HOURS_S)
 
@@ -108,7 +110,7 @@ def _x264(rung: Rung, gop_frames: int, threads: int) -> Iterator[str]:
     yield from ("-g", str(gop_frames), "-keyint_min", str(gop_frames), "-x264-params", "scenecut=0:open-gop=0")
 
 
-def _layout(sound: Sound) -> str:
+def _layout(sound: AudioTrackPlan) -> str:
     layout = "5.1" if sound.channels == 6 else "stereo"
     return f"aformat=sample_fmts=fltp:channel_layouts={layout}"
 

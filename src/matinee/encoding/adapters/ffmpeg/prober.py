@@ -15,8 +15,8 @@ from matinee.drivers.ffmpeg import source as opened
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.ffmpeg import filters, reading
 from matinee.encoding.api import AudioStream
-from matinee.encoding.model.refusals import unusable
-from matinee.encoding.model.source import Source
+from matinee.encoding.model.refusals import make_unusable
+from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Progress
 
 PROBE_S = 120
@@ -32,25 +32,25 @@ class FfmpegProber:
     def __init__(self, ffmpeg: Ffmpeg) -> None:
         self._ffmpeg = ffmpeg
 
-    async def probe(self, *, path: Path, name: str) -> Source:
+    async def probe(self, *, path: Path, name: str) -> MediaSource:
         size_bytes = _readable(path, name)
         found = await self._show(path, name)
         moving = reading.pictures(found)
         if not moving:
-            raise unusable(name, "picture", "it has none", "Hand in a file with a video stream.")
+            raise make_unusable(name, "picture", "it has none", "Hand in a file with a video stream.")
         stream = moving[0]
         if not stream.get("codec_name") or not stream.get("width") or not stream.get("height"):
-            raise unusable(name, _nth(stream), "its format is not known or damaged", _EXPORT)
+            raise make_unusable(name, _nth(stream), "its format is not known or damaged", _EXPORT)
         await self._decodes(path, name, stream)
         return reading.read_source(found, stream, await self._times(path, stream["index"]), size_bytes)
 
-    async def sounds(self, *, path: Path, name: str) -> list[AudioStream]:
+    async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
         _readable(path, name)
         if streams := reading.read_sounds(await self._show(path, name)):
             return streams
-        raise unusable(name, "sound", "there is no sound in it", "Hand in a file that has an audio stream.")
+        raise make_unusable(name, "sound", "there is no sound in it", "Hand in a file that has an audio stream.")
 
-    async def count(self, *, path: Path, source: Source, progress: Progress) -> tuple[int, int]:
+    async def count_frames(self, *, path: Path, source: MediaSource, progress: Progress) -> tuple[int, int]:
         start_s = Fraction(source.start_us, 1_000_000)
         graph = f"[0:{source.report.video.index}]split[a][b];[b]{filters.constant_rate(source, start_s)}[c]"
         with tempfile.TemporaryDirectory(prefix="matinee-count-") as folder:
@@ -61,7 +61,7 @@ class FfmpegProber:
             decoded, constant = (log.read_bytes().count(b"\n") for log in logs)
         return decoded, constant
 
-    async def keyframes(self, *, path: Path) -> tuple[int, list[int]]:
+    async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
         show = ("-select_streams", "v:0", "-show_entries", "packet=pts,flags")
         rows = await self._ffmpeg.rows(path, show, deadline_s=PROBE_S * 10)
         shown = sorted((int(pts), flags) for pts, flags, *_ in rows)
@@ -72,7 +72,7 @@ class FfmpegProber:
             found = await self._ffmpeg.probe(path, reading.SHOW, deadline_s=PROBE_S)
         except ToolFailed as failure:
             why = await asyncio.to_thread(_why, failure, path)
-            raise unusable(name, "file", why, _EXPORT) from failure
+            raise make_unusable(name, "file", why, _EXPORT) from failure
         return found if "format" in found else {**found, "format": {}}
 
     async def _decodes(self, path: Path, name: str, stream: dict[str, Any]) -> None:
@@ -82,9 +82,9 @@ class FfmpegProber:
             argv = [*opened(path), "-map", f"0:{stream['index']}", "-frames:v", "1", "-f", "null", "-"]
             await self._ffmpeg.run(argv, deadline_s=PROBE_S, progress=seen.append)
         except ToolFailed as failure:
-            raise unusable(name, _nth(stream), "not one frame of it can be decoded", _EXPORT) from failure
+            raise make_unusable(name, _nth(stream), "not one frame of it can be decoded", _EXPORT) from failure
         if not max(seen):
-            raise unusable(name, _nth(stream), "not one frame of it can be decoded", _EXPORT)
+            raise make_unusable(name, _nth(stream), "not one frame of it can be decoded", _EXPORT)
 
     async def _times(self, path: Path, index: int) -> list[float]:
         show = ("-select_streams", str(index), "-show_entries", "packet=pts_time,dts_time")
@@ -98,13 +98,15 @@ def _readable(path: Path, name: str) -> int:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise unusable(name, "file", "this is not a file", "Name one film file.")
+            raise make_unusable(name, "file", "this is not a file", "Name one film file.")
         os.close(os.open(path, os.O_RDONLY))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise unusable(name, "file", f"it cannot be read ({reason})", "Check the path and who may read it.") from error
+        raise make_unusable(
+            name, "file", f"it cannot be read ({reason})", "Check the path and who may read it."
+        ) from error
     if status.st_size == 0:
-        raise unusable(name, "file", "it is empty", "Copy it again from where it came.")
+        raise make_unusable(name, "file", "it is empty", "Copy it again from where it came.")
     return status.st_size
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from matinee.encoding.api import AudioStream, Report, SubtitleStream, VideoStream
 from matinee.encoding.model.languages import tag
-from matinee.encoding.model.source import Role, Source, choose_rate
+from matinee.encoding.model.source import Role, MediaSource, choose_rate
 
 # Containers that keep an index of keyframes, by which FFmpeg finds the one before any time.
 _INDEXED = ("mov,mp4", "matroska,webm")
@@ -30,13 +30,15 @@ def pictures(found: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(streams, key=lambda s: (-_flag(s, "default"), -size[s["index"]]))
 
 
-def read_source(found: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float], size_bytes: int) -> Source:
+def read_source(
+    found: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float], size_bytes: int
+) -> MediaSource:
     """A source from what was shown and from the times of its pictures."""
     rate, constant = choose_rate(times_s, _nominal(stream))
     offset_s = _number(found["format"].get("start_time"))
     first_s = times_s[0] if times_s else offset_s
     frames = max(1, len(times_s))
-    return Source(
+    return MediaSource(
         report=_report(found, stream, rate, frames, size_bytes),
         rate=f"{rate.numerator}/{rate.denominator}",
         constant=constant,

@@ -47,7 +47,7 @@ class Deployment:
 
     async def is_as_it_was(self) -> None:
         """What `stand` made is there, and nothing else."""
-        assert await self.sessions.find(session_id=session_id=play.session("a").session_id) == play.session("a")
+        assert await self.sessions.find(session_id=play.session("a").session_id) == play.session("a")
         assert await signs.read_autocommit(self.sign_ins) == signs.sign_in()
         assert await self.sign_ins.devices(account_id=signs.ADA, now=signs.NOW) == [signs.device()]
         assert await play.relayed(self.sessions) == [b"started"]
@@ -56,7 +56,7 @@ class Deployment:
     async def goes_on(self) -> None:
         """Everything works."""
         await self.redis.check()
-        assert await self.sessions.move(session_id=session_id=play.session("a").session_id, position_ms=position_ms=1000, now=now=NOW, records=records=[b"heartbeat"])
+        assert await self.sessions.move(session_id=play.session("a").session_id, position_ms=1000, now=NOW, records=[b"heartbeat"])
         assert await self.throttle.attempt(subjects=("pin:a",), now=NOW) == 0
         assert await self._turn()
 
@@ -65,8 +65,8 @@ class Deployment:
         one = play.session("a").session_id
         tries = [
             self.sessions.create(session=play.session("b"), records=[b"started"]),
-            self.sessions.move(session_id=session_id=one, position_ms=position_ms=1000, now=now=NOW, records=records=[b"heartbeat"]),
-            self.sessions.close(session_id=session_id=one, position_ms=position_ms=1000, now=now=NOW, records=records=[b"ended"]),
+            self.sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"]),
+            self.sessions.close(session_id=one, position_ms=1000, now=NOW, records=[b"ended"]),
             self.sign_ins.begin(sign_in=signs.sign_in("2"), device=signs.device("phone")),
             self._turn(),
             self._end(),
@@ -110,7 +110,7 @@ async def test_hung_it_is_away_within_the_deadline(own: Running, deployment: Dep
     own.pause()
     with context.with_timeout(300):
         with pytest.raises(EngineUnavailable):
-            await deployment.sessions.find(session_id=session_id=play.session("a").session_id)
+            await deployment.sessions.find(session_id=play.session("a").session_id)
         remaining_ms = context.current().remaining_ms()
     own.resume()
     assert remaining_ms == 0  # it waited so long, and no longer: the pause is not over
@@ -123,17 +123,17 @@ async def test_slow_it_is_waited_for_within_the_deadline(own: Running, deploymen
     async with slow_proxy(own.url("x")) as proxy, Redis(proxy.url) as redis:
         sessions = RedisSessionStore(redis)
         proxy.delay_s = 0.05
-        assert await sessions.find(session_id=session_id=one)
+        assert await sessions.find(session_id=one)
         proxy.delay_s = 5.0
         with context.with_timeout(300), pytest.raises(EngineUnavailable):
-            await sessions.move(session_id=session_id=one, position_ms=position_ms=1000, now=now=NOW, records=records=[b"heartbeat"])
+            await sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
         proxy.delay_s = 0.0
         proxy.disconnect()
         with pytest.raises(EngineUnavailable):
             await sessions.find(session_id=one)
         proxy.restore()
         # It did what it was asked, though nobody heard the answer: said again it does it once more.
-        assert await sessions.move(session_id=session_id=one, position_ms=position_ms=1000, now=now=NOW, records=records=[b"heartbeat"])
+        assert await sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
         assert await play.relayed(sessions) in ([b"started", b"heartbeat"], [b"started", b"heartbeat", b"heartbeat"])
 
 
@@ -141,7 +141,7 @@ async def test_a_replica_tells_what_it_has_and_takes_nothing(deployment: Deploym
     await deployment.stand()
     await deployment.line.execute_command("REPLICAOF", "127.0.0.1", "1")
     await deployment.refuses(EngineReadOnly)
-    assert await deployment.sessions.find(session_id=session_id=play.session("a").session_id) == play.session("a")
+    assert await deployment.sessions.find(session_id=play.session("a").session_id) == play.session("a")
     await deployment.line.execute_command("REPLICAOF", "NO", "ONE")
     await deployment.is_as_it_was()
     await deployment.goes_on()
@@ -151,7 +151,7 @@ async def test_full_it_keeps_all_of_a_change_or_nothing(deployment: Deployment) 
     await deployment.stand()
     await deployment.line.config_set("maxmemory", "1mb")
     await deployment.refuses(StoreFull)
-    assert await deployment.sessions.find(session_id=session_id=play.session("a").session_id) == play.session("a")
+    assert await deployment.sessions.find(session_id=play.session("a").session_id) == play.session("a")
     await deployment.line.config_set("maxmemory", "0")
     await deployment.is_as_it_was()
     await deployment.goes_on()
@@ -159,7 +159,7 @@ async def test_full_it_keeps_all_of_a_change_or_nothing(deployment: Deployment) 
 
 async def test_full_it_still_lets_go(deployment: Deployment) -> None:
     await deployment.stand()
-    assert await deployment.sessions.close(session_id=session_id=play.session("a").session_id, position_ms=position_ms=0, now=now=NOW, records=records=[b"ended"])
+    assert await deployment.sessions.close(session_id=play.session("a").session_id, position_ms=0, now=NOW, records=[b"ended"])
     await deployment.line.config_set("maxmemory", "1mb")
     await deployment.sign_ins.end(sign_in_id=signs.sign_in().sign_in_id)
     await deployment.throttle.forgive(subjects=("pin:a",))
@@ -173,9 +173,9 @@ async def test_emptied_it_knows_nobody_and_begins_anew(deployment: Deployment) -
     await deployment.stand()
     await deployment.line.flushall()
     one = play.session("a").session_id
-    assert await deployment.sessions.find(session_id=session_id=one) is None
-    assert not await deployment.sessions.move(session_id=session_id=one, position_ms=position_ms=1000, now=now=NOW, records=records=[b"heartbeat"])
-    assert not await deployment.sessions.close(session_id=session_id=one, position_ms=position_ms=1000, now=now=NOW, records=records=[b"ended"])
+    assert await deployment.sessions.find(session_id=one) is None
+    assert not await deployment.sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
+    assert not await deployment.sessions.close(session_id=one, position_ms=1000, now=NOW, records=[b"ended"])
     assert await deployment.sessions.find_idle(since=play.NOW, limit=10) == []
     assert await signs.read_autocommit(deployment.sign_ins) is None
     assert await play.relayed(deployment.sessions) == []

@@ -108,7 +108,7 @@ class RedisSessionStore:
         opened = (body, to_ms(session.last_seen_at), session.position_ms, avoid)
         await self._run(self._begin, session.session_id, *opened, *records)
 
-    async def find(self, session_id: PlaySessionId) -> Session | None:
+    async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
         fields: Any = await self._redis.retry(lambda client: client.hmget(self._key(session_id), _FIELDS))
         return _session(fields)
 
@@ -122,7 +122,7 @@ class RedisSessionStore:
         by = secrets.token_hex(8)  # so that, said again, it knows its own end
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
-    async def idle(self, since: datetime, limit: int) -> list[Session]:
+    async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
         async with self._redis.operation() as client:
             several = client.pipeline(transaction=False)
             for session_id in await _before(client, self._open, since, limit):

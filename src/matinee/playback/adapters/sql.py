@@ -40,7 +40,7 @@ _sessions = Table(
     Column("ended_at", UtcTime),
     Column("position_ms", BigInteger, nullable=False),
     Column("avoid", JsonBytes(tuple[EdgeId, ...], _MEDIUM), nullable=False),
-    Column("body", JsonBytes(Session, _MEDIUM), nullable=False),  # as it was opened; the columns hold what moves
+    Column("body", JsonBytes(StoredSession, _MEDIUM), nullable=False),  # as it was opened; the columns hold what moves
 )
 _outbox = define_outbox_table(_metadata, "playback")
 _c = _sessions.c

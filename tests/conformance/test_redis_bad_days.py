@@ -56,7 +56,9 @@ class Deployment:
     async def goes_on(self) -> None:
         """Everything works."""
         await self.redis.check()
-        assert await self.sessions.move(session_id=play.session("a").session_id, position_ms=1000, now=NOW, records=[b"heartbeat"])
+        assert await self.sessions.move(
+            session_id=play.session("a").session_id, position_ms=1000, now=NOW, records=[b"heartbeat"]
+        )
         assert await self.throttle.attempt(subjects=("pin:a",), now=NOW) == 0
         assert await self._turn()
 
@@ -159,7 +161,9 @@ async def test_full_it_keeps_all_of_a_change_or_nothing(deployment: Deployment) 
 
 async def test_full_it_still_lets_go(deployment: Deployment) -> None:
     await deployment.stand()
-    assert await deployment.sessions.close(session_id=play.session("a").session_id, position_ms=0, now=NOW, records=[b"ended"])
+    assert await deployment.sessions.close(
+        session_id=play.session("a").session_id, position_ms=0, now=NOW, records=[b"ended"]
+    )
     await deployment.line.config_set("maxmemory", "1mb")
     await deployment.sign_ins.end(sign_in_id=signs.sign_in().sign_in_id)
     await deployment.throttle.forgive(subjects=("pin:a",))

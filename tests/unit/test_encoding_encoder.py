@@ -11,7 +11,7 @@ from tests.unit.encoding_rig import FFMPEG, clip
 from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber
 from matinee.encoding.model.ladder import ladder
 from matinee.encoding.model.loudness import gain_db
-from matinee.encoding.model.plan import Plan, AudioTrackPlan
+from matinee.encoding.model.plan import AudioTrackPlan, Plan
 
 PROBER, ENCODER = FfmpegProber(FFMPEG), FfmpegEncoder(FFMPEG)
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")

@@ -12,7 +12,7 @@ import msgspec
 from matinee.catalogue.api import AudioTrack, Thumbnails, VideoTrack
 from matinee.encoding.api import AudioStream, Job, JobState
 from matinee.encoding.model.pictures import Look
-from matinee.encoding.model.plan import Chunk, Plan, AudioTrackPlan
+from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
 from matinee.encoding.model.source import MediaSource
 from matinee.events.api import Record
 from matinee.kit.ids import JobId

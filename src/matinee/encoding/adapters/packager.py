@@ -10,7 +10,7 @@ from xml.etree import ElementTree  # the packager's own output, written a moment
 from matinee.catalogue.api import AudioTrack, SegmentRun, VideoTrack
 from matinee.drivers.packager import Shaka
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.plan import Plan, AudioTrackPlan
+from matinee.encoding.model.plan import AudioTrackPlan, Plan
 from matinee.encoding.ports import Packaged
 from matinee.licensing.api import ContentKey
 

@@ -11,7 +11,7 @@ from matinee.encoding.jobs.run import Run
 from matinee.encoding.jobs.workspace import whole
 from matinee.encoding.model.loudness import gain_db
 from matinee.encoding.model.pictures import thumbnails
-from matinee.encoding.model.plan import Plan, AudioTrackPlan, Text
+from matinee.encoding.model.plan import AudioTrackPlan, Plan, Text
 from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.model.subtitles import BrokenSubtitles, parse, shifted, webvtt
 

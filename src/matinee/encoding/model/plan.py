@@ -9,7 +9,7 @@ from math import ceil
 import msgspec
 
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.source import Role, MediaSource
+from matinee.encoding.model.source import MediaSource, Role
 from matinee.kit.hashing import sha256_hex
 from matinee.kit.ids import AssetId, EpisodeId, TitleId, derive
 

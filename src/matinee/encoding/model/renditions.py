@@ -10,7 +10,7 @@ import msgspec
 from matinee.encoding.api import AudioStream, Report
 from matinee.encoding.model.languages import tag
 from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, AudioTrackPlan, Text
-from matinee.encoding.model.source import Role, MediaSource
+from matinee.encoding.model.source import MediaSource, Role
 
 TEXT_CODECS = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 TEXT_ROLES = ("subtitle", "caption", "forced")

@@ -12,7 +12,7 @@ from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.ffmpeg import source as opened
 from matinee.encoding.adapters.ffmpeg import filters
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.plan import Chunk, Plan, AudioTrackPlan
+from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
 from matinee.encoding.ports import Loudness, Progress
 
 HOURS_S = 12 * 3600

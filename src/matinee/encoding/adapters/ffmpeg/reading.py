@@ -9,7 +9,7 @@ from typing import Any
 
 from matinee.encoding.api import AudioStream, Report, SubtitleStream, VideoStream
 from matinee.encoding.model.languages import tag
-from matinee.encoding.model.source import Role, MediaSource, choose_rate
+from matinee.encoding.model.source import MediaSource, Role, choose_rate
 
 # Containers that keep an index of keyframes, by which FFmpeg finds the one before any time.
 _INDEXED = ("mov,mp4", "matroska,webm")

@@ -64,7 +64,7 @@ async def test_only_the_first_of_many_makes_an_object(opened: Opener) -> None:
 async def test_only_one_of_many_replaces_what_all_have_read(opened: Opener) -> None:
     await opened().put_new("count", b"0")
 
-    async def count_frames() -> None:
+    async def count() -> None:
         while True:
             data, etag = await opened().read("count")
             if await opened().replace_if("count", str(int(data) + 1).encode(), etag) is not None:

@@ -4,4 +4,4 @@ from matinee.encoding.jobs.housekeeping import relay_facts, sweep_folders, sweep
 from matinee.encoding.jobs.run import Tools
 from matinee.encoding.jobs.worker import run_worker
 
-__all__ = ["Tools", "relay_facts", "sweep_folders", "sweep_objects", "run_worker"]
+__all__ = ["Tools", "relay_facts", "run_worker", "sweep_folders", "sweep_objects"]

@@ -134,7 +134,7 @@ class RedisSessionStore:
         gone = 0
         while True:
             async with self._redis.operation() as client:
-                over = await _before(client, self._ended, ended_before, _FORGET_BATCH)
+                over = await _before(client, self._ended, before, _FORGET_BATCH)
                 if not over:
                     return gone
                 gone += await self._drop(keys=[self._ended, *map(self._key, over)], args=over)

@@ -17,7 +17,7 @@ from tests.engines import private_engine, shared_engine
 from tests.journeys.encoding_deployment import Studio, studio
 from tests.unit.encoding_rig import film
 
-from matinee.app.handover import handed_over
+from matinee.app.masters import upload_masters
 from matinee.app.settings import Settings, load
 from matinee.catalogue.api import Asset, TitleDraft
 from matinee.drivers.objects import Objects
@@ -129,7 +129,7 @@ async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path,
     text.write_text("1\n00:00:01,000 --> 00:00:02,000\nこんにちは\n")
     order = Order(title_id=FILM, path=str(master), subtitles=[SideFile(path=str(text), language="ja")])
     async with deployment(tmp_path / "data", url) as one:
-        async with handed_over(settings(url), order) as there:
+        async with upload_masters(settings(url), order) as there:
             assert there.path in await names(url)
             job = await one.encoding.submit(order=there)
         await asyncio.to_thread(master.unlink)
@@ -144,17 +144,17 @@ async def test_what_is_refused_is_taken_back(tmp_path: Path) -> None:
     words.write_text("just words")
     async with deployment(tmp_path / "data", url) as one:
         with pytest.raises(Unusable, match=r"notes\.txt"):
-            async with handed_over(settings(url), Order(title_id=FILM, path=str(words))) as there:
+            async with upload_masters(settings(url), Order(title_id=FILM, path=str(words))) as there:
                 await one.encoding.submit(order=there)
         with pytest.raises(Unusable, match="cannot be read"):
-            async with handed_over(settings(url), Order(title_id=FILM, path=str(tmp_path / "none.mov"))):
+            async with upload_masters(settings(url), Order(title_id=FILM, path=str(tmp_path / "none.mov"))):
                 pass
     assert await names(url) == set()
 
 
 async def test_in_a_directory_nothing_is_handed_over(tmp_path: Path) -> None:
     order = Order(title_id=FILM, path="/somewhere/film.mov")
-    async with handed_over(settings(f"file://{tmp_path}"), order) as there:
+    async with upload_masters(settings(f"file://{tmp_path}"), order) as there:
         assert there is order
 
 
@@ -162,7 +162,7 @@ async def test_a_store_that_is_lost_sends_the_job_back_and_not_to_its_end(tmp_pa
     with private_engine("s3", tmp_path) as own:
         url = own.url("deployment")
         async with deployment(tmp_path / "data", url) as one:
-            async with handed_over(settings(url), Order(title_id=FILM, path=str(master))) as there:
+            async with upload_masters(settings(url), Order(title_id=FILM, path=str(master))) as there:
                 job = await one.encoding.submit(order=there)
             await asyncio.to_thread(own.kill)
             assert await worker(one).take_one()

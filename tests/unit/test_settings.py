@@ -51,7 +51,7 @@ def test_a_process_started_with_these_settings_has_these_settings(tmp_path: Path
 
 
 def test_what_a_start_has_settled_lies_beneath_all_that_is_said(tmp_path: Path) -> None:
-    settings.keep(
+    settings.store_values(
         tmp_path, {"deployment.instances": 2, "identity.store": "mysql+asyncmy://m:s3cret@db/x", "edge.count": 4}
     )
     loaded = load(None, {"MATINEE__EDGE__COUNT": "3"}, {"deployment.data": str(tmp_path)})
@@ -60,7 +60,7 @@ def test_what_a_start_has_settled_lies_beneath_all_that_is_said(tmp_path: Path) 
     assert {s.source for s in show(None, {}, {"deployment.data": str(tmp_path)}) if s.key == "identity.store"} == {
         "deployment"
     }
-    assert (tmp_path / settings.SETTLED).stat().st_mode & 0o077 == 0
-    assert settings.settled(tmp_path)["edge.count"] == 4
-    assert "identity.store" not in settings.defaults_left(loaded)
-    assert "catalogue.store" in settings.defaults_left(loaded)
+    assert (tmp_path / settings.STORED_FILE).stat().st_mode & 0o077 == 0
+    assert settings.read_stored(tmp_path)["edge.count"] == 4
+    assert "identity.store" not in settings.default_keys(loaded)
+    assert "catalogue.store" in settings.default_keys(loaded)

@@ -1,4 +1,4 @@
-"""The supervisor: real processes, killed for real."""
+"""The supervisor, tested with real processes."""
 
 import asyncio
 import os
@@ -11,17 +11,17 @@ import msgspec
 import pytest
 from tests.deployment import eventually
 
-from matinee.app.supervisor import Program, Seen, Supervisor
+from matinee.app.supervisor import ProcessStatus, Program, Supervisor
 
 READY = """
 import asyncio, subprocess, sys
-from matinee.app.supervisor import Lifeline, until_told_to_stop
+from matinee.app.supervisor import Lifeline, wait_for_stop
 async def main():
     child = subprocess.Popen(["sleep", "600"])
     print(child.pid, flush=True)
     lifeline = Lifeline()
-    lifeline.tell_ready("")
-    await until_told_to_stop(lifeline)
+    lifeline.report_ready("")
+    await wait_for_stop(lifeline)
 asyncio.run(main())
 """
 
@@ -29,31 +29,31 @@ asyncio.run(main())
 WAITS = """
 import asyncio, sys
 from pathlib import Path
-from matinee.app.supervisor import Lifeline, until_told_to_stop
+from matinee.app.supervisor import Lifeline, wait_for_stop
 async def main():
     lifeline = Lifeline()
-    for words in ("mariadb does not answer", "mariadb does not answer", "redis does not answer"):
-        lifeline.tell_waiting(words)
+    for reason in ("mariadb does not answer", "mariadb does not answer", "redis does not answer"):
+        lifeline.report_waiting(reason)
     while not Path(sys.argv[1]).exists():
         await asyncio.sleep(0.02)
-    lifeline.tell_ready("")
-    await until_told_to_stop(lifeline)
+    lifeline.report_ready("")
+    await wait_for_stop(lifeline)
 asyncio.run(main())
 """
 
 
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
-    made = Supervisor(logs=tmp_path / "logs", record=tmp_path / "run" / "processes.json")
-    yield made
-    await made.stop()
+    supervisor = Supervisor(logs=tmp_path / "logs", record=tmp_path / "run" / "processes.json")
+    yield supervisor
+    await supervisor.stop()
 
 
 def program(name: str, code: str, *, once: bool = False, lifeline: bool = True) -> Program:
     return Program(name=name, command=[sys.executable, "-c", code], once=once, lifeline=lifeline)
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] if sys.platform == "linux" else "R"
         os.kill(pid, 0)
@@ -62,60 +62,62 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def test_a_killed_process_comes_back_and_its_children_are_swept(supervisor: Supervisor, tmp_path: Path) -> None:
+async def test_killed_process_is_restarted_and_its_children_are_killed(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.start(program("a", READY))
-    first = supervisor.seen()[0]
+    first = supervisor.statuses()[0]
     grandchild = int((tmp_path / "logs" / "a.log").read_text().split()[0])
     os.kill(first.pid, signal.SIGKILL)
-    await eventually(lambda: supervisor.seen()[0].pid != first.pid and supervisor.seen()[0].state == "running")
-    assert supervisor.seen()[0].restarts == 1
-    await eventually(lambda: not alive(grandchild))
+    await eventually(lambda: supervisor.statuses()[0].pid != first.pid and supervisor.statuses()[0].state == "running")
+    assert supervisor.statuses()[0].restarts == 1
+    await eventually(lambda: not is_alive(grandchild))
 
 
-async def test_a_record_that_cannot_be_written_does_not_end_the_watch(supervisor: Supervisor, tmp_path: Path) -> None:
+async def test_process_is_restarted_while_the_record_cannot_be_written(supervisor: Supervisor, tmp_path: Path) -> None:
     (tmp_path / "run" / "processes.new").mkdir()
     await supervisor.start(program("a", READY))
-    first = supervisor.seen()[0]
+    first = supervisor.statuses()[0]
     os.kill(first.pid, signal.SIGKILL)
-    await eventually(lambda: supervisor.seen()[0].pid != first.pid and supervisor.seen()[0].state == "running")
+    await eventually(lambda: supervisor.statuses()[0].pid != first.pid and supervisor.statuses()[0].state == "running")
 
 
 async def test_stop_leaves_nothing_behind(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.start(program("a", READY))
-    pid = supervisor.seen()[0].pid
+    pid = supervisor.statuses()[0].pid
     grandchild = int((tmp_path / "logs" / "a.log").read_text().split()[0])
     await supervisor.stop()
-    await eventually(lambda: not alive(pid) and not alive(grandchild))
+    await eventually(lambda: not is_alive(pid) and not is_alive(grandchild))
     assert not (tmp_path / "run" / "processes.json").exists()
 
 
-async def test_a_process_that_ends_by_itself_is_not_brought_back(supervisor: Supervisor) -> None:
+async def test_program_that_runs_once_is_not_restarted(supervisor: Supervisor) -> None:
     await supervisor.start(program("once", "print('done')", once=True, lifeline=False))
-    await eventually(lambda: supervisor.seen()[0].state == "finished")
-    assert supervisor.seen()[0].restarts == 0
+    await eventually(lambda: supervisor.statuses()[0].state == "finished")
+    assert supervisor.statuses()[0].restarts == 0
 
 
-async def test_a_process_that_will_not_start_is_named_with_its_last_words(supervisor: Supervisor) -> None:
+async def test_start_failure_names_the_process_and_its_last_log_line(supervisor: Supervisor) -> None:
     with pytest.raises(RuntimeError, match=r"bad did not get ready: .*no such luck"):
         await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=3600)
 
 
-async def test_who_waits_is_waited_for_and_says_for_what(tmp_path: Path) -> None:
-    told: list[str] = []
-    record, there = tmp_path / "run" / "processes.json", tmp_path / "there"
-    made = Supervisor(logs=tmp_path / "logs", record=record, waits=lambda seen: told.append(seen.waiting))
-    waits = Program(name="a", command=[sys.executable, "-c", WAITS, str(there)])
-    starting = asyncio.create_task(made.start(waits, ready_s=5))
-    await eventually(lambda: len(told) == 2)
-    await asyncio.sleep(6)  # longer than it would have had to get ready
+async def test_start_waits_while_the_process_reports_a_reason(tmp_path: Path) -> None:
+    reasons: list[str] = []
+    record, go = tmp_path / "run" / "processes.json", tmp_path / "go"
+    supervisor = Supervisor(
+        logs=tmp_path / "logs", record=record, on_waiting=lambda status: reasons.append(status.waiting)
+    )
+    program = Program(name="a", command=[sys.executable, "-c", WAITS, str(go)])
+    starting = asyncio.create_task(supervisor.start(program, ready_s=5))
+    await eventually(lambda: len(reasons) == 2)
+    await asyncio.sleep(6)  # longer than `ready_s`
     assert not starting.done()
-    (seen,) = msgspec.json.decode(record.read_bytes(), type=list[Seen])
-    assert (seen.state, seen.waiting) == ("waiting", "redis does not answer")
-    there.touch()
+    (status,) = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])
+    assert (status.state, status.waiting) == ("waiting", "redis does not answer")
+    go.touch()
     await starting
-    assert (made.seen()[0].state, made.seen()[0].waiting) == ("running", "")
-    assert told == ["mariadb does not answer", "redis does not answer"]
-    await made.stop()
+    assert (supervisor.statuses()[0].state, supervisor.statuses()[0].waiting) == ("running", "")
+    assert reasons == ["mariadb does not answer", "redis does not answer"]
+    await supervisor.stop()
 
 
 @pytest.mark.parametrize("lifeline", [True, False], ids=["with a lifeline", "with a guard"])
@@ -128,7 +130,7 @@ from matinee.app.supervisor import Program, Supervisor
 async def main():
     s = Supervisor(logs=Path({str(tmp_path)!r}), record=Path({str(tmp_path)!r}) / "run.json")
     await s.start(Program(name="a", command={command!r}, lifeline={lifeline}))
-    print(s.seen()[0].pid, flush=True)
+    print(s.statuses()[0].pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
@@ -137,4 +139,4 @@ asyncio.run(main())
     child = int(await parent.stdout.readline())
     parent.kill()
     await parent.wait()
-    await eventually(lambda: not alive(child))
+    await eventually(lambda: not is_alive(child))

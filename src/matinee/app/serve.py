@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from matinee.app.place import EDGE
 from matinee.app.settings import BadSettings, Settings
-from matinee.app.supervisor import Lifeline, until_told_to_stop
+from matinee.app.supervisor import Lifeline, wait_for_stop
 from matinee.app.wiring import host, waiting
 from matinee.app.wiring.doors import EdgeWords, edge
 from matinee.app.wiring.health import said
@@ -30,7 +30,7 @@ async def serve(settings: Settings, targets: Sequence[str], name: str, port: int
     """Host targets until told to stop."""
     log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
-    stopping = asyncio.create_task(until_told_to_stop(lifeline))
+    stopping = asyncio.create_task(wait_for_stop(lifeline))
     if targets == (EDGE,) and edge_words is not None:
         await _edge(settings, edge_words, lifeline, stopping)
     else:
@@ -38,9 +38,9 @@ async def serve(settings: Settings, targets: Sequence[str], name: str, port: int
 
 
 async def _edge(settings: Settings, words: EdgeWords, lifeline: Lifeline, stopping: asyncio.Task[None]) -> None:
-    async with _patiently(lambda: edge(settings, words, lifeline.tell_ready), lifeline, stopping) as health_url:
+    async with _patiently(lambda: edge(settings, words, lifeline.report_ready), lifeline, stopping) as health_url:
         if health_url is not None:
-            lifeline.tell_ready(health_url)
+            lifeline.report_ready(health_url)
             log.get().info("edge.up", address=health_url)
             await stopping
 
@@ -51,12 +51,12 @@ async def _services(
     with _listening(settings.mesh.host, port) as listening:
         health_url = f"http://{address_of(listening)}/healthz"
         opened = lambda: host(  # noqa: E731  # a context is entered once: each try has one of its own
-            settings, targets, listening=listening, told=lambda engines: lifeline.tell_ready(health_url, engines)
+            settings, targets, listening=listening, told=lambda engines: lifeline.report_ready(health_url, engines)
         )
         async with _patiently(opened, lifeline, stopping, lambda why: waiting(why, listening)) as server:
             if server is not None:
                 listening.close()  # the server has its own; once that is closed, nobody shall be able to connect
-                lifeline.tell_ready(health_url)
+                lifeline.report_ready(health_url)
                 log.get().info("process.up", address=server.address, targets=list(targets))
                 await stopping
                 log.get().info("process.stopping")
@@ -107,7 +107,7 @@ class _Words:
 
     def waiting(self, why: str) -> None:
         if why != self._why:
-            self._lifeline.tell_waiting(why)
+            self._lifeline.report_waiting(why)
         if why != self._why or time.monotonic() > self._said_s + _SAY_S:
             log.get().warning("process.waiting", waiting_for=why)
             self._said_s = time.monotonic()

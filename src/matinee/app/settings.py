@@ -20,7 +20,7 @@ from matinee.kit.problem import Problem
 
 Source: TypeAlias = Literal["default", "deployment", "file", "environment", "command line"]
 PREFIX = "MATINEE__"
-SETTLED = "deployment.toml"
+STORED_FILE = "deployment.toml"
 # Names that earlier versions used: they are read, never written.
 _EARLIER_SETTLED = "house.toml"
 _EARLIER_SECTIONS = {"house": "deployment"}
@@ -226,7 +226,7 @@ def load(
     file: Path | None, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
     """Read the settings. Raises BadSettings naming the key, what is wrong with it and where it was said."""
-    return _settled(_merged(file, os.environ if environment is None else environment, overrides or {}))
+    return _build(_merged(file, os.environ if environment is None else environment, overrides or {}))
 
 
 def show(
@@ -234,7 +234,7 @@ def show(
 ) -> list[Shown]:
     """Every setting with its value, default and source; passwords in URLs are hidden."""
     said = _merged(file, os.environ if environment is None else environment, overrides or {})
-    settings, defaults = flat(_settled(said)), flat(Settings())
+    settings, defaults = flatten(_build(said)), flatten(Settings())
     return [
         Shown(
             key=key,
@@ -246,44 +246,44 @@ def show(
     ]
 
 
-def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+def replace_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """The settings with other values for some keys."""
-    return _settled({key: (value, "deployment") for key, value in {**flat(settings), **values}.items()})
+    return _build({key: (value, "deployment") for key, value in {**flatten(settings), **values}.items()})
 
 
-def defaults_left(settings: Settings) -> set[str]:
+def default_keys(settings: Settings) -> set[str]:
     """The keys whose value is the default one of this data directory."""
-    defaults = flat(_settled({"deployment.data": (settings.deployment.data, "default")}))
-    return {key for key, value in flat(settings).items() if value == defaults[key]}
+    defaults = flatten(_build({"deployment.data": (settings.deployment.data, "default")}))
+    return {key for key, value in flatten(settings).items() if value == defaults[key]}
 
 
-def settled(data: Path) -> dict[str, Any]:
+def read_stored(data: Path) -> dict[str, Any]:
     """What an earlier start of the deployment in a data directory has settled, by key."""
-    file = data / SETTLED
+    file = data / STORED_FILE
     stored = _file_values(file if file.exists() else data / _EARLIER_SETTLED)
     return {_current(key): value for key, value in stored}
 
 
-def keep(data: Path, values: Mapping[str, Any]) -> None:
+def store_values(data: Path, values: Mapping[str, Any]) -> None:
     """Settle values for every later command on a data directory. They may hold passwords: only we may read them."""
     sections: dict[str, list[str]] = {}
     for key, value in values.items():
         section, _, name = key.partition(".")
         sections.setdefault(section, []).append(f"{name} = {msgspec.json.encode(value).decode()}\n")
     text = "\n".join(f"[{section}]\n{''.join(lines)}" for section, lines in sections.items())
-    fresh = data / f"{SETTLED}.new"
+    fresh = data / f"{STORED_FILE}.new"
     fresh.touch(mode=0o600)
     fresh.write_text(
         f"# Settled by the first start of this deployment; whatever is said elsewhere comes before it.\n{text}"
     )
-    fresh.replace(data / SETTLED)
+    fresh.replace(data / STORED_FILE)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The settings as environment variables: what a supervised process is started with."""
     return {
         PREFIX + key.replace(".", "__").upper(): str(value).lower() if isinstance(value, bool) else str(value)
-        for key, value in flat(settings).items()
+        for key, value in flatten(settings).items()
     }
 
 
@@ -291,7 +291,7 @@ def _merged(
     file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Source]]:
     said: dict[str, tuple[Any, Source]] = {}
-    known = set(flat(Settings()))
+    known = set(flatten(Settings()))
     for key, value in _file_values(file):
         said[_known(key, known, f"in {file}")] = (value, "file")
     for name, text in environment.items():
@@ -302,7 +302,8 @@ def _merged(
         said[_known(key, known, "on the command line")] = (value, "command line")
     data = _data(said)
     before: dict[str, tuple[Any, Source]] = {
-        _known(key, known, f"in {data / SETTLED}"): (value, "deployment") for key, value in settled(data).items()
+        _known(key, known, f"in {data / STORED_FILE}"): (value, "deployment")
+        for key, value in read_stored(data).items()
     }
     return before | said
 
@@ -339,7 +340,7 @@ def _known(key: str, known: set[str], where: str) -> str:
     )
 
 
-def _settled(said: Mapping[str, tuple[Any, Source]]) -> Settings:
+def _build(said: Mapping[str, tuple[Any, Source]]) -> Settings:
     sections: dict[str, dict[str, Any]] = {}
     for key, (value, _) in said.items():
         section, _, name = key.partition(".")
@@ -369,7 +370,7 @@ def _placed(section: msgspec.Struct, data: Path) -> Any:
     )
 
 
-def flat(settings: Settings) -> dict[str, Any]:
+def flatten(settings: Settings) -> dict[str, Any]:
     """Every setting's value by its key, `section.name`."""
     return {
         f"{section}.{name}": value

@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from matinee.app import place
 from matinee.app.settings import Settings, environment_of
-from matinee.app.supervisor import Lifeline, Program, Seen, Supervisor, python, until_told_to_stop
+from matinee.app.supervisor import Lifeline, ProcessStatus, Program, Supervisor, python_command, wait_for_stop
 from matinee.app.wiring import clients
 from matinee.drivers import envoy
 from matinee.drivers.keyfile import create_once
@@ -94,10 +94,12 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
     with _held(settings.data):
         _free_ports(settings)
         supervisor = Supervisor(
-            logs=settings.data / "logs", record=place.processes(settings), waits=lambda seen: _waits(seen, console)
+            logs=settings.data / "logs",
+            record=place.processes(settings),
+            on_waiting=lambda status: _print_waiting(status, console),
         )
         steps = Steps(console)
-        stopping = asyncio.create_task(until_told_to_stop(Lifeline()))
+        stopping = asyncio.create_task(wait_for_stop(Lifeline()))
         starting = asyncio.create_task(_start(settings, supervisor, steps, console, profile))
         try:
             await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
@@ -113,8 +115,8 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
             await supervisor.stop()
 
 
-def _waits(seen: Seen, console: Console) -> None:
-    console.print(f"  [yellow]…[/] {seen.name} waits: {escape(seen.waiting)}", highlight=False)
+def _print_waiting(status: ProcessStatus, console: Console) -> None:
+    console.print(f"  [yellow]…[/] {status.name} waits: {escape(status.waiting)}", highlight=False)
 
 
 async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console, profile: Profile) -> None:
@@ -135,7 +137,9 @@ async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, conso
     sign_in = await _demo_account(settings) if settings.deployment.demo else None
     if settings.deployment.demo:
         await supervisor.start(
-            Program(name="demo", command=python("lab", "demo"), environment=environment, once=True, lifeline=False)
+            Program(
+                name="demo", command=python_command("lab", "demo"), environment=environment, once=True, lifeline=False
+            )
         )
         with steps.step("first film"):
             await _first_film(settings)
@@ -146,7 +150,9 @@ def _services(settings: Settings, environment: dict[str, str]) -> Iterator[Progr
     for group in place.groups(settings):
         for number in range(settings.deployment.instances):
             name = group.name if settings.deployment.instances == 1 else f"{group.name}-{number + 1}"
-            yield Program(name=name, command=python("serve", "--name", name, *group.targets), environment=environment)
+            yield Program(
+                name=name, command=python_command("serve", "--name", name, *group.targets), environment=environment
+            )
 
 
 def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]:
@@ -157,7 +163,9 @@ def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]
         for worker in range(processes):
             title = name if processes == 1 else f"{name}.{worker}"
             yield Program(
-                name=title, command=python(*words, "--name", title, "--worker", str(worker)), environment=environment
+                name=title,
+                command=python_command(*words, "--name", title, "--worker", str(worker)),
+                environment=environment,
             )
 
 

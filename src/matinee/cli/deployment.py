@@ -15,7 +15,7 @@ from matinee.app import place
 from matinee.app import targets as known_targets
 from matinee.app.serve import serve as serve_targets
 from matinee.app.settings import Settings
-from matinee.app.supervisor import Seen
+from matinee.app.supervisor import ProcessStatus
 from matinee.app.up import up as bring_up
 from matinee.app.wiring import clients
 from matinee.app.wiring.doors import EdgeWords
@@ -90,7 +90,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     running: bool
     address: str
-    processes: list[Seen] = []
+    processes: list[ProcessStatus] = []
     engines: list[EngineState] = []
     edges: list[Edge] = []
     jobs: list[Job] = []
@@ -112,7 +112,7 @@ async def _status(settings: Settings) -> Status:
     address, record = place.address(settings), place.processes(settings)
     if not (record.exists() and place.is_held(settings)):
         return Status(running=False, address=address)
-    processes = msgspec.json.decode(record.read_bytes(), type=list[Seen])
+    processes = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])
     seen = Status(running=True, address=address, processes=processes, engines=_engines(processes))
     try:
         async with asyncio.timeout(ASK_S), clients(settings) as deployment:
@@ -124,7 +124,7 @@ async def _status(settings: Settings) -> Status:
     return msgspec.structs.replace(seen, edges=edges, jobs=jobs.items)
 
 
-def _engines(processes: list[Seen]) -> list[EngineState]:
+def _engines(processes: list[ProcessStatus]) -> list[EngineState]:
     """Each engine as the process sees it that sees it worst."""
     found: dict[str, EngineState] = {}
     for engine in (engine for seen in processes for engine in seen.engines):
@@ -152,7 +152,7 @@ def _show(found: Status) -> None:
     console.print(_edges(found.edges), "", jobs_table(found.jobs) if found.jobs else "no jobs")
 
 
-def _processes(processes: list[Seen]) -> Table:
+def _processes(processes: list[ProcessStatus]) -> Table:
     table = Table("process", "state", "pid", "restarts", box=None, header_style="bold")
     for seen in processes:
         table.add_row(seen.name, seen.state, str(seen.pid), str(seen.restarts))

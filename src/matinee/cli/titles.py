@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from matinee.app.handover import handed_over
+from matinee.app.masters import upload_masters
 from matinee.app.settings import Settings
 from matinee.app.wiring import Clients, clients
 from matinee.catalogue.api import Genre, Title, TitleDraft
@@ -112,7 +112,7 @@ def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: 
 async def _ingest(settings: Settings, path: str, told: Words, wait: bool) -> Job:
     draft = told.draft()
     async with clients(settings) as deployment:
-        async with handed_over(settings, told.order(told.title_id or draft.title_id, path)) as order:
+        async with upload_masters(settings, told.order(told.title_id or draft.title_id, path)) as order:
             # All that can be refused is refused before a title is made of it.
             await deployment.encoding.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
             if told.title_id is None:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from matinee.app.settings import BadSettings, Settings, changed, defaults_left, flat, keep, settled
-from matinee.app.supervisor import ENDS_BEFORE_READY, Program, Supervisor
+from matinee.app.settings import BadSettings, Settings, default_keys, flatten, read_stored, replace_values, store_values
+from matinee.app.supervisor import MAX_EARLY_EXITS, Program, Supervisor
 from matinee.lab.engines import ENGINES, Absent, Engine, Place, place
 from matinee.lab.engines.fetch import fetch
 
@@ -47,7 +47,7 @@ class LocalEngines:
         Raises BadSettings when the data directory belongs to the other profile, Absent when an engine cannot be had.
         """
         if settings.deployment.profile == "embedded":
-            if settled(settings.data).get("deployment.profile") == "distributed":
+            if read_stored(settings.data).get("deployment.profile") == "distributed":
                 raise BadSettings(
                     detail=f"{settings.data} belongs to the distributed profile: name another directory with --data."
                 )
@@ -67,16 +67,16 @@ class LocalEngines:
         for key in keys:
             name, namespace = KEEPERS[key]
             values[key] = await asyncio.to_thread(ENGINES[name].url, places[name], namespace)
-        unsaid = defaults_left(settings)
+        unsaid = default_keys(settings)
         values |= {key: value for key, value in HOUSE.items() if key in unsaid}
-        keep(settings.data, settled(settings.data) | values)
-        return changed(settings, values)
+        store_values(settings.data, read_stored(settings.data) | values)
+        return replace_values(settings, values)
 
 
 def _ours(settings: Settings) -> list[str]:
     """The settings that lead, or are to lead, to engines of this deployment's own."""
-    unsaid, before = defaults_left(settings), settled(settings.data)
-    return [key for key in KEEPERS if key in unsaid or before.get(key) == flat(settings)[key]]
+    unsaid, before = default_keys(settings), read_stored(settings.data)
+    return [key for key in KEEPERS if key in unsaid or before.get(key) == flatten(settings)[key]]
 
 
 def _place(settings: Settings, name: str) -> Place:
@@ -94,6 +94,6 @@ async def _started(engine: Engine, at: Place, supervisor: Supervisor) -> None:
     while not await asyncio.to_thread(engine.answers, at):
         if asyncio.get_running_loop().time() > end:
             raise RuntimeError(f"{engine.name} does not answer")
-        if any(one.restarts >= ENDS_BEFORE_READY for one in supervisor.seen() if one.name == engine.name):
+        if any(one.restarts >= MAX_EARLY_EXITS for one in supervisor.statuses() if one.name == engine.name):
             raise RuntimeError(f"{engine.name} ends again and again")
         await asyncio.sleep(LOOK_S)

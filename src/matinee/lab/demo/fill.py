@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from matinee.app.handover import handed_over
+from matinee.app.masters import upload_masters
 from matinee.app.settings import Settings
 from matinee.app.wiring import Clients, clients
 from matinee.catalogue.api import Artwork, Title, TitleNotFound
@@ -94,7 +94,7 @@ async def _hand_in(
         subtitles=_side_files(files.subtitles),
         language=language,
     )
-    async with handed_over(settings, order) as order_there:
+    async with upload_masters(settings, order) as order_there:
         job = await deployment.encoding.submit(order=order_there)
     _log.info("demo.handed_in", slug=files.slug, job_id=job.job_id)
 

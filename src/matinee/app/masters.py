@@ -18,7 +18,7 @@ from matinee.kit.problem import DeadlineExceeded, Unreachable
 
 
 @contextlib.asynccontextmanager
-async def handed_over(settings: Settings, order: Order) -> AsyncIterator[Order]:
+async def upload_masters(settings: Settings, order: Order) -> AsyncIterator[Order]:
     """The order with its files where every worker finds them: in the object store, unless that is a directory here.
 
     They are taken back when the block raises; encoding removes what it has stored. Raises Unusable, EngineUnavailable,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engines import shared_engine, slow_proxy
 
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.encoding.adapters.objects import ObjectBlobs
 
 Opener = Callable[[], ObjectBlobs]
@@ -26,7 +26,7 @@ def place(engine_id: str, folder: Path) -> str:
 def open_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the same store again."""
     url = place(request.param, tmp_path)
-    return lambda: ObjectBlobs(Objects(url))
+    return lambda: ObjectBlobs(ObjectStore(url))
 
 
 async def test_what_is_put_is_there_after_a_reopen(open_blobs: Opener) -> None:
@@ -122,14 +122,14 @@ def begun_bytes(folder: Path) -> int:
 
 async def test_a_copy_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
     url, content = shared_engine("s3").url("blobs"), os.urandom(1 << 20) * 20
-    blobs = ObjectBlobs(Objects(url))
+    blobs = ObjectBlobs(ObjectStore(url))
     await blobs.put(key="sources/film.mov", data=content)
     whole = await blobs.local(key="sources/film.mov", into=tmp_path)
     assert whole is not None
     whole.unlink()
     async with slow_proxy(url) as road:
         road.delay_s = 0.02
-        far = ObjectBlobs(Objects(road.url, silence_s=20, tries=1))
+        far = ObjectBlobs(ObjectStore(road.url, idle_timeout_s=20, attempts=1))
         fetching = asyncio.create_task(far.local(key="sources/film.mov", into=tmp_path))
         while not begun_bytes(tmp_path):  # noqa: ASYNC110  # another task of ours writes it
             await asyncio.sleep(0.01)
@@ -154,7 +154,7 @@ async def test_it_does_what_a_plain_dict_does(
     actions: list[tuple[str, str, bytes]], tmp_path_factory: pytest.TempPathFactory, engine_id: str
 ) -> None:
     url = place(engine_id, tmp_path_factory.mktemp("blobs"))
-    blobs, plain = ObjectBlobs(Objects(url)), dict[str, bytes]()
+    blobs, plain = ObjectBlobs(ObjectStore(url)), dict[str, bytes]()
     for what, key, data in actions:
         if what == "put":
             await blobs.put(key=key, data=data)

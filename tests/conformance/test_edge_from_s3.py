@@ -14,7 +14,7 @@ import uvloop
 from tests.conformance.edge_rig import Origin, Rig, an_edge, link, until
 from tests.engines import SlowProxy, private_engine, shared_engine, slow_proxy
 
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.edge.adapters.objects import ObjectsUpstream
 from matinee.edge.ports import Metric, ObjectMissing
 from matinee.lab.engines import Running
@@ -35,7 +35,7 @@ def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
 async def store() -> str:
     """The URL of a store that has a segment, a film and a picture."""
     url = shared_engine("s3").url("edge")
-    objects = Objects(url)
+    objects = ObjectStore(url)
     await objects.put(KEY, SEGMENT)
     await objects.put("assets/ast_1/film.mp4", FILM)
     await objects.put("public/art/a.jpg", b"art")
@@ -91,7 +91,7 @@ async def test_an_origin_that_is_away_is_a_bad_gateway_until_it_is_back(tmp_path
     with private_engine("s3", tmp_path) as own:
         assert isinstance(own, Running)
         url = own.url("edge")
-        await Objects(url).put(KEY, SEGMENT)
+        await ObjectStore(url).put(KEY, SEGMENT)
         async with edge(tmp_path, url) as rig:
             await asyncio.to_thread(own.kill)
             answer = await rig.ask(link("v/1.m4s"))

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from tests.engines import private_engine, shared_engine, slow_proxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable, StoreEmpty
-from matinee.drivers.objects import ObjectNotFound, Objects
-from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
+from matinee.drivers.objects import ObjectNotFound, ObjectStore
+from matinee.drivers.s3 import BadStoreUrl, BucketMissing, S3Bucket, S3Location, StoreRefused
 from matinee.encoding.adapters.objects import INCOMING, ObjectBlobs
 from matinee.lab.engines import Running
 
-Opener = Callable[..., Objects]
+Opener = Callable[..., ObjectStore]
 ENGINES = ("file", "s3")
 FILM = os.urandom(1 << 20) * 20
 
@@ -38,7 +38,7 @@ def place(engine_id: str, folder: Path) -> str:
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the same store again."""
     url = place(request.param, tmp_path)
-    return lambda **more: Objects(url, **more)
+    return lambda **more: ObjectStore(url, **more)
 
 
 @pytest.fixture
@@ -55,25 +55,25 @@ def film(tmp_path: Path) -> Path:
 
 
 async def test_only_the_first_of_many_makes_an_object(opened: Opener) -> None:
-    made = await asyncio.gather(*(opened().put_new("a/lock", str(n).encode()) for n in range(8)))
+    made = await asyncio.gather(*(opened().put_if_absent("a/lock", str(n).encode()) for n in range(8)))
     assert sum(tag is not None for tag in made) == 1
     winner = next(n for n, tag in enumerate(made) if tag is not None)
-    assert await opened().read("a/lock") == (str(winner).encode(), made[winner])
+    assert await opened().get_with_etag("a/lock") == (str(winner).encode(), made[winner])
 
 
 async def test_only_one_of_many_replaces_what_all_have_read(opened: Opener) -> None:
-    await opened().put_new("count", b"0")
+    await opened().put_if_absent("count", b"0")
 
     async def count() -> None:
         while True:
-            data, etag = await opened().read("count")
-            if await opened().replace_if("count", str(int(data) + 1).encode(), etag) is not None:
+            data, etag = await opened().get_with_etag("count")
+            if await opened().put_if_match("count", str(int(data) + 1).encode(), etag) is not None:
                 return
 
     await asyncio.gather(*(count() for _ in range(12)))
     assert await opened().get("count") == b"12"
-    assert await opened().replace_if("count", b"x", "another") is None
-    assert await opened().replace_if("none", b"x", "any") is None
+    assert await opened().put_if_match("count", b"x", "another") is None
+    assert await opened().put_if_match("none", b"x", "any") is None
 
 
 async def test_a_large_file_is_read_from_anywhere(opened: Opener, film: Path) -> None:
@@ -97,13 +97,13 @@ async def test_a_copy_is_the_same_whether_in_one_piece_or_in_many(opened: Opener
 
 
 async def test_what_is_not_there_is_not_found_and_dropped_all_the_same(opened: Opener) -> None:
-    for ask in (opened().get, opened().head, opened().read, opened().open):
+    for ask in (opened().get, opened().head, opened().get_with_etag, opened().open):
         with pytest.raises(ObjectNotFound):
             await ask("a/none")
-    await opened().delete("a/none")
-    await opened().delete("a/")
-    await opened().drop([])
-    assert await opened().keys("a") == []
+    await opened().delete_prefix("a/none")
+    await opened().delete_prefix("a/")
+    await opened().delete([])
+    assert await opened().list_objects("a") == []
     await opened().check()
 
 
@@ -114,27 +114,27 @@ async def test_a_key_that_is_none_is_refused(opened: Opener) -> None:
 
 
 async def test_more_than_a_thousand_are_listed_and_dropped(in_s3: str) -> None:
-    objects = Objects(in_s3)
+    objects = ObjectStore(in_s3)
     for start in range(0, 1100, 100):
         await asyncio.gather(*(objects.put(f"many/{n}", b"x") for n in range(start, start + 100)))
     await objects.put("many-others/1", b"x")
-    assert len(await objects.keys("many")) == 1100
-    await objects.delete("many/")
-    assert [head.key for head in await objects.keys("")] == ["many-others/1"]
+    assert len(await objects.list_objects("many")) == 1100
+    await objects.delete_prefix("many/")
+    assert [head.key for head in await objects.list_objects("")] == ["many-others/1"]
 
 
 async def test_a_link_lets_anybody_do_one_thing_for_a_while(in_s3: str, tmp_path: Path) -> None:
-    objects = Objects(in_s3)
+    objects = ObjectStore(in_s3)
     await objects.put("a/b c.bin", b"film")
-    link = await objects.sign("GET", "a/b c.bin", expires_s=60)
-    put = await objects.sign("PUT", "a/new", expires_s=60)
+    link = await objects.sign_url("GET", "a/b c.bin", expires_s=60)
+    put = await objects.sign_url("PUT", "a/new", expires_s=60)
     assert await asyncio.to_thread(asked, link) == (200, b"film")
     assert (await asyncio.to_thread(asked, put, "PUT", b"handed over"))[0] == 200
     assert await objects.get("a/new") == b"handed over"
     assert (await asyncio.to_thread(asked, link, "PUT", b"x"))[0] == 403
     assert (await asyncio.to_thread(asked, link.replace("a/b", "a/n")))[0] == 403
     with pytest.raises(BadStoreUrl):
-        await Objects(f"file://{tmp_path}").sign("GET", "a", expires_s=60)
+        await ObjectStore(f"file://{tmp_path}").sign_url("GET", "a", expires_s=60)
 
 
 def asked(url: str, method: str = "GET", data: bytes | None = None) -> tuple[int, bytes]:
@@ -148,22 +148,22 @@ def asked(url: str, method: str = "GET", data: bytes | None = None) -> tuple[int
 # Troubles.
 
 
-def everything(objects: Objects) -> list[Callable[[], Awaitable[Any]]]:
+def everything(objects: ObjectStore) -> list[Callable[[], Awaitable[Any]]]:
     """Requests of every kind; the last makes the bucket where it is missing."""
     return [
         lambda: objects.put("a", b"x"),
-        lambda: objects.put_new("b", b"x"),
-        lambda: objects.replace_if("a", b"x", "tag"),
+        lambda: objects.put_if_absent("b", b"x"),
+        lambda: objects.put_if_match("a", b"x", "tag"),
         lambda: objects.get("a"),
-        lambda: objects.keys(""),
-        lambda: objects.drop(["a"]),
-        lambda: objects.ready(),
+        lambda: objects.list_objects(""),
+        lambda: objects.delete(["a"]),
+        lambda: objects.ensure_bucket(),
     ]
 
 
 async def test_a_wrong_secret_is_said_with_bucket_and_operation(in_s3: str) -> None:
-    address = Address.of(in_s3)
-    objects = Objects(in_s3.replace(address.secret, "wrong"))
+    address = S3Location.parse(in_s3)
+    objects = ObjectStore(in_s3.replace(address.secret, "wrong"))
     for ask in everything(objects):
         with pytest.raises(StoreRefused, match=r"(?s)secret") as refused:
             await ask()
@@ -175,23 +175,23 @@ async def test_a_wrong_secret_is_said_with_bucket_and_operation(in_s3: str) -> N
 
 
 async def test_a_key_that_nobody_has_is_refused_too(in_s3: str) -> None:
-    objects = Objects(in_s3.replace(Address.of(in_s3).key_id, "nobody"))
+    objects = ObjectStore(in_s3.replace(S3Location.parse(in_s3).key_id, "nobody"))
     for ask in everything(objects):
         with pytest.raises(StoreRefused):
             await ask()
 
 
 async def test_a_bucket_that_is_missing_is_said_and_made_at_the_first_start(in_s3: str) -> None:
-    bucket = Address.of(in_s3).bucket
-    objects = Objects(in_s3.replace(bucket, unique_name("made").replace("_", "-")))
+    bucket = S3Location.parse(in_s3).bucket
+    objects = ObjectStore(in_s3.replace(bucket, unique_name("made").replace("_", "-")))
     for ask in everything(objects)[:-1]:
         with pytest.raises(BucketMissing, match="There is no bucket"):
             await ask()
     with pytest.raises(StoreEmpty):
         await objects.check()
-    await asyncio.gather(objects.ready(), objects.ready())
+    await asyncio.gather(objects.ensure_bucket(), objects.ensure_bucket())
     await objects.put("a", b"x")
-    await objects.ready()
+    await objects.ensure_bucket()
     await objects.check()
     assert await objects.get("a") == b"x"
 
@@ -200,11 +200,11 @@ async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp
     with private_engine("s3", tmp_path) as own:
         assert isinstance(own, Running)
         url = own.url("objects")
-        objects = Objects(url, silence_s=20, tries=2)
+        objects = ObjectStore(url, idle_timeout_s=20, attempts=2)
         await objects.put("a", b"x")
         async with slow_proxy(url) as road:
             road.delay_s = 0.05
-            putting = asyncio.create_task(Objects(road.url, silence_s=20, tries=2).put_file("film", film))
+            putting = asyncio.create_task(ObjectStore(road.url, idle_timeout_s=20, attempts=2).put_file("film", film))
             while not await unfinished(url):  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(own.kill)
@@ -222,21 +222,21 @@ async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp
 
 
 async def unfinished(url: str) -> int:
-    async with Bucket(Address.of(url)) as bucket:
-        return len(await bucket.unfinished(""))
+    async with S3Bucket(S3Location.parse(url)) as bucket:
+        return len(await bucket.list_uploads(""))
 
 
 async def test_a_store_that_says_nothing_is_given_up_in_time(in_s3: str) -> None:
     async with slow_proxy(in_s3) as road:
         road.delay_s = 600  # no answer comes while this test runs
-        for ask in everything(Objects(road.url, silence_s=0.2, tries=2))[:-1]:
+        for ask in everything(ObjectStore(road.url, idle_timeout_s=0.2, attempts=2))[:-1]:
             with pytest.raises(EngineUnavailable):
                 await ask()
 
 
 async def test_a_slow_store_and_one_that_is_cut_off_are_borne(in_s3: str, film: Path) -> None:
     async with slow_proxy(in_s3) as road:
-        objects = Objects(road.url)
+        objects = ObjectStore(road.url)
         road.delay_s = 0.2
         await objects.put("a", b"x")
         assert await objects.get("a") == b"x"
@@ -252,13 +252,13 @@ async def test_a_slow_store_and_one_that_is_cut_off_are_borne(in_s3: str, film: 
 PUTTER = """
 import asyncio, sys
 from pathlib import Path
-from matinee.drivers.objects import Objects
-asyncio.run(Objects(sys.argv[1]).put_file("assets/film.mov", Path(sys.argv[2])))
+from matinee.drivers.objects import ObjectStore
+asyncio.run(ObjectStore(sys.argv[1]).put_file("assets/film.mov", Path(sys.argv[2])))
 """
 
 
 async def test_a_client_that_is_killed_leaves_nothing_half_and_the_sweep_frees_the_rest(in_s3: str, film: Path) -> None:
-    objects = Objects(in_s3)
+    objects = ObjectStore(in_s3)
     async with slow_proxy(in_s3) as road:
         road.delay_s = 0.1
         putter = await asyncio.create_subprocess_exec(sys.executable, "-c", PUTTER, road.url, str(film))
@@ -266,22 +266,22 @@ async def test_a_client_that_is_killed_leaves_nothing_half_and_the_sweep_frees_t
             await asyncio.sleep(0.02)
         putter.send_signal(signal.SIGKILL)
         await putter.wait()
-    assert await objects.keys("") == []
+    assert await objects.list_objects("") == []
     assert await unfinished(in_s3) == 1
     now = datetime.now(UTC)
-    assert await objects.clear_unfinished(before=now - timedelta(minutes=1)) == 0
-    assert await objects.clear_unfinished(before=now + timedelta(minutes=1), prefix="other/") == 0
+    assert await objects.abort_stale_uploads(before=now - timedelta(minutes=1)) == 0
+    assert await objects.abort_stale_uploads(before=now + timedelta(minutes=1), prefix="other/") == 0
     await objects.put(f"{INCOMING}upl_1/0/film.mov", b"handed in for no job")
     assert await ObjectBlobs(objects).tidy(now - timedelta(days=14)) == 0
     assert await ObjectBlobs(objects).tidy(now + timedelta(minutes=1)) == 2
-    assert (await unfinished(in_s3), await objects.keys("")) == (0, [])
+    assert (await unfinished(in_s3), await objects.list_objects("")) == (0, [])
 
 
 async def test_a_key_in_the_url_is_not_mixed_with_a_token_of_the_environment(
     in_s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of another key")
-    await Objects(in_s3).put("a", b"x")
+    await ObjectStore(in_s3).put("a", b"x")
 
 
 KEYS = ("a/x", "a/y", "b/x", "b/z z", "c")
@@ -303,30 +303,32 @@ KEYS = ("a/x", "a/y", "b/x", "b/z z", "c")
 async def test_it_does_what_a_plain_dict_does(
     actions: list[tuple[str, str, str, bytes]], tmp_path_factory: pytest.TempPathFactory, engine_id: str
 ) -> None:
-    objects, plain = Objects(place(engine_id, tmp_path_factory.mktemp("objects"))), dict[str, bytes]()
+    objects, plain = ObjectStore(place(engine_id, tmp_path_factory.mktemp("objects"))), dict[str, bytes]()
     for what, key, other, data in actions:
         match what:
             case "put":
                 await objects.put(key, data)
                 plain[key] = data
             case "new":
-                assert (await objects.put_new(key, data) is None) == (key in plain)
+                assert (await objects.put_if_absent(key, data) is None) == (key in plain)
                 plain.setdefault(key, data)
             case "replace" if key in plain:
-                assert await objects.replace_if(key, data, (await objects.read(key))[1])
+                assert await objects.put_if_match(key, data, (await objects.get_with_etag(key))[1])
                 plain[key] = data
             case "stale":
-                assert await objects.replace_if(key, data, "stale") is None
+                assert await objects.put_if_match(key, data, "stale") is None
             case "copy" if key in plain:
                 await objects.copy(key, other)
                 plain[other] = plain[key]
             case "drop":
-                await objects.drop([key])
+                await objects.delete([key])
                 plain.pop(key, None)
             case "delete":
                 prefix = key.partition("/")[0]
-                await objects.delete(prefix)
+                await objects.delete_prefix(prefix)
                 plain = {k: v for k, v in plain.items() if k != prefix and not k.startswith(f"{prefix}/")}
-    assert {head.key: head.size_bytes for head in await objects.keys("")} == {k: len(v) for k, v in plain.items()}
+    assert {head.key: head.size_bytes for head in await objects.list_objects("")} == {
+        k: len(v) for k, v in plain.items()
+    }
     for key, data in plain.items():
         assert await objects.get(key) == data

@@ -19,8 +19,8 @@ from tests.deployment import eventually
 from tests.engines import private_engine, slow_proxy
 
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.objects import Objects
-from matinee.drivers.s3 import Bucket
+from matinee.drivers.objects import ObjectStore
+from matinee.drivers.s3 import S3Bucket
 from matinee.gateway.adapters.s3 import LEASE_MS, S3UploadStore
 from matinee.gateway.api.problems import ChecksumMismatch, UploadBusy
 from matinee.kit.ids import UploadId
@@ -145,7 +145,9 @@ async def test_nothing_is_left_of_what_was_removed_or_expired(in_s3: S3) -> None
         upload_id = await begun(store, 20 << 20)
         await store.append(upload_id=upload_id, offset_bytes=0, pieces=sent(pattern(7 << 20)), now=NOW)
     await store.remove(upload_id=upload_id)
-    await in_s3.bucket.begin("uploads/upl_0000000000000000000000000z/film.mp4")  # killed before its record was written
+    await in_s3.bucket.create_upload(
+        "uploads/upl_0000000000000000000000000z/film.mp4"
+    )  # killed before its record was written
     assert await store.expire(before=datetime.now(UTC) + timedelta(seconds=2)) == 2
     assert await in_s3.lying() == 0
 
@@ -190,16 +192,16 @@ async def test_a_store_that_is_lost_and_comes_back_keeps_what_it_acknowledged(tm
             later = NOW + timedelta(milliseconds=LEASE_MS + 60_000)
             rest = sent(film[9 << 20 :])
             await store.append(upload_id=upload_id, offset_bytes=9 << 20, pieces=rest, now=later)
-            assert await Objects(url).get(await store.path(upload_id=upload_id)) == film
+            assert await ObjectStore(url).get(await store.path(upload_id=upload_id)) == film
 
 
 async def test_a_slow_store_is_waited_for(in_s3: S3) -> None:
     async with slow_proxy(in_s3.url) as road:
         road.delay_s = 0.3
-        address = Objects(road.url).address
+        address = ObjectStore(road.url).location
         assert address
-        async with Bucket(address) as bucket:
-            store = S3UploadStore(Objects(road.url), bucket, "uploads")
+        async with S3Bucket(address) as bucket:
+            store = S3UploadStore(ObjectStore(road.url), bucket, "uploads")
             upload_id = await begun(store, 6)
             await store.append(upload_id=upload_id, offset_bytes=0, pieces=sent(b"abcdef"), now=NOW)
             assert await in_s3.content(await store.path(upload_id=upload_id)) == b"abcdef"

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from tests.engines import shared_engine
 
-from matinee.drivers.objects import Objects
-from matinee.drivers.s3 import Bucket
+from matinee.drivers.objects import ObjectStore
+from matinee.drivers.s3 import S3Bucket
 from matinee.gateway.adapters.disk import DiskUploadStore
 from matinee.gateway.adapters.s3 import S3UploadStore
 from matinee.gateway.ports import UploadStore
@@ -43,23 +43,23 @@ class Disk:
 class S3:
     """Uploads in a bucket; what is opened twice shares nothing but the connections."""
 
-    def __init__(self, url: str, bucket: Bucket) -> None:
+    def __init__(self, url: str, bucket: S3Bucket) -> None:
         self.url = url
         self.bucket = bucket
-        self.objects = Objects(url)
+        self.objects = ObjectStore(url)
 
     def __call__(self) -> UploadStore:
-        return S3UploadStore(Objects(self.url), self.bucket, "uploads", part_bytes=PART_BYTES)
+        return S3UploadStore(ObjectStore(self.url), self.bucket, "uploads", part_bytes=PART_BYTES)
 
     async def content(self, path: str) -> bytes:
         return await self.objects.get(path)
 
     async def take(self, path: str) -> None:
-        await self.objects.drop([path])
+        await self.objects.delete([path])
 
     async def lying(self) -> int:
         """How much lies there that is no finished file."""
-        return len(await self.objects.keys("")) + len(await self.bucket.unfinished(""))
+        return len(await self.objects.list_objects("")) + len(await self.bucket.list_uploads(""))
 
 
 Open: TypeAlias = Disk | S3
@@ -70,9 +70,9 @@ async def place(engine_id: str, folder: Path) -> AsyncIterator[Open]:
     if engine_id == "disk":
         yield Disk(folder)
         return
-    objects = Objects(shared_engine("s3").url("uploads"))
-    assert objects.address
-    async with Bucket(objects.address) as bucket:
+    objects = ObjectStore(shared_engine("s3").url("uploads"))
+    assert objects.location
+    async with S3Bucket(objects.location) as bucket:
         yield S3(objects.url, bucket)
 
 

@@ -20,7 +20,7 @@ from tests.unit.encoding_rig import film
 from matinee.app.masters import upload_masters
 from matinee.app.settings import Settings, load
 from matinee.catalogue.api import Asset, TitleDraft
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.edge.adapters.objects import ObjectsUpstream
 from matinee.encoding.adapters.objects import ObjectBlobs
 from matinee.encoding.api import Order, SideFile, Unusable
@@ -47,7 +47,7 @@ class Ahead:
 async def deployment(data: Path, url: str) -> AsyncIterator[Studio]:
     """A studio whose objects are in S3."""
     async with studio(data) as one:
-        tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(Objects(url, silence_s=2, tries=2)))
+        tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(ObjectStore(url, idle_timeout_s=2, attempts=2)))
         encoding = EncodingService(
             store=one.store, blobs=tools.blobs, prober=tools.prober, catalogue=one.catalogue, clock=SystemClock()
         )
@@ -73,7 +73,7 @@ def settings(url: str) -> Settings:
 
 
 async def names(url: str) -> set[str]:
-    return {head.key for head in await Objects(url).keys("")}
+    return {head.key for head in await ObjectStore(url).list_objects("")}
 
 
 async def uploaded(url: str, file: Path) -> str:
@@ -120,7 +120,7 @@ async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
     async with an_edge(tmp_path, Origin(), above=above) as rig:
         for name in (track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))):
             answer = await rig.ask(link(name, scope=asset.prefix.rstrip("/"), key=LINK_KEY))
-            assert (answer.status, answer.body) == (200, await Objects(url).get(asset.prefix + name))
+            assert (answer.status, answer.body) == (200, await ObjectStore(url).get(asset.prefix + name))
 
 
 async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path, master: Path) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from matinee.catalogue.api import Artwork, Asset, Title, TitleNotFound
 from matinee.drivers.ffmpeg import Ffmpeg
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.drivers.packager import Shaka
 from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber, FfmpegStills
 from matinee.encoding.adapters.objects import ObjectBlobs
@@ -80,7 +80,7 @@ class Keys:
 def tools(data: Path, catalogue: object, licensing: object, **words: object) -> Tools:
     """Everything that a worker works with, below a folder."""
     return Tools(
-        blobs=ObjectBlobs(Objects(f"file://{data}/objects")),
+        blobs=ObjectBlobs(ObjectStore(f"file://{data}/objects")),
         prober=FfmpegProber(FFMPEG),
         encoder=FfmpegEncoder(FFMPEG),
         stills=FfmpegStills(FFMPEG),

@@ -21,7 +21,7 @@ from matinee.drivers.asgi import Server
 from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.jwt import Signer, Verifier
 from matinee.drivers.metrics import Metrics
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.drivers.sql import Database
 from matinee.drivers.vault import FileSealer
 from matinee.encoding.adapters.ffmpeg import FfmpegProber
@@ -299,7 +299,7 @@ async def _domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
     )
     encoding = EncodingService(
         store=await SqlJobStore.open(await database("encoding")),
-        blobs=ObjectBlobs(Objects(f"file://{folder}/objects")),
+        blobs=ObjectBlobs(ObjectStore(f"file://{folder}/objects")),
         prober=FfmpegProber(Ffmpeg()),
         catalogue=catalogue,
         clock=CLOCK,

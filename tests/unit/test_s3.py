@@ -6,21 +6,21 @@ import pytest
 
 from matinee.drivers import s3
 from matinee.drivers.engine import EngineUnavailable, StoreFull
-from matinee.drivers.objects import Objects
-from matinee.drivers.s3 import Address, BadStoreUrl, BucketMissing, StoreRefused
+from matinee.drivers.objects import ObjectStore
+from matinee.drivers.s3 import BadStoreUrl, BucketMissing, S3Location, StoreRefused
 
 
 def test_a_url_says_all_there_is_to_know() -> None:
-    address = Address.of("s3://key:s%2Fe%2Bc@films/a/b/?endpoint=http://127.0.0.1:9&region=eu-west-1", {})
+    address = S3Location.parse("s3://key:s%2Fe%2Bc@films/a/b/?endpoint=http://127.0.0.1:9&region=eu-west-1", {})
     assert (address.key_id, address.secret, address.bucket, address.prefix) == ("key", "s/e+c", "films", "a/b")
-    assert (address.base, address.region, address.engine) == (
+    assert (address.bucket_url, address.region, address.engine) == (
         "http://127.0.0.1:9/films",
         "eu-west-1",
         "s3 at 127.0.0.1:9",
     )
-    hosted = Address.of("s3://films?endpoint=https://store.example&style=virtual&checksum=none", {})
-    assert (hosted.base, hosted.checksum, hosted.key_id) == ("https://films.store.example", False, "")
-    assert Address.of("s3://films", {}).base == "https://s3.us-east-1.amazonaws.com/films"
+    hosted = S3Location.parse("s3://films?endpoint=https://store.example&style=virtual&checksum=none", {})
+    assert (hosted.bucket_url, hosted.checksum, hosted.key_id) == ("https://films.store.example", False, "")
+    assert S3Location.parse("s3://films", {}).bucket_url == "https://s3.us-east-1.amazonaws.com/films"
 
 
 def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
@@ -31,10 +31,10 @@ def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     }
-    address = Address.of("s3://films", said)
+    address = S3Location.parse("s3://films", said)
     assert (address.key_id, address.secret, address.token) == ("key", "secret", "token")
-    assert address.base == "http://127.0.0.1:9/films"
-    assert Address.of("s3://own:secret@films", said).token == ""
+    assert address.bucket_url == "http://127.0.0.1:9/films"
+    assert S3Location.parse("s3://own:secret@films", said).token == ""
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
 )
 def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> None:
     with pytest.raises(BadStoreUrl) as refused:
-        Objects(url.replace("//", "//key:hunter2@", 1) if url.count("@") == 0 else url)
+        ObjectStore(url.replace("//", "//key:hunter2@", 1) if url.count("@") == 0 else url)
     assert "hunter2" not in str(refused.value)
 
 
@@ -63,7 +63,7 @@ def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> N
         (507, "InsufficientStorage", StoreFull),
         (507, "", StoreFull),
         (404, "NoSuchBucket", BucketMissing),
-        (404, "NoSuchUpload", s3.MultipartGone),
+        (404, "NoSuchUpload", s3.MultipartUploadNotFound),
         (503, "SlowDown", EngineUnavailable),
         (500, "InternalError", EngineUnavailable),
         (429, "", EngineUnavailable),
@@ -72,18 +72,20 @@ def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> N
     ],
 )
 def test_what_an_answer_means(status: int, code: str, kind: type[Exception]) -> None:
-    address = Address.of("s3://films", {})
-    assert type(s3.problem(address, status, code, "Why.", operation="PutObject", key="a")) is kind
+    address = S3Location.parse("s3://films", {})
+    assert type(s3.to_problem(address, status, code, "Why.", operation="PutObject", key="a")) is kind
 
 
 def test_one_place_below_another() -> None:
-    deployment = Address.of("s3://films/deployment?endpoint=http://h:1", {})
-    assert Address.of("s3://films/deployment/uploads?endpoint=http://h:1", {}).key_below(deployment) == "uploads"
-    assert Address.of("s3://films/deployment/a/b?endpoint=http://h:1", {}).key_below(deployment) == "a/b"
+    deployment = S3Location.parse("s3://films/deployment?endpoint=http://h:1", {})
+    assert (
+        S3Location.parse("s3://films/deployment/uploads?endpoint=http://h:1", {}).relative_to(deployment) == "uploads"
+    )
+    assert S3Location.parse("s3://films/deployment/a/b?endpoint=http://h:1", {}).relative_to(deployment) == "a/b"
     for other in (
         "s3://films/deployments/a?endpoint=http://h:1",
         "s3://films/deployment/a",
         "s3://others/deployment/a",
     ):
-        assert Address.of(other, {}).key_below(deployment) is None
-    assert Address.of("s3://films/uploads", {}).key_below(Address.of("s3://films", {})) == "uploads"
+        assert S3Location.parse(other, {}).relative_to(deployment) is None
+    assert S3Location.parse("s3://films/uploads", {}).relative_to(S3Location.parse("s3://films", {})) == "uploads"

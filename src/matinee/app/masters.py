@@ -27,10 +27,10 @@ async def upload_masters(settings: Settings, order: Order) -> AsyncIterator[Orde
     if url.scheme(settings.objects.store) == "file":
         yield order
         return
-    from matinee.drivers.objects import Objects
+    from matinee.drivers.objects import ObjectStore
 
     files = {path: Path(path) for path in (order.path, *(side.path for side in (*order.audio, *order.subtitles)))}
-    objects, folder = Objects(settings.objects.store), await asyncio.to_thread(_folder, order, files.values())
+    objects, folder = ObjectStore(settings.objects.store), await asyncio.to_thread(_folder, order, files.values())
     keys = {path: f"{folder}/{number}/{file.name}" for number, (path, file) in enumerate(files.items())}
     try:
         for path, key in keys.items():
@@ -45,7 +45,7 @@ async def upload_masters(settings: Settings, order: Order) -> AsyncIterator[Orde
     except (Unreachable, DeadlineExceeded):  # the job may have been queued
         raise
     except BaseException:
-        await objects.delete(f"{folder}/")
+        await objects.delete_prefix(f"{folder}/")
         raise
 
 

@@ -1,10 +1,10 @@
-"""Object stores by obstore: a directory or S3, the same calls. Keys are relative paths with `/`.
+"""Object stores by obstore: a directory or S3 behind the same methods. Keys are relative paths with `/`.
 
-A put is atomic: no reader sees half an object. On S3 every body carries its SHA-256, twice: in the signature, by which
-the store refuses other bytes than were sent, and as the object's own checksum (`checksum=none` in the URL leaves that
-one out for stores that do not know it); a file in parts is besides held against its size when the parts are one.
-Listings may lag behind what was put: nothing here takes one for complete but `delete` and `clear_unfinished`, and what
-those overlook the next one finds.
+A put is atomic: a reader never gets half an object. On S3 the request signature covers the SHA-256 of every body, and
+each object stores its SHA-256 as a checksum (`checksum=none` in the URL leaves it out, for stores without support). A
+file that is put in parts is also compared with the size of the stored object.
+Listings may be stale: only `delete_prefix` and `abort_stale_uploads` depend on them, and the next call deletes what one
+has missed.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from obstore.store import LocalStore, S3Store
 
 from matinee.drivers import s3
 from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreEmpty, StoreFull, describe_engine
-from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, BucketMissing, StoreRefused
+from matinee.drivers.s3 import BadStoreUrl, BucketMissing, CompletedPart, S3Bucket, S3Location, StoreRefused
 from matinee.kit import url as urls
 from matinee.kit.problem import Problem
 
 _PART_BYTES = 8 << 20
-_MOST_PARTS = 9_000
-_SIDE_BY_SIDE = 4
-# A store may copy at most so much in one request; more goes part by part.
+_MAX_PARTS = 9_000
+_PARALLEL_PARTS = 4
+# S3 copies at most 5 GiB in one request; larger objects are copied in parts.
 COPY_BYTES = 5 << 30
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>(?:<Message>([^<]*))?")
-_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
-# What obstore raises beside its own: for what is not there, for a key that is none, for what a store cannot do.
-_TROUBLES = (BaseError, OSError, ValueError, NotImplementedError)
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
+# Besides its own errors obstore raises built-in ones: for missing files, invalid keys and unsupported operations.
+_ERRORS = (BaseError, OSError, ValueError, NotImplementedError)
 _MISSING = (NotFoundError, FileNotFoundError)
-# A key that nobody uses: that it is not there says that the store answers and takes us.
-_NOWHERE = ".matinee/nothing"
-# The answer to a HEAD has no body, and so no code.
+# A key that is never stored: a response of "not found" proves that the store answers and accepts the credentials.
+_PROBE_KEY = ".matinee/nothing"
+# A response to HEAD has no body, and so no code.
 _NO_SUCH_KEY = {"", "NoSuchKey"}
-_CHANGED = {*_NO_SUCH_KEY, "PreconditionFailed", "ConditionalRequestConflict"}
+_NOT_MATCHED = {*_NO_SUCH_KEY, "PreconditionFailed", "ConditionalRequestConflict"}
 _Store: TypeAlias = LocalStore | S3Store
 
 
@@ -57,13 +57,13 @@ class ObjectNotFound(Problem, status=404):
 
 
 class ObjectDamaged(Problem, status=500):
-    """An object in the store is not what was put there."""
+    """A stored object differs from what was put."""
 
     key: str
 
 
 class ObjectHead(msgspec.Struct, frozen=True):
-    """An object's size and its entity tag, without quotes."""
+    """The metadata of an object. The entity tag is without quotes."""
 
     key: str
     size_bytes: int
@@ -71,319 +71,322 @@ class ObjectHead(msgspec.Struct, frozen=True):
     modified_at: datetime | None = None
 
 
-class Objects:
-    """One store, opened from `file:///dir` or `s3://…` (see `drivers.s3`). Opening asks nothing of it yet.
+class ObjectStore:
+    """A store at `file:///dir` or `s3://…` (see `drivers.s3`). The constructor sends no request.
 
-    `silence_s`: how long the store may say nothing to a request; `tries`: how often one is made that may be repeated.
-    Everything raises EngineUnavailable, StoreFull, StoreRefused and BucketMissing. Raises BadStoreUrl.
+    `idle_timeout_s`: how long the store may send nothing; `attempts`: how often a repeatable request is sent.
+    `location` is None for a directory. Methods raise EngineUnavailable, StoreFull, StoreRefused and BucketMissing; the
+    constructor raises BadStoreUrl.
     """
 
-    def __init__(self, url: str, *, silence_s: float = 15.0, tries: int = 4, copy_bytes: int = COPY_BYTES) -> None:
+    def __init__(
+        self, url: str, *, idle_timeout_s: float = 15.0, attempts: int = 4, copy_bytes: int = COPY_BYTES
+    ) -> None:
         self.url = url
-        self.address: Address | None = None
+        self.location: S3Location | None = None
         self._copy_bytes = copy_bytes
-        self._store, self._patient = self._opened(url, silence_s, tries)
+        self._store, self._slow_store = self._build(idle_timeout_s, attempts)
 
-    def _opened(self, url: str, silence_s: float, tries: int) -> tuple[_Store, _Store]:
-        """The store, and the same for requests of which it may take minutes to say that they are done."""
-        match urls.scheme(url):
+    def _build(self, idle_timeout_s: float, attempts: int) -> tuple[_Store, _Store]:
+        """Return the store, and one for requests that it may answer after minutes."""
+        match urls.scheme(self.url):
             case "file":
-                local = LocalStore(urls.file_path(url), automatic_cleanup=True, mkdir=True)
+                local = LocalStore(urls.file_path(self.url), automatic_cleanup=True, mkdir=True)
                 return local, local
             case "s3":
-                self.address = Address.of(url)
-                return _s3(self.address, silence_s, tries), _s3(self.address, max(silence_s, 300.0), tries)
-        raise BadStoreUrl(detail=f"There is no object store for {urls.mask(url)!r}: file:///… and s3://… are known.")
+                self.location = S3Location.parse(self.url)
+                slow = _build_s3(self.location, max(idle_timeout_s, 300.0), attempts)
+                return _build_s3(self.location, idle_timeout_s, attempts), slow
+        raise BadStoreUrl(detail=f"{urls.mask(self.url)!r} is no object store: use file:///… or s3://….")
 
     @property
     def engine(self) -> str:
-        """The store and where it is, without the secret."""
+        """The store for display, without the secret."""
         return describe_engine(self.url)
 
     async def check(self) -> None:
-        """Ask the store for next to nothing. Raises EngineUnavailable, EngineReadOnly, StoreFull; StoreEmpty for no bucket."""
-        if self.address is None:
-            return await asyncio.to_thread(self._check_local)
+        """Check the store with a small read. Raises EngineUnavailable, EngineReadOnly, StoreFull, StoreEmpty (no bucket)."""
+        if self.location is None:
+            return await asyncio.to_thread(self._check_directory)
         try:
-            with contextlib.suppress(ObjectNotFound):
-                await self.get(_NOWHERE)
+            await self._probe()
         except BucketMissing as error:
             raise StoreEmpty(store=self.engine, detail=str(error)) from error
         except StoreRefused as error:
             raise EngineUnavailable(engine=self.engine, detail=str(error)) from error
 
-    async def ready(self) -> None:
-        """Ask the store whether it takes us, and make its bucket where there is none and we may."""
-        if self.address is None:
+    async def ensure_bucket(self) -> None:
+        """Check the access to the bucket, and create the bucket if it is missing."""
+        if self.location is None:
             return
         try:
-            with contextlib.suppress(ObjectNotFound):
-                await self.get(_NOWHERE)
+            await self._probe()
         except BucketMissing:
-            async with Bucket(self.address) as bucket:
-                await bucket.make()
+            async with S3Bucket(self.location) as bucket:
+                await bucket.create()
 
     async def put(self, key: str, data: bytes) -> str:
-        """Store bytes under a key, replacing what was there; tells the entity tag."""
-        with self._said("PutObject", key):
-            return _tag((await obstore.put_async(self._store, key, data, use_multipart=False))["e_tag"])
+        """Store an object, replacing an existing one, and return its entity tag."""
+        with self._translate_errors("PutObject", key):
+            return _unquote((await obstore.put_async(self._store, key, data, use_multipart=False))["e_tag"])
 
-    async def put_new(self, key: str, data: bytes) -> str | None:
-        """Store bytes under a key that has none; None where it has."""
-        with self._said("PutObject", key):
+    async def put_if_absent(self, key: str, data: bytes) -> str | None:
+        """Store an object under an unused key and return its entity tag; return None if the key is in use."""
+        with self._translate_errors("PutObject", key):
             try:
-                return _tag((await obstore.put_async(self._store, key, data, mode="create"))["e_tag"])
+                return _unquote((await obstore.put_async(self._store, key, data, mode="create"))["e_tag"])
             except AlreadyExistsError:
                 return None
 
-    async def replace_if(self, key: str, data: bytes, etag: str) -> str | None:
-        """Store bytes over an object that still has this entity tag; None where it has another or is gone."""
-        if self.address is None:
-            return await asyncio.to_thread(self._replace_local, key, data, etag)
-        with self._said("PutObject", key):
+    async def put_if_match(self, key: str, data: bytes, etag: str) -> str | None:
+        """Replace an object that has this entity tag and return the new tag; return None if it has another or is gone."""
+        if self.location is None:
+            return await asyncio.to_thread(self._put_file_if_match, key, data, etag)
+        with self._translate_errors("PutObject", key):
             try:
-                put = await obstore.put_async(self._store, key, data, mode={"e_tag": f'"{etag}"'})
+                result = await obstore.put_async(self._store, key, data, mode={"e_tag": f'"{etag}"'})
             except (AlreadyExistsError, PreconditionError, *_MISSING) as error:
-                if _code(error) not in _CHANGED:
+                if _error_code(error) not in _NOT_MATCHED:
                     raise
                 return None
-            return _tag(put["e_tag"])
+            return _unquote(result["e_tag"])
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Store a file under a key, in parts side by side where it is large. Raises ObjectDamaged.
+        """Store a file, a large one in parallel parts. Raises ObjectDamaged.
 
-        A put that is cut off leaves nothing under the key; `clear_unfinished` frees what its parts take up.
+        An interrupted call leaves no object; `abort_stale_uploads` frees the parts it has stored.
         """
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
-        part_bytes = max(_PART_BYTES, -(-size_bytes // _MOST_PARTS))
-        store = self._patient if size_bytes > part_bytes else self._store
-        with self._said("PutObject", key):
-            await obstore.put_async(store, key, path, chunk_size=part_bytes, max_concurrency=_SIDE_BY_SIDE)
-        if self.address is not None and size_bytes > part_bytes:
+        part_bytes = max(_PART_BYTES, -(-size_bytes // _MAX_PARTS))
+        store = self._slow_store if size_bytes > part_bytes else self._store
+        with self._translate_errors("PutObject", key):
+            await obstore.put_async(store, key, path, chunk_size=part_bytes, max_concurrency=_PARALLEL_PARTS)
+        if self.location is not None and size_bytes > part_bytes:
             stored_bytes = (await self.head(key)).size_bytes
             if stored_bytes != size_bytes:
                 detail = f"{key!r} was put with {size_bytes} bytes and is stored with {stored_bytes}."
                 raise ObjectDamaged(key=key, detail=detail)
 
     async def copy(self, source: str, key: str) -> None:
-        """Store an object under another key as well, without its bytes leaving the store. Raises ObjectNotFound."""
+        """Copy an object to another key inside the store. Raises ObjectNotFound."""
         size_bytes = (await self.head(source)).size_bytes
         if source == key:
-            return  # S3 refuses what would change nothing
-        if self.address is not None and size_bytes > self._copy_bytes:
-            await self._copy_parts(self.address, source, key, size_bytes)
+            return  # S3 refuses to copy an object onto itself
+        if self.location is not None and size_bytes > self._copy_bytes:
+            await self._copy_in_parts(self.location, source, key, size_bytes)
             return
-        with self._said("CopyObject", source):
-            await obstore.copy_async(self._patient, source, key)
+        with self._translate_errors("CopyObject", source):
+            await obstore.copy_async(self._slow_store, source, key)
 
     async def get(self, key: str) -> bytes:
-        """The whole object. Raises ObjectNotFound."""
-        with self._said("GetObject", key):
-            result = await obstore.get_async(self._store, key)
-            return bytes(await result.bytes_async())
+        """Read an object. Raises ObjectNotFound."""
+        return (await self.get_with_etag(key))[0]
 
-    async def read(self, key: str) -> tuple[bytes, str]:
-        """The whole object and the entity tag that goes with it. Raises ObjectNotFound."""
-        with self._said("GetObject", key):
+    async def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        """Read an object and its entity tag. Raises ObjectNotFound."""
+        with self._translate_errors("GetObject", key):
             result = await obstore.get_async(self._store, key)
-            return bytes(await result.bytes_async()), _tag(result.meta["e_tag"])
+            return bytes(await result.bytes_async()), _unquote(result.meta["e_tag"])
 
     async def stream(
         self, key: str, *, start: int = 0, etag: str = "", chunk_bytes: int = 256 << 10
     ) -> AsyncIterator[bytes]:
-        """The object's bytes from `start`, in pieces; with `etag`, of that very object. Raises ObjectNotFound."""
-        _, pieces = await self.open(key, start=start, etag=etag, chunk_bytes=chunk_bytes)
-        async for piece in pieces:
-            yield piece
+        """Yield an object's bytes from `start`. Raises ObjectNotFound, also if the object does not have `etag`."""
+        _, chunks = await self.open(key, start=start, etag=etag, chunk_bytes=chunk_bytes)
+        async for chunk in chunks:
+            yield chunk
 
     async def open(
         self, key: str, *, start: int = 0, etag: str = "", chunk_bytes: int = 256 << 10
     ) -> tuple[ObjectHead, AsyncIterator[bytes]]:
-        """One request for both: what the object is, and its bytes from `start`. Raises ObjectNotFound.
+        """Return an object's metadata and its bytes from `start`, by one request.
 
-        A connection that breaks is made again where it stopped. With `etag`, anything else is not found.
+        A broken connection is resumed where it stopped. Raises ObjectNotFound, also if the object does not have `etag`.
         """
         options: dict[str, object] = {"range": {"offset": start}} if start else {}
         if etag:
             options["if_match"] = f'"{etag}"'
-        with self._said("GetObject", key):
+        with self._translate_errors("GetObject", key):
             try:
                 result = await obstore.get_async(self._store, key, options=options)  # type: ignore[arg-type]
             except PreconditionError as error:
                 raise ObjectNotFound(key=key) from error
-        return _head(result.meta, key), self._pieces(key, result.stream(min_chunk_size=chunk_bytes))
+        return _to_head(result.meta, key), self._iterate(key, result.stream(min_chunk_size=chunk_bytes))
 
     async def head(self, key: str) -> ObjectHead:
-        """Size and entity tag. Raises ObjectNotFound."""
-        with self._said("HeadObject", key):
-            return _head(await obstore.head_async(self._store, key), key)
+        """Read an object's metadata. Raises ObjectNotFound."""
+        with self._translate_errors("HeadObject", key):
+            return _to_head(await obstore.head_async(self._store, key), key)
 
-    async def keys(self, prefix: str) -> list[ObjectHead]:
-        """Every object below a prefix, as far as the store lists them yet."""
+    async def list_objects(self, prefix: str) -> list[ObjectHead]:
+        """List the objects below a prefix. The listing may be stale."""
         found: list[ObjectHead] = []
-        with self._said("ListObjects", prefix):
+        with self._translate_errors("ListObjects", prefix):
             async for batch in obstore.list(self._store, prefix=prefix):
-                found += [_head(meta, meta["path"]) for meta in batch]
+                found += [_to_head(meta, meta["path"]) for meta in batch]
         return found
 
-    async def delete(self, prefix: str) -> None:
-        """Drop every object below a prefix, and the one of that very name. Idempotent."""
-        doomed = [head.key for head in await self.keys(prefix)]
-        if prefix and not prefix.endswith("/") and prefix not in doomed:
-            doomed.append(prefix)
-        await self.drop(doomed)
+    async def delete_prefix(self, prefix: str) -> None:
+        """Delete the objects below a prefix, and the object whose key it is. Idempotent."""
+        keys = [head.key for head in await self.list_objects(prefix)]
+        if prefix and not prefix.endswith("/") and prefix not in keys:
+            keys.append(prefix)
+        await self.delete(keys)
 
-    async def drop(self, keys: Sequence[str]) -> None:
-        """Drop objects, in batches. Idempotent."""
-        if self.address is not None:
-            with self._said("DeleteObjects", keys[0] if keys else ""):
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, in batches. Idempotent."""
+        if self.location is not None:
+            with self._translate_errors("DeleteObjects", keys[0] if keys else ""):
                 await obstore.delete_async(self._store, list(keys))
             return
         for key in keys:
-            with self._said("DeleteObjects", key), contextlib.suppress(*_MISSING, NotADirectoryError):
+            with self._translate_errors("DeleteObjects", key), contextlib.suppress(*_MISSING, NotADirectoryError):
                 await obstore.delete_async(self._store, key)
 
-    async def sign(self, method: Literal["GET", "PUT", "HEAD"], key: str, *, expires_s: int) -> str:
-        """A URL by which anybody may do this one thing for a while. Raises BadStoreUrl for a directory."""
+    async def sign_url(self, method: Literal["GET", "PUT", "HEAD"], key: str, *, expires_s: int) -> str:
+        """Return a URL that allows one method on one object for a while. Raises BadStoreUrl for a directory."""
         if not isinstance(self._store, S3Store):
-            raise BadStoreUrl(detail=f"{urls.mask(self.url)} is a directory: there is nothing to sign.")
-        with self._said("sign", key):
+            raise BadStoreUrl(detail=f"{urls.mask(self.url)} is a directory, which has no signed URLs.")
+        with self._translate_errors("sign", key):
             return await obstore.sign_async(self._store, method, key, timedelta(seconds=expires_s))
 
-    async def clear_unfinished(self, *, before: datetime, prefix: str = "") -> int:
-        """Abort multipart uploads begun before then and never ended, as killed processes leave; tells how many."""
-        if self.address is None or not self.address.key_id:
+    async def abort_stale_uploads(self, *, before: datetime, prefix: str = "") -> int:
+        """Abort multipart uploads that were begun before a time, as killed processes leave them; return their number."""
+        if self.location is None or not self.location.key_id:
             return 0
-        async with Bucket(self.address) as bucket:
-            stale = [upload for upload in await bucket.unfinished(prefix) if upload.begun_at < before]
+        async with S3Bucket(self.location) as bucket:
+            stale = [upload for upload in await bucket.list_uploads(prefix) if upload.initiated_at < before]
             for upload in stale:
-                await bucket.abort(upload.key, upload.upload_id)
+                await bucket.abort_upload(upload.key, upload.upload_id)
         return len(stale)
 
-    async def _copy_parts(self, address: Address, source: str, key: str, size_bytes: int) -> None:
-        """Copy what one request may not: ranges side by side, as parts of the new object."""
-        slots = asyncio.Semaphore(_SIDE_BY_SIDE)
-        async with Bucket(address) as bucket:
-            upload_id = await bucket.begin(key)
+    async def _probe(self) -> None:
+        with contextlib.suppress(ObjectNotFound):
+            await self.get(_PROBE_KEY)
 
-            async def part(number: int, start: int) -> s3.Part:
+    async def _copy_in_parts(self, location: S3Location, source: str, key: str, size_bytes: int) -> None:
+        slots = asyncio.Semaphore(_PARALLEL_PARTS)
+        async with S3Bucket(location) as bucket:
+            upload_id = await bucket.create_upload(key)
+
+            async def copy_part(number: int, start: int) -> CompletedPart:
                 stop = min(size_bytes, start + self._copy_bytes)
                 async with slots:
                     return await bucket.copy_part(key, upload_id, number, source, start, stop)
 
             starts = range(0, size_bytes, self._copy_bytes)
             try:
-                parts = await asyncio.gather(*(part(n, start) for n, start in enumerate(starts, 1)))
-                await bucket.complete(key, upload_id, parts)
+                parts = await asyncio.gather(*(copy_part(n, start) for n, start in enumerate(starts, 1)))
+                await bucket.complete_upload(key, upload_id, parts)
             except BaseException:
                 with contextlib.suppress(Problem):
-                    await bucket.abort(key, upload_id)
+                    await bucket.abort_upload(key, upload_id)
                 raise
 
-    async def _pieces(self, key: str, stream: obstore.BytesStream) -> AsyncIterator[bytes]:
-        with self._said("GetObject", key):
-            async for piece in stream:
-                yield bytes(piece)
+    async def _iterate(self, key: str, stream: obstore.BytesStream) -> AsyncIterator[bytes]:
+        with self._translate_errors("GetObject", key):
+            async for chunk in stream:
+                yield bytes(chunk)
 
-    def _check_local(self) -> None:
+    def _check_directory(self) -> None:
         root = urls.file_path(self.url)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            found = os.statvfs(root)
+            status = os.statvfs(root)
         except OSError as error:
             raise EngineUnavailable(engine=self.engine, detail=f"{root} cannot be used: {error.strerror}.") from error
-        if found.f_flag & os.ST_RDONLY:
+        if status.f_flag & os.ST_RDONLY:
             raise EngineReadOnly(engine=self.engine)
-        if found.f_bavail == 0:
+        if status.f_bavail == 0:
             raise StoreFull(detail=f"The disk of {root} is full.")
 
-    def _replace_local(self, key: str, data: bytes, etag: str) -> str | None:
-        """A directory has no conditional put: whoever replaces locks it meanwhile."""
-        with self._said("PutObject", key):
+    def _put_file_if_match(self, key: str, data: bytes, etag: str) -> str | None:
+        """Replace an object in a directory under a lock, because a file system has no conditional put."""
+        with self._translate_errors("PutObject", key):
             folder = os.open(urls.file_path(self.url), os.O_RDONLY)
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX)
-                if _tag(obstore.head(self._store, key)["e_tag"]) != etag:
+                if _unquote(obstore.head(self._store, key)["e_tag"]) != etag:
                     return None
-                return _tag(obstore.put(self._store, key, data)["e_tag"])
+                return _unquote(obstore.put(self._store, key, data)["e_tag"])
             except _MISSING:
                 return None
             finally:
                 os.close(folder)
 
     @contextlib.contextmanager
-    def _said(self, operation: str, key: str) -> Iterator[None]:
-        """Say what went wrong in our own words."""
+    def _translate_errors(self, operation: str, key: str) -> Iterator[None]:
         try:
             yield
-        except _TROUBLES as error:
-            raise self._problem(error, operation, key) from error
+        except _ERRORS as error:
+            raise self._to_problem(error, operation, key) from error
 
-    def _problem(self, error: Exception, operation: str, key: str) -> Problem:
-        text, code = str(error), _code(error)
-        if self.address is None:
-            return _local_problem(error, text, key)
+    def _to_problem(self, error: Exception, operation: str, key: str) -> Problem:
+        text, code = str(error), _error_code(error)
+        if self.location is None:
+            return _to_directory_problem(error, text, key)
         status = int(found[1]) if (found := _STATUS.search(text)) else 0
         if isinstance(error, _MISSING) and code in _NO_SUCH_KEY:
             return ObjectNotFound(key=key)
         if status:
             message = html.unescape(found[2] or "") if (found := _CODE.search(text)) else ""
-            return s3.problem(self.address, status, code, message, operation=operation, key=key)
-        first = text.partition("\n")[0]
+            return s3.to_problem(self.location, status, code, message, operation=operation, key=key)
+        first_line = text.partition("\n")[0]
         if isinstance(error, ValueError):
-            return StoreRefused(bucket=self.address.bucket, operation=operation, detail=f"{operation} {key!r}: {first}")
-        return s3.away(self.address, operation, first.rpartition(" - ")[2])
+            detail = f"{operation} {key!r}: {first_line}"
+            return StoreRefused(bucket=self.location.bucket, operation=operation, detail=detail)
+        return s3.unavailable(self.location, operation, first_line.rpartition(" - ")[2])
 
 
-def _s3(address: Address, silence_s: float, tries: int) -> S3Store:
-    own: Any = {}
-    if address.key_id:
-        # Through a provider: of keys that are named here, obstore would complete the token from the environment.
-        named_here = {"access_key_id": address.key_id, "secret_access_key": address.secret, "expires_at": None}
-        named_here |= {"token": address.token} if address.token else {}
-        own["credential_provider"] = lambda: named_here
-    if address.checksum:
-        own["checksum_algorithm"] = "sha256"
-    if address.endpoint:
-        own["endpoint"] = address.base if address.virtual else address.endpoint
+def _build_s3(location: S3Location, idle_timeout_s: float, attempts: int) -> S3Store:
+    options: dict[str, Any] = {}
+    if location.key_id:
+        # By a provider: obstore would add the environment's session token to keys that are passed as options.
+        credentials = {"access_key_id": location.key_id, "secret_access_key": location.secret, "expires_at": None}
+        credentials |= {"token": location.token} if location.token else {}
+        options["credential_provider"] = lambda: credentials
+    if location.checksum:
+        options["checksum_algorithm"] = "sha256"
+    if location.endpoint:
+        options["endpoint"] = location.bucket_url if location.virtual_hosted else location.endpoint
     return S3Store(
-        address.bucket,
-        prefix=address.prefix or None,
-        region=address.region,
-        virtual_hosted_style_request=address.virtual,
+        location.bucket,
+        prefix=location.prefix or None,
+        region=location.region,
+        virtual_hosted_style_request=location.virtual_hosted,
         client_options={
-            "allow_http": address.endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=min(5.0, silence_s)),
-            "read_timeout": timedelta(seconds=silence_s),
-            # Of a whole body, however long it and slow its reader: silence is what is limited.
+            "allow_http": location.endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=min(5.0, idle_timeout_s)),
+            "read_timeout": timedelta(seconds=idle_timeout_s),
+            # Covers a whole body, which may be long and have a slow reader; `read_timeout` finds a silent store.
             "timeout": timedelta(hours=6),
         },
         retry_config={
-            "max_retries": tries - 1,
-            "retry_timeout": timedelta(seconds=silence_s * 2),
+            "max_retries": attempts - 1,
+            "retry_timeout": timedelta(seconds=idle_timeout_s * 2),
             "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
         },
-        **own,
+        **options,
     )
 
 
-def _local_problem(error: Exception, text: str, key: str) -> Problem:
+def _to_directory_problem(error: Exception, text: str, key: str) -> Problem:
     if isinstance(error, _MISSING):
         return ObjectNotFound(key=key)
-    if any(sign in text for sign in _FULL):
+    if any(sign in text for sign in _DISK_FULL):
         return StoreFull(detail="The disk of the object store is full.")
-    first = text.partition("\n")[0]
-    return StoreRefused(bucket="", operation="file", detail=f"The object store's directory, {key!r}: {first}")
+    detail = f"The object store's directory, {key!r}: {text.partition(chr(10))[0]}"
+    return StoreRefused(bucket="", operation="file", detail=detail)
 
 
-def _head(meta: obstore.ObjectMeta, key: str) -> ObjectHead:
-    return ObjectHead(key, meta["size"], _tag(meta["e_tag"]) or f"{meta['size']:x}", meta["last_modified"])
+def _to_head(meta: obstore.ObjectMeta, key: str) -> ObjectHead:
+    return ObjectHead(key, meta["size"], _unquote(meta["e_tag"]) or f"{meta['size']:x}", meta["last_modified"])
 
 
-def _tag(etag: str | None) -> str:
+def _unquote(etag: str | None) -> str:
     return (etag or "").strip('"')
 
 
-def _code(error: Exception) -> str:
+def _error_code(error: Exception) -> str:
     found = _CODE.search(str(error))
     return found[1] if found else ""

@@ -293,7 +293,7 @@ async def _steering(parts: Parts) -> None:
 
 async def _encoding(parts: Parts) -> None:
     from matinee.drivers.ffmpeg import Ffmpeg
-    from matinee.drivers.objects import Objects
+    from matinee.drivers.objects import ObjectStore
     from matinee.drivers.packager import Shaka
     from matinee.encoding import jobs
     from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber, FfmpegStills
@@ -304,9 +304,9 @@ async def _encoding(parts: Parts) -> None:
 
     settings, clock = parts.settings, parts.fabric.clock
     store = await SqlJobStore.open(await parts.database("encoding.store", settings.encoding.store))
-    objects, ffmpeg = Objects(settings.objects.store), Ffmpeg()
+    objects, ffmpeg = ObjectStore(settings.objects.store), Ffmpeg()
     parts.fabric.engines.add(objects, used_for="objects.store")
-    await objects.ready()
+    await objects.ensure_bucket()
     blobs = ObjectBlobs(objects)
     prober, work = FfmpegProber(ffmpeg), Path(settings.encoding.work)
     catalogue = parts.domain("catalogue", by="encoding")

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
+from matinee.drivers.objects import ObjectHead, ObjectNotFound, ObjectStore
 from matinee.edge.ports import ObjectMeta, ObjectMissing
 from matinee.kit import url as urls
 
@@ -23,7 +23,7 @@ class ObjectsUpstream:
 
     def __init__(self, url: str, *, timeout_s: float = 15.0) -> None:
         self._root = urls.file_path(url).resolve() if urls.scheme(url) == "file" else None
-        self._objects = Objects(url, silence_s=timeout_s, tries=2)
+        self._objects = ObjectStore(url, idle_timeout_s=timeout_s, attempts=2)
 
     async def open(self, key: str, *, start: int = 0) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
         if self._root is not None and _is_linked(self._root, key):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull
-from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
+from matinee.drivers.objects import ObjectHead, ObjectNotFound, ObjectStore
 from matinee.encoding.model.refusals import make_no_space
 from matinee.kit import url
 from matinee.kit.hashing import sha256_hex
@@ -26,7 +26,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class ObjectBlobs:
     """Objects in a directory or in S3; in a directory, a file is moved in and read where it lies."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._root = url.file_path(objects.url) if url.scheme(objects.url) == "file" else None
         self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
@@ -77,7 +77,7 @@ class ObjectBlobs:
         return shutil.disk_usage(self._root).free
 
     async def delete(self, *, prefix: str) -> None:
-        await self._objects.delete(prefix)
+        await self._objects.delete_prefix(prefix)
 
     async def remove_unfinished(self, before: datetime) -> int:
         """Free what was begun and given up before then: unfinished puts, masters handed in for no job. Tells how many.
@@ -88,10 +88,10 @@ class ObjectBlobs:
             return 0
         freed = 0
         for prefix in (INCOMING, "assets/", "public/", "sources/"):
-            freed += await self._objects.clear_unfinished(before=before, prefix=prefix)
-        heads = await self._objects.keys(INCOMING)
+            freed += await self._objects.abort_stale_uploads(before=before, prefix=prefix)
+        heads = await self._objects.list_objects(INCOMING)
         stale = [head.key for head in heads if head.modified_at is not None and head.modified_at < before]
-        await self._objects.drop(stale)
+        await self._objects.delete(stale)
         return freed + len(stale)
 
     async def _copied(self, held: str, key: str) -> bool:

@@ -25,8 +25,8 @@ from typing import Any, Self
 import msgspec
 
 from matinee.drivers.engine import StoreFull
-from matinee.drivers.objects import ObjectHead, ObjectNotFound, Objects
-from matinee.drivers.s3 import Address, BadStoreUrl, Bucket, MultipartGone, Part
+from matinee.drivers.objects import ObjectHead, ObjectNotFound, ObjectStore
+from matinee.drivers.s3 import BadStoreUrl, CompletedPart, MultipartUploadNotFound, S3Bucket, S3Location
 from matinee.gateway.api.problems import (
     ChecksumMismatch,
     NoRoom,
@@ -65,7 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     multipart_id: str
     part_bytes: int
     touched_ms: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[CompletedPart, ...] = ()
     next_number: int = 1
     rest: str = ""
     rest_bytes: int = 0
@@ -82,7 +82,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class S3UploadStore:
     """Fulfils `UploadStore` below a prefix of a bucket that gateways of several machines share."""
 
-    def __init__(self, objects: Objects, bucket: Bucket, prefix: str, *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(self, objects: ObjectStore, bucket: S3Bucket, prefix: str, *, part_bytes: int = PART_BYTES) -> None:
         self._objects = objects
         self._bucket = bucket
         self._prefix = prefix
@@ -95,14 +95,14 @@ class S3UploadStore:
 
         Asks nothing of the store yet: viewers need none of it. Raises BadStoreUrl, StoreRefused where there is no key.
         """
-        objects = Objects(store)
-        prefix = Address.of(url).key_below(objects.address) if objects.address else None
-        if objects.address is None or not prefix:
+        objects = ObjectStore(store)
+        prefix = S3Location.parse(url).relative_to(objects.location) if objects.location else None
+        if objects.location is None or not prefix:
             raise BadStoreUrl(
                 detail="Uploads in S3 lie below the object store, whose workers fetch them: "
                 "gateway.uploads is the URL of objects.store with `/uploads` after its bucket and prefix."
             )
-        async with Bucket(objects.address) as bucket:
+        async with S3Bucket(objects.location) as bucket:
             yield cls(objects, bucket, prefix)
 
     async def create(
@@ -113,12 +113,12 @@ class S3UploadStore:
             account_id=account_id,
             file_name=name,
             size_bytes=size_bytes,
-            multipart_id=await self._bucket.begin(self._key(upload_id, name)),
+            multipart_id=await self._bucket.create_upload(self._key(upload_id, name)),
             part_bytes=max(self._part_bytes, -(-size_bytes // _MOST_PARTS)),
             touched_ms=_ms(now),
         )
         with _full_said(size_bytes):
-            await self._objects.put_new(self._key(upload_id, RECORD), msgspec.json.encode(record))
+            await self._objects.put_if_absent(self._key(upload_id, RECORD), msgspec.json.encode(record))
         return _upload(upload_id, record)
 
     async def find(self, *, upload_id: UploadId) -> Upload:
@@ -155,7 +155,7 @@ class S3UploadStore:
             with _full_said(record.size_bytes):
                 await self._assemble(key, record)
                 assembled = msgspec.structs.replace(record, assembled=True)
-                await self._objects.replace_if(self._key(upload_id, RECORD), msgspec.json.encode(assembled), etag)
+                await self._objects.put_if_match(self._key(upload_id, RECORD), msgspec.json.encode(assembled), etag)
         await self._lying(upload_id, record)
         return key
 
@@ -166,13 +166,13 @@ class S3UploadStore:
             record, _ = await self._read(upload_id)
             # By name: a listing may not show yet what was put a moment ago.
             keys = [self._key(upload_id, name) for name in (RECORD, record.file_name, record.rest) if name]
-            await self._objects.drop(keys)
-            await self._bucket.abort(self._key(upload_id, record.file_name), record.multipart_id)
-        await self._objects.delete(self._key(upload_id, ""))
+            await self._objects.delete(keys)
+            await self._bucket.abort_upload(self._key(upload_id, record.file_name), record.multipart_id)
+        await self._objects.delete_prefix(self._key(upload_id, ""))
 
     async def expire(self, *, before: datetime) -> int:
         found: dict[UploadId, list[ObjectHead]] = {}
-        for head in await self._objects.keys(self._prefix):
+        for head in await self._objects.list_objects(self._prefix):
             name = head.key.removeprefix(f"{self._prefix}/").partition("/")[0]
             if _ID.fullmatch(name):
                 found.setdefault(UploadId(name), []).append(head)
@@ -191,10 +191,10 @@ class S3UploadStore:
         """Make the file of its parts. An earlier try may have come through without our hearing of it."""
         if not record.parts:
             await self._objects.put(key, b"")
-            await self._bucket.abort(key, record.multipart_id)
+            await self._bucket.abort_upload(key, record.multipart_id)
             return
-        with contextlib.suppress(MultipartGone):
-            await self._bucket.complete(key, record.multipart_id, record.parts)
+        with contextlib.suppress(MultipartUploadNotFound):
+            await self._bucket.complete_upload(key, record.multipart_id, record.parts)
 
     async def _lying(self, upload_id: UploadId, record: Record) -> None:
         """Make sure that the file is there, whole. Raises UploadNotFound once it went on to encoding."""
@@ -214,13 +214,13 @@ class S3UploadStore:
 
     async def _abort_nameless(self, before: datetime) -> None:
         """Abort old multipart uploads that no record names: their gateway was killed before it could write one."""
-        for unfinished in await self._bucket.unfinished(f"{self._prefix}/"):
+        for unfinished in await self._bucket.list_uploads(f"{self._prefix}/"):
             name = unfinished.key.removeprefix(f"{self._prefix}/").partition("/")[0]
-            if unfinished.begun_at < before:
+            if unfinished.initiated_at < before:
                 with contextlib.suppress(UploadNotFound):
                     if (await self._read(UploadId(name)))[0].multipart_id == unfinished.upload_id:
                         continue
-                await self._bucket.abort(unfinished.key, unfinished.upload_id)
+                await self._bucket.abort_upload(unfinished.key, unfinished.upload_id)
 
     def _key(self, upload_id: UploadId, name: str) -> str:
         return f"{self._prefix}/{upload_id}/{name}"
@@ -229,7 +229,9 @@ class S3UploadStore:
 class Writer:
     """Whoever may write to an upload for now. `record` is how it stands, as last saved."""
 
-    def __init__(self, objects: Objects, bucket: Bucket, folder: str, record: Record, etag: str, now: datetime) -> None:
+    def __init__(
+        self, objects: ObjectStore, bucket: S3Bucket, folder: str, record: Record, etag: str, now: datetime
+    ) -> None:
         self._objects = objects
         self._bucket = bucket
         self._folder = folder
@@ -238,10 +240,10 @@ class Writer:
         self._me = secrets.token_hex(8)
         self._saving = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[Part] | None = None
+        self._sending: asyncio.Task[CompletedPart] | None = None
         self._number = record.next_number
         # What follows the saved parts: parts that the store has, bytes that are not a part yet.
-        self._parts: list[Part] = []
+        self._parts: list[CompletedPart] = []
         self._pending = bytearray()
         self._first_rest = record.rest
         self._counts = False
@@ -292,7 +294,7 @@ class Writer:
             with contextlib.suppress(Problem):  # who cannot say so lets go when the lease ends
                 await self._save(holder="")
                 if self._first_rest and self.record.rest != self._first_rest:
-                    await self._objects.drop([self._folder + self._first_rest])
+                    await self._objects.delete([self._folder + self._first_rest])
 
     async def _keep(self) -> None:
         """Make what is pending the file's last part, or a rest beside it."""
@@ -313,7 +315,7 @@ class Writer:
         data = bytes(self._pending[:length])
         del self._pending[:length]
         key, multipart_id = self._folder + self.record.file_name, self.record.multipart_id
-        self._sending = asyncio.create_task(self._bucket.put_part(key, multipart_id, self._number, data))
+        self._sending = asyncio.create_task(self._bucket.upload_part(key, multipart_id, self._number, data))
         self._number += 1
 
     async def _settle(self) -> None:
@@ -341,7 +343,7 @@ class Writer:
                 now_ms = self._now_ms()
                 wanted = {"next_number": self._number, "touched_ms": now_ms, "held_until_ms": now_ms + LEASE_MS}
                 record = msgspec.structs.replace(self.record, **{**wanted, **changes})
-                etag = await self._objects.replace_if(key, msgspec.json.encode(record), self._etag)
+                etag = await self._objects.put_if_match(key, msgspec.json.encode(record), self._etag)
                 if etag is not None:
                     self.record, self._etag = record, etag
                     return
@@ -367,10 +369,10 @@ class Writer:
         return self._began_ms + round((time.monotonic() - self._began_s) * 1000)
 
 
-async def _read(objects: Objects, key: str, upload_id: UploadId) -> tuple[Record, str]:
+async def _read(objects: ObjectStore, key: str, upload_id: UploadId) -> tuple[Record, str]:
     """An upload's record and its entity tag. Raises UploadNotFound."""
     try:
-        data, etag = await objects.read(key)
+        data, etag = await objects.get_with_etag(key)
         return msgspec.json.decode(data, type=Record), etag
     except (ObjectNotFound, msgspec.DecodeError) as error:
         raise UploadNotFound(upload_id=upload_id) from error

@@ -11,7 +11,7 @@ import obstore
 import uvloop
 from obstore.store import S3Store
 
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.lab.bench.figure import Figure, compared
 from matinee.lab.bench.pace import engines, side_by_side
 
@@ -28,7 +28,7 @@ def figures() -> list[Figure]:
 
 
 async def _measured(url: str) -> list[Figure]:
-    ours, theirs = Objects(url), _bare(url)
+    ours, theirs = ObjectStore(url), _bare(url)
     data = os.urandom(SEGMENT_BYTES)
     with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
         file = Path(place) / "file"

@@ -14,7 +14,7 @@ from matinee.app.masters import upload_masters
 from matinee.app.settings import Settings
 from matinee.app.wiring import Clients, clients
 from matinee.catalogue.api import Artwork, Title, TitleNotFound
-from matinee.drivers.objects import Objects
+from matinee.drivers.objects import ObjectStore
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.api import Order, SideFile
 from matinee.kit import log
@@ -36,7 +36,7 @@ class DemoFailed(Problem, status=500):
 
 async def fill(settings: Settings) -> None:
     """Make what is missing of the demo catalogue. Raises DemoFailed for a film that cannot be made."""
-    folder, objects = settings.data / "demo", Objects(settings.objects.store)
+    folder, objects = settings.data / "demo", ObjectStore(settings.objects.store)
     languages = {draft.title_id: draft.original_language for draft in drafts()}
     async with clients(settings) as deployment:
         for slug, place in places().items():
@@ -79,7 +79,7 @@ async def _made(folder: Path, slug: str) -> DemoFiles:
 
 
 async def _hand_in(
-    settings: Settings, deployment: Clients, objects: Objects, place: Place, files: DemoFiles, language: str
+    settings: Settings, deployment: Clients, objects: ObjectStore, place: Place, files: DemoFiles, language: str
 ) -> None:
     await _know(deployment, place.title_id)
     await deployment.catalogue.add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
@@ -111,12 +111,12 @@ def _side_files(paths: dict[str, str]) -> list[SideFile]:
     return [SideFile(path=path, language=language) for language, path in paths.items()]
 
 
-async def _kept(objects: Objects, pictures: Iterable[Picture]) -> list[Artwork]:
+async def _kept(objects: ObjectStore, pictures: Iterable[Picture]) -> list[Artwork]:
     """Pictures in the object store, named by their content."""
     return [await _kept_one(objects, picture) for picture in pictures]
 
 
-async def _kept_one(objects: Objects, picture: Picture) -> Artwork:
+async def _kept_one(objects: ObjectStore, picture: Picture) -> Artwork:
     file = Path(picture.path)
     name = f"{await asyncio.to_thread(sha256_file, file)}{file.suffix}"
     await objects.put_file(f"public/art/{name}", file)

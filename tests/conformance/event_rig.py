@@ -15,9 +15,9 @@ from tests.engines import shared_engine
 from matinee.drivers.sql import Database
 from matinee.events.adapters.kafka import KafkaEventLog
 from matinee.events.adapters.sqlite import SqliteEventLog
-from matinee.events.api import AccountOpened, AnyFact, Events, Following, Record, TitlePublished, TitleWithdrawn
-from matinee.events.jobs import GroupFollowing, PolledFollowing
-from matinee.events.ports import DeadLetters, EventLog
+from matinee.events.api import AccountOpened, AnyFact, Events, FactRecord, Follower, TitlePublished, TitleWithdrawn
+from matinee.events.jobs import GroupFollower, PollingFollower
+from matinee.events.ports import DeadLetterStore, EventLog
 from matinee.events.service import EventsService
 from matinee.kit import ids, url
 from matinee.kit.clock import SystemClock
@@ -35,9 +35,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A process's view of a log."""
 
     log: EventLog
-    dead: DeadLetters
+    dead: DeadLetterStore
     events: Events
-    following: Following
+    following: Follower
 
 
 def place(kind: str, folder: Path) -> str:
@@ -53,18 +53,18 @@ async def opened(where: str) -> AsyncIterator[Opened]:
         async with KafkaEventLog.open(
             where, region="here", partitions=PARTITIONS, replication=1, session_ms=LEASE_MS
         ) as kafka:
-            events = EventsService(log=kafka, dead=kafka, leases=None, clock=clock)
-            following: Following = GroupFollowing(kafka, events, clock, pauses_s=PAUSES_S)
+            events = EventsService(log=kafka, dead_letters=kafka, leases=None, clock=clock)
+            following: Follower = GroupFollower(kafka, events, clock, pauses_s=PAUSES_S)
             yield Opened(log=kafka, dead=kafka, events=events, following=following)
         return
     async with Database(where) as database:
         log = await SqliteEventLog.open(database)
-        events = EventsService(log=log, dead=log, leases=log, clock=clock)
-        following = PolledFollowing(events, clock, pauses_s=PAUSES_S, lease_ms=LEASE_MS)
+        events = EventsService(log=log, dead_letters=log, leases=log, clock=clock)
+        following = PollingFollower(events, clock, pauses_s=PAUSES_S, lease_ms=LEASE_MS)
         yield Opened(log=log, dead=log, events=events, following=following)
 
 
-def record(name: str, kind: str = "opened", key: str = "") -> Record:
+def record(name: str, kind: str = "opened", key: str = "") -> FactRecord:
     """The fact of a name: always the same one."""
     title_id = ids.derive(TitleId, name)
     facts: dict[str, AnyFact] = {
@@ -72,7 +72,7 @@ def record(name: str, kind: str = "opened", key: str = "") -> Record:
         "published": TitlePublished(title_id=title_id),
         "withdrawn": TitleWithdrawn(title_id=title_id),
     }
-    return Record(fact_id=ids.derive(FactId, name, kind), at=NOW, key=key or name, fact=facts[kind], trace_id=name)
+    return FactRecord(fact_id=ids.derive(FactId, name, kind), at=NOW, key=key or name, fact=facts[kind], trace_id=name)
 
 
 def compared(

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.stores import SQL, database_url, start_python, store_opener
 
 from matinee.drivers.sql import Database
-from matinee.events.api import AccountOpened, ProfileRemoved, Record
+from matinee.events.api import AccountOpened, FactRecord, ProfileRemoved
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import Account, EmailTaken, LastProfile, Profile
 from matinee.identity.model import Credentials, KeptProfile
@@ -53,9 +53,11 @@ def profile(name: str, owner: str = "ada", **more: Any) -> Profile:
     return Profile(profile_id=ProfileId(f"pro_{name}"), account_id=AccountId(f"acc_{owner}"), name=name, **plain)
 
 
-def record(name: str) -> Record:
+def record(name: str) -> FactRecord:
     account_id = AccountId(f"acc_{name}")
-    return Record(fact_id=ids.derive(FactId, name), at=NOW, key=account_id, fact=AccountOpened(account_id=account_id))
+    return FactRecord(
+        fact_id=ids.derive(FactId, name), at=NOW, key=account_id, fact=AccountOpened(account_id=account_id)
+    )
 
 
 async def open_account(store: SqlIdentityStore, name: str = "ada") -> Credentials:
@@ -64,11 +66,11 @@ async def open_account(store: SqlIdentityStore, name: str = "ada") -> Credential
     return held
 
 
-async def told(store: SqlIdentityStore) -> list[Record]:
-    records: list[Record] = []
+async def told(store: SqlIdentityStore) -> list[FactRecord]:
+    records: list[FactRecord] = []
 
     async def append(batch: list[bytes]) -> None:
-        records.extend(msgspec.json.decode(one, type=Record) for one in batch)
+        records.extend(msgspec.json.decode(one, type=FactRecord) for one in batch)
 
     await store.outbox.relay(append)
     return records
@@ -177,7 +179,7 @@ async def test_facts_are_told_with_their_change_or_not_at_all(open_again: Open) 
     await open_account(store)
     await told(store)
     gone = ProfileRemoved(account_id=AccountId("acc_ada"), profile_id=ProfileId("pro_x"))
-    fact = Record(fact_id=ids.derive(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
+    fact = FactRecord(fact_id=ids.derive(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
 
     def remove(old: Profiles) -> ProfilesChange:
         return ProfilesChange(profiles=(*old, old[0]), records=(fact,))  # the same profile twice cannot be kept

@@ -20,10 +20,10 @@ from matinee.drivers.cassandra_outbox import CassandraOutbox, define_outbox_tabl
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 from matinee.drivers.sql import Database
-from matinee.events.api import PositionMoved, Record
+from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import context, ids
 from matinee.kit.clock import ManualClock, SystemClock
-from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId
 from matinee.kit.problem import DeadlineExceeded, Invalid
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.api import Position
@@ -217,9 +217,9 @@ def position(at: datetime) -> Position:
     )
 
 
-def fact(of: Position) -> Record:
+def fact(of: Position) -> FactRecord:
     moved = PositionMoved(**msgspec.structs.asdict(of))
-    return Record(fact_id=ids.generate(FactId, of.updated_at), at=of.updated_at, key=of.profile_id, fact=moved)
+    return new_record(moved, key=of.profile_id, now=of.updated_at)
 
 
 async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: Cassandra) -> None:
@@ -229,8 +229,8 @@ async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: C
     ahead = position(clock.now())
     stands = await wrong.save(ahead, record=fact(ahead))
     assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
-    await wrong.outgoing.relay(log.append)
-    (told,) = (msgspec.json.decode(record, type=Record).fact for record in log.records)
+    await wrong.outbox.relay(log.append)
+    (told,) = (msgspec.json.decode(record, type=FactRecord).fact for record in log.records)
     assert isinstance(told, PositionMoved)
     assert told.updated_at == stands.updated_at
     later = position(stands.updated_at + timedelta(seconds=1))

@@ -22,10 +22,10 @@ from tests.engines import private_engine
 
 from matinee.drivers.cassandra import Cassandra
 from matinee.drivers.engine import ENGINE_PROBLEMS, EngineUnavailable
-from matinee.events.api import PositionMoved, Record
+from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId
 from matinee.lab.engines import Ring
 from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
@@ -101,7 +101,7 @@ class History:
 
     async def append(self, records: list[bytes]) -> None:
         """The log."""
-        facts = [msgspec.json.decode(record, type=Record).fact for record in records]
+        facts = [msgspec.json.decode(record, type=FactRecord).fact for record in records]
         self.facts |= {Position(**msgspec.structs.asdict(one)) for one in facts if isinstance(one, PositionMoved)}
 
     @asynccontextmanager
@@ -147,9 +147,9 @@ def at(step: int, n: int, device: str, skew_ms: int = 0) -> Position:
     )
 
 
-def fact(position: Position) -> Record:
+def fact(position: Position) -> FactRecord:
     moved = PositionMoved(**msgspec.structs.asdict(position))
-    return Record(fact_id=ids.generate(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
+    return new_record(moved, key=position.profile_id, now=NOW)
 
 
 def since(began: float) -> int:
@@ -167,7 +167,7 @@ async def test_what_was_acknowledged_is_there_whatever_befell_the_ring(ring: Rin
     url, history = ring.url("ring"), History()
     one, two, three = ring.nodes
     async with opened(url) as here, opened(url) as there:
-        relaying = [asyncio.create_task(store.outgoing.run(history.append)) for store in (here, there)]
+        relaying = [asyncio.create_task(store.outbox.run(history.append)) for store in (here, there)]
         async with history.phase("three nodes", here, there):
             await asyncio.sleep(2)
         lost = await _writer(url)
@@ -221,7 +221,7 @@ async def _clear_word(url: str) -> int:
 async def _judged(url: str, history: History, acknowledged: int) -> None:
     """What stands, what was told, and the report."""
     async with opened(url) as fresh:
-        waited = await fresh.outgoing.relay(history.append)
+        waited = await fresh.outbox.relay(history.append)
         standing = {one.title_id: one for one in await fresh.recent(*WHO, after=None, limit=100, dismissed=True)}
         lost = {one for step in range(acknowledged + 1) if (one := _of_the_lost(step))} - {None}
     by_phase = {phase.phase: phase for phase in history.phases}

@@ -21,14 +21,14 @@ from tests.conformance.test_following import CONSUMER, Seen, committed, eventual
 from matinee.drivers.kafka import Cluster, Message, Producer
 from matinee.events.api import (
     AccountOpened,
+    ConsumerNotFound,
     DeadLetter,
+    DeadLetterNotFound,
     Entry,
-    NoSuchConsumer,
-    NoSuchDeadLetter,
-    Record,
+    FactRecord,
     TitlePublished,
 )
-from matinee.events.ports import Choice, DeadLetters
+from matinee.events.ports import DeadLetterFilter, DeadLetterStore
 from matinee.kit import ids, url
 from matinee.kit.ids import FactId
 from matinee.kit.problem import Invalid
@@ -59,11 +59,15 @@ def fact_id(name: str) -> FactId:
     return ids.derive(FactId, name, "opened")
 
 
-async def waiting(dead: DeadLetters, limit: int = 1000, **choice: Any) -> list[str]:
-    return [one.letter.entry.place for one in await dead.waiting(Choice(**choice), limit=limit) if one.letter]
+async def waiting(dead: DeadLetterStore, limit: int = 1000, **choice: Any) -> list[str]:
+    return [
+        one.letter.entry.place
+        for one in await dead.find_dead_letters(DeadLetterFilter(**choice), limit=limit)
+        if one.letter
+    ]
 
 
-async def failing(_: Record) -> None:
+async def failing(_: FactRecord) -> None:
     raise ValueError("no")
 
 
@@ -84,7 +88,7 @@ async def test_letters_are_kept_newest_first_and_chosen(reopen: Opener) -> None:
     assert await waiting(dead) == []
     letters = [letter(f"{n}", "home" if n % 3 else "other", kind="published" if n == 4 else "opened") for n in range(9)]
     for each in letters:
-        await dead.bury(msgspec.structs.replace(each, at=NOW + timedelta(seconds=int(each.entry.place))))
+        await dead.add_dead_letter(msgspec.structs.replace(each, at=NOW + timedelta(seconds=int(each.entry.place))))
     again = (await reopen()).dead
     assert await waiting(again) == [f"{n}" for n in range(8, -1, -1)]
     assert await waiting(again, 3) == ["8", "7", "6"]
@@ -100,8 +104,11 @@ async def test_letters_are_kept_newest_first_and_chosen(reopen: Opener) -> None:
 async def test_a_fact_waits_once_for_each_consumer_as_it_was_given_up_last(reopen: Opener) -> None:
     dead = (await reopen()).dead
     for each in (letter("a"), letter("a", "other"), letter("b"), letter("a", tries=7)):
-        await dead.bury(each)
-    found = [(one.consumer, one.letter and one.letter.tries) for one in await dead.waiting(Choice(), limit=9)]
+        await dead.add_dead_letter(each)
+    found = [
+        (one.consumer, one.letter and one.letter.tries)
+        for one in await dead.find_dead_letters(DeadLetterFilter(), limit=9)
+    ]
     assert found == [(CONSUMER, 7), (CONSUMER, 3), ("other", 3)]
 
 
@@ -118,10 +125,12 @@ async def mended(here: Opened, seen: Seen, others: Seen, types: Any) -> None:
         await eventually(lambda: count(here, 3))
         await others.until(lambda: len(others.records) >= 3)
         before = len(others.records)
-    assert (await here.events.retry(types=("TitlePublished",))).letters[0].entry.record == record("c", "published")
-    done = await here.events.retry(fact_ids=(fact_id("a"),))
+    assert (await here.events.retry_dead_letters(types=("TitlePublished",))).letters[0].entry.record == record(
+        "c", "published"
+    )
+    done = await here.events.retry_dead_letters(fact_ids=(fact_id("a"),))
     assert ([each.entry.record for each in done.letters], done.unknown, done.more) == ([record("a")], {}, False)
-    (left,) = await here.events.dead()
+    (left,) = await here.events.list_dead_letters()
     assert left.entry.record == record("b")
     async with followed(here, seen.handle, types=types):
         await seen.until(lambda: len(seen.records) >= 2)
@@ -131,17 +140,17 @@ async def mended(here: Opened, seen: Seen, others: Seen, types: Any) -> None:
         await committed(here)
     assert sorted(seen.names) == ["a", "c", "d"]
     assert others.names[before:] == ["d"]
-    assert [each.entry.record.trace_id for each in await here.events.dead()] == ["b"]
+    assert [each.entry.record.trace_id for each in await here.events.list_dead_letters()] == ["b"]
 
 
 async def count(here: Opened, wanted: int) -> bool:
-    return len(await here.events.dead()) == wanted
+    return len(await here.events.list_dead_letters()) == wanted
 
 
 async def test_who_follows_already_takes_it_too(reopen: Opener) -> None:
     here, there, seen, broken = await reopen(), await reopen(), Seen(), [True]
 
-    async def handle(one: Record) -> None:
+    async def handle(one: FactRecord) -> None:
         if broken[0]:
             raise ValueError("no")
         await seen.handle(one)
@@ -150,9 +159,9 @@ async def test_who_follows_already_takes_it_too(reopen: Opener) -> None:
     async with followed(here, handle):
         await eventually(lambda: count(here, 1))
         broken[0] = False
-        await there.events.retry(consumer=CONSUMER)
+        await there.events.retry_dead_letters(consumer=CONSUMER)
         await seen.until(lambda: seen.names == ["a"])
-    assert await here.events.dead() == []
+    assert await here.events.list_dead_letters() == []
 
 
 async def test_what_fails_again_waits_again_with_its_count(reopen: Opener) -> None:
@@ -161,19 +170,19 @@ async def test_what_fails_again_waits_again_with_its_count(reopen: Opener) -> No
     async with followed(here, failing):
         for tries in (3, 6, 9):
             await eventually(lambda: count(here, 1))
-            (found,) = await here.events.dead(consumer=CONSUMER)
+            (found,) = await here.events.list_dead_letters(consumer=CONSUMER)
             assert (found.tries, found.entry.record, found.reason) == (tries, record("a"), "ValueError('no')")
-            assert len((await here.events.retry(consumer=CONSUMER)).letters) == 1
+            assert len((await here.events.retry_dead_letters(consumer=CONSUMER)).letters) == 1
         await eventually(lambda: count(here, 1))
 
 
 async def test_a_consumer_that_takes_the_type_no_longer_gives_it_back(reopen: Opener) -> None:
     here, seen = await reopen(), Seen()
-    await here.dead.bury(letter("a", kind="published"))
-    await here.events.retry()
+    await here.dead.add_dead_letter(letter("a", kind="published"))
+    await here.events.retry_dead_letters()
     async with followed(here, seen.handle):
         await eventually(lambda: count(here, 1))
-    (found,) = await here.events.dead()
+    (found,) = await here.events.list_dead_letters()
     assert (found.tries, found.entry.record) == (3, record("a", "published"))
     assert found.reason.startswith("NotFollowed(")
     assert seen.names == []
@@ -181,43 +190,43 @@ async def test_a_consumer_that_takes_the_type_no_longer_gives_it_back(reopen: Op
 
 async def test_a_fact_that_this_version_does_not_know_is_named_and_stays(reopen: Opener, where: str) -> None:
     here = await reopen()
-    await here.dead.bury(letter("a"))
+    await here.dead.add_dead_letter(letter("a"))
     newer = json.loads(msgspec.json.encode(letter("moon")))
     newer["entry"]["record"]["fact"]["type"] = "MoonLanded"
     await plant(where, json.dumps(newer).encode())
-    assert [each.entry.place for each in await here.events.dead()] == ["a"]
-    done = await here.events.retry()
+    assert [each.entry.place for each in await here.events.list_dead_letters()] == ["a"]
+    done = await here.events.retry_dead_letters()
     assert ([each.entry.place for each in done.letters], done.unknown) == (["a"], {fact_id("moon"): "MoonLanded"})
-    done = await here.events.retry(fact_ids=(fact_id("moon"),))
+    done = await here.events.retry_dead_letters(fact_ids=(fact_id("moon"),))
     assert (done.letters, done.unknown) == ([], {fact_id("moon"): "MoonLanded"})
 
 
 async def test_what_cannot_be_is_said(reopen: Opener) -> None:
     here, seen = await reopen(), Seen()
-    assert await here.events.retry() == await here.events.retry(types=("AccountOpened",))
-    with pytest.raises(NoSuchConsumer, match=r"Nobody follows as 'tset'\. Followers: nobody yet"):
-        await here.events.retry(consumer="tset")
+    assert await here.events.retry_dead_letters() == await here.events.retry_dead_letters(types=("AccountOpened",))
+    with pytest.raises(ConsumerNotFound, match=r"Nobody follows as 'tset'\. Followers: nobody yet"):
+        await here.events.retry_dead_letters(consumer="tset")
     await here.log.append([record("a")], now=NOW)
     async with followed(here, seen.handle):
         await seen.until(lambda: seen.names == ["a"])
         await committed(here)
-    assert (await here.events.retry(consumer=CONSUMER)).letters == []
-    with pytest.raises(NoSuchConsumer, match=r"Followers: test\."):
-        await here.events.retry(consumer="tset")
-    with pytest.raises(NoSuchDeadLetter) as none:
-        await here.events.retry(fact_ids=(fact_id("a"),))
+    assert (await here.events.retry_dead_letters(consumer=CONSUMER)).letters == []
+    with pytest.raises(ConsumerNotFound, match=r"Followers: test\."):
+        await here.events.retry_dead_letters(consumer="tset")
+    with pytest.raises(DeadLetterNotFound) as none:
+        await here.events.retry_dead_letters(fact_ids=(fact_id("a"),))
     assert none.value.fact_ids == [fact_id("a")]
     with pytest.raises(Invalid):
-        await here.events.retry(types=("MoonLanded",))
+        await here.events.retry_dead_letters(types=("MoonLanded",))
 
 
 async def test_of_two_who_hand_over_at_once_no_fact_is_lost(reopen: Opener) -> None:
     here, there, seen = await reopen(), await reopen(), Seen()
     names = {f"{n}" for n in range(20)}
     for name in names:
-        await here.dead.bury(letter(name))
-    await asyncio.gather(*(each.events.retry() for each in (here, there, here)))
-    assert await here.events.dead() == []
+        await here.dead.add_dead_letter(letter(name))
+    await asyncio.gather(*(each.events.retry_dead_letters() for each in (here, there, here)))
+    assert await here.events.list_dead_letters() == []
     async with followed(here, seen.handle):
         await seen.until(lambda: set(seen.names) == names)
 
@@ -229,8 +238,8 @@ from tests.conformance.event_rig import opened
 
 async def main():
     async with opened(sys.argv[1]) as here:
-        for one in await here.events.dead(limit=1000):
-            await here.events.retry(fact_ids=(one.entry.record.fact_id,))
+        for one in await here.events.list_dead_letters(limit=1000):
+            await here.events.retry_dead_letters(fact_ids=(one.entry.record.fact_id,))
             print(one.entry.place, flush=True)
 
 asyncio.run(main())
@@ -268,7 +277,7 @@ async def test_whoever_is_killed_in_the_middle_no_fact_is_lost(reopen: Opener, w
     here, seen = await reopen(), Seen()
     names = {f"{n}" for n in range(40)}
     for name in names:
-        await here.dead.bury(letter(name))
+        await here.dead.add_dead_letter(letter(name))
     handed = await killed(RETRIER, where, 15)
     still = set(await waiting(here.dead))
     assert handed | still == names
@@ -277,7 +286,7 @@ async def test_whoever_is_killed_in_the_middle_no_fact_is_lost(reopen: Opener, w
     async with followed(here, failing):
         await eventually(lambda: count(here, 40))
     assert sorted(await waiting(here.dead)) == sorted(names)
-    await here.events.retry(consumer=CONSUMER)
+    await here.events.retry_dead_letters(consumer=CONSUMER)
     async with followed(here, seen.handle):
         await seen.until(lambda: set(seen.names) == names)
     assert await waiting(here.dead) == []
@@ -308,12 +317,12 @@ async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) ->
             name, who, tries = said
             plain.pop((who, name), None)
             plain[who, name] = tries
-            await views[0].bury(letter(name, f"{turn}.{who}", tries=tries))
+            await views[0].add_dead_letter(letter(name, f"{turn}.{who}", tries=tries))
         elif step == "hand over":
-            await views[0].hand_over([letter(name, f"{turn}.{who}") for name, who in said], now=NOW)
+            await views[0].redeliver([letter(name, f"{turn}.{who}") for name, who in said], now=NOW)
             for name, who in said:
                 plain.pop((who, name), None)
         else:
             wanted = [(n, t) for (who, n), t in reversed(plain.items()) if who == said[0]][: said[1]]
-            found = await views[0].waiting(Choice(consumer=f"{turn}.{said[0]}"), limit=said[1])
+            found = await views[0].find_dead_letters(DeadLetterFilter(consumer=f"{turn}.{said[0]}"), limit=said[1])
             assert [(one.letter.entry.place, one.letter.tries) for one in found if one.letter] == wanted

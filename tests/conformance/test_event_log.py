@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.conformance.event_rig import LOGS, NOW, Opened, compared, opened, place, record
 
-from matinee.events.api import BadCursor, Batch, Record
+from matinee.events.api import BadCursor, Batch, FactRecord
 from matinee.events.ports import EventLog
 
 Opener = Callable[[], Coroutine[Any, Any, Opened]]
@@ -34,15 +34,15 @@ async def reopen(where: str) -> AsyncIterator[Opener]:
         yield lambda: stack.enter_async_context(opened(where))
 
 
-async def everything(log: EventLog, types: tuple[str, ...] = (), after: str = "") -> list[Record]:
+async def everything(log: EventLog, types: tuple[str, ...] = (), after: str = "") -> list[FactRecord]:
     return [e.record for e in (await log.read(after=after, limit=100_000, types=types)).entries]
 
 
-def names(records: list[Record]) -> list[str]:
+def names(records: list[FactRecord]) -> list[str]:
     return [r.trace_id for r in records]
 
 
-def lanes(records: list[Record]) -> dict[tuple[str, str], list[str]]:
+def lanes(records: list[FactRecord]) -> dict[tuple[str, str], list[str]]:
     """What every log keeps in order: the names of the facts of each type and key."""
     found = defaultdict(list)
     for r in records:
@@ -60,18 +60,18 @@ async def test_facts_come_back_as_they_were_appended(reopen: Opener) -> None:
     assert found == records if log.one_order else sorted(found, key=repr) == sorted(records, key=repr)
     assert lanes(found) == lanes(records)
     assert len({e.place for e in batch.entries}) == 4
-    assert batch.cursor == await again.head() == await log.head()
+    assert batch.cursor == await again.get_head() == await log.get_head()
     await log.append([], now=NOW)
-    assert await log.head() == batch.cursor
+    assert await log.get_head() == batch.cursor
 
 
 async def test_an_empty_log_has_nothing(reopen: Opener) -> None:
     log = (await reopen()).log
-    head = await log.head()
-    for after in ("", head, await log.cursor_at(NOW)):
+    head = await log.get_head()
+    for after in ("", head, await log.find_cursor(NOW)):
         assert (await log.read(after=after, limit=5, types=())).entries == []
-    assert await log.committed("home") == ""
-    assert await log.lags() == []
+    assert await log.get_committed("home") == ""
+    assert await log.list_lags() == []
 
 
 async def test_a_log_that_drops_repeats_has_each_fact_once_and_any_has_it_at_least_once(reopen: Opener) -> None:
@@ -92,7 +92,7 @@ async def test_a_reader_of_some_types_goes_on_past_the_others(reopen: Opener) ->
     batch = await log.read(after=batch.cursor, limit=10, types=both)
     assert names([e.record for e in batch.entries]) == ["f"]
     assert (await log.read(after=batch.cursor, limit=10, types=both)).entries == []
-    assert await everything(log, types=both, after=await log.head()) == []
+    assert await everything(log, types=both, after=await log.get_head()) == []
 
 
 async def test_reading_in_small_bites_misses_and_repeats_nothing(reopen: Opener) -> None:
@@ -125,7 +125,7 @@ async def test_the_cursor_of_a_moment_shows_every_fact_appended_since(reopen: Op
         await log.append([record(f"{seconds}", key=f"{n}") for n in range(3)], now=NOW + timedelta(seconds=seconds))
 
     async def since(**amount: float) -> set[str]:
-        return set(names(await everything(log, after=await log.cursor_at(NOW + timedelta(**amount)))))
+        return set(names(await everything(log, after=await log.find_cursor(NOW + timedelta(**amount)))))
 
     assert await since(days=-1) == await since(seconds=0) == {"0", "5", "9"}
     assert await since(milliseconds=1) == await since(seconds=5) == {"5", "9"}
@@ -138,22 +138,22 @@ async def test_a_clock_that_steps_back_hides_nothing_appended_since(reopen: Open
     for name, seconds in (("a", 0), ("b", 5), ("c", 2), ("d", 9)):
         await log.append([record(name, key="k")], now=NOW + timedelta(seconds=seconds))
     for seconds, wanted in ((0, "abcd"), (1, "bcd"), (4, "bcd"), (9, "d")):
-        after = await log.cursor_at(NOW + timedelta(seconds=seconds))
+        after = await log.find_cursor(NOW + timedelta(seconds=seconds))
         assert "".join(names(await everything(log, after=after))) == wanted
 
 
 async def test_a_consumer_s_place_only_rises_and_never_passes_the_end(reopen: Opener) -> None:
     log = (await reopen()).log
     await log.append([record("a", key="k")], now=NOW)
-    first = await log.head()
+    first = await log.get_head()
     await log.append([record("b", key="k"), record("c", "published")], now=NOW)
-    await log.commit("home", await log.head())
+    await log.commit("home", await log.get_head())
     await log.commit("home", first)
     await log.commit("other", first)
     again = (await reopen()).log
-    assert await everything(again, after=await again.committed("home")) == []
-    assert names(await everything(again, after=await again.committed("other"), types=("AccountOpened",))) == ["b"]
-    assert {lag.consumer: lag.behind for lag in await again.lags()} == {"home": 0, "other": 2}
+    assert await everything(again, after=await again.get_committed("home")) == []
+    assert names(await everything(again, after=await again.get_committed("other"), types=("AccountOpened",))) == ["b"]
+    assert {lag.consumer: lag.behind for lag in await again.list_lags()} == {"home": 0, "other": 2}
 
 
 async def test_racing_appenders_lose_nothing_and_a_reader_sees_no_gap(reopen: Opener) -> None:
@@ -162,7 +162,7 @@ async def test_racing_appenders_lose_nothing_and_a_reader_sees_no_gap(reopen: Op
         *(logs[n % 2].append([record(f"{n}.{m}", key=f"{n}") for m in range(3)], now=NOW) for n in range(120)),
         *(logs[n % 2].append([record("shared")], now=NOW) for n in range(20)),
     )
-    seen: list[Record] = []
+    seen: list[FactRecord] = []
     after = ""
     while True:
         over = writing.done()
@@ -212,7 +212,7 @@ async def test_what_was_acknowledged_survives_the_writer_s_death(reopen: Opener,
     for lane, in_order in lanes(found).items():
         wanted = [f"{lane[1]}.{n}{tail}" for n in range(len(in_order)) for tail in ("", "+")]
         assert in_order == wanted[: len(in_order)]
-    after = await log.head()
+    after = await log.get_head()
     await log.append([record("after")], now=NOW)
     assert names(await everything(log, after=after)) == ["after"]
 
@@ -221,15 +221,15 @@ class Plain:
     """The log as a list: what every engine must agree with."""
 
     def __init__(self, drops_repeats: bool) -> None:
-        self.rows: list[Record] = []
+        self.rows: list[FactRecord] = []
         self.drops_repeats = drops_repeats
 
-    def append(self, records: list[Record]) -> None:
+    def append(self, records: list[FactRecord]) -> None:
         for r in records:
             if not self.drops_repeats or r.fact_id not in {row.fact_id for row in self.rows}:
                 self.rows.append(r)
 
-    def read(self, after: int, types: tuple[str, ...]) -> list[Record]:
+    def read(self, after: int, types: tuple[str, ...]) -> list[FactRecord]:
         return [r for r in self.rows[after:] if not types or type(r.fact).__name__ in types]
 
 
@@ -254,7 +254,7 @@ async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) ->
     """One run of steps, on facts and consumers of its own, after whatever stands in the log."""
     views = [each.log for each in both]
     log = views[0]
-    plain, marks = Plain(log.drops_repeats), [(0, await log.head())]
+    plain, marks = Plain(log.drops_repeats), [(0, await log.get_head())]
     committed: dict[str, int] = {}
     for step, argument in steps:
         if step == "reopen":
@@ -264,7 +264,7 @@ async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) ->
             records = [record(f"{turn}.{name}", kind, key=name) for name, kind in argument]
             plain.append(records)
             await log.append(records, now=NOW)
-            marks.append((len(plain.rows), await log.head()))
+            marks.append((len(plain.rows), await log.get_head()))
         elif step == "read":
             rows, after = marks[argument[0] % len(marks)]
             await same(log, after, argument[1], argument[2], plain.read(rows, argument[2]))
@@ -272,12 +272,12 @@ async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) ->
             consumer, (rows, cursor) = f"{turn}.{argument[0]}", marks[argument[1] % len(marks)]
             committed[consumer] = max(committed.get(consumer, 0), rows)
             await log.commit(consumer, cursor)
-            after = await log.committed(consumer)
+            after = await log.get_committed(consumer)
             await same(log, after, 100, (), plain.read(committed[consumer], ()))
 
 
-async def same(log: EventLog, after: str, limit: int, types: tuple[str, ...], wanted: list[Record]) -> None:
-    found: list[Record] = []
+async def same(log: EventLog, after: str, limit: int, types: tuple[str, ...], wanted: list[FactRecord]) -> None:
+    found: list[FactRecord] = []
     batch = Batch(entries=[], cursor=after)
     while (batch := await log.read(after=batch.cursor, limit=limit, types=types)).entries:
         assert len(batch.entries) <= limit

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.conformance.event_rig import LOGS, NOW, Opened, opened, place, record
 
-from matinee.events.api import AccountOpened, Handle, Record, TitlePublished
+from matinee.events.api import AccountOpened, FactRecord, Handle, TitlePublished
 from matinee.kit.problem import Unreachable
 
 Opener = Callable[[], Coroutine[Any, Any, Opened]]
@@ -39,10 +39,10 @@ class Seen:
     """What was handled, in order, by whoever was asked."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[FactRecord] = []
         self._grew = asyncio.Event()
 
-    async def handle(self, record: Record) -> None:
+    async def handle(self, record: FactRecord) -> None:
         self.records.append(record)
         self._grew.set()
 
@@ -88,12 +88,12 @@ async def committed(here: Opened) -> None:
     """Wait until everything that was handled is committed."""
 
     async def nothing_is_left() -> bool:
-        return {lag.behind for lag in await here.log.lags()} == {0}
+        return {lag.behind for lag in await here.log.list_lags()} == {0}
 
     await eventually(nothing_is_left)
 
 
-def many(start: int, count: int, keys: int = 5) -> list[Record]:
+def many(start: int, count: int, keys: int = 5) -> list[FactRecord]:
     return [record(f"{n}", key=f"k{n % keys}") for n in range(start, start + count)]
 
 
@@ -131,7 +131,7 @@ async def test_what_was_appended_since_a_time_is_followed_again(reopen: Opener) 
     here, seen = await reopen(), Seen()
     for minute, name in enumerate("abc"):
         await here.log.append([record(name, key="k")], now=NOW + timedelta(minutes=minute))
-    start = await here.events.cursor_at(moment=NOW + timedelta(minutes=1))
+    start = await here.events.find_cursor(moment=NOW + timedelta(minutes=1))
     async with followed(here, seen.handle, start=start):
         await seen.until(lambda: len(seen.records) == 2)
         await committed(here)
@@ -146,13 +146,13 @@ async def test_what_was_appended_since_a_time_is_followed_again(reopen: Opener) 
 async def test_a_place_cannot_be_set_under_a_group_and_can_when_it_is_gone(reopen: Opener) -> None:
     here, seen = await reopen(), Seen()
     await here.log.append(many(0, 6), now=NOW)
-    async with followed(here, seen.handle, start=await here.events.head()):
+    async with followed(here, seen.handle, start=await here.events.get_head()):
         await here.log.append([record("new")], now=NOW)
         await seen.until(lambda: "new" in seen.names)
         await committed(here)
     assert seen.names == ["new"]
     await here.log.append(many(6, 6), now=NOW)
-    await here.events.commit(consumer=CONSUMER, cursor=await here.events.head())
+    await here.events.commit(consumer=CONSUMER, cursor=await here.events.get_head())
     await here.log.append([record("newer")], now=NOW)
     again = Seen()
     async with followed(here, again.handle):
@@ -165,7 +165,7 @@ async def test_a_fact_that_fails_is_tried_again_then_buried_and_the_rest_goes_on
     await here.log.append([record("flaky", key="k"), record("poison", key="k"), record("good", key="k")], now=NOW)
     failures = {"flaky": [ValueError("once")], "poison": [ValueError(f"no {n}") for n in range(50)]}
 
-    async def handle(one: Record) -> None:
+    async def handle(one: FactRecord) -> None:
         if left := failures.get(one.trace_id):
             raise left.pop(0)
         await seen.handle(one)
@@ -174,7 +174,7 @@ async def test_a_fact_that_fails_is_tried_again_then_buried_and_the_rest_goes_on
         await seen.until(lambda: "good" in seen.names)
     assert seen.names == ["flaky", "good"]
     assert len(failures["poison"]) == 47
-    (letter,) = await here.events.dead(consumer=CONSUMER)
+    (letter,) = await here.events.list_dead_letters(consumer=CONSUMER)
     assert (letter.consumer, letter.tries, letter.reason) == (CONSUMER, 3, "ValueError('no 2')")
     assert letter.entry.record == record("poison", key="k")
 
@@ -184,7 +184,7 @@ async def test_a_fact_outlasts_an_outage_of_what_its_handler_needs(reopen: Opene
     await here.log.append([record("a", key="k"), record("b", key="k")], now=NOW)
     outage = [Unreachable(service="catalogue") for _ in range(40)]
 
-    async def handle(one: Record) -> None:
+    async def handle(one: FactRecord) -> None:
         if outage:
             raise outage.pop()
         await seen.handle(one)
@@ -192,7 +192,7 @@ async def test_a_fact_outlasts_an_outage_of_what_its_handler_needs(reopen: Opene
     async with followed(here, handle):
         await seen.until(lambda: len(seen.records) == 2)
     assert seen.names == ["a", "b"]
-    assert await here.events.dead() == []
+    assert await here.events.list_dead_letters() == []
 
 
 async def test_a_second_follower_shares_or_waits_and_takes_over_when_the_first_leaves(reopen: Opener) -> None:
@@ -200,7 +200,7 @@ async def test_a_second_follower_shares_or_waits_and_takes_over_when_the_first_l
     seen, by = Seen(), {"here": 0, "there": 0}
 
     def counting(who: str) -> Handle:
-        async def handle(one: Record) -> None:
+        async def handle(one: FactRecord) -> None:
             by[who] += 1
             await seen.handle(one)
 
@@ -227,7 +227,7 @@ async def test_a_partition_that_goes_in_the_middle_of_a_handler_is_finished_firs
     here, there = await reopen(), await reopen()
     seen, working, overlaps = Seen(), set[str](), list[str]()
 
-    async def handle(one: Record) -> None:
+    async def handle(one: FactRecord) -> None:
         if one.key in working:
             overlaps.append(one.trace_id)
         working.add(one.key)

@@ -15,9 +15,9 @@ from tests.stores import SQL, database_url, store_opener
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.api import Job, JobNotFound, JobState, Order
 from matinee.encoding.model.progress import fresh_steps
-from matinee.events.api import EncodeFinished, Record
+from matinee.events.api import EncodeFinished, FactRecord, new_record
 from matinee.kit import ids
-from matinee.kit.ids import AssetId, FactId, JobId, TitleId
+from matinee.kit.ids import AssetId, JobId, TitleId
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
@@ -200,19 +200,19 @@ async def test_pages_tell_all_jobs_newest_first(open_store: Opener) -> None:
     assert seen == ["t6", "t5", "t4", "t2", "t1", "t0"]
 
 
-def fact(job: Job) -> Record:
+def fact(job: Job) -> FactRecord:
     finished = EncodeFinished(job_id=job.job_id, title_id=job.order.title_id, asset_id=AssetId("ast_a"))
-    return Record(fact_id=ids.generate(FactId, NOW), at=NOW, key=job.order.title_id, fact=finished)
+    return new_record(finished, key=job.order.title_id, now=NOW)
 
 
-async def told(store: SqlJobStore) -> list[Record]:
+async def told(store: SqlJobStore) -> list[FactRecord]:
     records: list[bytes] = []
 
     async def append(batch: list[bytes]) -> None:
         records.extend(batch)
 
     await store.outbox.relay(append)
-    return [msgspec.json.decode(record, type=Record) for record in records]
+    return [msgspec.json.decode(record, type=FactRecord) for record in records]
 
 
 async def test_a_fact_stands_with_the_state_it_tells_of(open_store: Opener) -> None:

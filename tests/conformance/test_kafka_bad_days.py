@@ -16,7 +16,7 @@ from tests.engines import SlowProxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.kafka import Cluster, Message, Partition, Producer, Reader, Span
-from matinee.events.api import BeingFollowed, Record
+from matinee.events.api import ConsumerInUse, FactRecord
 from matinee.kit import context
 from matinee.kit.problem import TooLarge
 from matinee.lab.engines import Place, Running
@@ -68,7 +68,7 @@ async def by_proxy(broker: Running) -> AsyncIterator[tuple[str, SlowProxy]]:
         proxy.disconnect()
 
 
-async def write(log: object, lane: int, acknowledged: list[Record], ending: asyncio.Event) -> None:
+async def write(log: object, lane: int, acknowledged: list[FactRecord], ending: asyncio.Event) -> None:
     """Append one fact after another, each until it is acknowledged, as a relay does."""
     n = 0
     while not ending.is_set():
@@ -105,7 +105,7 @@ async def patiently(where: str) -> None:
 
 async def test_what_was_acknowledged_survives_the_broker_s_death_and_followers_go_on(broker: Running) -> None:
     where, seen = broker.url(unique_name("killed")), Seen()
-    acknowledged: list[Record] = []
+    acknowledged: list[FactRecord] = []
     ending = asyncio.Event()
     async with opened(where) as here, followed(here, seen.handle):
         writing = [asyncio.create_task(write(here.log, lane, acknowledged, ending)) for lane in range(KEYS)]
@@ -137,7 +137,7 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
                 lambda: here.log.append([record("b")], now=NOW),
                 here.log.head,
                 lambda: here.log.read(after="", limit=5, types=()),
-                lambda: here.log.committed("home"),
+                lambda: here.log.get_committed("home"),
             ):
                 with context.with_timeout(500), pytest.raises(EngineUnavailable):
                     await asyncio.wait_for(call(), 60)
@@ -237,11 +237,11 @@ async def test_what_a_newer_version_wrote_is_passed_over(tmp_path: Path) -> None
 async def test_what_is_no_dead_letter_is_passed_over(tmp_path: Path) -> None:
     where, seen = place("kafka", tmp_path), Seen()
     async with opened(where) as here:
-        await here.dead.bury(letter("a"))
+        await here.dead.add_dead_letter(letter("a"))
         for garbage in (b"{", b"[]", b""):
             await plant(where, garbage)
         assert await waiting(here.dead) == ["a"]
-        await here.events.retry()
+        await here.events.retry_dead_letters()
         async with followed(here, seen.handle):
             await seen.until(lambda: seen.names == ["a"])
             await committed(here)
@@ -253,8 +253,8 @@ async def test_a_place_cannot_be_set_under_those_who_follow(tmp_path: Path) -> N
         await here.log.append([record("a")], now=NOW)
         async with followed(here, seen.handle):
             await seen.until(lambda: len(seen.records) == 1)
-            with pytest.raises(BeingFollowed):
-                await here.events.commit(consumer="test", cursor=await here.events.head())
+            with pytest.raises(ConsumerInUse):
+                await here.events.commit(consumer="test", cursor=await here.events.get_head())
 
 
 async def test_keys_lie_by_region_and_profile(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ async def call(events: Events, until: asyncio.Event) -> list[Problem]:
     failures = []
     while not until.is_set():
         try:
-            await events.head()
+            await events.get_head()
         except Problem as problem:
             failures.append(problem)
         await asyncio.sleep(0.01)

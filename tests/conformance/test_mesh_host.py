@@ -74,7 +74,7 @@ async def test_services_are_called_where_they_listen(host: str, tmp_path: Path) 
         assert await answers(f"http://127.0.0.1:{port}") is (host != "own" or own == "127.0.0.1")
         assert await entered(tmp_path) == [called_at]
         async with clients(load(None, settings)) as deployment:
-            assert await deployment.events.head() == ""
+            assert await deployment.events.get_head() == ""
 
 
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener, start_python
 
-from matinee.events.api import Record, RefreshTokenReused
+from matinee.events.api import FactRecord, RefreshTokenReused
 from matinee.identity.adapters.redis import RedisSignInStore
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import Device, TokenRejected
@@ -65,9 +65,9 @@ def device(name: str = "tv", at: datetime = NOW, signed_in: bool = True) -> Devi
     return Device(device_id=DeviceId(f"dev_{name}"), name=f"{name} 📺", kind="tv", last_seen_at=at, signed_in=signed_in)
 
 
-def reused() -> Record:
+def reused() -> FactRecord:
     fact = RefreshTokenReused(account_id=ADA, device_id=DeviceId("dev_tv"))
-    return Record(fact_id=ids.derive(FactId, "1"), at=NOW, key=ADA, fact=fact)
+    return FactRecord(fact_id=ids.derive(FactId, "1"), at=NOW, key=ADA, fact=fact)
 
 
 async def look(store: Store, name: str = "1") -> SignIn | None:
@@ -119,7 +119,7 @@ async def test_a_sign_in_is_ended_by_a_change_with_its_fact(open_again: Open) ->
         told.extend(records)
 
     await (await open_again()).outbox.relay(append)
-    assert [msgspec.json.decode(one, type=Record) for one in told] == [record]
+    assert [msgspec.json.decode(one, type=FactRecord) for one in told] == [record]
 
 
 async def test_a_device_is_kept_once(open_again: Open) -> None:

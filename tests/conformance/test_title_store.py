@@ -24,7 +24,7 @@ from matinee.catalogue.api import (
     VideoTrack,
 )
 from matinee.catalogue.ports import Change, Filter, Listed, TitleStore
-from matinee.events.api import Record, TitlePublished
+from matinee.events.api import FactRecord, TitlePublished
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, FactId, TitleId
 
@@ -140,7 +140,7 @@ async def test_no_change_keeps_what_stands_and_nothing_cannot_stand(open_store: 
 async def test_facts_are_relayed_once_the_change_stands(open_store: Opener) -> None:
     store = await open_store()
     one = title("a")
-    record = Record(
+    record = FactRecord(
         fact_id=ids.derive(FactId, "a"), at=NOW, key=one.title_id, fact=TitlePublished(title_id=one.title_id)
     )
     encoded = msgspec.json.encode(record)
@@ -152,7 +152,7 @@ async def test_facts_are_relayed_once_the_change_stands(open_store: Opener) -> N
 
     assert await (await open_store()).outbox.relay(append) == 1
     assert await store.outbox.relay(append) == 0
-    assert [msgspec.json.decode(each, type=Record) for each in seen] == [record]
+    assert [msgspec.json.decode(each, type=FactRecord) for each in seen] == [record]
 
 
 async def test_lists_are_newest_first_and_go_on_where_they_stopped(open_store: Opener) -> None:

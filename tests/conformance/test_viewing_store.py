@@ -19,10 +19,10 @@ from tests.engines import shared_engine
 from tests.stores import SQL, database_url, store_opener
 
 from matinee.drivers.cassandra import Cassandra
-from matinee.events.api import PositionMoved, Record
+from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.adapters.sql import SqlViewingStore
@@ -94,9 +94,9 @@ def at(
     )
 
 
-def fact(position: Position) -> Record:
+def fact(position: Position) -> FactRecord:
     moved = PositionMoved(**msgspec.structs.asdict(position))
-    return Record(fact_id=ids.generate(FactId, NOW), at=NOW, key=position.profile_id, fact=moved)
+    return new_record(moved, key=position.profile_id, now=NOW)
 
 
 async def save(store: Store, position: Position) -> Position:
@@ -110,8 +110,8 @@ async def told(store: Store) -> list[Position]:
     async def append(batch: list[bytes]) -> None:
         records.extend(batch)
 
-    await store.outgoing.relay(append)
-    facts = [msgspec.json.decode(record, type=Record).fact for record in records]
+    await store.outbox.relay(append)
+    facts = [msgspec.json.decode(record, type=FactRecord).fact for record in records]
     return [Position(**msgspec.structs.asdict(f)) for f in facts if isinstance(f, PositionMoved)]
 
 

@@ -23,7 +23,7 @@ from matinee.encoding.jobs.housekeeping import sweep_folders_once
 from matinee.encoding.jobs.worker import Worker, run_worker
 from matinee.encoding.model.plan import Chunk
 from matinee.encoding.ports import Blobs, Encoder
-from matinee.events.api import EncodeFailed, EncodeFinished, Record
+from matinee.events.api import EncodeFailed, EncodeFinished, FactRecord
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import TitleId
@@ -65,7 +65,7 @@ async def facts(deployment: Studio) -> list[Any]:
         records.extend(batch)
 
     await deployment.store.outbox.relay(append)
-    return [msgspec.json.decode(record, type=Record).fact for record in records]
+    return [msgspec.json.decode(record, type=FactRecord).fact for record in records]
 
 
 async def played(deployment: Studio, asset: Asset, track: VideoTrack | AudioTrack, into: Path) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 from matinee.drivers.argon import Argon2
 from matinee.drivers.jwt import Signer, Verifier
 from matinee.drivers.sql import Database
-from matinee.events.api import AnyFact, Record
+from matinee.events.api import AnyFact, FactRecord
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import DeviceInfo, Grant, principal_of
 from matinee.identity.service import IdentityService
@@ -64,7 +64,7 @@ class Rig:
         told: list[AnyFact] = []
 
         async def append(records: list[bytes]) -> None:
-            told.extend(msgspec.json.decode(record, type=Record).fact for record in records)
+            told.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
 
         await self.store.outbox.relay(append)
         return told

@@ -12,7 +12,7 @@ import msgspec
 
 from matinee.catalogue.api import Asset, AssetNotFound, AudioTrack, Episode, Playable, SegmentRun, TextTrack, VideoTrack
 from matinee.drivers.sql import Database
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.identity.api import Account, Profile, Viewer
 from matinee.kit import ids
 from matinee.kit.clock import ManualClock
@@ -208,7 +208,7 @@ class Deployment:
         found: list[Any] = []
 
         async def append(records: list[bytes]) -> None:
-            found.extend(msgspec.json.decode(record, type=Record).fact for record in records)
+            found.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
 
         await self.store.outbox.relay(append)
         return found

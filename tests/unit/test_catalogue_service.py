@@ -31,7 +31,7 @@ from matinee.catalogue.api import (
 )
 from matinee.catalogue.service import CatalogueService
 from matinee.drivers.sql import Database
-from matinee.events.api import Record, TitlePublished, TitleWithdrawn
+from matinee.events.api import FactRecord, TitlePublished, TitleWithdrawn
 from matinee.kit import ids
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import AssetId, EpisodeId, TitleId
@@ -100,7 +100,7 @@ async def facts(deployment: Deployment) -> list[Any]:
     seen: list[Any] = []
 
     async def append(records: list[bytes]) -> None:
-        seen.extend(msgspec.json.decode(record, type=Record).fact for record in records)
+        seen.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
 
     await deployment.store.outbox.relay(append)
     return seen

@@ -1,7 +1,7 @@
 """The log's front door: long polls, bounds, and following."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from matinee.drivers.migrations import MigrationScripts, run_on_store, upgrade
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SqliteEventLog
-from matinee.events.api import AccountOpened, DeadLetter, Entry, Record, TitleWithdrawn, relaying
+from matinee.events.api import AccountOpened, DeadLetter, Entry, FactRecord, TitleWithdrawn, relay_facts
 from matinee.events.service import EventsService
 from matinee.kit import context, ids
 from matinee.kit.clock import Clock, ManualClock, SystemClock
@@ -43,15 +43,15 @@ async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
 
 async def service(database: Database, clock: Clock) -> EventsService:
     log = await SqliteEventLog.open(database)
-    return EventsService(log=log, dead=log, leases=log, clock=clock)
+    return EventsService(log=log, dead_letters=log, leases=log, clock=clock)
 
 
-def opened(name: str) -> Record:
+def opened(name: str) -> FactRecord:
     fact = AccountOpened(account_id=ids.derive(AccountId, name))
-    return Record(fact_id=ids.derive(FactId, name), at=datetime(2026, 1, 1, tzinfo=UTC), key=name, fact=fact)
+    return FactRecord(fact_id=ids.derive(FactId, name), at=datetime(2026, 1, 1, tzinfo=UTC), key=name, fact=fact)
 
 
-def withdrawn(name: str) -> Record:
+def withdrawn(name: str) -> FactRecord:
     return msgspec.structs.replace(opened(name), fact=TitleWithdrawn(title_id=ids.derive(TitleId, name)))
 
 
@@ -114,11 +114,11 @@ async def test_bad_input_is_named(deployment: Deployment) -> None:
         (events.commit(consumer="", cursor="1"), "consumer"),
         (events.commit(consumer="x" * 129, cursor="1"), "consumer"),
         (events.commit(consumer="x", cursor="9" * 100_000), "cursor"),
-        (events.committed(consumer=""), "consumer"),
-        (events.cursor_at(moment=datetime(2026, 1, 1)), "moment"),  # noqa: DTZ001 — that is what is wrong with it
-        (events.lease(consumer="x", holder="", lease_ms=1), "holder"),
-        (events.lease(consumer="x", holder="y", lease_ms=-1), "lease_ms"),
-        (events.dead(limit=0), "limit"),
+        (events.get_committed(consumer=""), "consumer"),
+        (events.find_cursor(moment=datetime(2026, 1, 1)), "moment"),  # noqa: DTZ001 — that is what is wrong with it
+        (events.acquire_lease(consumer="x", holder="", lease_ms=1), "holder"),
+        (events.acquire_lease(consumer="x", holder="y", lease_ms=-1), "lease_ms"),
+        (events.list_dead_letters(limit=0), "limit"),
         (events.append(records=[opened(f"{n}") for n in range(5001)]), "records"),
     ]:
         with pytest.raises(Invalid) as caught:
@@ -134,9 +134,9 @@ async def test_the_cursor_of_a_moment_is_by_our_own_clock(tmp_path: Path) -> Non
         await events.append(records=[opened("a")])
         between = clock.advance(hours=1)
         await events.append(records=[opened("b")])
-        after = await events.cursor_at(moment=between)
+        after = await events.find_cursor(moment=between)
         assert [e.record.key for e in (await events.read(after=after)).entries] == ["b"]
-        assert await events.cursor_at(moment=between + timedelta(hours=1)) == await events.head() == "2"
+        assert await events.find_cursor(moment=between + timedelta(hours=1)) == await events.get_head() == "2"
 
 
 async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path) -> None:
@@ -151,15 +151,18 @@ async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path
     async with Database(url) as database:
         await database.write(lambda connection: connection.execute(insert, {"letter": msgspec.json.encode(letter)}))
         events = await service(database, SystemClock())
-        assert (await events.retry(types=("AccountOpened",))).letters == [letter]
-        assert await events.dead() == []
+        assert (await events.retry_dead_letters(types=("AccountOpened",))).letters == [letter]
+        assert await events.list_dead_letters() == []
         batch = await events.read(after="", consumer="home")
         assert batch.entries == [msgspec.structs.replace(entry, tried=5)]
         assert (await events.read(after="")).entries == (await events.read(after="", consumer="away")).entries == []
 
 
-async def test_the_outbox_s_bytes_become_facts(deployment: Deployment) -> None:
-    append = relaying(deployment.here)
-    await append([msgspec.json.encode(opened("a")), msgspec.json.encode(withdrawn("b"))])
-    await append([msgspec.json.encode(opened("a"))])
+async def test_records_of_an_outbox_are_appended(deployment: Deployment) -> None:
+    class Outbox:
+        async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
+            await append([msgspec.json.encode(opened("a")), msgspec.json.encode(withdrawn("b"))])
+            await append([msgspec.json.encode(opened("a"))])
+
+    await relay_facts(Outbox(), deployment.here)
     assert await keys(deployment.here) == ["a", "b"]

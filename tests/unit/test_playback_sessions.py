@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, Deployment, housed, opens, principal
 
 from matinee.catalogue.api import TitleNotFound
-from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, Record
+from matinee.events.api import FactRecord, PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, relay_facts
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.kit.problem import Invalid, Unreachable
@@ -24,10 +24,10 @@ class Log:
     """Takes records in and says when it holds enough of them."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[FactRecord] = []
         self._came = asyncio.Condition()
 
-    async def append(self, *, records: list[Record]) -> list[int]:
+    async def append(self, *, records: list[FactRecord]) -> list[int]:
         async with self._came:
             self.records += records
             self._came.notify_all()
@@ -142,7 +142,7 @@ async def test_jobs_relay_facts_and_give_up_silent_players(deployment: Deploymen
     deployment.clock.advance(seconds=601)
     log = Log()
     running = [
-        asyncio.create_task(jobs.relay_facts(deployment.store.outbox, cast(Any, log))),
+        asyncio.create_task(relay_facts(deployment.store.outbox, cast(Any, log))),
         asyncio.create_task(jobs.end_idle_sessions(deployment.playback, every_s=0.01)),
     ]
     try:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matinee.drivers.sql import Database
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import EdgeId
+from matinee.kit.network import to_network
 from matinee.steering.adapters.sql import SqlFleetStore
 from matinee.steering.api import EdgeNotFound, EdgeReport, NoEdge
 from matinee.steering.model import (
@@ -22,7 +23,6 @@ from matinee.steering.model import (
     Standing,
     failing,
     health_of,
-    network_of,
     ranked,
     seen,
     standing,
@@ -67,7 +67,7 @@ def order(edges: list[Standing], network: str = "10.0.0.0/24", **more: object) -
     ],
 )
 def test_a_client_is_known_by_its_network(address: str, network: str) -> None:
-    assert network_of(address) == network
+    assert to_network(address) == network
 
 
 def test_health_falls_with_missed_beats() -> None:

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SqliteEventLog
-from matinee.events.api import PositionMoved, ProfileRemoved, Record
-from matinee.events.jobs import PolledFollowing
+from matinee.events.api import PositionMoved, ProfileRemoved, new_record, relay_facts
+from matinee.events.jobs import PollingFollower
 from matinee.events.service import EventsService
-from matinee.kit import ids
 from matinee.kit.clock import ManualClock
-from matinee.kit.ids import AccountId, DeviceId, EpisodeId, FactId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.kit.problem import Invalid
 from matinee.viewing import jobs, model
 from matinee.viewing.adapters.sql import SqlViewingStore
@@ -189,11 +188,11 @@ async def all_orders(url: str, arrivals: list[tuple[int, str, int]]) -> None:
 
 async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deployment) -> None:
     log = await SqliteEventLog.open(deployment.database)
-    events = EventsService(log=log, dead=log, leases=log, clock=deployment.clock)
+    events = EventsService(log=log, dead_letters=log, leases=log, clock=deployment.clock)
     tasks = [
-        asyncio.create_task(jobs.relay(deployment.store.outgoing, events)),
+        asyncio.create_task(relay_facts(deployment.store.outbox, events)),
         asyncio.create_task(
-            jobs.forget_removed_profiles(deployment.viewing, PolledFollowing(events, deployment.clock))
+            jobs.forget_removed_profiles(deployment.viewing, PollingFollower(events, deployment.clock))
         ),
     ]
     await deployment.watch("film", position_ms=30)
@@ -201,7 +200,7 @@ async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deploy
     batch = await events.read(after="", types=("PositionMoved",), wait_ms=20_000)
     moved = [e.record.fact for e in batch.entries]
     assert [m.position_ms for m in moved if isinstance(m, PositionMoved)] == [30]
-    removed = Record(fact_id=ids.generate(FactId, NOW), at=NOW, key="pro_a", fact=ProfileRemoved(**WHO))
+    removed = new_record(ProfileRemoved(**WHO), key="pro_a", now=NOW)
     await events.append(records=[removed])
     async with asyncio.timeout(20):
         while (await deployment.viewing.history(**WHO)).items:  # noqa: ASYNC110 — nothing tells of an erasure

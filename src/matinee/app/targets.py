@@ -30,13 +30,13 @@ TARGETS = (*PROTOCOLS, *DOORS)
 # Where a domain's needs can be read: a constructor or a function that is given them.
 _READ_FROM = {
     "events": ["events.service:EventsService"],
-    "catalogue": ["catalogue.service:CatalogueService", "catalogue.jobs:relay_facts"],
-    "identity": ["identity.service:IdentityService", "identity.jobs:relay_facts"],
+    "catalogue": ["catalogue.service:CatalogueService", "events.api:relay_facts"],
+    "identity": ["identity.service:IdentityService", "events.api:relay_facts"],
     "licensing": ["licensing.service:LicensingService"],
-    "viewing": ["viewing.service:ViewingService", "viewing.jobs:relay", "viewing.jobs:forget_removed_profiles"],
+    "viewing": ["viewing.service:ViewingService", "events.api:relay_facts", "viewing.jobs:forget_removed_profiles"],
     "steering": ["steering.service:SteeringService"],
-    "encoding": ["encoding.service:EncodingService", "encoding.jobs:Tools", "encoding.jobs:relay_facts"],
-    "playback": ["playback.service:PlaybackService", "playback.jobs:relay_facts"],
+    "encoding": ["encoding.service:EncodingService", "encoding.jobs:Tools", "events.api:relay_facts"],
+    "playback": ["playback.service:PlaybackService", "events.api:relay_facts"],
     "gateway": ["gateway.server:build"],
     "edge": ["edge.jobs:send_heartbeats"],
 }

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from matinee.catalogue.ports import FactRelay, ReadModel
-from matinee.events.api import Events, relaying
+from matinee.catalogue.ports import ReadModel
 from matinee.kit import log
 
 _log = log.get()
 EVERY_S = 0.25
-
-
-async def relay_facts(outbox: FactRelay, events: Events) -> None:
-    """Hand facts from the outbox to the log."""
-    await outbox.run(relaying(events))
 
 
 async def follow_changes(read_model: ReadModel) -> None:

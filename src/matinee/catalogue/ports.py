@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -100,10 +100,3 @@ class ReadModel(Protocol):
 
     async def catch_up(self) -> None:
         """Learn now what has changed in the store."""
-
-
-class FactRelay(Protocol):
-    """Facts stored beside the state, on their way to the log."""
-
-    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """Hand records to `append` in order, at least once, until cancelled."""

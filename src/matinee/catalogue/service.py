@@ -23,10 +23,9 @@ from matinee.catalogue.model.cursors import cursor_after, place_of
 from matinee.catalogue.model.playing import check_offered, chosen_episode, episode_after
 from matinee.catalogue.model.validation import check_artwork, check_asset, check_draft, check_limit, check_territory
 from matinee.catalogue.ports import Change, Filter, Listed, ReadModel, Rule, TitleStore
-from matinee.events.api import Record, TitlePublished, TitleWithdrawn
-from matinee.kit import context, ids
+from matinee.events.api import TitlePublished, TitleWithdrawn, new_record
 from matinee.kit.clock import Clock
-from matinee.kit.ids import AssetId, EpisodeId, FactId, TitleId
+from matinee.kit.ids import AssetId, EpisodeId, TitleId
 from matinee.kit.page import Page
 
 BROWSE_LIMIT = 200
@@ -176,11 +175,4 @@ def _turn(standing: Title, title: Title, fact: TitlePublished | TitleWithdrawn, 
 
 
 def _record(fact: TitlePublished | TitleWithdrawn, now: datetime) -> bytes:
-    record = Record(
-        fact_id=ids.generate(FactId, now),
-        at=now,
-        key=fact.title_id,
-        fact=fact,
-        trace_id=context.current().trace_id,
-    )
-    return msgspec.json.encode(record)
+    return msgspec.json.encode(new_record(fact, key=fact.title_id, now=now))

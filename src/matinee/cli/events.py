@@ -16,7 +16,7 @@ from rich.table import Table
 from matinee.app.settings import Settings
 from matinee.app.wiring import clients
 from matinee.cli.options import as_json, json_option, run, with_settings
-from matinee.events.api import DeadLetter, Entry, Events, Fact, Lag, Retried
+from matinee.events.api import DeadLetter, Entry, Events, Fact, Lag, RetryResult
 from matinee.kit.clock import SystemClock
 
 WAIT_MS = 10_000
@@ -58,7 +58,7 @@ def dead(settings: Settings, consumer: str, limit: int, json_: bool) -> None:
 
     async def ask() -> list[DeadLetter]:
         async with clients(settings) as deployment:
-            return await deployment.events.dead(limit=limit, consumer=consumer)
+            return await deployment.events.list_dead_letters(limit=limit, consumer=consumer)
 
     found = run(ask())
     if json_:
@@ -86,11 +86,11 @@ def retry(settings: Settings, fact_ids: tuple[str, ...], consumer: str, types: s
     """
     names = _types(types)
 
-    async def ask() -> Retried:
+    async def ask() -> RetryResult:
         async with clients(settings) as deployment:
             if not (yes or fact_ids):
                 await _confirm(deployment.events, consumer, names)
-            return await deployment.events.retry(consumer=consumer, types=names, fact_ids=fact_ids)
+            return await deployment.events.retry_dead_letters(consumer=consumer, types=names, fact_ids=fact_ids)
 
     done = run(ask())
     if json_:
@@ -105,12 +105,14 @@ def retry(settings: Settings, fact_ids: tuple[str, ...], consumer: str, types: s
 
 async def _confirm(events: Events, consumer: str, types: tuple[str, ...]) -> None:
     """Ask whether all that wait are meant. Raises click.Abort."""
-    waiting = [one for one in await events.dead(limit=MANY, consumer=consumer) if not types or _kind(one) in types]
+    waiting = [
+        one for one in await events.list_dead_letters(limit=MANY, consumer=consumer) if not types or _kind(one) in types
+    ]
     if waiting:
         click.confirm(f"Hand over {_summed(waiting)}?", abort=True, err=True)
 
 
-def _told(done: Retried) -> Iterable[str]:
+def _told(done: RetryResult) -> Iterable[str]:
     """What was done, for a terminal."""
     if done.letters:
         yield f"Handed over: {_summed(done.letters)}. `matinee events dead` shows what fails again."
@@ -137,7 +139,7 @@ def lag(settings: Settings, json_: bool) -> None:
 
     async def ask() -> list[Lag]:
         async with clients(settings) as deployment:
-            return await deployment.events.lags()
+            return await deployment.events.list_lags()
 
     found = run(ask())
     if json_:
@@ -150,7 +152,7 @@ def lag(settings: Settings, json_: bool) -> None:
 
 
 async def _entries(events: Events, moment: datetime, types: tuple[str, ...], follow: bool) -> AsyncIterator[Entry]:
-    after = await events.cursor_at(moment=moment)
+    after = await events.find_cursor(moment=moment)
     while True:
         batch = await events.read(after=after, types=types, wait_ms=WAIT_MS if follow else 0)
         for entry in batch.entries:

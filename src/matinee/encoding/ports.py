@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -14,7 +14,7 @@ from matinee.encoding.api import AudioStream, Job, JobState
 from matinee.encoding.model.pictures import Look
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
 from matinee.encoding.model.source import MediaSource
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.kit.ids import JobId
 from matinee.kit.page import Page
 from matinee.licensing.api import ContentKey
@@ -48,7 +48,7 @@ class JobStore(Protocol):
         owner: str,
         lease_until: datetime | None = None,
         available_at: datetime | None = None,
-        facts: Sequence[Record] = (),
+        facts: Sequence[FactRecord] = (),
     ) -> Standing:
         """Save a job that `owner` has claimed, with facts, and go on with it until `lease_until`.
 
@@ -61,13 +61,6 @@ class JobStore(Protocol):
 
     async def retry(self, *, job_id: JobId, now: datetime) -> Job:
         """Queue a failed or cancelled job again, unless one of its key is under way. Raises JobNotFound."""
-
-
-class FactRelay(Protocol):
-    """Facts on their way to the log."""
-
-    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """Relay for ever, at least once and in order."""
 
 
 class Blobs(Protocol):

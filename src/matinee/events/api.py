@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from matinee.kit import context, ids
 from matinee.kit.ids import (
     AccountId,
     AssetId,
@@ -70,6 +71,16 @@ class TitleWithdrawn(Fact, frozen=True, kw_only=True, tag=True):
     """A title is no longer offered."""
 
     title_id: TitleId
+
+
+class TitleChanged(Fact, frozen=True, kw_only=True, tag=True):
+    """What is shown of a title, or what can be played of it, changed.
+
+    `aspects` are any of `details`, `artwork`, `episodes` and `assets`. A reader that keeps a copy reads the title again.
+    """
+
+    title_id: TitleId
+    aspects: tuple[str, ...] = ()
 
 
 class EncodeFinished(Fact, frozen=True, kw_only=True, tag=True):
@@ -150,6 +161,7 @@ AnyFact: TypeAlias = (
     | RefreshTokenReused
     | TitlePublished
     | TitleWithdrawn
+    | TitleChanged
     | EncodeFinished
     | EncodeFailed
     | PlaybackStarted
@@ -159,7 +171,7 @@ AnyFact: TypeAlias = (
 )
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class FactRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A fact as it is handed to the log. `key` keeps order: facts of one type and key stay as they were appended."""
 
     fact_id: FactId
@@ -176,7 +188,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     place: str
-    record: Record
+    record: FactRecord
     tried: int = 0
 
 
@@ -197,7 +209,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry
 
 
-class Retried(msgspec.Struct, frozen=True, kw_only=True):
+class RetryResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was handed over once more, oldest first.
 
     `unknown`: the facts whose type this version does not know, by their ids; they stay dead letters. `more`: as many
@@ -220,25 +232,25 @@ class BadCursor(Problem, status=422):
     """That is no place in this log."""
 
 
-class BeingFollowed(Problem, status=409):
+class ConsumerInUse(Problem, status=409):
     """A consumer's place cannot be set while somebody follows for it."""
 
     consumer: str
 
 
-class NoSuchConsumer(Problem, status=404):
+class ConsumerNotFound(Problem, status=404):
     """Nobody of that name ever followed the log."""
 
     consumer: str
 
 
-class NoSuchDeadLetter(Problem, status=404):
+class DeadLetterNotFound(Problem, status=404):
     """No such fact waits as a dead letter."""
 
     fact_ids: list[str]
 
 
-class FollowedInGroups(Problem, status=501):
+class LeasesNotSupported(Problem, status=501):
     """This log is followed in groups, straight on its engine; it gives no leases."""
 
 
@@ -256,7 +268,7 @@ class Events(Protocol):
     """
 
     @idempotent
-    async def append(self, *, records: list[Record]) -> None:
+    async def append(self, *, records: list[FactRecord]) -> None:
         """Store records durably; on a log that can tell, a `fact_id` that is there already changes nothing."""
 
     @idempotent
@@ -267,64 +279,64 @@ class Events(Protocol):
         """Entries after a cursor, at most `limit`; waits up to `wait_ms` for the first.
 
         `types` are fact class names; empty means all. `consumer`: who follows by reading, and is given what was handed
-        over to it once more as well. Raises BadCursor; FollowedInGroups where a consumer is named and cannot read so.
+        over to it once more as well. Raises BadCursor; LeasesNotSupported where a consumer is named and cannot read so.
         """
 
     @idempotent
-    async def head(self) -> str:
+    async def get_head(self) -> str:
         """The cursor after the newest fact."""
 
     @idempotent
-    async def cursor_at(self, *, moment: datetime) -> str:
+    async def find_cursor(self, *, moment: datetime) -> str:
         """The cursor to read after, to see every fact appended at or after a moment (by its appender's clock)."""
 
     @idempotent
     async def commit(self, *, consumer: str, cursor: str) -> None:
         """Remember that a consumer has seen everything up to a cursor; an older one changes nothing.
 
-        Raises BadCursor, and BeingFollowed where a group follows for this consumer.
+        Raises BadCursor, and ConsumerInUse where a group follows for this consumer.
         """
 
     @idempotent
-    async def committed(self, *, consumer: str) -> str:
+    async def get_committed(self, *, consumer: str) -> str:
         """The cursor a consumer last committed; "" for one never heard of."""
 
     @idempotent
-    async def lags(self) -> list[Lag]:
+    async def list_lags(self) -> list[Lag]:
         """How far behind each consumer is that ever committed, by name."""
 
     @idempotent
-    async def lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
+    async def acquire_lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
         """Take, keep or (0 ms) give back the right to follow for a consumer; False while somebody else has it.
 
-        Raises FollowedInGroups.
+        Raises LeasesNotSupported.
         """
 
     @idempotent
-    async def bury(self, *, letter: DeadLetter) -> None:
+    async def add_dead_letter(self, *, letter: DeadLetter) -> None:
         """Keep a fact that a consumer gives up on."""
 
     @idempotent
     @long_running(limit_ms=45_000)
-    async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
+    async def list_dead_letters(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         """The newest dead letters, newest first; of one consumer, or of all."""
 
     @idempotent
     @long_running(limit_ms=45_000)
-    async def retry(
+    async def retry_dead_letters(
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
-    ) -> Retried:
+    ) -> RetryResult:
         """Hand dead letters over once more, each to the consumer that gave up on it and to no other.
 
         Of one consumer, of some types, of some facts; whatever is not said chooses all. From then on they are no dead
-        letters, until they fail again. Raises NoSuchConsumer, NoSuchDeadLetter.
+        letters, until they fail again. Raises ConsumerNotFound, DeadLetterNotFound.
         """
 
 
-Handle: TypeAlias = Callable[[Record], Awaitable[None]]
+Handle: TypeAlias = Callable[[FactRecord], Awaitable[None]]
 
 
-class Following(Protocol):
+class Follower(Protocol):
     """Facts handed to whoever follows, in this process; not called over the mesh."""
 
     async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
@@ -338,13 +350,26 @@ class Following(Protocol):
         """
 
 
-_record_decoder = msgspec.json.Decoder(Record)
+class FactOutbox(Protocol):
+    """Facts stored in the transaction of the state that they describe, waiting for the log."""
+
+    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
+        """Pass encoded records to `append`, at least once and in order, until cancelled."""
 
 
-def relaying(events: Events) -> Callable[[list[bytes]], Awaitable[None]]:
-    """What `drivers.outbox.Outbox.run` hands its encoded records to."""
+_record_decoder = msgspec.json.Decoder(FactRecord)
+
+
+def new_record(fact: AnyFact, *, key: str, now: datetime) -> FactRecord:
+    """Return a fact as a record with an id of its own and the trace id of the current context."""
+    trace_id = context.current().trace_id
+    return FactRecord(fact_id=ids.generate(FactId, now), at=now, key=key, fact=fact, trace_id=trace_id)
+
+
+async def relay_facts(outbox: FactOutbox, events: Events) -> None:
+    """Append the records of an outbox to the log, until cancelled."""
 
     async def append(records: list[bytes]) -> None:
         await events.append(records=[_record_decoder.decode(record) for record in records])
 
-    return append
+    await outbox.run(append)

@@ -1,4 +1,4 @@
-"""Following the log: every fact handled at least once, what cannot be handled buried."""
+"""Follower the log: every fact handled at least once, what cannot be handled buried."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 from matinee.events.api import Batch, DeadLetter, Entry, Events, Fact, Handle, type_name
-from matinee.events.ports import Groups
+from matinee.events.ports import ConsumerGroups
 from matinee.kit import context, ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import InstanceId
@@ -35,15 +35,15 @@ class NotFollowed(Problem, status=409):
     consumer: str
 
 
-class PolledFollowing:
-    """Fulfils `Following` by reading the log, wherever it is served; a lease lets one at a time follow."""
+class PollingFollower:
+    """Fulfils `Follower` by reading the log, wherever it is served; a lease lets one at a time follow."""
 
     def __init__(
         self, events: Events, clock: Clock, *, pauses_s: tuple[float, ...] = PAUSES_S, lease_ms: int = LEASE_MS
     ) -> None:
         self._events = events
         self._clock = clock
-        self._taker = Taker(events, clock, pauses_s)
+        self._taker = Delivery(events, clock, pauses_s)
         self._lease_ms = lease_ms
 
     async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
@@ -51,7 +51,7 @@ class PolledFollowing:
         holder = str(ids.generate(InstanceId, self._clock.now()))
 
         async def once() -> None:
-            if await self._events.lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
+            if await self._events.acquire_lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
                 await self._while_held(consumer, holder, self._read_on(consumer, _names(types), start, taken))
             else:
                 await asyncio.sleep(self._lease_ms / 3000)
@@ -71,7 +71,7 @@ class PolledFollowing:
                 task.cancel()
             await asyncio.gather(working, renewing, return_exceptions=True)
             with contextlib.suppress(Exception), context.with_timeout(1000):  # else it runs out by itself
-                await self._events.lease(consumer=consumer, holder=holder, lease_ms=0)
+                await self._events.acquire_lease(consumer=consumer, holder=holder, lease_ms=0)
 
     async def _renew(self, consumer: str, holder: str) -> None:
         """Renew the lease. Raises LeaseLost, or whatever hinders it for half of the lease."""
@@ -79,13 +79,13 @@ class PolledFollowing:
         while True:
             await asyncio.sleep(every_s)
             with context.with_timeout(round(every_s * 1000)):
-                if not await self._events.lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
+                if not await self._events.acquire_lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
                     raise LeaseLost(consumer=consumer)
 
     async def _read_on(
         self, consumer: str, types: tuple[str, ...], start: str, taken: Callable[[Entry], Awaitable[None]]
     ) -> None:
-        after = await self._events.committed(consumer=consumer)
+        after = await self._events.get_committed(consumer=consumer)
         if not after and start:
             await self._events.commit(consumer=consumer, cursor=start)
             after = start
@@ -100,12 +100,14 @@ class PolledFollowing:
             after = batch.cursor
 
 
-class GroupFollowing:
-    """Fulfils `Following` on a log whose engine shares a consumer's facts among all who follow for it."""
+class GroupFollower:
+    """Fulfils `Follower` on a log whose engine shares a consumer's facts among all who follow for it."""
 
-    def __init__(self, groups: Groups, events: Events, clock: Clock, *, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
+    def __init__(
+        self, groups: ConsumerGroups, events: Events, clock: Clock, *, pauses_s: tuple[float, ...] = PAUSES_S
+    ) -> None:
         self._groups = groups
-        self._taker = Taker(events, clock, pauses_s)
+        self._taker = Delivery(events, clock, pauses_s)
 
     async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
         taken = self._taker.taking(consumer, types, handle)
@@ -116,7 +118,7 @@ class GroupFollowing:
         await _for_ever(consumer, once)
 
 
-class Taker:
+class Delivery:
     """Hands an entry to its handler until it is taken, or buries it."""
 
     def __init__(self, events: Events, clock: Clock, pauses_s: tuple[float, ...]) -> None:
@@ -157,7 +159,7 @@ class Taker:
         )
         while True:
             try:
-                await self._events.bury(letter=letter)
+                await self._events.add_dead_letter(letter=letter)
                 return
             except Exception as away:
                 _log.warning("events.bury_waits", **_line(consumer, entry, tries), error=repr(away))

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
-from matinee.events.api import Batch, DeadLetter, Entry, Lag, Record
+from matinee.events.api import Batch, DeadLetter, Entry, FactRecord, Lag
 
 
 class EventLog(Protocol):
@@ -21,36 +21,36 @@ class EventLog(Protocol):
     drops_repeats: ClassVar[bool]
     one_order: ClassVar[bool]
 
-    async def append(self, records: list[Record], *, now: datetime) -> None:
+    async def append(self, records: list[FactRecord], *, now: datetime) -> None:
         """Store records; when it fails, none, some or all of them may stand there."""
 
     async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
         """What lies after a cursor now. The batch's cursor is past everything looked at. Raises BadCursor."""
 
-    async def head(self) -> str:
+    async def get_head(self) -> str:
         """The cursor after the newest fact."""
 
-    async def cursor_at(self, moment: datetime) -> str:
+    async def find_cursor(self, moment: datetime) -> str:
         """The newest cursor that every fact appended at or after a moment lies after."""
 
     async def commit(self, consumer: str, cursor: str) -> None:
-        """Keep a consumer's place: never backwards, never past the end. Raises BadCursor, BeingFollowed."""
+        """Keep a consumer's place: never backwards, never past the end. Raises BadCursor, ConsumerInUse."""
 
-    async def committed(self, consumer: str) -> str:
+    async def get_committed(self, consumer: str) -> str:
         """A consumer's place, or ""."""
 
-    async def lags(self) -> list[Lag]:
+    async def list_lags(self) -> list[Lag]:
         """How far behind each consumer is, by name."""
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Some dead letters: what is empty chooses all."""
 
     consumer: str = ""
     types: tuple[str, ...] = ()
     fact_ids: tuple[str, ...] = ()
 
-    def takes(self, one: Buried) -> bool:
+    def takes(self, one: StoredDeadLetter) -> bool:
         """Whether a letter is among them."""
         return (
             self.consumer in ("", one.consumer)
@@ -59,7 +59,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Buried(msgspec.Struct, frozen=True, kw_only=True):
+class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter as it is kept; `letter` is None where this version does not know the fact."""
 
     consumer: str
@@ -68,30 +68,30 @@ class Buried(msgspec.Struct, frozen=True, kw_only=True):
     letter: DeadLetter | None
 
 
-class DeadLetters(Protocol):
+class DeadLetterStore(Protocol):
     """Facts that somebody gave up on, kept for an operator: one for each consumer and fact, the last."""
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def add_dead_letter(self, letter: DeadLetter) -> None:
         """Keep one, durably."""
 
-    async def waiting(self, choice: Choice, *, limit: int) -> list[Buried]:
+    async def find_dead_letters(self, choice: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
         """The newest that were not handed over since, newest first."""
 
-    async def hand_over(self, letters: list[DeadLetter], *, now: datetime) -> None:
+    async def redeliver(self, letters: list[DeadLetter], *, now: datetime) -> None:
         """Give each to its consumer once more, and let it wait no longer: durably, both or neither."""
 
 
-class Leases(Protocol):
-    """Following by reading, by one at a time for each consumer, where the log knows no groups."""
+class ConsumerLeases(Protocol):
+    """Follower by reading, by one at a time for each consumer, where the log knows no groups."""
 
-    async def read_as(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
+    async def read_for_consumer(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
         """As `EventLog.read`, with what was handed over to the consumer once more. Raises BadCursor."""
 
-    async def hold(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
+    async def acquire_lease(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
         """Give the lease to a holder until a moment, unless another's has not run out at `now`."""
 
 
-class Groups(Protocol):
+class ConsumerGroups(Protocol):
     """A log whose engine shares a consumer's facts among all who follow for it."""
 
     async def follow(

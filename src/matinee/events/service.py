@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 
 from matinee.events.api import (
     Batch,
+    ConsumerNotFound,
     DeadLetter,
-    FollowedInGroups,
+    DeadLetterNotFound,
+    FactRecord,
     Lag,
-    NoSuchConsumer,
-    NoSuchDeadLetter,
-    Record,
-    Retried,
+    LeasesNotSupported,
+    RetryResult,
 )
 from matinee.events.model import KINDS
-from matinee.events.ports import Choice, DeadLetters, EventLog, Leases
+from matinee.events.ports import ConsumerLeases, DeadLetterFilter, DeadLetterStore, EventLog
 from matinee.kit import context, log
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Fault, Invalid
@@ -38,14 +38,16 @@ MARGIN_MS = 250
 class EventsService:
     """Fulfils `events.api.Events` on an `EventLog`. `leases` where the log knows no groups."""
 
-    def __init__(self, *, log: EventLog, dead: DeadLetters, leases: Leases | None, clock: Clock) -> None:
+    def __init__(
+        self, *, log: EventLog, dead_letters: DeadLetterStore, leases: ConsumerLeases | None, clock: Clock
+    ) -> None:
         self._log = log
-        self._dead = dead
+        self._dead_letters = dead_letters
         self._leases = leases
         self._clock = clock
-        self._bell = Bell(log)
+        self._bell = LogWatcher(log)
 
-    async def append(self, *, records: list[Record]) -> None:
+    async def append(self, *, records: list[FactRecord]) -> None:
         _check("records", len(records) <= MAX_RECORDS, f"at most {MAX_RECORDS} at a time")
         await self._log.append(records, now=self._clock.now())
         if records:
@@ -60,69 +62,73 @@ class EventsService:
         _check_types(types)
         return await self._read(after, limit, types, consumer, time.monotonic() + _patience_ms(wait_ms) / 1000)
 
-    async def head(self) -> str:
-        return await self._log.head()
+    async def get_head(self) -> str:
+        return await self._log.get_head()
 
-    async def cursor_at(self, *, moment: datetime) -> str:
+    async def find_cursor(self, *, moment: datetime) -> str:
         _check("moment", moment.tzinfo is not None, "needs a time zone")
-        return await self._log.cursor_at(moment)
+        return await self._log.find_cursor(moment)
 
     async def commit(self, *, consumer: str, cursor: str) -> None:
         _check_consumer(consumer)
         _check_cursor("cursor", cursor)
         await self._log.commit(consumer, cursor)
 
-    async def committed(self, *, consumer: str) -> str:
+    async def get_committed(self, *, consumer: str) -> str:
         _check_consumer(consumer)
-        return await self._log.committed(consumer)
+        return await self._log.get_committed(consumer)
 
-    async def lags(self) -> list[Lag]:
-        return await self._log.lags()
+    async def list_lags(self) -> list[Lag]:
+        return await self._log.list_lags()
 
-    async def lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
+    async def acquire_lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
         _check_consumer(consumer)
         _check("holder", 1 <= len(holder) <= 64, "from 1 to 64 characters")
         _check("lease_ms", 0 <= lease_ms <= MAX_LEASE_MS, f"from 0 to {MAX_LEASE_MS}")
         if self._leases is None:
-            raise FollowedInGroups()
+            raise LeasesNotSupported()
         now = self._clock.now()
-        return await self._leases.hold(consumer, holder, until=now + timedelta(milliseconds=lease_ms), now=now)
+        return await self._leases.acquire_lease(consumer, holder, until=now + timedelta(milliseconds=lease_ms), now=now)
 
-    async def bury(self, *, letter: DeadLetter) -> None:
+    async def add_dead_letter(self, *, letter: DeadLetter) -> None:
         _check_consumer(letter.consumer)
-        await self._dead.bury(letter)
+        await self._dead_letters.add_dead_letter(letter)
 
-    async def dead(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
+    async def list_dead_letters(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         _check_limit(limit)
-        found = await self._dead.waiting(Choice(consumer=consumer), limit=limit)
+        found = await self._dead_letters.find_dead_letters(DeadLetterFilter(consumer=consumer), limit=limit)
         if unknown := {each.type for each in found if each.letter is None}:
             _log.warning("events.unreadable", types=sorted(unknown))
         return [each.letter for each in found if each.letter is not None]
 
-    async def retry(
+    async def retry_dead_letters(
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
-    ) -> Retried:
+    ) -> RetryResult:
         _check_types(types)
         _check("fact_ids", len(fact_ids) <= MAX_RETRIED, f"at most {MAX_RETRIED} at a time")
-        chosen = await self._dead.waiting(Choice(consumer=consumer, types=types, fact_ids=fact_ids), limit=MAX_RETRIED)
+        chosen = await self._dead_letters.find_dead_letters(
+            DeadLetterFilter(consumer=consumer, types=types, fact_ids=fact_ids), limit=MAX_RETRIED
+        )
         if missing := sorted(set(fact_ids) - {each.fact_id for each in chosen}):
             detail = f"No dead letter waits with {', '.join(missing[:5])}; `matinee events dead` shows those that do."
-            raise NoSuchDeadLetter(fact_ids=missing, detail=detail)
+            raise DeadLetterNotFound(fact_ids=missing, detail=detail)
         if not chosen and consumer:
             await self._check_known(consumer)
         letters = [each.letter for each in reversed(chosen) if each.letter is not None]
         if letters:
-            await self._dead.hand_over(letters, now=self._clock.now())
+            await self._dead_letters.redeliver(letters, now=self._clock.now())
             self._bell.ring()
         unknown = {each.fact_id: each.type for each in chosen if each.letter is None}
-        return Retried(letters=letters, unknown=unknown, more=len(chosen) == MAX_RETRIED)
+        return RetryResult(letters=letters, unknown=unknown, more=len(chosen) == MAX_RETRIED)
 
     async def _check_known(self, consumer: str) -> None:
-        """Raises NoSuchConsumer for one that neither followed nor gave up on anything."""
-        known = {lag.consumer for lag in await self._log.lags()}
-        if consumer not in known and not await self._dead.waiting(Choice(consumer=consumer), limit=1):
+        """Raises ConsumerNotFound for one that neither followed nor gave up on anything."""
+        known = {lag.consumer for lag in await self._log.list_lags()}
+        if consumer not in known and not await self._dead_letters.find_dead_letters(
+            DeadLetterFilter(consumer=consumer), limit=1
+        ):
             names = ", ".join(sorted(known)) or "nobody yet"
-            raise NoSuchConsumer(consumer=consumer, detail=f"Nobody follows as {consumer!r}. Followers: {names}.")
+            raise ConsumerNotFound(consumer=consumer, detail=f"Nobody follows as {consumer!r}. Followers: {names}.")
 
     async def _read(self, after: str, limit: int, types: tuple[str, ...], consumer: str, until_s: float) -> Batch:
         while True:
@@ -139,11 +145,11 @@ class EventsService:
         if not consumer:
             return await self._log.read(after=after, limit=limit, types=types)
         if self._leases is None:
-            raise FollowedInGroups()
-        return await self._leases.read_as(consumer, after=after, limit=limit, types=types)
+            raise LeasesNotSupported()
+        return await self._leases.read_for_consumer(consumer, after=after, limit=limit, types=types)
 
 
-class Bell:
+class LogWatcher:
     """Rings when the log grows: at once for an append here, within `POLL_S` for another process's.
 
     However many wait, one task looks at the log for all of them; while nobody waits, none does.
@@ -181,7 +187,7 @@ class Bell:
         while self._waiting:
             await asyncio.sleep(POLL_S)
             try:
-                head = await self._log.head()
+                head = await self._log.get_head()
             except Exception:  # those who wait look for themselves and get the error
                 head = "unknown"
             if head != self._head:

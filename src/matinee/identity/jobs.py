@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from matinee.events.api import Events, relaying
 from matinee.identity.model import TRIES_FORGOTTEN_AFTER
-from matinee.identity.ports import Outgoing, SignInStore, Throttle
+from matinee.identity.ports import SignInStore, Throttle
 from matinee.kit import log
 from matinee.kit.clock import Clock
 
 _log = log.get()
-
-
-async def relay_facts(outbox: Outgoing, events: Events) -> None:
-    """Hand facts on to the log, for ever."""
-    await outbox.run(relaying(events))
 
 
 async def drop_expired(sign_ins: SignInStore, throttle: Throttle, clock: Clock, every_s: float = 600) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.identity.api import Account, Device, Profile
 from matinee.identity.model import Credentials, KeptProfile, SignIn
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
@@ -27,20 +27,22 @@ class ProfilesChange(msgspec.Struct, frozen=True, kw_only=True):
     """The profiles an account is to have, and the facts to tell with them."""
 
     profiles: Profiles
-    records: tuple[Record, ...] = ()
+    records: tuple[FactRecord, ...] = ()
 
 
 class SignInChange(msgspec.Struct, frozen=True, kw_only=True):
     """The sign-in as it is to be (None: ended), and the facts to tell with it."""
 
     sign_in: SignIn | None
-    records: tuple[Record, ...] = ()
+    records: tuple[FactRecord, ...] = ()
 
 
 class AccountStore(Protocol):
     """Accounts and their profiles. A change is a pure function, run inside a transaction and maybe more than once."""
 
-    async def open_account(self, *, credentials: Credentials, profile: Profile, records: tuple[Record, ...]) -> None:
+    async def open_account(
+        self, *, credentials: Credentials, profile: Profile, records: tuple[FactRecord, ...]
+    ) -> None:
         """Keep a new account, its first profile and the facts of it. Raises EmailTaken."""
 
     async def credentials(self, *, email: str) -> Credentials | None:
@@ -124,10 +126,3 @@ class Signer(Protocol):
 
     def public_keys(self) -> list[dict[str, str]]:
         """What it is verified with, as JSON Web Keys."""
-
-
-class Outgoing(Protocol):
-    """Facts stored beside the state, on their way to the log."""
-
-    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """Relay for ever."""

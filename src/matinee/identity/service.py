@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
-from matinee.events.api import AccountOpened, AnyFact, ProfileRemoved, Record, RefreshTokenReused
+from matinee.events.api import AccountOpened, AnyFact, FactRecord, ProfileRemoved, RefreshTokenReused, new_record
 from matinee.identity import model
 from matinee.identity.api import (
     Account,
@@ -37,9 +37,9 @@ from matinee.identity.ports import (
     SignInStore,
     Throttle,
 )
-from matinee.kit import context, ids
+from matinee.kit import ids
 from matinee.kit.clock import Clock
-from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, SignInId
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 
 
@@ -344,12 +344,9 @@ class IdentityService:
         await self._accounts.change_profiles(account_id=account_id, change=apply)
         return model.found(made[0], profile_id).profile
 
-    def _reused(self, sign_in: SignIn) -> Record:
+    def _reused(self, sign_in: SignIn) -> FactRecord:
         fact = RefreshTokenReused(account_id=sign_in.account_id, device_id=sign_in.device_id)
         return self._record(fact, sign_in.account_id)
 
-    def _record(self, fact: AnyFact, key: str) -> Record:
-        now = self._clock.now()
-        return Record(
-            fact_id=ids.generate(FactId, now), at=now, key=key, fact=fact, trace_id=context.current().trace_id
-        )
+    def _record(self, fact: AnyFact, key: str) -> FactRecord:
+        return new_record(fact, key=key, now=self._clock.now())

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from matinee.events.api import Events, relaying
 from matinee.kit import log
-from matinee.playback.ports import FactRelay
 from matinee.playback.service import PlaybackService
 
 _log = log.get()
 EVERY_S = 15.0
-
-
-async def relay_facts(outbox: FactRelay, events: Events) -> None:
-    """Hand facts from the outbox to the log."""
-    await outbox.run(relaying(events))
 
 
 async def end_idle_sessions(service: PlaybackService, *, every_s: float = EVERY_S) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -36,10 +35,3 @@ class SessionStore(Protocol):
 
     async def delete_ended(self, *, before: datetime) -> int:
         """Drop sessions that ended before a time; tells how many."""
-
-
-class FactRelay(Protocol):
-    """Facts stored beside the state, on their way to the log."""
-
-    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """Hand records to `append` in order, at least once, until cancelled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -62,20 +61,6 @@ class Standing(msgspec.Struct, frozen=True):
     cost: float
     spare: float
     seed: int
-
-
-@lru_cache(maxsize=16_384)
-def network_of(client_ip: str) -> str:
-    """The network a client is in: /24 of IPv4, /48 of IPv6; empty for what is no address."""
-    try:
-        address = ipaddress.ip_address(client_ip.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            return f"{ipaddress.ip_network((int(address) >> 80 << 80, 48)).network_address}/48"
-        address = address.ipv4_mapped
-    return f"{ipaddress.ip_address(int(address) >> 8 << 8)}/24"
 
 
 def health_of(member: Member, now: datetime, started_at: datetime | None = None) -> Health:

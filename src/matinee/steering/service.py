@@ -10,6 +10,7 @@ import msgspec
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import EdgeId
+from matinee.kit.network import to_network
 from matinee.steering.api import Edge, EdgeNotFound, EdgeReport, Health, NoEdge, RankedEdge
 from matinee.steering.model import (
     HEARD_OF,
@@ -18,7 +19,6 @@ from matinee.steering.model import (
     Standing,
     failing,
     health_of,
-    network_of,
     ranked,
     seen,
     standing,
@@ -72,7 +72,7 @@ class SteeringService:
         if not self._has_read:
             await self.synchronise()
         now = self._clock.now()
-        network = network_of(client_ip)
+        network = to_network(client_ip)
         edges = ranked(
             self._current_standings(now),
             network=network or client_ip,
@@ -91,7 +91,7 @@ class SteeringService:
             return  # forgotten since, or never ours: nobody will be sent there
         now_s = self._clock.now().timestamp()
         latency_ms = None if latency_ms is None or latency_ms < 0 else latency_ms
-        for known in (self._anywhere, self._experiences(network_of(client_ip))):
+        for known in (self._anywhere, self._experiences(to_network(client_ip))):
             before = known.get(edge_id, Experience(at_s=now_s))
             known[edge_id] = seen(before, now_s, succeeded=succeeded, latency_ms=latency_ms)
 

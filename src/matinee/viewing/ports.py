@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
 from matinee.viewing.model import Place
@@ -22,7 +21,7 @@ class ViewingStore(Protocol):
     the newest position by `updated_at`.
     """
 
-    async def save(self, position: Position, *, record: Record) -> Position:
+    async def save(self, position: Position, *, record: FactRecord) -> Position:
         """Store a position unless the one that is there stands by `model.standing`; tells the one that stands.
 
         One atomic step; only where it changed something, `record` is stored with it to be relayed. What is not
@@ -47,10 +46,3 @@ class ViewingStore(Protocol):
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
         """Drop all of a profile, and remember when."""
-
-
-class Outgoing(Protocol):
-    """Facts stored beside the state, on their way to the log."""
-
-    async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
-        """Hand records to `append` in order, at least once, until cancelled."""

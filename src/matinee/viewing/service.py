@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from matinee.events.api import PositionMoved, Record
-from matinee.kit import context, ids
+from matinee.events.api import PositionMoved, new_record
 from matinee.kit.clock import Clock
-from matinee.kit.ids import AccountId, EpisodeId, FactId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
 from matinee.viewing import model
@@ -38,14 +37,7 @@ class ViewingService:
             device_id=position.device_id,
             updated_at=position.updated_at,
         )
-        record = Record(
-            fact_id=ids.generate(FactId, now),
-            at=now,
-            key=position.profile_id,
-            fact=moved,
-            trace_id=context.current().trace_id,
-        )
-        return await self._store.save(position, record=record)
+        return await self._store.save(position, record=new_record(moved, key=position.profile_id, now=now))
 
     async def position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None

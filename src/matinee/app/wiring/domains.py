@@ -12,8 +12,8 @@ from matinee.app.settings import BadSettings, Settings
 from matinee.app.targets import PROTOCOLS, needs
 from matinee.app.wiring.fabric import EDGE_KEY, Fabric
 from matinee.drivers.metrics import Metrics
-from matinee.events.api import Following
-from matinee.events.jobs import GroupFollowing, PolledFollowing
+from matinee.events.api import Follower, relay_facts
+from matinee.events.jobs import GroupFollower, PollingFollower
 from matinee.kit import ids, url
 from matinee.kit.ids import InstanceId
 from matinee.mesh.client import bind_local, bind_remote
@@ -38,7 +38,7 @@ class Parts:
         self.metrics = metrics
         self.built: dict[str, Any] = {}
         self.own: dict[str, Any] = {}  # for this process alone, on engines that all processes reach
-        self.groups: Following | None = None
+        self.groups: Follower | None = None
         self.jobs: list[Coroutine[Any, Any, None]] = []
         self._cache: Guard | None = None
 
@@ -53,9 +53,9 @@ class Parts:
             return bind_local(PROTOCOLS[name], name, here, caller=by, force_wire=self.settings.mesh.force_wire)
         return bind_remote(PROTOCOLS[name], name, self.fabric.caller, caller=by)
 
-    def following(self, *, by: str) -> Following:
+    def following(self, *, by: str) -> Follower:
         """How a domain follows the log of facts."""
-        return self.groups or PolledFollowing(self.domain("events", by=by), self.fabric.clock)
+        return self.groups or PollingFollower(self.domain("events", by=by), self.fabric.clock)
 
     async def database(self, setting: str, place: str) -> Database:
         """The SQL database behind a setting. Raises BadSettings for an engine that is not known."""
@@ -128,8 +128,8 @@ async def open_own(parts: Parts, targets: Sequence[str]) -> None:
     )
     log = await parts.stack.enter_async_context(opening)
     parts.fabric.engines.add(log, used_for="events.log", needed=False)
-    events = parts.own["events"] = EventsService(log=log, dead=log, leases=None, clock=clock)
-    parts.groups = GroupFollowing(log, events, clock)
+    events = parts.own["events"] = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
+    parts.groups = GroupFollower(log, events, clock)
 
 
 async def _events(parts: Parts) -> None:
@@ -142,7 +142,7 @@ async def _events(parts: Parts) -> None:
             from matinee.events.adapters.sqlite import SqliteEventLog
 
             log = await SqliteEventLog.open(await parts.database("events.log", parts.settings.events.log))
-            parts.built["events"] = EventsService(log=log, dead=log, leases=log, clock=parts.fabric.clock)
+            parts.built["events"] = EventsService(log=log, dead_letters=log, leases=log, clock=parts.fabric.clock)
         case other:
             raise BadSettings(detail=f"events.log: there is no log for {other!r}; sqlite and kafka are known.")
 
@@ -156,7 +156,7 @@ async def _catalogue(parts: Parts) -> None:
     read_model = await _read_model(parts, store)
     parts.built["catalogue"] = CatalogueService(store=store, read_model=read_model, clock=parts.fabric.clock)
     parts.jobs += [
-        jobs.relay_facts(store.outbox, parts.domain("events", by="catalogue")),
+        relay_facts(store.outbox, parts.domain("events", by="catalogue")),
         jobs.follow_changes(read_model),
     ]
 
@@ -210,7 +210,7 @@ async def _identity(parts: Parts) -> None:
     )
     events = parts.domain("events", by="identity")
     outboxes = [store.outbox] if sign_ins is store else [store.outbox, sign_ins.outbox]
-    parts.jobs += [jobs.relay_facts(outbox, events) for outbox in outboxes]
+    parts.jobs += [relay_facts(outbox, events) for outbox in outboxes]
     parts.jobs.append(jobs.drop_expired(sign_ins, throttle, clock))
 
 
@@ -267,7 +267,7 @@ async def _viewing(parts: Parts) -> None:
     service = parts.built["viewing"] = ViewingService(store=store, clock=parts.fabric.clock)
     events = parts.domain("events", by="viewing")
     following = parts.following(by="viewing")
-    parts.jobs += [jobs.relay(store.outgoing, events), jobs.forget_removed_profiles(service, following)]
+    parts.jobs += [relay_facts(store.outbox, events), jobs.forget_removed_profiles(service, following)]
 
 
 async def _viewing_store(parts: Parts) -> SqlViewingStore | CassandraViewingStore:
@@ -327,7 +327,7 @@ async def _encoding(parts: Parts) -> None:
         jobs.run_worker(store=store, tools=tools, clock=clock, folder=work, owner=owner),
         jobs.sweep_folders(store=store, clock=clock, folder=work),
         jobs.sweep_objects(remove_unfinished=blobs.remove_unfinished, clock=clock),
-        jobs.relay_facts(store.outbox, parts.domain("events", by="encoding")),
+        relay_facts(store.outbox, parts.domain("events", by="encoding")),
     ]
 
 
@@ -355,7 +355,7 @@ async def _playback(parts: Parts) -> None:
         start_bandwidth_bps=settings.start_bandwidth_bps,
     )
     parts.jobs += [
-        jobs.relay_facts(store.outbox, parts.domain("events", by="playback")),
+        relay_facts(store.outbox, parts.domain("events", by="playback")),
         jobs.end_idle_sessions(service),
     ]
 

@@ -35,7 +35,7 @@ from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.encoding.api import Job, JobNotFound, JobState
 from matinee.encoding.model.progress import halted, requeued
 from matinee.encoding.ports import Standing
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.kit.clock import from_ms
 from matinee.kit.ids import JobId
 from matinee.kit.page import Page
@@ -112,7 +112,7 @@ class SqlJobStore:
         owner: str,
         lease_until: datetime | None = None,
         available_at: datetime | None = None,
-        facts: Sequence[Record] = (),
+        facts: Sequence[FactRecord] = (),
     ) -> Standing:
         def transaction(connection: Connection) -> Standing:
             standing = _save(job, owner, lease_until, available_at, connection)

@@ -1,7 +1,7 @@
 """What encoding does by itself, each for ever until cancelled."""
 
-from matinee.encoding.jobs.housekeeping import relay_facts, sweep_folders, sweep_objects
+from matinee.encoding.jobs.housekeeping import sweep_folders, sweep_objects
 from matinee.encoding.jobs.run import Tools
 from matinee.encoding.jobs.worker import run_worker
 
-__all__ = ["Tools", "relay_facts", "run_worker", "sweep_folders", "sweep_objects"]
+__all__ = ["Tools", "run_worker", "sweep_folders", "sweep_objects"]

@@ -1,4 +1,4 @@
-"""Facts relayed, and what old jobs and killed processes have left removed."""
+"""What old jobs and killed processes have left removed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from matinee.encoding.api import JobNotFound
-from matinee.encoding.ports import FactRelay, JobStore
-from matinee.events.api import Events, relaying
+from matinee.encoding.ports import JobStore
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import JobId
@@ -20,11 +19,6 @@ SWEEP_EVERY_S = 600.0
 SWEEP_STORE_EVERY_S = 3600.0
 # Longer than any one file takes to be put, and than a master handed in waits for its job.
 UNFINISHED_FOR = timedelta(days=14)
-
-
-async def relay_facts(outbox: FactRelay, events: Events) -> None:
-    """Hand facts from the outbox to the log."""
-    await outbox.run(relaying(events))
 
 
 async def sweep_folders(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:

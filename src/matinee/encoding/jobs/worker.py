@@ -19,10 +19,9 @@ from matinee.encoding.jobs.verdict import verdict
 from matinee.encoding.jobs.workspace import Workspace
 from matinee.encoding.model.progress import MOST_ATTEMPTS, back_off, halted
 from matinee.encoding.ports import JobStore, Standing
-from matinee.events.api import AnyFact, EncodeFailed, EncodeFinished, Record
-from matinee.kit import ids, log
+from matinee.events.api import AnyFact, EncodeFailed, EncodeFinished, FactRecord, new_record
+from matinee.kit import log
 from matinee.kit.clock import Clock
-from matinee.kit.ids import FactId
 
 _log = log.get()
 LEASE = timedelta(seconds=15)
@@ -141,9 +140,9 @@ class Worker:
         job = msgspec.structs.replace(job, updated_at=self._clock.now())
         await self._store.save(job=job, owner=self._owner, facts=self._records(job, facts))
 
-    def _records(self, job: Job, facts: Sequence[AnyFact]) -> list[Record]:
+    def _records(self, job: Job, facts: Sequence[AnyFact]) -> list[FactRecord]:
         now = self._clock.now()
-        return [Record(fact_id=ids.generate(FactId, now), at=now, key=job.order.title_id, fact=fact) for fact in facts]
+        return [new_record(fact, key=job.order.title_id, now=now) for fact in facts]
 
 
 async def _stopped(running: asyncio.Task[Asset]) -> None:

@@ -36,9 +36,9 @@ from matinee.drivers.kafka import (
     Span,
 )
 from matinee.events.adapters.letters import again, handed_over, kept
-from matinee.events.api import BadCursor, Batch, BeingFollowed, DeadLetter, Entry, Lag, Record, type_name
+from matinee.events.api import BadCursor, Batch, ConsumerInUse, DeadLetter, Entry, FactRecord, Lag, type_name
 from matinee.events.model import KINDS, revision
-from matinee.events.ports import Buried, Choice
+from matinee.events.ports import DeadLetterFilter, StoredDeadLetter
 from matinee.kit import log
 from matinee.kit.clock import to_ms
 
@@ -49,12 +49,12 @@ DEAD_AT_ONCE: Final = 2_000
 _DAY_MS: Final = 86_400_000
 _log = log.get()
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Record)
+_decoder = msgspec.json.Decoder(FactRecord)
 _PLACES = re.compile(r"([A-Za-z]\w*):((?:\d{0,18},)*[1-9]\d{0,17})", re.ASCII)
 
 
 class KafkaEventLog:
-    """Fulfils `EventLog`, `DeadLetters` and `Groups`. `region` leads every message's key."""
+    """Fulfils `EventLog`, `DeadLetterStore` and `ConsumerGroups`. `region` leads every message's key."""
 
     drops_repeats: ClassVar[bool] = False
     one_order: ClassVar[bool] = False
@@ -112,7 +112,7 @@ class KafkaEventLog:
             for group in self._groups:
                 group.fail(StoreEmpty(store="events", detail=f"{self.engine} came back without its data."))
 
-    async def append(self, records: list[Record], *, now: datetime) -> None:
+    async def append(self, records: list[FactRecord], *, now: datetime) -> None:
         now_ms = to_ms(now)
         await self._producer.send([self._message(record, now_ms) for record in records])
 
@@ -128,19 +128,19 @@ class KafkaEventLog:
             done[self._short(message.partition)] = message.offset + 1
         return Batch(entries=list(self._entries(found)), cursor=_encoded(done))
 
-    async def head(self) -> str:
+    async def get_head(self) -> str:
         return self._cursor(await self._cluster.ends(await self._partitions(KINDS)))
 
-    async def cursor_at(self, moment: datetime) -> str:
+    async def find_cursor(self, moment: datetime) -> str:
         return self._cursor(await self._cluster.since(await self._partitions(KINDS), to_ms(moment)))
 
     async def commit(self, consumer: str, cursor: str) -> None:
         await self._commit(consumer, cursor, KINDS)
 
-    async def committed(self, consumer: str) -> str:
+    async def get_committed(self, consumer: str) -> str:
         return self._cursor(await self._cluster.committed(consumer, await self._partitions(KINDS)))
 
-    async def lags(self) -> list[Lag]:
+    async def list_lags(self) -> list[Lag]:
         partitions = await self._partitions((*KINDS, DEAD))
         ends = await self._cluster.ends(partitions)
         found = []
@@ -150,14 +150,14 @@ class KafkaEventLog:
                 found.append(Lag(consumer=consumer, behind=sum(max(0, ends[p] - offset) for p, offset in at.items())))
         return found
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def add_dead_letter(self, letter: DeadLetter) -> None:
         await self._producer.send([self._letter(letter, to_ms(letter.at))])
 
-    async def waiting(self, choice: Choice, *, limit: int) -> list[Buried]:
+    async def find_dead_letters(self, choice: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
         partition = Partition(self._cluster.name(DEAD), 0)
         begins, ends = await asyncio.gather(self._cluster.begins([partition]), self._cluster.ends([partition]))
         end, floor = ends[partition], max(begins[partition], ends[partition] - DEAD_LOOK)
-        found: list[Buried] = []
+        found: list[StoredDeadLetter] = []
         decided: set[tuple[str, str]] = set()
         while floor < end and len(found) < limit:
             span = Span(partition, max(floor, end - DEAD_AT_ONCE), end)
@@ -168,7 +168,7 @@ class KafkaEventLog:
             end = span.start
         return found[:limit]
 
-    async def hand_over(self, letters: list[DeadLetter], *, now: datetime) -> None:
+    async def redeliver(self, letters: list[DeadLetter], *, now: datetime) -> None:
         await self._producer.send([self._letter(again(letter), to_ms(now)) for letter in letters])
 
     async def follow(
@@ -194,7 +194,7 @@ class KafkaEventLog:
     async def _begin(self, consumer: str, types: Iterable[str], start: str) -> None:
         """Commit where a consumer begins that was never heard of, so that it begins there whoever comes first."""
         if not await self._cluster.committed(consumer, await self._partitions(types)):
-            with contextlib.suppress(BeingFollowed):  # somebody else was first
+            with contextlib.suppress(ConsumerInUse):  # somebody else was first
                 await self._commit(consumer, start, types)
 
     async def _commit(self, consumer: str, cursor: str, types: Iterable[str]) -> None:
@@ -205,7 +205,7 @@ class KafkaEventLog:
         try:
             await self._cluster.commit(consumer, offsets)
         except GroupInUse as error:
-            raise BeingFollowed(consumer=consumer) from error
+            raise ConsumerInUse(consumer=consumer) from error
 
     async def _partitions(self, types: Iterable[str]) -> list[Partition]:
         topics = await self._cluster.topics(map(self._cluster.name, types))
@@ -223,7 +223,7 @@ class KafkaEventLog:
     def _cursor(self, offsets: Offsets) -> str:
         return _encoded({self._short(partition): offset for partition, offset in offsets.items()})
 
-    def _message(self, record: Record, now_ms: int) -> Message:
+    def _message(self, record: FactRecord, now_ms: int) -> Message:
         kind = type(record.fact)
         headers: list[tuple[str, str | bytes | None]] = [
             ("fact_id", record.fact_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from matinee.events.api import DeadLetter, Entry
-from matinee.events.ports import Buried
+from matinee.events.ports import StoredDeadLetter
 from matinee.kit import log
 
 _log = log.get()
@@ -17,7 +17,7 @@ class Again(DeadLetter, frozen=True, kw_only=True):
     again: bool = True
 
 
-class Kept(Buried, frozen=True, kw_only=True):
+class Kept(StoredDeadLetter, frozen=True, kw_only=True):
     """A letter that was kept; `again`: handed over since."""
 
     again: bool

@@ -18,9 +18,9 @@ from sqlalchemy import Connection
 
 from matinee.drivers.sql import Database
 from matinee.events.adapters.letters import again, handed_over, kept
-from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, Lag, Record, type_name
+from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, FactRecord, Lag, type_name
 from matinee.events.model import KINDS
-from matinee.events.ports import Buried, Choice
+from matinee.events.ports import DeadLetterFilter, StoredDeadLetter
 from matinee.kit import ids, log
 from matinee.kit.clock import to_ms
 from matinee.kit.ids import FactId
@@ -30,7 +30,7 @@ MAX_SEQ: Final = 2**63 - 1
 RETRY: Final = "Retry"
 _log = log.get()
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Record)
+_decoder = msgspec.json.Decoder(FactRecord)
 
 # The time of append never falls, even when the clock does: `cursor_at` relies on it.
 _INSERT = """
@@ -69,7 +69,7 @@ ORDER BY seq DESC LIMIT :limit
 
 
 class SqliteEventLog:
-    """Fulfils `EventLog`, `DeadLetters` and `Leases` in one file, shared by any number of processes on one machine."""
+    """Fulfils `EventLog`, `DeadLetterStore` and `ConsumerLeases` in one file, shared by any number of processes on one machine."""
 
     drops_repeats: ClassVar[bool] = True
     one_order: ClassVar[bool] = True
@@ -83,7 +83,7 @@ class SqliteEventLog:
         await database.migrate("matinee.events.adapters:migrations", "events")
         return cls(database)
 
-    async def append(self, records: list[Record], *, now: datetime) -> None:
+    async def append(self, records: list[FactRecord], *, now: datetime) -> None:
         now_ms = to_ms(now)
         rows = [(str(r.fact_id), type_name(r.fact), now_ms, _encoder.encode(r)) for r in records]
         if rows:
@@ -92,33 +92,33 @@ class SqliteEventLog:
     async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
         return await self._batch(after, limit, types, "")
 
-    async def read_as(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
+    async def read_for_consumer(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
         return await self._batch(after, limit, (*(types or KINDS), RETRY), consumer)
 
-    async def head(self) -> str:
+    async def get_head(self) -> str:
         return _cursor(await self._database.read(_head))
 
-    async def cursor_at(self, moment: datetime) -> str:
+    async def find_cursor(self, moment: datetime) -> str:
         return _cursor(await self._database.read(partial(_number, _BEFORE, to_ms(moment))))
 
     async def commit(self, consumer: str, cursor: str) -> None:
         await self._database.write(partial(_change, _COMMIT, (consumer, _seq(cursor))))
 
-    async def committed(self, consumer: str) -> str:
+    async def get_committed(self, consumer: str) -> str:
         return _cursor(await self._database.read(partial(_number, _COMMITTED, consumer)))
 
-    async def lags(self) -> list[Lag]:
+    async def list_lags(self) -> list[Lag]:
         rows = await self._database.read(partial(_rows, _LAGS))
         return [Lag(consumer=consumer, behind=behind) for consumer, behind in rows]
 
-    async def hold(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
+    async def acquire_lease(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
         def take(connection: Connection) -> bool:
             _change(_HOLD, (consumer, holder, to_ms(until), to_ms(now)), connection)
             return bool(_rows(_HOLDER, connection, consumer, holder)[0][0])
 
         return await self._database.write(take)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def add_dead_letter(self, letter: DeadLetter) -> None:
         record = letter.entry.record
 
         def keep(connection: Connection) -> None:
@@ -128,7 +128,7 @@ class SqliteEventLog:
 
         await self._database.write(keep)
 
-    async def waiting(self, choice: Choice, *, limit: int) -> list[Buried]:
+    async def find_dead_letters(self, choice: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
         said = {
             "consumer": choice.consumer,
             "types": _encoder.encode(choice.types).decode(),
@@ -141,7 +141,7 @@ class SqliteEventLog:
 
         return [one for letter in await self._database.read(look) if (one := kept(letter)) is not None]
 
-    async def hand_over(self, letters: list[DeadLetter], *, now: datetime) -> None:
+    async def redeliver(self, letters: list[DeadLetter], *, now: datetime) -> None:
         await self._database.write(partial(_hand_over, letters, now))
 
     async def _batch(self, after: str, limit: int, types: tuple[str, ...], consumer: str) -> Batch:

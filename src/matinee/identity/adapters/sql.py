@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.identity import model
 from matinee.identity.api import Account, Device, EmailTaken, Profile
 from matinee.identity.model import Credentials, KeptProfile, SignIn, Tries
@@ -144,7 +144,9 @@ class SqlIdentityStore:
         await database.migrate("matinee.identity.adapters:migrations", "identity")
         return cls(database)
 
-    async def open_account(self, *, credentials: Credentials, profile: Profile, records: tuple[Record, ...]) -> None:
+    async def open_account(
+        self, *, credentials: Credentials, profile: Profile, records: tuple[FactRecord, ...]
+    ) -> None:
         def keep(connection: Connection) -> None:
             connection.execute(insert(_accounts), _account_row(credentials))
             connection.execute(insert(_profiles), _profile_row(0, KeptProfile(profile=profile)))
@@ -273,7 +275,7 @@ class SqlIdentityStore:
         await self._database.write(transaction)
         self.outbox.notify()
 
-    def _tell(self, connection: Connection, records: tuple[Record, ...]) -> None:
+    def _tell(self, connection: Connection, records: tuple[FactRecord, ...]) -> None:
         self.outbox.put(connection, [msgspec.json.encode(record) for record in records])
 
 

@@ -19,7 +19,7 @@ from matinee.drivers.asgi import Server
 from matinee.drivers.http import HttpClient
 from matinee.drivers.metrics import Metrics
 from matinee.events.adapters.kafka import KafkaEventLog
-from matinee.events.api import Entry, Events, PlaybackHeartbeat, Record
+from matinee.events.api import Entry, Events, FactRecord, PlaybackHeartbeat
 from matinee.events.service import EventsService
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import FactId, InstanceId, PlaySessionId, ProfileId, TitleId, derive, generate
@@ -46,7 +46,7 @@ def figures() -> list[Figure]:
 async def _measured(url: str) -> list[Figure]:
     clock = SystemClock()
     async with KafkaEventLog.open(url, region="bench", partitions=4, replication=1) as log:
-        service = EventsService(log=log, dead=log, leases=None, clock=clock)
+        service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
         bare = _Bare(url)
         async with _by_http(service) as afar:
             took = await side_by_side(
@@ -68,10 +68,10 @@ async def _measured(url: str) -> list[Figure]:
     ]
 
 
-def _batch(number: int, clock: SystemClock) -> list[Record]:
+def _batch(number: int, clock: SystemClock) -> list[FactRecord]:
     now = clock.now()
     return [
-        Record(
+        FactRecord(
             fact_id=generate(FactId, now),
             at=now,
             key=f"pro_{(number * BATCH + one) % 500}",
@@ -93,7 +93,7 @@ def _batch(number: int, clock: SystemClock) -> list[Record]:
 async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list[float]:
     """How old each of some facts was when a consumer had it, sent one by one at an even pace; sorted."""
     ages: list[float] = []
-    began = await log.head()
+    began = await log.get_head()
 
     async def handle(entry: Entry) -> None:
         ages.append((datetime.now(UTC) - entry.record.at).total_seconds() * 1000)
@@ -152,7 +152,7 @@ class _Bare:
             }
         )
 
-    async def send(self, records: list[Record]) -> None:
+    async def send(self, records: list[FactRecord]) -> None:
         """Store a batch durably."""
         loop, left = asyncio.get_running_loop(), len(records)
         done: asyncio.Future[None] = loop.create_future()

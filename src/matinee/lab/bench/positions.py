@@ -13,9 +13,9 @@ import acsylla
 import uvloop
 
 from matinee.drivers.cassandra import Cassandra
-from matinee.events.api import PositionMoved, Record
+from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, TitleId, derive, generate
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId, derive
 from matinee.lab.bench.figure import Figure, compared
 from matinee.lab.bench.pace import engines, side_by_side
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
@@ -180,7 +180,7 @@ def position(number: int, clock: SystemClock, salt: str = "") -> Position:
     )
 
 
-def record_of(seen: Position, clock: SystemClock) -> Record:
+def record_of(seen: Position, clock: SystemClock) -> FactRecord:
     """The fact that tells of a position."""
     now = clock.now()
     moved = PositionMoved(
@@ -192,7 +192,7 @@ def record_of(seen: Position, clock: SystemClock) -> Record:
         device_id=seen.device_id,
         updated_at=seen.updated_at,
     )
-    return Record(fact_id=generate(FactId, now), at=now, key=seen.profile_id, fact=moved)
+    return new_record(moved, key=seen.profile_id, now=now)
 
 
 async def _one(store: CassandraViewingStore, key: Position) -> None:

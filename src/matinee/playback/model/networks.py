@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address, ip_network
+
+from matinee.kit.network import to_network
 
 # Of what was measured, a part: a first segment that comes late costs more than a first picture that is a little soft.
 PRUDENCE = 0.6
 _WEIGHT = 0.3
 _LOWEST_BPS, _HIGHEST_BPS = 300_000, 20_000_000
-_PREFIX = {4: 24, 6: 48}
-
-
-def network_of(client_ip: str) -> str:
-    """The network an address is in: /24, or /48 of IPv6; the text itself where it is no address."""
-    try:
-        address = ip_address(client_ip)
-    except ValueError:
-        return client_ip[:64]
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return str(ip_network((address, _PREFIX[address.version]), strict=False))
 
 
 class Networks:
@@ -33,7 +22,7 @@ class Networks:
 
     def learn(self, client_ip: str, bandwidth_bps: int) -> None:
         """Take in what a player measured."""
-        network = network_of(client_ip)
+        network = to_network(client_ip)
         before = self._seen.get(network, float(bandwidth_bps))
         self._seen[network] = before + _WEIGHT * (bandwidth_bps - before)
         self._seen.move_to_end(network)
@@ -42,7 +31,7 @@ class Networks:
 
     def start_bps(self, client_ip: str) -> int:
         """What to begin with on this network."""
-        seen = self._seen.get(network_of(client_ip))
+        seen = self._seen.get(to_network(client_ip))
         if seen is None:
             return self._default_bps
         return round(min(max(seen * PRUDENCE, _LOWEST_BPS), _HIGHEST_BPS))

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 import msgspec
 
 from matinee.catalogue.api import Asset, Catalogue
-from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, Record
+from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, new_record
 from matinee.identity.api import Identity
-from matinee.kit import context, ids, log
+from matinee.kit import ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.context import Principal
 from matinee.kit.hashing import verify_path_token
-from matinee.kit.ids import EdgeId, EpisodeId, FactId, PlaySessionId, TitleId
+from matinee.kit.ids import EdgeId, EpisodeId, PlaySessionId, TitleId
 from matinee.licensing.api import LicenceTerms, Licensing
 from matinee.playback.api import (
     Capabilities,
@@ -296,6 +296,4 @@ class PlaybackService:
 
 
 def _record(fact: PlaybackStarted | PlaybackHeartbeat | PlaybackEnded, now: datetime) -> bytes:
-    trace_id = context.current().trace_id
-    record = Record(fact_id=ids.generate(FactId, now), at=now, key=fact.profile_id, fact=fact, trace_id=trace_id)
-    return msgspec.json.encode(record)
+    return msgspec.json.encode(new_record(fact, key=fact.profile_id, now=now))

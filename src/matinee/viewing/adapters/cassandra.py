@@ -29,7 +29,7 @@ from matinee.drivers.cassandra import Cassandra, Query, Row, from_uuid, to_uuid
 from matinee.drivers.cassandra_outbox import CassandraOutbox, define_outbox_tables
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable
-from matinee.events.api import PositionMoved, Record
+from matinee.events.api import FactRecord, PositionMoved
 from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
@@ -109,7 +109,7 @@ _log = log.get()
 
 
 class CassandraViewingStore:
-    """A `ViewingStore` on Cassandra. `outgoing` holds the facts to be relayed."""
+    """A `ViewingStore` on Cassandra. `outbox` holds the facts to be relayed."""
 
     exact_facts: ClassVar[bool] = False
 
@@ -117,7 +117,7 @@ class CassandraViewingStore:
         self._cassandra = cassandra
         self._clock = clock
         self._ahead_ms, self._asked_at = 0, float("-inf")
-        self.outgoing = CassandraOutbox(cassandra, "viewing", clock)
+        self.outbox = CassandraOutbox(cassandra, "viewing", clock)
 
     @classmethod
     async def open(cls, cassandra: Cassandra, clock: Clock) -> Self:
@@ -125,7 +125,7 @@ class CassandraViewingStore:
         await migrate(cassandra, "viewing", SCHEMA)
         return cls(cassandra, clock)
 
-    async def save(self, position: Position, *, record: Record) -> Position:
+    async def save(self, position: Position, *, record: FactRecord) -> Position:
         key = _Key.of(position)
         if not self._is_in_time():
             position, record = await self._bounded(position, record)
@@ -135,7 +135,7 @@ class CassandraViewingStore:
             return _position(position.account_id, position.profile_id, rows[0])
         if not rows and await self._is_erased(key, position):
             return position
-        async with self.outgoing.write_ahead(_encode(record), (_WATCHED, _watched(key, position))):
+        async with self.outbox.write_ahead(_encode(record), (_WATCHED, _watched(key, position))):
             await self._cassandra.execute(_MOVE, *_moved(key, position, cell))
         if rows and _month(rows[0][2]) != _month(position.updated_at):
             await self._leave(key, rows[0][2])
@@ -245,7 +245,7 @@ class CassandraViewingStore:
         """Whether this machine's clock was lately seen not to be ahead of the cluster's."""
         return self._ahead_ms <= AHEAD_MS and time.monotonic() - self._asked_at <= CLOCK_S
 
-    async def _bounded(self, position: Position, record: Record) -> tuple[Position, Record]:
+    async def _bounded(self, position: Position, record: FactRecord) -> tuple[Position, FactRecord]:
         """The position, its time set back where this machine's clock is ahead of the cluster's.
 
         `model.accepted` has seen to it that it is not ahead of this machine's clock.

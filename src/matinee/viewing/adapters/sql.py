@@ -33,7 +33,7 @@ from sqlalchemy.exc import IntegrityError
 
 from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, UtcTime
-from matinee.events.api import Record
+from matinee.events.api import FactRecord
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
 from matinee.viewing.model import Place
@@ -132,13 +132,13 @@ _KEEP_FACT = insert(_outbox)
 
 
 class SqlViewingStore:
-    """A `ViewingStore` in SQL. `outgoing` holds the facts to be relayed."""
+    """A `ViewingStore` in SQL. `outbox` holds the facts to be relayed."""
 
     exact_facts: ClassVar[bool] = True
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outgoing = Outbox(database, _outbox)
+        self.outbox = Outbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:
@@ -146,10 +146,10 @@ class SqlViewingStore:
         await database.migrate("matinee.viewing.adapters:migrations", "viewing")
         return cls(database)
 
-    async def save(self, position: Position, *, record: Record) -> Position:
+    async def save(self, position: Position, *, record: FactRecord) -> Position:
         stands, changed = await self._database.write(partial(_save, position, msgspec.json.encode(record)))
         if changed:
-            self.outgoing.notify()
+            self.outbox.notify()
         return stands
 
     async def one(

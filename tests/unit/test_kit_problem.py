@@ -61,7 +61,7 @@ def test_the_document_is_that_of_rfc_9457() -> None:
     document = Overloaded(retry_after_ms=5, detail="Soon.").to_document("trc_1")
     assert document == {
         "type": "/problems/overloaded",
-        "title": "Too much is being asked at once; try again shortly",
+        "title": "There are too many requests at the moment; try again shortly",
         "status": 503,
         "instance": "trc_1",
         "detail": "Soon.",
@@ -93,7 +93,7 @@ def test_what_a_later_version_adds_is_let_through() -> None:
 
 
 def test_it_reads_as_its_detail_or_its_title() -> None:
-    assert str(Unreachable(service="x")).startswith("A part of the service")
+    assert str(Unreachable(service="x")).startswith("A service did not answer")
     assert str(Unreachable(service="x", detail="Gone.")) == "Gone."
     assert repr(Invalid(faults=[Fault("a", "b")])) == "Invalid(detail='', faults=[{'field': 'a', 'message': 'b'}])"
 

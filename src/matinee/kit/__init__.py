@@ -1,1 +1,1 @@
-"""Words that everyone shares: ids, clock, problem, context, page, url, hashing, log."""
+"""The vocabulary that all packages share: ids, clock, problem, context, page, url, hashing, log."""

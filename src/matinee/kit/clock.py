@@ -1,4 +1,4 @@
-"""Time: UTC, to the millisecond, read only through a `Clock`."""
+"""UTC time in milliseconds, read only through a `Clock`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _MS: Final = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
-    """Where every `now` comes from."""
+    """The source of every `now`."""
 
     def now(self) -> datetime:
-        """The time in UTC, whole milliseconds."""
+        """Return the time in UTC, in whole milliseconds."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     def now(self) -> datetime:
         return from_ms(time.time_ns() // 1_000_000)
 
 
 class ManualClock:
-    """A clock that moves only when told: for rules that must be shown at an exact instant."""
+    """A clock that moves only by `advance`, for tests at an exact instant."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,16 +34,16 @@ class ManualClock:
         return self._now
 
     def advance(self, **amount: float) -> datetime:
-        """Move on by `timedelta(**amount)` and tell the new time."""
+        """Move forward by `timedelta(**amount)` and return the new time."""
         self._now += timedelta(**amount)
         return self._now
 
 
 def from_ms(epoch_ms: int) -> datetime:
-    """Milliseconds since 1970 as a UTC time."""
+    """Convert milliseconds since 1970 to a UTC time."""
     return _EPOCH + epoch_ms * _MS
 
 
 def to_ms(moment: datetime) -> int:
-    """A UTC time as milliseconds since 1970."""
+    """Convert a UTC time to milliseconds since 1970."""
     return round((moment - _EPOCH) / _MS)

@@ -1,4 +1,4 @@
-"""What travels with a request: its trace, its deadline, and who asked."""
+"""The request context: trace id, deadline and principal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, as the access token says; `profile_id` is empty until one is chosen."""
+    """The signed-in caller as stated by the access token; `profile_id` is None until a profile is chosen."""
 
     account_id: AccountId
     device_id: DeviceId
@@ -23,29 +23,29 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's trace id and its deadline on the monotonic clock, in seconds."""
+    """The context of one request; `deadline_s` is a time of the monotonic clock."""
 
     trace_id: str
     deadline_s: float | None = None
     principal: Principal | None = None
 
     def remaining_ms(self) -> int | None:
-        """Milliseconds left, never below 0; None where there is no deadline."""
+        """Return the milliseconds left until the deadline, at least 0; None without a deadline."""
         return None if self.deadline_s is None else max(0, round((self.deadline_s - time.monotonic()) * 1000))
 
 
-_NOTHING = Context(trace_id="")
-_current: ContextVar[Context] = ContextVar("matinee_context", default=_NOTHING)
+_EMPTY = Context(trace_id="")
+_current: ContextVar[Context] = ContextVar("matinee_context", default=_EMPTY)
 
 
 def current() -> Context:
-    """The context of the running task."""
+    """Return the context of the running task."""
     return _current.get()
 
 
 @contextmanager
 def activate(context: Context) -> Iterator[Context]:
-    """Run a block under a context."""
+    """Make a context the current one for a block."""
     token = _current.set(context)
     try:
         yield context
@@ -54,10 +54,14 @@ def activate(context: Context) -> Iterator[Context]:
 
 
 @contextmanager
-def with_timeout(limit_ms: int) -> Iterator[Context]:
-    """Run a block with at most `limit_ms` left; an earlier deadline stays."""
-    asked = time.monotonic() + limit_ms / 1000
-    here = current()
-    deadline_s = asked if here.deadline_s is None else min(asked, here.deadline_s)
-    with activate(msgspec.structs.replace(here, deadline_s=deadline_s)) as context:
+def with_timeout(timeout_ms: int) -> Iterator[Context]:
+    """Set a deadline of `timeout_ms` for a block; an earlier deadline stays in force.
+
+    The deadline is only recorded here. Calls between domains and drivers enforce it.
+    """
+    deadline_s = time.monotonic() + timeout_ms / 1000
+    outer = current()
+    if outer.deadline_s is not None:
+        deadline_s = min(deadline_s, outer.deadline_s)
+    with activate(msgspec.structs.replace(outer, deadline_s=deadline_s)) as context:
         yield context

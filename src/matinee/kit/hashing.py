@@ -12,33 +12,34 @@ _EXPIRY = re.compile(r"[0-9a-f]{1,12}")
 
 
 def sha256_hex(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
+    """Return the SHA-256 digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 digest of a file, which is read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def mint_path_token(key: bytes, scope: str, expires_at_s: int) -> str:
-    """A token that opens every path below `scope` until `expires_at_s`: `<expiry hex>-<HMAC-SHA256, 128 bits>`.
+    """Create a token that grants access to every path below `scope` until `expires_at_s`.
 
-    It stands in the path before the scope (`/t/<token>/<scope>/…`), so that relative URLs in a manifest carry it.
+    Its form is `<expiry hex>-<HMAC-SHA256, 128 bits>`. It precedes the scope in the path (`/t/<token>/<scope>/…`), so
+    that relative URLs in a manifest contain it.
     """
-    return f"{expires_at_s:x}-{_signature(key, scope, f'{expires_at_s:x}')}"
+    return f"{expires_at_s:x}-{_sign(key, scope, f'{expires_at_s:x}')}"
 
 
 def verify_path_token(key: bytes, scope: str, token: str, now_s: float) -> bool:
-    """Whether a token was minted with this key for this scope and is still good. Never raises, whatever it is given."""
+    """Return whether a token was minted with this key for this scope and has not expired. Never raises."""
     expiry, _, signature = token.partition("-")
     if not _EXPIRY.fullmatch(expiry):
         return False
-    good = hmac.compare_digest(signature.encode(errors="replace"), _signature(key, scope, expiry).encode())
-    return good and int(expiry, 16) > now_s
+    expected = _sign(key, scope, expiry).encode()
+    return hmac.compare_digest(signature.encode(errors="replace"), expected) and int(expiry, 16) > now_s
 
 
-def _signature(key: bytes, scope: str, expiry: str) -> str:
+def _sign(key: bytes, scope: str, expiry: str) -> str:
     digest = hmac.digest(key, f"{expiry}|{scope}".encode(errors="surrogatepass"), "sha256")
     return urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()

@@ -48,43 +48,45 @@ PREFIXES: dict[Callable[[str], Any], str] = {
     TraceId: "trc",
 }
 
-# Crockford's alphabet in lower case: sorts as the number does, and no letter is mistaken for a digit.
+# Crockford's alphabet in lower case: sorts like the number, and no letter looks like a digit.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-# Python's own base 32 counts on to v; what is not ours is turned into something it refuses.
+# Digits of `int(…, 32)` are 0-9a-v; letters outside of our alphabet are mapped to a character that it refuses.
 _TO_PYTHON = str.maketrans(_ALPHABET + "ilou" + ascii_uppercase, digits + ascii_lowercase[:22] + "!" * 30)
 _SHIFTS = range(120, -10, -10)
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
 def uuid7(now: datetime, entropy: bytes) -> uuid.UUID:
-    """A version 7 UUID for an instant; `entropy` is 10 random bytes."""
-    value = to_ms(now) << 80 | int.from_bytes(entropy[:10], "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return uuid.UUID(int=value)
+    """Build a version 7 UUID for a time; `entropy` is 10 random bytes."""
+    return _build_uuid(to_ms(now) << 80 | int.from_bytes(entropy[:10], "big"), version=7)
 
 
 def generate(kind: Callable[[str], T], now: datetime) -> T:
-    """A fresh id of a kind, ordered by `now`: `generate(TitleId, clock.now())` → `tit_06…`."""
+    """Generate a new id that sorts by `now`: `generate(TitleId, clock.now())` → `tit_06…`."""
     return kind(f"{PREFIXES[kind]}_{encode(uuid7(now, os.urandom(10)))}")
 
 
 def derive(kind: Callable[[str], T], *parts: str) -> T:
-    """The same id for the same parts, always: what makes a repeated step find its own earlier work (UUIDv8)."""
+    """Derive an id from parts (UUIDv8). The same parts always give the same id, so a repeated step finds its result."""
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
-    value = int.from_bytes(digest[:16], "big") & ~(0xF << 76) | 0x8 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return kind(f"{PREFIXES[kind]}_{encode(uuid.UUID(int=value))}")
+    value = _build_uuid(int.from_bytes(digest[:16], "big"), version=8)
+    return kind(f"{PREFIXES[kind]}_{encode(value)}")
+
+
+def _build_uuid(value: int, *, version: int) -> uuid.UUID:
+    """Set the version and variant bits of RFC 9562."""
+    value = value & ~(0xF << 76) | version << 76
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
 
 
 def encode(value: uuid.UUID) -> str:
-    """26 letters of Crockford's base 32, lower case; sorts as the UUID does."""
+    """Encode a UUID in 26 characters of Crockford's base 32, in lower case, which sort like the UUID."""
     number = value.int
     return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def decode(text: str) -> uuid.UUID:
-    """The UUID inside an id (with or without its prefix). Raises ValueError when it is none."""
+    """Return the UUID of an id, with or without its prefix. Raises ValueError for anything else."""
     letters = text.rpartition("_")[2]
     try:
         if len(letters) == 26 and letters.isascii() and letters.isalnum():

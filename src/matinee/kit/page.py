@@ -1,4 +1,4 @@
-"""A part of a long list."""
+"""Pages of long lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """Items and, where there are more, the opaque cursor that asks for the next page."""
+    """One page of items; `next_cursor` is the opaque cursor of the next page, None on the last one."""
 
     items: list[T]
     next_cursor: str | None = None

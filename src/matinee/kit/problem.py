@@ -1,13 +1,13 @@
-"""Expected failures: one class each, the same class in process, over the mesh and, as RFC 9457, over HTTP.
+"""Expected failures, each a class: the same in process and across the mesh, and an RFC 9457 document over HTTP.
 
 Problem
-├── Invalid              422  what was sent does not fit; one entry a field
-├── Unauthenticated      401  nobody is signed in, or the token is no longer good
-├── Forbidden            403  signed in, and still not allowed
-├── TooLarge             413  the body is over the limit
-├── Overloaded           503  refused before any work was done; try again later
+├── Invalid              422  invalid input, with one entry per field
+├── Unauthenticated      401  not signed in, or the token has expired
+├── Forbidden            403  signed in but not permitted
+├── TooLarge             413  the body exceeds the limit
+├── Overloaded           503  refused before any work was done; retry later
 ├── Unreachable          503  the call may or may not have happened
-├── DeadlineExceeded     504  time ran out; the call may or may not have happened
+├── DeadlineExceeded     504  the deadline passed; the call may or may not have happened
 └── each domain's own, in its `api.py`
 """
 
@@ -26,10 +26,10 @@ _RESERVED = {"type", "title", "status", "instance"}
 @dataclass_transform(kw_only_default=True, eq_default=False)
 @dataclass(kw_only=True, eq=False, repr=False)
 class Problem(Exception):
-    """Something expected went wrong.
+    """An expected failure.
 
-    A subclass's docstring is its title, its annotations are the facts the caller needs (each becomes a
-    member of the problem document), and `status` in the class line is its HTTP status:
+    The docstring of a subclass is its title, its annotations are the facts that the caller needs (each becomes a
+    member of the problem document), and `status` in the class statement is its HTTP status:
 
         class TitleNotFound(Problem, status=404):
             '''There is no such title.'''
@@ -46,7 +46,7 @@ class Problem(Exception):
     def __init_subclass__(cls, *, status: int | None = None) -> None:
         super().__init_subclass__()
         if taken := _RESERVED & set(inspect.get_annotations(cls)):
-            raise TypeError(f"{cls.__name__}: {', '.join(sorted(taken))} is said by every problem document")
+            raise TypeError(f"{cls.__name__}: {', '.join(sorted(taken))} is a member of every problem document")
         if status is not None:
             cls.status = status
         cls.title = (cls.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")
@@ -57,15 +57,15 @@ class Problem(Exception):
 
     @classmethod
     def kind(cls) -> str:
-        """The class name in kebab case: `title-not-found`."""
+        """Return the class name in kebab case: `title-not-found`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
 
     def facts(self) -> dict[str, Any]:
-        """The fields, as plain values."""
+        """Return the fields as JSON-compatible values."""
         return {f.name: msgspec.to_builtins(getattr(self, f.name)) for f in fields(self)}
 
     def to_document(self, instance: str = "") -> dict[str, Any]:
-        """The RFC 9457 problem document; `instance` is the trace id."""
+        """Return the RFC 9457 problem document; `instance` is the trace id."""
         return {
             "type": f"/problems/{self.kind()}",
             "title": self.title,
@@ -76,14 +76,14 @@ class Problem(Exception):
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Problem:
-        """The same problem again, from its document. Raises ValueError for one that is not known here."""
+        """Rebuild a problem from its document. Raises ValueError for an unknown type or an invalid fact."""
         kind = cls.kinds.get(str(document.get("type", "")).rpartition("/")[2])
         if kind is None:
             raise ValueError(f"unknown problem {document.get('type')!r}")
-        return kind._rebuilt(document)
+        return kind._from_facts(document)
 
     @classmethod
-    def _rebuilt(cls, document: dict[str, Any]) -> Self:
+    def _from_facts(cls, document: dict[str, Any]) -> Self:
         hints = get_type_hints(cls)
         names = [f.name for f in fields(cls)]
         try:
@@ -92,8 +92,8 @@ class Problem(Exception):
             raise ValueError(f"problem {cls.kind()!r} lacks a fact: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Fields are keyword-only, which an exception's own way through a pickle cannot say."""
-        return _again, (type(self), {f.name: getattr(self, f.name) for f in fields(self)})
+        """Pickle by keyword arguments, which the default of exceptions does not support."""
+        return _rebuild, (type(self), {f.name: getattr(self, f.name) for f in fields(self)})
 
     def __str__(self) -> str:
         return self.detail or self.title
@@ -102,50 +102,50 @@ class Problem(Exception):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.facts().items())})"
 
 
-def _again(kind: type[Problem], facts: dict[str, Any]) -> Problem:
+def _rebuild(kind: type[Problem], facts: dict[str, Any]) -> Problem:
     return kind(**facts)
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing wrong in what was sent: where (`profiles.0.name`) and what."""
+    """One invalid field of the input: its path (`profiles.0.name`) and a message."""
 
     field: str
     message: str
 
 
 class Invalid(Problem, status=422):
-    """What was sent cannot be used."""
+    """The input is invalid."""
 
     faults: list[Fault]
 
 
 class Unauthenticated(Problem, status=401):
-    """Sign in to go on."""
+    """Sign in to continue."""
 
 
 class Forbidden(Problem, status=403):
-    """This is not yours to see or change."""
+    """You do not have permission for this."""
 
 
 class TooLarge(Problem, status=413):
-    """That is larger than is taken here."""
+    """The request is too large."""
 
     limit_bytes: int
 
 
 class Overloaded(Problem, status=503):
-    """Too much is being asked at once; try again shortly."""
+    """There are too many requests at the moment; try again shortly."""
 
     retry_after_ms: int
 
 
 class Unreachable(Problem, status=503):
-    """A part of the service did not answer; the call may or may not have happened."""
+    """A service did not answer; the call may or may not have happened."""
 
     service: str
 
 
 class DeadlineExceeded(Problem, status=504):
-    """It took too long; the call may or may not have happened."""
+    """The request took too long; it may or may not have been carried out."""
 
     service: str

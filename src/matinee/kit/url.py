@@ -1,4 +1,4 @@
-"""Engine URLs from the settings, and secrets kept out of what is shown."""
+"""URLs of engines in the settings, and how to show them without their secrets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _HIDDEN: Final = "•••"
-_PARTS: Final = re.compile(r"([^:/?#]+://)([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+_COMPONENTS: Final = re.compile(r"([^:/?#]+://)([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
 _HOST: Final = re.compile(r"(?:\[[^]@]*]|[^@:]*)(?::\d+)?")
-# A host of Memcached has its zone before the `@`.
-_ZONED: Final = re.compile(rf"(?:[^@:]*@)?{_HOST.pattern}")
-_WORD: Final = re.compile(r"\?[\w.-]+=")
-# The names of words that hold a secret, and not the path of a file that does: redis-py's and librdkafka's among them.
+# Memcached URLs have the zone of a host before the `@`.
+_ZONED_HOST: Final = re.compile(rf"(?:[^@:]*@)?{_HOST.pattern}")
+_OPTION: Final = re.compile(r"\?[\w.-]+=")
+# Names of options that hold a secret (those of redis-py and librdkafka included), but not the path of a secret file.
 _SECRET: Final = re.compile(
     r"(?:pass|password|passwd|passphrase|pwd|secret|token|credentials?|signature|pem|"
     r"(?:access|account|api|secret)[._-]?key|(?:oauthbearer|jaas)\.config)$",
@@ -22,14 +22,14 @@ _SECRET: Final = re.compile(
 
 
 def scheme(url: str) -> str:
-    """The engine's name: `sqlite` of `sqlite:///x.db`, `mysql` of `mysql+asyncmy://…`."""
+    """Return the name of the engine: `sqlite` for `sqlite:///x.db`, `mysql` for `mysql+asyncmy://…`."""
     return urlsplit(url).scheme.partition("+")[0]
 
 
 def file_path(url: str) -> Path:
-    """The path in a `file:///…` or `sqlite:///…` URL. Raises ValueError for any other.
+    """Return the path of a `file:///…` or `sqlite:///…` URL. Raises ValueError for any other URL.
 
-    `sqlite:////x` is `/x` and `sqlite:///x` is relative, as SQLAlchemy has it.
+    As in SQLAlchemy, `sqlite:////x` is `/x` and `sqlite:///x` is relative.
     """
     parts = urlsplit(url)
     if scheme(url) not in {"file", "sqlite"} or parts.netloc:
@@ -38,42 +38,42 @@ def file_path(url: str) -> Path:
 
 
 def mask(url: str) -> str:
-    """The URL with its secrets hidden: passwords, and what words after the `?` say that is none of anyone's business.
+    """Return the URL with its secrets hidden: the password and secret options of the query.
 
-    A password that holds a `/`, `?` or `#` as it is (it should be percent-encoded) is hidden too.
+    A password that contains an unescaped `/`, `?` or `#` is hidden too.
     """
-    if (said := _PARTS.fullmatch(url)) is None:
+    if (components := _COMPONENTS.fullmatch(url)) is None:
         return url
-    start, authority, path, query, fragment = said.groups(default="")
-    if _is_cut(authority, path + fragment, query):
+    start, authority, path, query, fragment = components.groups(default="")
+    if _has_unescaped_password(authority, path + fragment, query):
         return f"{start}{authority.partition(':')[0]}:{_HIDDEN}@{url.rpartition('@')[2]}"
-    if not (start == "memcached://" and _are(_ZONED, authority)):
-        authority = _without_password(authority)
-    return start + authority + path + "&".join(map(_said, query.split("&"))) + fragment
+    if not (start == "memcached://" and _all_match(_ZONED_HOST, authority)):
+        authority = _mask_password(authority)
+    return start + authority + path + "&".join(map(_mask_option, query.split("&"))) + fragment
 
 
-def _is_cut(authority: str, path: str, query: str) -> bool:
-    """Whether a password goes on behind what looks like the hosts; in doubt it does."""
+def _has_unescaped_password(authority: str, path: str, query: str) -> bool:
+    """Return whether a password seems to continue beyond the authority; yes when in doubt."""
     if ":" not in authority or "@" not in path + query:
         return False
     hosts = authority.rpartition("@")[2]
-    return "@" in path or not hosts or not _are(_HOST, hosts) or not _WORD.match(query)
+    return "@" in path or not hosts or not _all_match(_HOST, hosts) or not _OPTION.match(query)
 
 
-def _are(form: re.Pattern[str], authority: str) -> bool:
+def _all_match(form: re.Pattern[str], authority: str) -> bool:
     return all(form.fullmatch(each) for each in authority.split(","))
 
 
-def _without_password(authority: str) -> str:
+def _mask_password(authority: str) -> str:
     credentials, _, hosts = authority.rpartition("@")
     user, colon, _ = credentials.partition(":")
     return f"{user}:{_HIDDEN}@{hosts}" if colon else authority
 
 
-def _said(word: str) -> str:
-    """One `name=value` of a query, which keeps its leading `?`."""
-    name, equals, value = word.partition("=")
+def _mask_option(option: str) -> str:
+    """Mask one `name=value` of a query; the first option includes the `?`."""
+    name, equals, value = option.partition("=")
     if equals and _SECRET.search(unquote(name)):
         return f"{name}={_HIDDEN}"
     inner = unquote(value)
-    return f"{name}={mask(inner)}" if mask(inner) != inner else word
+    return f"{name}={mask(inner)}" if mask(inner) != inner else option

@@ -1,1 +1,1 @@
-"""How services call each other and survive it: the same Protocol, in this process or in another."""
+"""Calls between services: in this process or over HTTP, found by a registry, limited, retried and measured."""

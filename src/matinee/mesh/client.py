@@ -13,7 +13,7 @@ from matinee.kit import context, log
 from matinee.kit.problem import Problem
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
-from matinee.mesh.attempts import Attempts, Call
+from matinee.mesh.dispatch import Call, Dispatcher
 from matinee.mesh.membership import Directory
 from matinee.mesh.signature import Signature, signatures
 

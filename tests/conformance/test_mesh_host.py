@@ -1,4 +1,4 @@
-"""Where services listen, and where they are called: `mesh.host`, by real processes."""
+"""The setting `mesh.host` in real processes: the address that services listen at and are called at."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from matinee.mesh.adapters.sql import SqlRegistry
 
 
 @asynccontextmanager
-async def serving(settings: dict[str, str], port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def serve(settings: dict[str, str], port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     command = [sys.executable, "-m", "matinee", "serve", "events", "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
         *command, env={**os.environ, **settings}, stderr=asyncio.subprocess.PIPE
@@ -37,17 +37,17 @@ async def serving(settings: dict[str, str], port: int) -> AsyncIterator[asyncio.
         await process.wait()
 
 
-def said(folder: Path, host: str) -> dict[str, str]:
+def environment(folder: Path, host: str) -> dict[str, str]:
     return {"MATINEE__DEPLOYMENT__DATA": str(folder), "MATINEE__MESH__HOST": host}
 
 
-async def entered(folder: Path) -> list[str]:
+async def registered_addresses(folder: Path) -> list[str]:
     async with Database(f"sqlite:///{folder}/registry.db") as database:
         found = await (await SqlRegistry.open(database)).list_instances(now=SystemClock().now())
         return [one.address for one in found]
 
 
-async def answers(address: str) -> bool:
+async def is_ready(address: str) -> bool:
     async with HttpClient() as http:
         try:
             return (await http.request("GET", f"{address}/readyz", timeout_s=2)).status == 200
@@ -55,33 +55,33 @@ async def answers(address: str) -> bool:
             return False
 
 
-def speaks_ipv6() -> bool:
+def has_ipv6() -> bool:
     with contextlib.suppress(OSError), socket.create_server(("::", 0), family=socket.AF_INET6):
         return True
     return False
 
 
-HOSTS = ("127.0.0.1", "0.0.0.0", "own", *(["::"] if speaks_ipv6() else []))
+HOSTS = ("127.0.0.1", "0.0.0.0", "own", *(["::"] if has_ipv6() else []))
 
 
 @pytest.mark.parametrize("host", HOSTS)
-async def test_services_are_called_where_they_listen(host: str, tmp_path: Path) -> None:
+async def test_services_are_called_at_the_address_they_listen_at(host: str, tmp_path: Path) -> None:
     own, port = own_address(), free_port()
-    settings = said(tmp_path, own if host == "own" else host)
+    settings = environment(tmp_path, own if host == "own" else host)
     called_at = f"http://{'127.0.0.1' if host == '127.0.0.1' else own}:{port}"
-    async with serving(settings, port):
-        await eventually(lambda: answers(called_at))
-        assert await answers(f"http://127.0.0.1:{port}") is (host != "own" or own == "127.0.0.1")
-        assert await entered(tmp_path) == [called_at]
+    async with serve(settings, port):
+        await eventually(lambda: is_ready(called_at))
+        assert await is_ready(f"http://127.0.0.1:{port}") is (host != "own" or own == "127.0.0.1")
+        assert await registered_addresses(tmp_path) == [called_at]
         async with clients(load(None, settings)) as deployment:
             assert await deployment.events.get_head() == ""
 
 
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
-    async with serving(said(tmp_path, "192.0.2.77"), free_port()) as process:
+    async with serve(environment(tmp_path, "192.0.2.77"), free_port()) as process:
         assert process.stderr is not None
-        words = (await process.stderr.read()).decode()
-        assert "192.0.2.77" in words
-        assert "mesh.host" in words
-        assert "Traceback" not in words
+        error = (await process.stderr.read()).decode()
+        assert "192.0.2.77" in error
+        assert "mesh.host" in error
+        assert "Traceback" not in error
         assert await process.wait() == 2

@@ -1,4 +1,4 @@
-"""One suite for every registry. `open_again` hands out the same data as another process would see it."""
+"""One suite for every registry. `open_again` opens the same data as another process would."""
 
 from __future__ import annotations
 
@@ -54,52 +54,52 @@ def later(seconds: float) -> datetime:
 
 
 @contextlib.asynccontextmanager
-async def in_memory(tmp_path: Path) -> AsyncIterator[Open]:
+async def open_memory(tmp_path: Path) -> AsyncIterator[Open]:
     kept = MemoryRegistry()
 
-    async def opened() -> Registry:
+    async def reopen() -> Registry:
         return kept
 
-    yield opened
+    yield reopen
 
 
-def in_sql(engine_name: str, tmp_path: Path) -> AbstractAsyncContextManager[Open]:
+def open_sql(engine_name: str, tmp_path: Path) -> AbstractAsyncContextManager[Open]:
     return store_opener(SqlRegistry, database_url(engine_name, tmp_path, "registry"))
 
 
 @contextlib.asynccontextmanager
-async def in_etcd(tmp_path: Path) -> AsyncIterator[Open]:
+async def open_etcd(tmp_path: Path) -> AsyncIterator[Open]:
     url = shared_engine("etcd").url("registry")
     async with AsyncExitStack() as stack:
 
-        async def opened() -> Registry:
+        async def reopen() -> Registry:
             registry = await EtcdRegistry.open(await stack.enter_async_context(Etcd(url)))
             stack.push_async_callback(registry.close)
             return registry
 
-        yield opened
+        yield reopen
 
 
 @contextlib.asynccontextmanager
-async def in_kubernetes(tmp_path: Path) -> AsyncIterator[Open]:
+async def open_kubernetes(tmp_path: Path) -> AsyncIterator[Open]:
     url = shared_engine("kubernetes").url("registry")
     async with AsyncExitStack() as stack:
 
-        async def opened() -> Registry:
+        async def reopen() -> Registry:
             registry = await Governed.open(await stack.enter_async_context(Kubernetes(url, SLICES)))
             stack.push_async_callback(registry.close)
             registry.controller = Controller(await stack.enter_async_context(Api(url)))
             return registry
 
-        yield opened
+        yield reopen
 
 
-# Each engine's empty registry: a context whose function opens the same one again.
+# For each engine a context of an empty registry, whose function opens it again.
 ENGINES: dict[str, tuple[type[Registry], Callable[[Path], AbstractAsyncContextManager[Open]]]] = {
-    "memory": (MemoryRegistry, in_memory),
-    **{name: (SqlRegistry, partial(in_sql, name)) for name in SQL},
-    "etcd": (EtcdRegistry, in_etcd),
-    "kubernetes": (KubernetesRegistry, in_kubernetes),
+    "memory": (MemoryRegistry, open_memory),
+    **{name: (SqlRegistry, partial(open_sql, name)) for name in SQL},
+    "etcd": (EtcdRegistry, open_etcd),
+    "kubernetes": (KubernetesRegistry, open_kubernetes),
 }
 LEASING = [name for name, (kind, _) in ENGINES.items() if kind.registers_itself]
 
@@ -111,166 +111,166 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Empty:
 
 @pytest.fixture
 async def open_again(empty: Empty) -> AsyncIterator[Open]:
-    async with empty() as opened:
-        yield opened
+    async with empty() as reopen:
+        yield reopen
 
 
 @pytest.fixture(params=LEASING)
 async def open_leasing(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
-    """Of those registries alone in which an instance stays by renewing its lease."""
-    async with ENGINES[request.param][1](tmp_path) as opened:
-        yield opened
+    """Only the registries in which instances renew leases."""
+    async with ENGINES[request.param][1](tmp_path) as reopen:
+        yield reopen
 
 
-class Hand(Protocol):
-    """Who enters instances."""
+class RegistrationControl(Protocol):
+    """Registers instances: the registry or a cluster."""
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None: ...
     async def drain(self, *, instance_id: InstanceId) -> None: ...
     async def deregister(self, *, instance_id: InstanceId) -> None: ...
 
 
-def hand(registry: Registry) -> Hand:
-    """The registry itself, or the cluster that does it instead."""
+def controller_of(registry: Registry) -> RegistrationControl:
+    """Return the registry itself, or the cluster that registers instances."""
     return registry if registry.registers_itself else registry.controller
 
 
-async def enter(registry: Registry, *instances: Instance, at: float = 0) -> None:
+async def register(registry: Registry, *instances: Instance, at: float = 0) -> None:
     for one in instances:
-        await hand(registry).register(instance=one, lease_s=LEASE_S, now=later(at))
+        await controller_of(registry).register(instance=one, lease_s=LEASE_S, now=later(at))
 
 
-async def test_what_one_process_registers_another_sees(open_again: Open) -> None:
-    await enter(await open_again(), instance("b", "events", "identity"), instance("a"))
+async def test_an_instance_registered_by_one_process_is_listed_by_another(open_again: Open) -> None:
+    await register(await open_again(), instance("b", "events", "identity"), instance("a"))
     assert await (await open_again()).list_instances(now=NOW) == (instance("a"), instance("b", "events", "identity"))
 
 
-async def test_registering_again_replaces(open_again: Open) -> None:
+async def test_registering_again_replaces_the_instance(open_again: Open) -> None:
     registry = await open_again()
-    await enter(registry, instance("a"), instance("a", "events"))
+    await register(registry, instance("a"), instance("a", "events"))
     assert await registry.list_instances(now=NOW) == (instance("a", "events"),)
 
 
-class Hours:
-    """Time as a registry counts it: by the `now` it is handed, or, where it has a clock of its own, for real."""
+class Time:
+    """The time of a registry: the `now` passed in, or real time where the engine has its own clock."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.now = NOW
 
-    async def nearly(self, seconds: float) -> None:
-        """Not quite so long."""
+    async def pass_almost(self, seconds: float) -> None:
+        """Let slightly less than some seconds pass."""
         self.now += timedelta(seconds=seconds - 0.001)
         if self._registry.uses_engine_clock:
             await asyncio.sleep(seconds * 0.7)
 
-    async def out(self) -> None:
-        """Until every lease has run out."""
+    async def expire_leases(self) -> None:
+        """Wait until all leases have expired."""
         self.now += timedelta(seconds=LEASE_S)
         if self._registry.uses_engine_clock:
-            await eventually(lambda: self._none_left())
+            await eventually(lambda: self._is_empty())
 
-    async def _none_left(self) -> bool:
+    async def _is_empty(self) -> bool:
         return not await self._registry.list_instances(now=self.now)
 
 
-async def test_a_lease_runs_out(open_leasing: Open) -> None:
+async def test_a_lease_expires(open_leasing: Open) -> None:
     registry = await open_leasing()
-    hours = Hours(registry)
-    await enter(registry, instance("a"))
-    await hours.nearly(LEASE_S)
-    assert await registry.list_instances(now=hours.now) == (instance("a"),)
-    await hours.out()
-    assert await registry.list_instances(now=hours.now) == ()
+    time = Time(registry)
+    await register(registry, instance("a"))
+    await time.pass_almost(LEASE_S)
+    assert await registry.list_instances(now=time.now) == (instance("a"),)
+    await time.expire_leases()
+    assert await registry.list_instances(now=time.now) == ()
 
 
 async def test_a_lease_is_renewed(open_leasing: Open) -> None:
     registry = await open_leasing()
-    hours = Hours(registry)
-    await enter(registry, instance("a"))
+    time = Time(registry)
+    await register(registry, instance("a"))
     for _ in range(2):
-        await hours.nearly(LEASE_S)
-        assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=hours.now)
-    assert await (await open_leasing()).list_instances(now=hours.now) == (instance("a"),)
-    await hours.out()
-    assert await registry.list_instances(now=hours.now) == ()
+        await time.pass_almost(LEASE_S)
+        assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=time.now)
+    assert await (await open_leasing()).list_instances(now=time.now) == (instance("a"),)
+    await time.expire_leases()
+    assert await registry.list_instances(now=time.now) == ()
 
 
-async def test_what_has_run_out_is_not_renewed(open_leasing: Open) -> None:
+async def test_an_expired_lease_is_not_renewed(open_leasing: Open) -> None:
     registry = await open_leasing()
-    hours = Hours(registry)
-    await enter(registry, instance("a"))
-    await hours.out()
-    assert not await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=hours.now)
-    assert not await registry.renew(instance_id=InstanceId("ins_never"), lease_s=LEASE_S, now=hours.now)
-    assert await registry.list_instances(now=hours.now) == ()
-    await registry.register(instance=instance("a"), lease_s=LEASE_S, now=hours.now)
-    assert await registry.list_instances(now=hours.now) == (instance("a"),)
+    time = Time(registry)
+    await register(registry, instance("a"))
+    await time.expire_leases()
+    assert not await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=time.now)
+    assert not await registry.renew(instance_id=InstanceId("ins_never"), lease_s=LEASE_S, now=time.now)
+    assert await registry.list_instances(now=time.now) == ()
+    await registry.register(instance=instance("a"), lease_s=LEASE_S, now=time.now)
+    assert await registry.list_instances(now=time.now) == (instance("a"),)
 
 
-async def test_one_that_looks_at_every_change_has_the_list_in_the_end(open_again: Open) -> None:
+async def test_a_directory_that_follows_changes_converges(open_again: Open) -> None:
     registries = await asyncio.gather(*(open_again() for _ in range(3)))
     clock = ManualClock(NOW)
     directory = Directory(registry=await open_again(), clock=clock, poll_s=0.02)
     following = asyncio.create_task(directory.run())
 
-    async def come_and_go(number: int) -> None:
+    async def register_and_leave(number: int) -> None:
         registry = registries[number % 3]
-        await enter(registry, instance(f"{number:02}"))
+        await register(registry, instance(f"{number:02}"))
         if number % 4:
-            await hand(registry).deregister(instance_id=InstanceId(f"ins_{number:02}"))
+            await controller_of(registry).deregister(instance_id=InstanceId(f"ins_{number:02}"))
 
-    await asyncio.gather(*(come_and_go(number) for number in range(32)))
+    await asyncio.gather(*(register_and_leave(number) for number in range(32)))
     await eventually(lambda: directory.instances == tuple(instance(f"{number:02}") for number in range(0, 32, 4)))
     following.cancel()
 
 
-async def test_draining_stays_through_renewal(open_leasing: Open) -> None:
+async def test_draining_survives_renewal(open_leasing: Open) -> None:
     registry = await open_leasing()
-    await enter(registry, instance("a"), instance("b"))
+    await register(registry, instance("a"), instance("b"))
     await registry.drain(instance_id=InstanceId("ins_a"))
     await registry.drain(instance_id=InstanceId("ins_a"))
     await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(1))
     assert await (await open_leasing()).list_instances(now=later(1)) == (instance("a", draining=True), instance("b"))
 
 
-async def test_registering_again_ends_draining_unless_it_says_so(open_again: Open) -> None:
+async def test_registering_again_replaces_the_draining_mark(open_again: Open) -> None:
     registry = await open_again()
-    await enter(registry, instance("a", draining=True))
+    await register(registry, instance("a", draining=True))
     assert await registry.list_instances(now=NOW) == (instance("a", draining=True),)
-    await enter(registry, instance("a"))
+    await register(registry, instance("a"))
     assert await registry.list_instances(now=NOW) == (instance("a"),)
 
 
-async def test_draining(open_again: Open) -> None:
+async def test_a_draining_instance_stays_listed(open_again: Open) -> None:
     registry = await open_again()
-    await enter(registry, instance("a", "events", "identity"), instance("b"))
-    await hand(registry).drain(instance_id=InstanceId("ins_a"))
-    await hand(registry).drain(instance_id=InstanceId("ins_a"))
+    await register(registry, instance("a", "events", "identity"), instance("b"))
+    await controller_of(registry).drain(instance_id=InstanceId("ins_a"))
+    await controller_of(registry).drain(instance_id=InstanceId("ins_a"))
     known = (instance("a", "events", "identity", draining=True), instance("b"))
     assert await (await open_again()).list_instances(now=NOW) == known
 
 
-async def test_leaving(open_again: Open) -> None:
+async def test_a_deregistered_instance_is_not_listed(open_again: Open) -> None:
     registry = await open_again()
-    await enter(registry, instance("a"), instance("b"))
-    await hand(registry).deregister(instance_id=InstanceId("ins_a"))
-    await hand(registry).deregister(instance_id=InstanceId("ins_a"))
-    await hand(registry).drain(instance_id=InstanceId("ins_a"))
+    await register(registry, instance("a"), instance("b"))
+    await controller_of(registry).deregister(instance_id=InstanceId("ins_a"))
+    await controller_of(registry).deregister(instance_id=InstanceId("ins_a"))
+    await controller_of(registry).drain(instance_id=InstanceId("ins_a"))
     assert await (await open_again()).list_instances(now=NOW) == (instance("b"),)
 
 
-async def test_many_open_and_register_at_once(open_again: Open) -> None:
+async def test_concurrent_registrations_are_all_kept(open_again: Open) -> None:
     registries = await asyncio.gather(*(open_again() for _ in range(4)))
     names = [f"{n:02}" for n in range(24)]
-    await asyncio.gather(*(enter(registries[n % 4], instance(name)) for n, name in enumerate(names)))
-    seen = await registries[0].list_instances(now=NOW)
-    assert [one.instance_id for one in seen] == [f"ins_{name}" for name in names]
+    await asyncio.gather(*(register(registries[n % 4], instance(name)) for n, name in enumerate(names)))
+    listed = await registries[0].list_instances(now=NOW)
+    assert [one.instance_id for one in listed] == [f"ins_{name}" for name in names]
 
 
-async def test_renewal_races_with_draining(open_leasing: Open) -> None:
+async def test_concurrent_renewals_keep_the_draining_mark(open_leasing: Open) -> None:
     one, other = await open_leasing(), await open_leasing()
-    await enter(one, instance("a"))
+    await register(one, instance("a"))
     renewals = (one.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(n / 10)) for n in range(20))
     await asyncio.gather(*renewals, other.drain(instance_id=InstanceId("ins_a")))
     assert await one.list_instances(now=later(1)) == (instance("a", draining=True),)
@@ -279,7 +279,7 @@ async def test_renewal_races_with_draining(open_leasing: Open) -> None:
 Step = tuple[str, str, float]
 steps: st.SearchStrategy[list[Step]] = st.lists(
     st.tuples(
-        st.sampled_from(["register", "renew", "drain", "leave", "look"]),
+        st.sampled_from(["register", "renew", "drain", "leave", "list"]),
         st.sampled_from("abc"),
         st.floats(0, 4).map(lambda s: round(s, 3)),
     ),
@@ -289,9 +289,9 @@ steps: st.SearchStrategy[list[Step]] = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=steps)
-async def test_behaves_like_a_dict(script: list[Step], empty: Empty) -> None:
-    async with empty() as opened:
-        await compare(await opened(), script)
+async def test_a_registry_behaves_like_a_dict(script: list[Step], empty: Empty) -> None:
+    async with empty() as reopen:
+        await compare(await reopen(), script)
 
 
 async def compare(registry: Registry, script: list[Step]) -> None:
@@ -310,13 +310,13 @@ async def step(registry: Registry, verb: str, name: str, now: datetime) -> Any:
     one = InstanceId(f"ins_{name}")
     match verb:
         case "register":
-            return await hand(registry).register(instance=instance(name), lease_s=LEASE_S, now=now)
+            return await controller_of(registry).register(instance=instance(name), lease_s=LEASE_S, now=now)
         case "renew":
             return await registry.renew(instance_id=one, lease_s=LEASE_S, now=now)
         case "drain":
-            return await hand(registry).drain(instance_id=one)
+            return await controller_of(registry).drain(instance_id=one)
         case "leave":
-            return await hand(registry).deregister(instance_id=one)
+            return await controller_of(registry).deregister(instance_id=one)
     return await registry.list_instances(now=now)
 
 
@@ -333,13 +333,13 @@ def expected(known: dict[str, tuple[Instance, datetime]], verb: str, name: str, 
             known[name] = (msgspec.structs.replace(known[name][0], draining=True), known[name][1])
         case "leave":
             known.pop(name, None)
-        case "look":
+        case "list":
             return tuple(known[n][0] for n in sorted(known))
     return None
 
 
 class FullDisk(Database):
-    """A database whose disk can be said to be full."""
+    """A database whose disk can be made full."""
 
     full = False
 
@@ -349,10 +349,10 @@ class FullDisk(Database):
         return await super().write(transaction)
 
 
-async def test_a_full_disk_takes_nobody_out(tmp_path: Path) -> None:
+async def test_no_instance_is_dropped_while_the_disk_is_full(tmp_path: Path) -> None:
     async with FullDisk(f"sqlite:///{tmp_path}/registry.db") as database:
         registry = await SqlRegistry.open(database)
-        await enter(registry, instance("a"))
+        await register(registry, instance("a"))
         database.full = True
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(1))
         assert await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(60))

@@ -1,4 +1,4 @@
-"""A service on real sockets, as many instances as asked for, and a caller who finds them by the registry."""
+"""A service on real sockets with any number of instances, and a client that finds them in a registry."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from matinee.mesh.membership import Directory, Membership
 KEY = "0123456789abcdef"
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """What a call looked like from inside."""
+class Description(msgspec.Struct, frozen=True):
+    """The context of a call as the service sees it."""
 
     name: str
     trace_id: str
-    left_ms: int | None
+    remaining_ms: int | None
 
 
 class NoSeats(Problem, status=409):
@@ -44,10 +44,10 @@ class NoSeats(Problem, status=409):
 
 
 class Theatre(Protocol):
-    """A service with every kind of method."""
+    """A service with methods of every kind."""
 
     @idempotent
-    async def look(self, *, name: str = "") -> Seen: ...
+    async def describe(self, *, name: str = "") -> Description: ...
 
     async def book(self, *, row: int) -> int: ...
 
@@ -65,8 +65,8 @@ class Theatre(Protocol):
     async def wait(self) -> str: ...
 
 
-class Deployment:
-    """One instance of it. `gate` holds the lingering; `booked` counts what was really done."""
+class Playhouse:
+    """One implementation. Lingering calls wait for `gate`; `booked` lists what was executed."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -74,15 +74,15 @@ class Deployment:
         self.entered = asyncio.Event()
         self.booked: list[int] = []
         self.lingered = 0
-        self.store_is_away = False
+        self.is_store_unavailable = False
 
-    async def look(self, *, name: str = "") -> Seen:
-        if self.store_is_away:
+    async def describe(self, *, name: str = "") -> Description:
+        if self.is_store_unavailable:
             raise EngineUnavailable(engine="mariadb", retry_after_ms=3000)
-        return Seen(self.name, current().trace_id, current().remaining_ms())
+        return Description(self.name, current().trace_id, current().remaining_ms())
 
     async def book(self, *, row: int) -> int:
-        if self.store_is_away:
+        if self.is_store_unavailable:
             raise EngineUnavailable(engine="mariadb", retry_after_ms=3000)
         self.booked.append(row)
         return row
@@ -91,7 +91,7 @@ class Deployment:
         raise NoSeats(row=row, names=["a"], detail="Come again.")
 
     async def crash(self) -> None:
-        raise RuntimeError("the story, not for the caller")
+        raise RuntimeError("details, not for the caller")
 
     async def linger(self, *, name: str = "") -> str:
         self.lingered += 1
@@ -107,27 +107,27 @@ class Deployment:
 
 
 class Spans:
-    """Keeps spans."""
+    """Keeps all spans."""
 
     def __init__(self) -> None:
-        self.kept: list[Span] = []
+        self.recorded: list[Span] = []
 
     def record(self, span: Span) -> None:
-        self.kept.append(span)
+        self.recorded.append(span)
 
 
 class Running:
-    """One instance: its deployment, its host, its server."""
+    """One running instance."""
 
-    def __init__(self, deployment: Deployment, host: Host, server: Server, membership: Membership) -> None:
-        self.deployment = deployment
+    def __init__(self, playhouse: Playhouse, host: Host, server: Server, membership: Membership) -> None:
+        self.playhouse = playhouse
         self.host = host
         self.server = server
         self.membership = membership
 
 
 class Rig:
-    """Instances and a caller. `theatre` is the Protocol as the caller has it."""
+    """Instances and a client."""
 
     def __init__(self, http: HttpClient) -> None:
         self.http = http
@@ -139,17 +139,17 @@ class Rig:
         self._stack = AsyncExitStack()
 
     async def start(self, **options: Any) -> Running:
-        """Start one more instance and enter it in the registry."""
-        deployment = Deployment(f"deployment {len(self.running)}")
+        """Start one more instance and register it."""
+        playhouse = Playhouse(f"playhouse {len(self.running)}")
         host = Host(key=KEY, clock=self.clock, metrics=Metrics(), **options)
-        host.serve("theatre", Theatre, deployment)
+        host.serve("theatre", Theatre, playhouse)
         server = await self._stack.enter_async_context(Server(host, graceful_s=1))
-        membership = await self.list(server.address)
-        self.running.append(Running(deployment, host, server, membership))
+        membership = await self.register(server.address)
+        self.running.append(Running(playhouse, host, server, membership))
         return self.running[-1]
 
-    async def list(self, address: str, *services: str) -> Membership:
-        """Enter whatever listens at an address."""
+    async def register(self, address: str, *services: str) -> Membership:
+        """Register an address."""
         instance = Instance(
             instance_id=ids.generate(InstanceId, self.clock.now()), address=address, services=services or ("theatre",)
         )
@@ -159,13 +159,13 @@ class Rig:
         return membership
 
     async def listen(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
-        """Enter a server that does what it likes with a connection."""
+        """Register a server that handles connections by a function."""
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         self._stack.callback(server.close)
-        await self.list(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await self.register(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
     def caller(self, domain: str = "theatre", **options: Any) -> Any:
-        """The Protocol, called from afar."""
+        """Return the Protocol bound to the instances."""
         options = {"key": KEY, "rng": Random(1), "recorder": self.spans, **options}
         return bind_remote(
             Theatre, domain, MeshClient(http=self.http, directory=self.directory, **options), caller="tests"
@@ -174,13 +174,13 @@ class Rig:
     async def close(self) -> None:
         """Stop every instance."""
         for one in self.running:
-            one.deployment.gate.set()
+            one.playhouse.gate.set()
         await self._stack.aclose()
 
 
 @asynccontextmanager
-async def rig_of(instances: int) -> AsyncIterator[Rig]:
-    """A rig with so many instances."""
+async def open_rig(instances: int) -> AsyncIterator[Rig]:
+    """Open a rig with a number of instances."""
     async with HttpClient() as http:
         rig = Rig(http)
         try:
@@ -191,6 +191,6 @@ async def rig_of(instances: int) -> AsyncIterator[Rig]:
             await rig.close()
 
 
-def traced() -> Context:
-    """A context with a trace of its own."""
+def new_trace() -> Context:
+    """Return a context with a new trace id."""
     return Context(trace_id=ids.generate(ids.TraceId, SystemClock().now()))

@@ -1,4 +1,4 @@
-"""The words that everyone shares."""
+"""The shared vocabulary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ entropy = st.binary(min_size=10, max_size=10)
 
 class TestClock:
     @given(st.integers(0, 200_000_000_000_000))
-    def test_milliseconds_come_back(self, epoch_ms: int) -> None:
+    def test_milliseconds_round_trip(self, epoch_ms: int) -> None:
         assert to_ms(from_ms(epoch_ms)) == epoch_ms
 
     def test_now_is_in_utc_and_whole_milliseconds(self) -> None:
@@ -34,7 +34,7 @@ class TestClock:
         assert now.utcoffset() == timedelta(0)
         assert now.microsecond % 1000 == 0
 
-    def test_a_manual_clock_moves_when_told(self) -> None:
+    def test_a_manual_clock_moves_by_advance(self) -> None:
         clock = ManualClock()
         start = clock.now()
         assert clock.advance(hours=1) == clock.now() == start + timedelta(hours=1)
@@ -42,15 +42,15 @@ class TestClock:
 
 class TestIds:
     @given(st.uuids())
-    def test_any_uuid_comes_back(self, value: uuid.UUID) -> None:
+    def test_any_uuid_round_trips(self, value: uuid.UUID) -> None:
         assert ids.decode(ids.encode(value)) == ids.decode(f"tit_{ids.encode(value)}") == value
 
     @given(st.uuids(), st.uuids())
-    def test_letters_sort_as_the_uuid_does(self, one: uuid.UUID, other: uuid.UUID) -> None:
+    def test_encoded_ids_sort_like_the_uuid(self, one: uuid.UUID, other: uuid.UUID) -> None:
         assert (ids.encode(one) < ids.encode(other)) == (one < other)
 
     @given(moments, entropy)
-    def test_a_uuid7_holds_its_millisecond(self, now: datetime, random: bytes) -> None:
+    def test_a_uuid7_contains_its_millisecond(self, now: datetime, random: bytes) -> None:
         value = ids.uuid7(now, random)
         assert (value.version, value.variant) == (7, uuid.RFC_4122)
         assert value.int >> 80 == to_ms(now)
@@ -61,16 +61,16 @@ class TestIds:
 
     @pytest.mark.parametrize("kind", ids.PREFIXES)
     def test_every_kind_has_its_own_prefix(self, kind: type[str]) -> None:
-        made = ids.generate(kind, SystemClock().now())
-        assert made.startswith(f"{ids.PREFIXES[kind]}_")
+        generated = ids.generate(kind, SystemClock().now())
+        assert generated.startswith(f"{ids.PREFIXES[kind]}_")
         assert list(ids.PREFIXES.values()).count(ids.PREFIXES[kind]) == 1
 
-    def test_new_ones_are_never_the_same(self) -> None:
+    def test_generated_ids_are_unique(self) -> None:
         now = SystemClock().now()
         assert len({ids.generate(TitleId, now) for _ in range(1000)}) == 1000
 
     @given(st.lists(st.text(max_size=5), max_size=3), st.lists(st.text(max_size=5), max_size=3))
-    def test_derived_ones_are_the_same_for_the_same_parts_only(self, one: list[str], other: list[str]) -> None:
+    def test_derived_ids_are_equal_only_for_equal_parts(self, one: list[str], other: list[str]) -> None:
         same = "\x1f".join(one) == "\x1f".join(other)
         assert (ids.derive(JobId, *one) == ids.derive(JobId, *other)) == same
         assert ids.decode(ids.derive(JobId, *one)).version == 8
@@ -92,21 +92,21 @@ class TestIds:
             "+" + "0" * 25,
         ],
     )
-    def test_what_is_no_id(self, text: str) -> None:
+    def test_invalid_ids_are_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match="not an id"):
             ids.decode(text)
 
 
 class TestContext:
-    def test_nothing_is_there_at_first(self) -> None:
+    def test_the_first_context_is_empty(self) -> None:
         assert (context.current().trace_id, context.current().remaining_ms()) == ("", None)
 
-    def test_a_block_runs_under_its_context_and_leaves_it(self) -> None:
-        with context.activate(Context(trace_id="t")) as here:
-            assert context.current() is here
+    def test_a_context_is_current_only_inside_its_block(self) -> None:
+        with context.activate(Context(trace_id="t")) as active:
+            assert context.current() is active
         assert context.current().trace_id == ""
 
-    def test_the_earlier_deadline_stays(self) -> None:
+    def test_an_earlier_deadline_stays_in_force(self) -> None:
         with context.with_timeout(10_000) as outer:
             with context.with_timeout(60_000) as inner:
                 assert inner.deadline_s == outer.deadline_s
@@ -114,10 +114,10 @@ class TestContext:
                 assert (inner.remaining_ms() or 0) <= 1_000
             assert context.current() is outer
 
-    def test_time_that_is_over_is_none_and_not_less(self) -> None:
+    def test_remaining_time_is_not_negative(self) -> None:
         assert Context(trace_id="", deadline_s=time.monotonic() - 5).remaining_ms() == 0
 
-    def test_within_keeps_the_rest(self) -> None:
+    def test_a_timeout_keeps_the_other_fields(self) -> None:
         with context.activate(Context(trace_id="t")), context.with_timeout(5):
             assert context.current().trace_id == "t"
 
@@ -142,7 +142,7 @@ class TestUrl:
         assert url.file_path(given_url) == Path(path)
 
     @pytest.mark.parametrize("given_url", ["s3://b/k", "file://host/x", "", "mysql://u:secret@h/d"])
-    def test_what_is_no_path_is_told_without_its_password(self, given_url: str) -> None:
+    def test_an_error_about_a_path_hides_the_password(self, given_url: str) -> None:
         with pytest.raises(ValueError, match="not a path") as caught:
             url.file_path(given_url)
         assert "secret" not in str(caught.value)
@@ -150,11 +150,11 @@ class TestUrl:
 
 class TestLog:
     @pytest.fixture(autouse=True)
-    def restored(self) -> Iterator[None]:
+    def reset_logging(self) -> Iterator[None]:
         yield
         structlog.reset_defaults()
 
-    def test_one_line_with_its_service_and_trace(self, capsys: Capsys) -> None:
+    def test_an_event_is_one_line_with_service_and_trace(self, capsys: Capsys) -> None:
         log.configure(service="gateway")
         with context.activate(Context(trace_id="trc_1")):
             log.get(part="x").info("title.published", title_id="tit_1", note="two\nlines")
@@ -167,20 +167,20 @@ class TestLog:
     def test_secrets_are_never_written(self, capsys: Capsys) -> None:
         log.configure()
         log.get().warning(
-            "x.y", password="s3cr", access_token="s3cr", new_pin="s3cr", Authorization="s3cr", told={"email": "s3cr"}
+            "x.y", password="s3cr", access_token="s3cr", new_pin="s3cr", Authorization="s3cr", nested={"email": "s3cr"}
         )
         log.get().warning("x.y", listed=[{"cookie": "s3cr"}])
         written = capsys.readouterr().err
         assert written.count("•••") + written.count("\\u2022" * 3) == 6
         assert "s3cr" not in written
 
-    def test_harmless_words_are_kept(self, capsys: Capsys) -> None:
+    def test_harmless_names_are_not_masked(self, capsys: Capsys) -> None:
         log.configure()
-        log.get().info("x.y", mapping="kept", spinning=3, told={"n": 1})
+        log.get().info("x.y", mapping="kept", spinning=3, nested={"n": 1})
         line = json.loads(capsys.readouterr().err)
-        assert (line["mapping"], line["spinning"], line["told"]) == ("kept", 3, {"n": 1})
+        assert (line["mapping"], line["spinning"], line["nested"]) == ("kept", 3, {"n": 1})
 
-    def test_an_exception_is_told_without_its_variables(self, capsys: Capsys) -> None:
+    def test_an_exception_is_logged_without_its_variables(self, capsys: Capsys) -> None:
         log.configure()
         secret = "s3cr" + "et"
         try:
@@ -191,7 +191,7 @@ class TestLog:
         assert "RuntimeError: 6" in json.loads(written)["exception"]
         assert "s3cret" not in written
 
-    def test_below_the_level_nothing_is_written(self, capsys: Capsys) -> None:
+    def test_events_below_the_level_are_dropped(self, capsys: Capsys) -> None:
         log.configure(level="WARNING")
         log.get().info("x.y")
         assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Digests, and tokens in paths: the one that was minted opens its scope, and nothing else does."""
+"""Digests, and path tokens that grant access to their scope only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from matinee.kit.hashing import mint_path_token, sha256_file, sha256_hex, verify
 
 KEY = b"k" * 32
 EXPIRES_S = 0x6A000000
-ANYTHING = st.text(alphabet=st.characters(codec=None))
+ANY_TEXT = st.text(alphabet=st.characters(codec=None))
 
 
-def good(scope: str, token: str, *, key: bytes = KEY, now_s: float = EXPIRES_S - 1) -> bool:
+def verify(scope: str, token: str, *, key: bytes = KEY, now_s: float = EXPIRES_S - 1) -> bool:
     return verify_path_token(key, scope, token, now_s)
 
 
-def test_digests(tmp_path: Path) -> None:
+def test_digests_of_bytes_and_files_agree(tmp_path: Path) -> None:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     (tmp_path / "empty").touch()
     assert sha256_hex(b"") == sha256_file(tmp_path / "empty") == empty
@@ -27,37 +27,37 @@ def test_digests(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "large") == sha256_hex(b"x" * 1_000_000)
 
 
-@given(ANYTHING, st.integers(1, 2**47), st.binary(min_size=1))
-def test_a_token_opens_its_scope_until_it_expires(scope: str, expires_at_s: int, key: bytes) -> None:
+@given(ANY_TEXT, st.integers(1, 2**47), st.binary(min_size=1))
+def test_a_token_is_valid_for_its_scope_until_it_expires(scope: str, expires_at_s: int, key: bytes) -> None:
     token = mint_path_token(key, scope, expires_at_s)
-    assert good(scope, token, key=key, now_s=expires_at_s - 0.5)
-    assert not good(scope, token, key=key, now_s=expires_at_s)
+    assert verify(scope, token, key=key, now_s=expires_at_s - 0.5)
+    assert not verify(scope, token, key=key, now_s=expires_at_s)
     assert "/" not in token
 
 
-@given(ANYTHING, ANYTHING)
-def test_nothing_else_opens_it(scope: str, token: str) -> None:
-    assert not good(scope, token)
+@given(ANY_TEXT, ANY_TEXT)
+def test_other_text_is_not_a_token(scope: str, token: str) -> None:
+    assert not verify(scope, token)
 
 
 @given(st.integers(0, 30), st.sampled_from("0123456789abcdefABCXYZ-_|=+ \x00é\udc80"))
-def test_no_letter_of_it_may_change(at: int, letter: str) -> None:
+def test_a_changed_token_is_refused(at: int, letter: str) -> None:
     token = mint_path_token(KEY, "asset/1", EXPIRES_S)
     changed = token[:at] + letter + token[at + 1 :]
-    assert good("asset/1", changed) == (changed == token)
+    assert verify("asset/1", changed) == (changed == token)
 
 
 @pytest.mark.parametrize(
     ("scope", "key"), [("asset/2", KEY), ("asset", KEY), ("asset/1/", KEY), ("asset/1", b"other"), ("asset/1", b"")]
 )
-def test_another_scope_or_key(scope: str, key: bytes) -> None:
-    assert not good(scope, mint_path_token(KEY, "asset/1", EXPIRES_S), key=key)
+def test_another_scope_or_key_is_refused(scope: str, key: bytes) -> None:
+    assert not verify(scope, mint_path_token(KEY, "asset/1", EXPIRES_S), key=key)
 
 
-def test_the_expiry_cannot_take_over_a_part_of_the_scope() -> None:
+def test_the_expiry_cannot_absorb_part_of_the_scope() -> None:
     token = mint_path_token(KEY, "a|b", EXPIRES_S)
-    assert not good("b", token.replace("-", "|a-", 1))
+    assert not verify("b", token.replace("-", "|a-", 1))
 
 
-def test_a_token_for_a_time_before_1970_opens_nothing() -> None:
-    assert not good("a", mint_path_token(KEY, "a", -5), now_s=-10)
+def test_a_token_that_expires_before_1970_is_refused() -> None:
+    assert not verify("a", mint_path_token(KEY, "a", -5), now_s=-10)

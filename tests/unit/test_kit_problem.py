@@ -43,7 +43,7 @@ def fields(problem: CurtainStuck) -> tuple[Any, ...]:
 
 
 @given(stuck)
-def test_it_comes_back_from_its_document(problem: CurtainStuck) -> None:
+def test_a_problem_round_trips_through_its_document(problem: CurtainStuck) -> None:
     document = msgspec.json.decode(msgspec.json.encode(problem.to_document("trc_1")))
     back = Problem.from_document(document)
     assert isinstance(back, CurtainStuck)
@@ -51,13 +51,13 @@ def test_it_comes_back_from_its_document(problem: CurtainStuck) -> None:
 
 
 @given(stuck)
-def test_it_comes_back_from_another_process(problem: CurtainStuck) -> None:
+def test_a_problem_round_trips_through_a_pickle(problem: CurtainStuck) -> None:
     for back in (pickle.loads(pickle.dumps(problem)), copy.copy(problem)):
         assert isinstance(back, CurtainStuck)
         assert fields(back) == fields(problem)
 
 
-def test_the_document_is_that_of_rfc_9457() -> None:
+def test_the_document_follows_rfc_9457() -> None:
     document = Overloaded(retry_after_ms=5, detail="Soon.").to_document("trc_1")
     assert document == {
         "type": "/problems/overloaded",
@@ -81,40 +81,40 @@ def test_the_document_is_that_of_rfc_9457() -> None:
         {"type": "/problems/invalid", "faults": [{"field": 1}]},
     ],
 )
-def test_what_is_no_problem_of_ours(document: dict[str, Any]) -> None:
+def test_an_unknown_or_invalid_document_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Problem.from_document(document)
 
 
-def test_what_a_later_version_adds_is_let_through() -> None:
+def test_facts_of_a_later_version_are_ignored() -> None:
     back = Problem.from_document({"type": "https://x/problems/too-large", "limit_bytes": 5, "new": [1]})
     assert isinstance(back, TooLarge)
     assert back.limit_bytes == 5
 
 
-def test_it_reads_as_its_detail_or_its_title() -> None:
+def test_text_is_the_detail_or_the_title() -> None:
     assert str(Unreachable(service="x")).startswith("A service did not answer")
     assert str(Unreachable(service="x", detail="Gone.")) == "Gone."
     assert repr(Invalid(faults=[Fault("a", "b")])) == "Invalid(detail='', faults=[{'field': 'a', 'message': 'b'}])"
 
 
-def test_a_fact_that_is_missing_is_the_makers_mistake() -> None:
+def test_a_missing_fact_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="retry_after_ms"):
         Overloaded()  # type: ignore[call-arg]
 
 
-def test_two_of_one_name_are_refused() -> None:
+def test_two_problems_of_one_name_are_refused() -> None:
     with pytest.raises(TypeError, match="two problems"):
         type("Overloaded", (Problem,), {"__module__": "elsewhere", "__doc__": "Another."}, status=503)
 
 
-def test_a_fact_may_not_take_the_documents_own_names() -> None:
+def test_reserved_names_are_refused_as_facts() -> None:
     with pytest.raises(TypeError, match="title"):
         type("Titled", (Problem,), {"__annotations__": {"title": str}, "__doc__": "x."}, status=400)
 
 
 @pytest.mark.parametrize("kind", Problem.kinds.values(), ids=lambda kind: kind.__name__)
-def test_every_problem_says_what_it_is(kind: type[Problem]) -> None:
+def test_every_problem_has_a_title_and_an_error_status(kind: type[Problem]) -> None:
     assert kind.title
     assert 400 <= kind.status < 600
     assert kind.kind() == kind.kind().lower()

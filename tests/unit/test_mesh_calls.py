@@ -1,4 +1,4 @@
-"""Calls over real sockets: what arrives, and what comes of every way in which they can fail."""
+"""Calls over real sockets, and every way in which they can fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from tests.unit.mesh_rig import Deployment, NoSeats, Rig, Theatre, rig_of, traced
+from tests.unit.mesh_rig import NoSeats, Playhouse, Rig, Theatre, new_trace, open_rig
 
 from matinee.drivers.engine import EngineUnavailable
 from matinee.kit import context
@@ -20,13 +20,13 @@ from matinee.mesh.api import NotServed, ServiceFailed
 from matinee.mesh.client import bind_local
 from matinee.mesh.retry import ATTEMPTS
 
-TAKES_AND_WAITS = """
+ACCEPT_AND_WAIT = """
 import socket
 with socket.create_server(("127.0.0.1", 0)) as server:
     print(server.getsockname()[1], flush=True)
     connection, _ = server.accept()
     connection.recv(100)
-    print("took", flush=True)
+    print("received", flush=True)
     input()
 """
 
@@ -35,53 +35,53 @@ Answerer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    async with rig_of(1) as rig:
+    async with open_rig(1) as rig:
         yield rig
 
 
 @contextmanager
-def dead_address() -> Iterator[str]:
-    """A place that is held and where nobody listens: meanwhile it is given to no one else."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+def closed_address() -> Iterator[str]:
+    """Reserve an address that refuses connections."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{reserved.getsockname()[1]}"
 
 
-async def test_a_call_arrives_with_its_trace_and_deadline(rig: Rig) -> None:
-    with context.activate(traced()) as here, context.with_timeout(2_000):
-        seen = await rig.caller().look(name="x")
-    assert seen.trace_id == here.trace_id
-    assert 0 < seen.left_ms <= 2_000
+async def test_a_call_carries_its_trace_and_deadline(rig: Rig) -> None:
+    with context.activate(new_trace()) as here, context.with_timeout(2_000):
+        description = await rig.caller().describe(name="x")
+    assert description.trace_id == here.trace_id
+    assert 0 < description.remaining_ms <= 2_000
 
 
-async def test_a_call_without_a_deadline_gets_one(rig: Rig) -> None:
-    seen = await rig.caller(limit_ms=7_000).look()
-    assert 0 < seen.left_ms <= 7_000
-    assert seen.trace_id.startswith("trc_")
+async def test_a_call_without_a_deadline_gets_the_default(rig: Rig) -> None:
+    description = await rig.caller(limit_ms=7_000).describe()
+    assert 0 < description.remaining_ms <= 7_000
+    assert description.trace_id.startswith("trc_")
 
 
-async def test_one_instance_that_cannot_reach_its_engine_is_passed_by(rig: Rig) -> None:
+async def test_an_instance_that_cannot_reach_its_engine_is_avoided(rig: Rig) -> None:
     await rig.start()
-    rig.running[0].deployment.store_is_away = True
+    rig.running[0].playhouse.is_store_unavailable = True
     theatre = rig.caller()
-    names = [(await theatre.look()).name for _ in range(40)]
-    assert set(names) == {"deployment 1"}
-    booked = [await refused_or(theatre.book(row=row)) for row in range(20)]
-    assert booked.count(None) <= 2, "a quick refusal draws no calls"
+    names = [(await theatre.describe()).name for _ in range(40)]
+    assert set(names) == {"playhouse 1"}
+    booked = [await book_or_none(theatre.book(row=row)) for row in range(20)]
+    assert booked.count(None) <= 2, "a quick refusal must not attract calls"
 
 
-async def refused_or(booking: Awaitable[int]) -> int | None:
+async def book_or_none(booking: Awaitable[int]) -> int | None:
     try:
         return await booking
     except EngineUnavailable:
         return None
 
 
-async def test_an_engine_that_is_away_for_all_is_told_as_it_is(rig: Rig) -> None:
+async def test_an_engine_unavailable_to_all_instances_is_reported(rig: Rig) -> None:
     await rig.start()
     for running in rig.running:
-        running.deployment.store_is_away = True
-    for call in (rig.caller().look(), rig.caller().book(row=1)):
+        running.playhouse.is_store_unavailable = True
+    for call in (rig.caller().describe(), rig.caller().book(row=1)):
         with pytest.raises(EngineUnavailable) as caught:
             await call
         assert (caught.value.engine, caught.value.retry_after_ms) == ("mariadb", 3000)
@@ -94,20 +94,20 @@ async def test_a_problem_arrives_as_the_same_class(rig: Rig) -> None:
 
 
 async def test_a_bug_is_opaque(rig: Rig) -> None:
-    with context.activate(traced()) as here, pytest.raises(ServiceFailed) as caught:
+    with context.activate(new_trace()) as here, pytest.raises(ServiceFailed) as caught:
         await rig.caller().crash()
     assert caught.value.trace_id == here.trace_id
     assert "not for the caller" not in repr(caught.value)
 
 
-async def test_a_wrong_argument_is_told(rig: Rig) -> None:
+async def test_an_invalid_argument_is_reported(rig: Rig) -> None:
     with pytest.raises(Invalid) as caught:
         await rig.caller().book(row="front")
     assert [fault.field for fault in caught.value.faults] == ["row"]
-    assert rig.running[0].deployment.booked == []
+    assert rig.running[0].playhouse.booked == []
 
 
-async def test_a_slow_service_runs_into_the_deadline_and_stops_working(rig: Rig) -> None:
+async def test_a_slow_service_is_cancelled_at_the_deadline(rig: Rig) -> None:
     with pytest.raises(DeadlineExceeded):
         await rig.caller(limit_ms=100).linger()
     assert await rig.running[0].host.wait_until_idle(30.0)
@@ -115,39 +115,39 @@ async def test_a_slow_service_runs_into_the_deadline_and_stops_working(rig: Rig)
         await rig.caller().linger_once()
 
 
-async def test_no_time_left_means_no_call(rig: Rig) -> None:
+async def test_no_call_is_made_after_the_deadline(rig: Rig) -> None:
     with context.with_timeout(0), pytest.raises(DeadlineExceeded):
         await rig.caller().book(row=1)
-    assert rig.running[0].deployment.booked == []
+    assert rig.running[0].playhouse.booked == []
 
 
-async def test_no_instance(rig: Rig) -> None:
+async def test_a_call_without_an_instance_is_unreachable(rig: Rig) -> None:
     await rig.running[0].membership.leave()
     await rig.directory.refresh()
     with pytest.raises(Unreachable):
-        await rig.caller().look()
+        await rig.caller().describe()
 
 
-async def test_a_refused_connection_sends_any_call_elsewhere(rig: Rig) -> None:
-    with dead_address() as one, dead_address() as other:
+async def test_any_call_is_retried_after_a_refused_connection(rig: Rig) -> None:
+    with closed_address() as one, closed_address() as other:
         for dead in (one, other):
-            await rig.list(dead)
+            await rig.register(dead)
         caller = rig.caller()
         assert [await caller.book(row=row) for row in range(8)] == list(range(8))
-    assert rig.running[0].deployment.booked == list(range(8))
+    assert rig.running[0].playhouse.booked == list(range(8))
 
 
-async def test_only_refused_connections_end_as_unreachable() -> None:
-    async with rig_of(0) as rig:
-        with dead_address() as dead:
-            await rig.list(dead)
+async def test_refused_connections_are_retried_then_unreachable() -> None:
+    async with open_rig(0) as rig:
+        with closed_address() as dead:
+            await rig.register(dead)
             with pytest.raises(Unreachable):
                 await rig.caller().book(row=1)
-        assert rig.spans.kept[-1].attempts == ATTEMPTS
+        assert rig.spans.recorded[-1].attempts == ATTEMPTS
 
 
-async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the whole request and hang up."""
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read the request and close the connection."""
     await reader.readuntil(b"\r\n\r\n")
     writer.close()
 
@@ -158,46 +158,46 @@ async def garble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def truncate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
     writer.close()
 
 
-@pytest.mark.parametrize("answer", [cut, garble, half])
+@pytest.mark.parametrize("answer", [hang_up, garble, truncate])
 async def test_a_connection_broken_mid_call(answer: Answerer) -> None:
-    async with rig_of(0) as rig:
+    async with open_rig(0) as rig:
         await rig.listen(answer)
         caller = rig.caller()
         with pytest.raises(Unreachable):
             await caller.book(row=1)
-        assert rig.spans.kept[-1].attempts == 1, "it may have happened: never again"
+        assert rig.spans.recorded[-1].attempts == 1, "it may have been executed"
         with pytest.raises(Unreachable):
-            await caller.look()
-        assert rig.spans.kept[-1].attempts == ATTEMPTS
+            await caller.describe()
+        assert rig.spans.recorded[-1].attempts == ATTEMPTS
 
 
-async def test_a_read_broken_mid_call_is_made_again_elsewhere(rig: Rig) -> None:
-    await rig.listen(cut)
+async def test_a_read_broken_mid_call_is_retried_elsewhere(rig: Rig) -> None:
+    await rig.listen(hang_up)
     caller = rig.caller()
     for _ in range(10):
-        assert (await caller.look()).name == "deployment 0"
+        assert (await caller.describe()).name == "playhouse 0"
 
 
 async def test_a_process_killed_mid_call() -> None:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", TAKES_AND_WAITS, stdout=PIPE, stdin=PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", ACCEPT_AND_WAIT, stdout=PIPE, stdin=PIPE)
     assert process.stdout is not None
-    async with rig_of(0) as rig:
-        await rig.list(f"http://127.0.0.1:{int(await process.stdout.readline())}")
+    async with open_rig(0) as rig:
+        await rig.register(f"http://127.0.0.1:{int(await process.stdout.readline())}")
         calling = asyncio.create_task(rig.caller().book(row=1))
-        assert await process.stdout.readline() == b"took\n"
+        assert await process.stdout.readline() == b"received\n"
         process.kill()
         with pytest.raises(Unreachable):
             await calling
     await process.wait()
 
 
-async def strange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def unknown_problem(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     body = b'{"type":"/problems/from-the-future","title":"?","status":418}'
     writer.write(b"HTTP/1.1 418 ?\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
@@ -205,161 +205,161 @@ async def strange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-async def other_type(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def wrong_type(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n[{}]")
     await writer.drain()
     writer.close()
 
 
-@pytest.mark.parametrize("answer", [strange, other_type])
-async def test_an_answer_that_is_not_understood(answer: Answerer) -> None:
-    async with rig_of(0) as rig:
+@pytest.mark.parametrize("answer", [unknown_problem, wrong_type])
+async def test_an_unreadable_answer_is_a_failure_of_the_service(answer: Answerer) -> None:
+    async with open_rig(0) as rig:
         await rig.listen(answer)
         with pytest.raises(ServiceFailed):
-            await rig.caller().look()
+            await rig.caller().describe()
 
 
-async def test_a_hung_instance_does_not_use_up_a_reads_time(rig: Rig) -> None:
+async def test_a_hung_instance_leaves_a_read_time_for_another(rig: Rig) -> None:
     await rig.start()
-    hung, able = rig.running
-    able.deployment.gate.set()
+    hung, working = rig.running
+    working.playhouse.gate.set()
     caller = rig.caller(limit_ms=1_000)
     answers = {await caller.linger() for _ in range(6)}
-    assert answers == {able.deployment.name}
-    assert hung.deployment.lingered >= 1, "it was tried"
+    assert answers == {working.playhouse.name}
+    assert hung.playhouse.lingered >= 1, "it was tried"
 
 
-async def test_a_wrong_key_is_our_failure_not_the_viewers(rig: Rig) -> None:
+async def test_a_wrong_mesh_key_is_a_failure_of_the_service(rig: Rig) -> None:
     with pytest.raises(ServiceFailed, match="keys"):
         await rig.caller(key="forged").book(row=1)
-    assert rig.running[0].deployment.booked == []
+    assert rig.running[0].playhouse.booked == []
 
 
-async def test_what_an_instance_does_not_serve(rig: Rig) -> None:
-    await rig.list(rig.running[0].server.address, "cinema")
+async def test_a_call_to_an_instance_that_does_not_serve_it(rig: Rig) -> None:
+    await rig.register(rig.running[0].server.address, "cinema")
     with pytest.raises(NotServed):
-        await rig.caller("cinema").look()
+        await rig.caller("cinema").describe()
 
 
-async def test_too_many_at_once_are_refused_and_told_when_to_come_again(rig: Rig) -> None:
+async def test_calls_above_the_limit_are_refused_with_a_retry_time(rig: Rig) -> None:
     caller = rig.caller(limit_ms=20_000)
-    crowd = {asyncio.create_task(caller.linger_once()) for _ in range(80)}
+    calls = {asyncio.create_task(caller.linger_once()) for _ in range(80)}
     refused: set[asyncio.Task[str]] = set()
     while len(refused) < 80 - 64:
-        refused |= (await asyncio.wait(crowd - refused, return_when=asyncio.FIRST_COMPLETED))[0]
-    rig.running[0].deployment.gate.set()
-    await asyncio.wait(crowd)
+        refused |= (await asyncio.wait(calls - refused, return_when=asyncio.FIRST_COMPLETED))[0]
+    rig.running[0].playhouse.gate.set()
+    await asyncio.wait(calls)
     problems = [task.exception() for task in refused]
     assert all(isinstance(problem, Overloaded) and problem.retry_after_ms > 0 for problem in problems)
-    assert rig.running[0].deployment.lingered == 64
+    assert rig.running[0].playhouse.lingered == 64
 
 
-async def test_calls_that_wait_leave_places_for_the_others(rig: Rig) -> None:
+async def test_long_running_calls_do_not_use_the_limit_of_others(rig: Rig) -> None:
     caller = rig.caller()
     waiting = [asyncio.create_task(caller.wait()) for _ in range(100)]
-    await rig.running[0].deployment.entered.wait()
+    await rig.running[0].playhouse.entered.wait()
     assert [await caller.book(row=row) for row in range(10)] == list(range(10))
-    rig.running[0].deployment.gate.set()
-    assert set(await asyncio.gather(*waiting)) == {"deployment 0"}
+    rig.running[0].playhouse.gate.set()
+    assert set(await asyncio.gather(*waiting)) == {"playhouse 0"}
 
 
-async def test_a_drained_instance_gets_no_new_calls_and_finishes_the_old(rig: Rig) -> None:
+async def test_a_draining_instance_gets_no_new_calls_and_finishes_running_ones(rig: Rig) -> None:
     await rig.start()
     leaving, staying = rig.running
     caller = rig.caller()
     old = [asyncio.create_task(caller.linger_once()) for _ in range(8)]
-    await asyncio.gather(leaving.deployment.entered.wait(), staying.deployment.entered.wait())
-    leaving.host.drain()  # the registry does not say so yet: the instance itself does
+    await asyncio.gather(leaving.playhouse.entered.wait(), staying.playhouse.entered.wait())
+    leaving.host.drain()  # not in the registry yet
     for row in range(20):
         assert await caller.book(row=row) == row
-    assert leaving.deployment.booked == []
+    assert leaving.playhouse.booked == []
     assert not await leaving.host.wait_until_idle(0.05)
-    leaving.deployment.gate.set()
-    staying.deployment.gate.set()
-    assert set(await asyncio.gather(*old)) == {"deployment 0", "deployment 1"}
+    leaving.playhouse.gate.set()
+    staying.playhouse.gate.set()
+    assert set(await asyncio.gather(*old)) == {"playhouse 0", "playhouse 1"}
     assert await leaving.host.wait_until_idle(30.0)
 
 
-async def test_the_registry_says_draining_and_no_call_is_even_tried(rig: Rig) -> None:
+async def test_an_instance_registered_as_draining_is_not_tried(rig: Rig) -> None:
     await rig.start()
     leaving, staying = rig.running
     await leaving.membership.drain()
     await rig.directory.refresh()
     caller = rig.caller()
-    assert {(await caller.look()).name for _ in range(10)} == {staying.deployment.name}
-    assert {span.attempts for span in rig.spans.kept} == {1}
+    assert {(await caller.describe()).name for _ in range(10)} == {staying.playhouse.name}
+    assert {span.attempts for span in rig.spans.recorded} == {1}
 
 
-async def test_waiting_calls_are_sent_elsewhere_by_a_drain(rig: Rig) -> None:
+async def test_waiting_calls_move_to_another_instance_on_drain(rig: Rig) -> None:
     await rig.start()
     leaving, staying = rig.running
     await staying.membership.drain()
     await rig.directory.refresh()
     waiting = asyncio.create_task(rig.caller().wait())
-    await leaving.deployment.entered.wait()
+    await leaving.playhouse.entered.wait()
     back = msgspec.structs.replace(staying.membership.instance, draining=False)
     await rig.registry.register(instance=back, lease_s=600, now=rig.clock.now())
     await rig.directory.refresh()
     leaving.host.drain()
     leaving.host.drain()
-    staying.deployment.gate.set()
-    assert await waiting == staying.deployment.name
+    staying.playhouse.gate.set()
+    assert await waiting == staying.playhouse.name
 
 
-async def test_a_cancelled_call_leaves_nothing_behind(rig: Rig) -> None:
+async def test_a_cancelled_call_is_cancelled_at_the_service(rig: Rig) -> None:
     caller = rig.caller()
     calling = asyncio.create_task(caller.linger())
-    await rig.running[0].deployment.entered.wait()
+    await rig.running[0].playhouse.entered.wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    rig.running[0].deployment.gate.set()
+    rig.running[0].playhouse.gate.set()
     assert await rig.running[0].host.wait_until_idle(30.0)
-    assert rig.spans.kept[-1].outcome == "cancelled"
+    assert rig.spans.recorded[-1].outcome == "cancelled"
     assert await caller.book(row=1) == 1
 
 
-async def test_every_call_leaves_a_span(rig: Rig) -> None:
+async def test_every_call_is_recorded(rig: Rig) -> None:
     caller = rig.caller()
-    with context.activate(traced()) as here:
-        await caller.look()
+    with context.activate(new_trace()) as here:
+        await caller.describe()
         with pytest.raises(NoSeats):
             await caller.refuse(row=1)
-    told = [(s.caller, s.callee, s.method, s.outcome, s.attempts, s.remote) for s in rig.spans.kept]
-    assert told == [
-        ("tests", "theatre", "look", "ok", 1, True),
+    recorded = [(s.caller, s.callee, s.method, s.outcome, s.attempts, s.remote) for s in rig.spans.recorded]
+    assert recorded == [
+        ("tests", "theatre", "describe", "ok", 1, True),
         ("tests", "theatre", "refuse", "no-seats", 1, True),
     ]
-    assert {s.trace_id for s in rig.spans.kept} == {here.trace_id}
+    assert {s.trace_id for s in rig.spans.recorded} == {here.trace_id}
 
 
 @pytest.mark.parametrize("force_wire", [False, True])
-async def test_a_local_call_leaves_the_same_span_and_the_same_problem(rig: Rig, force_wire: bool) -> None:
-    here = bind_local(Theatre, "theatre", Deployment("here"), caller="tests", recorder=rig.spans, force_wire=force_wire)
+async def test_a_local_call_records_a_span_and_raises_the_problem(rig: Rig, force_wire: bool) -> None:
+    here = bind_local(Theatre, "theatre", Playhouse("here"), caller="tests", recorder=rig.spans, force_wire=force_wire)
     assert await here.book(row=3) == 3
     with pytest.raises(NoSeats) as caught:
         await here.refuse(row=7)
     assert (caught.value.row, caught.value.names) == (7, ["a"])
-    told = [(s.caller, s.callee, s.method, s.outcome, s.remote) for s in rig.spans.kept]
-    assert told == [("tests", "theatre", "book", "ok", False), ("tests", "theatre", "refuse", "no-seats", False)]
+    recorded = [(s.caller, s.callee, s.method, s.outcome, s.remote) for s in rig.spans.recorded]
+    assert recorded == [("tests", "theatre", "book", "ok", False), ("tests", "theatre", "refuse", "no-seats", False)]
 
 
-async def test_a_local_bug_leaves_a_span_and_goes_through(rig: Rig) -> None:
-    here = bind_local(Theatre, "theatre", Deployment("here"), recorder=rig.spans)
+async def test_a_bug_in_a_local_call_is_recorded_and_raised(rig: Rig) -> None:
+    here = bind_local(Theatre, "theatre", Playhouse("here"), recorder=rig.spans)
     with pytest.raises(RuntimeError):
         await here.crash()
-    assert rig.spans.kept[-1].outcome == "service-failed"
+    assert rig.spans.recorded[-1].outcome == "service-failed"
 
 
-async def test_forced_over_the_wire_a_local_bug_is_as_opaque_as_a_remote_one() -> None:
-    there = bind_local(Theatre, "theatre", Deployment("here"), force_wire=True)
+async def test_a_bug_is_opaque_through_the_forced_wire() -> None:
+    there = bind_local(Theatre, "theatre", Playhouse("here"), force_wire=True)
     with pytest.raises(ServiceFailed):
         await there.crash()
     with pytest.raises(Invalid):
         await there.book(row="front")
 
 
-def test_without_a_recorder_a_local_call_costs_nothing() -> None:
-    deployment = Deployment("here")
+def test_without_a_recorder_the_implementation_is_returned() -> None:
+    deployment = Playhouse("here")
     assert bind_local(Theatre, "theatre", deployment) is deployment

@@ -1,4 +1,4 @@
-"""What a host answers to strangers, garbage and probes, and how it stands beside another application."""
+"""Responses of a host to invalid requests and probes, and the application mounted behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from tests.unit.mesh_rig import KEY, Deployment, Rig, Theatre, rig_of
+from tests.unit.mesh_rig import KEY, Playhouse, Rig, Theatre, open_rig
 
 from matinee.drivers.asgi import Message, Receive, Scope, Send, Server, send_response
 from matinee.drivers.engine import EngineState
@@ -20,12 +20,12 @@ from matinee.kit.clock import SystemClock
 from matinee.mesh.host import Host, Readiness
 
 BEARER = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-LOOK = "/rpc/theatre/look"
+DESCRIBE = "/rpc/theatre/describe"
 
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    async with rig_of(0) as rig:
+    async with open_rig(0) as rig:
         await rig.start(max_body_bytes=1000)
         yield rig
 
@@ -45,98 +45,99 @@ def kind(answer: Response) -> str:
     return str(document["type"])
 
 
-async def test_a_good_call(rig: Rig) -> None:
-    answer = await ask(rig, LOOK)
+async def test_a_valid_call(rig: Rig) -> None:
+    answer = await ask(rig, DESCRIBE)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    assert msgspec.json.decode(answer.body)["name"] == "deployment 0"
+    assert msgspec.json.decode(answer.body)["name"] == "playhouse 0"
 
 
 @pytest.mark.parametrize("key", ["", "Bearer", "Bearer wrong", "Bearer " + KEY + "x", "Basic " + KEY, "Bearer ключ"])
-async def test_a_forged_key(rig: Rig, key: str) -> None:
+async def test_a_wrong_key_is_refused(rig: Rig, key: str) -> None:
     answer = await ask(rig, "/rpc/theatre/book", b'{"row":1}', headers={"authorization": key})
     assert (answer.status, kind(answer)) == (401, "/problems/unauthenticated")
-    assert rig.running[0].deployment.booked == []
+    assert rig.running[0].playhouse.booked == []
 
 
-async def test_no_key_at_all(rig: Rig) -> None:
-    assert (await ask(rig, LOOK, headers={})).status == 401
+async def test_a_missing_key_is_refused(rig: Rig) -> None:
+    assert (await ask(rig, DESCRIBE, headers={})).status == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"name":1}', b'{"name":"\\ud800"}'])
-async def test_malformed_arguments(rig: Rig, body: bytes) -> None:
-    answer = await ask(rig, LOOK, body)
+async def test_malformed_arguments_are_invalid(rig: Rig, body: bytes) -> None:
+    answer = await ask(rig, DESCRIBE, body)
     assert (answer.status, kind(answer)) == (422, "/problems/invalid")
     assert msgspec.json.decode(answer.body)["faults"]
 
 
-async def test_deeply_nested_garbage(rig: Rig) -> None:
-    answer = await ask(rig, LOOK, b'{"name":' + b"[" * 900)
+async def test_deeply_nested_input_is_invalid(rig: Rig) -> None:
+    answer = await ask(rig, DESCRIBE, b'{"name":' + b"[" * 900)
     assert answer.status == 422
 
 
-async def test_an_oversized_body(rig: Rig) -> None:
+async def test_an_oversized_body_is_refused(rig: Rig) -> None:
     answer = await ask(rig, "/rpc/theatre/book", b" " * 990 + b'{"row":1}  ')
     assert (answer.status, kind(answer)) == (413, "/problems/too-large")
     large = await ask(rig, "/rpc/theatre/book", b" " * 5_000_000)
     assert large.status == 413
-    assert rig.running[0].deployment.booked == []
+    assert rig.running[0].playhouse.booked == []
 
 
-async def test_an_oversized_body_that_does_not_say_its_size(rig: Rig) -> None:
+async def test_an_oversized_body_without_a_length_is_refused(rig: Rig) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", rig.running[0].server.port)
-    writer.write(f"POST {LOOK} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode())
+    writer.write(f"POST {DESCRIBE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode())
     writer.write(b"transfer-encoding: chunked\r\n\r\n" + b"190\r\n" + b"x" * 400 + b"\r\n" + b"500\r\n" + b"x" * 1280)
     assert b"413" in await reader.readline()
     writer.close()
 
 
-async def test_a_client_that_leaves_before_its_body_is_there(rig: Rig) -> None:
+async def test_a_client_that_disconnects_before_its_body_is_complete(rig: Rig) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", rig.running[0].server.port)
     writer.write(
-        f"POST {LOOK} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 50\r\n\r\n{{".encode()
+        f"POST {DESCRIBE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 50\r\n\r\n{{".encode()
     )
     await writer.drain()
     writer.close()
-    assert (await ask(rig, LOOK)).status == 200
+    assert (await ask(rig, DESCRIBE)).status == 200
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e9", "99999999999999999999"])
-async def test_a_body_length_that_is_none(rig: Rig, length: str) -> None:
+async def test_an_invalid_body_length_is_refused(rig: Rig, length: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", rig.running[0].server.port)
-    writer.write(f"POST {LOOK} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode())
+    writer.write(f"POST {DESCRIBE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode())
     writer.write(f"content-length: {length}\r\n\r\n".encode())
     assert (await reader.readline()).split()[1] in {b"400", b"413"}
     writer.close()
 
 
 @pytest.mark.parametrize(
-    "path", ["/rpc/theatre/none", "/rpc/none/look", "/rpc/", "/rpc/theatre/__init__", "/rpc/theatre/look/", "/", "/x"]
+    "path",
+    ["/rpc/theatre/none", "/rpc/none/describe", "/rpc/", "/rpc/theatre/__init__", "/rpc/theatre/describe/", "/", "/x"],
 )
-async def test_what_is_not_there(rig: Rig, path: str) -> None:
+async def test_an_unknown_path_is_not_served(rig: Rig, path: str) -> None:
     answer = await ask(rig, path)
     assert (answer.status, kind(answer)) == (404, "/problems/not-served")
 
 
-async def test_only_post(rig: Rig) -> None:
-    assert (await ask(rig, LOOK, method="GET", body=b"")).status == 404
+async def test_other_methods_than_post_are_not_served(rig: Rig) -> None:
+    assert (await ask(rig, DESCRIBE, method="GET", body=b"")).status == 404
 
 
 @pytest.mark.parametrize("deadline", ["", "-5", "soon", "9" * 40, "١٢"])
 @pytest.mark.parametrize("trace", ["", "00-zz-1-01", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "x" * 500])
-async def test_strange_headers_are_taken_as_none(rig: Rig, deadline: str, trace: str) -> None:
-    answer = await ask(rig, LOOK, headers={**BEARER, "x-deadline-ms": deadline, "traceparent": trace})
-    seen = msgspec.json.decode(answer.body)
-    assert seen["left_ms"] is None
-    assert ids.decode(seen["trace_id"])
+async def test_invalid_headers_are_ignored(rig: Rig, deadline: str, trace: str) -> None:
+    answer = await ask(rig, DESCRIBE, headers={**BEARER, "x-deadline-ms": deadline, "traceparent": trace})
+    description = msgspec.json.decode(answer.body)
+    assert description["remaining_ms"] is None
+    assert ids.decode(description["trace_id"])
 
 
-async def test_a_trace_from_outside_is_kept(rig: Rig) -> None:
+async def test_a_trace_of_the_caller_is_kept(rig: Rig) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    answer = await ask(rig, LOOK, headers={**BEARER, "traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    answer = await ask(rig, DESCRIBE, headers={**BEARER, "traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     assert ids.decode(msgspec.json.decode(answer.body)["trace_id"]).hex == trace
 
 
-async def test_a_bug_shows_nothing_but_its_trace(rig: Rig) -> None:
+async def test_a_bug_reveals_only_its_trace(rig: Rig) -> None:
     answer = await ask(rig, "/rpc/theatre/crash")
     assert (answer.status, kind(answer)) == (500, "/problems/service-failed")
     document = msgspec.json.decode(answer.body)
@@ -144,16 +145,16 @@ async def test_a_bug_shows_nothing_but_its_trace(rig: Rig) -> None:
     assert b"not for the caller" not in answer.body
 
 
-async def test_a_drained_host_refuses_says_so_and_closes(rig: Rig) -> None:
+async def test_a_draining_host_refuses_calls_and_closes_the_connection(rig: Rig) -> None:
     rig.running[0].host.drain()
     answer = await ask(rig, "/rpc/theatre/book", b'{"row":1}')
     assert (answer.status, kind(answer)) == (503, "/problems/overloaded")
     assert (answer.headers["x-mesh-refused"], answer.headers["connection"]) == ("draining", "close")
-    assert rig.running[0].deployment.booked == []
+    assert rig.running[0].playhouse.booked == []
 
 
-async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(rig: Rig) -> None:
-    entered = rig.running[0].deployment.entered
+async def test_a_draining_host_interrupts_waiting_calls_without_a_deadline(rig: Rig) -> None:
+    entered = rig.running[0].playhouse.entered
     waiting = asyncio.create_task(ask(rig, "/rpc/theatre/wait"))
     await entered.wait()
     entered.clear()
@@ -161,11 +162,11 @@ async def test_a_drained_host_sends_waiting_calls_away_even_without_a_deadline(r
     await entered.wait()
     rig.running[0].host.drain()
     assert ((await waiting).status, (await waiting).headers["x-mesh-refused"]) == (503, "draining")
-    rig.running[0].deployment.gate.set()
+    rig.running[0].playhouse.gate.set()
     assert (await lingering).status == 200
 
 
-AWAY = EngineState(
+UNAVAILABLE = EngineState(
     engine="mariadb at 127.0.0.1:3306",
     state="unavailable",
     since=datetime(2026, 1, 1, tzinfo=UTC),
@@ -177,36 +178,36 @@ AWAY = EngineState(
     ("condition", "status", "state"),
     [
         (Readiness(), 200, "ready"),
-        (Readiness(engines=(AWAY,)), 200, "degraded"),
+        (Readiness(engines=(UNAVAILABLE,)), 200, "degraded"),
         (Readiness(waiting="mariadb at 127.0.0.1:3306 does not answer"), 503, "waiting"),
     ],
 )
-async def test_readiness_tells_of_engines_and_is_lost_only_where_another_could_do_better(
+async def test_readiness_reports_engines_and_fails_only_while_waiting(
     condition: Readiness, status: int, state: str
 ) -> None:
-    async with rig_of(0) as rig:
+    async with open_rig(0) as rig:
         await rig.start(readiness=lambda: condition)
         answer = await ask(rig, "/readyz", b"", method="GET", headers={})
-        told = msgspec.json.decode(answer.body)
-        assert (answer.status, told.pop("state")) == (status, state)
-        assert msgspec.convert(told, Readiness) == condition
+        reported = msgspec.json.decode(answer.body)
+        assert (answer.status, reported.pop("state")) == (status, state)
+        assert msgspec.convert(reported, Readiness) == condition
         assert (await ask(rig, "/healthz", b"", method="GET", headers={})).status == 200
 
 
-async def test_who_drains_is_not_ready(rig: Rig) -> None:
+async def test_a_draining_host_is_not_ready(rig: Rig) -> None:
     rig.running[0].host.drain()
     drained = await ask(rig, "/readyz", b"", method="GET", headers={})
     assert (drained.status, msgspec.json.decode(drained.body)["state"]) == (503, "draining")
 
 
-async def test_metrics_tell_of_calls_and_problems(rig: Rig) -> None:
-    await ask(rig, LOOK)
+async def test_metrics_count_calls_and_problems(rig: Rig) -> None:
+    await ask(rig, DESCRIBE)
     await ask(rig, "/rpc/theatre/refuse", b'{"row":1}')
     text = (await ask(rig, "/metrics", b"", method="GET", headers={})).body.decode()
     for line in (
-        'matinee_calls_total{domain="theatre",method="look",outcome="ok"} 1.0',
+        'matinee_calls_total{domain="theatre",method="describe",outcome="ok"} 1.0',
         'matinee_calls_total{domain="theatre",method="refuse",outcome="no-seats"} 1.0',
-        'matinee_call_seconds_count{domain="theatre",method="look"} 1.0',
+        'matinee_call_seconds_count{domain="theatre",method="describe"} 1.0',
         'matinee_calls_in_flight{domain="theatre"} 0.0',
         'matinee_call_limit{domain="theatre"} 64.0',
     ):
@@ -214,10 +215,10 @@ async def test_metrics_tell_of_calls_and_problems(rig: Rig) -> None:
 
 
 class Front:
-    """Another application: answers anything, and notes its lifespan."""
+    """An application that answers any path and records its lifespan."""
 
     def __init__(self, *, starts: bool = True) -> None:
-        self.notes: list[str] = []
+        self.events: list[str] = []
         self._starts = starts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -227,30 +228,30 @@ class Front:
             await send_response(send, 200, f"front {scope['path']}".encode(), [])
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        while not self.notes or self.notes[-1] != "lifespan.shutdown":
+        while not self.events or self.events[-1] != "lifespan.shutdown":
             message: Message = await receive()
-            self.notes.append(message["type"])
+            self.events.append(message["type"])
             await send({"type": f"{message['type']}.{'complete' if self._starts else 'failed'}"})
 
 
-async def test_beside_another_application() -> None:
+async def test_an_application_behind_the_host() -> None:
     front = Front()
-    async with rig_of(0) as rig:
+    async with open_rig(0) as rig:
         await rig.start(app=front)
         assert (await ask(rig, "/anything", method="GET")).body == b"front /anything"
-        assert (await ask(rig, LOOK)).status == 200
+        assert (await ask(rig, DESCRIBE)).status == 200
         assert (await ask(rig, "/healthz", method="GET")).body == b'"ok"'
-        assert front.notes == ["lifespan.startup"]
-    assert front.notes == ["lifespan.startup", "lifespan.shutdown"]
+        assert front.events == ["lifespan.startup"]
+    assert front.events == ["lifespan.startup", "lifespan.shutdown"]
 
 
-async def test_an_application_that_does_not_start() -> None:
+async def test_an_application_that_fails_to_start() -> None:
     with pytest.raises(RuntimeError, match="did not start"):
         async with Server(Front(starts=False)):
             pass
 
 
-async def test_a_taken_port_is_told() -> None:
+async def test_a_port_in_use_is_an_error() -> None:
     host = Host(key=KEY, clock=SystemClock(), metrics=Metrics())
     async with Server(host) as server:
         with pytest.raises(OSError, match="in use"):
@@ -258,7 +259,7 @@ async def test_a_taken_port_is_told() -> None:
                 pass
 
 
-async def test_a_socket_from_outside_is_served() -> None:
+async def test_a_given_socket_is_served() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     host = Host(key=KEY, clock=SystemClock(), metrics=Metrics())
     async with Server(host, listener=listening) as server, HttpClient() as http:
@@ -266,9 +267,9 @@ async def test_a_socket_from_outside_is_served() -> None:
         assert (await http.request("GET", server.address + "/healthz", timeout_s=5)).status == 200
 
 
-async def test_leaving_the_block_lets_a_running_call_finish_then_nobody_listens() -> None:
-    async with rig_of(0) as rig:
-        deployment = Deployment("x")
+async def test_closing_the_server_finishes_running_calls() -> None:
+    async with open_rig(0) as rig:
+        deployment = Playhouse("x")
         host = Host(key=KEY, clock=SystemClock(), metrics=Metrics())
         host.serve("theatre", Theatre, deployment)
         async with Server(host) as server:
@@ -282,13 +283,13 @@ async def test_leaving_the_block_lets_a_running_call_finish_then_nobody_listens(
             await rig.http.request("GET", address + "/healthz", timeout_s=5)
 
 
-async def test_an_answer_over_the_limit_is_not_read(rig: Rig) -> None:
+async def test_a_response_over_the_limit_is_not_read(rig: Rig) -> None:
     async with HttpClient(max_response_bytes=10) as http:
         with pytest.raises(ConnectionBroken, match="larger than 10"):
             await http.request("GET", rig.running[0].server.address + "/metrics", timeout_s=5)
 
 
-async def test_nor_one_that_does_not_say_its_size() -> None:
+async def test_a_response_without_a_length_over_the_limit_is_not_read() -> None:
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await Front()(scope, receive, send)
@@ -306,6 +307,6 @@ async def test_nor_one_that_does_not_say_its_size() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
-async def test_an_address_can_be_called(host: str) -> None:
+async def test_the_address_of_a_server_can_be_called(host: str) -> None:
     async with Server(Host(key=KEY, clock=SystemClock(), metrics=Metrics()), host=host) as server:
         assert server.address == f"http://127.0.0.1:{server.port}"

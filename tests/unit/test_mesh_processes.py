@@ -1,4 +1,4 @@
-"""Real processes that find each other by a registry: one is killed, one leaves, the caller goes on."""
+"""Real processes in a registry: calls succeed while one is killed and another leaves."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Membership
-from tests.unit.mesh_rig import KEY, Deployment, Theatre
-from tests.unit.test_mesh_processes import registry_at
+from tests.unit.mesh_rig import KEY, Playhouse, Theatre
+from tests.unit.test_mesh_processes import open_registry
 
 async def main(url, name):
     clock = SystemClock()
     host = Host(key=KEY, clock=clock, metrics=Metrics())
-    host.serve("theatre", Theatre, Deployment(name))
-    async with registry_at(url) as registry, Server(host) as server:
+    host.serve("theatre", Theatre, Playhouse(name))
+    async with open_registry(url) as registry, Server(host) as server:
         instance_id = ids.generate(InstanceId, clock.now())
         instance = Instance(instance_id=instance_id, address=server.address, services=host.services)
         membership = Membership(registry=registry, instance=instance, clock=clock, renew_s=0.2, lease_s=1.0)
@@ -62,8 +62,8 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @asynccontextmanager
-async def registry_at(url: str) -> AsyncIterator[Registry]:
-    """The registry at a URL."""
+async def open_registry(url: str) -> AsyncIterator[Registry]:
+    """Open the registry of a URL."""
     if url.startswith("etcd:"):
         async with Etcd(url) as etcd:
             registry = await EtcdRegistry.open(etcd)
@@ -75,32 +75,32 @@ async def registry_at(url: str) -> AsyncIterator[Registry]:
 
 
 async def serve(url: str, name: str) -> Process:
-    """Start one instance, and wait until it is in the registry."""
-    words = [sys.executable, "-c", SERVE, url, name]
-    process = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, cwd=ROOT)
+    """Start one instance and wait until it is registered."""
+    command = [sys.executable, "-c", SERVE, url, name]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, cwd=ROOT)
     assert process.stdout is not None
     while (line := await process.stdout.readline()) != b"up\n":
-        assert line, "it ended"  # what else it says is its log
+        assert line, "the process ended"
     return process
 
 
 @asynccontextmanager
-async def following(url: str) -> AsyncIterator[tuple[Directory, MeshClient]]:
-    """A caller in this process, who follows the registry."""
+async def follow(url: str) -> AsyncIterator[tuple[Directory, MeshClient]]:
+    """Follow the registry with a client in this process."""
     clock = SystemClock()
-    async with registry_at(url) as registry, HttpClient() as http:
+    async with open_registry(url) as registry, HttpClient() as http:
         directory = Directory(registry=registry, clock=clock, poll_s=0.1)
         running = asyncio.create_task(directory.run())
         yield directory, MeshClient(http=http, directory=directory, key=KEY, rng=Random(1))
         running.cancel()
 
 
-async def listed(directory: Directory, count: int) -> None:
+async def wait_for_instances(directory: Directory, count: int) -> None:
     for _ in range(1_000):
         if len(directory.instances) == count:
             return
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{len(directory.instances)} are listed, not {count}")
+    raise AssertionError(f"{len(directory.instances)} instances are listed, not {count}")
 
 
 @pytest.fixture(params=[*SQL, "etcd"])
@@ -112,23 +112,23 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     )
 
 
-async def test_one_is_killed_one_leaves_and_no_call_fails(url: str) -> None:
+async def test_no_call_fails_while_an_instance_is_killed_and_another_leaves(url: str) -> None:
     killed, leaving, staying = await asyncio.gather(*(serve(url, name) for name in ("killed", "leaving", "staying")))
-    async with following(url) as (directory, caller):
-        await listed(directory, 3)
+    async with follow(url) as (directory, caller):
+        await wait_for_instances(directory, 3)
         theatre = bind_remote(Theatre, "theatre", caller)
-        assert {(await theatre.look()).name for _ in range(60)} == {"killed", "leaving", "staying"}
+        assert {(await theatre.describe()).name for _ in range(60)} == {"killed", "leaving", "staying"}
         killed.kill()
-        names = {(await theatre.look()).name for _ in range(60)}
+        names = {(await theatre.describe()).name for _ in range(60)}
         assert names == {"leaving", "staying"}
-        await listed(directory, 2)
+        await wait_for_instances(directory, 2)
         assert leaving.stdin is not None
         leaving.stdin.write(b"\n")
         while leaving.returncode is None:
             assert await theatre.book(row=1) == 1
             await asyncio.sleep(0.01)
-        await listed(directory, 1)
-        assert (await theatre.look()).name == "staying"
+        await wait_for_instances(directory, 1)
+        assert (await theatre.describe()).name == "staying"
     staying.kill()
     for process in (killed, leaving, staying):
         await process.communicate()

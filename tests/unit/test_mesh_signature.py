@@ -1,4 +1,4 @@
-"""A Protocol read for what it says, and everything it can say taken over the wire and back."""
+"""Signatures of Protocols, and the round trip of arguments and results through the wire encoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matinee.kit.page import Page
 from matinee.mesh.api import idempotent, long_running
 from matinee.mesh.client import bind_local
-from matinee.mesh.signature import signatures
+from matinee.mesh.signature import read_signatures
 
 DOMAINS = ["catalogue", "encoding", "events", "identity", "licensing", "playback", "steering", "viewing"]
 LeafId = NewType("LeafId", str)
@@ -36,7 +36,7 @@ class Twig(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="twi
 
 class Tree(Protocol):
     @idempotent
-    async def look(self, *, grown: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]: ...
+    async def find(self, *, plant: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]: ...
 
     @idempotent
     @long_running(limit_ms=30_000)
@@ -46,10 +46,10 @@ class Tree(Protocol):
 
 
 class Mirror:
-    """Gives back what it was given."""
+    """Returns its arguments."""
 
-    async def look(self, *, grown: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]:
-        return Page(items=[grown] * (limit % 3), next_cursor=cursor)
+    async def find(self, *, plant: Leaf | Twig, limit: int = 20, cursor: str | None = None) -> Page[Leaf | Twig]:
+        return Page(items=[plant] * (limit % 3), next_cursor=cursor)
 
     async def wait(self) -> None:
         return None
@@ -74,48 +74,48 @@ twigs = st.builds(
 )
 
 
-@given(grown=leaves | twigs, limit=st.integers(-(2**63), 2**64 - 1), cursor=st.none() | st.text())
-async def test_any_argument_comes_back_as_it_was(grown: Leaf | Twig, limit: int, cursor: str | None) -> None:
-    here, there = Mirror(), bind_local(Tree, "tree", Mirror(), force_wire=True)
-    asked: dict[str, Any] = {"grown": grown, "limit": limit, "cursor": cursor}
-    assert await there.look(**asked) == await here.look(**asked)
+@given(plant=leaves | twigs, limit=st.integers(-(2**63), 2**64 - 1), cursor=st.none() | st.text())
+async def test_any_argument_survives_the_wire(plant: Leaf | Twig, limit: int, cursor: str | None) -> None:
+    direct, wired = Mirror(), bind_local(Tree, "tree", Mirror(), force_wire=True)
+    arguments: dict[str, Any] = {"plant": plant, "limit": limit, "cursor": cursor}
+    assert await wired.find(**arguments) == await direct.find(**arguments)
 
 
 @given(leaf_ids=st.lists(st.text().map(LeafId)), deep=st.booleans())
-async def test_any_list_comes_back_as_it_was(leaf_ids: list[LeafId], deep: bool) -> None:
-    there = bind_local(Tree, "tree", Mirror(), force_wire=True)
-    assert await there.cut(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
+async def test_any_list_survives_the_wire(leaf_ids: list[LeafId], deep: bool) -> None:
+    wired = bind_local(Tree, "tree", Mirror(), force_wire=True)
+    assert await wired.cut(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
 
 
 def test_marks_are_read() -> None:
-    read = signatures(Tree)
+    read = read_signatures(Tree)
     assert [(name, s.idempotent, s.limit_ms) for name, s in sorted(read.items())] == [
         ("cut", False, None),
-        ("look", True, None),
+        ("find", True, None),
         ("wait", True, 30_000),
     ]
 
 
-def test_defaults_are_filled_in_at_the_far_end() -> None:
-    cut = signatures(Tree)["cut"]
+def test_defaults_are_filled_in_by_the_receiver() -> None:
+    cut = read_signatures(Tree)["cut"]
     assert cut.decode_arguments(b'{"leaf_ids":["a"]}') == {"leaf_ids": ["a"], "deep": False}
 
 
-def test_an_argument_of_a_later_version_is_let_through() -> None:
-    assert signatures(Tree)["wait"].decode_arguments(b'{"new":1}') == {}
+def test_an_argument_of_a_later_version_is_ignored() -> None:
+    assert read_signatures(Tree)["wait"].decode_arguments(b'{"new":1}') == {}
 
 
-def test_a_name_that_is_not_there_is_the_callers_mistake() -> None:
+def test_a_missing_or_unknown_argument_is_an_error_of_the_caller() -> None:
     with pytest.raises(TypeError, match="depth"):
-        signatures(Tree)["cut"].encode_arguments({"leaf_ids": [], "depth": 1})
+        read_signatures(Tree)["cut"].encode_arguments({"leaf_ids": [], "depth": 1})
     with pytest.raises(TypeError, match="leaf_ids"):
-        signatures(Tree)["cut"].encode_arguments({})
+        read_signatures(Tree)["cut"].encode_arguments({})
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_domain_can_be_served(domain: str) -> None:
     api = importlib.import_module(f"matinee.{domain}.api")
-    assert signatures(getattr(api, domain.capitalize()))
+    assert read_signatures(getattr(api, domain.capitalize()))
 
 
 class Positional(Protocol):
@@ -126,15 +126,15 @@ class Untyped(Protocol):
     async def call(self, *, name) -> None: ...  # type: ignore[no-untyped-def]
 
 
-class Silent(Protocol):
+class NoReturn(Protocol):
     async def call(self, *, name: str): ...  # type: ignore[no-untyped-def]
 
 
-class Plain(Protocol):
+class NotAsync(Protocol):
     def call(self) -> None: ...
 
 
-@pytest.mark.parametrize("protocol", [Positional, Untyped, Silent, Plain])
-def test_what_cannot_be_called_from_afar_is_refused_at_once(protocol: type[Any]) -> None:
+@pytest.mark.parametrize("protocol", [Positional, Untyped, NoReturn, NotAsync])
+def test_a_protocol_that_cannot_be_called_remotely_is_refused(protocol: type[Any]) -> None:
     with pytest.raises(TypeError, match="call"):
-        signatures(protocol)
+        read_signatures(protocol)

@@ -36,7 +36,7 @@ from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.mesh.api import Span
 from matinee.mesh.client import bind_local
-from matinee.mesh.signature import signatures
+from matinee.mesh.signature import read_signatures
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "journeys"
 BLOCK = re.compile(r"^```calls\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -259,5 +259,5 @@ def _heartbeat(position_ms: int) -> dict[str, Any]:
 def test_a_page_names_calls_that_can_be_made(name: str) -> None:
     calls = [CALL.fullmatch(call) for calls in pages()[name].values() for call in calls]
     for caller, callee, method in (call.groups() for call in calls if call):
-        assert method in signatures(PROTOCOLS[callee]), f"{callee} has no {method}"
+        assert method in read_signatures(PROTOCOLS[callee]), f"{callee} has no {method}"
         assert caller == "cli" or callee in needs(caller), f"{caller} is not given {callee}"

@@ -1,4 +1,4 @@
-"""The front door of the mesh: how a Protocol's methods are marked, who is there, and what is told of a call."""
+"""Public interface of the mesh: marks for Protocol methods, instances, and spans of calls."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _LIMIT_MS = "__mesh_limit_ms__"
 
 
 def idempotent(method: Method) -> Method:
-    """Mark a Protocol's method that may be called twice: a pure read, or one whose second call changes nothing.
+    """Mark a method of a Protocol as safe to call twice: a pure read, or one whose second call changes nothing.
 
-    Only marked methods are tried again after a failure that may have reached the service.
+    Only marked methods are retried after a failure that may have reached the service.
     """
     setattr(method, _IDEMPOTENT, True)
     return method
 
 
 def long_running(limit_ms: int) -> Callable[[Method], Method]:
-    """Mark a Protocol's method that may rightly take long: it waits for something, or works on large files.
+    """Mark a method of a Protocol as one that may take long: it waits for something or processes large files.
 
-    Its deadline is `limit_ms` (the context's own, if earlier, still holds), and how long it takes is not read
-    as a sign of load.
+    Its deadline is `limit_ms` (an earlier deadline of the context stays in force), and its duration is not
+    taken as a sign of load.
     """
 
     def mark(method: Method) -> Method:
@@ -40,17 +40,17 @@ def long_running(limit_ms: int) -> Callable[[Method], Method]:
 
 
 def is_idempotent(method: Callable[..., Any]) -> bool:
-    """Whether a method is marked `@idempotent`."""
+    """Return whether a method is marked `@idempotent`."""
     return getattr(method, _IDEMPOTENT, False)
 
 
 def long_running_limit_ms(method: Callable[..., Any]) -> int | None:
-    """The limit of a method marked `@patient`; None for any other."""
+    """Return the limit of a method marked `@long_running`, None for any other."""
     return getattr(method, _LIMIT_MS, None)
 
 
 class ServiceFailed(Problem, status=500):
-    """A service failed; its log tells the story under this trace."""
+    """A service failed; its log has the details under this trace."""
 
     service: str
     trace_id: str = ""
@@ -63,7 +63,7 @@ class NotServed(Problem, status=404):
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """One process that serves domains. `address` is `http://host:port`; a draining one gets no new calls."""
+    """A process that serves domains at `address` (`http://host:port`). A draining one gets no new calls."""
 
     instance_id: InstanceId
     address: str
@@ -72,7 +72,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """One call between domains, as its caller saw it. `outcome` is `ok`, or the kind of the problem."""
+    """A finished call between domains, measured by the caller. `outcome` is `ok` or the kind of the problem."""
 
     caller: str
     callee: str
@@ -85,7 +85,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpanRecorder(Protocol):
-    """Whoever wants to know of every call."""
+    """Receives the span of every call."""
 
     def record(self, span: Span) -> None:
-        """Take a call that has ended. Must not block or raise."""
+        """Take a finished call. Must not block or raise."""

@@ -1,4 +1,4 @@
-"""Which instance gets a call, and whether one that failed is called again. Pure: `now_s` and rng come in."""
+"""Choosing the instance for a call. Pure: the time and the random generator are passed in."""
 
 from __future__ import annotations
 
@@ -8,57 +8,58 @@ from random import Random
 
 from matinee.mesh.api import Instance
 
-_LEARN = 0.2
-_UNKNOWN_S = 1e-3
-# What was slow or broken is tried again in time: half of what is held against it is forgotten in this time.
-_FORGET_S = 5.0
+# Weight of the latest latency in the moving average.
+_WEIGHT = 0.2
+_MIN_LATENCY_S = 1e-3
+# The latency of an instance that is not called halves in this time, so that a slow one is tried again.
+_HALF_LIFE_S = 5.0
 
 
 class Breaker:
-    """Stops calling an instance that fails: after `threshold` failures in a row it opens.
+    """A circuit breaker: `threshold` failures in a row open it, and no calls are made to the instance.
 
-    When its pause is over one call goes through as a probe: success closes it, failure doubles the pause.
+    After a pause one call is let through as a probe. Success closes the breaker, failure doubles the pause.
     """
 
-    def __init__(self, *, threshold: int = 5, pause_s: float = 0.5, longest_s: float = 5.0) -> None:
+    def __init__(self, *, threshold: int = 5, pause_s: float = 0.5, max_pause_s: float = 5.0) -> None:
         self._threshold = threshold
-        self._shortest_s = self._pause_s = pause_s
-        self._longest_s = longest_s
+        self._min_pause_s = self._pause_s = pause_s
+        self._max_pause_s = max_pause_s
         self._failures = 0
-        self._opens_again_s = 0.0
+        self._probe_at_s = 0.0
         self._probing = False
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds calls back, but for probes."""
+        """Whether only probes are allowed."""
         return self._failures >= self._threshold
 
     def allows(self, now_s: float) -> bool:
-        """Whether a call may be made now."""
-        return not self.is_open or (now_s >= self._opens_again_s and not self._probing)
+        """Return whether a call may be made now."""
+        return not self.is_open or (now_s >= self._probe_at_s and not self._probing)
 
     def begin(self) -> None:
-        """A call is made; under an open breaker it is the probe."""
+        """Note the start of a call, which is the probe when the breaker is open."""
         self._probing = self.is_open
 
     def succeed(self) -> None:
-        """A call was answered."""
-        self._failures, self._probing, self._pause_s = 0, False, self._shortest_s
+        """Note a call that was answered."""
+        self._failures, self._probing, self._pause_s = 0, False, self._min_pause_s
 
     def abstain(self) -> None:
-        """A call ended in a way that says nothing of the instance."""
+        """Note the end of a call that says nothing about the instance."""
         self._probing = False
 
     def fail(self, now_s: float) -> None:
-        """A call was not answered."""
+        """Note a call that was not answered."""
         if self._probing:
-            self._pause_s = min(self._pause_s * 2, self._longest_s)
+            self._pause_s = min(self._pause_s * 2, self._max_pause_s)
         self._failures, self._probing = self._failures + 1, False
-        self._opens_again_s = now_s + self._pause_s
+        self._probe_at_s = now_s + self._pause_s
 
 
 class Peer:
-    """What is known of one instance by having called it."""
+    """The state of one instance as observed by calling it."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -66,49 +67,49 @@ class Peer:
         self.in_flight = 0
         self.draining = instance.draining
         self._latency_s = 0.0
-        self._heard_s = 0.0
+        self._observed_at_s = 0.0
 
     def cost(self, now_s: float) -> float:
-        """How long a call would about take: calls under way and the new one, each as long as they took lately."""
-        lately_s = self._latency_s * math.exp2((self._heard_s - now_s) / _FORGET_S)
-        return (self.in_flight + 1) * max(lately_s, _UNKNOWN_S)
+        """Estimate the duration of a new call: the recent latency times the number of calls in flight."""
+        latency_s = self._latency_s * math.exp2((self._observed_at_s - now_s) / _HALF_LIFE_S)
+        return (self.in_flight + 1) * max(latency_s, _MIN_LATENCY_S)
 
-    def took(self, seconds: float, now_s: float) -> None:
-        """Learn from how long an answer took, or a failure was waited for."""
-        self._latency_s += (seconds - self._latency_s) * (_LEARN if self._latency_s else 1.0)
-        self._heard_s = now_s
+    def observe(self, latency_s: float, now_s: float) -> None:
+        """Update the latency by the duration of one call."""
+        self._latency_s += (latency_s - self._latency_s) * (_WEIGHT if self._latency_s else 1.0)
+        self._observed_at_s = now_s
 
 
 class Peers:
-    """Every instance heard of, kept in step with the registry."""
+    """All instances in the registry."""
 
     def __init__(self) -> None:
         self._peers: dict[str, Peer] = {}
-        self._seen: tuple[Instance, ...] = ()
+        self._instances: tuple[Instance, ...] = ()
 
-    def follow(self, instances: tuple[Instance, ...]) -> None:
-        """Take the registry's list: what is known of an instance stays as long as it is listed."""
-        if instances is self._seen:
+    def update(self, instances: tuple[Instance, ...]) -> None:
+        """Apply the list of the registry; the state of an instance is kept while it is listed."""
+        if instances is self._instances:
             return
-        self._seen = instances
-        before, self._peers = self._peers, {}
+        self._instances = instances
+        previous, self._peers = self._peers, {}
         for instance in instances:
-            peer = before.get(instance.instance_id) or Peer(instance)
+            peer = previous.get(instance.instance_id) or Peer(instance)
             peer.draining = instance.draining or (peer.draining and not peer.instance.draining)
             peer.instance = instance
             self._peers[instance.instance_id] = peer
 
     def pick(self, service: str, *, avoid: Collection[Peer], now_s: float, rng: Random) -> Peer | None:
-        """The cheaper of two drawn at random from those that take calls; an avoided one only if there is no other."""
-        able = [p for p in self._serving(service) if p.breaker.allows(now_s)]
-        fresh = [p for p in able if p not in avoid] if avoid else able
-        drawn = fresh or able
-        if len(drawn) > 2:
-            drawn = rng.sample(drawn, 2)
-        return min(drawn, key=lambda peer: peer.cost(now_s), default=None)
+        """Return the cheaper of two random instances of a service; an avoided one only when there is no other."""
+        allowed = [peer for peer in self._serving(service) if peer.breaker.allows(now_s)]
+        preferred = [peer for peer in allowed if peer not in avoid] if avoid else allowed
+        candidates = preferred or allowed
+        if len(candidates) > 2:
+            candidates = rng.sample(candidates, 2)
+        return min(candidates, key=lambda peer: peer.cost(now_s), default=None)
 
-    def others(self, service: str, peer: Peer) -> bool:
-        """Whether another instance could take the call."""
+    def has_other(self, service: str, peer: Peer) -> bool:
+        """Return whether another instance serves this."""
         return any(other is not peer for other in self._serving(service))
 
     def _serving(self, service: str) -> Iterable[Peer]:

@@ -1,4 +1,4 @@
-"""A Protocol's methods called in another process, or in this one, as if there were no difference."""
+"""Calls of a Protocol's methods, in another process or in this one, with the same behaviour."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
 from matinee.mesh.dispatch import Call, Dispatcher
 from matinee.mesh.membership import Directory
-from matinee.mesh.signature import Signature, signatures
+from matinee.mesh.signature import Signature, read_signatures
 
 _log = log.get()
 LIMIT_MS: Final = 5_000
 
 
 class MeshClient:
-    """One process's way to the services of others: shared connections, and what is known of every instance.
+    """The client of one process: pooled connections, and the state of every instance.
 
-    `key` is the secret that hosts ask for; `limit_ms` is a call's deadline where its context has none that is earlier.
+    `key` is the secret that hosts require; `limit_ms` is the deadline of a call unless its context has an earlier one.
     """
 
     def __init__(
@@ -39,24 +39,24 @@ class MeshClient:
     ) -> None:
         self.recorder = recorder
         self.limit_ms = limit_ms
-        self._attempts = Attempts(http=http, directory=directory, key=key, rng=rng)
+        self._dispatcher = Dispatcher(http=http, directory=directory, key=key, rng=rng)
 
     async def call(self, caller: str, domain: str, signature: Signature, arguments: dict[str, Any]) -> Any:
-        """Make one call.
+        """Make one call and return its result.
 
-        Raises whatever the method raises, and Unreachable, DeadlineExceeded, Overloaded, ServiceFailed, NotServed.
+        Raises the problems of the method, and Unreachable, DeadlineExceeded, Overloaded, ServiceFailed, NotServed.
         """
         started_s = time.monotonic()
-        here = context.current()
+        outer = context.current()
         deadline_s = started_s + (signature.limit_ms or self.limit_ms) / 1000
-        if here.deadline_s is not None and here.deadline_s < deadline_s:
-            deadline_s = here.deadline_s
-        call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, here.trace_id)
+        if outer.deadline_s is not None and outer.deadline_s < deadline_s:
+            deadline_s = outer.deadline_s
+        call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, outer.trace_id)
         outcome = "ok"
         try:
-            return await self._attempts.make(call)
+            return await self._dispatcher.send(call)
         except BaseException as error:
-            outcome = _outcome(error)
+            outcome = _describe(error)
             raise
         finally:
             _record(self.recorder, caller, domain, signature, started_s, outcome, call.attempts)
@@ -83,10 +83,9 @@ def bind_local(
     recorder: SpanRecorder | None = None,
     force_wire: bool = False,
 ) -> Any:
-    """An implementation in this process, its calls recorded; without a recorder it is the implementation itself.
+    """Record the calls of an implementation in this process; without a recorder return the implementation itself.
 
-    `force_wire` takes arguments, result and problems through their encoding and back, so that a test sees what a
-    remote caller would see.
+    `force_wire` encodes and decodes arguments, result and problems, so that a test gets what a remote caller gets.
     """
     if recorder is None and not force_wire:
         return implementation
@@ -94,7 +93,7 @@ def bind_local(
     def method(signature: Signature) -> Callable[..., Awaitable[Any]]:
         target = getattr(implementation, signature.name)
         if force_wire:
-            target = _by_wire(domain, signature, target)
+            target = _through_wire(domain, signature, target)
 
         async def call(**arguments: Any) -> Any:
             started_s = time.monotonic()
@@ -102,7 +101,7 @@ def bind_local(
             try:
                 return await target(**arguments)
             except BaseException as error:
-                outcome = _outcome(error)
+                outcome = _describe(error)
                 raise
             finally:
                 _record(recorder, caller, domain, signature, started_s, outcome, 0)
@@ -113,26 +112,28 @@ def bind_local(
 
 
 def _proxy(protocol: type[Any], method: Callable[[Signature], Callable[..., Awaitable[Any]]]) -> Any:
-    methods = {name: staticmethod(method(signature)) for name, signature in signatures(protocol).items()}
+    methods = {name: staticmethod(method(signature)) for name, signature in read_signatures(protocol).items()}
     return type(f"{protocol.__name__}Proxy", (), {"__doc__": protocol.__doc__, **methods})()
 
 
-def _by_wire(domain: str, signature: Signature, target: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _through_wire(
+    domain: str, signature: Signature, target: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
     async def call(**arguments: Any) -> Any:
-        there = signature.decode_arguments(signature.encode_arguments(arguments))
+        decoded = signature.decode_arguments(signature.encode_arguments(arguments))
         try:
-            body = signature.encode_result(await target(**there))
+            body = signature.encode_result(await target(**decoded))
         except Problem as problem:
             raise wire.decode_problem(wire.encode_problem(problem), domain) from problem
         except Exception as error:
-            _log.exception("mesh.failed", domain=domain, method=signature.name)
+            _log.exception("call.failed", domain=domain, method=signature.name)
             raise ServiceFailed(service=domain, trace_id=context.current().trace_id) from error
         return signature.decode_result(body)
 
     return call
 
 
-def _outcome(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, Problem):
         return error.kind()
     return "cancelled" if isinstance(error, asyncio.CancelledError) else ServiceFailed.kind()

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.http import Answer, ConnectionBroken, HttpClient, ConnectFailed
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 from matinee.kit.problem import DeadlineExceeded, Problem, Unreachable
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed
@@ -98,7 +98,7 @@ class Dispatcher:
         self._peers.update(self._directory.instances)
         return self._peers.pick(call.domain, avoid=call.tried, now_s=time.monotonic(), rng=self._rng)
 
-    async def _post(self, call: Call, peer: Peer) -> Answer:
+    async def _post(self, call: Call, peer: Peer) -> Response:
         started_s = time.monotonic()
         timeout_s = self._timeout_s(call, peer, started_s)
         if timeout_s <= 0.001:
@@ -158,7 +158,7 @@ class Dispatcher:
         problem = Unreachable(service=call.domain, detail=f"{peer.instance.address}: {error}")
         return _AttemptFailed(problem, not_executed=isinstance(error, ConnectFailed))
 
-    def _parse(self, call: Call, peer: Peer, answer: Answer) -> Any:
+    def _parse(self, call: Call, peer: Peer, answer: Response) -> Any:
         if answer.status == 200:
             try:
                 return call.signature.decode_result(answer.body)

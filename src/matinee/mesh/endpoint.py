@@ -1,4 +1,4 @@
-"""One method of one implementation, as it is called from afar."""
+"""One method of one implementation, served to remote callers."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from matinee.kit.context import Context
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed
-from matinee.mesh.gauges import CallGauges
-from matinee.mesh.limit import ConcurrencyLimit, Usual
+from matinee.mesh.limit import ConcurrencyLimit, TypicalDuration
+from matinee.mesh.metrics import CallMetrics
 from matinee.mesh.signature import Signature
 
 _log = log.get()
 DRAINING_RETRY_MS: Final = 1_000
-_TELLING: Final = frozenset({"ok", DeadlineExceeded.kind()})
+_INDICATES_LOAD: Final = frozenset({"ok", DeadlineExceeded.kind()})
 
 
 class Reply(NamedTuple):
-    """An answer: status, JSON body, and why it was refused before any work, if it was."""
+    """A response: status, JSON body, and the reason when it was refused before any work."""
 
     status: int
     body: bytes
     refused: str = ""
 
 
-def refusal(problem: Problem, why: str) -> Reply:
-    """An answer given before any work was done."""
-    return Reply(problem.status, wire.encode_problem(problem), why)
+def refuse(problem: Problem, reason: str) -> Reply:
+    """Build a response given before any work was done."""
+    return Reply(problem.status, wire.encode_problem(problem), reason)
 
 
-class _TurnedAway(Exception):
-    """The instance drains, and this call can wait elsewhere."""
+class _Redirected(Exception):
+    """The instance drains, and this call can wait on another one."""
 
 
 class Endpoint:
-    """Takes a body and a context, gives a reply; whatever happens inside, it does not raise."""
+    """Runs a method for a remote caller: body and context in, reply out. Never raises."""
 
     def __init__(
         self,
@@ -48,72 +48,71 @@ class Endpoint:
         signature: Signature,
         method: Callable[..., Awaitable[Any]],
         limit: ConcurrencyLimit,
-        gauges: CallGauges,
+        metrics: CallMetrics,
     ) -> None:
         self._domain = domain
         self._signature = signature
         self._method = method
         self._limit = limit
-        self._gauges = gauges
-        self._usual = Usual()
-        self._movable = signature.idempotent and signature.limit_ms is not None
+        self._metrics = metrics
+        self._typical = TypicalDuration()
+        self._is_movable = signature.idempotent and signature.limit_ms is not None
         self._draining = False
-        self._waiting: set[asyncio.Timeout] = set()
+        self._timeouts: set[asyncio.Timeout] = set()
 
     def drain(self) -> None:
-        """Turn away calls that only wait and may be made again elsewhere; all others may finish."""
+        """Interrupt calls that only wait and can be repeated on another instance; all others may finish."""
         self._draining = True
-        for limit in self._waiting if self._movable else ():
-            if not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time())
+        for timeout in self._timeouts if self._is_movable else ():
+            if not timeout.expired():
+                timeout.reschedule(asyncio.get_running_loop().time())
 
-    async def answer(self, body: bytes, here: Context) -> Reply:
-        """Run the method under a context, within its deadline and the domain's concurrency limit."""
-        if not self._limit.enter():
-            retry_after_ms = max(50, min(5_000, round(self._usual.seconds * 1000)))
-            return refusal(Overloaded(retry_after_ms=retry_after_ms), "overloaded")
-        started = time.perf_counter()
+    async def reply(self, body: bytes, call_context: Context) -> Reply:
+        """Run the method under a context, within its deadline and the concurrency limit of the domain."""
+        if not self._limit.acquire():
+            retry_after_ms = max(50, min(5_000, round(self._typical.seconds * 1000)))
+            return refuse(Overloaded(retry_after_ms=retry_after_ms), "overloaded")
+        started_s = time.perf_counter()
         outcome = "cancelled"
         try:
-            with context.activate(here):
-                reply, outcome = await self._outcome(body, here)
+            with context.activate(call_context):
+                reply, outcome = await self._run(body, call_context)
             return reply
         finally:
-            took_s = time.perf_counter() - started
-            self._limit.leave(self._usual.stretch(took_s) if self._tells_load(outcome) else None)
-            self._gauges.ended(outcome, took_s)
+            duration_s = time.perf_counter() - started_s
+            self._limit.release(self._typical.slowdown(duration_s) if self._indicates_load(outcome) else None)
+            self._metrics.observe(outcome, duration_s)
 
-    def _tells_load(self, outcome: str) -> bool:
-        # A refused argument is quick and a patient method slow whatever the load.
-        return self._signature.limit_ms is None and outcome in _TELLING
+    def _indicates_load(self, outcome: str) -> bool:
+        # The duration of a refused argument or of a long-running method does not depend on load.
+        return self._signature.limit_ms is None and outcome in _INDICATES_LOAD
 
-    async def _outcome(self, body: bytes, here: Context) -> tuple[Reply, str]:
+    async def _run(self, body: bytes, call_context: Context) -> tuple[Reply, str]:
         try:
-            return Reply(200, await self._run(body, here)), "ok"
-        except _TurnedAway:
-            return refusal(Overloaded(retry_after_ms=DRAINING_RETRY_MS), "draining"), "turned-away"
+            arguments = self._signature.decode_arguments(body)
+            result = await self._call(arguments, call_context)
+            return Reply(200, self._signature.encode_result(result)), "ok"
+        except _Redirected:
+            return refuse(Overloaded(retry_after_ms=DRAINING_RETRY_MS), "draining"), "redirected"
         except Problem as problem:
-            return Reply(problem.status, wire.encode_problem(problem, here.trace_id)), problem.kind()
-        except Exception:  # a bug: the story stays here, the caller gets the trace id
-            _log.exception("mesh.failed", domain=self._domain, method=self._signature.name)
-            failed = ServiceFailed(service=self._domain, trace_id=here.trace_id)
-            return Reply(failed.status, wire.encode_problem(failed, here.trace_id)), failed.kind()
+            return Reply(problem.status, wire.encode_problem(problem, call_context.trace_id)), problem.kind()
+        except Exception:  # a bug: the details stay in the log, the caller gets the trace id
+            _log.exception("call.failed", domain=self._domain, method=self._signature.name)
+            failed = ServiceFailed(service=self._domain, trace_id=call_context.trace_id)
+            return Reply(failed.status, wire.encode_problem(failed, call_context.trace_id)), failed.kind()
 
-    async def _run(self, body: bytes, here: Context) -> bytes:
-        arguments = self._signature.decode_arguments(body)
-        return self._signature.encode_result(await self._in_time(arguments, here))
-
-    async def _in_time(self, arguments: dict[str, Any], here: Context) -> Any:
-        limit = asyncio.timeout(None if (left_ms := here.remaining_ms()) is None else left_ms / 1000)
-        self._waiting.add(limit)
+    async def _call(self, arguments: dict[str, Any], call_context: Context) -> Any:
+        remaining_ms = call_context.remaining_ms()
+        timeout = asyncio.timeout(None if remaining_ms is None else remaining_ms / 1000)
+        self._timeouts.add(timeout)
         try:
-            async with limit:
+            async with timeout:
                 return await self._method(**arguments)
         except TimeoutError as error:
-            if not limit.expired():
+            if not timeout.expired():
                 raise
-            if self._draining and self._movable and here.remaining_ms() != 0:
-                raise _TurnedAway from error
+            if self._draining and self._is_movable and call_context.remaining_ms() != 0:
+                raise _Redirected from error
             raise DeadlineExceeded(service=self._domain) from error
         finally:
-            self._waiting.discard(limit)
+            self._timeouts.discard(timeout)

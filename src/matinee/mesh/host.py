@@ -1,6 +1,6 @@
-"""Implementations served over HTTP: `POST /rpc/<domain>/<method>`, beside `/healthz`, `/readyz`, `/metrics`.
+"""Implementations served over HTTP at `POST /rpc/<domain>/<method>`, beside `/healthz`, `/readyz` and `/metrics`.
 
-A plain ASGI application; what it does not serve itself goes to the application mounted behind it.
+A plain ASGI application. All other paths go to the application mounted behind it.
 """
 
 from __future__ import annotations
@@ -16,47 +16,46 @@ import msgspec
 from matinee.drivers.asgi import App, ClientDisconnected, Header, Receive, Scope, Send, read_body, send_response
 from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
-from matinee.kit import ids, log
+from matinee.kit import ids
 from matinee.kit.clock import Clock
 from matinee.kit.context import Context
 from matinee.kit.ids import TraceId
 from matinee.kit.problem import Overloaded, TooLarge, Unauthenticated
 from matinee.mesh import wire
 from matinee.mesh.api import NotServed
-from matinee.mesh.endpoint import DRAINING_RETRY_MS, Endpoint, Reply, refusal
-from matinee.mesh.gauges import HostGauges
+from matinee.mesh.endpoint import DRAINING_RETRY_MS, Endpoint, Reply, refuse
 from matinee.mesh.limit import ConcurrencyLimit
-from matinee.mesh.signature import signatures
+from matinee.mesh.metrics import MeshMetrics
+from matinee.mesh.signature import read_signatures
 
-_log = log.get()
-_LOOK_S: Final = 0.01
-_PATIENT_PLACES: Final = 256
+_POLL_S: Final = 0.01
+_LONG_RUNNING_LIMIT: Final = 256
 _JSON: Final = [(b"content-type", wire.JSON.encode())]
 _PROBLEM: Final = [(b"content-type", wire.PROBLEM_JSON.encode())]
 _CLOSE: Final = (b"connection", b"close")
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process is: what its start waits for, empty once it runs, and the engines that it uses."""
+    """The readiness of a process: what its start waits for (empty once it runs) and the state of its engines."""
 
     waiting: str = ""
     engines: tuple[EngineState, ...] = ()
 
     @property
-    def degraded(self) -> bool:
-        """Whether some engine is not well."""
+    def is_degraded(self) -> bool:
+        """Whether some engine is not ok."""
         return any(engine.state != "ok" for engine in self.engines)
 
 
 class Host:
-    """What one process serves.
+    """The HTTP server application of one process.
 
-    `key` is the secret that callers must show; `readiness` is what `/readyz` tells; `app` gets every other path,
+    `key` is the secret that callers must present; `readiness` is reported by `/readyz`; `app` gets every other path
     and the lifespan.
 
-    `/readyz` is a 503 while the process starts or drains: then another can do better. An engine that is not well is
-    told there and no more, because all instances share it: were all taken out, nobody would be left to give the
-    answers that do without it, or a clear refusal. Which instance has its own trouble reaching it, callers notice.
+    `/readyz` is a 503 while the process starts or drains, because another instance can then do better. A failed engine
+    is only reported: all instances share it, and with all of them out of service none would give the answers that do
+    not need it, or a clear refusal. Callers detect an instance that cannot reach its engines by its responses.
     """
 
     def __init__(
@@ -73,31 +72,31 @@ class Host:
         self._bearer = f"Bearer {key}".encode()
         self._clock = clock
         self._metrics = metrics
-        self._gauges = HostGauges(metrics)
+        self._mesh_metrics = MeshMetrics(metrics)
         self._readiness = readiness
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._endpoints: dict[str, Endpoint] = {}
         self._limits: dict[str, tuple[ConcurrencyLimit, ConcurrencyLimit]] = {}
-        self._own = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._show_metrics}
+        self._probes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._send_metrics}
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The domains that are served, in order of name."""
+        """The served domains, sorted by name."""
         return tuple(sorted(self._limits))
 
     def serve(self, domain: str, protocol: type[Any], implementation: object) -> None:
-        """Serve every method of a Protocol. Raises TypeError for one that cannot be called from afar."""
-        # Calls that wait have places of their own, so that they cannot keep the others out.
-        limits = self._limits[domain] = (ConcurrencyLimit(), ConcurrencyLimit(start=_PATIENT_PLACES))
-        self._gauges.watch(domain, *limits)
-        for name, signature in signatures(protocol).items():
-            self._endpoints[wire.path(domain, name)] = Endpoint(
+        """Serve every method of a Protocol. Raises TypeError for one that cannot be called remotely."""
+        # Long-running calls have a limit of their own, so that they cannot keep the others out.
+        limits = self._limits[domain] = (ConcurrencyLimit(), ConcurrencyLimit(initial=_LONG_RUNNING_LIMIT))
+        self._mesh_metrics.watch(domain, *limits)
+        for name, signature in read_signatures(protocol).items():
+            self._endpoints[wire.rpc_path(domain, name)] = Endpoint(
                 domain=domain,
                 signature=signature,
                 method=getattr(implementation, name),
                 limit=limits[signature.limit_ms is not None],
-                gauges=self._gauges.of(domain, name),
+                metrics=self._mesh_metrics.method(domain, name),
             )
 
     def drain(self) -> None:
@@ -106,12 +105,12 @@ class Host:
         for endpoint in self._endpoints.values():
             endpoint.drain()
 
-    async def wait_until_idle(self, limit_s: float) -> bool:
-        """Wait for the calls under way; False when some are left after `limit_s`."""
-        for _ in range(max(1, int(limit_s / _LOOK_S))):
+    async def wait_until_idle(self, timeout_s: float) -> bool:
+        """Wait for the calls in flight; False when some remain after `timeout_s`."""
+        for _ in range(max(1, int(timeout_s / _POLL_S))):
             if not any(limit.in_flight for limits in self._limits.values() for limit in limits):
                 return True
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
         return False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,60 +118,63 @@ class Host:
         path = scope.get("path", "")
         if scope["type"] == "http" and path.startswith("/rpc/"):
             await self._rpc(scope, receive, send)
-        elif scope["type"] == "http" and path in self._own:
-            await self._own[path](send)
+        elif scope["type"] == "http" and path in self._probes:
+            await self._probes[path](send)
         elif self._app is not None:
             await self._app(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:
-            await _send(send, refusal(NotServed(service=path[:200]), "unknown"))
+            await _send(send, refuse(NotServed(service=path[:200]), "unknown"))
 
     async def _rpc(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         try:
-            reply = self._refused(scope, headers) or await self._answered(scope, receive, headers)
+            reply = self._check(scope, headers) or await self._reply(scope, receive, headers)
         except ClientDisconnected:
             return
         await _send(send, reply, close=self.draining)
 
-    def _refused(self, scope: Scope, headers: dict[bytes, bytes]) -> Reply | None:
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> Reply | None:
+        """Return the refusal of a request, if any."""
         if not hmac.compare_digest(headers.get(b"authorization", b""), self._bearer):
-            return refusal(Unauthenticated(detail="The mesh key is missing or wrong."), "key")
+            return refuse(Unauthenticated(detail="The mesh key is missing or wrong."), "key")
         if self.draining:
-            return refusal(Overloaded(retry_after_ms=DRAINING_RETRY_MS), "draining")
+            return refuse(Overloaded(retry_after_ms=DRAINING_RETRY_MS), "draining")
         if scope["path"] not in self._endpoints or scope["method"] != "POST":
-            return refusal(NotServed(service=scope["path"][:200]), "unknown")
+            return refuse(NotServed(service=scope["path"][:200]), "unknown")
         return None
 
-    async def _answered(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Reply:
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
         except TooLarge as problem:
-            return refusal(problem, "too-large")
-        return await self._endpoints[scope["path"]].answer(body, self._context(headers))
+            return refuse(problem, "too-large")
+        return await self._endpoints[scope["path"]].reply(body, self._context(headers))
 
     def _context(self, headers: dict[bytes, bytes]) -> Context:
-        trace_id = wire.trace_id(headers.get(b"traceparent", b"").decode("latin-1"))
-        left_ms = headers.get(b"x-deadline-ms", b"")
+        trace_id = wire.parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
+        remaining_ms = headers.get(b"x-deadline-ms", b"")
+        has_deadline = remaining_ms.isdigit() and len(remaining_ms) < 10
         return Context(
             trace_id=trace_id or ids.generate(TraceId, self._clock.now()),
-            deadline_s=time.monotonic() + int(left_ms) / 1000 if left_ms.isdigit() and len(left_ms) < 10 else None,
+            deadline_s=time.monotonic() + int(remaining_ms) / 1000 if has_deadline else None,
         )
 
     async def _healthz(self, send: Send) -> None:
         await send_response(send, 200, b'"ok"', _JSON)
 
     async def _readyz(self, send: Send) -> None:
-        found = self._readiness()
-        state = (
-            "draining" if self.draining else "waiting" if found.waiting else "degraded" if found.degraded else "ready"
-        )
-        body = msgspec.json.encode({"state": state, **msgspec.structs.asdict(found)})
+        readiness = self._readiness()
+        state = "degraded" if readiness.is_degraded else "ready"
+        if self.draining or readiness.waiting:
+            state = "draining" if self.draining else "waiting"
+        body = msgspec.json.encode({"state": state, **msgspec.structs.asdict(readiness)})
         await send_response(send, 200 if state in ("ready", "degraded") else 503, body, _JSON)
 
-    async def _show_metrics(self, send: Send) -> None:
-        await send_response(send, 200, self._metrics.render(), [(b"content-type", self._metrics.content_type.encode())])
+    async def _send_metrics(self, send: Send) -> None:
+        headers = [(b"content-type", self._metrics.content_type.encode())]
+        await send_response(send, 200, self._metrics.render(), headers)
 
 
 async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The mesh's figures, as served at `/metrics`."""
+"""Metrics of the calls that this process serves."""
 
 from __future__ import annotations
 
@@ -6,38 +6,36 @@ from matinee.drivers.metrics import Metrics
 from matinee.mesh.limit import ConcurrencyLimit
 
 
-class HostGauges:
-    """Calls served by this process: how many by outcome, how long, how many at once and allowed."""
+class MeshMetrics:
+    """Counts and durations of calls by outcome, and the concurrency limits."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._calls = metrics.counter(
-            "matinee_calls", "Calls served, by what came of them", ("domain", "method", "outcome")
-        )
-        self._seconds = metrics.histogram("matinee_call_seconds", "How long calls took", ("domain", "method"))
-        self._in_flight = metrics.gauge("matinee_calls_in_flight", "Calls under way", ("domain",))
-        self._limit = metrics.gauge("matinee_call_limit", "Calls that may be under way at once", ("domain",))
+        self._calls = metrics.counter("matinee_calls", "Calls served, by outcome", ("domain", "method", "outcome"))
+        self._seconds = metrics.histogram("matinee_call_seconds", "Durations of calls", ("domain", "method"))
+        self._in_flight = metrics.gauge("matinee_calls_in_flight", "Calls in flight", ("domain",))
+        self._limit = metrics.gauge("matinee_call_limit", "Limit on concurrent calls", ("domain",))
 
-    def watch(self, domain: str, limit: ConcurrencyLimit, patient: ConcurrencyLimit) -> None:
-        """Show a domain's limit and how many calls are under way, those that only wait included."""
-        self._metrics.watch(self._in_flight.labels(domain), lambda: limit.in_flight + patient.in_flight)
+    def watch(self, domain: str, limit: ConcurrencyLimit, long_running: ConcurrencyLimit) -> None:
+        """Publish the limit of a domain and its calls in flight, long-running ones included."""
+        self._metrics.watch(self._in_flight.labels(domain), lambda: limit.in_flight + long_running.in_flight)
         self._metrics.watch(self._limit.labels(domain), lambda: limit.limit)
 
-    def of(self, domain: str, method: str) -> CallGauges:
-        """The figures of one method."""
-        return CallGauges(self, domain, method)
+    def method(self, domain: str, method: str) -> CallMetrics:
+        """Return the metrics of one method."""
+        return CallMetrics(self, domain, method)
 
 
-class CallGauges:
-    """One method's figures; looking them up once keeps labels off the hot path."""
+class CallMetrics:
+    """The metrics of one method, with its labels resolved in advance."""
 
-    def __init__(self, host: HostGauges, domain: str, method: str) -> None:
-        self._calls = host._calls
+    def __init__(self, metrics: MeshMetrics, domain: str, method: str) -> None:
+        self._calls = metrics._calls
         self._labels = (domain, method)
-        self._seconds = host._seconds.labels(domain, method)
+        self._seconds = metrics._seconds.labels(domain, method)
         self._ok = self._calls.labels(domain, method, "ok")
 
-    def ended(self, outcome: str, seconds: float) -> None:
-        """A call has ended."""
+    def observe(self, outcome: str, seconds: float) -> None:
+        """Count a finished call."""
         (self._ok if outcome == "ok" else self._calls.labels(*self._labels, outcome)).inc()
         self._seconds.observe(seconds)

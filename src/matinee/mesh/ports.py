@@ -1,4 +1,4 @@
-"""What the mesh needs of the outside."""
+"""Dependencies of the mesh."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from matinee.mesh.api import Instance
 
 
 class Registry(Protocol):
-    """Who serves what. An instance that is not renewed within its lease is no longer there.
+    """The registered instances. One that is not renewed within its lease is dropped.
 
-    `uses_engine_clock`: leases run by the engine's clock, and `now` is not looked at. `registers_itself`: an instance registers,
-    renews, drains and leaves by itself; else a cluster does that for it, and these methods do nothing.
+    `uses_engine_clock`: leases run by the engine's clock and `now` is ignored. `registers_itself`: instances register,
+    renew, drain and deregister themselves; otherwise a cluster does it and these methods have no effect.
     """
 
     uses_engine_clock: ClassVar[bool]
     registers_itself: ClassVar[bool]
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
-        """Enter an instance, or replace what is said of it."""
+        """Add or replace an instance."""
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
-        """Extend a lease from now on; False where there is none any more, so that one registers again."""
+        """Extend a lease from now; False when it has expired and the instance must register again."""
 
     async def drain(self, *, instance_id: InstanceId) -> None:
-        """Let an instance have no new calls. Idempotent; an unknown one is left alone."""
+        """Mark an instance as draining. Idempotent; an unknown instance is ignored."""
 
     async def deregister(self, *, instance_id: InstanceId) -> None:
-        """Take an instance out. Idempotent."""
+        """Remove an instance. Idempotent."""
 
     async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
-        """Every instance whose lease holds, draining ones included, in the order of their ids."""
+        """Return all instances with a valid lease, draining ones included, ordered by id."""
 
     async def wait_for_change(self, *, poll_s: float) -> None:
-        """Return when it is worth looking again: soon after a change, or after `poll_s` where nothing tells of one."""
+        """Return soon after a change, or after `poll_s` where the engine does not report changes."""

@@ -1,4 +1,4 @@
-"""How often, and after what pause, a call is made again. Pure."""
+"""Limits on retries and the pauses between them. Pure."""
 
 from __future__ import annotations
 
@@ -9,28 +9,25 @@ _FIRST_PAUSE_S: Final = 0.025
 
 
 class RetryBudget:
-    """Retries are paid for by calls, so that they can never make up more than a share of all traffic.
+    """Bounds retries to a share of all calls: each call earns `share` of a retry, up to a balance of `maximum`."""
 
-    Each call puts `share` of a retry in; at most `most` are saved up.
-    """
-
-    def __init__(self, *, share: float = 0.2, most: float = 20.0) -> None:
+    def __init__(self, *, share: float = 0.2, maximum: float = 20.0) -> None:
         self._share = share
-        self._most = most
-        self._saved = most
+        self._maximum = maximum
+        self._balance = maximum
 
     def earn(self) -> None:
-        """A call was made."""
-        self._saved = min(self._most, self._saved + self._share)
+        """Add the share of one call."""
+        self._balance = min(self._maximum, self._balance + self._share)
 
     def spend(self) -> bool:
-        """Pay for a retry; False when there is nothing left."""
-        if self._saved < 1.0:
+        """Pay for a retry; False when the balance does not suffice."""
+        if self._balance < 1.0:
             return False
-        self._saved -= 1.0
+        self._balance -= 1.0
         return True
 
 
 def pause_s(attempt: int, draw: float) -> float:
-    """How long to wait after the n-th attempt (1, 2, …): doubled each time, spread evenly by a draw from [0, 1)."""
+    """Return the pause after the n-th attempt (from 1): it doubles each time, with jitter by a draw from [0, 1)."""
     return _FIRST_PAUSE_S * float(2 ** (attempt - 1)) * (0.5 + draw)

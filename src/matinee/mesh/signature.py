@@ -1,4 +1,4 @@
-"""What a Protocol says of itself: per method an argument Struct, what it returns, and how it may be called."""
+"""The methods of a Protocol: for each an argument Struct, the return type, and its marks."""
 
 from __future__ import annotations
 
@@ -16,45 +16,44 @@ _encoder = msgspec.json.Encoder()
 
 
 class Signature:
-    """One method: its argument Struct and return type, each with a codec, and its marks."""
+    """One method: its name, its marks, and the codecs of its arguments and result."""
 
     def __init__(self, name: str, method: Callable[..., Any]) -> None:
         hints = get_type_hints(method, include_extras=True)
         self.name = name
         self.idempotent = is_idempotent(method)
         self.limit_ms = long_running_limit_ms(method)
-        self.arguments = _argument_struct(name, method, hints)
-        self.returns = hints["return"]
-        self._arguments_decoder = msgspec.json.Decoder(self.arguments)
-        self._result_decoder = msgspec.json.Decoder(self.returns)
+        self._arguments = _define_arguments(name, method, hints)
+        self._arguments_decoder = msgspec.json.Decoder(self._arguments)
+        self._result_decoder = msgspec.json.Decoder(hints["return"])
 
     def encode_arguments(self, arguments: dict[str, Any]) -> bytes:
-        """Arguments as a JSON object. Raises TypeError for a missing or an unknown name."""
-        return _encoder.encode(self.arguments(**arguments))
+        """Encode arguments as a JSON object. Raises TypeError for a missing or an unknown name."""
+        return _encoder.encode(self._arguments(**arguments))
 
     def decode_arguments(self, body: bytes) -> dict[str, Any]:
-        """Arguments from a JSON object, defaults filled in. Raises Invalid, which says what is wrong and where."""
+        """Decode arguments and fill in defaults. Raises Invalid, which names the field."""
         try:
             return msgspec.structs.asdict(self._arguments_decoder.decode(body))
         except msgspec.DecodeError as error:
-            raise wire.invalid(error) from error
+            raise wire.to_invalid(error) from error
 
     def encode_result(self, result: Any) -> bytes:
-        """What the method returned, as JSON."""
+        """Encode the result as JSON."""
         return _encoder.encode(result)
 
     def decode_result(self, body: bytes) -> Any:
-        """What the method returned. Raises msgspec.DecodeError where it is not of the return type."""
+        """Decode the result. Raises msgspec.DecodeError when it is not of the return type."""
         return self._result_decoder.decode(body)
 
 
-def signatures(protocol: type[Any]) -> dict[str, Signature]:
-    """Every public method of a Protocol. Raises TypeError for one that could not be called from afar."""
-    return _signatures(protocol)  # type: ignore[arg-type]  # mypy does not see that a class can be hashed
+def read_signatures(protocol: type[Any]) -> dict[str, Signature]:
+    """Read every public method of a Protocol. Raises TypeError for one that cannot be called remotely."""
+    return _read_signatures(protocol)  # type: ignore[arg-type]  # mypy does not see that a class can be hashed
 
 
 @cache
-def _signatures(protocol: type[Any]) -> dict[str, Signature]:
+def _read_signatures(protocol: type[Any]) -> dict[str, Signature]:
     return {name: Signature(name, method) for name, method in _methods(protocol)}
 
 
@@ -67,17 +66,17 @@ def _methods(protocol: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
         yield name, member
 
 
-def _argument_struct(name: str, method: Callable[..., Any], hints: dict[str, Any]) -> type[msgspec.Struct]:
+def _define_arguments(name: str, method: Callable[..., Any], hints: dict[str, Any]) -> type[msgspec.Struct]:
     _, *parameters = inspect.signature(method).parameters.values()
     if "return" not in hints:
-        raise TypeError(f"{method.__qualname__} does not say what it returns")
+        raise TypeError(f"{method.__qualname__} has no return annotation")
     for parameter in parameters:
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name not in hints:
-            raise TypeError(f"{method.__qualname__}: {parameter.name} is not keyword-only with a type")
-    return msgspec.defstruct(f"{name}_arguments", [_field(p, hints[p.name]) for p in parameters], kw_only=True)
+            raise TypeError(f"{method.__qualname__}: {parameter.name} is not keyword-only and annotated")
+    return msgspec.defstruct(f"{name}_arguments", [_define_field(p, hints[p.name]) for p in parameters], kw_only=True)
 
 
-def _field(parameter: inspect.Parameter, hint: Any) -> Any:
+def _define_field(parameter: inspect.Parameter, hint: Any) -> Any:
     if parameter.default is parameter.empty:
         return (parameter.name, hint)
     return (parameter.name, hint, parameter.default)

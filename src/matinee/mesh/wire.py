@@ -1,4 +1,4 @@
-"""What crosses a wire: JSON, problem documents, and the headers that go with a call."""
+"""The HTTP encoding of calls: paths, headers, and problem documents."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 DEADLINE: Final = "x-deadline-ms"
 TRACE: Final = "traceparent"
-# Set on an answer that was given before any work was done, so that the call may safely go elsewhere.
+# Marks a response given before any work was done, so that the call may safely go to another instance.
 REFUSED: Final = "x-mesh-refused"
 
-_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-_WHERE = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_FIELD = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def path(domain: str, method: str) -> str:
-    """Where a method is served."""
+def rpc_path(domain: str, method: str) -> str:
+    """Return the path of a method."""
     return f"/rpc/{domain}/{method}"
 
 
 def encode_problem(problem: Problem, trace_id: str = "") -> bytes:
-    """A problem document (RFC 9457)."""
+    """Encode a problem as a problem document (RFC 9457)."""
     return msgspec.json.encode(problem.to_document(trace_id))
 
 
 def decode_problem(body: bytes, service: str, trace_id: str = "") -> Problem:
-    """The problem in a document; a kind unknown here, or no document at all, is a `ServiceFailed`."""
+    """Decode a problem document; an unknown type or anything else becomes a `ServiceFailed`."""
     try:
         return Problem.from_document(_decoder.decode(body))
     except ValueError as error:
-        return ServiceFailed(service=service, trace_id=trace_id, detail=f"The answer is not understood: {error}")
+        return ServiceFailed(service=service, trace_id=trace_id, detail=f"The response cannot be read: {error}")
 
 
-def invalid(error: msgspec.DecodeError) -> Invalid:
-    """What is wrong with a body, and where."""
-    found = _WHERE.fullmatch(str(error))
-    message, field = found.groups() if found else (str(error), "")
+def to_invalid(error: msgspec.DecodeError) -> Invalid:
+    """Convert a decoding error to a problem that names the field."""
+    match = _FIELD.fullmatch(str(error))
+    message, field = match.groups() if match else (str(error), "")
     return Invalid(faults=[Fault(field, message)])
 
 
-def trace_parent(trace_id: str) -> str | None:
-    """A trace id in the form of W3C Trace Context; None where it is no id."""
+def to_traceparent(trace_id: str) -> str | None:
+    """Convert a trace id to a W3C `traceparent` header; None when it is not an id."""
     try:
         trace = ids.decode(trace_id).hex
     except ValueError:
@@ -59,9 +59,9 @@ def trace_parent(trace_id: str) -> str | None:
     return f"00-{trace}-{trace[16:]}-01"
 
 
-def trace_id(header: str | None) -> TraceId | None:
-    """The trace id in a `traceparent` header; None where there is none, or it is malformed or all zero."""
-    found = _TRACE_PARENT.fullmatch(header or "")
-    if found is None or not int(found[1], 16):
+def parse_traceparent(header: str | None) -> TraceId | None:
+    """Return the trace id of a `traceparent` header; None when it is missing, malformed or all zero."""
+    match = _TRACEPARENT.fullmatch(header or "")
+    if match is None or not int(match[1], 16):
         return None
-    return TraceId(f"{ids.PREFIXES[TraceId]}_{ids.encode(uuid.UUID(hex=found[1]))}")
+    return TraceId(f"{ids.PREFIXES[TraceId]}_{ids.encode(uuid.UUID(hex=match[1]))}")

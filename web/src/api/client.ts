@@ -87,7 +87,7 @@ export function createClient(parts: ClientParts) {
     session: () => session,
     /** A token good for a while yet, for requests that do not go through `call` (licences, uploads). */
     async token(): Promise<string> {
-      if (!session) throw new Problem("unauthenticated", 401, "Sign in to go on");
+      if (!session) throw new Problem("unauthenticated", 401, "Sign in to continue");
       if (expiresAt - parts.now() < MARGIN_MS) await refresh();
       return session.access_token;
     },

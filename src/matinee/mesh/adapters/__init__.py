@@ -1,1 +1,1 @@
-"""The registry's engines."""
+"""Adapters of the registry."""

@@ -1,4 +1,4 @@
-"""A registry for one process."""
+"""A registry in memory, for one process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matinee.mesh.api import Instance
 
 
 class MemoryRegistry:
-    """Fulfils `Registry` in a dict."""
+    """Implements `Registry` in a dict."""
 
     uses_engine_clock: ClassVar[bool] = False
     registers_itself: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""A registry that the processes of one machine share, in SQL."""
+"""A registry in SQL."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _instances = Table(
     Column("instance", JsonBytes(Instance), nullable=False),
 )
 _t = _instances.c
-_this = _t.instance_id == bindparam("this")
+_is_this = _t.instance_id == bindparam("this")
 
 _INSERT = insert(_instances)
-# Whoever has run out goes too, so that the table does not grow by every process that was ever killed.
-_REPLACE = delete(_instances).where(_this | (_t.expires_at <= bindparam("now")))
-_RENEW = update(_instances).where(_this, _t.expires_at > bindparam("now")).values(expires_at=bindparam("until"))
-_DRAIN = update(_instances).where(_this).values(draining=True)
-_LEAVE = delete(_instances).where(_this)
+# Expired entries are deleted too, so that the table does not grow by every killed process.
+_REPLACE = delete(_instances).where(_is_this | (_t.expires_at <= bindparam("now")))
+_RENEW = update(_instances).where(_is_this, _t.expires_at > bindparam("now")).values(expires_at=bindparam("until"))
+_DRAIN = update(_instances).where(_is_this).values(draining=True)
+_LEAVE = delete(_instances).where(_is_this)
 _LIVE = select(_t.instance, _t.draining).where(_t.expires_at > bindparam("now")).order_by(_t.instance_id)
 
 
 class SqlRegistry:
-    """Fulfils `Registry`; every process opens the same database."""
+    """Implements `Registry` in a database that all processes open."""
 
     uses_engine_clock: ClassVar[bool] = False
     registers_itself: ClassVar[bool] = True
@@ -60,7 +60,7 @@ class SqlRegistry:
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """The registry in a database, its schema brought up to date."""
+        """Open the registry in a database and migrate its schema."""
         await database.migrate("matinee.mesh.adapters:migrations", "mesh")
         return cls(database)
 
@@ -72,22 +72,22 @@ class SqlRegistry:
             "instance": instance,
         }
 
-        def enter(connection: Connection) -> None:
+        def replace(connection: Connection) -> None:
             connection.execute(_REPLACE, {"this": instance.instance_id, "now": now})
             connection.execute(_INSERT, row)
 
-        await self._database.write(enter)
+        await self._database.write(replace)
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
-        # Nobody can renew on a full disk, and that is no sign of death: leases stand as they stood when it began.
+        # On a full disk no instance can renew, so leases are frozen as they were when it became full.
         values = {"this": instance_id, "now": self._full_since or now, "until": now + timedelta(seconds=lease_s)}
         try:
-            held = await self._change(_RENEW, values) > 0
+            is_registered = await self._change(_RENEW, values) > 0
         except StoreFull:
             self._full_since = self._full_since or now
             return True
         self._full_since = None
-        return held
+        return is_registered
 
     async def drain(self, *, instance_id: InstanceId) -> None:
         await self._change(_DRAIN, {"this": instance_id})
@@ -96,11 +96,11 @@ class SqlRegistry:
         await self._change(_LEAVE, {"this": instance_id})
 
     async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
-        def live(connection: Connection) -> tuple[Instance, ...]:
+        def select_live(connection: Connection) -> tuple[Instance, ...]:
             rows = connection.execute(_LIVE, {"now": self._full_since or now})
             return tuple(msgspec.structs.replace(instance, draining=draining) for instance, draining in rows)
 
-        return await self._database.read(live)
+        return await self._database.read(select_live)
 
     async def wait_for_change(self, *, poll_s: float) -> None:
         await asyncio.sleep(poll_s)

@@ -1,4 +1,4 @@
-"""The registry's entries."""
+"""Create the table of registered instances."""
 
 import sqlalchemy as sa
 from alembic import op

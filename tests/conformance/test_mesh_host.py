@@ -51,7 +51,7 @@ async def is_ready(address: str) -> bool:
     async with HttpClient() as http:
         try:
             return (await http.request("GET", f"{address}/readyz", timeout_s=2)).status == 200
-        except ConnectFailed:
+        except (ConnectFailed, TimeoutError):
             return False
 
 

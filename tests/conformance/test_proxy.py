@@ -127,7 +127,7 @@ def _endpoint(server: Server) -> Endpoint:
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "log").open("w") as log:
-        return subprocess.Popen(envoy.command(folder), stdout=log, stderr=log)
+        return subprocess.Popen(envoy.build_command(folder), stdout=log, stderr=log)
 
 
 @asynccontextmanager

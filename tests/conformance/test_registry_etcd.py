@@ -196,7 +196,7 @@ async def test_away_it_says_so_in_time(own: Running) -> None:
     async with Etcd(own.url("registry")) as etcd:
         own.pause()
         with pytest.raises(EngineUnavailable, match="does not answer"):
-            await etcd.below("")
+            await etcd.get_prefix("")
         own.resume()
         await eventually(lambda: answers(etcd))
 
@@ -222,7 +222,7 @@ async def test_full_it_keeps_everybody_and_lets_nobody_in(tmp_path: Path, monkey
         async with Town(own.url("registry")) as town, Etcd(own.url("filler")) as filler:
             await town.come(1)
             await town.all_seen()
-            lease = await filler.grant(3600)
+            lease = await filler.grant_lease(3600)
             with pytest.raises(StoreFull):
                 await fill(filler, lease)
             with pytest.raises(StoreFull):
@@ -257,12 +257,12 @@ async def test_it_opens_to_those_who_sign_in(own: Running) -> None:
         await town.all_seen()
         await town.leave(1)
         await town.all_seen()
-        with pytest.raises(EngineUnavailable, match="refuses"):
-            await elsewhere.below("")
+        with pytest.raises(EngineUnavailable, match="refused"):
+            await elsewhere.get_prefix("")
     for stranger in ("etcd://", "etcd://root:wrong@"):
         async with Etcd(url.replace("etcd://", stranger)) as etcd:
-            with pytest.raises(EngineUnavailable, match="refuses"):
-                await etcd.below("")
+            with pytest.raises(EngineUnavailable, match="refused"):
+                await etcd.get_prefix("")
 
 
 async def test_of_three_members_any_one_may_die(tmp_path: Path) -> None:

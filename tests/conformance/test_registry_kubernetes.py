@@ -15,7 +15,7 @@ from tests.deployment import eventually
 from tests.engines import private_engine, shared_engine, slow_proxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable, WrongVersion
-from matinee.drivers.kubernetes import Kubernetes, Outdated
+from matinee.drivers.kubernetes import Kubernetes, ResourceVersionExpired
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.lab.engines import Running
@@ -272,7 +272,7 @@ async def test_changes_that_the_server_has_forgotten_are_seen(own: Running) -> N
             await town.leave(1)
             own.kill()
             await asyncio.to_thread(own.start)
-            with pytest.raises(Outdated):
+            with pytest.raises(ResourceVersionExpired):
                 await anext(kubernetes.watch(version))
         await late.wait_for_change(poll_s=30)
         assert await late.list_instances(now=NOW) == (instance(2),)
@@ -300,7 +300,7 @@ async def test_a_token_that_is_replaced_is_read_anew(town: Town, tmp_path: Path)
     await town.api.account("matinee", "get", "list", "watch")
     registry = await town.opened(with_token(town.api, tmp_path, await town.api.token("matinee")))
     (tmp_path / "token").write_text("run out")
-    with pytest.raises(EngineUnavailable, match="does not take the token"):
+    with pytest.raises(EngineUnavailable, match="refuses the token"):
         await registry.check()
     (tmp_path / "token").write_text(await town.api.token("matinee"))
     await registry.check()
@@ -340,7 +340,7 @@ async def test_one_that_may_list_and_not_watch_follows_all_the_same_and_says_so(
         await blind.all_seen()
         await blind.come(2)
         await blind.all_seen()
-        with pytest.raises(EngineUnavailable, match=r"refuses to be watched.*Role"):
+        with pytest.raises(EngineUnavailable, match=r"refuses the watch.*Role"):
             await eventually(lambda: blind.registry.check())
 
 
@@ -354,7 +354,7 @@ async def test_in_a_cluster_the_service_account_says_where(
         (tmp_path / "namespace").write_text(town.api.namespace)
         (tmp_path / "token").write_text(await town.api.token("matinee"))
         (tmp_path / "ca.crt").write_bytes((own.place.folder / "ca.crt").read_bytes())
-        with pytest.raises(ValueError, match="is in no Kubernetes cluster"):
+        with pytest.raises(ValueError, match="is not in a Kubernetes cluster"):
             Kubernetes("kubernetes:", SLICES)
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", own.place.host)
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(own.place.port))

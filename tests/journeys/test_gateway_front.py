@@ -64,13 +64,13 @@ class Front:
 
     async def _clusters(self) -> str:
         """What Envoy's admin page tells of its clusters."""
-        page = f"http://{envoy.admin_address(self.folder / 'envoy')}/clusters"
+        page = f"http://{envoy.read_admin_address(self.folder / 'envoy')}/clusters"
         async with aiohttp.ClientSession() as http, http.get(page) as answer:
             return await answer.text()
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(envoy.command(folder), stderr=subprocess.DEVNULL)
+    return subprocess.Popen(envoy.build_command(folder), stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture

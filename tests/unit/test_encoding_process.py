@@ -48,7 +48,7 @@ async def test_a_bad_end_tells_the_status_and_the_last_lines() -> None:
 
 async def test_a_deadline_ends_it() -> None:
     pids: list[str] = []
-    with pytest.raises(ToolFailed, match="ran out of time"):
+    with pytest.raises(ToolFailed, match="exceeded its deadline"):
         await run(SLEEPER, deadline_s=1.5, on_line=pids.append)
     assert pids
     await gone(int(pids[0]))

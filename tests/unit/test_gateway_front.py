@@ -156,5 +156,5 @@ async def test_the_files_are_nobody_elses(tmp_path: Path) -> None:
     for path in folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         msgspec.json.decode(path.read_bytes())
-    assert envoy.admin_address(folder) == ""
-    assert str(folder / "bootstrap.json") in envoy.command(folder)
+    assert envoy.read_admin_address(folder) == ""
+    assert str(folder / "bootstrap.json") in envoy.build_command(folder)

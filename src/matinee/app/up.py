@@ -170,7 +170,7 @@ def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]
 
 
 def _envoy(settings: Settings) -> Program:
-    return Program(name="envoy", command=envoy.command(place.envoy(settings)), lifeline=False)
+    return Program(name="envoy", command=envoy.build_command(place.envoy(settings)), lifeline=False)
 
 
 @contextlib.contextmanager

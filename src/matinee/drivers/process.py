@@ -1,8 +1,8 @@
-"""Programs run as supervised children: a deadline, lines as they come, no survivor.
+"""Runs programs as supervised child processes: with a deadline, line by line output, and no survivors.
 
-A child stays in our process group, so that whoever ends the group ends it too; on Linux it is also killed by the
-kernel when the thread that started it ends (`setpriv`, exec'd through: no code of ours runs between fork and exec).
-Start children from a thread that lives as long as the process, which an event loop's is.
+A child stays in our process group, so ending the group ends the child. On Linux the kernel also kills it when the thread
+that started it ends (by `setpriv`, so that no code of ours runs between fork and exec): start children from a thread
+that lives as long as the process, such as the event loop's.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from functools import cache
 from pathlib import Path
 
 TAIL_LINES = 60
-_LINE_LIMIT = 1 << 20
+_MAX_LINE_BYTES = 1 << 20
 
 
 class ToolFailed(Exception):
-    """A program ended badly or ran out of time; `tail` is the last it said."""
+    """A program failed or exceeded its deadline (`status` None). `tail` has the last lines of its error output."""
 
     def __init__(self, tool: str, status: int | None, tail: Sequence[str]) -> None:
         self.tool = tool
         self.status = status
         self.tail = list(tail)
-        ending = "ran out of time" if status is None else f"ended with status {status}"
-        super().__init__(f"{tool} {ending}: {' | '.join(self.tail[-3:])}")
+        outcome = "exceeded its deadline" if status is None else f"ended with status {status}"
+        super().__init__(f"{tool} {outcome}: {' | '.join(self.tail[-3:])}")
 
     @property
     def disk_full(self) -> bool:
-        """Whether it ended for want of room."""
+        """Whether it failed because the disk was full."""
         return any("No space left on device" in line or "Disk quota exceeded" in line for line in self.tail)
 
 
@@ -44,48 +44,49 @@ async def run(
     nice: int = 0,
     on_line: Callable[[str], None] | None = None,
 ) -> list[str]:
-    """Run a program to its end and tell the last lines of its error output.
+    """Run a program to its end and return the last lines of its error output.
 
-    `on_line` is handed each line of its output. Raises ToolFailed; when cancelled, kills it and waits for its end.
+    `on_line` is called with each line of standard output. Raises ToolFailed. When cancelled, kills the program and
+    waits for its end.
     """
     process = await asyncio.create_subprocess_exec(
-        *_guarded(argv, nice), cwd=cwd, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, limit=_LINE_LIMIT
+        *_build_argv(argv, nice), cwd=cwd, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, limit=_MAX_LINE_BYTES
     )
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     status: int | None = None
     try:
         async with asyncio.timeout(deadline_s):
-            await asyncio.gather(_lines(process.stdout, on_line), _lines(process.stderr, tail.append))
+            await asyncio.gather(_read_lines(process.stdout, on_line), _read_lines(process.stderr, tail.append))
             status = await process.wait()
     except TimeoutError:
         pass
     finally:
-        await _ended(process)
+        await _kill(process)
     if status != 0:
         raise ToolFailed(Path(argv[0]).name, status, tail)
     return list(tail)
 
 
-async def _lines(stream: asyncio.StreamReader | None, take: Callable[[str], object] | None) -> None:
+async def _read_lines(stream: asyncio.StreamReader | None, on_line: Callable[[str], object] | None) -> None:
     assert stream is not None
     async for line in stream:
-        if take is not None:
-            take(line.decode(errors="replace").rstrip("\r\n"))
+        if on_line is not None:
+            on_line(line.decode(errors="replace").rstrip("\r\n"))
 
 
-async def _ended(process: Process) -> None:
+async def _kill(process: Process) -> None:
     if process.returncode is None:
         process.kill()
         await asyncio.shield(process.wait())
 
 
-def _guarded(argv: Sequence[str], nice: int) -> list[str]:
-    niced = ["nice", "-n", str(nice)] if nice else []
-    return [*niced, *_die_with_parent(), *argv]
+def _build_argv(argv: Sequence[str], nice: int) -> list[str]:
+    return [*(["nice", "-n", str(nice)] if nice else ()), *die_with_parent("KILL"), *argv]
 
 
 @cache
-def _die_with_parent() -> tuple[str, ...]:
+def die_with_parent(signal_name: str) -> tuple[str, ...]:
+    """Return the command prefix by which Linux signals a child when the thread that started it ends."""
     if sys.platform == "linux" and (setpriv := shutil.which("setpriv")):
-        return (setpriv, "--pdeathsig", "KILL", "--")
+        return (setpriv, "--pdeathsig", signal_name, "--")
     return ()

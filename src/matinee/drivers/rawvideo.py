@@ -1,4 +1,4 @@
-"""Frames painted here, encoded by FFmpeg: planes through a pipe, sound from files, a QuickTime master out."""
+"""Encodes raw video frames and sound files into a QuickTime master by FFmpeg."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ def encode(
     filters: str = "null",
     crf: int = 12,
 ) -> None:
-    """Encode yuv420p frames, nearly without loss, with a PCM stream for each (ISO 639-2 language, WAV file).
+    """Encode yuv420p frames nearly losslessly, with a PCM stream for each (ISO 639-2 language, WAV file).
 
-    Runs FFmpeg on one thread until the frames end; it ends with us, since its input does. Raises ToolFailed.
+    Blocks until the frames end. FFmpeg uses one thread, and ends with this process, whose pipe it reads. Raises ToolFailed.
     """
     argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-v", "error", "-y"]
     argv += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{size[0]}x{size[1]}", "-r", painted_fps, *_COLOUR]
     argv += ["-i", "pipe:0"]
     for _, path in sound:
         argv += ["-i", str(path)]
-    argv += [word for n in range(len(sound) + 1) for word in ("-map", f"{n}:{'a' if n else 'v'}")]
+    for n in range(len(sound) + 1):
+        argv += ["-map", f"{n}:{'a' if n else 'v'}"]
     argv += ["-vf", f"fps={fps},{filters}", "-c:v", "libx264", "-preset", "ultrafast", "-crf", str(crf)]
     argv += ["-threads", "1", "-g", str(fps * 2), "-pix_fmt", "yuv420p", *_COLOUR, "-c:a", "pcm_s16le"]
     for n, (language, _) in enumerate(sound):
@@ -50,12 +51,12 @@ def _pipe(argv: list[str], frames: Iterable[bytes]) -> None:
             for frame in frames:
                 encoder.stdin.write(frame)
         except BrokenPipeError:
-            pass  # what it has to say of that is read below
+            pass  # FFmpeg's error output has the reason
         except BaseException:
             encoder.kill()
-            with contextlib.suppress(BrokenPipeError):  # of a frame that was still to be written
+            with contextlib.suppress(BrokenPipeError):  # closing flushes the rest of a frame
                 encoder.stdin.close()
             raise
-        _, said = encoder.communicate()
+        _, output = encoder.communicate()
     if encoder.returncode:
-        raise ToolFailed("ffmpeg", encoder.returncode, said.decode(errors="replace").splitlines())
+        raise ToolFailed("ffmpeg", encoder.returncode, output.decode(errors="replace").splitlines())

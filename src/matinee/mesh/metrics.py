@@ -18,8 +18,8 @@ class MeshMetrics:
 
     def watch(self, domain: str, limit: ConcurrencyLimit, long_running: ConcurrencyLimit) -> None:
         """Publish the limit of a domain and its calls in flight, long-running ones included."""
-        self._metrics.watch(self._in_flight.labels(domain), lambda: limit.in_flight + long_running.in_flight)
-        self._metrics.watch(self._limit.labels(domain), lambda: limit.limit)
+        self._metrics.set_source(self._in_flight.labels(domain), lambda: limit.in_flight + long_running.in_flight)
+        self._metrics.set_source(self._limit.labels(domain), lambda: limit.limit)
 
     def method(self, domain: str, method: str) -> CallMetrics:
         """Return the metrics of one method."""

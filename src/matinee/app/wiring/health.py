@@ -51,7 +51,7 @@ class EngineWatch:
             "matinee_engine_well", "Whether an engine was well when last asked", ("engine", "used_for")
         )
         for one in self._watched:
-            metrics.watch(well.labels(one.state.engine, one.used_for), one.is_well)
+            metrics.set_source(well.labels(one.state.engine, one.used_for), one.is_well)
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Ask every engine every few seconds; call `changed` when some state is another than before."""

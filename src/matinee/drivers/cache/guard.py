@@ -47,7 +47,7 @@ class Figures:
 
     def watch(self, engine: str, breaker: Breaker) -> None:
         """Show a breaker."""
-        self._metrics.watch(self._open.labels(engine), lambda: float(breaker.is_open))
+        self._metrics.set_source(self._open.labels(engine), lambda: float(breaker.is_open))
 
 
 class Guard:

@@ -54,7 +54,7 @@ TOOLS: dict[str, tuple[Need, ...]] = {
     "chromium": (Need("chromium", ("chromium", "google-chrome", "chromium-browser")),),
     "nginx": (
         Need("nginx-light", ("nginx",)),
-        Need("libnginx-mod-http-js", tuple(f"{folder}/{nginx.JS_MODULE}" for folder in nginx.MODULES)),
+        Need("libnginx-mod-http-js", tuple(f"{folder}/{nginx.JS_MODULE}" for folder in nginx.MODULE_FOLDERS)),
     ),
 }
 _NEEDS: dict[str, tuple[Need, ...]] = TOOLS | {

@@ -1,8 +1,8 @@
-"""The registry of a Kubernetes cluster: the endpoints of its Services, which the cluster itself keeps.
+"""The registry of a Kubernetes cluster: the endpoints of its Services, which the cluster maintains.
 
-A Service with the labels `app.kubernetes.io/part-of: matinee` and `app.kubernetes.io/component: <service>` says that
-its pods serve that service; the cluster copies both labels to its EndpointSlices. A pod is one instance, whatever the
-number of Services that lead to it.
+The pods of a Service with the labels `app.kubernetes.io/part-of: matinee` and `app.kubernetes.io/component: SERVICE`
+serve that service; the cluster copies both labels to the EndpointSlices. A pod is one instance, however many Services
+lead to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import ClassVar, Final, Self
 import msgspec
 
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.kubernetes import Collection, Kubernetes, Outdated
+from matinee.drivers.kubernetes import Collection, Kubernetes, ResourceVersionExpired
 from matinee.kit.ids import PREFIXES, InstanceId
 from matinee.mesh.api import Instance
 
@@ -27,12 +27,12 @@ SLICES: Final = Collection(
     resource="endpointslices",
     labels=f"app.kubernetes.io/part-of=matinee,{SERVICE}",
 )
-# Of several ports of a Service, the one that is called.
+# The name of the port to call, where a Service has several.
 PORT: Final = "mesh"
-# So often who follows looks at what the watch has brought: it costs nothing, and the list may have aged meanwhile.
-_LOOK_S: Final = 1.5
-# After a change others often follow at once: a pod stands in a slice of every Service that leads to it.
-_TOGETHER_S: Final = 0.05
+# How often a caller returns without a change while a watch is open. Reading the watched state costs nothing.
+_POLL_S: Final = 1.5
+# Changes come in groups: a pod is in a slice of every Service that leads to it. One read covers those within this time.
+_DEBOUNCE_S: Final = 0.05
 
 
 class _Conditions(msgspec.Struct, frozen=True):
@@ -50,8 +50,8 @@ class _Endpoint(msgspec.Struct, frozen=True, rename="camel"):
     target_ref: _Target | None = None
 
     @property
-    def is_there(self) -> bool:
-        """Ready, which is also what not to know means, or about to end."""
+    def is_listed(self) -> bool:
+        """Whether it is ready or terminating. An unknown readiness counts as ready."""
         return self.conditions.ready is not False or self.draining
 
     @property
@@ -60,8 +60,8 @@ class _Endpoint(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def instance_id(self) -> InstanceId:
-        """That of its pod; what was entered by hand has none, and goes by its address."""
-        pod = self.target_ref.uid if self.target_ref is not None else ""
+        """The id of its pod; an endpoint that was created by hand has none, and is identified by its address."""
+        pod = self.target_ref.uid if self.target_ref else ""
         return InstanceId(f"{PREFIXES[InstanceId]}_{pod or self.addresses[0]}")
 
 
@@ -82,11 +82,11 @@ class _Slice(msgspec.Struct, frozen=True, rename="camel"):
     ports: tuple[_Port, ...] | None = None
 
     def instances(self) -> Iterator[Instance]:
-        """One for each endpoint that is there, as far as this slice knows it."""
-        if not (port := self._port()):
+        """Yield an instance for each listed endpoint, with the service of this slice."""
+        if not (port := self._find_port()):
             return
         for endpoint in self.endpoints or ():
-            if endpoint.is_there:
+            if endpoint.is_listed:
                 host = endpoint.addresses[0]
                 yield Instance(
                     instance_id=endpoint.instance_id,
@@ -95,19 +95,18 @@ class _Slice(msgspec.Struct, frozen=True, rename="camel"):
                     draining=endpoint.draining,
                 )
 
-    def _port(self) -> int:
-        ports = self.ports or ()
-        named = [one for one in ports if one.name == PORT]
-        return next((one.port for one in (*named, *ports) if one.port), 0)
+    def _find_port(self) -> int:
+        ports = sorted(self.ports or (), key=lambda each: each.name != PORT)
+        return next((each.port for each in ports if each.port), 0)
 
 
 _decoder = msgspec.json.Decoder(_Slice)
 
 
 class KubernetesRegistry:
-    """Fulfils `Registry` for whoever reads it: to enter and to leave are the cluster's. `close` ends its watch.
+    """A `Registry` that is only read: the cluster registers and deregisters pods. `close` ends its watch.
 
-    While a watch stands the list is what it has brought, and nobody is asked; without one every look is a question.
+    While a watch is open, reads return what it has delivered. Otherwise each read lists the collection.
     """
 
     uses_engine_clock: ClassVar[bool] = True
@@ -118,13 +117,13 @@ class KubernetesRegistry:
         self._kubernetes = kubernetes
         self._slices: dict[str, _Slice] = {}
         self._version = ""
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._trouble: EngineUnavailable | None = None
+        self._watch_problem: EngineUnavailable | None = None
 
     @classmethod
     async def open(cls, kubernetes: Kubernetes) -> Self:
-        """The registry of a cluster that answers. Raises EngineUnavailable, WrongVersion."""
+        """Check a cluster and return its registry. Raises EngineUnavailable, WrongVersion."""
         registry = cls(kubernetes)
         await registry.check()
         return registry
@@ -136,47 +135,47 @@ class KubernetesRegistry:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def check(self) -> None:
-        """Raises EngineUnavailable, WrongVersion. While a watch stands nobody is asked: a cluster has many processes."""
-        if self._stands:
+        """Check the cluster, without a request while a watch is open. Raises EngineUnavailable, WrongVersion."""
+        if self._watch_open:
             return
         await self._kubernetes.list()
-        if self._trouble is not None and not self._stands:  # it lists, and lets nobody watch
-            raise self._trouble
+        if self._watch_problem is not None and not self._watch_open:  # listing is allowed, watching is not
+            raise self._watch_problem
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
-        """Nothing: a pod is entered when its readiness probe, on `/readyz`, is answered."""
+        """Do nothing: the cluster lists a pod once its readiness probe (`/readyz`) succeeds."""
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
-        """Nothing, which always holds: a pod stays for as long as its readiness probe is answered."""
+        """Return True: the cluster lists a pod as long as its readiness probe succeeds."""
         return True
 
     async def drain(self, *, instance_id: InstanceId) -> None:
-        """Nothing: a pod drains from the moment that it is deleted."""
+        """Do nothing: a pod is draining from the moment it is deleted."""
 
     async def deregister(self, *, instance_id: InstanceId) -> None:
-        """Nothing: a pod is taken out when it has ended."""
+        """Do nothing: the cluster removes a pod that has ended."""
 
     async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
-        if not self._stands:
-            self._version = ""  # no watch before there is a list that it goes on from
+        if not self._watch_open:
+            self._version = ""  # no watch can start until the list has succeeded
             listed = await self._kubernetes.list()
-            if not self._stands:  # else what it has brought meanwhile is newer
+            if not self._watch_open:  # another caller may have opened a watch, which is newer than this list
                 found = [_decoder.decode(each) for each in listed.objects]
                 self._slices = {each.metadata.name: each for each in found}
                 self._version = listed.version
-        return _merged(self._slices.values())
+        return _merge(self._slices.values())
 
     async def wait_for_change(self, *, poll_s: float) -> None:
-        if self._version and not self._stands:
+        if self._version and not self._watch_open:
             self._watching = asyncio.create_task(self._watch(self._version), name="kubernetes-watch")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_S if self._stands else poll_s):
-                await self._moved.wait()
-                await asyncio.sleep(_TOGETHER_S)
-        self._moved.clear()
+            async with asyncio.timeout(_POLL_S if self._watch_open else poll_s):
+                await self._changed.wait()
+                await asyncio.sleep(_DEBOUNCE_S)
+        self._changed.clear()
 
     @property
-    def _stands(self) -> bool:
+    def _watch_open(self) -> bool:
         return self._watching is not None and not self._watching.done()
 
     async def _watch(self, version: str) -> None:
@@ -186,20 +185,20 @@ class KubernetesRegistry:
                 self._slices.pop(found.metadata.name, None)
                 if change.verb != "DELETED":
                     self._slices[found.metadata.name] = found
-                self._moved.set()
-        except EngineUnavailable as trouble:
-            self._trouble = trouble
-        except Outdated:
-            self._trouble = None
-        finally:  # who looks next lists anew, and says so in the log where that fails
-            self._moved.set()
+                self._changed.set()
+        except EngineUnavailable as problem:
+            self._watch_problem = problem
+        except ResourceVersionExpired:
+            self._watch_problem = None
+        finally:  # the next read lists again, and its caller logs a failure
+            self._changed.set()
 
 
-def _merged(slices: Iterable[_Slice]) -> tuple[Instance, ...]:
-    """The instances of all slices, by pod: where one has several addresses, that of the older protocol."""
+def _merge(slices: Iterable[_Slice]) -> tuple[Instance, ...]:
+    """Return the instances of all slices by pod. A pod with an IPv4 and an IPv6 address has the IPv4 address."""
     found: dict[InstanceId, Instance] = {}
-    for one in sorted(slices, key=lambda each: (each.address_type, each.metadata.name)):
-        for instance in one.instances():
+    for each in sorted(slices, key=lambda each: (each.address_type, each.metadata.name)):
+        for instance in each.instances():
             known = found.get(instance.instance_id, instance)
             found[instance.instance_id] = msgspec.structs.replace(
                 known,

@@ -136,7 +136,7 @@ def config(folder: Path, settings: EdgeSettings, ports: Ports) -> str:
     zone_mb = max(1, settings.cache_limit_bytes // _OBJECT_BYTES // _OBJECTS_A_MB)
     upstream_s = max(1, round(settings.upstream_timeout_s))
     return _CONFIG.format(
-        module=nginx.module(nginx.JS_MODULE),
+        module=nginx.find_module(nginx.JS_MODULE),
         user=_user(),
         workers=settings.workers,
         connections=settings.max_connections + 64,

@@ -46,7 +46,7 @@ class NginxDataPlane:
 
     async def keep(self) -> None:
         """Watch it for ever: figures onto the metrics, and a new start when it has ended."""
-        ended, looks = asyncio.ensure_future(self._nginx.ended()), 0
+        ended, looks = asyncio.ensure_future(self._nginx.wait()), 0
         try:
             while True:
                 await asyncio.wait([ended], timeout=_LOOK_S)
@@ -73,12 +73,12 @@ class NginxDataPlane:
                 _log.warning("nginx.not_started", error=repr(error))
                 continue
             self._cpu_ms = 0
-            return await self._nginx.ended()
+            return await self._nginx.wait()
 
     async def _account(self, *, disk: bool) -> None:
         metrics = self._metrics
         metrics.set(Metric.CONNECTIONS, await self._connections())
-        spent_ms = sum(map(_cpu_ms, self._nginx.pids()))
+        spent_ms = sum(map(_cpu_ms, self._nginx.list_pids()))
         metrics.add(Metric.CPU_MS, max(0, spent_ms - self._cpu_ms))
         self._cpu_ms = spent_ms
         if disk:

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from matinee.drivers.ffmpeg import Ffmpeg
-from matinee.drivers.ffmpeg import source as opened
+from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.ffmpeg import filters
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
@@ -34,7 +33,7 @@ class FfmpegEncoder:
     ) -> list[Path]:
         files = [into / f"{rung.name}-{chunk.index:05}.mp4" for rung in plan.rungs]
         outputs = (_output(n, plan, chunk, threads, file) for n, file in enumerate(files))
-        argv = [*_seek(plan, chunk), *opened(master), "-filter_complex", graph(plan, chunk)]
+        argv = [*_seek(plan, chunk), *input_arguments(master), "-filter_complex", graph(plan, chunk)]
         argv += [argument for output in outputs for argument in output]
         await self._ffmpeg.run(argv, cwd=into, deadline_s=HOURS_S, progress=progress)
         return files
@@ -49,7 +48,7 @@ class FfmpegEncoder:
 
     async def measure_loudness(self, *, master: Path, sound: AudioTrackPlan) -> Loudness:
         graph = f"[0:{sound.stream}]{_layout(sound)},ebur128=peak=true:framelog=quiet[out]"
-        argv = [*opened(master), "-filter_complex", graph, "-map", "[out]", "-f", "null", "-"]
+        argv = [*input_arguments(master), "-filter_complex", graph, "-map", "[out]", "-f", "null", "-"]
         said = "\n".join(await self._ffmpeg.run(argv, deadline_s=HOURS_S, level="info"))
         return Loudness(_last(_INTEGRATED, said), _last(_PEAK, said))
 
@@ -62,11 +61,11 @@ class FfmpegEncoder:
         fitted = f"volume={gain_db:.2f}dB,apad=whole_dur={duration_s:.6f},atrim=end={duration_s:.6f}"
         graph = f"[0:{sound.stream}]{placed},{_layout(sound)},{fitted}[out]"
         coded = ["-map", "[out]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(sound.bps), *_EXACT]
-        argv = [*opened(master), "-filter_complex", graph, *coded, "-f", "mp4", out.name]
+        argv = [*input_arguments(master), "-filter_complex", graph, *coded, "-f", "mp4", out.name]
         await self._ffmpeg.run(argv, cwd=out.parent, deadline_s=HOURS_S)
 
     async def extract_subtitles(self, *, master: Path, stream: int, out: Path) -> None:
-        argv = [*opened(master), "-map", f"0:{stream}", "-c:s", "webvtt", "-f", "webvtt", out.name]
+        argv = [*input_arguments(master), "-map", f"0:{stream}", "-c:s", "webvtt", "-f", "webvtt", out.name]
         await self._ffmpeg.run(argv, cwd=out.parent, deadline_s=HOURS_S)
 
 

@@ -10,8 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from matinee.drivers.ffmpeg import Ffmpeg
-from matinee.drivers.ffmpeg import source as opened
+from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.ffmpeg import filters, reading
 from matinee.encoding.api import AudioStream
@@ -56,14 +55,14 @@ class FfmpegProber:
         with tempfile.TemporaryDirectory(prefix="matinee-count-") as folder:
             logs = [Path(folder, "decoded"), Path(folder, "constant")]
             outputs = [_counted(label, log) for label, log in zip(("[a]", "[c]"), logs, strict=True)]
-            argv = [*opened(path), "-filter_complex", graph, *outputs[0], *outputs[1]]
+            argv = [*input_arguments(path), "-filter_complex", graph, *outputs[0], *outputs[1]]
             await self._ffmpeg.run(argv, cwd=Path(folder), deadline_s=HOURS_S, progress=progress)
             decoded, constant = (log.read_bytes().count(b"\n") for log in logs)
         return decoded, constant
 
     async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
         show = ("-select_streams", "v:0", "-show_entries", "packet=pts,flags")
-        rows = await self._ffmpeg.rows(path, show, deadline_s=PROBE_S * 10)
+        rows = await self._ffmpeg.probe_rows(path, show, deadline_s=PROBE_S * 10)
         shown = sorted((int(pts), flags) for pts, flags, *_ in rows)
         return len(shown), [n for n, (_, flags) in enumerate(shown) if "K" in flags]
 
@@ -79,7 +78,7 @@ class FfmpegProber:
         """Refuse a picture of which not one frame can be decoded."""
         seen = [0]
         try:
-            argv = [*opened(path), "-map", f"0:{stream['index']}", "-frames:v", "1", "-f", "null", "-"]
+            argv = [*input_arguments(path), "-map", f"0:{stream['index']}", "-frames:v", "1", "-f", "null", "-"]
             await self._ffmpeg.run(argv, deadline_s=PROBE_S, progress=seen.append)
         except ToolFailed as failure:
             raise make_unusable(name, _nth(stream), "not one frame of it can be decoded", _EXPORT) from failure
@@ -88,7 +87,7 @@ class FfmpegProber:
 
     async def _times(self, path: Path, index: int) -> list[float]:
         show = ("-select_streams", str(index), "-show_entries", "packet=pts_time,dts_time")
-        rows = await self._ffmpeg.rows(path, show, deadline_s=PROBE_S * 10)
+        rows = await self._ffmpeg.probe_rows(path, show, deadline_s=PROBE_S * 10)
         told = [next((field for field in row if field and field != "N/A"), "") for row in rows]
         return sorted(float(time) for time in told if time)
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from matinee.catalogue.api import Thumbnails
-from matinee.drivers.ffmpeg import Ffmpeg
-from matinee.drivers.ffmpeg import source as opened
+from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.model.pictures import Look
 
 DEADLINE_S = 3600
@@ -33,7 +32,9 @@ class FfmpegStills:
         tiles = f"tile={thumbnails.columns}x{thumbnails.rows}"
         filters = f"fps=1000/{thumbnails.interval_ms}:start_time=0:eof_action=pass,{size},{tiles}"
         write = ["-vf", filters, "-frames:v", str(thumbnails.sheets), "-q:v", "4", "-f", "image2", "%d.jpg"]
-        await self._ffmpeg.run(["-skip_frame", "nokey", *opened(film), *write], cwd=into, deadline_s=DEADLINE_S)
+        await self._ffmpeg.run(
+            ["-skip_frame", "nokey", *input_arguments(film), *write], cwd=into, deadline_s=DEADLINE_S
+        )
         return len(await asyncio.to_thread(os.listdir, into))
 
     async def looks(self, *, film: Path, keyframes: Sequence[int]) -> list[Look]:
@@ -42,7 +43,7 @@ class FfmpegStills:
         filters = f"select={chosen},scale={width}:{height}:flags=area,format=rgb24"
         with tempfile.TemporaryDirectory(prefix="matinee-looks-") as folder:
             write = ["-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "frames"]
-            argv = ["-skip_frame", "nokey", *opened(film), *write]
+            argv = ["-skip_frame", "nokey", *input_arguments(film), *write]
             await self._ffmpeg.run(argv, cwd=Path(folder), deadline_s=DEADLINE_S)
             frames = await asyncio.to_thread(_pixels, Path(folder, "frames"))
         return [_look(n, frame) for n, frame in zip(keyframes, frames, strict=False)]
@@ -51,7 +52,7 @@ class FfmpegStills:
         picture = out.with_suffix(".png")
         seek = ["-ss", f"{max(0, time_ms) / 1000:.3f}"]
         write = ["-frames:v", "1", "-update", "1", "-f", "image2", picture.name]
-        await self._ffmpeg.run([*seek, *opened(film), *write], cwd=out.parent, deadline_s=DEADLINE_S)
+        await self._ffmpeg.run([*seek, *input_arguments(film), *write], cwd=out.parent, deadline_s=DEADLINE_S)
         with Image.open(picture) as opened_picture:
             still = _cut(opened_picture.convert("RGB"), aspect, height_px)
         picture.unlink()

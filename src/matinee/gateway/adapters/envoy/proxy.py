@@ -26,7 +26,9 @@ class EnvoyProxy:
         return await asyncio.to_thread(self._write, front)
 
     def _write(self, front: ProxyConfig) -> bool:
-        changed = [envoy.write(self._folder, name, content) for name, content in files(front, self._folder).items()]
+        changed = [
+            envoy.write_config(self._folder, name, content) for name, content in files(front, self._folder).items()
+        ]
         return any(changed)
 
 

@@ -89,7 +89,7 @@ class Host:
         """Serve every method of a Protocol. Raises TypeError for one that cannot be called remotely."""
         # Long-running calls have a limit of their own, so that they cannot keep the others out.
         limits = self._limits[domain] = (ConcurrencyLimit(), ConcurrencyLimit(initial=_LONG_RUNNING_LIMIT))
-        self._mesh_metrics.set_source(domain, *limits)
+        self._mesh_metrics.watch(domain, *limits)
         for name, signature in read_signatures(protocol).items():
             self._endpoints[wire.rpc_path(domain, name)] = Endpoint(
                 domain=domain,

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, MetaData, String, insert, select, text
 from tests.stores import SQL, database_url
 
-from matinee.drivers.backups import KEPT
+from matinee.drivers.backups import BACKUPS
 from matinee.drivers.engine import SchemaAhead
 from matinee.drivers.migrations import (
     MigrationConnection,
@@ -40,7 +40,7 @@ def standing(url: str, name: str) -> str:
 
 def asked(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
     def run(ground: MigrationConnection) -> Any:
-        with ground.step(again=False):
+        with ground.step(resume=False):
             return work(ground)
 
     return run_on_store(url, run, backups)
@@ -94,17 +94,17 @@ def test_a_domain_moves_from_every_version_with_data_and_back(name: str, engine_
     chain = MigrationScripts.load(f"matinee.{name}.adapters:migrations")
     for at, revision in enumerate(chain.revisions):
         url = database_url(engine_name, tmp_path, name)
-        run_on_store(url, partial(upgrade, chain=MigrationScripts(chain.scripts[: at + 1]), name=name))
+        run_on_store(url, partial(upgrade, scripts=MigrationScripts(chain.paths[: at + 1]), name=name))
         fill(url, name)
         before = rows_of(url, name)
-        run_on_store(url, partial(upgrade, chain=chain, name=name))
+        run_on_store(url, partial(upgrade, scripts=chain, name=name))
         assert standing(url, name) == chain.newest
         assert {n: len(rows) for n, rows in rows_of(url, name).items() if n in before} == {
             n: len(rows) for n, rows in before.items()
         }
-        run_on_store(url, partial(downgrade, chain=chain, name=name, to=revision))
+        run_on_store(url, partial(downgrade, scripts=chain, name=name, to=revision))
         assert (standing(url, name), rows_of(url, name)) == (revision, before)
-        run_on_store(url, partial(downgrade, chain=chain, name=name, to=""))
+        run_on_store(url, partial(downgrade, scripts=chain, name=name, to=""))
         assert (standing(url, name), rows_of(url, name)) == ("", {})
 
 
@@ -189,7 +189,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, scripts: Path) -> str:
     """A store at its first version, with data."""
     made = database_url(request.param, tmp_path, "shop")
     run_on_store(
-        made, partial(upgrade, chain=MigrationScripts(MigrationScripts.load(str(scripts)).scripts[:1]), name="shop")
+        made, partial(upgrade, scripts=MigrationScripts(MigrationScripts.load(str(scripts)).paths[:1]), name="shop")
     )
     changed(made, lambda c: [c.execute(text(f"INSERT INTO shop_thing VALUES ('{n}', {cents})")) for n, cents in OLD])
     return made
@@ -221,7 +221,7 @@ def killed(url: str, scripts: Path, way: str, point: str) -> None:
 def test_what_was_killed_on_its_way_forward_is_carried_on(url: str, scripts: Path, point: str) -> None:
     killed(url, scripts, "forward", point)
     killed(url, scripts, "forward", point)
-    run_on_store(url, partial(upgrade, chain=MigrationScripts.load(str(scripts)), name="shop"))
+    run_on_store(url, partial(upgrade, scripts=MigrationScripts.load(str(scripts)), name="shop"))
     assert standing(url, "shop") == "0003"
     assert things(url) == [("a", 101, 1), ("b", 251, 2)]
     assert notes(url) == ["b"]
@@ -230,9 +230,9 @@ def test_what_was_killed_on_its_way_forward_is_carried_on(url: str, scripts: Pat
 @pytest.mark.parametrize("point", DOWN)
 def test_what_was_killed_on_its_way_back_is_carried_on(url: str, scripts: Path, point: str) -> None:
     chain = MigrationScripts.load(str(scripts))
-    run_on_store(url, partial(upgrade, chain=chain, name="shop"))
+    run_on_store(url, partial(upgrade, scripts=chain, name="shop"))
     killed(url, scripts, "back", point)
-    run_on_store(url, partial(downgrade, chain=chain, name="shop", to="0001"))
+    run_on_store(url, partial(downgrade, scripts=chain, name="shop", to="0001"))
     assert standing(url, "shop") == "0001"
     assert rows_of(url, "shop") == {"shop_thing": OLD}
 
@@ -240,9 +240,9 @@ def test_what_was_killed_on_its_way_back_is_carried_on(url: str, scripts: Path, 
 @pytest.mark.parametrize("point", ["-2a", "-2b"])
 def test_who_was_killed_on_the_way_back_can_go_forward(url: str, scripts: Path, point: str) -> None:
     chain = MigrationScripts.load(str(scripts))
-    run_on_store(url, partial(upgrade, chain=chain, name="shop"))
+    run_on_store(url, partial(upgrade, scripts=chain, name="shop"))
     killed(url, scripts, "back", point)
-    run_on_store(url, partial(upgrade, chain=chain, name="shop"))
+    run_on_store(url, partial(upgrade, scripts=chain, name="shop"))
     assert standing(url, "shop") == "0003"
     assert {name for name, *_ in things(url)} == {"a", "b"}
 
@@ -261,14 +261,16 @@ async def test_many_who_start_at_once_migrate_once(url: str, scripts: Path) -> N
 
 
 async def test_a_store_that_a_newer_one_wrote_is_left_alone(url: str, scripts: Path, tmp_path: Path) -> None:
-    await asyncio.to_thread(run_on_store, url, partial(upgrade, chain=MigrationScripts.load(str(scripts)), name="shop"))
+    await asyncio.to_thread(
+        run_on_store, url, partial(upgrade, scripts=MigrationScripts.load(str(scripts)), name="shop")
+    )
     (scripts / "versions" / "0003_notes.py").unlink()
     async with Database(url) as database:
         with pytest.raises(SchemaAhead, match=r"at revision 0003.*newest that this Matinee knows is 0002"):
             await database.migrate(str(scripts), "shop")
     with pytest.raises(SchemaAhead):
         await asyncio.to_thread(
-            run_on_store, url, partial(downgrade, chain=MigrationScripts.load(str(scripts)), name="shop", to="0001")
+            run_on_store, url, partial(downgrade, scripts=MigrationScripts.load(str(scripts)), name="shop", to="0001")
         )
     assert await asyncio.to_thread(notes, url) == ["b"]
 
@@ -288,10 +290,10 @@ async def test_what_was_there_before_is_kept(url: str, scripts: Path, tmp_path: 
 
 
 def test_only_the_newest_copies_are_kept(url: str, tmp_path: Path) -> None:
-    for _ in range(KEPT + 2):
+    for _ in range(BACKUPS + 2):
         asked_of = tmp_path / "copies"
         run_on_store(url, lambda ground: ground.back_up("shop", "0001"), asked_of)
-    assert len(list(asked_of.iterdir())) == KEPT
+    assert len(list(asked_of.iterdir())) == BACKUPS
 
 
 def test_a_script_that_changes_data_too_early_is_refused(scripts: Path, tmp_path: Path) -> None:
@@ -301,7 +303,7 @@ def test_a_script_that_changes_data_too_early_is_refused(scripts: Path, tmp_path
         "def upgrade():\n    op.execute(\"INSERT INTO shop_note VALUES ('x', 'y')\")\n    op.drop_table('shop_thing')\n"
     )
     with pytest.raises(ValueError, match="after all its changes of the schema"):
-        run_on_store(url, partial(upgrade, chain=MigrationScripts.load(str(scripts)), name="shop"))
+        run_on_store(url, partial(upgrade, scripts=MigrationScripts.load(str(scripts)), name="shop"))
     assert standing(url, "shop") == "0003…"
     assert notes(url) == []
 
@@ -311,6 +313,6 @@ def migrate(way: str, url: str, scripts: Path, point: str) -> None:
     os.environ["DIE_AT"] = point
     chain = MigrationScripts.load(str(scripts))
     if way == "forward":
-        run_on_store(url, partial(upgrade, chain=chain, name="shop", backup=False))
+        run_on_store(url, partial(upgrade, scripts=chain, name="shop", backup=False))
     else:
-        run_on_store(url, partial(downgrade, chain=chain, name="shop", to="0001", backup=False))
+        run_on_store(url, partial(downgrade, scripts=chain, name="shop", to="0001", backup=False))

@@ -142,9 +142,9 @@ async def test_the_cursor_of_a_moment_is_by_our_own_clock(tmp_path: Path) -> Non
 async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path) -> None:
     url, scripts = (
         f"sqlite:///{tmp_path}/events.db",
-        MigrationScripts.load("matinee.events.adapters:migrations").scripts,
+        MigrationScripts.load("matinee.events.adapters:migrations").paths,
     )
-    await asyncio.to_thread(run_on_store, url, partial(upgrade, chain=MigrationScripts(scripts[:2]), name="events"))
+    await asyncio.to_thread(run_on_store, url, partial(upgrade, scripts=MigrationScripts(scripts[:2]), name="events"))
     entry = Entry(place="1", record=opened("a"))
     letter = DeadLetter(consumer="home", at=datetime(2026, 1, 1, tzinfo=UTC), reason="no", tries=5, entry=entry)
     insert = text("INSERT INTO events_dead_letter (consumer, letter) VALUES ('home', :letter)")

@@ -105,7 +105,7 @@ def migrate(store: Store, *, backup: bool) -> None:
     """Bring a store to the newest revision. Raises SchemaAhead, EngineUnavailable."""
     if url.scheme(store.place) == "sqlite":
         url.file_path(store.place).parent.mkdir(parents=True, exist_ok=True)
-    run_on_store(store.place, partial(upgrade, chain=store.chain, name=store.name, backup=backup), store.backups)
+    run_on_store(store.place, partial(upgrade, scripts=store.chain, name=store.name, backup=backup), store.backups)
 
 
 def go_back(store: Store, to: str, *, backup: bool) -> None:
@@ -114,7 +114,7 @@ def go_back(store: Store, to: str, *, backup: bool) -> None:
     if to != NONE and to not in chain.revisions:
         raise BadSettings(detail=f"{store.name} has no revision {to!r}; there are {', '.join(chain.revisions)}.")
     to = "" if to == NONE else to
-    run_on_store(store.place, partial(downgrade, chain=chain, name=store.name, to=to, backup=backup), store.backups)
+    run_on_store(store.place, partial(downgrade, scripts=chain, name=store.name, to=to, backup=backup), store.backups)
 
 
 def back_up(store: Store) -> Path | None:
@@ -134,7 +134,7 @@ def _store(settings: Settings, name: str) -> Store | None:
 
 
 def _revision(name: str, ground: MigrationConnection) -> str:
-    with ground.step(again=False):
+    with ground.step(resume=False):
         return read_revision(name, ground.connection)
 
 

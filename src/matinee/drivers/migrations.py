@@ -1,9 +1,10 @@
-"""Schemas and their versions: a folder of Alembic scripts each, `versions/0001_what.py`, one after the other.
+"""Schema migrations: Alembic scripts in `versions/0001_what.py`, run one after the other.
 
-On SQLite a step and its new version are one transaction. MariaDB commits at every statement that changes a schema:
-there a mark beside the version says that a step has begun, and when the mark is found again (whoever took the step was
-killed) the step is taken once more, and what is there already is passed over. What a script does to data it does after
-all it does to the schema: that, with the new version, is one transaction on every engine, and happens once.
+On SQLite a step and its new revision are one transaction. MariaDB commits at each statement that changes a schema, so
+that a step can stop half-way. A mark beside the revision therefore records that a step has begun; where a mark is
+found, the step runs again and skips what it has already created or dropped. A script changes data only after all its
+changes of the schema: its data and the new revision are one transaction on every engine. Alembic's own environment
+cannot resume a step (docs/adr/0017).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, Self
 
 import msgspec
@@ -23,18 +23,18 @@ from matinee.drivers.engine import SchemaAhead, StoreEmpty
 from matinee.kit import log
 
 _log = log.get()
-# Alembic's `op` is one for the whole process.
+# Alembic's `op` is a global of the process.
 _alembic = threading.Lock()
 
 
 class MigrationScripts(msgspec.Struct, frozen=True):
-    """The scripts of one store, oldest first: what each revision is called and where it lies."""
+    """The migration scripts of one store, oldest first."""
 
-    scripts: tuple[Path, ...]
+    paths: tuple[Path, ...]
 
     @classmethod
     def load(cls, place: str) -> Self:
-        """The scripts in `package:folder`, or in a folder named by its path. Nothing is imported yet."""
+        """List the scripts in `package:folder`, or in a folder named by its path, without importing them."""
         package, colon, folder = place.rpartition(":")
         spec = importlib.util.find_spec(package) if colon else None
         root = Path(next(iter(spec.submodule_search_locations or ()))) / folder if spec else Path(folder)
@@ -43,7 +43,7 @@ class MigrationScripts(msgspec.Struct, frozen=True):
     @property
     def revisions(self) -> list[str]:
         """The revisions, oldest first."""
-        return [path.stem.partition("_")[0] for path in self.scripts]
+        return [path.stem.partition("_")[0] for path in self.paths]
 
     @property
     def newest(self) -> str:
@@ -51,154 +51,149 @@ class MigrationScripts(msgspec.Struct, frozen=True):
         return self.revisions[-1]
 
     def check(self, name: str, found: str) -> None:
-        """See that the revision of a store in use is one that this code knows. Raises StoreEmpty, SchemaAhead."""
-        standing = found.removesuffix("…")
-        if not standing:
-            raise StoreEmpty(
-                store=name,
-                detail=f"The store of {name} has lost its tables: bring its data back, or start its processes again "
-                "to begin with nothing.",
-            )
-        if standing not in self.revisions:
+        """Check that the revision of a store in use is a known one. Raises StoreEmpty, SchemaAhead."""
+        revision = found.removesuffix("…")
+        if not revision:
+            detail = f"The tables of {name} are lost: restore its data, or restart its processes to begin empty."
+            raise StoreEmpty(store=name, detail=detail)
+        if revision not in self.revisions:
             raise SchemaAhead(
                 store=name,
-                detail=f"The store of {name} is at revision {standing}, and the newest that this Matinee knows is "
-                f"{self.newest}: a newer one wrote it. Run that one, or let it go back first (`matinee stores back`).",
+                detail=f"The store of {name} is at revision {revision}, and the newest that this Matinee knows is "
+                f"{self.newest}: run the newer Matinee that wrote it, or downgrade the store with that one "
+                "(`matinee stores back`).",
             )
 
-    def script(self, revision: str) -> ModuleType:
-        """A script, ready to run. Raises ValueError for one that does not follow the one before it."""
-        at = self.revisions.index(revision)
-        spec = importlib.util.spec_from_file_location(f"_matinee_{self.scripts[at].stem}", self.scripts[at])
-        if spec is None or spec.loader is None:
-            raise ValueError(f"{self.scripts[at]} cannot be read")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        before = self.revisions[at - 1] if at else None
-        if (module.revision, module.down_revision) != (revision, before):
-            raise ValueError(f"{self.scripts[at]} must be revision {revision} and come down to {before}")
-        return module
+    def step(self, revision: str, *, up: bool) -> Callable[[], None]:
+        """Import a script and return its `upgrade` or `downgrade`. Raises ValueError where it does not follow the one before."""
+        # Imported here, because this takes seconds and most starts have nothing to migrate.
+        from alembic.script import ScriptDirectory
+
+        position = self.revisions.index(revision)
+        script = ScriptDirectory(str(self.paths[0].parents[1])).get_revision(revision)
+        previous = self.revisions[position - 1] if position else None
+        if script is None or script.down_revision != previous:
+            raise ValueError(f"{self.paths[position]} must be revision {revision} and follow {previous}")
+        step: Callable[[], None] = script.module.upgrade if up else script.module.downgrade
+        return step
 
 
 class MigrationConnection(Protocol):
-    """An engine that migrates: one connection, held by nobody else at the same time."""
+    """A store's engine as migrations use it: one connection, with the engine's way of locking and of backups.
 
-    @property
-    def connection(self) -> Connection: ...
+    `marks_steps`: whether a step can stop half-way and must be marked.
+    """
+
+    connection: Connection
+    marks_steps: bool
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Keep every other process that migrates this store waiting."""
+        """Make other processes that migrate this store wait."""
 
-    def step(self, *, again: bool) -> AbstractContextManager[None]:
-        """Run a step and commit it; with `again`, pass over what is there already."""
-
-    def marks(self) -> bool:
-        """Whether a step that was begun must be marked, because it can stop half-way."""
+    def step(self, *, resume: bool) -> AbstractContextManager[None]:
+        """Run statements and commit; with `resume`, skip those whose effect exists already."""
 
     def back_up(self, name: str, revision: str) -> Path | None:
-        """Keep what is there now; say in the log where, or why not."""
+        """Make a backup and return its path; log the reason where none can be made."""
 
 
 def read_revision(name: str, connection: Connection) -> str:
-    """A store's revision; empty where it has none yet, with `…` behind it where a step stopped half-way."""
-    rows = _rows(name, connection) or []
-    standing = next((row for row in rows if row[0] not in "+-"), "")
-    return standing + ("…" if any(row[0] in "+-" for row in rows) else "")
+    """Read a store's revision: empty where it has none, followed by `…` where a step stopped half-way."""
+    revision, mark = _read_state(name, connection)
+    return revision + ("…" if mark else "")
 
 
-def upgrade(ground: MigrationConnection, chain: MigrationScripts, name: str, *, backup: bool = True) -> None:
-    """Bring a store to the newest revision. Raises SchemaAhead, and then nothing was changed."""
-    with _alembic, ground.exclusive(name):
-        standing, mark = _standing(ground, chain, name)
-        pending = [one for one in chain.revisions if one > standing or mark == f"-{one}"]
+def upgrade(store: MigrationConnection, scripts: MigrationScripts, name: str, *, backup: bool = True) -> None:
+    """Bring a store to the newest revision. Raises SchemaAhead before anything is changed."""
+    with _alembic, store.exclusive(name):
+        revision, mark = _read_checked(store, scripts, name)
+        pending = [one for one in scripts.revisions if one > revision or mark == f"-{one}"]
         if not pending:
             return
-        if backup and standing:
-            ground.back_up(name, standing)
-        for revision in pending:
-            _take(ground, chain, name, revision, up=True)
-        _log.info("store.migrated", store=name, revision=chain.newest, before=standing)
+        if backup and revision:
+            store.back_up(name, revision)
+        for step in pending:
+            _run_step(store, scripts, name, step, up=True)
+        _log.info("store.upgrade", store=name, revision=scripts.newest, before=revision)
 
 
-def downgrade(ground: MigrationConnection, chain: MigrationScripts, name: str, to: str, *, backup: bool = True) -> None:
-    """Bring a store back to an earlier revision, empty for before the first. Raises SchemaAhead."""
-    with _alembic, ground.exclusive(name):
-        standing, mark = _standing(ground, chain, name)
-        undone = [one for one in reversed(chain.revisions) if to < one <= standing or mark == f"+{one}"]
-        if backup and undone:
-            ground.back_up(name, standing)
-        for revision in undone:
-            _take(ground, chain, name, revision, up=False)
-        _log.info("store.migrated_back", store=name, revision=to, before=standing)
+def downgrade(
+    store: MigrationConnection, scripts: MigrationScripts, name: str, to: str, *, backup: bool = True
+) -> None:
+    """Bring a store to an earlier revision, or remove its tables where `to` is empty. Raises SchemaAhead."""
+    with _alembic, store.exclusive(name):
+        revision, mark = _read_checked(store, scripts, name)
+        steps = [one for one in reversed(scripts.revisions) if to < one <= revision or mark == f"+{one}"]
+        if backup and steps:
+            store.back_up(name, revision)
+        for step in steps:
+            _run_step(store, scripts, name, step, up=False)
+        _log.info("store.downgrade", store=name, revision=to, before=revision)
 
 
-def _standing(ground: MigrationConnection, chain: MigrationScripts, name: str) -> tuple[str, str]:
-    """The revision, empty where there is none, and the mark of a step that stopped half-way. Raises SchemaAhead."""
-    with ground.step(again=False):
-        rows = _rows(name, ground.connection) or []
-    standing = next((row for row in rows if row[0] not in "+-"), "")
-    if standing:
-        chain.check(name, standing)
-    return standing, next((row for row in rows if row[0] in "+-"), "")
+def run_on_store(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
+    """Call `work` with a migration connection. Blocks: call it in a thread without an event loop."""
+    if url.startswith("sqlite:"):
+        from matinee.drivers import sqlite_migrations
+
+        return sqlite_migrations.run_on_store(url, work, backups)
+    from matinee.drivers import mariadb_migrations
+
+    return mariadb_migrations.run_on_store(url, work, backups)
 
 
-def _take(ground: MigrationConnection, chain: MigrationScripts, name: str, revision: str, *, up: bool) -> None:
-    script = chain.script(revision)
-    at = chain.revisions.index(revision)
-    stands = revision if up else (chain.revisions[at - 1] if at else "")
-    again = _mark(ground, name, ("+" if up else "-") + revision)
-    with ground.step(again=again), _operations(ground.connection):
-        (script.upgrade if up else script.downgrade)()
-        _keep(name, stands, ground.connection)
+def _run_step(store: MigrationConnection, scripts: MigrationScripts, name: str, revision: str, *, up: bool) -> None:
+    step = scripts.step(revision, up=up)
+    below = next((one for one in reversed(scripts.revisions) if one < revision), "")
+    resume = _mark_begun(store, name, ("+" if up else "-") + revision)
+    with store.step(resume=resume), _operations(store.connection):
+        step()
+        _execute(store.connection, "DELETE FROM {table}", name)
+        if reached := revision if up else below:
+            _execute(store.connection, "INSERT INTO {table} VALUES (:value)", name, value=reached)
 
 
-def _mark(ground: MigrationConnection, name: str, mark: str) -> bool:
-    """Mark a step as begun; tells whether it was before."""
-    with ground.step(again=False):
-        rows = _rows(name, ground.connection)
-        if rows is None:
-            made = f"CREATE TABLE {name}_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
-            ground.connection.execute(text(made))
-        if not ground.marks():
-            return False
-        begun = any(row[1:] == mark[1:] for row in rows or () if row[0] in "+-")
-        if not begun:
-            ground.connection.execute(text(f"INSERT INTO {name}_version VALUES (:mark)"), {"mark": mark})  # noqa: S608  # a domain's name
-        return begun
+def _mark_begun(store: MigrationConnection, name: str, mark: str) -> bool:
+    """Record that a step has begun; return whether it had begun before, in either direction."""
+    with store.step(resume=False):
+        _, found = _read_state(name, store.connection)
+        _execute(
+            store.connection, "CREATE TABLE IF NOT EXISTS {table} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)", name
+        )
+        has_begun = found[1:] == mark[1:]
+        if store.marks_steps and not has_begun:
+            _execute(store.connection, "INSERT INTO {table} VALUES (:value)", name, value=mark)
+        return has_begun
 
 
-def _keep(name: str, revision: str, connection: Connection) -> None:
-    connection.execute(text(f"DELETE FROM {name}_version"))  # noqa: S608  # a domain's name
+def _read_checked(store: MigrationConnection, scripts: MigrationScripts, name: str) -> tuple[str, str]:
+    """Read the revision and the mark. Raises SchemaAhead."""
+    with store.step(resume=False):
+        revision, mark = _read_state(name, store.connection)
     if revision:
-        connection.execute(text(f"INSERT INTO {name}_version VALUES (:revision)"), {"revision": revision})  # noqa: S608  # as above
+        scripts.check(name, revision)
+    return revision, mark
 
 
-def _rows(name: str, connection: Connection) -> list[str] | None:
-    """The revision and the mark; None where there is no table for them yet."""
+def _read_state(name: str, connection: Connection) -> tuple[str, str]:
+    """Read the revision and the mark (`+0002`, `-0002`) of a step that has begun; each empty where there is none."""
     try:
-        return list(connection.execute(text(f"SELECT version_num FROM {name}_version")).scalars())  # noqa: S608  # a domain's name
+        rows = _execute(connection, "SELECT version_num FROM {table}", name).scalars().all()
     except (exc.OperationalError, exc.ProgrammingError) as error:
         if "no such table" in str(error.orig) or getattr(error.orig, "args", ())[:1] == (1146,):
-            return None
+            return "", ""
         raise
+    return next((row for row in rows if row[0] not in "+-"), ""), next((row for row in rows if row[0] in "+-"), "")
+
+
+def _execute(connection: Connection, statement: str, name: str, **values: Any) -> Any:
+    return connection.execute(text(statement.format(table=f"{name}_version")), values)
 
 
 @contextmanager
 def _operations(connection: Connection) -> Iterator[None]:
-    # Imported here, because a process whose stores are up to date should not take a second to start.
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
     with Operations.context(MigrationContext.configure(connection)):
         yield
-
-
-def run_on_store(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
-    """Run a piece of work on a store's own ground; in a thread of its own, never in an event loop's."""
-    if url.startswith("sqlite:"):
-        from matinee.drivers import sqlite_migrations
-
-        return sqlite_migrations.standing(url, work, backups)
-    from matinee.drivers import mariadb_migrations
-
-    return mariadb_migrations.standing(url, work, backups)

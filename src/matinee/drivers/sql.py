@@ -138,7 +138,7 @@ class Database:
         """
         chain = MigrationScripts.load(scripts)
         if await self.read_autocommit(partial(read_revision, name)) != chain.newest:
-            work = partial(upgrade, chain=chain, name=name)
+            work = partial(upgrade, scripts=chain, name=name)
             await asyncio.to_thread(run_on_store, self.url, work, self._backups)
         self._schemas[name] = chain
 

@@ -48,8 +48,8 @@ class Sqlite:
     async def open(self) -> None:
         """Open the file, made where there is none. Raises sqlalchemy.exc.OperationalError where it cannot be."""
         Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._reading = engine_of(self._url, begin="BEGIN")
-        self._writing = engine_of(self._url, begin="BEGIN IMMEDIATE")
+        self._reading = create_sqlite_engine(self._url, begin="BEGIN")
+        self._writing = create_sqlite_engine(self._url, begin="BEGIN IMMEDIATE")
         self._write_connection = await asyncio.to_thread(self._writing.connect)
         self._writer.start()
         await self.write(lambda connection: None)
@@ -145,7 +145,7 @@ def _attempt(
         return None, error
 
 
-def engine_of(url: str, *, begin: str) -> Engine:
+def create_sqlite_engine(url: str, *, begin: str) -> Engine:
     """An engine whose transactions begin as said; `BEGIN IMMEDIATE` takes the write lock at once."""
     engine = create_engine(
         url,

@@ -1,33 +1,36 @@
-"""Where a SQLite store migrates: under SQLite's one write lock, a step with its version in one transaction."""
+"""Migrations on SQLite: under its write lock, each step in one transaction with its revision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from matinee.drivers.backups import KEPT, fresh, thinned
-from matinee.drivers.sqlite import engine_of
-from matinee.kit import log, url
+from matinee.drivers.backups import backup_path, prune_backups
+from matinee.drivers.sqlite import create_sqlite_engine
+from matinee.kit import log
+from matinee.kit import url as urls
 
 _log = log.get()
 
 
-def standing(place: str, work: Callable[[SqliteMigrationConnection], Any], backups: Path | None) -> Any:
-    """Run a piece of work on a database; backups go beside its file unless a folder is named."""
-    engine = engine_of(place, begin="BEGIN IMMEDIATE")
+def run_on_store(url: str, work: Callable[[SqliteMigrationConnection], Any], backups: Path | None) -> Any:
+    """Call `work` with a connection; backups go beside the database's file where no folder is named."""
+    engine = create_sqlite_engine(url, begin="BEGIN IMMEDIATE")
     try:
         with engine.connect() as connection:
-            return work(SqliteMigrationConnection(connection, url.file_path(place), backups))
+            return work(SqliteMigrationConnection(connection, urls.file_path(url), backups))
     finally:
         engine.dispose()
 
 
 class SqliteMigrationConnection:
     """One connection to one file."""
+
+    marks_steps = False
 
     def __init__(self, connection: Connection, file: Path, backups: Path | None) -> None:
         self.connection = connection
@@ -39,25 +42,21 @@ class SqliteMigrationConnection:
         with self.connection.begin():
             yield
 
-    @contextmanager
-    def step(self, *, again: bool) -> Iterator[None]:
-        yield
-
-    def marks(self) -> bool:
-        return False
+    def step(self, *, resume: bool) -> nullcontext[None]:
+        return nullcontext()
 
     def back_up(self, name: str, revision: str) -> Path | None:
-        """A copy made by SQLite itself, of what was committed before."""
-        self._backups.mkdir(parents=True, exist_ok=True)
-        target = fresh(self._backups, self._file.name, revision, "db")
-        engine = engine_of(f"sqlite:///{self._file}", begin="BEGIN")
+        """Copy what is committed, by a second connection."""
+        target = backup_path(self._backups, self._file.name, revision, "db")
+        part = target.with_suffix(".part")
+        engine = create_sqlite_engine(f"sqlite:///{self._file}", begin="BEGIN")
         try:
             with engine.connect() as connection:
                 raw: Any = connection.connection.driver_connection
-                raw.execute("VACUUM INTO ?", (str(target.with_suffix(".part")),))
+                raw.execute("VACUUM INTO ?", (str(part),))
         finally:
             engine.dispose()
-        target.with_suffix(".part").rename(target)
-        thinned(self._backups, self._file.name, KEPT)
-        _log.info("store.backed_up", store=name, revision=revision, file=str(target))
+        part.rename(target)
+        prune_backups(self._backups, self._file.name)
+        _log.info("store.back_up", store=name, revision=revision, file=str(target))
         return target

@@ -1,4 +1,4 @@
-"""Every `Blobs`: whole objects or none, the same again after a reopen, and a full disk said as such."""
+"""The conformance suite of `Blobs`: atomic writes, durability, resumable downloads."""
 
 import asyncio
 import os
@@ -17,19 +17,19 @@ Opener = Callable[[], ObjectBlobs]
 ENGINES = ("file", "s3")
 
 
-def place(engine_id: str, folder: Path) -> str:
-    """The URL of a fresh store."""
+def make_url(engine_id: str, folder: Path) -> str:
+    """Return the URL of an empty store."""
     return f"file://{folder}/objects" if engine_id == "file" else shared_engine(engine_id).url("blobs")
 
 
 @pytest.fixture(params=ENGINES)
 def open_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens the same store again."""
-    url = place(request.param, tmp_path)
+    """Return a function that opens the same store again."""
+    url = make_url(request.param, tmp_path)
     return lambda: ObjectBlobs(ObjectStore(url))
 
 
-async def test_what_is_put_is_there_after_a_reopen(open_blobs: Opener) -> None:
+async def test_object_survives_reopening(open_blobs: Opener) -> None:
     await open_blobs().put(key="a/b.bin", data=b"one")
     assert await open_blobs().get(key="a/b.bin") == b"one"
     assert await open_blobs().size(key="a/b.bin") == 3
@@ -37,7 +37,7 @@ async def test_what_is_put_is_there_after_a_reopen(open_blobs: Opener) -> None:
     assert await open_blobs().get(key="a/b.bin") == b"three"
 
 
-async def test_what_is_not_there_is_told_so(open_blobs: Opener, tmp_path: Path) -> None:
+async def test_missing_object_is_none(open_blobs: Opener, tmp_path: Path) -> None:
     blobs = open_blobs()
     assert await blobs.get(key="none") is None
     assert await blobs.size(key="none") is None
@@ -46,7 +46,7 @@ async def test_what_is_not_there_is_told_so(open_blobs: Opener, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("move", [False, True])
-async def test_a_file_is_taken_in_whole(open_blobs: Opener, tmp_path: Path, move: bool) -> None:
+async def test_file_is_stored_and_moved_on_request(open_blobs: Opener, tmp_path: Path, move: bool) -> None:
     film = tmp_path / "it's a film 🎬.mov"
     film.write_bytes(b"x" * 100_000)
     await open_blobs().put_file(key="sources/film.mov", path=film, move=move)
@@ -57,7 +57,7 @@ async def test_a_file_is_taken_in_whole(open_blobs: Opener, tmp_path: Path, move
 
 
 @pytest.mark.parametrize("name", ['Été à l\'ombre "finale" 🎬 100%.mkv', "a+b&c=d?e#f~{g}.mov", "é" * 98 + ".mp4"])
-async def test_a_key_may_have_any_name_in_it(open_blobs: Opener, tmp_path: Path, name: str) -> None:
+async def test_key_may_contain_any_file_name(open_blobs: Opener, tmp_path: Path, name: str) -> None:
     blobs = open_blobs()
     film = tmp_path / "film"
     film.write_bytes(b"film")
@@ -65,16 +65,16 @@ async def test_a_key_may_have_any_name_in_it(open_blobs: Opener, tmp_path: Path,
     local = await blobs.local(key=f"uploads/upl_1/{name}", into=tmp_path)
     assert local is not None
     assert (local.read_bytes(), local.suffix) == (b"film", Path(name).suffix)
-    await blobs.put_file(key="sources/2", path=local, held=f"uploads/upl_1/{name}")
+    await blobs.put_file(key="sources/2", path=local, copy_of=f"uploads/upl_1/{name}")
     assert await blobs.get(key="sources/2") == b"film"
 
 
-async def test_what_the_store_holds_is_kept_under_its_new_name(open_blobs: Opener, tmp_path: Path) -> None:
+async def test_object_is_copied_to_a_new_key(open_blobs: Opener, tmp_path: Path) -> None:
     blobs = open_blobs()
     await blobs.put(key="uploads/film.mov", data=b"film")
     local = await blobs.local(key="uploads/film.mov", into=tmp_path)
     assert local is not None
-    await blobs.put_file(key="sources/film.mov", path=local, held="uploads/film.mov", move=True)
+    await blobs.put_file(key="sources/film.mov", path=local, copy_of="uploads/film.mov", move=True)
     await blobs.delete(prefix="uploads/film.mov")
     assert await blobs.size(key="uploads/film.mov") is None
     again = await blobs.local(key="sources/film.mov", into=tmp_path)
@@ -82,14 +82,14 @@ async def test_what_the_store_holds_is_kept_under_its_new_name(open_blobs: Opene
     assert again.read_bytes() == b"film"
 
 
-async def test_what_was_held_and_is_gone_is_sent(open_blobs: Opener, tmp_path: Path) -> None:
+async def test_file_is_uploaded_where_the_object_to_copy_is_gone(open_blobs: Opener, tmp_path: Path) -> None:
     film = tmp_path / "film.mov"
     film.write_bytes(b"film")
-    await open_blobs().put_file(key="sources/film.mov", path=film, held="uploads/gone.mov")
+    await open_blobs().put_file(key="sources/film.mov", path=film, copy_of="uploads/gone.mov")
     assert await open_blobs().get(key="sources/film.mov") == b"film"
 
 
-async def test_a_prefix_is_deleted_and_nothing_else(open_blobs: Opener) -> None:
+async def test_only_objects_below_the_prefix_are_deleted(open_blobs: Opener) -> None:
     blobs = open_blobs()
     for key in ("assets/a/1", "assets/a/2", "assets/b/1", "assets/ab/1"):
         await blobs.put(key=key, data=b"x")
@@ -99,12 +99,12 @@ async def test_a_prefix_is_deleted_and_nothing_else(open_blobs: Opener) -> None:
     assert [await blobs.size(key=key) for key in ("assets/b/1", "assets/ab/1")] == [None, 1]
 
 
-async def test_the_room_that_is_left_is_told(open_blobs: Opener) -> None:
+async def test_free_space_is_positive_or_unlimited(open_blobs: Opener) -> None:
     free = await open_blobs().free_bytes()
     assert free is None or free > 0
 
 
-async def test_a_large_file_comes_and_goes_whole_and_to_many_at_once(open_blobs: Opener, tmp_path: Path) -> None:
+async def test_large_file_is_downloaded_concurrently(open_blobs: Opener, tmp_path: Path) -> None:
     film, content = tmp_path / "film.mov", os.urandom(1 << 20) * 30
     film.write_bytes(content)
     blobs = open_blobs()
@@ -115,32 +115,32 @@ async def test_a_large_file_comes_and_goes_whole_and_to_many_at_once(open_blobs:
     assert found[0].read_bytes() == content
 
 
-def begun_bytes(folder: Path) -> int:
-    """How much of what is being copied is there."""
+def count_partial_bytes(folder: Path) -> int:
+    """Count the bytes of unfinished downloads."""
     return sum(path.stat().st_size for path in folder.glob("*.part"))
 
 
-async def test_a_copy_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_interrupted_download_resumes(tmp_path: Path) -> None:
     url, content = shared_engine("s3").url("blobs"), os.urandom(1 << 20) * 20
     blobs = ObjectBlobs(ObjectStore(url))
     await blobs.put(key="sources/film.mov", data=content)
     whole = await blobs.local(key="sources/film.mov", into=tmp_path)
     assert whole is not None
     whole.unlink()
-    async with slow_proxy(url) as road:
-        road.delay_s = 0.02
-        far = ObjectBlobs(ObjectStore(road.url, idle_timeout_s=20, attempts=1))
-        fetching = asyncio.create_task(far.local(key="sources/film.mov", into=tmp_path))
-        while not begun_bytes(tmp_path):  # noqa: ASYNC110  # another task of ours writes it
+    async with slow_proxy(url) as proxy:
+        proxy.delay_s = 0.02
+        remote = ObjectBlobs(ObjectStore(proxy.url, idle_timeout_s=20, attempts=1))
+        fetching = asyncio.create_task(remote.local(key="sources/film.mov", into=tmp_path))
+        while not count_partial_bytes(tmp_path):  # noqa: ASYNC110  # written by the download task
             await asyncio.sleep(0.01)
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
-        assert 0 < begun_bytes(tmp_path) < len(content)
-        road.delay_s = 0
-        again = await far.local(key="sources/film.mov", into=tmp_path)
+        assert 0 < count_partial_bytes(tmp_path) < len(content)
+        proxy.delay_s = 0
+        again = await remote.local(key="sources/film.mov", into=tmp_path)
     assert again is not None
     assert again.read_bytes() == content
-    assert begun_bytes(tmp_path) == 0
+    assert count_partial_bytes(tmp_path) == 0
 
 
 @pytest.mark.parametrize("engine_id", ENGINES)
@@ -150,10 +150,10 @@ async def test_a_copy_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> N
         st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["a/x", "a/y", "b/x"]), st.binary(max_size=20))
     )
 )
-async def test_it_does_what_a_plain_dict_does(
+async def test_it_behaves_like_a_plain_dict(
     actions: list[tuple[str, str, bytes]], tmp_path_factory: pytest.TempPathFactory, engine_id: str
 ) -> None:
-    url = place(engine_id, tmp_path_factory.mktemp("blobs"))
+    url = make_url(engine_id, tmp_path_factory.mktemp("blobs"))
     blobs, plain = ObjectBlobs(ObjectStore(url)), dict[str, bytes]()
     for what, key, data in actions:
         if what == "put":

@@ -1,4 +1,4 @@
-"""Every `JobStore`: one job a film, one worker a job, nothing lost by a reopen, facts with the state they tell of."""
+"""The conformance suite of `JobStore`: one job per film, one worker per job, durability, facts with their state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +14,7 @@ from tests.stores import SQL, database_url, store_opener
 
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.api import Job, JobNotFound, JobState, Order
-from matinee.encoding.model.progress import fresh_steps
+from matinee.encoding.model.progress import create_steps
 from matinee.events.api import EncodeFinished, FactRecord, new_record
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, JobId, TitleId
@@ -31,7 +31,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def open_store(url: str) -> AsyncIterator[Opener]:
-    """Opens the same data again: a second opener is a second process's view of it."""
+    """Return a function that opens the same data again, as another process does."""
     async with store_opener(SqlJobStore, url) as opened:
         yield opened
 
@@ -40,10 +40,10 @@ def job(second: float = 0, title: str = "tit_a", priority: int = 0) -> Job:
     at = NOW + timedelta(seconds=second)
     order = Order(title_id=TitleId(title), path="/film.mov", priority=priority)
     job_id = ids.generate(JobId, at)
-    return Job(job_id=job_id, order=order, state="queued", steps=fresh_steps(), created_at=at, updated_at=at)
+    return Job(job_id=job_id, order=order, state="queued", steps=create_steps(), created_at=at, updated_at=at)
 
 
-def ended(job: Job, state: JobState) -> Job:
+def with_state(job: Job, state: JobState) -> Job:
     return msgspec.structs.replace(job, state=state)
 
 
@@ -51,13 +51,13 @@ async def claim(store: SqlJobStore, owner: str, now: datetime = NOW) -> Job | No
     return await store.claim(owner=owner, now=now, lease_until=now + LEASE)
 
 
-async def claimed(store: SqlJobStore, owner: str, now: datetime = NOW) -> Job:
+async def must_claim(store: SqlJobStore, owner: str, now: datetime = NOW) -> Job:
     found = await claim(store, owner, now)
     assert found is not None
     return found
 
 
-async def test_a_job_is_there_after_a_reopen(open_store: Opener) -> None:
+async def test_job_survives_reopening(open_store: Opener) -> None:
     one = job()
     assert await (await open_store()).add(job=one, key="film") == one
     assert await (await open_store()).get(job_id=one.job_id) == one
@@ -65,33 +65,33 @@ async def test_a_job_is_there_after_a_reopen(open_store: Opener) -> None:
         await (await open_store()).get(job_id=JobId("job_none"))
 
 
-async def test_of_two_orders_of_one_film_one_is_queued(open_store: Opener) -> None:
+async def test_concurrent_orders_of_one_film_queue_one_job(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     jobs = [job(), job()]
-    told = await asyncio.gather(*(stores[n % 2].add(job=jobs[n % 2], key="film") for n in range(6)))
-    assert len({one.job_id for one in told}) == 1
+    results = await asyncio.gather(*(stores[n % 2].add(job=jobs[n % 2], key="film") for n in range(6)))
+    assert len({one.job_id for one in results}) == 1
     assert len((await stores[0].page(state=None, cursor=None, limit=9)).items) == 1
 
 
-async def test_a_film_can_be_ordered_again_once_its_job_has_ended(open_store: Opener) -> None:
+async def test_film_can_be_ordered_again_after_its_job_ended(open_store: Opener) -> None:
     store = await open_store()
     first, second = job(), job(1)
     await store.add(job=first, key="film")
-    await store.save(job=ended(await claimed(store, "w"), "done"), owner="w")
+    await store.save(job=with_state(await must_claim(store, "w"), "done"), owner="w")
     assert await store.add(job=second, key="film") == second
 
 
-async def test_the_most_urgent_job_is_taken_first_and_of_equals_the_oldest(open_store: Opener) -> None:
+async def test_highest_priority_is_claimed_first_then_the_oldest(open_store: Opener) -> None:
     store = await open_store()
     jobs = [job(0, "a"), job(1, "b", priority=5), job(2, "c", priority=5), job(3, "d", priority=-1)]
     for one in jobs:
         await store.add(job=one, key=one.order.title_id)
-    taken = [(await claimed(store, "w", NOW + timedelta(seconds=9))).order.title_id for _ in jobs]
+    taken = [(await must_claim(store, "w", NOW + timedelta(seconds=9))).order.title_id for _ in jobs]
     assert taken == ["b", "c", "a", "d"]
     assert await claim(store, "w", NOW + timedelta(seconds=9)) is None
 
 
-async def test_many_workers_never_share_a_job(open_store: Opener) -> None:
+async def test_concurrent_workers_never_share_a_job(open_store: Opener) -> None:
     stores = [await open_store() for _ in range(3)]
     jobs = [job(n / 10, f"t{n}") for n in range(12)]
     for one in jobs:
@@ -102,39 +102,39 @@ async def test_many_workers_never_share_a_job(open_store: Opener) -> None:
     assert sorted(got) == sorted(one.job_id for one in jobs)
 
 
-async def test_a_claim_ends_with_its_lease_and_not_before(open_store: Opener) -> None:
+async def test_claim_ends_with_its_lease_and_not_before(open_store: Opener) -> None:
     store = await open_store()
     await store.add(job=job(), key="film")
-    mine = await claimed(store, "w1")
+    mine = await must_claim(store, "w1")
     assert (mine.state, mine.attempts) == ("running", 1)
     assert await claim(store, "w2", NOW + LEASE - timedelta(milliseconds=1)) is None
-    theirs = await claimed(await open_store(), "w2", NOW + LEASE)
+    theirs = await must_claim(await open_store(), "w2", NOW + LEASE)
     assert (theirs.job_id, theirs.attempts) == (mine.job_id, 2)
     assert await store.save(job=mine, owner="w1", lease_until=NOW + LEASE * 3) == "lost"
-    assert await store.save(job=ended(mine, "done"), owner="w1", facts=[fact(mine)]) == "lost"
-    assert await told(store) == []
+    assert await store.save(job=with_state(mine, "done"), owner="w1", facts=[fact(mine)]) == "lost"
+    assert await relayed_facts(store) == []
     assert (await store.get(job_id=mine.job_id)).state == "running"
 
 
-async def test_saving_keeps_hold_of_a_job(open_store: Opener) -> None:
+async def test_saving_extends_the_lease(open_store: Opener) -> None:
     store = await open_store()
     await store.add(job=job(), key="film")
-    mine = msgspec.structs.replace(await claimed(store, "w1"), remaining_ms=7)
-    assert await store.save(job=mine, owner="w1", lease_until=NOW + LEASE * 2) == "ours"
+    mine = msgspec.structs.replace(await must_claim(store, "w1"), remaining_ms=7)
+    assert await store.save(job=mine, owner="w1", lease_until=NOW + LEASE * 2) == "active"
     assert await claim(store, "w2", NOW + LEASE) is None
     assert (await store.get(job_id=mine.job_id)).remaining_ms == 7
 
 
-async def test_a_job_put_back_waits_its_time(open_store: Opener) -> None:
+async def test_released_job_waits_until_available(open_store: Opener) -> None:
     store = await open_store()
     await store.add(job=job(), key="film")
-    mine = await claimed(store, "w1")
-    await store.save(job=ended(mine, "queued"), owner="w1", available_at=NOW + timedelta(seconds=30))
+    mine = await must_claim(store, "w1")
+    await store.save(job=with_state(mine, "queued"), owner="w1", available_at=NOW + timedelta(seconds=30))
     assert await claim(store, "w1", NOW + timedelta(seconds=29)) is None
-    assert (await claimed(store, "w1", NOW + timedelta(seconds=30))).attempts == 2
+    assert (await must_claim(store, "w1", NOW + timedelta(seconds=30))).attempts == 2
 
 
-async def test_a_waiting_job_is_cancelled_at_once(open_store: Opener) -> None:
+async def test_waiting_job_is_cancelled_at_once(open_store: Opener) -> None:
     store = await open_store()
     one = await store.add(job=job(), key="film")
     for _ in range(2):
@@ -144,39 +144,39 @@ async def test_a_waiting_job_is_cancelled_at_once(open_store: Opener) -> None:
         await store.cancel(job_id=JobId("job_none"), now=NOW)
 
 
-async def test_whoever_works_on_a_job_hears_that_it_is_cancelled(open_store: Opener) -> None:
+async def test_worker_learns_of_a_requested_cancellation(open_store: Opener) -> None:
     store = await open_store()
     one = await store.add(job=job(), key="film")
-    mine = await claimed(store, "w")
+    mine = await must_claim(store, "w")
     await (await open_store()).cancel(job_id=one.job_id, now=NOW)
-    assert await store.save(job=mine, owner="w", lease_until=NOW + LEASE) == "cancel"
-    await store.save(job=ended(mine, "cancelled"), owner="w")
+    assert await store.save(job=mine, owner="w", lease_until=NOW + LEASE) == "cancelled"
+    await store.save(job=with_state(mine, "cancelled"), owner="w")
     assert (await store.get(job_id=one.job_id)).state == "cancelled"
 
 
-async def test_a_cancelled_job_whose_worker_died_ends(open_store: Opener) -> None:
+async def test_cancelled_job_of_a_killed_worker_ends(open_store: Opener) -> None:
     store = await open_store()
     one = await store.add(job=job(), key="film")
-    await claimed(store, "w")
+    await must_claim(store, "w")
     await store.cancel(job_id=one.job_id, now=NOW)
     assert await claim(store, "w2", NOW + LEASE) is None
     assert (await store.get(job_id=one.job_id)).state == "cancelled"
 
 
-async def test_ended_jobs_can_be_tried_again(open_store: Opener) -> None:
+async def test_ended_jobs_can_be_retried(open_store: Opener) -> None:
     store = await open_store()
     one = await store.add(job=job(), key="film")
-    mine = await claimed(store, "w")
+    mine = await must_claim(store, "w")
     await store.save(job=msgspec.structs.replace(mine, state="failed", reason="no"), owner="w")
     again = await store.retry(job_id=one.job_id, now=NOW)
     assert (again.state, again.attempts, again.reason) == ("queued", 0, "")
     assert await store.retry(job_id=one.job_id, now=NOW) == again
-    assert (await claimed(store, "w")).job_id == one.job_id
+    assert (await must_claim(store, "w")).job_id == one.job_id
     with pytest.raises(JobNotFound):
         await store.retry(job_id=JobId("job_none"), now=NOW)
 
 
-async def test_a_retry_gives_way_to_a_job_of_its_film(open_store: Opener) -> None:
+async def test_retry_returns_the_unfinished_job_of_its_film(open_store: Opener) -> None:
     store = await open_store()
     old = await store.add(job=job(), key="film")
     await store.cancel(job_id=old.job_id, now=NOW)
@@ -185,19 +185,19 @@ async def test_a_retry_gives_way_to_a_job_of_its_film(open_store: Opener) -> Non
     assert (await store.get(job_id=old.job_id)).state == "cancelled"
 
 
-async def test_pages_tell_all_jobs_newest_first(open_store: Opener) -> None:
+async def test_pages_list_jobs_newest_first(open_store: Opener) -> None:
     store = await open_store()
     jobs = [job(n, f"t{n}") for n in range(7)]
     for one in jobs:
         await store.add(job=one, key=one.order.title_id)
     await store.cancel(job_id=jobs[3].job_id, now=NOW)
-    seen, cursor = [], None
+    found, cursor = [], None
     while True:
         page = await store.page(state="queued", cursor=cursor, limit=2)
-        seen += [one.order.title_id for one in page.items]
+        found += [one.order.title_id for one in page.items]
         if (cursor := page.next_cursor) is None:
             break
-    assert seen == ["t6", "t5", "t4", "t2", "t1", "t0"]
+    assert found == ["t6", "t5", "t4", "t2", "t1", "t0"]
 
 
 def fact(job: Job) -> FactRecord:
@@ -205,7 +205,7 @@ def fact(job: Job) -> FactRecord:
     return new_record(finished, key=job.order.title_id, now=NOW)
 
 
-async def told(store: SqlJobStore) -> list[FactRecord]:
+async def relayed_facts(store: SqlJobStore) -> list[FactRecord]:
     records: list[bytes] = []
 
     async def append(batch: list[bytes]) -> None:
@@ -215,16 +215,16 @@ async def told(store: SqlJobStore) -> list[FactRecord]:
     return [msgspec.json.decode(record, type=FactRecord) for record in records]
 
 
-async def test_a_fact_stands_with_the_state_it_tells_of(open_store: Opener) -> None:
+async def test_facts_are_saved_with_their_state(open_store: Opener) -> None:
     store = await open_store()
     await store.add(job=job(), key="film")
-    mine = await claimed(store, "w")
+    mine = await must_claim(store, "w")
     record = fact(mine)
-    await store.save(job=ended(mine, "done"), owner="w", facts=[record])
+    await store.save(job=with_state(mine, "done"), owner="w", facts=[record])
     reopened = await open_store()
     assert (await reopened.get(job_id=mine.job_id)).state == "done"
-    assert await told(reopened) == [record]
-    assert await told(reopened) == []
+    assert await relayed_facts(reopened) == [record]
+    assert await relayed_facts(reopened) == []
 
 
 ACTIONS = st.lists(
@@ -237,8 +237,8 @@ ACTIONS = st.lists(
 )
 
 
-class Plain:
-    """What a job store is, as a plain dict: state, owner, end of lease and whether a cancel was asked, by film."""
+class PlainJobStore:
+    """A job store as a plain dict by film: state, owner, end of lease, requested cancellation."""
 
     def __init__(self) -> None:
         self.films: dict[int, dict[str, Any]] = {}
@@ -278,9 +278,9 @@ class Plain:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
-async def test_it_does_what_a_plain_dict_does(actions: list[tuple[str, int, str]], url: str) -> None:
+async def test_it_behaves_like_a_plain_dict(actions: list[tuple[str, int, str]], url: str) -> None:
     async with store_opener(SqlJobStore, url, clear=True) as reopen:
-        store, plain, now = await reopen(), Plain(), NOW
+        store, plain, now = await reopen(), PlainJobStore(), NOW
         newest: dict[int, JobId] = {}
         for what, film, owner in actions:
             now += LEASE if what == "wait" else timedelta(milliseconds=2)
@@ -304,4 +304,4 @@ async def act(store: SqlJobStore, newest: dict[int, JobId], what: str, film: int
         mine = await store.get(job_id=newest[film])
         if mine.state == "running":
             state: Any = "running" if what == "heartbeat" else what
-            await store.save(job=ended(mine, state), owner=owner, lease_until=now + LEASE)
+            await store.save(job=with_state(mine, state), owner=owner, lease_until=now + LEASE)

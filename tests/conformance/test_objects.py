@@ -272,8 +272,8 @@ async def test_a_client_that_is_killed_leaves_nothing_half_and_the_sweep_frees_t
     assert await objects.abort_stale_uploads(before=now - timedelta(minutes=1)) == 0
     assert await objects.abort_stale_uploads(before=now + timedelta(minutes=1), prefix="other/") == 0
     await objects.put(f"{INCOMING}upl_1/0/film.mov", b"handed in for no job")
-    assert await ObjectBlobs(objects).tidy(now - timedelta(days=14)) == 0
-    assert await ObjectBlobs(objects).tidy(now + timedelta(minutes=1)) == 2
+    assert await ObjectBlobs(objects).remove_unfinished(now - timedelta(days=14)) == 0
+    assert await ObjectBlobs(objects).remove_unfinished(now + timedelta(minutes=1)) == 2
     assert (await unfinished(in_s3), await objects.list_objects("")) == (0, [])
 
 

@@ -1,4 +1,4 @@
-"""Encoding with the real catalogue and licensing in one folder; run as a program, a worker of it."""
+"""Encoding with the real catalogue and licensing in one folder. Run as a program, it is a worker of that folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.unit.encoding_rig import tools
+from tests.unit.encoding_rig import make_tools
 
 from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import SqlTitleStore
@@ -25,8 +25,8 @@ from matinee.licensing.service import LicensingService
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What stands in the folder."""
+class EncodingDeployment:
+    """The services of a folder, and its paths."""
 
     store: SqlJobStore
     tools: Tools
@@ -38,8 +38,10 @@ class Studio:
 
 
 @asynccontextmanager
-async def studio(data: Path, *, clock: Clock | None = None, chunk_s: int = 40) -> AsyncIterator[Studio]:
-    """Open it; again for what another process would see."""
+async def open_deployment(
+    data: Path, *, clock: Clock | None = None, chunk_s: int = 40
+) -> AsyncIterator[EncodingDeployment]:
+    """Open the services of a folder; a second time, as another process does."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         names = ("encoding", "catalogue", "licensing")
@@ -49,15 +51,23 @@ async def studio(data: Path, *, clock: Clock | None = None, chunk_s: int = 40) -
         catalogue = CatalogueService(store=titles, read_model=read_model, clock=clock)
         vault, sealer = await SqlKeyVault.open(at["licensing"]), FileSealer.open(data / "kek")
         licensing = LicensingService(vault=vault, sealer=sealer, token_key=b"k" * 32, clock=clock)
-        made = tools(data, catalogue, licensing, processes=1, chunk_s=chunk_s)
+        tools = make_tools(data, catalogue, licensing, processes=1, chunk_s=chunk_s)
         store = await SqlJobStore.open(at["encoding"])
-        encoding = EncodingService(store=store, blobs=made.blobs, prober=made.prober, catalogue=catalogue, clock=clock)
-        yield Studio(store, made, encoding, catalogue, licensing, data / "objects", data / "work")
+        encoding = EncodingService(
+            store=store, blobs=tools.blobs, prober=tools.prober, catalogue=catalogue, clock=clock
+        )
+        yield EncodingDeployment(store, tools, encoding, catalogue, licensing, data / "objects", data / "work")
 
 
 async def _main(data: Path, chunk_s: int) -> None:
-    async with studio(data, chunk_s=chunk_s) as one:
-        await run_worker(store=one.store, tools=one.tools, clock=SystemClock(), folder=one.work, owner="doomed")
+    async with open_deployment(data, chunk_s=chunk_s) as deployment:
+        await run_worker(
+            store=deployment.store,
+            tools=deployment.tools,
+            clock=SystemClock(),
+            folder=deployment.work,
+            owner="other-process",
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A master on its way through S3: from whoever has it to a worker that does not, and on to an edge."""
+"""Encoding with objects in S3: from an upload or another machine, by a remote worker, to an edge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.edge_rig import KEY as LINK_KEY
 from tests.conformance.edge_rig import Origin, an_edge, link
 from tests.engines import private_engine, shared_engine
-from tests.journeys.encoding_deployment import Studio, studio
+from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
 from tests.unit.encoding_rig import film
 
 from matinee.app.masters import upload_masters
@@ -36,17 +36,17 @@ FILM = TitleId("tit_01jh0000000000000000000000")
 NAME = 'it\'s a "master" 🎬.mkv'
 
 
-class Ahead:
-    """A clock that is later than all others."""
+class FutureClock:
+    """A clock ahead of all others."""
 
     def now(self) -> datetime:
         return SystemClock().now() + timedelta(minutes=10)
 
 
 @asynccontextmanager
-async def deployment(data: Path, url: str) -> AsyncIterator[Studio]:
-    """A studio whose objects are in S3."""
-    async with studio(data) as one:
+async def deployment(data: Path, url: str) -> AsyncIterator[EncodingDeployment]:
+    """Open a deployment whose objects are in S3."""
+    async with open_deployment(data) as one:
         tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(ObjectStore(url, idle_timeout_s=2, attempts=2)))
         encoding = EncodingService(
             store=one.store, blobs=tools.blobs, prober=tools.prober, catalogue=one.catalogue, clock=SystemClock()
@@ -61,7 +61,7 @@ async def master(tmp_path: Path) -> Path:
     return await film(tmp_path / NAME, seconds=3)
 
 
-def worker(deployment: Studio, clock: Ahead | SystemClock | None = None) -> Worker:
+def worker(deployment: EncodingDeployment, clock: FutureClock | SystemClock | None = None) -> Worker:
     clock = clock or SystemClock()
     return Worker(
         store=deployment.store, tools=deployment.tools, clock=clock, folder=deployment.work, owner="elsewhere"
@@ -72,12 +72,12 @@ def settings(url: str) -> Settings:
     return load(None, {"MATINEE__OBJECTS__STORE": url})
 
 
-async def names(url: str) -> set[str]:
+async def list_keys(url: str) -> set[str]:
     return {head.key for head in await ObjectStore(url).list_objects("")}
 
 
-async def uploaded(url: str, file: Path) -> str:
-    """Hand a file in piece by piece, each by another gateway; tells where it lies."""
+async def upload(url: str, file: Path) -> str:
+    """Upload a file in two parts through different gateways, and return its key."""
     data, now = await asyncio.to_thread(file.read_bytes), datetime.now(UTC)
     upload_id = ids.generate(UploadId, now)
     inside = url.replace("?", "/uploads?")
@@ -94,19 +94,19 @@ async def uploaded(url: str, file: Path) -> str:
         return await one.path(upload_id=upload_id)
 
 
-async def test_an_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
+async def test_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
     url, digest = shared_engine("s3").url("deployment"), sha256_file(master)
     async with deployment(tmp_path / "data", url) as one:
-        path = await uploaded(url, master)
+        path = await upload(url, master)
         assert path.startswith("uploads/upl_")
         assert path.endswith(f"/{NAME}")
         job = await one.encoding.submit(order=Order(title_id=FILM, path=path, consume=True))
         assert job.file_name == NAME
-        assert await worker(one).take_one()
+        assert await worker(one).run_next()
         job = await one.encoding.job(job_id=job.job_id)
         assert (job.state, job.reason) == ("done", "")
         asset = (await one.catalogue.playable(title_id=FILM, territory="DE")).asset
-    kept = await names(url)
+    kept = await list_keys(url)
     assert path not in kept
     assert f"sources/{digest}.mkv" in kept
     assert not [path for path in (tmp_path / "data/work").rglob("*") if path.is_file()]
@@ -114,7 +114,7 @@ async def test_an_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, ma
 
 
 async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
-    """Every segment of the smallest rendition, by an edge."""
+    """Check every segment of a rendition at an edge."""
     above, track = ObjectsUpstream(url), asset.video[-1]
     count = sum(run.count for run in track.segments)
     async with an_edge(tmp_path, Origin(), above=above) as rig:
@@ -123,54 +123,54 @@ async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
             assert (answer.status, answer.body) == (200, await ObjectStore(url).get(asset.prefix + name))
 
 
-async def test_a_master_that_only_one_machine_has_is_handed_over(tmp_path: Path, master: Path) -> None:
+async def test_local_master_is_handed_over_to_the_workers(tmp_path: Path, master: Path) -> None:
     url = shared_engine("s3").url("deployment")
     text = tmp_path / "ja.srt"
     text.write_text("1\n00:00:01,000 --> 00:00:02,000\nこんにちは\n")
     order = Order(title_id=FILM, path=str(master), subtitles=[SideFile(path=str(text), language="ja")])
     async with deployment(tmp_path / "data", url) as one:
         async with upload_masters(settings(url), order) as there:
-            assert there.path in await names(url)
+            assert there.path in await list_keys(url)
             job = await one.encoding.submit(order=there)
         await asyncio.to_thread(master.unlink)
         await asyncio.to_thread(text.unlink)
-        assert await worker(one).take_one()
+        assert await worker(one).run_next()
         assert (await one.encoding.job(job_id=job.job_id)).state == "done"
-        assert not [key for key in await names(url) if key.startswith("incoming/")]
+        assert not [key for key in await list_keys(url) if key.startswith("incoming/")]
 
 
-async def test_what_is_refused_is_taken_back(tmp_path: Path) -> None:
-    url, words = shared_engine("s3").url("deployment"), tmp_path / "notes.txt"
-    words.write_text("just words")
+async def test_refused_master_is_removed_from_the_store(tmp_path: Path) -> None:
+    url, notes = shared_engine("s3").url("deployment"), tmp_path / "notes.txt"
+    notes.write_text("just words")
     async with deployment(tmp_path / "data", url) as one:
         with pytest.raises(Unusable, match=r"notes\.txt"):
-            async with upload_masters(settings(url), Order(title_id=FILM, path=str(words))) as there:
+            async with upload_masters(settings(url), Order(title_id=FILM, path=str(notes))) as there:
                 await one.encoding.submit(order=there)
         with pytest.raises(Unusable, match="cannot be read"):
             async with upload_masters(settings(url), Order(title_id=FILM, path=str(tmp_path / "none.mov"))):
                 pass
-    assert await names(url) == set()
+    assert await list_keys(url) == set()
 
 
-async def test_in_a_directory_nothing_is_handed_over(tmp_path: Path) -> None:
+async def test_nothing_is_handed_over_where_objects_are_a_directory(tmp_path: Path) -> None:
     order = Order(title_id=FILM, path="/somewhere/film.mov")
     async with upload_masters(settings(f"file://{tmp_path}"), order) as there:
         assert there is order
 
 
-async def test_a_store_that_is_lost_sends_the_job_back_and_not_to_its_end(tmp_path: Path, master: Path) -> None:
+async def test_unavailable_object_store_requeues_the_job(tmp_path: Path, master: Path) -> None:
     with private_engine("s3", tmp_path) as own:
         url = own.url("deployment")
         async with deployment(tmp_path / "data", url) as one:
             async with upload_masters(settings(url), Order(title_id=FILM, path=str(master))) as there:
                 job = await one.encoding.submit(order=there)
             await asyncio.to_thread(own.kill)
-            assert await worker(one).take_one()
+            assert await worker(one).run_next()
             waiting = await one.encoding.job(job_id=job.job_id)
             assert waiting.state == "queued"
             assert "does not answer" in waiting.reason
             await asyncio.to_thread(own.start)
-            assert await worker(one, Ahead()).take_one()
+            assert await worker(one, FutureClock()).run_next()
             done = await one.encoding.job(job_id=job.job_id)
             assert (done.state, done.reason) == ("done", "")
             data = await one.tools.blobs.get(key=f"assets/{done.asset_id}/asset.json")

@@ -1,4 +1,4 @@
-"""Films of a few frames, made by FFmpeg on the spot, and encoding on this machine's disk."""
+"""Short films made by FFmpeg, and the tools of encoding on the local disk."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ FFMPEG = Ffmpeg(nice=0)
 
 
 async def clip(path: Path, *arguments: str, size: str = "96x64", rate: str = "25", seconds: float = 1) -> Path:
-    """A test picture as a file; `arguments` come before its name."""
-    made = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
-    await FFMPEG.run([*made, *arguments, f"file:{path}"], deadline_s=60)
+    """Make a test video; `arguments` precede its file name."""
+    source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
+    await FFMPEG.run([*source, *arguments, f"file:{path}"], deadline_s=60)
     return path
 
 
 async def film(path: Path, *, seconds: float = 9, rate: str = "25") -> Path:
-    """A picture with sound of six channels and a subtitle in one file."""
+    """Make a video with six channels of audio and a subtitle stream."""
     text = path.with_suffix(".srt")
     text.write_text("1\n00:00:00,500 --> 00:00:02,000\nHello\n")
-    sound = ["-f", "lavfi", "-i", f"sine=f=330:d={seconds}", "-i", f"file:{text}"]
-    coded = ["-map", "0", "-map", "1", "-map", "2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "40"]
-    await clip(path, *sound, *coded, "-c:a", "aac", "-ac", "6", "-c:s", "srt", rate=rate, seconds=seconds)
+    inputs = ["-f", "lavfi", "-i", f"sine=f=330:d={seconds}", "-i", f"file:{text}"]
+    encode = ["-map", "0", "-map", "1", "-map", "2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "40"]
+    await clip(path, *inputs, *encode, "-c:a", "aac", "-ac", "6", "-c:s", "srt", rate=rate, seconds=seconds)
     text.unlink()
     return path
 
 
-class Shelf:
-    """A catalogue of one film: what encoding asks of one, and no more."""
+class FakeCatalogue:
+    """A catalogue of one film, with the methods that encoding calls."""
 
     def __init__(self, title_id: TitleId) -> None:
-        self.kept = Title(title_id=title_id, kind="film", names={"en": "A film"}, original_language="en")
+        self.film = Title(title_id=title_id, kind="film", names={"en": "A film"}, original_language="en")
         self.assets: list[Asset] = []
         self.published = 0
 
     async def title(self, *, title_id: TitleId) -> Title:
-        if title_id != self.kept.title_id:
+        if title_id != self.film.title_id:
             raise TitleNotFound(title_id=title_id)
-        return self.kept
+        return self.film
 
     async def attach_asset(self, *, asset: Asset) -> None:
         self.assets.append(asset)
 
     async def publish(self, *, title_id: TitleId) -> Title:
         self.published += 1
-        return self.kept
+        return self.film
 
     async def add_artwork(
         self, *, title_id: TitleId, artwork: list[Artwork], episode_id: EpisodeId | None = None
     ) -> Title:
-        self.kept = replace(self.kept, artwork=[*self.kept.artwork, *artwork])
-        return self.kept
+        self.film = replace(self.film, artwork=[*self.film.artwork, *artwork])
+        return self.film
 
 
-class Keys:
-    """Content keys that are the digest of what they are for."""
+class FakeLicensing:
+    """Content keys derived from asset and label."""
 
     async def content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
         return [self.key(asset_id, label) for label in labels]
@@ -77,8 +77,8 @@ class Keys:
         return ContentKey(asset_id=asset_id, label=label, key_id=key_id, key=key)
 
 
-def tools(data: Path, catalogue: object, licensing: object, **words: object) -> Tools:
-    """Everything that a worker works with, below a folder."""
+def make_tools(data: Path, catalogue: object, licensing: object, **options: object) -> Tools:
+    """Make the tools of a worker, with objects below a folder."""
     return Tools(
         blobs=ObjectBlobs(ObjectStore(f"file://{data}/objects")),
         prober=FfmpegProber(FFMPEG),
@@ -87,5 +87,5 @@ def tools(data: Path, catalogue: object, licensing: object, **words: object) -> 
         packager=ShakaPackager(Shaka(nice=0)),
         catalogue=catalogue,  # type: ignore[arg-type]
         licensing=licensing,  # type: ignore[arg-type]
-        **{"preset": "ultrafast", **words},  # type: ignore[arg-type]
+        **{"preset": "ultrafast", **options},  # type: ignore[arg-type]
     )

@@ -1,4 +1,4 @@
-"""Files as people hand them in: what is read of good ones, and why bad ones are refused."""
+"""Probing of master files: what is read from valid ones, and why invalid ones are refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,60 +13,60 @@ PROBER = FfmpegProber(FFMPEG)
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 
 
-def empty(path: Path) -> None:
+def write_empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def text(path: Path) -> None:
+def write_text(path: Path) -> None:
     path.write_text("this is no film\n" * 50)
 
 
-def playlist(path: Path) -> None:
+def write_playlist(path: Path) -> None:
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n")
 
 
-def listing(path: Path) -> None:
+def write_listing(path: Path) -> None:
     path.write_text("ffconcat version 1.0\nfile /etc/passwd\n")
 
 
-def folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
     path.mkdir()
 
 
-def nothing(path: Path) -> None:
-    """No file at all."""
+def write_nothing(path: Path) -> None:
+    """Leave the file missing."""
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "reason"),
     [
-        (empty, "empty"),
-        (text, "not a film"),
-        (playlist, "not a film"),
-        (listing, "not a film"),
-        (folder, "not a file"),
-        (nothing, "cannot be read (No such file or directory)"),
+        (write_empty, "empty"),
+        (write_text, "not a film"),
+        (write_playlist, "not a film"),
+        (write_listing, "not a film"),
+        (make_folder, "not a file"),
+        (write_nothing, "cannot be read (No such file or directory)"),
     ],
 )
-async def test_what_is_no_film_is_refused(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
+async def test_file_that_is_no_film_is_refused(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
     path = tmp_path / 'it\'s a "film" 🎬.mp4'
     make(path)
     with pytest.raises(Unusable) as refused:
         await PROBER.probe(path=path, name=path.name)
-    assert said in str(refused.value)
+    assert reason in str(refused.value)
     assert refused.value.file == path.name
     assert refused.value.remedy
     assert "\n" not in str(refused.value)
 
 
-async def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+async def test_truncated_file_is_refused(tmp_path: Path) -> None:
     path = await clip(tmp_path / "a.mp4", *X264)
     path.write_bytes(path.read_bytes()[:-1200])
     with pytest.raises(Unusable, match="cut short"):
         await PROBER.probe(path=path, name="a.mp4")
 
 
-async def test_sound_alone_is_refused(tmp_path: Path) -> None:
+async def test_file_without_video_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     await FFMPEG.run(["-f", "lavfi", "-i", "sine=d=1", f"file:{path}"], deadline_s=30)
     with pytest.raises(Unusable, match="picture: it has none"):
@@ -74,7 +74,7 @@ async def test_sound_alone_is_refused(tmp_path: Path) -> None:
     assert [stream.channels for stream in await PROBER.probe_audio(path=path, name="a.mkv")] == [1]
 
 
-async def test_a_cover_is_no_picture_that_moves(tmp_path: Path) -> None:
+async def test_cover_image_is_not_a_video_stream(tmp_path: Path) -> None:
     cover = await clip(tmp_path / "cover.png", "-frames:v", "1")
     path = tmp_path / "song.m4a"
     inputs = ["-f", "lavfi", "-i", "sine=d=1", "-i", f"file:{cover}", "-map", "0", "-map", "1"]
@@ -83,7 +83,7 @@ async def test_a_cover_is_no_picture_that_moves(tmp_path: Path) -> None:
         await PROBER.probe(path=path, name="song.m4a")
 
 
-async def test_a_picture_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
+async def test_undecodable_picture_is_refused(tmp_path: Path) -> None:
     path = await clip(tmp_path / "a.mp4", *X264)
     data = bytearray(path.read_bytes())
     at = data.index(b"mdat") + 4
@@ -95,13 +95,13 @@ async def test_a_picture_that_cannot_be_decoded_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["a b.mp4", "it's.mp4", 'say "hi".mp4', "🎬é.mp4", "-dash%d.mp4", "a:b,c[1];d.mp4"])
-async def test_any_name_will_do(tmp_path: Path, name: str) -> None:
+async def test_any_file_name_is_accepted(tmp_path: Path, name: str) -> None:
     path = await clip(tmp_path / name, *X264)
     source = await PROBER.probe(path=path, name=name)
     assert (source.rate, source.constant, source.report.video.frames) == ("25/1", True, 25)
 
 
-async def test_an_odd_deep_slow_picture_is_read_for_what_it_is(tmp_path: Path) -> None:
+async def test_odd_size_depth_and_rate_are_probed(tmp_path: Path) -> None:
     odd = ("-vf", "format=yuv444p10le,scale=97:65,setsar=1", "-c:v", "ffv1")
     path = await clip(tmp_path / "a.mkv", *odd, rate="25/2", seconds=2)
     source = await PROBER.probe(path=path, name="a.mkv")
@@ -110,17 +110,17 @@ async def test_an_odd_deep_slow_picture_is_read_for_what_it_is(tmp_path: Path) -
     assert await PROBER.count_frames(path=path, source=source, progress=lambda _: None) == (25, 25)
 
 
-async def test_pixels_and_turns_count_in_the_size(tmp_path: Path) -> None:
+async def test_pixel_shape_and_rotation_change_the_size(tmp_path: Path) -> None:
     wide = await clip(tmp_path / "wide.mkv", "-vf", "setsar=16/11", *X264, size="72x58")
     video = (await PROBER.probe(path=wide, name="wide")).report.video
     assert (video.width_px, video.height_px) == (105, 58)
-    plain, turned = await clip(tmp_path / "plain.mp4", *X264), tmp_path / "turned.mp4"
-    await FFMPEG.run(["-display_rotation", "90", "-i", f"file:{plain}", "-c", "copy", f"file:{turned}"], deadline_s=30)
-    video = (await PROBER.probe(path=turned, name="turned")).report.video
+    plain, rotated = await clip(tmp_path / "plain.mp4", *X264), tmp_path / "rotated.mp4"
+    await FFMPEG.run(["-display_rotation", "90", "-i", f"file:{plain}", "-c", "copy", f"file:{rotated}"], deadline_s=30)
+    video = (await PROBER.probe(path=rotated, name="rotated")).report.video
     assert (video.width_px, video.height_px, video.rotation_deg) == (64, 96, 90)
 
 
-async def test_sound_and_subtitles_are_listed(tmp_path: Path) -> None:
+async def test_audio_and_subtitle_streams_are_listed(tmp_path: Path) -> None:
     report = (await PROBER.probe(path=await film(tmp_path / "a.mkv", seconds=1), name="a.mkv")).report
     assert [stream.channels for stream in report.audio] == [6]
     assert [stream.codec for stream in report.subtitles] == ["subrip"]

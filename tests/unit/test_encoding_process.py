@@ -1,4 +1,4 @@
-"""Supervised programs: lines, deadlines, cancellation, and no survivor."""
+"""Supervised subprocesses: output lines, deadlines, cancellation, and no orphans."""
 
 import asyncio
 import os
@@ -10,12 +10,12 @@ import pytest
 
 from matinee.drivers.process import ToolFailed, run
 
-# It tells its number long before a deadline of a second or two: Python would not, on a machine that is busy.
+# A shell prints its pid within the deadline even on a busy machine; Python starts too slowly for that.
 SLEEPER = ["sh", "-c", "echo $$; exec sleep 60"]
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be reaped does not."""
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -24,21 +24,21 @@ def alive(pid: int) -> bool:
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
-async def gone(pid: int) -> None:
+async def wait_for_end(pid: int) -> None:
     """Wait until a process has ended."""
-    while alive(pid):  # noqa: ASYNC110  # nobody tells us of another's child
+    while is_alive(pid):  # noqa: ASYNC110  # another process's child gives no event
         await asyncio.sleep(0.02)
 
 
-async def test_lines_are_heard_as_they_come_and_the_tail_is_told() -> None:
-    heard: list[str] = []
+async def test_output_lines_are_passed_on_and_the_error_tail_is_returned() -> None:
+    lines: list[str] = []
     code = "import sys; print('a'); print('b \\xe9'); print('oops', file=sys.stderr)"
-    tail = await run([sys.executable, "-c", code], deadline_s=30, on_line=heard.append)
-    assert heard == ["a", "b \xe9"]
+    tail = await run([sys.executable, "-c", code], deadline_s=30, on_line=lines.append)
+    assert lines == ["a", "b \xe9"]
     assert tail == ["oops"]
 
 
-async def test_a_bad_end_tells_the_status_and_the_last_lines() -> None:
+async def test_failure_has_the_status_and_last_lines() -> None:
     code = "import sys; sys.exit('No space left on device')"
     with pytest.raises(ToolFailed, match="No space") as failed:
         await run([sys.executable, "-c", code], deadline_s=30)
@@ -46,26 +46,26 @@ async def test_a_bad_end_tells_the_status_and_the_last_lines() -> None:
     assert failed.value.disk_full
 
 
-async def test_a_deadline_ends_it() -> None:
+async def test_deadline_kills_the_process() -> None:
     pids: list[str] = []
     with pytest.raises(ToolFailed, match="exceeded its deadline"):
         await run(SLEEPER, deadline_s=1.5, on_line=pids.append)
     assert pids
-    await gone(int(pids[0]))
+    await wait_for_end(int(pids[0]))
 
 
-async def test_cancelling_ends_it() -> None:
+async def test_cancellation_kills_the_process() -> None:
     pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run(SLEEPER, deadline_s=60, nice=5, on_line=lambda line: pid.set_result(int(line))))
     child = await pid
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await gone(child)
+    await wait_for_end(child)
 
 
-async def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
-    if sys.platform != "linux":  # elsewhere whoever kills the process group sees to it
+async def test_process_ends_with_a_killed_parent() -> None:
+    if sys.platform != "linux":  # elsewhere the process group is killed instead
         return
     parent = (
         "import asyncio,sys; from matinee.drivers.process import run;"
@@ -77,4 +77,4 @@ async def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
     child = int(await process.stdout.readline())
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
-    await gone(child)
+    await wait_for_end(child)

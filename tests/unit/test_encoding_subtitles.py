@@ -1,4 +1,4 @@
-"""Subtitles: what is taken, what is refused with its line, and what a player is handed."""
+"""Subtitles: accepted formats, errors with their line, and WebVTT output."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.encoding.model.subtitles import BrokenSubtitles, Cue, parse, shifted, webvtt
+from matinee.encoding.model.subtitles import Cue, InvalidSubtitles, format_webvtt, parse_subtitles, shift
 
 SRT = """\ufeff1
 00:00:01,000 --> 00:00:02,500
@@ -28,25 +28,25 @@ Comment: 0,0:00:01.50,0:00:02.00,Default,,0,0,0,,not shown
 
 
 def test_subrip_becomes_webvtt() -> None:
-    assert webvtt(parse(SRT.encode(), "srt"), until_ms=60_000).decode() == (
+    assert format_webvtt(parse_subtitles(SRT.encode(), "srt"), until_ms=60_000).decode() == (
         "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\n<i>Hello</i>, you &amp; me\n\n"
         "00:00:03.000 --> 00:00:04.000 align:start\nTwo\nlines\n"
     )
 
 
-def test_substation_keeps_its_text_and_loses_its_style() -> None:
-    assert parse(ASS.encode(), "ass") == [Cue(1500, 2000, "Up, there\nand down")]
+def test_substation_keeps_text_without_style() -> None:
+    assert parse_subtitles(ASS.encode(), "ass") == [Cue(1500, 2000, "Up, there\nand down")]
 
 
 def test_webvtt_may_have_notes_styles_and_names() -> None:
     head = "WEBVTT - a film\nKind: captions\n\nNOTE nothing\n\nSTYLE\n::cue {}\n\n"
     text = f"{head}first\n01:02.000 --> 01:03.000 line:0\nHi\n"
-    assert parse(text.encode(), "vtt") == [Cue(62_000, 63_000, "Hi", "line:0")]
+    assert parse_subtitles(text.encode(), "vtt") == [Cue(62_000, 63_000, "Hi", "line:0")]
 
 
-def test_other_line_ends_and_wide_characters_are_read() -> None:
-    assert parse(SRT.replace("\n", "\r\n").encode(), "srt") == parse(SRT.encode(), "srt")
-    assert parse(SRT.removeprefix("\ufeff").encode("utf-16"), "srt") == parse(SRT.encode(), "srt")
+def test_other_line_endings_and_utf_16_are_read() -> None:
+    assert parse_subtitles(SRT.replace("\n", "\r\n").encode(), "srt") == parse_subtitles(SRT.encode(), "srt")
+    assert parse_subtitles(SRT.removeprefix("\ufeff").encode("utf-16"), "srt") == parse_subtitles(SRT.encode(), "srt")
 
 
 @pytest.mark.parametrize(
@@ -66,34 +66,36 @@ def test_other_line_ends_and_wide_characters_are_read() -> None:
         (b"anything", "docx", 1),
     ],
 )
-def test_what_is_broken_is_refused_with_its_line(text: bytes, kind: str, line: int) -> None:
-    with pytest.raises(BrokenSubtitles) as refused:
-        parse(text, kind)
+def test_invalid_file_is_refused_with_its_line(text: bytes, kind: str, line: int) -> None:
+    with pytest.raises(InvalidSubtitles) as refused:
+        parse_subtitles(text, kind)
     assert refused.value.line == line
 
 
-def test_subtitles_end_with_the_film_and_move_with_its_beginning() -> None:
+def test_subtitles_are_shifted_and_cut_at_the_end() -> None:
     cues = [Cue(0, 900, "gone"), Cue(1000, 5000, "cut"), Cue(9000, 9500, "after")]
-    assert shifted(cues, -1000) == [Cue(0, 4000, "cut"), Cue(8000, 8500, "after")]
-    assert webvtt(shifted(cues, -1000), until_ms=3000).decode() == "WEBVTT\n\n00:00:00.000 --> 00:00:03.000\ncut\n"
+    assert shift(cues, -1000) == [Cue(0, 4000, "cut"), Cue(8000, 8500, "after")]
+    assert format_webvtt(shift(cues, -1000), until_ms=3000).decode() == "WEBVTT\n\n00:00:00.000 --> 00:00:03.000\ncut\n"
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.integers(1, 10**5), st.text("ab <>&-\né", min_size=1))))
-def test_what_was_written_is_read_again(said: list[tuple[int, int, str]]) -> None:
-    cues = [Cue(start, start + length, text) for start, length, text in said]
-    source = "\n\n".join(f"{_stamp(c.start_ms)} --> {_stamp(c.end_ms)}\n{c.text}" for c in cues if "-->" not in c.text)
+def test_written_webvtt_parses_to_the_same_cues(entries: list[tuple[int, int, str]]) -> None:
+    cues = [Cue(start, start + length, text) for start, length, text in entries]
+    source = "\n\n".join(
+        f"{_format_time(c.start_ms)} --> {_format_time(c.end_ms)}\n{c.text}" for c in cues if "-->" not in c.text
+    )
     try:
-        once = parse(source.encode(), "srt")
-    except BrokenSubtitles:
+        once = parse_subtitles(source.encode(), "srt")
+    except InvalidSubtitles:
         return
-    assert parse(webvtt(once, until_ms=10**9), "vtt") == once
+    assert parse_subtitles(format_webvtt(once, until_ms=10**9), "vtt") == once
 
 
-def _stamp(ms: int) -> str:
+def _format_time(ms: int) -> str:
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
 
 
 @given(st.binary(max_size=200), st.sampled_from(["srt", "vtt", "ass"]))
-def test_any_bytes_are_read_or_refused(data: bytes, kind: str) -> None:
-    with contextlib.suppress(BrokenSubtitles):
-        assert parse(data, kind)
+def test_any_bytes_are_parsed_or_refused(data: bytes, kind: str) -> None:
+    with contextlib.suppress(InvalidSubtitles):
+        assert parse_subtitles(data, kind)

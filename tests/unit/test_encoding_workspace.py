@@ -1,15 +1,15 @@
-"""A job's folder: results stand beside their inputs, and nothing half-made stays."""
+"""A job's working folder: results are kept for their inputs, and incomplete outputs are deleted."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from matinee.encoding.jobs.workspace import Workspace, whole
+from matinee.encoding.jobs.workspace import Workspace, durable_outputs
 from matinee.kit.ids import JobId
 
 
-class Made:
+class CountingMaker:
     """Makes a value and counts how often."""
 
     def __init__(self, value: list[int]) -> None:
@@ -26,27 +26,27 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path, JobId("job_a"))
 
 
-async def test_a_result_is_made_once_for_its_inputs(workspace: Workspace, tmp_path: Path) -> None:
-    made = Made([1, 2])
+async def test_result_is_made_once_for_its_inputs(workspace: Workspace, tmp_path: Path) -> None:
+    make = CountingMaker([1, 2])
     for _ in range(2):
-        assert await workspace.once("step", ("in", 1), list[int], made) == [1, 2]
+        assert await workspace.once("step", ("in", 1), list[int], make) == [1, 2]
     again = Workspace(tmp_path, JobId("job_a"))
-    assert await again.once("step", ("in", 1), list[int], made) == [1, 2]
-    assert made.times == 1
-    await again.once("step", ("in", 2), list[int], made)
-    assert made.times == 2
+    assert await again.once("step", ("in", 1), list[int], make) == [1, 2]
+    assert make.times == 1
+    await again.once("step", ("in", 2), list[int], make)
+    assert make.times == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'["x",[1]]', b'["stamp",{"a":1}]', b"\xff\x00"])
-async def test_a_damaged_note_is_made_again(workspace: Workspace, damage: bytes) -> None:
-    made = Made([1])
-    await workspace.once("step", 1, list[int], made)
+async def test_damaged_result_is_made_again(workspace: Workspace, damage: bytes) -> None:
+    make = CountingMaker([1])
+    await workspace.once("step", 1, list[int], make)
     (workspace.folder / "step.json").write_bytes(damage)
-    assert await workspace.once("step", 1, list[int], made) == [1]
-    assert made.times == 2
+    assert await workspace.once("step", 1, list[int], make) == [1]
+    assert make.times == 2
 
 
-async def test_what_fails_leaves_no_note(workspace: Workspace) -> None:
+async def test_failure_leaves_no_result(workspace: Workspace) -> None:
     async def fail() -> int:
         raise RuntimeError
 
@@ -55,20 +55,20 @@ async def test_what_fails_leaves_no_note(workspace: Workspace) -> None:
     assert list(workspace.folder.iterdir()) == []
 
 
-async def test_forgotten_results_are_made_again(workspace: Workspace) -> None:
-    made = Made([1])
-    await workspace.once("chunk-00001", 1, list[int], made)
+async def test_forgotten_result_is_made_again(workspace: Workspace) -> None:
+    make = CountingMaker([1])
+    await workspace.once("chunk-00001", 1, list[int], make)
     workspace.forget("chunk-*")
-    await workspace.once("chunk-00001", 1, list[int], made)
-    assert made.times == 2
+    await workspace.once("chunk-00001", 1, list[int], make)
+    assert make.times == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
-async def test_nothing_half_made_stays(tmp_path: Path, error: type[BaseException]) -> None:
+async def test_incomplete_outputs_are_deleted(tmp_path: Path, error: type[BaseException]) -> None:
     file, folder = tmp_path / "file", tmp_path / "folder"
 
     async def make() -> None:
-        async with whole(file, folder):
+        async with durable_outputs(file, folder):
             file.write_bytes(b"half")
             (folder / "in").mkdir(parents=True)
             raise error
@@ -79,8 +79,8 @@ async def test_nothing_half_made_stays(tmp_path: Path, error: type[BaseException
     assert not folder.exists()
 
 
-async def test_what_is_whole_stays(tmp_path: Path) -> None:
+async def test_complete_output_stays(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    async with whole(file):
+    async with durable_outputs(file):
         file.write_bytes(b"all")
     assert file.read_bytes() == b"all"

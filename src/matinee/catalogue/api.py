@@ -125,7 +125,10 @@ class SegmentRun(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
-    """One CMAF track. `media` holds `$Number$`, counted from 1; paths are relative to the asset."""
+    """One CMAF track. `media` holds `$Number$`, counted from 1; paths are relative to the asset.
+
+    `key_label` names the content key (`licensing.api.Label`); it is empty in assets stored before it existed.
+    """
 
     track_id: str
     codec: str
@@ -135,6 +138,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     media: str
     segments: list[SegmentRun]
     key_id: str | None = None
+    key_label: str = ""
     size_bytes: int = 0
 
 

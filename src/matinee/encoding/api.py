@@ -1,4 +1,4 @@
-"""The front door of encoding."""
+"""The public interface of encoding: masters in, published assets out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"
 
 
 class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture stream as it was probed; sizes are as displayed, with square pixels."""
+    """A probed video stream; sizes are as displayed, with square pixels."""
 
     index: int
     codec: str
@@ -34,7 +34,7 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A sound stream as it was probed."""
+    """A probed audio stream."""
 
     index: int
     codec: str
@@ -44,7 +44,7 @@ class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A subtitle stream as it was probed; only text can be taken over."""
+    """A probed subtitle stream; only text formats can be used."""
 
     index: int
     codec: str
@@ -52,7 +52,7 @@ class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What validation found: the streams, and what a person should know though it is no reason to refuse."""
+    """The streams of a master, and warnings that do not prevent its use."""
 
     container: str
     duration_ms: int
@@ -64,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SideFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound or subtitles that come in a file of their own."""
+    """An audio or subtitle file beside the master."""
 
     path: str
     language: str
@@ -72,9 +72,9 @@ class SideFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A master file to be made into a playable title. Paths are on this machine or in the object store.
+    """A master file to encode for a title. Paths are absolute on this machine, or keys of the object store.
 
-    `publish` offers the title when the asset is attached; `consume` moves the file instead of copying it.
+    `publish` publishes the title once the asset is attached; `consume` moves the files instead of copying them.
     """
 
     title_id: TitleId
@@ -89,7 +89,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a job. `done` of `total` in the step's own unit (frames, bytes, files)."""
+    """A step of a job: `done` of `total` in the step's own unit (frames, tracks, files)."""
 
     name: str
     state: StepState = "waiting"
@@ -100,7 +100,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A master on its way to the viewers. `remaining_ms` is an estimate; `reason` says why it failed and what to do."""
+    """The encoding of one order. `remaining_ms` is an estimate; `reason` says why it failed and what to do."""
 
     job_id: JobId
     order: Order
@@ -138,12 +138,12 @@ class NoSpace(Problem, status=507):
 
 
 class Encoding(Protocol):
-    """Masters in, published assets out."""
+    """Encodes masters into published assets."""
 
     @idempotent
     @long_running(limit_ms=60_000)
     async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
-        """Probe a film, look at what comes beside it, and say what it holds: what is refused is refused here.
+        """Probe a master, check its side files and the free space, and report its streams.
 
         Raises Unusable with the file, the stream and the remedy; NoSpace.
         """
@@ -151,22 +151,22 @@ class Encoding(Protocol):
     @idempotent
     @long_running(limit_ms=600_000)
     async def submit(self, *, order: Order) -> Job:
-        """Take a master in and queue its job. Idempotent while a job of the same title, episode and file is under way.
+        """Inspect a master and queue its job. Idempotent while a job of the same title, episode and file is unfinished.
 
-        Raises Unusable (nothing is kept), NoSpace, TitleNotFound.
+        Raises Unusable, NoSpace, TitleNotFound.
         """
 
     @idempotent
     async def job(self, *, job_id: JobId) -> Job:
-        """A job as it stands. Raises JobNotFound."""
+        """Return a job. Raises JobNotFound."""
 
     @idempotent
     async def jobs(self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50) -> Page[Job]:
-        """Jobs, newest first."""
+        """List jobs, newest first."""
 
     @idempotent
     async def cancel(self, *, job_id: JobId) -> Job:
-        """Stop a job; finished steps stay. Idempotent. Raises JobNotFound."""
+        """Cancel a job; its finished steps stay. Idempotent. Raises JobNotFound."""
 
     async def retry(self, *, job_id: JobId) -> Job:
-        """Queue a failed or cancelled job again; it goes on after its finished steps. Raises JobNotFound."""
+        """Queue a failed or cancelled job again; it continues after its finished steps. Raises JobNotFound."""

@@ -1,8 +1,8 @@
-"""What encoding needs of the outside, in its own words."""
+"""What encoding needs from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -11,7 +11,8 @@ import msgspec
 
 from matinee.catalogue.api import AudioTrack, Thumbnails, VideoTrack
 from matinee.encoding.api import AudioStream, Job, JobState
-from matinee.encoding.model.pictures import Look
+from matinee.encoding.model.ladder import Rung
+from matinee.encoding.model.pictures import FrameStats
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
 from matinee.encoding.model.source import MediaSource
 from matinee.events.api import FactRecord
@@ -19,26 +20,26 @@ from matinee.kit.ids import JobId
 from matinee.kit.page import Page
 from matinee.licensing.api import ContentKey
 
-Progress: TypeAlias = Callable[[int], None]
-Standing: TypeAlias = Literal["ours", "cancel", "lost"]
+OnProgress: TypeAlias = Callable[[int], None]
+ClaimStatus: TypeAlias = Literal["active", "cancelled", "lost"]
 
 
 class JobStore(Protocol):
-    """Jobs, and who works on which: a job is claimed for a while, kept by saving it, and free again after that."""
+    """Jobs and their claims: a job is claimed until its lease ends, renewed by saving it, and then free again."""
 
     async def add(self, *, job: Job, key: str) -> Job:
-        """Queue a job; where one of the same key is under way, that one is told instead."""
+        """Queue a job, or return the unfinished one of the same key."""
 
     async def get(self, *, job_id: JobId) -> Job:
-        """A job as it was last saved. Raises JobNotFound."""
+        """Return a job as last saved. Raises JobNotFound."""
 
     async def page(self, *, state: JobState | None, cursor: str | None, limit: int) -> Page[Job]:
-        """Jobs, newest first."""
+        """List jobs, newest first."""
 
     async def claim(self, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
-        """Take the most urgent job that nobody works on, oldest first; its `attempts` rise by one.
+        """Claim the free job of the highest priority, of equals the oldest, and count an attempt.
 
-        A job whose cancellation nobody was left to see to is cancelled on the way.
+        A free job whose cancellation was requested is cancelled instead.
         """
 
     async def save(
@@ -49,62 +50,70 @@ class JobStore(Protocol):
         lease_until: datetime | None = None,
         available_at: datetime | None = None,
         facts: Sequence[FactRecord] = (),
-    ) -> Standing:
-        """Save a job that `owner` has claimed, with facts, and go on with it until `lease_until`.
+    ) -> ClaimStatus:
+        """Save a job claimed by `owner`, with facts, and extend the claim to `lease_until`.
 
-        In any state but `running` the claim ends; a queued job waits until `available_at`. Tells `lost`, and
-        saves nothing, when the job is no longer the owner's; `cancel` when somebody asked for that.
+        In any state but `running` the claim ends; a queued job waits until `available_at`. Returns `lost`, and
+        saves nothing, when the claim is no longer the owner's; `cancelled` when cancellation was requested.
         """
 
     async def cancel(self, *, job_id: JobId, now: datetime) -> Job:
-        """Cancel a waiting job; ask whoever works on it to stop. Idempotent. Raises JobNotFound."""
+        """Cancel a waiting job; request cancellation of a running one. Idempotent. Raises JobNotFound."""
 
     async def retry(self, *, job_id: JobId, now: datetime) -> Job:
-        """Queue a failed or cancelled job again, unless one of its key is under way. Raises JobNotFound."""
+        """Queue a failed or cancelled job again, unless another of its key is unfinished. Raises JobNotFound."""
 
 
 class Blobs(Protocol):
-    """The object store. Raises NoSpace from whatever writes."""
+    """The object store. Methods that write raise NoSpace."""
 
     async def put(self, *, key: str, data: bytes) -> None:
-        """Store bytes under a key, whole or not at all."""
+        """Store bytes under a key, atomically."""
 
-    async def put_file(self, *, key: str, path: Path, move: bool = False, held: str = "") -> None:
-        """Store a file under a key, whole or not at all; `move` gives the file away where that is cheaper.
+    async def put_file(self, *, key: str, path: Path, move: bool = False, copy_of: str = "") -> None:
+        """Store a file under a key, atomically; `move` gives the file away where that is cheaper.
 
-        `held`: the key of an object of the same content, for a store that copies it sooner than it takes the file.
+        `copy_of`: the key of an object with the same content, which a remote store copies instead of an upload.
         """
 
     async def get(self, *, key: str) -> bytes | None:
-        """An object's bytes; None where there is none."""
+        """Return an object's bytes, or None where it does not exist."""
 
     async def size(self, *, key: str) -> int | None:
-        """An object's size in bytes; None where there is none."""
+        """Return an object's size in bytes, or None where it does not exist."""
 
     async def local(self, *, key: str, into: Path) -> Path | None:
-        """A file on this machine that holds the object, copied below `into` only where it must be; None: no object."""
+        """Return a local file with the object's content, downloaded into a folder only if remote; None: no object."""
 
     async def free_bytes(self) -> int | None:
-        """How much more can be stored; None where there is no limit."""
+        """Return the free space, or None where there is no limit."""
 
     async def delete(self, *, prefix: str) -> None:
-        """Drop every object below a prefix. Idempotent."""
+        """Delete every object below a prefix. Idempotent."""
+
+
+class MediaToolFailed(Exception):
+    """A media tool exited with an error or timed out."""
+
+    def __init__(self, message: str, *, disk_full: bool = False) -> None:
+        super().__init__(message)
+        self.disk_full = disk_full
 
 
 class Prober(Protocol):
-    """Says what media files hold."""
+    """Analyses media files. Raises MediaToolFailed."""
 
     async def probe(self, *, path: Path, name: str) -> MediaSource:
-        """What a master holds; `name` is what it is called in a refusal. Raises Unusable."""
-
-    async def count_frames(self, *, path: Path, source: MediaSource, progress: Progress) -> tuple[int, int]:
-        """Decode the whole picture: how many frames it has, and how many at the plan's rate."""
-
-    async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
-        """How many frames an encoded picture holds, and which of them are keyframes."""
+        """Probe a master; `name` is its name in error messages. Raises Unusable."""
 
     async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
-        """The sound streams of a file. Raises Unusable where there is none."""
+        """List the audio streams of a file. Raises Unusable where there are none."""
+
+    async def count_frames(self, *, path: Path, source: MediaSource, progress: OnProgress) -> tuple[int, int]:
+        """Decode the whole picture and count its frames, and those at the constant rate."""
+
+    async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
+        """Count the frames of an encoded picture, and list those that are keyframes."""
 
 
 class Loudness(msgspec.Struct, frozen=True):
@@ -115,43 +124,52 @@ class Loudness(msgspec.Struct, frozen=True):
 
 
 class Encoder(Protocol):
-    """Makes renditions."""
+    """Encodes tracks. Raises MediaToolFailed."""
 
     async def encode_chunk(
-        self, *, master: Path, plan: Plan, chunk: Chunk, into: Path, threads: int, progress: Progress
-    ) -> list[Path]:
-        """Encode a chunk of every rung, in one decode: one file a rung, in the ladder's order."""
+        self,
+        *,
+        master: Path,
+        plan: Plan,
+        chunk: Chunk,
+        outputs: Mapping[Rung, Path],
+        threads: int,
+        progress: OnProgress,
+    ) -> None:
+        """Encode a chunk of several rungs in one decode, each into its file; the files are in one folder."""
 
     async def join_chunks(self, *, parts: Sequence[Path], timescale: int, out: Path) -> None:
-        """Join the chunks of a rung, bit for bit."""
+        """Join the chunks of a rung without re-encoding."""
 
-    async def measure_loudness(self, *, master: Path, sound: AudioTrackPlan) -> Loudness:
-        """Measure a stream in the layout that it will have."""
+    async def measure_loudness(self, *, master: Path, track: AudioTrackPlan) -> Loudness:
+        """Measure a stream in the channel layout of the track."""
 
     async def encode_audio(
-        self, *, master: Path, sound: AudioTrackPlan, gain_db: float, duration_s: float, out: Path
+        self, *, master: Path, track: AudioTrackPlan, gain_db: float, duration_s: float, out: Path
     ) -> None:
-        """Encode a stream, as long as the picture."""
+        """Encode an audio track with the duration of the picture."""
 
     async def extract_subtitles(self, *, master: Path, stream: int, out: Path) -> None:
-        """Take a stream of subtitles out as a WebVTT file."""
+        """Convert a subtitle stream to a WebVTT file."""
 
 
 class Stills(Protocol):
-    """Makes pictures out of an encoded film."""
+    """Makes images from an encoded film. Raises MediaToolFailed."""
 
-    async def sheets(self, *, film: Path, thumbnails: Thumbnails, into: Path) -> int:
-        """Make the sheets `1.jpg`, `2.jpg`…; tells how many."""
+    async def make_sheets(self, *, film: Path, thumbnails: Thumbnails, into: Path) -> int:
+        """Make the thumbnail sheets `1.jpg`, `2.jpg`…, and return how many."""
 
-    async def looks(self, *, film: Path, keyframes: Sequence[int]) -> list[Look]:
-        """How some keyframes look, by their number."""
+    async def measure_frames(self, *, film: Path, keyframes: Sequence[int]) -> list[FrameStats]:
+        """Measure some keyframes, given by number."""
 
-    async def crop(self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path) -> tuple[int, int, str]:
-        """A frame cut to a shape where most is to be seen, at most so high: its size and dominant colour."""
+    async def crop_frame(
+        self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path
+    ) -> tuple[int, int, str]:
+        """Crop a frame to its most detailed part of a shape, at most so high; return its size and dominant colour."""
 
 
 class Packaged(msgspec.Struct, frozen=True, kw_only=True):
-    """What the packager made, below its folder."""
+    """Packaged tracks, and their files relative to the folder."""
 
     video: list[VideoTrack]
     audio: list[AudioTrack]
@@ -159,9 +177,9 @@ class Packaged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Packager(Protocol):
-    """Makes encrypted CMAF of encoded files."""
+    """Packages encoded files as encrypted CMAF. Raises MediaToolFailed."""
 
     async def package(
-        self, *, plan: Plan, rungs: Sequence[Path], sounds: Sequence[Path], keys: Sequence[ContentKey], into: Path
+        self, *, plan: Plan, video: Sequence[Path], audio: Sequence[Path], keys: Sequence[ContentKey], into: Path
     ) -> Packaged:
-        """Package every rung and sound of a plan, each in a folder named by its track."""
+        """Package every rung and audio track of a plan, each in a folder of its own."""

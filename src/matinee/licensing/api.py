@@ -11,8 +11,12 @@ from matinee.kit.ids import AssetId, DeviceId, PlaySessionId, ProfileId, TitleId
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent
 
-# SD up to 576 lines, HD up to 1080, UHD above: one content key each, so that a licence can withhold a quality.
 Label: TypeAlias = Literal["AUDIO", "SD", "HD", "UHD"]
+
+
+def choose_key_label(height_px: int) -> Label:
+    """Choose the content key of a rendition: one for each quality, so that a licence can withhold a quality."""
+    return "SD" if height_px <= 576 else "HD" if height_px <= 1080 else "UHD"
 
 
 class ContentKey(msgspec.Struct, frozen=True, kw_only=True):

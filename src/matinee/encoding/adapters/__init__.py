@@ -1,1 +1,1 @@
-"""The engines that encoding runs on."""
+"""Adapters of encoding's ports."""

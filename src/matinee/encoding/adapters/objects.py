@@ -1,4 +1,4 @@
-"""The object store as `Blobs`."""
+"""`Blobs` in the object store."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from matinee.encoding.model.refusals import make_no_space
 from matinee.kit import url
 from matinee.kit.hashing import sha256_hex
 
-# Where masters wait that were handed in on a machine that the workers do not see.
+# The prefix of masters that were submitted from a machine whose files the workers cannot read.
 INCOMING = "incoming/"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ObjectBlobs:
-    """Objects in a directory or in S3; in a directory, a file is moved in and read where it lies."""
+    """Objects in a directory or in S3; a directory takes files by renaming and serves them in place."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._root = url.file_path(objects.url) if url.scheme(objects.url) == "file" else None
-        self._fetching: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+        self._downloads: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def put(self, *, key: str, data: bytes) -> None:
-        with self._full_said():
+        with self._translate_full():
             await self._objects.put(key, data)
 
-    async def put_file(self, *, key: str, path: Path, move: bool = False, held: str = "") -> None:
-        with self._full_said():
-            if move and self._moved(path, key):
+    async def put_file(self, *, key: str, path: Path, move: bool = False, copy_of: str = "") -> None:
+        with self._translate_full():
+            if move and self._rename(path, key):
                 return
-            if not (held and await self._copied(held, key)):
+            if not (copy_of and await self._copy(copy_of, key)):
                 await self._objects.put_file(key, path)
             if move:
-                await asyncio.to_thread(self._given, path, key, held)
+                await asyncio.to_thread(self._give_away, path, key, copy_of)
 
     async def get(self, *, key: str) -> bytes | None:
         try:
@@ -62,10 +62,10 @@ class ObjectBlobs:
             return path if path.is_file() else None
         path = into / _local_name(key)
         try:
-            async with self._fetching.setdefault(path, asyncio.Lock()):
+            async with self._downloads.setdefault(path, asyncio.Lock()):
                 head = await self._objects.head(key)
                 if not path.is_file() or path.stat().st_size != head.size_bytes:
-                    await self._fetch(head, path)
+                    await self._download(head, path)
         except ObjectNotFound:
             return None
         return path
@@ -80,52 +80,56 @@ class ObjectBlobs:
         await self._objects.delete_prefix(prefix)
 
     async def remove_unfinished(self, before: datetime) -> int:
-        """Free what was begun and given up before then: unfinished puts, masters handed in for no job. Tells how many.
+        """Delete unfinished puts and unused submitted masters from before a time, and return how many.
 
-        Uploads are not touched, which may take their time: the gateway sees to those.
+        Uploads by browsers are left to the gateway: they may take longer.
         """
         if self._root is not None:
             return 0
-        freed = 0
+        count = 0
         for prefix in (INCOMING, "assets/", "public/", "sources/"):
-            freed += await self._objects.abort_stale_uploads(before=before, prefix=prefix)
+            count += await self._objects.abort_stale_uploads(before=before, prefix=prefix)
         heads = await self._objects.list_objects(INCOMING)
         stale = [head.key for head in heads if head.modified_at is not None and head.modified_at < before]
         await self._objects.delete(stale)
-        return freed + len(stale)
+        return count + len(stale)
 
-    async def _copied(self, held: str, key: str) -> bool:
-        """Whether the store could copy what it holds; it is gone where a try before this one came through."""
+    async def _copy(self, source: str, key: str) -> bool:
+        """Copy within the store; return False where the source does not exist: an earlier attempt may have moved it."""
         try:
-            await self._objects.copy(held, key)
+            await self._objects.copy(source, key)
         except ObjectNotFound:
             return False
         return True
 
-    def _given(self, path: Path, key: str, held: str) -> None:
-        """A file given away; the copy of what the store holds is from now on the copy of the new object."""
-        if held and path.name == _local_name(held):
+    def _give_away(self, path: Path, key: str, copy_of: str) -> None:
+        """Delete a stored file; a downloaded copy of the source object becomes that of the new object."""
+        if copy_of and path.name == _local_name(copy_of):
             path.replace(path.with_name(_local_name(key)))
         else:
             path.unlink(missing_ok=True)
 
-    async def _fetch(self, head: ObjectHead, path: Path) -> None:
-        """Copy an object here, going on where an earlier try stopped. Its entity tag is in the name of what is begun:
-        bytes of two objects never mix."""
+    async def _download(self, head: ObjectHead, path: Path) -> None:
+        """Download an object, continuing where an earlier attempt stopped.
+
+        The name of the unfinished file includes the entity tag, so that bytes of two objects never mix.
+        """
         part = path.with_name(f"{path.stem}.{sha256_hex(head.etag.encode())[:12]}.part")
-        _check_room(head, part)
-        with self._full_said(), part.open("ab") as file:
+        _check_space(head, part)
+        with self._translate_full(), part.open("ab") as file:
             start = file.tell()
             if start > head.size_bytes:
                 file.truncate(start := 0)
             if start < head.size_bytes:
-                await _pour(self._objects.stream(head.key, start=start, etag=head.etag, chunk_bytes=4 << 20), file)
+                await _write(self._objects.stream(head.key, start=start, etag=head.etag, chunk_bytes=4 << 20), file)
             if file.tell() != head.size_bytes:
-                raise EngineUnavailable(engine=self._objects.engine, detail=f"{head.key} did not come whole.")
+                raise EngineUnavailable(
+                    engine=self._objects.engine, detail=f"The download of {head.key} was incomplete."
+                )
         part.replace(path)
 
-    def _moved(self, path: Path, key: str) -> bool:
-        """Whether the file could be renamed into the store, which only one file system allows."""
+    def _rename(self, path: Path, key: str) -> bool:
+        """Rename a file into the store; return False where it is remote or on another file system."""
         if self._root is None:
             return False
         target = self._root / key
@@ -139,8 +143,8 @@ class ObjectBlobs:
         return True
 
     @contextmanager
-    def _full_said(self) -> Iterator[None]:
-        """Say a full disk or bucket in the domain's words."""
+    def _translate_full(self) -> Iterator[None]:
+        """Raise NoSpace for a full disk or bucket."""
         try:
             yield
         except StoreFull as error:
@@ -148,23 +152,23 @@ class ObjectBlobs:
             raise make_no_space("The object store is full", 0, free) from error
         except OSError as error:
             if error.errno in _FULL:
-                raise make_no_space("The disk is full", 0, 0) from error
+                raise make_no_space("The disk is full") from error
             raise
 
 
-def _check_room(head: ObjectHead, part: Path) -> None:
-    """Refuse at once what this machine's disk cannot take."""
+def _check_space(head: ObjectHead, part: Path) -> None:
+    """Raise NoSpace before downloading what does not fit on this machine's disk."""
     needed = head.size_bytes - (part.stat().st_size if part.exists() else 0)
     free = shutil.disk_usage(part.parent).free
     if needed > free:
-        raise make_no_space("There is not enough room to work on the film", needed, free)
+        raise make_no_space("There is not enough space to work on the film", needed, free)
 
 
-async def _pour(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
+async def _write(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
     async for piece in pieces:
         await asyncio.to_thread(file.write, piece)
 
 
 def _local_name(key: str) -> str:
-    """A file name for an object's copy: short whatever the key, with its ending."""
+    """Return a file name for an object's copy: short for any key, with its suffix."""
     return f"{sha256_hex(key.encode())[:32]}{PurePath(key).suffix}"

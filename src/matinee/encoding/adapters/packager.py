@@ -1,67 +1,65 @@
-"""Shaka Packager as `Packager`: CMAF, `cbcs`, one key a label."""
+"""`Packager` by Shaka Packager: CMAF, `cbcs`, one key per label."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree  # the packager's own output, written a moment ago
+from xml.etree import ElementTree  # parses only the packager's own output
 
 from matinee.catalogue.api import AudioTrack, SegmentRun, VideoTrack
 from matinee.drivers.packager import Shaka
+from matinee.encoding.adapters.failures import translate_failures
+from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Plan
 from matinee.encoding.ports import Packaged
+from matinee.kit.hashing import sha256_hex
 from matinee.licensing.api import ContentKey
 
-HOURS_S = 4 * 3600
+DEADLINE_S = 4 * 3600
 _MPD = "{urn:mpeg:dash:schema:mpd:2011}"
 _MANIFEST = "manifest.mpd"
 
 
 class ShakaPackager:
-    """Packages every rung and sound in one run, and reads back what it made."""
+    """Packages all tracks of a plan in one run, and describes them from the manifest that it writes."""
 
-    def __init__(self, packager: Shaka) -> None:
-        self._packager = packager
+    def __init__(self, shaka: Shaka) -> None:
+        self._shaka = shaka
 
     async def package(
-        self, *, plan: Plan, rungs: Sequence[Path], sounds: Sequence[Path], keys: Sequence[ContentKey], into: Path
+        self, *, plan: Plan, video: Sequence[Path], audio: Sequence[Path], keys: Sequence[ContentKey], into: Path
     ) -> Packaged:
-        links = [into / file.name for file in (*rungs, *sounds)]
-        for link, file in zip(links, (*rungs, *sounds), strict=True):
+        links = [into / file.name for file in (*video, *audio)]
+        for link, file in zip(links, (*video, *audio), strict=True):
             link.symlink_to(file)
-        streams = [_video(rung, file) for rung, file in zip(plan.rungs, rungs, strict=True)]
-        streams += [_audio(sound, file) for sound, file in zip(plan.sounds, sounds, strict=True)]
-        await self._packager.run(streams, _flags(plan, keys), cwd=into, deadline_s=HOURS_S)
-        found = _Manifest(into, {key.label: key.key_id for key in keys})
-        for made in (into / _MANIFEST, *links):
-            made.unlink()
+        streams = [_describe_video(rung, file) for rung, file in zip(plan.rungs, video, strict=True)]
+        streams += [_describe_audio(track, file) for track, file in zip(plan.audio, audio, strict=True)]
+        with translate_failures():
+            await self._shaka.run(streams, _build_flags(plan, keys), cwd=into, deadline_s=DEADLINE_S)
+        manifest = _Manifest(into, {key.label: key.key_id for key in keys})
+        for path in (into / _MANIFEST, *links):
+            path.unlink()
         return Packaged(
-            video=[found.video(rung, plan) for rung in plan.rungs],
-            audio=[found.audio(sound) for sound in plan.sounds],
-            files=_files(into),
+            video=[manifest.read_video(rung, plan) for rung in plan.rungs],
+            audio=[manifest.read_audio(track) for track in plan.audio],
+            files=manifest.list_files(),
         )
 
 
-def _files(folder: Path) -> list[str]:
-    """Everything that was made, by its name below the folder; what was packaged lies there as links."""
-    return sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+def _describe_video(rung: Rung, file: Path) -> str:
+    return f"in={file.name},stream=video,{_template(rung.folder)},drm_label={rung.key_label}"
 
 
-def _video(rung: Rung, file: Path) -> str:
-    return f"in={file.name},stream=video,{_template(rung.name)},drm_label={rung.label}"
+def _describe_audio(track: AudioTrackPlan, file: Path) -> str:
+    return f"in={file.name},stream=audio,{_template(track.track_id)},drm_label=AUDIO"
 
 
-def _audio(sound: AudioTrackPlan, file: Path) -> str:
-    return f"in={file.name},stream=audio,{_template(sound.track_id)},drm_label=AUDIO"
+def _template(folder: str) -> str:
+    return f"init_segment={folder}/init.mp4,segment_template={folder}/$Number$.m4s"
 
 
-def _template(track: str) -> str:
-    return f"init_segment={track}/init.mp4,segment_template={track}/$Number$.m4s"
-
-
-def _flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:
+def _build_flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:
     named = (f"label={key.label}:key_id={key.key_id}:key={key.key}" for key in keys)
     segment = plan.segment_s
     return [
@@ -70,8 +68,8 @@ def _flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:
         "--protection_scheme=cbcs",
         "--protection_systems=CommonSystem",
         "--clear_lead=0",
-        # Of the keys, so that a repeated run makes the same bytes; in cbcs every sample begins with it anyway.
-        f"--iv={hashlib.sha256(''.join(sorted(key.key for key in keys)).encode()).hexdigest()[:32]}",
+        # From the asset, so that another run gives the same bytes. In cbcs the IV is public and constant anyway.
+        f"--iv={sha256_hex(keys[0].asset_id.encode())[:32]}",
         f"--segment_duration={float(segment):.9f}",
         "--generate_static_live_mpd",
         f"--mpd_output={_MANIFEST}",
@@ -79,31 +77,35 @@ def _flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:
 
 
 class _Manifest:
-    """The packager's MPD, looked up by the initialisation segment of a track."""
+    """The manifest that the packager wrote; tracks are found by their initialisation segment."""
 
     def __init__(self, folder: Path, key_ids: dict[str, str]) -> None:
         self._folder = folder
         self._key_ids = key_ids
-        root = ElementTree.parse(folder / _MANIFEST).getroot()  # noqa: S314  # as above
+        root = ElementTree.parse(folder / _MANIFEST).getroot()  # noqa: S314  # as at the import
         self._tracks = {
             template.get("initialization", ""): (representation, template)
             for representation in root.iter(f"{_MPD}Representation")
             for template in representation.iter(f"{_MPD}SegmentTemplate")
         }
 
-    def video(self, rung: Rung, plan: Plan) -> VideoTrack:
-        representation, template = self._tracks[f"{rung.name}/init.mp4"]
-        size_bytes = self._size(rung.name)
+    def read_video(self, rung: Rung, plan: Plan) -> VideoTrack:
+        representation, template = self._tracks[f"{rung.folder}/init.mp4"]
+        codec, expected = representation.get("codecs", ""), CODECS[rung.codec].sample_entry
+        if not codec.startswith(expected):
+            raise RuntimeError(f"{rung.track_id} was packaged as {codec!r}, not as {expected}")
+        size_bytes = self._measure(rung.folder)
         average_bps = round(size_bytes * 8 / plan.duration_s)
         return VideoTrack(
-            track_id=rung.name,
-            codec=representation.get("codecs", ""),
+            track_id=rung.track_id,
+            codec=codec,
             bandwidth_bps=max(int(representation.get("bandwidth", 0)), average_bps),
             timescale=int(template.get("timescale", 1)),
-            init=f"{rung.name}/init.mp4",
-            media=f"{rung.name}/$Number$.m4s",
-            segments=_segments(template),
-            key_id=self._key_ids[rung.label],
+            init=f"{rung.folder}/init.mp4",
+            media=f"{rung.folder}/$Number$.m4s",
+            segments=_read_segments(template),
+            key_id=self._key_ids[rung.key_label],
+            key_label=rung.key_label,
             size_bytes=size_bytes,
             width_px=rung.width_px,
             height_px=rung.height_px,
@@ -111,30 +113,34 @@ class _Manifest:
             average_bandwidth_bps=average_bps,
         )
 
-    def audio(self, sound: AudioTrackPlan) -> AudioTrack:
-        representation, template = self._tracks[f"{sound.track_id}/init.mp4"]
+    def read_audio(self, track: AudioTrackPlan) -> AudioTrack:
+        representation, template = self._tracks[f"{track.track_id}/init.mp4"]
         return AudioTrack(
-            track_id=sound.track_id,
+            track_id=track.track_id,
             codec=representation.get("codecs", ""),
             bandwidth_bps=int(representation.get("bandwidth", 0)),
             timescale=int(template.get("timescale", 1)),
-            init=f"{sound.track_id}/init.mp4",
-            media=f"{sound.track_id}/$Number$.m4s",
-            segments=_segments(template),
+            init=f"{track.track_id}/init.mp4",
+            media=f"{track.track_id}/$Number$.m4s",
+            segments=_read_segments(template),
             key_id=self._key_ids["AUDIO"],
-            size_bytes=self._size(sound.track_id),
-            language=sound.language,
-            channels=sound.channels,
+            key_label="AUDIO",
+            size_bytes=self._measure(track.track_id),
+            language=track.language,
+            channels=track.channels,
             sample_rate_hz=int(representation.get("audioSamplingRate", 48_000)),
-            role=sound.role,
+            role=track.role,
         )
 
-    def _size(self, track: str) -> int:
-        return sum(file.stat().st_size for file in (self._folder / track).iterdir())
+    def list_files(self) -> list[str]:
+        return sorted(str(path.relative_to(self._folder)) for path in self._folder.glob("*/*"))
+
+    def _measure(self, folder: str) -> int:
+        return sum(file.stat().st_size for file in (self._folder / folder).iterdir())
 
 
-def _segments(template: ElementTree.Element) -> list[SegmentRun]:
-    """The timeline's runs; a run whose start is not said begins where the last one ended."""
+def _read_segments(template: ElementTree.Element) -> list[SegmentRun]:
+    """Read the timeline; a run without a start begins where the last one ended."""
     runs: list[SegmentRun] = []
     at = 0
     for element in template.iter(f"{_MPD}S"):

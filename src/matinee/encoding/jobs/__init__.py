@@ -1,4 +1,4 @@
-"""What encoding does by itself, each for ever until cancelled."""
+"""The background jobs of encoding; each runs until cancelled."""
 
 from matinee.encoding.jobs.housekeeping import sweep_folders, sweep_objects
 from matinee.encoding.jobs.run import Tools

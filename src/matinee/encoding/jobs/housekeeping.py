@@ -1,4 +1,4 @@
-"""What old jobs and killed processes have left removed."""
+"""Removal of what old jobs and killed processes left behind."""
 
 from __future__ import annotations
 
@@ -15,46 +15,43 @@ from matinee.kit.clock import Clock
 from matinee.kit.ids import JobId
 
 _log = log.get()
-SWEEP_EVERY_S = 600.0
-SWEEP_STORE_EVERY_S = 3600.0
-# Longer than any one file takes to be put, and than a master handed in waits for its job.
+SWEEP_FOLDERS_EVERY_S = 600.0
+SWEEP_OBJECTS_EVERY_S = 3600.0
+# Longer than any upload of one file takes, and than a submitted master waits for its job.
 UNFINISHED_FOR = timedelta(days=14)
 
 
 async def sweep_folders(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:
-    """Remove what jobs that ended long ago have left, so that until then they can be tried again cheaply."""
+    """Delete the working folders of jobs some time after they ended; until then a retry can reuse them."""
     while True:
         try:
             await sweep_folders_once(store=store, clock=clock, folder=folder, keep=keep)
-        except Exception as error:  # the store may be away; the folders wait
+        except Exception as error:  # the store may be unavailable; the folders stay until it answers
             _log.warning("encode.sweep_failed", error=repr(error))
-        await asyncio.sleep(SWEEP_EVERY_S)
+        await asyncio.sleep(SWEEP_FOLDERS_EVERY_S)
 
 
 async def sweep_folders_once(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta) -> list[str]:
-    """Remove the folders of ended and unknown jobs; tells which."""
-    gone = [name for name in await asyncio.to_thread(_folders, folder) if await _is_over(store, clock, name, keep)]
-    for name in gone:
+    """Delete the folders of ended and unknown jobs, and return their names."""
+    names = [path.name for path in await asyncio.to_thread(lambda: list(folder.glob("job_*"))) if path.is_dir()]
+    expired = [name for name in names if await _is_expired(store, clock, name, keep)]
+    for name in expired:
         await asyncio.to_thread(shutil.rmtree, folder / name, ignore_errors=True)
-    return gone
+    return expired
 
 
 async def sweep_objects(*, remove_unfinished: Callable[[datetime], Awaitable[int]], clock: Clock) -> None:
-    """Free what processes that were killed have left in the object store."""
+    """Delete what killed processes left unfinished in the object store."""
     while True:
         try:
-            if freed := await remove_unfinished(clock.now() - UNFINISHED_FOR):
-                _log.info("encode.store_swept", count=freed)
-        except Exception as error:  # the store may be away; what was left waits
+            if count := await remove_unfinished(clock.now() - UNFINISHED_FOR):
+                _log.info("encode.store_swept", count=count)
+        except Exception as error:  # the store may be unavailable; the objects stay until it answers
             _log.warning("encode.store_not_swept", error=repr(error))
-        await asyncio.sleep(SWEEP_STORE_EVERY_S)
+        await asyncio.sleep(SWEEP_OBJECTS_EVERY_S)
 
 
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("job_*") if path.is_dir()]
-
-
-async def _is_over(store: JobStore, clock: Clock, name: str, keep: timedelta) -> bool:
+async def _is_expired(store: JobStore, clock: Clock, name: str, keep: timedelta) -> bool:
     try:
         job = await store.get(job_id=JobId(name))
     except JobNotFound:

@@ -1,87 +1,119 @@
-"""Encode: chunks side by side, joined and held against what was counted."""
+"""Encoding of the picture: chunks in parallel, joined and checked against the count of frames."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from matinee.drivers.process import ToolFailed
-from matinee.encoding.jobs.intake import stored
+from matinee.encoding.jobs.failures import is_disk_full
 from matinee.encoding.jobs.run import Run
-from matinee.encoding.jobs.verdict import is_full
-from matinee.encoding.jobs.workspace import whole
+from matinee.encoding.jobs.workspace import durable_outputs
+from matinee.encoding.model.codecs import CODECS
+from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import Chunk, Plan
-from matinee.encoding.ports import Prober
+from matinee.encoding.ports import MediaToolFailed, OnProgress, Prober
 
 
-class NotExact(Exception):
-    """What was joined is not what was counted; encoding it again may help."""
+class RenditionMismatch(Exception):
+    """A joined rendition has other frames or keyframes than planned; encoding it again may help."""
 
 
-async def renditions(run: Run, plan: Plan) -> list[Path]:
-    """Every rung as one file, in the ladder's order; finished chunks are not encoded again."""
-    folder = run.workspace.at("picture")
-
-    async def make() -> list[str]:
-        parts = await _chunks(run, plan, folder)
-        try:
-            return await _joined(run, plan, folder, parts)
-        except (NotExact, ToolFailed) as error:
-            if not is_full(error):  # the fault may lie in a chunk
-                run.workspace.forget("chunk-*")
-            raise
-
-    run.teller.began("encode", plan.frames)
-    names = await run.once("encode", "joined", plan, list[str], make)
-    for part in folder.glob("*-?????.mp4"):
+async def encode_renditions(run: Run, plan: Plan) -> list[Path]:
+    """Encode each rung of a plan into one file; finished renditions and chunks are not encoded again."""
+    folder = run.workspace.subfolder("picture")
+    run.progress.start("encode", plan.frames)
+    files = {rung: folder / f"{rung.folder}.{CODECS[rung.codec].container}" for rung in plan.rungs}
+    missing = [rung for rung in plan.rungs if run.workspace.load(_joined(rung), _inputs(plan, rung), bool) is None]
+    if missing:
+        run.worked_on.add("encode")
+        await _encode_chunks(run, plan, missing, folder)
+    for rung in missing:
+        await _join(run, plan, rung, [_chunk_file(folder, rung, chunk) for chunk in plan.chunks], files[rung])
+    for part in folder.glob("chunk-*"):
         part.unlink()
-    return [folder / name for name in names]
+    return list(files.values())
 
 
-async def _chunks(run: Run, plan: Plan, folder: Path) -> list[list[Path]]:
-    master = await stored(run, plan.source_key)
-    free = asyncio.Semaphore(run.tools.processes)
+async def _encode_chunks(run: Run, plan: Plan, rungs: Sequence[Rung], folder: Path) -> None:
+    master = await run.fetch(plan.source_key)
+    slots = asyncio.Semaphore(run.tools.processes)
     threads = max(1, (os.cpu_count() or 1) // min(run.tools.processes, len(plan.chunks)))
-    done = [0] * len(plan.chunks)
+    done = dict.fromkeys(plan.chunks, 0)
 
-    async def one(chunk: Chunk) -> list[Path]:
-        def went(frames: int) -> None:
-            done[chunk.index] = max(done[chunk.index], frames)
-            run.teller.went("encode", sum(done))
+    async def encode(chunk: Chunk) -> None:
+        def advance(frames: int) -> None:
+            done[chunk] = max(done[chunk], frames)
+            run.progress.advance("encode", sum(done.values()))
 
-        async def make() -> list[str]:
-            made = (folder / f"{rung.name}-{chunk.index:05}.mp4" for rung in plan.rungs)
-            async with free, whole(*made):
-                files = await run.tools.encoder.encode_chunk(
-                    master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=went
-                )
-            return [file.name for file in files]
-
-        names = await run.once("encode", f"chunk-{chunk.index:05}", (plan, chunk), list[str], make)
-        went(chunk.frames)
-        return [folder / name for name in names]
+        async with slots:
+            await _encode_chunk(run, plan, chunk, rungs, folder, master=master, threads=threads, progress=advance)
+        advance(chunk.frames)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(chunk)) for chunk in plan.chunks]
-    return [task.result() for task in tasks]
+        for chunk in plan.chunks:
+            group.create_task(encode(chunk))
 
 
-async def _joined(run: Run, plan: Plan, folder: Path, parts: list[list[Path]]) -> list[str]:
-    names = []
-    for n, rung in enumerate(plan.rungs):
-        out = folder / f"{rung.name}.mp4"
-        async with whole(out):
-            await run.tools.encoder.join_chunks(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
-            await _exact(run.tools.prober, plan, out)
-        names.append(out.name)
-    return names
+async def _encode_chunk(
+    run: Run,
+    plan: Plan,
+    chunk: Chunk,
+    rungs: Sequence[Rung],
+    folder: Path,
+    *,
+    master: Path,
+    threads: int,
+    progress: OnProgress,
+) -> None:
+    """Encode those rungs of a chunk that no earlier attempt has encoded, in one decode."""
+    workspace = run.workspace
+    outputs = {
+        rung: _chunk_file(folder, rung, chunk)
+        for rung in rungs
+        if workspace.load(_chunk_name(rung, chunk), plan.chunk_key(rung, chunk), bool) is None
+    }
+    if outputs:
+        async with durable_outputs(*outputs.values()):
+            await run.tools.encoder.encode_chunk(
+                master=master, plan=plan, chunk=chunk, outputs=outputs, threads=threads, progress=progress
+            )
+    for rung in outputs:
+        workspace.save(_chunk_name(rung, chunk), plan.chunk_key(rung, chunk), True)
 
 
-async def _exact(prober: Prober, plan: Plan, file: Path) -> None:
-    """Hold a joined rung against the count and the keyframe list. Raises NotExact."""
+async def _join(run: Run, plan: Plan, rung: Rung, parts: list[Path], out: Path) -> None:
+    try:
+        async with durable_outputs(out):
+            await run.tools.encoder.join_chunks(parts=parts, timescale=plan.timescale, out=out)
+            await _check_frames(run.tools.prober, plan, out)
+    except (RenditionMismatch, MediaToolFailed) as error:
+        if not is_disk_full(error):  # a chunk may be damaged
+            run.workspace.forget(f"chunk-{rung.track_id}-*")
+        raise
+    run.workspace.save(_joined(rung), _inputs(plan, rung), True)
+
+
+async def _check_frames(prober: Prober, plan: Plan, file: Path) -> None:
     frames, keyframes = await prober.list_keyframes(path=file)
     if frames != plan.frames:
-        raise NotExact(f"{file.name} holds {frames} frames after joining, the film has {plan.frames}")
+        raise RenditionMismatch(f"{file.name} has {frames} frames after joining, the film has {plan.frames}")
     if keyframes != list(plan.keyframes):
-        raise NotExact(f"{file.name} has its keyframes in other places than were planned")
+        raise RenditionMismatch(f"{file.name} has its keyframes in other places than planned")
+
+
+def _inputs(plan: Plan, rung: Rung) -> object:
+    return [plan.chunk_key(rung, chunk) for chunk in plan.chunks]
+
+
+def _joined(rung: Rung) -> str:
+    return f"joined-{rung.track_id}"
+
+
+def _chunk_name(rung: Rung, chunk: Chunk) -> str:
+    return f"chunk-{rung.track_id}-{chunk.first:08}"
+
+
+def _chunk_file(folder: Path, rung: Rung, chunk: Chunk) -> Path:
+    return folder / f"{_chunk_name(rung, chunk)}.{CODECS[rung.codec].container}"

@@ -1,6 +1,8 @@
-"""A job from its order to its asset: nine steps, each made once of named inputs."""
+"""The pipeline from an order to its asset: nine steps, whose results are reused for equal inputs."""
 
 from __future__ import annotations
+
+from msgspec.structs import replace
 
 from matinee.catalogue.api import Asset
 from matinee.encoding.jobs import artwork, intake, picture, release, tracks
@@ -10,49 +12,60 @@ from matinee.kit.ids import AssetId
 
 
 async def run_job(run: Run) -> Asset:
-    """Do what an order asks. Raises Problems that are final, and whatever else went wrong in passing."""
-    plan = await _planned(run)
+    """Process an order. Raises Problems that are final, and other exceptions where another attempt may help."""
+    plan = await _make_plan(run)
     asset_id = plan.asset_id(run.order.title_id, run.order.episode_id)
-    asset = await release.made_before(run, asset_id) or await _made(run, plan, asset_id)
-    await release.offered(run, asset)
-    _ended(run, "publish")
+    asset = await release.load_asset(run, asset_id)
+    if asset is None:
+        asset = await _make_asset(run, plan, asset_id)
+    elif missing := release.list_missing(plan, asset):
+        asset = await _extend_asset(run, replace(plan, rungs=missing, audio=(), text=()), asset)
+    await release.attach_asset(run, asset)
+    run.finish("publish")
     return asset
 
 
-async def _planned(run: Run) -> Plan:
-    run.teller.began("inspect")
-    source = await intake.inspect(run)
-    _ended(run, "inspect")
-    run.teller.began("store")
-    files = await intake.gathered(run)
-    _ended(run, "store")
-    plan = await intake.plan(run, source, files)
-    _ended(run, "analyse")
+async def _make_plan(run: Run) -> Plan:
+    run.progress.start("inspect")
+    source = await intake.inspect_master(run)
+    run.finish("inspect")
+    run.progress.start("store")
+    files = await intake.store_sources(run)
+    run.finish("store")
+    plan = await intake.make_plan(run, source, files)
+    run.finish("analyse")
     return plan
 
 
-async def _made(run: Run, plan: Plan, asset_id: AssetId) -> Asset:
-    parts = await _parts(run, plan)
-    made, folder = await release.packaged(run, plan, asset_id, parts)
-    _ended(run, "package")
-    asset = release.assembled(run, plan, asset_id, made, parts)
-    await artwork.illustrated(run, plan, parts.rungs)
-    await release.stored_objects(run, asset, made, folder, parts)
+async def _make_asset(run: Run, plan: Plan, asset_id: AssetId) -> Asset:
+    encoded = await _encode(run, plan, with_thumbnails=True)
+    packaged, folder = await release.package(run, plan, asset_id, encoded)
+    run.finish("package")
+    asset = release.describe_asset(run, plan, asset_id, packaged, encoded)
+    await artwork.add_artwork(run, plan, encoded.video)
+    await release.store_objects(run, asset, packaged, folder, encoded)
     return asset
 
 
-async def _parts(run: Run, plan: Plan) -> release.Parts:
-    rungs = await picture.renditions(run, plan)
-    _ended(run, "encode")
-    sounds = await tracks.sounds(run, plan)
-    _ended(run, "audio")
-    texts = await tracks.texts(run, plan)
-    _ended(run, "subtitles")
-    run.teller.began("pictures")
-    thumbnails, sheets = await tracks.sheets(run, plan, rungs[-1])
-    _ended(run, "pictures")
-    return release.Parts(rungs=rungs, sounds=sounds, texts=texts, thumbnails=thumbnails, sheets=sheets)
+async def _extend_asset(run: Run, plan: Plan, asset: Asset) -> Asset:
+    """Add the renditions of a plan to an asset; the objects it has stay as they are."""
+    encoded = await _encode(run, plan, with_thumbnails=False)
+    packaged, folder = await release.package(run, plan, asset.asset_id, encoded)
+    run.finish("package")
+    # Another job may have added renditions in the meantime.
+    asset = release.add_renditions(await release.load_asset(run, asset.asset_id) or asset, packaged)
+    await release.store_objects(run, asset, packaged, folder, encoded)
+    return asset
 
 
-def _ended(run: Run, step: str) -> None:
-    run.teller.ended(step, kept=step not in run.made)
+async def _encode(run: Run, plan: Plan, *, with_thumbnails: bool) -> release.EncodedTracks:
+    video = await picture.encode_renditions(run, plan)
+    run.finish("encode")
+    audio = await tracks.encode_audio(run, plan)
+    run.finish("audio")
+    text = await tracks.make_subtitles(run, plan)
+    run.finish("subtitles")
+    run.progress.start("pictures")
+    thumbnails = await tracks.make_thumbnails(run, plan, video[-1]) if with_thumbnails else None
+    run.finish("pictures")
+    return release.EncodedTracks(video=video, audio=audio, text=text, thumbnails=thumbnails)

@@ -1,86 +1,107 @@
-"""The last steps: package, store the objects, attach the asset, offer the title."""
+"""The last steps: package the tracks, store their objects, attach the asset, publish the title."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from matinee.catalogue.api import Asset, TextTrack, Thumbnails
 from matinee.encoding.api import NoSpace
 from matinee.encoding.jobs.run import Run
-from matinee.encoding.jobs.workspace import whole
+from matinee.encoding.jobs.workspace import durable_outputs
+from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import Plan
 from matinee.encoding.ports import Packaged
 from matinee.kit.ids import AssetId
 from matinee.licensing.api import Label
 
-_SIDE_BY_SIDE = 8
+_PARALLEL_PUTS = 8
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an asset is put together of: files, and the tracks that are in them."""
+class EncodedTracks(msgspec.Struct, frozen=True, kw_only=True):
+    """The encoded files of a plan, in its order; without thumbnails where the asset has them already."""
 
-    rungs: list[Path]
-    sounds: list[Path]
-    texts: list[tuple[TextTrack, Path]]
-    thumbnails: Thumbnails
-    sheets: Path
+    video: list[Path]
+    audio: list[Path]
+    text: list[tuple[TextTrack, Path]]
+    thumbnails: tuple[Thumbnails, Path] | None
 
 
-async def packaged(run: Run, plan: Plan, asset_id: AssetId, parts: Parts) -> tuple[Packaged, Path]:
-    """Encrypted CMAF of every rendition, and the folder that it is in."""
+async def load_asset(run: Run, asset_id: AssetId) -> Asset | None:
+    """Load the asset as an earlier job completed it, if any."""
+    data = await run.tools.blobs.get(key=_description_key(asset_id))
+    return None if data is None else msgspec.json.decode(data, type=Asset)
+
+
+def list_missing(plan: Plan, asset: Asset) -> tuple[Rung, ...]:
+    """List the rungs that an asset has no rendition of."""
+    folders = {track.init.partition("/")[0] for track in asset.video}
+    return tuple(rung for rung in plan.rungs if rung.folder not in folders)
+
+
+async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks) -> tuple[Packaged, Path]:
+    """Package the tracks of a plan as encrypted CMAF, and return them with their folder."""
 
     async def make() -> Packaged:
-        folder = run.workspace.emptied("package")
-        keys = await run.tools.licensing.content_keys(asset_id=asset_id, labels=_labels(plan))
-        async with whole(folder):
+        folder = run.workspace.subfolder("package", empty=True)
+        keys = await run.tools.licensing.content_keys(asset_id=asset_id, labels=_list_key_labels(plan))
+        async with durable_outputs(folder):
             return await run.tools.packager.package(
-                plan=plan, rungs=parts.rungs, sounds=parts.sounds, keys=keys, into=folder
+                plan=plan, video=tracks.video, audio=tracks.audio, keys=keys, into=folder
             )
 
-    run.teller.began("package")
-    made = await run.once("package", "packaged", (plan, asset_id), Packaged, make)
-    return made, run.workspace.folder / "package"
+    run.progress.start("package")
+    packaged = await run.once("package", "packaged", (plan, asset_id), Packaged, make)
+    return packaged, run.workspace.folder / "package"
 
 
-def _labels(plan: Plan) -> tuple[Label, ...]:
-    return tuple(sorted({rung.label for rung in plan.rungs} | ({"AUDIO"} if plan.sounds else set())))
+def _list_key_labels(plan: Plan) -> tuple[Label, ...]:
+    return tuple(sorted({rung.key_label for rung in plan.rungs} | ({"AUDIO"} if plan.audio else set())))
 
 
-def assembled(run: Run, plan: Plan, asset_id: AssetId, made: Packaged, parts: Parts) -> Asset:
-    """The asset as the catalogue knows it."""
+def describe_asset(run: Run, plan: Plan, asset_id: AssetId, packaged: Packaged, tracks: EncodedTracks) -> Asset:
+    """Describe a new asset to the catalogue."""
     return Asset(
         asset_id=asset_id,
         title_id=run.order.title_id,
         prefix=f"assets/{asset_id}/",
         duration_ms=plan.duration_ms,
-        video=made.video,
-        audio=made.audio,
-        text=[track for track, _ in parts.texts],
-        thumbnails=parts.thumbnails,
+        video=packaged.video,
+        audio=packaged.audio,
+        text=[track for track, _ in tracks.text],
+        thumbnails=tracks.thumbnails[0] if tracks.thumbnails else None,
         episode_id=run.order.episode_id,
     )
 
 
-async def stored_objects(run: Run, asset: Asset, made: Packaged, folder: Path, parts: Parts) -> None:
-    """Put everything of an asset into the object store; its description last, as the sign that all is there."""
-    files = {name: folder / name for name in made.files}
-    files |= {track.path: path for track, path in parts.texts}
-    files |= {f"thumbnails/{path.name}": path for path in parts.sheets.glob("*.jpg")}
-    run.teller.began("publish", len(files) + 1)
+def add_renditions(asset: Asset, packaged: Packaged) -> Asset:
+    """Return an asset with more renditions; one with the track id of a new one is superseded."""
+    added = {track.track_id for track in packaged.video}
+    return replace(asset, video=[*(track for track in asset.video if track.track_id not in added), *packaged.video])
+
+
+async def store_objects(run: Run, asset: Asset, packaged: Packaged, folder: Path, tracks: EncodedTracks) -> None:
+    """Put the objects of the tracks into the object store, and the asset's description last: it marks completion."""
+    files = {name: folder / name for name in packaged.files}
+    files |= {track.path: path for track, path in tracks.text}
+    if tracks.thumbnails is not None:
+        files |= {f"thumbnails/{path.name}": path for path in tracks.thumbnails[1].glob("*.jpg")}
+    run.progress.start("publish", len(files) + 1)
     try:
         await _put_all(run, asset.prefix, files)
-        await run.tools.blobs.put(key=sign(asset.asset_id), data=msgspec.json.encode(asset))
+        await run.tools.blobs.put(key=_description_key(asset.asset_id), data=msgspec.json.encode(asset))
     except NoSpace:
-        await run.tools.blobs.delete(prefix=asset.prefix)
+        await _delete_folders(run, asset.prefix, files)
         raise
 
 
 async def _put_all(run: Run, prefix: str, files: dict[str, Path]) -> None:
-    """Store files side by side. After a failure no more are begun, and those under way are waited for."""
-    slots, done, failures = asyncio.Semaphore(_SIDE_BY_SIDE), 0, list[Exception]()
+    """Store files in parallel. After a failure no more are started, and the running ones are awaited."""
+    slots, done, failures = asyncio.Semaphore(_PARALLEL_PUTS), 0, list[Exception]()
 
     async def put(name: str, path: Path) -> None:
         nonlocal done
@@ -89,30 +110,27 @@ async def _put_all(run: Run, prefix: str, files: dict[str, Path]) -> None:
                 return
             try:
                 await run.tools.blobs.put_file(key=prefix + name, path=path)
-            except Exception as error:  # raised below, when nothing is under way any more
+            except Exception as error:  # raised below, once no put is running
                 failures.append(error)
             done += 1
-            run.teller.went("publish", done)
+            run.progress.advance("publish", done)
 
     await asyncio.gather(*(put(name, path) for name, path in files.items()))
     if failures:
         raise failures[0]
 
 
-def sign(asset_id: AssetId) -> str:
-    """The object whose presence says that an asset's objects are all there: its description."""
+async def _delete_folders(run: Run, prefix: str, names: Iterable[str]) -> None:
+    for folder in {name.partition("/")[0] for name in names}:
+        await run.tools.blobs.delete(prefix=f"{prefix}{folder}/")
+
+
+def _description_key(asset_id: AssetId) -> str:
     return f"assets/{asset_id}/asset.json"
 
 
-async def made_before(run: Run, asset_id: AssetId) -> Asset | None:
-    """The asset, where the same input has been through here already."""
-    data = await run.tools.blobs.get(key=sign(asset_id))
-    return None if data is None else msgspec.json.decode(data, type=Asset)
-
-
-async def offered(run: Run, asset: Asset) -> None:
-    """Attach the asset to its title, and offer the title if that was asked."""
-    catalogue = run.tools.catalogue
-    await catalogue.attach_asset(asset=asset)
+async def attach_asset(run: Run, asset: Asset) -> None:
+    """Attach the asset to its title, and publish the title where the order says so."""
+    await run.tools.catalogue.attach_asset(asset=asset)
     if run.order.publish:
-        await catalogue.publish(title_id=asset.title_id)
+        await run.tools.catalogue.publish(title_id=asset.title_id)

@@ -1,39 +1,26 @@
-"""What every step of a job is handed."""
+"""What the steps of a job work with."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Order
+from matinee.encoding.jobs.reporter import ProgressReporter
 from matinee.encoding.jobs.workspace import Workspace
+from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.ports import Blobs, Encoder, Packager, Prober, Stills
 from matinee.licensing.api import Licensing
 
 T = TypeVar("T")
 
 
-class Teller(Protocol):
-    """Hears how a job goes on."""
-
-    def began(self, step: str, total: int = 0) -> None:
-        """A step begins; `total` in its own unit."""
-
-    def went(self, step: str, done: int) -> None:
-        """So much of it is done."""
-
-    def ended(self, step: str, *, kept: bool) -> None:
-        """It is done; `kept` when it was done already by an earlier attempt."""
-
-    def warned(self, warning: str) -> None:
-        """Something a person should know."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What steps work with. At most `processes` encoders run at once; chunks are about `chunk_s` long."""
+    """The dependencies of the steps. At most `processes` encoders run at once; a chunk is about `chunk_s` long."""
 
     blobs: Blobs
     prober: Prober
@@ -50,21 +37,31 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One job on its way: what was asked, where it works, what with, and who hears of it."""
+    """One attempt at a job. `worked_on` are the steps that did work in it and did not only reuse results."""
 
     order: Order
     file_name: str
     workspace: Workspace
     tools: Tools
-    teller: Teller
-    # Steps of which something was made in this attempt, and not found from an earlier one.
-    made: set[str] = field(default_factory=set)
+    progress: ProgressReporter
+    worked_on: set[str] = field(default_factory=set)
 
     async def once(self, step: str, name: str, inputs: object, kind: type[T], make: Callable[[], Awaitable[T]]) -> T:
-        """A part of a step: what an earlier attempt made of these inputs, or what is made now."""
+        """Return the kept result of a part of a step, or make it."""
 
-        async def noted() -> T:
-            self.made.add(step)
+        async def make_and_note() -> T:
+            self.worked_on.add(step)
             return await make()
 
-        return await self.workspace.once(name, inputs, kind, noted)
+        return await self.workspace.once(name, inputs, kind, make_and_note)
+
+    def finish(self, step: str) -> None:
+        """Report a step as finished."""
+        self.progress.finish(step, kept=step not in self.worked_on)
+
+    async def fetch(self, key: str) -> Path:
+        """Return a local file with the content of a stored source. Raises Unusable."""
+        path = await self.tools.blobs.local(key=key, into=self.workspace.folder)
+        if path is None:
+            raise make_unusable(self.file_name, "file", "it is missing from the object store", "Submit it again.")
+        return path

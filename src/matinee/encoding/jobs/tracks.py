@@ -1,4 +1,4 @@
-"""AudioTrackPlan, subtitles and thumbnails."""
+"""Audio, subtitles and thumbnails."""
 
 from __future__ import annotations
 
@@ -6,109 +6,101 @@ import asyncio
 from pathlib import Path, PurePath
 
 from matinee.catalogue.api import TextTrack, Thumbnails
-from matinee.encoding.jobs.intake import stored
 from matinee.encoding.jobs.run import Run
-from matinee.encoding.jobs.workspace import whole
-from matinee.encoding.model.loudness import gain_db
-from matinee.encoding.model.pictures import thumbnails
-from matinee.encoding.model.plan import AudioTrackPlan, Plan, Text
+from matinee.encoding.jobs.workspace import durable_outputs
+from matinee.encoding.model.loudness import compute_gain_db
+from matinee.encoding.model.pictures import plan_thumbnails
+from matinee.encoding.model.plan import AudioTrackPlan, Plan, TextTrackPlan
 from matinee.encoding.model.refusals import make_unusable
-from matinee.encoding.model.subtitles import BrokenSubtitles, parse, shifted, webvtt
+from matinee.encoding.model.subtitles import Cue, InvalidSubtitles, format_webvtt, parse_subtitles, shift
 
 
-async def sounds(run: Run, plan: Plan) -> list[Path]:
-    """Every audio rendition as one file, in the plan's order, as loud as all others and as long as the picture."""
-    folder = run.workspace.at("sound")
-    run.teller.began("audio", len(plan.sounds))
+async def encode_audio(run: Run, plan: Plan) -> list[Path]:
+    """Encode each audio track into one file, normalised in loudness and as long as the picture."""
+    folder = run.workspace.subfolder("sound")
+    run.progress.start("audio", len(plan.audio))
     files: list[Path] = []
-    for sound in plan.sounds:
-        name = f"{sound.track_id}.mp4"
+    for track in plan.audio:
 
-        async def make(sound: AudioTrackPlan = sound, out: Path = folder / name) -> str:
-            return await _sound(run, plan, sound, out)
+        async def encode(track: AudioTrackPlan = track, out: Path = folder / f"{track.track_id}.mp4") -> str:
+            return await _encode_track(run, plan, track, out)
 
-        inputs = (sound, plan.frames, plan.source.rate)
-        files.append(folder / await run.once("audio", sound.track_id, inputs, str, make))
-        run.teller.went("audio", len(files))
+        inputs = (track, plan.frames, plan.source.rate)
+        files.append(folder / await run.once("audio", track.track_id, inputs, str, encode))
+        run.progress.advance("audio", len(files))
     return files
 
 
-async def _sound(run: Run, plan: Plan, sound: AudioTrackPlan, out: Path) -> str:
-    master, encoder = await stored(run, sound.source_key), run.tools.encoder
-    loudness = await encoder.measure_loudness(master=master, sound=sound)
-    gain = gain_db(loudness.integrated_lufs, loudness.true_peak_dbtp)
-    async with whole(out):
-        await encoder.encode_audio(master=master, sound=sound, gain_db=gain, duration_s=float(plan.duration_s), out=out)
+async def _encode_track(run: Run, plan: Plan, track: AudioTrackPlan, out: Path) -> str:
+    master, encoder = await run.fetch(track.source_key), run.tools.encoder
+    loudness = await encoder.measure_loudness(master=master, track=track)
+    gain_db = compute_gain_db(loudness.integrated_lufs, loudness.true_peak_dbtp)
+    async with durable_outputs(out):
+        await encoder.encode_audio(
+            master=master, track=track, gain_db=gain_db, duration_s=float(plan.duration_s), out=out
+        )
     return out.name
 
 
-async def texts(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
-    """Every subtitle track as one WebVTT file. A stream that cannot be read is left out with a warning."""
-    folder = run.workspace.at("text")
-    run.teller.began("subtitles", len(plan.texts))
-    made: list[tuple[TextTrack, Path]] = []
-    for text in plan.texts:
+async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
+    """Write each subtitle track as a WebVTT file. A stream that cannot be read is skipped with a warning."""
+    folder = run.workspace.subfolder("text")
+    run.progress.start("subtitles", len(plan.text))
+    tracks: list[tuple[TextTrack, Path]] = []
+    for text in plan.text:
         file = folder / f"{text.track_id}.vtt"
 
-        async def make(text: Text = text, out: Path = file) -> bool:
-            return await _text(run, plan, text, out)
+        async def write(text: TextTrackPlan = text, out: Path = file) -> bool:
+            return await _write_subtitles(run, plan, text, out)
 
-        if await run.once("subtitles", text.track_id, (text, plan.frames, plan.source.rate), bool, make):
-            made.append((_track(text), file))
-        run.teller.went("subtitles", len(made))
-    return made
+        if await run.once("subtitles", text.track_id, (text, plan.frames, plan.source.rate), bool, write):
+            tracks.append((_describe(text), file))
+        run.progress.advance("subtitles", len(tracks))
+    return tracks
 
 
-async def _text(run: Run, plan: Plan, text: Text, out: Path) -> bool:
+async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> bool:
     try:
+        cues = await _read_cues(run, plan, text, out)
+    except InvalidSubtitles as error:
         if text.stream is None:
-            cues = parse(await asyncio.to_thread(_read, await stored(run, text.source_key)), _kind(text.source_key))
-        else:
-            own = out.with_suffix(".own.vtt")
-            await run.tools.encoder.extract_subtitles(
-                master=await stored(run, text.source_key), stream=text.stream, out=own
-            )
-            cues = shifted(parse(await asyncio.to_thread(_read, own), "vtt"), -plan.source.start_us // 1000)
-    except BrokenSubtitles as error:
-        if text.stream is None:
-            raise make_unusable(
-                PurePath(text.source_key).name, f"subtitles, line {error.line}", error.what, "Mend it."
-            ) from error
-        run.teller.warned(f"subtitles (stream {text.stream}) are left out: {error}")
+            name, where = PurePath(text.source_key).name, f"subtitles, line {error.line}"
+            raise make_unusable(name, where, error.what, "Correct that line.") from error
+        run.progress.warn(f"subtitles (stream {text.stream}) are skipped: {error}")
         return False
-    await asyncio.to_thread(out.write_bytes, webvtt(cues, until_ms=plan.duration_ms))
+    await asyncio.to_thread(out.write_bytes, format_webvtt(cues, until_ms=plan.duration_ms))
     return True
+
+
+async def _read_cues(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> list[Cue]:
+    file = await run.fetch(text.source_key)
+    if text.stream is None:
+        return parse_subtitles(await asyncio.to_thread(_read, file), PurePath(text.source_key).suffix[1:].lower())
+    extracted = out.with_suffix(".own.vtt")
+    await run.tools.encoder.extract_subtitles(master=file, stream=text.stream, out=extracted)
+    return shift(parse_subtitles(await asyncio.to_thread(_read, extracted), "vtt"), -plan.source.start_us // 1000)
 
 
 def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _kind(name: str) -> str:
-    return PurePath(name).suffix[1:].lower()
+def _describe(text: TextTrackPlan) -> TextTrack:
+    path = f"text/{text.track_id}.vtt"
+    return TextTrack(track_id=text.track_id, language=text.language, path=path, role=text.role)
 
 
-def _track(text: Text) -> TextTrack:
-    role = text.role if text.role in ("caption", "forced") else "subtitle"
-    return TextTrack(
-        track_id=text.track_id,
-        language=text.language,
-        path=f"text/{text.track_id}.vtt",
-        role=role,  # type: ignore[arg-type]  # one of the three, as the line above says
-    )
-
-
-async def sheets(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails, Path]:
-    """The sheets of thumbnails, and the folder that they are in."""
+async def make_thumbnails(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails, Path]:
+    """Make the thumbnail sheets, and return their layout and folder."""
     video = plan.source.report.video
-    planned = thumbnails(plan.duration_ms, video.width_px, video.height_px)
+    layout = plan_thumbnails(plan.duration_ms, video.width_px, video.height_px)
 
     async def make() -> int:
-        folder = run.workspace.emptied("thumbnails")
-        async with whole(folder):
-            return await run.tools.stills.sheets(film=film, thumbnails=planned, into=folder)
+        folder = run.workspace.subfolder("thumbnails", empty=True)
+        async with durable_outputs(folder):
+            return await run.tools.stills.make_sheets(film=film, thumbnails=layout, into=folder)
 
-    made = await run.once("pictures", "sheets", (plan, planned), int, make)
-    if made != planned.sheets:
-        raise RuntimeError(f"{made} sheets of thumbnails were made, {planned.sheets} were planned")
-    return planned, run.workspace.folder / "thumbnails"
+    sheets = await run.once("pictures", "sheets", (plan.source_key, plan.source, layout), int, make)
+    if sheets != layout.sheets:
+        raise RuntimeError(f"{sheets} thumbnail sheets were made, {layout.sheets} were planned")
+    return layout, run.workspace.folder / "thumbnails"

@@ -1,4 +1,4 @@
-"""A job's folder: what its steps made, kept until the job is done."""
+"""A job's working folder: the results of its steps, kept until the job is done."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def whole(*made: Path) -> AsyncIterator[None]:
-    """Files and folders that are made inside the block: on the disk when it ends well, gone when it does not."""
+async def durable_outputs(*paths: Path) -> AsyncIterator[None]:
+    """Flush the files and folders that the block makes to disk; delete them where it fails."""
     try:
         yield
-        await asyncio.to_thread(_to_disk, made)
+        await asyncio.to_thread(_flush, paths)
     except BaseException:
-        for path in made:
+        for path in paths:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -33,65 +33,66 @@ async def whole(*made: Path) -> AsyncIterator[None]:
         raise
 
 
-def _to_disk(made: Iterable[Path]) -> None:
-    for path in made:
+def _flush(paths: Iterable[Path]) -> None:
+    for path in paths:
         files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
         for file in files:
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 class Workspace:
-    """Results by name. A result stands only beside the inputs it was made of, and is written whole or not at all."""
+    """Named results, each stored with a digest of its inputs: a result is valid only for the same inputs."""
 
     def __init__(self, root: Path, job_id: JobId) -> None:
         self.folder = root / job_id
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def at(self, name: str) -> Path:
-        """A folder below it."""
+    def subfolder(self, name: str, *, empty: bool = False) -> Path:
+        """Return a folder below this one, emptied on request: for a step that cannot resume."""
         folder = self.folder / name
+        if empty:
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def emptied(self, name: str) -> Path:
-        """A folder below it with nothing in it: where a step that was cut off begins again."""
-        shutil.rmtree(self.folder / name, ignore_errors=True)
-        return self.at(name)
-
     async def once(self, name: str, inputs: Any, kind: type[T], make: Callable[[], Awaitable[T]]) -> T:
-        """The kept result of these inputs, or the one made now. What is made must be on the disk when it returns."""
-        stamp = sha256_hex(msgspec.json.encode(inputs))
-        if (kept := self._kept(name, stamp, kind)) is not None:
+        """Return the kept result for these inputs, or make and keep one. Its files must be durable."""
+        if (kept := self.load(name, inputs, kind)) is not None:
             return kept
         made = await make()
-        self._keep(name, stamp, made)
+        self.save(name, inputs, made)
         return made
 
-    def forget(self, pattern: str) -> None:
-        """Drop kept results by the pattern of their names, so that they are made again."""
-        for note in self.folder.glob(f"{pattern}.json"):
-            note.unlink()
-
-    def sweep(self) -> None:
-        """Remove it all."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _kept(self, name: str, stamp: str, kind: type[T]) -> T | None:
+    def load(self, name: str, inputs: Any, kind: type[T]) -> T | None:
+        """Return the kept result for these inputs, if any."""
         try:
-            found, value = msgspec.json.decode(
-                (self.folder / f"{name}.json").read_bytes(), type=tuple[str, msgspec.Raw]
-            )
-            return msgspec.json.decode(value, type=kind) if found == stamp else None
+            digest, value = msgspec.json.decode(self._file(name).read_bytes(), type=tuple[str, msgspec.Raw])
+            return msgspec.json.decode(value, type=kind) if digest == _digest(inputs) else None
         except (OSError, msgspec.DecodeError):
             return None
 
-    def _keep(self, name: str, stamp: str, value: Any) -> None:
-        """Everything made so far reaches the disk before the note that says so."""
-        note = self.folder / f"{name}.json"
-        part = note.with_suffix(".part")
+    def save(self, name: str, inputs: Any, value: Any) -> None:
+        """Keep a result, atomically."""
+        part = self._file(name).with_suffix(".part")
         with part.open("wb") as file:
-            file.write(msgspec.json.encode((stamp, value)))
+            file.write(msgspec.json.encode((_digest(inputs), value)))
             file.flush()
             os.fsync(file.fileno())
-        part.replace(note)
+        part.replace(self._file(name))
+
+    def forget(self, pattern: str) -> None:
+        """Drop the kept results whose names match a pattern."""
+        for file in self.folder.glob(f"{pattern}.json"):
+            file.unlink()
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+def _digest(inputs: Any) -> str:
+    return sha256_hex(msgspec.json.encode(inputs))

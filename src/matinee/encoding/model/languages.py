@@ -1,4 +1,4 @@
-"""Language tags: what containers say (ISO 639-2) as what the catalogue says (BCP 47)."""
+"""Language tags: from the codes of containers (ISO 639-2) to those of the catalogue (BCP 47)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHORT = {
 _TAG = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{1,8})*")
 
 
-def tag(said: str) -> str:
-    """The BCP 47 tag of what a container or a person said; `und` for what is none."""
-    said = said.strip().replace("_", "-")
-    if not _TAG.fullmatch(said):
+def parse_language(text: str) -> str:
+    """Return the BCP 47 tag for a language code of a container or a person; `und` for an invalid one."""
+    text = text.strip().replace("_", "-")
+    if not _TAG.fullmatch(text):
         return "und"
-    first, dash, rest = said.partition("-")
+    first, dash, rest = text.partition("-")
     return _SHORT.get(first.lower(), first.lower()) + dash + rest

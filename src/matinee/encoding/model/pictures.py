@@ -1,4 +1,4 @@
-"""Which frame stands for a film, and where thumbnails are taken."""
+"""Selection of a film's artwork frame, and the layout of its thumbnails."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ WIDTH_PX = 256
 CANDIDATES = 24
 
 
-class Look(msgspec.Struct, frozen=True):
-    """How a keyframe looks, each from 0 to 1: mean light, spread of light, edges, colour."""
+class FrameStats(msgspec.Struct, frozen=True):
+    """Measurements of a keyframe, each from 0 to 1: mean luminance, its spread, edges, colour."""
 
     keyframe: int
     light: float
@@ -23,8 +23,8 @@ class Look(msgspec.Struct, frozen=True):
     colour: float
 
 
-def thumbnails(duration_ms: int, width_px: int, height_px: int) -> Thumbnails:
-    """The sheets of a film: a picture every 2 s up to ten minutes, every 5 s up to an hour, then every 10 s."""
+def plan_thumbnails(duration_ms: int, width_px: int, height_px: int) -> Thumbnails:
+    """Lay out the sheets of a film: a picture every 2 s up to ten minutes, every 5 s up to an hour, then every 10 s."""
     interval_ms = 2000 if duration_ms <= 600_000 else 5000 if duration_ms <= 3_600_000 else 10_000
     count = max(1, -(-duration_ms // interval_ms))
     return Thumbnails(
@@ -38,17 +38,17 @@ def thumbnails(duration_ms: int, width_px: int, height_px: int) -> Thumbnails:
     )
 
 
-def candidates(keyframes: int) -> list[int]:
-    """Which keyframes to look at for a still: spread over the film without its opening and its end titles."""
+def list_candidates(keyframes: int) -> list[int]:
+    """List keyframes to choose artwork from: spread over the film without its opening and closing titles."""
     first, last = keyframes * 6 // 100, max(0, keyframes * 88 // 100 - 1)
     return sorted({first + (last - first) * n // (CANDIDATES - 1) for n in range(CANDIDATES)})
 
 
-def best(looks: Sequence[Look]) -> Look:
-    """The frame to stand for the film: sharp, rich, neither dark nor glaring; of equals the earliest."""
-    return max(looks, key=_worth)
+def choose_frame(frames: Sequence[FrameStats]) -> FrameStats:
+    """Choose the frame for a film's artwork: sharp, rich, neither dark nor overexposed; of equals the earliest."""
+    return max(frames, key=_score)
 
 
-def _worth(look: Look) -> float:
-    exposed = max(0.0, 1 - abs(look.light - 0.45) / 0.45) * (0.1 if look.light < 0.08 else 1)
-    return (0.2 + exposed) * (0.1 + look.sharpness) * (0.3 + look.contrast) * (0.5 + look.colour)
+def _score(frame: FrameStats) -> float:
+    exposure = max(0.0, 1 - abs(frame.light - 0.45) / 0.45) * (0.1 if frame.light < 0.08 else 1)
+    return (0.2 + exposure) * (0.1 + frame.sharpness) * (0.3 + frame.contrast) * (0.5 + frame.colour)

@@ -1,4 +1,4 @@
-"""A master as it was probed, and how its picture is read frame by frame at one constant rate."""
+"""A master as probed, and how its picture is read frame by frame at one constant rate."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 
 
 class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What the steps know of a master beyond its report.
+    """A probed master: its report, and what the encoder needs beyond it.
 
-    `rate` is the constant rate of everything made of it, a fraction; `constant` says that its own frames keep
-    it. `start_us` is where the picture begins after the start of the container. `seek_lead_s` is how much
-    earlier a cut must begin to read where the container has no index to find a keyframe by.
+    `rate` is the constant rate of all renditions, a fraction; `constant` is whether the master's own frames have it.
+    `start_us` is the start of the picture after the start of the container. `seek_lead_s` is how much earlier a
+    chunk must begin to read where the container has no index of keyframes.
     """
 
     report: Report
@@ -47,58 +47,56 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hdr(self) -> bool:
-        """Whether the picture must be brought into standard range."""
+        """Whether the picture must be converted to standard range."""
         return self.report.video.colour_transfer in HDR_TRANSFERS
 
 
 def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> tuple[Fraction, bool]:
-    """The output rate of frames at these times, and whether they keep it already.
+    """Choose the output rate for frames at these times, and return whether they have it already.
 
-    `nominal` are the rates that the container claims, the likeliest first. A rate is kept when no frame is
-    more than four tenths of a frame from its place, or when all in all they keep it and only some are missing;
-    one above 60 is divided. Otherwise it is the standard rate closest to where the film is quick.
+    `nominal` are the rates that the container states, the most reliable first. A rate is kept when no frame is
+    more than four tenths of a frame from its place, or when the average matches and only some frames are missing;
+    a rate above 60 is divided. Otherwise it is the standard rate closest to the fastest quarter of the film.
     """
-    average, quick = average_rate(times_s), quick_rate(times_s)
-    claimed = [one for rate in nominal for one in (_spelled_out(rate), rate)]
-    for rate in [*claimed, *([closest_standard(average)] if average else [])]:
-        if _keeps(times_s, rate):
-            return _at_most_highest(rate), rate <= HIGHEST_RATE
-    for rate in claimed:
+    average, fastest = _compute_average_rate(times_s), _compute_fastest_rate(times_s)
+    stated = [candidate for rate in nominal for candidate in (_undo_rounding(rate), rate)]
+    for rate in [*stated, *([_find_closest_standard(average)] if average else [])]:
+        if _fits(times_s, rate):
+            return _divide_to_highest(rate), rate <= HIGHEST_RATE
+    for rate in stated:
         if average is None or abs(average - rate) < rate * _NEARLY:
-            return _at_most_highest(rate), False
-    return closest_standard(quick or Fraction(25)), False
+            return _divide_to_highest(rate), False
+    return _find_closest_standard(fastest or Fraction(25)), False
 
 
-def _spelled_out(rate: Fraction) -> Fraction:
-    """The standard rate that this is, rounded: 989/33 for 30000/1001."""
-    standard = closest_standard(rate)
+def _undo_rounding(rate: Fraction) -> Fraction:
+    """Return the standard rate that a container rounded: 30000/1001 for 989/33."""
+    standard = _find_closest_standard(rate)
     return standard if abs(standard - rate) < standard * _ROUNDING else rate
 
 
-def _at_most_highest(rate: Fraction) -> Fraction:
+def _divide_to_highest(rate: Fraction) -> Fraction:
     return rate / -(-rate // HIGHEST_RATE)
 
 
-def average_rate(times_s: Sequence[float]) -> Fraction | None:
-    """Frames a second over all of these times; None where they do not tell."""
+def _compute_average_rate(times_s: Sequence[float]) -> Fraction | None:
     if len(times_s) < 2 or times_s[-1] <= times_s[0]:
         return None
     return Fraction(len(times_s) - 1) / Fraction(times_s[-1] - times_s[0]).limit_denominator(1_000_000)
 
 
-def quick_rate(times_s: Sequence[float]) -> Fraction | None:
-    """Frames a second in the quickest quarter: what a film needs so that its movement stays smooth."""
+def _compute_fastest_rate(times_s: Sequence[float]) -> Fraction | None:
+    """Compute the rate of the fastest quarter: what a film needs for smooth movement."""
     gaps = sorted(after - before for before, after in pairwise(times_s) if after > before)
     return 1 / Fraction(gaps[len(gaps) // 4]).limit_denominator(1_000_000) if gaps else None
 
 
-def closest_standard(rate: Fraction) -> Fraction:
-    """The standard frame rate nearest to this one."""
+def _find_closest_standard(rate: Fraction) -> Fraction:
     at = bisect_left(STANDARD_RATES, rate)
     return min(STANDARD_RATES[max(0, at - 1) : at + 1], key=lambda standard: abs(standard - rate))
 
 
-def _keeps(times_s: Sequence[float], rate: Fraction) -> bool:
+def _fits(times_s: Sequence[float], rate: Fraction) -> bool:
     if not times_s:
         return False
     frame_s, first = float(1 / rate), times_s[0]

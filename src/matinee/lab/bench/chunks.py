@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from matinee.encoding.model.ladder import ladder
-from matinee.encoding.model.plan import Plan
+from matinee.encoding.model.ladder import Rung, build_ladder
+from matinee.encoding.model.plan import Chunk, Plan
 from matinee.encoding.ports import Encoder, Prober
 
 
@@ -39,21 +39,25 @@ async def _plan(prober: Prober, master: Path, chunk_s: int, preset: str) -> Plan
     source = await prober.probe(path=master, name=master.name)
     _, frames = await prober.count_frames(path=master, source=source, progress=_quiet)
     video = source.report.video
-    rungs = ladder(video.width_px, video.height_px, source.frame_rate, preset=preset)
-    return Plan(source_key="", source=source, frames=frames, rungs=rungs, sounds=(), texts=(), chunk_s=chunk_s)
+    rungs = build_ladder(video.width_px, video.height_px, source.frame_rate, preset=preset)
+    return Plan(source_key="", source=source, frames=frames, rungs=rungs, chunk_s=chunk_s)
 
 
 async def _encode(encoder: Encoder, prober: Prober, plan: Plan, master: Path, folder: Path) -> None:
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // len(plan.chunks))
-    made = [
-        encoder.encode_chunk(master=master, plan=plan, chunk=chunk, into=folder, threads=threads, progress=_quiet)
-        for chunk in plan.chunks
-    ]
-    parts = await asyncio.gather(*made)
-    for n, rung in enumerate(plan.rungs):
+
+    async def encode(chunk: Chunk) -> dict[Rung, Path]:
+        outputs = {rung: folder / f"{rung.name}-{chunk.first}.mp4" for rung in plan.rungs}
+        await encoder.encode_chunk(
+            master=master, plan=plan, chunk=chunk, outputs=outputs, threads=threads, progress=_quiet
+        )
+        return outputs
+
+    parts = await asyncio.gather(*map(encode, plan.chunks))
+    for rung in plan.rungs:
         out = folder / f"{rung.name}.mp4"
-        await encoder.join_chunks(parts=[part[n] for part in parts], timescale=plan.timescale, out=out)
+        await encoder.join_chunks(parts=[part[rung] for part in parts], timescale=plan.timescale, out=out)
         assert (await prober.list_keyframes(path=out)) == (plan.frames, list(plan.keyframes))
 
 

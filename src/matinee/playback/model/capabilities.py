@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from msgspec.structs import replace
 
 from matinee.catalogue.api import Asset, AudioTrack, VideoTrack
-from matinee.licensing.api import Label
+from matinee.licensing.api import Label, choose_key_label
 from matinee.playback.api import Capabilities, NoRendition
 
 # Two names of one codec: parameter sets beside the samples, or among them.
 _FAMILIES = {"avc3": "avc1", "hev1": "hvc1", "vp9": "vp09"}
-_SD_LINES, _HD_LINES = 576, 1080
 
 
 def family(codec: str) -> str:
@@ -37,7 +38,7 @@ def labels(asset: Asset) -> tuple[Label, ...]:
             found["AUDIO"] = None
     for video in asset.video:
         if video.key_id is not None:
-            found[_label(video)] = None
+            found[_key_label(video)] = None
     return tuple(found)
 
 
@@ -45,10 +46,10 @@ def _visible(track: VideoTrack, capabilities: Capabilities) -> bool:
     return track.height_px <= capabilities.max_height_px and (capabilities.hdr or track.range == "SDR")
 
 
-def _label(track: VideoTrack) -> Label:
-    if track.height_px <= _SD_LINES:
-        return "SD"
-    return "HD" if track.height_px <= _HD_LINES else "UHD"
+def _key_label(track: VideoTrack) -> Label:
+    if track.key_label:
+        return cast("Label", track.key_label)
+    return choose_key_label(track.height_px)  # stored before tracks had labels
 
 
 def _named(asset: Asset) -> list[str]:

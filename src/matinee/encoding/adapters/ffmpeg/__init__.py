@@ -1,4 +1,4 @@
-"""FFmpeg as prober, encoder and maker of pictures."""
+"""Encoding's ports by FFmpeg."""
 
 from matinee.encoding.adapters.ffmpeg.encoder import FfmpegEncoder
 from matinee.encoding.adapters.ffmpeg.prober import FfmpegProber

@@ -1,4 +1,4 @@
-"""What ffprobe says, read into the domain's words."""
+"""Conversion of ffprobe's output to a source."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 from matinee.encoding.api import AudioStream, Report, SubtitleStream, VideoStream
-from matinee.encoding.model.languages import tag
+from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.source import MediaSource, Role, choose_rate
 
-# Containers that keep an index of keyframes, by which FFmpeg finds the one before any time.
+# Containers with an index of keyframes, by which FFmpeg finds the keyframe before any time.
 _INDEXED = ("mov,mp4", "matroska,webm")
 UNINDEXED_LEAD_S = 15
 
@@ -23,53 +23,53 @@ _ENTRIES = (
 SHOW = ("-show_entries", _ENTRIES)
 
 
-def pictures(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The streams that move; covers and icons are none. The default one first, then the largest."""
-    streams = [s for s in found.get("streams", []) if s.get("codec_type") == "video" and not _is_cover(s)]
+def list_videos(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """List video streams without covers and icons: the default one first, then the largest."""
+    streams = [s for s in shown.get("streams", []) if s.get("codec_type") == "video" and not _is_cover(s)]
     size = {s["index"]: s.get("width", 0) * s.get("height", 0) for s in streams}
-    return sorted(streams, key=lambda s: (-_flag(s, "default"), -size[s["index"]]))
+    return sorted(streams, key=lambda s: (not _has_flag(s, "default"), -size[s["index"]]))
 
 
 def read_source(
-    found: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float], size_bytes: int
+    shown: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float], size_bytes: int
 ) -> MediaSource:
-    """A source from what was shown and from the times of its pictures."""
-    rate, constant = choose_rate(times_s, _nominal(stream))
-    offset_s = _number(found["format"].get("start_time"))
+    """Build a source from ffprobe's output and the times of its frames."""
+    rate, constant = choose_rate(times_s, _list_stated_rates(stream))
+    offset_s = _parse_number(shown["format"].get("start_time"))
     first_s = times_s[0] if times_s else offset_s
     frames = max(1, len(times_s))
     return MediaSource(
-        report=_report(found, stream, rate, frames, size_bytes),
+        report=_read_report(shown, stream, rate, frames, size_bytes),
         rate=f"{rate.numerator}/{rate.denominator}",
         constant=constant,
         start_us=max(0, round((first_s - offset_s) * 1_000_000)),
-        seek_lead_s=0 if found["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
+        seek_lead_s=0 if shown["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
         matrix=stream.get("color_space", "unknown"),
         full_range=stream.get("color_range") == "pc",
-        roles={s["index"]: _role(s) for s in found["streams"] if s.get("codec_type") == "audio"},
+        roles={s["index"]: _read_role(s) for s in shown["streams"] if s.get("codec_type") == "audio"},
     )
 
 
-def _report(found: dict[str, Any], stream: dict[str, Any], rate: Fraction, frames: int, size_bytes: int) -> Report:
+def _read_report(shown: dict[str, Any], stream: dict[str, Any], rate: Fraction, frames: int, size_bytes: int) -> Report:
     return Report(
-        container=found["format"].get("format_name", "").partition(",")[0],
-        duration_ms=round(frames / _average(found, stream, rate, frames) * 1000),
+        container=shown["format"].get("format_name", "").partition(",")[0],
+        duration_ms=round(frames / _compute_average(shown, stream, rate, frames) * 1000),
         size_bytes=size_bytes,
-        video=_video(stream, rate, frames),
-        audio=read_sounds(found),
-        subtitles=[_subtitle(s) for s in found["streams"] if s.get("codec_type") == "subtitle"],
+        video=_read_video(stream, rate, frames),
+        audio=read_audio(shown),
+        subtitles=[_read_subtitle(s) for s in shown["streams"] if s.get("codec_type") == "subtitle"],
     )
 
 
-def _average(found: dict[str, Any], stream: dict[str, Any], rate: Fraction, frames: int) -> Fraction:
-    """Frames a second in the file itself, where its length is told; else the rate that was chosen."""
-    told_s = _number(stream.get("duration")) or _number(found["format"].get("duration"))
-    return Fraction(frames) / Fraction(told_s).limit_denominator(1_000_000) if told_s > 0 else rate
+def _compute_average(shown: dict[str, Any], stream: dict[str, Any], rate: Fraction, frames: int) -> Fraction:
+    """Compute frames a second from the file's stated duration; without one, return the chosen rate."""
+    duration_s = _parse_number(stream.get("duration")) or _parse_number(shown["format"].get("duration"))
+    return Fraction(frames) / Fraction(duration_s).limit_denominator(1_000_000) if duration_s > 0 else rate
 
 
-def _video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStream:
-    rotation = _rotation(stream)
-    width, height = _displayed(stream)
+def _read_video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStream:
+    rotation = _read_rotation(stream)
+    width, height = _compute_display_size(stream)
     return VideoStream(
         index=stream["index"],
         codec=stream.get("codec_name", "unknown"),
@@ -77,7 +77,7 @@ def _video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStream:
         height_px=width if rotation % 180 else height,
         frame_rate=f"{rate.numerator}/{rate.denominator}",
         frames=frames,
-        bit_depth=_bit_depth(stream),
+        bit_depth=_read_bit_depth(stream),
         pixel_format=stream.get("pix_fmt", "unknown"),
         rotation_deg=rotation,
         interlaced=stream.get("field_order") in ("tt", "bb", "tb", "bt"),
@@ -85,77 +85,79 @@ def _video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStream:
     )
 
 
-def read_sounds(found: dict[str, Any]) -> list[AudioStream]:
-    """The sound streams that can be decoded."""
+def read_audio(shown: dict[str, Any]) -> list[AudioStream]:
+    """Read the audio streams that can be decoded."""
     return [
         AudioStream(
             index=s["index"],
             codec=s["codec_name"],
             channels=int(s.get("channels", 0)),
             sample_rate_hz=int(s.get("sample_rate", 0)),
-            language=_language(s),
+            language=_read_language(s),
         )
-        for s in found.get("streams", [])
+        for s in shown.get("streams", [])
         if s.get("codec_type") == "audio" and s.get("codec_name") and int(s.get("channels", 0)) > 0
     ]
 
 
-def _subtitle(stream: dict[str, Any]) -> SubtitleStream:
-    return SubtitleStream(index=stream["index"], codec=stream.get("codec_name", "unknown"), language=_language(stream))
+def _read_subtitle(stream: dict[str, Any]) -> SubtitleStream:
+    return SubtitleStream(
+        index=stream["index"], codec=stream.get("codec_name", "unknown"), language=_read_language(stream)
+    )
 
 
-def _displayed(stream: dict[str, Any]) -> tuple[int, int]:
-    """The size with square pixels: the longer way is stretched, never shrunk."""
+def _compute_display_size(stream: dict[str, Any]) -> tuple[int, int]:
+    """Compute the size with square pixels: one side is stretched, none is shrunk."""
     width, height = int(stream["width"]), int(stream["height"])
-    sar = _fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
+    sar = _parse_fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
     if not Fraction(1, 8) <= sar <= 8:
         return width, height
     return (round(width * sar), height) if sar >= 1 else (width, round(height / sar))
 
 
-def _rotation(stream: dict[str, Any]) -> int:
+def _read_rotation(stream: dict[str, Any]) -> int:
     turns = [int(data["rotation"]) for data in stream.get("side_data_list", []) if "rotation" in data]
     return turns[0] % 360 if turns else 0
 
 
-def _bit_depth(stream: dict[str, Any]) -> int:
+def _read_bit_depth(stream: dict[str, Any]) -> int:
     match = re.search(r"p(9|10|12|14|16)(?:le|be)?$|^(?:p0|y2)(1[02])", stream.get("pix_fmt", ""))
     return int(match[1] or match[2]) if match else 8
 
 
-def _nominal(stream: dict[str, Any]) -> list[Fraction]:
-    """The rates that the container claims; one such as 90000/1 is only its clock."""
-    claims = (_fraction(stream.get(name, "")) for name in ("avg_frame_rate", "r_frame_rate"))
-    return [rate for rate in claims if rate and rate <= 300 and rate.denominator <= 100_000]
+def _list_stated_rates(stream: dict[str, Any]) -> list[Fraction]:
+    """List the frame rates that the container states, without clock rates such as 90000/1."""
+    rates = (_parse_fraction(stream.get(name, "")) for name in ("avg_frame_rate", "r_frame_rate"))
+    return [rate for rate in rates if rate and rate <= 300 and rate.denominator <= 100_000]
 
 
-def _role(stream: dict[str, Any]) -> Role:
-    if _flag(stream, "visual_impaired") or _flag(stream, "descriptions"):
+def _read_role(stream: dict[str, Any]) -> Role:
+    if _has_flag(stream, "visual_impaired") or _has_flag(stream, "descriptions"):
         return "description"
-    return "commentary" if _flag(stream, "comment") else "main"
+    return "commentary" if _has_flag(stream, "comment") else "main"
 
 
-def _language(stream: dict[str, Any]) -> str:
-    return tag(stream.get("tags", {}).get("language", "und"))
+def _read_language(stream: dict[str, Any]) -> str:
+    return parse_language(stream.get("tags", {}).get("language", "und"))
 
 
 def _is_cover(stream: dict[str, Any]) -> bool:
-    return bool(_flag(stream, "attached_pic") or _flag(stream, "still_image"))
+    return _has_flag(stream, "attached_pic") or _has_flag(stream, "still_image")
 
 
-def _flag(stream: dict[str, Any], name: str) -> int:
-    return int(stream.get("disposition", {}).get(name, 0))
+def _has_flag(stream: dict[str, Any], name: str) -> bool:
+    return bool(stream.get("disposition", {}).get(name, 0))
 
 
-def _number(said: str | None) -> float:
+def _parse_number(text: str | None) -> float:
     try:
-        return float(said or 0)
+        return float(text or 0)
     except ValueError:
         return 0.0
 
 
-def _fraction(said: str) -> Fraction | None:
+def _parse_fraction(text: str) -> Fraction | None:
     try:
-        return Fraction(said) or None
+        return Fraction(text) or None
     except (ValueError, ZeroDivisionError):
         return None

@@ -1,0 +1,46 @@
+"""What a failure means for a job: whether another attempt can help, and the reason to show."""
+
+from __future__ import annotations
+
+import errno
+
+import msgspec
+
+from matinee.encoding.model.refusals import make_no_space
+from matinee.encoding.ports import MediaToolFailed
+from matinee.kit.problem import Problem
+
+# HTTP statuses of problems that pass by themselves: a dependency is unavailable or late.
+_TRANSIENT = (503, 504)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAX_LETTERS = 400
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """`final` when another attempt cannot help; `reason` is one line."""
+
+    final: bool
+    reason: str
+
+
+def classify_failure(error: BaseException) -> Failure:
+    """Classify the exception that ended a job; of a group, its first: the one that stopped the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, Problem):
+        return Failure(error.status not in _TRANSIENT, _format_line(str(error)))
+    if is_disk_full(error):
+        return Failure(True, str(make_no_space("The disk is full")))
+    return Failure(False, _format_line(str(error) or type(error).__name__))
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether the working disk was full."""
+    if isinstance(error, MediaToolFailed):
+        return error.disk_full
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _format_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_LETTERS else line[: _MAX_LETTERS - 1] + "…"

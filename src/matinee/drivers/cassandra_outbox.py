@@ -1,14 +1,14 @@
-"""The outbox on Cassandra: a fact is kept before the change that it tells of is made, and relayed to the log after it.
+"""The outbox on Cassandra: a fact is stored before the change that it describes, and relayed to the log after it.
 
-Cassandra has transactions within a partition, and a fact and its change lie in two. A logged batch would bind them,
-but it waits for two more nodes to keep the batch, and so stands still for as long as the ring takes to notice that
-one of three is gone. Keeping the fact first needs no more than a quorum, and what can go wrong is harmless: a fact
-may be told whose change was not acknowledged; a change without its fact cannot be.
+Cassandra has transactions within a partition only, and a fact and its change are in two. A logged batch would bind
+them, but it waits for two more nodes, and blocks while the ring has not noticed that one of three nodes is down.
+Storing the fact first needs a quorum only. A fact may then be relayed whose change was not acknowledged, which
+followers must allow for; a change without its fact cannot happen.
 
-Each process writes to a shard of its own, in partitions of one second, and relays from its memory; a fact's row is
-dropped once the log has it. A process shows every few seconds that it lives, and from when on its shard has to be
-read. The shards of those that are not heard of any more are divided among the others. Nothing here needs a lock:
-two that relay the same fact hand it to the log twice, and the log drops what it has.
+Each process writes to its own shard, in partitions of one second, and relays from memory; a fact's row is deleted once
+the log has it. A heartbeat every few seconds records that the process lives, and from which second on its shard has
+to be read. The shards of dead processes are divided among the others. No lock is needed: two processes that relay the
+same fact append it twice, and the log drops the duplicate.
 """
 
 from __future__ import annotations
@@ -19,33 +19,30 @@ import itertools
 import time
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from matinee.drivers.cassandra import Cassandra, Change, Query
 from matinee.drivers.engine import ENGINE_PROBLEMS
+from matinee.drivers.outbox import BATCH, GATHER_S, Append, RelayLoop
 from matinee.kit import log
 from matinee.kit.clock import Clock, to_ms
 
 T = TypeVar("T")
-Append: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
 BUCKET_MS: Final = 1000
-BATCH: Final = 500
-# Facts held in memory while the log is away; what is more is read again when it is back.
+# Facts kept in memory; those beyond are read again when the log is available.
 MEMORY_LIMIT: Final = 20_000
-BEAT_S: Final = 5.0
+HEARTBEAT_S: Final = 5.0
 ADOPT_S: Final = 10.0
-# A shard is an orphan when it was not heard of for so long; nobody writes whose last sign of life is half as old.
+# A shard without a heartbeat for this long is an orphan. A process whose heartbeat is half as old writes no fact.
 ORPHAN_MS: Final = 30_000
 FORGET_MS: Final = 600_000
-IDLE_S: Final = 5.0
-GATHER_S: Final = 0.05
-AT_ONCE: Final = 16
+CONCURRENCY: Final = 16
 _log = log.get()
 
 
 def define_outbox_tables(domain: str) -> tuple[str, str]:
-    """The steps of a schema that make a domain's outbox."""
+    """Return the schema steps that create a domain's outbox."""
     facts = """CREATE TABLE IF NOT EXISTS DOMAIN_outbox (
       shard uuid, bucket bigint, seq bigint, record blob,
       PRIMARY KEY ((shard, bucket), seq)) WITH gc_grace_seconds = 10800"""
@@ -55,8 +52,8 @@ def define_outbox_tables(domain: str) -> tuple[str, str]:
     return facts.replace("DOMAIN", domain), shards.replace("DOMAIN", domain)
 
 
-class Kept(NamedTuple):
-    """A fact in the outbox. `bucket` is the second it was kept in, in milliseconds since 1970."""
+class StoredFact(NamedTuple):
+    """A fact in the outbox. `bucket` is the second in which it was stored, in milliseconds since 1970."""
 
     bucket: int
     seq: int
@@ -64,7 +61,7 @@ class Kept(NamedTuple):
 
 
 class _Shard(NamedTuple):
-    """What a process has said of its shard."""
+    """The last heartbeat of a process: `oldest` is the first bucket with facts, `gone` that the process has ended."""
 
     shard: uuid.UUID
     beat_at: int
@@ -73,7 +70,7 @@ class _Shard(NamedTuple):
 
 
 class CassandraOutbox:
-    """A domain's facts on their way to the log, of this process and of those that are gone."""
+    """A domain's facts: those of this process and those of dead processes."""
 
     def __init__(self, cassandra: Cassandra, domain: str, clock: Clock, *, memory_limit: int = MEMORY_LIMIT) -> None:
         self._cassandra = cassandra
@@ -83,209 +80,201 @@ class CassandraOutbox:
         self._statements = _Statements.of(domain)
         self._shard = uuid.uuid4()
         self._numbers = itertools.count()
-        self._waiting: Counter[int] = Counter()  # by bucket: facts of ours that may be in the outbox
-        self._ready: deque[Kept] = deque()
-        self._unread: Counter[int] = Counter()  # by bucket: facts of ours that must be read, for want of memory
-        self._done: list[Kept] = []  # rows to be dropped
+        self._stored: Counter[int] = Counter()  # by bucket: facts of ours that may be in the outbox
+        self._ready: deque[StoredFact] = deque()
+        self._unread: Counter[int] = Counter()  # by bucket: facts of ours beyond the memory limit
+        self._sent: list[StoredFact] = []  # rows to be deleted
         self._heartbeat_at = 0
-        self._stirred, self._relaying, self._beating = asyncio.Event(), asyncio.Lock(), asyncio.Lock()
+        self._adopt_at = 0.0
+        self._loop = RelayLoop(domain)
+        self._relay_lock, self._heartbeat_lock = asyncio.Lock(), asyncio.Lock()
 
-    def write_ahead(self, record: bytes, *others: Change) -> _Keeping:
-        """A block that makes a change: before it the fact is kept, and `others` with it; after it the fact is relayed.
+    def write_ahead(self, record: bytes, *others: Change) -> _WriteAhead:
+        """Return a context for a change: it stores the fact and `others` first, and relays the fact at its end.
 
-        The fact is relayed also where the block fails, since the change may have been made.
+        The fact is relayed also when the block raises, since the change may have been made.
         """
-        return _Keeping(self, record, others)
+        return _WriteAhead(self, record, others)
 
-    async def keep(self, record: bytes, others: Sequence[Change]) -> Kept:
-        """Keep a fact, with other changes on the same journey; it waits until `release`."""
+    async def put(self, record: bytes, others: Sequence[Change]) -> StoredFact:
+        """Store a fact, with other changes in the same batch; it is not relayed before `release`."""
         now_ms = to_ms(self._clock.now())
         if now_ms - self._heartbeat_at > ORPHAN_MS // 2:
-            await self._show_life()
+            await self._ensure_heartbeat()
             now_ms = to_ms(self._clock.now())
-        fact = Kept(now_ms - now_ms % BUCKET_MS, next(self._numbers), record)
-        self._waiting[fact.bucket] += 1
+        fact = StoredFact(now_ms - now_ms % BUCKET_MS, next(self._numbers), record)
+        self._stored[fact.bucket] += 1
         row = (self._shard, fact.bucket, fact.seq, record, fact.bucket * 1000)
         try:
-            await self._cassandra.execute_batch((self._statements.keep, row), *others)
-        except BaseException:  # it may be there all the same
-            self._done.append(fact)
-            self._stirred.set()
+            await self._cassandra.execute_batch((self._statements.insert, row), *others)
+        except BaseException:  # the row may exist nevertheless
+            self._sent.append(fact)
+            self._loop.notify()
             raise
         return fact
 
-    def release(self, fact: Kept) -> None:
+    def release(self, fact: StoredFact) -> None:
         """Let a fact be relayed."""
         if len(self._ready) < self._memory_limit:
             self._ready.append(fact)
         else:
             self._unread[fact.bucket] += 1
-        self._stirred.set()
+        self._loop.notify()
 
     async def relay(self, append: Append) -> int:
-        """Hand every fact that waits, whoever kept it, to the log, and drop it here; tells how many."""
-        async with self._relaying:
-            sent = await self._send(append)
-            for one in await self._shards():
+        """Append all facts to the log, of every process, and return their number."""
+        async with self._relay_lock:
+            sent = await self._relay_own(append)
+            for one in await self._read_shards():
                 if one.shard != self._shard:
-                    sent += await self._empty(one, append)
+                    sent += await self._relay_shard(one, append)
             return sent
 
     async def run(self, append: Append) -> None:
-        """Relay what this process keeps, and what others have left, until cancelled."""
-        beating = asyncio.create_task(self._beat_for_ever())
-        adopt_at = 0.0
+        """Relay the facts of this process and of dead ones after each notification, until cancelled."""
+        heartbeats = asyncio.create_task(self._repeat_heartbeat())
         try:
-            while True:
-                self._stirred.clear()
-                try:
-                    async with self._relaying:
-                        await self._send(append)
-                        if time.monotonic() >= adopt_at:
-                            await self._adopt(append)
-                            adopt_at = time.monotonic() + ADOPT_S
-                except Exception as error:  # the log or the engine may be away; the facts stay here until it is back
-                    _log.warning("outbox.waits", domain=self._domain, error=repr(error))
-                    await asyncio.sleep(1)
-                    continue
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stirred.wait(), IDLE_S)
-                await asyncio.sleep(GATHER_S)
+            await self._loop.run(lambda: self._relay_and_adopt(append))
         finally:
-            beating.cancel()
-            with contextlib.suppress(*ENGINE_PROBLEMS):  # where it cannot be said, it is seen after a while
+            heartbeats.cancel()
+            with contextlib.suppress(*ENGINE_PROBLEMS):  # the others notice by the missing heartbeats
                 await self._leave()
 
-    async def _send(self, append: Append) -> int:
-        """Relay what is ours."""
+    async def _relay_and_adopt(self, append: Append) -> None:
+        await asyncio.sleep(GATHER_S)
+        async with self._relay_lock:
+            await self._relay_own(append)
+            if time.monotonic() >= self._adopt_at:
+                await self._adopt(append)
+                self._adopt_at = time.monotonic() + ADOPT_S
+
+    async def _relay_own(self, append: Append) -> int:
         sent = 0
         while self._ready:
             batch = list(itertools.islice(self._ready, BATCH))
             await append([fact.record for fact in batch])
             for _ in batch:
-                self._done.append(self._ready.popleft())
+                self._sent.append(self._ready.popleft())
             sent += len(batch)
-        sent += await self._catch_up(append)
-        await self._drop_done()
+        sent += await self._relay_unread(append)
+        await self._delete_sent()
         return sent
 
-    async def _catch_up(self, append: Append) -> int:
-        """Relay what did not fit into memory. Facts of these seconds that are done already may be relayed again."""
+    async def _relay_unread(self, append: Append) -> int:
+        """Relay the facts beyond the memory limit. Facts of the same seconds that were sent may be sent again."""
         sent = 0
         for bucket in sorted(self._unread):
-            facts = self._unread.pop(bucket)  # those that come while we read are counted anew
+            facts = self._unread.pop(bucket)  # those released meanwhile are counted anew
             try:
-                sent += await self._relayed(self._shard, bucket, append)
+                sent += await self._relay_bucket(self._shard, bucket, append)
             except BaseException:
                 self._unread[bucket] += facts
                 raise
-            self._settle(bucket, facts)
+            self._count_deleted(bucket, facts)
         return sent
 
-    def _settle(self, bucket: int, facts: int) -> None:
-        self._waiting[bucket] -= facts
-        if self._waiting[bucket] <= 0:
-            del self._waiting[bucket]
+    def _count_deleted(self, bucket: int, facts: int) -> None:
+        self._stored[bucket] -= facts
+        if self._stored[bucket] <= 0:
+            del self._stored[bucket]
 
-    async def _drop_done(self) -> None:
-        done, self._done = self._done, []
+    async def _delete_sent(self) -> None:
+        sent, self._sent = self._sent, []
         try:
-            await self._drop(self._shard, done)
+            await self._delete(self._shard, sent)
         except BaseException:
-            self._done += done
+            self._sent += sent
             raise
-        for fact in done:
-            self._settle(fact.bucket, 1)
+        for fact in sent:
+            self._count_deleted(fact.bucket, 1)
 
     async def _adopt(self, append: Append) -> None:
-        """Relay the facts of those that are gone, as far as they fall to us."""
+        """Relay this process's share of the orphans."""
         now_ms = to_ms(self._clock.now())
-        shards = await self._shards()
+        shards = await self._read_shards()
         orphans = [one for one in shards if self._is_orphan(one, now_ms)]
         alive = sorted({one.shard for one in shards} - {one.shard for one in orphans} | {self._shard})
         for one in orphans:
             if alive[one.shard.int % len(alive)] != self._shard:
                 continue
-            if sent := await self._empty(one, append):
-                _log.info("outbox.adopted", domain=self._domain, shard=str(one.shard), facts=sent)
+            if sent := await self._relay_shard(one, append):
+                _log.info("outbox.adopt", outbox=self._domain, shard=str(one.shard), facts=sent)
             elif one.gone or one.beat_at < now_ms - FORGET_MS:
-                await self._forget(one)
+                await self._delete_shard(one)
 
     def _is_orphan(self, one: _Shard, now_ms: int) -> bool:
         return one.shard != self._shard and (one.gone or one.beat_at < now_ms - ORPHAN_MS)
 
-    async def _empty(self, one: _Shard, append: Append) -> int:
-        """Relay all that somebody else may have kept. Who lives writes half an orphan's age after its last heartbeat."""
+    async def _relay_shard(self, one: _Shard, append: Append) -> int:
+        """Relay another shard, up to the last second in which its process may have written."""
         sent = 0
-        buckets = range(one.oldest, one.beat_at + ORPHAN_MS, BUCKET_MS)
-        for start in range(0, len(buckets), AT_ONCE):
-            some = buckets[start : start + AT_ONCE]
-            found = await asyncio.gather(*(self._rows(one.shard, bucket) for bucket in some))
-            for bucket, facts in zip(some, found, strict=True):
+        for buckets in _chunks(range(one.oldest, one.beat_at + ORPHAN_MS, BUCKET_MS)):
+            found = await asyncio.gather(*(self._read(one.shard, bucket) for bucket in buckets))
+            for bucket, facts in zip(buckets, found, strict=True):
                 if facts:
-                    sent += await self._relayed(one.shard, bucket, append)
+                    sent += await self._relay_bucket(one.shard, bucket, append)
         return sent
 
-    async def _relayed(self, shard: uuid.UUID, bucket: int, append: Append) -> int:
+    async def _relay_bucket(self, shard: uuid.UUID, bucket: int, append: Append) -> int:
         sent = 0
-        while facts := await self._rows(shard, bucket):
+        while facts := await self._read(shard, bucket):
             await append([fact.record for fact in facts])
-            await self._drop(shard, facts)
+            await self._delete(shard, facts)
             sent += len(facts)
         return sent
 
-    async def _rows(self, shard: uuid.UUID, bucket: int) -> list[Kept]:
-        rows = await self._cassandra.fetch(self._statements.waiting, shard, bucket)
-        return [Kept(bucket, seq, record) for seq, record in rows]
+    async def _read(self, shard: uuid.UUID, bucket: int) -> list[StoredFact]:
+        rows = await self._cassandra.fetch(self._statements.select, shard, bucket)
+        return [StoredFact(bucket, seq, record) for seq, record in rows]
 
-    async def _drop(self, shard: uuid.UUID, facts: Iterable[Kept]) -> None:
+    async def _delete(self, shard: uuid.UUID, facts: Iterable[StoredFact]) -> None:
         by_bucket: defaultdict[int, list[int]] = defaultdict(list)
         for fact in facts:
             by_bucket[fact.bucket].append(fact.seq)
-        # The time of the row itself: clocks of two processes may differ, and a fact's number is used once.
-        drop = self._statements.drop
+        # With the row's own timestamp: clocks of two processes may differ, and a number is used once.
+        delete = self._statements.delete
         for some in _chunks([(bucket, seqs) for bucket, all_ in by_bucket.items() for seqs in _chunks(all_, BATCH)]):
             await asyncio.gather(
-                *(self._cassandra.execute(drop, bucket * 1000, shard, bucket, seqs) for bucket, seqs in some)
+                *(self._cassandra.execute(delete, bucket * 1000, shard, bucket, seqs) for bucket, seqs in some)
             )
 
-    async def _shards(self) -> list[_Shard]:
+    async def _read_shards(self) -> list[_Shard]:
         rows = await self._cassandra.fetch(self._statements.shards)
         return [_Shard(uuid.UUID(shard), beat_at, oldest, gone) for shard, beat_at, oldest, gone in rows]
 
-    async def _beat_for_ever(self) -> None:
+    async def _repeat_heartbeat(self) -> None:
         while True:
-            with contextlib.suppress(*ENGINE_PROBLEMS):  # who would write says it itself
+            with contextlib.suppress(*ENGINE_PROBLEMS):  # the next write reports it
                 await self._heartbeat()
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(HEARTBEAT_S)
 
-    async def _show_life(self) -> None:
-        """See to it that our facts are found if we end now."""
-        async with self._beating:
+    async def _ensure_heartbeat(self) -> None:
+        """Make sure that our facts are found if this process dies now."""
+        async with self._heartbeat_lock:
             if to_ms(self._clock.now()) - self._heartbeat_at > ORPHAN_MS // 2:
                 await self._heartbeat()
 
     async def _heartbeat(self, gone: bool = False) -> None:
         now_ms = max(to_ms(self._clock.now()), self._heartbeat_at + 1)
-        oldest = min(self._waiting, default=now_ms - now_ms % BUCKET_MS)
+        oldest = min(self._stored, default=now_ms - now_ms % BUCKET_MS)
         await self._cassandra.execute(self._statements.heartbeat, self._shard, now_ms, oldest, gone, now_ms * 1000)
         self._heartbeat_at = 0 if gone else now_ms
 
     async def _leave(self) -> None:
-        """Say that others may take at once what we leave."""
+        """Let the others adopt this shard at once."""
         if not self._heartbeat_at:
             return
         with contextlib.suppress(*ENGINE_PROBLEMS):
-            await self._drop_done()
+            await self._delete_sent()
         await self._heartbeat(gone=True)
 
-    async def _forget(self, one: _Shard) -> None:
-        # With the time of the heartbeat that was seen, so that a later one stands.
-        await self._cassandra.execute(self._statements.forget, one.beat_at * 1000, one.shard)
+    async def _delete_shard(self, one: _Shard) -> None:
+        # With the timestamp of the heartbeat that was read, so that a later heartbeat stays.
+        await self._cassandra.execute(self._statements.delete_shard, one.beat_at * 1000, one.shard)
 
 
-class _Keeping:
-    """What `keeping` gives: a generator made into a context costs more than all else that is done here."""
+class _WriteAhead:
+    """The context of `write_ahead`: one from a generator would cost more than everything else here."""
 
     __slots__ = ("_fact", "_others", "_outbox", "_record")
 
@@ -293,7 +282,7 @@ class _Keeping:
         self._outbox, self._record, self._others = outbox, record, others
 
     async def __aenter__(self) -> None:
-        self._fact = await self._outbox.keep(self._record, self._others)
+        self._fact = await self._outbox.put(self._record, self._others)
 
     async def __aexit__(self, *_: object) -> None:
         self._outbox.release(self._fact)
@@ -302,12 +291,12 @@ class _Keeping:
 class _Statements(NamedTuple):
     """The statements of a domain's outbox."""
 
-    keep: Query
-    waiting: Query
-    drop: Query
+    insert: Query
+    select: Query
+    delete: Query
     shards: Query
     heartbeat: Query
-    forget: Query
+    delete_shard: Query
 
     @classmethod
     def of(cls, domain: str) -> _Statements:
@@ -315,17 +304,19 @@ class _Statements(NamedTuple):
             return Query(cql.replace("DOMAIN", domain))
 
         return cls(
-            keep=query("INSERT INTO DOMAIN_outbox (shard, bucket, seq, record) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"),
-            waiting=query("SELECT seq, record FROM DOMAIN_outbox WHERE shard = ? AND bucket = ? LIMIT 500"),
-            drop=query("DELETE FROM DOMAIN_outbox USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND seq IN ?"),
+            insert=query(
+                "INSERT INTO DOMAIN_outbox (shard, bucket, seq, record) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
+            ),
+            select=query("SELECT seq, record FROM DOMAIN_outbox WHERE shard = ? AND bucket = ? LIMIT 500"),
+            delete=query("DELETE FROM DOMAIN_outbox USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND seq IN ?"),
             shards=query("SELECT shard, beat_at, oldest, gone FROM DOMAIN_outbox_shard WHERE lane = 0"),
             heartbeat=query(
                 "INSERT INTO DOMAIN_outbox_shard (lane, shard, beat_at, oldest, gone) VALUES (0, ?, ?, ?, ?)"
                 " USING TIMESTAMP ?"
             ),
-            forget=query("DELETE FROM DOMAIN_outbox_shard USING TIMESTAMP ? WHERE lane = 0 AND shard = ?"),
+            delete_shard=query("DELETE FROM DOMAIN_outbox_shard USING TIMESTAMP ? WHERE lane = 0 AND shard = ?"),
         )
 
 
-def _chunks(all_: Sequence[T], size: int = AT_ONCE) -> list[Sequence[T]]:
-    return [all_[start : start + size] for start in range(0, len(all_), size)]
+def _chunks(values: Sequence[T], size: int = CONCURRENCY) -> list[Sequence[T]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]

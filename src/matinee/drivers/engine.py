@@ -1,4 +1,4 @@
-"""What every engine can be in instead of well, in the same words whichever engine it is."""
+"""The health of an engine, and the problems that every client of an engine raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from matinee.kit import url
+from matinee.kit import url as urls
 from matinee.kit.problem import Problem
 
 EngineHealth: TypeAlias = Literal[
@@ -62,24 +62,24 @@ _HEALTH: Final[Mapping[type[Problem], EngineHealth]] = {
     WrongVersion: "wrong-version",
     SchemaAhead: "schema-ahead",
 }
-# What an `except` needs to catch every trouble of an engine.
+# For an `except` of every problem of an engine.
 ENGINE_PROBLEMS: Final = tuple(_HEALTH)
 _NAMES: Final = {"mysql": "mariadb", "file": "disk"}
 
 
 class EngineClient(Protocol):
-    """A client that can say how its engine is. `engine` is its name for a person: `mariadb at 127.0.0.1:3306`."""
+    """A client that can check its engine."""
 
     @property
     def engine(self) -> str:
-        """The engine and where it is, without a password; `describe_engine` makes it of a URL."""
+        """The engine's kind and location, as `describe_engine` returns them: `mariadb at 127.0.0.1:3306`."""
 
     async def check(self) -> None:
-        """Ask the engine something cheap that it could not answer if it were not well. Raises one of `ENGINE_PROBLEMS`."""
+        """Make a cheap request that fails where the engine is not usable. Raises one of `ENGINE_PROBLEMS`."""
 
 
 class EngineState(msgspec.Struct, frozen=True, kw_only=True):
-    """How an engine is, and since when. Without a `needed` one some answers are wrong or refused; else only slower."""
+    """The health of an engine since a time. Without a `needed` one requests fail; without others they are slower."""
 
     engine: str
     state: EngineHealth
@@ -89,19 +89,19 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     needed: bool = True
 
 
-def to_health(trouble: Problem) -> EngineHealth:
-    """What a trouble says of its engine. Raises KeyError for a problem that is not one of `ENGINE_PROBLEMS`."""
-    return _HEALTH[type(trouble)]
+def to_health(problem: Problem) -> EngineHealth:
+    """Return the health that a problem reports. Raises KeyError for a problem that is not one of `ENGINE_PROBLEMS`."""
+    return _HEALTH[type(problem)]
 
 
-def describe_engine(place: str) -> str:
-    """The engine behind a URL as a person knows it: `mariadb at 127.0.0.1:3306`, `sqlite at data/identity.db`."""
-    parts = urlsplit(url.mask(place))
-    engine = url.scheme(place)
+def describe_engine(url: str) -> str:
+    """Describe an engine by its URL, without the password: `sqlite at data/identity.db`."""
+    parts = urlsplit(urls.mask(url))
+    engine = urls.scheme(url)
     host = parts.netloc.rpartition("@")[2]
-    if engine == "memcached":  # `zone@host:port`, several of them
-        host = ",".join(each.rpartition("@")[2] for each in parts.netloc.split(","))
+    if engine == "memcached":  # several `zone@host:port`
+        host = ",".join(node.rpartition("@")[2] for node in parts.netloc.split(","))
     if engine == "s3":
         host = urlsplit(parse_qs(parts.query).get("endpoint", [f"s3://{host}"])[0]).netloc
-    where = host or (parts.path.removeprefix("/") if engine == "sqlite" else parts.path)
-    return f"{_NAMES.get(engine, engine)} at {where}" if where else engine
+    location = host or (parts.path.removeprefix("/") if engine == "sqlite" else parts.path)
+    return f"{_NAMES.get(engine, engine)} at {location}" if location else engine

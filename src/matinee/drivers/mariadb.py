@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from matinee.drivers.engine import EngineUnavailable, WrongVersion, describe_engine
-from matinee.drivers.sql_faults import LOST, Fault, fault_of
+from matinee.drivers.sql_faults import LOST, Fault, to_fault
 from matinee.kit import context, log
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class MariaDB:
 
     @contextlib.asynccontextmanager
     async def advisory_lock(self, name: str) -> AsyncIterator[bool]:
-        """Take a lock of the server and yield whether it was free. It is released with this connection at the latest."""
+        """Take a lock of the server and yield whether it was free. The server releases it with the connection."""
         lock = f"{self._url.database}.{name}"[:64]
         try:
             async with self._engine.connect() as connection:
@@ -163,7 +163,7 @@ class MariaDB:
                     if is_ours:
                         await connection.exec_driver_sql("DO RELEASE_LOCK(%s)", (lock,))
         except exc.DBAPIError as error:
-            raise (fault_of(error, self._name).problem or error) from error
+            raise (to_fault(error, self._name).problem or error) from error
 
     async def _run_within_deadline(
         self, transaction: Callable[[Connection], T], mode: str | None, retry_on_conflict: bool = False
@@ -188,7 +188,7 @@ class MariaDB:
             except _CommitUncertain as error:
                 raise self._unavailable("was lost during a commit: the write may have been committed") from error
             except exc.DBAPIError as error:
-                fault = fault_of(error, self._name)
+                fault = to_fault(error, self._name)
                 is_conflict = retry_on_conflict and isinstance(error, exc.IntegrityError)
                 if attempt == TRIES or not (fault.undone or is_conflict or (fault.lost and not was_lost)):
                     raise (fault.problem or error) from error

@@ -17,14 +17,15 @@ from sqlalchemy.pool import NullPool
 from matinee.drivers.backups import backup_path, prune_backups
 from matinee.drivers.engine import EngineUnavailable, describe_engine
 from matinee.drivers.mariadb import create_mariadb_engine
-from matinee.drivers.sql_faults import fault_of
+from matinee.drivers.sql_faults import to_fault
 from matinee.kit import log
 
 _log = log.get()
 LOCK_S = 120
 DUMP_S = 3600
 DUMP_OPTIONS = ("--single-transaction", "--skip-lock-tables", "--skip-add-locks", "--no-tablespaces", "--hex-blob")
-# Errors of a statement whose effect exists already: the table, column, key or row exists; the column, key or table does not.
+# Errors of a statement whose effect exists already: a table, column, key or row to be added exists; a column, key or
+# table to be dropped does not.
 DONE = {1050, 1060, 1061, 1062, 1091, 1051}
 _SCHEMA = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE")
 _DATA = ("INSERT", "UPDATE", "DELETE", "REPLACE")
@@ -42,7 +43,7 @@ async def _run_on_store(url: str, work: Callable[[MariaDBMigrationConnection], A
         async with engine.connect() as connection:
             return await connection.run_sync(lambda sync: work(MariaDBMigrationConnection(sync, place, backups)))
     except exc.DBAPIError as error:
-        raise (fault_of(error, describe_engine(url)).problem or error) from error
+        raise (to_fault(error, describe_engine(url)).problem or error) from error
     finally:
         await engine.dispose()
 

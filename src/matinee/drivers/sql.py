@@ -1,6 +1,6 @@
-"""SQL by SQLAlchemy Core: SQLite in threads of our own, MariaDB and MySQL through their async driver.
+"""SQL through SQLAlchemy Core: SQLite in our own threads, MariaDB and MySQL through their async driver.
 
-A transaction is a plain function of a `Connection`; it runs whole, in one hop, wherever its engine lives.
+A transaction is a synchronous function of a `Connection`, which runs as a whole where its engine is.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from matinee.drivers.mariadb import MariaDB
 
 T = TypeVar("T")
-# A write that was refused says nothing of now when it is as old as this.
-REFUSED_S = 60.0
+# `check` reports a refused write for this long, unless a later write succeeds.
+REFUSAL_S = 60.0
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A UTC time, kept as milliseconds since 1970 so that every engine compares it alike."""
+    """A UTC time, stored as milliseconds since 1970 so that it compares alike on every engine."""
 
     impl = BigInteger
     cache_ok = True
@@ -47,7 +47,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class JsonBytes(TypeDecorator[Any]):
-    """A msgspec value, kept as JSON bytes; `JsonBytes(list[Artwork])`."""
+    """A msgspec value, stored as JSON bytes: `JsonBytes(list[Artwork])`."""
 
     impl = LargeBinary
     cache_ok = True
@@ -65,47 +65,47 @@ class JsonBytes(TypeDecorator[Any]):
 
 
 class Database:
-    """One engine's tables. `read` and `write` run a function of a `Connection` in a transaction.
+    """A database: `read` and `write` run a function of a `Connection` in a transaction.
 
-    Use as `async with Database(url) as db:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups`: where a copy
-    goes before a migration changes what is there; without it SQLite's lie beside its file, and MariaDB has none.
-    A transaction may run several times before it is kept: it must change nothing but the database. All methods raise
-    EngineUnavailable, EngineReadOnly, StoreFull.
+    Use as `async with Database(url) as database:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups` is the
+    folder of the backups made before migrations; without it SQLite's are beside its file, and MariaDB has none.
+    A transaction may run several times before it is committed: it must change nothing outside the database. All
+    methods raise EngineUnavailable, EngineReadOnly, StoreFull.
     """
 
     def __init__(self, url: str, *, backups: Path | None = None) -> None:
         self.url = url
         self._backups = backups
-        self._back: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _mariadb(url)
+        self._backend: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _create_mariadb(url)
         self._schemas: dict[str, MigrationScripts] = {}
-        self._refused: tuple[Problem, float] | None = None
+        self._refusal: tuple[Problem, float] | None = None
 
     @property
     def engine(self) -> str:
-        """The engine and where it is."""
+        """The engine's kind and location."""
         return describe_engine(self.url)
 
     async def check(self) -> None:
-        """Ask for every schema's revision. Raises what all methods raise, StoreEmpty, SchemaAhead.
+        """Read the revision of every schema. Raises StoreEmpty and SchemaAhead as well.
 
-        That it is full or takes no writes is known from the last write: it is so until one is taken, or long ago.
+        A full or read-only engine is known from the last write.
         """
-        for name, chain in self._schemas.items():
-            chain.check(name, await self.read_autocommit(partial(read_revision, name)))
-        if self._refused is not None and time.monotonic() < self._refused[1] + REFUSED_S:
-            raise self._refused[0]
+        for name, scripts in self._schemas.items():
+            scripts.check(name, await self.read_autocommit(partial(read_revision, name)))
+        if self._refusal is not None and time.monotonic() < self._refusal[1] + REFUSAL_S:
+            raise self._refusal[0]
 
     async def read(self, transaction: Callable[[Connection], T]) -> T:
-        """Run a transaction that changes nothing; all it reads is of one moment."""
-        return await self._back.read(transaction)
+        """Run a transaction that changes nothing, on one snapshot."""
+        return await self._backend.read(transaction)
 
     async def read_autocommit(self, transaction: Callable[[Connection], T]) -> T:
-        """Like `read`, for look-ups by key that touch few pages, which need not be of one moment.
+        """Run statements that read few rows by key, without a common snapshot.
 
-        SQLite answers them at once, in this very thread: a hop to another and back costs several times what such a
-        look-up does. MariaDB is asked for each statement alone, without the round trips of a transaction.
+        SQLite runs them in this thread: a change of threads costs several times as much. On MariaDB it saves the round
+        trips of a transaction.
         """
-        return await self._back.read_autocommit(transaction)
+        return await self._backend.read_autocommit(transaction)
 
     async def write(
         self,
@@ -114,44 +114,44 @@ class Database:
         isolation: Isolation = "READ COMMITTED",
         retry_on_conflict: bool = False,
     ) -> T:
-        """Run a transaction and return after its commit; an exception inside rolls it back.
+        """Run a transaction and return after its commit; an exception rolls it back.
 
-        It runs again, whole, after a deadlock or a lost connection; with `retry_on_conflict` also where a row that it adds was
-        added by somebody else first (it looks before it adds). SQLite's are serialisable, whatever `isolation` says.
+        It is retried after a deadlock or a lost connection, and with `retry_on_conflict` also where another
+        transaction has inserted the same key first. SQLite is serialisable, whatever `isolation` says.
         """
         try:
-            result = await self._back.write(transaction, isolation, retry_on_conflict)
-        except (EngineReadOnly, StoreFull) as trouble:
-            self._refused = trouble, time.monotonic()
+            result = await self._backend.write(transaction, isolation, retry_on_conflict)
+        except (EngineReadOnly, StoreFull) as problem:
+            self._refusal = problem, time.monotonic()
             raise
-        self._refused = None
+        self._refusal = None
         return result
 
     def advisory_lock(self, name: str) -> AbstractAsyncContextManager[bool]:
-        """A context that tells whether nobody else is in it: what several instances could do, and one should."""
-        return self._back.advisory_lock(name)
+        """Return a context that yields whether the lock was free, for work that one of several instances does."""
+        return self._backend.advisory_lock(name)
 
     async def migrate(self, scripts: str, name: str) -> None:
-        """Bring the schema to the newest version in a folder of Alembic scripts (`package:folder`).
+        """Upgrade a schema to the newest revision in a folder of Alembic scripts (`package:folder`).
 
-        `<name>_version` keeps it. Any number of processes may do so at once. Raises SchemaAhead.
+        The table `<name>_version` stores the revision. Several processes may migrate at once. Raises SchemaAhead.
         """
-        chain = MigrationScripts.load(scripts)
-        if await self.read_autocommit(partial(read_revision, name)) != chain.newest:
-            work = partial(upgrade, scripts=chain, name=name)
+        loaded = MigrationScripts.load(scripts)
+        if await self.read_autocommit(partial(read_revision, name)) != loaded.newest:
+            work = partial(upgrade, scripts=loaded, name=name)
             await asyncio.to_thread(run_on_store, self.url, work, self._backups)
-        self._schemas[name] = chain
+        self._schemas[name] = loaded
 
     async def __aenter__(self) -> Database:
-        await self._back.open()
+        await self._backend.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._back.close()
+        await self._backend.close()
 
 
-def _mariadb(url: str) -> MariaDB:
-    # Imported here, because the embedded deployment has no use for it.
+def _create_mariadb(url: str) -> MariaDB:
+    # Imported here, because the embedded deployment does not need it.
     from matinee.drivers.mariadb import MariaDB
 
     return MariaDB(url)

@@ -34,8 +34,8 @@ from sqlalchemy.types import BigInteger
 from matinee.catalogue.api import Asset, Genre, Localised, Title, TitleNotFound
 from matinee.catalogue.model.rules import asset_ids
 from matinee.catalogue.ports import Change, Changes, Filter, Listed, Rule, Stored
-from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
+from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.kit.clock import from_ms
 from matinee.kit.ids import AssetId, TitleId
 
@@ -120,7 +120,7 @@ class SqlTitleStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = Outbox(database, _outbox)
+        self.outbox = SqlOutbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:

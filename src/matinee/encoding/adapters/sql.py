@@ -30,8 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 
-from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
+from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.encoding.api import Job, JobNotFound, JobState
 from matinee.encoding.model.progress import requeue, stop_steps
 from matinee.encoding.ports import ClaimStatus
@@ -86,7 +86,7 @@ class SqlJobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = Outbox(database, _outbox)
+        self.outbox = SqlOutbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:

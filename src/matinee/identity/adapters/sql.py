@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
+from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.events.api import FactRecord
 from matinee.identity import model
 from matinee.identity.api import Account, Device, EmailTaken, Profile
@@ -136,7 +136,7 @@ class SqlIdentityStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = Outbox(database, _outbox)
+        self.outbox = SqlOutbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:

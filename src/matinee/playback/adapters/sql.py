@@ -25,8 +25,8 @@ from sqlalchemy import (
     update,
 )
 
-from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
+from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
@@ -70,7 +70,7 @@ class SqlSessionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = Outbox(database, _outbox)
+        self.outbox = SqlOutbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:

@@ -31,8 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database, UtcTime
+from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.events.api import FactRecord
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
@@ -138,7 +138,7 @@ class SqlViewingStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = Outbox(database, _outbox)
+        self.outbox = SqlOutbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:

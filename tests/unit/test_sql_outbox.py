@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sqlalchemy import MetaData, insert
 
-from matinee.drivers.outbox import Outbox, define_outbox_table
 from matinee.drivers.sql import Database
+from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 
 
 async def test_a_record_numbered_early_and_committed_late_is_relayed_too(tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ async def test_a_record_numbered_early_and_committed_late_is_relayed_too(tmp_pat
     metadata = MetaData()
     table = define_outbox_table(metadata, "test")
     async with Database(f"sqlite:///{tmp_path}/outbox.db") as database:
-        outbox = Outbox(database, table)
+        outbox = SqlOutbox(database, table)
         await database.write(metadata.create_all)
         await database.write(lambda connection: connection.execute(insert(table), {"seq": 2, "record": b"early"}))
         seen: list[bytes] = []

@@ -1,4 +1,4 @@
-"""An edge on real sockets, before an origin on real sockets that can be made to stall, fail and break off."""
+"""An edge on real sockets, with an origin that can be made to pause, fail and disconnect."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from matinee.edge.api import EdgeSettings
 from matinee.edge.jobs import run_eviction
 from matinee.edge.ports import Metric, Upstream
 from matinee.edge.server import EdgeServer
+from matinee.edge.server.worker import behind_data_plane
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import mint_path_token
 from matinee.kit.ids import EdgeId
@@ -29,31 +30,31 @@ SCOPE = "assets/ast_1"
 
 
 def link(path: str, *, scope: str = SCOPE, key: bytes = KEY, seconds: int = 60) -> str:
-    """A signed path below a scope."""
+    """Return a signed path below a scope."""
     return f"/t/{mint_path_token(key, scope, int(time.time()) + seconds)}/{scope}/{path}"
 
 
 class Origin:
-    """An HTTP origin. `objects` are by path without token; the rest says how it behaves."""
+    """An HTTP origin. `objects` are by path without token; the other attributes control its behaviour."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.requests: Counter[str] = Counter()
-        self.statuses: list[int] = []  # answered first, one a request
-        self.pause_at: int | None = None  # bytes sent before waiting for `go_on`
-        self.break_at: int | None = None  # bytes sent before hanging up
-        self.go_on = asyncio.Event()
+        self.statuses: list[int] = []  # of the next responses
+        self.pause_at: int | None = None  # bytes to send before waiting for `resume`
+        self.break_at: int | None = None  # bytes to send before disconnecting
+        self.resume = asyncio.Event()
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                if not await self._answer(head, writer):
+                if not await self._respond(head, writer):
                     break
         writer.close()
 
-    async def _answer(self, head: str, writer: asyncio.StreamWriter) -> bool:
+    async def _respond(self, head: str, writer: asyncio.StreamWriter) -> bool:
         path = head.split(" ")[1]
         key = path.split("/", 3)[3] if path.startswith("/t/") else path[1:]
         self.requests[key] += 1
@@ -66,12 +67,12 @@ class Origin:
     async def _send(self, body: bytes, head: str, writer: asyncio.StreamWriter) -> bool:
         start = int(head.lower().split("range: bytes=")[1].split("-")[0]) if "range: bytes=" in head.lower() else 0
         size, part = len(body), body[start:]
-        about = f'HTTP/1.1 {206 if start else 200} OK\r\nContent-Length: {len(part)}\r\nETag: "{size:x}"\r\n'
-        writer.write(f"{about}Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".encode())
+        lines = f'HTTP/1.1 {206 if start else 200} OK\r\nContent-Length: {len(part)}\r\nETag: "{size:x}"\r\n'
+        writer.write(f"{lines}Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".encode())
         if (pause_at := self.pause_at) is not None:
             writer.write(part[:pause_at])
             await writer.drain()
-            await self.go_on.wait()
+            await self.resume.wait()
             part = part[pause_at:]
         if self.break_at is not None:
             writer.write(part[: self.break_at])
@@ -82,8 +83,8 @@ class Origin:
         return True
 
 
-class Answer(msgspec.Struct):
-    """What a client got; header names in lower case."""
+class HttpResponse(msgspec.Struct):
+    """A response; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -93,31 +94,31 @@ class Answer(msgspec.Struct):
 class Rig(msgspec.Struct):
     """An edge and its origin.
 
-    `is_terse`: who is too slow is shown out without a word, who sent a body may stay. `reads_along`: who comes during
-    a fill reads what has arrived; else they wait for all of it, uncounted meanwhile.
+    `closes_silently`: slow clients are disconnected without a response, and a request body does not end the
+    connection. `shares_fills`: clients that arrive during a fill read along; otherwise they wait, uncounted.
     """
 
     server: EdgeServer
     port: int
     origin: Origin
     settings: EdgeSettings
-    disk: DiskCacheStore
+    store: DiskCacheStore
     evictor: DiskEvictor
     metrics: FileEdgeMetrics
     job: asyncio.Task[None]
-    is_terse: bool = False
-    reads_along: bool = True
+    closes_silently: bool = False
+    shares_fills: bool = True
 
-    async def ask(self, path: str, *headers: str, method: str = "GET") -> Answer:
-        """One request on a connection of its own."""
+    async def request(self, path: str, *headers: str, method: str = "GET") -> HttpResponse:
+        """Send a request on a new connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            return await asking(reader, writer, path, *headers, method=method)
+            return await send_request(reader, writer, path, *headers, method=method)
         finally:
             writer.close()
 
-    async def say(self, data: bytes) -> bytes:
-        """Send raw bytes, and tell all that comes back until the edge hangs up."""
+    async def send_raw(self, data: bytes) -> bytes:
+        """Send bytes; return everything received until the edge disconnects."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
@@ -127,93 +128,98 @@ class Rig(msgspec.Struct):
         finally:
             writer.close()
 
-    def count(self, count: Metric) -> int:
-        """A figure, summed over workers."""
-        return self.metrics.totals()[count]
+    def total(self, metric: Metric) -> int:
+        """Return a metric, summed over the workers."""
+        return self.metrics.totals()[metric]
 
-    def stored(self) -> int:
-        """How many objects lie in the cache."""
-        places = ("objects/*/*", "nginx/cache/*/*/*")
-        return sum(path.is_file() for place in places for path in self.settings.cache_dir.glob(place))
+    def count_stored(self) -> int:
+        """Return the number of objects in the cache."""
+        patterns = ("objects/*/*", "nginx/cache/*/*/*")
+        return sum(path.is_file() for pattern in patterns for path in self.settings.cache_dir.glob(pattern))
 
 
-async def asking(
+async def send_request(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, *headers: str, method: str = "GET"
-) -> Answer:
-    """One request on an open connection. Raises IncompleteReadError for a body that is too short."""
+) -> HttpResponse:
+    """Send a request on an open connection. Raises IncompleteReadError if the body is too short."""
     lines = "".join(f"{line}\r\n" for line in headers)
     writer.write(f"{method} {path} HTTP/1.1\r\nHost: edge\r\n{lines}\r\n".encode())
-    return await answer_of(reader, bodiless=method == "HEAD")
+    return await read_response(reader, has_body=method != "HEAD")
 
 
-async def answer_of(reader: asyncio.StreamReader, *, bodiless: bool = False) -> Answer:
-    """The next answer on a connection."""
+async def read_response(reader: asyncio.StreamReader, *, has_body: bool = True) -> HttpResponse:
+    """Read the next response of a connection."""
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     status = int(first.split(" ")[1])
-    length = 0 if bodiless or status in {204, 304} else int(headers["content-length"])
-    return Answer(status, headers, await reader.readexactly(length))
+    length = int(headers["content-length"]) if has_body and status not in {204, 304} else 0
+    return HttpResponse(status, headers, await reader.readexactly(length))
 
 
 @asynccontextmanager
-async def an_origin() -> AsyncIterator[Origin]:
-    """A running origin."""
+async def run_origin() -> AsyncIterator[Origin]:
+    """Run an origin."""
     origin = Origin()
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, limit=1 << 20)
     origin.port = server.sockets[0].getsockname()[1]
     try:
         yield origin
     finally:
-        origin.go_on.set()
+        origin.resume.set()
         server.close()
 
 
 @asynccontextmanager
-async def an_edge(
-    place: Path,
+async def run_edge(
+    folder: Path,
     origin: Origin,
     *,
     limit_bytes: int = 1 << 28,
-    plane: str = "reactor",
-    above: Upstream | None = None,
-    **more: object,
+    data_plane: str = "reactor",
+    upstream: Upstream | None = None,
+    **changes: object,
 ) -> AsyncIterator[Rig]:
-    """A running edge with its evictor job; `plane` is what takes the clients, `above` stands in for the origin."""
+    """Run an edge and its eviction job; `upstream` replaces the client of the origin."""
     settings = EdgeSettings(
         edge_id=EdgeId("edg_test"),
-        cache_dir=place / "cache",
+        cache_dir=folder / "cache",
         cache_limit_bytes=limit_bytes,
         upstream=f"http://127.0.0.1:{origin.port}",
         token_keys=(KEY,),
         admin_port=0,
     )
-    settings = msgspec.structs.replace(settings, **more)
-    front = NginxDataPlane(settings, metrics=FileEdgeMetrics(settings.cache_dir)) if plane == "nginx" else None
-    kept = settings.cache_dir if front is None else settings.cache_dir / "reactor"
-    limit_bytes = limit_bytes if front is None else 0
-    disk, evictor = DiskCacheStore(kept, limit_bytes), DiskEvictor(kept, limit_bytes)
-    metrics = FileEdgeMetrics(settings.cache_dir)
-    timeout_s = settings.upstream_timeout_s
-    upstream = above or HttpUpstream(settings.upstream, key=KEY, clock=SystemClock(), timeout_s=timeout_s)
-    server = EdgeServer(settings, disk=disk, upstream=upstream, metrics=metrics, clock=SystemClock(), shared=True)
+    settings = msgspec.structs.replace(settings, **changes)
+    metrics, clock = FileEdgeMetrics(settings.cache_dir), SystemClock()
+    front = NginxDataPlane(settings, metrics=FileEdgeMetrics(settings.cache_dir)) if data_plane == "nginx" else None
+    root, limit_bytes = (settings.cache_dir, limit_bytes) if front is None else (settings.cache_dir / "reactor", 0)
+    store, evictor = DiskCacheStore(root, limit_bytes), DiskEvictor(root, limit_bytes)
+    upstream = upstream or HttpUpstream(settings.upstream, key=KEY, clock=clock, timeout_s=settings.upstream_timeout_s)
+    server = EdgeServer(
+        settings if front is None else behind_data_plane(settings),
+        store=store,
+        upstream=upstream,
+        metrics=metrics,
+        clock=clock,
+        reuse_port=front is None,
+    )
     await server.start()
     if front is not None:
         await front.start(filler_port=server.port)
-    work = run_eviction(disk=disk, evictor=evictor, metrics=metrics) if front is None else front.keep()
-    job = asyncio.create_task(work)
+    job = asyncio.create_task(
+        run_eviction(store=store, evictor=evictor, metrics=metrics) if front is None else front.run()
+    )
     try:
-        port = server.port if front is None else front.port
         yield Rig(
-            server,
-            port,
-            origin,
-            settings,
-            disk,
-            evictor,
-            metrics,
-            job,
-            is_terse=front is not None,
-            reads_along=front is None,
+            server=server,
+            port=server.port if front is None else front.port,
+            origin=origin,
+            settings=settings,
+            store=store,
+            evictor=evictor,
+            metrics=metrics,
+            job=job,
+            closes_silently=front is not None,
+            shares_fills=front is None,
         )
     finally:
         job.cancel()
@@ -221,12 +227,12 @@ async def an_edge(
             await front.stop(0)
         await server.stop(0)
         await upstream.close()
-        for part in (disk, evictor, metrics):
+        for part in (store, evictor, metrics):
             part.close()
 
 
-async def until(condition: Callable[[], object], limit_s: float = 60) -> None:
-    """Wait until a condition holds. Raises TimeoutError."""
+async def wait_until(condition: Callable[[], object], limit_s: float = 60) -> None:
+    """Wait until a condition is true. Raises TimeoutError."""
     async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110  # what is waited for may happen in another process
+        while not condition():  # noqa: ASYNC110  # the condition may depend on another process
             await asyncio.sleep(0.02)

@@ -25,7 +25,7 @@ async def main(settings: EdgeSettings) -> None:
     key, clock = settings.token_keys[0], SystemClock()
     await run_worker(
         settings,
-        disk=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
+        store=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
         evictor=DiskEvictor(settings.cache_dir, settings.cache_limit_bytes),
         metrics=FileEdgeMetrics(settings.cache_dir),
         upstream=HttpUpstream(settings.upstream, key=key, clock=clock, timeout_s=settings.upstream_timeout_s),

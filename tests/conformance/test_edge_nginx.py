@@ -1,68 +1,121 @@
-"""What befalls nginx in front of an edge."""
+"""nginx in front of an edge: exits, restarts, metrics, and the same path tokens as the built-in server."""
+
+from __future__ import annotations
 
 import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
-from tests.conformance.edge_rig import Rig, an_edge, an_origin, link, until
+import msgspec
+import pytest
+from tests.conformance.edge_rig import Rig, link, run_edge, run_origin, wait_until
 from tests.deployment import eventually
 
+from matinee.drivers.nginx import Nginx
 from matinee.edge.ports import Metric
+from matinee.kit.hashing import verify_path_token
 
 SEGMENT = os.urandom(300_000)
+VECTORS: dict[str, Any] = msgspec.json.decode((Path(__file__).parents[1] / "vectors/path_tokens.json").read_bytes())
 
 
-def master(rig: Rig) -> int:
+def read_pid(rig: Rig) -> int:
     return int((rig.settings.cache_dir / "nginx" / "nginx.pid").read_text())
 
 
-async def replaced(rig: Rig, pid: int) -> bool:
-    """Whether another process than this one answers."""
+async def is_replaced(rig: Rig, pid: int) -> bool:
+    """Return whether another process than this one answers."""
     try:
-        return master(rig) != pid and (await rig.ask("/healthz")).status == 200
+        return read_pid(rig) != pid and (await rig.request("/healthz")).status == 200
     except (OSError, EOFError, ValueError):
         return False
 
 
-async def test_nginx_that_is_killed_is_started_again_and_has_what_it_had(tmp_path: Path) -> None:
-    async with an_origin() as origin, an_edge(tmp_path, origin, plane="nginx") as rig:
+async def test_nginx_is_restarted_and_keeps_its_cache(tmp_path: Path) -> None:
+    async with run_origin() as origin, run_edge(tmp_path, origin, data_plane="nginx") as rig:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
-        assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
-        killed = master(rig)
+        assert (await rig.request(link("v/1.m4s"))).body == SEGMENT
+        killed = read_pid(rig)
         os.kill(killed, signal.SIGTERM)
-        await eventually(lambda: replaced(rig, killed))
-        assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
+        await eventually(lambda: is_replaced(rig, killed))
+        assert (await rig.request(link("v/1.m4s"))).body == SEGMENT
         assert origin.requests.total() == 1
-        await until(lambda: rig.count(Metric.HITS) == 1)
+        await wait_until(lambda: rig.total(Metric.HITS) == 1)
 
 
-async def test_a_house_that_comes_back_ends_the_nginx_it_left_behind(tmp_path: Path) -> None:
-    async with an_origin() as origin:
+async def test_restarted_deployment_stops_the_nginx_it_left_behind(tmp_path: Path) -> None:
+    async with run_origin() as origin:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
-        async with an_edge(tmp_path, origin, plane="nginx") as first:
-            left_behind, port = master(first), first.port
-            first.job.cancel()  # nobody is left who would start it again
-            async with an_edge(tmp_path, origin, plane="nginx", port=port) as second:
-                assert master(second) != left_behind
-                await eventually(lambda: not Path(f"/proc/{left_behind}").exists())
-                assert (await second.ask(link("v/1.m4s"))).body == SEGMENT
+        async with run_edge(tmp_path, origin, data_plane="nginx") as first:
+            left_behind, port = read_pid(first), first.port
+            first.job.cancel()  # so that it is not restarted
+            async with run_edge(tmp_path, origin, data_plane="nginx", port=port) as second:
+                assert read_pid(second) != left_behind
+                assert (await second.request(link("v/1.m4s"))).body == SEGMENT
 
 
-async def test_figures_tell_of_connections_processor_and_disk(tmp_path: Path) -> None:
-    async with an_origin() as origin, an_edge(tmp_path, origin, plane="nginx") as rig:
+async def test_start_waits_until_the_nginx_left_behind_has_exited(tmp_path: Path) -> None:
+    async def exit_slowly() -> asyncio.subprocess.Process:
+        """Run a process named nginx that takes half a second to stop, and record it in the pid file."""
+        script = "trap 'sleep 0.5; exit' TERM; echo ready; while :; do sleep 0.05; done"
+        process = await asyncio.create_subprocess_exec("bash", "-c", script, "nginx", stdout=asyncio.subprocess.PIPE)
+        assert process.stdout
+        await process.stdout.readline()
+        (tmp_path / "nginx.pid").write_text(f"{process.pid}\n")
+        return process
+
+    stale = await exit_slowly()
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off; pid nginx.pid; error_log stderr; events {{}} http {{ {TEMPORARY} }}"
+    )
+    nginx = Nginx(tmp_path)
+    await nginx.start()
+    assert stale.returncode == 0
+    await nginx.stop(0)
+
+
+TEMPORARY = " ".join(f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+
+
+async def test_metrics_include_connections_cpu_and_disk(tmp_path: Path) -> None:
+    async with run_origin() as origin, run_edge(tmp_path, origin, data_plane="nginx") as rig:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
         _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
-        await rig.ask(link("v/1.m4s"))
-        await until(lambda: rig.count(Metric.CONNECTIONS) >= 1)
-        await until(lambda: rig.count(Metric.DISK_USED_BYTES) >= len(SEGMENT))
+        await rig.request(link("v/1.m4s"))
+        await wait_until(lambda: rig.total(Metric.CONNECTIONS) >= 1)
+        await wait_until(lambda: rig.total(Metric.DISK_USED_BYTES) >= len(SEGMENT))
         writer.close()
 
 
-async def test_a_reactor_that_is_away_is_a_bad_gateway_and_hits_are_served(tmp_path: Path) -> None:
-    async with an_origin() as origin, an_edge(tmp_path, origin, plane="nginx") as rig:
+async def test_hits_are_served_while_the_built_in_server_is_unavailable(tmp_path: Path) -> None:
+    async with run_origin() as origin, run_edge(tmp_path, origin, data_plane="nginx") as rig:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
-        assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
+        assert (await rig.request(link("v/1.m4s"))).body == SEGMENT
         await rig.server.stop(0)
-        assert (await rig.ask(link("v/1.m4s"))).body == SEGMENT
-        assert (await rig.ask(link("v/2.m4s"))).status == 502
+        assert (await rig.request(link("v/1.m4s"))).body == SEGMENT
+        assert (await rig.request(link("v/2.m4s"))).status == 502
+
+
+# Test vectors for path tokens: the same file for Python and for njs.
+
+
+@pytest.mark.parametrize("vector", VECTORS["tokens"], ids=lambda vector: vector["name"])
+def test_python_verifies_the_token_vectors(vector: dict[str, Any]) -> None:
+    keys = [bytes.fromhex(key) for key in VECTORS["keys"]]
+    valid = any(verify_path_token(key, vector["scope"], vector["token"], VECTORS["now_s"]) for key in keys)
+    assert valid == vector["valid"]
+
+
+async def test_njs_verifies_the_token_vectors(tmp_path: Path) -> None:
+    """Only nginx answers hits, so a token is valid for it if the object is served without the built-in server."""
+    keys = tuple(bytes.fromhex(key) for key in VECTORS["keys"])
+    async with run_origin() as origin, run_edge(tmp_path, origin, data_plane="nginx", token_keys=keys) as rig:
+        for scope in {vector["scope"] for vector in VECTORS["tokens"]}:
+            origin.objects[f"{scope}/v/1.m4s"] = SEGMENT
+            assert (await rig.request(link("v/1.m4s", scope=scope, key=keys[0]))).status == 200
+        await rig.server.stop(0)
+        for vector in VECTORS["tokens"]:
+            status = (await rig.request(f"/t/{vector['token']}/{vector['scope']}/v/1.m4s")).status
+            assert (status == 200) == vector["valid"], (vector["name"], status)

@@ -1,4 +1,4 @@
-"""Workers of one edge as processes: a shared port, a shared directory, and death in the middle."""
+"""Workers of one edge as processes: a shared port, a shared directory, and kills during fills."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.conformance.edge_rig import KEY, Answer, Origin, an_edge, an_origin, asking, link, until
+from tests.conformance.edge_rig import KEY, HttpResponse, Origin, link, run_edge, run_origin, send_request, wait_until
 from tests.deployment import eventually
 
 from matinee.drivers.sql import Database
@@ -33,15 +33,15 @@ SEGMENT = os.urandom(600_000)
 
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
-    async with an_origin() as origin:
+    async with run_origin() as origin:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
         yield origin
 
 
-def settings_for(place: Path, origin: Origin, **more: object) -> EdgeSettings:
+def edge_settings(folder: Path, origin: Origin, **more: object) -> EdgeSettings:
     settings = EdgeSettings(
         edge_id=EdgeId("edg_test"),
-        cache_dir=place / "cache",
+        cache_dir=folder / "cache",
         cache_limit_bytes=1 << 28,
         upstream=f"http://127.0.0.1:{origin.port}",
         token_keys=(KEY,),
@@ -50,14 +50,14 @@ def settings_for(place: Path, origin: Origin, **more: object) -> EdgeSettings:
 
 
 @asynccontextmanager
-async def a_worker(settings: EdgeSettings) -> AsyncIterator[tuple[Process, int]]:
-    words = msgspec.json.encode(settings, enc_hook=str).decode()
+async def run_worker_process(settings: EdgeSettings) -> AsyncIterator[tuple[Process, int]]:
+    argument = msgspec.json.encode(settings, enc_hook=str).decode()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.conformance.edge_worker", words, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL
+        sys.executable, "-m", "tests.conformance.edge_worker", argument, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         assert process.stdout is not None
-        # The log may share the pipe: the port is the line that is a number.
+        # The log shares the pipe: the port is the line that is a number.
         while not (line := await asyncio.wait_for(process.stdout.readline(), 30)).strip().isdigit():
             assert line, "the worker did not start"
         yield process, int(line)
@@ -67,106 +67,106 @@ async def a_worker(settings: EdgeSettings) -> AsyncIterator[tuple[Process, int]]
         await process.wait()
 
 
-async def ask(port: int, path: str) -> Answer:
+async def request(port: int, path: str) -> HttpResponse:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        return await asking(reader, writer, path)
+        return await send_request(reader, writer, path)
     finally:
         writer.close()
 
 
-async def test_a_worker_killed_in_a_fill_leaves_nothing_in_the_way(tmp_path: Path, origin: Origin) -> None:
-    settings = settings_for(tmp_path, origin)
+async def test_fill_of_a_killed_worker_is_started_again(tmp_path: Path, origin: Origin) -> None:
+    settings = edge_settings(tmp_path, origin)
     origin.pause_at = 200_000
-    async with a_worker(settings) as (process, port):
-        asked = asyncio.create_task(ask(port, link("v/1.m4s")))
+    async with run_worker_process(settings) as (process, port):
+        asked = asyncio.create_task(request(port, link("v/1.m4s")))
         fills = tmp_path / "cache/fills"
-        await until(lambda: [path for path in fills.iterdir() if path.stat().st_size])
+        await wait_until(lambda: [path for path in fills.iterdir() if path.stat().st_size])
         await asyncio.sleep(0.2)
         process.send_signal(signal.SIGKILL)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await asked
     assert len(list(fills.iterdir())) == 1
     origin.pause_at = None
-    async with a_worker(settings) as (_, port):
-        await until(lambda: not list(fills.iterdir()))  # swept at the start
-        assert (await ask(port, link("v/1.m4s"))).body == SEGMENT
+    async with run_worker_process(settings) as (_, port):
+        await wait_until(lambda: not list(fills.iterdir()))  # deleted at the start
+        assert (await request(port, link("v/1.m4s"))).body == SEGMENT
     assert origin.requests.total() == 2
 
 
-async def test_another_worker_takes_over_from_one_that_is_killed(tmp_path: Path, origin: Origin) -> None:
-    origin.pause_at = 0  # nothing has been sent to any client yet: they need not notice
-    async with a_worker(settings_for(tmp_path, origin)) as (process, port):
-        dying = asyncio.create_task(ask(port, link("v/1.m4s")))
-        await until(lambda: origin.requests.total() == 1)
-        async with an_edge(tmp_path, origin) as other:
-            waiting = asyncio.create_task(other.ask(link("v/1.m4s")))
-            await until(lambda: other.count(Metric.MISSES) >= 1)
+async def test_another_worker_takes_over_a_fill(tmp_path: Path, origin: Origin) -> None:
+    origin.pause_at = 0  # no client has received anything yet
+    async with run_worker_process(edge_settings(tmp_path, origin)) as (process, port):
+        dying = asyncio.create_task(request(port, link("v/1.m4s")))
+        await wait_until(lambda: origin.requests.total() == 1)
+        async with run_edge(tmp_path, origin) as other:
+            waiting = asyncio.create_task(other.request(link("v/1.m4s")))
+            await wait_until(lambda: other.total(Metric.MISSES) >= 1)
             process.send_signal(signal.SIGKILL)
-            origin.go_on.set()
+            origin.resume.set()
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await dying
             result = await asyncio.gather(waiting, return_exceptions=True)
-            # What had been described already is broken off; what had not been is fetched anew. Never a short answer.
+            # A fill that was described is interrupted, another one is started again; never a short response.
             assert isinstance(result[0], asyncio.IncompleteReadError | ConnectionError) or result[0].body == SEGMENT
             origin.pause_at = None
-            assert (await other.ask(link("v/1.m4s"))).body == SEGMENT
-            await until(other.evictor.elect)
+            assert (await other.request(link("v/1.m4s"))).body == SEGMENT
+            await wait_until(other.evictor.elect)
 
 
-async def test_workers_share_a_port_and_figures_outlive_them(tmp_path: Path, origin: Origin) -> None:
-    settings = settings_for(tmp_path, origin)
-    async with a_worker(settings) as (_, port):
+async def test_workers_share_a_port_and_counters_survive_them(tmp_path: Path, origin: Origin) -> None:
+    settings = edge_settings(tmp_path, origin)
+    async with run_worker_process(settings) as (_, port):
         again = msgspec.structs.replace(settings, port=port)
-        async with a_worker(again) as (first, _), a_worker(again):
-            answers = await asyncio.gather(*(ask(port, link("v/1.m4s")) for _ in range(60)))
+        async with run_worker_process(again) as (first, _), run_worker_process(again):
+            answers = await asyncio.gather(*(request(port, link("v/1.m4s")) for _ in range(60)))
             assert {a.body for a in answers} == {SEGMENT}
             assert origin.requests.total() == 1
             first.send_signal(signal.SIGKILL)
             await first.wait()
-            bodies = [(await ask(port, link("v/1.m4s"))).body for _ in range(20)]
+            bodies = [(await request(port, link("v/1.m4s"))).body for _ in range(20)]
             assert set(bodies) == {SEGMENT}
     metrics = FileEdgeMetrics(settings.cache_dir)
     totals = metrics.totals()
     assert totals[Metric.REQUESTS] == 80
     assert totals[Metric.HITS] + totals[Metric.MISSES] == 80
     assert totals[Metric.CONNECTIONS] == 0
-    assert metrics.workers() == 1
+    assert metrics.count_workers() == 1
     metrics.close()
 
 
 # Heartbeats.
 
 
-class Forgetful:
-    """Steering that is away for the first calls."""
+class UnavailableSteering:
+    """Steering whose first calls fail."""
 
-    def __init__(self, steering: SteeringService, away: int) -> None:
+    def __init__(self, steering: SteeringService, failures: int) -> None:
         self._steering = steering
-        self.away = away
+        self.failures = failures
 
     async def heartbeat(self, *, report: EdgeReport) -> Health:
-        if self.away:
-            self.away -= 1
-            raise ConnectionError("away")
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("unavailable")
         return await self._steering.heartbeat(report=report)
 
 
-async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Origin) -> None:
-    settings = settings_for(tmp_path, origin, region="eu", cache_limit_bytes=1 << 20)
+async def test_edge_sends_heartbeats_to_steering(tmp_path: Path, origin: Origin) -> None:
+    settings = edge_settings(tmp_path, origin, region="eu", cache_limit_bytes=1 << 20)
     metrics, evictor = FileEdgeMetrics(settings.cache_dir), DiskEvictor(settings.cache_dir, 1 << 20)
     (settings.cache_dir / "objects").mkdir()
     (settings.cache_dir / "fills").mkdir()
     async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
         steering = SteeringService(fleet=await SqlFleetStore.open(database), clock=SystemClock())
-        away = Forgetful(steering, 1)
+        unavailable = UnavailableSteering(steering, 1)
         metrics.add(Metric.HITS, 7)
         task = asyncio.create_task(
-            send_heartbeats(settings=settings, port=8123, evictor=evictor, metrics=metrics, steering=away)  # type: ignore[arg-type]
+            send_heartbeats(settings=settings, port=8123, evictor=evictor, metrics=metrics, steering=unavailable)  # type: ignore[arg-type]
         )
         edges = await eventually(steering.edges)
         task.cancel()
-    assert away.away == 0
+    assert unavailable.failures == 0
     report = edges[0].report
     assert (report.base_url, report.region, report.hits) == ("http://127.0.0.1:8123", "eu", 7)
     assert (edges[0].health, report.disk_limit_bytes) == ("healthy", 1 << 20)
@@ -174,8 +174,8 @@ async def test_an_edge_tells_steering_that_it_lives(tmp_path: Path, origin: Orig
     evictor.close()
 
 
-def test_load_is_the_fuller_of_connections_and_processor(tmp_path: Path, origin: Origin) -> None:
-    settings = settings_for(tmp_path, origin, max_connections=100, base_url="https://edge.example/")
+def test_load_is_the_greater_of_connections_and_cpu(tmp_path: Path, origin: Origin) -> None:
+    settings = edge_settings(tmp_path, origin, max_connections=100, base_url="https://edge.example/")
     metrics = FileEdgeMetrics(settings.cache_dir)
     reporter = EdgeReporter(settings, 1, metrics)
     metrics.set(Metric.CONNECTIONS, 25)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.conformance.edge_rig import KEY as LINK_KEY
-from tests.conformance.edge_rig import Origin, an_edge, link
+from tests.conformance.edge_rig import Origin, run_edge, link
 from tests.engines import private_engine, shared_engine
 from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
 from tests.unit.encoding_rig import film
@@ -21,7 +21,7 @@ from matinee.app.masters import upload_masters
 from matinee.app.settings import Settings, load
 from matinee.catalogue.api import Asset, TitleDraft
 from matinee.drivers.objects import ObjectStore
-from matinee.edge.adapters.objects import ObjectsUpstream
+from matinee.edge.adapters.objects import ObjectStoreUpstream
 from matinee.encoding.adapters.objects import ObjectBlobs
 from matinee.encoding.api import Order, SideFile, Unusable
 from matinee.encoding.jobs.worker import Worker
@@ -94,7 +94,7 @@ async def upload(url: str, file: Path) -> str:
         return await one.path(upload_id=upload_id)
 
 
-async def test_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
+async def test_upload_becomes_an_asset_that_run_edge_serves(tmp_path: Path, master: Path) -> None:
     url, digest = shared_engine("s3").url("deployment"), sha256_file(master)
     async with deployment(tmp_path / "data", url) as one:
         path = await upload(url, master)
@@ -115,11 +115,11 @@ async def test_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, maste
 
 async def check_served(tmp_path: Path, url: str, asset: Asset) -> None:
     """Check every segment of a rendition at an edge."""
-    above, track = ObjectsUpstream(url), asset.video[-1]
+    upstream, track = ObjectStoreUpstream(url), asset.video[-1]
     count = sum(run.count for run in track.segments)
-    async with an_edge(tmp_path, Origin(), above=above) as rig:
+    async with run_edge(tmp_path, Origin(), upstream=upstream) as rig:
         for name in (track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))):
-            answer = await rig.ask(link(name, scope=asset.prefix.rstrip("/"), key=LINK_KEY))
+            answer = await rig.request(link(name, scope=asset.prefix.rstrip("/"), key=LINK_KEY))
             assert (answer.status, answer.body) == (200, await ObjectStore(url).get(asset.prefix + name))
 
 

@@ -1,4 +1,4 @@
-"""An edge's rules: addresses, ranges, conditions, what to keep."""
+"""The rules of an edge: addresses, ranges, conditional requests, eviction."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.edge.model.addresses import KEY_LIMIT, ObjectAddress, content_type, parse_address
-from matinee.edge.model.conditions import http_date, is_current, is_range_good
+from matinee.edge.model.conditions import allows_range, http_date, is_current
 from matinee.edge.model.eviction import MAX_FREQUENCY, S3Fifo
-from matinee.edge.model.ranges import Unsatisfiable, one_range
+from matinee.edge.model.ranges import Unsatisfiable, parse_range
 
 ETAG = '"abc"'
 MODIFIED_S = 784_111_777  # RFC 9110's own example: Sun, 06 Nov 1994 08:49:37 GMT
 
 
-def test_addresses_of_content_and_artwork() -> None:
+def test_addresses_of_content_and_artwork_are_parsed() -> None:
     assert parse_address("/t/tok/assets/ast_1/video-720/0001.m4s?x=/../") == ObjectAddress(
         "assets/ast_1/video-720/0001.m4s", "tok", "assets/ast_1"
     )
@@ -64,12 +64,12 @@ def test_addresses_of_content_and_artwork() -> None:
         "/art/" + "a" * KEY_LIMIT,
     ],
 )
-def test_what_could_mean_another_place_is_no_address(target: str) -> None:
+def test_ambiguous_paths_are_rejected(target: str) -> None:
     assert parse_address(target) is None
 
 
 @given(st.text(max_size=40))
-def test_no_key_ever_leaves_its_folder(text: str) -> None:
+def test_keys_stay_in_their_folder(text: str) -> None:
     for tail in (text, quote(text)):
         for target in (f"/art/{tail}", f"/t/tok/assets/ast_1/{tail}"):
             if (address := parse_address(target)) is not None:
@@ -78,7 +78,7 @@ def test_no_key_ever_leaves_its_folder(text: str) -> None:
                 assert address.key.isascii()
 
 
-def test_content_types() -> None:
+def test_content_type_follows_the_suffix() -> None:
     endings = "mp4 m4s m4a vtt jpg webp mpd m3u8"
     assert [content_type(f"a.b/c.{ending}") for ending in endings.split()] == [
         "video/mp4",
@@ -95,10 +95,10 @@ def test_content_types() -> None:
 
 
 @given(st.binary(max_size=40), st.integers(0, 50) | st.none(), st.integers(0, 50) | st.none())
-def test_a_range_is_a_slice(data: bytes, first: int | None, last: int | None) -> None:
+def test_range_selects_a_slice(data: bytes, first: int | None, last: int | None) -> None:
     header = f"bytes={'' if first is None else first}-{'' if last is None else last}"
     try:
-        found = one_range(header, len(data))
+        found = parse_range(header, len(data))
     except Unsatisfiable:
         nothing = data[-last:] if first is None and last else b"" if first is None else data[first:]
         assert nothing == b""
@@ -116,11 +116,11 @@ def test_a_range_is_a_slice(data: bytes, first: int | None, last: int | None) ->
     [None, "", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=1-2,4-5", "items=0-1", "bytes=5-2", "bytes=--1", "0-1",
      "bytes=1٣-", f"bytes={'9' * 30}-"],
 )  # fmt: skip
-def test_what_is_no_single_range_means_the_whole(header: str | None) -> None:
-    assert one_range(header, 10) is None
+def test_malformed_or_multiple_ranges_select_the_complete_object(header: str | None) -> None:
+    assert parse_range(header, 10) is None
 
 
-def test_conditions() -> None:
+def test_conditional_requests() -> None:
     def current(tags: str | None = None, since: str | None = None) -> bool:
         return is_current(tags, since, etag=ETAG, modified_s=MODIFIED_S)
 
@@ -129,60 +129,60 @@ def test_conditions() -> None:
     assert http_date(MODIFIED_S) == "Sun, 06 Nov 1994 08:49:37 GMT"
     assert current(since=http_date(MODIFIED_S))
     assert not current(since=http_date(MODIFIED_S - 1))
-    assert not current('"x"', http_date(MODIFIED_S)), "the tag decides"
+    assert not current('"x"', http_date(MODIFIED_S)), "If-None-Match takes precedence"
     assert not any(current(since=date) for date in ("", "yesterday", "99", "Sun, 99 Nov 1994 08:49:37 GMT"))
 
 
-def test_a_range_is_good_for_the_same_file_only() -> None:
-    def good(if_range: str | None) -> bool:
-        return is_range_good(if_range, etag=ETAG, modified_s=MODIFIED_S)
+def test_if_range_requires_the_same_file() -> None:
+    def allowed(if_range: str | None) -> bool:
+        return allows_range(if_range, etag=ETAG, modified_s=MODIFIED_S)
 
-    assert all(map(good, [None, ETAG, http_date(MODIFIED_S)]))
-    assert not any(map(good, ['"x"', f"W/{ETAG}", http_date(MODIFIED_S + 1), "junk"]))
+    assert all(map(allowed, [None, ETAG, http_date(MODIFIED_S)]))
+    assert not any(map(allowed, ['"x"', f"W/{ETAG}", http_date(MODIFIED_S + 1), "junk"]))
 
 
-class Warmth:
-    """Heat in a dict."""
+class DictFrequencies:
+    """Frequencies in a dict."""
 
     def __init__(self) -> None:
-        self.heats: dict[bytes, int] = {}
+        self.counts: dict[bytes, int] = {}
 
-    def of(self, name: bytes) -> int:
-        return self.heats.get(name, 0)
+    def get(self, name: bytes) -> int:
+        return self.counts.get(name, 0)
 
-    def cool(self, name: bytes, heat: int) -> None:
-        self.heats[name] = heat
+    def set(self, name: bytes, frequency: int) -> None:
+        self.counts[name] = frequency
 
-    def warm(self, name: bytes) -> None:
-        self.heats[name] = min(MAX_FREQUENCY, self.of(name) + 1)
+    def increment(self, name: bytes) -> None:
+        self.counts[name] = min(MAX_FREQUENCY, self.get(name) + 1)
 
 
 REQUESTS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 40)), max_size=200)
 
 
 @given(REQUESTS, st.integers(1, 120), st.integers(0, 60))
-def test_the_keeper_keeps_to_its_limit_and_to_the_truth(
+def test_queue_stays_within_its_limit_and_matches_the_disk(
     requests: list[tuple[int, int]], limit: int, reserved: int
 ) -> None:
-    heat, disk = Warmth(), dict[bytes, int]()
-    keeper = S3Fifo(limit, heat)
+    frequencies, disk = DictFrequencies(), dict[bytes, int]()
+    queue = S3Fifo(limit, frequencies)
     for number, size in requests:
         name = bytes([number])
         if name in disk:
-            heat.warm(name)
+            frequencies.increment(name)
             continue
         disk[name] = size
-        keeper.admit(name, size)
-        for leaving in keeper.overflow(reserved):
-            del disk[leaving]
-        assert keeper.used_bytes == sum(disk.values())
-        assert all(kept in keeper for kept in disk)
-        assert len(keeper) == len(disk)
-        assert keeper.used_bytes + reserved <= limit or not disk
+        queue.add(name, size)
+        for evicted in queue.evict(reserved):
+            del disk[evicted]
+        assert queue.used_bytes == sum(disk.values())
+        assert all(name in queue for name in disk)
+        assert len(queue) == len(disk)
+        assert queue.used_bytes + reserved <= limit or not disk
 
 
-class Plain:
-    """S3-FIFO as the paper writes it, in lists."""
+class ReferenceS3Fifo:
+    """S3-FIFO as in the paper, with lists."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -205,18 +205,18 @@ class Plain:
             self.small.append((name, size))
         while self.names() and sum(size for _, size in self.small + self.main) > self.limit:
             if sum(size for _, size in self.small) > self.limit * 0.1 or not self.main:
-                self._from_small()
+                self._evict_small()
             else:
-                self._from_main()
+                self._evict_main()
 
-    def _from_small(self) -> None:
+    def _evict_small(self) -> None:
         name, size = self.small.pop(0)
         if self.freq.pop(name, 0) > 1:
             self.main.append((name, size))
         else:
             self.ghosts.append(name)
 
-    def _from_main(self) -> None:
+    def _evict_main(self) -> None:
         name, size = self.main.pop(0)
         if self.freq.get(name, 0) > 0:
             self.freq[name] -= 1
@@ -224,64 +224,64 @@ class Plain:
 
 
 @given(REQUESTS, st.integers(1, 120))
-def test_the_keeper_does_what_the_paper_says(requests: list[tuple[int, int]], limit: int) -> None:
-    heat, plain = Warmth(), Plain(limit)
-    keeper = S3Fifo(limit, heat)
+def test_queue_matches_the_reference(requests: list[tuple[int, int]], limit: int) -> None:
+    frequencies, reference = DictFrequencies(), ReferenceS3Fifo(limit)
+    queue = S3Fifo(limit, frequencies)
     sizes: dict[bytes, int] = {}
     for number, size in requests:
         name = bytes([number])
-        plain.request(name, sizes.setdefault(name, size))
-        if name in keeper:
-            heat.warm(name)
+        reference.request(name, sizes.setdefault(name, size))
+        if name in queue:
+            frequencies.increment(name)
         else:
-            keeper.admit(name, sizes[name])
-            list(keeper.overflow())
-        assert keeper.names() == plain.names()
+            queue.add(name, sizes[name])
+            list(queue.evict())
+        assert queue.names() == reference.names()
 
 
-def test_removing_and_repeating_change_nothing_else() -> None:
-    keeper = S3Fifo(100, Warmth())
-    keeper.admit(b"a", 10)
-    keeper.admit(b"a", 10)
-    keeper.admit(b"b", 20, proved=True)
-    assert keeper.used_bytes == 30
-    keeper.remove(b"a")
-    keeper.remove(b"a")
-    keeper.remove(b"b")
-    assert (keeper.used_bytes, len(keeper)) == (0, 0)
+def test_add_and_remove_are_idempotent() -> None:
+    queue = S3Fifo(100, DictFrequencies())
+    queue.add(b"a", 10)
+    queue.add(b"a", 10)
+    queue.add(b"b", 20, to_main=True)
+    assert queue.used_bytes == 30
+    queue.remove(b"a")
+    queue.remove(b"a")
+    queue.remove(b"b")
+    assert (queue.used_bytes, len(queue)) == (0, 0)
 
 
-def test_one_pass_over_much_does_not_drive_out_what_is_asked_for_again_and_again() -> None:
-    heat = Warmth()
-    keeper = S3Fifo(100, heat)
+def test_scan_does_not_evict_popular_objects() -> None:
+    frequencies = DictFrequencies()
+    queue = S3Fifo(100, frequencies)
     for number in range(50):
-        keeper.admit(b"loved" + bytes([number]), 1)
+        queue.add(b"popular" + bytes([number]), 1)
         for _ in range(3):
-            heat.warm(b"loved" + bytes([number]))
+            frequencies.increment(b"popular" + bytes([number]))
     for number in range(1000):
-        keeper.admit(number.to_bytes(2, "big"), 1)
-        list(keeper.overflow())
-    assert sum(b"loved" + bytes([number]) in keeper for number in range(50)) == 50
+        queue.add(number.to_bytes(2, "big"), 1)
+        list(queue.evict())
+    assert sum(b"popular" + bytes([number]) in queue for number in range(50)) == 50
 
 
-def test_it_hits_more_often_than_lru_where_much_is_asked_for_once() -> None:
+def test_hit_ratio_is_above_lru_when_many_objects_are_requested_once() -> None:
     rng = random.Random(7)
     popular = [min(999, int(rng.paretovariate(0.8))) for _ in range(20_000)]
     stream = [n if rng.random() < 0.6 else 10_000 + at for at, n in enumerate(popular)]
-    assert _keeper_hits(stream, 100) > _lru_hits(stream, 100)
+    assert _s3_fifo_hits(stream, 100) > _lru_hits(stream, 100)
 
 
-def _keeper_hits(stream: list[int], limit: int) -> int:
-    heat, hits = Warmth(), 0
-    keeper = S3Fifo(limit, heat)
+def _s3_fifo_hits(stream: list[int], limit: int) -> int:
+    frequencies, hits = DictFrequencies(), 0
+    queue = S3Fifo(limit, frequencies)
     for number in stream:
         name = number.to_bytes(4, "big")
-        if name in keeper:
+        if name in queue:
             hits += 1
-            heat.warm(name)
+            frequencies.increment(name)
         else:
-            keeper.admit(name, 1)
-            list(keeper.overflow())
+            queue.add(name, 1)
+            list(queue.evict())
     return hits
 
 

@@ -1,1 +1,1 @@
-"""Video's way out: serve, verify, cache, fill, evict, report."""
+"""Delivers video to players: serve, verify, cache, fill, evict and report."""

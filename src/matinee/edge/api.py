@@ -1,10 +1,10 @@
-"""The front door of an edge: its addresses over HTTP, its settings, and what goes wrong.
+"""The interface of an edge: its HTTP addresses, its settings and its problems.
 
-    GET HEAD OPTIONS  /t/<token>/assets/<asset_id>/<path>   content, opened by a path token for `assets/<asset_id>`
-    GET HEAD OPTIONS  /art/<path>                           artwork, open to all
-    GET HEAD          /healthz                              whether this edge takes clients
+    GET HEAD OPTIONS  /t/<token>/assets/<asset_id>/<path>   content, with a path token for `assets/<asset_id>`
+    GET HEAD OPTIONS  /art/<path>                           artwork, without a token
+    GET HEAD          /healthz                              whether this edge accepts clients
 
-On the admin port: `/healthz` and `/metrics` (Prometheus text), summed over the workers of this edge.
+On the admin port: `/healthz` and `/metrics` (Prometheus text format), summed over the workers of the edge.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from matinee.kit.problem import Problem
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One edge. Its workers share a port, a cache directory and these settings.
+    """The settings of one edge, whose workers share a port and a cache directory.
 
-    `upstream` is an object store (`file:///…`, `s3://…`) or another edge (`http://…`). Every one of `token_keys`
-    is accepted, so that keys can be rotated; the first one signs requests to another edge. `base_url` is what
-    clients are told; empty means that host and port say it. `admin_port` None means no admin port.
+    `upstream` is an object store (`file:///…`, `s3://…`) or another edge (`http://…`). Every key in `token_keys` is
+    accepted, so that keys can be rotated; the first signs requests to another edge. `base_url` is the URL given to
+    clients; empty means that it is made from host and port. `admin_port` None means no admin port.
     """
 
     edge_id: EdgeId
@@ -48,19 +48,19 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BadRequest(Problem, status=400):
-    """This is not a request that can be understood."""
+    """The request is malformed."""
 
 
 class LinkRefused(Problem, status=403):
-    """This link was not made for this file, or its time is over."""
+    """This link is not valid for this file, or it has expired."""
 
 
 class NoSuchFile(Problem, status=404):
-    """There is nothing here."""
+    """There is no such file."""
 
 
 class ReadOnly(Problem, status=405):
-    """Files are read here; nothing else."""
+    """Only reading is allowed here."""
 
 
 class RequestTooSlow(Problem, status=408):
@@ -72,21 +72,21 @@ class AddressTooLong(Problem, status=414):
 
 
 class OutsideFile(Problem, status=416):
-    """The file does not reach as far as the range asked for."""
+    """The requested range lies outside the file."""
 
     size_bytes: int
 
 
 class HeaderTooLarge(Problem, status=431):
-    """The request's header is too large."""
+    """The request header is too large."""
 
 
 class OriginFailed(Problem, status=502):
-    """The origin did not hand out this file."""
+    """The origin did not deliver this file."""
 
 
 class EdgeBusy(Problem, status=503):
-    """This edge has no room for another client just now."""
+    """This edge has reached its connection limit."""
 
 
 class OriginTooSlow(Problem, status=504):

@@ -1,4 +1,4 @@
-"""What an edge does as time passes: keep its cache within the limit, and tell steering that it lives."""
+"""The background work of an edge: evict from the cache, measure CPU time, send heartbeats to steering."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from matinee.kit import log
 from matinee.steering.api import EdgeReport, Steering
 
 _log = log.get()
-KEEP_S = 0.1
-BEAT_S = 2.0
-_REFRESH_TICKS = 10
-_CPU_S = 1.0
-_BEAT_LIMIT_S = 2.0
+_EVICT_INTERVAL_S = 0.1
+_ROUNDS_PER_CLOSE = 10
+_CPU_INTERVAL_S = 1.0
+HEARTBEAT_INTERVAL_S = 2.0
+_HEARTBEAT_TIMEOUT_S = 2.0
 
 
-async def run_eviction(*, disk: CacheStore, evictor: Evictor, metrics: EdgeMetrics) -> None:
-    """Keep the cache within its limit, if this worker is the one to do it; let go of what another evicted."""
-    for tick in count():
+async def run_eviction(*, store: CacheStore, evictor: Evictor, metrics: EdgeMetrics) -> None:
+    """Keep the cache within its limit if this worker is elected, and close files that another worker evicted."""
+    for round_number in count():
         try:
-            if tick % _REFRESH_TICKS == 0:
-                disk.refresh()
+            if round_number % _ROUNDS_PER_CLOSE == 0:
+                store.close_evicted()
             if evictor.elect():
-                metrics.add(Metric.EVICTIONS, evictor.keep())
+                metrics.add(Metric.EVICTIONS, evictor.evict())
                 metrics.set(Metric.DISK_USED_BYTES, evictor.used_bytes())
         except Exception as error:
-            _log.warning("cache.not_kept", error=repr(error))
-        await asyncio.sleep(KEEP_S)
+            _log.warning("eviction.failed", error=repr(error))
+        await asyncio.sleep(_EVICT_INTERVAL_S)
 
 
 async def record_cpu(*, metrics: EdgeMetrics) -> None:
-    """Put this worker's processor time on the metrics, every second."""
-    told_ms = 0
+    """Add this worker's CPU time to the metrics every second."""
+    recorded_ms = 0
     while True:
         spent_ms = round(time.process_time() * 1000)
-        metrics.add(Metric.CPU_MS, spent_ms - told_ms)
-        told_ms = spent_ms
-        await asyncio.sleep(_CPU_S)
+        metrics.add(Metric.CPU_MS, spent_ms - recorded_ms)
+        recorded_ms = spent_ms
+        await asyncio.sleep(_CPU_INTERVAL_S)
 
 
 async def send_heartbeats(
     *, settings: EdgeSettings, port: int, evictor: Evictor, metrics: EdgeMetrics, steering: Steering
 ) -> None:
-    """Tell steering every two seconds how this edge is: one worker speaks for all. Steering may be away."""
+    """Report to steering every two seconds. The elected worker reports for all; failures are logged once."""
     reporter = EdgeReporter(settings, port, metrics)
-    away = False
+    is_failing = False
     while True:
         if evictor.elect():
             try:
-                async with asyncio.timeout(_BEAT_LIMIT_S):
+                async with asyncio.timeout(_HEARTBEAT_TIMEOUT_S):
                     await steering.heartbeat(report=reporter.report(time.monotonic()))
-                away = False
-            except Exception as error:  # clients are served all the same; steering learns of us when it is back
-                if not away:
-                    _log.warning("steering.away", error=repr(error))
-                away = True
-        await asyncio.sleep(BEAT_S)
+                is_failing = False
+            except Exception as error:  # serving clients does not depend on steering
+                if not is_failing:
+                    _log.warning("heartbeat.failed", error=repr(error))
+                is_failing = True
+        await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
 
 class EdgeReporter:
-    """Makes heartbeats; keeps what it needs to tell the load between two of them."""
+    """Makes the reports of heartbeats. CPU load is measured between two of them."""
 
     def __init__(self, settings: EdgeSettings, port: int, metrics: EdgeMetrics) -> None:
         scheme = "https" if settings.tls_cert else "http"
@@ -73,7 +73,7 @@ class EdgeReporter:
         self._last: tuple[float, int] | None = None
 
     def report(self, now_s: float) -> EdgeReport:
-        """A heartbeat at an instant of the monotonic clock."""
+        """Return the report at an instant of the monotonic clock."""
         settings, totals = self._settings, self._metrics.totals()
         return EdgeReport(
             edge_id=settings.edge_id,
@@ -91,11 +91,11 @@ class EdgeReporter:
         )
 
     def _load(self, now_s: float, totals: dict[Metric, int]) -> float:
-        """The fuller of the two things that run out: connections, and the workers' processor time."""
-        workers = max(1, self._metrics.workers())
-        crowd = totals[Metric.CONNECTIONS] / (workers * self._settings.max_connections)
-        cpu_ms, busy = totals[Metric.CPU_MS], 0.0
+        """Return the greater of the share of connections in use and the share of CPU time spent."""
+        workers = max(1, self._metrics.count_workers())
+        connections = totals[Metric.CONNECTIONS] / (workers * self._settings.max_connections)
+        cpu_ms, cpu = totals[Metric.CPU_MS], 0.0
         if self._last is not None and now_s > self._last[0]:
-            busy = (cpu_ms - self._last[1]) / ((now_s - self._last[0]) * 1000 * workers)
+            cpu = (cpu_ms - self._last[1]) / ((now_s - self._last[0]) * 1000 * workers)
         self._last = (now_s, cpu_ms)
-        return round(min(1.0, max(crowd, busy, 0.0)), 3)
+        return round(min(1.0, max(connections, cpu, 0.0)), 3)

@@ -1,4 +1,4 @@
-"""What an edge needs of the outside: an origin, a disk, and a metrics of figures that its workers share."""
+"""What an edge needs from outside: an upstream, a cache store, and metrics that its workers share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class ObjectMeta(msgspec.Struct, frozen=True):
-    """What is known of an object; `etag` has its quotes."""
+    """The metadata of an object. `etag` includes its quotes."""
 
     key: str
     size_bytes: int
@@ -19,104 +19,104 @@ class ObjectMeta(msgspec.Struct, frozen=True):
 
 
 class ObjectMissing(Exception):
-    """The origin says that there is no such object."""
+    """The upstream has no such object."""
 
 
 class Upstream(Protocol):
-    """Where objects come from: an object store, or another edge."""
+    """Where objects are fetched from: an object store, or another edge."""
 
     async def open(self, key: str, *, start: int = 0) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
-        """One request for both: what the object is, and its bytes from `start`. Raises ObjectMissing, or what befell it."""
+        """Return an object's metadata and its bytes from `start`. Raises ObjectMissing, or any network error."""
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Close all connections."""
 
 
 class FileHandle(Protocol):
-    """An open file; it closes itself when nobody holds it."""
+    """An open file, closed when the last reference to it is gone."""
 
     @property
     def fd(self) -> int:
-        """Its descriptor."""
+        """The file descriptor."""
 
 
 class FileRegion(Protocol):
-    """Where an object's bytes stand."""
+    """Where the bytes of an object are."""
 
     @property
     def file(self) -> FileHandle:
-        """The file that they are in."""
+        """The file that contains them."""
 
     @property
     def offset(self) -> int:
-        """Where in it they begin."""
+        """The position of the first byte in the file."""
 
 
 class CachedObject(FileRegion, Protocol):
-    """A whole object on the disk."""
+    """A complete object in the cache."""
 
     @property
     def meta(self) -> ObjectMeta:
-        """What it is."""
+        """The object's metadata."""
 
 
 class FillWriter(FileRegion, Protocol):
-    """An object being written, by this process alone."""
+    """An object that this process is writing; no other process writes it."""
 
-    def describe(self, meta: ObjectMeta) -> None:
-        """Say what is coming and make room for it. Raises OSError where there is none."""
+    def allocate(self, meta: ObjectMeta) -> None:
+        """Record the metadata and reserve space. Raises OSError when there is none."""
 
     def write(self, data: bytes) -> None:
-        """Append bytes; those who watch see them. Raises OSError."""
+        """Append bytes; readers in other processes see them. Raises OSError."""
 
     async def commit(self) -> None:
-        """Make it the stored object. Raises OSError."""
+        """Turn it into a cached object. Raises OSError."""
 
     def discard(self) -> None:
-        """Drop it. Idempotent, and without effect after `commit`."""
+        """Delete it. Idempotent; no effect after `commit`."""
 
 
 class FillReader(FileRegion, Protocol):
     """An object that another process is writing."""
 
-    def progress(self) -> tuple[ObjectMeta | None, int, bool]:
-        """What it is, once known; bytes written so far; whether the writer is still there."""
+    def read_progress(self) -> tuple[ObjectMeta | None, int, bool]:
+        """Return the metadata once known, the bytes written so far, and whether the writer is alive."""
 
 
 class CacheStore(Protocol):
-    """The cache directory, shared by all workers of an edge."""
+    """The cache, shared by all workers of an edge."""
 
-    def look(self, key: str) -> CachedObject | None:
-        """The stored object, and that it was asked for."""
+    def find(self, key: str) -> CachedObject | None:
+        """Return the complete object, and count the access."""
 
-    def begin(self, key: str) -> FillWriter | None:
-        """The right to write an object; None while another has it. Raises OSError where the disk takes nothing."""
+    def begin_fill(self, key: str) -> FillWriter | None:
+        """Begin writing an object; None while another worker does. Raises OSError when the disk refuses writes."""
 
-    def watch(self, key: str) -> FillReader | None:
-        """The object that another is writing; None where nobody is."""
+    def follow_fill(self, key: str) -> FillReader | None:
+        """Return the object that another worker is writing, if any."""
 
-    def scratch(self, meta: ObjectMeta) -> FillWriter | None:
-        """Room in memory for an object that the disk does not take; None where it is too large for that as well."""
+    def begin_memory_fill(self, meta: ObjectMeta) -> FillWriter | None:
+        """Begin writing an object to memory, when the disk cannot take it; None if it is too large for that too."""
 
-    def refresh(self) -> None:
-        """Let go of files that were evicted by another worker."""
+    def close_evicted(self) -> None:
+        """Close the files of objects that another worker evicted."""
 
 
 class Evictor(Protocol):
-    """Evictor the cache within its limit: one worker does it for all."""
+    """Keeps the cache within its size limit; one worker does it for all."""
 
     def elect(self) -> bool:
-        """Whether this worker is the one."""
+        """Try to become the evicting worker; return whether this worker is the one."""
 
-    def keep(self) -> int:
-        """Evict what is over the limit; tells how many objects."""
+    def evict(self) -> int:
+        """Delete objects until the cache is within its limit; return how many."""
 
     def used_bytes(self) -> int:
-        """Bytes on disk, finished and not."""
+        """Return the bytes on disk, of complete and incomplete objects."""
 
 
 class Metric(IntEnum):
-    """What is counted. The last ones are levels, not sums over time."""
+    """What is counted. The values are positions in the workers' files: append only."""
 
     REQUESTS = 0
     SENT_BYTES = 1
@@ -139,31 +139,31 @@ GAUGES = (Metric.CONNECTIONS, Metric.DISK_USED_BYTES)
 
 
 class EdgeMetrics(Protocol):
-    """The figures of this worker, readable by all workers of this edge."""
+    """The metrics of this worker, and their sums over all workers of the edge."""
 
-    def add(self, count: Metric, amount: int = 1) -> None:
-        """Metric something."""
+    def add(self, metric: Metric, amount: int = 1) -> None:
+        """Add to a counter or a gauge."""
 
-    def set(self, count: Metric, value: int) -> None:
-        """Set a level."""
+    def set(self, metric: Metric, value: int) -> None:
+        """Set a gauge."""
 
     def totals(self) -> dict[Metric, int]:
-        """Sums over the workers, those that have ended included where it is no level."""
+        """Return the sums over all workers. Counters include workers that have ended."""
 
-    def workers(self) -> int:
-        """How many workers are running."""
+    def count_workers(self) -> int:
+        """Return how many workers are running."""
 
 
 class DataPlane(Protocol):
-    """A data plane of another's make in front of the reactor: it serves what it keeps, and asks the reactor else."""
+    """A server in front of the built-in one: it serves what it has cached and passes on all other requests."""
 
     port: int
 
     async def start(self, *, filler_port: int) -> None:
-        """Take clients on `port`; the reactor is on loopback at `filler_port`. Raises a Problem where it cannot."""
+        """Listen on `port`, with the built-in server on loopback at `filler_port`. Raises a Problem on failure."""
 
-    async def keep(self) -> None:
-        """Keep it running and its figures on its metrics, until cancelled."""
+    async def run(self) -> None:
+        """Supervise it and update its metrics, until cancelled."""
 
     async def stop(self, grace_s: float) -> None:
-        """Take nobody in any more, let answers end for at most `grace_s`. Idempotent."""
+        """Stop accepting connections and wait at most `grace_s` for responses to finish. Idempotent."""

@@ -1,4 +1,4 @@
-"""The cache: hit, or one fill for all who wait, read along while it arrives."""
+"""The cache of an edge: an object is a hit, or one fill that all its readers share while it arrives."""
 
 from __future__ import annotations
 
@@ -25,123 +25,118 @@ from matinee.kit import log
 
 T = TypeVar("T")
 _log = log.get()
-_TRIES = 3
-_PAUSE_S = 0.1
-_WATCH_S = 0.01
-_MISSING_S = 2.0
+_ATTEMPTS = 3
+_RETRY_DELAY_S = 0.1
+_POLL_S = 0.01
+_MISSING_TTL_S = 2.0
 _MISSING_LIMIT = 10_000
 
 
 class FillInterrupted(Exception):
-    """A fill stopped in the middle: what was sent of it is not the whole."""
+    """A fill ended before the object was complete."""
 
 
 class ObjectSource(Protocol):
-    """An object to be sent: whole, or on its way. `file` is None where its bytes can only be had from the origin."""
+    """An object to send, complete or arriving. `file` is None if its bytes can only be streamed from the origin."""
 
     @property
     def meta(self) -> ObjectMeta:
-        """What it is."""
+        """The object's metadata."""
 
     @property
     def file(self) -> FileHandle | None:
-        """The file that its bytes are in."""
+        """The file that contains its bytes."""
 
     @property
     def offset(self) -> int:
-        """Where in the file they begin."""
+        """The position of the first byte in the file."""
 
     @property
-    def available(self) -> int:
-        """How many of them are there."""
+    def available_bytes(self) -> int:
+        """How many bytes have arrived."""
 
-    async def reach(self, size: int) -> None:
-        """Wait until so many are there. Raises FillInterrupted."""
+    async def wait_for(self, size_bytes: int) -> None:
+        """Wait until that many bytes are available. Raises FillInterrupted."""
 
 
-class Whole:
-    """An object that is all there."""
+class CachedSource:
+    """A complete object."""
 
-    __slots__ = ("available", "file", "meta", "offset")
+    __slots__ = ("available_bytes", "file", "meta", "offset")
 
-    def __init__(self, stored: CachedObject) -> None:
-        self.meta = stored.meta
-        self.file: FileHandle | None = stored.file
-        self.offset = stored.offset
-        self.available = stored.meta.size_bytes
+    def __init__(self, cached: CachedObject) -> None:
+        self.meta = cached.meta
+        self.file: FileHandle | None = cached.file
+        self.offset = cached.offset
+        self.available_bytes = cached.meta.size_bytes
 
-    async def reach(self, size: int) -> None:
+    async def wait_for(self, size_bytes: int) -> None:
         return None
 
 
 class Fill:
-    """An object on its way: one writer, any number who read along.
+    """An object that is arriving, with one writer and any number of readers.
 
-    `file` is None for an object that can be kept neither on the disk nor in memory: each reader then fetches its own.
+    `file` is None for an object that fits neither on the disk nor in memory: each reader then streams its own copy.
     """
 
     def __init__(self, key: str) -> None:
         self.meta = ObjectMeta(key, 0, "", 0)
         self.file: FileHandle | None = None
         self.offset = 0
-        self.available = 0
-        self._known = False
+        self.available_bytes = 0
+        self.is_described = False
         self._failure: Exception | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def known(self) -> Fill:
-        """Wait until it is known what comes. Raises what stopped the fill before that."""
-        while not self._known:
+    async def wait_described(self) -> Fill:
+        """Wait until the metadata is known. Raises the error that stopped the fill before that."""
+        while not self.is_described:
             if self._failure is not None:
                 raise self._failure
-            await self._turn()
+            await self._wait()
         return self
 
-    async def reach(self, size: int) -> None:
-        while self.available < size:
+    async def wait_for(self, size_bytes: int) -> None:
+        while self.available_bytes < size_bytes:
             if self._failure is not None:
                 raise FillInterrupted from self._failure
-            await self._turn()
+            await self._wait()
 
-    def describe(self, meta: ObjectMeta, part: FileRegion | None) -> None:
-        """Say what comes, and where it is being written."""
-        self.meta, self._known = meta, True
-        if part is not None:
-            self.file, self.offset = part.file, part.offset
-        self._wake()
+    def describe(self, meta: ObjectMeta, region: FileRegion | None) -> None:
+        """Set the metadata and where the object is being written."""
+        self.meta, self.is_described = meta, True
+        if region is not None:
+            self.file, self.offset = region.file, region.offset
+        self._notify()
 
-    def advance(self, available: int) -> None:
-        """More bytes are there."""
-        self.available = available
-        self._wake()
+    def advance(self, available_bytes: int) -> None:
+        """Make bytes available to readers."""
+        self.available_bytes = available_bytes
+        self._notify()
 
     def fail(self, error: Exception) -> None:
-        """Nothing more comes."""
+        """End the fill with an error."""
         self._failure = error
-        self._wake()
+        self._notify()
 
-    @property
-    def is_known(self) -> bool:
-        """Whether readers may have begun."""
-        return self._known
+    async def _wait(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
 
-    async def _turn(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        await turn
-
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for turn in waiting:
-            if not turn.done():
-                turn.set_result(None)
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
 
-class Cache:
-    """One worker's cache over a disk that it shares with the other workers."""
+class EdgeCache:
+    """One worker's cache, over a store that it shares with the other workers."""
 
-    def __init__(self, *, disk: CacheStore, upstream: Upstream, metrics: EdgeMetrics, timeout_s: float) -> None:
-        self._disk = disk
+    def __init__(self, *, store: CacheStore, upstream: Upstream, metrics: EdgeMetrics, timeout_s: float) -> None:
+        self._store = store
         self._upstream = upstream
         self._metrics = metrics
         self._timeout_s = timeout_s
@@ -149,52 +144,52 @@ class Cache:
         self._tasks: set[asyncio.Task[None]] = set()
         self._missing: dict[str, float] = {}
 
-    def hit(self, key: str) -> Whole | None:
-        """The object, if it is all here."""
-        if key in self._fills or (stored := self._disk.look(key)) is None:
+    def find(self, key: str) -> CachedSource | None:
+        """Return the object if it is complete in the cache."""
+        if key in self._fills or (cached := self._store.find(key)) is None:
             return None
         self._metrics.add(Metric.HITS)
-        return Whole(stored)
+        return CachedSource(cached)
 
     async def fetch(self, key: str) -> ObjectSource:
-        """An object that is not all here, on its way. Raises NoSuchFile, OriginFailed, OriginTooSlow."""
+        """Join or start the fill of an object. Raises NoSuchFile, OriginFailed, OriginTooSlow."""
         if self._missing.get(key, 0.0) > time.monotonic():
             raise NoSuchFile
         self._metrics.add(Metric.MISSES)
-        fill = self._fills.get(key) or self._start(key)
+        fill = self._fills.get(key) or self._start_fill(key)
         try:
-            async with asyncio.timeout(self._timeout_s * _TRIES):
-                return await fill.known()
+            async with asyncio.timeout(self._timeout_s * _ATTEMPTS):
+                return await fill.wait_described()
         except TimeoutError as error:
             raise OriginTooSlow from error
 
-    async def pieces(self, meta: ObjectMeta, start: int) -> AsyncIterator[bytes]:
-        """An object's bytes straight from the origin, kept nowhere. Raises FillInterrupted."""
+    async def stream(self, meta: ObjectMeta, start: int) -> AsyncIterator[bytes]:
+        """Stream an object from the origin without caching it. Raises FillInterrupted."""
         self._metrics.add(Metric.FILLS)
         try:
-            found, pieces = await self._opened(meta.key, start)
-        except Exception as error:  # the answer has begun: it can only be broken off
+            found, pieces = await self._open_upstream(meta.key, start)
+        except Exception as error:  # the response has begun: it can only be cut short
             raise FillInterrupted from error
         if found.etag != meta.etag:
             raise FillInterrupted
-        async for piece in self._timely(pieces):
+        async for piece in self._limit_each(pieces):
             yield piece
 
     async def close(self) -> None:
-        """Stop every fill."""
+        """Cancel every fill."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, key: str) -> Fill:
+    def _start_fill(self, key: str) -> Fill:
         fill = self._fills[key] = Fill(key)
-        # A task of its own: whoever asked first may leave, and the others get their bytes all the same.
-        task = asyncio.create_task(self._run(fill, key))
+        # A task of its own, because the first reader may disconnect while others still wait.
+        task = asyncio.create_task(self._run_fill(fill, key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return fill
 
-    async def _run(self, fill: Fill, key: str) -> None:
+    async def _run_fill(self, fill: Fill, key: str) -> None:
         try:
             await self._obtain(fill, key)
         except ObjectMissing:
@@ -212,107 +207,109 @@ class Cache:
             del self._fills[key]
 
     async def _obtain(self, fill: Fill, key: str) -> None:
-        """Write it ourselves, or read along with the worker who does; take over from one who dies."""
+        """Write the object, or follow the worker that does and take over if it dies."""
         while True:
             try:
-                part = self._disk.begin(key)
+                writer = self._store.begin_fill(key)
             except OSError:
                 return await self._write(fill, key, None)
-            if (stored := self._disk.look(key)) is not None:
-                if part is not None:
-                    part.discard()
-                fill.describe(stored.meta, stored)
-                return fill.advance(stored.meta.size_bytes)
-            if part is not None:
-                return await self._write(fill, key, part)
-            watched = self._disk.watch(key)
-            if watched is not None and await self._follow(fill, watched):
+            if (cached := self._store.find(key)) is not None:
+                if writer is not None:
+                    writer.discard()
+                fill.describe(cached.meta, cached)
+                return fill.advance(cached.meta.size_bytes)
+            if writer is not None:
+                return await self._write(fill, key, writer)
+            reader = self._store.follow_fill(key)
+            if reader is not None and await self._follow(fill, reader):
                 return None
-            await asyncio.sleep(_WATCH_S)
+            await asyncio.sleep(_POLL_S)
 
-    async def _follow(self, fill: Fill, watched: FillReader) -> bool:
-        """Read along; tells whether it came to its end. Raises FillInterrupted when it stopped after readers began."""
-        moved_at_s = time.monotonic()
+    async def _follow(self, fill: Fill, reader: FillReader) -> bool:
+        """Follow another worker's fill; return whether it completed. Raises FillInterrupted if readers have begun."""
+        advanced_at_s = time.monotonic()
         while True:
-            meta, filled, alive = watched.progress()
-            if meta is not None and not fill.is_known:
-                fill.describe(meta, watched)
-            if filled > fill.available:
-                moved_at_s = time.monotonic()
+            meta, filled, alive = reader.read_progress()
+            if meta is not None and not fill.is_described:
+                fill.describe(meta, reader)
+            if filled > fill.available_bytes:
+                advanced_at_s = time.monotonic()
                 fill.advance(filled)
             if meta is not None and filled == meta.size_bytes:
                 return True
-            # A writer may also be stopped without being dead: then its lock says nothing.
-            if not alive or time.monotonic() - moved_at_s > self._timeout_s * _TRIES:
-                if fill.is_known or alive:
+            # A stopped writer still has its lock, so progress is checked as well.
+            if not alive or time.monotonic() - advanced_at_s > self._timeout_s * _ATTEMPTS:
+                if fill.is_described or alive:
                     raise FillInterrupted
                 return False
-            await asyncio.sleep(_WATCH_S)
+            await asyncio.sleep(_POLL_S)
 
-    async def _write(self, fill: Fill, key: str, part: FillWriter | None) -> None:
+    async def _write(self, fill: Fill, key: str, writer: FillWriter | None) -> None:
         try:
             self._metrics.add(Metric.FILLS)
-            meta, pieces = await self._opened(key, 0)
-            target = self._room(meta, part)
+            meta, pieces = await self._open_upstream(key, 0)
+            target = self._allocate(meta, writer)
             fill.describe(meta, target)
             if target is not None:
-                await self._pour(fill, target, pieces)
+                await self._copy(fill, target, pieces)
         except (OriginFailed, OriginTooSlow, FillInterrupted):
             self._metrics.add(Metric.UPSTREAM_ERRORS)
             raise
         finally:
-            if part is not None:
-                part.discard()
+            if writer is not None:
+                writer.discard()
 
-    def _room(self, meta: ObjectMeta, part: FillWriter | None) -> FillWriter | None:
-        """Where to write it: on the disk, else in memory, else nowhere."""
-        if part is not None:
+    def _allocate(self, meta: ObjectMeta, writer: FillWriter | None) -> FillWriter | None:
+        """Choose where to write: the disk, else memory, else nowhere."""
+        if writer is not None:
             try:
-                part.describe(meta)
+                writer.allocate(meta)
             except OSError as error:
                 _log.warning("fill.not_cached", key=meta.key, error=error.strerror)
-                part.discard()
+                writer.discard()
             else:
-                return part
-        return self._disk.scratch(meta)
+                return writer
+        return self._store.begin_memory_fill(meta)
 
-    async def _pour(self, fill: Fill, target: FillWriter, pieces: AsyncIterator[bytes]) -> None:
-        done = 0
-        async for piece in self._timely(pieces):
+    async def _copy(self, fill: Fill, target: FillWriter, pieces: AsyncIterator[bytes]) -> None:
+        copied_bytes = 0
+        async for piece in self._limit_each(pieces):
             target.write(piece)
-            done += len(piece)
+            copied_bytes += len(piece)
             self._metrics.add(Metric.FILLED_BYTES, len(piece))
-            fill.advance(done)
-        if done != fill.meta.size_bytes:
+            fill.advance(copied_bytes)
+        if copied_bytes != fill.meta.size_bytes:
             raise FillInterrupted
         await target.commit()
 
-    async def _opened(self, key: str, start: int) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
-        """Ask the origin, again where it fails. Raises ObjectMissing, OriginFailed, OriginTooSlow."""
-        for attempt in range(1, _TRIES + 1):
+    async def _open_upstream(self, key: str, start: int) -> tuple[ObjectMeta, AsyncIterator[bytes]]:
+        """Open an object at the origin, with retries. Raises ObjectMissing, OriginFailed, OriginTooSlow."""
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._limited(self._upstream.open(key, start=start))
+                return await self._limit(self._upstream.open(key, start=start))
             except ObjectMissing:
                 raise
             except Exception as error:
                 _log.warning("origin.failed", key=key, attempt=attempt, error=repr(error))
-                if attempt == _TRIES or isinstance(error, TimeoutError):
-                    raise (OriginTooSlow() if isinstance(error, TimeoutError) else OriginFailed()) from error
-            await asyncio.sleep(_PAUSE_S * attempt)
+                if isinstance(error, TimeoutError):
+                    raise OriginTooSlow from error
+                if attempt == _ATTEMPTS:
+                    raise OriginFailed from error
+            await asyncio.sleep(_RETRY_DELAY_S * attempt)
         raise OriginFailed
 
-    async def _timely(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The pieces, each within the time limit."""
+    async def _limit_each(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the pieces, each within the time limit. Raises FillInterrupted."""
         while True:
             try:
-                piece = await self._limited(anext(pieces))
+                piece = await self._limit(anext(pieces))
             except StopAsyncIteration:
                 return
             except Exception as error:
                 raise FillInterrupted from error
             yield piece
 
-    async def _limited(self, step: Awaitable[T]) -> T:
+    async def _limit(self, step: Awaitable[T]) -> T:
         async with asyncio.timeout(self._timeout_s):
             return await step
 
@@ -321,4 +318,4 @@ class Cache:
         if len(self._missing) >= _MISSING_LIMIT:
             self._missing = {k: until_s for k, until_s in self._missing.items() if until_s > now_s}
         if len(self._missing) < _MISSING_LIMIT:
-            self._missing[key] = now_s + _MISSING_S
+            self._missing[key] = now_s + _MISSING_TTL_S

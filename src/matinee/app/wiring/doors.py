@@ -61,7 +61,7 @@ async def edge(
         running = asyncio.create_task(
             run_worker(
                 plan,
-                disk=DiskCacheStore(*kept),
+                store=DiskCacheStore(*kept),
                 evictor=DiskEvictor(*kept),
                 metrics=FileEdgeMetrics(plan.cache_dir),
                 upstream=_upstream(plan, threads.clock),
@@ -134,9 +134,9 @@ def _upstream(plan: EdgeSettings, clock: Clock) -> Upstream:
 
             return HttpUpstream(plan.upstream, key=plan.token_keys[0], clock=clock, timeout_s=plan.upstream_timeout_s)
         case _:
-            from matinee.edge.adapters.objects import ObjectsUpstream
+            from matinee.edge.adapters.objects import ObjectStoreUpstream
 
-            return ObjectsUpstream(plan.upstream, timeout_s=plan.upstream_timeout_s)
+            return ObjectStoreUpstream(plan.upstream, timeout_s=plan.upstream_timeout_s)
 
 
 async def gateway(parts: Parts) -> App:

@@ -1,1 +1,1 @@
-"""An edge's disk, its metrics of figures, and its origins."""
+"""The cache on disk, the shared metrics and the upstreams of an edge."""

@@ -1,4 +1,4 @@
-"""How often objects were asked for of late, in one small file that all workers map and that outlives them."""
+"""How often objects were requested recently, in one small file that all workers map and that outlives them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from matinee.edge.model.eviction import MAX_FREQUENCY
 _SLOTS = 1 << 20
 
 
-def mapped(path: Path, size: int) -> mmap.mmap:
-    """A file of `size` bytes, mapped; memory of this process alone where the disk has no room for it."""
+def map_file(path: Path, size: int) -> mmap.mmap:
+    """Map a file of `size` bytes, or private memory if the disk has no space for the file."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return mmap.mmap(-1, size)
     try:
-        # Written out, not stretched: touching a hole of a mapped file on a full disk kills the process (SIGBUS).
+        # Written, not truncated to size: access to a hole of a mapped file on a full disk raises SIGBUS.
         if (missing := size - os.fstat(fd).st_size) > 0:
             os.pwrite(fd, bytes(missing), size - missing)
         return mmap.mmap(fd, size)
@@ -29,24 +29,24 @@ def mapped(path: Path, size: int) -> mmap.mmap:
 
 
 class SharedFrequencies:
-    """A byte an object, found by the first bits of its name; two objects in one slot warm each other, without harm."""
+    """One byte per object, at a slot taken from its name. Objects that share a slot share the count."""
 
     def __init__(self, path: Path) -> None:
-        self._cells = mapped(path, _SLOTS)
+        self._counts = map_file(path, _SLOTS)
 
     @staticmethod
     def slot(name: bytes) -> int:
-        """Where a name's heat stands."""
+        """Return the slot of a name."""
         return int.from_bytes(name[:4], "big") % _SLOTS
 
-    def warm(self, slot: int) -> None:
-        """One more request. Unlocked: of two at the same instant one may be lost, and that is good enough."""
-        heat = self._cells[slot]
-        if heat < MAX_FREQUENCY:
-            self._cells[slot] = heat + 1
+    def increment(self, slot: int) -> None:
+        """Count a request. Without a lock: a lost increment is acceptable."""
+        count = self._counts[slot]
+        if count < MAX_FREQUENCY:
+            self._counts[slot] = count + 1
 
-    def of(self, name: bytes) -> int:
-        return self._cells[self.slot(name)]
+    def get(self, name: bytes) -> int:
+        return self._counts[self.slot(name)]
 
-    def cool(self, name: bytes, heat: int) -> None:
-        self._cells[self.slot(name)] = heat
+    def set(self, name: bytes, frequency: int) -> None:
+        self._counts[self.slot(name)] = frequency

@@ -1,4 +1,4 @@
-"""Another edge as origin, so that edges can stand in tiers."""
+"""Another edge as upstream, so that edges can form tiers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matinee.edge.ports import ObjectMeta, ObjectMissing
 from matinee.kit.clock import Clock
 from matinee.kit.hashing import mint_path_token
 
-_LINK_S = 300
+_TOKEN_TTL_S = 300
 _PIECE_BYTES = 256 << 10
 
 
 class HttpUpstream:
-    """The next edge towards the origin. `key` signs the links by which it is asked."""
+    """The next edge towards the origin. `key` signs the requests to it."""
 
     def __init__(self, url: str, *, key: bytes, clock: Clock, timeout_s: float) -> None:
         self._url = url.rstrip("/")
@@ -32,8 +32,8 @@ class HttpUpstream:
         response = await self._session.get(f"{self._url}{self._path(key)}", headers=headers, allow_redirects=False)
         if response.status != (206 if start else 200):
             response.release()
-            raise ObjectMissing(key) if response.status == 404 else ConnectionError(f"upstream says {response.status}")
-        return _meta(key, start, response), _pieces(response)
+            raise ObjectMissing(key) if response.status == 404 else ConnectionError(f"HTTP status {response.status}")
+        return _parse_meta(key, start, response), _read_pieces(response)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -43,21 +43,21 @@ class HttpUpstream:
         if key.startswith("public/"):
             return f"/{key.removeprefix('public/')}"
         scope = "/".join(key.split("/", 2)[:2])
-        token = mint_path_token(self._key, scope, int(self._clock.now().timestamp()) + _LINK_S)
+        token = mint_path_token(self._key, scope, int(self._clock.now().timestamp()) + _TOKEN_TTL_S)
         return f"/t/{token}/{key}"
 
 
-def _meta(key: str, start: int, response: aiohttp.ClientResponse) -> ObjectMeta:
+def _parse_meta(key: str, start: int, response: aiohttp.ClientResponse) -> ObjectMeta:
     if response.content_length is None:
         response.close()
-        raise ConnectionError("upstream does not say how long the file is")
+        raise ConnectionError("the response has no Content-Length")
     modified = response.headers.get("Last-Modified")
     modified_s = int(parsedate_to_datetime(modified).timestamp()) if modified else 0
     etag = response.headers.get("ETag", f'"{response.content_length:x}"')
     return ObjectMeta(key, start + response.content_length, etag, modified_s)
 
 
-async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _read_pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     try:
         async for piece in response.content.iter_chunked(_PIECE_BYTES):
             yield piece

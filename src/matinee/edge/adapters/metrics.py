@@ -1,4 +1,4 @@
-"""The workers' figures: a small mapped file each, so that any worker can tell the sums of all."""
+"""The workers' metrics: a small mapped file each, so that any worker can compute the sums."""
 
 from __future__ import annotations
 
@@ -7,52 +7,57 @@ import os
 import struct
 from pathlib import Path
 
-from matinee.edge.adapters.frequencies import mapped
+from matinee.edge.adapters.frequencies import map_file
 from matinee.edge.ports import GAUGES, Metric
 
-_CELLS = struct.Struct("<32q")
-_SLOTS = 256
+_VALUES = struct.Struct("<32q")
+_WORKER_LIMIT = 256
 
 
 class FileEdgeMetrics:
-    """This worker's figures stand in `state/worker-<n>`, which it locks while it lives.
+    """Fulfils `EdgeMetrics` in `state/worker-<n>`, which this worker locks while it runs.
 
-    A worker that comes after another in the same file counts on from there, so that sums never run backwards.
+    A worker that takes over the file of an ended one continues its counters, so that sums never decrease.
     """
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "state"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock, path = self._taken()
-        self._memory = mapped(path, _CELLS.size)
-        self._cells = memoryview(self._memory).cast("q")
-        for level in GAUGES:
-            self._cells[level] = 0
+        self._lock, path = self._lock_file()
+        self._memory = map_file(path, _VALUES.size)
+        self._values = memoryview(self._memory).cast("q")
+        self._reset_gauges()
 
     def close(self) -> None:
-        """Leave; what was counted stays."""
-        for level in GAUGES:
-            self._cells[level] = 0
-        self._cells.release()
+        """Release the file; the counters remain."""
+        self._reset_gauges()
+        self._values.release()
         self._memory.close()
         os.close(self._lock)
 
-    def add(self, count: Metric, amount: int = 1) -> None:
-        self._cells[count] += amount
+    def add(self, metric: Metric, amount: int = 1) -> None:
+        self._values[metric] += amount
 
-    def set(self, count: Metric, value: int) -> None:
-        self._cells[count] = value
+    def set(self, metric: Metric, value: int) -> None:
+        self._values[metric] = value
 
     def totals(self) -> dict[Metric, int]:
-        rows = [(row, _is_alive(path)) for path in self._folder.glob("worker-*") if (row := _row(path))]
-        return {c: sum(row[c] for row, alive in rows if alive or c not in GAUGES) for c in Metric}
+        rows = [(row, _is_locked(path)) for path in self._files() if (row := _read_values(path))]
+        return {m: sum(row[m] for row, alive in rows if alive or m not in GAUGES) for m in Metric}
 
-    def workers(self) -> int:
-        return sum(_is_alive(path) for path in self._folder.glob("worker-*"))
+    def count_workers(self) -> int:
+        return sum(map(_is_locked, self._files()))
 
-    def _taken(self) -> tuple[int, Path]:
-        for slot in range(_SLOTS):
-            path = self._folder / f"worker-{slot:03}"
+    def _files(self) -> list[Path]:
+        return list(self._folder.glob("worker-*"))
+
+    def _reset_gauges(self) -> None:
+        for gauge in GAUGES:
+            self._values[gauge] = 0
+
+    def _lock_file(self) -> tuple[int, Path]:
+        for number in range(_WORKER_LIMIT):
+            path = self._folder / f"worker-{number:03}"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,15 +65,15 @@ class FileEdgeMetrics:
                 os.close(fd)
                 continue
             return fd, path
-        raise OSError(f"more than {_SLOTS} workers share {self._folder}")
+        raise OSError(f"more than {_WORKER_LIMIT} workers share {self._folder}")
 
 
-def _row(path: Path) -> tuple[int, ...] | None:
+def _read_values(path: Path) -> tuple[int, ...] | None:
     data = path.read_bytes()
-    return _CELLS.unpack(data) if len(data) == _CELLS.size else None
+    return _VALUES.unpack(data) if len(data) == _VALUES.size else None
 
 
-def _is_alive(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

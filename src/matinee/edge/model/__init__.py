@@ -1,1 +1,1 @@
-"""The rules of an edge: addresses, ranges, conditions, what to keep."""
+"""The rules of an edge: addresses, ranges, conditional requests, eviction."""

@@ -1,4 +1,4 @@
-"""From a request's path to an object's key, letting nothing through that could mean another place."""
+"""Maps request paths to object keys. Only plain paths are accepted, so a path cannot escape its folder."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-# A segment is plain: no percent sign, no backslash, no control character, and no dot at its beginning. So there is
-# nothing to decode, nothing to normalise, and no way up.
-_SEGMENT = "[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*"
-_SIGNED = re.compile(rf"/t/([A-Za-z0-9_-]+)/((assets/{_SEGMENT})(?:/{_SEGMENT})+)")
-_ART = re.compile(rf"/(art(?:/{_SEGMENT})+)")
+# Segments contain no percent sign, backslash or control character and do not begin with a dot: there is nothing to
+# decode or to normalise.
+SEGMENT = "[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*"
+_SIGNED = re.compile(rf"/t/([A-Za-z0-9_-]+)/((assets/{SEGMENT})(?:/{SEGMENT})+)")
+_ART = re.compile(rf"/(art(?:/{SEGMENT})+)")
 KEY_LIMIT = 512
 _PATH_LIMIT = 1024
 
@@ -34,7 +34,7 @@ CONTENT_TYPES = {
 
 
 class ObjectAddress(msgspec.Struct, frozen=True):
-    """An object's key and, where it takes one, the token in the path and the scope it must open."""
+    """An object's key and, if it needs a token, the token from the path and the scope that it must be valid for."""
 
     key: str
     token: str = ""
@@ -42,7 +42,7 @@ class ObjectAddress(msgspec.Struct, frozen=True):
 
 
 def parse_address(target: str) -> ObjectAddress | None:
-    """The address in a request target (its query is not looked at); None where it can be none of ours."""
+    """Parse a request target, ignoring its query; None if it is not an address of an edge."""
     path = target.partition("?")[0]
     if len(path) > _PATH_LIMIT:
         return None
@@ -55,5 +55,5 @@ def parse_address(target: str) -> ObjectAddress | None:
 
 
 def content_type(key: str) -> str:
-    """The media type by the key's ending; bytes of no known kind otherwise."""
+    """Return the media type for a key's suffix, `application/octet-stream` if unknown."""
     return CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), "application/octet-stream")

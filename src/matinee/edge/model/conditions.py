@@ -1,4 +1,4 @@
-"""Conditional requests, RFC 9110 §13: what the client has already."""
+"""Conditional requests, RFC 9110 §13."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from email.utils import formatdate, parsedate_to_datetime
 
 
 def http_date(epoch_s: int) -> str:
-    """An instant as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    """Format a time for HTTP: `Sun, 06 Nov 1994 08:49:37 GMT`."""
     return formatdate(epoch_s, usegmt=True)
 
 
 def is_current(if_none_match: str | None, if_modified_since: str | None, *, etag: str, modified_s: int) -> bool:
-    """Whether the client's copy is good (304). The entity tag decides wherever one was sent.
+    """Return whether the client's copy is current (304). If-None-Match takes precedence.
 
-    `etag` has its quotes; `modified_s` is 0 where it is not known.
+    `etag` includes its quotes; `modified_s` is 0 if unknown.
     """
     if if_none_match is not None:
         tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
         return etag in tags or tags == ["*"]
-    since_s = _seconds(if_modified_since)
+    since_s = _parse_date(if_modified_since)
     return since_s is not None and 0 < modified_s <= since_s
 
 
-def is_range_good(if_range: str | None, *, etag: str, modified_s: int) -> bool:
-    """Whether a range may be answered: the client's other parts are of this very file (strong comparison)."""
+def allows_range(if_range: str | None, *, etag: str, modified_s: int) -> bool:
+    """Return whether If-Range permits a partial response, by strong comparison."""
     if if_range is None or if_range == etag:
         return True
     if if_range.startswith(('"', "W/")):
         return False
-    return _seconds(if_range) == modified_s
+    return _parse_date(if_range) == modified_s
 
 
-def _seconds(date: str | None) -> int | None:
+def _parse_date(date: str | None) -> int | None:
     if not date:
         return None
     try:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import re
 
-_ONE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.IGNORECASE | re.ASCII)
+_SINGLE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.IGNORECASE | re.ASCII)
 
 
 class Unsatisfiable(Exception):
-    """The range begins behind the end."""
+    """The range begins after the end."""
 
 
-def one_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The offsets asked for, first and one past the last; None means the whole.
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Return the requested offsets, first and one past the last; None for the complete object.
 
-    A header that is no range, another unit, or several ranges at once is passed over, as the RFC allows.
-    Raises Unsatisfiable.
+    A malformed header, another unit or several ranges are ignored, as the RFC allows. Raises Unsatisfiable.
     """
-    if header is None or (found := _ONE.fullmatch(header.strip())) is None:
+    if header is None or (found := _SINGLE.fullmatch(header.strip())) is None:
         return None
     first, last = found.groups()
     if not first:
-        return _suffix(last, size)
+        return _parse_suffix(last, size)
     start = int(first)
     if last and int(last) < start:
         return None
@@ -30,7 +29,7 @@ def one_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, min(int(last) + 1, size) if last else size
 
 
-def _suffix(last: str, size: int) -> tuple[int, int] | None:
+def _parse_suffix(last: str, size: int) -> tuple[int, int] | None:
     if not last:
         return None
     if int(last) == 0 or size == 0:

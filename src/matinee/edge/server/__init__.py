@@ -1,6 +1,6 @@
-"""The data plane: one worker's reactor on non-blocking sockets, `sendfile` from disk to network.
+"""The built-in server: one worker's event loop on non-blocking sockets, with `sendfile` from disk to network.
 
-Workers of one edge share a port (SO_REUSEPORT) and a cache directory; the kernel spreads clients over them.
+Workers of one edge share a port (SO_REUSEPORT) and a cache directory; the kernel distributes clients among them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from matinee.edge.ports import CacheStore, EdgeMetrics, Upstream
 from matinee.edge.server.admin import AdminHandler
 from matinee.edge.server.connection import ConnectionTimeouts
 from matinee.edge.server.delivery import DeliveryHandler
-from matinee.edge.server.listener import Listener
-from matinee.edge.server.tokens import PathTokenVerifier
-from matinee.edge.server.wire import tls_context
-from matinee.edge.service import Cache
+from matinee.edge.server.links import LinkVerifier
+from matinee.edge.server.listener import TcpListener
+from matinee.edge.server.transport import tls_context
+from matinee.edge.service import EdgeCache
 from matinee.kit.clock import Clock
 
 __all__ = ["EdgeServer"]
@@ -21,47 +21,45 @@ _GRACE_S = 5.0
 
 
 class EdgeServer:
-    """One worker of an edge. `port` and `admin_port` are those that were got, once started."""
+    """One worker of an edge. `port` and `admin_port` are known after `start`."""
 
     def __init__(
         self,
         settings: EdgeSettings,
         *,
-        disk: CacheStore,
+        store: CacheStore,
         upstream: Upstream,
         metrics: EdgeMetrics,
         clock: Clock,
-        shared: bool = False,
+        reuse_port: bool = False,
     ) -> None:
         self._settings = settings
-        self._shared = shared
-        self._cache = Cache(disk=disk, upstream=upstream, metrics=metrics, timeout_s=settings.upstream_timeout_s)
-        limits = ConnectionTimeouts(settings.header_timeout_s, settings.idle_timeout_s, settings.send_timeout_s)
-        delivery = DeliveryHandler(
-            cache=self._cache, gate=PathTokenVerifier(settings.token_keys, clock), metrics=metrics
-        )
+        self._reuse_port = reuse_port
+        self._cache = EdgeCache(store=store, upstream=upstream, metrics=metrics, timeout_s=settings.upstream_timeout_s)
+        timeouts = ConnectionTimeouts(settings.header_timeout_s, settings.idle_timeout_s, settings.send_timeout_s)
+        links = LinkVerifier(settings.token_keys, clock)
         cert, key = settings.tls_cert, settings.tls_key
-        self._public = Listener(
-            handler=delivery.answer,
+        self._public = TcpListener(
+            handler=DeliveryHandler(cache=self._cache, links=links, metrics=metrics).handle,
             metrics=metrics,
-            limits=limits,
+            timeouts=timeouts,
             max_connections=settings.max_connections,
             tls=tls_context(cert, key) if cert and key else None,
         )
         admin = AdminHandler(settings, metrics)
-        self._admin = Listener(handler=admin.answer, metrics=metrics, limits=limits, max_connections=64)
+        self._admin = TcpListener(handler=admin.handle, metrics=metrics, timeouts=timeouts, max_connections=64)
         self.port = 0
         self.admin_port: int | None = None
 
     async def start(self) -> None:
-        """Take clients. Raises OSError where a port cannot be had."""
-        settings = self._settings
-        self.port = self._public.start(settings.host, settings.port, reuse_port=self._shared)
+        """Listen on the public and the admin port. Raises OSError if a port is not available."""
+        settings, reuse_port = self._settings, self._reuse_port
+        self.port = self._public.start(settings.host, settings.port, reuse_port=reuse_port)
         if settings.admin_port is not None:
-            self.admin_port = self._admin.start(settings.admin_host, settings.admin_port, reuse_port=self._shared)
+            self.admin_port = self._admin.start(settings.admin_host, settings.admin_port, reuse_port=reuse_port)
 
     async def stop(self, grace_s: float = _GRACE_S) -> None:
-        """Take nobody in any more, let answers end for at most `grace_s`, then close everything."""
+        """Stop accepting connections, wait at most `grace_s` for responses to finish, then close everything."""
         await self._public.stop(grace_s)
         await self._admin.stop(0)
         await self._cache.close()

@@ -1,4 +1,4 @@
-"""A listening socket of our own in the event loop, and the connections it brought."""
+"""A listening socket in the event loop, and its connections."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from matinee.edge.api import EdgeBusy, RequestTooSlow
 from matinee.edge.ports import EdgeMetrics, Metric
 from matinee.edge.server import responses
 from matinee.edge.server.connection import Connection, ConnectionTimeouts, Handler
-from matinee.edge.server.wire import PlainWire, TlsWire
+from matinee.edge.server.transport import PlainTransport, TlsTransport
 from matinee.kit import log
 
 _log = log.get()
 _BACKLOG = 1024
-_ACCEPTS = 64
-_PAUSE_S = 0.1
-_SWEEP_S = 1.0
+_ACCEPTS_PER_TURN = 64
+_ACCEPT_RETRY_S = 0.1
+_TIMEOUT_CHECK_S = 1.0
 
 
-class Listener:
-    """Takes clients in on one port until stopped."""
+class TcpListener:
+    """Accepts connections on one port until stopped."""
 
     def __init__(
         self,
         *,
         handler: Handler,
         metrics: EdgeMetrics,
-        limits: ConnectionTimeouts,
+        timeouts: ConnectionTimeouts,
         max_connections: int,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._handler = handler
         self._metrics = metrics
-        self._limits = limits
+        self._timeouts = timeouts
         self._max_connections = max_connections
         self._tls = tls
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._sock: socket.socket | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._timeout_task: asyncio.Task[None] | None = None
 
     def start(self, host: str, port: int, *, reuse_port: bool) -> int:
-        """Listen; tells the port. Raises OSError where it cannot be had."""
+        """Listen; return the port. Raises OSError if it is not available."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._sock = socket.socket(family, socket.SOCK_STREAM)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,26 +53,26 @@ class Listener:
         self._sock.bind((host, port))
         self._sock.listen(_BACKLOG)
         self._watch()
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._timeout_task = asyncio.create_task(self._check_timeouts())
         return int(self._sock.getsockname()[1])
 
     async def stop(self, grace_s: float) -> None:
-        """Take nobody in any more, let answers end for at most `grace_s`, then close. Idempotent."""
+        """Stop accepting, wait at most `grace_s` for responses to finish, then close all connections. Idempotent."""
         if self._sock is None:
             return
         sock, self._sock = self._sock, None
         asyncio.get_running_loop().remove_reader(sock.fileno())
         sock.close()
         for task, connection in list(self._open.items()):
-            connection.is_leaving = True
+            connection.is_closing = True
             if connection.is_idle:
                 task.cancel()
         if self._open:
             await asyncio.wait(list(self._open), timeout=grace_s)
-        doomed = [*self._open, *([self._sweeper] if self._sweeper else [])]
-        for task in doomed:
+        remaining = [*self._open, *([self._timeout_task] if self._timeout_task else [])]
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*doomed, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)
 
     def _watch(self) -> None:
         if self._sock is not None:
@@ -80,49 +80,49 @@ class Listener:
 
     def _accept(self) -> None:
         assert self._sock is not None
-        for _ in range(_ACCEPTS):
+        for _ in range(_ACCEPTS_PER_TURN):
             try:
                 sock, _ = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError:  # no file descriptor left: others must close first
+            except OSError:  # out of file descriptors: other connections must close first
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._sock.fileno())
-                loop.call_later(_PAUSE_S, self._watch)
+                loop.call_later(_ACCEPT_RETRY_S, self._watch)
                 return
-            self._take(sock)
+            self._serve(sock)
 
-    def _take(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            wire = PlainWire(sock) if self._tls is None else TlsWire(sock, self._tls)
+            transport = PlainTransport(sock) if self._tls is None else TlsTransport(sock, self._tls)
         except OSError:
             return sock.close()
-        connection = Connection(wire, self._handler, self._metrics, self._limits)
+        connection = Connection(transport, self._handler, self._metrics, self._timeouts)
         if len(self._open) >= self._max_connections:
             if self._tls is None:
-                connection.send_at_once(responses.unasked(EdgeBusy()))
-            return wire.sock.close()
+                connection.send_nowait(responses.unsolicited(EdgeBusy()))
+            return transport.sock.close()
         task = asyncio.create_task(connection.serve())
         self._open[task] = connection
         self._metrics.add(Metric.CONNECTIONS)
-        task.add_done_callback(self._left)
+        task.add_done_callback(self._on_closed)
         return None
 
-    def _left(self, task: asyncio.Task[None]) -> None:
+    def _on_closed(self, task: asyncio.Task[None]) -> None:
         del self._open[task]
         self._metrics.add(Metric.CONNECTIONS, -1)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("connection.broke", exc_info=error)
+            _log.error("connection.failed", exc_info=error)
 
-    async def _sweep(self) -> None:
-        """Part from clients whose time is up."""
+    async def _check_timeouts(self) -> None:
+        """Close connections that are past their deadline."""
         while True:
-            await asyncio.sleep(_SWEEP_S)
+            await asyncio.sleep(_TIMEOUT_CHECK_S)
             now_s = time.monotonic()
             for task, connection in list(self._open.items()):
                 if connection.deadline_s < now_s:
                     if connection.is_inside_request:
-                        connection.send_at_once(responses.unasked(RequestTooSlow()))
+                        connection.send_nowait(responses.unsolicited(RequestTooSlow()))
                     task.cancel()

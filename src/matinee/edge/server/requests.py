@@ -1,4 +1,4 @@
-"""Requests out of bytes, by httptools (Node's llhttp)."""
+"""Parses requests with httptools (Node's llhttp)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TARGET_LIMIT = 4 << 10
 
 
 class Request(msgspec.Struct):
-    """One request; header names in lower case. `refusal` says what is wrong with it, if anything is."""
+    """One request. Header names are in lower case; `refusal` is the problem of an invalid request."""
 
     method: str
     target: str
@@ -25,13 +25,13 @@ class Request(msgspec.Struct):
     refusal: Problem | None = None
 
     def header(self, name: bytes) -> str | None:
-        """A header's value; None where it was not sent."""
+        """Return a header's value, or None."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
 
 class RequestReader:
-    """Takes bytes as they come and hands out requests in order. After a refusal it takes nothing more."""
+    """Turns received bytes into requests, in order. After an invalid request it accepts nothing more."""
 
     def __init__(self) -> None:
         self._ready: deque[Request] = deque()
@@ -46,18 +46,18 @@ class RequestReader:
         return self._pending_bytes > 0
 
     def next(self) -> Request | None:
-        """The next whole request, if there is one."""
+        """Return the next complete request, if there is one."""
         return self._ready.popleft() if self._ready else None
 
     def feed(self, data: bytes) -> None:
-        """Take in bytes."""
+        """Parse received bytes."""
         if self._closed:
             return
         self._pending_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._closed = True  # asked to speak something else: we answered in HTTP/1.1, and that was the last
+            self._closed = True  # the request was answered in HTTP/1.1; what follows is another protocol
         except httptools.HttpParserError:
             self._refuse(BadRequest())
         if self._pending_bytes > HEADER_LIMIT and not self._closed:
@@ -67,7 +67,7 @@ class RequestReader:
         self._closed = True
         self._ready.append(Request("GET", "/", {}, keep_alive=False, refusal=problem))
 
-    # What the parser calls.
+    # Callbacks of the parser.
 
     def on_message_begin(self) -> None:
         self._target = b""
@@ -87,19 +87,24 @@ class RequestReader:
         if self._closed:
             return
         self._pending_bytes = 0
-        request = self._request()
+        request = self._build_request()
         self._closed = not request.keep_alive
         self._ready.append(request)
 
-    def _request(self) -> Request:
+    def _build_request(self) -> Request:
         parser, headers = self._parser, self._headers
-        old = parser.get_http_version() == "1.0"
-        # A body is never wanted here; what follows one is not worth trusting, so the connection ends with the answer.
-        keep = parser.should_keep_alive() and not self._has_body and b"transfer-encoding" not in headers
-        method = parser.get_method().decode("latin-1")
-        request = Request(method, self._target.decode("latin-1"), headers, keep and not parser.should_upgrade(), old)
+        is_http_1_0 = parser.get_http_version() == "1.0"
+        # No request here has a body. After one that does, the connection is closed.
+        keep_alive = (
+            parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self._has_body
+            and b"transfer-encoding" not in headers
+        )
+        method, target = parser.get_method().decode("latin-1"), self._target.decode("latin-1")
+        request = Request(method, target, headers, keep_alive, is_http_1_0)
         if len(self._target) > TARGET_LIMIT:
             request.refusal, request.keep_alive = AddressTooLong(), False
-        elif not old and b"host" not in headers:
+        elif not is_http_1_0 and b"host" not in headers:
             request.refusal, request.keep_alive = BadRequest(), False
         return request

@@ -1,4 +1,4 @@
-"""A whole worker of an edge: server and jobs, until told to stop."""
+"""Runs one worker of an edge: its server and its jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GRACE_S = 5.0
 async def run_worker(
     settings: EdgeSettings,
     *,
-    disk: CacheStore,
+    store: CacheStore,
     evictor: Evictor,
     metrics: EdgeMetrics,
     upstream: Upstream,
@@ -35,21 +35,23 @@ async def run_worker(
     on_started: Callable[[EdgeServer], None] | None = None,
     data_plane: DataPlane | None = None,
 ) -> None:
-    """Run one worker of an edge until `stopping` is set, then let answers end. Raises OSError for a taken port.
+    """Run a worker until `stopping` is set, then let responses finish. Raises OSError if a port is not available.
 
-    Any number of these, each in a process of its own, share a port and a cache directory. With a `front` the worker
-    is alone, and its reactor stands on loopback behind it.
+    Any number of workers, each in its own process, share a port and a cache directory. With a `data_plane` there is
+    one worker, and its server listens on loopback behind it.
     """
-    _allow_files()
-    own = settings if data_plane is None else _behind(settings)
-    server = EdgeServer(own, disk=disk, upstream=upstream, metrics=metrics, clock=clock, shared=data_plane is None)
+    _raise_file_limit()
+    own = settings if data_plane is None else behind_data_plane(settings)
+    server = EdgeServer(
+        own, store=store, upstream=upstream, metrics=metrics, clock=clock, reuse_port=data_plane is None
+    )
     await server.start()
     running = [record_cpu(metrics=metrics)]
     if data_plane is None:
-        running.append(run_eviction(disk=disk, evictor=evictor, metrics=metrics))
+        running.append(run_eviction(store=store, evictor=evictor, metrics=metrics))
     else:
         await data_plane.start(filler_port=server.port)
-        running.append(data_plane.keep())
+        running.append(data_plane.run())
     port = server.port if data_plane is None else data_plane.port
     if steering is not None:
         running.append(
@@ -70,13 +72,13 @@ async def run_worker(
         await upstream.close()
 
 
-def _behind(settings: EdgeSettings) -> EdgeSettings:
-    """The reactor's settings where another takes the clients."""
+def behind_data_plane(settings: EdgeSettings) -> EdgeSettings:
+    """Return the settings of the server behind a data plane, which owns the public port and TLS."""
     return msgspec.structs.replace(settings, host="127.0.0.1", port=0, tls_cert=None, tls_key=None)
 
 
-def _allow_files() -> None:
-    """Every client is a file descriptor: take as many as the machine allows us."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS tells of no limit and then refuses it
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def _raise_file_limit() -> None:
+    """Allow as many open files, and so clients, as the system permits."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS reports no limit and then refuses it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

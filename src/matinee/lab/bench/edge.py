@@ -28,10 +28,10 @@ import uvloop
 from matinee.edge.adapters.disk import DiskCacheStore
 from matinee.edge.adapters.evictor import DiskEvictor
 from matinee.edge.adapters.metrics import FileEdgeMetrics
-from matinee.edge.adapters.objects import ObjectsUpstream
+from matinee.edge.adapters.objects import ObjectStoreUpstream
 from matinee.edge.api import EdgeSettings
 from matinee.edge.model.addresses import parse_address
-from matinee.edge.server.tokens import PathTokenVerifier
+from matinee.edge.server.links import LinkVerifier
 from matinee.edge.server.worker import run_worker
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import mint_path_token
@@ -92,11 +92,11 @@ def _per_check(rounds: int, checks: int) -> list[Figure]:
     """
     art, first, again = [], [], []
     for turn in range(rounds):
-        gate = PathTokenVerifier((_KEY,), SystemClock())
+        links = LinkVerifier((_KEY,), SystemClock())
         targets = [f"/t/{_token(turn * checks + n)}/{_SCOPE}/v/{n % _SEGMENTS}.m4s" for n in range(checks)]
-        art.append(_check_us(gate, [f"/art/v/{n % _SEGMENTS}.m4s" for n in range(checks)]))
-        first.append(_check_us(gate, targets))
-        again.append(_check_us(gate, targets))
+        art.append(_check_us(links, [f"/art/v/{n % _SEGMENTS}.m4s" for n in range(checks)]))
+        first.append(_check_us(links, targets))
+        again.append(_check_us(links, targets))
     without = min(art)
     return [
         measured(AREA, "token check, remembered link", min(again) - without, "µs", goal=_CHECK_US_GOAL),
@@ -104,11 +104,11 @@ def _per_check(rounds: int, checks: int) -> list[Figure]:
     ]
 
 
-def _check_us(gate: PathTokenVerifier, targets: list[str]) -> float:
+def _check_us(links: LinkVerifier, targets: list[str]) -> float:
     began_s = time.thread_time()
     for target in targets:
         address = parse_address(target)
-        if address is None or (address.scope and not gate.is_valid(address.token, address.scope)):
+        if address is None or (address.scope and not links.is_valid(address.token, address.scope)):
             raise ValueError(f"refused: {target}")
     return (time.thread_time() - began_s) / len(targets) * 1e6
 
@@ -211,10 +211,10 @@ def _run_edge(settings: EdgeSettings, started: Connection) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         await run_worker(
             settings,
-            disk=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
+            store=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
             evictor=DiskEvictor(settings.cache_dir, settings.cache_limit_bytes),
             metrics=FileEdgeMetrics(settings.cache_dir),
-            upstream=ObjectsUpstream(settings.upstream),
+            upstream=ObjectStoreUpstream(settings.upstream),
             clock=SystemClock(),
             steering=None,
             stopping=stopping,

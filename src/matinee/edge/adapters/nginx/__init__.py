@@ -1,4 +1,4 @@
-"""nginx as data plane: it checks links, serves what it keeps, and asks the reactor behind it for the rest."""
+"""nginx as data plane: it checks links and serves its cache; the built-in server behind it answers the rest."""
 
 from matinee.edge.adapters.nginx.data_plane import NginxDataPlane
 

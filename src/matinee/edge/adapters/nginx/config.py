@@ -1,8 +1,8 @@
-"""nginx's configuration, and the program by which it checks links.
+"""nginx's configuration, and the script that checks links.
 
-What nginx has whole it serves by itself. All else (a miss, a link that is not good, an address that is none, another
-method) it passes to the reactor as it came, so that both speak with one voice: heads, problems and refusals are the
-reactor's own. The answer's `Cache-Control` says what nginx may keep; the link's token is no part of the cache's key.
+nginx serves complete cached objects itself. It passes everything else (misses, invalid links, unknown addresses, other
+methods) to the built-in server unchanged, so that all headers and problem documents have one source. `Cache-Control`
+in the response decides what nginx caches; the token of a link is not part of the cache key.
 """
 
 from __future__ import annotations
@@ -15,57 +15,16 @@ import msgspec
 
 from matinee.drivers import nginx
 from matinee.edge.api import AddressTooLong, BadRequest, EdgeSettings, HeaderTooLarge, OriginFailed, OutsideFile
+from matinee.edge.model.addresses import SEGMENT
 from matinee.kit.problem import Problem
 
-_SEGMENT = "[A-Za-z0-9_~+=,@-][A-Za-z0-9._~+=,@-]*"
-# A hundred and twenty-eight bytes for each of eight thousand objects in a megabyte, by nginx's manual.
-_OBJECTS_A_MB = 8000
-_OBJECT_BYTES = 500_000
+# From nginx's manual: one megabyte of the zone holds about 8,000 keys.
+_OBJECTS_PER_ZONE_MB = 8000
+_AVERAGE_OBJECT_BYTES = 500_000
+_SCRIPT = Path(__file__).with_name("links.js")
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 _REFUSALS = (OriginFailed(), BadRequest(), AddressTooLong(), HeaderTooLarge(), OutsideFile(size_bytes=0))
-
-_GATE = """\
-// Made by Matinee at each start. Whether a link's token was minted with one of our keys, for this scope, and is good.
-import crypto from 'crypto';
-const KEYS = [%s].map(function (hex) { return Buffer.from(hex, 'hex'); });
-
-function same(a, b) {
-    var difference = a.length ^ b.length;
-    for (var i = 0; i < a.length && i < b.length; i++) { difference |= a.charCodeAt(i) ^ b.charCodeAt(i); }
-    return difference === 0;
-}
-
-function signature(key, words) {
-    var digest = crypto.createHmac('sha256', key).update(words).digest('hex');
-    return Buffer.from(digest.slice(0, 32), 'hex').toString('base64url');
-}
-
-// One range that is well formed, or none: what else there may be is the reactor's to judge.
-function plain(range) {
-    if (range === undefined) { return true; }
-    var found = /^bytes=([0-9]{0,15})-([0-9]{0,15})$/.exec(range);
-    if (found === null || (found[1] === '' && found[2] === '')) { return false; }
-    return found[1] === '' || found[2] === '' || parseInt(found[1], 10) <= parseInt(found[2], 10);
-}
-
-function good(r) {
-    return (r.method === 'GET' || r.method === 'HEAD') && plain(r.headersIn.Range) && opens(r) ? '1' : '';
-}
-
-function art(r) {
-    return (r.method === 'GET' || r.method === 'HEAD') && plain(r.headersIn.Range) ? '1' : '';
-}
-
-function opens(r) {
-    var token = r.variables.token, at = token.indexOf('-'), expiry = token.slice(0, at);
-    if (!/^[0-9a-f]{1,12}$/.test(expiry) || parseInt(expiry, 16) <= Date.now() / 1000) { return false; }
-    var words = expiry + '|' + r.variables.scope, said = token.slice(at + 1);
-    return KEYS.some(function (key) { return same(signature(key, words), said); });
-}
-
-export default { good, art };
-"""
 
 _CONFIG = """\
 load_module {module};
@@ -77,7 +36,7 @@ http {{
   client_header_timeout {header_s}s; keepalive_timeout {idle_s}s; send_timeout {send_s}s;
   client_header_buffer_size 2k; large_client_header_buffers 4 8k; client_max_body_size 64k;
   {temporary}
-  js_path {folder}; js_import gate.js; js_set $link_good gate.good; js_set $art_good gate.art;
+  js_path {folder}; js_import links.js; js_set $link_valid links.link; js_set $art_valid links.art;
   map $upstream_cache_status $is_hit {{ default ''; HIT 1; STALE 1; UPDATING 1; REVALIDATED 1; }}
   log_format hit escape=none '$bytes_sent';
   access_log syslog:server=127.0.0.1:{log_port},nohostname hit if=$is_hit;
@@ -86,33 +45,33 @@ http {{
   proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504;
   proxy_http_version 1.1; proxy_set_header Connection ''; proxy_set_header Host edge;
   proxy_pass_header Server; proxy_next_upstream off; proxy_read_timeout {read_s}s;
-  upstream reactor {{ server 127.0.0.1:{filler_port}; keepalive 64; }}
+  upstream builtin {{ server 127.0.0.1:{filler_port}; keepalive 64; }}
   server {{ listen 127.0.0.1:{status_port}; access_log off; location / {{ stub_status; }} }}
   server {{
     listen {host}:{port}{tls} reuseport backlog=1024; {certificate}
-    error_page 405 418 = @reactor; error_page 500 502 504 = /nginx-origin-failed;
+    error_page 405 418 = @builtin; error_page 500 502 504 = /nginx-origin-failed;
     error_page 400 = /nginx-bad-request; error_page 414 = /nginx-address-too-long;
     error_page 494 = /nginx-header-too-large; error_page 416 /nginx-outside-file;
 {refusals}
     location ~ "^/t/(?<token>[A-Za-z0-9_-]+)/(?<object>(?<scope>assets/{segment})(?:/{segment})+)$" {{
       if ($request_uri ~ "[%\\\\\\\\]|//|.{{1024}}") {{ return 418; }}
-      if ($link_good = '') {{ return 418; }}
-      proxy_cache edge; proxy_cache_key $object; proxy_pass http://reactor;
+      if ($link_valid = '') {{ return 418; }}
+      proxy_cache edge; proxy_cache_key $object; proxy_pass http://builtin;
     }}
     location ~ "^/(?<object>art(?:/{segment})+)$" {{
       if ($request_uri ~ "[%\\\\\\\\]|//|.{{1024}}") {{ return 418; }}
-      if ($art_good = '') {{ return 418; }}
-      proxy_cache edge; proxy_cache_key $object; proxy_pass http://reactor;
+      if ($art_valid = '') {{ return 418; }}
+      proxy_cache edge; proxy_cache_key $object; proxy_pass http://builtin;
     }}
-    location @reactor {{ proxy_pass http://reactor; }}
-    location / {{ proxy_pass http://reactor; }}
+    location @builtin {{ proxy_pass http://builtin; }}
+    location / {{ proxy_pass http://builtin; }}
   }}
 }}
 """
 
 
-class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """Where nginx listens, for clients and to be asked how many there are; the reactor behind it; who counts hits."""
+class NginxPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """The ports of nginx (for clients, for its status page), of the built-in server, and of the log of hits."""
 
     public: int
     status: int
@@ -120,24 +79,28 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     log: int
 
 
-def write(folder: Path, settings: EdgeSettings, ports: Ports) -> None:
-    """Put the configuration into a folder; only its owner may read it, for it holds the keys of links."""
+def write(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> None:
+    """Write the configuration, readable by its owner only because it contains the keys that sign links."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = ", ".join(f"'{key.hex()}'" for key in settings.token_keys)
-    for name, text in (("gate.js", _GATE % keys), ("nginx.conf", config(folder, settings, ports))):
-        path = folder / name
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text)
+    keys = [key.hex() for key in settings.token_keys]
+    _write_private(folder / "keys.js", f"export default {msgspec.json.encode(keys).decode()};\n")
+    _write_private(folder / "links.js", _SCRIPT.read_text())
+    _write_private(folder / "nginx.conf", render(folder, settings, ports))
 
 
-def config(folder: Path, settings: EdgeSettings, ports: Ports) -> str:
-    """The text of `nginx.conf`."""
-    zone_mb = max(1, settings.cache_limit_bytes // _OBJECT_BYTES // _OBJECTS_A_MB)
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def render(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> str:
+    """Render `nginx.conf`."""
+    zone_mb = max(1, settings.cache_limit_bytes // _AVERAGE_OBJECT_BYTES // _OBJECTS_PER_ZONE_MB)
     upstream_s = max(1, round(settings.upstream_timeout_s))
     return _CONFIG.format(
         module=nginx.find_module(nginx.JS_MODULE),
-        user=_user(),
+        user=_user_directive(),
         workers=settings.workers,
         connections=settings.max_connections + 64,
         files=4 * settings.max_connections + 256,
@@ -157,28 +120,29 @@ def config(folder: Path, settings: EdgeSettings, ports: Ports) -> str:
         host=f"[{settings.host}]" if ":" in settings.host else settings.host,
         port=ports.public,
         tls=" ssl" if settings.tls_cert else "",
-        certificate=_certificate(settings),
-        segment=_SEGMENT,
-        refusals="\n".join(_refusal(problem) for problem in _REFUSALS),
+        certificate=_certificate_directives(settings),
+        segment=SEGMENT,
+        refusals="\n".join(_problem_location(problem) for problem in _REFUSALS),
     )
 
 
-def _refusal(problem: Problem) -> str:
-    """A place to which nginx turns with what it refuses by itself."""
-    said = {name: fact for name, fact in problem.to_document().items() if name != "size_bytes"}  # its header tells that
-    document = msgspec.json.encode(said).decode().replace("'", "\\'")
+def _problem_location(problem: Problem) -> str:
+    """Return the location that answers requests which nginx itself refuses."""
+    # The size of the file is only in nginx's Content-Range header.
+    facts = {name: fact for name, fact in problem.to_document().items() if name != "size_bytes"}
+    document = msgspec.json.encode(facts).decode().replace("'", "\\'")
     return (
         f"    location = /nginx-{problem.kind()} {{ internal; default_type application/problem+json; "
         f"add_header Cache-Control no-store always; return {problem.status} '{document}'; }}"
     )
 
 
-def _user() -> str:
-    """Started by root, nginx would give its workers to another user, who may not read what is ours."""
+def _user_directive() -> str:
+    # Started by root, nginx would run its workers as another user, who cannot read the cache.
     return f"user {pwd.getpwuid(0).pw_name}; " if os.geteuid() == 0 else ""
 
 
-def _certificate(settings: EdgeSettings) -> str:
+def _certificate_directives(settings: EdgeSettings) -> str:
     if not settings.tls_cert:
         return ""
     key = settings.tls_key or settings.tls_cert

@@ -1,4 +1,4 @@
-"""A client's socket, plain or under TLS, never waiting: what would wait raises BlockingIOError."""
+"""A client's non-blocking socket, plain or with TLS. An operation that would block raises BlockingIOError."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ import ssl
 from typing import ClassVar, Protocol
 
 _MORE = getattr(socket, "MSG_MORE", 0)
-_FILE_BYTES = 2 << 20
+_SENDFILE_BYTES = 2 << 20
 _TLS_BYTES = 128 << 10
+_WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """What a connection reads from and writes to. Every method may raise BlockingIOError."""
 
     @property
     def sock(self) -> socket.socket:
-        """The socket itself."""
+        """The socket."""
 
-    keeps_bytes: ClassVar[bool]  # whether bytes may have arrived that the loop cannot see
+    buffers_input: ClassVar[bool]  # whether received bytes may be in a buffer, invisible to the event loop
 
     def handshake(self) -> None:
-        """Agree on keys, where there are any."""
+        """Perform the TLS handshake, if any."""
 
     def receive(self, limit: int) -> bytes:
-        """Bytes that have arrived; empty at the end."""
+        """Return received bytes; empty at the end of the stream."""
 
     def send(self, data: bytes | memoryview, *, more: bool) -> int:
-        """Send bytes; tells how many. `more` promises that others follow at once."""
+        """Send bytes; return how many were sent. `more` announces that others follow immediately."""
 
     def send_file(self, fd: int, at: int, count: int) -> int:
-        """Send a file's bytes; tells how many."""
+        """Send bytes of a file; return how many were sent."""
 
 
-class PlainWire:
-    """TCP; the kernel copies files to the network itself."""
+class PlainTransport:
+    """TCP, with files copied to the network by the kernel."""
 
-    keeps_bytes: ClassVar[bool] = False
+    buffers_input: ClassVar[bool] = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: socket.socket = sock
@@ -53,13 +54,13 @@ class PlainWire:
         return self.sock.send(data, _MORE if more else 0)
 
     def send_file(self, fd: int, at: int, count: int) -> int:
-        return os.sendfile(self._fd, fd, at, min(count, _FILE_BYTES))
+        return os.sendfile(self._fd, fd, at, min(count, _SENDFILE_BYTES))
 
 
-class TlsWire:
+class TlsTransport:
     """TLS over TCP."""
 
-    keeps_bytes: ClassVar[bool] = True
+    buffers_input: ClassVar[bool] = True
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         self.sock: ssl.SSLSocket = context.wrap_socket(
@@ -69,28 +70,28 @@ class TlsWire:
     def handshake(self) -> None:
         try:
             self.sock.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+        except _WOULD_BLOCK as error:
             raise BlockingIOError from error
 
     def receive(self, limit: int) -> bytes:
         try:
             return self.sock.recv(limit)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+        except _WOULD_BLOCK as error:
             raise BlockingIOError from error
 
     def send(self, data: bytes | memoryview, *, more: bool) -> int:
         try:
             return self.sock.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+        except _WOULD_BLOCK as error:
             raise BlockingIOError from error
 
     def send_file(self, fd: int, at: int, count: int) -> int:
-        # OpenSSL wants the very same bytes again after it could not send them: a file has them.
+        # OpenSSL requires the same bytes again after a failed send; reading the file again returns them.
         return self.send(os.pread(fd, min(count, _TLS_BYTES), at), more=False)
 
 
 def tls_context(cert: os.PathLike[str], key: os.PathLike[str]) -> ssl.SSLContext:
-    """TLS 1.2 and later, HTTP/1.1 only."""
+    """Create a TLS context: TLS 1.2 and later, HTTP/1.1 only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert, key)

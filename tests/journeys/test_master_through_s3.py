@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.conformance.edge_rig import KEY as LINK_KEY
-from tests.conformance.edge_rig import Origin, run_edge, link
+from tests.conformance.edge_rig import Origin, link, run_edge
 from tests.engines import private_engine, shared_engine
 from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
 from tests.unit.encoding_rig import film
@@ -94,7 +94,7 @@ async def upload(url: str, file: Path) -> str:
         return await one.path(upload_id=upload_id)
 
 
-async def test_upload_becomes_an_asset_that_run_edge_serves(tmp_path: Path, master: Path) -> None:
+async def test_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, master: Path) -> None:
     url, digest = shared_engine("s3").url("deployment"), sha256_file(master)
     async with deployment(tmp_path / "data", url) as one:
         path = await upload(url, master)

@@ -13,15 +13,15 @@ from tests.conformance.kubernetes_rig import APPLY, Api, Controller
 from tests.deployment import eventually, free_port
 from tests.engines import shared_engine
 
-from matinee.app.place import own_address
+from matinee.app.clients import open_clients
 from matinee.app.settings import load
-from matinee.app.wiring import clients
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.events.api import Events
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.kit.problem import Problem
 from matinee.mesh.api import Instance
+from matinee.mesh.hosting.addresses import own_address
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "engines" / "kubernetes.md"
 GROUPS = {
@@ -126,9 +126,9 @@ async def test_services_in_pods_are_called_and_replaced_without_a_failure(tmp_pa
         pods = Pods(api, settings)
         try:
             old = [await pods.start() for _ in range(2)]
-            async with clients(load(None, settings)) as deployment:
+            async with open_clients(load(None, settings)) as clients:
                 replaced = asyncio.Event()
-                calling = asyncio.create_task(call(deployment.events, replaced))
+                calling = asyncio.create_task(call(clients.get(Events), replaced))
                 for port in old:
                     await pods.start()
                     await pods.delete(port)

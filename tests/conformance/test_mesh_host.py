@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from tests.deployment import eventually, free_port
 
-from matinee.app.place import own_address
+from matinee.app.clients import open_clients
 from matinee.app.settings import load
-from matinee.app.wiring import clients
 from matinee.drivers.http import ConnectFailed, HttpClient
 from matinee.drivers.sql import Database
+from matinee.events.api import Events
 from matinee.kit.clock import SystemClock
 from matinee.mesh.adapters.sql import SqlRegistry
+from matinee.mesh.hosting.addresses import own_address
 
 
 @asynccontextmanager
@@ -73,8 +74,8 @@ async def test_services_are_called_at_the_address_they_listen_at(host: str, tmp_
         await eventually(lambda: is_ready(called_at))
         assert await is_ready(f"http://127.0.0.1:{port}") is (host != "own" or own == "127.0.0.1")
         assert await registered_addresses(tmp_path) == [called_at]
-        async with clients(load(None, settings)) as deployment:
-            assert await deployment.events.get_head() == ""
+        async with open_clients(load(None, settings)) as clients:
+            assert await clients.get(Events).get_head() == ""
 
 
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.journeys.encoding_deployment import EncodingDeployment, open_deployme
 from tests.unit.encoding_rig import film
 
 from matinee.app.masters import upload_masters
-from matinee.app.settings import Settings, load
+from matinee.app.settings import load
 from matinee.catalogue.api import Asset, TitleDraft
 from matinee.drivers.objects import ObjectStore
 from matinee.edge.adapters.objects import ObjectStoreUpstream
@@ -31,6 +31,7 @@ from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import AccountId, TitleId, UploadId
+from matinee.mesh.hosting.settings import Settings
 
 FILM = TitleId("tit_01jh0000000000000000000000")
 NAME = 'it\'s a "master" 🎬.mkv'

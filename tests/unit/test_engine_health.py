@@ -12,19 +12,19 @@ from sqlalchemy import text
 from tests.deployment import eventually
 from tests.engines import private_engine, slow_proxy
 
-from matinee.app.wiring.health import LIMIT_S, SLOW_S, EngineWatch
 from matinee.drivers.engine import EngineState, SchemaAhead
 from matinee.drivers.etcd import Etcd
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.mesh.adapters.sql import SqlRegistry
+from matinee.mesh.hosting.engines import LIMIT_S, SLOW_S, EngineWatch
 
 MIGRATIONS = ("matinee.mesh.adapters:migrations", "mesh")
 
 
 async def states(watch: EngineWatch) -> list[str]:
-    await watch.look()
+    await watch.check()
     return [state.state for state in watch.states]
 
 
@@ -119,7 +119,7 @@ async def test_changes_are_told_once_and_figures_follow(tmp_path: Path) -> None:
     with private_engine("etcd", tmp_path) as own:
         async with Etcd(own.url("health")) as etcd:
             watch.add(etcd, used_for="mesh.registry")
-            watch.show(metrics)
+            watch.export(metrics)
             running = asyncio.create_task(watch.run(lambda: told.append(watch.states)))
             await eventually(lambda: len(told) == 1)
             assert b'used_for="mesh.registry"} 1.0' in metrics.render()

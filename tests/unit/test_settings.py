@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 
 from matinee.app import settings
-from matinee.app.settings import BadSettings, load, show
+from matinee.app.settings import load, show
+from matinee.edge.domain import EdgeSection
+from matinee.gateway.domain import GatewaySection
+from matinee.identity.domain import IdentitySection
+from matinee.mesh.hosting.settings import BadSettings
 
 
 def test_defaults_place_everything_below_the_data_directory(tmp_path: Path) -> None:
     loaded = load(None, {}, {"deployment.data": str(tmp_path)})
-    assert loaded.identity.store == f"sqlite:///{tmp_path}/identity.db"
+    assert loaded.of(IdentitySection).store == f"sqlite:///{tmp_path}/identity.db"
     assert loaded.data == tmp_path
 
 
@@ -18,7 +22,7 @@ def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path:
     file = tmp_path / "matinee.toml"
     file.write_text("[gateway]\nport = 1\n[edge]\ncount = 3\n[deployment]\nlan = true\n")
     loaded = load(file, {"MATINEE__GATEWAY__PORT": "2", "MATINEE__DEPLOYMENT__LAN": "false"}, {"gateway.port": 3})
-    assert (loaded.gateway.port, loaded.edge.count, loaded.deployment.lan) == (3, 3, False)
+    assert (loaded.of(GatewaySection).port, loaded.of(EdgeSection).count, loaded.deployment.lan) == (3, 3, False)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +59,8 @@ def test_what_a_start_has_settled_lies_beneath_all_that_is_said(tmp_path: Path) 
         tmp_path, {"deployment.instances": 2, "identity.store": "mysql+asyncmy://m:s3cret@db/x", "edge.count": 4}
     )
     loaded = load(None, {"MATINEE__EDGE__COUNT": "3"}, {"deployment.data": str(tmp_path)})
-    assert (loaded.deployment.instances, loaded.edge.count) == (2, 3)
-    assert loaded.identity.store == "mysql+asyncmy://m:s3cret@db/x"
+    assert (loaded.deployment.instances, loaded.of(EdgeSection).count) == (2, 3)
+    assert loaded.of(IdentitySection).store == "mysql+asyncmy://m:s3cret@db/x"
     assert {s.source for s in show(None, {}, {"deployment.data": str(tmp_path)}) if s.key == "identity.store"} == {
         "deployment"
     }

@@ -1,7 +1,7 @@
-"""`docs/journeys/press-play.md` held against the calls that the mesh records while play is pressed.
+"""The calls that `docs/journeys/press-play.md` names, compared with the spans of the mesh while a film is played.
 
-The services are put together as in production, on SQLite files in one process, but that every call between domains
-is recorded; the viewer speaks HTTP to the real gateway.
+The services are built as in production, on SQLite files in one process; every call between domains is recorded. The
+viewer speaks HTTP to the real gateway.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from matinee.app import settings as known_settings
-from matinee.app.targets import PROTOCOLS, needs
-from matinee.app.wiring.domains import BUILDERS, Parts
-from matinee.app.wiring.doors import gateway
-from matinee.app.wiring.fabric import fabric
+from matinee.app.domains import DOMAINS, PROTOCOLS, needs
+from matinee.app.host import build_targets
+from matinee.app.settings import load
 from matinee.catalogue.api import Asset, Genre, SegmentRun, TitleDraft, VideoTrack
 from matinee.drivers.asgi import Server
 from matinee.drivers.metrics import Metrics
@@ -35,8 +33,10 @@ from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.mesh.api import Span
-from matinee.mesh.client import bind_local
+from matinee.mesh.hosting.domain import Process
+from matinee.mesh.hosting.runtime import open_runtime
 from matinee.mesh.signature import read_signatures
+from matinee.steering.api import Steering
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "journeys"
 BLOCK = re.compile(r"^```calls\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -66,82 +66,69 @@ def phases(text: str) -> dict[str, set[str]]:
 
 
 class Recorder:
-    """Notes every call."""
+    """Records every call."""
 
     def __init__(self) -> None:
         self.calls: set[str] = set()
         self.failed: list[Span] = []
-        self._heard = asyncio.Event()
+        self._recorded = asyncio.Event()
 
     def record(self, span: Span) -> None:
         self.calls.add(f"{span.caller} -> {span.callee}.{span.method}")
         if span.outcome not in ("ok", "cancelled"):
             self.failed.append(span)
-        self._heard.set()
+        self._recorded.set()
 
-    async def heard(self, calls: set[str]) -> None:
-        """Wait until each of these was made."""
+    async def wait_for(self, calls: set[str]) -> None:
+        """Wait until each of these calls was made."""
         async with asyncio.timeout(60):
             while not calls <= self.calls:
-                self._heard.clear()
-                await self._heard.wait()
+                self._recorded.clear()
+                await self._recorded.wait()
 
-    def taken(self) -> set[str]:
-        """What was called since this was last asked."""
+    def take(self) -> set[str]:
+        """Return the calls since the last `take`."""
         calls, self.calls = self.calls, set()
         return calls
 
 
-class RecordedParts(Parts):
-    """Wiring's parts, with a recorder between all domains."""
-
-    def __init__(self, recorder: Recorder, **words: Any) -> None:
-        super().__init__(**words)
-        self.recorder = recorder
-
-    def domain(self, name: str, *, by: str) -> Any:
-        if name not in self.built:
-            return super().domain(name, by=by)
-        return bind_local(PROTOCOLS[name], name, self.built[name], caller=by, recorder=self.recorder, force_wire=True)
-
-
 class Deployment:
-    """A gateway on a socket, the domains behind it, and a viewer before it."""
+    """A gateway on a socket with the domains behind it, and a viewer who calls it."""
 
-    def __init__(self, parts: RecordedParts, url: str, http: aiohttp.ClientSession) -> None:
-        self.parts, self.url, self.http = parts, url, http
+    def __init__(self, process: Process, recorder: Recorder, url: str, http: aiohttp.ClientSession) -> None:
+        self.process, self.recorder, self.url, self.http = process, recorder, url, http
         self.headers: dict[str, str] = {}
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """One request; asserts that it went well."""
-        sent = {**self.headers, **headers}
+        """Make one request that must succeed."""
         path = path if path.startswith("/api/") else f"/api/v1{path}"
-        async with self.http.request(method, self.url + path, json=body, headers=sent) as answer:
-            assert answer.ok, f"{method} {path}: {answer.status} {await answer.text()}"
-            return await answer.json() if answer.content_type == "application/json" else await answer.read()
+        async with self.http.request(
+            method, self.url + path, json=body, headers={**self.headers, **headers}
+        ) as response:
+            assert response.ok, f"{method} {path}: {response.status} {await response.text()}"
+            return await (response.json() if response.content_type == "application/json" else response.read())
 
-    def signed_in(self, session: dict[str, Any]) -> None:
+    def use_session(self, session: dict[str, Any]) -> None:
         self.headers = {"Authorization": f"Bearer {session['access_token']}"}
 
 
 @asynccontextmanager
-async def deployment(folder: Path, recorder: Recorder) -> AsyncIterator[Deployment]:
-    overrides = {"deployment.data": str(folder), "playback.idle_s": 0}
-    settings = known_settings.load(None, environment={}, overrides=overrides)
-    async with fabric(settings) as threads, AsyncExitStack() as stack:
-        parts = RecordedParts(recorder, fabric=threads, stack=stack, metrics=Metrics())
-        for name in PROTOCOLS:
-            if name != "encoding":  # no part of these journeys
-                await BUILDERS[name](parts)
-        server = await stack.enter_async_context(Server(await gateway(parts)))
+async def run_deployment(folder: Path) -> AsyncIterator[Deployment]:
+    overrides = {"deployment.data": str(folder), "playback.idle_s": 0, "mesh.force_wire": True}
+    recorder, targets = Recorder(), tuple({*PROTOCOLS, "gateway"} - {"encoding"})
+    async with open_runtime(load(None, environment={}, overrides=overrides)) as runtime, AsyncExitStack() as stack:
+        process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics(), recorder=recorder)
+        app = await build_targets(process, targets)
+        assert app is not None
+        server = await stack.enter_async_context(Server(app))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Deployment(parts, server.address, http)
+        yield Deployment(process, recorder, server.address, http)
 
 
-async def film(parts: Parts) -> str:
-    """A published film of 100 s, and the id of its key."""
-    (key,) = await parts.built["licensing"].content_keys(asset_id=ASSET, labels=("SD",))
-    catalogue, drama = parts.built["catalogue"], Genre(genre_id="drama", names={"en": "Drama"})
+async def publish_film(services: dict[str, Any]) -> str:
+    """Publish a film of 100 s and return the id of its key."""
+    (key,) = await services["licensing"].content_keys(asset_id=ASSET, labels=("SD",))
+    catalogue, drama = services["catalogue"], Genre(genre_id="drama", names={"en": "Drama"})
     draft = TitleDraft(title_id=TITLE, kind="film", names={"en": "A film"}, original_language="en", genres=[drama])
     await catalogue.put_title(draft=draft)
     video = VideoTrack(
@@ -167,87 +154,87 @@ async def film(parts: Parts) -> str:
     return str(key.key_id)
 
 
-async def edge(parts: RecordedParts, folder: Path) -> None:
-    """An edge that tells steering of itself, once."""
+async def send_edge_heartbeat(deployment: Deployment, folder: Path) -> None:
     settings = EdgeSettings(edge_id=EDGE, cache_dir=folder, upstream="file:///nowhere", token_keys=(b"k" * 32,))
     DiskCacheStore(folder, limit_bytes=1 << 20)
-    keeping, board = DiskEvictor(folder, 1 << 20), FileEdgeMetrics(folder)
-    steering = parts.domain("steering", by="edge")
-    beating = asyncio.create_task(
-        send_heartbeats(settings=settings, port=9, evictor=keeping, metrics=board, steering=steering)
+    evictor, metrics = DiskEvictor(folder, 1 << 20), FileEdgeMetrics(folder)
+    steering = deployment.process.client(Steering, caller="edge")
+    sending = asyncio.create_task(
+        send_heartbeats(settings=settings, port=9, evictor=evictor, metrics=metrics, steering=steering)
     )
-    await parts.recorder.heard({"edge -> steering.heartbeat"})
-    await ended([beating])
-    keeping.close()
-    board.close()
+    await deployment.recorder.wait_for({"edge -> steering.heartbeat"})
+    await cancel([sending])
+    evictor.close()
+    metrics.close()
 
 
-async def ended(tasks: list[asyncio.Task[None]]) -> None:
+async def cancel(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_pressing_play_makes_the_calls_that_its_page_names(tmp_path: Path) -> None:
-    said, recorder, seen = pages()["press-play"], Recorder(), {}
-    async with deployment(tmp_path, recorder) as at:
-        key_id = await film(at.parts)
+async def test_press_play_makes_the_calls_that_its_page_names(tmp_path: Path) -> None:
+    expected, actual = pages()["press-play"], {}
+    async with run_deployment(tmp_path) as at:
+        recorder, services = at.recorder, at.process.services
+        key_id = await publish_film(services)
         sofa = DeviceInfo(**SIGN_IN["device"])
-        await at.parts.built["identity"].sign_up(**{**SIGN_IN, "name": "Ada", "language": "en", "device": sofa})
+        await services["identity"].sign_up(**{**SIGN_IN, "name": "Ada", "language": "en", "device": sofa})
 
-        await edge(at.parts, tmp_path / "cache")
-        seen["an edge lives"] = recorder.taken()
+        await send_edge_heartbeat(at, tmp_path / "cache")
+        actual["an edge lives"] = recorder.take()
 
-        at.signed_in(await at.call("POST", "/auth/sign-in", SIGN_IN))
+        at.use_session(await at.call("POST", "/auth/sign-in", SIGN_IN))
         (profile,) = await at.call("GET", "/profiles")
-        at.signed_in(await at.call("POST", f"/profiles/{profile['profile_id']}/choose", {}))
-        seen["sign in"] = recorder.taken()
+        at.use_session(await at.call("POST", f"/profiles/{profile['profile_id']}/choose", {}))
+        actual["sign in"] = recorder.take()
 
         await at.call("GET", f"/titles/{TITLE}")
-        seen["title page"] = recorder.taken()
+        actual["title page"] = recorder.take()
 
         asked = {"title_id": TITLE, "capabilities": {}}
         session = await at.call("POST", "/playback", asked)
-        seen["press play"] = recorder.taken()
+        actual["press play"] = recorder.take()
 
         await at.call("GET", session["dash_path"])
-        seen["manifest"] = recorder.taken()
+        actual["manifest"] = recorder.take()
 
         kid = urlsafe_b64encode(bytes.fromhex(key_id)).decode().rstrip("=")
         licence = {"kids": [kid], "type": "temporary"}
         keys = await at.call("POST", session["licence_path"], licence, **{"X-Licence-Token": session["licence_token"]})
         assert [key["kid"] for key in keys["keys"]] == [kid]
-        seen["licence"] = recorder.taken()
+        actual["licence"] = recorder.take()
 
         assert len(await at.call("GET", f"/licences/hls/{session['licence_token']}/{key_id}")) == 16
-        seen["licence on HLS"] = recorder.taken()
+        actual["licence on HLS"] = recorder.take()
 
         place = f"/playback/{session['session_id']}"
         await at.call("POST", f"{place}/heartbeat", _heartbeat(30_000))
-        seen["heartbeat"] = recorder.taken()
+        actual["heartbeat"] = recorder.take()
 
         await at.call("POST", f"{place}/renew", {"failed": [EDGE]})
-        seen["an edge fails"] = recorder.taken()
+        actual["an edge fails"] = recorder.take()
 
         await at.call("POST", session["beacon_path"], _heartbeat(40_000))
-        seen["page closes"] = recorder.taken()
+        actual["page closes"] = recorder.take()
 
         await at.call("POST", f"{place}/end", _heartbeat(41_000))
-        seen["end"] = recorder.taken()
+        actual["end"] = recorder.take()
 
-        while (home := await at.call("GET", "/home"))["missing"]:  # what a machine that stands still makes late
-            recorder.taken()
+        while (home := await at.call("GET", "/home"))["missing"]:  # rows that were late on a busy machine
+            recorder.take()
         assert home["rows"][0]["row_id"] == "continue-watching"
-        seen["home"] = recorder.taken()
+        actual["home"] = recorder.take()
 
-        await at.call("POST", "/playback", asked)  # a player that falls silent
-        recorder.taken()
-        jobs = [asyncio.create_task(job) for job in at.parts.jobs]
-        await recorder.heard(said["meanwhile"])
-        seen["meanwhile"] = recorder.taken()
-        await ended(jobs)
+        await at.call("POST", "/playback", asked)  # a player that stops sending heartbeats
+        recorder.take()
+        jobs = [asyncio.create_task(job()) for job in at.process.jobs.values()]
+        await recorder.wait_for(expected["meanwhile"])
+        actual["meanwhile"] = recorder.take()
+        await cancel(jobs)
     assert recorder.failed == []
-    assert seen == said
+    assert actual == expected
 
 
 def _heartbeat(position_ms: int) -> dict[str, Any]:
@@ -256,7 +243,7 @@ def _heartbeat(position_ms: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(pages()))
-def test_a_page_names_calls_that_can_be_made(name: str) -> None:
+def test_page_names_calls_that_the_protocols_have(name: str) -> None:
     calls = [CALL.fullmatch(call) for calls in pages()[name].values() for call in calls]
     for caller, callee, method in (call.groups() for call in calls if call):
         assert method in read_signatures(PROTOCOLS[callee]), f"{callee} has no {method}"

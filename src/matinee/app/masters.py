@@ -1,4 +1,4 @@
-"""Masters that only this machine has, on their way to workers that may be on others."""
+"""Upload of masters from this machine's disk, for encoders that may run on other machines."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from matinee.app.settings import Settings
-from matinee.encoding.api import Order
-from matinee.encoding.model.refusals import make_unusable
+from matinee.encoding.api import INCOMING, Order, Unusable
 from matinee.kit import ids, url
 from matinee.kit.ids import UploadId
 from matinee.kit.problem import DeadlineExceeded, Unreachable
+from matinee.mesh.hosting.settings import Settings
 
 
 @contextlib.asynccontextmanager
 async def upload_masters(settings: Settings, order: Order) -> AsyncIterator[Order]:
-    """The order with its files where every worker finds them: in the object store, unless that is a directory here.
+    """Yield the order with its files in the object store, unless that is a directory of this machine.
 
-    They are taken back when the block raises; encoding removes what it has stored. Raises Unusable, EngineUnavailable,
-    StoreFull.
+    They are deleted when the block raises; else encoding deletes them when it has stored them. Raises Unusable,
+    EngineUnavailable, StoreFull.
     """
     if url.scheme(settings.objects.store) == "file":
         yield order
@@ -30,7 +29,7 @@ async def upload_masters(settings: Settings, order: Order) -> AsyncIterator[Orde
     from matinee.drivers.objects import ObjectStore
 
     files = {path: Path(path) for path in (order.path, *(side.path for side in (*order.audio, *order.subtitles)))}
-    objects, folder = ObjectStore(settings.objects.store), await asyncio.to_thread(_folder, order, files.values())
+    objects, folder = ObjectStore(settings.objects.store), await asyncio.to_thread(_folder_for, order, files.values())
     keys = {path: f"{folder}/{number}/{file.name}" for number, (path, file) in enumerate(files.items())}
     try:
         for path, key in keys.items():
@@ -49,16 +48,15 @@ async def upload_masters(settings: Settings, order: Order) -> AsyncIterator[Orde
         raise
 
 
-def _folder(order: Order, files: Iterable[Path]) -> str:
-    """Where the files wait: the same place when the same order comes again. Raises Unusable."""
-    seen = []
+def _folder_for(order: Order, files: Iterable[Path]) -> str:
+    """Return the folder of the uploads, the same one for the same order and files. Raises Unusable."""
+    versions = []
     for file in files:
         try:
             with file.open("rb"):
-                seen.append(f"{file}\x1f{file.stat().st_size}\x1f{file.stat().st_mtime_ns}")
+                versions.append(f"{file}\x1f{file.stat().st_size}\x1f{file.stat().st_mtime_ns}")
         except OSError as error:
-            why = f"it cannot be read ({error.strerror})"
-            raise make_unusable(file.name, "file", why, "Check the path and who may read it.") from error
-    from matinee.encoding.adapters.objects import INCOMING
-
-    return f"{INCOMING}{ids.derive(UploadId, order.title_id, order.episode_id or '', *seen)}"
+            remedy = "Check the path and who may read it."
+            detail = f"{file.name}: file: it cannot be read ({error.strerror}). {remedy}"
+            raise Unusable(file=file.name, stream="file", remedy=remedy, detail=detail) from error
+    return f"{INCOMING}{ids.derive(UploadId, order.title_id, order.episode_id or '', *versions)}"

@@ -1,4 +1,4 @@
-"""`matinee serve`: one process of the deployment. An engine that is not well when it starts is waited for."""
+"""`matinee serve`: one process of the deployment. At its start it waits for engines that cannot be used yet."""
 
 from __future__ import annotations
 
@@ -6,109 +6,107 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
-from matinee.app.place import EDGE
-from matinee.app.settings import BadSettings, Settings
+from matinee.app.host import host_targets, host_waiting, host_worker
 from matinee.app.supervisor import Lifeline, wait_for_stop
-from matinee.app.wiring import host, waiting
-from matinee.app.wiring.doors import EdgeWords, edge
-from matinee.app.wiring.health import said
 from matinee.drivers.asgi import address_of
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
+from matinee.mesh.hosting.domain import WorkerOptions
+from matinee.mesh.hosting.engines import describe_problem
+from matinee.mesh.hosting.settings import BadSettings, Settings
 
 T = TypeVar("T")
-# Between two tries; growing, so that an engine that comes back is not met by everyone again and again.
+# The pauses grow, so that an engine that recovers is not flooded by all processes.
 _PAUSES_S: Final = (0.5, 1.0, 2.0)
-_SAY_S: Final = 10.0
+_LOG_INTERVAL_S: Final = 10.0
 
 
-async def serve(settings: Settings, targets: Sequence[str], name: str, port: int, edge_words: EdgeWords | None) -> None:
-    """Host targets until told to stop."""
+async def serve_targets(settings: Settings, targets: tuple[str, ...], name: str, port: int) -> None:
+    """Serve targets until stopped."""
     log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
     stopping = asyncio.create_task(wait_for_stop(lifeline))
-    if targets == (EDGE,) and edge_words is not None:
-        await _edge(settings, edge_words, lifeline, stopping)
-    else:
-        await _services(settings, targets, port, lifeline, stopping)
-
-
-async def _edge(settings: Settings, words: EdgeWords, lifeline: Lifeline, stopping: asyncio.Task[None]) -> None:
-    async with _patiently(lambda: edge(settings, words, lifeline.report_ready), lifeline, stopping) as health_url:
-        if health_url is not None:
-            lifeline.report_ready(health_url)
-            log.get().info("edge.up", address=health_url)
-            await stopping
-
-
-async def _services(
-    settings: Settings, targets: Sequence[str], port: int, lifeline: Lifeline, stopping: asyncio.Task[None]
-) -> None:
-    with _listening(settings.mesh.host, port) as listening:
-        health_url = f"http://{address_of(listening)}/healthz"
-        opened = lambda: host(  # noqa: E731  # a context is entered once: each try has one of its own
-            settings, targets, listening=listening, told=lambda engines: lifeline.report_ready(health_url, engines)
+    with _listen(settings.mesh.host, port) as listener:
+        health_url = f"http://{address_of(listener)}/healthz"
+        open_host = lambda: host_targets(  # noqa: E731  # each attempt needs a new context manager
+            settings,
+            targets,
+            listener=listener,
+            on_engines=lambda engines: lifeline.report_ready(health_url, engines),
         )
-        async with _patiently(opened, lifeline, stopping, lambda why: waiting(why, listening)) as server:
+        async with _retry(open_host, lifeline, stopping, lambda reason: host_waiting(reason, listener)) as server:
             if server is not None:
-                listening.close()  # the server has its own; once that is closed, nobody shall be able to connect
+                listener.close()  # the server has a duplicate; once that is closed, connections must be refused
                 lifeline.report_ready(health_url)
                 log.get().info("process.up", address=server.address, targets=list(targets))
                 await stopping
                 log.get().info("process.stopping")
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket at an address of this machine, or at all of them. Raises BadSettings where it has no such address."""
+async def serve_worker(settings: Settings, target: str, name: str, options: WorkerOptions) -> None:
+    """Run a target that has processes of its own until stopped."""
+    log.configure(level=settings.deployment.log_level, service=name)
+    lifeline = Lifeline()
+    stopping = asyncio.create_task(wait_for_stop(lifeline))
+    open_worker = lambda: host_worker(settings, target, options, lifeline.report_ready)  # noqa: E731
+    async with _retry(open_worker, lifeline, stopping) as health_url:
+        if health_url is not None:
+            lifeline.report_ready(health_url)
+            log.get().info(f"{target}.up", address=health_url)
+            await stopping
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen on an address of this machine, or on all. Raises BadSettings where it has no such address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
     except OSError as error:
-        raise BadSettings(detail=f"One cannot listen at {host}:{port} (mesh.host): {error.strerror}.") from error
+        raise BadSettings(detail=f"Cannot listen on {host}:{port} (mesh.host): {error.strerror}.") from error
 
 
 @contextlib.asynccontextmanager
-async def _patiently(
-    opened: Callable[[], AbstractAsyncContextManager[T]],
+async def _retry(
+    open_context: Callable[[], AbstractAsyncContextManager[T]],
     lifeline: Lifeline,
     stopping: asyncio.Task[None],
-    meanwhile: Callable[[str], AbstractAsyncContextManager[None]] = lambda why: contextlib.nullcontext(),
+    meanwhile: Callable[[str], AbstractAsyncContextManager[None]] = lambda reason: contextlib.nullcontext(),
 ) -> AsyncIterator[T | None]:
-    """Enter a context, trying again while it raises an engine's trouble; None when told to stop before that."""
-    said_of = _Words(lifeline)
-    tries = 0
+    """Enter a context, retrying while it raises an engine's problem; yield None when stopped before that."""
+    reporter = _WaitReporter(lifeline)
+    attempts = 0
     while not stopping.done():
         async with contextlib.AsyncExitStack() as stack:
             try:
-                inner = await stack.enter_async_context(opened())
-            except ENGINE_PROBLEMS as trouble:
-                why = said(trouble)
+                inner = await stack.enter_async_context(open_context())
+            except ENGINE_PROBLEMS as problem:
+                reason = describe_problem(problem)
             else:
                 yield inner
                 return
-        said_of.waiting(why)
-        async with meanwhile(why):
-            await asyncio.wait([stopping], timeout=_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-        tries += 1
+        reporter.report(reason)
+        async with meanwhile(reason):
+            await asyncio.wait([stopping], timeout=_PAUSES_S[min(attempts, len(_PAUSES_S) - 1)])
+        attempts += 1
     yield None
 
 
-class _Words:
-    """What is said while waiting: to the supervisor when it changes, to the log also every ten seconds."""
+class _WaitReporter:
+    """Reports the reason for waiting: to the supervisor when it changes, to the log also every ten seconds."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
-        self._why = ""
-        self._said_s = 0.0
+        self._reason = ""
+        self._logged_s = 0.0
 
-    def waiting(self, why: str) -> None:
-        if why != self._why:
-            self._lifeline.report_waiting(why)
-        if why != self._why or time.monotonic() > self._said_s + _SAY_S:
-            log.get().warning("process.waiting", waiting_for=why)
-            self._said_s = time.monotonic()
-        self._why = why
+    def report(self, reason: str) -> None:
+        if reason != self._reason:
+            self._lifeline.report_waiting(reason)
+        if reason != self._reason or time.monotonic() > self._logged_s + _LOG_INTERVAL_S:
+            log.get().warning("process.waiting", waiting_for=reason)
+            self._logged_s = time.monotonic()
+        self._reason = reason

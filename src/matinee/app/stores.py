@@ -1,4 +1,4 @@
-"""The SQL stores that the settings name: where each is, its revision, and what may be done to it."""
+"""The SQL stores that the settings name: their revisions, migrations and backups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from matinee.app.settings import BadSettings, Settings
+from matinee.app.domains import DOMAINS
+from matinee.app.settings import flatten
 from matinee.drivers.engine import describe_engine
 from matinee.drivers.migrations import (
     MigrationConnection,
@@ -20,18 +21,8 @@ from matinee.drivers.migrations import (
 )
 from matinee.kit import url
 from matinee.kit.problem import Problem
+from matinee.mesh.hosting.settings import BadSettings, Settings
 
-_SETTINGS: Final = {
-    "mesh": "registry",
-    "events": "log",
-    "catalogue": "store",
-    "identity": "store",
-    "licensing": "store",
-    "viewing": "store",
-    "steering": "store",
-    "encoding": "store",
-    "playback": "store",
-}
 NONE: Final = "none"
 
 
@@ -40,7 +31,7 @@ class UnknownStore(Problem, status=404):
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
-    """One store, by its domain's name. `place` is its URL, `backups` the folder of its backups."""
+    """The SQL store of a domain, by the domain's name. `backups` is the folder of its backups."""
 
     name: str
     setting: str
@@ -48,18 +39,18 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     backups: Path
 
     @property
-    def chain(self) -> MigrationScripts:
-        """The scripts that this Matinee has for it."""
+    def scripts(self) -> MigrationScripts:
+        """The store's migration scripts."""
         return MigrationScripts.load(f"matinee.{self.name}.adapters:migrations")
 
     @property
-    def is_there(self) -> bool:
-        """Whether there is something to look at: an engine elsewhere, or a file."""
+    def exists(self) -> bool:
+        """Whether the store can be read: it is on a server, or its file exists."""
         return url.scheme(self.place) != "sqlite" or url.file_path(self.place).exists()
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a store stands. `revision` is empty where it has none yet; `trouble` says why nothing could be seen."""
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A store's status. `revision` is empty where the store has none; `trouble` is why it cannot be read or used."""
 
     name: str
     setting: str
@@ -70,9 +61,15 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
-def stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
-    """The stores kept by SQL, all or those named. Raises UnknownStore."""
-    found = {name: store for name in _SETTINGS if (store := _store(settings, name)) is not None}
+def list_stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
+    """Return the SQL stores, all or those named. Raises UnknownStore."""
+    values = flatten(settings)
+    keys = {"mesh": "mesh.registry"} | {d.name: f"{d.name}.{d.store}" for d in DOMAINS.values() if d.store}
+    found = {
+        name: Store(name=name, setting=key, place=values[key], backups=settings.data / "backups")
+        for name, key in keys.items()
+        if url.scheme(values[key]) in {"sqlite", "mysql"}
+    }
     for name in names:
         if name not in found:
             raise UnknownStore(
@@ -81,67 +78,59 @@ def stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
     return [store for name, store in found.items() if not names or name in names]
 
 
-def status(store: Store) -> Standing:
-    """How a store stands; nothing is changed, and a file that is not there is not made."""
-    chain = store.chain
+def read_status(store: Store) -> StoreStatus:
+    """Read a store's status. Nothing is changed; a file that does not exist is not created."""
+    scripts, trouble, revision = store.scripts, "", ""
     try:
-        revision = run_on_store(store.place, partial(_revision, store.name)) if store.is_there else ""
-        trouble = ""
+        if store.exists:
+            revision = run_on_store(store.place, partial(_read_revision, store.name))
     except Problem as problem:
-        revision, trouble = "", str(problem)
-    pending = [] if trouble else [one for one in chain.revisions if one > revision.removesuffix("…")]
-    return Standing(
+        trouble = str(problem)
+    pending = [] if trouble else [one for one in scripts.revisions if one > revision.removesuffix("…")]
+    return StoreStatus(
         name=store.name,
         setting=store.setting,
         engine=describe_engine(store.place),
         revision=revision,
-        newest=chain.newest,
+        newest=scripts.newest,
         pending=pending,
-        trouble=trouble or _ahead(revision, chain),
+        trouble=trouble or _find_trouble(revision, scripts),
     )
 
 
 def migrate(store: Store, *, backup: bool) -> None:
-    """Bring a store to the newest revision. Raises SchemaAhead, EngineUnavailable."""
+    """Upgrade a store to the newest revision. Raises SchemaAhead, EngineUnavailable."""
     if url.scheme(store.place) == "sqlite":
         url.file_path(store.place).parent.mkdir(parents=True, exist_ok=True)
-    run_on_store(store.place, partial(upgrade, scripts=store.chain, name=store.name, backup=backup), store.backups)
+    run_on_store(store.place, partial(upgrade, scripts=store.scripts, name=store.name, backup=backup), store.backups)
 
 
-def go_back(store: Store, to: str, *, backup: bool) -> None:
-    """Bring a store back to an earlier revision. Raises BadSettings for one that is not known, SchemaAhead."""
-    chain = store.chain
-    if to != NONE and to not in chain.revisions:
-        raise BadSettings(detail=f"{store.name} has no revision {to!r}; there are {', '.join(chain.revisions)}.")
+def migrate_back(store: Store, to: str, *, backup: bool) -> None:
+    """Downgrade a store to an earlier revision. Raises BadSettings for an unknown one, SchemaAhead."""
+    scripts = store.scripts
+    if to != NONE and to not in scripts.revisions:
+        raise BadSettings(detail=f"{store.name} has no revision {to!r}; there are {', '.join(scripts.revisions)}.")
     to = "" if to == NONE else to
-    run_on_store(store.place, partial(downgrade, scripts=chain, name=store.name, to=to, backup=backup), store.backups)
+    run_on_store(store.place, partial(downgrade, scripts=scripts, name=store.name, to=to, backup=backup), store.backups)
 
 
 def back_up(store: Store) -> Path | None:
-    """Keep a copy; tells where, or None where the log says why there is none."""
-    if not store.is_there:
+    """Back a store up. Returns the file, or None where there is none; the log then has the reason."""
+    if not store.exists:
         return None
-    kept: Path | None = run_on_store(store.place, partial(_back_up, store.name), store.backups)
-    return kept
+    file: Path | None = run_on_store(store.place, partial(_back_up, store.name), store.backups)
+    return file
 
 
-def _store(settings: Settings, name: str) -> Store | None:
-    setting = _SETTINGS[name]
-    place: str = getattr(getattr(settings, name), setting)
-    if url.scheme(place) not in {"sqlite", "mysql"}:
-        return None
-    return Store(name=name, setting=f"{name}.{setting}", place=place, backups=settings.data / "backups")
+def _read_revision(name: str, connection: MigrationConnection) -> str:
+    with connection.step(resume=False):
+        return read_revision(name, connection.connection)
 
 
-def _revision(name: str, ground: MigrationConnection) -> str:
-    with ground.step(resume=False):
-        return read_revision(name, ground.connection)
+def _back_up(name: str, connection: MigrationConnection) -> Path | None:
+    return connection.back_up(name, _read_revision(name, connection).removesuffix("…") or NONE)
 
 
-def _back_up(name: str, ground: MigrationConnection) -> Path | None:
-    return ground.back_up(name, _revision(name, ground).removesuffix("…") or NONE)
-
-
-def _ahead(revision: str, chain: MigrationScripts) -> str:
-    standing = revision.removesuffix("…")
-    return "a newer Matinee wrote it" if standing and standing not in chain.revisions else ""
+def _find_trouble(revision: str, scripts: MigrationScripts) -> str:
+    revision = revision.removesuffix("…")
+    return "a newer Matinee wrote it" if revision and revision not in scripts.revisions else ""

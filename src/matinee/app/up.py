@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,20 +19,25 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from matinee.app import place
-from matinee.app.settings import Settings, environment_of
+from matinee.app import layout
+from matinee.app.clients import open_clients
+from matinee.app.settings import environment_of
 from matinee.app.supervisor import Lifeline, ProcessStatus, Program, Supervisor, python_command, wait_for_stop
-from matinee.app.wiring import clients
+from matinee.catalogue.api import Catalogue
 from matinee.drivers import envoy
 from matinee.drivers.keyfile import create_once
-from matinee.identity.api import DeviceInfo, EmailTaken
+from matinee.edge.domain import EdgeSection
+from matinee.gateway.domain import GatewaySection, envoy_folder
+from matinee.identity.api import DeviceInfo, EmailTaken, Identity
 from matinee.kit import log
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import Problem
+from matinee.mesh.hosting import addresses
+from matinee.mesh.hosting.settings import Settings
 
 DEMO_EMAIL = "demo@matinee.example"
-FIRST_FILM_S = 240.0
-FRONT_S = 60.0
+FIRST_FILM_TIMEOUT_S = 240.0
+FRONT_TIMEOUT_S = 60.0
 _log = log.get()
 
 
@@ -51,14 +56,14 @@ class NotStarted(Problem, status=500):
 
 
 class DemoSignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """The demo account, made at the first start, its password made on the spot."""
+    """The credentials of the demo account, generated at the first start."""
 
     email: str
     password: str
 
 
 class Steps:
-    """What is being done, said one line a step with how long it took."""
+    """Prints one line for each finished step, with its duration."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,7 +71,7 @@ class Steps:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A step; its line is written when it is done."""
+        """Run a step and print its line when it is done."""
         began = time.monotonic()
         with self._console.status(f"{name} …"):
             yield
@@ -75,10 +80,10 @@ class Steps:
 
 
 class Profile(Protocol):
-    """How the settings' profile gets its engines."""
+    """Provides the engines of the settings' profile."""
 
     def check(self, settings: Settings, report: Callable[[str], None]) -> None:
-        """Make sure that the deployment can be started. Raises BadSettings or another Problem where it cannot."""
+        """Check that the deployment can be started. Raises BadSettings or another Problem where it cannot."""
 
     async def start(self, settings: Settings, supervisor: Supervisor) -> Settings:
         """Start the engines of the distributed profile and return the settings that point to them."""
@@ -87,20 +92,18 @@ class Profile(Protocol):
 async def up(settings: Settings, console: Console, profile: Profile) -> None:
     """Start everything, print the address, and run until stopped.
 
-    Raises AlreadyRunning, PortTaken, NotStarted, and what `Profile.check` raises; whatever was started by then is
-    stopped again.
+    Raises AlreadyRunning, PortTaken, NotStarted, and what `Profile.check` raises; then everything is stopped again.
     """
     await asyncio.to_thread(profile.check, settings, partial(console.print, highlight=False))
-    with _held(settings.data):
-        _free_ports(settings)
+    with _lock(settings.data):
+        _check_ports(settings)
         supervisor = Supervisor(
             logs=settings.data / "logs",
-            record=place.processes(settings),
+            record=layout.record_file(settings),
             on_waiting=lambda status: _print_waiting(status, console),
         )
-        steps = Steps(console)
         stopping = asyncio.create_task(wait_for_stop(Lifeline()))
-        starting = asyncio.create_task(_start(settings, supervisor, steps, console, profile))
+        starting = asyncio.create_task(_start(settings, supervisor, console, profile))
         try:
             await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -119,62 +122,59 @@ def _print_waiting(status: ProcessStatus, console: Console) -> None:
     console.print(f"  [yellow]…[/] {status.name} waits: {escape(status.waiting)}", highlight=False)
 
 
-async def _start(settings: Settings, supervisor: Supervisor, steps: Steps, console: Console, profile: Profile) -> None:
+async def _start(settings: Settings, supervisor: Supervisor, console: Console, profile: Profile) -> None:
+    steps = Steps(console)
     if settings.deployment.profile == "distributed":
         with steps.step("engines"):
             settings = await profile.start(settings, supervisor)
     environment = environment_of(settings)
-    shutil.rmtree(place.envoy(settings), ignore_errors=True)  # what an earlier deployment said of its instances
-    place.remember(settings)
+    configuration = envoy_folder(settings.deployment)
+    shutil.rmtree(configuration, ignore_errors=True)  # it lists the instances of an earlier start
+    layout.store_address(settings)
     with steps.step("services"):
         await asyncio.gather(*(supervisor.start(program) for program in _services(settings, environment)))
     with steps.step("edges"):
         await asyncio.gather(*(supervisor.start(program) for program in _edges(settings, environment)))
     with steps.step("gateway"):
-        await _until(lambda: _configured(settings), "the gateway wrote no configuration for Envoy")
-        await supervisor.start(_envoy(settings))
-        await _until(lambda: place.front_answers(settings), "the gateway does not answer through Envoy")
-    sign_in = await _demo_account(settings) if settings.deployment.demo else None
+        await _wait_until(partial(asyncio.to_thread, (configuration / envoy.BOOTSTRAP).exists), "the gateway did not configure Envoy")
+        await supervisor.start(Program(name="envoy", command=envoy.build_command(configuration), lifeline=False))
+        await _wait_until(partial(layout.front_answers, settings), "the gateway does not answer through Envoy")
+    sign_in = None
     if settings.deployment.demo:
-        await supervisor.start(
-            Program(
-                name="demo", command=python_command("lab", "demo"), environment=environment, once=True, lifeline=False
-            )
-        )
+        sign_in = await _create_demo_account(settings)
+        await supervisor.start(_program("demo", environment, "lab", "demo", once=True, lifeline=False))
         with steps.step("first film"):
-            await _first_film(settings)
-    _welcome(settings, sign_in, console)
+            await _wait_for_first_film(settings)
+    _print_welcome(settings, sign_in, console)
 
 
-def _services(settings: Settings, environment: dict[str, str]) -> Iterator[Program]:
-    for group in place.groups(settings):
+def _program(
+    name: str, environment: Mapping[str, str], *arguments: str, once: bool = False, lifeline: bool = True
+) -> Program:
+    command = python_command(*arguments)
+    return Program(name=name, command=command, environment=environment, once=once, lifeline=lifeline)
+
+
+def _services(settings: Settings, environment: Mapping[str, str]) -> Iterator[Program]:
+    for group in layout.list_groups(settings):
         for number in range(settings.deployment.instances):
             name = group.name if settings.deployment.instances == 1 else f"{group.name}-{number + 1}"
-            yield Program(
-                name=name, command=python_command("serve", "--name", name, *group.targets), environment=environment
-            )
+            yield _program(name, environment, "serve", "--name", name, *group.targets)
 
 
-def _edges(settings: Settings, environment: dict[str, str]) -> Iterator[Program]:
-    for number in range(settings.edge.count):
-        name = f"edge-{chr(ord('a') + number)}"
-        words = ["serve", "edge", "--edge", name, "--port", str(settings.edge.port + number)]
-        processes = settings.edge.workers if settings.edge.data_plane == "reactor" else 1  # nginx makes its own
-        for worker in range(processes):
-            title = name if processes == 1 else f"{name}.{worker}"
-            yield Program(
-                name=title,
-                command=python_command(*words, "--name", title, "--worker", str(worker)),
-                environment=environment,
-            )
-
-
-def _envoy(settings: Settings) -> Program:
-    return Program(name="envoy", command=envoy.build_command(place.envoy(settings)), lifeline=False)
+def _edges(settings: Settings, environment: Mapping[str, str]) -> Iterator[Program]:
+    section = settings.of(EdgeSection)
+    workers = section.workers if section.data_plane == "reactor" else 1  # nginx starts its own
+    for number in range(section.count):
+        edge = f"edge-{chr(ord('a') + number)}"
+        arguments = ["serve", "edge", "--edge", edge, "--port", str(section.port + number)]
+        for worker in range(workers):
+            name = edge if workers == 1 else f"{edge}.{worker}"
+            yield _program(name, environment, *arguments, "--name", name, "--worker", str(worker))
 
 
 @contextlib.contextmanager
-def _held(data: Path) -> Iterator[None]:
+def _lock(data: Path) -> Iterator[None]:
     data.mkdir(parents=True, exist_ok=True)
     with (data / "lock").open("a+") as file:
         try:
@@ -191,72 +191,69 @@ def _held(data: Path) -> Iterator[None]:
         yield
 
 
-def _free_ports(settings: Settings) -> None:
-    host = "0.0.0.0" if settings.deployment.lan else "127.0.0.1"  # noqa: S104  # only tried, to see whether it is free
-    wanted = {settings.gateway.port: "--port"}
-    wanted |= {settings.edge.port + number: "--edge-port" for number in range(settings.edge.count)}
+def _check_ports(settings: Settings) -> None:
+    """Check that the public ports are free. Raises PortTaken."""
+    gateway, edge = settings.of(GatewaySection), settings.of(EdgeSection)
+    options = {gateway.port: "--port"} | {edge.port + number: "--edge-port" for number in range(edge.count)}
     if settings.deployment.lan:
-        wanted[settings.gateway.trust_port] = "MATINEE__GATEWAY__TRUST_PORT"
-    for port, option in wanted.items():
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        options[gateway.trust_port] = "MATINEE__GATEWAY__TRUST_PORT"
+    for port, option in options.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                trial.bind((host, port))
+                probe.bind((addresses.listen_host(settings.deployment), port))
             except OSError as error:
                 raise PortTaken(
                     port=port, detail=f"Port {port} is taken by another program: choose one with {option}."
                 ) from error
 
 
-async def _configured(settings: Settings) -> bool:
-    return (place.envoy(settings) / envoy.BOOTSTRAP).exists()
-
-
-async def _until(true: Callable[[], Awaitable[bool]], otherwise: str) -> None:
-    end = time.monotonic() + FRONT_S
-    while not await true():
+async def _wait_until(condition: Callable[[], Awaitable[bool]], failure: str) -> None:
+    end = time.monotonic() + FRONT_TIMEOUT_S
+    while not await condition():
         if time.monotonic() > end:
-            raise RuntimeError(otherwise)
+            raise RuntimeError(failure)
         await asyncio.sleep(0.1)
 
 
-async def _demo_account(settings: Settings) -> DemoSignIn:
-    made = DemoSignIn(email=DEMO_EMAIL, password=secrets.token_urlsafe(9))
-    words = create_once(settings.secrets / "demo-sign-in.json", lambda: msgspec.json.encode(made))
-    sign_in = msgspec.json.decode(words, type=DemoSignIn)
-    async with clients(settings) as deployment:
+async def _create_demo_account(settings: Settings) -> DemoSignIn:
+    fresh = DemoSignIn(email=DEMO_EMAIL, password=secrets.token_urlsafe(9))
+    file = settings.deployment.secrets / "demo-sign-in.json"
+    sign_in = msgspec.json.decode(create_once(file, lambda: msgspec.json.encode(fresh)), type=DemoSignIn)
+    async with open_clients(settings) as clients:
+        identity = clients.get(Identity)
         with contextlib.suppress(EmailTaken):
-            await deployment.identity.sign_up(
+            await identity.sign_up(
                 email=sign_in.email,
                 password=sign_in.password,
                 name="Demo",
                 language="en",
                 device=DeviceInfo(name="matinee up", kind="other"),
             )
-        await deployment.identity.grant_role(email=sign_in.email, role="operator")
+        await identity.grant_role(email=sign_in.email, role="operator")
     return sign_in
 
 
-async def _first_film(settings: Settings) -> None:
-    end = time.monotonic() + FIRST_FILM_S
-    async with clients(settings) as deployment:
+async def _wait_for_first_film(settings: Settings) -> None:
+    end = time.monotonic() + FIRST_FILM_TIMEOUT_S
+    async with open_clients(settings) as clients:
         while time.monotonic() < end:
-            if (await deployment.catalogue.browse(territory=settings.deployment.territory, limit=1)).items:
+            if (await clients.get(Catalogue).browse(territory=settings.deployment.territory, limit=1)).items:
                 return
             await asyncio.sleep(0.25)
-    _log.warning("demo.slow", limit_s=FIRST_FILM_S)
+    _log.warning("demo.slow", limit_s=FIRST_FILM_TIMEOUT_S)
 
 
-def _welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -> None:
-    console.print(f"\n  Matinee is at [bold]{place.front_url(settings)}[/]")
+def _print_welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -> None:
+    deployment = settings.deployment
+    console.print(f"\n  Matinee is at [bold]{layout.front_url(settings)}[/]")
     if sign_in is not None:
         console.print(
             f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False
         )
-    if settings.deployment.lan:
-        fingerprint = place.authority(settings, SystemClock()).fingerprint
-        console.print(
-            f"  on a phone or a TV, first open {place.trust_url(settings)}: it says how to trust this deployment"
-        )
-        console.print(f"  its certificate's SHA-256 fingerprint is {fingerprint}", highlight=False)
+    if deployment.lan:
+        trust_url = f"http://{addresses.public_host(deployment)}:{settings.of(GatewaySection).trust_port}/"
+        fingerprint = addresses.open_authority(deployment, SystemClock()).fingerprint
+        console.print(f"  on a phone or a TV, first open {trust_url}: it explains how to trust this deployment")
+        console.print(f"  the SHA-256 fingerprint of the certificate is {fingerprint}", highlight=False)
     console.print("  Ctrl-C stops it\n")

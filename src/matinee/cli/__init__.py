@@ -1,4 +1,4 @@
-"""The command line: `matinee <noun> <verb>`; exit status 0, 1 (it failed), 2 (asked wrongly)."""
+"""The command line: `matinee <noun> <verb>`; exit status 0, 1 (failed), 2 (usage)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import click
 
-from matinee.app.settings import BadSettings
 from matinee.kit.problem import Invalid, Problem
+from matinee.mesh.hosting.settings import BadSettings
 
-# The module of each command. It is imported when the command is called: a service does not wait for what it never uses.
-_WHERE = {
+# The module of each command. It is imported when the command is called, so that a service does not import the others.
+_MODULES = {
     "up": "deployment",
-    "serve": "deployment",
+    "serve": "serve",
     "status": "deployment",
     "targets": "deployment",
     "ingest": "titles",
@@ -26,57 +26,55 @@ _WHERE = {
     "stores": "stores",
     "config": "config",
     "lab": "lab",
-    "dev": "lab",
 }
+_EARLIER_NAMES = {"dev": "lab"}
 
 
-class _Late(click.Group):
-    """A group whose commands are imported one by one."""
+class _LazyGroup(click.Group):
+    """A group that imports each command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_WHERE.keys() - {"dev"})  # an earlier name of `lab`
+        return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if (module := _WHERE.get(cmd_name)) is None:
+        name = _EARLIER_NAMES.get(cmd_name, cmd_name)
+        if name not in _MODULES:
             return None
-        name = module if cmd_name == "dev" else cmd_name
-        command: click.Command = getattr(importlib.import_module(f"matinee.cli.{module}"), name)
+        command: click.Command = getattr(importlib.import_module(f"matinee.cli.{_MODULES[name]}"), name)
         return command
 
 
-@click.group(cls=_Late, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name=None, version="0.1.0", prog_name="matinee")
 def matinee() -> None:
     """Matinee: your own streaming service, from master file to picture."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run a command and tell its exit status; whatever was expected to go wrong is one line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status. An expected failure is reported in one line."""
     try:
-        status = matinee.main(args=words, prog_name="matinee", standalone_mode=False)
+        status = matinee.main(args=arguments, prog_name="matinee", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BadSettings as problem:
-        return _failed(problem, 2)
     except Problem as problem:
-        return _failed(problem, 1)
-    except Exception as bug:
+        sys.stderr.write(f"matinee: {_describe(problem)}\n")
+        return 2 if isinstance(problem, BadSettings) else 1
+    except Exception as error:
         if os.environ.get("MATINEE_DEBUG"):
             raise
-        sys.stderr.write(f"matinee: a bug: {bug!r}. MATINEE_DEBUG=1 shows where.\n")
+        sys.stderr.write(f"matinee: a bug: {error!r}. MATINEE_DEBUG=1 shows where.\n")
         return 1
-    return status if isinstance(status, int) else 0  # what click made of an Exit
+    return status if isinstance(status, int) else 0  # click returns the status of an Exit
 
 
-def _failed(problem: Problem, status: int) -> int:
+def _describe(problem: Problem) -> str:
+    if problem.detail:
+        facts = ""
+    else:
+        values = {k: v for k, v in problem.facts().items() if k not in {"detail", "faults"} and v not in ("", None)}
+        facts = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
     faults = "; ".join(f"{f.field}: {f.message}" for f in problem.faults) if isinstance(problem, Invalid) else ""
-    known = {k: v for k, v in problem.facts().items() if k not in {"detail", "faults"} and v not in ("", None)}
-    facts = ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in known.items())
-    words = " ".join(
-        part for part in (str(problem), faults, "" if problem.detail else f"({facts})" if facts else "") if part
-    )
-    sys.stderr.write(f"matinee: {words}\n")
-    return status
+    return " ".join(part for part in (str(problem), faults, f"({facts})" if facts else "") if part)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import click
 
-from matinee.app.settings import Settings
-from matinee.app.wiring import clients
-from matinee.cli.options import run, with_settings
-from matinee.identity.api import Account
+from matinee.cli.options import call, with_settings
+from matinee.identity.api import Identity
+from matinee.mesh.hosting.settings import Settings
 
 
 @click.group()
 def accounts() -> None:
-    """Who may do what."""
+    """Accounts and their roles."""
 
 
 @accounts.command()
@@ -21,10 +20,5 @@ def accounts() -> None:
 @with_settings
 def grant(settings: Settings, email: str, role: str) -> None:
     """Give an account a role."""
-
-    async def ask() -> Account:
-        async with clients(settings) as deployment:
-            return await deployment.identity.grant_role(email=email, role=role)
-
-    account = run(ask())
-    click.echo(f"{account.email} is now: {', '.join(account.roles)}")
+    account = call(settings, lambda clients: clients.get(Identity).grant_role(email=email, role=role))
+    click.echo(f"{account.email} has the roles: {', '.join(account.roles)}")

@@ -1,4 +1,4 @@
-"""`matinee up`, `serve`, `status`, `targets`."""
+"""`matinee up`, `status`, `targets`."""
 
 from __future__ import annotations
 
@@ -6,44 +6,38 @@ import asyncio
 
 import click
 import msgspec
-import uvloop
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from matinee.app import place
-from matinee.app import targets as known_targets
-from matinee.app.serve import serve as serve_targets
-from matinee.app.settings import Settings
+from matinee.app import layout
+from matinee.app.clients import open_clients
+from matinee.app.domains import DOMAINS, needs
 from matinee.app.supervisor import ProcessStatus
-from matinee.app.up import up as bring_up
-from matinee.app.wiring import clients
-from matinee.app.wiring.doors import EdgeWords
-from matinee.cli.jobs import table as jobs_table
-from matinee.cli.options import as_json, json_option, run, with_settings
+from matinee.app.up import up as run_deployment
+from matinee.cli.jobs import build_table as build_jobs_table
+from matinee.cli.options import json_option, print_json, with_settings
 from matinee.drivers.engine import EngineState
-from matinee.encoding.api import Job
+from matinee.encoding.api import Encoding, Job
 from matinee.kit.problem import Problem
-from matinee.lab.profile import LocalEngines
-from matinee.steering.api import Edge
+from matinee.mesh.hosting.settings import Settings
+from matinee.steering.api import Edge, Steering
 
-# How long edges and jobs are asked for: who is there and how it is, is told in any case.
-ASK_S = 8.0
-# Of files only those that are not well are worth a line.
-FILES = ("sqlite at", "disk at", "memory")
+# The limit for edges and jobs; processes and engines are shown in any case.
+TIMEOUT_S = 8.0
+# Engines on local files are shown only when they are not ok.
+LOCAL_ENGINES = ("sqlite at", "disk at", "memory")
 
 
 @click.command()
 @click.option("--port", "gateway__port", type=click.IntRange(1, 65535), help="The port viewers open [8080].")
 @click.option("--edge-port", "edge__port", type=click.IntRange(1, 65535), help="The first edge's port [8090].")
-@click.option(
-    "--lan", "deployment__lan", flag_value=True, type=bool, default=None, help="Open to the network, under TLS."
-)
+@click.option("--lan", "deployment__lan", flag_value=True, type=bool, default=None, help="Open to the network, by TLS.")
 @click.option(
     "--profile",
     "deployment__profile",
     type=click.Choice(["embedded", "distributed"]),
-    help="State in files, or in real engines started beside the deployment [embedded].",
+    help="State in files, or in real engines started with the deployment [embedded].",
 )
 @click.option(
     "--no-demo", "deployment__demo", flag_value=False, type=bool, default=None, help="No demo account, no demo films."
@@ -51,33 +45,19 @@ FILES = ("sqlite at", "disk at", "memory")
 @with_settings
 def up(settings: Settings) -> None:
     """Run the whole deployment on this machine; Ctrl-C stops it."""
-    run(bring_up(settings, Console(), LocalEngines()))  # not uvloop: it cannot put a process into a group of its own
+    from matinee.lab.profile import LocalEngines
 
-
-@click.command()
-@click.argument("targets", nargs=-1, required=True, type=click.Choice(known_targets.TARGETS))
-@click.option("--name", help="The name in the logs [the first target's].")
-@click.option("--port", default=0, help="The port to listen on; 0 takes a free one.")
-@click.option("--edge", "edge_name", help="The edge's name, where the target is `edge`.")
-@click.option("--worker", default=0, help="The number of this worker among those that share an edge's port.")
-@with_settings
-def serve(
-    settings: Settings, targets: tuple[str, ...], name: str | None, port: int, edge_name: str | None, worker: int
-) -> None:
-    """Run one process that hosts some targets; what they need of others is reached through the mesh."""
-    if place.EDGE in targets and len(targets) > 1:
-        raise click.UsageError("An edge is a process of its own: serve `edge` alone.")
-    words = EdgeWords(name=edge_name or "edge-a", port=port or settings.edge.port, worker=worker)
-    uvloop.run(serve_targets(settings, targets, name or targets[0], port, words))
+    # Not under uvloop, which cannot start a process in its own process group.
+    asyncio.run(run_deployment(settings, Console(), LocalEngines()))
 
 
 @click.command()
 @json_option
 def targets(json_: bool) -> None:
-    """What can be served, and which target calls which."""
-    found = {name: known_targets.needs(name) for name in known_targets.TARGETS}
+    """List the targets that can be served, and the targets that each one calls."""
+    found = {name: needs(name) for name in DOMAINS}
     if json_:
-        as_json(found)
+        print_json(found)
         return
     table = Table("target", "calls", box=None, header_style="bold")
     for name, needed in found.items():
@@ -86,7 +66,7 @@ def targets(json_: bool) -> None:
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What `matinee status` tells. `unknown` says why edges and jobs could not be asked for."""
+    """The output of `matinee status`. `unknown` is the reason why edges and jobs are missing."""
 
     running: bool
     address: str
@@ -101,61 +81,60 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 @json_option
 @with_settings
 def status(settings: Settings, json_: bool) -> None:
-    """Processes, the engines they use, edges and jobs; exit status 1 when Matinee is not running."""
-    found = run(_status(settings))
-    as_json(found) if json_ else _show(found)
+    """Show processes, the engines they use, edges and jobs; exit status 1 when Matinee is not running."""
+    found = asyncio.run(_read_status(settings))
+    print_json(found) if json_ else _print(found)
     if not found.running:
         raise click.exceptions.Exit(1)
 
 
-async def _status(settings: Settings) -> Status:
-    address, record = place.address(settings), place.processes(settings)
-    if not (record.exists() and place.is_held(settings)):
+async def _read_status(settings: Settings) -> Status:
+    address, record = layout.read_address(settings), layout.record_file(settings)
+    if not (record.exists() and layout.is_running(settings)):
         return Status(running=False, address=address)
     processes = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])
-    seen = Status(running=True, address=address, processes=processes, engines=_engines(processes))
+    found = Status(running=True, address=address, processes=processes, engines=_merge_engines(processes))
     try:
-        async with asyncio.timeout(ASK_S), clients(settings) as deployment:
-            edges, jobs = await asyncio.gather(deployment.steering.edges(), deployment.encoding.jobs())
+        async with asyncio.timeout(TIMEOUT_S), open_clients(settings) as clients:
+            edges, jobs = await asyncio.gather(clients.get(Steering).edges(), clients.get(Encoding).jobs())
     except Problem as problem:
-        return msgspec.structs.replace(seen, unknown=str(problem))
+        return msgspec.structs.replace(found, unknown=str(problem))
     except TimeoutError:
-        return msgspec.structs.replace(seen, unknown="nobody answers in time")
-    return msgspec.structs.replace(seen, edges=edges, jobs=jobs.items)
+        return msgspec.structs.replace(found, unknown=f"no answer within {TIMEOUT_S:.0f} s")
+    return msgspec.structs.replace(found, edges=edges, jobs=jobs.items)
 
 
-def _engines(processes: list[ProcessStatus]) -> list[EngineState]:
-    """Each engine as the process sees it that sees it worst."""
+def _merge_engines(processes: list[ProcessStatus]) -> list[EngineState]:
+    """Return the state of each engine; where processes differ, one that is not ok."""
     found: dict[str, EngineState] = {}
-    for engine in (engine for seen in processes for engine in seen.engines):
-        before = found.setdefault(engine.engine, engine)
-        if before.state == "ok" != engine.state:
+    for engine in (engine for process in processes for engine in process.engines):
+        if engine.engine not in found or found[engine.engine].state == "ok":
             found[engine.engine] = engine
     return list(found.values())
 
 
-def _show(found: Status) -> None:
+def _print(found: Status) -> None:
     console = Console()
     if not found.running:
         console.print("Matinee is not running here; `make up` or `matinee up` starts it.")
         return
     console.print(f"Matinee is at {found.address}\n")
-    console.print(_processes(found.processes), "")
-    for seen in found.processes:
-        if seen.waiting:
-            console.print(f"{seen.name} is waiting: {escape(seen.waiting)}\n", highlight=False)
-    if engines := [one for one in found.engines if one.state != "ok" or not one.engine.startswith(FILES)]:
+    console.print(_process_table(found.processes), "")
+    for process in found.processes:
+        if process.waiting:
+            console.print(f"{process.name} is waiting: {escape(process.waiting)}\n", highlight=False)
+    if engines := [one for one in found.engines if one.state != "ok" or not one.engine.startswith(LOCAL_ENGINES)]:
         console.print(_engine_table(engines), "")
     if found.unknown:
-        console.print(f"edges and jobs are not known: {escape(found.unknown)}", highlight=False)
+        console.print(f"edges and jobs are unknown: {escape(found.unknown)}", highlight=False)
         return
-    console.print(_edges(found.edges), "", jobs_table(found.jobs) if found.jobs else "no jobs")
+    console.print(_edge_table(found.edges), "", build_jobs_table(found.jobs) if found.jobs else "no jobs")
 
 
-def _processes(processes: list[ProcessStatus]) -> Table:
+def _process_table(processes: list[ProcessStatus]) -> Table:
     table = Table("process", "state", "pid", "restarts", box=None, header_style="bold")
-    for seen in processes:
-        table.add_row(seen.name, seen.state, str(seen.pid), str(seen.restarts))
+    for process in processes:
+        table.add_row(process.name, process.state, str(process.pid), str(process.restarts))
     return table
 
 
@@ -167,9 +146,10 @@ def _engine_table(engines: list[EngineState]) -> Table:
     return table
 
 
-def _edges(edges: list[Edge]) -> Table:
+def _edge_table(edges: list[Edge]) -> Table:
     table = Table("edge", "address", "health", "load", "hits", "misses", box=None, header_style="bold")
     for edge in edges:
-        said = edge.report
-        table.add_row(said.name, said.base_url, edge.health, f"{said.load:.0%}", str(said.hits), str(said.misses))
+        report = edge.report
+        row = (report.name, report.base_url, edge.health, f"{report.load:.0%}", str(report.hits), str(report.misses))
+        table.add_row(*row)
     return table

@@ -8,20 +8,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from matinee.app.settings import Settings
-from matinee.cli.options import as_json, json_option, with_settings
+from matinee.cli.options import json_option, print_json, with_settings
 from matinee.lab.engines import ENGINES, Absent
 from matinee.lab.engines.fetch import fetch
 from matinee.lab.engines.fleet import Fleet
 from matinee.lab.engines.known import APART
 from matinee.lab.profile import KEEPERS
+from matinee.mesh.hosting.settings import Settings
 
-names_argument = click.argument("names", nargs=-1, type=click.Choice(list(ENGINES)), metavar="[NAME]...")
-dir_option = click.option(
+_names = click.argument("names", nargs=-1, type=click.Choice(list(ENGINES)), metavar="[NAME]...")
+_dir = click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the engines keep their data [{data}/engines].",
+    help="The folder of the engines' data [{data}/engines].",
 )
 
 
@@ -31,56 +31,52 @@ def engines() -> None:
 
 
 @engines.command()
-@names_argument
-@dir_option
+@_names
+@_dir
 @with_settings
 def up(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
-    """Fetch what is missing, start all engines or those named, and write a `matinee.toml` that leads to them.
+    """Fetch what is missing, start all engines or those named, and write a `matinee.toml` with their URLs.
 
-    All are those that a deployment can have its state in: kubernetes only comes where it is named.
+    All are those that can hold the state of a deployment: kubernetes is started only where it is named.
     """
-    wanted = names or tuple(name for name in ENGINES if name not in APART)
-    for name, lack in fetch(wanted, _say).items():
-        raise Absent(engine=name, detail=lack)
-    fleet = _fleet(settings, folder)
-    fleet.up(wanted, _say)
+    names = names or tuple(name for name in ENGINES if name not in APART)
+    for name, reason in fetch(names, click.echo).items():
+        raise Absent(engine=name, detail=reason)
+    fleet = _open_fleet(settings, folder)
+    fleet.up(names, click.echo)
     file = fleet.write_settings(KEEPERS)
     for one in fleet.status():
-        _say(f"  {one.name:18} {one.url}")
-    _say(f"\nA deployment on them: matinee up --config {file}")
+        click.echo(f"  {one.name:18} {one.url}")
+    click.echo(f"\nRun a deployment on them: matinee up --config {file}")
 
 
 @engines.command()
-@names_argument
-@dir_option
+@_names
+@_dir
 @with_settings
 def down(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
-    """End all engines or those named; their data stays."""
-    for name in _fleet(settings, folder).down(names or tuple(ENGINES)):
-        _say(f"  stopped            {name}")
+    """Stop all engines or those named; their data is kept."""
+    for name in _open_fleet(settings, folder).down(names or tuple(ENGINES)):
+        click.echo(f"  stopped            {name}")
 
 
 @engines.command()
-@dir_option
+@_dir
 @json_option
 @with_settings
 def status(settings: Settings, folder: Path | None, json_: bool) -> None:
-    """What runs, where, and how much memory it holds."""
-    shown = _fleet(settings, folder).status()
+    """Show the engines that run, with their addresses and memory."""
+    found = _open_fleet(settings, folder).status()
     if json_:
-        as_json(shown)
+        print_json(found)
         return
     table = Table("engine", "version", "state", "pid", "memory", box=None, header_style="bold")
     table.add_column("url", overflow="fold")
-    for one in shown:
+    for one in found:
         memory = f"{one.memory_bytes / 1e6:.0f} MB" if one.pid else ""
         table.add_row(one.name, one.version, one.state, str(one.pid or ""), memory, one.url)
     Console(width=120).print(table)
 
 
-def _fleet(settings: Settings, folder: Path | None) -> Fleet:
+def _open_fleet(settings: Settings, folder: Path | None) -> Fleet:
     return Fleet(folder or settings.data / "engines")
-
-
-def _say(words: str) -> None:
-    click.echo(words)

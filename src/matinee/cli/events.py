@@ -13,14 +13,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from matinee.app.settings import Settings
-from matinee.app.wiring import clients
-from matinee.cli.options import as_json, json_option, run, with_settings
-from matinee.events.api import DeadLetter, Entry, Events, Fact, Lag, RetryResult
+from matinee.app.clients import Clients
+from matinee.cli.options import call, json_option, print_json, with_settings
+from matinee.events.api import DeadLetter, Entry, Events, Fact, RetryResult
 from matinee.kit.clock import SystemClock
+from matinee.mesh.hosting.settings import Settings
 
 WAIT_MS = 10_000
-MANY = 5000
+MAX_CONFIRMED = 5000
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -30,104 +30,93 @@ def events() -> None:
 
 
 @events.command()
-@click.option("--since", default="1h", help="From when: 30s, 10m, 1h, 7d, or a time like 2026-05-01T12:00Z [1h].")
-@click.option("--types", default="", help="Only these facts, by commas.")
-@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--since", default="1h", help="The start: 30s, 10m, 1h, 7d, or a time like 2026-05-01T12:00Z [1h].")
+@click.option("--types", default="", help="Only facts of these types, separated by commas.")
+@click.option("--follow", "-f", is_flag=True, help="Continue until Ctrl-C.")
 @json_option
 @with_settings
 def tail(settings: Settings, since: str, types: str, follow: bool, json_: bool) -> None:
-    """Facts since a time, oldest first; with --json one a line."""
-    moment = _moment(since)
-    names = _types(types)
+    """Print facts since a time, oldest first; with --json one on each line."""
+    moment, names = _parse_moment(since), _parse_types(types)
 
-    async def show() -> None:
-        async with clients(settings) as deployment:
-            async for entry in _entries(deployment.events, moment, names, follow):
-                click.echo(msgspec.json.encode(entry) if json_ else _line(entry))
+    async def show(clients: Clients) -> None:
+        async for entry in _read_entries(clients.get(Events), moment, names, follow):
+            click.echo(msgspec.json.encode(entry) if json_ else _format(entry))
 
-    run(show())
+    call(settings, show)
 
 
 @events.command()
 @click.option("--consumer", default="", help="Only those of one consumer.")
-@click.option("--limit", default=100, type=click.IntRange(1, 5000), help="How many, at most [100].")
+@click.option("--limit", default=100, type=click.IntRange(1, 5000), help="At most this many [100].")
 @json_option
 @with_settings
 def dead(settings: Settings, consumer: str, limit: int, json_: bool) -> None:
-    """Facts that a consumer gave up on, newest first, and why."""
-
-    async def ask() -> list[DeadLetter]:
-        async with clients(settings) as deployment:
-            return await deployment.events.list_dead_letters(limit=limit, consumer=consumer)
-
-    found = run(ask())
+    """List the dead letters, the facts that a consumer could not process, newest first."""
+    letters = call(settings, lambda clients: clients.get(Events).list_dead_letters(limit=limit, consumer=consumer))
     if json_:
-        as_json(found)
+        print_json(letters)
         return
-    table = Table("when", "consumer", "tries", "why", "fact", "id", box=None, header_style="bold")
+    table = Table("when", "consumer", "attempts", "reason", "fact", "id", box=None, header_style="bold")
     table.columns[-1].no_wrap = True
-    for one in found:
+    for one in letters:
         fact_id = one.entry.record.fact_id
-        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, _kind(one), fact_id)
-    Console().print(table if found else "No dead letters.")
+        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, _type_of(one), fact_id)
+    Console().print(table if letters else "No dead letters.")
 
 
 @events.command()
 @click.argument("fact_ids", nargs=-1, metavar="[ID]...")
 @click.option("--consumer", default="", help="Only those of one consumer.")
-@click.option("--types", default="", help="Only these facts, by commas.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--types", default="", help="Only facts of these types, separated by commas.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @with_settings
 def retry(settings: Settings, fact_ids: tuple[str, ...], consumer: str, types: str, yes: bool, json_: bool) -> None:
-    """Hand dead letters over once more: those named by their facts' ids, or all; each to the consumer it is of.
+    """Deliver dead letters again, all or those of some facts, each to its consumer.
 
-    Do so when what made them fail is mended. What fails again is a dead letter again.
+    Run this when the cause of the failures is fixed. A fact that fails again becomes a dead letter again.
     """
-    names = _types(types)
+    names = _parse_types(types)
 
-    async def ask() -> RetryResult:
-        async with clients(settings) as deployment:
-            if not (yes or fact_ids):
-                await _confirm(deployment.events, consumer, names)
-            return await deployment.events.retry_dead_letters(consumer=consumer, types=names, fact_ids=fact_ids)
+    async def redeliver(clients: Clients) -> RetryResult:
+        if not (yes or fact_ids):
+            await _confirm(clients.get(Events), consumer, names)
+        return await clients.get(Events).retry_dead_letters(consumer=consumer, types=names, fact_ids=fact_ids)
 
-    done = run(ask())
+    result = call(settings, redeliver)
     if json_:
-        as_json(done)
-    elif not (done.letters or done.unknown):
+        print_json(result)
+    elif result.letters or result.unknown:
+        click.echo("\n".join(_describe(result)))
+    else:
         click.echo("No dead letters to retry.")
-    for line in [] if json_ else _told(done):
-        click.echo(line)
-    if done.unknown and not done.letters:
+    if result.unknown and not result.letters:
         click.get_current_context().exit(1)
 
 
 async def _confirm(events: Events, consumer: str, types: tuple[str, ...]) -> None:
-    """Ask whether all that wait are meant. Raises click.Abort."""
-    waiting = [
-        one for one in await events.list_dead_letters(limit=MANY, consumer=consumer) if not types or _kind(one) in types
-    ]
-    if waiting:
-        click.confirm(f"Hand over {_summed(waiting)}?", abort=True, err=True)
+    """Ask for confirmation before all dead letters are delivered. Raises click.Abort."""
+    letters = await events.list_dead_letters(limit=MAX_CONFIRMED, consumer=consumer)
+    if selected := [one for one in letters if not types or _type_of(one) in types]:
+        click.confirm(f"Deliver {_count(selected)} again?", abort=True, err=True)
 
 
-def _told(done: RetryResult) -> Iterable[str]:
-    """What was done, for a terminal."""
-    if done.letters:
-        yield f"Handed over: {_summed(done.letters)}. `matinee events dead` shows what fails again."
-    for fact_id, kind in done.unknown.items():
-        yield f"{fact_id} is a {kind}, which this version of Matinee does not know: it waits for one that does."
-    if done.more:
-        yield "More wait: run this again."
+def _describe(result: RetryResult) -> Iterable[str]:
+    if result.letters:
+        yield f"Delivered again: {_count(result.letters)}. `matinee events dead` shows those that fail again."
+    for fact_id, kind in result.unknown.items():
+        yield f"{fact_id} is a {kind}, which this version of Matinee does not know: a version that does can retry it."
+    if result.more:
+        yield "There are more: run this again."
 
 
-def _summed(letters: list[DeadLetter]) -> str:
-    counted = Counter((_kind(one), one.consumer) for one in letters)
-    return ", ".join(f"{count} {kind} to {consumer}" for (kind, consumer), count in sorted(counted.items()))
+def _count(letters: list[DeadLetter]) -> str:
+    counts = Counter((_type_of(one), one.consumer) for one in letters)
+    return ", ".join(f"{count} {kind} to {consumer}" for (kind, consumer), count in sorted(counts.items()))
 
 
-def _kind(letter: DeadLetter) -> str:
+def _type_of(letter: DeadLetter) -> str:
     return type(letter.entry.record.fact).__name__
 
 
@@ -135,23 +124,18 @@ def _kind(letter: DeadLetter) -> str:
 @json_option
 @with_settings
 def lag(settings: Settings, json_: bool) -> None:
-    """How many facts each consumer has still before it."""
-
-    async def ask() -> list[Lag]:
-        async with clients(settings) as deployment:
-            return await deployment.events.list_lags()
-
-    found = run(ask())
+    """Show how many facts each consumer has not processed yet."""
+    lags = call(settings, lambda clients: clients.get(Events).list_lags())
     if json_:
-        as_json(found)
+        print_json(lags)
         return
     table = Table("consumer", "behind", box=None, header_style="bold")
-    for one in found:
+    for one in lags:
         table.add_row(one.consumer, str(one.behind))
-    Console().print(table if found else "Nobody has followed the log yet.")
+    Console().print(table if lags else "There are no consumers yet.")
 
 
-async def _entries(events: Events, moment: datetime, types: tuple[str, ...], follow: bool) -> AsyncIterator[Entry]:
+async def _read_entries(events: Events, moment: datetime, types: tuple[str, ...], follow: bool) -> AsyncIterator[Entry]:
     after = await events.find_cursor(moment=moment)
     while True:
         batch = await events.read(after=after, types=types, wait_ms=WAIT_MS if follow else 0)
@@ -162,17 +146,17 @@ async def _entries(events: Events, moment: datetime, types: tuple[str, ...], fol
         after = batch.cursor
 
 
-def _line(entry: Entry) -> str:
+def _format(entry: Entry) -> str:
     record = entry.record
-    said: dict[str, Any] = msgspec.to_builtins(record.fact)
-    fields = " ".join(f"{name}={value}" for name, value in said.items() if name != "type" and value is not None)
-    return f"{record.at:%F %T} {said['type']} {fields}"
+    fact: dict[str, Any] = msgspec.to_builtins(record.fact)
+    fields = " ".join(f"{name}={value}" for name, value in fact.items() if name != "type" and value is not None)
+    return f"{record.at:%F %T} {fact['type']} {fields}"
 
 
-def _moment(since: str) -> datetime:
-    """The time that was said. Raises click.BadParameter."""
-    if said := re.fullmatch(r"(\d{1,6})([smhd])", since):
-        return SystemClock().now() - timedelta(**{_UNITS[said[2]]: int(said[1])})
+def _parse_moment(since: str) -> datetime:
+    """Parse `--since`. Raises click.BadParameter."""
+    if match := re.fullmatch(r"(\d{1,6})([smhd])", since):
+        return SystemClock().now() - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
         moment = datetime.fromisoformat(since)
     except ValueError:
@@ -180,10 +164,10 @@ def _moment(since: str) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-def _types(types: str) -> tuple[str, ...]:
-    """The facts that were named. Raises click.BadParameter."""
+def _parse_types(types: str) -> tuple[str, ...]:
+    """Parse `--types`. Raises click.BadParameter."""
     names = tuple(name.strip() for name in types.split(",") if name.strip())
     known = {fact.__name__ for fact in Fact.__subclasses__()}
-    if strangers := sorted(set(names) - known):
-        raise click.BadParameter(f"no such fact: {', '.join(strangers)}", param_hint="--types")
+    if unknown := sorted(set(names) - known):
+        raise click.BadParameter(f"no such fact: {', '.join(unknown)}", param_hint="--types")
     return names

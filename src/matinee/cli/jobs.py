@@ -6,30 +6,24 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from matinee.app.settings import Settings
-from matinee.app.wiring import clients
-from matinee.cli.options import as_json, json_option, run, with_settings
-from matinee.encoding.api import Job
+from matinee.cli.options import call, json_option, print_json, with_settings
+from matinee.encoding.api import Encoding, Job
 from matinee.kit.ids import JobId
+from matinee.mesh.hosting.settings import Settings
 
 
 @click.group()
 def jobs() -> None:
-    """Masters on their way to the viewers."""
+    """Encoding jobs."""
 
 
 @jobs.command("list")
 @json_option
 @with_settings
 def list_(settings: Settings, json_: bool) -> None:
-    """The newest jobs."""
-
-    async def ask() -> list[Job]:
-        async with clients(settings) as deployment:
-            return (await deployment.encoding.jobs()).items
-
-    found = run(ask())
-    as_json(found) if json_ else Console().print(table(found))
+    """List the newest jobs."""
+    page = call(settings, lambda clients: clients.get(Encoding).jobs())
+    print_json(page.items) if json_ else Console().print(build_table(page.items))
 
 
 @jobs.command()
@@ -37,14 +31,9 @@ def list_(settings: Settings, json_: bool) -> None:
 @json_option
 @with_settings
 def cancel(settings: Settings, job_id: str, json_: bool) -> None:
-    """Stop a job; its finished steps stay."""
-
-    async def ask() -> Job:
-        async with clients(settings) as deployment:
-            return await deployment.encoding.cancel(job_id=JobId(job_id))
-
-    done = run(ask())
-    as_json(done) if json_ else click.echo(f"{done.job_id} is {done.state}")
+    """Stop a job; its finished steps are kept."""
+    job = call(settings, lambda clients: clients.get(Encoding).cancel(job_id=JobId(job_id)))
+    print_json(job) if json_ else click.echo(f"{job.job_id} is {job.state}")
 
 
 @jobs.command()
@@ -52,22 +41,17 @@ def cancel(settings: Settings, job_id: str, json_: bool) -> None:
 @json_option
 @with_settings
 def retry(settings: Settings, job_id: str, json_: bool) -> None:
-    """Queue a failed or cancelled job again; it goes on after its finished steps."""
-
-    async def ask() -> Job:
-        async with clients(settings) as deployment:
-            return await deployment.encoding.retry(job_id=JobId(job_id))
-
-    done = run(ask())
-    as_json(done) if json_ else click.echo(f"{done.job_id} is {done.state}")
+    """Queue a failed or cancelled job again; it continues after its finished steps."""
+    job = call(settings, lambda clients: clients.get(Encoding).retry(job_id=JobId(job_id)))
+    print_json(job) if json_ else click.echo(f"{job.job_id} is {job.state}")
 
 
-def table(found: list[Job]) -> Table:
-    """Jobs for a terminal."""
-    made = Table("job", "file", "state", "step", "left", "why", box=None, header_style="bold")
-    for job in found:
+def build_table(jobs: list[Job]) -> Table:
+    """Build the table of jobs for a terminal."""
+    table = Table("job", "file", "state", "step", "left", "reason", box=None, header_style="bold")
+    for job in jobs:
         step = next((s for s in job.steps if s.state == "running"), None)
-        at = f"{step.name} {100 * step.done // max(1, step.total)} %" if step else ""
+        progress = f"{step.name} {100 * step.done // max(1, step.total)} %" if step else ""
         left = f"{job.remaining_ms // 1000} s" if job.state == "running" and job.remaining_ms is not None else ""
-        made.add_row(job.job_id, job.file_name, job.state, at, left, job.reason)
-    return made
+        table.add_row(job.job_id, job.file_name, job.state, progress, left, job.reason)
+    return table

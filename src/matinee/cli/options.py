@@ -1,19 +1,20 @@
-"""What several commands share: the settings options, running a coroutine, printing for people or scripts."""
+"""What commands share: the settings options, calls to a running deployment, JSON output."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from matinee.app import settings as known_settings
-from matinee.app.settings import Settings
+from matinee.app.clients import Clients, open_clients
+from matinee.app.settings import load
+from matinee.mesh.hosting.settings import Settings
 
 Result = TypeVar("Result")
 DEFAULT_FILE = Path("matinee.toml")
@@ -25,35 +26,41 @@ json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, fo
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--config` and `--data`, and hand the command the settings they lead to.
+    """Add `--config` and `--data`, and pass the settings to the command.
 
-    An option whose name is a setting's (`gateway__port`) overrides that setting.
+    An option named like a setting (`gateway__port`) overrides that setting.
     """
 
     @config_option
-    @click.option("--data", help="The data directory, where all state lies [data].")
+    @click.option("--data", help="The data directory, which holds all state [data].")
     @functools.wraps(command)
-    def run(*, config_file: Path | None, data: str | None, **rest: Any) -> Any:
-        said = {n.replace("__", "."): value for n, value in rest.items() if "__" in n and value is not None}
-        overrides = {**said, **({"deployment.data": data} if data else {})}
-        words = {name: value for name, value in rest.items() if "__" not in name}
-        return command(settings=read(config_file, overrides), **words)
+    def run(*, config_file: Path | None, data: str | None, **options: Any) -> Any:
+        overrides = {n.replace("__", "."): value for n, value in options.items() if "__" in n and value is not None}
+        if data:
+            overrides["deployment.data"] = data
+        arguments = {name: value for name, value in options.items() if "__" not in name}
+        return command(settings=_read(config_file, overrides), **arguments)
 
     return run
 
 
-def read(file: Path | None, overrides: dict[str, Any]) -> Settings:
-    """The settings from a file (which must exist when it was named), the environment and the command line."""
+def _read(file: Path | None, overrides: dict[str, Any]) -> Settings:
+    """Read the settings. A file that is named explicitly must exist."""
     if file is not None and not file.exists():
         raise click.UsageError(f"There is no settings file {file}.")
-    return known_settings.load(file or DEFAULT_FILE, overrides=overrides)
+    return load(file or DEFAULT_FILE, overrides=overrides)
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end."""
-    return asyncio.run(work)
+def call(settings: Settings, work: Callable[[Clients], Awaitable[Result]]) -> Result:
+    """Connect to the running deployment and do some work with its clients."""
+
+    async def connect() -> Result:
+        async with open_clients(settings) as clients:
+            return await work(clients)
+
+    return asyncio.run(connect())
 
 
-def as_json(value: Any) -> None:
-    """Print a value for a script."""
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

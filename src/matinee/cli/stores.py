@@ -6,19 +6,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from matinee.app import stores as known
-from matinee.app.settings import Settings
-from matinee.app.stores import Standing
-from matinee.cli.options import as_json, json_option, with_settings
+from matinee.app.stores import Store, StoreStatus, back_up, list_stores, migrate_back, read_status
+from matinee.app.stores import migrate as migrate_store
+from matinee.cli.options import json_option, print_json, with_settings
 from matinee.kit import log
+from matinee.mesh.hosting.settings import Settings
 
 _names = click.argument("names", nargs=-1, metavar="[STORE]...")
-_no_backup = click.option("--no-backup", is_flag=True, help="Keep no copy of what was there before.")
+_no_backup = click.option("--no-backup", is_flag=True, help="Make no backup before.")
 
 
 @click.group()
 def stores() -> None:
-    """What is kept in SQL: revisions, migrations, backups."""
+    """The SQL stores: revisions, migrations, backups."""
 
 
 @stores.command()
@@ -26,10 +26,8 @@ def stores() -> None:
 @json_option
 @with_settings
 def status(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
-    """Each store's engine, its revision, and which revisions are pending."""
-    log.configure(level=settings.deployment.log_level, service="stores")
-    found = [known.status(store) for store in known.stores(settings, names)]
-    as_json(found) if json_ else Console().print(_table(found))
+    """Show each store's engine, its revision, and the revisions that are pending."""
+    _print(_select(settings, names), json_)
 
 
 @stores.command()
@@ -38,13 +36,11 @@ def status(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
 @json_option
 @with_settings
 def migrate(settings: Settings, names: tuple[str, ...], no_backup: bool, json_: bool) -> None:
-    """Bring stores to the newest revision; the deployment may be running, and does so itself when it starts."""
-    log.configure(level=settings.deployment.log_level, service="stores")
-    chosen = known.stores(settings, names)
-    for store in chosen:
-        known.migrate(store, backup=not no_backup)
-    found = [known.status(store) for store in chosen]
-    as_json(found) if json_ else Console().print(_table(found))
+    """Upgrade stores to the newest revision; a deployment does so itself when it starts, and may be running."""
+    selected = _select(settings, names)
+    for store in selected:
+        migrate_store(store, backup=not no_backup)
+    _print(selected, json_)
 
 
 @stores.command()
@@ -54,12 +50,10 @@ def migrate(settings: Settings, names: tuple[str, ...], no_backup: bool, json_: 
 @json_option
 @with_settings
 def back(settings: Settings, name: str, to: str, no_backup: bool, json_: bool) -> None:
-    """Bring a store back to an earlier revision. Stop what uses it before: it would bring it forward again."""
-    log.configure(level=settings.deployment.log_level, service="stores")
-    store = known.stores(settings, (name,))[0]
-    known.go_back(store, to, backup=not no_backup)
-    found = [known.status(store)]
-    as_json(found) if json_ else Console().print(_table(found))
+    """Downgrade a store to an earlier revision. First stop the processes that use it: they would upgrade it again."""
+    selected = _select(settings, (name,))
+    migrate_back(selected[0], to, backup=not no_backup)
+    _print(selected, json_)
 
 
 @stores.command()
@@ -67,21 +61,30 @@ def back(settings: Settings, name: str, to: str, no_backup: bool, json_: bool) -
 @json_option
 @with_settings
 def backup(settings: Settings, names: tuple[str, ...], json_: bool) -> None:
-    """Keep a copy of stores in `backups` of the data directory: files of SQLite, dumps of MariaDB."""
-    log.configure(level=settings.deployment.log_level, service="stores")
-    kept = {store.name: known.back_up(store) for store in known.stores(settings, names)}
+    """Back stores up to `backups` in the data directory: files of SQLite, dumps of MariaDB."""
+    files = {store.name: back_up(store) for store in _select(settings, names)}
     if json_:
-        as_json({name: file and str(file) for name, file in kept.items()})
-    else:
-        for name, file in kept.items():
-            click.echo(f"{name}: {file or 'no copy was made'}")
+        print_json({name: file and str(file) for name, file in files.items()})
+        return
+    for name, file in files.items():
+        click.echo(f"{name}: {file or 'no backup was made'}")
 
 
-def _table(found: list[Standing]) -> Table:
-    made = Table("store", "engine", "revision", "newest", "", box=None, header_style="bold")
+def _select(settings: Settings, names: tuple[str, ...]) -> list[Store]:
+    log.configure(level=settings.deployment.log_level, service="stores")
+    return list_stores(settings, names)
+
+
+def _print(selected: list[Store], json_: bool) -> None:
+    found = [read_status(store) for store in selected]
+    print_json(found) if json_ else Console().print(_build_table(found))
+
+
+def _build_table(found: list[StoreStatus]) -> Table:
+    table = Table("store", "engine", "revision", "newest", "", box=None, header_style="bold")
     for one in found:
         state = "see below" if one.trouble else f"pending: {', '.join(one.pending)}" if one.pending else "up to date"
-        made.add_row(one.name, one.engine, one.revision or "none", one.newest, state)
-    made.caption = "\n".join(f"{one.name}: {one.trouble}" for one in found if one.trouble)
-    made.caption_justify = "left"
-    return made
+        table.add_row(one.name, one.engine, one.revision or "none", one.newest, state)
+    table.caption = "\n".join(f"{one.name}: {one.trouble}" for one in found if one.trouble)
+    table.caption_justify = "left"
+    return table

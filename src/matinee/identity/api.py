@@ -66,6 +66,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     profile_id: ProfileId | None = None
     roles: tuple[str, ...] = ()
     refresh_token: str = ""
+    refresh_expires_in_s: int = 0
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):

@@ -320,6 +320,7 @@ class IdentityService:
             profile_id=profile_id,
             roles=member.account.roles,
             refresh_token=token.text() if token else "",
+            refresh_expires_in_s=int(self._lifetime.total_seconds()) if token else 0,
         )
 
     def _profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:

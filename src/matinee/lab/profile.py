@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from matinee.app.settings import BadSettings, Settings, default_keys, flatten, read_stored, replace_values, store_values
+from matinee.app.settings import default_keys, flatten, read_stored, replace_values, store_values
 from matinee.app.supervisor import MAX_EARLY_EXITS, Program, Supervisor
 from matinee.lab.engines import ENGINES, Absent, Engine, Place, place
 from matinee.lab.engines.fetch import fetch
+from matinee.mesh.hosting.settings import BadSettings, Settings
 
 ANSWER_S = 180.0
 LOOK_S = 0.25

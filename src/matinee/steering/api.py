@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,8 @@ from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent
 
 Health: TypeAlias = Literal["healthy", "degraded", "draining", "gone"]
+# The name of the secret by which playback signs links and edges verify them.
+EDGE_LINK_KEY: Final = "edge-links.key"
 
 
 class EdgeReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,7 +85,7 @@ def session(grant: Grant, *, with_refresh: bool) -> Session:
 def _answer(deployment: AppState, grant: Grant, *, browser: bool) -> Response[Session]:
     cookies = []
     if browser and grant.refresh_token:
-        cookies.append(_set_cookie(deployment, grant.refresh_token, max_age_s=deployment.settings.refresh_cookie_s))
+        cookies.append(_set_cookie(deployment, grant.refresh_token, max_age_s=grant.refresh_expires_in_s))
     return Response(session(grant, with_refresh=not browser), status_code=200, cookies=cookies)
 
 

@@ -42,7 +42,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     front_url: str = "/"
     proxy_secret: str = ""
     deadline_ms: int = 10_000
-    refresh_cookie_s: int = 60 * 86_400
     body_limit_bytes: int = 256 << 10
     upload_limit_bytes: int = 200 << 30
 

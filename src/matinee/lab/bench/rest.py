@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from matinee.app.targets import PROTOCOLS
+from matinee.app.domains import PROTOCOLS
 from matinee.lab.bench.figure import Figure, measured
 
 AREA = "rest"

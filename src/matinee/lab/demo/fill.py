@@ -10,13 +10,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from matinee.app.clients import Clients, open_clients
 from matinee.app.masters import upload_masters
-from matinee.app.settings import Settings
-from matinee.app.wiring import Clients, clients
-from matinee.catalogue.api import Artwork, Title, TitleNotFound
+from matinee.catalogue.api import Artwork, Catalogue, Title, TitleNotFound
 from matinee.drivers.objects import ObjectStore
 from matinee.drivers.process import ToolFailed
-from matinee.encoding.api import Order, SideFile
+from matinee.encoding.api import Encoding, Order, SideFile
 from matinee.kit import log
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import TitleId
@@ -24,6 +23,7 @@ from matinee.kit.problem import Problem
 from matinee.lab.demo.catalogue import Place, drafts, places
 from matinee.lab.demo.make import make_apart
 from matinee.lab.demo.reel import DemoFiles, Picture
+from matinee.mesh.hosting.settings import Settings
 
 WAITING = 2
 LOOK_S = 1.0
@@ -38,7 +38,7 @@ async def fill(settings: Settings) -> None:
     """Make what is missing of the demo catalogue. Raises DemoFailed for a film that cannot be made."""
     folder, objects = settings.data / "demo", ObjectStore(settings.objects.store)
     languages = {draft.title_id: draft.original_language for draft in drafts()}
-    async with clients(settings) as deployment:
+    async with open_clients(settings) as deployment:
         for slug, place in places().items():
             if not await _is_there(deployment, place):
                 await _room_in_the_queue(deployment)
@@ -50,7 +50,7 @@ async def fill(settings: Settings) -> None:
 
 async def _is_there(deployment: Clients, place: Place) -> bool:
     try:
-        title = await deployment.catalogue.title(title_id=place.title_id)
+        title = await deployment.get(Catalogue).title(title_id=place.title_id)
     except TitleNotFound:
         return False
     return _asset(title, place) is not None
@@ -65,7 +65,7 @@ def _asset(title: Title, place: Place) -> str | None:
 async def _room_in_the_queue(deployment: Clients, waiting: int = WAITING) -> None:
     """Wait until few jobs are under way: films are made no faster than they are encoded."""
     while True:
-        jobs = (await deployment.encoding.jobs()).items
+        jobs = (await deployment.get(Encoding).jobs()).items
         if sum(job.state in ("queued", "running") for job in jobs) <= waiting:
             return
         await asyncio.sleep(LOOK_S)
@@ -82,10 +82,10 @@ async def _hand_in(
     settings: Settings, deployment: Clients, objects: ObjectStore, place: Place, files: DemoFiles, language: str
 ) -> None:
     await _know(deployment, place.title_id)
-    await deployment.catalogue.add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
+    await deployment.get(Catalogue).add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
     if place.episode_id is not None:
         stills = await _kept(objects, files.stills)
-        await deployment.catalogue.add_artwork(title_id=place.title_id, artwork=stills, episode_id=place.episode_id)
+        await deployment.get(Catalogue).add_artwork(title_id=place.title_id, artwork=stills, episode_id=place.episode_id)
     order = Order(
         title_id=place.title_id,
         episode_id=place.episode_id,
@@ -95,16 +95,16 @@ async def _hand_in(
         language=language,
     )
     async with upload_masters(settings, order) as order_there:
-        job = await deployment.encoding.submit(order=order_there)
+        job = await deployment.get(Encoding).submit(order=order_there)
     _log.info("demo.handed_in", slug=files.slug, job_id=job.job_id)
 
 
 async def _know(deployment: Clients, title_id: TitleId) -> None:
     """Put the title into the catalogue, unless it is there: what an operator changed of it since is theirs."""
     try:
-        await deployment.catalogue.title(title_id=title_id)
+        await deployment.get(Catalogue).title(title_id=title_id)
     except TitleNotFound:
-        await deployment.catalogue.put_title(draft=next(draft for draft in drafts() if draft.title_id == title_id))
+        await deployment.get(Catalogue).put_title(draft=next(draft for draft in drafts() if draft.title_id == title_id))
 
 
 def _side_files(paths: dict[str, str]) -> list[SideFile]:

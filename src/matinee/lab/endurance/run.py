@@ -11,13 +11,14 @@ from random import Random
 import aiohttp
 import msgspec
 
+from matinee.app.clients import open_clients
 from matinee.app.settings import load
-from matinee.app.wiring import clients
 from matinee.kit.ids import AccountId, ProfileId, TitleId
 from matinee.lab.deployment import Deployment, film
 from matinee.lab.endurance.monkey import kill_at_random
 from matinee.lab.endurance.report import Report
 from matinee.lab.endurance.viewer import Acknowledged, Viewer
+from matinee.viewing.api import Viewing
 
 KEPT = Path("build/endure.json")
 START_S = 300.0
@@ -67,9 +68,9 @@ async def endure_on(
 
 async def _check(deployment: Deployment, title_id: str, seen: list[Acknowledged], report: Report) -> None:
     """Every profile stands where its last acknowledged heartbeat left it, or at a later one that nobody answered."""
-    async with clients(load(None, {}, {"deployment.data": str(deployment.data)})) as domains:
+    async with open_clients(load(None, {}, {"deployment.data": str(deployment.data)})) as domains:
         for one in seen:
-            position = await domains.viewing.position(
+            position = await domains.get(Viewing).position(
                 account_id=AccountId(one.account_id),
                 profile_id=ProfileId(one.profile_id),
                 title_id=TitleId(title_id),

@@ -1,0 +1,166 @@
+"""A process that serves targets: its domains, its jobs, its entry in the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from socket import socket
+from typing import Any
+
+from matinee.app.domains import DOMAINS, PROTOCOLS, required_by
+from matinee.drivers.asgi import App, Server
+from matinee.drivers.engine import EngineState
+from matinee.drivers.metrics import Metrics
+from matinee.kit import ids, log
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import InstanceId
+from matinee.mesh.api import Instance
+from matinee.mesh.host import Host, Readiness
+from matinee.mesh.hosting.addresses import own_address
+from matinee.mesh.hosting.domain import Process, Wiring, WorkerOptions
+from matinee.mesh.hosting.runtime import Runtime, open_runtime
+from matinee.mesh.hosting.settings import Settings
+from matinee.mesh.membership import Membership
+
+DRAIN_TIMEOUT_S = 5.0
+ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+_log = log.get()
+
+
+@contextlib.asynccontextmanager
+async def host_targets(
+    settings: Settings,
+    targets: tuple[str, ...],
+    *,
+    listener: socket,
+    on_engines: Callable[[tuple[EngineState, ...]], None],
+) -> AsyncIterator[Server]:
+    """Serve targets on a socket; at the end drain, leave the registry, and close everything.
+
+    `on_engines` is called when the state of an engine changes. Raises one of `drivers.engine.ENGINE_PROBLEMS` where a
+    needed engine cannot be used: the socket then stays open.
+    """
+    async with open_runtime(settings) as runtime, contextlib.AsyncExitStack() as stack:
+        process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
+        app = await build_targets(process, targets)
+        host = _build_host(process, app)
+        runtime.engines.export(process.metrics)
+        async with Server(host, listener=listener.dup()) as server:
+            membership = _create_membership(runtime, _callable_address(settings.mesh.host, server), targets)
+            await membership.join()
+            engines = runtime.engines
+            tasks = [
+                _start("membership", membership.run()),
+                _start("engines", engines.run(lambda: on_engines(engines.states))),
+                *(_start(name, job()) for name, job in process.jobs.items()),
+            ]
+            try:
+                yield server
+            finally:
+                host.drain()
+                with contextlib.suppress(Exception):  # without the registry our lease expires by itself
+                    await membership.drain()
+                await host.wait_until_idle(DRAIN_TIMEOUT_S)
+                await _cancel(tasks)
+                with contextlib.suppress(Exception):
+                    await membership.leave()
+
+
+@contextlib.asynccontextmanager
+async def host_waiting(reason: str, listener: socket) -> AsyncIterator[None]:
+    """Answer health checks on a socket while the process waits for an engine."""
+    key = os.urandom(32).hex()  # unknown to all callers: nothing can be called yet
+    host = Host(key=key, clock=SystemClock(), metrics=Metrics(), readiness=lambda: Readiness(waiting=reason))
+    async with Server(host, listener=listener.dup()):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def host_worker(
+    settings: Settings,
+    target: str,
+    options: WorkerOptions,
+    on_engines: Callable[[str, tuple[EngineState, ...]], None],
+) -> AsyncIterator[str]:
+    """Run a target that has processes of its own; yield the URL of its health check.
+
+    It enters the registry, although it is not called through the mesh, because `matinee status` lists it.
+    """
+    domain = DOMAINS[target]
+    assert domain.run is not None
+    async with open_runtime(settings) as runtime, contextlib.AsyncExitStack() as stack:
+        process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
+        await _prepare(process, (target,))
+        address = await stack.enter_async_context(domain.run(Wiring(process, domain), options))
+        health_url, engines = f"{address}/healthz", runtime.engines
+        tasks = [
+            _start("membership", _create_membership(runtime, address, (target,)).run()),
+            _start("engines", engines.run(lambda: on_engines(health_url, engines.states))),
+        ]
+        try:
+            yield health_url
+        finally:
+            await _cancel(tasks)
+
+
+async def build_targets(process: Process, targets: tuple[str, ...]) -> App | None:
+    """Build the services of some targets; return the ASGI application among them."""
+    await _prepare(process, targets)
+    app: App | None = None
+    for domain in (domain for name, domain in DOMAINS.items() if name in targets):
+        assert domain.build is not None
+        built = process.prepared.get(domain.name) or await domain.build(Wiring(process, domain))
+        if domain.protocol is None:
+            app = built
+        else:
+            process.services[domain.name] = built
+    return app
+
+
+async def _prepare(process: Process, targets: tuple[str, ...]) -> None:
+    for domain in required_by(targets):
+        if domain.prepare and (service := await domain.prepare(Wiring(process, domain))) is not None:
+            process.prepared[domain.name] = service
+
+
+def _build_host(process: Process, app: App | None) -> Host:
+    host = Host(
+        key=process.runtime.mesh_key,
+        clock=process.runtime.clock,
+        metrics=process.metrics,
+        app=app,
+        readiness=lambda: Readiness(engines=process.runtime.engines.states),
+    )
+    for name, service in process.services.items():
+        host.serve(name, PROTOCOLS[name], service)
+    return host
+
+
+def _callable_address(host: str, server: Server) -> str:
+    """Return the address on which other processes, possibly on other machines, call this one."""
+    return f"http://{own_address()}:{server.port}" if host in ALL_ADDRESSES else server.address
+
+
+def _create_membership(runtime: Runtime, address: str, targets: Sequence[str]) -> Membership:
+    instance_id = ids.generate(InstanceId, runtime.clock.now())
+    instance = Instance(instance_id=instance_id, address=address, services=tuple(sorted(targets)))
+    return Membership(registry=runtime.registry, instance=instance, clock=runtime.clock)
+
+
+def _start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_log_failure)
+    return task
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("job.failed", job=task.get_name(), exc_info=error)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

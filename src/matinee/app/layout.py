@@ -1,0 +1,94 @@
+"""The processes of a deployment, and its files that commands read."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import msgspec
+
+from matinee.app.domains import DOMAINS
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
+from matinee.gateway.domain import GatewaySection
+from matinee.kit.clock import SystemClock
+from matinee.mesh.hosting.addresses import open_authority, public_url
+from matinee.mesh.hosting.settings import BadSettings, Settings
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The targets that one process serves."""
+
+    name: str
+    targets: tuple[str, ...]
+
+
+def list_groups(settings: Settings) -> list[Group]:
+    """Return the processes that `deployment.groups` describes.
+
+    Raises BadSettings for a target that is unknown or named twice, and for less than one instance.
+    """
+    if settings.deployment.instances < 1:
+        raise BadSettings(detail="deployment.instances must be at least 1.")
+    groups = [
+        tuple(name.strip() for name in part.split(",") if name.strip())
+        for part in settings.deployment.groups.split(";")
+    ]
+    known = [name for name, domain in DOMAINS.items() if domain.run is None]
+    named = [name for group in groups for name in group]
+    if wrong := sorted({name for name in named if name not in known or named.count(name) > 1}):
+        raise BadSettings(
+            detail=f"deployment.groups may name each target once ({', '.join(known)}); wrong: {', '.join(wrong)}."
+        )
+    groups.insert(0, tuple(name for name in known if name not in named))
+    return [
+        Group(name="services" if len(group) > 1 and "gateway" in group else group[0], targets=group)
+        for group in groups
+        if group
+    ]
+
+
+def is_running(settings: Settings) -> bool:
+    """Return whether `matinee up` runs on this data directory. It locks a file as long as it lives."""
+    try:
+        with (settings.data / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def record_file(settings: Settings) -> Path:
+    """Return the file in which the supervisor records its processes."""
+    return settings.data / "run" / "processes.json"
+
+
+def store_address(settings: Settings) -> None:
+    """Store the deployment's URL, for commands that are run without its ports."""
+    file = settings.data / "run" / "address"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(front_url(settings))
+
+
+def read_address(settings: Settings) -> str:
+    """Return the URL of the deployment that runs on this data directory."""
+    file = settings.data / "run" / "address"
+    return file.read_text() if file.exists() else front_url(settings)
+
+
+def front_url(settings: Settings) -> str:
+    """Return the URL that viewers open."""
+    return public_url(settings.deployment, settings.of(GatewaySection).port)
+
+
+async def front_answers(settings: Settings) -> bool:
+    """Return whether the gateway answers through Envoy."""
+    deployment = settings.deployment
+    trusted = open_authority(deployment, SystemClock()).certificate_pem if deployment.lan else ""
+    async with HttpClient(ca_pem=trusted) as http:
+        try:
+            response = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", timeout_s=2)
+        except (ConnectFailed, ConnectionBroken, TimeoutError):
+            return False
+        return response.status == 200

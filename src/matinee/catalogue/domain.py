@@ -1,0 +1,62 @@
+"""The registration of the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from matinee.catalogue.api import Catalogue
+from matinee.events.api import Events, relay_facts
+from matinee.mesh.hosting.domain import Domain, Wiring
+
+if TYPE_CHECKING:
+    from matinee.catalogue.adapters.cassandra import CassandraTitles
+    from matinee.catalogue.ports import ReadModel, TitleStore
+
+
+class CatalogueSection(msgspec.Struct, frozen=True, kw_only=True):
+    """Titles. `read_model` is `memory://`, or `cassandra://…` for a copy of them; `cache.engine` is in front of both."""
+
+    store: str = "sqlite:///{data}/catalogue.db"
+    read_model: str = "memory://"
+
+
+async def _build(wiring: Wiring[CatalogueSection]) -> Catalogue:
+    from matinee.catalogue import jobs
+    from matinee.catalogue.adapters.sql import SqlTitleStore
+    from matinee.catalogue.service import CatalogueService
+
+    store = await SqlTitleStore.open(await wiring.database("store"))
+    read_model = await _open_read_model(wiring, store)
+    wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
+    wiring.add_job(jobs.follow_changes, read_model)
+    return CatalogueService(store=store, read_model=read_model, clock=wiring.clock)
+
+
+async def _open_read_model(wiring: Wiring[CatalogueSection], store: TitleStore) -> ReadModel:
+    source: TitleStore | CassandraTitles = store
+    match wiring.scheme("read_model"):
+        case "cassandra":
+            from matinee.catalogue.adapters.cassandra import CassandraTitles
+
+            source = CassandraTitles(await wiring.cassandra("read_model", needed=False), store=store)
+            wiring.stack.push_async_callback(source.close)
+        case "memory":
+            pass
+        case _:
+            raise wiring.unsupported("read_model", "memory or cassandra")
+    if wiring.has_shared_cache:
+        from matinee.catalogue.adapters.cached import CachedReadModel
+
+        model = CachedReadModel(store=source, guard=await wiring.cache(), clock=wiring.clock)
+        wiring.stack.push_async_callback(model.close)
+        return model
+    from matinee.catalogue.adapters.memory import MemoryReadModel
+
+    return MemoryReadModel(store=source, clock=wiring.clock)
+
+
+DOMAIN = Domain(
+    name="catalogue", section=CatalogueSection, protocol=Catalogue, needs=(Events,), build=_build, store="store"
+)

@@ -1,0 +1,116 @@
+"""The registration of the edge: a target that runs in processes of its own, the workers of an edge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from matinee.edge.api import EdgeSettings
+from matinee.edge.ports import DataPlane, Upstream
+from matinee.kit import url
+from matinee.kit.clock import Clock
+from matinee.kit.ids import EdgeId, derive
+from matinee.mesh.hosting import addresses
+from matinee.mesh.hosting.domain import Domain, Wiring, WorkerOptions
+from matinee.steering.api import EDGE_LINK_KEY, Steering
+
+
+class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
+    """The edges that `up` starts: `count` of them on `port`, `port` + 1, …; `workers` processes each.
+
+    `data_plane`: what serves the bytes: `reactor`, our own server, or `nginx` in front of it.
+    """
+
+    count: int = 2
+    port: int = 8090
+    workers: int = 1
+    data_plane: Literal["reactor", "nginx"] = "reactor"
+    cache: str = "{data}/edge"
+    cache_limit_bytes: int = 20 << 30
+
+
+@contextlib.asynccontextmanager
+async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIterator[str]:
+    """Run one worker of an edge and yield its admin address."""
+    from matinee.edge.adapters.disk import DiskCacheStore
+    from matinee.edge.adapters.evictor import DiskEvictor
+    from matinee.edge.adapters.metrics import FileEdgeMetrics
+    from matinee.edge.server.worker import run_worker
+
+    settings = _worker_settings(wiring, options)
+    stopping = asyncio.Event()
+    started = asyncio.get_running_loop().create_future()
+    data_plane = _open_data_plane(wiring.settings, settings)
+    # Behind nginx, which caches, the reactor caches nothing.
+    cache = (settings.cache_dir, settings.cache_limit_bytes) if not data_plane else (settings.cache_dir / "reactor", 0)
+    running = asyncio.create_task(
+        run_worker(
+            settings,
+            store=DiskCacheStore(*cache),
+            evictor=DiskEvictor(*cache),
+            metrics=FileEdgeMetrics(settings.cache_dir),
+            upstream=_open_upstream(settings, wiring.clock),
+            clock=wiring.clock,
+            steering=wiring.client(Steering),
+            stopping=stopping,
+            on_started=started.set_result,
+            data_plane=data_plane,
+        )
+    )
+    await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+    try:
+        yield f"http://127.0.0.1:{started.result().admin_port}"
+    finally:
+        stopping.set()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def _worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) -> EdgeSettings:
+    section, deployment = wiring.settings, wiring.deployment
+    pem = addresses.issue_certificate(deployment, wiring.clock).path if deployment.lan else None
+    return EdgeSettings(
+        edge_id=derive(EdgeId, deployment.region, options.name),
+        name=options.name,
+        region=deployment.region,
+        cache_dir=Path(section.cache) / options.name,
+        cache_limit_bytes=section.cache_limit_bytes,
+        upstream=wiring.objects.store,
+        token_keys=(wiring.runtime.secret(EDGE_LINK_KEY),),
+        host=addresses.listen_host(deployment),
+        port=options.port,
+        admin_port=0,
+        base_url=addresses.public_url(deployment, options.port),
+        workers=section.workers,
+        tls_cert=pem,
+        tls_key=pem,
+    )
+
+
+def _open_data_plane(section: EdgeSection, settings: EdgeSettings) -> DataPlane | None:
+    if section.data_plane == "reactor":
+        return None
+    from matinee.edge.adapters.metrics import FileEdgeMetrics
+    from matinee.edge.adapters.nginx import NginxDataPlane
+
+    return NginxDataPlane(settings, metrics=FileEdgeMetrics(settings.cache_dir))
+
+
+def _open_upstream(settings: EdgeSettings, clock: Clock) -> Upstream:
+    place, timeout_s = settings.upstream, settings.upstream_timeout_s
+    if url.scheme(place) in {"http", "https"}:
+        from matinee.edge.adapters.http import HttpUpstream
+
+        return HttpUpstream(place, key=settings.token_keys[0], clock=clock, timeout_s=timeout_s)
+    from matinee.edge.adapters.objects import ObjectStoreUpstream
+
+    return ObjectStoreUpstream(place, timeout_s=timeout_s)
+
+
+DOMAIN = Domain(name="edge", section=EdgeSection, needs=(Steering,), run=_run)

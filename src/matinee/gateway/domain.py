@@ -1,0 +1,148 @@
+"""The registration of the gateway: a target that serves the public API instead of a Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from matinee.catalogue.api import Catalogue
+from matinee.encoding.api import Encoding
+from matinee.identity.api import Identity
+from matinee.kit.clock import Clock
+from matinee.licensing.api import Licensing
+from matinee.mesh.hosting import addresses
+from matinee.mesh.hosting.domain import Domain, Wiring
+from matinee.mesh.hosting.settings import Deployment
+from matinee.playback.api import Playback
+from matinee.steering.api import Steering
+from matinee.viewing.api import Viewing
+
+if TYPE_CHECKING:
+    from matinee.drivers.asgi import App
+    from matinee.gateway.model.proxy import ProxySettings
+    from matinee.gateway.ports import UploadStore
+
+
+class GatewaySection(msgspec.Struct, frozen=True, kw_only=True):
+    """The public API and the web client. `port` is Envoy's; `web` is the built web client, empty for the one included.
+
+    `uploads`: where uploads wait: a folder or, for gateways on several machines, a prefix of `objects.store` in S3.
+    """
+
+    port: int = 8080
+    trust_port: int = 8081
+    web: str = ""
+    uploads: str = "{data}/uploads"
+    upload_limit_bytes: int = 200 << 30
+    requests_per_minute: int = 1200
+    sign_ins_per_minute: int = 30
+
+
+def envoy_folder(deployment: Deployment) -> Path:
+    """Return the folder of Envoy's configuration."""
+    return deployment.folder / "envoy"
+
+
+async def _build(wiring: Wiring[GatewaySection]) -> App:
+    """Build the ASGI application of the public API and the web client."""
+    from matinee.drivers.jwt import Verifier
+    from matinee.gateway.adapters.envoy import EnvoyProxy
+    from matinee.gateway.adapters.registry import RegistryInstances
+    from matinee.gateway.jobs import ProxyUpdater, expire_uploads
+    from matinee.gateway.server import ServerSettings, build
+    from matinee.identity.api import principal_of
+
+    section, deployment, clock = wiring.settings, wiring.deployment, wiring.clock
+    identity, steering = wiring.client(Identity), wiring.client(Steering)
+    uploads = await _open_uploads(wiring)
+    proxy_secret = wiring.runtime.secret("envoy-proxy.key").hex()
+    updater = ProxyUpdater(
+        proxy=EnvoyProxy(envoy_folder(deployment)),
+        settings=lambda: _proxy_settings(section, deployment, clock, proxy_secret),
+        gateways=wiring.runtime.addresses_of("gateway"),
+        identity=identity,
+        steering=steering,
+    )
+    wiring.add_job(updater.run)
+    wiring.add_job(expire_uploads, uploads=uploads, clock=clock)
+    return build(
+        identity=identity,
+        catalogue=wiring.client(Catalogue),
+        viewing=wiring.client(Viewing),
+        playback=wiring.client(Playback),
+        licensing=wiring.client(Licensing),
+        encoding=wiring.client(Encoding),
+        steering=steering,
+        uploads=uploads,
+        instances=RegistryInstances(wiring.runtime.directory, clock),
+        verifier=Verifier(fetch_keys=identity.public_keys, parse_claims=principal_of, clock=clock),
+        clock=clock,
+        metrics=wiring.metrics,
+        settings=ServerSettings(
+            web_root=Path(section.web) if section.web else _included_client(),
+            secure=deployment.lan,
+            territory=deployment.territory,
+            proxy_secret=proxy_secret,
+            upload_limit_bytes=section.upload_limit_bytes,
+            **_lan_settings(section, deployment, clock),
+        ),
+    )
+
+
+def _included_client() -> Path:
+    """Return the web client: that of the wheel, or in a checkout the one that was built there."""
+    packaged = Path(__file__).parent / "web"
+    return packaged if packaged.exists() else Path(__file__).resolve().parents[3] / "web" / "dist"
+
+
+async def _open_uploads(wiring: Wiring[GatewaySection]) -> UploadStore:
+    place = wiring.settings.uploads
+    if wiring.scheme("uploads") == "s3":
+        from matinee.gateway.adapters.s3 import S3UploadStore
+
+        return await wiring.stack.enter_async_context(S3UploadStore.open(place, store=wiring.objects.store))
+    from matinee.gateway.adapters.disk import DiskUploadStore
+
+    return DiskUploadStore(Path(place))
+
+
+def _lan_settings(section: GatewaySection, deployment: Deployment, clock: Clock) -> dict[str, Any]:
+    """Return what the trust page and the content security policy contain where the network has access."""
+    if not deployment.lan:
+        return {}
+    authority = addresses.open_authority(deployment, clock)
+    return {
+        "authority_der": authority.certificate_der,
+        "authority_fingerprint": authority.fingerprint,
+        "front_url": addresses.public_url(deployment, section.port),
+        "media_sources": (f"https://{addresses.public_host(deployment)}:*",),
+    }
+
+
+def _proxy_settings(section: GatewaySection, deployment: Deployment, clock: Clock, secret: str) -> ProxySettings:
+    from matinee.gateway.model.proxy import Certificate, ProxySettings
+
+    certificate = None
+    if deployment.lan:
+        own = addresses.issue_certificate(deployment, clock)
+        certificate = Certificate(name="gateway", chain=own.chain, private_key=own.private_key)
+    return ProxySettings(
+        host=addresses.listen_host(deployment),
+        port=section.port,
+        trust_port=section.trust_port if deployment.lan else 0,
+        requests_per_minute=section.requests_per_minute,
+        sign_ins_per_minute=section.sign_ins_per_minute,
+        certificate=certificate,
+        pinned=certificate.chain if certificate else "",
+        secret=secret,
+    )
+
+
+DOMAIN = Domain(
+    name="gateway",
+    section=GatewaySection,
+    needs=(Identity, Catalogue, Licensing, Viewing, Steering, Encoding, Playback),
+    build=_build,
+)

@@ -1,0 +1,84 @@
+"""The registration of identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from matinee.events.api import Events, relay_facts
+from matinee.identity.api import Identity
+from matinee.mesh.hosting.domain import Domain, Wiring
+
+if TYPE_CHECKING:
+    from matinee.identity.adapters.redis import RedisSignInStore, RedisThrottle
+    from matinee.identity.adapters.sql import SqlIdentityStore
+
+_REDIS = ("redis", "rediss", "unix")
+
+
+class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
+    """Accounts and tokens; times in seconds.
+
+    `sessions` stores sign-ins and their devices, `throttle` counts failed attempts; where empty, `store` does.
+    """
+
+    store: str = "sqlite:///{data}/identity.db"
+    sessions: str = ""
+    throttle: str = ""
+    access_token_s: int = 600
+    refresh_token_s: int = 60 * 86_400
+
+
+async def _build(wiring: Wiring[IdentitySection]) -> Identity:
+    from matinee.drivers.argon import Argon2
+    from matinee.drivers.jwt import Signer
+    from matinee.identity import jobs
+    from matinee.identity.adapters.sql import SqlIdentityStore
+    from matinee.identity.service import IdentityService
+
+    settings, events = wiring.settings, wiring.client(Events)
+    store = await SqlIdentityStore.open(await wiring.database("store"))
+    sign_ins = await _open_sign_ins(wiring) if settings.sessions else store
+    throttle = await _open_throttle(wiring) if settings.throttle else store
+    secrets = Argon2()
+    wiring.stack.callback(secrets.close)
+    wiring.add_job(relay_facts, store.outbox, events)
+    if sign_ins is not store:
+        wiring.add_job(relay_facts, sign_ins.outbox, events)
+    wiring.add_job(jobs.drop_expired, sign_ins, throttle, wiring.clock)
+    return IdentityService(
+        accounts=store,
+        sign_ins=sign_ins,
+        throttle=throttle,
+        secrets=secrets,
+        signer=Signer.open(wiring.deployment.secrets / "access-tokens.pem"),
+        clock=wiring.clock,
+        access_ttl_s=settings.access_token_s,
+        refresh_ttl_s=settings.refresh_token_s,
+    )
+
+
+async def _open_sign_ins(wiring: Wiring[IdentitySection]) -> RedisSignInStore | SqlIdentityStore:
+    if wiring.scheme("sessions") in _REDIS:
+        from matinee.identity.adapters.redis import RedisSignInStore
+
+        return await RedisSignInStore.open(await wiring.redis("sessions"))
+    from matinee.identity.adapters.sql import SqlIdentityStore
+
+    return await SqlIdentityStore.open(await wiring.database("sessions"))
+
+
+async def _open_throttle(wiring: Wiring[IdentitySection]) -> RedisThrottle | SqlIdentityStore:
+    if wiring.scheme("throttle") in _REDIS:
+        from matinee.identity.adapters.redis import RedisThrottle
+
+        return await RedisThrottle.open(await wiring.redis("throttle"))
+    from matinee.identity.adapters.sql import SqlIdentityStore
+
+    return await SqlIdentityStore.open(await wiring.database("throttle"))
+
+
+DOMAIN = Domain(
+    name="identity", section=IdentitySection, protocol=Identity, needs=(Events,), build=_build, store="store"
+)

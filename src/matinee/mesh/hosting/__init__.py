@@ -1,0 +1,1 @@
+"""How a process is put together: settings, engines, and the registration of each domain."""

@@ -1,0 +1,207 @@
+"""The registration of a domain, and what its builder works with.
+
+Each domain's `domain.py` holds one `DOMAIN`. Adapters are chosen there, by URL scheme; only the chosen one is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from matinee.drivers.engine import EngineClient
+from matinee.drivers.metrics import Metrics
+from matinee.kit import url
+from matinee.kit.clock import Clock
+from matinee.mesh.api import SpanRecorder
+from matinee.mesh.client import bind_local, bind_remote
+from matinee.mesh.hosting.runtime import Runtime
+from matinee.mesh.hosting.settings import BadSettings, Deployment, Objects, Section
+
+if TYPE_CHECKING:
+    from matinee.drivers.cache import Guard
+    from matinee.drivers.cassandra import Cassandra
+    from matinee.drivers.redis import Redis
+    from matinee.drivers.sql import Database
+
+T = TypeVar("T")
+Job = Callable[[], Coroutine[Any, Any, None]]
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The instance that a process of its own is: a name, a port, and a number among the workers of that port."""
+
+    name: str
+    port: int
+    worker: int = 0
+
+
+class Domain(msgspec.Struct, Generic[Section], frozen=True, kw_only=True):
+    """The registration of a domain. It may be served by its name, its *target*.
+
+    `build` returns the implementation of `protocol` and adds the domain's jobs; without a `protocol` it returns an ASGI
+    application. `needs` are the Protocols that the domain calls. `prepare` runs in each process that serves the domain
+    or needs it, before any `build`; the implementation it may return serves the calls of that process. `run` replaces
+    both for a target that has processes of its own, and yields their address. `store` is the setting that names the
+    SQL store, `own_process` keeps the domain out of the processes of others by default.
+    """
+
+    name: str
+    section: type[Section]
+    protocol: type[Any] | None = None
+    needs: tuple[type[Any], ...] = ()
+    build: Callable[[Wiring[Section]], Awaitable[Any]] | None = None
+    prepare: Callable[[Wiring[Section]], Awaitable[Any]] | None = None
+    run: Callable[[Wiring[Section], WorkerOptions], AbstractAsyncContextManager[str]] | None = None
+    store: str = ""
+    own_process: bool = False
+
+
+class Process:
+    """A process under construction: the services it serves, the jobs that run beside them, what they share."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        domains: Mapping[str, Domain[Any]],
+        stack: AsyncExitStack,
+        metrics: Metrics,
+        recorder: SpanRecorder | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.stack = stack
+        self.metrics = metrics
+        self.services: dict[str, Any] = {}
+        self.prepared: dict[str, Any] = {}
+        self.jobs: dict[str, Job] = {}
+        self.factories: dict[type[Any], Callable[[Wiring[Any]], Any]] = {}
+        self._names = {domain.protocol: name for name, domain in domains.items()}
+        self._recorder = recorder
+        self._cache: Guard | None = None
+
+    def client(self, protocol: type[T], *, caller: str) -> T:
+        """Return a client of a domain: bound to this process where it serves the domain, else to the mesh."""
+        name = self._names[protocol]
+        service = self.services.get(name) or self.prepared.get(name)
+        client: T
+        if service is None:
+            client = bind_remote(protocol, name, self.runtime.client, caller=caller)
+        else:
+            force_wire = self.runtime.settings.mesh.force_wire
+            client = bind_local(protocol, name, service, caller=caller, recorder=self._recorder, force_wire=force_wire)
+        return client
+
+    async def cache(self) -> Guard:
+        """Return the client of the cache, one for the process. Raises BadSettings for an unknown engine."""
+        from matinee.drivers.cache import Figures
+        from matinee.drivers.cache.opening import open_guard
+
+        if self._cache is None:
+            settings = self.runtime.settings.cache
+            try:
+                self._cache = await open_guard(
+                    settings.engine,
+                    stack=self.stack,
+                    figures=Figures(self.metrics),
+                    clock=self.runtime.clock,
+                    limit_ms=settings.call_ms,
+                )
+            except ValueError as error:
+                raise BadSettings(detail=f"cache.engine: {error}") from error
+            self.runtime.engines.add(self._cache.engine, used_for="cache.engine", needed=False)
+        return self._cache
+
+
+class Wiring(Generic[Section]):
+    """What the builder of one domain works with. Engines are named by the setting in the domain's own section."""
+
+    def __init__(self, process: Process, domain: Domain[Section]) -> None:
+        self._process = process
+        self._domain = domain
+        self.runtime = process.runtime
+        self.settings: Section = process.runtime.settings.of(domain.section)
+        self.deployment: Deployment = process.runtime.settings.deployment
+        self.objects: Objects = process.runtime.settings.objects
+        self.clock: Clock = process.runtime.clock
+        self.metrics = process.metrics
+        self.stack = process.stack
+
+    def client(self, protocol: type[T]) -> T:
+        """Return a client of a domain that this one needs. Raises LookupError for one that is not registered as such."""
+        if protocol not in self._domain.needs:
+            raise LookupError(f"{self._domain.name} does not list {protocol.__name__} in its needs")
+        return self._process.client(protocol, caller=self._domain.name)
+
+    def add_job(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any, **kwargs: Any) -> None:
+        """Run a coroutine function beside the process's services, from when all of them are built."""
+        jobs, name = self._process.jobs, f"{self._domain.name}.{work.__name__}"
+        while name in jobs:
+            name += "'"
+        jobs[name] = lambda: work(*args, **kwargs)
+
+    def provide(self, kind: type[T], factory: Callable[[Wiring[Any]], T]) -> None:
+        """Provide an object that is used within the process. The factory receives the wiring of its user."""
+        self._process.factories[kind] = factory
+
+    def provided(self, kind: type[T]) -> T:
+        """Return an object that a needed domain provides."""
+        found: T = self._process.factories[kind](self)
+        return found
+
+    def scheme(self, key: str) -> str:
+        """Return the URL scheme of a setting."""
+        return url.scheme(getattr(self.settings, key))
+
+    def unsupported(self, key: str, supported: str) -> BadSettings:
+        """Return the problem that a setting names an engine for which there is no adapter."""
+        return BadSettings(detail=f"{self._domain.name}.{key}: {self.scheme(key)!r} is not supported; use {supported}.")
+
+    def watch(self, client: EngineClient, used_for: str, *, needed: bool = True) -> None:
+        """Include an engine in the health of the process."""
+        self.runtime.engines.add(client, used_for=used_for, needed=needed)
+
+    @property
+    def has_shared_cache(self) -> bool:
+        """Whether instances share a cache."""
+        return url.scheme(self.runtime.settings.cache.engine) != "memory"
+
+    async def cache(self) -> Guard:
+        """Return the client of the cache that instances share; the cache may be unavailable."""
+        return await self._process.cache()
+
+    async def database(self, key: str) -> Database:
+        """Open the SQL database of a setting. Raises BadSettings for another engine."""
+        if self.scheme(key) not in {"sqlite", "mysql"}:
+            raise self.unsupported(key, "sqlite or mysql")
+        from matinee.drivers.sql import Database
+
+        database = Database(getattr(self.settings, key), backups=self.deployment.folder / "backups")
+        await self.stack.enter_async_context(database)
+        self._watch_setting(database, key)
+        return database
+
+    async def redis(self, key: str) -> Redis:
+        """Open the Redis of a setting. Raises EngineUnavailable."""
+        from matinee.drivers.redis import Redis
+
+        redis = await self.stack.enter_async_context(Redis(getattr(self.settings, key)))
+        self._watch_setting(redis, key)
+        return redis
+
+    async def cassandra(self, key: str, *, needed: bool = True) -> Cassandra:
+        """Open the keyspace of a setting. Raises BadSettings; if `needed`, also EngineUnavailable."""
+        from matinee.drivers.cassandra import Cassandra
+
+        try:
+            cassandra = Cassandra(getattr(self.settings, key), lazy=not needed)
+        except ValueError as error:
+            raise BadSettings(detail=f"{self._domain.name}.{key}: {error}") from error
+        await self.stack.enter_async_context(cassandra)
+        self._watch_setting(cassandra, key, needed=needed)
+        return cassandra
+
+    def _watch_setting(self, client: EngineClient, key: str, *, needed: bool = True) -> None:
+        self.watch(client, f"{self._domain.name}.{key}", needed=needed)

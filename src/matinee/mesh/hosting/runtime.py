@@ -1,0 +1,119 @@
+"""What every process has: the registry, a client for calls to other processes, and the shared secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from random import Random
+
+import msgspec
+
+from matinee.drivers.http import HttpClient
+from matinee.drivers.keyfile import create_once
+from matinee.kit import url
+from matinee.kit.clock import Clock, SystemClock
+from matinee.mesh.client import MeshClient
+from matinee.mesh.hosting.engines import EngineWatch
+from matinee.mesh.hosting.settings import BadSettings, Settings
+from matinee.mesh.membership import Directory
+from matinee.mesh.ports import Registry
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """The runtime context of one process."""
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    directory: Directory
+    client: MeshClient
+    mesh_key: str
+    engines: EngineWatch
+
+    def secret(self, name: str, size_bytes: int = 32) -> bytes:
+        """Return a secret that all processes share, generated at its first use."""
+        return create_once(self.settings.deployment.secrets / name, lambda: os.urandom(size_bytes))
+
+    def addresses_of(self, service: str) -> Callable[[], Awaitable[Sequence[str]]]:
+        """Return a function that lists the addresses of a service's instances that take new calls."""
+
+        async def addresses() -> Sequence[str]:
+            return [
+                instance.address
+                for instance in self.directory.instances
+                if service in instance.services and not instance.draining
+            ]
+
+        return addresses
+
+
+@contextlib.asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """Open a runtime context, which follows the registry until it is closed."""
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        engines = EngineWatch(clock)
+        registry = await _open_registry(settings, stack, engines)
+        directory = Directory(registry=registry, clock=clock)
+        await directory.refresh()
+        http = await stack.enter_async_context(HttpClient())
+        key = create_once(settings.deployment.secrets / "mesh.key", lambda: os.urandom(32).hex().encode()).decode()
+        client = MeshClient(http=http, directory=directory, key=key, rng=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, protects nothing
+        following = asyncio.create_task(directory.run())
+        try:
+            yield Runtime(
+                settings=settings,
+                clock=clock,
+                registry=registry,
+                directory=directory,
+                client=client,
+                mesh_key=key,
+                engines=engines,
+            )
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, engines: EngineWatch) -> Registry:
+    """Open the registry. No process needs it at every moment: the last list of instances stays in use."""
+    place = settings.mesh.registry
+    match url.scheme(place):
+        case "memory":
+            from matinee.mesh.adapters.memory import MemoryRegistry
+
+            return MemoryRegistry()
+        case "sqlite" | "mysql":
+            from matinee.drivers.sql import Database
+            from matinee.mesh.adapters.sql import SqlRegistry
+
+            database = await stack.enter_async_context(Database(place, backups=settings.data / "backups"))
+            engines.add(database, used_for="mesh.registry", needed=False)
+            return await SqlRegistry.open(database)
+        case "etcd":
+            from matinee.drivers.etcd import Etcd
+            from matinee.mesh.adapters.etcd import EtcdRegistry
+
+            etcd = await stack.enter_async_context(Etcd(place))
+            engines.add(etcd, used_for="mesh.registry", needed=False)
+            registry = await EtcdRegistry.open(etcd)
+            stack.push_async_callback(registry.close)
+            return registry
+        case "kubernetes":
+            from matinee.drivers.kubernetes import Kubernetes
+            from matinee.mesh.adapters.kubernetes import SLICES, KubernetesRegistry
+
+            try:
+                kubernetes = Kubernetes(place, SLICES)
+            except ValueError as error:
+                raise BadSettings(detail=f"mesh.registry: {error}.") from error
+            cluster = await KubernetesRegistry.open(await stack.enter_async_context(kubernetes))
+            engines.add(cluster, used_for="mesh.registry", needed=False)
+            stack.push_async_callback(cluster.close)
+            return cluster
+        case other:
+            raise BadSettings(
+                detail=f"mesh.registry: {other!r} is not supported; use sqlite, mysql, etcd, kubernetes or memory."
+            )

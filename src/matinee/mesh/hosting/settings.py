@@ -1,0 +1,96 @@
+"""The sections of the settings that all processes share, and the container of all sections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from matinee.kit.problem import Problem
+
+Section = TypeVar("Section", bound=msgspec.Struct)
+
+
+class BadSettings(Problem, status=422):
+    """The settings cannot be used."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole deployment. `data` is the directory of all state; `lan` opens gateway and edges to the network, by TLS.
+
+    `profile`: state in files, or in real engines that `up` starts. `groups`: the targets that share a process; `a,b;c`
+    is one process for a and b and one for c. Targets that are not named share one more. `instances`: the number of
+    processes of each group.
+    """
+
+    data: str = "data"
+    region: str = "local"
+    territory: str = "ZZ"
+    lan: bool = False
+    host: str = ""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    demo: bool = True
+    profile: Literal["embedded", "distributed"] = "embedded"
+    instances: int = 1
+    groups: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The data directory, absolute."""
+        return Path(self.data)
+
+    @property
+    def secrets(self) -> Path:
+        """The directory of generated keys."""
+        return self.folder / "secrets"
+
+
+class Mesh(msgspec.Struct, frozen=True, kw_only=True):
+    """How services find and call each other. `call_ms` limits a call that has no deadline of its own.
+
+    `registry`: the list of instances: a SQL store, `etcd://host:port,…/prefix`, or `kubernetes:` for the cluster's
+    endpoints. `host`: the address of this machine on which services listen and are called; with `0.0.0.0` (`::`) they
+    listen on all addresses and are called on this machine's address in its network.
+    """
+
+    registry: str = "sqlite:///{data}/registry.db"
+    host: str = "127.0.0.1"
+    call_ms: int = 5000
+    force_wire: bool = False
+
+
+class Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """The cache that instances share. Without it they are slower; nothing else changes.
+
+    `engine`: `memory://` (each instance has its own), `redis://…`, or a ring of Memcached servers
+    (`memcached://zone@host:port,zone@host:port,…/name?near=zone`). `call_ms` limits one call to it.
+    """
+
+    engine: str = "memory://"
+    call_ms: int = 50
+
+
+class Objects(msgspec.Struct, frozen=True, kw_only=True):
+    """The object store of sources, segments and artwork: `file:///…` or `s3://KEY:SECRET@bucket/prefix?endpoint=…`."""
+
+    store: str = "file://{data}/objects"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings: the shared sections, and each domain's own section by its name."""
+
+    deployment: Deployment = Deployment()
+    mesh: Mesh = Mesh()
+    cache: Cache = Cache()
+    objects: Objects = Objects()
+    domains: dict[str, msgspec.Struct] = {}
+
+    @property
+    def data(self) -> Path:
+        """The data directory, absolute."""
+        return self.deployment.folder
+
+    def of(self, kind: type[Section]) -> Section:
+        """Return a domain's section by its type."""
+        return next(section for section in self.domains.values() if isinstance(section, kind))

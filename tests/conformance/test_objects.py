@@ -21,7 +21,8 @@ from tests.engines import private_engine, shared_engine, slow_proxy, unique_name
 from matinee.drivers.engine import EngineUnavailable, StoreEmpty
 from matinee.drivers.objects import ObjectNotFound, ObjectStore
 from matinee.drivers.s3 import BadStoreUrl, BucketMissing, S3Bucket, S3Location, StoreRefused
-from matinee.encoding.adapters.objects import INCOMING, ObjectBlobs
+from matinee.encoding.adapters.objects import ObjectBlobs
+from matinee.encoding.api import INCOMING
 from matinee.lab.engines import Running
 
 Opener = Callable[..., ObjectStore]

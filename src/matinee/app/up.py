@@ -136,7 +136,9 @@ async def _start(settings: Settings, supervisor: Supervisor, console: Console, p
     with steps.step("edges"):
         await asyncio.gather(*(supervisor.start(program) for program in _edges(settings, environment)))
     with steps.step("gateway"):
-        await _wait_until(partial(asyncio.to_thread, (configuration / envoy.BOOTSTRAP).exists), "the gateway did not configure Envoy")
+        await _wait_until(
+            partial(asyncio.to_thread, (configuration / envoy.BOOTSTRAP).exists), "the gateway did not configure Envoy"
+        )
         await supervisor.start(Program(name="envoy", command=envoy.build_command(configuration), lifeline=False))
         await _wait_until(partial(layout.front_answers, settings), "the gateway does not answer through Envoy")
     sign_in = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,8 @@ from matinee.mesh.api import idempotent, long_running
 
 StepState: TypeAlias = Literal["waiting", "running", "done", "failed"]
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
+# The prefix of masters that were submitted from a machine whose files the workers cannot read.
+INCOMING: Final = "incoming/"
 
 
 class VideoStream(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,12 +14,11 @@ from weakref import WeakValueDictionary
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.objects import ObjectHead, ObjectNotFound, ObjectStore
+from matinee.encoding.api import INCOMING
 from matinee.encoding.model.refusals import make_no_space
 from matinee.kit import url
 from matinee.kit.hashing import sha256_hex
 
-# The prefix of masters that were submitted from a machine whose files the workers cannot read.
-INCOMING = "incoming/"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -85,7 +85,9 @@ async def _hand_in(
     await deployment.get(Catalogue).add_artwork(title_id=place.title_id, artwork=await _kept(objects, files.artwork))
     if place.episode_id is not None:
         stills = await _kept(objects, files.stills)
-        await deployment.get(Catalogue).add_artwork(title_id=place.title_id, artwork=stills, episode_id=place.episode_id)
+        await deployment.get(Catalogue).add_artwork(
+            title_id=place.title_id, artwork=stills, episode_id=place.episode_id
+        )
     order = Order(
         title_id=place.title_id,
         episode_id=place.episode_id,

@@ -204,7 +204,7 @@ def test_processes_that_race_have_one_key(tmp_path: Path) -> None:
 
 
 async def test_argon2_knows_its_own_and_refuses_a_crowd() -> None:
-    argon = Argon2(time_cost=1, memory_kib=64, threads=1, waiting=0)
+    argon = Argon2(time_cost=1, memory_kib=64, threads=1, queue_limit=0)
     hashed = await argon.hash("geheim\ud800")
     assert hashed.startswith("$argon2id$")
     assert await argon.verify(hashed, "geheim\ud800")
@@ -213,7 +213,7 @@ async def test_argon2_knows_its_own_and_refuses_a_crowd() -> None:
     assert not await argon.verify("damaged", "geheim")
     assert Argon2(time_cost=2, memory_kib=64).outdated(hashed)
     assert not argon.outdated(hashed)
-    crowded = Argon2(time_cost=1, memory_kib=64, threads=1, waiting=-1)
+    crowded = Argon2(time_cost=1, memory_kib=64, threads=1, queue_limit=-1)
     with pytest.raises(Overloaded):
         await crowded.hash("x")
     argon.close()

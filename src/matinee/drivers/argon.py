@@ -1,4 +1,4 @@
-"""Passwords and PINs by Argon2id (RFC 9106), in worker threads: hashing lets go of the interpreter lock."""
+"""Hashes of passwords and PINs by Argon2id (RFC 9106), in worker threads: hashing releases the interpreter lock."""
 
 from __future__ import annotations
 
@@ -17,51 +17,57 @@ T = TypeVar("T")
 
 
 class Argon2:
-    """Hashes secrets and checks them, at most `threads` at once; beyond `waiting` more it refuses.
+    """Hashes and verifies secrets, `threads` at a time; it refuses work when `queue_limit` calls wait.
 
-    The defaults are OWASP's lower bound (19 MiB, two passes, one lane), about 20 ms a hash. `decoy` is the hash of
-    a secret that nobody knows: checking against it costs what checking a real one does.
+    The defaults are OWASP's minimum (19 MiB, two passes, one lane), about 20 ms a hash. `decoy` is the hash of a random
+    secret: verifying against it takes as long as against a real hash.
     """
 
     def __init__(
-        self, *, time_cost: int = 2, memory_kib: int = 19_456, parallelism: int = 1, threads: int = 2, waiting: int = 64
+        self,
+        *,
+        time_cost: int = 2,
+        memory_kib: int = 19_456,
+        parallelism: int = 1,
+        threads: int = 2,
+        queue_limit: int = 64,
     ) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
-        self._limit = threads + waiting
-        self._under_way = 0
+        self._limit = threads + queue_limit
+        self._pending = 0
         self.decoy = self._hasher.hash(secrets.token_bytes(32))
 
     async def hash(self, secret: str) -> str:
-        """The secret's hash, with its own salt and the parameters in it. Raises Overloaded."""
+        """Hash a secret; the result contains its salt and the parameters. Raises Overloaded."""
         return await self._run(lambda: self._hasher.hash(_bytes(secret)))
 
     async def verify(self, hashed: str, secret: str) -> bool:
-        """Whether the secret is the one that was hashed. Raises Overloaded."""
+        """Return whether a secret matches its hash. Raises Overloaded."""
         return await self._run(lambda: self._matches(hashed, secret))
 
     def outdated(self, hashed: str) -> bool:
-        """Whether a hash was made with other parameters than these."""
+        """Return whether a hash was made with other parameters."""
         return self._hasher.check_needs_rehash(hashed)
 
     def close(self) -> None:
-        """Let the worker threads go."""
+        """Stop the worker threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _matches(self, hashed: str, secret: str) -> bool:
         try:
             return self._hasher.verify(hashed, _bytes(secret))
-        except (Argon2Error, InvalidHashError):  # a damaged hash opens nothing
+        except (Argon2Error, InvalidHashError):  # a damaged hash matches nothing
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._under_way >= self._limit:
+        if self._pending >= self._limit:
             raise Overloaded(retry_after_ms=1000)
-        self._under_way += 1
+        self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._under_way -= 1
+            self._pending -= 1
 
 
 def _bytes(secret: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What the C++ driver's errors mean, and how long one attempt may take."""
+"""The C++ driver's errors as problems, and the time limit of an attempt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acsylla import errors
 from matinee.drivers.engine import EngineUnavailable, StoreEmpty, StoreFull
 
 TICK_S: Final = 0.02
-_AWAY: Final = (
+_UNAVAILABLE: Final = (
     errors.CassErrorLibNoHostsAvailable,
     errors.CassErrorLibRequestTimedOut,
     errors.CassErrorLibRequestQueueFull,
@@ -29,12 +29,12 @@ _AWAY: Final = (
     errors.CassErrorServerServerError,
 )
 _REFUSED: Final = (errors.CassErrorServerBadCredentials, errors.CassErrorServerUnauthorized)
-# What Cassandra says of tables that an engine had before it was started again without its data.
+# Messages about tables of an engine that was restarted without its data.
 _LOST: Final = ("unconfigured table", "does not exist")
 
 
-class Told:
-    """A context that turns the library's errors into Problems; what is a mistake of ours goes through."""
+class ErrorTranslation:
+    """A context that raises the library's errors as problems, except bugs."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
@@ -45,62 +45,59 @@ class Told:
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if error is None:
             return
-        if isinstance(error, errors.CassException | TimeoutError) and (problem := self._problem(error)) is not None:
+        if isinstance(error, errors.CassException | TimeoutError) and (problem := self._to_problem(error)) is not None:
             raise problem from error
 
-    def _problem(self, error: Exception) -> Exception | None:
-        text = str(error) or "it took too long"
+    def _to_problem(self, error: Exception) -> Exception | None:
+        text = str(error) or "timed out"
         if "No space left" in text or "disk is full" in text:
-            return StoreFull(detail=f"{self._engine} is full: free some room, then try again.")
-        if isinstance(error, (TimeoutError, *_AWAY)):
-            return EngineUnavailable(engine="cassandra", detail=f"{self._engine} does not answer as it should: {text}")
+            return StoreFull(detail=f"{self._engine} is full: free some space, then try again.")
+        if isinstance(error, (TimeoutError, *_UNAVAILABLE)):
+            return EngineUnavailable(engine="cassandra", detail=f"{self._engine} does not answer properly: {text}")
         if isinstance(error, _REFUSED):
             return EngineUnavailable(
-                engine="cassandra", detail=f"{self._engine} refuses the user or the password: {text}"
+                engine="cassandra", detail=f"{self._engine} rejects the user or the password: {text}"
             )
         if any(words in text for words in _LOST):
             return StoreEmpty(store="cassandra", detail=f"{self._engine} has lost its tables: {text}")
         return None
 
 
-class Limits:
-    """How long each attempt may take: `with limits.until(ends_at):` raises EngineUnavailable after `attempt_s`, or then.
+class AttemptLimits:
+    """Limits attempts: `with limits.until(ends_at):` raises EngineUnavailable then, or after `attempt_s`.
 
-    It is paid for every statement, and a timer of the loop costs more than the rest of one: so one timer looks after
-    all, and an attempt ends up to `TICK_S` late.
+    One timer checks all attempts, since a timer for each would cost more than the rest of a statement; an attempt
+    therefore ends up to `TICK_S` late.
     """
 
-    def __init__(self, told: Told, attempt_s: float) -> None:
-        self.told = told
+    def __init__(self, translation: ErrorTranslation, attempt_s: float) -> None:
+        self.translation = translation
         self._attempt_s = attempt_s
-        self.running: set[Limit] = set()
+        self.running: set[Attempt] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def until(self, ends_at: float) -> Limit:
-        """A context for one attempt of a call that has to end by then (monotonic, in seconds).
-
-        Errors of the library become Problems in it, as in `Told`.
-        """
+    def until(self, ends_at: float) -> Attempt:
+        """Return a context for an attempt that ends by a time of the monotonic clock, with an `ErrorTranslation`."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._look)
-        return Limit(self, min(ends_at, time.monotonic() + self._attempt_s))
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._end_late)
+        return Attempt(self, min(ends_at, time.monotonic() + self._attempt_s))
 
-    def _look(self) -> None:
+    def _end_late(self) -> None:
         now_s = time.monotonic()
-        for limit in [limit for limit in self.running if limit.ends_at <= now_s]:
-            limit.end()
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._look) if self.running else None
+        for attempt in [attempt for attempt in self.running if attempt.ends_at <= now_s]:
+            attempt.cancel()
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._end_late) if self.running else None
 
 
-class Limit:
-    """One attempt of one task."""
+class Attempt:
+    """One attempt, in the current task."""
 
-    __slots__ = ("_cancelling", "_late", "_limits", "_task", "ends_at")
+    __slots__ = ("_cancelling", "_is_late", "_limits", "_task", "ends_at")
 
-    def __init__(self, limits: Limits, ends_at: float) -> None:
+    def __init__(self, limits: AttemptLimits, ends_at: float) -> None:
         task = asyncio.current_task()
-        assert task is not None, "outside of a task"
-        self._limits, self._task, self._cancelling, self._late = limits, task, task.cancelling(), False
+        assert task is not None, "not in a task"
+        self._limits, self._task, self._cancelling, self._is_late = limits, task, task.cancelling(), False
         self.ends_at = ends_at
 
     def __enter__(self) -> None:
@@ -108,14 +105,14 @@ class Limit:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._limits.running.discard(self)
-        # Where somebody else has cancelled the task as well, it is theirs that counts.
-        if self._late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        # A cancellation from elsewhere takes precedence.
+        if self._is_late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             error = TimeoutError()
         if error is not None:
-            self._limits.told.__exit__(kind, error, trace)
+            self._limits.translation.__exit__(kind, error, trace)
 
-    def end(self) -> None:
-        """Break the attempt off."""
+    def cancel(self) -> None:
+        """End the attempt at once."""
         self._limits.running.discard(self)
-        self._late = True
+        self._is_late = True
         self._task.cancel()

@@ -1,9 +1,8 @@
-"""The schema of a keyspace, brought forward step by step; safe when several processes start at once.
+"""Migrations of a keyspace, which several processes may run at once.
 
-`schema_version` holds, for each domain, how many of its steps are done. A step is one statement of CQL that may be
-done twice (`IF NOT EXISTS`), since whoever does it may be killed before it is counted. One process at a time does
-steps: the one whose name stands in the row, put there by a lightweight transaction and gone a minute after its last
-sign of life.
+`schema_version` stores, for each domain, the number of its steps that are done. A step is one idempotent statement of
+CQL (`IF NOT EXISTS`), since a process may be killed between the step and its count. One process at a time runs steps:
+it owns the row by a lightweight transaction, and loses it a minute after its last renewal.
 """
 
 from __future__ import annotations
@@ -16,51 +15,52 @@ from matinee.drivers.cassandra import VERSION, Cassandra, Query
 from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 
 WAIT_S = 90
-PAUSE_S = 0.2
+RETRY_S = 0.2
 _TABLE = "CREATE TABLE IF NOT EXISTS schema_version (name text PRIMARY KEY, version int, owner text)"
 _LOCK = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = null", idempotent=False)
-_KEEP = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = ?", idempotent=False)
+_RENEW = Query("UPDATE schema_version USING TTL 60 SET owner = ? WHERE name = ? IF owner = ?", idempotent=False)
 _COUNT = Query("UPDATE schema_version SET version = ? WHERE name = ? IF owner = ?", idempotent=False)
 _UNLOCK = Query("UPDATE schema_version SET owner = null WHERE name = ? IF owner = ?", idempotent=False)
 
 
 async def migrate(cassandra: Cassandra, name: str, steps: Sequence[str]) -> None:
-    """Do the steps of a domain that are not done yet. Raises SchemaAhead, EngineUnavailable."""
+    """Run the steps of a domain that are not done yet. Raises SchemaAhead, EngineUnavailable."""
     try:
-        if await _version(cassandra, name, steps) < len(steps):
-            await _locked(cassandra, name, steps, uuid.uuid4().hex)
+        if await _read_version(cassandra, name, steps) < len(steps):
+            await _run_steps_locked(cassandra, name, steps, uuid.uuid4().hex)
     except SchemaAhead:
-        cassandra.schemas[name] = len(steps)  # for `check` to say so as well
+        cassandra.schemas[name] = len(steps)  # so that `check` reports it as well
         raise
     cassandra.schemas[name] = len(steps)
 
 
-async def _locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
-    """Do what is left to do once nobody else does it."""
-    for _ in range(round(WAIT_S / PAUSE_S)):
+async def _run_steps_locked(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
+    for _ in range(round(WAIT_S / RETRY_S)):
         if await cassandra.execute_conditional(_LOCK, owner, name):
             break
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(RETRY_S)
     else:
         raise EngineUnavailable(
-            engine="cassandra", detail=f"Somebody else has been changing the schema {name} for too long."
+            engine="cassandra", detail=f"Another process has been changing the schema {name} for {WAIT_S} s."
         )
     try:
-        await _do(cassandra, name, steps, owner)
+        await _run_steps(cassandra, name, steps, owner)
     finally:
         await cassandra.execute_conditional(_UNLOCK, name, owner)
 
 
-async def _do(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
-    for done in range(await _version(cassandra, name, steps), len(steps)):
-        if not await cassandra.execute_conditional(_KEEP, owner, name, owner):
-            raise EngineUnavailable(engine="cassandra", detail=f"Somebody else has begun to change the schema {name}.")
+async def _run_steps(cassandra: Cassandra, name: str, steps: Sequence[str], owner: str) -> None:
+    for done in range(await _read_version(cassandra, name, steps), len(steps)):
+        if not await cassandra.execute_conditional(_RENEW, owner, name, owner):
+            raise EngineUnavailable(
+                engine="cassandra", detail=f"Another process has begun to change the schema {name}."
+            )
         await cassandra.change_schema(steps[done])
         await cassandra.execute_conditional(_COUNT, done + 1, name, owner)
 
 
-async def _version(cassandra: Cassandra, name: str, steps: Sequence[str]) -> int:
-    """How many steps are done. Raises SchemaAhead where they are more than there are."""
+async def _read_version(cassandra: Cassandra, name: str, steps: Sequence[str]) -> int:
+    """Read how many steps are done. Raises SchemaAhead where this code has fewer."""
     try:
         rows = await cassandra.fetch(VERSION, name)
     except StoreEmpty:
@@ -68,6 +68,8 @@ async def _version(cassandra: Cassandra, name: str, steps: Sequence[str]) -> int
         rows = await cassandra.fetch(VERSION, name)
     version = (rows[0][0] or 0) if rows else 0
     if version > len(steps):
-        detail = f"The tables of {name} in {cassandra.engine} are of a newer Matinee ({version} > {len(steps)})."
+        detail = (
+            f"The tables of {name} in {cassandra.engine} were written by a newer Matinee ({version} > {len(steps)})."
+        )
         raise SchemaAhead(store=name, detail=detail)
     return version

@@ -1,4 +1,4 @@
-"""Key files: made at their first use, readable by their owner alone, the same for every process."""
+"""Key files: created at their first use, readable by their owner only, the same for all processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from matinee.kit.problem import Problem
 
@@ -18,7 +21,7 @@ class KeyFileUnusable(Problem, status=500):
 
 
 def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
-    """The file's bytes, made where there is none; of processes that race the first wins. Raises KeyFileUnusable."""
+    """Read a file, and create it where it is missing; the first of several processes wins. Raises KeyFileUnusable."""
     try:
         if not path.exists():
             _create(path, make())
@@ -28,28 +31,32 @@ def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Put other bytes in the file's place; no reader sees half of them. Raises KeyFileUnusable."""
+    """Replace a file atomically. Raises KeyFileUnusable."""
     try:
-        temporary = _written(path, data)
-        temporary.replace(path)
+        _write_temporary(path, data).replace(path)
         _sync_folder(path)
     except OSError as error:
         raise _unusable(path, error) from error
 
 
+def to_pem(key: EllipticCurvePrivateKey) -> bytes:
+    """Encode a private key in PEM form, unencrypted."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def _create(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _written(path, data)
+    temporary = _write_temporary(path, data)
     try:
-        with contextlib.suppress(FileExistsError):  # another process was first: its key is the one
+        with contextlib.suppress(FileExistsError):  # another process was first: its key counts
             path.hardlink_to(temporary)
     finally:
         temporary.unlink()
     _sync_folder(path)
 
 
-def _written(path: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+def _write_temporary(path: Path, data: bytes) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()
@@ -66,4 +73,4 @@ def _sync_folder(path: Path) -> None:
 
 
 def _unusable(path: Path, error: OSError) -> KeyFileUnusable:
-    return KeyFileUnusable(path=str(path), detail=f"The key file {path} cannot be read or made: {error.strerror}.")
+    return KeyFileUnusable(path=str(path), detail=f"The key file {path} cannot be read or created: {error.strerror}.")

@@ -1,4 +1,4 @@
-"""Secrets sealed at rest by AES-256-GCM (NIST SP 800-38D) under a key-encryption key from a file."""
+"""Encryption of secrets at rest by AES-256-GCM (NIST SP 800-38D) with a key-encryption key from a file."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ class SealBroken(Problem, status=500):
 
 
 class FileSealer:
-    """Seals with the last key-encryption key of a file (one a line, base64) and opens with any of them.
+    """Seals with the last key-encryption key of a file (base64, one per line) and unseals with any of them.
 
-    A sealed secret is: the key-encryption key's name, the nonce, the ciphertext with its tag.
+    A sealed secret is the key-encryption key's name, the nonce, and the ciphertext with its tag.
     """
 
     def __init__(self, keys: list[bytes], entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._entropy = entropy
         self._root = keys[0]
-        self._ciphers = {_name(key): AESGCM(key) for key in keys}
-        self._newest = _name(keys[-1])
+        self._ciphers = {_fingerprint(key): AESGCM(key) for key in keys}
+        self._newest = _fingerprint(keys[-1])
 
     @classmethod
     def open(cls, path: Path) -> FileSealer:
-        """The key-encryption keys in a file, made with one at the first use. Raises KeyFileUnusable."""
+        """Read the key-encryption keys in a file, and create it where it is missing. Raises KeyFileUnusable."""
         lines = create_once(path, lambda: b64encode(os.urandom(_KEY_BYTES)) + b"\n").split()
         try:
             keys = [b64decode(line, validate=True) for line in lines]
         except ValueError as error:
-            raise _not_keys(path) from error
+            raise _unusable(path) from error
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
-            raise _not_keys(path)
+            raise _unusable(path)
         return cls(keys)
 
     async def seal(self, secret: bytes, bound_to: bytes) -> bytes:
-        """The secret, sealed; it opens only together with `bound_to`."""
+        """Seal a secret. `bound_to` is needed again to unseal it."""
         nonce = self._entropy(_NONCE_BYTES)
         return self._newest + nonce + self._ciphers[self._newest].encrypt(nonce, secret, bound_to)
 
     async def unseal(self, sealed: bytes, bound_to: bytes) -> bytes:
-        """The secret again. Raises SealBroken."""
+        """Unseal a secret. Raises SealBroken."""
         name, rest = sealed[:_NAME_BYTES], sealed[_NAME_BYTES:]
         if (cipher := self._ciphers.get(name)) is None:
-            raise SealBroken(detail="It was sealed with another key-encryption key: put that key's file back.")
+            raise SealBroken(detail="It was sealed with another key-encryption key: restore that key's file.")
         try:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], bound_to)
         except (InvalidTag, ValueError) as error:
-            raise SealBroken(detail="It was altered since it was sealed.") from error
+            raise SealBroken(detail="It was altered after it was sealed.") from error
 
     def derive_key(self, purpose: str) -> bytes:
-        """A key of 32 bytes for another purpose, the same as long as the file's first key stays."""
+        """Derive a 32-byte key for another purpose from the file's first key."""
         return hmac.digest(self._root, b"matinee/derived/" + purpose.encode(), "sha256")
 
 
-def _name(key: bytes) -> bytes:
+def _fingerprint(key: bytes) -> bytes:
     return hashlib.sha256(b"matinee/key-encryption-key/" + key).digest()[:_NAME_BYTES]
 
 
-def _not_keys(path: Path) -> KeyFileUnusable:
+def _unusable(path: Path) -> KeyFileUnusable:
     return KeyFileUnusable(path=str(path), detail=f"The key file {path} holds no 256-bit key in base64.")

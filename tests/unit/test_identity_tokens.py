@@ -160,7 +160,7 @@ async def test_no_more_tokens_are_remembered_than_asked(tmp_path: Path) -> None:
     gate = Gate(tmp_path / "k.pem", cache_size=2)
     for n in range(5):
         await gate.verifier.verify(gate.signer.sign(gate.claims(sub=f"acc_{n}")))
-    assert len(gate.verifier._seen) == 2
+    assert len(gate.verifier._cache) == 2
 
 
 def test_the_key_file_is_its_owner_s_alone(gate: Gate) -> None:

@@ -61,7 +61,7 @@ def rotate_keys(path: Path, *, keep: int = 2) -> None:
 class Verifier(Generic[T]):
     """Verifies access tokens and parses their claims to a `T`. Verified tokens are cached.
 
-    `fetch_keys` returns a JSON Web Key Set (a Struct or a mapping with `keys`). It is called at the first use, every few
+    `fetch_keys` returns a JSON Web Key Set (a Struct or a mapping with `keys`). It is called at first, every few
     minutes, and for a token with an unknown key.
     """
 

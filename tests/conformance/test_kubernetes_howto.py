@@ -1,4 +1,4 @@
-"""What the how-to says is to be applied, applied: an API server takes it, and services find each other by it."""
+"""The manifests in the how-to: an API server accepts them, and services that use them find each other."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ GROUPS = {
 NOW = SystemClock().now()
 
 
-def objects() -> list[str]:
-    """Every object of the page, as YAML."""
+def read_manifests() -> list[str]:
+    """Return the manifests of the page, as YAML."""
     return "\n---\n".join(re.findall(r"```yaml\n(.*?)```", HOWTO.read_text(), re.DOTALL)).split("---\n")
 
 
 async def apply(api: Api, text: str) -> dict[str, Any]:
-    """As `kubectl apply --server-side` does; a field that Kubernetes does not know is an error."""
+    """Apply a manifest as `kubectl apply --server-side` does; an unknown field is an error."""
     kind = re.search(r"^kind: (\w+)$", text, re.MULTILINE)
     name = re.search(r"^  name: (.+)$", text, re.MULTILINE)
     assert kind is not None
     assert name is not None
     plural = kind[1].lower().replace("policy", "policie") + "s"
     path = f"{GROUPS[kind[1]]}/namespaces/{{namespace}}/{plural}/{name[1]}?fieldManager=howto&fieldValidation=Strict"
-    made: dict[str, Any] = await api.ask(
+    applied: dict[str, Any] = await api.request(
         "PATCH", path, text.replace("namespace: matinee", f"namespace: {api.namespace}"), **APPLY
     )
-    return made
+    return applied
 
 
-async def test_an_api_server_takes_every_object_of_the_page() -> None:
+async def test_api_server_accepts_every_manifest_of_the_page() -> None:
     async with Api(shared_engine("kubernetes").url("howto")) as api:
-        made = [await apply(api, text) for text in objects()]
-        assert {one["kind"] for one in made} == set(GROUPS)
-        services = {one["metadata"]["name"]: one for one in made if one["kind"] == "Service"}
-        (deployment,) = (one for one in made if one["kind"] == "Deployment")
+        applied = [await apply(api, text) for text in read_manifests()]
+        assert {one["kind"] for one in applied} == set(GROUPS)
+        services = {one["metadata"]["name"]: one for one in applied if one["kind"] == "Service"}
+        (deployment,) = (one for one in applied if one["kind"] == "Deployment")
         pod = deployment["spec"]["template"]
         for name, service in services.items():
             assert service["metadata"]["labels"]["app.kubernetes.io/component"] == name
@@ -68,33 +68,33 @@ async def test_an_api_server_takes_every_object_of_the_page() -> None:
 
 
 class Pods:
-    """Processes of one service, and the cluster that they think they are in."""
+    """Processes of one service that run as if they were pods of a cluster."""
 
     def __init__(self, api: Api, settings: dict[str, str]) -> None:
         self._controller = Controller(api)
         self._environment = {**os.environ, **settings}
-        self._there: dict[int, asyncio.subprocess.Process] = {}
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
 
     async def start(self) -> int:
-        """Start one; when it says that it is ready the cluster enters it."""
+        """Start a pod and register it once it is ready."""
         port = free_port()
         command = [sys.executable, "-m", "matinee", "serve", "events", "--port", str(port)]
-        self._there[port] = await asyncio.create_subprocess_exec(*command, env=self._environment)
-        await eventually(lambda: ready(port))
+        self._processes[port] = await asyncio.create_subprocess_exec(*command, env=self._environment)
+        await eventually(lambda: is_ready(port))
         await self._controller.register(instance=instance(port), lease_s=0, now=NOW)
         return port
 
     async def delete(self, port: int) -> None:
-        """It is said to be terminating and told to end, both at once; when it has, it is taken out."""
-        process = self._there.pop(port)
+        """Delete a pod: mark it as terminating while it ends, and remove it afterwards."""
+        process = self._processes.pop(port)
         process.terminate()
         await self._controller.drain(instance_id=instance(port).instance_id)
         async with asyncio.timeout(30):
             assert await process.wait() == 0
         await self._controller.deregister(instance_id=instance(port).instance_id)
 
-    async def end(self) -> None:
-        for process in self._there.values():
+    async def kill(self) -> None:
+        for process in self._processes.values():
             process.kill()
             await process.wait()
 
@@ -104,8 +104,8 @@ def instance(port: int) -> Instance:
     return Instance(instance_id=InstanceId(f"ins_{port}"), address=address, services=("events",))
 
 
-async def ready(port: int) -> bool:
-    """What a kubelet asks, at the pod's address."""
+async def is_ready(port: int) -> bool:
+    """Probe the readiness at the pod's address, as a kubelet does."""
     async with HttpClient() as http:
         try:
             return (await http.request("GET", f"{instance(port).address}/readyz", timeout_s=2)).status == 200
@@ -113,11 +113,11 @@ async def ready(port: int) -> bool:
             return False
 
 
-async def test_services_in_pods_are_called_and_replaced_without_a_failure(tmp_path: Path) -> None:
+async def test_replacing_pods_fails_no_call(tmp_path: Path) -> None:
     async with Api(shared_engine("kubernetes").url("howto")) as api:
-        for text in objects():
+        for text in read_manifests():
             await apply(api, text)
-        (tmp_path / "token").write_text(await api.token("matinee"))
+        (tmp_path / "token").write_text(await api.create_token("matinee"))
         settings = {
             "MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"),
             "MATINEE__MESH__REGISTRY": api.url.replace(api.query["token"], str(tmp_path / "token")),
@@ -128,20 +128,20 @@ async def test_services_in_pods_are_called_and_replaced_without_a_failure(tmp_pa
             old = [await pods.start() for _ in range(2)]
             async with open_clients(load(None, settings)) as clients:
                 replaced = asyncio.Event()
-                calling = asyncio.create_task(call(clients.get(Events), replaced))
+                calling = asyncio.create_task(call_until(replaced, clients.get(Events)))
                 for port in old:
                     await pods.start()
                     await pods.delete(port)
                 replaced.set()
                 assert await calling == []
         finally:
-            await pods.end()
+            await pods.kill()
 
 
-async def call(events: Events, until: asyncio.Event) -> list[Problem]:
-    """One call after the other; tells which failed."""
+async def call_until(done: asyncio.Event, events: Events) -> list[Problem]:
+    """Call a service again and again; return the failures."""
     failures = []
-    while not until.is_set():
+    while not done.is_set():
         try:
             await events.get_head()
         except Problem as problem:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conformance.kubernetes_rig import Api, Controller, Governed
+from tests.conformance.kubernetes_rig import Api, ControlledRegistry, Controller
 from tests.deployment import eventually
 from tests.engines import shared_engine
 from tests.stores import SQL, database_url, store_opener
@@ -86,7 +86,7 @@ async def open_kubernetes(tmp_path: Path) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def reopen() -> Registry:
-            registry = await Governed.open(await stack.enter_async_context(Kubernetes(url, SLICES)))
+            registry = await ControlledRegistry.open(await stack.enter_async_context(Kubernetes(url, SLICES)))
             stack.push_async_callback(registry.close)
             registry.controller = Controller(await stack.enter_async_context(Api(url)))
             return registry

@@ -1,4 +1,4 @@
-"""What befalls a registry in etcd: killed, hung, emptied, compacted, full, closed to strangers, one member of three."""
+"""The registry in etcd: killed, hung, emptied, compacted, full, with sign-in, and with a failed member of three."""
 
 from __future__ import annotations
 
@@ -38,199 +38,205 @@ def instance(number: int) -> Instance:
     )
 
 
-class Town:
-    """Processes, each with its own way to the registry: those that are in it, and one that follows it."""
+class Processes:
+    """Registered processes, each with its own connection to the registry, and one that follows it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.stack = AsyncExitStack()
-        self.inhabitants: dict[int, tuple[Membership, asyncio.Task[None]]] = {}
+        self.memberships: dict[int, tuple[Membership, asyncio.Task[None]]] = {}
 
-    async def __aenter__(self) -> Town:
-        self.directory = Directory(registry=await self.registry(), clock=CLOCK)
-        self.started(self.directory.run())
+    async def __aenter__(self) -> Processes:
+        self.directory = Directory(registry=await self.open_registry(), clock=CLOCK)
+        self.create_task(self.directory.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stack.aclose()
 
-    async def registry(self) -> EtcdRegistry:
+    async def open_registry(self) -> EtcdRegistry:
         registry = await EtcdRegistry.open(await self.stack.enter_async_context(Etcd(self.url)))
         self.stack.push_async_callback(registry.close)
         return registry
 
-    def started(self, work: Any) -> asyncio.Task[None]:
+    def create_task(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self.stack.callback(task.cancel)
         return task
 
-    async def come(self, *numbers: int) -> None:
+    async def start(self, *numbers: int) -> None:
         for number in numbers:
             membership = Membership(
-                registry=await self.registry(), instance=instance(number), clock=CLOCK, renew_s=0.5, lease_s=LEASE_S
+                registry=await self.open_registry(),
+                instance=instance(number),
+                clock=CLOCK,
+                renew_s=0.5,
+                lease_s=LEASE_S,
             )
-            self.inhabitants[number] = membership, self.started(membership.run())
+            self.memberships[number] = membership, self.create_task(membership.run())
 
-    async def leave(self, number: int) -> None:
-        membership, renewing = self.inhabitants.pop(number)
+    async def stop(self, number: int) -> None:
+        membership, renewing = self.memberships.pop(number)
         renewing.cancel()
         await membership.leave()
 
-    def die(self, number: int) -> None:
-        self.inhabitants.pop(number)[1].cancel()
+    def kill(self, number: int) -> None:
+        self.memberships.pop(number)[1].cancel()
 
-    async def all_seen(self) -> None:
-        """Wait until the follower knows just those who are there."""
-        await eventually(lambda: self.directory.instances == tuple(map(instance, sorted(self.inhabitants))))
+    async def wait_until_followed(self) -> None:
+        """Wait until the follower has exactly the registered processes."""
+        await eventually(lambda: self.directory.instances == tuple(map(instance, sorted(self.memberships))))
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Running]:
+def server(tmp_path: Path) -> Iterator[Running]:
     with private_engine("etcd", tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def town(own: Running) -> AsyncIterator[Town]:
-    async with Town(own.url("registry")) as made:
-        yield made
+async def processes(server: Running) -> AsyncIterator[Processes]:
+    async with Processes(server.url("registry")) as started:
+        yield started
 
 
-async def test_who_dies_is_gone_when_its_lease_is_out_and_nobody_else(town: Town) -> None:
-    await town.come(1, 2, 3)
-    await town.all_seen()
-    town.die(2)
-    await town.all_seen()
+async def test_only_killed_process_is_removed_when_its_lease_expires(processes: Processes) -> None:
+    await processes.start(1, 2, 3)
+    await processes.wait_until_followed()
+    processes.kill(2)
+    await processes.wait_until_followed()
 
 
-async def test_many_come_and_go_at_once(town: Town) -> None:
-    await asyncio.gather(*(town.come(number) for number in range(40)))
-    await asyncio.gather(*(town.leave(number) for number in range(0, 40, 2)))
-    await asyncio.gather(*(town.come(number) for number in range(40, 50)))
-    await town.all_seen()
+async def test_concurrent_starts_and_stops_are_followed(processes: Processes) -> None:
+    await asyncio.gather(*(processes.start(number) for number in range(40)))
+    await asyncio.gather(*(processes.stop(number) for number in range(0, 40, 2)))
+    await asyncio.gather(*(processes.start(number) for number in range(40, 50)))
+    await processes.wait_until_followed()
 
 
-async def test_killed_and_back_it_has_lost_nobody(town: Town, own: Running) -> None:
-    await town.come(1, 2)
-    await town.all_seen()
-    own.kill()
-    known = town.directory.instances
+async def test_restarted_etcd_loses_no_instance(processes: Processes, server: Running) -> None:
+    await processes.start(1, 2)
+    await processes.wait_until_followed()
+    server.kill()
+    known = processes.directory.instances
     await asyncio.sleep(LEASE_S + 1)  # longer than a lease
-    await town.directory.refresh()
-    assert town.directory.instances == known, "the last list stays in use"
-    own.start()
-    await town.all_seen()
-    await town.come(3)
-    await town.leave(1)
-    await town.all_seen()
+    await processes.directory.refresh()
+    assert processes.directory.instances == known, "the last list stays in use"
+    server.start()
+    await processes.wait_until_followed()
+    await processes.start(3)
+    await processes.stop(1)
+    await processes.wait_until_followed()
 
 
-async def test_hung_it_takes_nobody_out(town: Town, own: Running) -> None:
-    await town.come(1, 2)
-    await town.all_seen()
-    own.pause()
+async def test_hung_etcd_removes_no_instance(processes: Processes, server: Running) -> None:
+    await processes.start(1, 2)
+    await processes.wait_until_followed()
+    server.pause()
     await asyncio.sleep(LEASE_S + 1)
-    assert len(town.directory.instances) == 2
-    own.resume()
-    await town.come(3)
-    await town.all_seen()
+    assert len(processes.directory.instances) == 2
+    server.resume()
+    await processes.start(3)
+    await processes.wait_until_followed()
 
 
-async def test_back_without_its_data_everybody_enters_again(town: Town, own: Running) -> None:
-    await town.come(*range(8))
-    await town.all_seen()
-    own.kill()
-    shutil.rmtree(own.place.data)
-    own.start()
-    await eventually(lambda: town.directory.instances != ())
-    await town.all_seen()
-    await town.come(9)
-    await town.all_seen()
+async def test_instances_register_again_after_etcd_lost_its_data(processes: Processes, server: Running) -> None:
+    await processes.start(*range(8))
+    await processes.wait_until_followed()
+    server.kill()
+    shutil.rmtree(server.place.data)
+    server.start()
+    await eventually(lambda: processes.directory.instances != ())
+    await processes.wait_until_followed()
+    await processes.start(9)
+    await processes.wait_until_followed()
 
 
-async def test_changes_behind_a_watch_that_broke_are_seen_though_they_were_compacted(town: Town) -> None:
-    async with slow_proxy(town.url) as road, Town(road.url) as far:
-        await town.come(1)
-        far.inhabitants = town.inhabitants
-        await far.all_seen()
-        road.disconnect()
+async def test_compacted_changes_during_a_broken_watch_are_followed(processes: Processes) -> None:
+    async with slow_proxy(processes.url) as proxy, Processes(proxy.url) as remote:
+        await processes.start(1)
+        remote.memberships = processes.memberships
+        await remote.wait_until_followed()
+        proxy.disconnect()
         for number in range(2, 12):
-            await town.come(number)
+            await processes.start(number)
         for number in range(1, 8):
-            await town.leave(number)
-        await town.all_seen()
-        await compact(town.url)
-        road.restore()
-        await far.all_seen()
-        await town.come(12)
-        await far.all_seen()
+            await processes.stop(number)
+        await processes.wait_until_followed()
+        await compact(processes.url)
+        proxy.restore()
+        await remote.wait_until_followed()
+        await processes.start(12)
+        await remote.wait_until_followed()
 
 
-async def test_a_key_that_somebody_dropped_is_entered_again(town: Town) -> None:
-    await town.come(1)
-    await town.all_seen()
-    async with Etcd(town.url) as etcd:
+async def test_deleted_key_is_registered_again(processes: Processes) -> None:
+    await processes.start(1)
+    await processes.wait_until_followed()
+    async with Etcd(processes.url) as etcd:
         await etcd.delete("instances/ins_001")
-    await eventually(lambda: not town.directory.instances)
-    await town.all_seen()
+    await eventually(lambda: not processes.directory.instances)
+    await processes.wait_until_followed()
 
 
-async def test_slow_answers_part_nobody(own: Running) -> None:
-    async with slow_proxy(own.url("registry")) as road, Town(road.url) as town:
-        await town.come(1, 2)
-        await town.all_seen()
-        road.delay_s = LEASE_S / 6  # before each piece of an answer, which may come in two; a renewal may be two calls
+async def test_slow_responses_remove_no_instance(server: Running) -> None:
+    async with slow_proxy(server.url("registry")) as proxy, Processes(proxy.url) as processes:
+        await processes.start(1, 2)
+        await processes.wait_until_followed()
+        proxy.delay_s = (
+            LEASE_S / 6
+        )  # for each piece of a response, of which there may be two; a renewal may take two calls
         await asyncio.sleep(LEASE_S * 2)
-        assert len(town.directory.instances) == 2
+        assert len(processes.directory.instances) == 2
 
 
-async def test_the_first_member_that_answers_is_asked(own: Running) -> None:
-    dead = free_port()
-    url = own.url("registry").replace("etcd://", f"etcd://127.0.0.1:{dead},")
-    async with Town(url) as town:
-        await town.come(1)
-        await town.all_seen()
+async def test_unavailable_member_is_skipped(server: Running) -> None:
+    unused = free_port()
+    url = server.url("registry").replace("etcd://", f"etcd://127.0.0.1:{unused},")
+    async with Processes(url) as processes:
+        await processes.start(1)
+        await processes.wait_until_followed()
 
 
-async def test_away_it_says_so_in_time(own: Running) -> None:
-    async with Etcd(own.url("registry")) as etcd:
-        own.pause()
-        with pytest.raises(EngineUnavailable, match="does not answer"):
+async def test_hung_etcd_is_reported_in_time(server: Running) -> None:
+    async with Etcd(server.url("registry")) as etcd:
+        server.pause()
+        with pytest.raises(EngineUnavailable, match="does not response"):
             await etcd.get_prefix("")
-        own.resume()
-        await eventually(lambda: answers(etcd))
+        server.resume()
+        await eventually(lambda: is_available(etcd))
 
 
-async def answers(etcd: Etcd) -> bool:
+async def is_available(etcd: Etcd) -> bool:
     with contextlib.suppress(EngineUnavailable):
         await etcd.check()
         return True
     return False
 
 
-async def test_what_is_no_etcd_of_today_is_refused(tmp_path: Path) -> None:
-    """Before 3.4 the gateway was elsewhere: anything that speaks HTTP and knows nothing under `/v3` is as good."""
+async def test_other_server_is_refused(tmp_path: Path) -> None:
+    """Versions before 3.4 have another path: any HTTP server without `/v3` stands for them."""
     with private_engine("s3", tmp_path) as other:
         async with Etcd(f"etcd://127.0.0.1:{other.place.port}/registry") as etcd:
             with pytest.raises((WrongVersion, EngineUnavailable)):
                 await EtcdRegistry.open(etcd)
 
 
-async def test_full_it_keeps_everybody_and_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_full_etcd_keeps_instances_and_refuses_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ETCD_QUOTA_BACKEND_BYTES", str(1 << 20))
-    with private_engine("etcd", tmp_path) as own:
-        async with Town(own.url("registry")) as town, Etcd(own.url("filler")) as filler:
-            await town.come(1)
-            await town.all_seen()
+    with private_engine("etcd", tmp_path) as server:
+        async with Processes(server.url("registry")) as processes, Etcd(server.url("filler")) as filler:
+            await processes.start(1)
+            await processes.wait_until_followed()
             lease = await filler.grant_lease(3600)
             with pytest.raises(StoreFull):
                 await fill(filler, lease)
             with pytest.raises(StoreFull):
                 await filler.check()
             await asyncio.sleep(LEASE_S + 1)
-            assert town.directory.instances == (instance(1),), "who is in renews its lease"
+            assert processes.directory.instances == (instance(1),), "registered instances renew their leases"
             with pytest.raises(StoreFull):
-                await (await town.registry()).register(instance=instance(2), lease_s=LEASE_S, now=CLOCK.now())
+                await (await processes.open_registry()).register(instance=instance(2), lease_s=LEASE_S, now=CLOCK.now())
 
 
 async def fill(etcd: Etcd, lease: int) -> None:
@@ -238,8 +244,8 @@ async def fill(etcd: Etcd, lease: int) -> None:
         await etcd.put(f"{number}", b"x" * 100_000, lease=lease)
 
 
-async def test_it_opens_to_those_who_sign_in(own: Running) -> None:
-    url = own.url("registry")
+async def test_sign_in_is_required(server: Running) -> None:
+    url = server.url("registry")
     below = {"key": base64.b64encode(b"registry/").decode(), "range_end": base64.b64encode(b"registry0").decode()}
     for path, body in (
         ("auth/user/add", {"name": "root", "password": "root"}),
@@ -250,48 +256,48 @@ async def test_it_opens_to_those_who_sign_in(own: Running) -> None:
         ("auth/user/grant", {"user": "matinee", "role": "matinee"}),
         ("auth/enable", {}),
     ):
-        await asked(url, path, body)
+        await call(url, path, body)
     signed_in = url.replace("etcd://", "etcd://matinee:first%2C%20second@")
-    async with Town(signed_in) as town, Etcd(signed_in.replace("/registry", "/elsewhere")) as elsewhere:
-        await town.come(1)
-        await town.all_seen()
-        await town.leave(1)
-        await town.all_seen()
+    async with Processes(signed_in) as processes, Etcd(signed_in.replace("/registry", "/elsewhere")) as elsewhere:
+        await processes.start(1)
+        await processes.wait_until_followed()
+        await processes.stop(1)
+        await processes.wait_until_followed()
         with pytest.raises(EngineUnavailable, match="refused"):
             await elsewhere.get_prefix("")
-    for stranger in ("etcd://", "etcd://root:wrong@"):
-        async with Etcd(url.replace("etcd://", stranger)) as etcd:
+    for unauthorized in ("etcd://", "etcd://root:wrong@"):
+        async with Etcd(url.replace("etcd://", unauthorized)) as etcd:
             with pytest.raises(EngineUnavailable, match="refused"):
                 await etcd.get_prefix("")
 
 
-async def test_of_three_members_any_one_may_die(tmp_path: Path) -> None:
+async def test_any_member_of_three_may_fail(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         async with Etcd(cluster.url) as etcd:
-            await eventually(lambda: answers(etcd))
-        async with Town(cluster.url) as town, Etcd(cluster.url) as etcd:
-            await town.come(1, 2)
-            await town.all_seen()
+            await eventually(lambda: is_available(etcd))
+        async with Processes(cluster.url) as processes, Etcd(cluster.url) as etcd:
+            await processes.start(1, 2)
+            await processes.wait_until_followed()
             for number in range(3):
                 cluster.kill(number)
-                town.die(2)
-                await town.all_seen()
-                await town.come(2)
-                await town.all_seen()
+                processes.kill(2)
+                await processes.wait_until_followed()
+                await processes.start(2)
+                await processes.wait_until_followed()
                 cluster.start(number)
                 await eventually(lambda: cluster.is_whole())
             cluster.kill(0)
             cluster.kill(1)
-            await eventually(lambda: none_answers(etcd))
-            assert len(town.directory.instances) == 2, "without a majority the last list stays in use"
+            await eventually(lambda: is_unavailable(etcd))
+            assert len(processes.directory.instances) == 2, "without a majority the last list stays in use"
             cluster.start(0)
-            await eventually(lambda: answers(etcd))
-            await town.come(3)
-            await town.all_seen()
+            await eventually(lambda: is_available(etcd))
+            await processes.start(3)
+            await processes.wait_until_followed()
 
 
-async def none_answers(etcd: Etcd) -> bool:
-    return not await answers(etcd)
+async def is_unavailable(etcd: Etcd) -> bool:
+    return not await is_available(etcd)
 
 
 class Cluster:
@@ -334,23 +340,23 @@ class Cluster:
     async def is_whole(self) -> bool:
         for client, _ in self._ports:
             async with Etcd(f"etcd://127.0.0.1:{client}/registry") as etcd:
-                if not await answers(etcd):
+                if not await is_available(etcd):
                     return False
         return True
 
 
 async def compact(url: str) -> None:
-    """Drop everything that etcd remembers of before now."""
-    now = (await asked(url, "kv/range", {"key": base64.b64encode(b"x").decode()}))["header"]["revision"]
-    await asked(url, "kv/compaction", {"revision": now, "physical": True})
+    """Compact etcd: discard every revision before the present one."""
+    now = (await call(url, "kv/range", {"key": base64.b64encode(b"x").decode()}))["header"]["revision"]
+    await call(url, "kv/compaction", {"revision": now, "physical": True})
 
 
-async def asked(url: str, path: str, body: Any) -> Any:
-    place = url.split("/")[2]
+async def call(url: str, path: str, body: Any) -> Any:
+    host = url.split("/")[2]
     async with HttpClient() as http:
-        answer = await http.request("POST", f"http://{place}/v3/{path}", body=msgspec.json.encode(body), timeout_s=5)
-        assert answer.status == 200, answer.body
-        return msgspec.json.decode(answer.body)
+        response = await http.request("POST", f"http://{host}/v3/{path}", body=msgspec.json.encode(body), timeout_s=5)
+        assert response.status == 200, response.body
+        return msgspec.json.decode(response.body)
 
 
 def free_port() -> int:

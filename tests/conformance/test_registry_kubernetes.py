@@ -1,4 +1,4 @@
-"""What befalls a registry in Kubernetes: slices as clusters make them, an API server killed, hung, slow, and closed."""
+"""The registry in Kubernetes: EndpointSlices as clusters create them, and an API server that fails in many ways."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def instance(number: int, *services: str) -> Instance:
     )
 
 
-class Town:
-    """A namespace whose controller is a test, and a process that follows it; `road` is another way to the same."""
+class Namespace:
+    """A namespace with a controller (the test) and a process that follows the registry, possibly through a proxy."""
 
-    def __init__(self, url: str, road: str = "") -> None:
-        self.url, self.road = url, road or url
+    def __init__(self, url: str, proxy_url: str = "") -> None:
+        self.url, self.proxy_url = url, proxy_url or url
         self.stack = AsyncExitStack()
-        self.inhabitants: set[int] = set()
+        self.members: set[int] = set()
 
-    async def __aenter__(self) -> Town:
+    async def __aenter__(self) -> Namespace:
         self.api = await self.stack.enter_async_context(Api(self.url))
         self.controller = Controller(self.api)
-        self.registry = await self.opened(self.road)
+        self.registry = await self.open(self.proxy_url)
         self.directory = Directory(registry=self.registry, clock=CLOCK)
         following = asyncio.create_task(self.directory.run())
         self.stack.callback(following.cancel)
@@ -53,65 +53,65 @@ class Town:
     async def __aexit__(self, *_: object) -> None:
         await self.stack.aclose()
 
-    async def opened(self, url: str) -> KubernetesRegistry:
+    async def open(self, url: str) -> KubernetesRegistry:
         registry = await KubernetesRegistry.open(await self.stack.enter_async_context(Kubernetes(url, SLICES)))
         self.stack.push_async_callback(registry.close)
         return registry
 
-    async def come(self, *numbers: int) -> None:
+    async def start(self, *numbers: int) -> None:
         for number in numbers:
             await self.controller.register(instance=instance(number), lease_s=0, now=NOW)
-            self.inhabitants.add(number)
+            self.members.add(number)
 
-    async def leave(self, *numbers: int) -> None:
+    async def stop(self, *numbers: int) -> None:
         for number in numbers:
             await self.controller.deregister(instance_id=instance(number).instance_id)
-            self.inhabitants.remove(number)
+            self.members.remove(number)
 
-    async def all_seen(self) -> None:
-        """Wait until the follower knows just those who are there."""
-        await eventually(lambda: self.directory.instances == tuple(map(instance, sorted(self.inhabitants))))
+    async def wait_until_followed(self) -> None:
+        """Wait until the follower has exactly the members."""
+        await eventually(lambda: self.directory.instances == tuple(map(instance, sorted(self.members))))
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    async with Town(shared_engine("kubernetes").url("registry")) as made:
-        yield made
+async def namespace() -> AsyncIterator[Namespace]:
+    async with Namespace(shared_engine("kubernetes").url("registry")) as namespace:
+        yield namespace
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One to be killed: whoever does starts it again."""
-    with private_engine("kubernetes", tmp_path_factory.mktemp("own")) as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of this module. A test that kills it starts it again."""
+    with private_engine("kubernetes", tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
-def several(service: str, name: str, *endpoints: dict[str, Any], kind: str = "IPv4", **ports: int) -> dict[str, Any]:
-    """A slice with several pods."""
+def slice_with(service: str, name: str, *endpoints: dict[str, Any], kind: str = "IPv4", **ports: int) -> dict[str, Any]:
+    """Return a slice with several endpoints."""
     one = slice_of(service, name, "http://10.0.0.1:1")
     ports = ports or {"mesh": 8000}
     listed = [{"name": port.replace("_", ""), "port": number} for port, number in ports.items()]
     return {**one, "endpoints": endpoints, "ports": listed, "addressType": kind}
 
 
-async def test_pods_are_instances_by_what_the_cluster_says_of_them(town: Town) -> None:
+async def test_instances_follow_from_endpoint_conditions_ports_and_addresses(namespace: Namespace) -> None:
     ready = endpoint("003", "10.0.0.3", ready=True)
     unready = endpoint("004", "10.0.0.4", ready=False, serving=False, terminating=False)
-    going = endpoint("005", "10.0.0.5", ready=False, serving=True, terminating=True)
+    ending = endpoint("005", "10.0.0.5", ready=False, serving=True, terminating=True)
     failing = endpoint("006", "10.0.0.6", ready=False, serving=False, terminating=True)
     unknown = endpoint("007", "10.0.0.7")
     for one in (
-        several("b", "b-1", ready, unready, unknown),
-        several("b", "b-2", ready, going, failing),  # while a pod moves between slices it is in both
-        several("a", "a-1", ready, metrics=9000, mesh=8000),
-        several("a", "a-2", endpoint("003", "fd00::3", ready=True), kind="IPv6"),
-        several("a", "a-3", endpoint("008", "fd00::8", ready=True), kind="IPv6", _=8000),
-        several("a", "a-4", kind="IPv6"),
-        {**several("a", "a-5", endpoint("009", "10.0.0.9")), "ports": []},
+        slice_with("b", "b-1", ready, unready, unknown),
+        slice_with("b", "b-2", ready, ending, failing),  # a pod that moves between slices is in both for a while
+        slice_with("a", "a-1", ready, metrics=9000, mesh=8000),
+        slice_with("a", "a-2", endpoint("003", "fd00::3", ready=True), kind="IPv6"),
+        slice_with("a", "a-3", endpoint("008", "fd00::8", ready=True), kind="IPv6", _=8000),
+        slice_with("a", "a-4", kind="IPv6"),
+        {**slice_with("a", "a-5", endpoint("009", "10.0.0.9")), "ports": []},
     ):
-        await town.api.put_slice(one)
-    by_hand = {"addresses": ["10.0.0.77"]}
-    await town.api.put_slice(several("c", "c-1", by_hand))
+        await namespace.api.put_slice(one)
+    manual = {"addresses": ["10.0.0.77"]}
+    await namespace.api.put_slice(slice_with("c", "c-1", manual))
     found = [
         ("ins_003", "http://10.0.0.3:8000", ("a", "b"), False),
         ("ins_005", "http://10.0.0.5:8000", ("b",), True),
@@ -120,112 +120,112 @@ async def test_pods_are_instances_by_what_the_cluster_says_of_them(town: Town) -
         ("ins_008", "http://[fd00::8]:8000", ("a",), False),
         ("ins_10.0.0.77", "http://10.0.0.77:8000", ("c",), False),
     ]
-    for registry in (town.registry, await town.opened(town.url)):  # one that follows, and one that has only just come
-        await eventually(lambda registry=registry: shows(registry, found))
+    for registry in (namespace.registry, await namespace.open(namespace.url)):  # one that follows, and a new one
+        await eventually(lambda registry=registry: has_instances(registry, found))
 
 
-async def shows(registry: KubernetesRegistry, found: list[tuple[Any, ...]]) -> bool:
-    there = await registry.list_instances(now=NOW)
-    return [(one.instance_id, one.address, one.services, one.draining) for one in there] == found
+async def has_instances(registry: KubernetesRegistry, found: list[tuple[Any, ...]]) -> bool:
+    listed = await registry.list_instances(now=NOW)
+    return [(one.instance_id, one.address, one.services, one.draining) for one in listed] == found
 
 
-async def test_what_others_have_in_the_namespace_is_not_seen(town: Town) -> None:
+async def test_slices_of_other_applications_are_ignored(namespace: Namespace) -> None:
     foreign = slice_of("a", "001", "http://10.0.0.1:1")
     foreign["metadata"]["labels"]["app.kubernetes.io/part-of"] = "something-else"
     nameless = slice_of("b", "002", "http://10.0.0.2:1")
     del nameless["metadata"]["labels"]["app.kubernetes.io/component"]
     for one in (foreign, nameless):
-        await town.api.put_slice(one)
-    await town.come(3)
-    await town.all_seen()
+        await namespace.api.put_slice(one)
+    await namespace.start(3)
+    await namespace.wait_until_followed()
 
 
-async def test_to_enter_and_to_leave_is_the_clusters(town: Town) -> None:
-    await town.come(1)
-    await town.all_seen()
-    await town.registry.register(instance=instance(2), lease_s=1, now=NOW)
-    assert await town.registry.renew(instance_id=instance(2).instance_id, lease_s=1, now=NOW)
-    await town.registry.drain(instance_id=instance(1).instance_id)
-    await town.registry.deregister(instance_id=instance(1).instance_id)
-    assert await (await town.opened(town.url)).list_instances(now=NOW) == (instance(1),)
+async def test_registering_and_deregistering_change_nothing(namespace: Namespace) -> None:
+    await namespace.start(1)
+    await namespace.wait_until_followed()
+    await namespace.registry.register(instance=instance(2), lease_s=1, now=NOW)
+    assert await namespace.registry.renew(instance_id=instance(2).instance_id, lease_s=1, now=NOW)
+    await namespace.registry.drain(instance_id=instance(1).instance_id)
+    await namespace.registry.deregister(instance_id=instance(1).instance_id)
+    assert await (await namespace.open(namespace.url)).list_instances(now=NOW) == (instance(1),)
 
 
-async def test_a_pod_that_is_deleted_drains_and_goes(town: Town) -> None:
-    await town.come(1, 2)
-    await town.all_seen()
-    await town.controller.drain(instance_id=instance(1).instance_id)
-    await eventually(lambda: [one.draining for one in town.directory.instances] == [True, False])
-    await town.leave(1)
-    await town.all_seen()
+async def test_deleted_pod_drains_and_is_removed(namespace: Namespace) -> None:
+    await namespace.start(1, 2)
+    await namespace.wait_until_followed()
+    await namespace.controller.drain(instance_id=instance(1).instance_id)
+    await eventually(lambda: [one.draining for one in namespace.directory.instances] == [True, False])
+    await namespace.stop(1)
+    await namespace.wait_until_followed()
 
 
-async def test_many_come_and_go_at_once(town: Town) -> None:
-    await asyncio.gather(*(town.come(number) for number in range(1, 41)))
-    await asyncio.gather(*(town.leave(number) for number in range(2, 41, 2)))
-    await asyncio.gather(*(town.come(number) for number in range(41, 51)))
-    await town.all_seen()
+async def test_concurrent_starts_and_stops_are_followed(namespace: Namespace) -> None:
+    await asyncio.gather(*(namespace.start(number) for number in range(1, 41)))
+    await asyncio.gather(*(namespace.stop(number) for number in range(2, 41, 2)))
+    await asyncio.gather(*(namespace.start(number) for number in range(41, 51)))
+    await namespace.wait_until_followed()
 
 
-async def test_a_slice_of_a_thousand_is_followed_without_asking_again(own: Running) -> None:
-    async with Town(own.url(unique_name("registry"))) as town:
-        await town.come(1)
-        await town.all_seen()
-        asked = await listings(town.api)
+async def test_slice_of_a_thousand_endpoints_is_followed_without_listing_again(server: Running) -> None:
+    async with Namespace(server.url(unique_name("registry"))) as namespace:
+        await namespace.start(1)
+        await namespace.wait_until_followed()
+        before = await count_lists(namespace.api)
         pods = [endpoint(f"{number:04}", f"10.1.{number >> 8}.{number & 255}", ready=True) for number in range(1000)]
-        await town.api.put_slice(several("a", "many", *pods))
-        await eventually(lambda: len(town.directory.instances) == 1001)
-        await town.registry.check()
-        assert await listings(town.api) == asked
+        await namespace.api.put_slice(slice_with("a", "many", *pods))
+        await eventually(lambda: len(namespace.directory.instances) == 1001)
+        await namespace.registry.check()
+        assert await count_lists(namespace.api) == before
 
 
-async def test_a_watch_that_ends_is_renewed_without_asking_again(own: Running) -> None:
-    url = own.url(unique_name("registry"))
-    async with Town(url) as town, Kubernetes(url, SLICES, watch_s=1) as kubernetes:
+async def test_ended_watch_is_renewed_without_listing_again(server: Running) -> None:
+    url = server.url(unique_name("registry"))
+    async with Namespace(url) as namespace, Kubernetes(url, SLICES, watch_s=1) as kubernetes:
         registry = await KubernetesRegistry.open(kubernetes)
         directory = Directory(registry=registry, clock=CLOCK)
         following = asyncio.create_task(directory.run())
-        await town.come(1)
+        await namespace.start(1)
         await eventually(lambda: directory.instances == (instance(1),))
-        asked = await listings(town.api)
-        await asyncio.sleep(3)  # three watches, and nothing new to tell
-        await town.api.put_slice(slice_of("a", "002", instance(2).address))
+        before = await count_lists(namespace.api)
+        await asyncio.sleep(3)  # three watches without a change
+        await namespace.api.put_slice(slice_of("a", "002", instance(2).address))
         await eventually(lambda: directory.instances == (instance(1), instance(2)))
-        assert await listings(town.api) == asked
+        assert await count_lists(namespace.api) == before
         following.cancel()
         await registry.close()
 
 
-async def listings(api: Api) -> int:
-    """How often slices were listed of this API server."""
-    text = await api.words("/metrics")
+async def count_lists(api: Api) -> int:
+    """Return how often the API server has listed slices."""
+    text = await api.request_text("/metrics")
     counts = [line for line in text.splitlines() if line.startswith("apiserver_request_total{")]
     ours = [line for line in counts if 'resource="endpointslices"' in line and 'verb="LIST"' in line]
     return sum(int(line.rpartition(" ")[2]) for line in ours)
 
 
-async def test_killed_and_back_it_has_lost_nobody(own: Running) -> None:
-    async with Town(own.url(unique_name("registry"))) as town:
-        await town.come(1, 2)
-        await town.all_seen()
-        late = await town.opened(town.url)
+async def test_restarted_server_loses_no_instance(server: Running) -> None:
+    async with Namespace(server.url(unique_name("registry"))) as namespace:
+        await namespace.start(1, 2)
+        await namespace.wait_until_followed()
+        late = await namespace.open(namespace.url)
         assert len(await late.list_instances(now=NOW)) == 2
-        own.kill()
+        server.kill()
         for _ in range(3):
             with pytest.raises(EngineUnavailable):
                 await late.list_instances(now=NOW)
             await late.wait_for_change(poll_s=0.01)
         with pytest.raises(EngineUnavailable):
-            await eventually(lambda: town.registry.check())
-        await town.directory.refresh()
-        assert len(town.directory.instances) == 2, "the last list stays in use"
-        await asyncio.to_thread(own.start)
-        await town.come(3)
-        await town.leave(1)
-        await town.all_seen()
-        await eventually(lambda: well(town.registry))
+            await eventually(lambda: namespace.registry.check())
+        await namespace.directory.refresh()
+        assert len(namespace.directory.instances) == 2, "the last list stays in use"
+        await asyncio.to_thread(server.start)
+        await namespace.start(3)
+        await namespace.stop(1)
+        await namespace.wait_until_followed()
+        await eventually(lambda: is_ok(namespace.registry))
 
 
-async def well(registry: KubernetesRegistry) -> bool:
+async def is_ok(registry: KubernetesRegistry) -> bool:
     try:
         await registry.check()
     except EngineUnavailable:
@@ -233,62 +233,76 @@ async def well(registry: KubernetesRegistry) -> bool:
     return True
 
 
-async def test_hung_it_takes_nobody_out(own: Running) -> None:
-    async with Town(own.url(unique_name("registry"))) as town:
-        await town.come(1, 2)
-        await town.all_seen()
-        own.pause()
+async def test_hung_server_removes_no_instance(server: Running) -> None:
+    async with Namespace(server.url(unique_name("registry"))) as namespace:
+        await namespace.start(1, 2)
+        await namespace.wait_until_followed()
+        server.pause()
         with pytest.raises(EngineUnavailable, match="does not answer"):
-            await town.opened(town.url)
-        assert len(town.directory.instances) == 2
-        own.resume()
-        await town.come(3)
-        await town.all_seen()
+            await namespace.open(namespace.url)
+        assert len(namespace.directory.instances) == 2
+        server.resume()
+        await namespace.start(3)
+        await namespace.wait_until_followed()
 
 
-async def test_changes_behind_a_watch_that_broke_are_seen(town: Town) -> None:
-    async with slow_proxy(town.url) as road, Town(town.url, road.url) as far:
-        await far.come(1)
-        await far.all_seen()
-        road.disconnect()
-        await far.come(*range(2, 12))
-        await far.leave(*range(1, 8))
-        assert far.directory.instances == (instance(1),)
-        road.restore()
-        await far.all_seen()
-        await far.come(12)
-        await far.all_seen()
+async def test_changes_during_a_broken_watch_are_followed(namespace: Namespace) -> None:
+    async with slow_proxy(namespace.url) as proxy, Namespace(namespace.url, proxy.url) as remote:
+        await remote.start(1)
+        await remote.wait_until_followed()
+        proxy.disconnect()
+        await remote.start(*range(2, 12))
+        await remote.stop(*range(1, 8))
+        assert remote.directory.instances == (instance(1),)
+        proxy.restore()
+        await remote.wait_until_followed()
+        await remote.start(12)
+        await remote.wait_until_followed()
 
 
-async def test_changes_that_the_server_has_forgotten_are_seen(own: Running) -> None:
-    """A watch that would go on from before its start is refused by a server that was started again."""
-    async with Town(own.url(unique_name("registry"))) as town:
-        await town.come(1)
-        late = await town.opened(town.url)
+async def test_silent_watch_is_ended(namespace: Namespace) -> None:
+    """A connection may be lost without either end noticing, so silence for longer than a watch lasts ends it."""
+    await namespace.start(1)
+    async with slow_proxy(namespace.url) as proxy, Kubernetes(proxy.url, SLICES, watch_s=1) as kubernetes:
+        registry = await KubernetesRegistry.open(kubernetes)
+        await registry.list_instances(now=NOW)
+        await registry.wait_for_change(poll_s=0)
+        await registry.check()
+        proxy.delay_s = 600
+        with pytest.raises(EngineUnavailable, match="does not answer"):
+            await eventually(lambda: registry.check())
+        await registry.close()
+
+
+async def test_changes_that_the_server_no_longer_keeps_are_followed(server: Running) -> None:
+    """A restarted server refuses a watch that continues from before its start."""
+    async with Namespace(server.url(unique_name("registry"))) as namespace:
+        await namespace.start(1)
+        late = await namespace.open(namespace.url)
         assert await late.list_instances(now=NOW) == (instance(1),)
-        async with Kubernetes(town.url, SLICES) as kubernetes:
+        async with Kubernetes(namespace.url, SLICES) as kubernetes:
             version = (await kubernetes.list()).version
-            await town.come(2)
-            await town.leave(1)
-            own.kill()
-            await asyncio.to_thread(own.start)
+            await namespace.start(2)
+            await namespace.stop(1)
+            server.kill()
+            await asyncio.to_thread(server.start)
             with pytest.raises(ResourceVersionExpired):
                 await anext(kubernetes.watch(version))
         await late.wait_for_change(poll_s=30)
         assert await late.list_instances(now=NOW) == (instance(2),)
 
 
-async def test_slow_answers_part_nobody(town: Town) -> None:
-    async with slow_proxy(town.url) as road, Town(town.url, road.url) as far:
-        await far.come(1, 2)
-        await far.all_seen()
-        road.delay_s = 0.5
-        await far.come(3)
-        await far.all_seen()
-        road.disconnect()
-        road.restore()
-        await far.leave(3)
-        await far.all_seen()
+async def test_slow_responses_remove_no_instance(namespace: Namespace) -> None:
+    async with slow_proxy(namespace.url) as proxy, Namespace(namespace.url, proxy.url) as remote:
+        await remote.start(1, 2)
+        await remote.wait_until_followed()
+        proxy.delay_s = 0.5
+        await remote.start(3)
+        await remote.wait_until_followed()
+        proxy.disconnect()
+        proxy.restore()
+        await remote.stop(3)
+        await remote.wait_until_followed()
 
 
 def with_token(api: Api, folder: Path, token: str) -> str:
@@ -296,86 +310,88 @@ def with_token(api: Api, folder: Path, token: str) -> str:
     return api.url.replace(api.query["token"], str(folder / "token"))
 
 
-async def test_a_token_that_is_replaced_is_read_anew(town: Town, tmp_path: Path) -> None:
-    await town.api.account("matinee", "get", "list", "watch")
-    registry = await town.opened(with_token(town.api, tmp_path, await town.api.token("matinee")))
-    (tmp_path / "token").write_text("run out")
+async def test_replaced_token_is_read(namespace: Namespace, tmp_path: Path) -> None:
+    await namespace.api.create_account("matinee", "get", "list", "watch")
+    registry = await namespace.open(with_token(namespace.api, tmp_path, await namespace.api.create_token("matinee")))
+    (tmp_path / "token").write_text("expired")
     with pytest.raises(EngineUnavailable, match="refuses the token"):
         await registry.check()
-    (tmp_path / "token").write_text(await town.api.token("matinee"))
+    (tmp_path / "token").write_text(await namespace.api.create_token("matinee"))
     await registry.check()
     (tmp_path / "token").unlink()
     with pytest.raises(EngineUnavailable, match="token cannot be read"):
         await registry.check()
 
 
-async def test_an_account_without_its_role_is_told_which(town: Town, tmp_path: Path) -> None:
-    await town.api.account("stranger")
-    url = with_token(town.api, tmp_path, await town.api.token("stranger"))
+async def test_error_names_the_missing_role(namespace: Namespace, tmp_path: Path) -> None:
+    await namespace.api.create_account("unauthorized")
+    url = with_token(namespace.api, tmp_path, await namespace.api.create_token("unauthorized"))
     with pytest.raises(EngineUnavailable) as refused:
-        await town.opened(url)
-    for word in (
-        f"system:serviceaccount:{town.api.namespace}:stranger",
+        await namespace.open(url)
+    for expected in (
+        f"system:serviceaccount:{namespace.api.namespace}:unauthorized",
         "Role",
         "get, list and watch",
         "endpointslices",
     ):
-        assert word in refused.value.detail
-    await town.api.allow("stranger", "get", "list", "watch")
-    await eventually(lambda: opens(town, url))
+        assert expected in refused.value.detail
+    await namespace.api.allow("unauthorized", "get", "list", "watch")
+    await eventually(lambda: can_open(namespace, url))
 
 
-async def opens(town: Town, url: str) -> bool:
+async def can_open(namespace: Namespace, url: str) -> bool:
     try:
-        await town.opened(url)
+        await namespace.open(url)
     except EngineUnavailable:
         return False
     return True
 
 
-async def test_one_that_may_list_and_not_watch_follows_all_the_same_and_says_so(town: Town, tmp_path: Path) -> None:
-    await town.api.account("reader", "get", "list")
-    async with Town(town.url, with_token(town.api, tmp_path, await town.api.token("reader"))) as blind:
-        await blind.come(1)
-        await blind.all_seen()
-        await blind.come(2)
-        await blind.all_seen()
+async def test_registry_without_permission_to_watch_polls_and_reports_it(namespace: Namespace, tmp_path: Path) -> None:
+    await namespace.api.create_account("reader", "get", "list")
+    async with Namespace(
+        namespace.url, with_token(namespace.api, tmp_path, await namespace.api.create_token("reader"))
+    ) as polling:
+        await polling.start(1)
+        await polling.wait_until_followed()
+        await polling.start(2)
+        await polling.wait_until_followed()
         with pytest.raises(EngineUnavailable, match=r"refuses the watch.*Role"):
-            await eventually(lambda: blind.registry.check())
+            await eventually(lambda: polling.registry.check())
 
 
-async def test_in_a_cluster_the_service_account_says_where(
-    own: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_service_account_names_the_cluster(
+    server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = own.url(unique_name("registry"))
-    async with Town(url) as town:
-        await town.come(1)
-        await town.api.account("matinee", "get", "list", "watch")
-        (tmp_path / "namespace").write_text(town.api.namespace)
-        (tmp_path / "token").write_text(await town.api.token("matinee"))
-        (tmp_path / "ca.crt").write_bytes((own.place.folder / "ca.crt").read_bytes())
+    url = server.url(unique_name("registry"))
+    async with Namespace(url) as namespace:
+        await namespace.start(1)
+        await namespace.api.create_account("matinee", "get", "list", "watch")
+        (tmp_path / "namespace").write_text(namespace.api.namespace)
+        (tmp_path / "token").write_text(await namespace.api.create_token("matinee"))
+        (tmp_path / "ca.crt").write_bytes((server.place.folder / "ca.crt").read_bytes())
         with pytest.raises(ValueError, match="is not in a Kubernetes cluster"):
             Kubernetes("kubernetes:", SLICES)
-        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", own.place.host)
-        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(own.place.port))
-        for named in ("kubernetes:", "kubernetes://", f"kubernetes:///{town.api.namespace}"):
-            async with Kubernetes(named, SLICES, account=tmp_path) as kubernetes:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.place.host)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.place.port))
+        for cluster_url in ("kubernetes:", "kubernetes://", f"kubernetes:///{namespace.api.namespace}"):
+            async with Kubernetes(cluster_url, SLICES, account=tmp_path) as kubernetes:
                 assert await (await KubernetesRegistry.open(kubernetes)).list_instances(now=NOW) == (instance(1),)
-                assert kubernetes.engine == f"kubernetes at {own.place.client}"
+                assert kubernetes.engine == f"kubernetes at {server.place.client}"
         with pytest.raises(ValueError, match="no service account"):
             Kubernetes("kubernetes:", SLICES, account=tmp_path / "nowhere")
 
 
-async def test_a_server_of_another_authority_is_not_spoken_to(own: Running, town: Town) -> None:
-    url = own.url("registry").replace(str(own.place.folder), str(Path(town.api.query["ca"]).parent))
+async def test_server_certificate_of_another_authority_is_refused(server: Running, namespace: Namespace) -> None:
+    url = server.url("registry").replace(str(server.place.folder), str(Path(namespace.api.query["ca"]).parent))
     with pytest.raises(EngineUnavailable, match="certificate"):
-        await town.opened(url)
-    with pytest.raises(EngineUnavailable, match="certificate cannot be used"):
-        await town.opened(town.url.replace("ca.crt", "token"))
+        await namespace.open(url)
+    with pytest.raises(EngineUnavailable, match="certificate of its authority cannot be used"):
+        await namespace.open(namespace.url.replace("ca.crt", "token"))
 
 
-async def test_what_knows_no_slices_is_refused(own: Running) -> None:
-    """v1 came with 1.21; before there was v1beta1, which newer ones know no more."""
-    async with Kubernetes(own.url("registry"), msgspec.structs.replace(SLICES, version="v1beta1")) as kubernetes:
+async def test_server_without_the_resource_is_refused(server: Running) -> None:
+    """Servers since 1.21 have v1; v1beta1, which older ones had, is removed."""
+    async with Kubernetes(server.url("registry"), msgspec.structs.replace(SLICES, version="v1beta1")) as kubernetes:
         with pytest.raises(WrongVersion):
             await KubernetesRegistry.open(kubernetes)

@@ -61,9 +61,9 @@ class Nginx:
         )  # fmt: skip
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
-                while self._process.returncode is None and not self._pid_file.exists():  # noqa: ASYNC110  # nginx writes it
+                while self._process.returncode is None and not self._read_pid():  # noqa: ASYNC110  # nginx writes it
                     await asyncio.sleep(_POLL_S)
-        if self._process.returncode is not None or not self._pid_file.exists():
+        if self._process.returncode is not None or not self._read_pid():
             await self.stop()
             raise EngineUnavailable(engine="nginx", detail=f"nginx did not start: {self._read_last_error()}")
 
@@ -94,19 +94,21 @@ class Nginx:
             return [master, *map(int, children)]
         return [master]
 
-    @property
-    def _pid_file(self) -> Path:
-        return self._folder / "nginx.pid"
+    def _read_pid(self) -> int:
+        """Return the pid that the master writes once it listens; 0 until then."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self._folder / "nginx.pid").read_text())
+        return 0
 
     async def _end_stale(self) -> None:
         """End an nginx that a former process left running on this folder, so that it takes no more requests."""
-        with contextlib.suppress(OSError, ValueError, TimeoutError):
-            if _is_nginx(pid := int(self._pid_file.read_text())):
+        if (pid := self._read_pid()) and _is_nginx(pid):
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
                 os.kill(pid, signal.SIGTERM)
                 async with asyncio.timeout(STOP_S):
                     while _is_nginx(pid):  # noqa: ASYNC110  # not our child
                         await asyncio.sleep(_POLL_S)
-        self._pid_file.unlink(missing_ok=True)
+        (self._folder / "nginx.pid").unlink(missing_ok=True)
 
     def _read_last_error(self) -> str:
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""What becomes of play sessions while their engine is killed again and again.
+"""Play sessions while their engine is killed repeatedly.
 
-Two instances begin, move and end the same sessions at once; everything they did and were answered is written down and
-held against what is there afterwards: what was acknowledged is there, with its facts; the newest move holds; what is
-over stays over, as it was ended.
+Two instances create, move and close the same sessions concurrently. Every operation and its result is recorded and
+compared with the final state: acknowledged operations and their facts are stored, the latest move stays, and an ended
+session stays as it ended.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ SESSIONS = 12
 STEPS = 60
 
 
-class Deed(msgspec.Struct, kw_only=True):
-    """Something that was done to a session: `told` is the answer, None where none came. Times are monotonic."""
+class Operation(msgspec.Struct, kw_only=True):
+    """An operation on a session; `result` is None where no answer came. Times are monotonic."""
 
     what: str
     name: str
     at_ms: int
     began: float
     ended: float = 0.0
-    told: bool | None = None
+    result: bool | None = None
 
     @property
     def fact(self) -> bytes:
@@ -42,37 +42,41 @@ class Deed(msgspec.Struct, kw_only=True):
 
 
 class History:
-    """Everything that was done."""
+    """All operations."""
 
     def __init__(self) -> None:
-        self.deeds: list[Deed] = []
+        self.operations: list[Operation] = []
         self._moments = count(to_ms(NOW))
 
-    async def do(self, what: str, name: str, act: Callable[[int, list[bytes]], Awaitable[bool | None]]) -> Deed:
-        deed = Deed(what=what, name=name, at_ms=next(self._moments), began=time.monotonic())
-        self.deeds.append(deed)
+    async def do(self, what: str, name: str, act: Callable[[int, list[bytes]], Awaitable[bool | None]]) -> Operation:
+        operation = Operation(what=what, name=name, at_ms=next(self._moments), began=time.monotonic())
+        self.operations.append(operation)
         try:
-            told = await act(deed.at_ms, [deed.fact])
-            deed.told = True if told is None else told
+            result = await act(operation.at_ms, [operation.fact])
+            operation.result = True if result is None else result
         except ENGINE_PROBLEMS:
             await asyncio.sleep(0.05)
-        deed.ended = time.monotonic()
-        return deed
+        operation.ended = time.monotonic()
+        return operation
 
-    def of(self, name: str, *kinds: str, told: bool | None = True) -> list[Deed]:
-        return [deed for deed in self.deeds if deed.name == name and deed.what in kinds and deed.told is told]
+    def of(self, name: str, *kinds: str, result: bool | None = True) -> list[Operation]:
+        return [
+            operation
+            for operation in self.operations
+            if operation.name == name and operation.what in kinds and operation.result is result
+        ]
 
 
 async def begin(store: Store, history: History, name: str) -> None:
     async def act(at_ms: int, records: list[bytes]) -> None:
         await store.create(session=session(name, last_seen_at=NOW), records=records)
 
-    while not (await history.do("begin", name, act)).told:
+    while not (await history.do("begin", name, act)).result:
         pass
 
 
 async def watch(store: Store, history: History, name: str, rng: Random) -> None:
-    """One instance's share in a session: many moves, at most one end."""
+    """Run one instance's operations on a session: many moves, at most one close."""
     one = session(name).session_id
     for _ in range(STEPS):
         if rng.random() < 0.01:
@@ -95,7 +99,7 @@ async def watch(store: Store, history: History, name: str, rng: Random) -> None:
 
 
 @pytest.mark.parametrize("engine_name", ["redis", "mariadb"])
-async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_name: str) -> None:
+async def test_acknowledged_operations_survive_kills(tmp_path: Path, engine_name: str) -> None:
     rng, history, log = Random(engine_name), History(), list[bytes]()
     names = [str(number) for number in range(SESSIONS)]
 
@@ -118,7 +122,7 @@ async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_
             await asyncio.gather(*relays, return_exceptions=True)
             await stores[0].outbox.relay(append)
             kept = {name: await stores[1].find(session_id=session(name).session_id) for name in names}
-    assert any(deed.told is None for deed in history.deeds)  # the kills were felt
+    assert any(operation.result is None for operation in history.operations)  # the kills interrupted some
     for name, one in kept.items():
         assert one is not None
         _check_state(history, name, one)
@@ -127,27 +131,30 @@ async def test_what_was_acknowledged_holds_through_kills(tmp_path: Path, engine_
 
 def _check_state(history: History, name: str, kept: StoredSession) -> None:
     moves, closes = history.of(name, "move"), history.of(name, "close")
-    unheard = history.of(name, "move", "close", told=None)
+    unanswered = history.of(name, "move", "close", result=None)
     assert len(closes) <= 1
     if kept.ended_at is None:
         assert not closes
-        assert not history.of(name, "move", "close", told=False)
+        assert not history.of(name, "move", "close", result=False)
     else:
-        end = next(d for d in [*closes, *unheard] if d.what == "close" and from_ms(d.at_ms) == kept.ended_at)
+        end = next(d for d in [*closes, *unanswered] if d.what == "close" and from_ms(d.at_ms) == kept.ended_at)
         assert kept.position_ms == end.at_ms - to_ms(NOW)
-        over = end.ended if end.told else min((d.began for d in history.of(name, "move", told=False)), default=None)
-        assert over is None or not [deed for deed in moves if deed.began > over]
+        over = end.ended if end.result else min((d.began for d in history.of(name, "move", result=False)), default=None)
+        assert over is None or not [operation for operation in moves if operation.began > over]
         return
-    newest = max([deed.at_ms for deed in moves], default=to_ms(NOW))
-    assert to_ms(kept.last_seen_at) in {newest, *(deed.at_ms for deed in unheard if deed.at_ms > newest)}
+    newest = max([operation.at_ms for operation in moves], default=to_ms(NOW))
+    assert to_ms(kept.last_seen_at) in {
+        newest,
+        *(operation.at_ms for operation in unanswered if operation.at_ms > newest),
+    }
     assert kept.position_ms == to_ms(kept.last_seen_at) - to_ms(NOW)
 
 
 def _check_facts(history: History, name: str, log: list[bytes]) -> None:
     first_seen = {fact: at for at, fact in reversed(list(enumerate(log)))}
     done = history.of(name, "begin", "move", "close")
-    assert {deed.fact for deed in done} <= first_seen.keys()
-    assert not first_seen.keys() & {deed.fact for deed in history.of(name, "move", "close", told=False)}
-    done.sort(key=lambda deed: first_seen[deed.fact])
+    assert {operation.fact for operation in done} <= first_seen.keys()
+    assert not first_seen.keys() & {operation.fact for operation in history.of(name, "move", "close", result=False)}
+    done.sort(key=lambda operation: first_seen[operation.fact])
     for before, after in pairwise(done):
-        assert before.began < after.ended, "a fact came before one that was acknowledged before it began"
+        assert before.began < after.ended, "a fact precedes one that was acknowledged before it started"

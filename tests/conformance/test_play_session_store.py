@@ -1,4 +1,4 @@
-"""Every `SessionStore`: a session and its facts stand together, and it is ended exactly once."""
+"""The conformance suite of `SessionStore`: sessions change with their facts, and end exactly once."""
 
 import asyncio
 import os
@@ -47,8 +47,8 @@ async def open_store(url: str) -> AsyncIterator[Opener]:
         yield opened
 
 
-def session(name: str, **said: Any) -> StoredSession:
-    known: dict[str, Any] = {
+def session(name: str, **fields: Any) -> StoredSession:
+    defaults: dict[str, Any] = {
         "account_id": ids.derive(AccountId, name),
         "profile_id": ids.derive(ProfileId, name),
         "device_id": ids.derive(DeviceId, name),
@@ -63,7 +63,7 @@ def session(name: str, **said: Any) -> StoredSession:
         "expires_at": NOW + timedelta(hours=12),
         "position_ms": 0,
     }
-    return StoredSession(**{"session_id": ids.derive(PlaySessionId, name), **known, **said})
+    return StoredSession(**{"session_id": ids.derive(PlaySessionId, name), **defaults, **fields})
 
 
 async def relayed(store: Store) -> list[bytes]:
@@ -76,7 +76,7 @@ async def relayed(store: Store) -> list[bytes]:
     return seen
 
 
-async def test_a_session_comes_back_as_it_was_after_opening_again(open_store: Opener) -> None:
+async def test_session_survives_reopening(open_store: Opener) -> None:
     one = session("a")
     await (await open_store()).create(session=one, records=[b"started"])
     again = await open_store()
@@ -85,7 +85,7 @@ async def test_a_session_comes_back_as_it_was_after_opening_again(open_store: Op
     assert await relayed(again) == [b"started"]
 
 
-async def test_heartbeats_move_it(open_store: Opener) -> None:
+async def test_moves_change_position_and_time(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")
     await store.create(session=one, records=[])
@@ -97,7 +97,7 @@ async def test_heartbeats_move_it(open_store: Opener) -> None:
     assert await relayed(store) == [b"heartbeat"]
 
 
-async def test_of_two_heartbeats_the_newer_holds(open_store: Opener) -> None:
+async def test_latest_of_two_moves_stays(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")
     await store.create(session=one, records=[])
@@ -111,7 +111,7 @@ async def test_of_two_heartbeats_the_newer_holds(open_store: Opener) -> None:
     assert await relayed(store) == [b"newer", b"older"]
 
 
-async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
+async def test_ended_session_does_not_change(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")
     await store.create(session=one, records=[])
@@ -127,7 +127,7 @@ async def test_what_is_over_stays_as_it_was(open_store: Opener) -> None:
     )
 
 
-async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:
+async def test_concurrent_closes_end_it_once(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     one = session("a")
     await stores[0].create(session=one, records=[])
@@ -139,10 +139,10 @@ async def test_it_is_ended_once_however_many_try(open_store: Opener) -> None:
     assert len(await relayed(stores[1])) == 1
 
 
-async def test_the_silent_are_found_the_longest_silent_first(open_store: Opener) -> None:
+async def test_idle_sessions_are_listed_longest_idle_first(open_store: Opener) -> None:
     store = await open_store()
-    for name, silent_min in (("a", 5), ("b", 20), ("c", 11), ("over", 60)):
-        await store.create(session=session(name, last_seen_at=NOW - timedelta(minutes=silent_min)), records=[])
+    for name, idle_min in (("a", 5), ("b", 20), ("c", 11), ("over", 60)):
+        await store.create(session=session(name, last_seen_at=NOW - timedelta(minutes=idle_min)), records=[])
     await store.close(session_id=ids.derive(PlaySessionId, "over"), position_ms=0, now=NOW, records=[])
     since = NOW - timedelta(minutes=10)
     assert [s.session_id for s in await store.find_idle(since=since, limit=10)] == [
@@ -151,7 +151,7 @@ async def test_the_silent_are_found_the_longest_silent_first(open_store: Opener)
     assert len(await store.find_idle(since=since, limit=1)) == 1
 
 
-async def test_only_what_is_long_over_is_forgotten(open_store: Opener) -> None:
+async def test_only_sessions_that_ended_before_are_deleted(open_store: Opener) -> None:
     store = await open_store()
     for name in ("open", "over", "just over"):
         await store.create(session=session(name), records=[])
@@ -183,24 +183,27 @@ asyncio.run(write())
 """
 
 
-async def test_a_killed_writer_leaves_sessions_and_facts_that_agree(open_store: Opener, url: str) -> None:
+async def test_killed_writer_leaves_consistent_sessions_and_facts(open_store: Opener, url: str) -> None:
     store = await open_store()
     here = Path(__file__)
-    environment = {**os.environ, "PYTHONPATH": f"{here.parent}:{here.parents[2]}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": ":".join(map(str, (here.parent, here.parents[2], here.parents[2] / "src"))),
+    }
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _WRITER, url, env=environment, stdout=asyncio.subprocess.PIPE
     )
     assert writer.stdout is not None
-    told = [await writer.stdout.readline() for _ in range(5)]
+    lines = [await writer.stdout.readline() for _ in range(5)]
     writer.kill()
-    told += (await writer.stdout.read()).splitlines()
+    lines += (await writer.stdout.read()).splitlines()
     await writer.wait()
     facts = [fact.decode() for fact in await relayed(store)]
-    assert {name for line in told for name in line.decode().split()} <= set(facts)
+    assert {name for line in lines for name in line.decode().split()} <= set(facts)
     for name in facts:
         assert await store.find(session_id=ids.derive(PlaySessionId, name)) == session(name)
-    beyond = [ids.derive(PlaySessionId, str(at)) for at in range(64) if str(at) not in facts]
-    assert not any([await store.find(session_id=session_id) for session_id in beyond])
+    unknown = [ids.derive(PlaySessionId, str(at)) for at in range(64) if str(at) not in facts]
+    assert not any([await store.find(session_id=session_id) for session_id in unknown])
 
 
 steps = st.lists(
@@ -215,7 +218,7 @@ steps = st.lists(
 
 @given(steps=steps)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_it_does_as_a_plain_dict_does(new_place: NewPlace, steps: list[tuple[str, str, int]]) -> None:
+async def test_it_behaves_like_a_plain_dict(new_place: NewPlace, steps: list[tuple[str, str, int]]) -> None:
     url = new_place()
     kept = {name: session(name) for name in "abc"}
     facts: list[bytes] = []

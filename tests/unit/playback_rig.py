@@ -1,4 +1,4 @@
-"""The playback service on a real session store, between neighbours that answer as told."""
+"""The playback service on a real session store, with fakes of the other domains."""
 
 import asyncio
 import re
@@ -92,8 +92,8 @@ def episode(number: int) -> Episode:
     )
 
 
-class Neighbours:
-    """Identity, catalogue, viewing, steering and licensing in one: each call is noted, and may be told to fail."""
+class FakeDomains:
+    """Identity, catalogue, viewing, steering and licensing. Calls are recorded, and can fail or hang."""
 
     def __init__(self) -> None:
         self.maturity = 18
@@ -101,27 +101,27 @@ class Neighbours:
         self.playables = {
             None: Playable(title_id=TITLE, names={"en": "A film"}, original_language="en", maturity=12, asset=asset())
         }
-        self.where: Position | None = None
+        self.last_position: Position | None = None
         self.failing: dict[str, Exception] = {}
         self.hanging: set[str] = set()
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.together = 0
-        self._under_way = 0
+        self.most_concurrent = 0
+        self._running = 0
 
-    async def _call(self, name: str, answer: T, **said: Any) -> T:
-        self.calls.append((name, said))
-        self._under_way += 1
-        self.together = max(self.together, self._under_way)
+    async def _call(self, name: str, answer: T, **arguments: Any) -> T:
+        self.calls.append((name, arguments))
+        self._running += 1
+        self.most_concurrent = max(self.most_concurrent, self._running)
         try:
             await (asyncio.Event().wait() if name in self.hanging else asyncio.sleep(0))
         finally:
-            self._under_way -= 1
+            self._running -= 1
         if name in self.failing:
             raise self.failing[name]
         return answer
 
-    def said(self, name: str) -> list[dict[str, Any]]:
-        return [said for called, said in self.calls if called == name]
+    def calls_of(self, name: str) -> list[dict[str, Any]]:
+        return [arguments for called, arguments in self.calls if called == name]
 
     async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
         account = Account(account_id=account_id, email="", created_at=NOW, status=self.status)
@@ -142,7 +142,7 @@ class Neighbours:
     async def position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None
     ) -> Position | None:
-        return await self._call("position", self.where, profile_id=profile_id)
+        return await self._call("position", self.last_position, profile_id=profile_id)
 
     async def record(self, *, position: Position) -> Position:
         return await self._call("record", position, position=position)
@@ -158,53 +158,58 @@ class Neighbours:
         await self._call("observe", None, edge_id=edge_id, succeeded=succeeded)
 
     async def grant(self, *, terms: LicenceTerms) -> str:
-        return await self._call("grant", f"licence-{len(self.said('grant'))}", terms=terms)
+        return await self._call("grant", f"licence-{len(self.calls_of('grant'))}", terms=terms)
 
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
         await self._call("revoke", None, session_id=session_id, expires_at=expires_at)
 
 
 class Deployment:
-    """The service, its neighbours, its clock and its store."""
+    """The service, its store, its clock and the fakes of the other domains."""
 
     def __init__(self, store: SqlSessionStore, **settings: int) -> None:
         self.store = store
         self.clock = ManualClock(NOW)
-        self.around = Neighbours()
-        around: Any = self.around
+        self.domains = FakeDomains()
+        domains: Any = self.domains
         self.playback = PlaybackService(
             store=store,
-            identity=around,
-            catalogue=around,
-            viewing=around,
-            steering=around,
-            licensing=around,
+            identity=domains,
+            catalogue=domains,
+            viewing=domains,
+            steering=domains,
+            licensing=domains,
             clock=self.clock,
             token_key=TOKEN_KEY,
             edge_token_key=EDGE_KEY,
             **settings,
         )
 
-    async def start(self, who: Principal | None = None, **said: Any) -> PlaySession:
-        asked = {"capabilities": Capabilities(), "client_ip": "192.0.2.7", "territory": "DE", **said}
-        return await self.playback.start(principal=who or principal(), title_id=TITLE, **asked)
+    async def start(self, who: Principal | None = None, **fields: Any) -> PlaySession:
+        arguments = {"capabilities": Capabilities(), "client_ip": "192.0.2.7", "territory": "DE", **fields}
+        return await self.playback.start(principal=who or principal(), title_id=TITLE, **arguments)
 
     async def manifest(self, play: PlaySession, name: str = "manifest.mpd") -> str:
         token = play.dash_path.split("/")[-2]
         return (await self.playback.manifest(session_id=play.session_id, token=token, name=name)).body.decode()
 
-    async def heartbeat(self, play: PlaySession, who: Principal | None = None, **said: Any) -> None:
+    async def heartbeat(self, play: PlaySession, who: Principal | None = None, **fields: Any) -> None:
         await self.playback.heartbeat(
-            principal=who or principal(), session_id=play.session_id, heartbeat=self.seen(**said), client_ip="192.0.2.7"
+            principal=who or principal(),
+            session_id=play.session_id,
+            heartbeat=self.make_heartbeat(**fields),
+            client_ip="192.0.2.7",
         )
 
-    async def end(self, play: PlaySession, who: Principal | None = None, **said: Any) -> None:
-        await self.playback.end(principal=who or principal(), session_id=play.session_id, heartbeat=self.seen(**said))
+    async def end(self, play: PlaySession, who: Principal | None = None, **fields: Any) -> None:
+        await self.playback.end(
+            principal=who or principal(), session_id=play.session_id, heartbeat=self.make_heartbeat(**fields)
+        )
 
-    def seen(self, **said: Any) -> Heartbeat:
-        return Heartbeat(**{"position_ms": 30_000, "state": "playing", "at": self.clock.now(), **said})
+    def make_heartbeat(self, **fields: Any) -> Heartbeat:
+        return Heartbeat(**{"position_ms": 30_000, "state": "playing", "at": self.clock.now(), **fields})
 
-    async def facts(self) -> list[Any]:
+    async def relay_facts(self) -> list[Any]:
         found: list[Any] = []
 
         async def append(records: list[bytes]) -> None:
@@ -215,14 +220,14 @@ class Deployment:
 
 
 @asynccontextmanager
-async def housed(folder: Path) -> AsyncIterator[Deployment]:
-    """A deployment on an empty store."""
+async def open_deployment(folder: Path) -> AsyncIterator[Deployment]:
+    """Open a deployment on an empty store."""
     async with Database(f"sqlite:///{folder}/playback.db") as database:
         yield Deployment(await SqlSessionStore.open(database))
 
 
-def opens(url: str, moment: datetime, asset_id: AssetId | None = None) -> bool:
-    """Whether a link is good at this moment, for this asset or for the one that it names."""
+def is_valid_link(url: str, moment: datetime, asset_id: AssetId | None = None) -> bool:
+    """Return whether a link is valid at a moment for an asset, by default the one it names."""
     found = re.search(r"/t/([^/]+)/(assets/[^/]+)/", url)
     assert found
     scope = f"assets/{asset_id}" if asset_id else found[2]

@@ -1,4 +1,4 @@
-"""Manifests, read back: every segment named once, durations that add up, nothing beyond what the device can play."""
+"""Rendered manifests, parsed again: segments, durations, keys, and only tracks that the device can play."""
 
 import base64
 import json
@@ -18,8 +18,8 @@ from matinee.catalogue.model.validation import check_asset
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.playback.api import Capabilities, Delivery, ManifestNotFound, NoRendition
-from matinee.playback.model.capabilities import fitting
-from matinee.playback.model.manifests import ManifestSource, render
+from matinee.playback.model.capabilities import select_tracks
+from matinee.playback.model.manifests import ManifestSource, render_manifest
 
 DASH = {"": "urn:mpeg:dash:schema:mpd:2011", "cenc": "urn:mpeg:cenc:2013"}
 KEYS = "/api/v1/licences/hls/token/"
@@ -114,9 +114,9 @@ def assets(draw: st.DrawFn) -> Asset:
     )
 
 
-def rendered(asset: Asset, name: str, edges: list[Delivery] = EDGES) -> str:
+def render(asset: Asset, name: str, edges: list[Delivery] = EDGES) -> str:
     source = ManifestSource(asset=asset, deliveries=edges, original_language="de")
-    return render(name, source, KEYS).body.decode()
+    return render_manifest(name, source, KEYS).body.decode()
 
 
 def tracks(asset: Asset) -> dict[str, Track]:
@@ -132,7 +132,7 @@ def ticks(track: Track) -> int:
 
 
 def timeline(template: ElementTree.Element) -> list[tuple[int, int]]:
-    """Start and duration of each segment, as a player reads them."""
+    """Return start and duration of each segment, as a player computes them."""
     found: list[tuple[int, int]] = []
     at = 0
     for stretch in template.findall("SegmentTimeline/S", DASH):
@@ -145,9 +145,9 @@ def timeline(template: ElementTree.Element) -> list[tuple[int, int]]:
 
 @settings(deadline=None)
 @given(assets())
-def test_dash_names_every_segment_once_and_the_times_add_up(asset: Asset) -> None:
+def test_dash_lists_every_segment_once_with_consistent_times(asset: Asset) -> None:
     check_asset(asset)
-    mpd = ElementTree.fromstring(rendered(asset, "manifest.mpd"))
+    mpd = ElementTree.fromstring(render(asset, "manifest.mpd"))
     assert [base.text for base in mpd.findall("BaseURL", DASH)] == [edge.base_url for edge in EDGES]
     assert [base.get("serviceLocation") for base in mpd.findall("BaseURL", DASH)] == [edge.edge_id for edge in EDGES]
     found: dict[str, ElementTree.Element] = {}
@@ -170,62 +170,62 @@ def test_dash_names_every_segment_once_and_the_times_add_up(asset: Asset) -> Non
 
 @settings(deadline=None)
 @given(assets())
-def test_dash_says_which_key_opens_what(asset: Asset) -> None:
-    mpd = ElementTree.fromstring(rendered(asset, "manifest.mpd"))
+def test_dash_names_the_key_of_each_set(asset: Asset) -> None:
+    mpd = ElementTree.fromstring(render(asset, "manifest.mpd"))
     known = tracks(asset)
     for one in mpd.findall("Period/AdaptationSet", DASH):
-        locked = {known[r.attrib["id"]].key_id for r in one.findall("Representation", DASH) if r.attrib["id"] in known}
-        assert len(locked) <= 1  # one key a set: refused, it takes nothing else with it
+        key_ids = {known[r.attrib["id"]].key_id for r in one.findall("Representation", DASH) if r.attrib["id"] in known}
+        assert len(key_ids) <= 1  # a device without this key loses only this set
         protections = one.findall("ContentProtection", DASH)
-        if not locked or None in locked:
+        if not key_ids or None in key_ids:
             assert protections == []
             continue
-        (key_id,) = locked
+        (key_id,) = key_ids
         assert protections[0].get("value") == asset.scheme
         assert protections[0].get(f"{{{DASH['cenc']}}}default_KID", "").replace("-", "") == key_id
         pssh = base64.b64decode(protections[1].findtext("cenc:pssh", "", DASH))
         named = [pssh[at : at + 16].hex() for at in range(32, len(pssh) - 4, 16)]
         assert len(pssh) == int.from_bytes(pssh[:4], "big") == 36 + 16 * int.from_bytes(pssh[28:32], "big")
         assert pssh[4:12] == b"pssh\x01\x00\x00\x00"
-        # Every key in every set: a player that sees the same again does not ask for another licence.
+        # Every key in every set, so that a player requests one licence.
         assert named == sorted({track.key_id for track in known.values() if track.key_id})
 
 
 def playlist(text: str) -> dict[str, list[str]]:
-    """A playlist's tags and what they say, and its URIs under `""`."""
+    """Return a playlist's tags with their values, and its URIs under `""`."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        tag, _, said = line.partition(":") if line.startswith("#") else ("", "", line)
-        found.setdefault(tag, []).append(said)
+        tag, _, value = line.partition(":") if line.startswith("#") else ("", "", line)
+        found.setdefault(tag, []).append(value)
     return found
 
 
-def attributes(said: str) -> dict[str, str]:
-    return {name: value.strip('"') for name, value in re.findall(r'([A-Z0-9-]+)=("[^"]*"|[^,"]*)', said)}
+def attributes(text: str) -> dict[str, str]:
+    return {name: value.strip('"') for name, value in re.findall(r'([A-Z0-9-]+)=("[^"]*"|[^,"]*)', text)}
 
 
 @settings(deadline=None)
 @given(assets())
-def test_hls_names_every_segment_once_and_the_times_add_up(asset: Asset) -> None:
+def test_hls_lists_every_segment_once_with_consistent_times(asset: Asset) -> None:
     for track_id, track in tracks(asset).items():
         for edge in EDGES:
-            lines = playlist(rendered(asset, f"{track_id}~{edge.edge_id}.m3u8"))
+            lines = playlist(render(asset, f"{track_id}~{edge.edge_id}.m3u8"))
             assert lines[""] == [edge.base_url + path for path in segments(track)]
             assert attributes(lines["#EXT-X-MAP"][0])["URI"] == edge.base_url + track.init
-        durations = [float(said.rstrip(",")) for said in lines["#EXTINF"]]
+        durations = [float(value.rstrip(",")) for value in lines["#EXTINF"]]
         assert sum(durations) == pytest.approx(ticks(track) / track.timescale, abs=1e-6 * len(durations))
         assert max(durations) <= int(lines["#EXT-X-TARGETDURATION"][0])
         assert lines["#EXT-X-ENDLIST"] == [""]
-        keys = [attributes(said)["URI"] for said in lines.get("#EXT-X-KEY", [])]
+        keys = [attributes(value)["URI"] for value in lines.get("#EXT-X-KEY", [])]
         assert keys == ([KEYS + track.key_id] if track.key_id else [])
 
 
 @settings(deadline=None)
 @given(assets())
-def test_hls_offers_every_rendition_on_every_edge_with_groups_that_are_there(asset: Asset) -> None:
-    lines = playlist(rendered(asset, "master.m3u8"))
-    media = [attributes(said) for said in lines.get("#EXT-X-MEDIA", [])]
-    variants = [attributes(said) for said in lines["#EXT-X-STREAM-INF"]]
+def test_hls_lists_every_rendition_at_every_edge_with_its_groups(asset: Asset) -> None:
+    lines = playlist(render(asset, "master.m3u8"))
+    media = [attributes(value) for value in lines.get("#EXT-X-MEDIA", [])]
+    variants = [attributes(value) for value in lines["#EXT-X-STREAM-INF"]]
     names = [(one["GROUP-ID"], one["NAME"]) for one in media]
     assert len(names) == len(set(names))
     for edge in EDGES:
@@ -233,8 +233,8 @@ def test_hls_offers_every_rendition_on_every_edge_with_groups_that_are_there(ass
         assert offered == {f"{track.track_id}~{edge.edge_id}.m3u8" for track in asset.video}
         sounds = {one["URI"] for one in media if one["TYPE"] == "AUDIO" and edge.edge_id in one["GROUP-ID"]}
         kinds = {(track.language, track.role, track.label) for track in asset.audio}
-        heard = {uri.partition("~")[0] for uri in sounds}
-        assert {(t.language, t.role, t.label) for t in asset.audio if t.track_id in heard} == kinds
+        chosen = {uri.partition("~")[0] for uri in sounds}
+        assert {(t.language, t.role, t.label) for t in asset.audio if t.track_id in chosen} == kinds
     groups = {one["GROUP-ID"] for one in media}
     for variant in variants:
         assert {variant[kind] for kind in ("AUDIO", "SUBTITLES") if kind in variant} <= groups
@@ -245,12 +245,12 @@ def test_hls_offers_every_rendition_on_every_edge_with_groups_that_are_there(ass
 
 @settings(deadline=None)
 @given(assets())
-def test_every_playlist_that_is_named_is_there(asset: Asset) -> None:
-    lines = playlist(rendered(asset, "master.m3u8"))
-    named = lines[""] + [attributes(said)["URI"] for said in lines.get("#EXT-X-MEDIA", [])]
+def test_every_referenced_playlist_exists(asset: Asset) -> None:
+    lines = playlist(render(asset, "master.m3u8"))
+    named = lines[""] + [attributes(value)["URI"] for value in lines.get("#EXT-X-MEDIA", [])]
     for uri in named:
-        assert rendered(asset, uri).startswith("#EXTM3U\n")
-    steering = json.loads(rendered(asset, attributes(lines["#EXT-X-CONTENT-STEERING"][0])["SERVER-URI"]))
+        assert render(asset, uri).startswith("#EXTM3U\n")
+    steering = json.loads(render(asset, attributes(lines["#EXT-X-CONTENT-STEERING"][0])["SERVER-URI"]))
     assert steering["PATHWAY-PRIORITY"] == [edge.edge_id for edge in EDGES]
 
 
@@ -266,18 +266,18 @@ def test_every_playlist_that_is_named_is_there(asset: Asset) -> None:
         hdr=st.booleans(),
     ),
 )
-def test_no_manifest_names_what_the_device_cannot_play(asset: Asset, capabilities: Capabilities) -> None:
+def test_no_manifest_lists_tracks_the_device_cannot_play(asset: Asset, capabilities: Capabilities) -> None:
     try:
-        left = fitting(asset, capabilities)
+        left = select_tracks(asset, capabilities)
     except NoRendition:
         return
     gone = tracks(asset).keys() - tracks(left).keys()
     for name in ("manifest.mpd", "master.m3u8"):
-        body = rendered(left, name)
+        body = render(left, name)
         assert not [track_id for track_id in gone if f'"{track_id}"' in body or f"\n{track_id}~" in body]
     for track_id in gone:
         with pytest.raises(ManifestNotFound):
-            rendered(left, f"{track_id}.m3u8")
+            render(left, f"{track_id}.m3u8")
     for track in left.video:
         assert track.height_px <= capabilities.max_height_px
         assert track.codec.partition(".")[0] in capabilities.video
@@ -314,28 +314,28 @@ SMALL = Asset(
 )
 
 
-def test_sets_parted_by_their_keys_can_be_switched_between() -> None:
-    mpd = ElementTree.fromstring(rendered(SMALL, "manifest.mpd"))
+def test_sets_with_different_keys_are_switchable() -> None:
+    mpd = ElementTree.fromstring(render(SMALL, "manifest.mpd"))
     sets = mpd.findall("Period/AdaptationSet[@contentType='video']", DASH)
     others = [one.find("SupplementalProperty", DASH) for one in sets]
     assert [other.get("value") for other in others if other is not None] == ["2", "1"]
     assert mpd.get("mediaPresentationDuration") == "PT12.345S"
 
 
-def test_subtitles_are_one_file_as_long_as_the_film() -> None:
-    mpd = ElementTree.fromstring(rendered(SMALL, "manifest.mpd"))
+def test_subtitles_are_one_file_with_the_duration_of_the_film() -> None:
+    mpd = ElementTree.fromstring(render(SMALL, "manifest.mpd"))
     text = mpd.find("Period/AdaptationSet[@contentType='text']", DASH)
     assert text is not None
     assert text.findtext("Representation/BaseURL", "", DASH) == "de.vtt"
     role = text.find("Role", DASH)
     assert role is not None
     assert role.get("value") == "forced-subtitle"
-    lines = playlist(rendered(SMALL, "sub.m3u8"))
+    lines = playlist(render(SMALL, "sub.m3u8"))
     assert (lines["#EXTINF"], lines[""]) == (["12.345,"], [EDGES[0].base_url + "de.vtt"])
 
 
-def test_thumbnails_are_tiles() -> None:
-    mpd = ElementTree.fromstring(rendered(SMALL, "manifest.mpd"))
+def test_thumbnails_are_tiled_images() -> None:
+    mpd = ElementTree.fromstring(render(SMALL, "manifest.mpd"))
     images = mpd.find("Period/AdaptationSet[@contentType='image']", DASH)
     assert images is not None
     assert images.get("mimeType") == "image/webp"
@@ -349,18 +349,18 @@ def test_thumbnails_are_tiles() -> None:
     assert tile.get("value") == "5x4"
 
 
-def test_an_edge_that_is_gone_is_stood_in_for_by_the_best() -> None:
-    lines = playlist(rendered(SMALL, "v480~edg_gone.m3u8"))
+def test_best_edge_replaces_one_that_is_gone() -> None:
+    lines = playlist(render(SMALL, "v480~edg_gone.m3u8"))
     assert lines[""][0] == EDGES[0].base_url + "1.m4s"
 
 
 @pytest.mark.parametrize("name", ["other.mpd", "v9.m3u8", "../v480.m3u8", "", "~.m3u8", "MASTER.M3U8"])
-def test_other_names_are_not_there(name: str) -> None:
+def test_unknown_names_are_not_found(name: str) -> None:
     with pytest.raises(ManifestNotFound):
-        rendered(SMALL, name)
+        render(SMALL, name)
 
 
-def test_relative_names_stay_under_the_sessions_token() -> None:
+def test_relative_uris_stay_below_the_token() -> None:
     master = "http://gateway/api/v1/playback/s/manifest/token/master.m3u8"
-    uri = playlist(rendered(replace(SMALL, audio=[]), "master.m3u8"))[""][0]
+    uri = playlist(render(replace(SMALL, audio=[]), "master.m3u8"))[""][0]
     assert urljoin(master, uri) == "http://gateway/api/v1/playback/s/manifest/token/v480~edg_1.m3u8"

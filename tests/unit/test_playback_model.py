@@ -1,4 +1,4 @@
-"""Playback's rules by themselves: what a device can play, where to begin, what a heartbeat means."""
+"""The rules of playback: device capabilities, resume points, heartbeats, links."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,10 +15,10 @@ from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, Pla
 from matinee.kit.problem import Invalid
 from matinee.playback.api import Capabilities, Heartbeat, NoRendition
 from matinee.playback.model import links, sessions
-from matinee.playback.model.capabilities import family, fitting, labels
+from matinee.playback.model.bandwidth import BandwidthHistory
+from matinee.playback.model.capabilities import get_codec_family, list_key_labels, select_tracks
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
-from matinee.playback.model.networks import Networks
-from matinee.playback.model.resume import resume_ms
+from matinee.playback.model.resume import compute_resume_ms
 from matinee.playback.model.sessions import StoredSession
 from matinee.steering.api import RankedEdge
 from matinee.viewing.api import Position
@@ -27,8 +27,8 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ASSET_ID = ids.derive(AssetId, "a")
 
 
-def video(codec: str = "avc1.64001f", height_px: int = 720, **said: Any) -> VideoTrack:
-    name = f"{codec.partition('.')[0]}-{height_px}-{said.get('range', 'SDR')}"
+def video(codec: str = "avc1.64001f", height_px: int = 720, **fields: Any) -> VideoTrack:
+    name = f"{codec.partition('.')[0]}-{height_px}-{fields.get('range', 'SDR')}"
     return VideoTrack(
         track_id=name,
         codec=codec,
@@ -36,14 +36,20 @@ def video(codec: str = "avc1.64001f", height_px: int = 720, **said: Any) -> Vide
         height_px=height_px,
         frame_rate="25",
         **_track(name),
-        **said,
+        **fields,
     )
 
 
-def audio(codec: str = "mp4a.40.2", channels: int = 2, language: str = "en", **said: Any) -> AudioTrack:
+def audio(codec: str = "mp4a.40.2", channels: int = 2, language: str = "en", **fields: Any) -> AudioTrack:
     name = f"{codec.partition('.')[0]}-{channels}-{language}"
     return AudioTrack(
-        track_id=name, codec=codec, channels=channels, language=language, sample_rate_hz=48_000, **_track(name), **said
+        track_id=name,
+        codec=codec,
+        channels=channels,
+        language=language,
+        sample_rate_hz=48_000,
+        **_track(name),
+        **fields,
     )
 
 
@@ -64,12 +70,12 @@ def asset(*tracks: VideoTrack | AudioTrack) -> Asset:
     )
 
 
-def kept(given: Asset, **capabilities: Any) -> set[str]:
-    found = fitting(given, Capabilities(**capabilities))
+def select(asset: Asset, **capabilities: Any) -> set[str]:
+    found = select_tracks(asset, Capabilities(**capabilities))
     return {track.track_id for track in [*found.video, *found.audio]}
 
 
-WHOLE = asset(
+FULL = asset(
     *(video(height_px=height_px) for height_px in (360, 720, 1080, 2160)),
     video("av01.0.08M.08"),
     video("hvc1.2.4.L150", 2160, range="HDR10"),
@@ -83,38 +89,40 @@ WHOLE = asset(
     ("codec", "found"),
     [("avc1.64001f", "avc1"), ("avc3.64001f", "avc1"), ("hev1.2.4.L150.B0", "hvc1"), ("vp9", "vp09"), ("Opus", "opus")],
 )
-def test_codecs_have_families(codec: str, found: str) -> None:
-    assert family(codec) == found
+def test_codec_family_of_a_codec_string(codec: str, found: str) -> None:
+    assert get_codec_family(codec) == found
 
 
-def test_a_device_is_offered_what_it_can_decode_and_nothing_else() -> None:
-    assert kept(WHOLE) == {"avc1-360-SDR", "avc1-720-SDR", "avc1-1080-SDR", "avc1-2160-SDR", "mp4a-2-en", "mp4a-6-en"}
-    assert kept(WHOLE, max_height_px=720, max_channels=2) == {"avc1-360-SDR", "avc1-720-SDR", "mp4a-2-en"}
-    assert kept(WHOLE, video=("av01",), audio=("opus",)) == {"av01-720-SDR", "opus-2-en"}
-    assert kept(WHOLE, video=("hev1",), hdr=True, audio=("mp4a",), max_channels=2) == {"hvc1-2160-HDR10", "mp4a-2-en"}
+def test_device_gets_only_tracks_it_can_decode() -> None:
+    assert select(FULL) == {"avc1-360-SDR", "avc1-720-SDR", "avc1-1080-SDR", "avc1-2160-SDR", "mp4a-2-en", "mp4a-6-en"}
+    assert select(FULL, max_height_px=720, max_channels=2) == {"avc1-360-SDR", "avc1-720-SDR", "mp4a-2-en"}
+    assert select(FULL, video=("av01",), audio=("opus",)) == {"av01-720-SDR", "opus-2-en"}
+    assert select(FULL, video=("hev1",), hdr=True, audio=("mp4a",), max_channels=2) == {"hvc1-2160-HDR10", "mp4a-2-en"}
 
 
 @pytest.mark.parametrize(
     "capabilities",
     [{"video": ("hvc1",)}, {"video": ("vp09",)}, {"max_height_px": 240}, {"audio": ("ec-3",)}, {"max_channels": 1}],
 )
-def test_a_device_that_can_play_nothing_is_told_what_there_is(capabilities: dict[str, Any]) -> None:
+def test_no_rendition_lists_the_available_tracks(capabilities: dict[str, Any]) -> None:
     with pytest.raises(NoRendition) as caught:
-        fitting(WHOLE, Capabilities(**capabilities))
+        select_tracks(FULL, Capabilities(**capabilities))
     assert "avc1.64001f 360 lines SDR" in caught.value.offered
     assert "mp4a.40.2 6 channels" in caught.value.offered
 
 
-def test_a_silent_film_needs_no_sound() -> None:
-    assert kept(asset(video()), audio=()) == {"avc1-720-SDR"}
+def test_film_without_audio_needs_no_audio_codec() -> None:
+    assert select(asset(video()), audio=()) == {"avc1-720-SDR"}
 
 
-def test_a_licence_covers_what_is_offered_and_no_more() -> None:
+def test_licence_covers_only_the_selected_tracks() -> None:
     sizes = [video(height_px=height_px, key_id="00" * 16) for height_px in (576, 1080, 2160)]
     locked = asset(*sizes, audio(key_id="00" * 16))
-    assert labels(locked) == ("AUDIO", "SD", "HD", "UHD")
-    assert labels(fitting(locked, Capabilities(max_height_px=1080))) == ("AUDIO", "SD", "HD")
-    assert labels(asset(video(), audio())) == ()
+    assert list_key_labels(locked) == ("AUDIO", "SD", "HD", "UHD")
+    assert list_key_labels(select_tracks(locked, Capabilities(max_height_px=1080))) == ("AUDIO", "SD", "HD")
+    assert list_key_labels(asset(video(), audio())) == ()
+    labelled = video(height_px=720, key_id="00" * 16, key_label="UHD")
+    assert list_key_labels(asset(labelled)) == ("UHD",)
 
 
 def position(position_ms: int, duration_ms: int = 3_600_000, episode_id: EpisodeId | None = None) -> Position:
@@ -134,16 +142,16 @@ def position(position_ms: int, duration_ms: int = 3_600_000, episode_id: Episode
     ("at_ms", "found"),
     [(0, 0), (9_999, 0), (10_000, 8_000), (600_000, 598_000), (3_400_000, 3_398_000), (3_420_000, 0), (3_600_000, 0)],
 )
-def test_one_goes_on_a_moment_before_where_one_stopped(at_ms: int, found: int) -> None:
-    assert resume_ms(position(at_ms), None, 3_600_000) == found
+def test_playback_resumes_shortly_before_the_last_position(at_ms: int, found: int) -> None:
+    assert compute_resume_ms(position(at_ms), None, 3_600_000) == found
 
 
-def test_one_begins_at_the_beginning_of_what_one_has_not_seen() -> None:
+def test_unwatched_title_starts_at_the_beginning() -> None:
     episode_id = ids.derive(EpisodeId, "one")
-    assert resume_ms(None, None, 3_600_000) == 0
-    assert resume_ms(position(600_000, episode_id=ids.derive(EpisodeId, "two")), episode_id, 3_600_000) == 0
-    assert resume_ms(position(600_000, episode_id=episode_id), episode_id, 3_600_000) == 598_000
-    assert resume_ms(position(600_000), None, 500_000) == 0  # the film has become shorter
+    assert compute_resume_ms(None, None, 3_600_000) == 0
+    assert compute_resume_ms(position(600_000, episode_id=ids.derive(EpisodeId, "two")), episode_id, 3_600_000) == 0
+    assert compute_resume_ms(position(600_000, episode_id=episode_id), episode_id, 3_600_000) == 598_000
+    assert compute_resume_ms(position(600_000), None, 500_000) == 0  # the film is shorter than the position
 
 
 SESSION = StoredSession(
@@ -164,34 +172,38 @@ SESSION = StoredSession(
 )
 
 
-def heartbeat(position_ms: int = 30_000, state: Any = "playing", at: datetime = NOW, **said: Any) -> Heartbeat:
-    return Heartbeat(position_ms=position_ms, state=state, at=at, **said)
+def heartbeat(position_ms: int = 30_000, state: Any = "playing", at: datetime = NOW, **fields: Any) -> Heartbeat:
+    return Heartbeat(position_ms=position_ms, state=state, at=at, **fields)
 
 
 @given(st.integers(), st.integers(min_value=-100_000, max_value=100_000))
-def test_a_position_is_inside_the_film_and_the_session(position_ms: int, offset_s: int) -> None:
+def test_position_is_within_the_film_and_the_session(position_ms: int, offset_s: int) -> None:
     now = NOW + timedelta(hours=1)
-    moved = sessions.moved_to(SESSION, heartbeat(position_ms, at=NOW + timedelta(seconds=offset_s)), now)
+    moved = sessions.to_position(SESSION, heartbeat(position_ms, at=NOW + timedelta(seconds=offset_s)), now)
     assert moved is not None
     assert 0 <= moved.position_ms <= 60_000
     assert NOW <= moved.updated_at <= now
 
 
-def test_a_late_heartbeat_keeps_its_own_time_and_a_wrong_clock_gets_ours() -> None:
+def test_late_heartbeat_keeps_its_time_and_wrong_clocks_are_replaced() -> None:
     now = NOW + timedelta(minutes=10)
-    for said, taken in ((NOW + timedelta(minutes=1),) * 2, (NOW - timedelta(days=99), now), (now + timedelta(1), now)):
-        moved = sessions.moved_to(SESSION, heartbeat(at=said), now)
+    for sent_at, expected in (
+        (NOW + timedelta(minutes=1),) * 2,
+        (NOW - timedelta(days=99), now),
+        (now + timedelta(1), now),
+    ):
+        moved = sessions.to_position(SESSION, heartbeat(at=sent_at), now)
         assert moved is not None
-        assert moved.updated_at == taken
+        assert moved.updated_at == expected
 
 
 @pytest.mark.parametrize("state", ["starting", "failed"])
-def test_a_player_that_is_not_where_the_viewer_is_moves_nobody(state: str) -> None:
-    assert sessions.moved_to(SESSION, heartbeat(0, state), NOW) is None
+def test_starting_and_failed_players_have_no_position(state: str) -> None:
+    assert sessions.to_position(SESSION, heartbeat(0, state), NOW) is None
 
 
-def test_why_it_ended() -> None:
-    assert [sessions.end_reason(heartbeat(state=state)) for state in ("ended", "failed", "paused", "playing")] == [
+def test_end_reason_of_a_state() -> None:
+    assert [sessions.get_end_reason(heartbeat(state=state)) for state in ("ended", "failed", "paused", "playing")] == [
         "ended",
         "failed",
         "stopped",
@@ -200,7 +212,7 @@ def test_why_it_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "field"),
+    ("fields", "field"),
     [
         ({"at": NOW.replace(tzinfo=None)}, "at"),
         ({"position_ms": -1}, "position_ms"),
@@ -212,48 +224,48 @@ def test_why_it_ended() -> None:
         ({"error_code": "x" * 10_000}, "error_code"),
     ],
 )
-def test_impossible_figures_are_refused(said: dict[str, Any], field: str) -> None:
+def test_impossible_values_are_refused(fields: dict[str, Any], field: str) -> None:
     check_heartbeat(heartbeat(bandwidth_bps=5_000_000, join_time_ms=300, rendition="v720"))
     with pytest.raises(Invalid) as caught:
-        check_heartbeat(replace(heartbeat(), **said))
+        check_heartbeat(replace(heartbeat(), **fields))
     assert [fault.field for fault in caught.value.faults] == [field]
 
 
-def test_a_player_begins_with_what_its_network_carried_lately() -> None:
-    networks = Networks(default_bps=3_000_000, limit=2)
-    assert networks.start_bps("192.0.2.7") == 3_000_000
-    networks.learn("192.0.2.7", 10_000_000)
-    assert networks.start_bps("192.0.2.99") == networks.start_bps("::ffff:192.0.2.1") == 6_000_000
-    networks.learn("192.0.2.1", 1_000_000)
-    assert 3_000_000 < networks.start_bps("192.0.2.7") < 6_000_000
-    assert networks.start_bps("192.0.3.7") == networks.start_bps("no address") == 3_000_000
-    networks.learn("2001:db8:1:2::3", 10**12)
-    assert networks.start_bps("2001:db8:1:ffff::1") == 20_000_000
-    networks.learn("x", 1)
-    assert networks.start_bps("x") == 300_000
-    assert networks.start_bps("192.0.2.7") == 3_000_000  # long ago
+def test_start_bandwidth_is_that_of_the_network() -> None:
+    bandwidths = BandwidthHistory(default_bps=3_000_000, limit=2)
+    assert bandwidths.estimate_start_bps("192.0.2.7") == 3_000_000
+    bandwidths.record("192.0.2.7", 10_000_000)
+    assert bandwidths.estimate_start_bps("192.0.2.99") == bandwidths.estimate_start_bps("::ffff:192.0.2.1") == 6_000_000
+    bandwidths.record("192.0.2.1", 1_000_000)
+    assert 3_000_000 < bandwidths.estimate_start_bps("192.0.2.7") < 6_000_000
+    assert bandwidths.estimate_start_bps("192.0.3.7") == bandwidths.estimate_start_bps("no address") == 3_000_000
+    bandwidths.record("2001:db8:1:2::3", 10**12)
+    assert bandwidths.estimate_start_bps("2001:db8:1:ffff::1") == 20_000_000
+    bandwidths.record("x", 1)
+    assert bandwidths.estimate_start_bps("x") == 300_000
+    assert bandwidths.estimate_start_bps("192.0.2.7") == 3_000_000  # evicted
 
 
-@pytest.mark.parametrize("words", [("x" * 101,), ("x",) * 33])
-def test_a_device_that_talks_too_much_is_refused(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("names", [("x" * 101,), ("x",) * 33])
+def test_too_many_or_long_names_are_refused(names: tuple[str, ...]) -> None:
     check_capabilities(Capabilities())
     check_failed(())
     for check in (
-        lambda: check_capabilities(Capabilities(video=words)),
-        lambda: check_capabilities(Capabilities(audio=words)),
-        lambda: check_failed(tuple(EdgeId(word) for word in words)),
+        lambda: check_capabilities(Capabilities(video=names)),
+        lambda: check_capabilities(Capabilities(audio=names)),
+        lambda: check_failed(tuple(EdgeId(name) for name in names)),
     ):
         with pytest.raises(Invalid):
             check()
 
 
-def test_links_open_one_thing_for_one_time() -> None:
+def test_links_are_valid_for_one_scope_until_they_expire() -> None:
     key, expires_at = b"k" * 32, NOW + timedelta(hours=6)
     edges = [
         RankedEdge(edge_id=EdgeId(name), base_url=url, score=0)
         for name, url in (("a", "http://a/"), ("b", "http://b/x"))
     ]
-    first, second = links.deliveries(key, edges, ASSET_ID, expires_at)
+    first, second = links.build_deliveries(key, edges, ASSET_ID, expires_at)
     assert first.base_url.startswith("http://a/t/")
     assert second.base_url.startswith("http://b/x/t/")
     assert first.base_url.endswith(f"/assets/{ASSET_ID}/")
@@ -264,6 +276,6 @@ def test_links_open_one_thing_for_one_time() -> None:
     assert not verify_path_token(key, "assets/ast_other", token, before)
     assert not verify_path_token(b"x" * 32, f"assets/{ASSET_ID}", token, before)
     session_id = SESSION.session_id
-    manifest = links.manifest_folder(key, session_id, expires_at).split("/")[-2]
-    assert verify_path_token(key, links.manifest_scope(session_id), manifest, before)
-    assert not verify_path_token(key, links.beacon_scope(session_id), manifest, before)
+    manifest = links.build_manifest_folder(key, session_id, expires_at).split("/")[-2]
+    assert verify_path_token(key, links.get_manifest_scope(session_id), manifest, before)
+    assert not verify_path_token(key, links.get_beacon_scope(session_id), manifest, before)

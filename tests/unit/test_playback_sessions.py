@@ -1,4 +1,4 @@
-"""A play session from its first manifest to its end: links, heartbeats, renewals, silence."""
+"""A play session from its first manifest to its end: links, heartbeats, renewals, idle players."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, Deployment, housed, opens, principal
+from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, Deployment, is_valid_link, open_deployment, principal
 
 from matinee.catalogue.api import TitleNotFound
 from matinee.events.api import FactRecord, PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, relay_facts
@@ -20,31 +20,31 @@ from matinee.playback import jobs
 from matinee.playback.api import LinkExpired, SessionNotFound
 
 
-class Log:
-    """Takes records in and says when it holds enough of them."""
+class FakeEvents:
+    """An event log that can be awaited."""
 
     def __init__(self) -> None:
         self.records: list[FactRecord] = []
-        self._came = asyncio.Condition()
+        self._changed = asyncio.Condition()
 
     async def append(self, *, records: list[FactRecord]) -> list[int]:
-        async with self._came:
+        async with self._changed:
             self.records += records
-            self._came.notify_all()
+            self._changed.notify_all()
         return list(range(len(records)))
 
-    async def holds(self, count: int) -> None:
-        async with self._came:
-            await self._came.wait_for(lambda: len(self.records) >= count)
+    async def wait_for(self, count: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.records) >= count)
 
 
 @pytest.fixture
 async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
-    async with housed(tmp_path) as deployment:
+    async with open_deployment(tmp_path) as deployment:
         yield deployment
 
 
-async def test_manifests_are_for_whoever_holds_the_link_and_for_no_one_else(deployment: Deployment) -> None:
+async def test_manifest_needs_the_token_of_its_session(deployment: Deployment) -> None:
     play, other = await deployment.start(), await deployment.start(principal("bo"))
     token = play.dash_path.split("/")[-2]
     beacon = play.beacon_path.split("/")[-1]
@@ -60,26 +60,26 @@ async def test_manifests_are_for_whoever_holds_the_link_and_for_no_one_else(depl
     assert (await deployment.manifest(play, "master.m3u8")).startswith("#EXTM3U")
 
 
-async def test_links_run_out_and_are_signed_anew_while_the_session_lives(deployment: Deployment) -> None:
+async def test_expired_links_are_renewed_during_the_session(deployment: Deployment) -> None:
     deployment = Deployment(deployment.store, link_s=60, session_s=3600)
     play = await deployment.start()
     old = play.deliveries[0].base_url
     assert play.expires_at == NOW + timedelta(seconds=60)
     now = deployment.clock.advance(seconds=61)
-    assert not opens(old, now)
+    assert not is_valid_link(old, now)
     body = await deployment.manifest(play)
     assert old not in body
-    assert opens(body, now)
+    assert is_valid_link(body, now)
     playlist = await deployment.manifest(play, "v480.m3u8")
-    assert opens(playlist, now)
-    assert "/api/v1/licences/hls/licence-2/" in playlist  # a licence token of its own, as fresh as the links
+    assert is_valid_link(playlist, now)
+    assert "/api/v1/licences/hls/licence-2/" in playlist  # with a new licence token
     renewed = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
-    assert opens(renewed.deliveries[0].base_url, now)
+    assert is_valid_link(renewed.deliveries[0].base_url, now)
     assert renewed.expires_at == now + timedelta(seconds=60)
-    assert not opens(renewed.deliveries[0].base_url, now, ids.derive(AssetId, "other"))
+    assert not is_valid_link(renewed.deliveries[0].base_url, now, ids.derive(AssetId, "other"))
 
 
-async def test_nothing_outlives_the_session(deployment: Deployment) -> None:
+async def test_links_expire_with_the_session(deployment: Deployment) -> None:
     deployment = Deployment(deployment.store, link_s=600, session_s=900)
     play = await deployment.start()
     deployment.clock.advance(seconds=600)
@@ -92,32 +92,32 @@ async def test_nothing_outlives_the_session(deployment: Deployment) -> None:
         await deployment.heartbeat(play)
 
 
-async def test_an_edge_that_failed_comes_last_from_then_on(deployment: Deployment) -> None:
+async def test_failed_edge_is_ranked_last_from_then_on(deployment: Deployment) -> None:
     play = await deployment.start()
     failed = (EDGE_IDS[0],)
     renewed = await deployment.playback.renew(
         principal=principal(), session_id=play.session_id, client_ip="192.0.2.7", failed=failed
     )
     assert [delivery.edge_id for delivery in renewed.deliveries] == [*EDGE_IDS[1:], EDGE_IDS[0]]
-    assert deployment.around.said("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
+    assert deployment.domains.calls_of("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
     hosts = re.findall(r"<BaseURL[^>]*>http://([^/]+)/", await deployment.manifest(play))
     assert hosts == [*EDGE_IDS[1:], EDGE_IDS[0]]
     again = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
     assert again.deliveries[0].edge_id == EDGE_IDS[1]
 
 
-async def test_a_heartbeat_moves_the_viewer_and_is_told(deployment: Deployment) -> None:
+async def test_heartbeat_records_position_edge_and_fact(deployment: Deployment) -> None:
     play = await deployment.start()
     deployment.clock.advance(seconds=30)
     await deployment.heartbeat(play, playing_ms=29_000, join_time_ms=120, edge_id=EDGE_IDS[1], rendition="v480")
-    position = deployment.around.said("record")[0]["position"]
+    position = deployment.domains.calls_of("record")[0]["position"]
     assert (position.position_ms, position.duration_ms, position.updated_at) == (
         30_000,
         100_000,
         deployment.clock.now(),
     )
-    assert deployment.around.said("observe") == [{"edge_id": EDGE_IDS[1], "succeeded": True}]
-    _, heartbeat = await deployment.facts()
+    assert deployment.domains.calls_of("observe") == [{"edge_id": EDGE_IDS[1], "succeeded": True}]
+    _, heartbeat = await deployment.relay_facts()
     assert isinstance(heartbeat, PlaybackHeartbeat)
     assert (heartbeat.playing_ms, heartbeat.join_time_ms, heartbeat.edge_id, heartbeat.rendition) == (
         29_000,
@@ -127,7 +127,7 @@ async def test_a_heartbeat_moves_the_viewer_and_is_told(deployment: Deployment) 
     )
 
 
-async def test_the_next_session_begins_as_fast_as_this_network_was(deployment: Deployment) -> None:
+async def test_next_session_starts_with_the_bandwidth_of_its_network(deployment: Deployment) -> None:
     play = await deployment.start()
     assert play.start_bandwidth_bps == 3_000_000
     await deployment.heartbeat(play, bandwidth_bps=10_000_000)
@@ -135,20 +135,20 @@ async def test_the_next_session_begins_as_fast_as_this_network_was(deployment: D
     assert (await deployment.start(client_ip="198.51.100.1")).start_bandwidth_bps == 3_000_000
 
 
-async def test_jobs_relay_facts_and_give_up_silent_players(deployment: Deployment) -> None:
+async def test_jobs_end_idle_sessions_and_survive_failures(deployment: Deployment) -> None:
     deployment = Deployment(deployment.store, idle_s=600)
     await deployment.start()
-    deployment.around.failing["revoke"] = Unreachable(service="licensing")
+    deployment.domains.failing["revoke"] = Unreachable(service="licensing")
     deployment.clock.advance(seconds=601)
-    log = Log()
+    log = FakeEvents()
     running = [
         asyncio.create_task(relay_facts(deployment.store.outbox, cast(Any, log))),
         asyncio.create_task(jobs.end_idle_sessions(deployment.playback, every_s=0.01)),
     ]
     try:
-        await log.holds(1)
-        deployment.around.failing = {}  # the job lived through it
-        await log.holds(2)
+        await log.wait_for(1)
+        deployment.domains.failing = {}  # the job survives the failure
+        await log.wait_for(2)
     finally:
         for task in running:
             task.cancel()
@@ -156,24 +156,24 @@ async def test_jobs_relay_facts_and_give_up_silent_players(deployment: Deploymen
     assert {record.key for record in log.records} == {record.fact.profile_id for record in log.records}
 
 
-async def test_a_failing_player_moves_nobody_and_blames_its_edge(deployment: Deployment) -> None:
+async def test_failed_player_reports_its_edge_and_no_position(deployment: Deployment) -> None:
     play = await deployment.start()
     await deployment.heartbeat(play, state="failed", position_ms=0, edge_id=EDGE_IDS[0], error_code="1002")
-    assert deployment.around.said("record") == []
-    assert deployment.around.said("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
+    assert deployment.domains.calls_of("record") == []
+    assert deployment.domains.calls_of("observe") == [{"edge_id": EDGE_IDS[0], "succeeded": False}]
 
 
-async def test_a_heartbeat_that_could_not_be_kept_is_not_counted_and_can_be_said_again(deployment: Deployment) -> None:
+async def test_failed_heartbeat_stores_no_fact_and_can_be_repeated(deployment: Deployment) -> None:
     play = await deployment.start()
-    deployment.around.failing["record"] = Unreachable(service="viewing")
+    deployment.domains.failing["record"] = Unreachable(service="viewing")
     with pytest.raises(Unreachable):
         await deployment.heartbeat(play)
-    deployment.around.failing = {"observe": Unreachable(service="steering")}
+    deployment.domains.failing = {"observe": Unreachable(service="steering")}
     await deployment.heartbeat(play, edge_id=EDGE_IDS[0])
-    assert [type(fact) for fact in await deployment.facts()] == [PlaybackStarted, PlaybackHeartbeat]
+    assert [type(fact) for fact in await deployment.relay_facts()] == [PlaybackStarted, PlaybackHeartbeat]
 
 
-async def test_another_profiles_session_is_not_there(deployment: Deployment) -> None:
+async def test_session_of_another_profile_is_not_found(deployment: Deployment) -> None:
     play = await deployment.start()
     bo = principal("bo")
     sibling = replace(principal(), profile_id=bo.profile_id)
@@ -183,38 +183,42 @@ async def test_another_profiles_session_is_not_there(deployment: Deployment) -> 
             deployment.end(play, who),
             deployment.playback.renew(principal=who, session_id=play.session_id, client_ip="192.0.2.7"),
         ):
-            await _not_there(call, play.session_id)
-    await _not_there(deployment.end(replace(play, session_id=ids.derive(PlaySessionId, "none"))))
-    assert deployment.around.said("record") == deployment.around.said("revoke") == []
+            await _check_not_found(call, play.session_id)
+    await _check_not_found(deployment.end(replace(play, session_id=ids.derive(PlaySessionId, "none"))))
+    assert deployment.domains.calls_of("record") == deployment.domains.calls_of("revoke") == []
 
 
-async def _not_there(call: Awaitable[Any], session_id: PlaySessionId | None = None) -> None:
+async def _check_not_found(call: Awaitable[Any], session_id: PlaySessionId | None = None) -> None:
     with pytest.raises(SessionNotFound) as caught:
         await call
     assert caught.value.facts().keys() == {"detail", "session_id"}
     assert session_id in {None, caught.value.session_id}
 
 
-async def test_a_closing_page_needs_its_link_only(deployment: Deployment) -> None:
+async def test_beacon_needs_only_its_token(deployment: Deployment) -> None:
     play, other = await deployment.start(), await deployment.start(principal("bo"))
     token = play.beacon_path.split("/")[-1]
-    say = deployment.seen(position_ms=70_000, state="paused")
-    await deployment.playback.beacon(session_id=play.session_id, token=token, heartbeat=say, client_ip="192.0.2.7")
-    assert deployment.around.said("record")[0]["position"].position_ms == 70_000
+    heartbeat = deployment.make_heartbeat(position_ms=70_000, state="paused")
+    await deployment.playback.beacon(
+        session_id=play.session_id, token=token, heartbeat=heartbeat, client_ip="192.0.2.7"
+    )
+    assert deployment.domains.calls_of("record")[0]["position"].position_ms == 70_000
     for session_id, given in ((other.session_id, token), (play.session_id, play.dash_path.split("/")[-2])):
         with pytest.raises(LinkExpired):
-            await deployment.playback.beacon(session_id=session_id, token=given, heartbeat=say, client_ip="192.0.2.7")
+            await deployment.playback.beacon(
+                session_id=session_id, token=given, heartbeat=heartbeat, client_ip="192.0.2.7"
+            )
 
 
-async def test_an_ended_session_is_over_for_everything(deployment: Deployment) -> None:
+async def test_ended_session_accepts_no_requests(deployment: Deployment) -> None:
     play = await deployment.start()
     for _ in range(2):
         await deployment.end(play, position_ms=42_000, state="paused")
-    assert deployment.around.said("record")[-1]["position"].position_ms == 42_000
-    assert deployment.around.said("revoke") == [
+    assert deployment.domains.calls_of("record")[-1]["position"].position_ms == 42_000
+    assert deployment.domains.calls_of("revoke") == [
         {"session_id": play.session_id, "expires_at": NOW + timedelta(hours=12)}
     ]
-    started, heartbeat, ended = await deployment.facts()
+    started, heartbeat, ended = await deployment.relay_facts()
     assert (type(started), type(heartbeat)) == (PlaybackStarted, PlaybackHeartbeat)
     assert isinstance(ended, PlaybackEnded)
     assert (ended.position_ms, ended.reason) == (42_000, "stopped")
@@ -223,50 +227,50 @@ async def test_an_ended_session_is_over_for_everything(deployment: Deployment) -
             await call
 
 
-async def test_where_keys_cannot_be_revoked_the_session_stays_open(deployment: Deployment) -> None:
+async def test_session_stays_open_where_keys_cannot_be_revoked(deployment: Deployment) -> None:
     play = await deployment.start()
-    deployment.around.failing["revoke"] = Unreachable(service="licensing")
+    deployment.domains.failing["revoke"] = Unreachable(service="licensing")
     with pytest.raises(Unreachable):
         await deployment.end(play)
-    deployment.around.failing = {}
+    deployment.domains.failing = {}
     await deployment.end(play)
-    assert isinstance((await deployment.facts())[-1], PlaybackEnded)
+    assert isinstance((await deployment.relay_facts())[-1], PlaybackEnded)
 
 
-async def test_silent_players_are_given_up(deployment: Deployment) -> None:
+async def test_idle_sessions_are_ended_and_later_deleted(deployment: Deployment) -> None:
     deployment = Deployment(deployment.store, idle_s=600)
-    silent, alive = await deployment.start(), await deployment.start(principal("bo"))
+    idle, alive = await deployment.start(), await deployment.start(principal("bo"))
     deployment.clock.advance(seconds=400)
-    await deployment.heartbeat(silent, position_ms=12_000)
+    await deployment.heartbeat(idle, position_ms=12_000)
     await deployment.heartbeat(alive, principal("bo"))
     deployment.clock.advance(seconds=400)
     await deployment.heartbeat(alive, principal("bo"))
     assert await deployment.playback.end_idle() == 0
     deployment.clock.advance(seconds=300)
-    await deployment.facts()
+    await deployment.relay_facts()
     assert await deployment.playback.end_idle() == 1
-    (lost,) = await deployment.facts()
-    assert (lost.session_id, lost.position_ms, lost.reason) == (silent.session_id, 12_000, "lost")
-    assert deployment.around.said("revoke") == [
-        {"session_id": silent.session_id, "expires_at": NOW + timedelta(hours=12)}
+    (lost,) = await deployment.relay_facts()
+    assert (lost.session_id, lost.position_ms, lost.reason) == (idle.session_id, 12_000, "lost")
+    assert deployment.domains.calls_of("revoke") == [
+        {"session_id": idle.session_id, "expires_at": NOW + timedelta(hours=12)}
     ]
     deployment.clock.advance(days=2)
     await deployment.playback.end_idle()
     await deployment.playback.end_idle()
-    assert await deployment.store.find(session_id=silent.session_id) is None
+    assert await deployment.store.find(session_id=idle.session_id) is None
 
 
-async def test_impossible_figures_are_refused_before_anything_is_kept(deployment: Deployment) -> None:
+async def test_invalid_heartbeat_stores_nothing(deployment: Deployment) -> None:
     play = await deployment.start()
     with pytest.raises(Invalid):
         await deployment.heartbeat(play, playing_ms=-1)
-    assert deployment.around.said("record") == []
-    assert len(await deployment.facts()) == 1
+    assert deployment.domains.calls_of("record") == []
+    assert len(await deployment.relay_facts()) == 1
 
 
-async def test_a_title_that_was_withdrawn_is_watched_to_its_end(deployment: Deployment) -> None:
+async def test_withdrawn_title_can_be_watched_to_its_end(deployment: Deployment) -> None:
     play = await deployment.start()
-    deployment.around.failing["playable"] = TitleNotFound(title_id=TITLE)
+    deployment.domains.failing["playable"] = TitleNotFound(title_id=TITLE)
     assert "<MPD" in await deployment.manifest(play)
     with pytest.raises(TitleNotFound):
         await deployment.start()

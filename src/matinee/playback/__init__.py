@@ -1,1 +1,1 @@
-"""Press play."""
+"""Play sessions: authorisation, manifests, links and heartbeats."""

@@ -1,4 +1,4 @@
-"""The front door of playback."""
+"""The public interface of playback: play sessions from start to end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matinee.mesh.api import idempotent
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device can decode: codec families (`avc1`, `hvc1`, `vp09`, `av01`; `mp4a`, `opus`) and the most lines."""
+    """What a device can decode: codec families (`avc1`, `hvc1`, `vp09`, `av01`; `mp4a`, `opus`) and limits."""
 
     video: tuple[str, ...] = ("avc1",)
     audio: tuple[str, ...] = ("mp4a",)
@@ -25,14 +25,14 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """An edge for this session, best first. `base_url` ends in `/` and carries the signed token in its path."""
+    """An edge for a session. `base_url` ends in `/` and has the signed token in its path."""
 
     edge_id: EdgeId
     base_url: str
 
 
 class AudioChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A sound track on offer."""
+    """An available audio track."""
 
     language: str
     channels: int
@@ -41,7 +41,7 @@ class AudioChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TextChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """A subtitle track on offer."""
+    """An available subtitle track."""
 
     language: str
     role: str
@@ -49,7 +49,7 @@ class TextChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThumbnailSheets(msgspec.Struct, frozen=True, kw_only=True):
-    """Sheets for scrubbing; `media` is relative to a delivery's base URL and holds `$Number$`, counted from 1."""
+    """Thumbnail sheets; `media` is relative to a delivery's base URL and contains `$Number$`, counted from 1."""
 
     media: str
     columns: int
@@ -61,7 +61,7 @@ class ThumbnailSheets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NextUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The episode that follows."""
+    """The next episode."""
 
     episode_id: EpisodeId
     season_number: int
@@ -70,7 +70,7 @@ class NextUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a player needs. Paths (`…_path`) are on the gateway and carry their own signed token."""
+    """All that a player needs. Paths (`…_path`) are at the gateway and contain their own signed token."""
 
     session_id: PlaySessionId
     title_id: TitleId
@@ -98,7 +98,7 @@ class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Renewal(msgspec.Struct, frozen=True, kw_only=True):
-    """Fresh signed URLs for a session that goes on."""
+    """New signed URLs for a session."""
 
     deliveries: list[Delivery]
     licence_token: str
@@ -106,7 +106,7 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What the player saw since its last heartbeat, and where it is."""
+    """A player's position, and its measurements since the last heartbeat."""
 
     position_ms: int
     state: Literal["starting", "playing", "paused", "rebuffering", "seeking", "ended", "failed"]
@@ -176,35 +176,35 @@ class Playback(Protocol):
         episode_id: EpisodeId | None = None,
         from_start: bool = False,
     ) -> PlaySession:
-        """Open a session. Everything needed is looked up at once under one deadline.
+        """Start a session. Its data is requested concurrently under one deadline.
 
         Raises NotEntitled, TooMature, NoRendition, TitleNotFound, EpisodeNotFound, NotPlayable, NotAvailable, NoEdge.
         """
 
     @idempotent
     async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
-        """`manifest.mpd`, `master.m3u8` or `<track id>.m3u8`, rendered for this session with URLs signed now.
+        """Render `manifest.mpd`, `master.m3u8` or `<track id>.m3u8` for a session, with newly signed URLs.
 
-        `<track id>~<edge id>.m3u8` and `steering.json` are named by `master.m3u8`: an edge is a pathway of HLS content
+        `master.m3u8` refers to `<track id>~<edge id>.m3u8` and `steering.json`: an edge is a pathway of HLS content
         steering. Raises LinkExpired, SessionNotFound, ManifestNotFound, NoEdge.
         """
 
     async def renew(
         self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()
     ) -> Renewal:
-        """Fresh URLs, with edges that failed put last. Raises SessionNotFound, NoEdge."""
+        """Sign new URLs, with failed edges last. Raises SessionNotFound, NoEdge."""
 
     async def heartbeat(
         self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat, client_ip: str
     ) -> None:
-        """Take a heartbeat: the position moves, the figures go to the log. Raises SessionNotFound."""
+        """Record a heartbeat: the position in viewing, the measurements as a fact. Raises SessionNotFound."""
 
     async def beacon(self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str) -> None:
-        """A heartbeat from a page that is closing: the token in the path stands for the signed-in viewer.
+        """Record a heartbeat of a closing page, authorised by the token in its path.
 
         Raises LinkExpired, SessionNotFound.
         """
 
     @idempotent
     async def end(self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat) -> None:
-        """Close a session. Idempotent."""
+        """End a session. Idempotent."""

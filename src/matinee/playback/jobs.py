@@ -1,4 +1,4 @@
-"""What playback does by itself, each for ever until cancelled."""
+"""The background jobs of playback; each runs until cancelled."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ EVERY_S = 15.0
 
 
 async def end_idle_sessions(service: PlaybackService, *, every_s: float = EVERY_S) -> None:
-    """End the sessions of players that fell silent."""
+    """End the sessions of players that no longer send heartbeats."""
     while True:
         try:
             if ended := await service.end_idle():
                 _log.info("playback.ended_idle", sessions=ended)
-        except Exception as error:  # tried again at the next look
+        except Exception as error:  # a dependency may be unavailable; the next run tries again
             _log.warning("playback.end_idle_failed", error=repr(error))
         await asyncio.sleep(every_s)

@@ -1,4 +1,4 @@
-"""What playback needs of the outside."""
+"""What playback needs from outside."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from matinee.playback.model.sessions import StoredSession
 
 
 class SessionStore(Protocol):
-    """Play sessions, durably, and beside each change the facts (encoded `events.api.Record`s) that tell of it."""
+    """Play sessions. Changes store their facts (encoded `events.api.FactRecord`s) in the same transaction."""
 
     async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
-        """Keep a new session."""
+        """Store a new session."""
 
     async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
-        """A session, open or ended."""
+        """Return a session, open or ended."""
 
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        """An open session was heard of; tells whether it is still open (else nothing is kept).
+        """Record that an open session is at a position; return False, and store nothing, where it is not open.
 
-        Of two moves the newer's position holds, in whatever order they come; the facts of both are kept.
+        Of several moves the position with the latest time stays, in whatever order they arrive; all facts are stored.
         """
 
     async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        """An open session asked for other edges."""
+        """Set the edges that an open session avoids."""
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        """End a session; tells whether it was this call that did (else nothing is kept)."""
+        """End a session; return False, and store nothing, where it is not open."""
 
     async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
-        """Open sessions not heard of since a time, the longest silent first."""
+        """List open sessions without a heartbeat since a time, the longest idle first."""
 
     async def delete_ended(self, *, before: datetime) -> int:
-        """Drop sessions that ended before a time; tells how many."""
+        """Delete sessions that ended before a time, and return how many."""

@@ -1,1 +1,1 @@
-"""Playback's engines."""
+"""Adapters of playback's ports."""

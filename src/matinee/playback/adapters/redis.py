@@ -1,7 +1,7 @@
-"""Play sessions in Redis: one hash a session, and two sorted sets to find the silent and the long over.
+"""`SessionStore` in Redis: one hash per session, and two sorted sets to find idle and ended sessions.
 
-Each change is one script: the session, its place in the sets and its facts stand together or not at all. A script
-writes first what a full Redis refuses. Nothing has a time to live: a session goes when `forget` says so.
+Each change is one script, which changes the session, the sets and the facts atomically. Its first write is one that a
+full Redis refuses. No key expires: sessions are deleted by `delete_ended`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 _Fields: TypeAlias = list[bytes | None]
-_FIELDS = ("body", "seen", "position", "avoid", "ended")  # the body as it was opened; the others hold what moves
-_FORGET_BATCH = 500
+_FIELDS = ("body", "seen", "position", "avoid", "ended")  # the body as created; the others change
+_DELETE_BATCH = 500
 _body = msgspec.json.Decoder(StoredSession)
 _edges = msgspec.json.Decoder(tuple[EdgeId, ...])
 
-# KEYS of each: the session, the open ones by when they were last heard of, the stream of facts, the ended ones by when
-# they ended. ARGV[1] is the session's id. Each may be said again after its answer was lost.
-_BEGIN = (
+# KEYS: the session, the open sessions by their last heartbeat, the stream of facts, the ended sessions by their end.
+# ARGV[1] is the session's id. Scripts are idempotent: they are repeated when an answer is lost.
+_CREATE = (
     PUT_FACTS
     + """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
@@ -38,11 +38,11 @@ put_facts(KEYS[3], 6)
 return 1
 """
 )
-# Of two that are heard of at once the newer holds, whichever comes last.
+# The latest time stays, in whatever order changes arrive.
 _IF_OPEN = """
 local seen, ended, by = unpack(redis.call('HMGET', KEYS[1], 'seen', 'ended', 'by'))
 if not seen then return 0 end
-local function hear(...)
+local function change(...)
   if tonumber(ARGV[2]) < tonumber(seen) then return end
   redis.call('HSET', KEYS[1], 'seen', ARGV[2], ...)
   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
@@ -53,17 +53,17 @@ _MOVE = (
     + _IF_OPEN
     + """
 if ended then return 0 end
-hear('position', ARGV[3])
+change('position', ARGV[3])
 put_facts(KEYS[3], 4)
 return 1
 """
 )
-_STEER = (
+_AVOID = (
     _IF_OPEN
     + """
 if ended then return 0 end
 redis.call('HSET', KEYS[1], 'avoid', ARGV[3])
-hear()
+change()
 return 1
 """
 )
@@ -79,8 +79,8 @@ put_facts(KEYS[3], 5)
 return 1
 """
 )
-# KEYS: the ended ones, then those to drop, whose ids are ARGV. No MULTI: a full Redis refuses any.
-_DROP = """
+# KEYS: the ended sessions, then those to delete, whose ids are ARGV. Not a MULTI, which a full Redis refuses.
+_DELETE = """
 for at = 2, #KEYS do redis.call('UNLINK', KEYS[at]) end
 return redis.call('ZREM', KEYS[1], unpack(ARGV))
 """
@@ -92,52 +92,52 @@ class RedisSessionStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._open, self._ended = redis.key("playback:open"), redis.key("playback:ended")
-        self._begin, self._move = redis.script(_BEGIN), redis.script(_MOVE)
-        self._steer, self._close = redis.script(_STEER), redis.script(_CLOSE)
-        self._drop = redis.script(_DROP)
+        self._create, self._move = redis.script(_CREATE), redis.script(_MOVE)
+        self._avoid, self._close = redis.script(_AVOID), redis.script(_CLOSE)
+        self._delete = redis.script(_DELETE)
         self.outbox = RedisOutbox(redis, redis.key("playback:outbox"))
 
     @classmethod
     async def open(cls, redis: Redis) -> Self:
-        """The store; the log is warned of a Redis that may lose or drop what is kept."""
+        """Open the store; log a warning for a Redis that may lose or evict data."""
         await warn_about_durability(redis, "playback.store")
         return cls(redis)
 
     async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
         body, avoid = msgspec.json.encode(session), msgspec.json.encode(session.avoid)
-        opened = (body, to_ms(session.last_seen_at), session.position_ms, avoid)
-        await self._run(self._begin, session.session_id, *opened, *records)
+        values = (body, to_ms(session.last_seen_at), session.position_ms, avoid)
+        await self._run(self._create, session.session_id, *values, *records)
 
     async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
         fields: Any = await self._redis.retry(lambda client: client.hmget(self._key(session_id), _FIELDS))
-        return _session(fields)
+        return _to_session(fields)
 
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._run(self._move, session_id, to_ms(now), position_ms, *records)
 
     async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._run(self._steer, session_id, to_ms(now), msgspec.json.encode(edge_ids))
+        await self._run(self._avoid, session_id, to_ms(now), msgspec.json.encode(edge_ids))
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        by = secrets.token_hex(8)  # so that, said again, it knows its own end
+        by = secrets.token_hex(8)  # a repeated script recognises its own close by this
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
     async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
         async with self._redis.operation() as client:
-            several = client.pipeline(transaction=False)
-            for session_id in await _before(client, self._open, since, limit):
-                several.hmget(self._key(session_id), _FIELDS)
-            found = [_session(fields) for fields in await several.execute()]
-        return [one for one in found if one is not None and one.ended_at is None]
+            pipeline = client.pipeline(transaction=False)
+            for session_id in await _list_before(client, self._open, since, limit):
+                pipeline.hmget(self._key(session_id), _FIELDS)
+            found = [_to_session(fields) for fields in await pipeline.execute()]
+        return [session for session in found if session is not None and session.ended_at is None]
 
     async def delete_ended(self, *, before: datetime) -> int:
-        gone = 0
+        deleted = 0
         while True:
             async with self._redis.operation() as client:
-                over = await _before(client, self._ended, before, _FORGET_BATCH)
-                if not over:
-                    return gone
-                gone += await self._drop(keys=[self._ended, *map(self._key, over)], args=over)
+                ended = await _list_before(client, self._ended, before, _DELETE_BATCH)
+                if not ended:
+                    return deleted
+                deleted += await self._delete(keys=[self._ended, *map(self._key, ended)], args=ended)
 
     async def _run(self, script: AsyncScript, session_id: PlaySessionId, *values: bytes | int | str) -> bool:
         keys = [self._key(session_id), self._open, self.outbox.stream, self._ended]
@@ -149,13 +149,13 @@ class RedisSessionStore:
         return self._redis.key(f"playback:session:{session_id}")
 
 
-async def _before(client: RedisClient, index: str, moment: datetime, limit: int) -> list[str]:
-    """The ids in a sorted set from before a moment, the longest before it first."""
+async def _list_before(client: RedisClient, index: str, moment: datetime, limit: int) -> list[str]:
+    """List the ids in a sorted set from before a moment, the earliest first."""
     found: Any = await client.zrange(index, "-inf", f"({to_ms(moment)}", byscore=True, offset=0, num=limit)
     return [session_id.decode() for session_id in found]
 
 
-def _session(fields: _Fields) -> StoredSession | None:
+def _to_session(fields: _Fields) -> StoredSession | None:
     body, seen, position, avoid, ended = fields
     if body is None or seen is None or position is None or avoid is None:
         return None

@@ -1,4 +1,4 @@
-"""Play sessions in SQL: SQLite, MariaDB. One row a session, written once at the start and moved by each heartbeat."""
+"""`SessionStore` in SQL: SQLite, MariaDB. A session is one row, whose body stays as it was created."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _sessions = Table(
     Column("ended_at", UtcTime),
     Column("position_ms", BigInteger, nullable=False),
     Column("avoid", JsonBytes(tuple[EdgeId, ...], _MEDIUM), nullable=False),
-    Column("body", JsonBytes(StoredSession, _MEDIUM), nullable=False),  # as it was opened; the columns hold what moves
+    Column("body", JsonBytes(StoredSession, _MEDIUM), nullable=False),
 )
 _outbox = define_outbox_table(_metadata, "playback")
 _c = _sessions.c
 
-_begin = insert(_sessions)
+_create = insert(_sessions)
 _columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoid)
 _find = _columns.where(_c.session_id == bindparam("id"))
 _idle = (
@@ -54,15 +54,15 @@ _idle = (
     .limit(bindparam("most"))
 )
 _while_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
-# Of two that are heard of at once the newer holds, whichever comes last.
+# The latest time stays, in whatever order changes arrive.
 _now = bindparam("now", type_=UtcTime)
 _is_newest = _c.last_seen_at <= _now
-_seen = case((_is_newest, _now), else_=_c.last_seen_at)
-_moved = case((_is_newest, bindparam("position", type_=BigInteger)), else_=_c.position_ms)
-_move = _while_open.values(position_ms=_moved, last_seen_at=_seen)
-_steer = _while_open.values(avoid=bindparam("edges"), last_seen_at=_seen)
+_newest_time = case((_is_newest, _now), else_=_c.last_seen_at)
+_newest_position = case((_is_newest, bindparam("position", type_=BigInteger)), else_=_c.position_ms)
+_move = _while_open.values(position_ms=_newest_position, last_seen_at=_newest_time)
+_avoid = _while_open.values(avoid=bindparam("edges"), last_seen_at=_newest_time)
 _close = _while_open.values(position_ms=bindparam("position"), last_seen_at=bindparam("now"), ended_at=bindparam("now"))
-_forget = delete(_sessions).where(_c.ended_at < bindparam("before"))
+_delete_ended = delete(_sessions).where(_c.ended_at < bindparam("before"))
 
 
 class SqlSessionStore:
@@ -74,7 +74,7 @@ class SqlSessionStore:
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """The store, its tables brought to the newest version."""
+        """Open the store and migrate its tables."""
         await database.migrate("matinee.playback.adapters:migrations", "playback")
         return cls(database)
 
@@ -88,7 +88,7 @@ class SqlSessionStore:
         }
 
         def transaction(connection: Connection) -> None:
-            connection.execute(_begin, row)
+            connection.execute(_create, row)
             self.outbox.put(connection, records)
 
         await self._database.write(transaction)
@@ -98,13 +98,13 @@ class SqlSessionStore:
         row = await self._database.read_autocommit(
             lambda connection: connection.execute(_find, {"id": session_id}).first()
         )
-        return None if row is None else _session(row)
+        return None if row is None else _to_session(row)
 
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._while_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
 
     async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._while_open(_steer, {"id": session_id, "edges": edge_ids, "now": now}, [])
+        await self._while_open(_avoid, {"id": session_id, "edges": edge_ids, "now": now}, [])
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._while_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
@@ -112,13 +112,13 @@ class SqlSessionStore:
     async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
         values = {"since": since, "most": limit}
         rows = await self._database.read(lambda connection: connection.execute(_idle, values).all())
-        return [_session(row) for row in rows]
+        return [_to_session(row) for row in rows]
 
     async def delete_ended(self, *, before: datetime) -> int:
-        return await self._database.write(partial(_count, _forget, {"before": before}))
+        return await self._database.write(partial(_count, _delete_ended, {"before": before}))
 
     async def _while_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
-        """Change the session and keep the facts, or neither where the session is over."""
+        """Change an open session and store the facts; return False, and do neither, where it is not open."""
 
         def transaction(connection: Connection) -> bool:
             if not _count(statement, values, connection):
@@ -135,8 +135,8 @@ def _count(statement: Update | Delete, values: dict[str, Any], connection: Conne
     return connection.execute(statement, values).rowcount
 
 
-def _session(row: Row[*tuple[Any, ...]]) -> StoredSession:
-    opened: StoredSession = row.body
+def _to_session(row: Row[*tuple[Any, ...]]) -> StoredSession:
+    session: StoredSession = row.body
     return replace(
-        opened, last_seen_at=row.last_seen_at, ended_at=row.ended_at, position_ms=row.position_ms, avoid=row.avoid
+        session, last_seen_at=row.last_seen_at, ended_at=row.ended_at, position_ms=row.position_ms, avoid=row.avoid
     )

@@ -1,1 +1,1 @@
-"""The rules of playback: what a device can play, where to begin, links, manifests, heartbeats. All pure."""
+"""The rules of playback: device capabilities, resume points, links, manifests, heartbeats."""

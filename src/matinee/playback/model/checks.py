@@ -1,4 +1,4 @@
-"""What a device may say, checked before anything is counted or kept."""
+"""Validation of what devices send."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from matinee.kit.problem import Fault, Invalid
 from matinee.playback.api import Capabilities, Heartbeat
 
 _DAY_MS = 86_400_000
-_FIGURE_LIMIT = 10**12
-_WORD_LIMIT = 100
-_LIST_LIMIT = 32
+_NUMBER_LIMIT = 10**12
+_LENGTH_LIMIT = 100
+_COUNT_LIMIT = 32
 
 
 def check_heartbeat(heartbeat: Heartbeat) -> None:
-    """Raises Invalid for figures that cannot be."""
-    _raise(_heartbeat_faults(heartbeat))
+    """Raise Invalid for impossible values."""
+    _raise(_list_heartbeat_faults(heartbeat))
 
 
 def check_capabilities(capabilities: Capabilities) -> None:
-    """Raises Invalid for what no device says of itself."""
-    _raise([*_words("video", capabilities.video), *_words("audio", capabilities.audio)])
+    """Raise Invalid for too many or too long codec names."""
+    _raise([*_check_names("video", capabilities.video), *_check_names("audio", capabilities.audio)])
 
 
 def check_failed(failed: tuple[EdgeId, ...]) -> None:
-    """Raises Invalid for more edges than there can be in a manifest, or names that are none."""
-    _raise(_words("failed", failed))
+    """Raise Invalid for too many or too long edge ids."""
+    _raise(_check_names("failed", failed))
 
 
 def _raise(faults: Iterable[Fault]) -> None:
@@ -34,20 +34,20 @@ def _raise(faults: Iterable[Fault]) -> None:
         raise Invalid(faults=found)
 
 
-def _heartbeat_faults(heartbeat: Heartbeat) -> Iterator[Fault]:
+def _list_heartbeat_faults(heartbeat: Heartbeat) -> Iterator[Fault]:
     if heartbeat.at.tzinfo is None:
-        yield Fault("at", "a time says its zone: end it in `Z`")
+        yield Fault("at", "a time needs a time zone: end it in `Z`")
     for field in ("playing_ms", "rebuffering_ms", "join_time_ms"):
         if not 0 <= (getattr(heartbeat, field) or 0) <= _DAY_MS:
-            yield Fault(field, "this is from 0 to a day")
+            yield Fault(field, "this must be from 0 to a day")
     for field in ("position_ms", "rebuffer_count", "dropped_frames", "bandwidth_bps"):
-        if not 0 <= (getattr(heartbeat, field) or 0) <= _FIGURE_LIMIT:
-            yield Fault(field, "this is below 0, or absurdly large")
+        if not 0 <= (getattr(heartbeat, field) or 0) <= _NUMBER_LIMIT:
+            yield Fault(field, "this is negative or too large")
     for field in ("rendition", "edge_id", "error_code"):
-        if len(getattr(heartbeat, field) or "") > _WORD_LIMIT:
-            yield Fault(field, f"this is longer than {_WORD_LIMIT} letters")
+        if len(getattr(heartbeat, field) or "") > _LENGTH_LIMIT:
+            yield Fault(field, f"this is longer than {_LENGTH_LIMIT} letters")
 
 
-def _words(place: str, words: tuple[str, ...]) -> Iterator[Fault]:
-    if len(words) > _LIST_LIMIT or any(len(word) > _WORD_LIMIT for word in words):
-        yield Fault(place, f"at most {_LIST_LIMIT} of at most {_WORD_LIMIT} letters each")
+def _check_names(field: str, names: tuple[str, ...]) -> Iterator[Fault]:
+    if len(names) > _COUNT_LIMIT or any(len(name) > _LENGTH_LIMIT for name in names):
+        yield Fault(field, f"at most {_COUNT_LIMIT} of at most {_LENGTH_LIMIT} letters each")

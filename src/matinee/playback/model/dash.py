@@ -1,4 +1,4 @@
-"""DASH (ISO/IEC 23009-1): one static period, every segment named by a template and a timeline."""
+"""DASH manifests (ISO/IEC 23009-1): one static period; segments are named by a template and a timeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 
 from matinee.catalogue.api import Asset, AudioTrack, TextTrack, Thumbnails, Track, VideoTrack
 from matinee.playback.api import Delivery
-from matinee.playback.model.capabilities import family
+from matinee.playback.model.capabilities import get_codec_family
 
 CONTENT_TYPE = "application/dash+xml"
 MPD, CENC, DVB = "urn:mpeg:dash:schema:mpd:2011", "urn:mpeg:cenc:2013", "urn:dvb:dash:dash-extensions:2014-1"
@@ -19,7 +19,7 @@ CLEARKEY = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
 _COMMON_SYSTEM = uuid.UUID("1077efec-c0b2-4d02-ace3-3c1e52e2fb4b")  # W3C "cenc" initialization data format
 _ROLES = {"description": "description", "commentary": "commentary", "caption": "caption", "forced": "forced-subtitle"}
 _IMAGES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "avif": "image/avif"}
-# One picture is some tens of kilobytes; players only ask that the figure be there.
+# Required by players, but not used to choose: an image is some tens of kilobytes.
 _SHEET_BPS = 20_000
 _TEXT_BPS = 1_000
 
@@ -28,59 +28,59 @@ register_namespace("dvb", DVB)
 
 
 def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str) -> bytes:
-    """The MPD of what is left of an asset for this device, on these edges, best first."""
+    """Render the manifest of an asset's tracks at these edges, best first."""
     root = Element(
         "MPD",
         {
             "xmlns": MPD,
             "type": "static",
             "profiles": "urn:mpeg:dash:profile:isoff-live:2011",
-            "mediaPresentationDuration": _duration(asset.duration_ms),
+            "mediaPresentationDuration": _format_duration(asset.duration_ms),
             "minBufferTime": "PT2S",
         },
     )
     for priority, delivery in enumerate(deliveries, start=1):
-        where = {"serviceLocation": delivery.edge_id, f"{{{DVB}}}priority": str(priority), f"{{{DVB}}}weight": "1"}
-        SubElement(root, "BaseURL", where).text = delivery.base_url
+        attributes = {"serviceLocation": delivery.edge_id, f"{{{DVB}}}priority": str(priority), f"{{{DVB}}}weight": "1"}
+        SubElement(root, "BaseURL", attributes).text = delivery.base_url
     period = SubElement(root, "Period", {"id": "0", "start": "PT0S"})
-    for number, adaptation in enumerate(_adaptations(asset, original_language), start=1):
+    for number, adaptation in enumerate(_render_adaptations(asset, original_language), start=1):
         adaptation.set("id", str(number))
         period.append(adaptation)
     document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return document
 
 
-def _adaptations(asset: Asset, original_language: str) -> Iterator[Element]:
-    lock = _lock(asset)
-    yield from _videos(asset, lock)
-    audio = sorted(asset.audio, key=lambda track: (track.language != original_language, _audio_kind(track)))
-    for _, sounds in groupby(audio, key=_audio_kind):
-        yield _audio(list(sounds), lock)
+def _render_adaptations(asset: Asset, original_language: str) -> Iterator[Element]:
+    encryption = _describe_encryption(asset)
+    yield from _render_video_sets(asset, encryption)
+    audio = sorted(asset.audio, key=lambda track: (track.language != original_language, _get_audio_kind(track)))
+    for _, tracks in groupby(audio, key=_get_audio_kind):
+        yield _render_audio_set(list(tracks), encryption)
     for text in asset.text:
-        yield _text(text)
+        yield _render_text_set(text)
     if asset.thumbnails is not None:
-        yield _images(asset.thumbnails)
+        yield _render_image_set(asset.thumbnails)
 
 
-def _video_kind(track: VideoTrack) -> tuple[str, str, str]:
-    # One key, one set: a device that is refused a key loses that set and no other (DASH-IF IOP 7.5).
-    return family(track.codec), track.range, track.key_id or ""
+def _get_video_kind(track: VideoTrack) -> tuple[str, str, str]:
+    # One key per set: a device without a key loses only that set (DASH-IF IOP 7.5).
+    return get_codec_family(track.codec), track.range, track.key_id or ""
 
 
-def _audio_kind(track: AudioTrack) -> tuple[str, str, int, str, str, str]:
-    return track.language, track.role, track.channels, family(track.codec), track.label, track.key_id or ""
+def _get_audio_kind(track: AudioTrack) -> tuple[str, str, int, str, str, str]:
+    return track.language, track.role, track.channels, get_codec_family(track.codec), track.label, track.key_id or ""
 
 
-def _videos(asset: Asset, lock: _Lock) -> Iterator[Element]:
-    """The video sets, which are numbered first; those parted only by their keys name one another as switchable."""
-    sets = [list(tracks) for _, tracks in groupby(sorted(asset.video, key=_video_kind), key=_video_kind)]
-    kinds = [_video_kind(tracks[0])[:2] for tracks in sets]
+def _render_video_sets(asset: Asset, encryption: _Encryption) -> Iterator[Element]:
+    """Render the video sets, numbered first; sets that differ only in their key refer to each other as switchable."""
+    sets = [list(tracks) for _, tracks in groupby(sorted(asset.video, key=_get_video_kind), key=_get_video_kind)]
+    kinds = [_get_video_kind(tracks[0])[:2] for tracks in sets]
     for at, tracks in enumerate(sets):
         switchable = [str(n + 1) for n, kind in enumerate(kinds) if kind == kinds[at] and n != at]
-        yield _video(tracks, lock, switchable)
+        yield _render_video_set(tracks, encryption, switchable)
 
 
-def _video(tracks: list[VideoTrack], lock: _Lock, switchable: list[str]) -> Element:
+def _render_video_set(tracks: list[VideoTrack], encryption: _Encryption, switchable: list[str]) -> Element:
     adaptation = Element(
         "AdaptationSet",
         {
@@ -92,20 +92,20 @@ def _video(tracks: list[VideoTrack], lock: _Lock, switchable: list[str]) -> Elem
             "maxHeight": str(max(track.height_px for track in tracks)),
         },
     )
-    _protection(adaptation, tracks[0], lock)
+    _add_protection(adaptation, tracks[0], encryption)
     if tracks[0].range != "SDR":
         transfer = {"HDR10": "16", "HLG": "18"}[tracks[0].range]
-        _property(adaptation, "EssentialProperty", "urn:mpeg:mpegB:cicp:TransferCharacteristics", transfer)
+        _add_property(adaptation, "EssentialProperty", "urn:mpeg:mpegB:cicp:TransferCharacteristics", transfer)
     if switchable:
         switching = "urn:mpeg:dash:adaptation-set-switching:2016"
-        _property(adaptation, "SupplementalProperty", switching, ",".join(switchable))
+        _add_property(adaptation, "SupplementalProperty", switching, ",".join(switchable))
     for track in sorted(tracks, key=lambda track: track.bandwidth_bps):
         size = {"width": str(track.width_px), "height": str(track.height_px), "sar": "1:1"}
-        _representation(adaptation, track, {**size, "frameRate": track.frame_rate})
+        _add_representation(adaptation, track, {**size, "frameRate": track.frame_rate})
     return adaptation
 
 
-def _audio(tracks: list[AudioTrack], lock: _Lock) -> Element:
+def _render_audio_set(tracks: list[AudioTrack], encryption: _Encryption) -> Element:
     first = tracks[0]
     adaptation = Element(
         "AdaptationSet",
@@ -117,46 +117,46 @@ def _audio(tracks: list[AudioTrack], lock: _Lock) -> Element:
             "startWithSAP": "1",
         },
     )
-    _protection(adaptation, first, lock)
+    _add_protection(adaptation, first, encryption)
     if first.label:
         SubElement(adaptation, "Label").text = first.label
     if first.role == "description":
-        _property(adaptation, "Accessibility", "urn:tva:metadata:cs:AudioPurposeCS:2007", "1")
-    _property(adaptation, "Role", "urn:mpeg:dash:role:2011", _ROLES.get(first.role, "main"))
+        _add_property(adaptation, "Accessibility", "urn:tva:metadata:cs:AudioPurposeCS:2007", "1")
+    _add_property(adaptation, "Role", "urn:mpeg:dash:role:2011", _ROLES.get(first.role, "main"))
     for track in sorted(tracks, key=lambda track: track.bandwidth_bps):
-        representation = _representation(adaptation, track, {"audioSamplingRate": str(track.sample_rate_hz)})
+        representation = _add_representation(adaptation, track, {"audioSamplingRate": str(track.sample_rate_hz)})
         layout = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
-        representation.insert(0, _descriptor("AudioChannelConfiguration", layout, str(track.channels)))
+        representation.insert(0, _create_descriptor("AudioChannelConfiguration", layout, str(track.channels)))
     return adaptation
 
 
-def _text(track: TextTrack) -> Element:
+def _render_text_set(track: TextTrack) -> Element:
     adaptation = Element("AdaptationSet", {"contentType": "text", "mimeType": "text/vtt", "lang": track.language})
     if track.label:
         SubElement(adaptation, "Label").text = track.label
-    _property(adaptation, "Role", "urn:mpeg:dash:role:2011", _ROLES.get(track.role, "subtitle"))
+    _add_property(adaptation, "Role", "urn:mpeg:dash:role:2011", _ROLES.get(track.role, "subtitle"))
     representation = SubElement(adaptation, "Representation", {"id": track.track_id, "bandwidth": str(_TEXT_BPS)})
     SubElement(representation, "BaseURL").text = track.path
     return adaptation
 
 
-def _images(sheets: Thumbnails) -> Element:
+def _render_image_set(sheets: Thumbnails) -> Element:
     mime = _IMAGES.get(sheets.media.rpartition(".")[2].lower(), "image/jpeg")
     adaptation = Element("AdaptationSet", {"contentType": "image", "mimeType": mime})
     covered_ms = sheets.interval_ms * sheets.columns * sheets.rows
     timing = {"media": sheets.media, "timescale": "1000", "duration": str(covered_ms), "startNumber": "1"}
     SubElement(adaptation, "SegmentTemplate", timing)
     size = {"width": str(sheets.width_px * sheets.columns), "height": str(sheets.height_px * sheets.rows)}
-    about = {"id": "thumbnails", "bandwidth": str(_SHEET_BPS), **size}
-    representation = SubElement(adaptation, "Representation", about)
+    attributes = {"id": "thumbnails", "bandwidth": str(_SHEET_BPS), **size}
+    representation = SubElement(adaptation, "Representation", attributes)
     tile = "http://dashif.org/guidelines/thumbnail_tile"
-    _property(representation, "EssentialProperty", tile, f"{sheets.columns}x{sheets.rows}")
+    _add_property(representation, "EssentialProperty", tile, f"{sheets.columns}x{sheets.rows}")
     return adaptation
 
 
-def _representation(adaptation: Element, track: Track, about: dict[str, str]) -> Element:
-    named = {"id": track.track_id, "codecs": track.codec, "bandwidth": str(track.bandwidth_bps)}
-    representation = SubElement(adaptation, "Representation", {**named, **about})
+def _add_representation(adaptation: Element, track: Track, attributes: dict[str, str]) -> Element:
+    common = {"id": track.track_id, "codecs": track.codec, "bandwidth": str(track.bandwidth_bps)}
+    representation = SubElement(adaptation, "Representation", {**common, **attributes})
     template = SubElement(
         representation,
         "SegmentTemplate",
@@ -164,51 +164,51 @@ def _representation(adaptation: Element, track: Track, about: dict[str, str]) ->
     )
     timeline = SubElement(template, "SegmentTimeline")
     for run in track.segments:
-        stretch = SubElement(timeline, "S", {"t": str(run.start), "d": str(run.duration)})
+        element = SubElement(timeline, "S", {"t": str(run.start), "d": str(run.duration)})
         if run.count > 1:
-            stretch.set("r", str(run.count - 1))
+            element.set("r", str(run.count - 1))
     return representation
 
 
-class _Lock(NamedTuple):
-    """How an asset is encrypted, and what a player hands to its decryption module: one `pssh` that names every key.
+class _Encryption(NamedTuple):
+    """The scheme of an asset, and a `pssh` with all its key ids.
 
-    The same in every set, so that a player asks for one licence and not for one a set.
+    The `pssh` is the same in every set, so that a player requests one licence.
     """
 
     scheme: str
     pssh: str
 
 
-def _lock(asset: Asset) -> _Lock:
+def _describe_encryption(asset: Asset) -> _Encryption:
     key_ids = sorted({track.key_id for track in (*asset.video, *asset.audio) if track.key_id})
-    return _Lock(asset.scheme, base64.b64encode(_pssh([uuid.UUID(key_id) for key_id in key_ids])).decode())
+    return _Encryption(asset.scheme, base64.b64encode(_build_pssh([uuid.UUID(key_id) for key_id in key_ids])).decode())
 
 
-def _protection(adaptation: Element, track: Track, lock: _Lock) -> None:
+def _add_protection(adaptation: Element, track: Track, encryption: _Encryption) -> None:
     if track.key_id is None:
         return
     common = SubElement(adaptation, "ContentProtection", {"schemeIdUri": "urn:mpeg:dash:mp4protection:2011"})
-    common.set("value", lock.scheme)
+    common.set("value", encryption.scheme)
     common.set(f"{{{CENC}}}default_KID", str(uuid.UUID(track.key_id)))
     clearkey = SubElement(adaptation, "ContentProtection", {"schemeIdUri": CLEARKEY, "value": "ClearKey1.0"})
-    SubElement(clearkey, f"{{{CENC}}}pssh").text = lock.pssh
+    SubElement(clearkey, f"{{{CENC}}}pssh").text = encryption.pssh
 
 
-def _pssh(key_ids: list[uuid.UUID]) -> bytes:
-    """A version 1 `pssh` box of the common system (ISO/IEC 23001-7 §8.1): the one that ClearKey reads."""
+def _build_pssh(key_ids: list[uuid.UUID]) -> bytes:
+    """Build a version 1 `pssh` box of the common system (ISO/IEC 23001-7 §8.1), which ClearKey reads."""
     named = len(key_ids).to_bytes(4, "big") + b"".join(key_id.bytes for key_id in key_ids)
     body = b"pssh" + b"\x01\x00\x00\x00" + _COMMON_SYSTEM.bytes + named + bytes(4)
     return (len(body) + 4).to_bytes(4, "big") + body
 
 
-def _property(parent: Element, tag: str, scheme: str, value: str) -> None:
-    parent.append(_descriptor(tag, scheme, value))
+def _add_property(parent: Element, tag: str, scheme: str, value: str) -> None:
+    parent.append(_create_descriptor(tag, scheme, value))
 
 
-def _descriptor(tag: str, scheme: str, value: str) -> Element:
+def _create_descriptor(tag: str, scheme: str, value: str) -> Element:
     return Element(tag, {"schemeIdUri": scheme, "value": value})
 
 
-def _duration(duration_ms: int) -> str:
+def _format_duration(duration_ms: int) -> str:
     return f"PT{duration_ms // 1000}.{duration_ms % 1000:03}S"

@@ -1,4 +1,4 @@
-"""Signed links: to manifests and beacons on the gateway, to segments on the edges."""
+"""Signed links: to manifests and beacons at the gateway, to segments at the edges."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ API = "/api/v1"
 LICENCE_PATH = f"{API}/licences/clearkey"
 
 
-def manifest_scope(session_id: PlaySessionId) -> str:
-    """What a token for a session's manifests opens."""
+def get_manifest_scope(session_id: PlaySessionId) -> str:
+    """Return the token scope of a session's manifests."""
     return f"manifest/{session_id}"
 
 
-def beacon_scope(session_id: PlaySessionId) -> str:
-    """What a token for a session's beacon opens."""
+def get_beacon_scope(session_id: PlaySessionId) -> str:
+    """Return the token scope of a session's beacon."""
     return f"beacon/{session_id}"
 
 
-def manifest_folder(key: bytes, session_id: PlaySessionId, expires_at: datetime) -> str:
-    """The path in front of a session's manifest names."""
-    token = mint_path_token(key, manifest_scope(session_id), int(expires_at.timestamp()))
+def build_manifest_folder(key: bytes, session_id: PlaySessionId, expires_at: datetime) -> str:
+    """Build the path that a session's manifest names are appended to."""
+    token = mint_path_token(key, get_manifest_scope(session_id), int(expires_at.timestamp()))
     return f"{API}/playback/{session_id}/manifest/{token}/"
 
 
-def beacon_path(key: bytes, session_id: PlaySessionId, expires_at: datetime) -> str:
-    """Where a closing page sends its last heartbeat."""
-    token = mint_path_token(key, beacon_scope(session_id), int(expires_at.timestamp()))
+def build_beacon_path(key: bytes, session_id: PlaySessionId, expires_at: datetime) -> str:
+    """Build the path to which a closing page sends its last heartbeat."""
+    token = mint_path_token(key, get_beacon_scope(session_id), int(expires_at.timestamp()))
     return f"{API}/playback/{session_id}/beacon/{token}"
 
 
-def hls_key_folder(licence_token: str) -> str:
-    """The path in front of a key id, where an HLS player asks for the key itself."""
+def build_hls_key_folder(licence_token: str) -> str:
+    """Build the path that the key ids of an HLS player are appended to."""
     return f"{API}/licences/hls/{licence_token}/"
 
 
-def deliveries(key: bytes, edges: Sequence[RankedEdge], asset_id: AssetId, expires_at: datetime) -> list[Delivery]:
-    """The asset on each edge, in the same order, under one token."""
+def build_deliveries(
+    key: bytes, edges: Sequence[RankedEdge], asset_id: AssetId, expires_at: datetime
+) -> list[Delivery]:
+    """Build the links to an asset at each edge, in the same order and with one token."""
     scope = f"assets/{asset_id}"
-    below = f"/t/{mint_path_token(key, scope, int(expires_at.timestamp()))}/{scope}/"
-    return [Delivery(edge_id=edge.edge_id, base_url=edge.base_url.rstrip("/") + below) for edge in edges]
+    path = f"/t/{mint_path_token(key, scope, int(expires_at.timestamp()))}/{scope}/"
+    return [Delivery(edge_id=edge.edge_id, base_url=edge.base_url.rstrip("/") + path) for edge in edges]

@@ -1,4 +1,4 @@
-"""A play session, and what a heartbeat means to it."""
+"""A play session, and the positions and facts of its heartbeats."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, Pla
 from matinee.playback.api import Capabilities, Heartbeat
 from matinee.viewing.api import Position
 
-# In these states the player is not yet, or no longer, where the viewer is.
-_NOWHERE = frozenset({"starting", "failed"})
+# In these states the player's position is not the viewer's.
+_WITHOUT_POSITION = frozenset({"starting", "failed"})
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a play session. `avoid` are the edges that last failed it."""
+    """A play session as stored. `avoid` are the edges that failed last."""
 
     session_id: PlaySessionId
     account_id: AccountId
@@ -38,38 +38,38 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-def belongs(session: StoredSession, principal: Principal) -> bool:
-    """Whether a session is this viewer's."""
+def is_owned_by(session: StoredSession, principal: Principal) -> bool:
+    """Return whether a session belongs to this profile."""
     return session.profile_id == principal.profile_id and session.account_id == principal.account_id
 
 
-def position_in(session: StoredSession, heartbeat: Heartbeat) -> int:
-    """The place a heartbeat names, inside the film."""
+def clamp_position(session: StoredSession, heartbeat: Heartbeat) -> int:
+    """Return a heartbeat's position, limited to the duration of the film."""
     return min(max(0, heartbeat.position_ms), session.duration_ms)
 
 
-def moved_to(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> Position | None:
-    """The viewer's new position; None where a heartbeat tells of none.
+def to_position(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> Position | None:
+    """Return the viewer's new position, or None where the heartbeat has none.
 
-    The device's time counts, so that a late heartbeat does not undo a newer one; a clock that says a time before
-    the session began, or after now, is wrong, and ours is taken.
+    Its time is the device's, so that a late heartbeat does not replace a newer one; a time before the session or
+    in the future is wrong and replaced by `now`.
     """
-    if heartbeat.state in _NOWHERE:
+    if heartbeat.state in _WITHOUT_POSITION:
         return None
     return Position(
         account_id=session.account_id,
         profile_id=session.profile_id,
         title_id=session.title_id,
         episode_id=session.episode_id,
-        position_ms=position_in(session, heartbeat),
+        position_ms=clamp_position(session, heartbeat),
         duration_ms=session.duration_ms,
         updated_at=heartbeat.at if session.started_at <= heartbeat.at <= now else now,
         device_id=session.device_id,
     )
 
 
-def started(session: StoredSession, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
-    """The fact that a session was opened."""
+def to_started_fact(session: StoredSession, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
+    """Return the fact that a session started."""
     return PlaybackStarted(
         session_id=session.session_id,
         account_id=session.account_id,
@@ -83,13 +83,13 @@ def started(session: StoredSession, edge_ids: tuple[EdgeId, ...]) -> PlaybackSta
     )
 
 
-def seen(session: StoredSession, heartbeat: Heartbeat) -> PlaybackHeartbeat:
-    """The fact of a heartbeat."""
+def to_heartbeat_fact(session: StoredSession, heartbeat: Heartbeat) -> PlaybackHeartbeat:
+    """Return the fact of a heartbeat."""
     return PlaybackHeartbeat(
         session_id=session.session_id,
         profile_id=session.profile_id,
         title_id=session.title_id,
-        position_ms=position_in(session, heartbeat),
+        position_ms=clamp_position(session, heartbeat),
         state=heartbeat.state,
         playing_ms=heartbeat.playing_ms,
         rebuffering_ms=heartbeat.rebuffering_ms,
@@ -103,8 +103,8 @@ def seen(session: StoredSession, heartbeat: Heartbeat) -> PlaybackHeartbeat:
     )
 
 
-def ended(session: StoredSession, position_ms: int, reason: str) -> PlaybackEnded:
-    """The fact that a session is over; `reason` is `stopped`, `ended`, `failed` or `lost`."""
+def to_ended_fact(session: StoredSession, position_ms: int, reason: str) -> PlaybackEnded:
+    """Return the fact that a session ended; `reason` is `stopped`, `ended`, `failed` or `lost`."""
     return PlaybackEnded(
         session_id=session.session_id,
         profile_id=session.profile_id,
@@ -114,6 +114,6 @@ def ended(session: StoredSession, position_ms: int, reason: str) -> PlaybackEnde
     )
 
 
-def end_reason(heartbeat: Heartbeat) -> str:
-    """Why a player closes its session."""
+def get_end_reason(heartbeat: Heartbeat) -> str:
+    """Return why a player ends its session."""
     return heartbeat.state if heartbeat.state in {"ended", "failed"} else "stopped"

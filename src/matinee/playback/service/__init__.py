@@ -1,4 +1,4 @@
-"""Press play: everything looked up at once, a session, and links that go on working until it ends."""
+"""The playback service."""
 
 from matinee.playback.service.playing import PlaybackService
 

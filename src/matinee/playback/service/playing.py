@@ -1,4 +1,4 @@
-"""The service: sessions from start to end."""
+"""The playback service: sessions from start to end."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from matinee.kit.clock import Clock
 from matinee.kit.context import Principal
 from matinee.kit.hashing import verify_path_token
 from matinee.kit.ids import EdgeId, EpisodeId, PlaySessionId, TitleId
+from matinee.kit.problem import Forbidden
 from matinee.licensing.api import LicenceTerms, Licensing
 from matinee.playback.api import (
     Capabilities,
-    Delivery,
     Heartbeat,
     LinkExpired,
     Manifest,
@@ -27,30 +27,30 @@ from matinee.playback.api import (
     SessionNotFound,
 )
 from matinee.playback.model import links, sessions
-from matinee.playback.model.capabilities import fitting, labels
+from matinee.playback.model.answer import SessionGrants, build_play_session
+from matinee.playback.model.bandwidth import BandwidthHistory
+from matinee.playback.model.capabilities import list_key_labels, select_tracks
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
-from matinee.playback.model.manifests import ManifestSource, render
-from matinee.playback.model.networks import Networks
-from matinee.playback.model.offer import Grants, play_session
-from matinee.playback.model.resume import resume_ms
+from matinee.playback.model.manifests import ManifestSource, render_manifest
+from matinee.playback.model.resume import compute_resume_ms
 from matinee.playback.model.sessions import StoredSession
 from matinee.playback.ports import SessionStore
-from matinee.playback.service.lookup import Found, Lookup, Press
+from matinee.playback.service.lookup import PlayRequest, StartData, StartLookup
 from matinee.steering.api import RankedEdge, Steering
 from matinee.viewing.api import Viewing
 
 _log = log.get()
 _IDLE_BATCH = 200
-_FORGET_AFTER = timedelta(days=1)
+_DELETE_AFTER = timedelta(days=1)
 
 
 class PlaybackService:
-    """Fulfils `playback.api.Playback`.
+    """Implements `playback.api.Playback`.
 
-    `token_key` signs manifest and beacon links, `edge_token_key` what the edges verify. `link_s` is how long a link to
-    segments and a licence token are good, `session_s` how long a session and its manifest link, `idle_s` how long a
-    player may be silent, `start_ms` how long pressing play may take, `start_bandwidth_bps` what a player begins with
-    on a network that nobody was heard from.
+    `token_key` signs manifest and beacon links, `edge_token_key` the links that edges verify. `link_s` is the validity
+    of links to segments and of licence tokens, `session_s` of a session and its manifest link, `idle_s` the longest
+    time without a heartbeat, `start_ms` the deadline of a start, `start_bandwidth_bps` the assumed bandwidth of an
+    unknown network.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class PlaybackService:
         self._clock = clock
         self._token_key = token_key
         self._edge_token_key = edge_token_key
-        self._link = timedelta(seconds=link_s)
-        self._life = timedelta(seconds=session_s)
-        self._idle = timedelta(seconds=idle_s)
+        self._link_validity = timedelta(seconds=link_s)
+        self._session_validity = timedelta(seconds=session_s)
+        self._idle_timeout = timedelta(seconds=idle_s)
         self._heartbeat_ms = heartbeat_ms
-        self._networks = Networks(default_bps=start_bandwidth_bps)
-        self._lookup = Lookup(
-            identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, limit_ms=start_ms
+        self._bandwidths = BandwidthHistory(default_bps=start_bandwidth_bps)
+        self._lookup = StartLookup(
+            identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, timeout_ms=start_ms
         )
 
     async def start(
@@ -101,61 +101,55 @@ class PlaybackService:
         from_start: bool = False,
     ) -> PlaySession:
         check_capabilities(capabilities)
-        press = Press.by(
-            principal,
+        if principal.profile_id is None:
+            raise Forbidden(detail="Choose a profile first.")
+        request = PlayRequest(
+            account_id=principal.account_id,
+            profile_id=principal.profile_id,
             title_id=title_id,
             episode_id=episode_id,
             territory=territory,
             client_ip=client_ip,
             from_start=from_start,
         )
-        found = await self._lookup.find(press)
-        asset = fitting(found.playable.asset, capabilities)
-        session = self._opened(principal, press, capabilities, found)
-        fact = sessions.started(session, tuple(edge.edge_id for edge in found.edges))
+        data = await self._lookup.collect(request)
+        asset = select_tracks(data.playable.asset, capabilities)
+        session = self._create_session(principal, request, capabilities, data)
+        fact = sessions.to_started_fact(session, tuple(edge.edge_id for edge in data.edges))
         grants, _ = await asyncio.gather(
-            self._grants(session, asset, found.edges, session.started_at),
-            self._store.create(session=session, records=[_record(fact, session.started_at)]),
+            self._grant(session, asset, data.edges, session.started_at),
+            self._store.create(session=session, records=[_encode(fact, session.started_at)]),
         )
-        return play_session(
+        return build_play_session(
             session,
-            found.playable,
+            data.playable,
             asset,
             grants,
             key=self._token_key,
             heartbeat_ms=self._heartbeat_ms,
-            start_bandwidth_bps=self._networks.start_bps(client_ip),
+            start_bandwidth_bps=self._bandwidths.estimate_start_bps(client_ip),
         )
 
     async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
         now = self._clock.now()
-        self._check(links.manifest_scope(session_id), token, now)
-        session = await self._open_session(session_id, now)
-        whole, edges = await asyncio.gather(
-            self._catalogue.asset(asset_id=session.asset_id),
-            self._steering.rank(client_ip=session.client_ip, avoid=session.avoid),
-        )
-        asset = fitting(whole, session.capabilities)
-        grants = await self._grants(session, asset, edges, now)
+        self._check_token(links.get_manifest_scope(session_id), token, now)
+        session = await self._get_open_session(session_id, now)
+        asset, grants = await self._renew_grants(session, session.client_ip, session.avoid, now)
         source = ManifestSource(asset=asset, deliveries=grants.deliveries, original_language=session.original_language)
-        return render(name, source, links.hls_key_folder(grants.licence_token))
+        return render_manifest(name, source, links.build_hls_key_folder(grants.licence_token))
 
     async def renew(
         self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()
     ) -> Renewal:
         check_failed(failed)
         now = self._clock.now()
-        session = await self._own_session(principal, session_id, now)
+        session = await self._get_own_session(principal, session_id, now)
         avoid = failed or session.avoid
         await asyncio.gather(
             self._store.avoid_edges(session_id=session_id, edge_ids=avoid, now=now),
-            *(self._observe(client_ip, edge_id, succeeded=False) for edge_id in failed),
+            *(self._report_edge(client_ip, edge_id, succeeded=False) for edge_id in failed),
         )
-        whole, edges = await asyncio.gather(
-            self._catalogue.asset(asset_id=session.asset_id),
-            self._steering.rank(client_ip=client_ip, avoid=avoid),
-        )
-        grants = await self._grants(session, fitting(whole, session.capabilities), edges, now)
+        _, grants = await self._renew_grants(session, client_ip, avoid, now)
         return Renewal(
             deliveries=list(grants.deliveries), licence_token=grants.licence_token, expires_at=grants.expires_at
         )
@@ -165,135 +159,148 @@ class PlaybackService:
     ) -> None:
         check_heartbeat(heartbeat)
         now = self._clock.now()
-        await self._heartbeat(await self._own_session(principal, session_id, now), heartbeat, client_ip, now)
+        session = await self._get_own_session(principal, session_id, now)
+        await self._handle_heartbeat(session, heartbeat, client_ip, now)
 
     async def beacon(self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str) -> None:
         check_heartbeat(heartbeat)
         now = self._clock.now()
-        self._check(links.beacon_scope(session_id), token, now)
-        await self._heartbeat(await self._open_session(session_id, now), heartbeat, client_ip, now)
+        self._check_token(links.get_beacon_scope(session_id), token, now)
+        await self._handle_heartbeat(await self._get_open_session(session_id, now), heartbeat, client_ip, now)
 
     async def end(self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat) -> None:
         check_heartbeat(heartbeat)
         now = self._clock.now()
         session = await self._store.find(session_id=session_id)
-        if session is None or not sessions.belongs(session, principal):
+        if session is None or not sessions.is_owned_by(session, principal):
             raise SessionNotFound(session_id=session_id)
         if session.ended_at is not None:
             return
-        await self._record(session, heartbeat, now)
+        await self._record_position(session, heartbeat, now)
+        position_ms = sessions.clamp_position(session, heartbeat)
         facts: list[PlaybackHeartbeat | PlaybackEnded] = [
-            sessions.seen(session, heartbeat),
-            sessions.ended(session, sessions.position_in(session, heartbeat), sessions.end_reason(heartbeat)),
+            sessions.to_heartbeat_fact(session, heartbeat),
+            sessions.to_ended_fact(session, position_ms, sessions.get_end_reason(heartbeat)),
         ]
-        await self._close(session, sessions.position_in(session, heartbeat), now, facts)
+        await self._close(session, position_ms, now, facts)
 
     async def end_idle(self) -> int:
-        """End sessions whose player fell silent, and forget those long over; tells how many were ended."""
+        """End sessions without heartbeats and return how many; delete those that ended long ago."""
         now = self._clock.now()
-        lost = await self._store.find_idle(since=now - self._idle, limit=_IDLE_BATCH)
-        for session in lost:
-            await self._close(session, session.position_ms, now, [sessions.ended(session, session.position_ms, "lost")])
-        await self._store.delete_ended(before=now - _FORGET_AFTER)
-        return len(lost)
+        idle = await self._store.find_idle(since=now - self._idle_timeout, limit=_IDLE_BATCH)
+        for session in idle:
+            fact = sessions.to_ended_fact(session, session.position_ms, "lost")
+            await self._close(session, session.position_ms, now, [fact])
+        await self._store.delete_ended(before=now - _DELETE_AFTER)
+        return len(idle)
 
-    def _opened(self, principal: Principal, press: Press, capabilities: Capabilities, found: Found) -> StoredSession:
+    def _create_session(
+        self, principal: Principal, request: PlayRequest, capabilities: Capabilities, data: StartData
+    ) -> StoredSession:
         now = self._clock.now()
-        playable, asset = found.playable, found.playable.asset
+        playable, asset = data.playable, data.playable.asset
         episode_id = playable.episode.episode_id if playable.episode else None
         return StoredSession(
             session_id=ids.generate(PlaySessionId, now),
-            account_id=press.account_id,
-            profile_id=press.profile_id,
+            account_id=request.account_id,
+            profile_id=request.profile_id,
             device_id=principal.device_id,
-            title_id=press.title_id,
+            title_id=request.title_id,
             asset_id=asset.asset_id,
             original_language=playable.original_language,
             capabilities=capabilities,
             duration_ms=asset.duration_ms,
-            client_ip=press.client_ip,
+            client_ip=request.client_ip,
             started_at=now,
             last_seen_at=now,
-            expires_at=now + self._life,
-            position_ms=resume_ms(found.position, episode_id, asset.duration_ms),
+            expires_at=now + self._session_validity,
+            position_ms=compute_resume_ms(data.position, episode_id, asset.duration_ms),
             episode_id=episode_id,
         )
 
-    async def _grants(self, session: StoredSession, asset: Asset, edges: list[RankedEdge], now: datetime) -> Grants:
-        """Signed links and a licence token, good from now."""
-        expires_at = min(now + self._link, session.expires_at)
+    async def _renew_grants(
+        self, session: StoredSession, client_ip: str, avoid: tuple[EdgeId, ...], now: datetime
+    ) -> tuple[Asset, SessionGrants]:
+        """Return the tracks that the device can play, and new links to them."""
+        full_asset, edges = await asyncio.gather(
+            self._catalogue.asset(asset_id=session.asset_id),
+            self._steering.rank(client_ip=client_ip, avoid=avoid),
+        )
+        asset = select_tracks(full_asset, session.capabilities)
+        return asset, await self._grant(session, asset, edges, now)
+
+    async def _grant(
+        self, session: StoredSession, asset: Asset, edges: list[RankedEdge], now: datetime
+    ) -> SessionGrants:
+        """Sign links and get a licence token."""
+        expires_at = min(now + self._link_validity, session.expires_at)
         terms = LicenceTerms(
             session_id=session.session_id,
             title_id=session.title_id,
             asset_id=session.asset_id,
             profile_id=session.profile_id,
             device_id=session.device_id,
-            labels=labels(asset),
+            labels=list_key_labels(asset),
             expires_at=expires_at,
         )
-        return Grants(
-            deliveries=self._deliveries(edges, asset, expires_at),
+        return SessionGrants(
+            deliveries=links.build_deliveries(self._edge_token_key, edges, asset.asset_id, expires_at),
             licence_token=await self._licensing.grant(terms=terms),
             expires_at=expires_at,
         )
 
-    def _deliveries(self, edges: list[RankedEdge], asset: Asset, expires_at: datetime) -> list[Delivery]:
-        return links.deliveries(self._edge_token_key, edges, asset.asset_id, expires_at)
-
-    async def _heartbeat(self, session: StoredSession, heartbeat: Heartbeat, client_ip: str, now: datetime) -> None:
-        # The position first: where that fails nothing has been counted, and the player can say it again.
-        await self._record(session, heartbeat, now)
-        records = [_record(sessions.seen(session, heartbeat), now)]
-        if not await self._store.move(
-            session_id=session.session_id,
-            position_ms=sessions.position_in(session, heartbeat),
-            now=now,
-            records=records,
-        ):
+    async def _handle_heartbeat(
+        self, session: StoredSession, heartbeat: Heartbeat, client_ip: str, now: datetime
+    ) -> None:
+        # The position first: where that fails, no fact is stored and the player can repeat the heartbeat.
+        await self._record_position(session, heartbeat, now)
+        records = [_encode(sessions.to_heartbeat_fact(session, heartbeat), now)]
+        position_ms = sessions.clamp_position(session, heartbeat)
+        if not await self._store.move(session_id=session.session_id, position_ms=position_ms, now=now, records=records):
             raise SessionNotFound(session_id=session.session_id)
         if heartbeat.bandwidth_bps:
-            self._networks.learn(client_ip, heartbeat.bandwidth_bps)
+            self._bandwidths.record(client_ip, heartbeat.bandwidth_bps)
         if heartbeat.edge_id is not None:
-            await self._observe(client_ip, heartbeat.edge_id, succeeded=heartbeat.state != "failed")
+            await self._report_edge(client_ip, heartbeat.edge_id, succeeded=heartbeat.state != "failed")
 
-    async def _record(self, session: StoredSession, heartbeat: Heartbeat, now: datetime) -> None:
-        if (position := sessions.moved_to(session, heartbeat, now)) is not None:
+    async def _record_position(self, session: StoredSession, heartbeat: Heartbeat, now: datetime) -> None:
+        if (position := sessions.to_position(session, heartbeat, now)) is not None:
             await self._viewing.record(position=position)
 
-    async def _observe(self, client_ip: str, edge_id: EdgeId, *, succeeded: bool) -> None:
+    async def _report_edge(self, client_ip: str, edge_id: EdgeId, *, succeeded: bool) -> None:
         try:
             await self._steering.observe(client_ip=client_ip, edge_id=edge_id, succeeded=succeeded)
-        except Exception as error:  # one observation more or less
+        except Exception as error:  # a lost observation does not matter
             _log.warning("playback.not_observed", edge_id=edge_id, error=repr(error))
 
     async def _close(
         self, session: StoredSession, position_ms: int, now: datetime, facts: list[PlaybackHeartbeat | PlaybackEnded]
     ) -> None:
-        # Revoked before it is closed: were it the other way round, a failure between would leave keys to be had.
+        # Revoke first: after a failure in between, a closed session with valid keys would stay.
         await self._licensing.revoke(session_id=session.session_id, expires_at=session.expires_at)
         await self._store.close(
             session_id=session.session_id,
             position_ms=position_ms,
             now=now,
-            records=[_record(fact, now) for fact in facts],
+            records=[_encode(fact, now) for fact in facts],
         )
 
-    def _check(self, scope: str, token: str, now: datetime) -> None:
+    def _check_token(self, scope: str, token: str, now: datetime) -> None:
         if not verify_path_token(self._token_key, scope, token, now.timestamp()):
             raise LinkExpired
 
-    async def _own_session(self, principal: Principal, session_id: PlaySessionId, now: datetime) -> StoredSession:
-        session = await self._open_session(session_id, now)
-        if not sessions.belongs(session, principal):
+    async def _get_own_session(self, principal: Principal, session_id: PlaySessionId, now: datetime) -> StoredSession:
+        session = await self._get_open_session(session_id, now)
+        if not sessions.is_owned_by(session, principal):
             raise SessionNotFound(session_id=session_id)
         return session
 
-    async def _open_session(self, session_id: PlaySessionId, now: datetime) -> StoredSession:
+    async def _get_open_session(self, session_id: PlaySessionId, now: datetime) -> StoredSession:
         session = await self._store.find(session_id=session_id)
         if session is None or session.ended_at is not None or session.expires_at <= now:
             raise SessionNotFound(session_id=session_id)
         return session
 
 
-def _record(fact: PlaybackStarted | PlaybackHeartbeat | PlaybackEnded, now: datetime) -> bytes:
+def _encode(fact: PlaybackStarted | PlaybackHeartbeat | PlaybackEnded, now: datetime) -> bytes:
     return msgspec.json.encode(new_record(fact, key=fact.profile_id, now=now))

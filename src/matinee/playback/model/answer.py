@@ -1,4 +1,4 @@
-"""What a player is told when a session opens."""
+"""The answer to a start: all that a player needs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from matinee.playback.model import links
 from matinee.playback.model.sessions import StoredSession
 
 
-class Grants(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session may use, and until when."""
+class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed links and the licence token of a session, and when they expire."""
 
     deliveries: Sequence[Delivery]
     licence_token: str
     expires_at: datetime
 
 
-def play_session(
+def build_play_session(
     session: StoredSession,
     playable: Playable,
     asset: Asset,
-    grants: Grants,
+    grants: SessionGrants,
     *,
     key: bytes,
     heartbeat_ms: int,
     start_bandwidth_bps: int,
 ) -> PlaySession:
-    """The answer to pressing play; `asset` is what is left of the playable's for this device."""
-    folder = links.manifest_folder(key, session.session_id, session.expires_at)
+    """Build the answer; `asset` has only the tracks that the device can play."""
+    folder = links.build_manifest_folder(key, session.session_id, session.expires_at)
     episode = playable.episode
     return PlaySession(
         session_id=session.session_id,
@@ -43,7 +43,7 @@ def play_session(
         resume_ms=session.position_ms,
         dash_path=folder + "manifest.mpd",
         hls_path=folder + "master.m3u8",
-        beacon_path=links.beacon_path(key, session.session_id, session.expires_at),
+        beacon_path=links.build_beacon_path(key, session.session_id, session.expires_at),
         licence_path=links.LICENCE_PATH,
         licence_token=grants.licence_token,
         deliveries=list(grants.deliveries),
@@ -54,20 +54,20 @@ def play_session(
         episode_names=episode.names if episode else {},
         season_number=episode.season_number if episode else None,
         episode_number=episode.number if episode else None,
-        next_up=_next_up(playable.next_episode),
-        audio=_audio(asset),
+        next_up=_describe_next(playable.next_episode),
+        audio=_list_audio(asset),
         text=[TextChoice(language=t.language, role=t.role, label=t.label) for t in asset.text],
-        thumbnails=_sheets(asset),
+        thumbnails=_describe_thumbnails(asset),
     )
 
 
-def _audio(asset: Asset) -> list[AudioChoice]:
-    """Each kind of sound once, whatever number of bitrates it comes in."""
+def _list_audio(asset: Asset) -> list[AudioChoice]:
+    """List the kinds of audio; several bit rates of one kind are listed once."""
     choices = [AudioChoice(language=t.language, channels=t.channels, role=t.role, label=t.label) for t in asset.audio]
     return list(dict.fromkeys(choices))
 
 
-def _next_up(episode: Episode | None) -> NextUp | None:
+def _describe_next(episode: Episode | None) -> NextUp | None:
     if episode is None:
         return None
     return NextUp(
@@ -78,7 +78,7 @@ def _next_up(episode: Episode | None) -> NextUp | None:
     )
 
 
-def _sheets(asset: Asset) -> ThumbnailSheets | None:
+def _describe_thumbnails(asset: Asset) -> ThumbnailSheets | None:
     sheets = asset.thumbnails
     if sheets is None:
         return None

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from tests.engines import shared_engine, slow_proxy, unique_name
 
-from matinee.catalogue.adapters.cassandra import CassandraTitles
+from matinee.catalogue.adapters.cassandra import CassandraTitleSource
 from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import Title
 from matinee.catalogue.ports import Change
@@ -280,7 +280,7 @@ async def titles_in(file: Path) -> AsyncIterator[Any]:
         yield Titles(await SqlTitleStore.open(database))
 
 
-async def named(rows: CassandraTitles, *names: str) -> list[Title]:
+async def named(rows: CassandraTitleSource, *names: str) -> list[Title]:
     found = await rows.load([ids.derive(TitleId, name) for name in names])
     return sorted((one.title for one in found), key=lambda one: one.names["en"])
 
@@ -290,10 +290,10 @@ async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(t
     async with titles_in(tmp_path / "a.db") as store, slow_proxy(url) as proxy:
         first, second = await store.put("a", "b")
         async with Cassandra(url) as cassandra:
-            await CassandraTitles(cassandra, store=store).catch_up()
+            await CassandraTitleSource(cassandra, store=store).catch_up()
         async with Cassandra(proxy.url, limit_s=1.0) as cassandra:
             store.away = True
-            rows = CassandraTitles(cassandra, store=store)
+            rows = CassandraTitleSource(cassandra, store=store)
             with pytest.raises(EngineUnavailable):
                 await rows.changed(0)
             assert await named(rows, "a", "b") == [first, second]
@@ -301,12 +301,12 @@ async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(t
             proxy.disconnect()
             (first,) = await store.put("a", version=1)
             await rows.catch_up()
-            assert not rows.serves
+            assert not rows.is_serving
             assert await named(rows, "a") == [first]
             proxy.restore()
             for _ in range(100):
                 await rows.catch_up()
-                if rows.serves:
+                if rows.is_serving:
                     break
                 await asyncio.sleep(0.1)
             store.away = True
@@ -318,13 +318,13 @@ async def test_a_store_that_was_put_back_begins_anew(tmp_path: Path) -> None:
     async with Cassandra(url) as cassandra, titles_in(tmp_path / "a.db") as store:
         await store.put("kept", "lost", version=9)
         await store.put("kept", version=10)
-        rows = CassandraTitles(cassandra, store=store)
+        rows = CassandraTitleSource(cassandra, store=store)
         await rows.catch_up()
         async with titles_in(tmp_path / "backup.db") as backup:
             (kept,) = await backup.put("kept", version=1)
             store.store = backup.store
-            for asked in (rows, CassandraTitles(cassandra, store=store)):
+            for asked in (rows, CassandraTitleSource(cassandra, store=store)):
                 for _ in range(3):
                     await asked.catch_up()
-                assert asked.serves
+                assert asked.is_serving
                 assert await named(asked, "kept", "lost") == [kept]

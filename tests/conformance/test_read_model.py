@@ -17,11 +17,11 @@ from msgspec.structs import replace
 from tests.engines import shared_engine, slow_proxy
 
 from matinee.catalogue.adapters.cached import CachedReadModel
-from matinee.catalogue.adapters.cassandra import CassandraTitles
+from matinee.catalogue.adapters.cassandra import CassandraTitleSource
 from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import CHANGES_LIMIT, SqlTitleStore
 from matinee.catalogue.api import Asset, Title
-from matinee.catalogue.ports import Change, Listed, ReadModel, Stored, TitleStore
+from matinee.catalogue.ports import Change, ListEntry, ReadModel, StoredTitle, TitleStore
 from matinee.drivers.cache import Figures, Guard
 from matinee.drivers.cache.opening import open_guard
 from matinee.drivers.cassandra import Cassandra
@@ -64,40 +64,40 @@ class Rig:
     async def put(self, one: Title, asset: Asset | None = None) -> Title:
         return await self.real.change(one.title_id, lambda *_: Change(title=one, asset=asset), self.clock.now())
 
-    async def places(self, *titles: Title) -> list[Listed]:
-        found: list[Stored] = await self.real.load([one.title_id for one in titles])
-        return [Listed(title_id=one.title.title_id, revision=one.revision, at=NOW) for one in found]
+    async def list_entries(self, *titles: Title) -> list[ListEntry]:
+        found: list[StoredTitle] = await self.real.load([one.title_id for one in titles])
+        return [ListEntry(title_id=one.title.title_id, revision=one.revision, at=NOW) for one in found]
 
 
-async def in_memory(rig: Rig) -> ReadModel:
+async def build_memory(rig: Rig) -> ReadModel:
     return MemoryReadModel(store=rig.store, clock=rig.clock)
 
 
-async def on_cassandra(rig: Rig) -> CassandraTitles:
+async def build_cassandra(rig: Rig) -> CassandraTitleSource:
     rig.url = rig.url or shared_engine("cassandra").url("catalogue")
     cassandra = await rig.stack.enter_async_context(Cassandra(rig.url, lazy=True))
-    source = CassandraTitles(cassandra, store=rig.store)
+    source = CassandraTitleSource(cassandra, store=rig.store)
     rig.stack.push_async_callback(source.close)
     return source
 
 
-async def in_memory_over_cassandra(rig: Rig) -> ReadModel:
-    return MemoryReadModel(store=await on_cassandra(rig), clock=rig.clock)
+async def build_memory_over_cassandra(rig: Rig) -> ReadModel:
+    return MemoryReadModel(store=await build_cassandra(rig), clock=rig.clock)
 
 
-async def cached_over_cassandra(rig: Rig) -> ReadModel:
+async def build_cached_over_cassandra(rig: Rig) -> ReadModel:
     """Memory, above a cache that all instances share, above Cassandra."""
     figures = Figures(Metrics())
     rig.cache = rig.cache or await open_guard("memory://", stack=rig.stack, figures=figures, clock=rig.clock)
-    model = CachedReadModel(store=await on_cassandra(rig), guard=rig.cache, clock=rig.clock)
+    model = CachedReadModel(store=await build_cassandra(rig), guard=rig.cache, clock=rig.clock)
     rig.stack.push_async_callback(model.close)
     return model
 
 
 OPENERS: dict[str, Callable[[Rig], Awaitable[ReadModel]]] = {
-    "memory": in_memory,
-    "memory over cassandra": in_memory_over_cassandra,
-    "cached over cassandra": cached_over_cassandra,
+    "memory": build_memory,
+    "memory over cassandra": build_memory_over_cassandra,
+    "cached over cassandra": build_cached_over_cassandra,
 }
 
 
@@ -110,9 +110,9 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
         yield made
 
 
-def title(name: str, version: int = 0, **said: Any) -> Title:
+def title(name: str, version: int = 0, **fields: Any) -> Title:
     title_id = ids.derive(TitleId, name)
-    return Title(title_id=title_id, kind="film", names={"en": f"{name} {version}"}, original_language="en", **said)
+    return Title(title_id=title_id, kind="film", names={"en": f"{name} {version}"}, original_language="en", **fields)
 
 
 def asset(of: Title, tag: str = "") -> Asset:
@@ -126,7 +126,7 @@ async def read(model: ReadModel, *names: str) -> dict[str, str]:
     return {name: one.names["en"] for name in names if (one := found.get(ids.derive(TitleId, name)))}
 
 
-async def test_what_is_in_the_store_is_read_and_what_is_not_is_not(rig: Rig) -> None:
+async def test_stored_titles_are_read_and_missing_ones_are_not(rig: Rig) -> None:
     one = title("a")
     kept = asset(one)
     await rig.put(replace(one, asset_id=kept.asset_id), kept)
@@ -141,7 +141,7 @@ async def test_what_is_in_the_store_is_read_and_what_is_not_is_not(rig: Rig) -> 
             assert await model.asset(AssetId("not an id")) is None
 
 
-async def test_nobody_is_behind_its_own_changes(rig: Rig) -> None:
+async def test_instance_reads_its_own_changes(rig: Rig) -> None:
     model = await rig.open()
     for version in range(20):
         await rig.put(title("a", version))
@@ -149,7 +149,7 @@ async def test_nobody_is_behind_its_own_changes(rig: Rig) -> None:
         assert await read(model, "a") == {"a": f"a {version}"}
 
 
-async def test_an_asset_that_changed_or_is_no_longer_current_is_read_as_it_is(rig: Rig) -> None:
+async def test_replaced_and_former_assets_are_read(rig: Rig) -> None:
     model, one = await rig.open(), title("a")
     first = asset(one)
     await rig.put(replace(one, asset_id=first.asset_id), first)
@@ -164,7 +164,7 @@ async def test_an_asset_that_changed_or_is_no_longer_current_is_read_as_it_is(ri
     assert (await model.asset(first.asset_id), await model.asset(second.asset_id)) == (longer, second)
 
 
-async def test_others_see_a_change_within_a_second(rig: Rig) -> None:
+async def test_other_instances_see_a_change_within_a_second(rig: Rig) -> None:
     here, there = await rig.open(), await rig.open()
     for version in range(5):
         await rig.put(title("a", version))
@@ -173,17 +173,19 @@ async def test_others_see_a_change_within_a_second(rig: Rig) -> None:
         assert await read(there, "a") == {"a": f"a {version}"}
 
 
-async def test_a_list_shows_titles_at_least_as_new_as_it_says(rig: Rig) -> None:
+async def test_list_entries_are_read_at_their_revision_or_later(rig: Rig) -> None:
     model = await rig.open()
     for version in range(5):
         titles = [title("a", version), title("b", version), title(f"new {version}")]
         for one in titles:
             await rig.put(one)
-        places = await rig.places(*titles)
-        assert {one.title_id: one for one in await model.listed(places)} == {one.title_id: one for one in titles}
+        list_entries = await rig.list_entries(*titles)
+        assert {one.title_id: one for one in await model.load_entries(list_entries)} == {
+            one.title_id: one for one in titles
+        }
 
 
-async def test_while_the_store_is_away_what_is_at_hand_is_read(rig: Rig) -> None:
+async def test_cached_titles_are_read_while_store_is_unavailable(rig: Rig) -> None:
     model, one = await rig.open(), title("a")
     kept = asset(one)
     await rig.put(replace(one, asset_id=kept.asset_id), kept)
@@ -201,7 +203,7 @@ async def test_while_the_store_is_away_what_is_at_hand_is_read(rig: Rig) -> None
 
 
 @pytest.mark.parametrize("rig", ["memory over cassandra", "cached over cassandra"], indirect=True)
-async def test_rows_answer_who_is_new_while_the_store_is_away(rig: Rig) -> None:
+async def test_new_instance_reads_projection_while_store_is_unavailable(rig: Rig) -> None:
     model, one = await rig.open(), title("a")
     kept = asset(one)
     await rig.put(replace(one, asset_id=kept.asset_id), kept)
@@ -218,26 +220,26 @@ async def test_rows_answer_who_is_new_while_the_store_is_away(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("rig", ["cached over cassandra"], indirect=True)
-async def test_who_starts_without_the_engine_has_it_once_it_is_there(rig: Rig) -> None:
+async def test_engine_unavailable_at_start_is_used_once_available(rig: Rig) -> None:
     await rig.put(title("a"))
     async with slow_proxy(shared_engine("cassandra").url("catalogue")) as proxy:
         proxy.disconnect()
         rig.url = proxy.url
-        source = await on_cassandra(rig)
+        source = await build_cassandra(rig)
         wanted = [title("a").title_id]
         await source.changed(0)
         assert [one.title for one in await source.load(wanted)] == [title("a")]
-        assert not source.serves
+        assert not source.is_serving
         proxy.restore()
         async with asyncio.timeout(60):
-            while not source.serves:
+            while not source.is_serving:
                 await source.changed(0)
                 await asyncio.sleep(0.1)
         assert [one.title for one in await source.load(wanted)] == [title("a")]
         await source.close()
 
 
-async def test_more_changes_than_can_be_named_are_all_seen(rig: Rig) -> None:
+async def test_truncated_changes_refresh_all_titles(rig: Rig) -> None:
     model = await rig.open()
     await rig.put(title("t0"))
     assert await read(model, "t0") == {"t0": "t0 0"}
@@ -254,7 +256,7 @@ async def test_more_changes_than_can_be_named_are_all_seen(rig: Rig) -> None:
     assert await read(model, *names) == {name: f"{name} 1" for name in names} | {"t7": "t7 5"}
 
 
-async def test_several_instances_agree_with_a_dict(rig: Rig) -> None:
+async def test_several_instances_behave_like_a_dict(rig: Rig) -> None:
     """Each changes and reads as chance will have it: its own changes at once, the others' after a second."""
     rng, models, plain = random.Random(7), [await rig.open() for _ in range(3)], dict[str, str]()
 
@@ -270,7 +272,7 @@ async def test_several_instances_agree_with_a_dict(rig: Rig) -> None:
                 assert await read(model, *plain) == plain
 
 
-async def test_racing_changes_end_alike_everywhere(rig: Rig) -> None:
+async def test_concurrent_changes_converge_on_all_instances(rig: Rig) -> None:
     models = [await rig.open() for _ in range(3)]
 
     async def change(version: int) -> None:

@@ -23,13 +23,13 @@ from matinee.catalogue.api import (
     TitleNotFound,
     VideoTrack,
 )
-from matinee.catalogue.ports import Change, Filter, Listed, TitleStore
+from matinee.catalogue.ports import Change, ListEntry, TitleFilter, TitleStore
 from matinee.events.api import FactRecord, TitlePublished
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, FactId, TitleId
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-SHOWN = Filter(territory="DE", maturity=18, now=NOW)
+SHOWN = TitleFilter(territory="DE", maturity=18, now=NOW)
 Opener = Callable[[], Awaitable[SqlTitleStore]]
 DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama"})
 NOIR = Genre(genre_id="noir", names={"en": "Noir"})
@@ -47,7 +47,7 @@ async def open_store(url: str) -> AsyncIterator[Opener]:
         yield opened
 
 
-def title(name: str, *, age_min: int = 0, **said: Any) -> Title:
+def title(name: str, *, age_min: int = 0, **fields: Any) -> Title:
     """A published, playable film; the greater `age_min`, the longer it has been published."""
     known = {
         "kind": "film",
@@ -58,7 +58,7 @@ def title(name: str, *, age_min: int = 0, **said: Any) -> Title:
         "asset_id": ids.derive(AssetId, name),
         "published_at": NOW - timedelta(minutes=age_min),
     }
-    return Title(**{"title_id": ids.derive(TitleId, name), **known, **said})
+    return Title(**{"title_id": ids.derive(TitleId, name), **known, **fields})
 
 
 def asset(of: Title, tag: str = "") -> Asset:
@@ -80,14 +80,14 @@ def asset(of: Title, tag: str = "") -> Asset:
 
 
 async def put(store: TitleStore, one: Title, now: datetime = NOW) -> Title:
-    return await store.change(one.title_id, lambda standing, assets: Change(title=one), now)
+    return await store.change(one.title_id, lambda current, assets: Change(title=one), now)
 
 
-async def shown(store: TitleStore, shown: Filter = SHOWN, limit: int = 100) -> list[TitleId]:
-    return [place.title_id for place in await store.browse(shown, None, limit)]
+async def list_shown(store: TitleStore, wanted: TitleFilter = SHOWN, limit: int = 100) -> list[TitleId]:
+    return [entry.title_id for entry in await store.browse(wanted, None, limit)]
 
 
-async def test_a_title_comes_back_whole_after_opening_again(open_store: Opener) -> None:
+async def test_title_survives_reopening(open_store: Opener) -> None:
     one = title("Ärger 🎬 \U0001f600", genres=[DRAMA], synopses={"de": "x" * 5000})
     await put(await open_store(), one)
     again = await open_store()
@@ -95,7 +95,7 @@ async def test_a_title_comes_back_whole_after_opening_again(open_store: Opener) 
     assert await again.genres() == [DRAMA]
 
 
-async def test_an_asset_stands_with_its_title_and_can_be_replaced(open_store: Opener) -> None:
+async def test_asset_is_stored_with_its_title_and_can_be_replaced(open_store: Opener) -> None:
     store = await open_store()
     one = title("a")
     first, second = asset(one), asset(one, "b")
@@ -103,9 +103,9 @@ async def test_an_asset_stands_with_its_title_and_can_be_replaced(open_store: Op
     await store.change(one.title_id, lambda *_: Change(title=with_first, asset=first), NOW)
     given: list[Asset] = []
 
-    def next_one(standing: Title | None, assets: list[Asset]) -> Change:
+    def next_one(current: Title | None, assets: list[Asset]) -> Change:
         given.extend(assets)
-        assert standing == with_first
+        assert current == with_first
         return Change(title=replace(one, asset_id=second.asset_id), asset=second)
 
     await store.change(one.title_id, next_one, NOW)
@@ -115,12 +115,12 @@ async def test_an_asset_stands_with_its_title_and_can_be_replaced(open_store: Op
     assert await store.asset(ids.derive(AssetId, "none")) is None
 
 
-async def test_a_rule_that_raises_changes_nothing(open_store: Opener) -> None:
+async def test_raising_rule_stores_nothing(open_store: Opener) -> None:
     store = await open_store()
     one = await put(store, title("a"))
     before = await store.changed(0)
 
-    def fails(standing: Title | None, assets: list[Asset]) -> Change:
+    def fails(current: Title | None, assets: list[Asset]) -> Change:
         raise TitleNotFound(title_id=one.title_id)
 
     with pytest.raises(TitleNotFound):
@@ -129,7 +129,7 @@ async def test_a_rule_that_raises_changes_nothing(open_store: Opener) -> None:
     assert await store.changed(0) == before
 
 
-async def test_no_change_keeps_what_stands_and_nothing_cannot_stand(open_store: Opener) -> None:
+async def test_rule_without_change_keeps_title_and_raises_for_missing_title(open_store: Opener) -> None:
     store = await open_store()
     one = await put(store, title("a"))
     assert await store.change(one.title_id, lambda *_: None, NOW) == one
@@ -137,7 +137,7 @@ async def test_no_change_keeps_what_stands_and_nothing_cannot_stand(open_store: 
         await store.change(ids.derive(TitleId, "none"), lambda *_: None, NOW)
 
 
-async def test_facts_are_relayed_once_the_change_stands(open_store: Opener) -> None:
+async def test_facts_are_relayed_after_commit(open_store: Opener) -> None:
     store = await open_store()
     one = title("a")
     record = FactRecord(
@@ -155,65 +155,65 @@ async def test_facts_are_relayed_once_the_change_stands(open_store: Opener) -> N
     assert [msgspec.json.decode(each, type=FactRecord) for each in seen] == [record]
 
 
-async def test_lists_are_newest_first_and_go_on_where_they_stopped(open_store: Opener) -> None:
+async def test_lists_are_newest_first_and_continue_after_cursor(open_store: Opener) -> None:
     store = await open_store()
-    # Three of the same minute: the id decides, and none is lost or shown twice between pages.
+    # Three of the same minute: the id decides, and none is lost or list_shown twice between pages.
     films = [title(f"t{at}", age_min=at // 3) for at in range(10)]
     for film in films:
         await put(store, film)
     films.sort(key=lambda film: (film.published_at, film.title_id), reverse=True)
-    found: list[Listed] = []
+    found: list[ListEntry] = []
     while page := await store.browse(SHOWN, (found[-1].at, found[-1].title_id) if found else None, 3):
         found += page
-    assert [place.title_id for place in found] == [film.title_id for film in films]
+    assert [entry.title_id for entry in found] == [film.title_id for film in films]
     assert [place.at for place in found] == [film.published_at for film in films]
 
 
-async def test_the_operator_sees_every_state_newest_made_first(open_store: Opener) -> None:
+async def test_operator_list_has_every_state_newest_first(open_store: Opener) -> None:
     store = await open_store()
     states = ["draft", "published", "withdrawn"]
     made = [title(state, state=state, asset_id=None, published_at=None) for state in states]
     for at, one in enumerate(made):
         await put(store, one, NOW + timedelta(minutes=at))
-    assert await shown(store) == []
+    assert await list_shown(store) == []
     first = await store.everything(None, 2)
     rest = await store.everything((first[-1].at, first[-1].title_id), 2)
-    assert [place.title_id for place in first + rest] == [one.title_id for one in reversed(made)]
+    assert [entry.title_id for entry in first + rest] == [one.title_id for one in reversed(made)]
 
 
-async def test_only_what_is_published_and_playable_is_listed(open_store: Opener) -> None:
+async def test_browse_lists_published_playable_titles_only(open_store: Opener) -> None:
     store = await open_store()
-    for name, said in {
+    for name, fields in {
         "draft": {"state": "draft", "published_at": None},
         "withdrawn": {"state": "withdrawn"},
         "nothing to play": {"asset_id": None},
         "good": {},
     }.items():
-        await put(store, title(name, genres=[DRAMA], **said))
-    assert await shown(store) == [ids.derive(TitleId, "good")]
+        await put(store, title(name, genres=[DRAMA], **fields))
+    assert await list_shown(store) == [ids.derive(TitleId, "good")]
     assert await store.genres() == [DRAMA]
     await put(store, title("good", genres=[DRAMA], state="withdrawn"))
-    assert await shown(store) == []
+    assert await list_shown(store) == []
     assert await store.genres() == []
 
 
-async def test_lists_know_genre_kind_and_age(open_store: Opener) -> None:
+async def test_browse_filters_by_genre_kind_and_age(open_store: Opener) -> None:
     store = await open_store()
     await put(store, title("a", age_min=1, genres=[DRAMA, NOIR], maturity=16))
     await put(store, title("b", age_min=2, genres=[DRAMA], kind="series", maturity=6))
     a, b = ids.derive(TitleId, "a"), ids.derive(TitleId, "b")
-    assert await shown(store, replace(SHOWN, genre_id="drama")) == [a, b]
-    assert await shown(store, replace(SHOWN, genre_id="noir")) == [a]
-    assert await shown(store, replace(SHOWN, genre_id="none")) == []
-    assert await shown(store, replace(SHOWN, kind="series")) == [b]
-    assert await shown(store, replace(SHOWN, maturity=15)) == [b]
-    assert await shown(store, replace(SHOWN, genre_id="drama", kind="film", maturity=16)) == [a]
+    assert await list_shown(store, replace(SHOWN, genre_id="drama")) == [a, b]
+    assert await list_shown(store, replace(SHOWN, genre_id="noir")) == [a]
+    assert await list_shown(store, replace(SHOWN, genre_id="none")) == []
+    assert await list_shown(store, replace(SHOWN, kind="series")) == [b]
+    assert await list_shown(store, replace(SHOWN, maturity=15)) == [b]
+    assert await list_shown(store, replace(SHOWN, genre_id="drama", kind="film", maturity=16)) == [a]
     assert await store.genres() == [DRAMA, NOIR]
     await put(store, title("a", age_min=1, genres=[NOIR]))
-    assert await shown(store, replace(SHOWN, genre_id="drama")) == [b]
+    assert await list_shown(store, replace(SHOWN, genre_id="drama")) == [b]
 
 
-async def test_a_territorys_own_windows_come_before_those_for_everywhere(open_store: Opener) -> None:
+async def test_territory_windows_take_precedence_over_global_windows(open_store: Opener) -> None:
     store = await open_store()
     tomorrow, yesterday = NOW + timedelta(days=1), NOW - timedelta(days=1)
     windows = {
@@ -229,24 +229,24 @@ async def test_a_territorys_own_windows_come_before_those_for_everywhere(open_st
     for name, rights in windows.items():
         await put(store, title(name, rights=rights))
     names = {ids.derive(TitleId, name): name for name in windows}
-    assert {names[id_] for id_ in await shown(store)} == {"everywhere", "only here", "just open", "again"}
-    french = await shown(store, replace(SHOWN, territory="FR"))
+    assert {names[id_] for id_ in await list_shown(store)} == {"everywhere", "only here", "just open", "again"}
+    french = await list_shown(store, replace(SHOWN, territory="FR"))
     assert {names[id_] for id_ in french} == {"everywhere", "not yet here", "elsewhere", "just open"}
 
 
-async def test_racing_changes_of_one_title_follow_one_another(open_store: Opener) -> None:
+async def test_concurrent_changes_of_a_title_are_serialised(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     one = await put(stores[0], title("a", year=0))
 
-    def later(standing: Title | None, assets: list[Asset]) -> Change:
-        assert standing is not None
-        return Change(title=replace(standing, year=(standing.year or 0) + 1))
+    def later(current: Title | None, assets: list[Asset]) -> Change:
+        assert current is not None
+        return Change(title=replace(current, year=(current.year or 0) + 1))
 
     await asyncio.gather(*(stores[at % 2].change(one.title_id, later, NOW) for at in range(40)))
     assert (await stores[1].load([one.title_id]))[0].title.year == 40
 
 
-async def test_what_changed_is_never_missed(open_store: Opener) -> None:
+async def test_no_change_is_missed_by_a_follower(open_store: Opener) -> None:
     writer, reader = await open_store(), await open_store()
     seen, revision, done = set[TitleId](), 0, asyncio.Event()
 
@@ -286,11 +286,9 @@ steps = st.lists(
 
 @given(steps=steps)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_it_does_as_a_plain_dict_does(
-    url: str, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]
-) -> None:
+async def test_store_behaves_like_a_dict(url: str, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]) -> None:
     kept: dict[TitleId, Title] = {}
-    async with store_opener(SqlTitleStore, url, clear=True) as reopen:
+    async with store_opener(SqlTitleStore, url, emptied=True) as reopen:
         store = await reopen()
         for name, state, maturity, genres, playable in steps:
             asset_id = ids.derive(AssetId, name) if playable else None
@@ -300,7 +298,7 @@ async def test_it_does_as_a_plain_dict_does(
         assert {stored.title.title_id: stored.title for stored in await store.load(list(kept))} == kept
         for genre_id in (None, "drama", "noir"):
             for maturity in (0, 12, 18):
-                found = await shown(store, replace(SHOWN, genre_id=genre_id, maturity=maturity))
+                found = await list_shown(store, replace(SHOWN, genre_id=genre_id, maturity=maturity))
                 assert set(found) == {id_ for id_, one in kept.items() if _fits(one, genre_id, maturity)}
 
 

@@ -27,11 +27,11 @@ from matinee.catalogue.api import (
     TitleDraft,
     TitleNotFound,
     VideoTrack,
-    localised,
+    choose_text,
 )
 from matinee.catalogue.model import rules
-from matinee.catalogue.model.cursors import cursor_after, place_of
-from matinee.catalogue.model.playing import check_offered, chosen_episode, episode_after, is_open
+from matinee.catalogue.model.cursors import make_cursor, parse_cursor
+from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode, is_open
 from matinee.catalogue.model.validation import check_asset, check_draft
 from matinee.kit import ids
 from matinee.kit.clock import from_ms
@@ -43,22 +43,22 @@ FILM = ids.derive(TitleId, "film")
 RUN = [SegmentRun(0, 48_000, 9), SegmentRun(432_000, 12_000)]
 
 
-def draft(**said: Any) -> TitleDraft:
+def draft(**fields: Any) -> TitleDraft:
     known: dict[str, Any] = {"title_id": FILM, "kind": "film", "names": {"en": "A film"}, "original_language": "en"}
-    return TitleDraft(**{**known, **said})
+    return TitleDraft(**{**known, **fields})
 
 
-def episode(number: int, season: int = 1, **said: Any) -> Episode:
+def episode(number: int, season: int = 1, **fields: Any) -> Episode:
     known: dict[str, Any] = {
         "episode_id": ids.derive(EpisodeId, str(season), str(number)),
         "season_number": season,
         "number": number,
         "names": {"en": f"Episode {number}"},
     }
-    return Episode(**{**known, **said})
+    return Episode(**{**known, **fields})
 
 
-def asset(name: str = "asset", **said: Any) -> Asset:
+def asset(name: str = "asset", **fields: Any) -> Asset:
     asset_id = ids.derive(AssetId, name)
     common: dict[str, Any] = {"bandwidth_bps": 96_000, "timescale": 12_000, "segments": RUN}
     known: dict[str, Any] = {
@@ -80,7 +80,7 @@ def asset(name: str = "asset", **said: Any) -> Asset:
         "audio": [sound("en", **common), sound("de", **common)],
         "text": [TextTrack(track_id="t-fr", language="fr", path="text/fr.vtt")],
     }
-    return Asset(**{"asset_id": asset_id, **known, **said})
+    return Asset(**{"asset_id": asset_id, **known, **fields})
 
 
 def sound(language: str, **common: Any) -> AudioTrack:
@@ -116,84 +116,84 @@ def faults(problem: Invalid) -> list[str]:
         ([], "Hello"),
     ],
 )
-def test_a_text_is_found_by_the_readers_languages_then_the_original(languages: list[str], found: str) -> None:
+def test_text_is_chosen_by_reader_languages_then_original_language(languages: list[str], found: str) -> None:
     texts = {"pt-BR": "Oi", "de": "Hallo", "en": "Hello", "zh-Hant": "繁"}
-    assert localised(texts, languages, "en") == found
+    assert choose_text(texts, languages, "en") == found
 
 
-def test_any_text_is_better_than_none() -> None:
-    assert localised({"ja": "やあ"}, ["fr"], "en") == "やあ"
-    assert localised({}, ["fr"], "en") == ""
+def test_any_text_is_chosen_when_no_language_matches() -> None:
+    assert choose_text({"ja": "やあ"}, ["fr"], "en") == "やあ"
+    assert choose_text({}, ["fr"], "en") == ""
 
 
-def test_a_draft_becomes_a_title_and_what_it_does_not_say_stays() -> None:
-    fresh = rules.from_draft(draft(), None)
+def test_draft_replaces_editable_fields_and_keeps_the_others() -> None:
+    fresh = rules.apply_draft(draft(), None)
     assert (fresh.state, fresh.asset_id, fresh.rights) == ("draft", None, [RightsWindow()])
-    standing = rules.published(rules.with_asset(fresh, asset(), []), NOW)
-    changed = rules.from_draft(draft(names={"en": "Another name"}, maturity=12), standing)
-    assert changed == replace(standing, names={"en": "Another name"}, maturity=12)
-    assert rules.from_draft(draft(), standing) == standing
+    current = rules.publish(rules.attach_asset(fresh, asset(), []), NOW)
+    changed = rules.apply_draft(draft(names={"en": "Another name"}, maturity=12), current)
+    assert changed == replace(current, names={"en": "Another name"}, maturity=12)
+    assert rules.apply_draft(draft(), current) == current
 
 
-def test_episodes_keep_their_assets_and_stand_in_order() -> None:
-    series = rules.from_draft(draft(kind="series", episodes=[episode(2), episode(1), episode(1, season=2)]), None)
+def test_episodes_keep_their_assets_and_are_sorted() -> None:
+    series = rules.apply_draft(draft(kind="series", episodes=[episode(2), episode(1), episode(1, season=2)]), None)
     assert [(e.season_number, e.number) for e in series.episodes] == [(1, 1), (1, 2), (2, 1)]
-    played = rules.with_asset(series, asset(episode_id=episode(2).episode_id), [])
+    played = rules.attach_asset(series, asset(episode_id=episode(2).episode_id), [])
     forged = episode(1, asset_id=ids.derive(AssetId, "forged"), duration_ms=5)
-    again = rules.from_draft(draft(kind="series", episodes=[forged, episode(2, names={"en": "Two"})]), played)
+    again = rules.apply_draft(draft(kind="series", episodes=[forged, episode(2, names={"en": "Two"})]), played)
     assert [(e.asset_id, e.duration_ms) for e in again.episodes] == [(None, 0), (asset().asset_id, 37_000)]
 
 
-def test_a_film_with_an_asset_stays_a_film() -> None:
-    standing = rules.with_asset(rules.from_draft(draft(), None), asset(), [])
+def test_kind_cannot_change_once_there_is_an_asset() -> None:
+    current = rules.attach_asset(rules.apply_draft(draft(), None), asset(), [])
     with pytest.raises(Invalid) as caught:
-        rules.from_draft(draft(kind="series"), standing)
+        rules.apply_draft(draft(kind="series"), current)
     assert faults(caught.value) == ["kind"]
 
 
-def test_an_asset_brings_its_duration_and_languages() -> None:
-    title = rules.with_asset(rules.from_draft(draft(original_language="de"), None), asset(), [])
+def test_asset_sets_duration_and_languages() -> None:
+    title = rules.attach_asset(rules.apply_draft(draft(original_language="de"), None), asset(), [])
     assert (title.duration_ms, title.audio_languages, title.subtitle_languages) == (37_000, ["de", "en"], ["fr"])
-    replaced = rules.with_asset(title, asset("new", audio=[], text=[]), [asset()])
+    replaced = rules.attach_asset(title, asset("new", audio=[], text=[]), [asset()])
     assert (replaced.audio_languages, replaced.subtitle_languages) == ([], [])
 
 
-def test_a_series_has_the_languages_of_all_its_episodes() -> None:
-    series = rules.from_draft(draft(kind="series", episodes=[episode(1), episode(2)]), None)
+def test_series_has_languages_of_all_episodes() -> None:
+    series = rules.apply_draft(draft(kind="series", episodes=[episode(1), episode(2)]), None)
     first = asset("one", episode_id=episode(1).episode_id, audio=asset().audio[:1], text=[])
     second = asset("two", episode_id=episode(2).episode_id, audio=asset().audio[1:])
-    both = rules.with_asset(rules.with_asset(series, first, []), second, [first])
+    both = rules.attach_asset(rules.attach_asset(series, first, []), second, [first])
     assert (both.audio_languages, both.subtitle_languages) == (["en", "de"], ["fr"])
     with pytest.raises(EpisodeNotFound):
-        rules.with_asset(series, asset(episode_id=episode(9).episode_id), [])
+        rules.attach_asset(series, asset(episode_id=episode(9).episode_id), [])
     with pytest.raises(Invalid):
-        rules.with_asset(series, asset(), [])
+        rules.attach_asset(series, asset(), [])
 
 
-def test_nothing_is_published_before_it_can_be_played() -> None:
-    title = rules.from_draft(draft(), None)
+def test_title_without_asset_cannot_be_published() -> None:
+    title = rules.apply_draft(draft(), None)
     with pytest.raises(NotPlayable):
-        rules.published(title, NOW)
-    offered = rules.published(rules.with_asset(title, asset(), []), NOW)
-    back = rules.published(rules.withdrawn(offered), NOW + timedelta(days=9))
-    assert (offered.state, back.published_at) == ("published", NOW)
+        rules.publish(title, NOW)
+    published = rules.publish(rules.attach_asset(title, asset(), []), NOW)
+    back = rules.publish(rules.withdraw(published), NOW + timedelta(days=9))
+    assert (published.state, back.published_at) == ("published", NOW)
 
 
-def test_pictures_of_one_kind_and_language_replace_one_another() -> None:
-    def picture(path: str, **said: Any) -> Artwork:
-        return Artwork(kind="poster", path=path, width_px=2, height_px=3, **said)
+def test_picture_replaces_one_of_same_kind_and_language() -> None:
+    def picture(path: str, **fields: Any) -> Artwork:
+        return Artwork(kind="poster", path=path, width_px=2, height_px=3, **fields)
 
-    title = rules.with_artwork(rules.from_draft(draft(), None), [picture("a"), picture("b", language="de")], None)
-    title = rules.with_artwork(title, [picture("c")], None)
+    title = rules.add_artwork(rules.apply_draft(draft(), None), [picture("a"), picture("b", language="de")], None)
+    title = rules.add_artwork(title, [picture("c")], None)
     assert [p.path for p in title.artwork] == ["b", "c"]
-    series = rules.from_draft(draft(kind="series", episodes=[episode(1)]), None)
-    series = rules.with_artwork(series, [picture("d")], episode(1).episode_id)
+    series = rules.apply_draft(draft(kind="series", episodes=[episode(1)]), None)
+    series = rules.add_artwork(series, [picture("d")], episode(1).episode_id)
     assert [p.path for p in series.episodes[0].artwork] == ["d"]
     with pytest.raises(EpisodeNotFound):
-        rules.with_artwork(series, [], episode(2).episode_id)
+        rules.add_artwork(series, [], episode(2).episode_id)
 
 
-def test_rights_by_territory_come_before_those_for_everywhere() -> None:
+def test_territory_rights_take_precedence_over_global_rights() -> None:
     later, before = NOW + timedelta(hours=1), NOW - timedelta(hours=1)
     assert is_open([RightsWindow()], "DE", NOW)
     assert not is_open([], "DE", NOW)
@@ -203,39 +203,39 @@ def test_rights_by_territory_come_before_those_for_everywhere() -> None:
     assert not is_open([RightsWindow(opens_at=before, closes_at=NOW)], "DE", NOW)
 
 
-def test_who_may_not_see_a_title_is_not_told_that_it_is_there() -> None:
-    title = rules.from_draft(draft(rights=[RightsWindow(territory="DE")]), None)
+def test_unpublished_title_is_reported_as_missing() -> None:
+    title = rules.apply_draft(draft(rights=[RightsWindow(territory="DE")]), None)
     with pytest.raises(TitleNotFound):
-        check_offered(title, "DE", NOW)
-    offered = replace(title, state="published")
-    check_offered(offered, "DE", NOW)
+        check_available(title, "DE", NOW)
+    published = replace(title, state="published")
+    check_available(published, "DE", NOW)
     with pytest.raises(NotAvailable):
-        check_offered(offered, "FR", NOW)
+        check_available(published, "FR", NOW)
     with pytest.raises(TitleNotFound):
-        check_offered(rules.withdrawn(offered), "DE", NOW)
+        check_available(rules.withdraw(published), "DE", NOW)
 
 
-def test_the_first_playable_episode_is_played_and_the_next_playable_one_follows() -> None:
+def test_first_playable_episode_is_chosen_and_next_playable_one_found() -> None:
     one = ids.derive(AssetId, "one")
     episodes = [episode(1), episode(2, asset_id=one), episode(3), episode(1, season=2, asset_id=one)]
     series = Title(title_id=FILM, kind="series", names={"en": "S"}, original_language="en", episodes=episodes)
-    assert chosen_episode(series, None) == episodes[1]
-    assert chosen_episode(series, episodes[3].episode_id) == episodes[3]
-    assert episode_after(series, episodes[1]) == episodes[3]
-    assert episode_after(series, episodes[3]) is None
+    assert choose_episode(series, None) == episodes[1]
+    assert choose_episode(series, episodes[3].episode_id) == episodes[3]
+    assert find_next_episode(series, episodes[1]) == episodes[3]
+    assert find_next_episode(series, episodes[3]) is None
     with pytest.raises(NotPlayable):
-        chosen_episode(series, episodes[0].episode_id)
+        choose_episode(series, episodes[0].episode_id)
     with pytest.raises(EpisodeNotFound):
-        chosen_episode(series, ids.derive(EpisodeId, "none"))
+        choose_episode(series, ids.derive(EpisodeId, "none"))
     with pytest.raises(NotPlayable):
-        chosen_episode(replace(series, episodes=[episode(1)]), None)
+        choose_episode(replace(series, episodes=[episode(1)]), None)
     film = Title(title_id=FILM, kind="film", names={"en": "F"}, original_language="en", asset_id=one)
-    assert chosen_episode(film, None) is None
+    assert choose_episode(film, None) is None
     with pytest.raises(EpisodeNotFound):
-        chosen_episode(film, episodes[0].episode_id)
+        choose_episode(film, episodes[0].episode_id)
 
 
-def test_a_good_draft_and_a_good_asset_pass() -> None:
+def test_valid_draft_and_asset_pass() -> None:
     person = Person(person_id=ids.derive(PersonId, "x"), names={"ja": "黒澤 明"})
     check_draft(
         draft(
@@ -251,13 +251,13 @@ def test_a_good_draft_and_a_good_asset_pass() -> None:
     check_asset(asset(thumbnails=sheets()))
 
 
-def sheets(**said: Any) -> Thumbnails:
+def sheets(**fields: Any) -> Thumbnails:
     known = {"columns": 5, "rows": 5, "width_px": 160, "height_px": 90, "interval_ms": 5000, "sheets": 1}
-    return Thumbnails(**{"media": "thumbs/$Number$.jpg", **known, **said})
+    return Thumbnails(**{"media": "thumbs/$Number$.jpg", **known, **fields})
 
 
 @pytest.mark.parametrize(
-    ("said", "field"),
+    ("fields", "field"),
     [
         ({"title_id": TitleId("../../etc")}, "title_id"),
         ({"title_id": TitleId(ids.derive(AssetId, "x"))}, "title_id"),
@@ -289,9 +289,9 @@ def sheets(**said: Any) -> Thumbnails:
         ({"artwork": [Artwork(kind="card", path="a", width_px=1, height_px=1, colour="red")]}, "artwork.0.colour"),
     ],
 )
-def test_a_bad_draft_names_what_is_wrong(said: dict[str, Any], field: str) -> None:
+def test_invalid_draft_names_the_field(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        check_draft(draft(**said))
+        check_draft(draft(**fields))
     assert field in faults(caught.value)
 
 
@@ -299,7 +299,7 @@ VIDEO = asset().video[0]
 
 
 @pytest.mark.parametrize(
-    ("said", "field"),
+    ("fields", "field"),
     [
         ({"video": []}, "video"),
         ({"prefix": "assets/other/"}, "prefix"),
@@ -326,20 +326,20 @@ VIDEO = asset().video[0]
         ({"thumbnails": sheets(columns=0)}, "thumbnails"),
     ],
 )
-def test_a_half_made_asset_is_refused(said: dict[str, Any], field: str) -> None:
+def test_invalid_asset_names_the_field(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        check_asset(asset(**said))
+        check_asset(asset(**fields))
     assert field in faults(caught.value)
 
 
 @given(st.integers(min_value=0, max_value=7_000_000_000_000), st.text(max_size=40))
-def test_a_cursor_names_its_place(at_ms: int, name: str) -> None:
+def test_cursor_round_trips(at_ms: int, name: str) -> None:
     at = from_ms(at_ms)
-    assert place_of(cursor_after(at, TitleId(name))) == (at, TitleId(name))
+    assert parse_cursor(make_cursor(at, TitleId(name))) == (at, TitleId(name))
 
 
 @pytest.mark.parametrize("cursor", ["", "!", "ü", "e30", "WzEsMl0", "Wy0xLCJ4Il0", "x" * 300])
-def test_a_made_up_cursor_is_refused(cursor: str) -> None:
+def test_invalid_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Invalid) as caught:
-        place_of(cursor)
+        parse_cursor(cursor)
     assert faults(caught.value) == ["cursor"]

@@ -31,7 +31,7 @@ from matinee.catalogue.api import (
 )
 from matinee.catalogue.service import CatalogueService
 from matinee.drivers.sql import Database
-from matinee.events.api import FactRecord, TitlePublished, TitleWithdrawn
+from matinee.events.api import FactRecord, TitleChanged, TitlePublished, TitleWithdrawn
 from matinee.kit import ids
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import AssetId, EpisodeId, TitleId
@@ -62,9 +62,9 @@ async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
         yield Deployment(tmp_path, stack)
 
 
-def draft(title_id: TitleId = FILM, **said: Any) -> TitleDraft:
+def draft(title_id: TitleId = FILM, **fields: Any) -> TitleDraft:
     known: dict[str, Any] = {"kind": "film", "names": {"en": "A film"}, "original_language": "en"}
-    return TitleDraft(**{"title_id": title_id, **known, **said})
+    return TitleDraft(**{"title_id": title_id, **known, **fields})
 
 
 def episode(number: int) -> Episode:
@@ -72,7 +72,7 @@ def episode(number: int) -> Episode:
     return Episode(episode_id=episode_id, season_number=1, number=number, names={"en": f"Episode {number}"})
 
 
-def asset(name: str = "asset", title_id: TitleId = FILM, **said: Any) -> Asset:
+def asset(name: str = "asset", title_id: TitleId = FILM, **fields: Any) -> Asset:
     asset_id = ids.derive(AssetId, name)
     video = VideoTrack(
         track_id="v",
@@ -87,26 +87,26 @@ def asset(name: str = "asset", title_id: TitleId = FILM, **said: Any) -> Asset:
         frame_rate="25",
     )
     known: dict[str, Any] = {"prefix": f"assets/{asset_id}/", "duration_ms": 20_000, "video": [video]}
-    return Asset(asset_id=asset_id, title_id=title_id, **{**known, **said})
+    return Asset(asset_id=asset_id, title_id=title_id, **{**known, **fields})
 
 
-async def offered(catalogue: CatalogueService, title_id: TitleId = FILM, **said: Any) -> None:
-    await catalogue.put_title(draft=draft(title_id, **said))
+async def publish_title(catalogue: CatalogueService, title_id: TitleId = FILM, **fields: Any) -> None:
+    await catalogue.put_title(draft=draft(title_id, **fields))
     await catalogue.attach_asset(asset=asset(title_id, title_id))
     await catalogue.publish(title_id=title_id)
 
 
-async def facts(deployment: Deployment) -> list[Any]:
-    seen: list[Any] = []
+async def read_facts(deployment: Deployment) -> list[Any]:
+    facts: list[Any] = []
 
     async def append(records: list[bytes]) -> None:
-        seen.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
+        facts.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
 
     await deployment.store.outbox.relay(append)
-    return seen
+    return facts
 
 
-async def test_from_a_draft_to_a_title_that_plays_and_back(deployment: Deployment) -> None:
+async def test_title_is_drafted_published_played_and_withdrawn(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     assert (await catalogue.put_title(draft=draft())).state == "draft"
     with pytest.raises(NotPlayable):
@@ -127,28 +127,50 @@ async def test_from_a_draft_to_a_title_that_plays_and_back(deployment: Deploymen
     assert await catalogue.asset(asset_id=asset().asset_id) == asset()  # who has begun may go on
 
 
-async def test_nothing_is_told_twice(deployment: Deployment) -> None:
+async def test_repeated_calls_emit_no_further_facts(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     for _ in range(2):
         await catalogue.put_title(draft=draft())
         await catalogue.attach_asset(asset=asset())
         await catalogue.publish(title_id=FILM)
-    assert await facts(deployment) == [TitlePublished(title_id=FILM, asset_id=asset().asset_id)]
+    assert await read_facts(deployment) == [
+        TitleChanged(title_id=FILM, aspects=("details",)),
+        TitleChanged(title_id=FILM, aspects=("assets",)),
+        TitlePublished(title_id=FILM, asset_id=asset().asset_id),
+    ]
     await catalogue.attach_asset(asset=asset("better"))
     for _ in range(2):
         await catalogue.withdraw(title_id=FILM)
     better = asset("better").asset_id
-    assert await facts(deployment) == [TitlePublished(title_id=FILM, asset_id=better), TitleWithdrawn(title_id=FILM)]
+    assert await read_facts(deployment) == [
+        TitleChanged(title_id=FILM, aspects=("assets",)),
+        TitlePublished(title_id=FILM, asset_id=better),
+        TitleWithdrawn(title_id=FILM),
+    ]
 
 
-async def test_a_draft_that_is_withdrawn_was_never_offered(deployment: Deployment) -> None:
+async def test_withdrawing_a_draft_emits_no_withdrawal(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     await catalogue.put_title(draft=draft())
     await catalogue.withdraw(title_id=FILM)
-    assert await facts(deployment) == []
+    assert await read_facts(deployment) == [TitleChanged(title_id=FILM, aspects=("details",))]
 
 
-async def test_what_is_not_there_is_said_to_be_not_there(deployment: Deployment) -> None:
+async def test_edits_emit_what_they_changed(deployment: Deployment) -> None:
+    catalogue = await deployment.instance()
+    await publish_title(catalogue)
+    await read_facts(deployment)
+    poster = Artwork(kind="poster", path="art/1.jpg", width_px=400, height_px=600)
+    for _ in range(2):
+        await catalogue.add_artwork(title_id=FILM, artwork=[poster])
+    await catalogue.put_title(draft=draft(names={"en": "Another name"}, artwork=[poster]))
+    assert await read_facts(deployment) == [
+        TitleChanged(title_id=FILM, aspects=("artwork",)),
+        TitleChanged(title_id=FILM, aspects=("details",)),
+    ]
+
+
+async def test_missing_titles_episodes_and_assets_raise_not_found(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     none = ids.derive(TitleId, "none")
     for call in (
@@ -165,12 +187,12 @@ async def test_what_is_not_there_is_said_to_be_not_there(deployment: Deployment)
         await catalogue.asset(asset_id=ids.derive(AssetId, "none"))
 
 
-async def test_bad_input_writes_nothing(deployment: Deployment) -> None:
+async def test_invalid_input_stores_nothing(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     with pytest.raises(Invalid):
         await catalogue.put_title(draft=draft(names={"en": ""}))
     assert (await catalogue.everything()).items == []
-    await offered(catalogue)
+    await publish_title(catalogue)
     with pytest.raises(Invalid):
         await catalogue.attach_asset(asset=replace(asset("broken"), video=[]))
     playable = await catalogue.playable(title_id=FILM, territory="DE")
@@ -180,10 +202,10 @@ async def test_bad_input_writes_nothing(deployment: Deployment) -> None:
             await catalogue.browse(territory=territory, limit=limit, cursor=cursor)
 
 
-async def test_rights_are_kept_where_and_when(deployment: Deployment) -> None:
+async def test_rights_apply_by_territory_and_time(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     opens = NOW + timedelta(hours=1)
-    await offered(catalogue, rights=[RightsWindow(territory="DE", opens_at=opens)])
+    await publish_title(catalogue, rights=[RightsWindow(territory="DE", opens_at=opens)])
     for territory in ("DE", "FR"):
         with pytest.raises(NotAvailable):
             await catalogue.playable(title_id=FILM, territory=territory)
@@ -193,7 +215,7 @@ async def test_rights_are_kept_where_and_when(deployment: Deployment) -> None:
     assert [title.title_id for title in (await catalogue.browse(territory="DE")).items] == [FILM]
 
 
-async def test_a_series_plays_its_episodes_one_after_the_other(deployment: Deployment) -> None:
+async def test_series_plays_episodes_in_order(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     await catalogue.put_title(draft=draft(kind="series", episodes=[episode(1), episode(2), episode(3)]))
     for number in (2, 3):
@@ -214,13 +236,13 @@ async def test_a_series_plays_its_episodes_one_after_the_other(deployment: Deplo
     assert (await catalogue.browse(territory="DE")).items == []
 
 
-async def test_browsing_pages_through_everything_once(deployment: Deployment) -> None:
+async def test_browse_returns_each_title_once_across_pages(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
     drama = Genre(genre_id="drama", names={"en": "Drama"})
     title_ids = [ids.derive(TitleId, str(at)) for at in range(7)]
     for title_id in title_ids:
         deployment.clock.advance(seconds=1)
-        await offered(catalogue, title_id, genres=[drama])
+        await publish_title(catalogue, title_id, genres=[drama])
     found: list[TitleId] = []
     cursor = None
     while True:
@@ -233,9 +255,9 @@ async def test_browsing_pages_through_everything_once(deployment: Deployment) ->
     assert len((await catalogue.everything(limit=5)).items) == 5
 
 
-async def test_pictures_are_added(deployment: Deployment) -> None:
+async def test_artwork_is_added(deployment: Deployment) -> None:
     catalogue = await deployment.instance()
-    await offered(catalogue)
+    await publish_title(catalogue)
     poster = Artwork(kind="poster", path="art/1.jpg", width_px=400, height_px=600)
     await catalogue.add_artwork(title_id=FILM, artwork=[poster])
     assert (await catalogue.title(title_id=FILM)).artwork == [poster]
@@ -243,9 +265,9 @@ async def test_pictures_are_added(deployment: Deployment) -> None:
         await catalogue.add_artwork(title_id=FILM, artwork=[replace(poster, path="../../etc/passwd")])
 
 
-async def test_an_instance_sees_its_own_change_at_once_and_another_within_half_a_second(deployment: Deployment) -> None:
+async def test_own_changes_are_visible_at_once_and_others_within_half_a_second(deployment: Deployment) -> None:
     here, there = await deployment.instance(), await deployment.instance()
-    await offered(here)
+    await publish_title(here)
     deployment.clock.advance(seconds=1)
     assert (await there.playable(title_id=FILM, territory="DE")).asset == asset(FILM)
     await here.attach_asset(asset=asset("better"))
@@ -258,37 +280,37 @@ async def test_an_instance_sees_its_own_change_at_once_and_another_within_half_a
         await here.playable(title_id=FILM, territory="DE")
 
 
-async def test_an_asset_attached_again_under_its_id_is_read_again(deployment: Deployment) -> None:
+async def test_asset_replaced_under_its_id_is_read_again(deployment: Deployment) -> None:
     here, there = await deployment.instance(), await deployment.instance()
-    await offered(here)
+    await publish_title(here)
     await there.playable(title_id=FILM, territory="DE")
     await here.attach_asset(asset=replace(asset(FILM), duration_ms=19_000))
     deployment.clock.advance(milliseconds=500)
     assert (await there.playable(title_id=FILM, territory="DE")).asset.duration_ms == 19_000
 
 
-async def test_a_list_is_never_older_than_its_titles(deployment: Deployment) -> None:
+async def test_list_returns_titles_at_least_as_new_as_its_entries(deployment: Deployment) -> None:
     here, there = await deployment.instance(), await deployment.instance()
-    await offered(here)
+    await publish_title(here)
     await there.title(title_id=FILM)
     await here.put_title(draft=draft(names={"en": "Renamed"}))
     assert [title.names for title in (await there.browse(territory="DE")).items] == [{"en": "Renamed"}]
 
 
-async def test_changes_are_learned_without_being_asked(deployment: Deployment) -> None:
+async def test_changes_are_followed_in_the_background(deployment: Deployment) -> None:
     here = await deployment.instance()
     there = await deployment.instance()
     following = asyncio.create_task(jobs.follow_changes(deployment.read_model))
     try:
-        await offered(here)
-        await _until_offered(there, True)
+        await publish_title(here)
+        await _wait_until_published(there, True)
         await here.withdraw(title_id=FILM)
-        await _until_offered(there, False)
+        await _wait_until_published(there, False)
     finally:
         following.cancel()
 
 
-async def _until_offered(catalogue: CatalogueService, wanted: bool) -> None:
+async def _wait_until_published(catalogue: CatalogueService, wanted: bool) -> None:
     for _ in range(2_000):
         if bool(await catalogue.titles(title_ids=[FILM])) == wanted:
             return
@@ -296,11 +318,11 @@ async def _until_offered(catalogue: CatalogueService, wanted: bool) -> None:
     pytest.fail("the change was never learned")
 
 
-async def test_a_small_cache_forgets_and_reads_again(deployment: Deployment) -> None:
+async def test_small_cache_evicts_and_reads_again(deployment: Deployment) -> None:
     catalogue = await deployment.instance(titles_limit=2, assets_limit=1)
     title_ids = [ids.derive(TitleId, str(at)) for at in range(5)]
     for title_id in title_ids:
-        await offered(catalogue, title_id)
+        await publish_title(catalogue, title_id)
     for _ in range(2):
         for title_id in title_ids:
             playable = await catalogue.playable(title_id=title_id, territory="DE")
@@ -308,9 +330,9 @@ async def test_a_small_cache_forgets_and_reads_again(deployment: Deployment) -> 
     assert [t.title_id for t in await catalogue.titles(title_ids=title_ids)] == title_ids
 
 
-async def test_readers_and_writers_at_once_end_with_the_newest(deployment: Deployment) -> None:
+async def test_concurrent_readers_and_writers_converge_on_newest_state(deployment: Deployment) -> None:
     here, there = await deployment.instance(), await deployment.instance()
-    await offered(here)
+    await publish_title(here)
 
     async def read() -> None:
         for _ in range(50):

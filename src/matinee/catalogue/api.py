@@ -1,4 +1,4 @@
-"""The front door of the catalogue."""
+"""Titles, assets and what may be played: the public interface of the catalogue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matinee.kit.page import Page
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent
 
-# BCP 47 language tag → text. A reader falls back from `pt-BR` to `pt`, then the original language, then any.
+# BCP 47 language tag → text; `choose_text` picks one for a reader.
 Localised: TypeAlias = dict[str, str]
 Kind: TypeAlias = Literal["film", "series"]
 State: TypeAlias = Literal["draft", "published", "withdrawn"]
@@ -32,14 +32,14 @@ class Artwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who made or plays in a title."""
+    """A person credited in a title."""
 
     person_id: PersonId
     names: Localised
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person did: `role` is `director`, `writer`, `cast`, `composer`…; `character` for the cast."""
+    """A person's part in a title: `role` is `director`, `writer`, `cast`, `composer`…; `character` for the cast."""
 
     person: Person
     role: str
@@ -47,7 +47,7 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Genre(msgspec.Struct, frozen=True, kw_only=True):
-    """A genre by its slug."""
+    """A genre; `genre_id` is its slug."""
 
     genre_id: str
     names: Localised
@@ -62,7 +62,7 @@ class RightsWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
-    """An episode; `asset_id` is empty until it can be played."""
+    """An episode of a series; `asset_id` is None until it can be played."""
 
     episode_id: EpisodeId
     season_number: int
@@ -75,7 +75,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Title(msgspec.Struct, frozen=True, kw_only=True):
-    """A film or a series. `maturity` is the least age, `asset_id` a film's asset."""
+    """A film or a series. `maturity` is the minimum age of a viewer in years, `asset_id` the asset of a film."""
 
     title_id: TitleId
     kind: Kind
@@ -99,7 +99,7 @@ class Title(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TitleDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator says of a title. Putting it again under the same id replaces all that is said here."""
+    """The editable part of a title. Storing a draft under an existing id replaces all of these fields."""
 
     title_id: TitleId
     kind: Kind
@@ -125,7 +125,7 @@ class SegmentRun(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
-    """One CMAF track. `media` holds `$Number$`, counted from 1; paths are relative to the asset.
+    """One CMAF track. `media` contains `$Number$`, counted from 1; paths are relative to the asset's prefix.
 
     `key_label` names the content key (`licensing.api.Label`); it is empty in assets stored before it existed.
     """
@@ -153,7 +153,7 @@ class VideoTrack(Track, frozen=True, kw_only=True):
 
 
 class AudioTrack(Track, frozen=True, kw_only=True):
-    """Sound in one language and layout."""
+    """An audio track in one language and channel layout."""
 
     language: str
     channels: int
@@ -173,7 +173,7 @@ class TextTrack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thumbnails(msgspec.Struct, frozen=True, kw_only=True):
-    """Sheets of pictures for scrubbing; `media` holds `$Number$`, counted from 1."""
+    """Sheets of thumbnails for seeking; `media` contains `$Number$`, counted from 1."""
 
     media: str
     columns: int
@@ -185,7 +185,7 @@ class Thumbnails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything encoded of one film or episode; objects lie under `prefix` (`assets/<asset_id>/`)."""
+    """The encoded tracks of one film or episode; its objects are stored under `prefix` (`assets/<asset_id>/`)."""
 
     asset_id: AssetId
     title_id: TitleId
@@ -200,7 +200,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Playable(msgspec.Struct, frozen=True, kw_only=True):
-    """What pressing play needs to know, in one look-up."""
+    """What is needed to start playback."""
 
     title_id: TitleId
     names: Localised
@@ -230,7 +230,7 @@ class AssetNotFound(Problem, status=404):
 
 
 class NotPlayable(Problem, status=409):
-    """This title cannot be played yet: nothing of it is encoded."""
+    """This title cannot be played yet: no part of it is encoded."""
 
     title_id: TitleId
 
@@ -242,21 +242,21 @@ class NotAvailable(Problem, status=403):
     territory: str
 
 
-def localised(texts: Localised, languages: Sequence[str], original: str) -> str:
-    """The text for a reader: by their languages in order, then the original language, then any; "" where there is none.
+def choose_text(texts: Localised, languages: Sequence[str], original: str) -> str:
+    """Choose the text for a reader: their languages in order, then the original language, then any; "" if none.
 
     A tag falls back to its shorter forms (`pt-BR` → `pt`, RFC 4647 §3.4), then to another region of the same language.
     """
     for language in (*languages, original):
         if language in texts:
             return texts[language]
-        if found := _near(texts, language):
+        if found := _find_nearest(texts, language):
             return found
     return next(iter(texts.values()), "")
 
 
-def _near(texts: Localised, language: str) -> str:
-    """The text whose tag is nearest to a language, ignoring case; "" where the language is not there at all."""
+def _find_nearest(texts: Localised, language: str) -> str:
+    """Find the text whose tag is nearest to a language, ignoring case; "" if the language is missing."""
     known = {tag.lower(): text for tag, text in texts.items()}
     tag = language.lower()
     while tag:
@@ -268,19 +268,19 @@ def _near(texts: Localised, language: str) -> str:
 
 
 class Catalogue(Protocol):
-    """Titles and what can be played of them."""
+    """Read and edit titles, attach assets, find what may be played."""
 
     @idempotent
     async def put_title(self, *, draft: TitleDraft) -> Title:
-        """Create a title, or replace what is said of it. Idempotent. State, assets and durations stay."""
+        """Create a title or replace its editable part; its state, assets and durations are kept. Idempotent."""
 
     @idempotent
     async def title(self, *, title_id: TitleId) -> Title:
-        """One title in any state. Raises TitleNotFound."""
+        """Return a title in any state. Raises TitleNotFound."""
 
     @idempotent
     async def titles(self, *, title_ids: list[TitleId]) -> list[Title]:
-        """Several published titles in the order asked; those that are not there or not published are left out."""
+        """Return published titles in the order of `title_ids`; unknown and unpublished ones are left out."""
 
     @idempotent
     async def browse(
@@ -293,20 +293,20 @@ class Catalogue(Protocol):
         cursor: str | None = None,
         limit: int = 40,
     ) -> Page[Title]:
-        """Published titles, newest first, open in a territory and fit for an age."""
+        """List published titles that are available in a territory and suitable for an age, newest first."""
 
     @idempotent
     async def everything(self, *, cursor: str | None = None, limit: int = 100) -> Page[Title]:
-        """All titles in every state, newest first: the operator's list."""
+        """List titles in every state, newest first, for operators."""
 
     @idempotent
     async def genres(self) -> list[Genre]:
-        """The genres that have at least one published title, those with most titles first."""
+        """List the genres that have a published title, the most frequent first."""
 
     async def add_artwork(
         self, *, title_id: TitleId, artwork: list[Artwork], episode_id: EpisodeId | None = None
     ) -> Title:
-        """Add pictures, replacing those of the same kind and language. Raises TitleNotFound, EpisodeNotFound."""
+        """Add pictures; replace those of the same kind and language. Raises TitleNotFound, EpisodeNotFound."""
 
     @idempotent
     async def attach_asset(self, *, asset: Asset) -> None:
@@ -314,22 +314,22 @@ class Catalogue(Protocol):
 
     @idempotent
     async def asset(self, *, asset_id: AssetId) -> Asset:
-        """One asset map, also of a title that is no longer offered: who has begun to watch may go on.
+        """Return an asset. Raises AssetNotFound.
 
-        Raises AssetNotFound.
+        Assets of withdrawn titles are included, so that running play sessions can continue.
         """
 
     @idempotent
     async def publish(self, *, title_id: TitleId) -> Title:
-        """Offer a title. Idempotent. Raises TitleNotFound; NotPlayable while it has no asset."""
+        """Publish a title. Idempotent. Raises TitleNotFound, and NotPlayable while it has no asset."""
 
     @idempotent
     async def withdraw(self, *, title_id: TitleId) -> Title:
-        """Stop offering a title. Idempotent. Raises TitleNotFound."""
+        """Withdraw a title. Idempotent. Raises TitleNotFound."""
 
     @idempotent
     async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
-        """The asset map of a film or episode. For a series without `episode_id`, its first playable episode.
+        """Return the asset of a film or an episode; for a series without `episode_id`, of its first playable episode.
 
-        Raises TitleNotFound (also while unpublished), EpisodeNotFound, NotPlayable, NotAvailable.
+        Raises TitleNotFound (also for unpublished titles), EpisodeNotFound, NotPlayable, NotAvailable.
         """

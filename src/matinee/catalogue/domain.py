@@ -11,7 +11,7 @@ from matinee.events.api import Events, relay_facts
 from matinee.mesh.hosting.domain import Domain, Wiring
 
 if TYPE_CHECKING:
-    from matinee.catalogue.adapters.cassandra import CassandraTitles
+    from matinee.catalogue.adapters.cassandra import CassandraTitleSource
     from matinee.catalogue.ports import ReadModel, TitleStore
 
 
@@ -35,12 +35,12 @@ async def _build(wiring: Wiring[CatalogueSection]) -> Catalogue:
 
 
 async def _open_read_model(wiring: Wiring[CatalogueSection], store: TitleStore) -> ReadModel:
-    source: TitleStore | CassandraTitles = store
+    source: TitleStore | CassandraTitleSource = store
     match wiring.scheme("read_model"):
         case "cassandra":
-            from matinee.catalogue.adapters.cassandra import CassandraTitles
+            from matinee.catalogue.adapters.cassandra import CassandraTitleSource
 
-            source = CassandraTitles(await wiring.cassandra("read_model", needed=False), store=store)
+            source = CassandraTitleSource(await wiring.cassandra("read_model", needed=False), store=store)
             wiring.stack.push_async_callback(source.close)
         case "memory":
             pass

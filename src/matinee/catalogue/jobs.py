@@ -1,4 +1,4 @@
-"""What the catalogue does by itself, each for ever until cancelled."""
+"""Background jobs of the catalogue; each runs until cancelled."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ EVERY_S = 0.25
 
 
 async def follow_changes(read_model: ReadModel) -> None:
-    """Learn of other instances' changes before anyone asks, so that no request waits for it."""
+    """Apply changes made by other instances regularly, so that requests need not wait for them."""
     while True:
         try:
             await read_model.catch_up()
-        except Exception as error:  # the store may be away; it is asked again
+        except Exception as error:  # the store may be unavailable; retry at the next interval
             _log.warning("catalogue.follow_failed", error=repr(error))
         await asyncio.sleep(EVERY_S)

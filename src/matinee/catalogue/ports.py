@@ -1,4 +1,4 @@
-"""What the catalogue needs of the outside."""
+"""The stores that the catalogue needs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from matinee.kit.ids import AssetId, TitleId
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rule makes of a title: how it is to stand, an asset to keep, and facts (encoded `events.api.Record`s)."""
+    """The result of a rule: the new title, an asset to store, and facts (encoded `events.api.Record`s)."""
 
     title: Title
     asset: Asset | None = None
     records: list[bytes] = []
 
 
-# Pure: from the title that stands (None: there is none) and its current assets to a change, or None for no change.
+# A pure function of the stored title (None if there is none) and its current assets; None means no change.
 Rule = Callable[[Title | None, list[Asset]], Change | None]
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """A title as it was stored; `revision` rises with every change of any title, `as_of` is the newest one then."""
+class StoredTitle(msgspec.Struct, frozen=True, kw_only=True):
+    """A title with the store's revision of its last change; `as_of` is the store's revision when it was read.
+
+    The revision is one counter for all titles; every change increases it.
+    """
 
     title: Title
     revision: int
     as_of: int
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in a list: the title, its revision, and the time that the list is ordered by."""
+class ListEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of a list: a title, its revision, and the time by which the list is ordered."""
 
     title_id: TitleId
     revision: int
@@ -41,15 +44,18 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """The titles that changed after a revision, and the newest revision. `all_of_them`: too many to name."""
+    """The titles that changed after a revision, and the newest revision.
+
+    With `truncated` there were too many changes to list: any title may have changed.
+    """
 
     title_ids: list[TitleId]
     revision: int
-    all_of_them: bool = False
+    truncated: bool = False
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which titles a viewer may be shown: published, playable, open in a territory at a time, fit for an age."""
+class TitleFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Selects titles that are published, playable, available in a territory at a time, and suitable for an age."""
 
     territory: str
     maturity: int
@@ -59,44 +65,44 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TitleStore(Protocol):
-    """Titles and assets, durably."""
+    """Durable storage of titles and assets."""
 
     async def change(self, title_id: TitleId, rule: Rule, now: datetime) -> Title:
-        """Apply a rule to a title in one transaction: state, asset and facts together, or nothing where it raises.
+        """Apply a rule to a title and store title, asset and facts in one transaction; nothing is stored if it raises.
 
-        Raises TitleNotFound where the rule makes nothing of nothing.
+        Raises TitleNotFound if there is no title and the rule creates none.
         """
 
-    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
-        """Those of the titles that are there, in any order."""
+    async def load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
+        """Return the titles that exist, in any order."""
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
-        """One asset map."""
+        """Return an asset, None if there is none."""
 
-    async def browse(self, shown: Filter, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
-        """The titles a filter shows, by time of publication, newest first, after a place in that order."""
+    async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        """List titles that match a filter by time of publication, newest first, after a position in that order."""
 
-    async def everything(self, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
-        """All titles in every state, by time of creation, newest first, after a place in that order."""
+    async def everything(self, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        """List titles in every state by time of creation, newest first, after a position in that order."""
 
     async def genres(self) -> list[Genre]:
-        """The genres of titles on offer, those with most titles first."""
+        """List the genres of published titles, the most frequent first."""
 
     async def changed(self, since: int) -> Changes:
-        """What changed after a revision."""
+        """Return what changed after a revision."""
 
 
 class ReadModel(Protocol):
-    """Titles and assets, quickly; at most about a second behind the store, and never behind this instance's changes."""
+    """Fast reads: at most about a second behind the store, and never behind this instance's own changes."""
 
     async def titles(self, title_ids: list[TitleId]) -> dict[TitleId, Title]:
-        """Those of the titles that are there."""
+        """Return the titles that exist."""
 
-    async def listed(self, places: list[Listed]) -> list[Title]:
-        """The titles of a list, at least as new as the list says."""
+    async def load_entries(self, entries: list[ListEntry]) -> list[Title]:
+        """Return the titles of a list, each at its entry's revision or a later one."""
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
-        """One asset map."""
+        """Return an asset, None if there is none."""
 
     async def catch_up(self) -> None:
-        """Learn now what has changed in the store."""
+        """Apply the changes of the store now."""

@@ -1,8 +1,6 @@
-"""The catalogue: rules, above a store of titles and a read model."""
+"""The catalogue service: applies rules to the title store and reads from the read model."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 import msgspec
 
@@ -19,11 +17,11 @@ from matinee.catalogue.api import (
     TitleNotFound,
 )
 from matinee.catalogue.model import rules
-from matinee.catalogue.model.cursors import cursor_after, place_of
-from matinee.catalogue.model.playing import check_offered, chosen_episode, episode_after
+from matinee.catalogue.model.cursors import make_cursor, parse_cursor
+from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode
 from matinee.catalogue.model.validation import check_artwork, check_asset, check_draft, check_limit, check_territory
-from matinee.catalogue.ports import Change, Filter, Listed, ReadModel, Rule, TitleStore
-from matinee.events.api import TitlePublished, TitleWithdrawn, new_record
+from matinee.catalogue.ports import Change, ListEntry, ReadModel, Rule, TitleFilter, TitleStore
+from matinee.events.api import TitleChanged, TitlePublished, TitleWithdrawn, new_record
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, EpisodeId, TitleId
 from matinee.kit.page import Page
@@ -33,7 +31,7 @@ OPERATOR_LIMIT = 500
 
 
 class CatalogueService:
-    """Fulfils `catalogue.api.Catalogue`."""
+    """Implements `catalogue.api.Catalogue`."""
 
     def __init__(self, *, store: TitleStore, read_model: ReadModel, clock: Clock) -> None:
         self._store = store
@@ -42,9 +40,11 @@ class CatalogueService:
 
     async def put_title(self, *, draft: TitleDraft) -> Title:
         check_draft(draft)
-        return await self._change(
-            draft.title_id, lambda standing, _: _step(standing, rules.from_draft(draft, standing))
-        )
+
+        def rule(current: Title | None, _: list[Asset]) -> Change | None:
+            return self._edit(current, rules.apply_draft(draft, current))
+
+        return await self._change(draft.title_id, rule)
 
     async def title(self, *, title_id: TitleId) -> Title:
         found = await self._read_model.titles([title_id])
@@ -54,7 +54,7 @@ class CatalogueService:
 
     async def titles(self, *, title_ids: list[TitleId]) -> list[Title]:
         found = await self._read_model.titles(title_ids)
-        return [found[id_] for id_ in title_ids if id_ in found and found[id_].state == "published"]
+        return [found[title_id] for title_id in title_ids if title_id in found and found[title_id].state == "published"]
 
     async def browse(
         self,
@@ -68,12 +68,13 @@ class CatalogueService:
     ) -> Page[Title]:
         check_territory(territory)
         check_limit(limit, BROWSE_LIMIT)
-        shown = Filter(territory=territory, maturity=maturity, now=self._clock.now(), genre_id=genre_id, kind=kind)
-        return await self._page(await self._store.browse(shown, place_of(cursor), limit + 1), limit)
+        now = self._clock.now()
+        wanted = TitleFilter(territory=territory, maturity=maturity, now=now, genre_id=genre_id, kind=kind)
+        return await self._load_page(await self._store.browse(wanted, parse_cursor(cursor), limit + 1), limit)
 
     async def everything(self, *, cursor: str | None = None, limit: int = 100) -> Page[Title]:
         check_limit(limit, OPERATOR_LIMIT)
-        return await self._page(await self._store.everything(place_of(cursor), limit + 1), limit)
+        return await self._load_page(await self._store.everything(parse_cursor(cursor), limit + 1), limit)
 
     async def genres(self) -> list[Genre]:
         return await self._store.genres()
@@ -83,23 +84,24 @@ class CatalogueService:
     ) -> Title:
         check_artwork(artwork)
 
-        def rule(standing: Title | None, _: list[Asset]) -> Change | None:
-            title = _there(standing, title_id)
-            return _step(title, rules.with_artwork(title, artwork, episode_id))
+        def rule(current: Title | None, _: list[Asset]) -> Change | None:
+            title = _require(current, title_id)
+            return self._edit(title, rules.add_artwork(title, artwork, episode_id))
 
         return await self._change(title_id, rule)
 
     async def attach_asset(self, *, asset: Asset) -> None:
         check_asset(asset)
-        now = self._clock.now()
 
-        def rule(standing: Title | None, current: list[Asset]) -> Change | None:
-            title = _there(standing, asset.title_id)
-            if asset in current:
+        def rule(current: Title | None, assets: list[Asset]) -> Change | None:
+            title = _require(current, asset.title_id)
+            if asset in assets:
                 return None
-            fact = TitlePublished(title_id=title.title_id, asset_id=asset.asset_id)
-            records = [_record(fact, now)] if title.state == "published" else []
-            return Change(title=rules.with_asset(title, asset, current), asset=asset, records=records)
+            facts: list[TitleChanged | TitlePublished] = [TitleChanged(title_id=title.title_id, aspects=("assets",))]
+            if title.state == "published":
+                facts.append(TitlePublished(title_id=title.title_id, asset_id=asset.asset_id))
+            changed = rules.attach_asset(title, asset, assets)
+            return Change(title=changed, asset=asset, records=[self._record(fact) for fact in facts])
 
         await self._change(asset.title_id, rule)
 
@@ -110,28 +112,31 @@ class CatalogueService:
         return asset
 
     async def publish(self, *, title_id: TitleId) -> Title:
-        now = self._clock.now()
-
-        def rule(standing: Title | None, _: list[Asset]) -> Change | None:
-            title = _there(standing, title_id)
+        def rule(current: Title | None, _: list[Asset]) -> Change | None:
+            title = _require(current, title_id)
+            published = rules.publish(title, self._clock.now())
+            if title.state == "published":
+                return None
             fact = TitlePublished(title_id=title_id, asset_id=title.asset_id)
-            return _turn(title, rules.published(title, now), fact, now)
+            return Change(title=published, records=[self._record(fact)])
 
         return await self._change(title_id, rule)
 
     async def withdraw(self, *, title_id: TitleId) -> Title:
-        now = self._clock.now()
-
-        def rule(standing: Title | None, _: list[Asset]) -> Change | None:
-            title = _there(standing, title_id)
-            return _turn(title, rules.withdrawn(title), TitleWithdrawn(title_id=title_id), now)
+        def rule(current: Title | None, _: list[Asset]) -> Change | None:
+            title = _require(current, title_id)
+            if title.state == "withdrawn":
+                return None
+            # A draft was never published, so its withdrawal is of no interest to others.
+            records = [self._record(TitleWithdrawn(title_id=title_id))] if title.state == "published" else []
+            return Change(title=rules.withdraw(title), records=records)
 
         return await self._change(title_id, rule)
 
     async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
         title = await self.title(title_id=title_id)
-        check_offered(title, territory, self._clock.now())
-        episode = chosen_episode(title, episode_id)
+        check_available(title, territory, self._clock.now())
+        episode = choose_episode(title, episode_id)
         asset_id = title.asset_id if episode is None else episode.asset_id
         if asset_id is None or (asset := await self._read_model.asset(asset_id)) is None:
             raise NotPlayable(title_id=title_id)
@@ -142,7 +147,7 @@ class CatalogueService:
             maturity=title.maturity,
             asset=asset,
             episode=episode,
-            next_episode=None if episode is None else episode_after(title, episode),
+            next_episode=None if episode is None else find_next_episode(title, episode),
         )
 
     async def _change(self, title_id: TitleId, rule: Rule) -> Title:
@@ -150,29 +155,23 @@ class CatalogueService:
         await self._read_model.catch_up()
         return title
 
-    async def _page(self, places: list[Listed], limit: int) -> Page[Title]:
-        shown = places[:limit]
-        cursor = cursor_after(shown[-1].at, shown[-1].title_id) if len(places) > limit else None
-        return Page(items=await self._read_model.listed(shown), next_cursor=cursor)
+    async def _load_page(self, entries: list[ListEntry], limit: int) -> Page[Title]:
+        page = entries[:limit]
+        cursor = make_cursor(page[-1].at, page[-1].title_id) if len(entries) > limit else None
+        return Page(items=await self._read_model.load_entries(page), next_cursor=cursor)
+
+    def _edit(self, current: Title | None, title: Title) -> Change | None:
+        """Return a change with the fact that lists what was edited; None if the title is unchanged."""
+        if title == current:
+            return None
+        fact = TitleChanged(title_id=title.title_id, aspects=rules.list_changed_aspects(current, title))
+        return Change(title=title, records=[self._record(fact)])
+
+    def _record(self, fact: TitleChanged | TitlePublished | TitleWithdrawn) -> bytes:
+        return msgspec.json.encode(new_record(fact, key=fact.title_id, now=self._clock.now()))
 
 
-def _there(standing: Title | None, title_id: TitleId) -> Title:
-    if standing is None:
+def _require(title: Title | None, title_id: TitleId) -> Title:
+    if title is None:
         raise TitleNotFound(title_id=title_id)
-    return standing
-
-
-def _step(standing: Title | None, title: Title) -> Change | None:
-    return None if title == standing else Change(title=title)
-
-
-def _turn(standing: Title, title: Title, fact: TitlePublished | TitleWithdrawn, now: datetime) -> Change | None:
-    """A change of state, and the fact that tells of it; nothing where the state is as it was."""
-    if title.state == standing.state:
-        return None
-    told = "published" in {title.state, standing.state}  # a draft that is withdrawn was never on offer
-    return Change(title=title, records=[_record(fact, now)] if told else [])
-
-
-def _record(fact: TitlePublished | TitleWithdrawn, now: datetime) -> bytes:
-    return msgspec.json.encode(new_record(fact, key=fact.title_id, now=now))
+    return title

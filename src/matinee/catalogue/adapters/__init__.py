@@ -1,1 +1,1 @@
-"""The catalogue's engines."""
+"""Adapters of the catalogue's ports."""

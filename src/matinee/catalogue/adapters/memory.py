@@ -1,8 +1,8 @@
-"""The read model in this process: titles and assets by id, kept fresh by the store's revisions.
+"""A read model in memory: titles and assets by id, refreshed by the store's revisions.
 
-Nothing is trusted for longer than `FRESH_MS`: whoever comes first after that asks the store what has changed since
-the newest revision known here and drops it, so two instances agree within that time. A value is kept only if it was
-read at or after the newest revision known here: one read before a change and arriving after it is handed on, not kept.
+Entries are trusted for `FRESH_MS`. The first read after that asks the store what has changed since the newest known
+revision and drops those entries, so instances differ for no longer than that. A value is stored only if it was read at
+the newest known revision or later: a value that was read before a change and arrives after it is returned, not stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from matinee.catalogue.api import Asset, Title
-from matinee.catalogue.ports import Changes, Listed, Stored
+from matinee.catalogue.ports import Changes, ListEntry, StoredTitle
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, TitleId
@@ -25,28 +25,28 @@ FRESH_MS = 500
 _log = log.get()
 
 
-class Source(Protocol):
-    """What a read model reads: a `TitleStore`, or another that numbers its changes in the same way."""
+class TitleSource(Protocol):
+    """What a read model reads from: a `TitleStore`, or a source with the same revisions."""
 
-    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
-        """As `TitleStore.load`."""
+    async def load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
+        """See `TitleStore.load`."""
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
-        """As `TitleStore.asset`."""
+        """See `TitleStore.asset`."""
 
     async def changed(self, since: int) -> Changes:
-        """As `TitleStore.changed`."""
+        """See `TitleStore.changed`."""
 
 
 class MemoryReadModel:
-    """Least recently used titles and assets above a source."""
+    """Caches the most recently used titles and assets of a source."""
 
-    def __init__(self, *, store: Source, clock: Clock, titles_limit: int = 5_000, assets_limit: int = 300) -> None:
+    def __init__(self, *, store: TitleSource, clock: Clock, titles_limit: int = 5_000, assets_limit: int = 300) -> None:
         self._store = store
         self._clock = clock
-        self._titles: _Recent[TitleId, Stored] = _Recent(titles_limit)
-        self._assets: _Recent[AssetId, Asset] = _Recent(assets_limit)
-        self._once: _Once = _Once()
+        self._titles: _LruCache[TitleId, StoredTitle] = _LruCache(titles_limit)
+        self._assets: _LruCache[AssetId, Asset] = _LruCache(assets_limit)
+        self._single_flight = _SingleFlight()
         self._revision = 0
         self._fresh_until: datetime | None = None
 
@@ -57,18 +57,18 @@ class MemoryReadModel:
             found |= {stored.title.title_id: stored.title for stored in await self._load(missing)}
         return found
 
-    async def listed(self, places: list[Listed]) -> list[Title]:
-        if max((place.revision for place in places), default=0) > self._revision:
+    async def load_entries(self, entries: list[ListEntry]) -> list[Title]:
+        if max((entry.revision for entry in entries), default=0) > self._revision:
             await self.catch_up()
-        found = await self.titles([place.title_id for place in places])
-        return [found[place.title_id] for place in places if place.title_id in found]
+        found = await self.titles([entry.title_id for entry in entries])
+        return [found[entry.title_id] for entry in entries if entry.title_id in found]
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
         await self._freshen()
-        if (kept := self._assets.get(asset_id)) is not None:
-            return kept
+        if (cached := self._assets.get(asset_id)) is not None:
+            return cached
         revision = self._revision
-        asset: Asset | None = await self._once.run((asset_id, revision), lambda: self._store.asset(asset_id))
+        asset: Asset | None = await self._single_flight.run((asset_id, revision), lambda: self._store.asset(asset_id))
         if asset is not None and revision == self._revision:
             self._assets.put(asset_id, asset)
         return asset
@@ -76,7 +76,7 @@ class MemoryReadModel:
     async def catch_up(self) -> None:
         asked_at = self._clock.now()
         changes = await self._store.changed(self._revision)
-        if changes.all_of_them:
+        if changes.truncated:
             self._titles.clear()
             self._assets.clear()
         for title_id in changes.title_ids:
@@ -91,22 +91,22 @@ class MemoryReadModel:
         if self._fresh_until is not None and self._clock.now() < self._fresh_until:
             return
         try:
-            await self._once.run("freshen", self.catch_up)
-        except Exception as error:  # what is at hand is better than nothing while the store is away
+            await self._single_flight.run("freshen", self.catch_up)
+        except Exception as error:  # stale entries are better than none while the store is unavailable
             _log.warning("catalogue.stale", error=repr(error))
 
-    async def _load(self, title_ids: list[TitleId]) -> list[Stored]:
-        # The revision is part of the name: who asks after a change does not wait for an answer from before it.
-        name = (self._revision, *title_ids)
-        found: list[Stored] = await self._once.run(name, lambda: self._store.load(title_ids))
+    async def _load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
+        # The revision is part of the key, so that a read after a change does not share the result of one before it.
+        key = (self._revision, *title_ids)
+        found: list[StoredTitle] = await self._single_flight.run(key, lambda: self._store.load(title_ids))
         for stored in found:
             if stored.as_of >= self._revision:
                 self._titles.put(stored.title.title_id, stored)
         return found
 
 
-class _Recent(Generic[K, V]):
-    """The values used last, at most `limit` of them."""
+class _LruCache(Generic[K, V]):
+    """The `limit` most recently used values."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -127,23 +127,23 @@ class _Recent(Generic[K, V]):
     def drop(self, key: K) -> None:
         self._values.pop(key, None)
 
-    def drop_where(self, doomed: Callable[[V], bool]) -> None:
-        for key in [key for key, value in self._values.items() if doomed(value)]:
+    def drop_where(self, predicate: Callable[[V], bool]) -> None:
+        for key in [key for key, value in self._values.items() if predicate(value)]:
             del self._values[key]
 
     def clear(self) -> None:
         self._values.clear()
 
 
-class _Once:
-    """One call for all who ask the same while it is under way."""
+class _SingleFlight:
+    """Shares one call among all callers that ask for the same key while it runs."""
 
     def __init__(self) -> None:
         self._running: dict[Any, asyncio.Task[Any]] = {}
 
-    async def run(self, name: Any, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        task = self._running.get(name)
+    async def run(self, key: Any, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        task = self._running.get(key)
         if task is None:
-            task = self._running[name] = asyncio.create_task(call())
-            task.add_done_callback(lambda _: self._running.pop(name, None))
-        return await asyncio.shield(task)  # who gives up does not take the answer from the others
+            task = self._running[key] = asyncio.create_task(call())
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+        return await asyncio.shield(task)  # a cancelled caller must not cancel the call of the others

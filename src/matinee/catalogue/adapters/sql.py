@@ -1,8 +1,8 @@
-"""Titles in SQL: SQLite, MariaDB.
+"""Titles in SQL (SQLite, MariaDB).
 
-What lists are filtered and ordered by stands in columns and tables of its own; the rest of a title is one packed
-value. One counter numbers all changes: its row is locked until the transaction ends, so that revisions become
-visible in their order, and nobody who asks "what changed after 41" can miss 42 for having seen 43.
+What lists filter and sort by has columns and tables of its own; the rest of a title is one encoded value. One counter
+numbers all changes. Its row stays locked until the transaction ends, so revisions become visible in order: a reader
+that has seen revision 43 cannot miss revision 42.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 from matinee.catalogue.api import Asset, Genre, Localised, Title, TitleNotFound
-from matinee.catalogue.model.rules import asset_ids
-from matinee.catalogue.ports import Change, Changes, Filter, Listed, Rule, Stored
+from matinee.catalogue.model.rules import get_asset_ids
+from matinee.catalogue.ports import Change, Changes, ListEntry, Rule, StoredTitle, TitleFilter
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.kit.clock import from_ms
@@ -52,7 +52,7 @@ _titles = Table(
     Column("kind", String(16), nullable=False),
     Column("maturity", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False),
-    Column("offered_at", UtcTime),  # empty unless the title is published and something of it can be played
+    Column("offered_at", UtcTime),  # null unless the title is published and playable
     Column("revision", BigInteger, nullable=False),
     Column("body", JsonBytes(Title, _MEDIUM), nullable=False),
 )
@@ -93,13 +93,13 @@ _revision = Table(
 )
 _outbox = define_outbox_table(_metadata, "catalogue")
 
-_newest = select(_revision.c.revision)
-_raise_revision = update(_revision).values(revision=_revision.c.revision + 1)
-_some_titles = select(_titles.c.body, _titles.c.revision).where(
+_newest_revision = select(_revision.c.revision)
+_increment_revision = update(_revision).values(revision=_revision.c.revision + 1)
+_titles_by_id = select(_titles.c.body, _titles.c.revision).where(
     _titles.c.title_id.in_(bindparam("title_ids", expanding=True))
 )
-_some_assets = select(_assets.c.body).where(_assets.c.asset_id.in_(bindparam("asset_ids", expanding=True)))
-_standing = select(_titles.c.body).where(_titles.c.title_id == bindparam("id")).with_for_update()
+_assets_by_id = select(_assets.c.body).where(_assets.c.asset_id.in_(bindparam("asset_ids", expanding=True)))
+_current = select(_titles.c.body).where(_titles.c.title_id == bindparam("id")).with_for_update()
 _changed = (
     select(_titles.c.title_id)
     .where(_titles.c.revision > bindparam("since"))
@@ -116,7 +116,7 @@ _popular_genres = (
 
 
 class SqlTitleStore:
-    """The catalogue's tables; `outbox` relays its facts."""
+    """Stores titles and assets; `outbox` holds the facts to relay."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -124,7 +124,7 @@ class SqlTitleStore:
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """The store, its tables brought to the newest version."""
+        """Open the store and migrate its tables."""
         await database.migrate("matinee.catalogue.adapters:migrations", "catalogue")
         return cls(database)
 
@@ -133,7 +133,7 @@ class SqlTitleStore:
         self.outbox.notify()
         return title
 
-    async def load(self, title_ids: list[TitleId]) -> list[Stored]:
+    async def load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
         few = len(title_ids) <= FEW_TITLES
         return await (self._database.read_autocommit if few else self._database.read)(partial(_load, title_ids))
 
@@ -141,19 +141,19 @@ class SqlTitleStore:
         found = await self._database.read_autocommit(partial(_load_assets, [asset_id]))
         return found[0] if found else None
 
-    async def browse(self, shown: Filter, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
-        statement = _browsing(shown.genre_id is not None, shown.kind is not None, after is not None)
+    async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        statement = _build_browse(wanted.genre_id is not None, wanted.kind is not None, after is not None)
         values = {
-            "territory": shown.territory,
-            "maturity": shown.maturity,
-            "now": shown.now,
-            "genre_id": shown.genre_id,
-            "kind": shown.kind,
+            "territory": wanted.territory,
+            "maturity": wanted.maturity,
+            "now": wanted.now,
+            "genre_id": wanted.genre_id,
+            "kind": wanted.kind,
         }
-        return await self._listed(statement, values, after, limit)
+        return await self._list(statement, values, after, limit)
 
-    async def everything(self, after: tuple[datetime, TitleId] | None, limit: int) -> list[Listed]:
-        return await self._listed(_all_titles(after is not None), {}, after, limit)
+    async def everything(self, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        return await self._list(_build_list_all(after is not None), {}, after, limit)
 
     async def genres(self) -> list[Genre]:
         rows = await self._database.read(lambda connection: connection.execute(_popular_genres).all())
@@ -162,58 +162,58 @@ class SqlTitleStore:
     async def changed(self, since: int) -> Changes:
         return await self._database.read_autocommit(partial(_changes, since))
 
-    async def _listed(
+    async def _list(
         self, statement: Select[Any], values: dict[str, Any], after: tuple[datetime, TitleId] | None, limit: int
-    ) -> list[Listed]:
+    ) -> list[ListEntry]:
         if after is not None:
             values |= {"after_at": after[0], "after_id": after[1]}
-        values["most"] = limit
+        values["limit"] = limit
         rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
-        return [Listed(title_id=title_id, revision=revision, at=at) for title_id, revision, at in rows]
+        return [ListEntry(title_id=title_id, revision=revision, at=at) for title_id, revision, at in rows]
 
     def _change(self, title_id: TitleId, rule: Rule, now: datetime, connection: Connection) -> Title:
-        # The counter first: it is the lock that makes changes of one title, and revisions, follow one another.
-        connection.execute(_raise_revision)
-        standing = connection.execute(_standing, {"id": title_id}).scalar()
-        change = rule(standing, _load_assets(list(asset_ids(standing)), connection) if standing else [])
+        # Increment first: the locked counter serialises changes of a title and the order of revisions.
+        connection.execute(_increment_revision)
+        current = connection.execute(_current, {"id": title_id}).scalar()
+        change = rule(current, _load_assets(list(get_asset_ids(current)), connection) if current else [])
         if change is not None:
-            _store(change, standing, now, connection)
+            _store(change, current, now, connection)
             self.outbox.put(connection, change.records)
             return change.title
-        if standing is None:
+        if current is None:
             raise TitleNotFound(title_id=title_id)
-        return standing  # type: ignore[no-any-return]  # the column holds titles
+        return current  # type: ignore[no-any-return]  # the column holds titles
 
 
-def _load(title_ids: list[TitleId], connection: Connection) -> list[Stored]:
-    as_of = connection.execute(_newest).scalar_one()
-    rows = connection.execute(_some_titles, {"title_ids": title_ids})
-    return [Stored(title=title, revision=revision, as_of=as_of) for title, revision in rows]
+def _load(title_ids: list[TitleId], connection: Connection) -> list[StoredTitle]:
+    as_of = connection.execute(_newest_revision).scalar_one()
+    rows = connection.execute(_titles_by_id, {"title_ids": title_ids})
+    return [StoredTitle(title=title, revision=revision, as_of=as_of) for title, revision in rows]
 
 
 def _load_assets(asset_ids: Sequence[AssetId], connection: Connection) -> list[Asset]:
-    return list(connection.execute(_some_assets, {"asset_ids": asset_ids}).scalars()) if asset_ids else []
+    return list(connection.execute(_assets_by_id, {"asset_ids": asset_ids}).scalars()) if asset_ids else []
 
 
 def _changes(since: int, connection: Connection) -> Changes:
-    newest = connection.execute(_newest).scalar_one()
+    newest = connection.execute(_newest_revision).scalar_one()
     title_ids = list(connection.execute(_changed, {"since": since}).scalars()) if newest > since else []
     if len(title_ids) > CHANGES_LIMIT:
-        return Changes(title_ids=[], revision=newest, all_of_them=True)
+        return Changes(title_ids=[], revision=newest, truncated=True)
     return Changes(title_ids=title_ids, revision=newest)
 
 
-def _store(change: Change, standing: Title | None, now: datetime, connection: Connection) -> None:
+def _store(change: Change, current: Title | None, now: datetime, connection: Connection) -> None:
     title = change.title
-    offered_at = title.published_at if title.state == "published" and asset_ids(title) else None
+    offered_at = title.published_at if title.state == "published" and get_asset_ids(title) else None
     row = {
         "kind": title.kind,
         "maturity": title.maturity,
         "offered_at": offered_at,
-        "revision": connection.execute(_newest).scalar_one(),
+        "revision": connection.execute(_newest_revision).scalar_one(),
         "body": title,
     }
-    if standing is None:
+    if current is None:
         connection.execute(insert(_titles), {"title_id": title.title_id, "created_at": now, **row})
     else:
         connection.execute(update(_titles).where(_titles.c.title_id == title.title_id), row)
@@ -251,38 +251,38 @@ def _store_rights(title: Title, connection: Connection) -> None:
         connection.execute(insert(_rights), rows)
 
 
-# Built once each: to build a statement costs more than to run it.
+# Building a statement costs more than executing it, so each variant is built once.
 @cache
-def _browsing(by_genre: bool, by_kind: bool, after: bool) -> Select[Any]:
+def _build_browse(by_genre: bool, by_kind: bool, after: bool) -> Select[Any]:
     ordered = _title_genres if by_genre else _titles
     statement = select(_titles.c.title_id, _titles.c.revision, ordered.c.offered_at).where(
-        ordered.c.offered_at.is_not(None), _titles.c.maturity <= bindparam("maturity"), _open_in_territory()
+        ordered.c.offered_at.is_not(None), _titles.c.maturity <= bindparam("maturity"), _is_open_in_territory()
     )
     if by_genre:
         statement = statement.join(_title_genres, _title_genres.c.title_id == _titles.c.title_id)
         statement = statement.where(_title_genres.c.genre_id == bindparam("genre_id"))
     if by_kind:
         statement = statement.where(_titles.c.kind == bindparam("kind"))
-    return _newest_first(statement, ordered.c.offered_at, ordered.c.title_id, after)
+    return _order_newest_first(statement, ordered.c.offered_at, ordered.c.title_id, after)
 
 
 @cache
-def _all_titles(after: bool) -> Select[Any]:
+def _build_list_all(after: bool) -> Select[Any]:
     statement = select(_titles.c.title_id, _titles.c.revision, _titles.c.created_at)
-    return _newest_first(statement, _titles.c.created_at, _titles.c.title_id, after)
+    return _order_newest_first(statement, _titles.c.created_at, _titles.c.title_id, after)
 
 
-def _newest_first(
+def _order_newest_first(
     statement: Select[Any], at: ColumnElement[Any], title_id: ColumnElement[Any], after: bool
 ) -> Select[Any]:
     if after:
         later = or_(at < bindparam("after_at"), title_id < bindparam("after_id"))
         statement = statement.where(at <= bindparam("after_at"), later)
-    return statement.order_by(at.desc(), title_id.desc()).limit(bindparam("most"))
+    return statement.order_by(at.desc(), title_id.desc()).limit(bindparam("limit"))
 
 
-def _open_in_territory() -> ColumnElement[bool]:
-    """A territory's own windows decide; where it has none, those for everywhere do."""
+def _is_open_in_territory() -> ColumnElement[bool]:
+    """Match titles with an open window; windows for `*` count only if the territory has none of its own."""
     own = _rights.alias("own")
     has_own = (
         select(own.c.place)
@@ -290,12 +290,12 @@ def _open_in_territory() -> ColumnElement[bool]:
         .correlate(_titles)
         .exists()
     )
-    everywhere = (_rights.c.territory == "*") & ~has_own
+    for_all_territories = (_rights.c.territory == "*") & ~has_own
     return (
         select(_rights.c.place)
         .where(
             _rights.c.title_id == _titles.c.title_id,
-            or_(_rights.c.territory == bindparam("territory"), everywhere),
+            or_(_rights.c.territory == bindparam("territory"), for_all_territories),
             _rights.c.opens_at <= bindparam("now"),
             _rights.c.closes_at > bindparam("now"),
         )

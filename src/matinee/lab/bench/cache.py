@@ -6,7 +6,7 @@ import contextlib
 
 import uvloop
 
-from matinee.catalogue.adapters.cached import POLICY, SharedTitles
+from matinee.catalogue.adapters.cached import POLICY, SharedTitleSource
 from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import TitleDraft
@@ -40,7 +40,7 @@ async def _measured(urls: dict[str, str]) -> list[Figure]:
         works: dict[str, Work] = {"MariaDB": lambda n: store.load(_row(n)), "memory": lambda n: memory.titles(_row(n))}
         for name in ("redis", "memcached"):
             guard = await open_guard(urls[name], stack=stack, figures=metrics, clock=clock, limit_ms=LIMIT_MS)
-            shared = SharedTitles(store=store, guard=guard, clock=clock, policy=POLICY)
+            shared = SharedTitleSource(store=store, guard=guard, clock=clock, policy=POLICY)
             stack.push_async_callback(shared.close)
             await shared.changed(0)
             works[name] = _loading(shared)
@@ -52,7 +52,7 @@ async def _measured(urls: dict[str, str]) -> list[Figure]:
     ]
 
 
-def _loading(shared: SharedTitles) -> Work:
+def _loading(shared: SharedTitleSource) -> Work:
     return lambda number: shared.load(_row(number))
 
 

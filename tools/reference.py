@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         "facts.md": render_facts(),
         "facts.json": render_fact_shapes(),
     }
-    if broken := facts.breaks(read_fact_shapes(), facts.shape(events.AnyFact.__args__)):
+    if broken := facts.find_breaking_changes(read_fact_shapes(), facts.describe_facts(events.AnyFact.__args__)):
         print("changes to facts must be additive:", *broken, sep="\n  ")
         return 1
     outdated = [name for name, text in pages.items() if not has_text(FOLDER / name, text)]
@@ -133,7 +133,7 @@ def read_fact_shapes() -> dict[str, Any]:
 
 def render_fact_shapes() -> str:
     """Render the current shapes of facts, for the next check that changes are additive."""
-    return msgspec.json.format(msgspec.json.encode(facts.shape(events.AnyFact.__args__)), indent=1).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(facts.describe_facts(events.AnyFact.__args__)), indent=1).decode() + "\n"
 
 
 if __name__ == "__main__":

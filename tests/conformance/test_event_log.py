@@ -1,10 +1,9 @@
-"""Every `EventLog`: durable, in order by key, the same after it was opened again."""
+"""The suite of `EventLog`: durable, in order by key, unchanged after a reopen."""
 
 import asyncio
 import signal
-import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -13,59 +12,70 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import strategies as st
-from tests.conformance.event_rig import LOGS, NOW, Opened, compared, opened, place, record
+from tests.conformance.event_rig import (
+    LOGS,
+    NOW,
+    LogView,
+    Opener,
+    make_record,
+    names,
+    new_log_url,
+    open_log,
+    read_lines,
+    run_differential_test,
+    start_script,
+)
 
 from matinee.events.api import BadCursor, Batch, FactRecord
 from matinee.events.ports import EventLog
 
-Opener = Callable[[], Coroutine[Any, Any, Opened]]
-
 
 @pytest.fixture(params=LOGS)
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a fresh log."""
-    return place(request.param, tmp_path)
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty log."""
+    return new_log_url(request.param, tmp_path)
 
 
 @pytest.fixture
-async def reopen(where: str) -> AsyncIterator[Opener]:
-    """Opens the same log again: a second opening is a second process's view of it."""
+async def reopen(log_url: str) -> AsyncIterator[Opener]:
+    """Opens the same log again, as another process does."""
     async with AsyncExitStack() as stack:
-        yield lambda: stack.enter_async_context(opened(where))
+        yield lambda: stack.enter_async_context(open_log(log_url))
 
 
-async def everything(log: EventLog, types: tuple[str, ...] = (), after: str = "") -> list[FactRecord]:
+async def read_all(log: EventLog, types: tuple[str, ...] = (), after: str = "") -> list[FactRecord]:
     return [e.record for e in (await log.read(after=after, limit=100_000, types=types)).entries]
 
 
-def names(records: list[FactRecord]) -> list[str]:
-    return [r.trace_id for r in records]
-
-
-def lanes(records: list[FactRecord]) -> dict[tuple[str, str], list[str]]:
-    """What every log keeps in order: the names of the facts of each type and key."""
+def order_by_key(records: list[FactRecord]) -> dict[tuple[str, str], list[str]]:
+    """Return the names by type and key: the order that every log keeps."""
     found = defaultdict(list)
     for r in records:
         found[type(r.fact).__name__, r.key].append(r.trace_id)
     return dict(found)
 
 
-async def test_facts_come_back_as_they_were_appended(reopen: Opener) -> None:
+async def test_facts_are_read_as_appended(reopen: Opener) -> None:
     log = (await reopen()).log
-    records = [record("a"), record("b", "published"), record("ç 🎬", "withdrawn"), record("d", key="a")]
+    records = [
+        make_record("a"),
+        make_record("b", "published"),
+        make_record("ç 🎬", "withdrawn"),
+        make_record("d", key="a"),
+    ]
     await log.append(records, now=NOW)
     again = (await reopen()).log
     batch = await again.read(after="", limit=10, types=())
     found = [e.record for e in batch.entries]
     assert found == records if log.one_order else sorted(found, key=repr) == sorted(records, key=repr)
-    assert lanes(found) == lanes(records)
-    assert len({e.place for e in batch.entries}) == 4
+    assert order_by_key(found) == order_by_key(records)
+    assert len({e.offset for e in batch.entries}) == 4
     assert batch.cursor == await again.get_head() == await log.get_head()
     await log.append([], now=NOW)
     assert await log.get_head() == batch.cursor
 
 
-async def test_an_empty_log_has_nothing(reopen: Opener) -> None:
+async def test_an_empty_log_reads_as_empty(reopen: Opener) -> None:
     log = (await reopen()).log
     head = await log.get_head()
     for after in ("", head, await log.find_cursor(NOW)):
@@ -74,43 +84,45 @@ async def test_an_empty_log_has_nothing(reopen: Opener) -> None:
     assert await log.list_lags() == []
 
 
-async def test_a_log_that_drops_repeats_has_each_fact_once_and_any_has_it_at_least_once(reopen: Opener) -> None:
+async def test_a_repeated_fact_is_stored_once_if_the_log_drops_repeats(reopen: Opener) -> None:
     log = (await reopen()).log
-    await log.append([record("a")], now=NOW)
-    await log.append([record("a"), record("b"), record("b")], now=NOW)
-    found = names(await everything(log))
+    await log.append([make_record("a")], now=NOW)
+    await log.append([make_record("a"), make_record("b"), make_record("b")], now=NOW)
+    found = names(await read_all(log))
     assert sorted(found) == (["a", "b"] if log.drops_repeats else ["a", "a", "b", "b"])
 
 
-async def test_a_reader_of_some_types_goes_on_past_the_others(reopen: Opener) -> None:
+async def test_a_cursor_of_some_types_passes_the_others(reopen: Opener) -> None:
     log = (await reopen()).log
-    await log.append([record("a"), record("b", "published"), record("c"), record("d", "withdrawn")], now=NOW)
+    await log.append(
+        [make_record("a"), make_record("b", "published"), make_record("c"), make_record("d", "withdrawn")], now=NOW
+    )
     both = ("TitleWithdrawn", "TitlePublished")
     batch = await log.read(after="", limit=10, types=both)
     assert sorted(names([e.record for e in batch.entries])) == ["b", "d"]
-    await log.append([record("e"), record("f", "published")], now=NOW)
+    await log.append([make_record("e"), make_record("f", "published")], now=NOW)
     batch = await log.read(after=batch.cursor, limit=10, types=both)
     assert names([e.record for e in batch.entries]) == ["f"]
     assert (await log.read(after=batch.cursor, limit=10, types=both)).entries == []
-    assert await everything(log, types=both, after=await log.get_head()) == []
+    assert await read_all(log, types=both, after=await log.get_head()) == []
 
 
-async def test_reading_in_small_bites_misses_and_repeats_nothing(reopen: Opener) -> None:
+async def test_small_pages_miss_and_repeat_nothing(reopen: Opener) -> None:
     log = (await reopen()).log
     kinds = ("opened", "published", "withdrawn")
-    await log.append([record(f"{n}", kinds[n * n % 3], key=f"{n % 5}") for n in range(40)], now=NOW)
+    await log.append([make_record(f"{n}", kinds[n * n % 3], key=f"{n % 5}") for n in range(40)], now=NOW)
     for types in ((), ("AccountOpened", "TitlePublished"), ("AccountOpened", "AccountOpened")):
-        seen, after = [], ""
+        found, after = [], ""
         while (batch := await log.read(after=after, limit=7, types=types)).entries:
             assert len(batch.entries) <= 7
-            seen += [e.record for e in batch.entries]
+            found += [e.record for e in batch.entries]
             after = batch.cursor
-        whole = await everything(log, types)
-        assert lanes(seen) == lanes(whole)
-        assert sorted(names(seen)) == sorted(names(whole))
+        expected = await read_all(log, types)
+        assert order_by_key(found) == order_by_key(expected)
+        assert sorted(names(found)) == sorted(names(expected))
 
 
-async def test_a_cursor_that_is_none_is_refused(reopen: Opener) -> None:
+async def test_a_malformed_cursor_is_refused(reopen: Opener) -> None:
     log = (await reopen()).log
     for nonsense in ("x", "-1", "1.5", "²", "9" * 30, "a:b:c", ";;", "AccountOpened:", "AccountOpened:-1", "Moon:1 2"):
         with pytest.raises(BadCursor):
@@ -119,13 +131,15 @@ async def test_a_cursor_that_is_none_is_refused(reopen: Opener) -> None:
             await log.commit("home", nonsense)
 
 
-async def test_the_cursor_of_a_moment_shows_every_fact_appended_since(reopen: Opener) -> None:
+async def test_the_cursor_of_a_moment_precedes_every_later_fact(reopen: Opener) -> None:
     log = (await reopen()).log
     for seconds in (0, 5, 9):
-        await log.append([record(f"{seconds}", key=f"{n}") for n in range(3)], now=NOW + timedelta(seconds=seconds))
+        await log.append(
+            [make_record(f"{seconds}", key=f"{n}") for n in range(3)], now=NOW + timedelta(seconds=seconds)
+        )
 
     async def since(**amount: float) -> set[str]:
-        return set(names(await everything(log, after=await log.find_cursor(NOW + timedelta(**amount)))))
+        return set(names(await read_all(log, after=await log.find_cursor(NOW + timedelta(**amount)))))
 
     assert await since(days=-1) == await since(seconds=0) == {"0", "5", "9"}
     assert await since(milliseconds=1) == await since(seconds=5) == {"5", "9"}
@@ -133,92 +147,86 @@ async def test_the_cursor_of_a_moment_shows_every_fact_appended_since(reopen: Op
     assert await since(days=1) == set()
 
 
-async def test_a_clock_that_steps_back_hides_nothing_appended_since(reopen: Opener) -> None:
+async def test_a_clock_that_steps_back_hides_no_fact(reopen: Opener) -> None:
     log = (await reopen()).log
     for name, seconds in (("a", 0), ("b", 5), ("c", 2), ("d", 9)):
-        await log.append([record(name, key="k")], now=NOW + timedelta(seconds=seconds))
+        await log.append([make_record(name, key="k")], now=NOW + timedelta(seconds=seconds))
     for seconds, wanted in ((0, "abcd"), (1, "bcd"), (4, "bcd"), (9, "d")):
         after = await log.find_cursor(NOW + timedelta(seconds=seconds))
-        assert "".join(names(await everything(log, after=after))) == wanted
+        assert "".join(names(await read_all(log, after=after))) == wanted
 
 
-async def test_a_consumer_s_place_only_rises_and_never_passes_the_end(reopen: Opener) -> None:
+async def test_a_committed_cursor_only_advances_and_never_passes_the_end(reopen: Opener) -> None:
     log = (await reopen()).log
-    await log.append([record("a", key="k")], now=NOW)
+    await log.append([make_record("a", key="k")], now=NOW)
     first = await log.get_head()
-    await log.append([record("b", key="k"), record("c", "published")], now=NOW)
+    await log.append([make_record("b", key="k"), make_record("c", "published")], now=NOW)
     await log.commit("home", await log.get_head())
     await log.commit("home", first)
     await log.commit("other", first)
     again = (await reopen()).log
-    assert await everything(again, after=await again.get_committed("home")) == []
-    assert names(await everything(again, after=await again.get_committed("other"), types=("AccountOpened",))) == ["b"]
+    assert await read_all(again, after=await again.get_committed("home")) == []
+    assert names(await read_all(again, after=await again.get_committed("other"), types=("AccountOpened",))) == ["b"]
     assert {lag.consumer: lag.behind for lag in await again.list_lags()} == {"home": 0, "other": 2}
 
 
-async def test_racing_appenders_lose_nothing_and_a_reader_sees_no_gap(reopen: Opener) -> None:
+async def test_concurrent_appends_lose_nothing_and_leave_no_gap(reopen: Opener) -> None:
     logs = [(await reopen()).log for _ in range(3)]
     writing = asyncio.gather(
-        *(logs[n % 2].append([record(f"{n}.{m}", key=f"{n}") for m in range(3)], now=NOW) for n in range(120)),
-        *(logs[n % 2].append([record("shared")], now=NOW) for n in range(20)),
+        *(logs[n % 2].append([make_record(f"{n}.{m}", key=f"{n}") for m in range(3)], now=NOW) for n in range(120)),
+        *(logs[n % 2].append([make_record("shared")], now=NOW) for n in range(20)),
     )
-    seen: list[FactRecord] = []
+    found: list[FactRecord] = []
     after = ""
     while True:
-        over = writing.done()
+        is_over = writing.done()
         batch = await logs[2].read(after=after, limit=50, types=())
-        seen += [e.record for e in batch.entries]
+        found += [e.record for e in batch.entries]
         after = batch.cursor
-        if over and not batch.entries:
+        if is_over and not batch.entries:
             break
     await writing
-    assert sorted(names(seen)) == sorted(names(await everything(logs[0])))
-    assert lanes(seen) == {
+    assert sorted(names(found)) == sorted(names(await read_all(logs[0])))
+    assert order_by_key(found) == {
         **{("AccountOpened", f"{n}"): [f"{n}.{m}" for m in range(3)] for n in range(120)},
         ("AccountOpened", "shared"): ["shared"] * (1 if logs[0].drops_repeats else 20),
     }
 
 
 WRITER = """
-import asyncio, sys
-sys.path.insert(0, sys.argv[2])
-from tests.conformance.event_rig import NOW, opened, record
-
-async def write(log, lane):
+async def write(log, key):
     n = 0
     while True:
-        await log.append([record(f"{lane}.{n}", key=str(lane)), record(f"{lane}.{n}+", key=str(lane))], now=NOW)
-        print(f"{lane}.{n}", flush=True)
+        await log.append([make_record(f"{key}.{n}", key=key), make_record(f"{key}.{n}+", key=key)], now=NOW)
+        print(f"{key}.{n}", flush=True)
         n += 1
 
 async def main():
-    async with opened(sys.argv[1]) as here:
-        await asyncio.gather(*(write(here.log, lane) for lane in range(4)))
+    async with open_log(sys.argv[1]) as here:
+        await asyncio.gather(*(write(here.log, key) for key in "0123"))
 
 asyncio.run(main())
 """
 
 
-async def test_what_was_acknowledged_survives_the_writer_s_death(reopen: Opener, where: str) -> None:
+async def test_acknowledged_appends_survive_a_killed_writer(reopen: Opener, log_url: str) -> None:
     log = (await reopen()).log
-    arguments = ["-c", WRITER, where, str(Path(__file__).parents[2])]
-    writer = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
-    assert writer.stdout is not None
-    acknowledged = [(await writer.stdout.readline()).decode().strip() for _ in range(60)]
+    writer = await start_script(WRITER, log_url)
+    acknowledged = await read_lines(writer, 60)
     writer.send_signal(signal.SIGKILL)
     acknowledged += (await writer.communicate())[0].decode().split()
-    found = await everything((await reopen()).log)
+    found = await read_all((await reopen()).log)
     assert {name for each in acknowledged for name in (each, each + "+")} <= set(names(found))
-    for lane, in_order in lanes(found).items():
-        wanted = [f"{lane[1]}.{n}{tail}" for n in range(len(in_order)) for tail in ("", "+")]
-        assert in_order == wanted[: len(in_order)]
+    for (_, key), order in order_by_key(found).items():
+        expected = [f"{key}.{n}{suffix}" for n in range(len(order)) for suffix in ("", "+")]
+        assert order == expected[: len(order)]
     after = await log.get_head()
-    await log.append([record("after")], now=NOW)
-    assert names(await everything(log, after=after)) == ["after"]
+    await log.append([make_record("after")], now=NOW)
+    assert names(await read_all(log, after=after)) == ["after"]
 
 
 class Plain:
-    """The log as a list: what every engine must agree with."""
+    """The log as a list, with which every engine must agree."""
 
     def __init__(self, drops_repeats: bool) -> None:
         self.rows: list[FactRecord] = []
@@ -246,12 +254,12 @@ STEPS = st.one_of(
 )
 
 
-def test_it_agrees_with_a_list(where: str) -> None:
-    compared(where, STEPS, differ, longest=15, examples=20)
+def test_the_log_agrees_with_a_list(log_url: str) -> None:
+    run_differential_test(log_url, STEPS, compare, max_steps=15, examples=20)
 
 
-async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) -> None:
-    """One run of steps, on facts and consumers of its own, after whatever stands in the log."""
+async def compare(both: list[LogView], run: str, steps: list[tuple[str, Any]]) -> None:
+    """Run steps on facts and consumers of their own, after the facts of earlier runs, and compare with a list."""
     views = [each.log for each in both]
     log = views[0]
     plain, marks = Plain(log.drops_repeats), [(0, await log.get_head())]
@@ -261,28 +269,30 @@ async def differ(both: list[Opened], turn: str, steps: list[tuple[str, Any]]) ->
             views.reverse()
             log = views[0]
         elif step == "append":
-            records = [record(f"{turn}.{name}", kind, key=name) for name, kind in argument]
+            records = [make_record(f"{run}.{name}", kind, key=name) for name, kind in argument]
             plain.append(records)
             await log.append(records, now=NOW)
             marks.append((len(plain.rows), await log.get_head()))
         elif step == "read":
             rows, after = marks[argument[0] % len(marks)]
-            await same(log, after, argument[1], argument[2], plain.read(rows, argument[2]))
+            await compare_reads(log, after, argument[1], argument[2], plain.read(rows, argument[2]))
         else:
-            consumer, (rows, cursor) = f"{turn}.{argument[0]}", marks[argument[1] % len(marks)]
+            consumer, (rows, cursor) = f"{run}.{argument[0]}", marks[argument[1] % len(marks)]
             committed[consumer] = max(committed.get(consumer, 0), rows)
             await log.commit(consumer, cursor)
             after = await log.get_committed(consumer)
-            await same(log, after, 100, (), plain.read(committed[consumer], ()))
+            await compare_reads(log, after, 100, (), plain.read(committed[consumer], ()))
 
 
-async def same(log: EventLog, after: str, limit: int, types: tuple[str, ...], wanted: list[FactRecord]) -> None:
+async def compare_reads(
+    log: EventLog, after: str, limit: int, types: tuple[str, ...], expected: list[FactRecord]
+) -> None:
     found: list[FactRecord] = []
     batch = Batch(entries=[], cursor=after)
     while (batch := await log.read(after=batch.cursor, limit=limit, types=types)).entries:
         assert len(batch.entries) <= limit
         found += [e.record for e in batch.entries]
-    assert lanes(found) == lanes(wanted)
-    assert sorted(found, key=msgspec.json.encode) == sorted(wanted, key=msgspec.json.encode)
+    assert order_by_key(found) == order_by_key(expected)
+    assert sorted(found, key=msgspec.json.encode) == sorted(expected, key=msgspec.json.encode)
     if log.one_order:
-        assert found == wanted
+        assert found == expected

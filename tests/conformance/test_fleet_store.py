@@ -1,4 +1,4 @@
-"""What every FleetStore does."""
+"""The suite of `FleetStore`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matinee.kit.clock import ManualClock
 from matinee.kit.ids import EdgeId
 from matinee.steering.adapters.sql import SqlFleetStore
 from matinee.steering.api import EdgeReport
-from matinee.steering.model import Member
+from matinee.steering.model import FleetMember
 from matinee.steering.ports import FleetStore
 
 Opener = Callable[[], Awaitable[FleetStore]]
@@ -31,70 +31,70 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def reopen(url: str) -> AsyncIterator[Opener]:
-    """Opens the same data again: a second opener is a second process's view of it."""
+    """Opens the same data again, as another process does."""
     async with store_opener(SqlFleetStore, url) as opened:
         yield opened
 
 
-def member(name: str, at_s: float = 0, **more: object) -> Member:
+def member(name: str, at_s: float = 0, **more: object) -> FleetMember:
     report = EdgeReport(edge_id=EdgeId(name), name=name, base_url=f"http://{name}", **more)  # type: ignore[arg-type]
-    return Member(report=report, last_seen_at=START + timedelta(seconds=at_s))
+    return FleetMember(report=report, last_seen_at=START + timedelta(seconds=at_s))
 
 
-async def all_of(store: FleetStore) -> dict[str, Member]:
+async def load_all(store: FleetStore) -> dict[str, FleetMember]:
     return {m.report.edge_id: m for m in await store.load(START - timedelta(days=9))}
 
 
-async def test_what_was_saved_is_there_after_reopening(reopen: Opener) -> None:
+async def test_saved_edges_are_loaded_after_a_reopen(reopen: Opener) -> None:
     members = [member("a", 1, load=0.25, hits=2**40), member("b", 2, region="eu")]
     await (await reopen()).save(members)
-    assert await all_of(await reopen()) == {"a": members[0], "b": members[1]}
+    assert await load_all(await reopen()) == {"a": members[0], "b": members[1]}
 
 
 async def test_an_older_report_changes_nothing(reopen: Opener) -> None:
     store = await reopen()
     await store.save([member("a", 10, hits=10)])
     await store.save([member("a", 5, hits=5)])
-    assert (await all_of(store))["a"].report.hits == 10
+    assert (await load_all(store))["a"].report.hits == 10
 
 
-async def test_nothing_is_nothing(reopen: Opener) -> None:
+async def test_an_empty_store_has_no_edges(reopen: Opener) -> None:
     store = await reopen()
     await store.save([])
     assert await store.load(START) == []
     assert not await store.set_draining(EdgeId("a"), True)
 
 
-async def test_draining_stays_whatever_is_reported(reopen: Opener) -> None:
+async def test_draining_stays_when_reports_are_saved(reopen: Opener) -> None:
     store = await reopen()
     await store.save([member("a", 1)])
     assert await store.set_draining(EdgeId("a"), True)
     assert await store.set_draining(EdgeId("a"), True)
     await store.save([member("a", 2), member("b", 2)])
-    assert {name: m.draining for name, m in (await all_of(await reopen())).items()} == {"a": True, "b": False}
+    assert {name: m.draining for name, m in (await load_all(await reopen())).items()} == {"a": True, "b": False}
 
 
-async def test_only_what_was_heard_of_since_is_loaded_and_the_rest_can_be_dropped(reopen: Opener) -> None:
+async def test_edges_not_seen_since_a_time_are_not_loaded_and_can_be_deleted(reopen: Opener) -> None:
     store = await reopen()
     await store.save([member("a", 1), member("b", 5), member("c", 9)])
     since = START + timedelta(seconds=5)
     assert {m.report.edge_id for m in await store.load(since)} == {"b", "c"}
-    await store.forget(since)
-    assert set(await all_of(await reopen())) == {"b", "c"}
+    await store.delete_unseen(since)
+    assert set(await load_all(await reopen())) == {"b", "c"}
 
 
-async def test_two_who_save_at_once_leave_the_newest(reopen: Opener) -> None:
+async def test_concurrent_saves_leave_the_newest_report(reopen: Opener) -> None:
     one, other = await reopen(), await reopen()
     await one.save([member("a", 0)])
     await asyncio.gather(*(store.save([member("a", n)]) for n, store in enumerate([one, other] * 10)))
-    assert (await all_of(one))["a"].last_seen_at == START + timedelta(seconds=19)
+    assert (await load_all(one))["a"].last_seen_at == START + timedelta(seconds=19)
 
 
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("save"), st.dictionaries(st.sampled_from("abc"), st.integers(0, 20), max_size=3)),
         st.tuples(st.just("drain"), st.tuples(st.sampled_from("abc"), st.booleans())),
-        st.tuples(st.just("forget"), st.integers(0, 20)),
+        st.tuples(st.just("delete"), st.integers(0, 20)),
     ),
     max_size=12,
 )
@@ -102,16 +102,16 @@ STEPS = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-async def test_it_does_what_a_dict_does(reopen: Opener, steps: list[tuple[str, object]]) -> None:
+async def test_the_store_agrees_with_a_dict(reopen: Opener, steps: list[tuple[str, object]]) -> None:
     store = await reopen()
-    await store.forget(START + timedelta(days=1))
-    plain: dict[str, Member] = {}
+    await store.delete_unseen(START + timedelta(days=1))
+    plain: dict[str, FleetMember] = {}
     for step in steps:
-        await _both(store, plain, step)
-    assert await all_of(store) == plain
+        await _run_step(store, plain, step)
+    assert await load_all(store) == plain
 
 
-async def _both(store: FleetStore, plain: dict[str, Member], step: tuple[str, object]) -> None:
+async def _run_step(store: FleetStore, plain: dict[str, FleetMember], step: tuple[str, object]) -> None:
     match step:
         case ("save", dict(heartbeats)):
             members = [member(name, at_s) for name, at_s in heartbeats.items()]
@@ -126,8 +126,8 @@ async def _both(store: FleetStore, plain: dict[str, Member], step: tuple[str, ob
             assert await store.set_draining(EdgeId(name), draining) == (name in plain)
             if name in plain:
                 plain[name] = msgspec.structs.replace(plain[name], draining=draining)
-        case ("forget", int(at_s)):
+        case ("delete", int(at_s)):
             before = START + timedelta(seconds=at_s)
-            await store.forget(before)
+            await store.delete_unseen(before)
             for name in [n for n, m in plain.items() if m.last_seen_at < before]:
                 del plain[name]

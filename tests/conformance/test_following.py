@@ -1,308 +1,266 @@
-"""Every way of following the log: each fact handled at least once, in order by key, whoever comes, goes or dies."""
+"""The suite of `Follower`: each fact is handled at least once, in order by key, when followers start, stop and die."""
 
 import asyncio
 import contextlib
 import signal
-import sys
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.conformance.event_rig import LOGS, NOW, Opened, opened, place, record
+from tests.conformance.event_rig import (
+    CONSUMER,
+    LOGS,
+    NOW,
+    Opener,
+    Recorder,
+    expected_order,
+    following,
+    make_record,
+    make_records,
+    new_log_url,
+    open_log,
+    read_lines,
+    start_script,
+    wait_committed,
+)
 
-from matinee.events.api import AccountOpened, FactRecord, Handle, TitlePublished
+from matinee.events.api import AccountOpened, BatchHandler, FactRecord, TitlePublished
 from matinee.kit.problem import Unreachable
-
-Opener = Callable[[], Coroutine[Any, Any, Opened]]
-SOON_S = 40
-CONSUMER = "test"
 
 
 @pytest.fixture(params=LOGS)
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a fresh log."""
-    return place(request.param, tmp_path)
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty log."""
+    return new_log_url(request.param, tmp_path)
 
 
 @pytest.fixture
-async def reopen(where: str) -> AsyncIterator[Opener]:
-    """Opens the same log again: a second opening is a second process's view of it."""
+async def reopen(log_url: str) -> AsyncIterator[Opener]:
+    """Opens the same log again, as another process does."""
     async with AsyncExitStack() as stack:
-        yield lambda: stack.enter_async_context(opened(where))
+        yield lambda: stack.enter_async_context(open_log(log_url))
 
 
-class Seen:
-    """What was handled, in order, by whoever was asked."""
-
-    def __init__(self) -> None:
-        self.records: list[FactRecord] = []
-        self._grew = asyncio.Event()
-
-    async def handle(self, record: FactRecord) -> None:
-        self.records.append(record)
-        self._grew.set()
-
-    @property
-    def names(self) -> list[str]:
-        return [r.trace_id for r in self.records]
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(SOON_S):
-            while not true():
-                await self._grew.wait()
-                self._grew.clear()
-
-    def lanes(self) -> dict[str, list[str]]:
-        """The facts of each key in the order in which they were first handled."""
-        found = defaultdict(list)
-        for r in self.records:
-            if r.trace_id not in found[r.key]:
-                found[r.key].append(r.trace_id)
-        return dict(found)
+async def test_a_follower_resumes_after_its_last_commit(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append([make_record("a"), make_record("x", "withdrawn"), make_record("b")], now=NOW)
+    async with following(here, handled.handle):
+        await handled.wait_until(lambda: len(handled.records) == 2)
+        await here.log.append([make_record("c")], now=NOW)
+        await handled.wait_until(lambda: len(handled.records) == 3)
+    assert sorted(handled.names) == ["a", "b", "c"]
+    await here.log.append([make_record("d")], now=NOW)
+    there, later = await reopen(), Recorder()
+    async with following(there, later.handle):
+        await later.wait_until(lambda: "d" in later.names)
+    assert later.names[-1] == "d"
+    async with following(there, later.handle):
+        await wait_committed(there)
 
 
-@contextlib.asynccontextmanager
-async def followed(here: Opened, handle: Handle, **rest: Any) -> AsyncIterator[asyncio.Task[None]]:
-    """Follow for the length of a block."""
-    rest = {"consumer": CONSUMER, "types": (AccountOpened,), **rest}
-    task = asyncio.create_task(here.following.follow(handle=handle, **rest))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+async def test_only_the_requested_types_are_delivered(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append([make_record("a"), make_record("b", "published"), make_record("c", "withdrawn")], now=NOW)
+    async with following(here, handled.handle, types=(AccountOpened, TitlePublished)):
+        await here.log.append([make_record("d", "withdrawn"), make_record("e", "published")], now=NOW)
+        await handled.wait_until(lambda: "e" in handled.names and len(handled.records) >= 3)
+    assert sorted(handled.names) == ["a", "b", "e"]
 
 
-async def eventually(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(SOON_S):
-        while not await true():  # noqa: ASYNC110 — nothing tells of it
-            await asyncio.sleep(0.05)
-
-
-async def committed(here: Opened) -> None:
-    """Wait until everything that was handled is committed."""
-
-    async def nothing_is_left() -> bool:
-        return {lag.behind for lag in await here.log.list_lags()} == {0}
-
-    await eventually(nothing_is_left)
-
-
-def many(start: int, count: int, keys: int = 5) -> list[FactRecord]:
-    return [record(f"{n}", key=f"k{n % keys}") for n in range(start, start + count)]
-
-
-def in_order(count: int, keys: int = 5) -> dict[str, list[str]]:
-    return {f"k{key}": [f"{n}" for n in range(count) if n % keys == key] for key in range(keys)}
-
-
-async def test_a_follower_goes_on_where_it_committed(reopen: Opener) -> None:
-    here, seen = await reopen(), Seen()
-    await here.log.append([record("a"), record("x", "withdrawn"), record("b")], now=NOW)
-    async with followed(here, seen.handle):
-        await seen.until(lambda: len(seen.records) == 2)
-        await here.log.append([record("c")], now=NOW)
-        await seen.until(lambda: len(seen.records) == 3)
-    assert sorted(seen.names) == ["a", "b", "c"]
-    await here.log.append([record("d")], now=NOW)
-    there, again = await reopen(), Seen()
-    async with followed(there, again.handle):
-        await again.until(lambda: "d" in again.names)
-    assert again.names[-1] == "d"
-    async with followed(there, again.handle):
-        await committed(there)
-
-
-async def test_several_types_are_followed_and_others_are_not(reopen: Opener) -> None:
-    here, seen = await reopen(), Seen()
-    await here.log.append([record("a"), record("b", "published"), record("c", "withdrawn")], now=NOW)
-    async with followed(here, seen.handle, types=(AccountOpened, TitlePublished)):
-        await here.log.append([record("d", "withdrawn"), record("e", "published")], now=NOW)
-        await seen.until(lambda: "e" in seen.names and len(seen.records) >= 3)
-    assert sorted(seen.names) == ["a", "b", "e"]
-
-
-async def test_what_was_appended_since_a_time_is_followed_again(reopen: Opener) -> None:
-    here, seen = await reopen(), Seen()
+async def test_a_new_consumer_starts_after_the_given_cursor(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
     for minute, name in enumerate("abc"):
-        await here.log.append([record(name, key="k")], now=NOW + timedelta(minutes=minute))
+        await here.log.append([make_record(name, key="k")], now=NOW + timedelta(minutes=minute))
     start = await here.events.find_cursor(moment=NOW + timedelta(minutes=1))
-    async with followed(here, seen.handle, start=start):
-        await seen.until(lambda: len(seen.records) == 2)
-        await committed(here)
-    assert seen.names == ["b", "c"]
-    later = Seen()
-    async with followed(here, later.handle, start=""):  # it has a place of its own by now
-        await here.log.append([record("d", key="k")], now=NOW + timedelta(minutes=3))
-        await later.until(lambda: "d" in later.names)
+    async with following(here, handled.handle, start=start):
+        await handled.wait_until(lambda: len(handled.records) == 2)
+        await wait_committed(here)
+    assert handled.names == ["b", "c"]
+    later = Recorder()
+    async with following(here, later.handle, start=""):  # ignored: the consumer has a cursor by now
+        await here.log.append([make_record("d", key="k")], now=NOW + timedelta(minutes=3))
+        await later.wait_until(lambda: "d" in later.names)
     assert later.names == ["d"]
 
 
-async def test_a_place_cannot_be_set_under_a_group_and_can_when_it_is_gone(reopen: Opener) -> None:
-    here, seen = await reopen(), Seen()
-    await here.log.append(many(0, 6), now=NOW)
-    async with followed(here, seen.handle, start=await here.events.get_head()):
-        await here.log.append([record("new")], now=NOW)
-        await seen.until(lambda: "new" in seen.names)
-        await committed(here)
-    assert seen.names == ["new"]
-    await here.log.append(many(6, 6), now=NOW)
+async def test_a_cursor_can_be_committed_after_the_followers_stopped(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append(make_records(0, 6), now=NOW)
+    async with following(here, handled.handle, start=await here.events.get_head()):
+        await here.log.append([make_record("new")], now=NOW)
+        await handled.wait_until(lambda: "new" in handled.names)
+        await wait_committed(here)
+    assert handled.names == ["new"]
+    await here.log.append(make_records(6, 6), now=NOW)
     await here.events.commit(consumer=CONSUMER, cursor=await here.events.get_head())
-    await here.log.append([record("newer")], now=NOW)
-    again = Seen()
-    async with followed(here, again.handle):
-        await again.until(lambda: "newer" in again.names)
-    assert again.names == ["newer"]
+    await here.log.append([make_record("newer")], now=NOW)
+    later = Recorder()
+    async with following(here, later.handle):
+        await later.wait_until(lambda: "newer" in later.names)
+    assert later.names == ["newer"]
 
 
-async def test_a_fact_that_fails_is_tried_again_then_buried_and_the_rest_goes_on(reopen: Opener) -> None:
-    here, seen = await reopen(), Seen()
-    await here.log.append([record("flaky", key="k"), record("poison", key="k"), record("good", key="k")], now=NOW)
-    failures = {"flaky": [ValueError("once")], "poison": [ValueError(f"no {n}") for n in range(50)]}
+async def test_batches_are_bounded_and_in_order(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append(make_records(0, 100), now=NOW)
+    async with following(here, handled.handle, max_batch=8):
+        await handled.wait_until(lambda: len(handled.records) == 100)
+        await wait_committed(here)
+    assert max(handled.batches) == 8
+    assert len(handled.batches) < 30
+    assert handled.order_by_key() == expected_order(100)
 
-    async def handle(one: FactRecord) -> None:
-        if left := failures.get(one.trace_id):
-            raise left.pop(0)
-        await seen.handle(one)
 
-    async with followed(here, handle):
-        await seen.until(lambda: "good" in seen.names)
-    assert seen.names == ["flaky", "good"]
-    assert len(failures["poison"]) == 47
+async def test_a_batch_waits_for_more_facts_no_longer_than_its_limit(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    async with following(here, handled.handle, max_batch=4, max_wait_ms=60_000):
+        for n in range(4):
+            await here.log.append([make_record(f"{n}", key="k")], now=NOW)
+            await asyncio.sleep(0.02)
+        await handled.wait_until(lambda: len(handled.records) == 4)  # the batch is full
+    assert handled.batches == [4]
+    async with following(here, handled.handle, max_batch=4, max_wait_ms=50):
+        await here.log.append([make_record("last", key="k")], now=NOW)
+        await handled.wait_until(lambda: "last" in handled.names)  # the wait is over
+        await wait_committed(here)
+
+
+async def test_a_failing_fact_is_retried_then_stored_and_the_others_are_handled(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append([make_record(name, key="k") for name in ("flaky", "poison", "good")], now=NOW)
+    failures = {"flaky": [ValueError("once")] * 2, "poison": [ValueError(f"no {n}") for n in range(50)]}
+
+    async def handle(records: list[FactRecord]) -> None:
+        for record in records:
+            if left := failures.get(record.trace_id):
+                raise left.pop(0)
+        await handled.handle(records)
+
+    async with following(here, handle):
+        await handled.wait_until(lambda: "good" in handled.names)
+    assert handled.names == ["flaky", "good"]
     (letter,) = await here.events.list_dead_letters(consumer=CONSUMER)
     assert (letter.consumer, letter.tries, letter.reason) == (CONSUMER, 3, "ValueError('no 2')")
-    assert letter.entry.record == record("poison", key="k")
+    assert letter.entry.record == make_record("poison", key="k")
 
 
-async def test_a_fact_outlasts_an_outage_of_what_its_handler_needs(reopen: Opener) -> None:
-    here, seen = await reopen(), Seen()
-    await here.log.append([record("a", key="k"), record("b", key="k")], now=NOW)
+async def test_a_batch_is_retried_while_a_dependency_is_unavailable(reopen: Opener) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append([make_record("a", key="k"), make_record("b", key="k")], now=NOW)
     outage = [Unreachable(service="catalogue") for _ in range(40)]
 
-    async def handle(one: FactRecord) -> None:
+    async def handle(records: list[FactRecord]) -> None:
         if outage:
             raise outage.pop()
-        await seen.handle(one)
+        await handled.handle(records)
 
-    async with followed(here, handle):
-        await seen.until(lambda: len(seen.records) == 2)
-    assert seen.names == ["a", "b"]
+    async with following(here, handle):
+        await handled.wait_until(lambda: len(handled.records) == 2)
+    assert handled.names == ["a", "b"]
     assert await here.events.list_dead_letters() == []
 
 
-async def test_a_second_follower_shares_or_waits_and_takes_over_when_the_first_leaves(reopen: Opener) -> None:
+async def test_a_second_follower_shares_or_waits_and_takes_over(reopen: Opener) -> None:
     here, there = await reopen(), await reopen()
-    seen, by = Seen(), {"here": 0, "there": 0}
+    handled, counts = Recorder(), {"here": 0, "there": 0}
 
-    def counting(who: str) -> Handle:
-        async def handle(one: FactRecord) -> None:
-            by[who] += 1
-            await seen.handle(one)
+    def counting(name: str) -> BatchHandler:
+        async def handle(records: list[FactRecord]) -> None:
+            counts[name] += len(records)
+            await handled.handle(records)
 
         return handle
 
     async with AsyncExitStack() as first:
-        await first.enter_async_context(followed(here, counting("here")))
-        await here.log.append(many(0, 50), now=NOW)
-        await seen.until(lambda: len(seen.records) >= 50)
-        async with followed(there, counting("there")):
+        await first.enter_async_context(following(here, counting("here")))
+        await here.log.append(make_records(0, 50), now=NOW)
+        await handled.wait_until(lambda: len(handled.records) >= 50)
+        async with following(there, counting("there")):
             for n in range(50, 250, 20):
-                await here.log.append(many(n, 20), now=NOW)
+                await here.log.append(make_records(n, 20), now=NOW)
                 await asyncio.sleep(0.1)
-            await seen.until(lambda: len(set(seen.names)) == 250)
+            await handled.wait_until(lambda: len(set(handled.names)) == 250)
             await first.aclose()
-            await here.log.append(many(250, 50), now=NOW)
-            await seen.until(lambda: len(set(seen.names)) == 300)
-    assert by["there"] >= 50
-    assert seen.lanes() == in_order(300)
+            await here.log.append(make_records(250, 50), now=NOW)
+            await handled.wait_until(lambda: len(set(handled.names)) == 300)
+    assert counts["there"] >= 50
+    assert handled.order_by_key() == expected_order(300)
 
 
-async def test_a_partition_that_goes_in_the_middle_of_a_handler_is_finished_first(reopen: Opener) -> None:
-    """Nobody else begins what is still being done; and what was not begun is done by whoever comes after."""
+async def test_a_batch_finishes_before_its_partition_changes_its_owner(reopen: Opener) -> None:
     here, there = await reopen(), await reopen()
-    seen, working, overlaps = Seen(), set[str](), list[str]()
+    handled, busy_keys, overlaps = Recorder(), set[str](), list[str]()
 
-    async def handle(one: FactRecord) -> None:
-        if one.key in working:
-            overlaps.append(one.trace_id)
-        working.add(one.key)
-        try:
-            await asyncio.sleep(0.05)
-            await seen.handle(one)
-        finally:
-            working.discard(one.key)
+    async def handle(records: list[FactRecord]) -> None:
+        for record in records:
+            if record.key in busy_keys:
+                overlaps.append(record.trace_id)
+            busy_keys.add(record.key)
+            try:
+                await asyncio.sleep(0.05)
+                await handled.handle([record])
+            finally:
+                busy_keys.discard(record.key)
 
-    await here.log.append(many(0, 60), now=NOW)
-    async with followed(here, handle):
-        await seen.until(lambda: len(seen.records) >= 5)
-        async with followed(there, handle):
-            await seen.until(lambda: len(seen.records) >= 30)
-        await seen.until(lambda: len(set(seen.names)) == 60)
+    await here.log.append(make_records(0, 60), now=NOW)
+    async with following(here, handle, max_batch=5):
+        await handled.wait_until(lambda: len(handled.records) >= 5)
+        async with following(there, handle, max_batch=5):
+            await handled.wait_until(lambda: len(handled.records) >= 30)
+        await handled.wait_until(lambda: len(set(handled.names)) == 60)
     assert overlaps == []
-    assert seen.lanes() == in_order(60)
+    assert handled.order_by_key() == expected_order(60)
 
 
 FOLLOWER = """
-import asyncio, sys
-sys.path.insert(0, sys.argv[2])
-from matinee.events.api import AccountOpened
-from tests.conformance.event_rig import opened
-
-async def handle(record):
-    print("begun", record.trace_id, flush=True)
-    await asyncio.sleep(0.02)
-    print("done", record.trace_id, flush=True)
+async def handle(records):
+    for record in records:
+        print("begun", record.trace_id, flush=True)
+        await asyncio.sleep(0.02)
+        print("done", record.trace_id, flush=True)
 
 async def main():
-    async with opened(sys.argv[1]) as here:
-        await here.following.follow(consumer="test", types=(AccountOpened,), handle=handle)
+    async with open_log(sys.argv[1]) as here:
+        await here.follower.follow(consumer="test", types=(AccountOpened,), handle=handle, max_batch=MAX_BATCH)
 
 asyncio.run(main())
 """
 
 
-async def test_a_follower_that_is_killed_in_the_middle_loses_nothing(reopen: Opener, where: str) -> None:
-    here, seen = await reopen(), Seen()
-    await here.log.append(many(0, 200), now=NOW)
-    arguments = ["-c", FOLLOWER, where, str(Path(__file__).parents[2])]
-    other = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
-    assert other.stdout is not None
-    told = [(await other.stdout.readline()).decode().split() for _ in range(30)]
-    async with followed(here, seen.handle):
+@pytest.mark.parametrize("max_batch", ["1", "20"])
+async def test_a_killed_follower_loses_nothing(reopen: Opener, log_url: str, max_batch: str) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append(make_records(0, 200), now=NOW)
+    other = await start_script(FOLLOWER.replace("MAX_BATCH", max_batch), log_url)
+    lines = await read_lines(other, 30)
+    async with following(here, handled.handle):
         other.send_signal(signal.SIGKILL)
-        told += [line.split() for line in (await other.communicate())[0].decode().splitlines()]
-        done = {line[1] for line in told if line[0] == "done"}
-        await seen.until(lambda: done | set(seen.names) == {f"{n}" for n in range(200)})
-    for key, wanted in in_order(200).items():
-        mine = seen.lanes()[key]
-        assert mine == wanted[len(wanted) - len(mine) :]
+        lines += (await other.communicate())[0].decode().splitlines()
+        done = {line.removeprefix("done ") for line in lines if line.startswith("done")}
+        await handled.wait_until(lambda: done | set(handled.names) == {f"{n}" for n in range(200)})
+    for key, expected in expected_order(200).items():
+        rest = handled.order_by_key()[key]
+        assert rest == expected[len(expected) - len(rest) :]
 
 
-async def test_a_follower_that_was_deaf_for_long_is_no_follower_any_more(reopen: Opener, where: str) -> None:
-    """Stopped for longer than its lease or session, and then gone on: another has taken over, in order."""
-    here, seen = await reopen(), Seen()
-    await here.log.append(many(0, 100), now=NOW)
-    arguments = ["-c", FOLLOWER, where, str(Path(__file__).parents[2])]
-    other = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
-    assert other.stdout is not None
-    for _ in range(9):
-        await other.stdout.readline()
+async def test_a_follower_stopped_for_longer_than_its_lease_is_replaced(reopen: Opener, log_url: str) -> None:
+    here, handled = await reopen(), Recorder()
+    await here.log.append(make_records(0, 100), now=NOW)
+    other = await start_script(FOLLOWER.replace("MAX_BATCH", "5"), log_url)
+    await read_lines(other, 9)
     other.send_signal(signal.SIGSTOP)
     try:
-        async with followed(here, seen.handle):
-            await seen.until(lambda: "99" in seen.names and "98" in seen.names and "97" in seen.names)
+        async with following(here, handled.handle):
+            await handled.wait_until(lambda: {"97", "98", "99"} <= set(handled.names))
             other.send_signal(signal.SIGCONT)
-            await here.log.append(many(100, 50), now=NOW)
+            await here.log.append(make_records(100, 50), now=NOW)
             other.send_signal(signal.SIGTERM)
-            await seen.until(lambda: {f"{n}" for n in range(100, 150)} <= set(seen.names))
+            await handled.wait_until(lambda: {f"{n}" for n in range(100, 150)} <= set(handled.names))
     finally:
         with contextlib.suppress(ProcessLookupError):
             other.send_signal(signal.SIGKILL)
         await other.communicate()
-    for key, mine in seen.lanes().items():
-        assert mine == in_order(150)[key][-len(mine) :]
+    for key, rest in handled.order_by_key().items():
+        assert rest == expected_order(150)[key][-len(rest) :]

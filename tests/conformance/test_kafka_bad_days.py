@@ -1,4 +1,4 @@
-"""Kafka absent, killed, hanging, slow, cut off, grown, written to by a newer Matinee: what becomes of the log."""
+"""The log while Kafka is absent, killed, hanging, slow, disconnected, grown, or written by a newer Matinee."""
 
 import asyncio
 import contextlib
@@ -8,15 +8,26 @@ from pathlib import Path
 import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
-from tests.conformance.event_rig import NOW, PARTITIONS, opened, place, record
-from tests.conformance.test_dead_letters import letter, plant, waiting
-from tests.conformance.test_event_log import everything, lanes, names
-from tests.conformance.test_following import Seen, committed, followed, many
+from tests.conformance.event_rig import (
+    NOW,
+    PARTITIONS,
+    Recorder,
+    following,
+    make_record,
+    make_records,
+    names,
+    new_log_url,
+    open_log,
+    wait_committed,
+)
+from tests.conformance.test_dead_letters import find, make_letter, store_raw_letter
+from tests.conformance.test_event_log import order_by_key, read_all
 from tests.engines import SlowProxy, unique_name
 
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.kafka import Cluster, Message, Partition, Producer, Reader, Span
+from matinee.drivers.kafka import Cluster, Message, OffsetRange, Partition, Producer, Reader
 from matinee.events.api import ConsumerInUse, FactRecord
+from matinee.events.ports import EventLog
 from matinee.kit import context
 from matinee.kit.problem import TooLarge
 from matinee.lab.engines import Place, Running
@@ -25,8 +36,8 @@ from matinee.lab.engines.kafka import Kafka
 KEYS = 4
 
 
-class Proxied(Kafka):
-    """A broker that also tells its clients to come by way of a proxy, when that is how they came."""
+class ProxiedKafka(Kafka):
+    """A broker with a second listener that advertises the address of a proxy."""
 
     ports = (*Kafka.ports, "inner", "proxy")
 
@@ -43,99 +54,99 @@ class Proxied(Kafka):
             "\n".join(line + next((v for k, v in more.items() if line.startswith(k)), "") for line in lines)
         )
 
-    def proxied(self, place: Place, port: str) -> str:
-        """The URL by way of a port."""
+    def url_through(self, place: Place, port: str) -> str:
+        """Return a URL through one of the ports."""
         return f"kafka://{place.host}:{place.ports[port]}/{unique_name('slow')}"
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A broker of our own, to be ill-treated."""
-    with Running(Proxied(), tmp_path_factory.mktemp("kafka")) as running:
+    """A broker that tests may kill."""
+    with Running(ProxiedKafka(), tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
 @contextlib.asynccontextmanager
-async def by_proxy(broker: Running) -> AsyncIterator[tuple[str, SlowProxy]]:
-    """A log's URL through a proxy, and the proxy."""
-    engine = Proxied()
-    proxy = SlowProxy(engine.proxied(broker.place, "inner"))
+async def open_proxy(broker: Running) -> AsyncIterator[tuple[str, SlowProxy]]:
+    """Start a proxy; yield the URL of a log through it, and the proxy."""
+    engine = ProxiedKafka()
+    proxy = SlowProxy(engine.url_through(broker.place, "inner"))
     server = await asyncio.start_server(proxy.serve, broker.place.host, broker.place.ports["proxy"])
     try:
-        yield engine.proxied(broker.place, "proxy"), proxy
+        yield engine.url_through(broker.place, "proxy"), proxy
     finally:
         server.close()
         proxy.disconnect()
 
 
-async def write(log: object, lane: int, acknowledged: list[FactRecord], ending: asyncio.Event) -> None:
-    """Append one fact after another, each until it is acknowledged, as a relay does."""
+async def write(log: EventLog, key: int, acknowledged: list[FactRecord], is_ending: asyncio.Event) -> None:
+    """Append facts one after another, each until it is acknowledged, as a relay does."""
     n = 0
-    while not ending.is_set():
-        one = record(f"{lane}.{n}", key=f"k{lane}")
+    while not is_ending.is_set():
+        record = make_record(f"{key}.{n}", key=f"k{key}")
         with contextlib.suppress(EngineUnavailable):
-            await log.append([one], now=NOW)  # type: ignore[attr-defined]
-            acknowledged.append(one)
+            await log.append([record], now=NOW)
+            acknowledged.append(record)
             n += 1
 
 
-def test_a_broker_that_is_absent_is_said_to_be_away_and_is_there_when_it_comes(broker: Running) -> None:
-    where = broker.url(unique_name("late"))
+def test_an_absent_broker_is_reported_as_unavailable_until_it_starts(broker: Running) -> None:
+    log_url = broker.url(unique_name("late"))
 
-    async def look() -> None:
+    async def append() -> None:
         with context.with_timeout(1500):
-            async with opened(where) as here:
-                await here.log.append([record("a")], now=NOW)
+            async with open_log(log_url) as here:
+                await here.log.append([make_record("a")], now=NOW)
 
     broker.stop()
     with pytest.raises(EngineUnavailable):
-        asyncio.run(look())
+        asyncio.run(append())
     broker.start()
-    asyncio.run(asyncio.wait_for(patiently(where), 60))
+    asyncio.run(asyncio.wait_for(append_when_available(log_url), 60))
 
 
-async def patiently(where: str) -> None:
+async def append_when_available(log_url: str) -> None:
     while True:
         with contextlib.suppress(EngineUnavailable):
-            async with opened(where) as here:
-                await here.log.append([record("a")], now=NOW)
-                assert names(await everything(here.log)) == ["a"]
+            async with open_log(log_url) as here:
+                await here.log.append([make_record("a")], now=NOW)
+                assert names(await read_all(here.log)) == ["a"]
                 return
 
 
-async def test_what_was_acknowledged_survives_the_broker_s_death_and_followers_go_on(broker: Running) -> None:
-    where, seen = broker.url(unique_name("killed")), Seen()
+async def test_acknowledged_facts_survive_a_killed_broker_and_followers_resume(broker: Running) -> None:
+    log_url, handled = broker.url(unique_name("killed")), Recorder()
     acknowledged: list[FactRecord] = []
-    ending = asyncio.Event()
-    async with opened(where) as here, followed(here, seen.handle):
-        writing = [asyncio.create_task(write(here.log, lane, acknowledged, ending)) for lane in range(KEYS)]
-        await seen.until(lambda: len(seen.records) > 20)
+    is_ending = asyncio.Event()
+    async with open_log(log_url) as here, following(here, handled.handle):
+        writing = [asyncio.create_task(write(here.log, key, acknowledged, is_ending)) for key in range(KEYS)]
+        await handled.wait_until(lambda: len(handled.records) > 20)
         await asyncio.to_thread(broker.kill)
         await asyncio.sleep(1)
         await asyncio.to_thread(broker.start)
         before = len(acknowledged)
         async with asyncio.timeout(60):
-            while len(acknowledged) < before + 40:  # noqa: ASYNC110 — nothing tells of an append
+            while len(acknowledged) < before + 40:  # noqa: ASYNC110  # appends send no notification
                 await asyncio.sleep(0.1)
-        ending.set()
+        is_ending.set()
         await asyncio.gather(*writing)
-        await seen.until(lambda: set(names(acknowledged)) <= set(seen.names))
-        found = await everything(here.log)
-        await committed(here)
+        await handled.wait_until(lambda: set(names(acknowledged)) <= set(handled.names))
+        found = await read_all(here.log)
+        await wait_committed(here)
     assert set(names(acknowledged)) <= set(names(found))
-    for (_, key), there in lanes(found).items():
-        last = list(dict.fromkeys(reversed(there)))[::-1]  # the last copy of each
+    for (_, key), stored in order_by_key(found).items():
+        last = list(dict.fromkeys(reversed(stored)))[::-1]  # the last copy of each
         assert last == [f"{key[1:]}.{n}" for n in range(len(last))]
 
 
-async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(broker: Running) -> None:
-    async with opened(broker.url(unique_name("hung"))) as here:
-        await here.log.append([record("a")], now=NOW)
+async def test_calls_to_a_hanging_broker_end_at_the_deadline(broker: Running) -> None:
+    async with open_log(broker.url(unique_name("hung"))) as here:
+        await here.log.append([make_record("a")], now=NOW)
         broker.pause()
         try:
             for call in (
-                lambda: here.log.append([record("b")], now=NOW),
-                here.log.head,
+                lambda: here.log.append([make_record("b")], now=NOW),
+                here.log.get_head,
                 lambda: here.log.read(after="", limit=5, types=()),
                 lambda: here.log.get_committed("home"),
             ):
@@ -144,130 +155,130 @@ async def test_a_broker_that_hangs_is_not_waited_for_longer_than_the_deadline(br
         finally:
             broker.resume()
         async with asyncio.timeout(30):
-            while "c" not in names(await everything(here.log)):
+            while "c" not in names(await read_all(here.log)):
                 with contextlib.suppress(EngineUnavailable):
-                    await here.log.append([record("c")], now=NOW)
+                    await here.log.append([make_record("c")], now=NOW)
 
 
-async def test_who_leaves_does_not_wait_for_a_broker_that_hangs(broker: Running) -> None:
-    seen = Seen()
-    async with opened(broker.url(unique_name("left"))) as here:
-        async with followed(here, seen.handle):
-            await here.log.append(many(0, 20), now=NOW)
-            await seen.until(lambda: len(seen.records) == 20)
+async def test_a_follower_stops_while_the_broker_hangs(broker: Running) -> None:
+    handled = Recorder()
+    async with open_log(broker.url(unique_name("left"))) as here:
+        async with following(here, handled.handle):
+            await here.log.append(make_records(0, 20), now=NOW)
+            await handled.wait_until(lambda: len(handled.records) == 20)
             broker.pause()
         broker.resume()
 
 
-async def test_a_broker_that_comes_back_without_its_data_gets_its_topics_again(broker: Running) -> None:
-    seen = Seen()
-    async with opened(broker.url(unique_name("emptied"))) as here, followed(here, seen.handle):
-        await here.log.append(many(0, 20), now=NOW)
-        await seen.until(lambda: len(seen.records) == 20)
+async def test_topics_are_created_again_after_the_broker_lost_its_data(broker: Running) -> None:
+    handled = Recorder()
+    async with open_log(broker.url(unique_name("emptied"))) as here, following(here, handled.handle):
+        await here.log.append(make_records(0, 20), now=NOW)
+        await handled.wait_until(lambda: len(handled.records) == 20)
         await asyncio.to_thread(broker.stop)
         (broker.place.folder / "formatted").unlink()
         await asyncio.to_thread(broker.start)
         async with asyncio.timeout(60):
-            while "after" not in seen.names:
+            while "after" not in handled.names:
                 with contextlib.suppress(EngineUnavailable), context.with_timeout(3000):
                     await here.log.check()  # type: ignore[attr-defined]
-                    await here.log.append([record("after")], now=NOW)
+                    await here.log.append([make_record("after")], now=NOW)
                 await asyncio.sleep(0.2)
-        assert set(names(await everything(here.log))) == {"after"}
+        assert set(names(await read_all(here.log))) == {"after"}
 
 
-async def test_a_slow_road_makes_things_slow_and_a_cut_one_ends_when_it_is_mended(broker: Running) -> None:
-    async with by_proxy(broker) as (where, road), opened(where) as here:
-        road.delay_s = 0.3
-        await here.log.append(many(0, 20), now=NOW)
-        assert len(await everything(here.log)) == 20
+async def test_a_slow_connection_delays_calls_and_a_lost_one_is_restored(broker: Running) -> None:
+    async with open_proxy(broker) as (log_url, proxy), open_log(log_url) as here:
+        proxy.delay_s = 0.3
+        await here.log.append(make_records(0, 20), now=NOW)
+        assert len(await read_all(here.log)) == 20
         with context.with_timeout(100), pytest.raises(EngineUnavailable):
-            await here.log.append([record("hasty")], now=NOW)
-        road.delay_s = 0.0
-        seen = Seen()
-        async with followed(here, seen.handle):
-            await seen.until(lambda: len(seen.records) >= 20)
-            road.disconnect()
+            await here.log.append([make_record("hasty")], now=NOW)
+        proxy.delay_s = 0.0
+        handled = Recorder()
+        async with following(here, handled.handle):
+            await handled.wait_until(lambda: len(handled.records) >= 20)
+            proxy.disconnect()
             with context.with_timeout(300), pytest.raises(EngineUnavailable):
-                await here.log.append([record("lost")], now=NOW)
-            road.restore()
-            await here.log.append([record("after")], now=NOW)
-            await seen.until(lambda: "after" in seen.names)
+                await here.log.append([make_record("lost")], now=NOW)
+            proxy.restore()
+            await here.log.append([make_record("after")], now=NOW)
+            await handled.wait_until(lambda: "after" in handled.names)
 
 
-async def test_a_cursor_outlives_more_partitions(tmp_path: Path) -> None:
-    where = place("kafka", tmp_path)
-    async with opened(where) as here:
-        await here.log.append(many(0, 30, keys=30), now=NOW)
+async def test_a_cursor_stays_valid_when_partitions_are_added(tmp_path: Path) -> None:
+    log_url = new_log_url("kafka", tmp_path)
+    async with open_log(log_url) as here:
+        await here.log.append(make_records(0, 30, keys=30), now=NOW)
         batch = await here.log.read(after="", limit=100, types=())
-        grow(where, PARTITIONS * 4)
-        more = many(30, 60, keys=60)
-        async with opened(where) as there:
+        add_partitions(log_url, PARTITIONS * 4)
+        more = make_records(30, 60, keys=60)
+        async with open_log(log_url) as there:
             await there.log.append(more, now=NOW)
-            found = await everything(there.log, after=batch.cursor)
+            found = await read_all(there.log, after=batch.cursor)
         assert sorted(names(found)) == sorted(names(more))
 
 
-def grow(where: str, count: int) -> None:
-    cluster = Cluster(where)
-    admin = AdminClient(cluster.settings())
-    for future in admin.create_partitions([NewPartitions(cluster.name("AccountOpened"), count)]).values():
+def add_partitions(log_url: str, count: int) -> None:
+    cluster = Cluster(log_url)
+    admin = AdminClient(cluster.build_config())
+    for future in admin.create_partitions([NewPartitions(cluster.full_name("AccountOpened"), count)]).values():
         future.result()
 
 
-async def test_what_a_newer_version_wrote_is_passed_over(tmp_path: Path) -> None:
-    where, seen = place("kafka", tmp_path), Seen()
-    cluster = Cluster(where)
-    known = msgspec.json.encode(record("known"))
-    richer = known.replace(b'"account_id"', b'"mood":"fine","account_id"')
-    stranger = known.replace(b"AccountOpened", b"MoonLanded")
-    async with opened(where) as here, Producer(cluster) as producer:
-        topic = cluster.name("AccountOpened")
-        await producer.send([Message(topic, "k", value, [], 0) for value in (stranger, richer, b"{", known)])
+async def test_facts_of_a_newer_version_are_skipped(tmp_path: Path) -> None:
+    log_url, handled = new_log_url("kafka", tmp_path), Recorder()
+    cluster = Cluster(log_url)
+    known = msgspec.json.encode(make_record("known"))
+    with_field = known.replace(b'"account_id"', b'"mood":"fine","account_id"')
+    unknown = known.replace(b"AccountOpened", b"MoonLanded")
+    async with open_log(log_url) as here, Producer(cluster) as producer:
+        topic = cluster.full_name("AccountOpened")
+        await producer.send([Message(topic, "k", value, [], 0) for value in (unknown, with_field, b"{", known)])
         batch = await here.log.read(after="", limit=10, types=())
-        assert [e.record for e in batch.entries] == [record("known")] * 2
+        assert [e.record for e in batch.entries] == [make_record("known")] * 2
         assert (await here.log.read(after=batch.cursor, limit=10, types=())).entries == []
-        async with followed(here, seen.handle):
-            await seen.until(lambda: len(seen.records) == 2)
-            await committed(here)
+        async with following(here, handled.handle):
+            await handled.wait_until(lambda: len(handled.records) == 2)
+            await wait_committed(here)
         with pytest.raises(TooLarge):
             await producer.send([Message(topic, "k", b"x" * 2_000_000, [], 0)])
 
 
-async def test_what_is_no_dead_letter_is_passed_over(tmp_path: Path) -> None:
-    where, seen = place("kafka", tmp_path), Seen()
-    async with opened(where) as here:
-        await here.dead.add_dead_letter(letter("a"))
+async def test_malformed_dead_letters_are_skipped(tmp_path: Path) -> None:
+    log_url, handled = new_log_url("kafka", tmp_path), Recorder()
+    async with open_log(log_url) as here:
+        await here.dead_letters.add_dead_letter(make_letter("a"))
         for garbage in (b"{", b"[]", b""):
-            await plant(where, garbage)
-        assert await waiting(here.dead) == ["a"]
+            await store_raw_letter(log_url, garbage)
+        assert await find(here.dead_letters) == ["a"]
         await here.events.retry_dead_letters()
-        async with followed(here, seen.handle):
-            await seen.until(lambda: seen.names == ["a"])
-            await committed(here)
+        async with following(here, handled.handle):
+            await handled.wait_until(lambda: handled.names == ["a"])
+            await wait_committed(here)
 
 
-async def test_a_place_cannot_be_set_under_those_who_follow(tmp_path: Path) -> None:
-    async with opened(place("kafka", tmp_path)) as here:
-        seen = Seen()
-        await here.log.append([record("a")], now=NOW)
-        async with followed(here, seen.handle):
-            await seen.until(lambda: len(seen.records) == 1)
+async def test_a_cursor_cannot_be_committed_while_a_follower_runs(tmp_path: Path) -> None:
+    async with open_log(new_log_url("kafka", tmp_path)) as here:
+        handled = Recorder()
+        await here.log.append([make_record("a")], now=NOW)
+        async with following(here, handled.handle):
+            await handled.wait_until(lambda: len(handled.records) == 1)
             with pytest.raises(ConsumerInUse):
                 await here.events.commit(consumer="test", cursor=await here.events.get_head())
 
 
-async def test_keys_lie_by_region_and_profile(tmp_path: Path) -> None:
-    where = place("kafka", tmp_path)
-    cluster = Cluster(where)
-    async with opened(where) as here:
-        await here.log.append(many(0, 40), now=NOW)
-        partitions = [Partition(cluster.name("AccountOpened"), number) for number in range(PARTITIONS)]
+async def test_messages_are_keyed_by_region_and_key(tmp_path: Path) -> None:
+    log_url = new_log_url("kafka", tmp_path)
+    cluster = Cluster(log_url)
+    async with open_log(log_url) as here:
+        await here.log.append(make_records(0, 40), now=NOW)
+        partitions = [Partition(cluster.full_name("AccountOpened"), number) for number in range(PARTITIONS)]
         reader = Reader(cluster)
-        ends = await cluster.ends(partitions)
-        found = await reader.fetch([Span(p, 0, end) for p, end in ends.items()], 100)
+        ends = await cluster.fetch_end_offsets(partitions)
+        found = await reader.fetch([OffsetRange(p, 0, end) for p, end in ends.items()], 100)
         await reader.close()
-    lying = {(message.key, message.partition) for message in found}
-    assert {key for key, _ in lying} == {f"here/k{n}".encode() for n in range(5)}
-    assert len(lying) == 5
+    placed = {(message.key, message.partition) for message in found}
+    assert {key for key, _ in placed} == {f"here/k{n}".encode() for n in range(5)}
+    assert len(placed) == 5
     assert cluster.engine.startswith("kafka at 127.0.0.1:")

@@ -1,4 +1,4 @@
-"""One suite for every key vault. `open_again` hands out the same data as another process would see it."""
+"""The suite of `KeyVault`. `open_again` opens the same data as another process does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.api import Label
 from matinee.licensing.model import SealedKey
-from matinee.licensing.ports import Holding, KeyVault
+from matinee.licensing.ports import KeyVault, SessionKeys
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FILM = AssetId("ast_film")
@@ -35,7 +35,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def open_again(url: str) -> AsyncIterator[Open]:
-    """Opens the same data again: a second opener is a second process's view of it."""
+    """Opens the same data again, as another process does."""
     async with store_opener(SqlKeyVault, url) as opened:
         yield opened
 
@@ -45,51 +45,53 @@ def key(label: Label, name: str = "", asset_id: AssetId = FILM) -> SealedKey:
     return SealedKey(asset_id=asset_id, label=label, key_id=key_id, sealed=b"\x00\xff" + name.encode())
 
 
-async def test_keys_are_there_for_everybody(open_again: Open) -> None:
+async def test_added_keys_are_visible_to_other_processes(open_again: Open) -> None:
     keys = [key("AUDIO"), key("HD"), key("SD")]
-    await (await open_again()).keep(keys=[keys[2], keys[0], keys[1]])
+    await (await open_again()).add_keys(keys=[keys[2], keys[0], keys[1]])
     vault = await open_again()
-    assert await vault.keys(asset_id=FILM) == keys
-    assert await vault.keys(asset_id=AssetId("ast_none")) == []
-    assert await vault.known(key_ids=[keys[0].key_id, "f" * 32]) == {keys[0].key_id}
-    assert await vault.known(key_ids=[]) == set()
+    assert await vault.list_keys(asset_id=FILM) == keys
+    assert await vault.list_keys(asset_id=AssetId("ast_none")) == []
+    assert await vault.filter_known(key_ids=[keys[0].key_id, "f" * 32]) == {keys[0].key_id}
+    assert await vault.filter_known(key_ids=[]) == set()
 
 
-async def test_the_first_key_stays(open_again: Open) -> None:
+async def test_an_existing_key_stays(open_again: Open) -> None:
     vault = await open_again()
-    await vault.keep(keys=[key("SD", "first")])
-    await (await open_again()).keep(keys=[key("SD", "second"), key("HD", "second")])
-    await vault.keep(keys=[])
-    assert await vault.keys(asset_id=FILM) == [key("HD", "second"), key("SD", "first")]
+    await vault.add_keys(keys=[key("SD", "first")])
+    await (await open_again()).add_keys(keys=[key("SD", "second"), key("HD", "second")])
+    await vault.add_keys(keys=[])
+    assert await vault.list_keys(asset_id=FILM) == [key("HD", "second"), key("SD", "first")]
 
 
-async def test_a_licence_takes_one_look(open_again: Open) -> None:
+async def test_session_keys_include_the_revocation(open_again: Open) -> None:
     vault = await open_again()
-    await vault.keep(keys=[key("SD"), key("SD", asset_id=AssetId("ast_other"))])
-    assert await vault.holding(asset_id=FILM, session_id=SESSION) == Holding(keys=[key("SD")], revoked=False)
+    await vault.add_keys(keys=[key("SD"), key("SD", asset_id=AssetId("ast_other"))])
+    assert await vault.find_session_keys(asset_id=FILM, session_id=SESSION) == SessionKeys(
+        keys=[key("SD")], revoked=False
+    )
     await (await open_again()).revoke(session_id=SESSION, expires_at=NOW)
-    assert (await vault.holding(asset_id=FILM, session_id=SESSION)).revoked
-    assert not (await vault.holding(asset_id=FILM, session_id=PlaySessionId("pls_2"))).revoked
+    assert (await vault.find_session_keys(asset_id=FILM, session_id=SESSION)).revoked
+    assert not (await vault.find_session_keys(asset_id=FILM, session_id=PlaySessionId("pls_2"))).revoked
 
 
-async def test_a_revocation_lasts_as_long_as_the_longest_asked(open_again: Open) -> None:
+async def test_a_revocation_lasts_until_its_latest_expiry(open_again: Open) -> None:
     vault = await open_again()
     for minutes in (5, 9, 1, 9):
         await vault.revoke(session_id=SESSION, expires_at=NOW + timedelta(minutes=minutes))
-    assert await vault.forget(before=NOW + timedelta(minutes=9)) == 0
-    assert (await vault.holding(asset_id=FILM, session_id=SESSION)).revoked
-    assert await vault.forget(before=NOW + timedelta(minutes=10)) == 1
+    assert await vault.delete_revocations(before=NOW + timedelta(minutes=9)) == 0
+    assert (await vault.find_session_keys(asset_id=FILM, session_id=SESSION)).revoked
+    assert await vault.delete_revocations(before=NOW + timedelta(minutes=10)) == 1
 
 
-async def test_makers_at_the_same_time_end_with_the_same_keys(open_again: Open) -> None:
+async def test_concurrent_writers_end_with_the_same_keys(open_again: Open) -> None:
     vaults = [await open_again() for _ in range(3)]
-    await asyncio.gather(*(vaults[n % 3].keep(keys=[key("SD", str(n)), key("HD", str(n))]) for n in range(12)))
-    seen = [await vault.keys(asset_id=FILM) for vault in vaults]
-    assert seen[0] == seen[1] == seen[2]
-    assert len(seen[0]) == 2
+    await asyncio.gather(*(vaults[n % 3].add_keys(keys=[key("SD", str(n)), key("HD", str(n))]) for n in range(12)))
+    found = [await vault.list_keys(asset_id=FILM) for vault in vaults]
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 2
 
 
-async def test_processes_that_race_end_with_the_same_keys(url: str, open_again: Open) -> None:
+async def test_concurrent_processes_end_with_the_same_keys(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start("race", url, str(n)) for n in range(3)]
     answers = [racer.communicate()[0].split() for racer in racers]
@@ -97,59 +99,59 @@ async def test_processes_that_race_end_with_the_same_keys(url: str, open_again: 
     assert len(answers[0]) == 20
 
 
-async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
+async def test_acknowledged_writes_survive_a_killed_process(url: str, open_again: Open) -> None:
     await open_again()
     writer = start("write", url, "k")
     assert writer.stdout
-    answered = [writer.stdout.readline().strip() for _ in range(25)]
+    acknowledged = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()
-    answered += writer.communicate()[0].split("\n")[:-1]
+    acknowledged += writer.communicate()[0].split("\n")[:-1]
     vault = await open_again()
-    for asset in answered:
-        assert len(await vault.keys(asset_id=AssetId(asset))) == 3
-        assert (await vault.holding(asset_id=FILM, session_id=PlaySessionId(asset))).revoked
-    assert len(await vault.keys(asset_id=AssetId(f"ast_{len(answered)}"))) in (0, 3)
+    for asset in acknowledged:
+        assert len(await vault.list_keys(asset_id=AssetId(asset))) == 3
+        assert (await vault.find_session_keys(asset_id=FILM, session_id=PlaySessionId(asset))).revoked
+    assert len(await vault.list_keys(asset_id=AssetId(f"ast_{len(acknowledged)}"))) in (0, 3)
 
 
 LABELS = st.sampled_from(["AUDIO", "SD", "HD"])
 STEPS = st.one_of(
-    st.tuples(st.just("keep"), st.sampled_from(["ast_a", "ast_b"]), st.lists(LABELS, max_size=3)),
+    st.tuples(st.just("add"), st.sampled_from(["ast_a", "ast_b"]), st.lists(LABELS, max_size=3)),
     st.tuples(st.just("revoke"), st.sampled_from(["pls_a", "pls_b"]), st.integers(0, 9)),
-    st.tuples(st.just("forget"), st.none(), st.integers(0, 9)),
+    st.tuples(st.just("delete"), st.none(), st.integers(0, 9)),
 )
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
-async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
+async def test_the_vault_agrees_with_a_dict(url: str, steps: list[Any]) -> None:
     keys: dict[tuple[str, str], SealedKey] = {}
     revoked: dict[str, int] = {}
     async with store_opener(SqlKeyVault, url, clear=True) as reopen:
         vault = await reopen()
-        for n, (what, name, value) in enumerate(steps):
-            if what == "keep":
-                made = [key(label, str(n), AssetId(name)) for label in value]
-                for one in made:
-                    keys.setdefault((name, one.label), one)
-                await vault.keep(keys=made)
-            elif what == "revoke":
+        for n, (step, name, value) in enumerate(steps):
+            if step == "add":
+                added = [key(label, str(n), AssetId(name)) for label in value]
+                for each in added:
+                    keys.setdefault((name, each.label), each)
+                await vault.add_keys(keys=added)
+            elif step == "revoke":
                 revoked[name] = max(value, revoked.get(name, 0))
                 await vault.revoke(session_id=PlaySessionId(name), expires_at=NOW + timedelta(seconds=value))
             else:
-                gone = [one for one, until in revoked.items() if until < value]
-                assert await vault.forget(before=NOW + timedelta(seconds=value)) == len(gone)
-                revoked = {one: until for one, until in revoked.items() if one not in gone}
+                expired = [name for name, until in revoked.items() if until < value]
+                assert await vault.delete_revocations(before=NOW + timedelta(seconds=value)) == len(expired)
+                revoked = {name: until for name, until in revoked.items() if name not in expired}
         again = await reopen()
         for asset in ("ast_a", "ast_b"):
-            wanted = [keys[place] for place in sorted(keys) if place[0] == asset]
-            assert await again.keys(asset_id=AssetId(asset)) == wanted
+            expected = [keys[each] for each in sorted(keys) if each[0] == asset]
+            assert await again.list_keys(asset_id=AssetId(asset)) == expected
         for session in ("pls_a", "pls_b"):
-            holding = await again.holding(asset_id=FILM, session_id=PlaySessionId(session))
-            assert holding.revoked == (session in revoked)
+            found = await again.find_session_keys(asset_id=FILM, session_id=PlaySessionId(session))
+            assert found.revoked == (session in revoked)
 
 
 def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
-    """Run one of the tasks below in a process of its own."""
+    """Run one of the tasks below in another process."""
     return start_python(__file__, task, url, name)
 
 
@@ -158,9 +160,9 @@ async def _run(task: str, url: str, name: str) -> None:
         vault = await SqlKeyVault.open(database)
         for n in range(20 if task == "race" else 100_000):
             asset_id = AssetId(f"ast_{n}")
-            await vault.keep(keys=[key(label, name, asset_id) for label in ("AUDIO", "SD", "HD")])
+            await vault.add_keys(keys=[key(label, name, asset_id) for label in ("AUDIO", "SD", "HD")])
             if task == "race":
-                print((await vault.keys(asset_id=asset_id))[0].key_id, flush=True)
+                print((await vault.list_keys(asset_id=asset_id))[0].key_id, flush=True)
             else:
                 await vault.revoke(session_id=PlaySessionId(asset_id), expires_at=NOW)
                 print(asset_id, flush=True)

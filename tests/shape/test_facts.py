@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from matinee.events.api import AnyFact, Fact
-from matinee.events.model import breaks, revision, shape
+from matinee.events.model import count_fields, describe_facts, find_breaking_changes
 
 RECORDED = Path(__file__).resolve().parents[2] / "docs" / "reference" / "facts.json"
 
@@ -17,34 +17,36 @@ class SkyLooked(Fact, frozen=True, kw_only=True, tag=True):
     clouds: int = 0
 
 
-BEFORE = shape([SkyLooked])
+BEFORE = describe_facts([SkyLooked])
 
 
 def changed(*fields: tuple[str, type] | tuple[str, type, object]) -> list[str]:
     """What is said of a change to these fields."""
     now = msgspec.defstruct("SkyLooked", list(fields), bases=(Fact,), frozen=True, kw_only=True, tag=True)  # type: ignore[arg-type]
-    return breaks(BEFORE, shape([now]))
+    return find_breaking_changes(BEFORE, describe_facts([now]))
 
 
 def test_changes_to_facts_have_been_additive() -> None:
-    assert breaks(msgspec.json.decode(RECORDED.read_bytes()), shape(AnyFact.__args__)) == []
+    assert find_breaking_changes(msgspec.json.decode(RECORDED.read_bytes()), describe_facts(AnyFact.__args__)) == []
 
 
 def test_what_is_added_with_a_default_is_fine_and_raises_the_revision() -> None:
     assert changed(("colour", str), ("clouds", int, 0)) == []
     assert changed(("colour", str), ("clouds", int, 0), ("stars", int, 0)) == []
     assert changed(("colour", str, ""), ("clouds", int, 0)) == []
-    assert breaks({}, BEFORE) == []
-    assert revision(SkyLooked) == 2
+    assert find_breaking_changes({}, BEFORE) == []
+    assert count_fields(SkyLooked) == 2
 
 
 def test_what_is_not_additive_is_named() -> None:
-    assert breaks(BEFORE, {}) == ["SkyLooked is gone: facts in the log could not be read; keep it, unused"]
+    assert find_breaking_changes(BEFORE, {}) == [
+        "SkyLooked was removed: facts in the log could not be read; keep it, unused"
+    ]
     for fields, words in [
-        ([("colour", str)], ["SkyLooked.clouds is gone"]),
+        ([("colour", str)], ["SkyLooked.clouds was removed"]),
         (
             [("color", str), ("clouds", int, 0)],
-            ["SkyLooked.colour is gone", "SkyLooked.color is new and"],
+            ["SkyLooked.colour was removed", "SkyLooked.color is new and"],
         ),
         (
             [("colour", str), ("clouds", str, "")],

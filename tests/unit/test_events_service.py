@@ -1,4 +1,4 @@
-"""The log's front door: long polls, bounds, and following."""
+"""`EventsService`: long polls, validation, dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,11 +20,11 @@ from matinee.kit.clock import Clock, ManualClock, SystemClock
 from matinee.kit.ids import AccountId, FactId, TitleId
 from matinee.kit.problem import Invalid
 
-SOON_S = 20
+TIMEOUT_S = 20
 
 
 class Deployment:
-    """Two processes' views of one log."""
+    """The views that two processes have of one log."""
 
     def __init__(self, here: EventsService, there: EventsService, database: Database) -> None:
         self.here, self.there, self.database = here, there, database
@@ -59,29 +59,29 @@ async def keys(events: EventsService) -> list[str]:
     return [e.record.key for e in (await events.read(after="")).entries]
 
 
-async def test_a_waiting_reader_is_woken_by_an_append_here_and_by_one_elsewhere(deployment: Deployment) -> None:
+async def test_a_waiting_reader_is_woken_by_appends_of_this_and_other_processes(deployment: Deployment) -> None:
     for n, writer in enumerate((deployment.here, deployment.there)):
         head = (await deployment.here.read(after="")).cursor
-        waiting = [asyncio.create_task(deployment.here.read(after=head, wait_ms=SOON_S * 1000)) for _ in range(3)]
+        reading = [asyncio.create_task(deployment.here.read(after=head, wait_ms=TIMEOUT_S * 1000)) for _ in range(3)]
         await asyncio.sleep(0.05)
-        assert not any(task.done() for task in waiting)
+        assert not any(task.done() for task in reading)
         await writer.append(records=[opened(f"{n}")])
-        async with asyncio.timeout(SOON_S / 2):
-            batches = await asyncio.gather(*waiting)
+        async with asyncio.timeout(TIMEOUT_S / 2):
+            batches = await asyncio.gather(*reading)
         assert [[e.record.key for e in batch.entries] for batch in batches] == [[f"{n}"]] * 3
 
 
-async def test_a_waiting_reader_sleeps_through_facts_it_did_not_ask_for(deployment: Deployment) -> None:
-    waiting = asyncio.create_task(deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=SOON_S * 1000))
+async def test_a_waiting_reader_ignores_facts_of_other_types(deployment: Deployment) -> None:
+    reading = asyncio.create_task(deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=TIMEOUT_S * 1000))
     for n in range(5):
         await deployment.here.append(records=[opened(f"{n}")])
     await asyncio.sleep(0.05)
-    assert not waiting.done()
+    assert not reading.done()
     await deployment.here.append(records=[withdrawn("gone")])
-    assert [e.record.key for e in (await waiting).entries] == ["gone"]
+    assert [e.record.key for e in (await reading).entries] == ["gone"]
 
 
-async def test_a_wait_ends_without_facts_and_before_the_deadline(deployment: Deployment) -> None:
+async def test_a_wait_without_facts_ends_before_the_deadline(deployment: Deployment) -> None:
     await deployment.here.append(records=[opened("a")])
     batch = await deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=30)
     assert (batch.entries, batch.cursor) == ([], "1")
@@ -91,19 +91,19 @@ async def test_a_wait_ends_without_facts_and_before_the_deadline(deployment: Dep
         assert (context.current().remaining_ms() or 0) > 0
 
 
-async def test_a_fact_of_a_newer_version_is_passed_over(deployment: Deployment) -> None:
+async def test_a_fact_of_a_newer_version_is_skipped(deployment: Deployment) -> None:
     await deployment.here.append(records=[opened("a")])
     insert = "INSERT INTO events_log (fact_id, type, appended_ms, record) VALUES ('f', 'MoonLanded', 0, :record)"
     record = msgspec.json.encode(opened("b")).replace(b"AccountOpened", b"MoonLanded")
     await deployment.database.write(lambda connection: connection.execute(text(insert), {"record": record}))
     assert (await deployment.here.read(after="1", limit=1)).cursor == "2"
-    waiting = asyncio.create_task(deployment.here.read(after="1", limit=1, wait_ms=SOON_S * 1000))
+    reading = asyncio.create_task(deployment.here.read(after="1", limit=1, wait_ms=TIMEOUT_S * 1000))
     await deployment.here.append(records=[opened("c")])
-    assert [e.record.key for e in (await waiting).entries] == ["c"]
+    assert [e.record.key for e in (await reading).entries] == ["c"]
     assert await keys(deployment.here) == ["a", "c"]
 
 
-async def test_bad_input_is_named(deployment: Deployment) -> None:
+async def test_invalid_arguments_are_named(deployment: Deployment) -> None:
     events = deployment.here
     for call, field in [
         (events.read(after="9" * 100_000), "after"),
@@ -115,7 +115,7 @@ async def test_bad_input_is_named(deployment: Deployment) -> None:
         (events.commit(consumer="x" * 129, cursor="1"), "consumer"),
         (events.commit(consumer="x", cursor="9" * 100_000), "cursor"),
         (events.get_committed(consumer=""), "consumer"),
-        (events.find_cursor(moment=datetime(2026, 1, 1)), "moment"),  # noqa: DTZ001 — that is what is wrong with it
+        (events.find_cursor(moment=datetime(2026, 1, 1)), "moment"),  # noqa: DTZ001
         (events.acquire_lease(consumer="x", holder="", lease_ms=1), "holder"),
         (events.acquire_lease(consumer="x", holder="y", lease_ms=-1), "lease_ms"),
         (events.list_dead_letters(limit=0), "limit"),
@@ -127,7 +127,7 @@ async def test_bad_input_is_named(deployment: Deployment) -> None:
     assert await keys(events) == []
 
 
-async def test_the_cursor_of_a_moment_is_by_our_own_clock(tmp_path: Path) -> None:
+async def test_the_cursor_of_a_moment_uses_the_clock_of_the_service(tmp_path: Path) -> None:
     clock = ManualClock()
     async with Database(f"sqlite:///{tmp_path}/events.db") as database:
         events = await service(database, clock)
@@ -145,7 +145,7 @@ async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path
         MigrationScripts.load("matinee.events.adapters:migrations").paths,
     )
     await asyncio.to_thread(run_on_store, url, partial(upgrade, scripts=MigrationScripts(scripts[:2]), name="events"))
-    entry = Entry(place="1", record=opened("a"))
+    entry = Entry(offset="1", record=opened("a"))
     letter = DeadLetter(consumer="home", at=datetime(2026, 1, 1, tzinfo=UTC), reason="no", tries=5, entry=entry)
     insert = text("INSERT INTO events_dead_letter (consumer, letter) VALUES ('home', :letter)")
     async with Database(url) as database:
@@ -154,7 +154,7 @@ async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path
         assert (await events.retry_dead_letters(types=("AccountOpened",))).letters == [letter]
         assert await events.list_dead_letters() == []
         batch = await events.read(after="", consumer="home")
-        assert batch.entries == [msgspec.structs.replace(entry, tried=5)]
+        assert batch.entries == [msgspec.structs.replace(entry, earlier_tries=5)]
         assert (await events.read(after="")).entries == (await events.read(after="", consumer="away")).entries == []
 
 

@@ -42,7 +42,7 @@ class World:
         keys: PublicKeys = self._seen("keys", KEYS)
         return keys
 
-    async def edges(self) -> list[Edge]:
+    async def list_edges(self) -> list[Edge]:
         return [
             Edge(report=EdgeReport(edge_id=EdgeId(url), name=url, base_url=url), health=health, last_seen_at=NOW)
             for url, health in self._seen("edges", self.there)

@@ -191,9 +191,7 @@ async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deploy
     events = EventsService(log=log, dead_letters=log, leases=log, clock=deployment.clock)
     tasks = [
         asyncio.create_task(relay_facts(deployment.store.outbox, events)),
-        asyncio.create_task(
-            jobs.forget_removed_profiles(deployment.viewing, PollingFollower(events, deployment.clock))
-        ),
+        asyncio.create_task(jobs.erase_removed_profiles(deployment.viewing, PollingFollower(events, deployment.clock))),
     ]
     await deployment.watch("film", position_ms=30)
     await deployment.watch("film", position_ms=20, updated_at=NOW - timedelta(hours=1))

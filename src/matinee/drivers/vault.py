@@ -48,18 +48,18 @@ class FileSealer:
             raise _unusable(path)
         return cls(keys)
 
-    async def seal(self, secret: bytes, bound_to: bytes) -> bytes:
-        """Seal a secret. `bound_to` is needed again to unseal it."""
+    async def seal(self, secret: bytes, associated_data: bytes) -> bytes:
+        """Seal a secret. `associated_data` is needed again to unseal it."""
         nonce = self._entropy(_NONCE_BYTES)
-        return self._newest + nonce + self._ciphers[self._newest].encrypt(nonce, secret, bound_to)
+        return self._newest + nonce + self._ciphers[self._newest].encrypt(nonce, secret, associated_data)
 
-    async def unseal(self, sealed: bytes, bound_to: bytes) -> bytes:
+    async def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
         """Unseal a secret. Raises SealBroken."""
         name, rest = sealed[:_NAME_BYTES], sealed[_NAME_BYTES:]
         if (cipher := self._ciphers.get(name)) is None:
             raise SealBroken(detail="It was sealed with another key-encryption key: restore that key's file.")
         try:
-            return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], bound_to)
+            return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], associated_data)
         except (InvalidTag, ValueError) as error:
             raise SealBroken(detail="It was altered after it was sealed.") from error
 

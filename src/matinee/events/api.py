@@ -1,4 +1,4 @@
-"""The vocabulary of facts, and the one log they stand in.
+"""The public interface of events: the facts, and the log that stores them.
 
 A fact is a frozen Struct named in the past tense. Changes to a fact are additive only: a new field has a default.
 """
@@ -29,9 +29,9 @@ from matinee.mesh.api import idempotent, long_running
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What all facts share: the tag under which they are stored.
+    """The superclass of all facts. The tag is the type name under which a fact is stored.
 
-    It is the class name, except where a fact was renamed: then it is the earlier name, so that stored facts stay readable.
+    It is the class name; a renamed fact keeps its first name as its tag, so that stored facts stay readable.
     """
 
 
@@ -41,27 +41,27 @@ def type_name(fact: Fact | type[Fact]) -> str:
 
 
 class AccountOpened(Fact, frozen=True, kw_only=True, tag=True):
-    """Somebody signed up."""
+    """An account was created."""
 
     account_id: AccountId
 
 
 class ProfileRemoved(Fact, frozen=True, kw_only=True, tag=True):
-    """A profile is gone; what belonged to it is to be erased."""
+    """A profile was removed; its data must be erased."""
 
     account_id: AccountId
     profile_id: ProfileId
 
 
 class RefreshTokenReused(Fact, frozen=True, kw_only=True, tag=True):
-    """A refresh token came back after its successor was used: the sign-in was revoked."""
+    """A refresh token was used after its successor: the sign-in was revoked."""
 
     account_id: AccountId
     device_id: DeviceId
 
 
 class TitlePublished(Fact, frozen=True, kw_only=True, tag=True):
-    """A title, or one more asset of it, can be played."""
+    """A title, or one more of its assets, can be played."""
 
     title_id: TitleId
     asset_id: AssetId | None = None
@@ -84,7 +84,7 @@ class TitleChanged(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class EncodeFinished(Fact, frozen=True, kw_only=True, tag=True):
-    """A job ended well; its asset is attached."""
+    """An encoding job succeeded; its asset is attached to the title."""
 
     job_id: JobId
     title_id: TitleId
@@ -92,7 +92,7 @@ class EncodeFinished(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class EncodeFailed(Fact, frozen=True, kw_only=True, tag=True):
-    """A job ended without an asset."""
+    """An encoding job failed."""
 
     job_id: JobId
     title_id: TitleId
@@ -114,7 +114,7 @@ class PlaybackStarted(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class PlaybackHeartbeat(Fact, frozen=True, kw_only=True, tag="PlaybackBeat"):
-    """What the player saw since its last heartbeat (terms of CTA-2066)."""
+    """Measurements of a player since its last heartbeat, in the terms of CTA-2066."""
 
     session_id: PlaySessionId
     profile_id: ProfileId
@@ -133,7 +133,7 @@ class PlaybackHeartbeat(Fact, frozen=True, kw_only=True, tag="PlaybackBeat"):
 
 
 class PlaybackEnded(Fact, frozen=True, kw_only=True, tag=True):
-    """A play session was closed, or was not heard of for too long."""
+    """A play session was closed, or ended because its player stopped reporting."""
 
     session_id: PlaySessionId
     profile_id: ProfileId
@@ -143,7 +143,7 @@ class PlaybackEnded(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class PositionMoved(Fact, frozen=True, kw_only=True, tag=True):
-    """A profile is now elsewhere in a title or episode."""
+    """The position of a profile in a title or an episode changed."""
 
     account_id: AccountId
     profile_id: ProfileId
@@ -172,7 +172,7 @@ AnyFact: TypeAlias = (
 
 
 class FactRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact as it is handed to the log. `key` keeps order: facts of one type and key stay as they were appended."""
+    """A fact to append. Facts of one type and one `key` keep the order of their appends."""
 
     fact_id: FactId
     at: datetime
@@ -182,25 +182,26 @@ class FactRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A record and where it stands in the log, in words for people: `41`, or `PlaybackHeartbeat/3/41`.
+    """A record in the log.
 
-    `tried`: how often it was tried in vain before it was handed over once more; 0 for what nobody gave up on.
+    `offset` names its position for people: `41`, or `PlaybackHeartbeat/3/41`. `earlier_tries` counts the failed tries
+    before the fact was redelivered from the dead letters; it is 0 for any other fact.
     """
 
-    place: str
+    offset: str = msgspec.field(name="place")
     record: FactRecord
-    tried: int = 0
+    earlier_tries: int = msgspec.field(name="tried", default=0)
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries after a cursor, and the cursor to go on from."""
+    """Entries after a cursor, and the cursor after them."""
 
     entries: list[Entry]
     cursor: str
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact that a consumer could not take, however often it was tried, and why."""
+    """A fact whose handling failed at every try, and the last error."""
 
     consumer: str
     at: datetime
@@ -210,10 +211,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was handed over once more, oldest first.
+    """The dead letters that were redelivered, oldest first.
 
-    `unknown`: the facts whose type this version does not know, by their ids; they stay dead letters. `more`: as many
-    were handed over as may be at once, and more may wait.
+    `unknown` maps the ids of facts whose type this version does not know to that type; these remain dead letters.
+    `more` is true when the limit of one call was reached and further letters may remain.
     """
 
     letters: list[DeadLetter]
@@ -222,131 +223,142 @@ class RetryResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How many facts stand in the log after what a consumer has committed."""
+    """The number of facts in the log after a consumer's committed cursor."""
 
     consumer: str
     behind: int
 
 
 class BadCursor(Problem, status=422):
-    """That is no place in this log."""
+    """The text is not a cursor of this log."""
 
 
 class ConsumerInUse(Problem, status=409):
-    """A consumer's place cannot be set while somebody follows for it."""
+    """The cursor of a consumer cannot be set while a follower is running for it."""
 
     consumer: str
 
 
 class ConsumerNotFound(Problem, status=404):
-    """Nobody of that name ever followed the log."""
+    """No consumer of this name has followed the log."""
 
     consumer: str
 
 
 class DeadLetterNotFound(Problem, status=404):
-    """No such fact waits as a dead letter."""
+    """There is no dead letter for one of these facts."""
 
     fact_ids: list[str]
 
 
 class LeasesNotSupported(Problem, status=501):
-    """This log is followed in groups, straight on its engine; it gives no leases."""
+    """Followers of this log use the consumer groups of its engine, not leases."""
 
 
 class Events(Protocol):
     """The log of facts: append, read, replay.
 
-    Order: facts of one type and one key are read in the order of their appends. Of facts that differ in type or key
-    nothing is promised (one batch shows them by the time of their append). What is appended again because an answer
-    was lost may stand there twice: consumers take each fact at least once, and know it again by its `fact_id`; an
-    append that is tried again until it succeeds leaves the last copy of each fact in order.
+    Order: facts of one type and one key are read in the order of their appends. Between facts of different types or
+    keys no order is guaranteed; a batch sorts them by the time of their append. A fact that is appended again because
+    an answer was lost may be stored twice: consumers receive each fact at least once and recognise it by its `fact_id`.
+    An appender that retries until it succeeds leaves the last copy of each fact in order.
 
-    A place in the log is a `cursor`: text that only its log understands; "" is before everything. A cursor that came
-    with a batch speaks of the types that were asked for; that of `head` and `cursor_at` of all. A type or a partition
-    that is newer than a cursor is read from its own beginning.
+    A cursor is a position in the log, as text that only the log understands; "" is before the first fact. The cursor
+    of a batch covers the types that were read; those of `get_head` and `find_cursor` cover all types. A type or a
+    partition that a cursor does not cover is read from its beginning.
     """
 
     @idempotent
     async def append(self, *, records: list[FactRecord]) -> None:
-        """Store records durably; on a log that can tell, a `fact_id` that is there already changes nothing."""
+        """Store records durably. Where the log can tell, a `fact_id` that is already stored is skipped."""
 
     @idempotent
     @long_running(limit_ms=45_000)
     async def read(
         self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0, consumer: str = ""
     ) -> Batch:
-        """Entries after a cursor, at most `limit`; waits up to `wait_ms` for the first.
+        """Return at most `limit` entries after a cursor; wait up to `wait_ms` for the first.
 
-        `types` are fact class names; empty means all. `consumer`: who follows by reading, and is given what was handed
-        over to it once more as well. Raises BadCursor; LeasesNotSupported where a consumer is named and cannot read so.
+        `types` are names of facts; empty means all. With a `consumer`, the facts that are redelivered to it are
+        included. Raises BadCursor, and LeasesNotSupported for a consumer of a log with consumer groups.
         """
 
     @idempotent
     async def get_head(self) -> str:
-        """The cursor after the newest fact."""
+        """Return the cursor after the newest fact."""
 
     @idempotent
     async def find_cursor(self, *, moment: datetime) -> str:
-        """The cursor to read after, to see every fact appended at or after a moment (by its appender's clock)."""
+        """Return the cursor before every fact appended at or after a moment, by the appender's clock."""
 
     @idempotent
     async def commit(self, *, consumer: str, cursor: str) -> None:
-        """Remember that a consumer has seen everything up to a cursor; an older one changes nothing.
+        """Store that a consumer has handled everything before a cursor; an older cursor changes nothing.
 
-        Raises BadCursor, and ConsumerInUse where a group follows for this consumer.
+        Raises BadCursor, and ConsumerInUse while a group follows for this consumer.
         """
 
     @idempotent
     async def get_committed(self, *, consumer: str) -> str:
-        """The cursor a consumer last committed; "" for one never heard of."""
+        """Return the cursor that a consumer committed last; "" for an unknown consumer."""
 
     @idempotent
     async def list_lags(self) -> list[Lag]:
-        """How far behind each consumer is that ever committed, by name."""
+        """Return how far behind each consumer is that has ever committed, by name."""
 
     @idempotent
     async def acquire_lease(self, *, consumer: str, holder: str, lease_ms: int) -> bool:
-        """Take, keep or (0 ms) give back the right to follow for a consumer; False while somebody else has it.
+        """Acquire, renew or (with 0 ms) release the right to follow for a consumer; False while another has it.
 
         Raises LeasesNotSupported.
         """
 
     @idempotent
     async def add_dead_letter(self, *, letter: DeadLetter) -> None:
-        """Keep a fact that a consumer gives up on."""
+        """Store a fact that a consumer could not handle."""
 
     @idempotent
     @long_running(limit_ms=45_000)
     async def list_dead_letters(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
-        """The newest dead letters, newest first; of one consumer, or of all."""
+        """Return the newest dead letters, newest first, of one consumer or of all."""
 
     @idempotent
     @long_running(limit_ms=45_000)
     async def retry_dead_letters(
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
     ) -> RetryResult:
-        """Hand dead letters over once more, each to the consumer that gave up on it and to no other.
+        """Redeliver dead letters, each to the consumer that failed to handle it.
 
-        Of one consumer, of some types, of some facts; whatever is not said chooses all. From then on they are no dead
-        letters, until they fail again. Raises ConsumerNotFound, DeadLetterNotFound.
+        The arguments select letters by consumer, type and fact; an empty one selects all. A redelivered fact is a dead
+        letter again only after it fails again. Raises ConsumerNotFound, DeadLetterNotFound.
         """
 
 
-Handle: TypeAlias = Callable[[FactRecord], Awaitable[None]]
+BatchHandler: TypeAlias = Callable[[list[FactRecord]], Awaitable[None]]
 
 
 class Follower(Protocol):
-    """Facts handed to whoever follows, in this process; not called over the mesh."""
+    """Delivers facts to a handler in this process; it is not called over the mesh."""
 
-    async def follow(self, *, consumer: str, types: tuple[type[Fact], ...], handle: Handle, start: str = "") -> None:
-        """Hand every fact of some types to `handle`, at least once, until cancelled.
+    async def follow(
+        self,
+        *,
+        consumer: str,
+        types: tuple[type[Fact], ...],
+        handle: BatchHandler,
+        start: str = "",
+        max_batch: int = 500,
+        max_wait_ms: int = 0,
+    ) -> None:
+        """Pass every fact of some types to `handle` in batches, at least once, until cancelled.
 
-        However many follow under one consumer's name, each fact is handled by one of them, and the facts of one type
-        and key one after another, in order; facts of different keys may be handled at the same time. A place is
-        committed only after the effect. A fact that fails is tried again, then buried as a dead letter, and following
-        goes on; handed over once more it comes after what came meanwhile, and, in a group, perhaps at the same time as
-        another of its key. A consumer never heard of begins after `start`, a cursor.
+        A batch has at most `max_batch` facts. One that is not full is passed on after `max_wait_ms`.
+
+        Of all followers of one consumer, one handles each fact, and the facts of one type and key are handled one
+        after another, in order; facts of different keys may be handled at the same time. The cursor is committed
+        after the effect. When a batch fails, its facts are tried one by one; a fact that keeps failing becomes a dead
+        letter, and following goes on. A redelivered fact comes after the facts that were appended in the meantime,
+        and in a group possibly at the same time as another fact of its key. A new consumer starts after `start`.
         """
 
 

@@ -1,4 +1,4 @@
-"""What events needs of the outside."""
+"""The dependencies of events."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from matinee.events.api import Batch, DeadLetter, Entry, FactRecord, Lag
 
 
 class EventLog(Protocol):
-    """A durable log. What an append has answered survives the process and the machine.
+    """A durable log: an acknowledged append survives the process and the machine.
 
-    `drops_repeats`: a `fact_id` stands there once, however often it is appended. `one_order`: all facts stand in the
-    order of their appends, not only those of one type and key.
+    `drops_repeats`: a `fact_id` is stored once, however often it is appended. `one_order`: all facts are in the order
+    of their appends, not only those of one type and key.
     """
 
     drops_repeats: ClassVar[bool]
     one_order: ClassVar[bool]
 
     async def append(self, records: list[FactRecord], *, now: datetime) -> None:
-        """Store records; when it fails, none, some or all of them may stand there."""
+        """Store records; if it fails, any subset of them may be stored."""
 
     async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
-        """What lies after a cursor now. The batch's cursor is past everything looked at. Raises BadCursor."""
+        """Return the entries after a cursor; the batch's cursor is after everything read. Raises BadCursor."""
 
     async def get_head(self) -> str:
-        """The cursor after the newest fact."""
+        """Return the cursor after the newest fact."""
 
     async def find_cursor(self, moment: datetime) -> str:
-        """The newest cursor that every fact appended at or after a moment lies after."""
+        """Return the latest cursor that precedes every fact appended at or after a moment."""
 
     async def commit(self, consumer: str, cursor: str) -> None:
-        """Keep a consumer's place: never backwards, never past the end. Raises BadCursor, ConsumerInUse."""
+        """Store a consumer's cursor: never backwards, never past the end. Raises BadCursor, ConsumerInUse."""
 
     async def get_committed(self, consumer: str) -> str:
-        """A consumer's place, or ""."""
+        """Return a consumer's cursor, or ""."""
 
     async def list_lags(self) -> list[Lag]:
-        """How far behind each consumer is, by name."""
+        """Return how far behind each consumer is, by name."""
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Some dead letters: what is empty chooses all."""
+    """A selection of dead letters; an empty field selects all."""
 
     consumer: str = ""
     types: tuple[str, ...] = ()
     fact_ids: tuple[str, ...] = ()
 
-    def takes(self, one: StoredDeadLetter) -> bool:
-        """Whether a letter is among them."""
+    def matches(self, letter: StoredDeadLetter) -> bool:
+        """Return whether a letter is selected."""
         return (
-            self.consumer in ("", one.consumer)
-            and (not self.types or one.type in self.types)
-            and (not self.fact_ids or one.fact_id in self.fact_ids)
+            self.consumer in ("", letter.consumer)
+            and (not self.types or letter.type in self.types)
+            and (not self.fact_ids or letter.fact_id in self.fact_ids)
         )
 
 
 class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter as it is kept; `letter` is None where this version does not know the fact."""
+    """A dead letter as stored; `letter` is None if this version does not know the fact."""
 
     consumer: str
     fact_id: str
@@ -69,35 +69,42 @@ class StoredDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterStore(Protocol):
-    """Facts that somebody gave up on, kept for an operator: one for each consumer and fact, the last."""
+    """Dead letters: for each consumer and fact the last one."""
 
     async def add_dead_letter(self, letter: DeadLetter) -> None:
-        """Keep one, durably."""
+        """Store a letter durably."""
 
-    async def find_dead_letters(self, choice: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
-        """The newest that were not handed over since, newest first."""
+    async def find_dead_letters(self, selection: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
+        """Return the newest letters that were not redelivered since, newest first."""
 
     async def redeliver(self, letters: list[DeadLetter], *, now: datetime) -> None:
-        """Give each to its consumer once more, and let it wait no longer: durably, both or neither."""
+        """Deliver each fact to its consumer again and remove its letter, in one durable step."""
 
 
 class ConsumerLeases(Protocol):
-    """Follower by reading, by one at a time for each consumer, where the log knows no groups."""
+    """Following by one reader at a time for each consumer, for a log without consumer groups."""
 
     async def read_for_consumer(self, consumer: str, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
-        """As `EventLog.read`, with what was handed over to the consumer once more. Raises BadCursor."""
+        """Read as `EventLog.read`, with the facts redelivered to the consumer. Raises BadCursor."""
 
     async def acquire_lease(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
-        """Give the lease to a holder until a moment, unless another's has not run out at `now`."""
+        """Give the lease to a holder, unless another's has not expired at `now`; return whether it has it."""
 
 
 class ConsumerGroups(Protocol):
-    """A log whose engine shares a consumer's facts among all who follow for it."""
+    """A log whose engine distributes the facts of a consumer among its followers."""
 
     async def follow(
-        self, consumer: str, types: tuple[str, ...], *, start: str, handle: Callable[[Entry], Awaitable[None]]
+        self,
+        consumer: str,
+        types: tuple[str, ...],
+        *,
+        start: str,
+        handle: Callable[[list[Entry]], Awaitable[None]],
+        max_batch: int,
+        max_wait_ms: int,
     ) -> None:
-        """Hand entries over until cancelled, committing each after `handle` returned, which it must not fail to.
+        """Pass batches to `handle` until cancelled, and commit each after it returned. `handle` must not raise.
 
-        A handler may be cancelled when another takes over what it works on. Raises a Problem when the engine is away.
+        It may be cancelled when another follower takes over its partition. Raises a Problem if the engine fails.
         """

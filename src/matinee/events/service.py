@@ -1,4 +1,4 @@
-"""The log of facts: append, read, replay."""
+"""The service of events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matinee.events.api import (
     LeasesNotSupported,
     RetryResult,
 )
-from matinee.events.model import KINDS
+from matinee.events.model import FACT_TYPES
 from matinee.events.ports import ConsumerLeases, DeadLetterFilter, DeadLetterStore, EventLog
 from matinee.kit import context, log
 from matinee.kit.clock import Clock
@@ -30,13 +30,13 @@ MAX_RECORDS = 5_000
 MAX_RETRIED = 1_000
 MAX_CURSOR = 64 << 10
 MAX_LEASE_MS = 600_000
-_log = log.get()
-# A long poll answers this long before its request's deadline, so that the answer still arrives in time.
+# A long poll answers this long before the deadline of its request, so that the answer arrives in time.
 MARGIN_MS = 250
+_log = log.get()
 
 
 class EventsService:
-    """Fulfils `events.api.Events` on an `EventLog`. `leases` where the log knows no groups."""
+    """Implements `Events` on an `EventLog`. `leases` is None for a log with consumer groups."""
 
     def __init__(
         self, *, log: EventLog, dead_letters: DeadLetterStore, leases: ConsumerLeases | None, clock: Clock
@@ -45,13 +45,13 @@ class EventsService:
         self._dead_letters = dead_letters
         self._leases = leases
         self._clock = clock
-        self._bell = LogWatcher(log)
+        self._watcher = LogWatcher(log)
 
     async def append(self, *, records: list[FactRecord]) -> None:
         _check("records", len(records) <= MAX_RECORDS, f"at most {MAX_RECORDS} at a time")
         await self._log.append(records, now=self._clock.now())
         if records:
-            self._bell.ring()
+            self._watcher.notify()
 
     async def read(
         self, *, after: str, limit: int = 500, types: tuple[str, ...] = (), wait_ms: int = 0, consumer: str = ""
@@ -60,7 +60,16 @@ class EventsService:
         _check_limit(limit)
         _check("wait_ms", 0 <= wait_ms <= MAX_WAIT_MS, f"from 0 to {MAX_WAIT_MS}")
         _check_types(types)
-        return await self._read(after, limit, types, consumer, time.monotonic() + _patience_ms(wait_ms) / 1000)
+        deadline_s = time.monotonic() + _bound_wait_ms(wait_ms) / 1000
+        while True:
+            growth = self._watcher.growth  # taken before the read: an append during the read sets it
+            batch = await self._read_now(after, limit, types, consumer)
+            left_s = deadline_s - time.monotonic()
+            if batch.entries or left_s <= 0:
+                return batch
+            if batch.cursor == after:
+                await self._watcher.wait(growth, left_s)
+            after = batch.cursor
 
     async def get_head(self) -> str:
         return await self._log.get_head()
@@ -106,42 +115,31 @@ class EventsService:
     ) -> RetryResult:
         _check_types(types)
         _check("fact_ids", len(fact_ids) <= MAX_RETRIED, f"at most {MAX_RETRIED} at a time")
-        chosen = await self._dead_letters.find_dead_letters(
-            DeadLetterFilter(consumer=consumer, types=types, fact_ids=fact_ids), limit=MAX_RETRIED
-        )
-        if missing := sorted(set(fact_ids) - {each.fact_id for each in chosen}):
-            detail = f"No dead letter waits with {', '.join(missing[:5])}; `matinee events dead` shows those that do."
+        selection = DeadLetterFilter(consumer=consumer, types=types, fact_ids=fact_ids)
+        selected = await self._dead_letters.find_dead_letters(selection, limit=MAX_RETRIED)
+        if missing := sorted(set(fact_ids) - {each.fact_id for each in selected}):
+            detail = f"There is no dead letter for {', '.join(missing[:5])}; `matinee events dead` lists them."
             raise DeadLetterNotFound(fact_ids=missing, detail=detail)
-        if not chosen and consumer:
-            await self._check_known(consumer)
-        letters = [each.letter for each in reversed(chosen) if each.letter is not None]
+        if not selected and consumer:
+            await self._check_exists(consumer)
+        letters = [each.letter for each in reversed(selected) if each.letter is not None]
         if letters:
             await self._dead_letters.redeliver(letters, now=self._clock.now())
-            self._bell.ring()
-        unknown = {each.fact_id: each.type for each in chosen if each.letter is None}
-        return RetryResult(letters=letters, unknown=unknown, more=len(chosen) == MAX_RETRIED)
+            self._watcher.notify()
+        unknown = {each.fact_id: each.type for each in selected if each.letter is None}
+        return RetryResult(letters=letters, unknown=unknown, more=len(selected) == MAX_RETRIED)
 
-    async def _check_known(self, consumer: str) -> None:
-        """Raises ConsumerNotFound for one that neither followed nor gave up on anything."""
-        known = {lag.consumer for lag in await self._log.list_lags()}
-        if consumer not in known and not await self._dead_letters.find_dead_letters(
+    async def _check_exists(self, consumer: str) -> None:
+        """Raise ConsumerNotFound for a consumer without a committed cursor and without dead letters."""
+        names = {lag.consumer for lag in await self._log.list_lags()}
+        if consumer in names or await self._dead_letters.find_dead_letters(
             DeadLetterFilter(consumer=consumer), limit=1
         ):
-            names = ", ".join(sorted(known)) or "nobody yet"
-            raise ConsumerNotFound(consumer=consumer, detail=f"Nobody follows as {consumer!r}. Followers: {names}.")
+            return
+        known = ", ".join(sorted(names)) or "none"
+        raise ConsumerNotFound(consumer=consumer, detail=f"There is no consumer {consumer!r}. Consumers: {known}.")
 
-    async def _read(self, after: str, limit: int, types: tuple[str, ...], consumer: str, until_s: float) -> Batch:
-        while True:
-            rung = self._bell.next()  # taken before the look: what comes in between rings it
-            batch = await self._look(after, limit, types, consumer)
-            left_s = until_s - time.monotonic()
-            if batch.entries or left_s <= 0:
-                return batch
-            if batch.cursor == after:
-                await self._bell.wait(rung, left_s)
-            after = batch.cursor
-
-    async def _look(self, after: str, limit: int, types: tuple[str, ...], consumer: str) -> Batch:
+    async def _read_now(self, after: str, limit: int, types: tuple[str, ...], consumer: str) -> Batch:
         if not consumer:
             return await self._log.read(after=after, limit=limit, types=types)
         if self._leases is None:
@@ -150,63 +148,59 @@ class EventsService:
 
 
 class LogWatcher:
-    """Rings when the log grows: at once for an append here, within `POLL_S` for another process's.
+    """Wakes waiting readers when the log grows: at once for appends in this process, else within `POLL_S`.
 
-    However many wait, one task looks at the log for all of them; while nobody waits, none does.
+    One task polls the log for all waiting readers; without readers there is no task.
     """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._rung = asyncio.Event()
-        self._waiting = 0
+        self.growth = asyncio.Event()  # set, and replaced, when the log grows
+        self._readers = 0
         self._head = ""
-        self._lookout: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
-    def next(self) -> asyncio.Event:
-        """The event that the next ring sets."""
-        return self._rung
+    def notify(self) -> None:
+        """Wake all waiting readers."""
+        self.growth.set()
+        self.growth = asyncio.Event()
 
-    def ring(self) -> None:
-        """Wake all who wait."""
-        self._rung.set()
-        self._rung = asyncio.Event()
-
-    async def wait(self, rung: asyncio.Event, limit_s: float) -> None:
-        """Return when it rings, or after `limit_s`."""
-        self._waiting += 1
-        if self._lookout is None or self._lookout.done():
-            self._lookout = asyncio.create_task(self._look(), name="events.lookout")
+    async def wait(self, growth: asyncio.Event, limit_s: float) -> None:
+        """Return when `growth` is set, or after `limit_s`."""
+        self._readers += 1
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll(), name="events.watcher")
         try:
-            with contextlib.suppress(TimeoutError):  # not by wait_for, which on Python 3.11 loses a cancellation
+            with contextlib.suppress(TimeoutError):  # not wait_for, which loses a cancellation on Python 3.11
                 async with asyncio.timeout(limit_s):
-                    await rung.wait()
+                    await growth.wait()
         finally:
-            self._waiting -= 1
+            self._readers -= 1
 
-    async def _look(self) -> None:
-        while self._waiting:
+    async def _poll(self) -> None:
+        while self._readers:
             await asyncio.sleep(POLL_S)
             try:
                 head = await self._log.get_head()
-            except Exception:  # those who wait look for themselves and get the error
+            except Exception:  # the woken readers read for themselves and get the error
                 head = "unknown"
             if head != self._head:
                 self._head = head
-                self.ring()
+                self.notify()
 
 
-def _patience_ms(wait_ms: int) -> int:
+def _bound_wait_ms(wait_ms: int) -> int:
     remaining_ms = context.current().remaining_ms()
     return wait_ms if remaining_ms is None else max(0, min(wait_ms, remaining_ms - MARGIN_MS))
 
 
-def _check(field: str, good: bool, message: str) -> None:
-    if not good:
+def _check(field: str, is_valid: bool, message: str) -> None:
+    if not is_valid:
         raise Invalid(faults=[Fault(field, message)])
 
 
 def _check_types(types: tuple[str, ...]) -> None:
-    for unknown in set(types) - KINDS:
+    for unknown in set(types) - FACT_TYPES:
         _check("types", False, f"there is no fact named {unknown[:64]!r}")
 
 

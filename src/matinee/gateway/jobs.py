@@ -71,7 +71,7 @@ class ProxyUpdater:
             await asyncio.sleep(EVERY_S)
 
     async def _edge_urls(self) -> list[str]:
-        return [edge.report.base_url for edge in await self._steering.edges() if edge.health != "gone"]
+        return [edge.report.base_url for edge in await self._steering.list_edges() if edge.health != "gone"]
 
     async def _apply(self, wanted: ProxyConfig) -> None:
         if await self._proxy.apply(wanted):

@@ -1,4 +1,4 @@
-"""The front door of licensing."""
+"""The public interface of licensing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ContentKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LicenceTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a licence token is bound to."""
+    """The session, title, profile, device and labels that a licence token is bound to."""
 
     session_id: PlaySessionId
     title_id: TitleId
@@ -56,35 +56,41 @@ class ClearKeyLicence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LicenceRefused(Problem, status=403):
-    """No licence: the token is not good for this title, profile, device or time."""
+    """The licence token is not valid for this title, profile, device or time."""
 
 
 class UnknownKey(Problem, status=404):
-    """There is no such content key."""
+    """There is no content key with this id."""
 
     key_id: str
 
 
 class Licensing(Protocol):
-    """Content keys and who may have them."""
+    """Content keys, and the licences that contain them."""
 
     @idempotent
     async def content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
-        """The asset's keys, made at the first call. Idempotent: the same asset and label, the same key."""
+        """Return an asset's keys. The first call for an asset and label generates its key; later calls return it."""
 
     async def grant(self, *, terms: LicenceTerms) -> str:
-        """A licence token bound to these terms."""
+        """Return a licence token bound to these terms."""
 
     @idempotent
     async def clearkey(
         self, *, token: str, key_ids: list[str], profile_id: ProfileId, device_id: DeviceId
     ) -> ClearKeyLicence:
-        """A licence for the asked keys (base64url ids) that the token covers. Raises LicenceRefused, UnknownKey."""
+        """Return a licence with the requested keys (base64url ids) that the token covers.
+
+        Raises LicenceRefused, UnknownKey.
+        """
 
     @idempotent
     async def identity_key(self, *, token: str, key_id: str) -> bytes:
-        """One key's 16 bytes (hexadecimal id), for HLS key format `identity`. Raises LicenceRefused, UnknownKey."""
+        """Return the 16 bytes of a key (hexadecimal id), for the HLS key format `identity`.
+
+        Raises LicenceRefused, UnknownKey.
+        """
 
     @idempotent
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
-        """No more licences for a session's tokens; remembered until they expire. Idempotent."""
+        """Refuse further licences for the tokens of a session, until they expire. Idempotent."""

@@ -1,4 +1,4 @@
-"""What licensing does as time passes: forget revocations whose tokens are long dead."""
+"""The background jobs of licensing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from matinee.kit.clock import Clock
 from matinee.licensing.ports import KeyVault
 
 _log = log.get()
-# Clocks of two machines may differ by this much without a revoked token coming back to life.
-_SLACK = timedelta(hours=1)
+# The clocks of two machines may differ by this much without a revoked token becoming valid again.
+_CLOCK_SKEW = timedelta(hours=1)
 
 
-async def forget_revocations(vault: KeyVault, clock: Clock, every_s: float = 3600) -> None:
-    """Drop revocations that have run out, now and then, for ever."""
+async def delete_expired_revocations(vault: KeyVault, clock: Clock, every_s: float = 3600) -> None:
+    """Delete expired revocations periodically, until cancelled."""
     while True:
         try:
-            if forgotten := await vault.forget(before=clock.now() - _SLACK):
-                _log.info("licensing.forgot", revocations=forgotten)
-        except Exception as error:  # the vault may be away; the next round finds the same rows
-            _log.warning("licensing.forget_waits", error=repr(error))
+            if deleted := await vault.delete_revocations(before=clock.now() - _CLOCK_SKEW):
+                _log.info("licensing.revocations_deleted", count=deleted)
+        except Exception as error:  # the vault may be unavailable; the next round finds the same rows
+            _log.warning("licensing.revocations_not_deleted", error=repr(error))
         await asyncio.sleep(every_s)

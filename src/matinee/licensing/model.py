@@ -1,4 +1,4 @@
-"""The rules: what a licence token says and proves, and which keys it opens."""
+"""The rules: the format and signature of licence tokens, and which keys a token covers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _KEY_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class SealedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A content key as it is kept: `sealed` opens only for this asset, label and key id."""
+    """A content key as stored: `sealed` can be unsealed only for this asset, label and key id."""
 
     asset_id: AssetId
     label: Label
     key_id: str
     sealed: bytes
 
-    def bound_to(self) -> bytes:
-        """What the seal is bound to."""
+    def associated_data(self) -> bytes:
+        """Return the bytes that the seal is bound to."""
         return msgspec.json.encode(("content-key", self.asset_id, self.label, self.key_id))
 
 
 class _Payload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
-    """Terms without their names: the token travels in headers and paths."""
+    """Terms encoded without field names, because tokens are sent in headers and paths."""
 
     session_id: PlaySessionId
     title_id: TitleId
@@ -46,19 +46,19 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbi
 _decoder = msgspec.json.Decoder(_Payload)
 
 
-def minted(terms: LicenceTerms, key: bytes) -> str:
-    """A token for these terms: version, payload (base64url JSON), HMAC-SHA256 over both."""
+def sign_token(terms: LicenceTerms, key: bytes) -> str:
+    """Return a token for these terms: version, payload (base64url JSON), HMAC-SHA256 of both."""
     payload = msgspec.json.encode(_Payload(**msgspec.structs.asdict(terms)))
-    signed = f"{_VERSION}.{_base64url(payload)}"
-    return f"{signed}.{_signature(signed, key)}"
+    signed = f"{_VERSION}.{_encode(payload)}"
+    return f"{signed}.{_sign(signed, key)}"
 
 
-def opened(token: str, key: bytes, now: datetime) -> LicenceTerms:
-    """The terms of a token that was minted with this key and is still good. Raises LicenceRefused."""
+def verify_token(token: str, key: bytes, now: datetime) -> LicenceTerms:
+    """Return the terms of a token that was signed with this key and has not expired. Raises LicenceRefused."""
     signed, _, signature = token.rpartition(".")
-    # The signature's text is compared, not its bytes: base64 would take several spellings for one.
-    given, right = signature.encode("utf-8", "replace"), _signature(signed, key).encode()
-    if len(token) > TOKEN_LIMIT or not hmac.compare_digest(given, right):
+    # The text is compared, not the decoded bytes: base64 decoding accepts several spellings of the same bytes.
+    given, expected = signature.encode("utf-8", "replace"), _sign(signed, key).encode()
+    if len(token) > TOKEN_LIMIT or not hmac.compare_digest(given, expected):
         raise LicenceRefused
     payload = _decoder.decode(urlsafe_b64decode(f"{signed.partition('.')[2]}=="))
     if payload.expires_at <= now:
@@ -66,39 +66,40 @@ def opened(token: str, key: bytes, now: datetime) -> LicenceTerms:
     return LicenceTerms(**msgspec.structs.asdict(payload))
 
 
-def covered(terms: LicenceTerms, keys: list[SealedKey], asked: set[str]) -> list[SealedKey]:
-    """The asked keys that the terms open; the others are withheld."""
-    return [key for key in keys if key.asset_id == terms.asset_id and key.label in terms.labels and key.key_id in asked]
+def select_keys(terms: LicenceTerms, keys: list[SealedKey], requested: set[str]) -> list[SealedKey]:
+    """Return the requested keys that the terms cover."""
+    covered = (key for key in keys if key.asset_id == terms.asset_id and key.label in terms.labels)
+    return [key for key in covered if key.key_id in requested]
 
 
-def key_id_of(kid: str) -> str:
-    """The hexadecimal form of a base64url key id. Raises UnknownKey where it is none."""
+def parse_web_key_id(kid: str) -> str:
+    """Return the hexadecimal form of a base64url key id. Raises UnknownKey if it is malformed."""
     try:
         raw = urlsafe_b64decode(kid.encode("ascii") + b"==")
     except ValueError as error:
-        raise _unknown(kid) from error
-    return checked_key_id(raw.hex())
+        raise _to_unknown_key(kid) from error
+    return parse_key_id(raw.hex())
 
 
-def checked_key_id(key_id: str) -> str:
-    """A hexadecimal key id in lower case. Raises UnknownKey where it is none."""
+def parse_key_id(key_id: str) -> str:
+    """Return a hexadecimal key id in lower case. Raises UnknownKey if it is malformed."""
     if not _KEY_ID.fullmatch(key_id.lower()):
-        raise _unknown(key_id)
+        raise _to_unknown_key(key_id)
     return key_id.lower()
 
 
-def web_key(key_id: str, key: bytes) -> JsonWebKey:
-    """A key as a ClearKey licence holds it."""
-    return JsonWebKey(kid=_base64url(bytes.fromhex(key_id)), k=_base64url(key))
+def to_web_key(key_id: str, key: bytes) -> JsonWebKey:
+    """Return a key in the format of a ClearKey licence."""
+    return JsonWebKey(kid=_encode(bytes.fromhex(key_id)), k=_encode(key))
 
 
-def _unknown(key_id: str) -> UnknownKey:
+def _to_unknown_key(key_id: str) -> UnknownKey:
     return UnknownKey(key_id=key_id[:64].encode("ascii", "replace").decode())
 
 
-def _signature(signed: str, key: bytes) -> str:
-    return _base64url(hmac.digest(key, b"matinee/licence/" + signed.encode("utf-8", "replace"), "sha256"))
+def _sign(signed: str, key: bytes) -> str:
+    return _encode(hmac.digest(key, b"matinee/licence/" + signed.encode("utf-8", "replace"), "sha256"))
 
 
-def _base64url(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""What licensing needs of the outside."""
+"""The dependencies of licensing."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.licensing.model import SealedKey
 
 
-class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """An asset's keys, and whether a session may have any."""
+class SessionKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of an asset, and whether the session is revoked; then the keys are left out."""
 
     keys: list[SealedKey]
     revoked: bool
 
 
 class KeyVault(Protocol):
-    """Keeps content keys, sealed, and the sessions that get none any more."""
+    """Stores sealed content keys and revoked sessions."""
 
-    async def keep(self, *, keys: list[SealedKey]) -> None:
-        """Keep keys; where an asset has one with that label already, the one that is there stays."""
+    async def add_keys(self, *, keys: list[SealedKey]) -> None:
+        """Store keys; an existing key of the same asset and label stays."""
 
-    async def keys(self, *, asset_id: AssetId) -> list[SealedKey]:
-        """Every key of an asset, in the order of its label."""
+    async def list_keys(self, *, asset_id: AssetId) -> list[SealedKey]:
+        """Return every key of an asset, ordered by label."""
 
-    async def holding(self, *, asset_id: AssetId, session_id: PlaySessionId) -> Holding:
-        """What answering a licence takes, in one look-up."""
+    async def find_session_keys(self, *, asset_id: AssetId, session_id: PlaySessionId) -> SessionKeys:
+        """Return what a licence needs, in one query."""
 
-    async def known(self, *, key_ids: list[str]) -> set[str]:
-        """Those of the key ids that are of any asset."""
+    async def filter_known(self, *, key_ids: list[str]) -> set[str]:
+        """Return those of the key ids that exist."""
 
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
-        """No keys for a session until then; an earlier time changes nothing. Idempotent."""
+        """Store a revocation with its expiry; an earlier expiry changes nothing. Idempotent."""
 
-    async def forget(self, *, before: datetime) -> int:
-        """Drop the revocations that ran out before then; tells how many."""
+    async def delete_revocations(self, *, before: datetime) -> int:
+        """Delete the revocations that expired before a time; return how many."""
 
 
 class Sealer(Protocol):
-    """Seals under a key-encryption key that never leaves its place: a file, a KMS."""
+    """Encrypts secrets with a key-encryption key, which stays in its file or KMS."""
 
-    async def seal(self, secret: bytes, bound_to: bytes) -> bytes:
-        """The secret, sealed, to be opened only together with `bound_to`."""
+    async def seal(self, secret: bytes, associated_data: bytes) -> bytes:
+        """Return the sealed secret, which can be unsealed only with the same `associated_data`."""
 
-    async def unseal(self, sealed: bytes, bound_to: bytes) -> bytes:
-        """The secret again. Raises a Problem where it was altered or the key-encryption key is another."""
+    async def unseal(self, sealed: bytes, associated_data: bytes) -> bytes:
+        """Return the secret. Raises a Problem if it was altered or sealed with another key-encryption key."""

@@ -1,4 +1,4 @@
-"""The front door of steering."""
+"""The public interface of steering."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EDGE_LINK_KEY: Final = "edge-links.key"
 
 
 class EdgeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """An edge's heartbeat. `load` is 0 (idle) to 1 (full); counters run since the edge started."""
+    """An edge's heartbeat. `load` is from 0 (idle) to 1 (full); counters start with the edge."""
 
     edge_id: EdgeId
     name: str
@@ -35,7 +35,7 @@ class EdgeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """An edge as steering sees it."""
+    """An edge with its last report and its health."""
 
     report: EdgeReport
     health: Health
@@ -43,7 +43,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RankedEdge(msgspec.Struct, frozen=True, kw_only=True):
-    """An edge for a client, best first; a lower score is better."""
+    """An edge ranked for a client; a lower score is better."""
 
     edge_id: EdgeId
     base_url: str
@@ -51,37 +51,37 @@ class RankedEdge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EdgeNotFound(Problem, status=404):
-    """There is no such edge."""
+    """There is no edge with this id."""
 
     edge_id: EdgeId
 
 
 class NoEdge(Problem, status=503):
-    """No edge can serve this just now."""
+    """No edge is available."""
 
     retry_after_ms: int
 
 
 class Steering(Protocol):
-    """Which edges are there, and which of them a client should use."""
+    """The fleet of edges, and their ranking for a client."""
 
     @idempotent
     async def heartbeat(self, *, report: EdgeReport) -> Health:
-        """Register an edge, or renew it; tells the edge how steering sees it. Idempotent."""
+        """Register an edge or store its new report; return its health. Idempotent."""
 
     @idempotent
     async def rank(
         self, *, client_ip: str, region: str = "local", avoid: tuple[EdgeId, ...] = (), limit: int = 3
     ) -> list[RankedEdge]:
-        """Edges for a client by reachability, health and load. Avoided ones come last, never first. Raises NoEdge."""
+        """Return edges for a client, best first, by reachability, health and load; avoided ones last. Raises NoEdge."""
 
     async def observe(self, *, client_ip: str, edge_id: EdgeId, succeeded: bool, latency_ms: int | None = None) -> None:
-        """What a player saw of an edge: this is what reachability is reckoned from."""
+        """Record the outcome of a player's request to an edge, from which reachability is computed."""
 
     @idempotent
-    async def edges(self) -> list[Edge]:
-        """Every edge heard of in the last day."""
+    async def list_edges(self) -> list[Edge]:
+        """Return every edge that sent a heartbeat in the last day."""
 
     @idempotent
     async def drain(self, *, edge_id: EdgeId, draining: bool) -> Edge:
-        """Give an edge no new sessions, or give it some again. Idempotent. Raises EdgeNotFound."""
+        """Stop or resume giving new sessions to an edge. Idempotent. Raises EdgeNotFound."""

@@ -1,4 +1,4 @@
-"""What steering does as time passes."""
+"""The background jobs of steering."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from matinee.steering.service import SteeringService
 
 _log = log.get()
 SYNCHRONISE_S = 1.0
-FORGET_S = 3600.0
+DELETE_S = 3600.0
 
 
 async def synchronise_fleet(*, service: SteeringService) -> None:
-    """Write new heartbeats and read those that other instances heard, every second."""
+    """Exchange heartbeats with the other instances every second, until cancelled."""
     while True:
         try:
             await service.synchronise()
         except Exception as error:
-            _log.warning("fleet.not_synchronised", error=repr(error))
+            _log.warning("fleet.synchronise_failed", error=repr(error))
         await asyncio.sleep(SYNCHRONISE_S)
 
 
-async def forget_edges(*, service: SteeringService) -> None:
-    """Drop edges not heard of for a day, every hour."""
+async def delete_unseen_edges(*, service: SteeringService) -> None:
+    """Delete edges without a heartbeat for a day, every hour, until cancelled."""
     while True:
         try:
-            await service.forget()
+            await service.delete_unseen()
         except Exception as error:
-            _log.warning("fleet.not_forgotten", error=repr(error))
-        await asyncio.sleep(FORGET_S)
+            _log.warning("fleet.delete_failed", error=repr(error))
+        await asyncio.sleep(DELETE_S)

@@ -1,4 +1,4 @@
-"""What steering needs of the outside: a place where the fleet is known after a restart, and to its other instances."""
+"""The dependencies of steering."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from datetime import datetime
 from typing import Protocol
 
 from matinee.kit.ids import EdgeId
-from matinee.steering.model import Member
+from matinee.steering.model import FleetMember
 
 
 class FleetStore(Protocol):
-    """The edges that were heard of."""
+    """The edges of the fleet, shared by the instances of steering."""
 
-    async def save(self, members: list[Member]) -> None:
-        """Keep reports and when they came; an older one changes nothing, and draining is not touched."""
+    async def save(self, members: list[FleetMember]) -> None:
+        """Store reports and their times; an older report changes nothing, and `draining` stays."""
 
-    async def load(self, since: datetime) -> list[Member]:
-        """Edges heard of since then."""
+    async def load(self, since: datetime) -> list[FleetMember]:
+        """Return the edges seen since a time."""
 
     async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:
-        """Keep whether an edge drains; tells whether there is such an edge."""
+        """Store whether an edge is draining; return whether the edge exists."""
 
-    async def forget(self, before: datetime) -> None:
-        """Drop edges not heard of since then."""
+    async def delete_unseen(self, before: datetime) -> None:
+        """Delete the edges not seen since a time."""

@@ -1,4 +1,4 @@
-"""Steering: the fleet in memory, ranking without a look at any store."""
+"""The service of steering: the fleet is in memory, and ranking reads no store."""
 
 from __future__ import annotations
 
@@ -13,58 +13,59 @@ from matinee.kit.ids import EdgeId
 from matinee.kit.network import to_network
 from matinee.steering.api import Edge, EdgeNotFound, EdgeReport, Health, NoEdge, RankedEdge
 from matinee.steering.model import (
-    HEARD_OF,
+    RETENTION,
+    Candidate,
     Experience,
-    Member,
-    Standing,
-    failing,
-    health_of,
-    ranked,
-    seen,
-    standing,
+    FleetMember,
+    add_outcome,
+    assess_health,
+    estimate_failures,
+    rank,
+    to_candidate,
 )
 from matinee.steering.ports import FleetStore
 
 _log = log.get()
-_STANDINGS_LAST = timedelta(milliseconds=500)
-_NETWORKS = 50_000
-_EDGES_A_NETWORK = 64
+_CANDIDATES_TTL = timedelta(milliseconds=500)
+_MAX_NETWORKS = 50_000
+_MAX_EDGES_PER_NETWORK = 64
 _RETRY_AFTER_MS = 2000
 
 
 class SteeringService:
-    """One instance of steering. Several share a `FleetStore` and learn of one another's edges by `synchronise`.
+    """Implements `Steering`. Several instances share a `FleetStore` and exchange edges by `synchronise`.
 
-    What clients saw of an edge (`observe`) stays with the instance that was told: a hint, which moves an edge up or
-    down in the ranking. Several instances each learn from their share of it, more slowly; who is healthy, drains or is
-    gone they all know.
+    The outcomes of requests (`observe`) stay in the instance that received them, and move an edge up or down in its
+    ranking; of several instances each learns from its share. Health and draining are known to all instances.
     """
 
     def __init__(self, *, fleet: FleetStore, clock: Clock) -> None:
         self._fleet = fleet
         self._clock = clock
         self._started_at = clock.now()
-        self._members: dict[EdgeId, Member] = {}
+        self._members: dict[EdgeId, FleetMember] = {}
         self._unsaved: set[EdgeId] = set()
         self._has_read = False
         self._read_at = self._started_at
-        self._is_blind = False  # the store is away: nobody knows what the other instances hear
-        self._standings: list[Standing] = []
-        self._standings_at: datetime | None = None
-        self._here: dict[str, dict[EdgeId, Experience]] = {}
-        self._anywhere: dict[EdgeId, Experience] = {}
+        self._is_store_unavailable = False  # then heartbeats at other instances are unknown
+        self._candidates: list[Candidate] = []
+        self._candidates_at: datetime | None = None
+        self._experiences: dict[EdgeId, Experience] = {}
+        self._experiences_by_network: dict[str, dict[EdgeId, Experience]] = {}
 
     async def heartbeat(self, *, report: EdgeReport) -> Health:
         if not self._has_read:
             await self.synchronise()
         known = self._members.get(report.edge_id)
-        member = Member(report=report, last_seen_at=self._clock.now(), draining=known is not None and known.draining)
+        member = FleetMember(
+            report=report, last_seen_at=self._clock.now(), draining=known is not None and known.draining
+        )
         self._members[report.edge_id] = member
         self._unsaved.add(report.edge_id)
-        self._standings_at = None
+        self._candidates_at = None
         if known is None or known.report.base_url != report.base_url:
-            await self._save()  # a newcomer is known to all at once; the rest waits for the next round
-        return self._health(member)
+            await self._save()  # a new edge is shared at once; other reports wait for `synchronise`
+        return self._assess_health(member)
 
     async def rank(
         self, *, client_ip: str, region: str = "local", avoid: tuple[EdgeId, ...] = (), limit: int = 3
@@ -73,12 +74,12 @@ class SteeringService:
             await self.synchronise()
         now = self._clock.now()
         network = to_network(client_ip)
-        edges = ranked(
-            self._current_standings(now),
+        edges = rank(
+            self._current_candidates(now),
             network=network or client_ip,
             region=region,
             avoid=avoid,
-            here=self._here.get(network, {}),
+            experiences=self._experiences_by_network.get(network, {}),
             now_s=now.timestamp(),
             limit=limit,
         )
@@ -88,19 +89,19 @@ class SteeringService:
 
     async def observe(self, *, client_ip: str, edge_id: EdgeId, succeeded: bool, latency_ms: int | None = None) -> None:
         if edge_id not in self._members:
-            return  # forgotten since, or never ours: nobody will be sent there
+            return  # deleted or unknown: no client will be sent there
         now_s = self._clock.now().timestamp()
         latency_ms = None if latency_ms is None or latency_ms < 0 else latency_ms
-        for known in (self._anywhere, self._experiences(to_network(client_ip))):
-            before = known.get(edge_id, Experience(at_s=now_s))
-            known[edge_id] = seen(before, now_s, succeeded=succeeded, latency_ms=latency_ms)
+        for experiences in (self._experiences, self._experiences_in(to_network(client_ip))):
+            before = experiences.get(edge_id, Experience(at_s=now_s))
+            experiences[edge_id] = add_outcome(before, now_s, succeeded=succeeded, latency_ms=latency_ms)
 
-    async def edges(self) -> list[Edge]:
+    async def list_edges(self) -> list[Edge]:
         if not self._has_read:
             await self.synchronise()
-        since = self._clock.now() - HEARD_OF
-        heard_of = (member for member in self._members.values() if member.last_seen_at >= since)
-        return sorted(map(self._edge, heard_of), key=lambda edge: edge.report.edge_id)
+        since = self._clock.now() - RETENTION
+        edges = (self._to_edge(member) for member in self._members.values() if member.last_seen_at >= since)
+        return sorted(edges, key=lambda edge: edge.report.edge_id)
 
     async def drain(self, *, edge_id: EdgeId, draining: bool) -> Edge:
         await self.synchronise()
@@ -108,36 +109,36 @@ class SteeringService:
             raise EdgeNotFound(edge_id=edge_id)
         member = msgspec.structs.replace(self._members[edge_id], draining=draining)
         self._members[edge_id] = member
-        self._standings_at = None
-        return self._edge(member)
+        self._candidates_at = None
+        return self._to_edge(member)
 
     async def synchronise(self) -> None:
-        """Write what is new here, and read what is new elsewhere. A store that is away changes nothing."""
+        """Store new reports and load those of other instances. If the store is unavailable, the fleet stays as it is."""
         await self._save()
         try:
-            stored = await self._fleet.load(self._clock.now() - HEARD_OF)
-        except Exception as error:  # what is in memory goes on working
-            self._is_blind = True
-            _log.warning("fleet.not_read", error=repr(error))
+            stored = await self._fleet.load(self._clock.now() - RETENTION)
+        except Exception as error:  # ranking continues from memory
+            self._is_store_unavailable = True
+            _log.warning("fleet.load_failed", error=repr(error))
             return
-        self._has_read, self._is_blind, self._read_at = True, False, self._clock.now()
+        self._has_read, self._is_store_unavailable, self._read_at = True, False, self._clock.now()
         self._merge(stored)
 
-    async def forget(self) -> None:
-        """Drop edges that nobody has heard of for a day."""
-        before = self._clock.now() - HEARD_OF
-        await self._fleet.forget(before)
+    async def delete_unseen(self) -> None:
+        """Delete edges that sent no heartbeat for a day."""
+        before = self._clock.now() - RETENTION
+        await self._fleet.delete_unseen(before)
         for edge_id in [e for e, member in self._members.items() if member.last_seen_at < before]:
             del self._members[edge_id]
-            self._anywhere.pop(edge_id, None)
+            self._experiences.pop(edge_id, None)
 
-    def _merge(self, stored: list[Member]) -> None:
+    def _merge(self, stored: list[FleetMember]) -> None:
         for member in stored:
             known = self._members.get(member.report.edge_id)
             if known is not None and known.last_seen_at >= member.last_seen_at:
                 member = msgspec.structs.replace(known, draining=member.draining)
             self._members[member.report.edge_id] = member
-        self._standings_at = None
+        self._candidates_at = None
 
     async def _save(self) -> None:
         saving, self._unsaved = self._unsaved, set()
@@ -145,37 +146,37 @@ class SteeringService:
             return
         try:
             await self._fleet.save([self._members[edge_id] for edge_id in saving if edge_id in self._members])
-        except Exception as error:  # the next round tries again
-            _log.warning("fleet.not_saved", error=repr(error))
+        except Exception as error:  # the next round retries
+            _log.warning("fleet.save_failed", error=repr(error))
             self._unsaved |= saving
 
-    def _current_standings(self, now: datetime) -> list[Standing]:
-        if self._standings_at is None or not timedelta(0) <= now - self._standings_at < _STANDINGS_LAST:
-            found = (self._standing(member, now.timestamp()) for member in self._members.values())
-            self._standings = [edge for edge in found if edge is not None]
-            self._standings_at = now
-        return self._standings
+    def _current_candidates(self, now: datetime) -> list[Candidate]:
+        if self._candidates_at is None or not timedelta(0) <= now - self._candidates_at < _CANDIDATES_TTL:
+            found = (self._to_candidate(member, now.timestamp()) for member in self._members.values())
+            self._candidates = [edge for edge in found if edge is not None]
+            self._candidates_at = now
+        return self._candidates
 
-    def _standing(self, member: Member, now_s: float) -> Standing | None:
-        failing_share = failing(self._anywhere.get(member.report.edge_id), now_s)
-        return standing(member, self._health(member), failing_share)
+    def _to_candidate(self, member: FleetMember, now_s: float) -> Candidate | None:
+        failure_share = estimate_failures(self._experiences.get(member.report.edge_id), now_s)
+        return to_candidate(member, self._assess_health(member), failure_share)
 
-    def _experiences(self, network: str) -> dict[EdgeId, Experience]:
-        """What one network saw; the network heard of longest ago makes room."""
-        known = self._here.pop(network, {})
-        if len(known) >= _EDGES_A_NETWORK:
+    def _experiences_in(self, network: str) -> dict[EdgeId, Experience]:
+        """Return the experiences of a network; the least recently used network is removed when there are too many."""
+        known = self._experiences_by_network.pop(network, {})
+        if len(known) >= _MAX_EDGES_PER_NETWORK:
             known = dict(islice(known.items(), len(known) // 2, None))
-        self._here[network] = known
-        if len(self._here) > _NETWORKS:
-            del self._here[next(iter(self._here))]
+        self._experiences_by_network[network] = known
+        if len(self._experiences_by_network) > _MAX_NETWORKS:
+            del self._experiences_by_network[next(iter(self._experiences_by_network))]
         return known
 
-    def _health(self, member: Member) -> Health:
-        health = health_of(member, self._clock.now(), self._started_at)
-        if health == "gone" and self._is_blind:  # another instance may hear it: it goes last, unless it was gone before
-            before = health_of(member, self._read_at, self._started_at)
+    def _assess_health(self, member: FleetMember) -> Health:
+        health = assess_health(member, self._clock.now(), self._started_at)
+        if health == "gone" and self._is_store_unavailable:  # another instance may receive its heartbeats
+            before = assess_health(member, self._read_at, self._started_at)
             return "gone" if before == "gone" else "degraded"
         return health
 
-    def _edge(self, member: Member) -> Edge:
-        return Edge(report=member.report, health=self._health(member), last_seen_at=member.last_seen_at)
+    def _to_edge(self, member: FleetMember) -> Edge:
+        return Edge(report=member.report, health=self._assess_health(member), last_seen_at=member.last_seen_at)

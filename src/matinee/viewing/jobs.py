@@ -1,4 +1,4 @@
-"""What viewing does by itself: tell where profiles are, and forget those that are gone."""
+"""The background jobs of viewing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from matinee.viewing.api import Viewing
 CONSUMER = "viewing.erase"
 
 
-async def forget_removed_profiles(viewing: Viewing, following: Follower) -> None:
-    """Erase what belonged to a profile once it is removed, for ever."""
+async def erase_removed_profiles(viewing: Viewing, follower: Follower) -> None:
+    """Erase the viewing data of every removed profile, until cancelled."""
 
-    async def erase(record: FactRecord) -> None:
-        if isinstance(record.fact, ProfileRemoved):
-            await viewing.erase(account_id=record.fact.account_id, profile_id=record.fact.profile_id)
+    async def erase(records: list[FactRecord]) -> None:
+        for fact in (record.fact for record in records):
+            if isinstance(fact, ProfileRemoved):
+                await viewing.erase(account_id=fact.account_id, profile_id=fact.profile_id)
 
-    await following.follow(consumer=CONSUMER, types=(ProfileRemoved,), handle=erase)
+    await follower.follow(consumer=CONSUMER, types=(ProfileRemoved,), handle=erase)

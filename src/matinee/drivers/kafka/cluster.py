@@ -1,4 +1,4 @@
-"""A Kafka cluster: its address, its topics, where they begin and end, and how far groups have come."""
+"""A Kafka cluster: its address, its topics, the offsets of partitions and of consumer groups."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # its stubs forget
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # missing in its stubs
 
 from matinee.drivers.engine import EngineUnavailable, describe_engine
-from matinee.drivers.kafka.trouble import SOON, error_of, problem
+from matinee.drivers.kafka.errors import TRANSIENT, get_kafka_error, to_problem
 from matinee.kit import context
 from matinee.kit.problem import Problem
 
 T = TypeVar("T")
-ASK_S: Final = 5.0
+TIMEOUT_S: Final = 5.0
+# New topics take longer to appear on all brokers.
+CREATE_TIMEOUT_S: Final = 30.0
 PAUSE_S: Final = 0.1
-# A broker that hangs is given up this soon, whatever is asked of it; librdkafka's own minute holds up whoever leaves.
+# The timeout of a request to a broker that hangs; librdkafka's default of a minute would delay closing.
 SOCKET_MS: Final = 5000
-# How long a commit waits for a group's coordinator; librdkafka's own ten minutes would hold up whoever leaves.
+# How long a commit waits for a group's coordinator; librdkafka's default of ten minutes would delay closing.
 COORDINATOR_MS: Final = 2000
-# What may be said after the `?` of a URL: how to speak to the brokers, not how to use them.
-ALLOWED: Final = ("security.", "sasl.", "ssl.", "client.", "broker.address.")
+# The options allowed in the query of a URL: those of the connection.
+ALLOWED_OPTIONS: Final = ("security.", "sasl.", "ssl.", "client.", "broker.address.")
 _IN_USE: Final = {
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.NON_EMPTY_GROUP,
@@ -48,7 +50,7 @@ class Partition(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """How many partitions a topic has, and what tells it from a later one of the same name."""
+    """The number of partitions of a topic, and an id that differs from a later topic of the same name."""
 
     partitions: int
     identity: str
@@ -58,30 +60,30 @@ Offsets: TypeAlias = dict[Partition, int]
 
 
 class GroupInUse(Problem, status=409):
-    """A group has members, who alone may say how far it has come."""
+    """The offsets of a group with members can only be set by its members."""
 
 
 class Cluster:
     """The brokers behind `kafka://[user:password@]host:port[,host:port…]/prefix[?security.protocol=…]`.
 
-    Topics and groups are named `<prefix>.<name>`. Every call ends within `ask_s`, or the context's deadline; it raises
-    the problems of `drivers.engine`.
+    Topics and groups are named `<prefix>.<name>`. Every call ends within `timeout_s`, or the deadline of the context,
+    and raises the problems of `drivers.engine`.
     """
 
-    def __init__(self, place: str, *, ask_s: float = ASK_S) -> None:
-        parts = urlsplit(place)
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        parts = urlsplit(url)
         credentials, _, self.servers = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         self.prefix = parts.path.strip("/")
-        self.engine = describe_engine(place)
-        self._ask_s = ask_s
-        self._said = {key: value for key, value in parse_qsl(parts.query) if key.startswith(ALLOWED)}
+        self.engine = describe_engine(url)
+        self._timeout_s = timeout_s
+        self._options = {key: value for key, value in parse_qsl(parts.query) if key.startswith(ALLOWED_OPTIONS)}
         if user:
-            self._said |= {"sasl.username": unquote(user), "sasl.password": unquote(password)}
-        self._admin = AdminClient(self.settings())
+            self._options |= {"sasl.username": unquote(user), "sasl.password": unquote(password)}
+        self._admin = AdminClient(self.build_config())
 
-    def settings(self, **more: Any) -> dict[str, Any]:
-        """A librdkafka configuration; a keyword's `_` stands for `.`. It is quiet: what matters is raised."""
+    def build_config(self, **more: Any) -> dict[str, Any]:
+        """Return a librdkafka configuration; a `_` in a keyword stands for `.`. Logging is off: errors are raised."""
         return {
             "bootstrap.servers": self.servers,
             "log_level": 1,
@@ -89,27 +91,27 @@ class Cluster:
             "socket.timeout.ms": SOCKET_MS,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1000,
-            **self._said,
+            **self._options,
             **{key.replace("_", "."): value for key, value in more.items()},
         }
 
-    def name(self, name: str) -> str:
-        """The full name of a topic or a group."""
+    def full_name(self, name: str) -> str:
+        """Return the full name of a topic or a group."""
         return f"{self.prefix}.{name}" if self.prefix else name
 
-    def problem(self, error: KafkaError) -> Problem:
-        """What an error means to whoever asked."""
-        return problem(error, self.servers)
+    def to_problem(self, error: KafkaError) -> Problem:
+        """Return the problem for an error."""
+        return to_problem(error, self.servers)
 
-    def limit_s(self, at_most_s: float | None = None) -> float:
-        """How long a call may take."""
+    def get_timeout_s(self, at_most_s: float | None = None) -> float:
+        """Return the timeout of a call that starts now."""
         remaining_ms = context.current().remaining_ms()
-        limit_s = self._ask_s if at_most_s is None else at_most_s
+        limit_s = self._timeout_s if at_most_s is None else at_most_s
         return limit_s if remaining_ms is None else max(0.001, min(limit_s, remaining_ms / 1000))
 
-    async def create(self, topics: Iterable[str], *, partitions: int, replication: int, **config: str) -> None:
-        """Make topics; one that is there already stays as it is."""
-        news = [
+    async def create_topics(self, topics: Iterable[str], *, partitions: int, replication: int, **config: str) -> None:
+        """Create topics; an existing topic stays unchanged."""
+        new_topics = [
             NewTopic(
                 topic,
                 num_partitions=partitions,
@@ -118,123 +120,129 @@ class Cluster:
             )
             for topic in sorted(topics)
         ]
-        if news:
-            await self._asked(
-                lambda limit_s: self._admin.create_topics(news, request_timeout=limit_s),
-                fine=KafkaError.TOPIC_ALREADY_EXISTS,
+        if new_topics:
+            await self._request(
+                lambda limit_s: self._admin.create_topics(new_topics, request_timeout=limit_s),
+                ignore=KafkaError.TOPIC_ALREADY_EXISTS,
+                timeout_s=CREATE_TIMEOUT_S,
             )
 
-    async def topics(self, topics: Iterable[str], *, all_of_them: bool = False) -> dict[str, Topic]:
-        """Topics by their names; one that is not there is left out, or, with `all_of_them`, waited for."""
+    async def describe_topics(self, topics: Iterable[str], *, require_all: bool = False) -> dict[str, Topic]:
+        """Return topics by name; a missing one is left out, or awaited with `require_all`."""
         names = sorted(set(topics))
-        found = await self._asked(
+        found = await self._request(
             lambda limit_s: self._admin.describe_topics(TopicCollection(names), request_timeout=limit_s),
-            fine=None if all_of_them else KafkaError.UNKNOWN_TOPIC_OR_PART,
+            ignore=None if require_all else KafkaError.UNKNOWN_TOPIC_OR_PART,
+            timeout_s=CREATE_TIMEOUT_S if require_all else None,
         )
-        return {name: Topic(len(said.partitions), str(said.topic_id)) for name, said in found.items()}
+        return {name: Topic(len(each.partitions), str(each.topic_id)) for name, each in found.items()}
 
-    async def begins(self, partitions: Iterable[Partition]) -> Offsets:
-        """The first offset that each partition still has."""
-        return await self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    async def fetch_start_offsets(self, partitions: Iterable[Partition]) -> Offsets:
+        """Return the first offset of each partition."""
+        return await self._list_offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
-    async def ends(self, partitions: Iterable[Partition]) -> Offsets:
-        """The offset after the last message of each partition."""
-        return await self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    async def fetch_end_offsets(self, partitions: Iterable[Partition]) -> Offsets:
+        """Return the offset after the last message of each partition."""
+        return await self._list_offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
-    async def since(self, partitions: Iterable[Partition], at_ms: int) -> Offsets:
-        """The first offset of each partition whose message is not older than a time; its end where none is."""
-        ends = await self.ends(partitions)
-        found = await self._offsets(partitions, OffsetSpec.for_timestamp(max(0, at_ms)))
+    async def find_offsets(self, partitions: Iterable[Partition], at_ms: int) -> Offsets:
+        """Return the first offset of each partition whose message is not older than a time, else its end."""
+        ends = await self.fetch_end_offsets(partitions)
+        found = await self._list_offsets(partitions, OffsetSpec.for_timestamp(max(0, at_ms)))
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
-    async def committed(self, group: str, partitions: Sequence[Partition]) -> Offsets:
-        """How far a group has come in some partitions; those in which it never committed are left out."""
-        limit_s = self.limit_s()
+    async def fetch_committed(self, group: str, partitions: Sequence[Partition]) -> Offsets:
+        """Return the committed offsets of a group; partitions without one are left out."""
+        limit_s = self.get_timeout_s()
 
-        def ask(consumer: Consumer) -> list[TopicPartition]:
-            return consumer.committed(_places(partitions), timeout=limit_s)
+        def fetch(consumer: Consumer) -> list[TopicPartition]:
+            return consumer.committed(_to_topic_partitions(partitions), timeout=limit_s)
 
-        found = await self._as_member(group, ask)
+        found = await self._use_consumer(group, fetch)
         return {Partition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
     async def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
-        """Set how far a group has come. Raises GroupInUse where it has members."""
-        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        """Set the committed offsets of a group. Raises GroupInUse if it has members."""
+        targets = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
 
-        def say(consumer: Consumer) -> list[TopicPartition]:
-            return consumer.commit(offsets=places, asynchronous=False)
+        def commit(consumer: Consumer) -> list[TopicPartition]:
+            return consumer.commit(offsets=targets, asynchronous=False)
 
-        for at in await self._as_member(group, say):
+        for at in await self._use_consumer(group, commit):
             if at.error is not None:
-                raise self._refusal(at.error)
+                raise self._to_group_problem(at.error)
 
-    async def _as_member(self, group: str, work: Callable[[Consumer], T]) -> T:
-        """Do something with a consumer that names a group and does not join it, again where it must wait a little.
+    async def _use_consumer(self, group: str, work: Callable[[Consumer], T]) -> T:
+        """Call a function with a consumer that names a group without joining it; repeat it after transient errors.
 
-        Not by the admin client: asked for offsets while the coordinator moves, librdkafka dies (its issue 5040).
+        The admin client crashes when it requests offsets while the coordinator moves (librdkafka issue 5040).
         """
-        end_s = time.monotonic() + self.limit_s()
-        settings = self.settings(
-            group_id=self.name(group), enable_auto_commit=False, coordinator_query_interval_ms=COORDINATOR_MS
+        deadline_s = time.monotonic() + self.get_timeout_s()
+        settings = self.build_config(
+            group_id=self.full_name(group), enable_auto_commit=False, coordinator_query_interval_ms=COORDINATOR_MS
         )
         while True:
             try:
-                return await asyncio.to_thread(_with_consumer, settings, work)
+                return await asyncio.to_thread(_call_with_consumer, settings, work)
             except KafkaException as error:
-                await self._again(error_of(error), end_s)
+                await self._wait_for_retry(get_kafka_error(error), deadline_s)
 
-    async def groups(self) -> list[str]:
-        """The groups under this prefix that ever committed, by their names without it."""
+    async def list_groups(self) -> list[str]:
+        """Return the names, without the prefix, of the groups that have ever committed."""
         (found,) = (
-            await self._asked(lambda limit_s: {"": self._admin.list_consumer_groups(request_timeout=limit_s)})
+            await self._request(lambda limit_s: {"": self._admin.list_consumer_groups(request_timeout=limit_s)})
         ).values()
-        start = self.name("")
-        return sorted(one.group_id.removeprefix(start) for one in found.valid if one.group_id.startswith(start))
+        start = self.full_name("")
+        return sorted(each.group_id.removeprefix(start) for each in found.valid if each.group_id.startswith(start))
 
-    async def _offsets(self, partitions: Iterable[Partition], which: OffsetSpec) -> Offsets:
-        wanted = {TopicPartition(*partition): which for partition in partitions}
+    async def _list_offsets(self, partitions: Iterable[Partition], spec: OffsetSpec) -> Offsets:
+        wanted = {TopicPartition(*partition): spec for partition in partitions}
         if not wanted:
             return {}
-        found = await self._asked(lambda limit_s: self._admin.list_offsets(wanted, request_timeout=limit_s))
+        found = await self._request(lambda limit_s: self._admin.list_offsets(wanted, request_timeout=limit_s))
         return {Partition(at.topic, at.partition): answer.offset for at, answer in found.items()}
 
-    async def _asked(
-        self, ask: Callable[[float], Mapping[Any, Future[Any]]], *, fine: int | None = None
+    async def _request(
+        self,
+        request: Callable[[float], Mapping[Any, Future[Any]]],
+        *,
+        ignore: int | None = None,
+        timeout_s: float | None = None,
     ) -> dict[Any, Any]:
-        """The answers of an admin request by their keys, without those that failed in the one `fine` way.
+        """Return the answers of an admin request by key, without those that failed with the `ignore` error.
 
-        Every such request may be repeated: it is, until the limit, where a leader is just being chosen.
+        Admin requests are idempotent: they are repeated after transient errors, until the timeout.
         """
-        end_s = time.monotonic() + self.limit_s()
+        deadline_s = time.monotonic() + self.get_timeout_s(timeout_s)
         while True:
-            left_s = max(0.001, end_s - time.monotonic())
-            answers = await self._answers(ask(left_s), left_s)
-            errors = [e for e in map(_failure, answers.values()) if e is not None and e.code() != fine]
+            left_s = max(0.001, deadline_s - time.monotonic())
+            answers = await self._gather(request(left_s), left_s)
+            errors = [e for e in map(_get_error, answers.values()) if e is not None and e.code() != ignore]
             if not errors:
                 return {key: answer for key, answer in answers.items() if not isinstance(answer, BaseException)}
-            await self._again(errors[0], end_s)
+            await self._wait_for_retry(errors[0], deadline_s)
 
-    async def _again(self, error: KafkaError, end_s: float) -> None:
-        """Return when it is time to try again; raise what it means where that is no use, or too late."""
-        if error.code() not in SOON or time.monotonic() + PAUSE_S > end_s:
-            raise self._refusal(error)
+    async def _wait_for_retry(self, error: KafkaError, deadline_s: float) -> None:
+        """Return when it is time to retry. Raise the problem of an error that is not transient, or at the deadline."""
+        if error.code() not in TRANSIENT or time.monotonic() + PAUSE_S > deadline_s:
+            raise self._to_group_problem(error)
         await asyncio.sleep(PAUSE_S)
 
-    def _refusal(self, error: KafkaError) -> Problem:
-        return GroupInUse() if error.code() in _IN_USE else self.problem(error)
+    def _to_group_problem(self, error: KafkaError) -> Problem:
+        return GroupInUse() if error.code() in _IN_USE else self.to_problem(error)
 
-    async def _answers(self, asked: Mapping[Any, Future[Any]], limit_s: float) -> dict[Any, Any]:
-        # Half a second more than librdkafka has: its own answer says why.
-        waits = [asyncio.wrap_future(each) for each in asked.values()]
+    async def _gather(self, futures: Mapping[Any, Future[Any]], limit_s: float) -> dict[Any, Any]:
+        # Half a second longer than librdkafka's timeout, whose error has a reason.
+        waits = [asyncio.wrap_future(each) for each in futures.values()]
         try:
             async with asyncio.timeout(limit_s + 0.5):
                 found = await asyncio.gather(*waits, return_exceptions=True)
         except TimeoutError as error:
             raise EngineUnavailable(engine="kafka", detail=f"Kafka at {self.servers} does not answer.") from error
-        return dict(zip(asked, found, strict=True))
+        return dict(zip(futures, found, strict=True))
 
 
-def _with_consumer(settings: dict[str, Any], work: Callable[[Consumer], T]) -> T:
+def _call_with_consumer(settings: dict[str, Any], work: Callable[[Consumer], T]) -> T:
     consumer = Consumer(settings)
     try:
         return work(consumer)
@@ -242,14 +250,14 @@ def _with_consumer(settings: dict[str, Any], work: Callable[[Consumer], T]) -> T
         consumer.close()
 
 
-def _places(partitions: Iterable[Partition]) -> list[TopicPartition]:
+def _to_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
     return [TopicPartition(*partition) for partition in partitions]
 
 
-def _failure(answer: object) -> KafkaError | None:
-    """The error of an answer. Raises what is none of Kafka's."""
+def _get_error(answer: object) -> KafkaError | None:
+    """Return the error of an answer, if any. Raises other exceptions than Kafka's."""
     if not isinstance(answer, BaseException):
         return None
     if isinstance(answer, KafkaException):
-        return error_of(answer)
+        return get_kafka_error(answer)
     raise answer

@@ -1,12 +1,12 @@
-"""The log on Kafka: a topic for each type of fact, its partitions chosen by region and key.
+"""The log on Kafka: a topic for each type of fact, partitioned by region and key.
 
-Facts of one type and key lie in one partition, in the order in which they were acknowledged. A cursor is the offset of
-every partition that has been read from, `PlaybackHeartbeat:17,,4;TitlePublished:2`; a partition or a type that it does not
-name begins at its beginning. How far a consumer has come is what Kafka keeps of the group of that name.
+Facts of one type and key are in one partition, in the order of their acknowledgements. A cursor holds the offset of
+every partition that was read, `PlaybackHeartbeat:17,,4;TitlePublished:2`; a partition or type that is missing in it is
+read from its beginning. The committed cursor of a consumer is the committed offsets of the group of that name.
 
-Dead letters have a topic of one partition, where the last message of a consumer and a fact says how it stands with it:
-buried, or handed over `again`. One message does both, to take a letter away and to give it to its consumer, whose
-members follow that topic as well.
+Dead letters have a topic of one partition, in which the last message for a consumer and a fact gives its state: dead
+letter or redelivered. One message both removes a letter and redelivers its fact, because followers subscribe to this
+topic as well.
 """
 
 from __future__ import annotations
@@ -24,37 +24,38 @@ import msgspec
 
 from matinee.drivers.engine import StoreEmpty
 from matinee.drivers.kafka import (
+    BatchLimits,
     Cluster,
-    Fetched,
-    Group,
+    FetchedMessage,
     GroupInUse,
+    GroupMember,
     Message,
+    OffsetRange,
     Offsets,
     Partition,
     Producer,
     Reader,
-    Span,
 )
-from matinee.events.adapters.letters import again, handed_over, kept
+from matinee.events.adapters.letters import parse_letter, parse_redelivered, to_redelivered
 from matinee.events.api import BadCursor, Batch, ConsumerInUse, DeadLetter, Entry, FactRecord, Lag, type_name
-from matinee.events.model import KINDS, revision
+from matinee.events.model import FACT_TYPES, count_fields
 from matinee.events.ports import DeadLetterFilter, StoredDeadLetter
 from matinee.kit import log
 from matinee.kit.clock import to_ms
 
-DEAD: Final = "DeadLetter"
-# How many of its newest messages are looked through for letters that wait, and how many at once.
-DEAD_LOOK: Final = 100_000
-DEAD_AT_ONCE: Final = 2_000
+LETTERS: Final = "DeadLetter"
+# How many of the newest messages are searched for dead letters, and how many are read at once.
+LETTER_SEARCH_LIMIT: Final = 100_000
+LETTER_PAGE: Final = 2_000
 _DAY_MS: Final = 86_400_000
 _log = log.get()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(FactRecord)
-_PLACES = re.compile(r"([A-Za-z]\w*):((?:\d{0,18},)*[1-9]\d{0,17})", re.ASCII)
+_CURSOR_PART = re.compile(r"([A-Za-z]\w*):((?:\d{0,18},)*[1-9]\d{0,17})", re.ASCII)
 
 
 class KafkaEventLog:
-    """Fulfils `EventLog`, `DeadLetterStore` and `ConsumerGroups`. `region` leads every message's key."""
+    """An `EventLog`, `DeadLetterStore` and `ConsumerGroups`. `region` is the prefix of every message key."""
 
     drops_repeats: ClassVar[bool] = False
     one_order: ClassVar[bool] = False
@@ -68,13 +69,13 @@ class KafkaEventLog:
         self._region = region
         self._topics = topics
         self._session_ms = session_ms
-        self._groups: set[Group] = set()
+        self._members: set[GroupMember] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
         cls,
-        place: str,
+        url: str,
         *,
         region: str,
         partitions: int,
@@ -82,13 +83,13 @@ class KafkaEventLog:
         retention_days: int = 0,
         session_ms: int = 15_000,
     ) -> AsyncIterator[KafkaEventLog]:
-        """The log behind a `kafka://` URL; topics that are not there are made. `retention_days` 0 keeps all.
+        """Open the log of a `kafka://` URL, and create missing topics. `retention_days` 0 keeps all facts.
 
         Raises EngineUnavailable, EngineReadOnly, WrongVersion.
         """
-        cluster = Cluster(place)
+        cluster = Cluster(url)
         topics = Topics(cluster, partitions=partitions, replication=replication, retention_days=retention_days)
-        await topics.make()
+        await topics.create_missing()
         reader = Reader(cluster)
         async with Producer(cluster) as producer:
             try:
@@ -98,227 +99,251 @@ class KafkaEventLog:
 
     @property
     def engine(self) -> str:
-        """The engine and where it is."""
+        """The engine and its address."""
         return self._cluster.engine
 
     async def check(self) -> None:
-        """Look whether all topics are there, and still the same ones.
+        """Create topics again after Kafka lost its data, and restart the followers.
 
-        After Kafka came back without its data they are made again, and those who follow begin anew: librdkafka goes
-        on asking for the topics that are gone, and hears nothing.
+        Without a restart librdkafka keeps requesting the lost topics and gets no messages.
         """
-        if await self._topics.make():
-            _log.warning("events.topics_made_again", engine=self.engine)
-            for group in self._groups:
-                group.fail(StoreEmpty(store="events", detail=f"{self.engine} came back without its data."))
+        if await self._topics.create_missing():
+            _log.warning("events.topics_recreated", engine=self.engine)
+            for member in self._members:
+                member.fail(StoreEmpty(store="events", detail=f"{self.engine} lost its data."))
 
     async def append(self, records: list[FactRecord], *, now: datetime) -> None:
         now_ms = to_ms(now)
-        await self._producer.send([self._message(record, now_ms) for record in records])
+        await self._producer.send([self._to_message(record, now_ms) for record in records])
 
     async def read(self, *, after: str, limit: int, types: tuple[str, ...]) -> Batch:
-        done = _decoded(after)
-        partitions = await self._partitions(types or KINDS)
-        begins, ends = await asyncio.gather(self._cluster.begins(partitions), self._cluster.ends(partitions))
-        spans = [Span(p, self._start(done, p, begins[p], ends[p]), ends[p]) for p in partitions]
-        found = await self._reader.fetch([span for span in spans if span.start < span.end], limit)
-        for partition, start, _ in spans:
-            done[self._short(partition)] = start
+        offsets = _parse_cursor(after)
+        partitions = await self._list_partitions(types or FACT_TYPES)
+        ranges = [self._clip(offsets, each) for each in await self._fetch_ranges(partitions)]
+        found = await self._reader.fetch([each for each in ranges if each.start < each.end], limit)
+        for partition, start, _ in ranges:
+            offsets[self._without_prefix(partition)] = start
         for message in found:
-            done[self._short(message.partition)] = message.offset + 1
-        return Batch(entries=list(self._entries(found)), cursor=_encoded(done))
+            offsets[self._without_prefix(message.partition)] = message.offset + 1
+        return Batch(entries=list(self._parse_sorted(found)), cursor=_to_cursor(offsets))
 
     async def get_head(self) -> str:
-        return self._cursor(await self._cluster.ends(await self._partitions(KINDS)))
+        return self._to_cursor(await self._cluster.fetch_end_offsets(await self._list_partitions(FACT_TYPES)))
 
     async def find_cursor(self, moment: datetime) -> str:
-        return self._cursor(await self._cluster.since(await self._partitions(KINDS), to_ms(moment)))
+        partitions = await self._list_partitions(FACT_TYPES)
+        return self._to_cursor(await self._cluster.find_offsets(partitions, to_ms(moment)))
 
     async def commit(self, consumer: str, cursor: str) -> None:
-        await self._commit(consumer, cursor, KINDS)
+        await self._commit(consumer, cursor, FACT_TYPES)
 
     async def get_committed(self, consumer: str) -> str:
-        return self._cursor(await self._cluster.committed(consumer, await self._partitions(KINDS)))
+        partitions = await self._list_partitions(FACT_TYPES)
+        return self._to_cursor(await self._cluster.fetch_committed(consumer, partitions))
 
     async def list_lags(self) -> list[Lag]:
-        partitions = await self._partitions((*KINDS, DEAD))
-        ends = await self._cluster.ends(partitions)
+        partitions = await self._list_partitions((*FACT_TYPES, LETTERS))
+        ends = await self._cluster.fetch_end_offsets(partitions)
         found = []
-        for consumer in await self._cluster.groups():
-            at = await self._cluster.committed(consumer, partitions)
-            if at:
-                found.append(Lag(consumer=consumer, behind=sum(max(0, ends[p] - offset) for p, offset in at.items())))
+        for consumer in await self._cluster.list_groups():
+            if offsets := await self._cluster.fetch_committed(consumer, partitions):
+                behind = sum(max(0, ends[p] - offset) for p, offset in offsets.items())
+                found.append(Lag(consumer=consumer, behind=behind))
         return found
 
     async def add_dead_letter(self, letter: DeadLetter) -> None:
-        await self._producer.send([self._letter(letter, to_ms(letter.at))])
+        await self._producer.send([self._to_letter_message(letter, to_ms(letter.at))])
 
-    async def find_dead_letters(self, choice: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
-        partition = Partition(self._cluster.name(DEAD), 0)
-        begins, ends = await asyncio.gather(self._cluster.begins([partition]), self._cluster.ends([partition]))
-        end, floor = ends[partition], max(begins[partition], ends[partition] - DEAD_LOOK)
+    async def find_dead_letters(self, selection: DeadLetterFilter, *, limit: int) -> list[StoredDeadLetter]:
+        ((partition, start, end),) = await self._fetch_ranges([Partition(self._cluster.full_name(LETTERS), 0)])
+        first = max(start, end - LETTER_SEARCH_LIMIT)
         found: list[StoredDeadLetter] = []
         decided: set[tuple[str, str]] = set()
-        while floor < end and len(found) < limit:
-            span = Span(partition, max(floor, end - DEAD_AT_ONCE), end)
-            for one in reversed([kept(message.value) for message in await self._all_of(span)]):
-                if one is not None and (one.consumer, one.fact_id) not in decided:
-                    decided.add((one.consumer, one.fact_id))
-                    found += [one] if not one.again and choice.takes(one) else []
-            end = span.start
+        while first < end and len(found) < limit:
+            page = OffsetRange(partition, max(first, end - LETTER_PAGE), end)
+            for letter in reversed([parse_letter(message.value) for message in await self._fetch_all(page)]):
+                if letter is not None and (letter.consumer, letter.fact_id) not in decided:
+                    decided.add((letter.consumer, letter.fact_id))
+                    found += [letter] if not letter.redelivered and selection.matches(letter) else []
+            end = page.start
         return found[:limit]
 
     async def redeliver(self, letters: list[DeadLetter], *, now: datetime) -> None:
-        await self._producer.send([self._letter(again(letter), to_ms(now)) for letter in letters])
+        await self._producer.send([self._to_letter_message(to_redelivered(each), to_ms(now)) for each in letters])
 
     async def follow(
-        self, consumer: str, types: tuple[str, ...], *, start: str, handle: Callable[[Entry], Awaitable[None]]
+        self,
+        consumer: str,
+        types: tuple[str, ...],
+        *,
+        start: str,
+        handle: Callable[[list[Entry]], Awaitable[None]],
+        max_batch: int,
+        max_wait_ms: int,
     ) -> None:
-        """Be one of those who follow for a consumer, until cancelled."""
-        await self._begin(consumer, types, start)
-        letters = self._cluster.name(DEAD)
+        """Follow as a member of the consumer's group, until cancelled."""
+        await self._initialise(consumer, types, start)
+        letters = self._cluster.full_name(LETTERS)
 
-        async def handled(message: Fetched) -> None:
-            entry = self._entry(message) if message.partition.topic != letters else handed_over(message.value, consumer)
-            if entry is not None:
-                await handle(entry)
+        def parse(message: FetchedMessage) -> Entry | None:
+            if message.partition.topic == letters:
+                return parse_redelivered(message.value, consumer)
+            return self._parse(message)
 
-        topics = [letters, *map(self._cluster.name, types)]
-        group = Group(self._cluster, consumer, topics, handled, session_ms=self._session_ms)
-        self._groups.add(group)
+        async def handle_messages(messages: list[FetchedMessage]) -> None:
+            if entries := [entry for message in messages if (entry := parse(message)) is not None]:
+                await handle(entries)
+
+        member = GroupMember(
+            self._cluster,
+            consumer,
+            [letters, *map(self._cluster.full_name, types)],
+            handle_messages,
+            limits=BatchLimits(size=max_batch, wait_s=max_wait_ms / 1000),
+            session_ms=self._session_ms,
+        )
+        self._members.add(member)
         try:
-            await group.run()
+            await member.run()
         finally:
-            self._groups.discard(group)
+            self._members.discard(member)
 
-    async def _begin(self, consumer: str, types: Iterable[str], start: str) -> None:
-        """Commit where a consumer begins that was never heard of, so that it begins there whoever comes first."""
-        if not await self._cluster.committed(consumer, await self._partitions(types)):
-            with contextlib.suppress(ConsumerInUse):  # somebody else was first
+    async def _initialise(self, consumer: str, types: Iterable[str], start: str) -> None:
+        """Commit the start of a new consumer, so that it is the same whichever member comes first."""
+        if not await self._cluster.fetch_committed(consumer, await self._list_partitions(types)):
+            with contextlib.suppress(ConsumerInUse):  # another member was first
                 await self._commit(consumer, start, types)
 
     async def _commit(self, consumer: str, cursor: str, types: Iterable[str]) -> None:
-        wanted = _decoded(cursor)
-        partitions = await self._partitions(types)
-        at, ends = await self._cluster.committed(consumer, partitions), await self._cluster.ends(partitions)
-        offsets = {p: max(at.get(p, 0), min(wanted.get(self._short(p), 0), ends[p])) for p in partitions}
+        wanted = _parse_cursor(cursor)
+        partitions = await self._list_partitions(types)
+        committed = await self._cluster.fetch_committed(consumer, partitions)
+        ends = await self._cluster.fetch_end_offsets(partitions)
+        offsets = {
+            p: max(committed.get(p, 0), min(wanted.get(self._without_prefix(p), 0), ends[p])) for p in partitions
+        }
         try:
             await self._cluster.commit(consumer, offsets)
         except GroupInUse as error:
             raise ConsumerInUse(consumer=consumer) from error
 
-    async def _partitions(self, types: Iterable[str]) -> list[Partition]:
-        topics = await self._cluster.topics(map(self._cluster.name, types))
+    async def _list_partitions(self, types: Iterable[str]) -> list[Partition]:
+        topics = await self._cluster.describe_topics(map(self._cluster.full_name, types))
         return [Partition(name, n) for name, topic in sorted(topics.items()) for n in range(topic.partitions)]
 
-    def _start(self, done: Mapping[Partition, int], partition: Partition, begin: int, end: int) -> int:
-        """Where to go on. What retention has dropped is passed over; a partition that came back empty begins anew."""
-        at = done.get(self._short(partition), 0)
-        return max(at, begin) if at <= end else begin
+    async def _fetch_ranges(self, partitions: list[Partition]) -> list[OffsetRange]:
+        """Return the range of all messages in each partition."""
+        starts, ends = await asyncio.gather(
+            self._cluster.fetch_start_offsets(partitions), self._cluster.fetch_end_offsets(partitions)
+        )
+        return [OffsetRange(p, starts[p], ends[p]) for p in partitions]
 
-    def _short(self, partition: Partition) -> Partition:
-        """A partition named by its fact: cursors outlive a change of prefix."""
-        return Partition(partition.topic.removeprefix(self._cluster.name("")), partition.number)
+    def _clip(self, offsets: Mapping[Partition, int], existing: OffsetRange) -> OffsetRange:
+        """Return what is left to read of a partition; all of one that was created again."""
+        offset = offsets.get(self._without_prefix(existing.partition), 0)
+        return existing._replace(start=max(offset, existing.start) if offset <= existing.end else existing.start)
 
-    def _cursor(self, offsets: Offsets) -> str:
-        return _encoded({self._short(partition): offset for partition, offset in offsets.items()})
+    def _without_prefix(self, partition: Partition) -> Partition:
+        """Return a partition named by its fact, so that cursors survive a change of prefix."""
+        return Partition(partition.topic.removeprefix(self._cluster.full_name("")), partition.number)
 
-    def _message(self, record: FactRecord, now_ms: int) -> Message:
-        kind = type(record.fact)
+    def _to_cursor(self, offsets: Offsets) -> str:
+        return _to_cursor({self._without_prefix(partition): offset for partition, offset in offsets.items()})
+
+    def _to_message(self, record: FactRecord, now_ms: int) -> Message:
+        fact_type = type(record.fact)
         headers: list[tuple[str, str | bytes | None]] = [
             ("fact_id", record.fact_id),
-            ("type", type_name(kind)),
+            ("type", type_name(fact_type)),
             ("trace_id", record.trace_id),
-            ("revision", str(revision(kind))),
+            ("revision", str(count_fields(fact_type))),
         ]
-        key = f"{self._region}/{record.key}"
-        return Message(self._cluster.name(type_name(kind)), key, _encoder.encode(record), headers, now_ms)
+        topic, key = self._cluster.full_name(type_name(fact_type)), f"{self._region}/{record.key}"
+        return Message(topic, key, _encoder.encode(record), headers, now_ms)
 
-    def _letter(self, letter: DeadLetter, at_ms: int) -> Message:
-        key = f"{letter.consumer}/{letter.entry.record.key}"
+    def _to_letter_message(self, letter: DeadLetter, at_ms: int) -> Message:
         headers: list[tuple[str, str | bytes | None]] = [("consumer", letter.consumer), ("reason", letter.reason)]
-        return Message(self._cluster.name(DEAD), key, _encoder.encode(letter), headers, at_ms)
+        topic, key = self._cluster.full_name(LETTERS), f"{letter.consumer}/{letter.entry.record.key}"
+        return Message(topic, key, _encoder.encode(letter), headers, at_ms)
 
-    async def _all_of(self, span: Span) -> list[Fetched]:
-        found: list[Fetched] = []
-        while span.start < span.end and (some := await self._reader.fetch([span], span.end - span.start)):
-            found += some
-            span = span._replace(start=some[-1].offset + 1)
+    async def _fetch_all(self, messages: OffsetRange) -> list[FetchedMessage]:
+        found: list[FetchedMessage] = []
+        while messages.start < messages.end and (
+            page := await self._reader.fetch([messages], messages.end - messages.start)
+        ):
+            found += page
+            messages = messages._replace(start=page[-1].offset + 1)
         return found
 
-    def _entries(self, found: Iterable[Fetched]) -> Iterator[Entry]:
-        """What was read, by time, those of each partition in order."""
-        lanes: dict[Partition, list[Fetched]] = defaultdict(list)
-        for message in found:
-            lanes[message.partition].append(message)
-        for message in merge(*lanes.values(), key=lambda each: each.at_ms):
-            if (entry := self._entry(message)) is not None:
+    def _parse_sorted(self, messages: Iterable[FetchedMessage]) -> Iterator[Entry]:
+        """Yield entries by time, those of each partition in order."""
+        by_partition: dict[Partition, list[FetchedMessage]] = defaultdict(list)
+        for message in messages:
+            by_partition[message.partition].append(message)
+        for message in merge(*by_partition.values(), key=lambda each: each.at_ms):
+            if (entry := self._parse(message)) is not None:
                 yield entry
 
-    def _entry(self, message: Fetched) -> Entry | None:
-        """What is in a message, or None for what a newer version of Matinee wrote and this one does not know."""
-        kind, number = self._short(message.partition)
-        place = f"{kind}/{number}/{message.offset}"
+    def _parse(self, message: FetchedMessage) -> Entry | None:
+        """Return the entry of a message, or None for one that this version cannot read."""
+        fact_type, number = self._without_prefix(message.partition)
+        offset = f"{fact_type}/{number}/{message.offset}"
         try:
-            return Entry(place=place, record=_decoder.decode(message.value))
+            return Entry(offset=offset, record=_decoder.decode(message.value))
         except msgspec.MsgspecError as error:
-            _log.warning("events.unreadable", place=place, error=str(error))
+            _log.warning("events.unreadable", offset=offset, error=str(error))
             return None
 
 
 class Topics:
-    """The topics of a log, and how they are made."""
+    """The topics of a log, and their creation."""
 
     def __init__(self, cluster: Cluster, *, partitions: int, replication: int, retention_days: int) -> None:
         self._cluster = cluster
         self._partitions = partitions
         self._replication = replication
-        self._in_sync = "2" if replication > 2 else "1"
+        self._min_in_sync = "2" if replication > 2 else "1"
         self._retention_ms = str(retention_days * _DAY_MS or -1)
-        self._known: dict[str, str] = {}
+        self._identities: dict[str, str] = {}
 
-    async def make(self) -> bool:
-        """Make those that are not there; tells whether some are others than before. Raises EngineUnavailable."""
-        names = {self._cluster.name(kind) for kind in (*KINDS, DEAD)}
-        found = await self._cluster.topics(names)
+    async def create_missing(self) -> bool:
+        """Create missing topics; return whether a topic known before was replaced. Raises EngineUnavailable."""
+        names = {self._cluster.full_name(name) for name in (*FACT_TYPES, LETTERS)}
+        found = await self._cluster.describe_topics(names)
         if missing := names - set(found):
-            await self._make_these(missing)
-            found = await self._cluster.topics(names, all_of_them=True)
-        before, self._known = self._known, {**self._known, **{name: topic.identity for name, topic in found.items()}}
-        return any(identity != self._known[name] for name, identity in before.items())
+            letters = {self._cluster.full_name(LETTERS)}
+            await self._create(missing - letters, self._partitions, self._retention_ms)
+            await self._create(missing & letters, 1, "-1")  # one partition keeps the letters in order
+            found = await self._cluster.describe_topics(names, require_all=True)
+        before, self._identities = self._identities, self._identities | {n: t.identity for n, t in found.items()}
+        return any(identity != self._identities[name] for name, identity in before.items())
 
-    async def _make_these(self, missing: set[str]) -> None:
-        dead = self._cluster.name(DEAD)
-        await self._make(missing - {dead}, self._partitions, self._retention_ms)
-        # One partition: an operator reads them in the order in which they were buried.
-        await self._make(missing & {dead}, 1, "-1")
-
-    async def _make(self, topics: Collection[str], partitions: int, retention_ms: str) -> None:
-        await self._cluster.create(
+    async def _create(self, topics: Collection[str], partitions: int, retention_ms: str) -> None:
+        await self._cluster.create_topics(
             topics,
             partitions=partitions,
             replication=self._replication,
-            min_insync_replicas=self._in_sync,
+            min_insync_replicas=self._min_in_sync,
             retention_ms=retention_ms,
         )
 
 
-def _encoded(offsets: Mapping[Partition, int]) -> str:
-    """A cursor; the same offsets always give the same one."""
+def _to_cursor(offsets: Mapping[Partition, int]) -> str:
+    """Return a cursor; equal offsets give equal cursors."""
     lists: dict[str, list[str]] = defaultdict(list)
-    for (kind, number), offset in sorted(offsets.items()):
+    for (fact_type, number), offset in sorted(offsets.items()):
         if offset > 0:
-            numbers = lists[kind]
+            numbers = lists[fact_type]
             numbers += [""] * (number - len(numbers)) + [str(offset)]
-    return ";".join(f"{kind}:{','.join(numbers)}" for kind, numbers in lists.items())
+    return ";".join(f"{fact_type}:{','.join(numbers)}" for fact_type, numbers in lists.items())
 
 
-def _decoded(cursor: str) -> dict[Partition, int]:
-    """The offsets in a cursor, by fact. Raises BadCursor."""
+def _parse_cursor(cursor: str) -> dict[Partition, int]:
+    """Return the offsets in a cursor, by fact. Raises BadCursor."""
     found = {}
     for part in cursor.split(";") if cursor else []:
-        if (said := _PLACES.fullmatch(part)) is None:
-            raise BadCursor(detail=f"{cursor[:64]!r} is no place in this log.")
-        for number, offset in enumerate(said[2].split(",")):
-            found[Partition(said[1], number)] = int(offset or 0)
+        if (match := _CURSOR_PART.fullmatch(part)) is None:
+            raise BadCursor(detail=f"{cursor[:64]!r} is not a cursor of this log.")
+        for number, offset in enumerate(match[2].split(",")):
+            found[Partition(match[1], number)] = int(offset or 0)
     return found

@@ -1,4 +1,4 @@
-"""Dead letters as they are kept, and handed over once more: the same bytes on every engine."""
+"""The encoding of dead letters and of redelivered facts: the same bytes on every engine."""
 
 from __future__ import annotations
 
@@ -11,79 +11,79 @@ from matinee.kit import log
 _log = log.get()
 
 
-class Again(DeadLetter, frozen=True, kw_only=True):
-    """A dead letter that is handed over to its consumer once more."""
+class RedeliveredLetter(DeadLetter, frozen=True, kw_only=True):
+    """A dead letter whose fact is delivered to its consumer again."""
 
-    again: bool = True
-
-
-class Kept(StoredDeadLetter, frozen=True, kw_only=True):
-    """A letter that was kept; `again`: handed over since."""
-
-    again: bool
+    redelivered: bool = msgspec.field(name="again", default=True)
 
 
-class _Fact(msgspec.Struct):
+class ParsedLetter(StoredDeadLetter, frozen=True, kw_only=True):
+    """A stored letter, and whether it was redelivered since."""
+
+    redelivered: bool
+
+
+class _FactType(msgspec.Struct):
     type: str
 
 
-class _Record(msgspec.Struct):
+class _RecordHeader(msgspec.Struct):
     fact_id: str
-    fact: _Fact
+    fact: _FactType
 
 
-class _Entry(msgspec.Struct):
-    record: _Record
+class _EntryHeader(msgspec.Struct):
+    record: _RecordHeader
 
 
-class _Outside(msgspec.Struct):
-    """What can be read of a letter whatever fact is inside."""
+class _LetterHeader(msgspec.Struct):
+    """The fields of a letter that do not depend on its fact."""
 
     consumer: str
-    entry: _Entry
-    again: bool = False
+    entry: _EntryHeader
+    redelivered: bool = msgspec.field(name="again", default=False)
 
 
 _decoder = msgspec.json.Decoder(DeadLetter)
-_outside = msgspec.json.Decoder(_Outside)
+_header_decoder = msgspec.json.Decoder(_LetterHeader)
 
 
-def again(letter: DeadLetter) -> Again:
-    """A letter as it is handed over."""
-    return Again(**msgspec.structs.asdict(letter))
+def to_redelivered(letter: DeadLetter) -> RedeliveredLetter:
+    """Return a letter marked as redelivered."""
+    return RedeliveredLetter(**msgspec.structs.asdict(letter))
 
 
-def kept(written: bytes) -> Kept | None:
-    """A letter out of what was written; None for what is none."""
+def parse_letter(data: bytes) -> ParsedLetter | None:
+    """Return a stored letter; None, with a warning, for data that is not a letter."""
     try:
-        outside = _outside.decode(written)
+        header = _header_decoder.decode(data)
     except msgspec.MsgspecError as error:
-        _log.warning("events.unreadable", place="dead letters", error=str(error))
+        _log.warning("events.unreadable", offset="dead letters", error=str(error))
         return None
-    record, letter = outside.entry.record, _letter(written)
-    return Kept(
-        consumer=outside.consumer,
+    record, letter = header.entry.record, _decode(data)
+    return ParsedLetter(
+        consumer=header.consumer,
         fact_id=record.fact_id,
         type=record.fact.type,
         letter=letter,
-        again=outside.again,
+        redelivered=header.redelivered,
     )
 
 
-def handed_over(written: bytes, consumer: str) -> Entry | None:
-    """What a consumer is given once more, counting on; None for what is another's, or is not known here."""
-    one = kept(written)
-    if one is None or not one.again or one.consumer != consumer:
+def parse_redelivered(data: bytes, consumer: str) -> Entry | None:
+    """Return the entry that is redelivered to a consumer; None for another consumer's and for an unknown fact."""
+    parsed = parse_letter(data)
+    if parsed is None or not parsed.redelivered or parsed.consumer != consumer:
         return None
-    if one.letter is None:
-        _log.warning("events.unreadable", place="dead letters", fact_id=one.fact_id, type=one.type)
+    if parsed.letter is None:
+        _log.warning("events.unreadable", offset="dead letters", fact_id=parsed.fact_id, type=parsed.type)
         return None
-    return Entry(place=one.letter.entry.place, record=one.letter.entry.record, tried=one.letter.tries)
+    return msgspec.structs.replace(parsed.letter.entry, earlier_tries=parsed.letter.tries)
 
 
-def _letter(written: bytes) -> DeadLetter | None:
-    """The letter, or None where this version does not know the fact."""
+def _decode(data: bytes) -> DeadLetter | None:
+    """Return the letter, or None if this version does not know its fact."""
     try:
-        return _decoder.decode(written)
+        return _decoder.decode(data)
     except msgspec.MsgspecError:
         return None

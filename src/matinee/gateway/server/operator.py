@@ -80,7 +80,7 @@ async def list_services(request: Request[Any, Any, Any]) -> list[ServiceView]:
 @get("/operator/edges")
 async def list_edges(request: Request[Any, Any, Any]) -> list[Edge]:
     """Every edge heard of in the last day."""
-    return await get_state(request).steering.edges()
+    return await get_state(request).steering.list_edges()
 
 
 @post("/operator/edges/{edge_id:str}/drain", status_code=200)

@@ -95,10 +95,12 @@ async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list
     ages: list[float] = []
     began = await log.get_head()
 
-    async def handle(entry: Entry) -> None:
-        ages.append((datetime.now(UTC) - entry.record.at).total_seconds() * 1000)
+    async def handle(entries: list[Entry]) -> None:
+        ages.extend((datetime.now(UTC) - entry.record.at).total_seconds() * 1000 for entry in entries)
 
-    following = asyncio.create_task(log.follow("bench", ("PlaybackHeartbeat",), start=began, handle=handle))
+    following = asyncio.create_task(
+        log.follow("bench", ("PlaybackHeartbeat",), start=began, handle=handle, max_batch=500, max_wait_ms=0)
+    )
     try:
         await _until_it_follows(afar, clock, ages)
         ages.clear()

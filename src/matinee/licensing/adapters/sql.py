@@ -23,7 +23,7 @@ from sqlalchemy import (
 from matinee.drivers.sql import Database, UtcTime
 from matinee.kit.ids import AssetId, PlaySessionId
 from matinee.licensing.model import SealedKey
-from matinee.licensing.ports import Holding
+from matinee.licensing.ports import SessionKeys
 
 _metadata = MetaData()
 _keys = Table(
@@ -47,55 +47,55 @@ _KNOWN = select(_k.key_id).where(_k.key_id.in_(bindparam("ids", expanding=True))
 
 
 class SqlKeyVault:
-    """Fulfils `KeyVault`."""
+    """A `KeyVault` in SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """The vault, its schema brought up to date."""
+        """Migrate the tables of a database and return the vault in it."""
         await database.migrate("matinee.licensing.adapters:migrations", "licensing")
         return cls(database)
 
-    async def keep(self, *, keys: list[SealedKey]) -> None:
+    async def add_keys(self, *, keys: list[SealedKey]) -> None:
         def add(connection: Connection) -> None:
             for key in keys:
-                there = select(_k.key_id).where(_k.asset_id == key.asset_id, _k.label == key.label)
-                if connection.execute(there).one_or_none() is None:
+                existing = select(_k.key_id).where(_k.asset_id == key.asset_id, _k.label == key.label)
+                if connection.execute(existing).one_or_none() is None:
                     connection.execute(insert(_keys), msgspec.structs.asdict(key))
 
         await self._database.write(add, retry_on_conflict=True)
 
-    async def keys(self, *, asset_id: AssetId) -> list[SealedKey]:
-        return await self._database.read(lambda c: _keys_of(c, asset_id))
+    async def list_keys(self, *, asset_id: AssetId) -> list[SealedKey]:
+        return await self._database.read(lambda c: _select_keys(c, asset_id))
 
-    async def holding(self, *, asset_id: AssetId, session_id: PlaySessionId) -> Holding:
-        def look(connection: Connection) -> Holding:
+    async def find_session_keys(self, *, asset_id: AssetId, session_id: PlaySessionId) -> SessionKeys:
+        def find(connection: Connection) -> SessionKeys:
             revoked = connection.execute(_REVOKED, {"id": session_id}).one_or_none() is not None
-            return Holding(keys=[] if revoked else _keys_of(connection, asset_id), revoked=revoked)
+            return SessionKeys(keys=[] if revoked else _select_keys(connection, asset_id), revoked=revoked)
 
-        return await self._database.read_autocommit(look)
+        return await self._database.read_autocommit(find)
 
-    async def known(self, *, key_ids: list[str]) -> set[str]:
+    async def filter_known(self, *, key_ids: list[str]) -> set[str]:
         return await self._database.read(lambda c: set(c.execute(_KNOWN, {"ids": key_ids}).scalars()))
 
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
-        def note(connection: Connection) -> None:
-            held = connection.execute(_REVOKED, {"id": session_id}).scalar_one_or_none()
+        def add(connection: Connection) -> None:
+            stored = connection.execute(_REVOKED, {"id": session_id}).scalar_one_or_none()
             row = {"session_id": session_id, "expires_at": expires_at}
-            if held is None:
+            if stored is None:
                 connection.execute(insert(_revocations), row)
-            elif held < expires_at:
+            elif stored < expires_at:
                 connection.execute(update(_revocations).where(_r.session_id == session_id).values(row))
 
-        await self._database.write(note, retry_on_conflict=True)
+        await self._database.write(add, retry_on_conflict=True)
 
-    async def forget(self, *, before: datetime) -> int:
-        gone = delete(_revocations).where(_r.expires_at < before)
-        return await self._database.write(lambda c: c.execute(gone).rowcount)
+    async def delete_revocations(self, *, before: datetime) -> int:
+        expired = delete(_revocations).where(_r.expires_at < before)
+        return await self._database.write(lambda c: c.execute(expired).rowcount)
 
 
-def _keys_of(connection: Connection, asset_id: AssetId) -> list[SealedKey]:
+def _select_keys(connection: Connection, asset_id: AssetId) -> list[SealedKey]:
     rows = connection.execute(_OF_ASSET, {"id": asset_id})
     return [SealedKey(asset_id=row[0], label=row[1], key_id=row[2], sealed=row[3]) for row in rows]

@@ -47,18 +47,18 @@ def database_url(engine_name: str, folder: Path, name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def store_opener(
-    kind: type[Store], url: str, *, emptied: bool = False
+    kind: type[Store], url: str, *, clear: bool = False
 ) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
     """A function that opens the same data again, as another process would; all are closed at the end.
 
-    `emptied`: of what was there nothing stays, which is quicker than tables that are made anew.
+    `clear` deletes all rows first, which is faster than new tables.
     """
     async with AsyncExitStack() as stack:
 
         async def opened() -> Store:
             return await kind.open(await stack.enter_async_context(Database(url)))
 
-        if emptied:
+        if clear:
             async with Database(url) as database:
                 await kind.open(database)
                 await database.write(_empty)
@@ -90,5 +90,5 @@ def start_python(file: str, *words: str) -> subprocess.Popen[str]:
     """Run a test's own file as a program."""
     root = str(Path(__file__).parents[1])
     return subprocess.Popen(
-        [sys.executable, file, *words], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
+        [sys.executable, file, *words], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"}
     )

@@ -90,5 +90,8 @@ def start_python(file: str, *words: str) -> subprocess.Popen[str]:
     """Run a test's own file as a program."""
     root = str(Path(__file__).parents[1])
     return subprocess.Popen(
-        [sys.executable, file, *words], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"}
+        [sys.executable, file, *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"},
     )

@@ -133,7 +133,10 @@ def read_fact_shapes() -> dict[str, Any]:
 
 def render_fact_shapes() -> str:
     """Render the current shapes of facts, for the next check that changes are additive."""
-    return msgspec.json.format(msgspec.json.encode(facts.describe_facts(events.AnyFact.__args__)), indent=1).decode() + "\n"
+    return (
+        msgspec.json.format(msgspec.json.encode(facts.describe_facts(events.AnyFact.__args__)), indent=1).decode()
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

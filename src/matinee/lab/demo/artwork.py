@@ -1,50 +1,53 @@
-"""Posters, cards, backdrops and stills: instants of the film itself, and its title set in type."""
+"""Posters, cards, backdrops and stills: instants of the film itself, with its title set in type."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from matinee.catalogue.api import ArtworkKind
-from matinee.lab.demo.canvas import FULL_HD, hexed, picture_of
-from matinee.lab.demo.reel import FPS, Look, Picture, Reel
+from matinee.catalogue.api import Artwork, ArtworkKind
+from matinee.lab.demo.canvas import FULL_HD, Point, to_image, to_picture
+from matinee.lab.demo.films import SCENES
+from matinee.lab.demo.reels import ENTRIES, ArtworkStyle, Reel
+from matinee.lab.demo.scene import FPS
+from matinee.lab.demo.textures import typeface
 
-FONTS = Path(__file__).parents[1] / "data" / "fonts"
+LANGUAGES = ("en", "de")  # of the letters in our fonts
 POSTER, CARD, BACKDROP = (800, 1200), (960, 540), (1920, 1080)
+_LEADING = {"bebas-neue": 0.92, "cormorant-italic": 0.92, "space-mono": 1.15}
 
 
-def title_artwork(reel: Reel, folder: Path) -> list[Picture]:
-    """The title's poster and card in each language, and its backdrop."""
-    frame, look, made = reel.scene(FULL_HD), reel.look, []
-    instants = {s: picture_of(frame(round(s * FPS)).planes(), FULL_HD) for s in _instants(look)}
-    names = reel.heading or reel.names
-    for language, name in names.items():
-        poster = _titled(_cropped(instants[look.poster_s], look.focus), name, look, tall=True)
-        made.append(_saved(poster, folder, "poster", language))
-        card = _titled(instants[look.card_s].resize(CARD, Image.Resampling.LANCZOS), name, look, tall=False)
-        made.append(_saved(card, folder, "card", language))
-    return [*made, _saved(instants[look.backdrop_s], folder, "backdrop", None)]
+def make_title_artwork(reel: Reel, folder: Path) -> list[Artwork]:
+    """Make the poster and card of the title in each language, and its backdrop."""
+    style, files = reel.artwork, []
+    poster, card, backdrop = _paint(reel, style.poster_s, style.card_s, style.backdrop_s)
+    poster, card = _crop(poster, style.focus), card.resize(CARD, Image.Resampling.LANCZOS)
+    for language in LANGUAGES:
+        name = ENTRIES[reel.slug].draft.names[language]
+        files.append(_save(_add_title(poster, name, style, tall=True), folder, "poster", language))
+        files.append(_save(_add_title(card, name, style, tall=False), folder, "card", language))
+    return [*files, _save(backdrop, folder, "backdrop", None)]
 
 
-def stills(reel: Reel, folder: Path) -> list[Picture]:
-    """An episode's still."""
-    picture = picture_of(reel.scene(FULL_HD)(round(reel.look.card_s * FPS)).planes(), FULL_HD)
-    return [_saved(picture.resize(CARD, Image.Resampling.LANCZOS), folder, "still", None)]
+def make_stills(reel: Reel, folder: Path) -> list[Artwork]:
+    """Make the still of an episode."""
+    [picture] = _paint(reel, reel.artwork.card_s)
+    return [_save(picture.resize(CARD, Image.Resampling.LANCZOS), folder, "still", None)]
 
 
-def _instants(look: Look) -> set[float]:
-    return {look.poster_s, look.card_s, look.backdrop_s}
+def _paint(reel: Reel, *instants_s: float) -> list[Image.Image]:
+    frames = SCENES[reel.slug].render(FULL_HD)
+    return [to_picture(frames(round(instant_s * FPS)).planes(), FULL_HD) for instant_s in instants_s]
 
 
-def _saved(picture: Image.Image, folder: Path, kind: ArtworkKind, language: str | None) -> Picture:
+def _save(picture: Image.Image, folder: Path, kind: ArtworkKind, language: str | None) -> Artwork:
     path = folder / (f"{kind}.{language}.webp" if language else f"{kind}.webp")
-    picture.convert("RGB").save(path, quality=84, method=2)
-    red, green, blue = (round(float(c) * 0.7) for c in np.asarray(picture.convert("RGB").reduce(16)).mean(axis=(0, 1)))
-    return Picture(
+    picture.save(path, quality=84, method=2)
+    red, green, blue = (round(float(c) * 0.7) for c in np.asarray(picture.reduce(16)).mean(axis=(0, 1)))
+    return Artwork(
         kind=kind,
         path=str(path),
         width_px=picture.width,
@@ -54,110 +57,79 @@ def _saved(picture: Image.Image, folder: Path, kind: ArtworkKind, language: str 
     )
 
 
-def _cropped(frame: Image.Image, focus: float) -> Image.Image:
+def _crop(frame: Image.Image, focus: float) -> Image.Image:
     width = frame.height * 2 // 3
     left = round((frame.width - width) * focus)
     return frame.crop((left, 0, left + width, frame.height)).resize(POSTER, Image.Resampling.LANCZOS)
 
 
-def _titled(picture: Image.Image, name: str, look: Look, *, tall: bool) -> Image.Image:
-    picture = _shaded(picture, look, tall=tall)
+def _add_title(picture: Image.Image, name: str, style: ArtworkStyle, *, tall: bool) -> Image.Image:
+    picture = _shade(picture, style, tall=tall)
     width, height = picture.size
     margin = round(width * (0.085 if tall else 0.055))
-    text = name.upper() if look.capitals else name
-    room = (width - 2 * margin, height * (0.34 if tall else 0.42)) if tall else (width * 0.5, height * 0.5)
-    lines, size = _fitted(text, look, room, biggest=width * (0.2 if tall else 0.092))
-    face, gap = _face(look.font, look.weight, size), size * _leading(look)
-    foot = round(width * 0.032) if tall and look.by else 0
-    block = gap * len(lines) + (foot * 2.5 if foot else 0)
-    top = margin * 1.1 if look.at == "top" else height - margin * (1.0 if tall else 0.9) - block
-    pen = ImageDraw.Draw(picture)
-    for n, line in enumerate(lines):
-        _set(pen, (margin, top + n * gap), line, face, look.ink, look.tracking * size)
-    if foot:
-        small = _face("jost", 500, foot)
-        _set(pen, (margin + 2, top + gap * len(lines) + foot * 1.3), look.by.upper(), small, look.ink, foot * 0.16)
+    area = (width - 2 * margin, height * 0.34) if tall else (width * 0.5, height * 0.5)
+    lines, size = fit_title(name, style, area, max_size=width * (0.2 if tall else 0.092))
+    line_height = size * _LEADING.get(style.font, 1.02)
+    by_size = round(width * 0.032) if tall and style.by else 0
+    bottom = height - margin * (1.0 if tall else 0.9) - line_height * len(lines) - by_size * 2.5
+    top = margin * 1.1 if style.title_at == "top" else bottom
+    pen, face = ImageDraw.Draw(picture), typeface(style.font, style.weight, size)
+    for n, text in enumerate(lines):
+        _set_type(pen, (margin, top + n * line_height), text, face, style.ink, style.tracking * size)
+    if by_size:
+        at = (margin + 2, top + line_height * len(lines) + by_size * 1.3)
+        _set_type(pen, at, style.by.upper(), typeface("jost", 500, by_size), style.ink, by_size * 0.16)
     return picture
 
 
-def _shaded(picture: Image.Image, look: Look, *, tall: bool) -> Image.Image:
-    """A soft gradient under the type, so that it can be read on any picture."""
+def _shade(picture: Image.Image, style: ArtworkStyle, *, tall: bool) -> Image.Image:
+    """Add a soft gradient below the type, so that it can be read on any picture."""
     width, height = picture.size
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    near = 1 - down if style.title_at == "top" else down
+    across = np.linspace(1, 0, width, dtype=np.float32)[None, :]
     if tall:
-        mask = ((1 - down if look.at == "top" else down) - 0.42).clip(0) / 0.58 * np.ones((1, width), np.float32)
+        mask = (near - 0.42).clip(0) / 0.58 * np.ones_like(across)
     else:
-        across = np.linspace(1, 0, width, dtype=np.float32)[None, :]
-        near = 1 - down if look.at == "top" else down
         mask = ((near - 0.35).clip(0) / 0.65) * 0.7 + across * 0.3 * near
-    alpha = Image.fromarray((mask.clip(0, 1) ** 1.25 * 255 * look.scrim).clip(0, 255).astype(np.uint8))
-    return Image.composite(Image.new("RGB", picture.size, hexed(look.shade)), picture.convert("RGB"), alpha)
+    alpha = to_image(mask.clip(0, 1) ** 1.25 * 255 * style.scrim)
+    return Image.composite(Image.new("RGB", picture.size, style.shade), picture, alpha)
 
 
-def _fitted(text: str, look: Look, room: tuple[float, float], *, biggest: float) -> tuple[list[str], float]:
-    """The lines and the greatest size at which they fit a room."""
-    fits = [(_size(lines, look, room, biggest), lines) for lines in _broken(text.split())]
-    greatest = max(size for size, _ in fits)
-    good = [(len(lines), _widest(lines, look), size, lines) for size, lines in fits if size * 1.08 >= greatest]
-    _, _, size, lines = min(good, key=lambda fit: fit[:2])
+def fit_title(name: str, style: ArtworkStyle, area: Point, *, max_size: float) -> tuple[list[str], float]:
+    """Return the lines of a title and the greatest size at which they fit an area."""
+    text, leading = name.upper() if style.capitals else name, _LEADING.get(style.font, 1.02)
+    fits = []
+    for lines in _break_lines(text.split()):
+        widest = max(line_width(line, style) for line in lines)
+        fits.append((len(lines), widest, min(max_size, area[0] / widest, area[1] / (len(lines) * leading)), lines))
+    greatest = max(size for _, _, size, _ in fits)
+    _, _, size, lines = min((fit for fit in fits if fit[2] * 1.08 >= greatest), key=lambda fit: fit[:2])
     return lines, size
 
 
-def _size(lines: list[str], look: Look, room: tuple[float, float], biggest: float) -> float:
-    return min(biggest, room[0] / _widest(lines, look), room[1] / (len(lines) * _leading(look)))
+def line_width(line: str, style: ArtworkStyle) -> float:
+    """Return the width of a line at size 1."""
+    return typeface(style.font, style.weight, 100).getlength(line) / 100 + style.tracking * (len(line) - 1)
 
 
-def _widest(lines: list[str], look: Look) -> float:
-    return max(_width(line, look) for line in lines)
-
-
-def _broken(words: list[str]) -> Iterator[list[str]]:
-    """Every way to set words in at most four lines, in their order."""
-    for cuts in range(1 << (len(words) - 1)):
-        lines = [[words[0]]]
+def _break_lines(words: list[str]) -> Iterator[list[str]]:
+    """Yield every way to set words in at most four lines."""
+    for breaks in range(1 << (len(words) - 1)):
+        lines = [words[0]]
         for n, word in enumerate(words[1:]):
-            if cuts >> n & 1:
-                lines.append([word])
+            if breaks >> n & 1:
+                lines.append(word)
             else:
-                lines[-1].append(word)
+                lines[-1] += f" {word}"
         if len(lines) <= 4:
-            yield [" ".join(line) for line in lines]
+            yield lines
 
 
-def _width(line: str, look: Look) -> float:
-    """A line's width at size 1."""
-    return _face(look.font, look.weight, 100).getlength(line) / 100 + look.tracking * (len(line) - 1)
-
-
-def _leading(look: Look) -> float:
-    return {"bebas-neue": 0.92, "cormorant-italic": 0.92, "space-mono": 1.15}.get(look.font, 1.02)
-
-
-def _set(
-    pen: ImageDraw.ImageDraw,
-    at: tuple[float, float],
-    line: str,
-    face: ImageFont.FreeTypeFont,
-    ink: str,
-    tracking: float,
+def _set_type(
+    pen: ImageDraw.ImageDraw, at: Point, text: str, face: ImageFont.FreeTypeFont, ink: str, tracking: float
 ) -> None:
     x, y = at
-    if not tracking:
-        pen.text((x, y), line, font=face, fill=hexed(ink))
-        return
-    for letter in line:
-        pen.text((x, y), letter, font=face, fill=hexed(ink))
-        x += face.getlength(letter) + tracking
-
-
-@cache
-def _face(font: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
-    return typeface(font, weight, size)
-
-
-def typeface(font: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
-    """One of the deployment's fonts at a weight and a size in pixels."""
-    face = ImageFont.truetype(FONTS / f"{font}.woff2", size)
-    if font not in {"bebas-neue", "space-mono"}:
-        face.set_variation_by_axes([weight])
-    return face
+    for part in text if tracking else [text]:
+        pen.text((x, y), part, font=face, fill=ink)
+        x += face.getlength(part) + tracking

@@ -1,7 +1,7 @@
-"""Makes the demo films: picture, sound, subtitles, artwork. A finished film is not made again.
+"""Makes the files of the demo reels: picture, sound, subtitles, artwork. A finished reel is not made again.
 
-`python -m matinee.lab.demo.make DIRECTORY [SLUG…]` makes them in order and says when each is done by one JSON
-line, the `DemoFiles`.
+`python -m matinee.lab.demo.make DIRECTORY [SLUG…]` makes them in order and writes the `DemoFiles` of each as one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -14,142 +14,135 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
+from matinee.catalogue.api import Artwork
 from matinee.drivers import process, rawvideo
-from matinee.lab.demo import artwork, voice
+from matinee.lab.demo import voice
+from matinee.lab.demo.artwork import make_stills, make_title_artwork
 from matinee.lab.demo.canvas import HD
-from matinee.lab.demo.reel import FPS, DemoFiles, Line, Picture, Reel
-from matinee.lab.demo.reels import REELS
-from matinee.lab.demo.sound import compose, mixed, write
+from matinee.lab.demo.films import SCENES
+from matinee.lab.demo.reels import REELS, DemoFiles, Line, Reel
+from matinee.lab.demo.scene import FPS
+from matinee.lab.demo.sound import compose, mix_voice, write_wav
 
-# How QuickTime calls our languages.
-_ISO_639_2 = {"en": "eng", "de": "deu", "fr": "fra", "ja": "jpn"}
+_ISO_639_2 = {"en": "eng", "de": "deu", "fr": "fra", "ja": "jpn"}  # QuickTime's names of our languages
 _NOTE = "files.json"
 
 
 def make(reel: Reel, directory: Path, progress: Callable[[float], None] | None = None) -> DemoFiles:
-    """Make a film in a folder of its own below `directory`, unless it is there; `progress` hears shares up to 1.
+    """Make a reel in its own folder below `directory` unless it exists; `progress` receives shares up to 1.
 
-    A folder is there whole or not at all, whenever we are killed. Raises ToolFailed, OSError.
+    The folder appears at once when it is complete, whenever the process is killed. Raises ToolFailed, OSError.
     """
     target = directory / reel.slug
     directory.mkdir(parents=True, exist_ok=True)
-    with _alone(directory / f".{reel.slug}.lock"):
+    with _lock(directory / f".{reel.slug}.lock"):
         if not target.exists():
-            folder = _swept(directory / f".{reel.slug}.making")
+            folder = directory / f".{reel.slug}.making"
+            shutil.rmtree(folder, ignore_errors=True)  # what a killed process has left
+            folder.mkdir()
             _make(reel, folder, progress or (lambda share: None))
             folder.rename(target)
-    return _moved(msgspec.json.decode((target / _NOTE).read_bytes(), type=DemoFiles), target)
+    return _relocate(msgspec.json.decode((target / _NOTE).read_bytes(), type=DemoFiles), target)
 
 
-async def make_apart(slug: str, directory: Path, *, deadline_s: float = 900) -> DemoFiles:
-    """The same in a process of its own, so that whoever asks stays responsive. Raises ToolFailed."""
-    said: list[str] = []
+async def make_in_process(slug: str, directory: Path, *, deadline_s: float = 900) -> DemoFiles:
+    """Make a reel in another process, so that the caller stays responsive. Raises ToolFailed."""
+    output: list[str] = []
     argv = [sys.executable, "-m", "matinee.lab.demo.make", str(directory), slug]
-    await process.run(argv, deadline_s=deadline_s, nice=10, on_line=said.append)
-    return msgspec.json.decode(said[-1], type=DemoFiles)
+    await process.run(argv, deadline_s=deadline_s, nice=10, on_line=output.append)
+    return msgspec.json.decode(output[-1], type=DemoFiles)
 
 
 def _make(reel: Reel, folder: Path, progress: Callable[[float], None]) -> None:
-    audio = _sound(reel, folder)
+    audio = _make_sound(reel, folder)
     master = folder / "master.mov"
     rawvideo.encode(
-        _frames(reel, lambda share: progress(0.1 + 0.75 * share)),
+        _paint(reel, lambda share: progress(0.1 + 0.75 * share)),
         master,
         size=HD,
-        painted_fps=f"{FPS}/{reel.held}",
+        painted_fps=f"{FPS}/{reel.frames_per_painting}",
         fps=FPS,
-        sound=[(_ISO_639_2[language], audio.pop(language)) for language in reel.spoken],
+        sound=[(_ISO_639_2[language], audio[language]) for language in reel.audio],
         filters=f"{reel.filters},fade=in:d=0.7,fade=out:st={reel.seconds - 1}:d=1",
         crf=reel.crf,
     )
-    for language in reel.spoken:
-        (folder / f"sound.{language}.wav").unlink()
+    for language in reel.audio:
+        audio.pop(language).unlink()
     files = DemoFiles(
         slug=reel.slug,
         master=str(master),
         audio={language: str(path) for language, path in audio.items()},
-        subtitles=_subtitles(reel, folder),
-        artwork=artwork.title_artwork(reel, folder) if reel.episode in {None, 1} else [],
-        stills=artwork.stills(reel, folder) if reel.episode else [],
+        subtitles=_make_subtitles(reel, folder),
+        artwork=make_title_artwork(reel, folder) if reel.episode in {None, 1} else [],
+        stills=make_stills(reel, folder) if reel.episode else [],
     )
-    (folder / _NOTE).write_bytes(msgspec.json.encode(_moved(files, Path())))
+    (folder / _NOTE).write_bytes(msgspec.json.encode(_relocate(files, Path())))
     progress(1)
 
 
-def _frames(reel: Reel, progress: Callable[[float], None]) -> Iterator[bytes]:
-    frame, count = reel.scene(HD), reel.seconds * FPS
-    for index in range(0, count, reel.held):
-        yield frame(index).planes()
+def _paint(reel: Reel, progress: Callable[[float], None]) -> Iterator[bytes]:
+    frames, count = SCENES[reel.slug].render(HD), reel.seconds * FPS
+    for index in range(0, count, reel.frames_per_painting):
+        yield frames(index).planes()
         if index % FPS == 0:
             progress(index / count)
 
 
-def _sound(reel: Reel, folder: Path) -> dict[str, Path]:
-    """The sound in each language, spoken over one music."""
+def _make_sound(reel: Reel, folder: Path) -> dict[str, Path]:
+    """Mix the voice of each language with the same music."""
     music = compose(reel.score, reel.seconds)
-    paths: dict[str, Path] = {}
-    for language in (*reel.spoken, *reel.beside):
-        lines = [(n.start_s, n.end_s, n.said.get(language, n.words.get(language, ""))) for n in reel.lines]
+    paths = {}
+    for language in (*reel.audio, *reel.extra_audio):
+        lines = [(n.start_s, n.end_s, n.spoken.get(language, n.text.get(language, ""))) for n in reel.lines]
         paths[language] = folder / f"sound.{language}.wav"
-        write(paths[language], mixed(music, voice.speak(lines, language, reel.seconds)))
+        write_wav(paths[language], mix_voice(music, voice.speak(lines, language, reel.seconds)))
     return paths
 
 
-def _subtitles(reel: Reel, folder: Path) -> dict[str, str]:
-    paths = {language: folder / f"subtitles.{language}.vtt" for language in reel.subtitled}
+def _make_subtitles(reel: Reel, folder: Path) -> dict[str, str]:
+    paths = {language: folder / f"subtitles.{language}.vtt" for language in reel.lines[0].text}
     for language, path in paths.items():
-        path.write_text(webvtt(reel.lines, language), encoding="utf-8")
+        path.write_text(to_webvtt(reel.lines, language), encoding="utf-8")
     return {language: str(path) for language, path in paths.items()}
 
 
-def webvtt(lines: tuple[Line, ...], language: str) -> str:
-    """Lines as a WebVTT file."""
-    cues = [f"{_time(n.start_s)} --> {_time(n.end_s)}\n{n.words[language]}\n" for n in lines]
+def to_webvtt(lines: tuple[Line, ...], language: str) -> str:
+    """Return lines as a WebVTT file."""
+    cues = [f"{_timestamp(n.start_s)} --> {_timestamp(n.end_s)}\n{n.text[language]}\n" for n in lines]
     return "\n".join(["WEBVTT\n", *cues])
 
 
-def _time(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     minutes, ms = divmod(round(seconds * 1000), 60_000)
     return f"00:{minutes:02}:{ms // 1000:02}.{ms % 1000:03}"
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process makes the same film."""
-    with lock.open("w") as file:
+def _lock(path: Path) -> Iterator[None]:
+    """Wait until no other process makes the same reel."""
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _swept(folder: Path) -> Path:
-    """An empty folder, whatever a maker that was killed has left there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
+def _relocate(files: DemoFiles, folder: Path) -> DemoFiles:
+    """Return the same files in another folder."""
 
+    def move(paths: dict[str, str]) -> dict[str, str]:
+        return {language: str(folder / Path(path).name) for language, path in paths.items()}
 
-def _moved(files: DemoFiles, folder: Path) -> DemoFiles:
-    """The same files in another folder."""
+    def move_art(pictures: list[Artwork]) -> list[Artwork]:
+        return [replace(picture, path=str(folder / Path(picture.path).name)) for picture in pictures]
 
-    def at(path: str) -> str:
-        return str(folder / Path(path).name)
-
-    def here(pictures: list[Picture]) -> list[Picture]:
-        return [msgspec.structs.replace(p, path=at(p.path)) for p in pictures]
-
-    return DemoFiles(
-        slug=files.slug,
-        master=at(files.master),
-        audio={language: at(path) for language, path in files.audio.items()},
-        subtitles={language: at(path) for language, path in files.subtitles.items()},
-        artwork=here(files.artwork),
-        stills=here(files.stills),
-    )
+    master, audio, subtitles = str(folder / "master.mov"), move(files.audio), move(files.subtitles)
+    artwork, stills = move_art(files.artwork), move_art(files.stills)
+    return replace(files, master=master, audio=audio, subtitles=subtitles, artwork=artwork, stills=stills)
 
 
 def main(arguments: list[str]) -> None:
-    """Make some films, or all."""
+    """Make some reels, or all."""
     directory, slugs = Path(arguments[0]), arguments[1:] or list(REELS)
     for slug in slugs:
         sys.stdout.buffer.write(msgspec.json.encode(make(REELS[slug], directory)) + b"\n")

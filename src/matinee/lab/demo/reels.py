@@ -1,180 +1,130 @@
-"""Every demo film and episode in the order of their making: the first is quick, so that something is on early."""
+"""The demo catalogue, read from `lab/data/demo.toml`: its titles, each with a reel, or one reel per episode."""
 
 from __future__ import annotations
 
-from matinee.lab.demo import looks, scores, scripts
-from matinee.lab.demo.films import (
-    last_tram,
-    letters,
-    light_stops,
-    one_street,
-    paper_garden,
-    salt_and_silver,
-    slow_boat,
-    small_cities,
-    waves,
-    weather,
-)
-from matinee.lab.demo.reel import Line, Look, Reel
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from matinee.catalogue.api import Artwork, Credit, Episode, Genre, Person, TitleDraft
+from matinee.kit import ids
+from matinee.kit.ids import EpisodeId, PersonId, TitleId
 from matinee.lab.demo.sound import Score
 
-_WEATHER = {"en": "Weather Reports", "de": "Wetterberichte"}
+_CATALOGUE = Path(__file__).parents[1] / "data" / "demo.toml"
+_TEXTS = ("names", "original_language", "synopses", "taglines", "year", "maturity")
 
 
-def _forecast(
-    number: int,
-    slug: str,
-    names: dict[str, str],
-    day: weather.Day,
-    lines: tuple[Line, ...],
-    *,
-    held: int,
-    score: Score,
-    look: Look,
-) -> Reel:
-    """An episode of the series; the first one's look is the series' own."""
-    return Reel(
-        slug=slug,
-        names=names,
-        heading=_WEATHER,
-        episode=number,
-        seconds=weather.SECONDS,
-        held=held,
-        scene=weather.scene(day),
-        lines=lines,
-        score=score,
-        look=look,
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sentence in each language; `spoken` is how it sounds where its spelling does not tell."""
+
+    start_s: float
+    end_s: float
+    text: dict[str, str]
+    spoken: dict[str, str] = {}
+
+
+class ArtworkStyle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How artwork is composed: its instants, the centre of interest (0 left, 1 right), and the type."""
+
+    poster_s: float
+    card_s: float
+    backdrop_s: float
+    focus: float = 0.5
+    font: Literal["jost", "fraunces", "cormorant-italic", "bebas-neue", "space-mono", "syne"] = "jost"
+    weight: int = 600
+    ink: str = "#fff6e6"
+    shade: str = "#000000"
+    scrim: float = 0.75
+    title_at: Literal["top", "bottom"] = "bottom"
+    capitals: bool = False
+    tracking: float = 0.0
+    by: str = ""
+
+
+class Reel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A film, or an episode with its names and synopses. Only every `frames_per_painting`-th frame is painted."""
+
+    slug: str
+    seconds: int
+    frames_per_painting: int
+    score: Score
+    artwork: ArtworkStyle
+    lines: tuple[Line, ...]
+    audio: tuple[str, ...] = ("en", "de")
+    extra_audio: tuple[str, ...] = ()
+    filters: str = "null"
+    crf: int = 12
+    episode: int | None = None
+    names: dict[str, str] = {}
+    synopses: dict[str, str] = {}
+
+
+class CatalogueEntry(NamedTuple):
+    """The title of a reel, and what the reel is: its film, or an episode."""
+
+    draft: TitleDraft
+    episode_id: EpisodeId | None
+
+
+class DemoFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a reel. `audio` is sound beside the master's own, `subtitles` WebVTT, both by language.
+
+    `stills` belong to the film or episode, `artwork` to the title (empty for all but the first episode of a series).
+    """
+
+    slug: str
+    master: str
+    audio: dict[str, str]
+    subtitles: dict[str, str]
+    artwork: list[Artwork]
+    stills: list[Artwork]
+
+
+def _load() -> tuple[dict[str, Reel], dict[str, CatalogueEntry]]:
+    """Return each reel and its entry; ids are the same on every machine."""
+    data, entries = tomllib.loads(_CATALOGUE.read_text(encoding="utf-8")), {}
+    reels = {title["names"]["en"]: msgspec.convert(title["reels"], list[Reel]) for title in data["titles"]}
+    for title in data["titles"]:
+        draft = _draft(title, reels[title["names"]["en"]], data["genres"])
+        for reel in reels[title["names"]["en"]]:
+            entries[reel.slug] = CatalogueEntry(draft, _episode_id(reel) if reel.episode else None)
+    return {reel.slug: reel for group in reels.values() for reel in group}, entries
+
+
+def _draft(title: dict[str, Any], reels: list[Reel], genres: dict[str, dict[str, str]]) -> TitleDraft:
+    episodes = [_episode(reel, reel.episode) for reel in reels if reel.episode]
+    return TitleDraft(
+        title_id=ids.derive(TitleId, "demo", title["names"]["en"]),
+        kind="series" if episodes else "film",
+        genres=[Genre(genre_id=genre_id, names=genres[genre_id]) for genre_id in title["genres"]],
+        credits=[_credit(**credit) for credit in title["credits"]],
+        episodes=episodes,
+        **{name: title[name] for name in _TEXTS},
     )
 
 
-_ALL = [
-    Reel(
-        slug="slow-boat-north",
-        names={"en": "Slow Boat North", "de": "Langsam nach Norden"},
-        seconds=slow_boat.SECONDS,
-        held=slow_boat.HELD,
-        scene=slow_boat.scene,
-        lines=scripts.SLOW_BOAT,
-        score=scores.SLOW_BOAT,
-        look=looks.SLOW_BOAT,
-    ),
-    Reel(
-        slug="paper-garden",
-        names={"en": "Paper Garden", "de": "Garten aus Papier"},
-        seconds=paper_garden.SECONDS,
-        held=paper_garden.HELD,
-        scene=paper_garden.scene,
-        lines=scripts.PAPER_GARDEN,
-        score=scores.PAPER_GARDEN,
-        look=looks.PAPER_GARDEN,
-    ),
-    Reel(
-        slug="last-tram",
-        names={"en": "The Last Tram", "de": "Die letzte Bahn"},
-        seconds=last_tram.SECONDS,
-        held=last_tram.HELD,
-        scene=last_tram.scene,
-        lines=scripts.LAST_TRAM,
-        spoken=("en", "fr"),
-        beside=("de",),
-        score=scores.LAST_TRAM,
-        look=looks.LAST_TRAM,
-    ),
-    Reel(
-        slug="light-stops",
-        names={"en": "Where the Light Stops", "de": "Wo das Licht endet"},
-        seconds=light_stops.SECONDS,
-        held=light_stops.HELD,
-        scene=light_stops.scene,
-        lines=scripts.LIGHT_STOPS,
-        spoken=("en", "ja"),
-        score=scores.LIGHT_STOPS,
-        look=looks.LIGHT_STOPS,
-    ),
-    Reel(
-        slug="salt-and-silver",
-        names={"en": "Salt and Silver", "de": "Salz und Silber"},
-        seconds=salt_and_silver.SECONDS,
-        held=salt_and_silver.HELD,
-        scene=salt_and_silver.scene,
-        filters=salt_and_silver.GRAIN,
-        crf=20,
-        lines=scripts.SALT_AND_SILVER,
-        score=scores.SALT_AND_SILVER,
-        look=looks.SALT_AND_SILVER,
-    ),
-    _forecast(
-        1,
-        "weather-rain",
-        {"en": "Rain", "de": "Regen"},
-        weather.RAIN,
-        scripts.RAIN,
-        held=1,
-        score=scores.RAIN,
-        look=looks.RAIN,
-    ),
-    Reel(
-        slug="one-street",
-        names={"en": "One Street, Evening", "de": "Eine Straße, abends"},
-        seconds=one_street.SECONDS,
-        held=one_street.HELD,
-        scene=one_street.scene,
-        lines=scripts.ONE_STREET,
-        spoken=("de", "en"),
-        score=scores.ONE_STREET,
-        look=looks.ONE_STREET,
-    ),
-    Reel(
-        slug="letters",
-        names={"en": "Letters Never Sent", "de": "Nie geschickte Briefe"},
-        seconds=letters.SECONDS,
-        held=letters.HELD,
-        scene=letters.scene,
-        lines=scripts.LETTERS,
-        beside=("fr",),
-        score=scores.LETTERS,
-        look=looks.LETTERS,
-    ),
-    _forecast(
-        2,
-        "weather-snow",
-        {"en": "Snow", "de": "Schnee"},
-        weather.SNOW,
-        scripts.SNOW,
-        held=2,
-        score=scores.SNOW,
-        look=looks.SNOW,
-    ),
-    Reel(
-        slug="field-guide-to-waves",
-        names={"en": "A Field Guide to Waves", "de": "Kleine Wellenkunde"},
-        seconds=waves.SECONDS,
-        held=waves.HELD,
-        scene=waves.scene,
-        lines=scripts.WAVES,
-        score=scores.WAVES,
-        look=looks.WAVES,
-    ),
-    Reel(
-        slug="small-cities",
-        names={"en": "Small Cities", "de": "Kleine Städte"},
-        seconds=small_cities.SECONDS,
-        held=small_cities.HELD,
-        scene=small_cities.scene,
-        lines=scripts.SMALL_CITIES,
-        score=scores.SMALL_CITIES,
-        look=looks.SMALL_CITIES,
-    ),
-    _forecast(
-        3,
-        "weather-fog",
-        {"en": "Fog", "de": "Nebel"},
-        weather.FOG,
-        scripts.FOG,
-        held=2,
-        score=scores.FOG,
-        look=looks.FOG,
-    ),
-]
+def _episode(reel: Reel, number: int) -> Episode:
+    return Episode(
+        episode_id=_episode_id(reel),
+        season_number=1,
+        number=number,
+        names=reel.names,
+        synopses=reel.synopses,
+        duration_ms=reel.seconds * 1000,
+    )
 
-REELS: dict[str, Reel] = {reel.slug: reel for reel in _ALL}
+
+def _episode_id(reel: Reel) -> EpisodeId:
+    return ids.derive(EpisodeId, "demo", reel.slug)
+
+
+def _credit(name: str, role: str, character: str | None = None) -> Credit:
+    person = Person(person_id=ids.derive(PersonId, "demo", name), names={"en": name})
+    return Credit(person=person, role=role, character=character)
+
+
+# In the order of making: the first film is quick, so that there is something to watch early.
+REELS, ENTRIES = _load()

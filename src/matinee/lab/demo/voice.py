@@ -1,14 +1,12 @@
-"""A murmured voice that reads a text letter by letter: speech-like, and different for each language.
+"""A murmuring voice that reads a text letter by letter: not intelligible, but different for each language.
 
-A source (vocal cords, breath) is shaped by formants, frame by frame. Nobody will understand a word; everybody hears
-that somebody speaks, and which of two tracks it is.
+A source (vocal cords, breath) is filtered by formants, frame by frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +15,17 @@ from matinee.lab.demo.sound import RATE, Mono
 
 _HOP, _FRAME = 256, 1024
 _FREQUENCIES = np.fft.rfftfreq(_FRAME, 1 / RATE).astype(np.float32)
+# Duration in syllables, voicing, breath, and three formants in Hz.
+_Sound: TypeAlias = tuple[float, float, float, tuple[float, float, float]]
 
 
-@dataclass(frozen=True)
-class Speaker:
-    """Pitch in Hz, syllables a second, how much the pitch moves, and the size of the mouth."""
+class Speaker(NamedTuple):
+    """A voice: its pitch, syllables per second, how far the pitch moves, and a factor of the formants."""
 
     pitch_hz: float
-    pace: float
+    syllables_per_s: float
     melody: float
-    mouth: float
+    formant_scale: float
 
 
 SPEAKERS = {
@@ -35,102 +34,66 @@ SPEAKERS = {
     "fr": Speaker(204, 5.6, 0.09, 1.17),
     "ja": Speaker(172, 6.4, 0.07, 1.12),
 }
-
-
-class _Sound(NamedTuple):
-    seconds: float
-    voiced: float
-    breath: float
-    formants: tuple[float, float, float]
-
-
-_VOWELS: dict[str, tuple[float, float, float]] = {
-    "a": (760, 1250, 2500),
-    "e": (470, 1900, 2600),
-    "i": (300, 2250, 3000),
-    "o": (460, 860, 2500),
-    "u": (330, 800, 2300),
-    "y": (300, 2100, 2800),
-    "ä": (600, 1750, 2550),
-    "ö": (400, 1500, 2300),
-    "ü": (300, 1700, 2200),
+_NEUTRAL, _HISS = (350.0, 1250.0, 2450.0), (5200.0, 6800.0, 7600.0)
+_VOWELS = {"aà": (760, 1250, 2500), "eéèêë": (470, 1900, 2600), "iîï": (300, 2250, 3000), "oô": (460, 860, 2500)}
+_VOWELS |= {"uùû": (330, 800, 2300), "y": (300, 2100, 2800), "ä": (600, 1750, 2550)}
+_VOWELS |= {"ö": (400, 1500, 2300), "ü": (300, 1700, 2200)}
+_SOUNDS: dict[str, tuple[_Sound, ...]] = {
+    **{letters: ((0.58, 1, 0.02, formants),) for letters, formants in _VOWELS.items()},
+    "ptkbdgcçq": ((0.16, 0, 0, _NEUTRAL), (0.07, 0.1, 0.35, _HISS)),
+    "sfzhxßvj": ((0.3, 0, 0.3, _HISS),),
+    "lmnrw": ((0.26, 0.45, 0, _NEUTRAL),),
+    ",;:—": ((0.9, 0, 0, _NEUTRAL),),
+    ".?!…": ((1.6, 0, 0, _NEUTRAL),),
 }
-_ACCENTED = str.maketrans("éèêëàâîïôûùç", "eeeeaaiioouc")
-_NEUTRAL = (350.0, 1250.0, 2450.0)
-_HISS = (5200.0, 6800.0, 7600.0)
+_OTHER: tuple[_Sound, ...] = ((0.12, 0.15, 0, _NEUTRAL),)
+_BY_LETTER = {letter: sounds for letters, sounds in _SOUNDS.items() for letter in letters}
 
 
 def speak(lines: Iterable[tuple[float, float, str]], language: str, seconds: float) -> Mono:
-    """Lines as start, end and text, read in one track of a length."""
+    """Read lines, each with its start, end and text, in a track of a given length."""
     track = np.zeros(round(seconds * RATE), np.float32)
-    speaker = SPEAKERS[language]
     for start_s, end_s, text in lines:
         start = round((start_s + 0.05) * RATE)
-        spoken = _read(text, speaker, end_s - start_s - 0.2)[: max(0, len(track) - start)]
-        track[start : start + len(spoken)] += spoken
+        speech = _read(text, SPEAKERS[language], end_s - start_s - 0.2)[: max(0, len(track) - start)]
+        track[start : start + len(speech)] += speech
     peak = float(np.abs(track).max())
     return track * np.float32(0.5 / peak) if peak else track
 
 
 def _read(text: str, speaker: Speaker, limit_s: float) -> Mono:
-    sounds = [sound for letter in text.lower().translate(_ACCENTED) for sound in _sounds(letter, speaker)]
-    length_s = sum(sound.seconds for sound in sounds)
-    hurry = min(1.0, limit_s / max(length_s, 0.1))
-    frames = max(8, round(length_s * hurry * RATE / _HOP))
-    ends = np.cumsum([s.seconds * hurry for s in sounds]) * RATE / _HOP
-    which = np.searchsorted(ends, np.arange(frames), side="right").clip(0, len(sounds) - 1)
-    rows = np.array([[s.voiced, s.breath, *s.formants] for s in sounds], np.float32)[which]
+    """Read a text, faster if it would take longer than the limit."""
+    sounds = [sound for letter in text.lower() for sound in _BY_LETTER.get(letter, _OTHER)]
+    durations_s = np.array([duration for duration, *_ in sounds]) / speaker.syllables_per_s
+    durations_s *= min(1.0, limit_s / max(durations_s.sum(), 0.1))
+    frames = max(8, round(durations_s.sum() * RATE / _HOP))
+    sound_of_frame = np.searchsorted(durations_s.cumsum() * RATE / _HOP, np.arange(frames), side="right")
+    rows = np.array([[voiced, breath, *formants] for _, voiced, breath, formants in sounds], np.float32)
+    rows = rows[sound_of_frame.clip(0, len(sounds) - 1)]
     rows = np.stack([np.convolve(np.pad(c, 3, mode="edge"), np.ones(7) / 7, mode="valid") for c in rows.T], axis=1)
-    return _shaped(rows, speaker, np.random.default_rng(len(text)))
+    return _filter(rows, speaker, np.random.default_rng(len(text)))
 
 
-def _sounds(letter: str, speaker: Speaker) -> Iterable[_Sound]:
-    unit = 1 / speaker.pace
-    if letter in _VOWELS:
-        yield _Sound(0.58 * unit, 1, 0.02, _VOWELS[letter])
-    elif letter in "ptkbdgcq":
-        yield _Sound(0.16 * unit, 0, 0, _NEUTRAL)
-        yield _Sound(0.07 * unit, 0.1, 0.35, _HISS)
-    elif letter in "sfzhxßvj":
-        yield _Sound(0.3 * unit, 0, 0.3, _HISS)
-    elif letter.isalpha():
-        yield _Sound(0.26 * unit, 0.45, 0, _NEUTRAL)
-    elif letter in ",;—":
-        yield _Sound(0.9 * unit, 0, 0, _NEUTRAL)
-    elif letter in ".?!…":
-        yield _Sound(1.6 * unit, 0, 0, _NEUTRAL)
-    else:
-        yield _Sound(0.12 * unit, 0.15, 0, _NEUTRAL)
-
-
-def _shaped(rows: NDArray[np.float64], speaker: Speaker, random: np.random.Generator) -> Mono:
-    """Source through formants by overlapping frames; `rows`: voiced, breath and three formants a frame."""
-    length = len(rows) * _HOP + _FRAME
-    cords, breath = _cords(len(rows), length, speaker, random), random.standard_normal(length, np.float32) * 0.3
+def _filter(rows: NDArray[np.floating[Any]], speaker: Speaker, rng: np.random.Generator) -> Mono:
+    """Filter the source by formants in overlapping frames; a row has voicing, breath and three formants."""
+    length, window = len(rows) * _HOP + _FRAME, np.hanning(_FRAME).astype(np.float32)
+    cords, breath = _vocal_cords(len(rows), length, speaker, rng), rng.standard_normal(length, np.float32) * 0.3
     starts = np.arange(len(rows))[:, None] * _HOP + np.arange(_FRAME)[None, :]
-    window = np.hanning(_FRAME).astype(np.float32)
-    filters = _filters(rows[:, 2:5].astype(np.float32) * np.float32(speaker.mouth))
     mix = cords[starts] * rows[:, :1] + breath[starts] * rows[:, 1:2]
-    frames = np.fft.irfft(np.fft.rfft(mix * window, axis=1) * filters, axis=1)[:, :_FRAME] * window
-    spoken = np.zeros(length, np.float32)
+    gain = np.full((len(rows), len(_FREQUENCIES)), 0.01, np.float32)
+    for n, (width, level) in enumerate(((90, 1.0), (130, 0.6), (190, 0.3)), start=2):
+        gain += level / (1 + ((_FREQUENCIES[None, :] - rows[:, n : n + 1] * speaker.formant_scale) / width) ** 2)
+    frames = np.fft.irfft(np.fft.rfft(mix * window, axis=1) * gain, axis=1)[:, :_FRAME] * window
+    speech = np.zeros(length, np.float32)
     for n, frame in enumerate(frames.astype(np.float32)):
-        spoken[n * _HOP : n * _HOP + _FRAME] += frame
-    return spoken
+        speech[n * _HOP : n * _HOP + _FRAME] += frame
+    return speech
 
 
-def _cords(frames: int, length: int, speaker: Speaker, random: np.random.Generator) -> Mono:
-    """Vocal cords: a soft sawtooth whose pitch falls over the line, with accents."""
+def _vocal_cords(frames: int, length: int, speaker: Speaker, rng: np.random.Generator) -> Mono:
+    """Return a soft sawtooth whose pitch falls over the line, with accents."""
     along = np.linspace(0, 1, max(2, frames))
-    wander = np.convolve(random.normal(0, 1, len(along) + 80), np.hanning(81) / 40, mode="valid")[: len(along)]
+    wander = np.convolve(rng.normal(0, 1, len(along) + 80), np.hanning(81) / 40, mode="valid")[: len(along)]
     pitch = speaker.pitch_hz * (1.1 - 0.22 * along) * np.exp(speaker.melody * wander)
-    turns = np.cumsum(np.interp(np.linspace(0, 1, length), along, pitch)) / RATE
-    phase = (turns % 1).astype(np.float32)
+    phase = (np.cumsum(np.interp(np.linspace(0, 1, length), along, pitch)) / RATE % 1).astype(np.float32)
     return (1 - phase) ** 3 - np.float32(0.25)
-
-
-def _filters(formants: NDArray[np.float32]) -> NDArray[np.float32]:
-    gain = np.full((len(formants), len(_FREQUENCIES)), 0.01, np.float32)
-    for n, (width, level) in enumerate(((90, 1.0), (130, 0.6), (190, 0.3))):
-        away = (_FREQUENCIES[None, :] - formants[:, n : n + 1]) / width
-        gain += level / (1 + away * away)
-    return gain

@@ -2,150 +2,137 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from math import sin
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from matinee.lab.demo.artwork import typeface
-from matinee.lab.demo.canvas import Layer, Size, Stage, ease, hexed, layer, noise, out_back
+from matinee.lab.demo.canvas import Art, Point, Size, to_image
+from matinee.lab.demo.scene import Scene, Sprite, scatter
+from matinee.lab.demo.shapes import box, drawing
+from matinee.lab.demo.textures import ease, noise, overshoot, word
 
-SECONDS = 26
-HELD = 1
-_INK, _RED, _PAPER = "#201a1c", "#c8362b", "#efe5d2"
-_DRAFTS = ("Dear Ines,", "it rained again today and I", "thought of the kitchen, the", "radio, your blue umbrella.")
-_STACK = (("I MEANT", 0.0), ("TO WRITE", 0.5), ("SOONER", 1.0))
-
-
-def scene(size: Size) -> Callable[[int], Stage]:
-    """The film as a function of the frame."""
-    paper, night = layer(_paper(size, _PAPER)), layer(_paper(size, "#1d1a22"))
-    acts = [_typed(size), _stacked(size), _struck(size), _falling(size), _signed(size)]
-    starts = (0.0, 6.0, 11.0, 15.5, 21.0)
-
-    def frame(index: int) -> Stage:
-        t = index / 24
-        act = max(n for n, start in enumerate(starts) if t >= start)
-        stage = Stage(size, night if act in {1, 3} else paper)
-        acts[act](stage, t - starts[act])
-        return stage
-
-    return frame
+_INK, _RED, _PAPER, _NIGHT = "#201a1c", "#c8362b", "#efe5d2", "#1d1a22"
+_STACKED_S, _STRUCK_S, _FALLING_S, _SIGNED_S = 6, 11, 15.5, 21
+_DRAFT = ("Dear Ines,", "it rained again today and I", "thought of the kitchen, the", "radio, your blue umbrella.")
+# The letters of the draft in the order of typing, each with its column and row.
+_TYPED = [(letter, column, row) for row, text in enumerate(_DRAFT) for column, letter in enumerate(text)]
+_END = ("", len(_DRAFT[-1]), len(_DRAFT) - 1)
+_ALPHABET = sorted({letter for letter, _, _ in _TYPED})
+_STACK = (("I MEANT", "#f3e7cf"), ("TO WRITE", "#f3e7cf"), ("SOONER", "#e4574a"))
+_FONTS = (("fraunces", 500), ("space-mono", 400), ("jost", 500), ("cormorant-italic", 600))
 
 
-def _paper(size: Size, colour: str) -> Image.Image:
-    fibres = noise(size.width, size.height, 3, cell=9 * size.k, octaves=3, stretch=2) - 0.5
-    fold = np.exp(-(((np.arange(size.width) / size.width - 0.5) * 60) ** 2)) * 7
-    picture = np.array(hexed(colour), np.float32) + (fibres * 9 - fold[None, :])[:, :, None]
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+def _sheet(colour: str) -> Art:
+    """Return a sheet of paper with fibres and a fold."""
+
+    def paint(size: Size) -> Image.Image:
+        fibres = noise(size.width, size.height, 3, cell=9 * size.k, octaves=3, stretch=2) - 0.5
+        fold = np.exp(-(((np.arange(size.width) / size.width - 0.5) * 60) ** 2)) * 7
+        plain = np.asarray(Image.new("RGB", size, colour), np.float32)
+        return to_image(plain + (fibres * 9 - fold[None, :])[:, :, None])
+
+    return paint
 
 
-def _word(size: Size, text: str, font: str, weight: int, units: float, colour: str) -> Layer:
-    face = typeface(font, weight, units * size.k)
-    image = Image.new("RGBA", (round(face.getlength(text)) + size.px(8), round(units * size.k * 1.4)))
-    ImageDraw.Draw(image).text((size.px(2), 0), text, font=face, fill=hexed(colour))
-    return layer(image)
+def _count_typed(t: float) -> int:
+    return int(max(0.0, t - 0.6) * 19)
 
 
-def _typed(size: Size) -> Callable[[Stage, float], None]:
-    """A typewriter, a letter every two frames."""
-    pitch, line_height = 36.6, 92
-    cast = {c: _word(size, c, "space-mono", 400, 61, _INK) for c in set("".join(_DRAFTS))}
-    caret = layer(Image.new("RGBA", (size.px(28), size.px(64)), (*hexed(_RED), 255)))
-
-    def act(stage: Stage, t: float) -> None:
-        typed, k = int(max(0.0, t - 0.6) * 19), size.k
-        for row, text in enumerate(_DRAFTS):
-            shown = text[: max(0, typed)]
-            for column, letter in enumerate(shown):
-                stage.put(cast[letter], k * (140 + column * pitch), k * (170 + row * line_height))
-            if 0 <= typed <= len(text) and (typed < len(text) or row == len(_DRAFTS) - 1):
-                stage.put(caret, k * (146 + len(shown) * pitch), k * (184 + row * line_height))
-            typed -= len(text)
-            if typed < 0:
-                break
-        if typed >= 0 and int(t * 2.4) % 2:
-            stage.put(caret, k * (146 + len(_DRAFTS[-1]) * pitch), k * (184 + 3 * line_height))
-
-    return act
+def _type(t: float, n: int, _: str, column: int, row: int) -> Point | None:
+    return (140 + column * 36.6, 170 + row * 92) if n < _count_typed(t) else None
 
 
-def _stacked(size: Size) -> Callable[[Stage, float], None]:
-    """Great words come in one by one and push one another up."""
-    words = [
-        _word(size, text, "bebas-neue", 400, 236, ("#f3e7cf", "#f3e7cf", "#e4574a")[n])
-        for n, (text, _) in enumerate(_STACK)
-    ]
-
-    def act(stage: Stage, t: float) -> None:
-        for n, (word, (_, wait)) in enumerate(zip(words, _STACK, strict=True)):
-            here = out_back((t - 0.2 - wait * 1.1) / 0.7)
-            leave = ease((t - 4.3 - n * 0.08) / 0.6)
-            x = 96 + (1 - here) * 1280 * (1 if n % 2 else -1) + leave * 1400 * (1 if n % 2 else -1)
-            stage.put(word, size.k * x, size.k * (22 + n * 214 + 5 * math.sin(t * 1.2 + n)))
-
-    return act
+def _move_caret(t: float, _: int) -> Point | None:
+    typed = _count_typed(t)
+    if typed >= len(_TYPED) and not int(t * 2.4) % 2:
+        return None
+    column, row = (_TYPED[typed] if typed < len(_TYPED) else _END)[1:]
+    return 146 + column * 36.6, 184 + row * 92
 
 
-def _struck(size: Size) -> Callable[[Stage, float], None]:
-    """A sentence with its better half crossed out."""
-    first = _word(size, "I am fine.", "cormorant-italic", 500, 150, _INK)
-    second = _word(size, "I miss you.", "cormorant-italic", 500, 150, _INK)
-    stroke = layer(Image.new("RGBA", (size.px(640), size.px(7)), (*hexed(_RED), 255)))
-
-    def act(stage: Stage, t: float) -> None:
-        k = size.k
-        stage.put(second, k * 320, k * (300 - 110 * ease((t - 2.6) / 0.9)))
-        drawn = ease((t - 1.2) / 0.8)
-        if drawn > 0:
-            width = max(2, size.px(640 * drawn))
-            line = Layer(
-                *(
-                    plane.crop((0, 0, width if n in {0, 3} else width // 2, plane.height))
-                    for n, plane in enumerate(stroke)
-                )
-            )
-            stage.put(line, k * 312, k * (404 - 110 * ease((t - 2.6) / 0.9)))
-        if t > 2.9:
-            stage.put(first, k * 320, k * (392 + 60 * (1 - ease((t - 2.9) / 0.8))))
-
-    return act
+def _slide(t: float, n: int) -> Point:
+    """Bring a big word in from one side and take it out again."""
+    arrival, departure = overshoot((t - 0.2 - n * 0.55) / 0.7), ease((t - 4.3 - n * 0.08) / 0.6)
+    return 96 + ((1 - arrival) * 1280 + departure * 1400) * (1 if n % 2 else -1), 22 + n * 214 + 5 * sin(t * 1.2 + n)
 
 
-def _falling(size: Size) -> Callable[[Stage, float], None]:
-    """Every letter that was not sent, falling like snow."""
-    random = np.random.default_rng(12)
-    fonts = (("fraunces", 500), ("space-mono", 400), ("jost", 500), ("cormorant-italic", 600))
-    flakes = []
-    for n in range(90):
-        depth = float(random.random()) ** 1.5
-        font, weight = fonts[n % 4]
-        colour = "#e4574a" if n % 11 == 0 else ("#5d5666", "#9d94a0", "#f3e7cf")[int(depth * 2.99)]
-        letter = _word(
-            size, str(random.choice(list("abcdefghijklmnopqrstuvwxyz&?,"))), font, weight, 26 + 118 * depth, colour
-        )
-        flakes.append((letter, float(random.uniform(-40, 1260)), float(random.uniform(-1500, 100)), 110 + 330 * depth))
-    flakes.sort(key=lambda flake: flake[3])
-
-    def act(stage: Stage, t: float) -> None:
-        for n, (letter, x, y, speed) in enumerate(flakes):
-            stage.put(letter, size.k * (x + 26 * math.sin(t * 1.1 + n)), size.k * (y + speed * (t + 0.4)))
-
-    return act
+def _stroke(t: float) -> float:
+    return ease((t - 1.2) / 0.8)
 
 
-def _signed(size: Size) -> Callable[[Stage, float], None]:
-    """How it ends."""
-    words = [_word(size, text, "cormorant-italic", 500, 170, _INK) for text in ("Yours,", "still.")]
-    dot = _word(size, "Do not forward.", "space-mono", 400, 24, _RED)
+def _rise(t: float) -> float:
+    return 110 * ease((t - 2.6) / 0.9)
 
-    def act(stage: Stage, t: float) -> None:
-        for n, word in enumerate(words):
-            here = ease((t - 0.4 - n * 1.0) / 0.9)
-            if here > 0.02:
-                stage.put(word, size.k * (330 + n * 210), size.k * (170 + n * 150 + 44 * (1 - here)))
-        if t > 2.8:
-            stage.put(dot, size.k * 560, size.k * 560)
 
-    return act
+def _sign(t: float, n: int) -> Point | None:
+    visible = ease((t - 0.4 - n) / 0.9)
+    return (330 + n * 210, 170 + n * 150 + 44 * (1 - visible)) if visible > 0.02 else None
+
+
+def _snow() -> Sprite:
+    """Return every letter that was not sent, falling like snow; the nearer, the larger and the faster."""
+    rows, art = scatter(12, 90, (-40, 1260), (-1500, 100), (0, 1), (0, 29)), []
+    rows.sort(key=lambda row: row[2])
+    for n, (_, _, near, letter) in enumerate(rows):
+        colour = "#e4574a" if n % 11 == 0 else ("#5d5666", "#9d94a0", "#f3e7cf")[int(near**1.5 * 2.99)]
+        text = "abcdefghijklmnopqrstuvwxyz&?,"[int(letter)]
+        art.append(word(text, *_FONTS[n % 4], 26 + 118 * near**1.5, colour))
+    return Sprite(
+        art,
+        lambda t, n, x, y, near, _: (x + 26 * sin(t * 1.1 + n), y + (110 + 330 * near**1.5) * (t + 0.4)),
+        rows=rows,
+        start_s=_FALLING_S,
+        end_s=_SIGNED_S,
+    )
+
+
+SCENE = Scene(
+    _sheet(_PAPER),
+    [
+        Sprite(_sheet(_NIGHT), start_s=_STACKED_S, end_s=_STRUCK_S),
+        Sprite(_sheet(_NIGHT), start_s=_FALLING_S, end_s=_SIGNED_S),
+        Sprite(
+            [word(letter, "space-mono", 400, 61, _INK) for letter in _ALPHABET],
+            _type,
+            rows=_TYPED,
+            pick=lambda t, n, letter, *_: _ALPHABET.index(letter),
+            end_s=_STACKED_S,
+        ),
+        Sprite(drawing(28, 64, [box(_RED, 0, 0, 28, 64)]), _move_caret, end_s=_STACKED_S),
+        Sprite(
+            [word(text, "bebas-neue", 400, 236, colour) for text, colour in _STACK],
+            _slide,
+            count=3,
+            start_s=_STACKED_S,
+            end_s=_STRUCK_S,
+        ),
+        Sprite(
+            word("I miss you.", "cormorant-italic", 500, 150, _INK),
+            lambda t, _: (320, 300 - _rise(t)),
+            start_s=_STRUCK_S,
+            end_s=_FALLING_S,
+        ),
+        Sprite(
+            [drawing(32 * n, 7, [box(_RED, 0, 0, 32 * n, 7)]) for n in range(1, 21)],
+            lambda t, _: (312, 404 - _rise(t)) if _stroke(t) > 0.025 else None,
+            pick=lambda t, _: round(_stroke(t) * 20) - 1,
+            start_s=_STRUCK_S,
+            end_s=_FALLING_S,
+        ),
+        Sprite(
+            word("I am fine.", "cormorant-italic", 500, 150, _INK),
+            lambda t, _: (320, 392 + 60 * (1 - ease(t / 0.8))),
+            start_s=_STRUCK_S + 2.9,
+            end_s=_FALLING_S,
+        ),
+        _snow(),
+        Sprite(
+            [word(text, "cormorant-italic", 500, 170, _INK) for text in ("Yours,", "still.")],
+            _sign,
+            count=2,
+            start_s=_SIGNED_S,
+        ),
+        Sprite(word("Do not forward.", "space-mono", 400, 24, _RED), lambda t, _: (560, 560), start_s=_SIGNED_S + 2.8),
+    ],
+)

@@ -1,213 +1,148 @@
-"""A garden of cut paper, grown by hand: every third frame is a new photograph, and nothing lies quite still."""
+"""A garden of cut paper, animated by hand: each picture is photographed anew, and nothing lies quite still."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from math import cos, pi, sin
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
-from matinee.lab.demo.canvas import Layer, Size, Stage, drawing, gradient, hexed, layer, noise, out_back
+from matinee.lab.demo.canvas import Art, Point, Size, to_image
+from matinee.lab.demo.scene import Scene, Sprite
+from matinee.lab.demo.shapes import Shape, box, disc, drawing, line, oval, polygon
+from matinee.lab.demo.textures import gradient, noise, overshoot, textured
 
-SECONDS = 22
-HELD = 3
 _SIZES = 7
+_SKY = gradient((0, "#f4d9b8"), (0.6, "#f6e6cc"), (1, "#efd3b0"))
 
 
-class _Piece(NamedTuple):
-    """A cut-out in its sizes from bud to full, with shadows; where its foot stands and when it grows."""
-
-    grown: list[Layer]
-    x: float
-    y: float
-    starts_s: float
-    sway: float
+def _around(share: float, x: float, y: float, radius: float, turn: float = 0) -> Point:
+    """Return a point on a circle."""
+    return x + radius * cos(share * 2 * pi + turn), y + radius * sin(share * 2 * pi + turn)
 
 
-def scene(size: Size) -> Callable[[int], Stage]:
-    """The film as a function of the frame."""
-    table = layer(_table(size))
-    sun = _cut(drawing(210, 210, _sun, size), size)
-    hills = [
-        _cut(drawing(1400, 330, _hill(colour, n), size), size)
-        for n, colour in enumerate(("#7fa98a", "#5d8c70", "#3f6f5a"))
+_RAYS = [[_around(n / 16, 105, 105, r, turn) for r, turn in ((104, 0), (76, -0.14), (76, 0.14))] for n in range(16)]
+_SUN = [*(polygon("#f2a33a", *ray) for ray in _RAYS), disc("#f6c453", 105, 105, 74)]
+_PUFFS = ((60, 72, 34), (112, 56, 46), (170, 70, 38), (205, 84, 24))
+_CLOUD = [line("#b79f86", 2, (120, 0), (120, 40)), *(disc("#fffaf0", *puff) for puff in _PUFFS)]
+_SNAIL = [
+    box("#d9a066", 8, 66, 118, 84, 9),
+    oval("#d9a066", 6, 48, 34, 80),
+    *(line("#d9a066", 3, (x, 52), (x - 5, 34)) for x in (14, 24)),
+    *(disc(("#a63d40", "#e9b872")[n % 2], 72 + n * 2, 42 + n * 2, r) for n, r in enumerate((36, 26, 16, 7))),
+]
+_STEM = [
+    line("#2f5d46", 9, (75, 300), (75, 90)),
+    polygon("#3f7d5a", (75, 210), (105, 180), (133, 184), (109, 206)),
+    polygon("#3f7d5a", (75, 250), (45, 220), (17, 224), (41, 246)),
+]
+_CUP = ((30, 40), (52, 70), (75, 24), (98, 70), (120, 40), (116, 110), (96, 140), (54, 140), (34, 110))
+
+
+def _flower(petal: str, heart: str, count: int) -> list[Shape]:
+    petals = [disc(petal, *_around(n / count, 75, 76, 42), 25) for n in range(count)]
+    return [*_STEM, *petals, disc(heart, 75, 76, 26)]
+
+
+def _blade(n: int) -> Shape:
+    angle, length = (n - 4) * 0.3 - pi / 2, 250 - 22 * abs(n - 4)
+    tip = (75 + length * 0.32 * cos(angle), 300 + length * sin(angle))
+    side = (75 + length * 0.26 * cos(angle + 0.35), 300 + length * 0.5 * sin(angle))
+    return polygon(("#2f5d46", "#3f7d5a", "#6aa376")[n % 3], (70, 300), tip, side, (82, 300))
+
+
+_PLANTS = (
+    _flower("#e4572e", "#f6c453", 8),
+    [*_STEM, polygon("#d8477b", *_CUP)],
+    [_blade(n) for n in range(9)],
+    _flower("#fff4e0", "#e8a33d", 11),
+    [*_STEM, polygon("#5b5ea6", *_CUP)],
+)
+
+
+def _hill(colour: str, n: int) -> Shape:
+    top = [(x, 60 + 38 * sin(x / 210 + n * 1.9) + 14 * sin(x / 70 + n)) for x in range(0, 1401, 14)]
+    return polygon(colour, (0, 330), *top, (1400, 330))
+
+
+def _bird(wing_tip: Point) -> list[Shape]:
+    return [
+        oval("#2f4b7c", 22, 38, 92, 74),
+        oval("#2f4b7c", 76, 30, 104, 58),
+        polygon("#f2a33a", (102, 40), (119, 46), (102, 51)),
+        polygon("#5b7fb5", (38, 50), wing_tip, (74, 52)),
+        polygon("#5b7fb5", (28, 54), (0, 44), (4, 64)),
+        oval("#fffaf0", 90, 38, 95, 43),
     ]
-    cloud, bird = (
-        _cut(drawing(240, 110, _cloud, size), size),
-        [_cut(drawing(120, 90, _bird(w), size), size) for w in (0, 1)],
+
+
+def _paper(width: float, height: float, shapes: Sequence[Shape], zoom: float = 1) -> Art:
+    """Return shapes cut out of paper: with a grain, and a soft shadow on what lies below."""
+    art = drawing(width, height, shapes, zoom=zoom)
+
+    def paint(size: Size) -> Image.Image:
+        image, margin = art(size), size.px(14)
+        alpha = Image.new("L", (image.width + 2 * margin, image.height + 2 * margin))
+        alpha.paste(image.getchannel("A"), (margin + size.px(5), margin + size.px(8)))
+        sheet = Image.new("RGBA", alpha.size, (30, 24, 40, 0))
+        sheet.putalpha(alpha.filter(ImageFilter.GaussianBlur(6 * size.k)).point([round(n * 0.42) for n in range(256)]))
+        pixels = np.asarray(image).astype(np.float32)
+        pixels[:, :, :3] += (noise(*image.size, image.width, cell=7, octaves=2) - 0.5)[:, :, None] * 16
+        sheet.alpha_composite(to_image(pixels), (margin, margin))
+        return sheet
+
+    return paint
+
+
+def _shake(t: float, which: int, x: float, y: float) -> Point:
+    """Move a piece as a hand does between two photographs."""
+    dx, dy = np.random.default_rng(round(t * 8) * 131 + which).normal(0, 0.9, 2).tolist()
+    return x + dx, y + dy
+
+
+def _plant(n: int) -> Sprite:
+    """Return one of 21 plants that grow from a bud; nearer rows are taller and later."""
+    rng, (column, row) = np.random.default_rng(n), divmod(n, 3)
+    zoom = (150 + 60 * row + rng.uniform(-24, 40)) / 300
+    x, y = 90 + column * 178 + row * 52 + rng.uniform(-26, 26), 560 + 66 * row
+    return Sprite(
+        [_paper(150, 300, _PLANTS[(2 * n + row) % 5], zoom * step / (_SIZES - 1)) for step in range(1, _SIZES + 1)],
+        lambda t, _: _shake(t, 40 + n, x + 3 * sin(t * 1.4 + n), y),
+        pick=lambda t, _: max(0, round(overshoot(t / 1.5) * (_SIZES - 2))),
+        anchor=(0.5, 1),
+        start_s=2.4 + row * 1.4 + float(rng.uniform(0, 5)),
     )
-    pieces = _plants(size)
-    snail = _cut(drawing(130, 90, _snail, size), size)
-
-    def frame(index: int) -> Stage:
-        t = index / 24
-        stage = Stage(size, table)
-        stage.put(sun, *_shaken(size, index, 0, 930, 400 - 320 * out_back((t - 0.4) / 2.4)))
-        for n in range(3):
-            x = 60 + 470 * n + 9 * t * (1 + n * 0.4)
-            stage.put(
-                cloud, *_shaken(size, index, 1 + n, x, -130 + 190 * out_back((t - 1.4 - 0.4 * n) / 1.2) + 34 * (n % 2))
-            )
-        for n, hill in enumerate(hills):
-            stage.put(hill, *_shaken(size, index, 5 + n, -60, 760 - (360 - 84 * n) * out_back((t - 0.3 * n) / 1.3)))
-            for m, piece in enumerate(pieces[n::3]):
-                _grow(stage, piece, t, index, m)
-        if t > 11:
-            stage.put(
-                bird[index // 6 % 2], *_shaken(size, index, 20, -160 + 190 * (t - 11), 190 + 46 * math.sin(t * 1.3))
-            )
-        stage.put(snail, *_shaken(size, index, 21, 1300 - 30 * t - 8 * math.sin(t * 3), 596))
-        return stage
-
-    return frame
 
 
-def _shaken(size: Size, index: int, which: int, x: float, y: float) -> tuple[float, float]:
-    """A place, as a hand finds it again."""
-    random = np.random.default_rng(index // HELD * 131 + which)
-    return size.k * (x + random.normal(0, 0.9)), size.k * (y + random.normal(0, 0.9))
+def _row(n: int, colour: str) -> list[Sprite]:
+    """Return a hill and the plants on it."""
+    hill = Sprite(
+        _paper(1400, 330, [_hill(colour, n)]),
+        lambda t, _: _shake(t, 5 + n, -60, 760 - (360 - 84 * n) * overshoot((t - 0.3 * n) / 1.3)),
+    )
+    return [hill, *(_plant(m) for m in range(n, 21, 3))]
 
 
-def _grow(stage: Stage, piece: _Piece, t: float, index: int, which: int) -> None:
-    share = out_back((t - piece.starts_s) / 1.5)
-    if t < piece.starts_s:
-        return
-    grown = piece.grown[min(_SIZES - 1, max(0, round(share * (_SIZES - 2))))]
-    lean = piece.sway * math.sin(t * 1.4 + which)
-    x, y = _shaken(stage.size, index, 40 + which, piece.x + lean, piece.y)
-    stage.put(grown, x - grown.y.width / 2, y - grown.y.height)
+def _drop_cloud(t: float, n: int) -> Point:
+    y = 190 * overshoot((t - 1.4 - 0.4 * n) / 1.2) - 130 + 34 * (n % 2)
+    return _shake(t, 1 + n, 60 + 470 * n + 9 * t * (1 + n * 0.4), y)
 
 
-def _cut(image: Image.Image, size: Size) -> Layer:
-    """Paper: a grain, a light edge, and a soft shadow on what lies below."""
-    margin = size.px(14)
-    sheet = Image.new("RGBA", (image.width + 2 * margin, image.height + 2 * margin))
-    alpha = Image.new("L", sheet.size)
-    alpha.paste(image.getchannel("A"), (margin + size.px(5), margin + size.px(8)))
-    shadow = Image.new("RGBA", sheet.size, (30, 24, 40, 0))
-    shadow.putalpha(alpha.filter(ImageFilter.GaussianBlur(6 * size.k)).point([round(n * 0.42) for n in range(256)]))
-    grain = (noise(image.width, image.height, image.width, cell=7, octaves=2) - 0.5) * 16
-    pixels = np.asarray(image).astype(np.float32)
-    pixels[:, :, :3] += grain[:, :, None]
-    sheet.alpha_composite(shadow)
-    sheet.alpha_composite(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), (margin, margin))
-    return layer(sheet)
-
-
-def _table(size: Size) -> Image.Image:
-    sky = np.asarray(gradient(size, [(0, "#f4d9b8"), (0.6, "#f6e6cc"), (1, "#efd3b0")])).astype(np.float32)
-    sky += ((noise(size.width, size.height, 6, cell=12 * size.k, octaves=3) - 0.5) * 13)[:, :, None]
-    return Image.fromarray(sky.clip(0, 255).astype(np.uint8))
-
-
-def _plants(size: Size) -> list[_Piece]:
-    """Twenty-one plants, nearer ones greater and later."""
-    random = np.random.default_rng(17)
-    kinds = [
-        _flower("#e4572e", "#f6c453", 8),
-        _tulip("#d8477b"),
-        _leafy,
-        _flower("#fff4e0", "#e8a33d", 11),
-        _tulip("#5b5ea6"),
-    ]
-    pieces = []
-    for n in range(21):
-        row, column = n % 3, n // 3
-        height = 150 + 60 * row + random.uniform(-24, 40)
-        image = drawing(150, 300, kinds[int(random.integers(0, len(kinds)))], size)
-        x = 90 + column * 178 + row * 52 + random.uniform(-26, 26)
-        grown = []
-        for step in range(1, _SIZES + 1):
-            share = step / (_SIZES - 1) * height / 300
-            small = image.resize(
-                (max(8, round(image.width * share)), max(8, round(image.height * share))), Image.Resampling.BOX
-            )
-            grown.append(_cut(small, size))
-        pieces.append(_Piece(grown, x, 560 + 66 * row, 2.4 + row * 1.4 + random.uniform(0, 5), 3.0))
-    return pieces
-
-
-def _sun(pen: ImageDraw.ImageDraw, scale: float) -> None:
-    for n in range(16):
-        a = n / 16 * 2 * math.pi
-        tip = (105 + 104 * math.cos(a), 105 + 104 * math.sin(a))
-        feet = [(105 + 76 * math.cos(a + d), 105 + 76 * math.sin(a + d)) for d in (-0.14, 0.14)]
-        pen.polygon([(x * scale, y * scale) for x, y in (tip, *feet)], fill=hexed("#f2a33a"))
-    pen.ellipse((31 * scale, 31 * scale, 179 * scale, 179 * scale), fill=hexed("#f6c453"))
-
-
-def _hill(colour: str, n: int) -> Callable[[ImageDraw.ImageDraw, float], None]:
-    def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-        top = [(x, 60 + 38 * math.sin(x / 210 + n * 1.9) + 14 * math.sin(x / 70 + n)) for x in range(0, 1401, 14)]
-        pen.polygon([(x * scale, y * scale) for x, y in ((0, 330), *top, (1400, 330))], fill=hexed(colour))
-
-    return paint
-
-
-def _cloud(pen: ImageDraw.ImageDraw, scale: float) -> None:
-    pen.line((120 * scale, 0, 120 * scale, 40 * scale), fill=hexed("#b79f86"), width=round(2 * scale))
-    for x, y, r in ((60, 72, 34), (112, 56, 46), (170, 70, 38), (205, 84, 24)):
-        pen.ellipse(((x - r) * scale, (y - r) * scale, (x + r) * scale, (y + r) * scale), fill=hexed("#fffaf0"))
-
-
-def _bird(wing: int) -> Callable[[ImageDraw.ImageDraw, float], None]:
-    def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-        pen.ellipse((22 * scale, 38 * scale, 92 * scale, 74 * scale), fill=hexed("#2f4b7c"))
-        pen.ellipse((76 * scale, 30 * scale, 104 * scale, 58 * scale), fill=hexed("#2f4b7c"))
-        pen.polygon([(x * scale, y * scale) for x, y in ((102, 40), (119, 46), (102, 51))], fill=hexed("#f2a33a"))
-        tip = (34, 4) if wing else (34, 88)
-        pen.polygon([(x * scale, y * scale) for x, y in ((38, 50), tip, (74, 52))], fill=hexed("#5b7fb5"))
-        pen.polygon([(x * scale, y * scale) for x, y in ((28, 54), (0, 44), (4, 64))], fill=hexed("#5b7fb5"))
-        pen.ellipse((90 * scale, 38 * scale, 95 * scale, 43 * scale), fill=hexed("#fffaf0"))
-
-    return paint
-
-
-def _snail(pen: ImageDraw.ImageDraw, scale: float) -> None:
-    pen.rounded_rectangle((8 * scale, 66 * scale, 118 * scale, 84 * scale), 9 * scale, fill=hexed("#d9a066"))
-    pen.ellipse((6 * scale, 48 * scale, 34 * scale, 80 * scale), fill=hexed("#d9a066"))
-    for x in (14, 24):
-        pen.line((x * scale, 52 * scale, (x - 5) * scale, 34 * scale), fill=hexed("#d9a066"), width=round(3 * scale))
-    for n, (r, colour) in enumerate(((36, "#a63d40"), (26, "#e9b872"), (16, "#a63d40"), (7, "#e9b872"))):
-        x, y = 72 + n * 2, 42 + n * 2
-        pen.ellipse(((x - r) * scale, (y - r) * scale, (x + r) * scale, (y + r) * scale), fill=hexed(colour))
-
-
-def _stem(pen: ImageDraw.ImageDraw, scale: float, top: float) -> None:
-    pen.line((75 * scale, 300 * scale, 75 * scale, top * scale), fill=hexed("#2f5d46"), width=round(9 * scale))
-    for y, side in ((210, 1), (250, -1)):
-        leaf = [(75, y), (75 + side * 30, y - 30), (75 + side * 58, y - 26), (75 + side * 34, y - 4)]
-        pen.polygon([(px * scale, py * scale) for px, py in leaf], fill=hexed("#3f7d5a"))
-
-
-def _flower(petal: str, heart: str, count: int) -> Callable[[ImageDraw.ImageDraw, float], None]:
-    def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-        _stem(pen, scale, 80)
-        for n in range(count):
-            a = n / count * 2 * math.pi
-            x, y, r = 75 + 42 * math.cos(a), 76 + 42 * math.sin(a), 25
-            pen.ellipse(((x - r) * scale, (y - r) * scale, (x + r) * scale, (y + r) * scale), fill=hexed(petal))
-        pen.ellipse((49 * scale, 50 * scale, 101 * scale, 102 * scale), fill=hexed(heart))
-
-    return paint
-
-
-def _tulip(colour: str) -> Callable[[ImageDraw.ImageDraw, float], None]:
-    def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-        _stem(pen, scale, 100)
-        cup = [(30, 40), (52, 70), (75, 24), (98, 70), (120, 40), (116, 110), (96, 140), (54, 140), (34, 110)]
-        pen.polygon([(x * scale, y * scale) for x, y in cup], fill=hexed(colour))
-
-    return paint
-
-
-def _leafy(pen: ImageDraw.ImageDraw, scale: float) -> None:
-    for n in range(9):
-        a = -math.pi / 2 + (n - 4) * 0.3
-        length = 250 - 22 * abs(n - 4)
-        tip = (75 + length * 0.32 * math.cos(a), 300 + length * math.sin(a))
-        side = (75 + length * 0.26 * math.cos(a + 0.35), 300 + length * 0.5 * math.sin(a))
-        shade = ("#2f5d46", "#3f7d5a", "#6aa376")[n % 3]
-        pen.polygon([(x * scale, y * scale) for x, y in ((70, 300), tip, side, (82, 300))], fill=hexed(shade))
+SCENE = Scene(
+    textured(_SKY, 13, seed=6, cell=12, octaves=3),
+    [
+        Sprite(_paper(210, 210, _SUN), lambda t, _: _shake(t, 0, 930, 400 - 320 * overshoot((t - 0.4) / 2.4))),
+        Sprite(_paper(240, 110, _CLOUD), _drop_cloud, count=3),
+        *_row(0, "#7fa98a"),
+        *_row(1, "#5d8c70"),
+        *_row(2, "#3f6f5a"),
+        Sprite(
+            [_paper(120, 90, _bird(tip)) for tip in ((34, 88), (34, 4))],
+            lambda t, _: _shake(t, 20, 190 * t - 160, 190 + 46 * sin(t * 1.3)),
+            pick=lambda t, _: int(t * 4),
+            start_s=11,
+        ),
+        Sprite(_paper(130, 90, _SNAIL), lambda t, _: _shake(t, 21, 1300 - 30 * t - 8 * sin(t * 3), 596)),
+    ],
+)

@@ -1,248 +1,147 @@
-"""Weather reports: one valley, one deployment, and whatever falls from the sky that day."""
+"""Weather reports: one valley, one house, and what falls from the sky that day."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from math import sin
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
-from matinee.lab.demo.canvas import (
-    Layer,
-    Size,
-    Stage,
-    between,
-    drawing,
-    drawn,
-    glow,
-    gradient,
-    hexed,
-    layer,
-    noise,
-    ridge,
-)
+from matinee.lab.demo.canvas import Art, Size
+from matinee.lab.demo.scene import Scene, Sprite, scatter
+from matinee.lab.demo.shapes import Colour, Shape, box, drawing, line, mix, polygon
+from matinee.lab.demo.textures import glow, gradient, noise, ridge, tinted
 
-SECONDS = 20
+_SECONDS = 20
+_WIDTH = 1280 + 22 * _SECONDS + 40
+_INK = "#3a2b2e"
+_PANES = ((58, 88), (122, 160))
 
 
-@dataclass(frozen=True)
-class Day:
-    """The colours of a day, and its weather."""
+class _Day(NamedTuple):
+    """The colours of a day: the sky from top to horizon, the hills from far to near, the shade of firs, the house."""
 
-    sky: tuple[tuple[float, str], ...]
+    sky: tuple[str, str, str]
     hills: tuple[str, str, str, str]
-    falling: str
+    firs: float
     wall: str
     roof: str
     lit: str
 
 
-RAIN = Day(
-    ((0, "#39505e"), (0.4, "#6d8890"), (0.66, "#b9c4bc"), (1, "#b9c4bc")),
-    ("#8fa3a3", "#6a8683", "#46686a", "#26474c"),
-    "rain",
-    "#d8cfb8",
-    "#9c4238",
-    "#ffd98a",
-)
-SNOW = Day(
-    ((0, "#53618f"), (0.4, "#a99bbd"), (0.66, "#f0cfc7"), (1, "#f0cfc7")),
-    ("#c3bcd6", "#d4d1e4", "#e6e6f2", "#f6f6fb"),
-    "snow",
-    "#7d5a58",
-    "#eef0f8",
-    "#ffd27a",
-)
-FOG = Day(
-    ((0, "#c9b79a"), (0.4, "#e3cfa8"), (0.66, "#f3e3c0"), (1, "#f3e3c0")),
-    ("#d3c09a", "#b6a67f", "#8a8462", "#555a45"),
-    "fog",
-    "#efe6d0",
-    "#6b4a3a",
-    "#fff0c0",
-)
-
-
-def scene(day: Day) -> Callable[[Size], Callable[[int], Stage]]:
-    """A day's film as a function of the size and then the frame."""
-
-    def of_size(size: Size) -> Callable[[int], Stage]:
-        backdrop = layer(gradient(size, list(day.sky)))
-        hills = [_hill(size, day, n) for n in range(4)]
-        deployment, smoke = (
-            layer(_house(size, day)),
-            [glow(r, "#ece6e0", size, strength=0.3, power=1.4) for r in (16, 26, 38)],
-        )
-        fall = {"rain": _rain, "snow": _snow, "fog": _fog}[day.falling](size)
-
-        def frame(index: int) -> Stage:
-            t, k = index / 24, size.k
-            stage = Stage(size, backdrop)
-            for n in range(4):
-                if n == 3:
-                    _smoke(stage, smoke, t)
-                    stage.put(deployment, k * 770, k * 382)
-                stage.put(hills[n], -k * (index / 24 * (2 + 5 * n) + 10), k * (262 + 82 * n))
-                fall(stage, t, n)
-            return stage
-
-        return frame
-
-    return of_size
-
-
-def _hill(size: Size, day: Day, n: int) -> Layer:
-    width = 1280 + 22 * SECONDS + 40
-    line = ridge(width, 40 + n, base=60, swing=34 - 5 * n, rough=0.34, cell=520)
-    colour = day.hills[n]
-
-    def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-        top = [(x * scale, (110 - max(0.0, h)) * scale) for x, h in enumerate(line)]
-        pen.polygon([(0, 480 * scale), *top, (width * scale, 480 * scale)], fill=hexed(colour))
-        random = np.random.default_rng(n)
-        for _ in range((0, 46, 34, 16)[n]):
-            x = float(random.uniform(20, width - 20))
-            _fir(
-                pen,
-                scale,
-                x,
-                114 - max(0.0, line[int(x)]),
-                random.uniform(16, 26) * (0.5 + 0.62 * n),
-                hexed(colour),
-                day.falling == "snow",
-            )
-
+def _scene(day: _Day, fall: Callable[[int], Sprite], first: int = 0) -> Scene:
+    """Return four hills with the weather between them, and the house behind the nearest."""
+    sprites: list[Sprite] = []
+    for n in range(4):
         if n == 3:
-            _fence(pen, scale, line, colour)
-
-    return drawn(width, 480, paint, size)
-
-
-def _fence(pen: ImageDraw.ImageDraw, scale: float, line: list[float], ground: str) -> None:
-    """Posts and two wires along the foot of the near field."""
-    ink = between(hexed(ground), (24, 18, 24), 0.6)
-
-    def foot(x: int) -> float:
-        return 196 - 0.7 * line[x]
-
-    for x in range(30, len(line) - 130, 120):
-        lean = (x // 120 * 7) % 5 - 2
-        post = (x * scale, foot(x) * scale, (x + lean) * scale, (foot(x) - 58) * scale)
-        pen.line(post, fill=ink, width=round(8 * scale))
-        for height in (22, 44):
-            wire = (x * scale, (foot(x) - height) * scale, (x + 120) * scale, (foot(x + 120) - height) * scale)
-            pen.line(wire, fill=ink, width=round(2.4 * scale))
+            sprites += [_SMOKE, Sprite(_house(day), lambda t, _: (770, 382))]
+        sprites += [_hill(day, n), *([fall(n)] if n >= first else [])]
+    top, middle, horizon = day.sky
+    return Scene(gradient((0, top), (0.4, middle), (0.66, horizon), (1, horizon)), sprites)
 
 
-def _fir(
-    pen: ImageDraw.ImageDraw,
-    scale: float,
-    x: float,
-    foot: float,
-    height: float,
-    ground: tuple[int, int, int],
-    snowy: bool,
-) -> None:
-    green = tuple(round(c * (0.62 if snowy else 0.76)) for c in ground)
+def _hill(day: _Day, n: int) -> Sprite:
+    heights, colour = ridge(_WIDTH, 40 + n, base=60, swing=34 - 5 * n, rough=0.34, cell=520), day.hills[n]
+    shapes = [polygon(colour, (0, 480), *((x, 110 - height) for x, height in enumerate(heights)), (_WIDTH, 480))]
+    for x, height in scatter(n, (0, 46, 34, 16)[n], (20, _WIDTH - 20), (16, 26)):
+        shapes += _fir(mix("#000000", colour, day.firs), x, 114 - heights[int(x)], height * (0.5 + 0.62 * n))
+    if n == 3:
+        shapes += _fence(mix(colour, "#18121a", 0.6), [196 - 0.7 * height for height in heights])
+    return Sprite(drawing(_WIDTH, 480, shapes), lambda t, _: (-t * (2 + 5 * n) - 10, 262 + 82 * n))
+
+
+def _fir(colour: Colour, x: float, foot: float, height: float) -> Iterator[Shape]:
     for tier in range(3):
         base, wide = foot - height * 0.27 * tier, height * (0.34 - 0.08 * tier)
-        points = [(x - wide, base), (x, base - height * 0.5), (x + wide, base)]
-        pen.polygon([(px * scale, py * scale) for px, py in points], fill=green)
+        yield polygon(colour, (x - wide, base), (x, base - height * 0.5), (x + wide, base))
 
 
-def _house(size: Size, day: Day) -> Image.Image:
-    def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-        def shape(colour: str, *points: tuple[float, float]) -> None:
-            pen.polygon([(x * scale, y * scale) for x, y in points], fill=hexed(colour))
-
-        shape(day.wall, (40, 110), (180, 110), (180, 240), (40, 240))
-        shape(day.roof, (24, 116), (70, 40), (212, 40), (200, 116))
-        shape(day.wall, (40, 116), (70, 62), (100, 116))
-        shape(day.roof, (150, 14), (168, 14), (168, 60), (150, 60))
-        shape(day.lit, (58, 140), (88, 140), (88, 176), (58, 176))
-        shape(day.lit, (122, 140), (160, 140), (160, 176), (122, 176))
-        shape("#3a2b2e", (98, 176), (116, 176), (116, 240), (98, 240))
-        ink = hexed("#3a2b2e")
-        for x in (73, 141):
-            pen.line((x * scale, 140 * scale, x * scale, 176 * scale), fill=ink, width=round(3 * scale))
-        pen.line((58 * scale, 158 * scale, 88 * scale, 158 * scale), fill=ink, width=round(3 * scale))
-        pen.line((122 * scale, 158 * scale, 160 * scale, 158 * scale), fill=ink, width=round(3 * scale))
-
-    deployment = drawing(230, 240, paint, size)
-    light = Image.new("RGBA", deployment.size, (*hexed(day.lit), 0))
-    pen = ImageDraw.Draw(light)
-    for box in ((58, 140, 88, 176), (122, 140, 160, 176)):
-        pen.rectangle(tuple(c * size.k for c in box), fill=(*hexed(day.lit), 150))
-    deployment.alpha_composite(light.filter(ImageFilter.GaussianBlur(9 * size.k)))
-    return deployment
+def _fence(colour: Colour, feet: list[float]) -> Iterator[Shape]:
+    """Yield posts and two wires along the foot of the near field."""
+    for x in range(30, _WIDTH - 130, 120):
+        yield line(colour, 8, (x, feet[x]), (x + (x // 120 * 7) % 5 - 2, feet[x] - 58))
+        for height in (22, 44):
+            yield line(colour, 2.4, (x, feet[x] - height), (x + 120, feet[x + 120] - height))
 
 
-def _smoke(stage: Stage, puffs: list[Layer], t: float) -> None:
-    k = stage.size.k
-    for n in range(9):
-        age = (t * 0.32 + n / 9) % 1
-        puff = puffs[min(2, int(age * 3))]
-        x = 929 + 90 * age * age + 8 * math.sin(t * 1.3 + n * 2)
-        stage.put(puff, k * x - puff.y.width / 2, k * (392 - 190 * age) - puff.y.height / 2)
+def _house(day: _Day) -> Art:
+    shapes = [
+        box(day.wall, 40, 110, 180, 240),
+        polygon(day.roof, (24, 116), (70, 40), (212, 40), (200, 116)),
+        polygon(day.wall, (40, 116), (70, 62), (100, 116)),
+        box(day.roof, 150, 14, 168, 60),
+        box(_INK, 98, 176, 116, 240),
+        *(box(day.lit, left, 140, right, 176) for left, right in _PANES),
+        *(line(_INK, 3, ((left + right) / 2, 140), ((left + right) / 2, 176)) for left, right in _PANES),
+        *(line(_INK, 3, (left, 158), (right, 158)) for left, right in _PANES),
+    ]
+    light = [box(day.lit + "96", left, 140, right, 176) for left, right in _PANES]
+    house, shine = drawing(230, 240, shapes), drawing(230, 240, light, ground=day.lit + "00", blur=9)
+
+    def paint(size: Size) -> Image.Image:
+        image = house(size)
+        image.alpha_composite(shine(size))
+        return image
+
+    return paint
 
 
-def _rain(size: Size) -> Callable[[Stage, float, int], None]:
-    """Sheets of slanted streaks, a faster and longer one for each hill nearer."""
-
-    def sheet(n: int) -> Layer:
-        random = np.random.default_rng(60 + n)
-
-        def paint(pen: ImageDraw.ImageDraw, scale: float) -> None:
-            for _ in range(150 - 26 * n):
-                x, y, long = random.uniform(0, 1400), random.uniform(0, 720), (10 + 9 * n) * random.uniform(0.7, 1.4)
-                for shift in (-720, 0, 720):
-                    start, end = (x, y + shift), (x - long * 0.22, y + long + shift)
-                    line = (start[0] * scale, start[1] * scale, end[0] * scale, end[1] * scale)
-                    pen.line(line, fill=(226, 236, 238, 62 + 24 * n), width=round((0.9 + 0.35 * n) * scale))
-
-        return drawn(1400, 720, paint, size)
-
-    sheets = {n: sheet(n) for n in (1, 2, 3)}
-
-    def fall(stage: Stage, t: float, n: int) -> None:
-        y = (520 + 330 * n) * t % 720
-        for top in (y - 720, y) if n in sheets else ():
-            stage.put(sheets[n], -stage.size.k * 60, stage.size.k * top)
-
-    return fall
+def _age(t: float, n: int) -> float:
+    return (t * 0.32 + n / 9) % 1
 
 
-def _snow(size: Size) -> Callable[[Stage, float, int], None]:
-    flakes = [glow(2.2 + 1.5 * n, "#ffffff", size, strength=0.92, power=0.7) for n in range(4)]
-
-    def fall(stage: Stage, t: float, n: int) -> None:
-        random, k = np.random.default_rng(70 + n), stage.size.k
-        for m in range(64 - 8 * n):
-            x, y, own = random.uniform(0, 1320), random.uniform(0, 760), random.uniform(0.8, 1.3)
-            px = (x + (14 + 8 * n) * math.sin(t * 0.8 * own + m) - 14 * n * t) % 1320 - 20
-            stage.put(flakes[n], k * px, k * ((y + (38 + 26 * n) * own * t) % 760 - 20))
-
-    return fall
+_SMOKE = Sprite(
+    [glow(radius, "#ece6e0", strength=0.3, power=1.4) for radius in (16, 26, 38)],
+    lambda t, n: (929 + 90 * _age(t, n) ** 2 + 8 * sin(t * 1.3 + n * 2), 392 - 190 * _age(t, n)),
+    count=9,
+    pick=lambda t, n: int(_age(t, n) * 3),
+    anchor=(0.5, 0.5),
+)
 
 
-def _fog(size: Size) -> Callable[[Stage, float, int], None]:
-    def bank(n: int) -> Layer:
-        width, height = size.px(1280 + 60 * SECONDS), size.px(260)
-        wisps = noise(width, height, 80 + n, cell=130 * size.k, octaves=4, stretch=4)
-        hull = np.sin(np.linspace(0, np.pi, height, dtype=np.float32))[:, None]
-        image = Image.new("RGB", (width, height), hexed("#f7ead0"))
-        image.putalpha(
-            Image.fromarray(((wisps - 0.25).clip(0, 1) * hull * (300 - 30 * n)).clip(0, 232).astype(np.uint8))
-        )
-        return layer(image)
+def _rain(n: int) -> Sprite:
+    """Return a sheet of slanted streaks; nearer ones are faster and longer."""
+    shapes: list[Shape] = []
+    for x, y, stretch in scatter(60 + n, 150 - 26 * n, (0, 1400), (0, 720), (0.7, 1.4)):
+        length = (10 + 9 * n) * stretch
+        colour, width, slant = f"#e2eaee{62 + 24 * n:02x}", 0.9 + 0.35 * n, length * 0.22
+        shapes += [line(colour, width, (x, top), (x - slant, top + length)) for top in (y - 720, y)]
+    return Sprite(drawing(1400, 720, shapes), lambda t, m: (-60, (520 + 330 * n) * t % 720 - 720 * m), count=2)
 
-    banks = [bank(n) for n in range(4)]
 
-    def fall(stage: Stage, t: float, n: int) -> None:
-        clear = 1 if n < 3 else max(0.0, 1 - t / 15)
-        if clear > 0:
-            stage.put(banks[n], -stage.size.k * (16 + 14 * n) * t, stage.size.k * (210 + 84 * n + (1 - clear) * 260))
+def _snow(n: int) -> Sprite:
+    return Sprite(
+        glow(2.2 + 1.5 * n, "#ffffff", strength=0.92, power=0.7),
+        lambda t, m, x, y, speed: (
+            (x + (14 + 8 * n) * sin(t * 0.8 * speed + m) - 14 * n * t) % 1320 - 20,
+            (y + (38 + 26 * n) * speed * t) % 760 - 20,
+        ),
+        rows=scatter(70 + n, 64 - 8 * n, (0, 1320), (0, 760), (0.8, 1.3)),
+    )
 
-    return fall
+
+def _fog(n: int) -> Sprite:
+    """Return a bank of fog; the nearest one sinks and is gone after 15 seconds."""
+
+    def paint(size: Size) -> Image.Image:
+        width, height = size.px(1280 + 60 * _SECONDS), size.px(260)
+        wisps = noise(width, height, 80 + n, cell=130 * size.k, octaves=4, stretch=4) - 0.25
+        outline = np.sin(np.linspace(0, np.pi, height, dtype=np.float32))[:, None]
+        return tinted("#f7ead0", (wisps.clip(0, 1) * outline * (300 - 30 * n)).clip(0, 232))
+
+    sinking, end_s = (260 / 15, 15) if n == 3 else (0, _SECONDS)
+    return Sprite(paint, lambda t, _: (-(16 + 14 * n) * t, 210 + 84 * n + sinking * t), end_s=end_s)
+
+
+_RAIN_HILLS, _SNOW_HILLS = ("#8fa3a3", "#6a8683", "#46686a", "#26474c"), ("#c3bcd6", "#d4d1e4", "#e6e6f2", "#f6f6fb")
+_FOG_HILLS = ("#d3c09a", "#b6a67f", "#8a8462", "#555a45")
+_RAIN = _Day(("#39505e", "#6d8890", "#b9c4bc"), _RAIN_HILLS, 0.76, "#d8cfb8", "#9c4238", "#ffd98a")
+_SNOW = _Day(("#53618f", "#a99bbd", "#f0cfc7"), _SNOW_HILLS, 0.62, "#7d5a58", "#eef0f8", "#ffd27a")
+_FOG = _Day(("#c9b79a", "#e3cfa8", "#f3e3c0"), _FOG_HILLS, 0.76, "#efe6d0", "#6b4a3a", "#fff0c0")
+SCENES = {
+    "weather-rain": _scene(_RAIN, _rain, 1),
+    "weather-snow": _scene(_SNOW, _snow),
+    "weather-fog": _scene(_FOG, _fog),
+}

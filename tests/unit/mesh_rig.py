@@ -24,6 +24,7 @@ from matinee.mesh.api import Instance, Span, idempotent, long_running
 from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory, Membership
+from matinee.mesh.service import Services
 
 KEY = "0123456789abcdef"
 
@@ -141,8 +142,9 @@ class Rig:
     async def start(self, **options: Any) -> Running:
         """Start one more instance and register it."""
         playhouse = Playhouse(f"playhouse {len(self.running)}")
-        host = Host(key=KEY, clock=self.clock, metrics=Metrics(), **options)
-        host.serve("theatre", Theatre, playhouse)
+        metrics = Metrics()
+        services = [Services(metrics).add("theatre", Theatre, playhouse)]
+        host = Host(key=KEY, clock=self.clock, metrics=metrics, services=services, **options)
         server = await self._stack.enter_async_context(Server(host, graceful_s=1))
         membership = await self.register(server.address)
         self.running.append(Running(playhouse, host, server, membership))
@@ -176,6 +178,13 @@ class Rig:
         for one in self.running:
             one.playhouse.gate.set()
         await self._stack.aclose()
+
+
+def bind_local(playhouse: Playhouse, *, metrics: Metrics | None = None, **options: Any) -> Any:
+    """Return the Protocol bound to an implementation in this process."""
+    services = Services(metrics or Metrics(), **options)
+    services.add("theatre", Theatre, playhouse)
+    return services.bind("theatre", caller="tests")
 
 
 @asynccontextmanager

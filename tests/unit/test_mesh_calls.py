@@ -11,13 +11,12 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from tests.unit.mesh_rig import NoSeats, Playhouse, Rig, Theatre, new_trace, open_rig
+from tests.unit.mesh_rig import NoSeats, Rig, new_trace, open_rig
 
 from matinee.drivers.engine import EngineUnavailable
 from matinee.kit import context
 from matinee.kit.problem import DeadlineExceeded, Invalid, Overloaded, Unreachable
 from matinee.mesh.api import NotServed, ServiceFailed
-from matinee.mesh.client import bind_local
 from matinee.mesh.retry import ATTEMPTS
 
 ACCEPT_AND_WAIT = """
@@ -332,34 +331,3 @@ async def test_every_call_is_recorded(rig: Rig) -> None:
         ("tests", "theatre", "refuse", "no-seats", 1, True),
     ]
     assert {s.trace_id for s in rig.spans.recorded} == {here.trace_id}
-
-
-@pytest.mark.parametrize("force_wire", [False, True])
-async def test_a_local_call_records_a_span_and_raises_the_problem(rig: Rig, force_wire: bool) -> None:
-    here = bind_local(Theatre, "theatre", Playhouse("here"), caller="tests", recorder=rig.spans, force_wire=force_wire)
-    assert await here.book(row=3) == 3
-    with pytest.raises(NoSeats) as caught:
-        await here.refuse(row=7)
-    assert (caught.value.row, caught.value.names) == (7, ["a"])
-    recorded = [(s.caller, s.callee, s.method, s.outcome, s.remote) for s in rig.spans.recorded]
-    assert recorded == [("tests", "theatre", "book", "ok", False), ("tests", "theatre", "refuse", "no-seats", False)]
-
-
-async def test_a_bug_in_a_local_call_is_recorded_and_raised(rig: Rig) -> None:
-    here = bind_local(Theatre, "theatre", Playhouse("here"), recorder=rig.spans)
-    with pytest.raises(RuntimeError):
-        await here.crash()
-    assert rig.spans.recorded[-1].outcome == "service-failed"
-
-
-async def test_a_bug_is_opaque_through_the_forced_wire() -> None:
-    there = bind_local(Theatre, "theatre", Playhouse("here"), force_wire=True)
-    with pytest.raises(ServiceFailed):
-        await there.crash()
-    with pytest.raises(Invalid):
-        await there.book(row="front")
-
-
-def test_without_a_recorder_the_implementation_is_returned() -> None:
-    deployment = Playhouse("here")
-    assert bind_local(Theatre, "theatre", deployment) is deployment

@@ -18,6 +18,7 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.mesh.host import Host, Readiness
+from matinee.mesh.service import Services
 
 BEARER = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 DESCRIBE = "/rpc/theatre/describe"
@@ -270,8 +271,9 @@ async def test_a_given_socket_is_served() -> None:
 async def test_closing_the_server_finishes_running_calls() -> None:
     async with open_rig(0) as rig:
         deployment = Playhouse("x")
-        host = Host(key=KEY, clock=SystemClock(), metrics=Metrics())
-        host.serve("theatre", Theatre, deployment)
+        metrics = Metrics()
+        services = [Services(metrics).add("theatre", Theatre, deployment)]
+        host = Host(key=KEY, clock=SystemClock(), metrics=metrics, services=services)
         async with Server(host) as server:
             address = server.address
             call = rig.http.request("POST", address + "/rpc/theatre/linger", body=b"{}", headers=BEARER, timeout_s=5)

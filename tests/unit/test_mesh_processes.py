@@ -35,17 +35,19 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 from matinee.mesh.host import Host
+from matinee.mesh.service import Services
 from matinee.mesh.membership import Membership
 from tests.unit.mesh_rig import KEY, Playhouse, Theatre
 from tests.unit.test_mesh_processes import open_registry
 
 async def main(url, name):
     clock = SystemClock()
-    host = Host(key=KEY, clock=clock, metrics=Metrics())
-    host.serve("theatre", Theatre, Playhouse(name))
+    metrics = Metrics()
+    services = [Services(metrics).add("theatre", Theatre, Playhouse(name))]
+    host = Host(key=KEY, clock=clock, metrics=metrics, services=services)
     async with open_registry(url) as registry, Server(host) as server:
         instance_id = ids.generate(InstanceId, clock.now())
-        instance = Instance(instance_id=instance_id, address=server.address, services=host.services)
+        instance = Instance(instance_id=instance_id, address=server.address, services=("theatre",))
         membership = Membership(registry=registry, instance=instance, clock=clock, renew_s=0.2, lease_s=1.0)
         await membership.join()
         renewing = asyncio.create_task(membership.run())

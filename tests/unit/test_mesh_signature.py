@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matinee.drivers.metrics import Metrics
 from matinee.kit.page import Page
 from matinee.mesh.api import idempotent, long_running
-from matinee.mesh.client import bind_local
+from matinee.mesh.service import Services
 from matinee.mesh.signature import read_signatures
 
 DOMAINS = ["catalogue", "encoding", "events", "identity", "licensing", "playback", "steering", "viewing"]
@@ -74,16 +75,22 @@ twigs = st.builds(
 )
 
 
+def bind_through_wire() -> Any:
+    services = Services(Metrics(), force_wire=True)
+    services.add("tree", Tree, Mirror())
+    return services.bind("tree")
+
+
 @given(plant=leaves | twigs, limit=st.integers(-(2**63), 2**64 - 1), cursor=st.none() | st.text())
 async def test_any_argument_survives_the_wire(plant: Leaf | Twig, limit: int, cursor: str | None) -> None:
-    direct, wired = Mirror(), bind_local(Tree, "tree", Mirror(), force_wire=True)
+    direct, wired = Mirror(), bind_through_wire()
     arguments: dict[str, Any] = {"plant": plant, "limit": limit, "cursor": cursor}
     assert await wired.find(**arguments) == await direct.find(**arguments)
 
 
 @given(leaf_ids=st.lists(st.text().map(LeafId)), deep=st.booleans())
 async def test_any_list_survives_the_wire(leaf_ids: list[LeafId], deep: bool) -> None:
-    wired = bind_local(Tree, "tree", Mirror(), force_wire=True)
+    wired = bind_through_wire()
     assert await wired.cut(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from socket import socket
 from typing import Any
 
-from matinee.app.domains import DOMAINS, PROTOCOLS, required_by
+from matinee.app.domains import DOMAINS, required_by
 from matinee.drivers.asgi import App, Server
 from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
@@ -126,16 +126,14 @@ async def _prepare(process: Process, targets: tuple[str, ...]) -> None:
 
 
 def _build_host(process: Process, app: App | None) -> Host:
-    host = Host(
+    return Host(
         key=process.runtime.mesh_key,
         clock=process.runtime.clock,
         metrics=process.metrics,
+        services=process.served,
         app=app,
         readiness=lambda: Readiness(engines=process.runtime.engines.states),
     )
-    for name, service in process.services.items():
-        host.serve(name, PROTOCOLS[name], service)
-    return host
 
 
 def _callable_address(host: str, server: Server) -> str:

@@ -39,6 +39,7 @@ class Problem(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = ""
+    _kind: ClassVar[str] = "problem"
     kinds: ClassVar[dict[str, type[Problem]]] = {}
 
     detail: str = ""
@@ -49,6 +50,7 @@ class Problem(Exception):
             raise TypeError(f"{cls.__name__}: {', '.join(sorted(taken))} is a member of every problem document")
         if status is not None:
             cls.status = status
+        cls._kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
         cls.title = (cls.__doc__ or "").strip().split("\n", 1)[0].rstrip(".")
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         known = Problem.kinds.setdefault(cls.kind(), cls)
@@ -58,7 +60,7 @@ class Problem(Exception):
     @classmethod
     def kind(cls) -> str:
         """Return the class name in kebab case: `title-not-found`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        return cls._kind
 
     def facts(self) -> dict[str, Any]:
         """Return the fields as JSON-compatible values."""

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-from matinee.kit import context, log
+from matinee.kit import context
 from matinee.kit.context import Context
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem
 from matinee.mesh import wire
-from matinee.mesh.api import ServiceFailed
-from matinee.mesh.limit import ConcurrencyLimit, TypicalDuration
-from matinee.mesh.metrics import CallMetrics
-from matinee.mesh.signature import Signature
+from matinee.mesh.service import ServiceMethod
 
-_log = log.get()
 DRAINING_RETRY_MS: Final = 1_000
-_INDICATES_LOAD: Final = frozenset({"ok", DeadlineExceeded.kind()})
 
 
 class Reply(NamedTuple):
@@ -41,22 +35,10 @@ class _Redirected(Exception):
 class Endpoint:
     """Runs a method for a remote caller: body and context in, reply out. Never raises."""
 
-    def __init__(
-        self,
-        *,
-        domain: str,
-        signature: Signature,
-        method: Callable[..., Awaitable[Any]],
-        limit: ConcurrencyLimit,
-        metrics: CallMetrics,
-    ) -> None:
-        self._domain = domain
-        self._signature = signature
+    def __init__(self, method: ServiceMethod) -> None:
         self._method = method
-        self._limit = limit
-        self._metrics = metrics
-        self._typical = TypicalDuration()
-        self._is_movable = signature.idempotent and signature.limit_ms is not None
+        self._signature = method.signature
+        self._is_movable = method.signature.idempotent and method.signature.limit_ms is not None
         self._draining = False
         self._timeouts: set[asyncio.Timeout] = set()
 
@@ -69,9 +51,8 @@ class Endpoint:
 
     async def reply(self, body: bytes, call_context: Context) -> Reply:
         """Run the method under a context, within its deadline and the concurrency limit of the domain."""
-        if not self._limit.acquire():
-            retry_after_ms = max(50, min(5_000, round(self._typical.seconds * 1000)))
-            return refuse(Overloaded(retry_after_ms=retry_after_ms), "overloaded")
+        if not self._method.limit.acquire():
+            return refuse(self._method.refuse(), "overloaded")
         started_s = time.perf_counter()
         outcome = "cancelled"
         try:
@@ -79,13 +60,7 @@ class Endpoint:
                 reply, outcome = await self._run(body, call_context)
             return reply
         finally:
-            duration_s = time.perf_counter() - started_s
-            self._limit.release(self._typical.slowdown(duration_s) if self._indicates_load(outcome) else None)
-            self._metrics.observe(outcome, duration_s)
-
-    def _indicates_load(self, outcome: str) -> bool:
-        # The duration of a refused argument or of a long-running method does not depend on load.
-        return self._signature.limit_ms is None and outcome in _INDICATES_LOAD
+            self._method.finish(outcome, time.perf_counter() - started_s)
 
     async def _run(self, body: bytes, call_context: Context) -> tuple[Reply, str]:
         try:
@@ -96,9 +71,8 @@ class Endpoint:
             return refuse(Overloaded(retry_after_ms=DRAINING_RETRY_MS), "draining"), "redirected"
         except Problem as problem:
             return Reply(problem.status, wire.encode_problem(problem, call_context.trace_id)), problem.kind()
-        except Exception:  # a bug: the details stay in the log, the caller gets the trace id
-            _log.exception("call.failed", domain=self._domain, method=self._signature.name)
-            failed = ServiceFailed(service=self._domain, trace_id=call_context.trace_id)
+        except Exception:
+            failed = self._method.fail(call_context.trace_id)
             return Reply(failed.status, wire.encode_problem(failed, call_context.trace_id)), failed.kind()
 
     async def _call(self, arguments: dict[str, Any], call_context: Context) -> Any:
@@ -107,12 +81,12 @@ class Endpoint:
         self._timeouts.add(timeout)
         try:
             async with timeout:
-                return await self._method(**arguments)
+                return await self._method.target(**arguments)
         except TimeoutError as error:
             if not timeout.expired():
                 raise
             if self._draining and self._is_movable and call_context.remaining_ms() != 0:
                 raise _Redirected from error
-            raise DeadlineExceeded(service=self._domain) from error
+            raise DeadlineExceeded(service=self._method.domain) from error
         finally:
             self._timeouts.discard(timeout)

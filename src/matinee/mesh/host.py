@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -24,12 +24,9 @@ from matinee.kit.problem import Overloaded, TooLarge, Unauthenticated
 from matinee.mesh import wire
 from matinee.mesh.api import NotServed
 from matinee.mesh.endpoint import DRAINING_RETRY_MS, Endpoint, Reply, refuse
-from matinee.mesh.limit import ConcurrencyLimit
-from matinee.mesh.metrics import MeshMetrics
-from matinee.mesh.signature import read_signatures
+from matinee.mesh.service import Service
 
 _POLL_S: Final = 0.01
-_LONG_RUNNING_LIMIT: Final = 256
 _JSON: Final = [(b"content-type", wire.JSON.encode())]
 _PROBLEM: Final = [(b"content-type", wire.PROBLEM_JSON.encode())]
 _CLOSE: Final = (b"connection", b"close")
@@ -48,7 +45,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Host:
-    """The HTTP server application of one process.
+    """The HTTP server application of one process, which serves `services` to remote callers.
 
     `key` is the secret that callers must present; `readiness` is reported by `/readyz`; `app` gets every other path
     and the lifespan.
@@ -64,6 +61,7 @@ class Host:
         key: str,
         clock: Clock,
         metrics: Metrics,
+        services: Sequence[Service] = (),
         readiness: Callable[[], Readiness] = Readiness,
         app: App | None = None,
         max_body_bytes: int = 8 << 20,
@@ -72,32 +70,16 @@ class Host:
         self._bearer = f"Bearer {key}".encode()
         self._clock = clock
         self._metrics = metrics
-        self._mesh_metrics = MeshMetrics(metrics)
+        self._services = services
         self._readiness = readiness
         self._app = app
         self._max_body_bytes = max_body_bytes
-        self._endpoints: dict[str, Endpoint] = {}
-        self._limits: dict[str, tuple[ConcurrencyLimit, ConcurrencyLimit]] = {}
+        self._endpoints = {
+            wire.rpc_path(service.domain, name): Endpoint(method)
+            for service in services
+            for name, method in service.methods.items()
+        }
         self._probes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._send_metrics}
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        """The served domains, sorted by name."""
-        return tuple(sorted(self._limits))
-
-    def serve(self, domain: str, protocol: type[Any], implementation: object) -> None:
-        """Serve every method of a Protocol. Raises TypeError for one that cannot be called remotely."""
-        # Long-running calls have a limit of their own, so that they cannot keep the others out.
-        limits = self._limits[domain] = (ConcurrencyLimit(), ConcurrencyLimit(initial=_LONG_RUNNING_LIMIT))
-        self._mesh_metrics.watch(domain, *limits)
-        for name, signature in read_signatures(protocol).items():
-            self._endpoints[wire.rpc_path(domain, name)] = Endpoint(
-                domain=domain,
-                signature=signature,
-                method=getattr(implementation, name),
-                limit=limits[signature.limit_ms is not None],
-                metrics=self._mesh_metrics.method(domain, name),
-            )
 
     def drain(self) -> None:
         """Refuse new calls from now on, in a way that sends them to another instance."""
@@ -108,7 +90,7 @@ class Host:
     async def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait for the calls in flight; False when some remain after `timeout_s`."""
         for _ in range(max(1, int(timeout_s / _POLL_S))):
-            if not any(limit.in_flight for limits in self._limits.values() for limit in limits):
+            if not any(service.in_flight for service in self._services):
                 return True
             await asyncio.sleep(_POLL_S)
         return False

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
 
 from matinee.mesh import wire
 from matinee.mesh.api import is_idempotent, long_running_limit_ms
 
+AsyncFunction: TypeAlias = Callable[..., Awaitable[Any]]
 _encoder = msgspec.json.Encoder()
 
 
@@ -50,6 +51,12 @@ class Signature:
 def read_signatures(protocol: type[Any]) -> dict[str, Signature]:
     """Read every public method of a Protocol. Raises TypeError for one that cannot be called remotely."""
     return _read_signatures(protocol)  # type: ignore[arg-type]  # mypy does not see that a class can be hashed
+
+
+def bind(protocol: type[Any], implement: Callable[[Signature], AsyncFunction]) -> Any:
+    """Build an object with the methods of a Protocol, each implemented by a function of its signature."""
+    methods = {name: staticmethod(implement(signature)) for name, signature in read_signatures(protocol).items()}
+    return type(f"{protocol.__name__}Proxy", (), {"__doc__": protocol.__doc__, **methods})()
 
 
 @cache

@@ -30,6 +30,7 @@ from matinee.mesh.api import Instance
 from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory
+from matinee.mesh.service import Services
 
 AREA = "events"
 GOAL = 2.0  # half of the bare producer's rate, as a time
@@ -127,8 +128,9 @@ async def _until_it_follows(afar: Events, clock: SystemClock, ages: list[float])
 async def _by_http(service: EventsService) -> AsyncIterator[Events]:
     """The service on a port of its own, called through the mesh; both ends share this process."""
     clock, registry, key = SystemClock(), MemoryRegistry(), os.urandom(16).hex()
-    host = Host(key=key, clock=clock, metrics=Metrics())
-    host.serve("events", Events, service)
+    metrics = Metrics()
+    services = [Services(metrics).add("events", Events, service)]
+    host = Host(key=key, clock=clock, metrics=metrics, services=services)
     async with Server(host, port=0) as server, HttpClient() as http:
         instance = Instance(instance_id=generate(InstanceId, clock.now()), address=server.address, services=("events",))
         await registry.register(instance=instance, lease_s=600, now=clock.now())

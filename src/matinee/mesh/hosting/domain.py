@@ -16,9 +16,10 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import url
 from matinee.kit.clock import Clock
 from matinee.mesh.api import SpanRecorder
-from matinee.mesh.client import bind_local, bind_remote
+from matinee.mesh.client import bind_remote
 from matinee.mesh.hosting.runtime import Runtime
 from matinee.mesh.hosting.settings import BadSettings, Deployment, Objects, Section
+from matinee.mesh.service import Service, Services
 
 if TYPE_CHECKING:
     from matinee.drivers.cache import Guard
@@ -79,20 +80,27 @@ class Process:
         self.jobs: dict[str, Job] = {}
         self.factories: dict[type[Any], Callable[[Wiring[Any]], Any]] = {}
         self._names = {domain.protocol: name for name, domain in domains.items()}
-        self._recorder = recorder
+        mesh = runtime.settings.mesh
+        self._local = Services(metrics, limit_ms=mesh.call_ms, recorder=recorder, force_wire=mesh.force_wire)
         self._cache: Guard | None = None
 
     def client(self, protocol: type[T], *, caller: str) -> T:
         """Return a client of a domain: bound to this process where it serves the domain, else to the mesh."""
         name = self._names[protocol]
-        service = self.services.get(name) or self.prepared.get(name)
+        implementation = self.services.get(name) or self.prepared.get(name)
         client: T
-        if service is None:
+        if implementation is None:
             client = bind_remote(protocol, name, self.runtime.client, caller=caller)
         else:
-            force_wire = self.runtime.settings.mesh.force_wire
-            client = bind_local(protocol, name, service, caller=caller, recorder=self._recorder, force_wire=force_wire)
+            self._local.add(name, protocol, implementation)
+            client = self._local.bind(name, caller=caller)
         return client
+
+    @property
+    def served(self) -> list[Service]:
+        """The services to serve to other processes."""
+        protocols = {name: protocol for protocol, name in self._names.items() if protocol is not None}
+        return [self._local.add(name, protocols[name], service) for name, service in self.services.items()]
 
     async def cache(self) -> Guard:
         """Return the client of the cache, one for the process. Raises BadSettings for an unknown engine."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import pytest
 from tests.unit.mesh_rig import NoSeats, Playhouse, Spans, bind_local, new_trace
@@ -13,7 +12,6 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import context
 from matinee.kit.problem import DeadlineExceeded, Invalid, Overloaded
 from matinee.mesh.api import ServiceFailed
-from matinee.mesh.deadline import run_until
 
 LIMIT = 64
 
@@ -155,60 +153,38 @@ async def test_a_failure_of_the_service_to_meet_its_own_timeout_is_its_failure(p
         await bind_local(playhouse).crash()
 
 
-class TestRunUntil:
-    async def suspend(self, times: int) -> int:
-        for _ in range(times):
-            await asyncio.sleep(0)
-        return times
+async def test_cancellation_from_outside_is_not_a_deadline(playhouse: Playhouse) -> None:
+    theatre = bind_local(playhouse, limit_ms=1)
+    calling = asyncio.create_task(theatre.linger())
+    await playhouse.entered.wait()
+    calling.cancel()
+    time.sleep(0.05)  # noqa: ASYNC251  # the deadline expires in the same turn of the event loop
+    with pytest.raises(asyncio.CancelledError):
+        await calling
 
-    @pytest.mark.parametrize("times", [0, 1, 3])
-    async def test_returns_the_result(self, times: int) -> None:
-        assert await run_until(self.suspend(times), time.monotonic() + 60) == times
 
-    @pytest.mark.parametrize("times", [0, 1, 3])
-    async def test_raises_the_exception(self, times: int) -> None:
-        async def fail() -> None:
-            await self.suspend(times)
-            raise ValueError(times)
+async def test_nested_calls_end_at_the_inner_deadline(playhouse: Playhouse) -> None:
+    inner = bind_local(playhouse, limit_ms=20)
 
-        with pytest.raises(ValueError, match=str(times)):
-            await run_until(fail(), time.monotonic() + 60)
-
-    async def test_times_out_after_several_suspensions(self) -> None:
-        async def work() -> None:
-            await self.suspend(2)
-            await asyncio.Event().wait()
-
-        with pytest.raises(TimeoutError):
-            await run_until(work(), time.monotonic() + 0.01)
-
-    async def test_work_that_handles_its_cancellation_may_still_time_out(self) -> None:
-        async def work() -> str:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                await self.suspend(2)
-                raise
-            return ""
-
-        with pytest.raises(TimeoutError):
-            await run_until(work(), time.monotonic() + 0.01)
-
-    async def test_cancellation_from_outside_is_not_a_timeout(self) -> None:
-        task = asyncio.create_task(self.wrap(lambda: run_until(asyncio.Event().wait(), time.monotonic() + 60)))
+    async def describe() -> str:
+        with pytest.raises(DeadlineExceeded):
+            await inner.linger()
         await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        return "done"
 
-    async def test_nested_deadlines_end_at_the_inner_one(self) -> None:
-        async def work() -> str:
-            with pytest.raises(TimeoutError):
-                await run_until(asyncio.Event().wait(), time.monotonic() + 0.01)
-            await self.suspend(1)
-            return "done"
+    outer = Playhouse("outer")
+    outer.linger = describe  # type: ignore[method-assign, assignment]
+    assert await bind_local(outer).linger() == "done"
 
-        assert await run_until(work(), time.monotonic() + 60) == "done"
 
-    async def wrap(self, run: Callable[[], Awaitable[object]]) -> None:
-        await run()
+async def test_a_call_that_cleans_up_after_its_deadline_is_a_deadline(playhouse: Playhouse) -> None:
+    async def linger() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+        return ""
+
+    playhouse.linger = linger  # type: ignore[method-assign, assignment]
+    with pytest.raises(DeadlineExceeded):
+        await bind_local(playhouse, limit_ms=20).linger()

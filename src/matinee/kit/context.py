@@ -38,25 +38,18 @@ _EMPTY = Context(trace_id="")
 _current: ContextVar[Context] = ContextVar("matinee_context", default=_EMPTY)
 
 
-def current() -> Context:
-    """Return the context of the running task."""
-    return _current.get()
+# The operations of the context variable, for hot paths: return the current context, set it, restore the previous one.
+current, set_current, restore = _current.get, _current.set, _current.reset
 
 
-class activate:  # noqa: N801  # used like a function; as a class it costs a third of a generator
+@contextmanager
+def activate(context: Context) -> Iterator[Context]:
     """Make a context the current one for a block."""
-
-    __slots__ = ("_context", "_token")
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def __enter__(self) -> Context:
-        self._token = _current.set(self._context)
-        return self._context
-
-    def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
+    token = set_current(context)
+    try:
+        yield context
+    finally:
+        restore(token)
 
 
 @contextmanager

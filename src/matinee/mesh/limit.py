@@ -23,7 +23,7 @@ class TypicalDuration:
             self.seconds = max(seconds, 1e-6)
         ratio = seconds / self.seconds
         # Capped, so that one very slow call does not raise the average much.
-        self.seconds += _DURATION_WEIGHT * (min(ratio, 10.0) - 1.0) * self.seconds
+        self.seconds += _DURATION_WEIGHT * ((ratio if ratio < 10.0 else 10.0) - 1.0) * self.seconds
         return ratio
 
 
@@ -55,12 +55,12 @@ class ConcurrencyLimit:
 
     def release(self, slowdown: float | None = None) -> None:
         """Return a slot; `slowdown` is the call's ratio to its typical duration, None to adjust nothing."""
-        is_busy = self.in_flight * 2 >= self._limit
-        self.in_flight -= 1
+        in_flight = self.in_flight
+        self.in_flight = in_flight - 1
         if slowdown is None:
             return
         self._slowdown += _SLOWDOWN_WEIGHT * (slowdown - self._slowdown)
-        if is_busy:
+        if in_flight * 2 >= self._limit:
             gradient = max(0.5, min(1.0, TOLERANCE / max(self._slowdown, 1e-6)))
             target = self._limit * gradient + math.sqrt(self._limit)
             adjusted = self._limit + _SMOOTHING * (target - self._limit) / self._limit

@@ -13,14 +13,15 @@ from matinee.kit.context import Context
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
-from matinee.mesh.deadline import run_until
+from matinee.mesh.deadline import DeadlineWheel
 from matinee.mesh.limit import ConcurrencyLimit, TypicalDuration
 from matinee.mesh.metrics import CallMetrics, MeshMetrics
-from matinee.mesh.retry import ATTEMPTS, RetryBudget, pause_s
+from matinee.mesh.retry import ATTEMPTS, pause_s
 from matinee.mesh.signature import AsyncFunction, Signature, bind, read_signatures
 
 LIMIT_MS: Final = 5_000
 _LONG_RUNNING_LIMIT: Final = 256
+_MAX_WAITING: Final = 64
 _INDICATES_LOAD: Final = frozenset({"ok", DeadlineExceeded.kind()})
 _log = log.get()
 
@@ -65,7 +66,6 @@ class Service:
         self.protocol = protocol
         # Long-running calls have a limit of their own, so that they cannot keep the others out.
         self._limit, self._long_running = ConcurrencyLimit(), ConcurrencyLimit(initial=_LONG_RUNNING_LIMIT)
-        self.budget = RetryBudget()
         self.methods = {
             name: ServiceMethod(
                 domain=domain,
@@ -85,7 +85,7 @@ class Service:
 
 
 class Services:
-    """The domains that this process implements, by name.
+    """The domains that this process implements, by name, for one event loop.
 
     `limit_ms` is the deadline of a local call unless its context has an earlier one. `force_wire` encodes and decodes
     arguments, results and problems of local calls, so that a test gets exactly what a remote caller gets.
@@ -106,6 +106,8 @@ class Services:
         self._rng = rng or Random()  # noqa: S311  # spreads retries
         self._force_wire = force_wire
         self._services: dict[str, Service] = {}
+        self._deadlines = DeadlineWheel()
+        self._waiting = 0
 
     def add(self, domain: str, protocol: type[Any], implementation: object) -> Service:
         """Add the implementation of a domain, or return the service that was added before."""
@@ -120,42 +122,46 @@ class Services:
         a `Problem` becomes ServiceFailed. `caller` names the calling domain.
         """
         service = self._services[domain]
-        return bind(service.protocol, lambda signature: self._wrap(service, service.methods[signature.name], caller))
+        return bind(service.protocol, lambda signature: self._wrap(service.methods[signature.name], caller))
 
-    def _wrap(self, service: Service, method: ServiceMethod, caller: str) -> AsyncFunction:
-        """Build the call wrapper of one method. It is inlined as far as possible: every call within a process pays it."""
-        signature, limit, budget, recorder = method.signature, method.limit, service.budget, self._recorder
+    def _wrap(self, method: ServiceMethod, caller: str) -> AsyncFunction:
+        """Build the call wrapper of one method, on which every call within the process spends its time."""
+        signature, limit, recorder, domain = method.signature, method.limit, self._recorder, method.domain
         target = _through_wire(method) if self._force_wire else method.target
         limit_s = (signature.limit_ms or self._limit_ms) / 1000
-        monotonic, current, activate, domain = time.monotonic, context.current, context.activate, service.domain
+        monotonic, current, set_current, restore = time.monotonic, context.current, context.set_current, context.restore
+        start_deadline, acquire, finish = self._deadlines.start, limit.acquire, method.finish
 
         async def call(**arguments: Any) -> Any:
             started_s = monotonic()
-            call_context = current()
-            deadline_s = call_context.deadline_s
+            outer = call_context = current()
+            deadline_s = outer.deadline_s
             if deadline_s is None or started_s + limit_s < deadline_s:
                 deadline_s = started_s + limit_s
-                call_context = Context(
-                    trace_id=call_context.trace_id, deadline_s=deadline_s, principal=call_context.principal
-                )
+                call_context = Context(trace_id=outer.trace_id, deadline_s=deadline_s, principal=outer.principal)
             elif deadline_s <= started_s:
                 raise DeadlineExceeded(service=domain)
-            budget.earn()
-            if not limit.acquire():
-                await self._wait_for_slot(method, budget, deadline_s)
+            if not acquire():
+                await self._wait_for_slot(method, deadline_s)
+            deadline = start_deadline(deadline_s)
+            token = set_current(call_context)
             outcome = "ok"
             try:
-                with activate(call_context):
-                    return await run_until(target(**arguments), deadline_s)
+                result = await target(**arguments)
             except BaseException as error:
-                problem = _to_problem(error, method, deadline_s, call_context.trace_id)
+                is_expired = deadline.stop() and isinstance(error, asyncio.CancelledError)
+                problem = DeadlineExceeded(service=domain) if is_expired else _to_problem(error, method, outer.trace_id)
                 outcome = "cancelled" if problem is None else problem.kind()
                 if problem is None or problem is error:
                     raise
                 raise problem from error
+            else:
+                deadline.stop()
+                return result
             finally:
+                restore(token)
                 duration_s = monotonic() - started_s
-                method.finish(outcome, duration_s)
+                finish(outcome, duration_s)
                 if recorder is not None:
                     recorder.record(
                         Span(
@@ -164,31 +170,33 @@ class Services:
                             method=signature.name,
                             duration_us=round(duration_s * 1e6),
                             outcome=outcome,
-                            trace_id=call_context.trace_id,
+                            trace_id=outer.trace_id,
                         )
                     )
 
         return call
 
-    async def _wait_for_slot(self, method: ServiceMethod, budget: RetryBudget, deadline_s: float) -> None:
-        """Try for a slot as often as a remote caller does. Raises Overloaded."""
-        for attempt in range(1, ATTEMPTS):
-            pause = pause_s(attempt, self._rng.random())
-            if time.monotonic() + pause >= deadline_s or not budget.spend():
-                break
-            await asyncio.sleep(pause)
-            if method.limit.acquire():
-                return
+    async def _wait_for_slot(self, method: ServiceMethod, deadline_s: float) -> None:
+        """Try for a slot as often as a remote caller does. Raises Overloaded, at once when many wait already."""
+        self._waiting += 1
+        try:
+            for attempt in range(1, ATTEMPTS if self._waiting <= _MAX_WAITING else 1):
+                pause = pause_s(attempt, self._rng.random())
+                if time.monotonic() + pause >= deadline_s:
+                    break
+                await asyncio.sleep(pause)
+                if method.limit.acquire():
+                    return
+        finally:
+            self._waiting -= 1
         method.metrics.count_refusal()
         raise method.refuse()
 
 
-def _to_problem(error: BaseException, method: ServiceMethod, deadline_s: float, trace_id: str) -> Problem | None:
+def _to_problem(error: BaseException, method: ServiceMethod, trace_id: str) -> Problem | None:
     """Return the problem that the caller gets for an exception; None when the call was cancelled."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, TimeoutError) and time.monotonic() >= deadline_s:
-        return DeadlineExceeded(service=method.domain)
     return method.fail(trace_id) if isinstance(error, Exception) else None
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from matinee.lab.bench.figure import Figure
 
-AREAS = ("edge", "start", "encode", "play", "positions", "events", "cache", "stores", "objects", "rest")
+AREAS = ("edge", "start", "mesh", "encode", "play", "positions", "events", "cache", "stores", "objects", "rest")
 KEPT = Path("build/bench.json")
 
 

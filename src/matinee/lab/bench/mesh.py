@@ -1,0 +1,78 @@
+"""The cost of a call between two domains of one process, beside a bare call of the same method."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from matinee.drivers.metrics import Metrics
+from matinee.lab.bench.figure import Figure, measured
+from matinee.mesh.api import Span
+from matinee.mesh.service import Services
+
+AREA = "mesh"
+GOAL_US = 5.0
+CALLS, ROUNDS = 20_000, 15
+
+
+class Echo(Protocol):
+    """A service without any work of its own."""
+
+    async def echo(self, *, number: int) -> int:
+        """Return a number at once."""
+
+    async def suspend(self, *, number: int) -> int:
+        """Return a number after one turn of the event loop."""
+
+
+class _Echo:
+    async def echo(self, *, number: int) -> int:
+        return number
+
+    async def suspend(self, *, number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+
+class _Recorder:
+    def record(self, span: Span) -> None:
+        pass
+
+
+def figures() -> list[Figure]:
+    """Measure what the mesh adds to a call, as CPU time."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> list[Figure]:
+    bare = _Echo()
+    unrecorded, recorded = _bind(bare, None), _bind(bare, _Recorder())
+    echo_us, local_us, recorded_us = await _cost_us(bare.echo, unrecorded.echo, recorded.echo)
+    suspend_us, local_suspend_us = await _cost_us(bare.suspend, unrecorded.suspend)
+    return [
+        measured(AREA, "bare call", echo_us, "µs"),
+        measured(AREA, "local call: added", local_us - echo_us, "µs", goal=GOAL_US),
+        measured(AREA, "local call with a span: added", recorded_us - echo_us, "µs", goal=GOAL_US),
+        measured(AREA, "local call that suspends: added", local_suspend_us - suspend_us, "µs"),
+    ]
+
+
+def _bind(implementation: _Echo, recorder: _Recorder | None) -> Echo:
+    services = Services(Metrics(), recorder=recorder)
+    services.add("echo", Echo, implementation)
+    bound: Echo = services.bind("echo", caller="bench")
+    return bound
+
+
+async def _cost_us(*calls: Callable[..., Awaitable[int]]) -> list[float]:
+    """Return the least CPU time per call of each function over rounds in turns."""
+    best = [float("inf")] * len(calls)
+    for _ in range(ROUNDS):
+        for index, call in enumerate(calls):
+            started_s = time.process_time()
+            for number in range(CALLS):
+                await call(number=number)
+            best[index] = min(best[index], (time.process_time() - started_s) / CALLS * 1e6)
+    return best

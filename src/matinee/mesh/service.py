@@ -29,7 +29,7 @@ _log = log.get()
 class ServiceMethod:
     """One method of a domain, with the limit and metrics that its local and remote callers share."""
 
-    __slots__ = ("_typical", "domain", "limit", "metrics", "signature", "target")
+    __slots__ = ("_is_quick", "_typical", "domain", "limit", "metrics", "signature", "target")
 
     def __init__(
         self, *, domain: str, signature: Signature, target: AsyncFunction, limit: ConcurrencyLimit, metrics: CallMetrics
@@ -40,12 +40,15 @@ class ServiceMethod:
         self.limit = limit
         self.metrics = metrics
         self._typical = TypicalDuration()
+        self._is_quick = signature.limit_ms is None
 
     def finish(self, outcome: str, duration_s: float) -> None:
         """Release the slot of a call and count it."""
         # The duration of a refused argument or of a long-running method does not depend on load.
-        indicates_load = outcome in _INDICATES_LOAD and self.signature.limit_ms is None
-        self.limit.release(self._typical.slowdown(duration_s) if indicates_load else None)
+        if outcome in _INDICATES_LOAD and self._is_quick:
+            self.limit.release(self._typical.slowdown(duration_s))
+        else:
+            self.limit.release()
         self.metrics.observe(outcome, duration_s)
 
     def refuse(self) -> Overloaded:

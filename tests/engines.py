@@ -1,7 +1,7 @@
-"""Real engines for the tests: a shared one of each kind, some of one's own to be killed, and a slow road to them.
+"""Real engines for the tests: a shared one of each kind, private ones to be killed, and a slow proxy.
 
-`tools/test.py` starts the shared ones and says where (`MATINEE_ENGINES`); without it the first test that needs one
-starts it, and it ends with the tests.
+`tools/test.py` starts the shared engines in the folder `MATINEE_ENGINES`; without it the first test that needs an
+engine starts it, and it ends with the tests.
 """
 
 import asyncio
@@ -22,104 +22,106 @@ from matinee.lab.engines.jars import QUICK
 
 os.environ |= QUICK
 _numbers = itertools.count(1)
-_shared: dict[str, "Shared"] = {}
+_shared: dict[str, "SharedEngine"] = {}
 
 
-class Shared:
-    """An engine that all tests of a run speak to, each in namespaces of its own."""
+class SharedEngine:
+    """An engine that all tests of a run use, each in its own namespaces."""
 
     def __init__(self, running: Running) -> None:
         self.running = running
 
     def url(self, name: str) -> str:
-        """A fresh namespace."""
+        """Return the URL of a new namespace."""
         return self.running.url(unique_name(name))
 
 
 def unique_name(name: str) -> str:
-    """A name that nobody has used, which every engine takes for a namespace."""
+    """Return a unique name that every engine accepts as a namespace."""
     return f"{name}_{uuid.uuid4().hex[:10]}"
 
 
-def shared_engine(name: str) -> Shared:
-    """The shared engine of a kind."""
+def shared_engine(name: str) -> SharedEngine:
+    """Return the shared engine of a kind, and start it where it does not run."""
     if name not in _shared:
-        _shared[name] = Shared(Running(ENGINES[name], _root() / name, tied="MATINEE_ENGINES" not in os.environ).start())
+        _shared[name] = SharedEngine(
+            Running(ENGINES[name], _engines_folder() / name, tied="MATINEE_ENGINES" not in os.environ).start()
+        )
     return _shared[name]
 
 
 def private_engine(name: str, folder: Path, nodes: int = 1) -> Running | Ring:
-    """An engine of one's own, to be used as a context: what is done to it hurts nobody else.
+    """Return an engine for one test, as a context manager.
 
-    Several nodes (Cassandra's): a ring, whose `nodes` are killed and started one by one.
+    With several nodes (Cassandra only) it is a ring, whose `nodes` can be killed and started one by one.
     """
-    at = folder / f"{name}-{next(_numbers)}"
-    return Running(ENGINES[name], at) if nodes == 1 else Ring(at, nodes)
+    own = folder / f"{name}-{next(_numbers)}"
+    return Running(ENGINES[name], own) if nodes == 1 else Ring(own, nodes)
 
 
 @functools.cache
-def _root() -> Path:
+def _engines_folder() -> Path:
     if place := os.environ.get("MATINEE_ENGINES"):
         return Path(place)
     folder = Path(tempfile.mkdtemp(prefix="matinee-engines-"))
-    atexit.register(_end, folder)
+    atexit.register(_kill_engines, folder)
     return folder
 
 
-def _end(folder: Path) -> None:
+def _kill_engines(folder: Path) -> None:
     for shared in _shared.values():
         shared.running.kill()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 class SlowProxy:
-    """A proxy in front of an engine: `delay_s` before each piece of an answer; `cut` breaks it, `mend` lets it be."""
+    """A proxy in front of an engine. It delays each piece of an answer by `delay_s`, and can refuse connections."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        place = re.search(r"(127\.0\.0\.\d+):(\d+)", url)
-        assert place is not None, f"no place in {url}"
-        self._host, self._port = place[1], int(place[2])
+        address = re.search(r"(127\.0\.0\.\d+):(\d+)", url)
+        assert address is not None, f"no address in {url}"
+        self._host, self._port = address[1], int(address[2])
         self._open: set[asyncio.StreamWriter] = set()
-        self._is_cut = False
+        self._is_disconnected = False
         self.delay_s = 0.0
         self.port = 0
 
     @property
     def url(self) -> str:
-        """The engine's URL, by way of the proxy."""
+        """The engine's URL through the proxy."""
         return self._url.replace(f"{self._host}:{self._port}", f"127.0.0.1:{self.port}")
 
     def disconnect(self) -> None:
-        """Break every connection, and refuse new ones."""
-        self._is_cut = True
+        """Abort all connections and refuse new ones."""
+        self._is_disconnected = True
         for writer in list(self._open):
             writer.transport.abort()
 
     def restore(self) -> None:
-        """Let connections be made again."""
-        self._is_cut = False
+        """Accept connections again."""
+        self._is_disconnected = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until one of its ends is closed."""
-        if self._is_cut:
+        """Serve a connection until one side closes it."""
+        if self._is_disconnected:
             writer.transport.abort()
             return
         with contextlib.suppress(OSError):
             inner, outer = await asyncio.open_connection(self._host, self._port)
             self._open |= {writer, outer}
-            both = [
-                asyncio.ensure_future(self._pass(reader, outer, 0)),
-                asyncio.ensure_future(self._pass(inner, writer)),
+            copying = [
+                asyncio.ensure_future(self._copy(reader, outer, 0)),
+                asyncio.ensure_future(self._copy(inner, writer)),
             ]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for one in both:
-                one.cancel()
+            await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+            for task in copying:
+                task.cancel()
             self._open -= {writer, outer}
             outer.transport.abort()
         writer.transport.abort()
 
-    async def _pass(
+    async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float | None = None
     ) -> None:
         with contextlib.suppress(OSError):
@@ -131,7 +133,7 @@ class SlowProxy:
 
 @contextlib.asynccontextmanager
 async def slow_proxy(url: str) -> AsyncIterator[SlowProxy]:
-    """A proxy in front of the engine behind a URL."""
+    """Start a proxy in front of the engine at a URL."""
     proxy = SlowProxy(url)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""Stores for the tests, in SQL and in Redis: where one lies on each engine, and one opened over and over there."""
+"""Stores for the tests, in SQL and in Redis: a new URL on each engine, and openers of a store at a URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.engines import shared_engine
 from matinee.drivers.redis import Redis
 from matinee.drivers.sql import Database
 
-# The engines of every SQL store, as parameters of a suite; and of a store that may lie in Redis as well.
+# The engines of SQL stores, as parameters of a suite, and of stores that also have an adapter for Redis.
 SQL = ("sqlite", "mariadb")
 SQL_OR_REDIS = (*SQL, "redis")
 _numbers = itertools.count()
@@ -39,7 +39,7 @@ RedisStore = TypeVar("RedisStore", bound=_RedisStore)
 
 
 def database_url(engine_name: str, folder: Path, name: str) -> str:
-    """The URL of a database that nobody has used."""
+    """Return the URL of a new database."""
     if engine_name == "sqlite":
         return f"sqlite:///{folder}/{name}{next(_numbers)}.db"
     return shared_engine(engine_name).url(name)
@@ -49,49 +49,46 @@ def database_url(engine_name: str, folder: Path, name: str) -> str:
 async def store_opener(
     kind: type[Store], url: str, *, clear: bool = False
 ) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
-    """A function that opens the same data again, as another process would; all are closed at the end.
+    """Yield a function that opens a store on the same data, as another process would; all are closed at the end.
 
-    `clear` deletes all rows first, which is faster than new tables.
+    `clear` deletes the rows first, which is faster than creating the tables again.
     """
     async with AsyncExitStack() as stack:
 
-        async def opened() -> Store:
+        async def open_store() -> Store:
             return await kind.open(await stack.enter_async_context(Database(url)))
 
         if clear:
             async with Database(url) as database:
                 await kind.open(database)
-                await database.write(_empty)
-        yield opened
+                await database.write(_delete_rows)
+        yield open_store
 
 
 @contextlib.asynccontextmanager
 async def sql_or_redis_opener(
     sql: type[Store], redis: type[RedisStore], url: str
 ) -> AsyncIterator[Callable[[], Awaitable[Store | RedisStore]]]:
-    """The same for what lies in SQL or in Redis, whichever the URL names."""
+    """Yield a function that opens a store in SQL or in Redis, as the URL says."""
     async with AsyncExitStack() as stack:
 
-        async def opened() -> Store | RedisStore:
+        async def open_store() -> Store | RedisStore:
             if url.startswith("redis:"):
                 return await redis.open(await stack.enter_async_context(Redis(url)))
             return await sql.open(await stack.enter_async_context(Database(url)))
 
-        yield opened
+        yield open_store
 
 
-def _empty(connection: Connection) -> None:
+def _delete_rows(connection: Connection) -> None:
     for table in inspect(connection).get_table_names():
         if not table.endswith(("_version", "_revision")):
             connection.execute(text(f"DELETE FROM {table}"))
 
 
-def start_python(file: str, *words: str) -> subprocess.Popen[str]:
-    """Run a test's own file as a program."""
+def start_python(file: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a test's own file as a program."""
     root = str(Path(__file__).parents[1])
     return subprocess.Popen(
-        [sys.executable, file, *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"},
+        [sys.executable, file, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
     )

@@ -1,4 +1,4 @@
-"""Cassandra beyond its ports: schema, deadlines, troubles, facts of those that are gone, rows of a store put back."""
+"""Cassandra's driver and adapters: schema, deadlines, failures, orphaned facts, a store restored from a backup."""
 
 import asyncio
 import contextlib
@@ -41,16 +41,16 @@ def url() -> str:
     return shared_engine("cassandra").url("driver")
 
 
-async def test_a_keyspace_is_made_and_its_schema_brought_forward_by_any_number_at_once(url: str) -> None:
+async def test_concurrent_processes_create_a_keyspace_and_migrate_it(url: str) -> None:
     new = url.replace(url.rpartition("/")[2].partition("?")[0], unique_name("new")) + "&replication=1"
 
-    async def begin(n: int) -> None:
+    async def migrate_and_write(n: int) -> None:
         async with Cassandra(new) as cassandra:
             await migrate(cassandra, "things", STEPS)
             await cassandra.execute(PUT, n, "x")
             await cassandra.check()
 
-    await asyncio.gather(*(begin(n) for n in range(5)))
+    await asyncio.gather(*(migrate_and_write(n) for n in range(5)))
     async with Cassandra(new) as cassandra:
         assert [await cassandra.fetch(GET, n) for n in range(5)] == [[("x",)]] * 5
         with pytest.raises(SchemaAhead):
@@ -67,7 +67,7 @@ async def test_a_keyspace_is_made_and_its_schema_brought_forward_by_any_number_a
             await cassandra.check()
 
 
-async def test_nobody_there_and_a_url_that_names_nothing_are_said_clearly() -> None:
+async def test_missing_engine_and_invalid_urls_are_reported() -> None:
     with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:1"):
         async with Cassandra("cassandra://127.0.0.1:1/things"):
             pass
@@ -76,7 +76,7 @@ async def test_nobody_there_and_a_url_that_names_nothing_are_said_clearly() -> N
             Cassandra(wrong)
 
 
-async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str) -> None:
+async def test_slow_engine_costs_the_deadline_and_a_lost_one_is_found_again(url: str) -> None:
     async with slow_proxy(url) as proxy, Cassandra(proxy.url, limit_s=5) as cassandra:
         async with Cassandra(url) as near:
             await migrate(near, "things", STEPS)
@@ -93,86 +93,86 @@ async def test_a_slow_engine_costs_a_deadline_and_a_lost_one_comes_back(url: str
         with pytest.raises(EngineUnavailable):
             await cassandra.fetch(GET, 1)
         proxy.restore()
-        assert await _answered(cassandra) in {"before", "slow"}
+        assert await _fetch_when_available(cassandra) in {"before", "slow"}
         await cassandra.execute(PUT, 1, "after")
         assert await cassandra.fetch(GET, 1) == [("after",)]
 
 
-async def _answered(cassandra: Cassandra) -> str:
+async def _fetch_when_available(cassandra: Cassandra) -> str:
     for _ in range(600):
         with contextlib.suppress(EngineUnavailable):
             return str((await cassandra.fetch(GET, 1))[0][0])
         await asyncio.sleep(0.1)
-    raise AssertionError("it never came back")
+    raise AssertionError("Cassandra stays unavailable")
 
 
 class Log:
-    """A log that may be away."""
+    """A log that can be unavailable."""
 
     def __init__(self) -> None:
         self.records: list[bytes] = []
-        self.away = False
+        self.is_unavailable = False
 
     async def append(self, records: list[bytes]) -> None:
-        if self.away:
+        if self.is_unavailable:
             raise EngineUnavailable(engine="log")
         self.records += records
 
 
 @pytest.fixture
 async def cassandra(url: str) -> AsyncIterator[Cassandra]:
-    async with Cassandra(url) as opened:
-        yield opened
+    async with Cassandra(url) as client:
+        yield client
 
 
-async def outbox(cassandra: Cassandra, domain: str, clock: ManualClock) -> CassandraOutbox:
+async def new_outbox(cassandra: Cassandra, domain: str, clock: ManualClock) -> CassandraOutbox:
     await migrate(cassandra, domain, define_outbox_tables(domain))
     return CassandraOutbox(cassandra, domain, clock)
 
 
-async def keep(box: CassandraOutbox, *records: bytes) -> None:
+async def put(box: CassandraOutbox, *records: bytes) -> None:
     for record in records:
         async with box.write_ahead(record):
             pass
 
 
-async def test_facts_wait_while_the_log_is_away_and_keep_their_order(cassandra: Cassandra) -> None:
+async def test_facts_wait_in_order_while_the_log_is_unavailable(cassandra: Cassandra) -> None:
     clock, log = ManualClock(), Log()
-    box = await outbox(cassandra, unique_name("waits"), clock)
-    log.away = True
-    await keep(box, b"a", b"b")
+    box = await new_outbox(cassandra, unique_name("waits"), clock)
+    log.is_unavailable = True
+    await put(box, b"a", b"b")
     with pytest.raises(EngineUnavailable):
         await box.relay(log.append)
     clock.advance(seconds=20)
-    await keep(box, b"c")
-    log.away = False
+    await put(box, b"c")
+    log.is_unavailable = False
     assert await box.relay(log.append) == 3
     assert log.records == [b"a", b"b", b"c"]
     assert await box.relay(log.append) == 0
 
 
-async def test_what_does_not_fit_into_memory_while_the_log_is_away_is_read_again(cassandra: Cassandra) -> None:
+async def test_facts_beyond_the_memory_limit_are_read_again(cassandra: Cassandra) -> None:
     domain, clock, log = unique_name("many"), ManualClock(), Log()
     await migrate(cassandra, domain, define_outbox_tables(domain))
     box = CassandraOutbox(cassandra, domain, clock, memory_limit=3)
     wanted = [b"%d" % n for n in range(12)]
     for record in wanted:
-        await keep(box, record)
+        await put(box, record)
         clock.advance(milliseconds=300)
     await box.relay(log.append)
     assert set(log.records) == set(wanted)
     log.records.clear()
-    await keep(box, b"later")
+    await put(box, b"later")
     await box.relay(log.append)
     assert log.records == [b"later"]
-    assert await (await outbox(cassandra, domain, clock)).relay(log.append) == 0
+    assert await (await new_outbox(cassandra, domain, clock)).relay(log.append) == 0
 
 
-async def test_a_fact_is_told_when_the_change_may_have_been_made_and_not_when_it_was_not_kept(
+async def test_fact_is_relayed_where_its_change_may_have_been_made(
     cassandra: Cassandra,
 ) -> None:
     log = Log()
-    box = await outbox(cassandra, unique_name("fails"), ManualClock())
+    box = await new_outbox(cassandra, unique_name("fails"), ManualClock())
     with contextlib.suppress(ZeroDivisionError):
         async with box.write_ahead(b"perhaps"):
             raise ZeroDivisionError
@@ -183,14 +183,14 @@ async def test_a_fact_is_told_when_the_change_may_have_been_made_and_not_when_it
     assert log.records == [b"perhaps"]
 
 
-async def test_facts_of_those_that_are_gone_are_relayed_by_those_that_live(cassandra: Cassandra) -> None:
+async def test_living_processes_relay_the_facts_of_dead_ones(cassandra: Cassandra) -> None:
     domain, clock, log = unique_name("gone"), ManualClock(), Log()
-    gone = [await outbox(cassandra, domain, clock) for _ in range(3)]
-    for n, box in enumerate(gone):
-        await keep(box, b"first %d" % n)
+    dead = [await new_outbox(cassandra, domain, clock) for _ in range(3)]
+    for n, box in enumerate(dead):
+        await put(box, b"first %d" % n)
         clock.advance(seconds=7)
-        await keep(box, b"last %d" % n)
-    alive = [await outbox(cassandra, domain, clock) for _ in range(2)]
+        await put(box, b"last %d" % n)
+    alive = [await new_outbox(cassandra, domain, clock) for _ in range(2)]
     clock.advance(minutes=1)
     running = [asyncio.create_task(box.run(log.append)) for box in alive]
     wanted = {b"%s %d" % (which, n) for which in (b"first", b"last") for n in range(3)}
@@ -202,7 +202,7 @@ async def test_facts_of_those_that_are_gone_are_relayed_by_those_that_live(cassa
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     assert set(log.records) == wanted
-    assert await (await outbox(cassandra, domain, clock)).relay(log.append) == 0
+    assert await (await new_outbox(cassandra, domain, clock)).relay(log.append) == 0
 
 
 def position(at: datetime) -> Position:
@@ -222,7 +222,7 @@ def fact(of: Position) -> FactRecord:
     return new_record(moved, key=of.profile_id, now=of.updated_at)
 
 
-async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: Cassandra) -> None:
+async def test_position_from_a_clock_that_is_ahead_is_replaced(cassandra: Cassandra) -> None:
     clock, log = ManualClock(SystemClock().now() + timedelta(days=400)), Log()
     wrong = await CassandraViewingStore.open(cassandra, clock)
     right = await CassandraViewingStore.open(cassandra, SystemClock())
@@ -230,15 +230,15 @@ async def test_a_machine_whose_clock_is_ahead_does_not_win_for_ever(cassandra: C
     stands = await wrong.save(ahead, record=fact(ahead))
     assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
     await wrong.outbox.relay(log.append)
-    (told,) = (msgspec.json.decode(record, type=FactRecord).fact for record in log.records)
-    assert isinstance(told, PositionMoved)
-    assert told.updated_at == stands.updated_at
+    (relayed,) = (msgspec.json.decode(record, type=FactRecord).fact for record in log.records)
+    assert isinstance(relayed, PositionMoved)
+    assert relayed.updated_at == stands.updated_at
     later = position(stands.updated_at + timedelta(seconds=1))
     assert await right.save(later, record=fact(later)) == later
     assert await wrong.of_titles(later.account_id, later.profile_id, [later.title_id]) == [later]
 
 
-async def test_what_is_no_id_is_refused_and_is_nowhere(cassandra: Cassandra) -> None:
+async def test_invalid_id_is_refused(cassandra: Cassandra) -> None:
     store = await CassandraViewingStore.open(cassandra, SystemClock())
     for title_id in ("film", ids.derive(AccountId, "a"), "tit_x"):
         odd = msgspec.structs.replace(position(datetime.now(UTC)), title_id=TitleId(title_id))
@@ -248,19 +248,19 @@ async def test_what_is_no_id_is_refused_and_is_nowhere(cassandra: Cassandra) -> 
 
 
 class Titles:
-    """A catalogue's store on SQLite, reachable or not."""
+    """A catalogue's store on SQLite that can be unavailable."""
 
     def __init__(self, store: SqlTitleStore) -> None:
         self.store = store
-        self.away = False
+        self.is_unavailable = False
 
     def __getattr__(self, name: str) -> Any:
-        if self.away:
+        if self.is_unavailable:
             raise EngineUnavailable(engine="store")
         return getattr(self.store, name)
 
     async def put(self, *names: str, version: int = 0) -> list[Title]:
-        made = [
+        titles = [
             Title(
                 title_id=ids.derive(TitleId, name),
                 kind="film",
@@ -269,62 +269,62 @@ class Titles:
             )
             for name in names
         ]
-        for one in made:
+        for one in titles:
             await self.store.change(one.title_id, lambda *_, one=one: Change(title=one), datetime.now(UTC))
-        return made
+        return titles
 
 
 @contextlib.asynccontextmanager
-async def titles_in(file: Path) -> AsyncIterator[Any]:
+async def open_titles(file: Path) -> AsyncIterator[Any]:
     async with Database(f"sqlite:///{file}") as database:
         yield Titles(await SqlTitleStore.open(database))
 
 
-async def named(rows: CassandraTitleSource, *names: str) -> list[Title]:
+async def load_by_name(rows: CassandraTitleSource, *names: str) -> list[Title]:
     found = await rows.load([ids.derive(TitleId, name) for name in names])
     return sorted((one.title for one in found), key=lambda one: one.names["en"])
 
 
-async def test_the_rows_serve_without_the_store_and_the_store_without_the_rows(tmp_path: Path) -> None:
+async def test_rows_serve_without_the_store_and_the_store_without_the_rows(tmp_path: Path) -> None:
     url = shared_engine("cassandra").url("catalogue")
-    async with titles_in(tmp_path / "a.db") as store, slow_proxy(url) as proxy:
+    async with open_titles(tmp_path / "a.db") as store, slow_proxy(url) as proxy:
         first, second = await store.put("a", "b")
         async with Cassandra(url) as cassandra:
             await CassandraTitleSource(cassandra, store=store).catch_up()
         async with Cassandra(proxy.url, limit_s=1.0) as cassandra:
-            store.away = True
+            store.is_unavailable = True
             rows = CassandraTitleSource(cassandra, store=store)
             with pytest.raises(EngineUnavailable):
                 await rows.changed(0)
-            assert await named(rows, "a", "b") == [first, second]
-            store.away = False
+            assert await load_by_name(rows, "a", "b") == [first, second]
+            store.is_unavailable = False
             proxy.disconnect()
             (first,) = await store.put("a", version=1)
             await rows.catch_up()
             assert not rows.is_serving
-            assert await named(rows, "a") == [first]
+            assert await load_by_name(rows, "a") == [first]
             proxy.restore()
             for _ in range(100):
                 await rows.catch_up()
                 if rows.is_serving:
                     break
                 await asyncio.sleep(0.1)
-            store.away = True
-            assert await named(rows, "a") == [first]
+            store.is_unavailable = True
+            assert await load_by_name(rows, "a") == [first]
 
 
-async def test_a_store_that_was_put_back_begins_anew(tmp_path: Path) -> None:
+async def test_rows_are_rebuilt_after_the_store_is_restored(tmp_path: Path) -> None:
     url = shared_engine("cassandra").url("catalogue")
-    async with Cassandra(url) as cassandra, titles_in(tmp_path / "a.db") as store:
+    async with Cassandra(url) as cassandra, open_titles(tmp_path / "a.db") as store:
         await store.put("kept", "lost", version=9)
         await store.put("kept", version=10)
         rows = CassandraTitleSource(cassandra, store=store)
         await rows.catch_up()
-        async with titles_in(tmp_path / "backup.db") as backup:
+        async with open_titles(tmp_path / "backup.db") as backup:
             (kept,) = await backup.put("kept", version=1)
             store.store = backup.store
-            for asked in (rows, CassandraTitleSource(cassandra, store=store)):
+            for reader in (rows, CassandraTitleSource(cassandra, store=store)):
                 for _ in range(3):
-                    await asked.catch_up()
-                assert asked.is_serving
-                assert await named(asked, "kept", "lost") == [kept]
+                    await reader.catch_up()
+                assert reader.is_serving
+                assert await load_by_name(reader, "kept", "lost") == [kept]

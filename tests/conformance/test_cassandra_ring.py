@@ -1,7 +1,7 @@
-"""Positions on a ring of three: one node hangs, one is killed, two are gone, all come back; nothing is lost.
+"""Positions on a ring of three nodes: one hangs, one is killed, two are down, all return; nothing is lost.
 
-One history, told in phases. Writers move the same positions with clocks that differ, readers look, facts are relayed;
-one writer is a process that is killed. What was seen is written to `build/ring.json`.
+One history in phases: writers move the same positions with clocks that differ, readers read them, facts are relayed,
+and a writer in another process is killed. The results are written to `build/ring.json`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ REPORT = Path(__file__).parents[2] / "build" / "ring.json"
 
 
 class Phase(msgspec.Struct, kw_only=True):
-    """What was seen while the ring was in one state; times in milliseconds."""
+    """The results of one state of the ring."""
 
     phase: str
     saved: int = 0
@@ -48,38 +48,38 @@ class Phase(msgspec.Struct, kw_only=True):
     longest_save_ms: int = 0
     longest_read_ms: int = 0
     longest_failure_ms: int = 0
-    told_after_ms: int = 0  # with the default limits
+    refused_after_ms: int = 0  # with the default limits
 
 
 class History:
-    """All that was asked and answered."""
+    """All requests and their results."""
 
     def __init__(self) -> None:
         self.rng = random.Random(11)
-        self.asked: set[Position] = set()
-        self.stored: set[Position] = set()  # those whose change was acknowledged
+        self.requested: set[Position] = set()
+        self.stored: set[Position] = set()  # acknowledged changes
         self.newest: defaultdict[TitleId, Any] = defaultdict(lambda: (NOW - timedelta(1),))  # acknowledged, by title
         self.facts: set[Position] = set()
         self.phases: list[Phase] = []
         self.step = 0
 
-    def next(self, device: str) -> Position:
-        """The next position of a device whose clock is up to two seconds off."""
+    def new_position(self, device: str) -> Position:
+        """Return the next position of a device whose clock is up to two seconds off."""
         self.step += 1
         position = at(self.step, self.rng.randrange(TITLES), device, skew_ms=self.rng.randrange(-2000, 2000))
-        self.asked.add(position)
+        self.requested.add(position)
         return position
 
     async def save(self, store: CassandraViewingStore, device: str) -> None:
-        phase, began, position = self.phases[-1], time.monotonic(), self.next(device)
+        phase, started_at, position = self.phases[-1], time.monotonic(), self.new_position(device)
         try:
             stands = await store.save(position, record=fact(position))
         except ENGINE_PROBLEMS:
             phase.failed += 1
-            phase.longest_failure_ms = max(phase.longest_failure_ms, since(began))
+            phase.longest_failure_ms = max(phase.longest_failure_ms, elapsed_ms(started_at))
             return
         phase.saved += 1
-        phase.longest_save_ms = max(phase.longest_save_ms, since(began))
+        phase.longest_save_ms = max(phase.longest_save_ms, elapsed_ms(started_at))
         assert model.standing(stands) >= model.standing(position)
         if stands == position:
             self.stored.add(position)
@@ -87,48 +87,48 @@ class History:
 
     async def read(self, store: CassandraViewingStore) -> None:
         phase, title_id = self.phases[-1], title(self.rng.randrange(TITLES))
-        acknowledged, began = self.newest[title_id], time.monotonic()
+        acknowledged, started_at = self.newest[title_id], time.monotonic()
         try:
             found = await store.of_titles(*WHO, [title_id])
         except ENGINE_PROBLEMS:
             phase.failed += 1
-            phase.longest_failure_ms = max(phase.longest_failure_ms, since(began))
+            phase.longest_failure_ms = max(phase.longest_failure_ms, elapsed_ms(started_at))
             return
         phase.read += 1
-        phase.longest_read_ms = max(phase.longest_read_ms, since(began))
+        phase.longest_read_ms = max(phase.longest_read_ms, elapsed_ms(started_at))
         standing = max((model.standing(one) for one in found), default=(NOW - timedelta(1),))
         assert standing >= acknowledged
 
     async def append(self, records: list[bytes]) -> None:
-        """The log."""
+        """Append to the log."""
         facts = [msgspec.json.decode(record, type=FactRecord).fact for record in records]
         self.facts |= {Position(**msgspec.structs.asdict(one)) for one in facts if isinstance(one, PositionMoved)}
 
     @asynccontextmanager
     async def phase(self, name: str, *stores: CassandraViewingStore) -> AsyncIterator[Phase]:
-        """Writers and readers at work for as long as the block takes."""
+        """Run writers and readers during the block."""
         self.phases.append(phase := Phase(phase=name))
         ends = asyncio.Event()
 
-        async def again(deed: Any, *args: Any) -> None:
+        async def repeat(action: Any, *args: Any) -> None:
             while not ends.is_set():
-                await deed(*args)
+                await action(*args)
                 await asyncio.sleep(0.01)
 
-        async with asyncio.TaskGroup() as all_of_them:
+        async with asyncio.TaskGroup() as workers:
             for n in range(WRITERS):
-                all_of_them.create_task(again(self.save, stores[n % len(stores)], f"device {n}"))
+                workers.create_task(repeat(self.save, stores[n % len(stores)], f"device {n}"))
             for n in range(READERS):
-                all_of_them.create_task(again(self.read, stores[n % len(stores)]))
+                workers.create_task(repeat(self.read, stores[n % len(stores)]))
             yield phase
             ends.set()
 
 
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
-    with private_engine("cassandra", tmp_path_factory.mktemp("ring"), nodes=3) as started:
-        assert isinstance(started, Ring)
-        yield started
+    with private_engine("cassandra", tmp_path_factory.mktemp("ring"), nodes=3) as ring:
+        assert isinstance(ring, Ring)
+        yield ring
 
 
 def title(n: int) -> TitleId:
@@ -152,82 +152,82 @@ def fact(position: Position) -> FactRecord:
     return new_record(moved, key=position.profile_id, now=NOW)
 
 
-def since(began: float) -> int:
-    return round((time.monotonic() - began) * 1000)
+def elapsed_ms(started_at: float) -> int:
+    return round((time.monotonic() - started_at) * 1000)
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[CassandraViewingStore]:
-    # A machine that runs the ring and its clients on two cores is given more time than the default.
+async def open_store(url: str) -> AsyncIterator[CassandraViewingStore]:
+    # Longer than the default, for a machine that runs the ring and its clients on two cores.
     async with Cassandra(url, limit_s=20, attempt_s=2) as cassandra:
         yield await CassandraViewingStore.open(cassandra, SystemClock())
 
 
-async def test_what_was_acknowledged_is_there_whatever_befell_the_ring(ring: Ring) -> None:
+async def test_acknowledged_positions_survive_failures_of_nodes(ring: Ring) -> None:
     url, history = ring.url("ring"), History()
     one, two, three = ring.nodes
-    async with opened(url) as here, opened(url) as there:
+    async with open_store(url) as here, open_store(url) as there:
         relaying = [asyncio.create_task(store.outbox.run(history.append)) for store in (here, there)]
         async with history.phase("three nodes", here, there):
             await asyncio.sleep(2)
-        lost = await _writer(url)
+        writer = await _start_writer(url)
         async with history.phase("one hangs", here, there):
             three.pause()
             await asyncio.sleep(2)
-            acknowledged = await _killed(lost)
+            acknowledged = await _kill_writer(writer)
         three.resume()
         async with history.phase("one is killed", here, there):
             three.kill()
             await asyncio.sleep(2)
-        async with history.phase("two are gone", here, there) as gone:
+        async with history.phase("two are down", here, there) as down:
             two.pause()
-            gone.told_after_ms = await _clear_word(url)
-            await _until(lambda: gone.failed > 0)
+            down.refused_after_ms = await _check_refused(url)
+            await _wait_until(lambda: down.failed > 0)
         async with history.phase("one of them is back", here, there) as back:
-            two.resume()  # until the other one hears of it, that one says that there are too few
-            await _until(lambda: back.saved >= 50 and back.read >= 50)
+            two.resume()  # until the other node has noticed, it refuses for want of replicas
+            await _wait_until(lambda: back.saved >= 50 and back.read >= 50)
         async with history.phase("two of three again", here, there):
             await asyncio.sleep(2)
         async with history.phase("the third comes back", here, there):
             await asyncio.to_thread(three.start)
-            await asyncio.sleep(3)  # until the others have heard of it
+            await asyncio.sleep(3)  # until the others have noticed
             one.pause()
             await asyncio.sleep(2)
             one.resume()
         for task in relaying:
             task.cancel()
         await asyncio.gather(*relaying, return_exceptions=True)
-    await _judged(url, history, acknowledged)
+    await _check_and_report(url, history, acknowledged)
 
 
-async def _until(seen: Callable[[], bool]) -> None:
+async def _wait_until(is_true: Callable[[], bool]) -> None:
     for _ in range(1200):
-        if seen():
+        if is_true():
             return
         await asyncio.sleep(0.1)
-    raise AssertionError("it was never seen")
+    raise AssertionError("the condition stayed false")
 
 
-async def _clear_word(url: str) -> int:
-    """With two of three gone, who has the default limits is told so; tells after how many milliseconds."""
+async def _check_refused(url: str) -> int:
+    """Check that a store with the default limits refuses; return after how many milliseconds."""
     async with Cassandra(url) as cassandra:
-        began = time.monotonic()
-        with pytest.raises(EngineUnavailable) as told:
+        started_at = time.monotonic()
+        with pytest.raises(EngineUnavailable) as refused:
             await (CassandraViewingStore(cassandra, SystemClock())).of_titles(*WHO, [title(0)])
-        assert "cassandra at 127.0.0.1" in str(told.value)
-        return since(began)
+        assert "cassandra at 127.0.0.1" in str(refused.value)
+        return elapsed_ms(started_at)
 
 
-async def _judged(url: str, history: History, acknowledged: int) -> None:
-    """What stands, what was told, and the report."""
-    async with opened(url) as fresh:
-        waited = await fresh.outbox.relay(history.append)
-        standing = {one.title_id: one for one in await fresh.recent(*WHO, after=None, limit=100, dismissed=True)}
-        lost = {one for step in range(acknowledged + 1) if (one := _of_the_lost(step))} - {None}
+async def _check_and_report(url: str, history: History, acknowledged: int) -> None:
+    """Compare positions and facts with the history, and write the report."""
+    async with open_store(url) as store:
+        waited = await store.outbox.relay(history.append)
+        standing = {one.title_id: one for one in await store.recent(*WHO, after=None, limit=100, dismissed=True)}
+        lost = {one for step in range(acknowledged + 1) if (one := _killed_writers_position(step))} - {None}
     by_phase = {phase.phase: phase for phase in history.phases}
     report = {
         "phases": history.phases,
-        "asked": len(history.asked),
+        "asked": len(history.requested),
         "acknowledged changes": len(history.stored) + acknowledged,
         "facts relayed": len(history.facts),
         "facts that waited at the end": waited,
@@ -237,32 +237,32 @@ async def _judged(url: str, history: History, acknowledged: int) -> None:
     print(REPORT.read_text())
     for title_id, newest in history.newest.items():
         assert model.standing(standing[title_id]) >= newest
-        assert standing[title_id] in history.asked
+        assert standing[title_id] in history.requested
     assert history.stored <= history.facts
     assert lost <= history.facts
-    for quiet in ("three nodes", "one hangs", "one is killed", "two of three again", "the third comes back"):
-        assert by_phase[quiet].failed == 0, quiet
-        assert by_phase[quiet].saved > 0, quiet
-    assert by_phase["two are gone"].failed > 0
+    for name in ("three nodes", "one hangs", "one is killed", "two of three again", "the third comes back"):
+        assert by_phase[name].failed == 0, name
+        assert by_phase[name].saved > 0, name
+    assert by_phase["two are down"].failed > 0
 
 
-def _of_the_lost(step: int) -> Position:
+def _killed_writers_position(step: int) -> Position:
     return at(step, TITLES + step % 5, "lost")
 
 
-async def _writer(url: str) -> asyncio.subprocess.Process:
-    """A writer in a process of its own, on titles of its own."""
+async def _start_writer(url: str) -> asyncio.subprocess.Process:
+    """Start a writer in another process, on its own titles."""
     env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     return await asyncio.create_subprocess_exec(sys.executable, __file__, url, stdout=asyncio.subprocess.PIPE, env=env)
 
 
-async def _killed(writer: asyncio.subprocess.Process) -> int:
-    """Kill the writer; tells the last step that was acknowledged."""
+async def _kill_writer(writer: asyncio.subprocess.Process) -> int:
+    """Kill the writer and return the last acknowledged step."""
     assert writer.stdout is not None
     acknowledged = -1
     while acknowledged < 20:
         line = await writer.stdout.readline()
-        assert line, "the writer ended by itself"
+        assert line, "the writer has ended"
         if line.startswith(b"saved "):
             acknowledged = int(line[6:])
     writer.kill()
@@ -271,9 +271,9 @@ async def _killed(writer: asyncio.subprocess.Process) -> int:
 
 
 async def write_until_killed(url: str) -> None:
-    async with opened(url) as store:
+    async with open_store(url) as store:
         for step in range(100_000):
-            await store.save(_of_the_lost(step), record=fact(_of_the_lost(step)))
+            await store.save(_killed_writers_position(step), record=fact(_killed_writers_position(step)))
             print("saved", step, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Schemas move forward and back with their data, on every engine, by any number of processes, killed at any point."""
+"""Migrations up and down with data, on every engine, with concurrent processes, and with kills at any point."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ DOMAINS = sorted(path.parents[1].name for path in Path("src/matinee").glob("*/ad
 STORES = [(name, engine) for name in DOMAINS for engine in SQL if (name, engine) != ("events", "mariadb")]
 
 
-def standing(url: str, name: str) -> str:
-    return str(asked(url, lambda ground: read_revision(name, ground.connection)))
+def revision_of(url: str, name: str) -> str:
+    return str(call_with_connection(url, lambda store: read_revision(name, store.connection)))
 
 
-def asked(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
-    def run(ground: MigrationConnection) -> Any:
-        with ground.step(resume=False):
-            return work(ground)
+def call_with_connection(url: str, work: Callable[[MigrationConnection], Any], backups: Path | None = None) -> Any:
+    def run(store: MigrationConnection) -> Any:
+        with store.step(resume=False):
+            return work(store)
 
     return run_on_store(url, run, backups)
 
 
-def changed(url: str, change: Callable[[Any], Any]) -> Any:
+def write(url: str, change: Callable[[Any], Any]) -> Any:
     async def run() -> Any:
         async with Database(url) as database:
             return await database.write(change)
@@ -54,32 +54,33 @@ def changed(url: str, change: Callable[[Any], Any]) -> Any:
     return asyncio.run(run())
 
 
-def rows_of(url: str, name: str) -> dict[str, list[Any]]:
+def read_rows(url: str, name: str) -> dict[str, list[Any]]:
     def read(connection: Any) -> dict[str, list[Any]]:
         return {
-            n: sorted(map(tuple, connection.execute(select(t)).all()), key=str) for n, t in tables(connection, name)
+            n: sorted(map(tuple, connection.execute(select(t)).all()), key=str)
+            for n, t in reflect_tables(connection, name)
         }
 
-    return dict(changed(url, read))
+    return dict(write(url, read))
 
 
-def tables(connection: Any, name: str) -> list[tuple[str, Any]]:
+def reflect_tables(connection: Any, name: str) -> list[tuple[str, Any]]:
     found = MetaData()
     found.reflect(connection)
     return [(n, t) for n, t in sorted(found.tables.items()) if n.startswith(f"{name}_") and not n.endswith("_version")]
 
 
 def fill(url: str, name: str) -> None:
-    """Two rows in every table."""
+    """Insert two rows into every table."""
 
     def run(connection: Any) -> None:
-        for _, table in tables(connection, name):
-            connection.execute(insert(table), [{c.name: value(c.type, n) for c in table.columns} for n in (7, 8)])
+        for _, table in reflect_tables(connection, name):
+            connection.execute(insert(table), [{c.name: make_value(c.type, n) for c in table.columns} for n in (7, 8)])
 
-    changed(url, run)
+    write(url, run)
 
 
-def value(kind: Any, n: int) -> Any:
+def make_value(kind: Any, n: int) -> Any:
     if isinstance(kind, Boolean):
         return n == 7
     if isinstance(kind, BigInteger | Integer) or kind.python_type is int:
@@ -90,22 +91,24 @@ def value(kind: Any, n: int) -> Any:
 
 
 @pytest.mark.parametrize(("name", "engine_name"), STORES)
-def test_a_domain_moves_from_every_version_with_data_and_back(name: str, engine_name: str, tmp_path: Path) -> None:
-    chain = MigrationScripts.load(f"matinee.{name}.adapters:migrations")
-    for at, revision in enumerate(chain.revisions):
+def test_domain_is_upgraded_from_every_revision_and_downgraded_with_its_data(
+    name: str, engine_name: str, tmp_path: Path
+) -> None:
+    scripts = MigrationScripts.load(f"matinee.{name}.adapters:migrations")
+    for at, revision in enumerate(scripts.revisions):
         url = database_url(engine_name, tmp_path, name)
-        run_on_store(url, partial(upgrade, scripts=MigrationScripts(chain.paths[: at + 1]), name=name))
+        run_on_store(url, partial(upgrade, scripts=MigrationScripts(scripts.paths[: at + 1]), name=name))
         fill(url, name)
-        before = rows_of(url, name)
-        run_on_store(url, partial(upgrade, scripts=chain, name=name))
-        assert standing(url, name) == chain.newest
-        assert {n: len(rows) for n, rows in rows_of(url, name).items() if n in before} == {
+        before = read_rows(url, name)
+        run_on_store(url, partial(upgrade, scripts=scripts, name=name))
+        assert revision_of(url, name) == scripts.newest
+        assert {n: len(rows) for n, rows in read_rows(url, name).items() if n in before} == {
             n: len(rows) for n, rows in before.items()
         }
-        run_on_store(url, partial(downgrade, scripts=chain, name=name, to=revision))
-        assert (standing(url, name), rows_of(url, name)) == (revision, before)
-        run_on_store(url, partial(downgrade, scripts=chain, name=name, to=""))
-        assert (standing(url, name), rows_of(url, name)) == ("", {})
+        run_on_store(url, partial(downgrade, scripts=scripts, name=name, to=revision))
+        assert (revision_of(url, name), read_rows(url, name)) == (revision, before)
+        run_on_store(url, partial(downgrade, scripts=scripts, name=name, to=""))
+        assert (revision_of(url, name), read_rows(url, name)) == ("", {})
 
 
 FIRST = """
@@ -176,143 +179,143 @@ UP, DOWN = ["2a", "2b", "2c", "2d", "3a", "3b"], ["-3a", "-2a", "-2b", "-2c", "-
 
 
 @pytest.fixture
-def scripts(tmp_path: Path) -> Path:
-    folder = tmp_path / "scripts" / "versions"
-    folder.mkdir(parents=True)
+def folder(tmp_path: Path) -> Path:
+    versions = tmp_path / "scripts" / "versions"
+    versions.mkdir(parents=True)
     for name, body in (("0001_things", FIRST), ("0002_euros", SECOND), ("0003_notes", THIRD)):
-        (folder / f"{name}.py").write_text(body)
-    return folder.parent
+        (versions / f"{name}.py").write_text(body)
+    return versions.parent
 
 
 @pytest.fixture(params=SQL)
-def url(request: pytest.FixtureRequest, tmp_path: Path, scripts: Path) -> str:
-    """A store at its first version, with data."""
-    made = database_url(request.param, tmp_path, "shop")
+def url(request: pytest.FixtureRequest, tmp_path: Path, folder: Path) -> str:
+    """Return a store at its first revision, with data."""
+    url = database_url(request.param, tmp_path, "shop")
     run_on_store(
-        made, partial(upgrade, scripts=MigrationScripts(MigrationScripts.load(str(scripts)).paths[:1]), name="shop")
+        url, partial(upgrade, scripts=MigrationScripts(MigrationScripts.load(str(folder)).paths[:1]), name="shop")
     )
-    changed(made, lambda c: [c.execute(text(f"INSERT INTO shop_thing VALUES ('{n}', {cents})")) for n, cents in OLD])
-    return made
+    write(url, lambda c: [c.execute(text(f"INSERT INTO shop_thing VALUES ('{n}', {cents})")) for n, cents in OLD])
+    return url
 
 
-def things(url: str) -> Any:
+def read_things(url: str) -> Any:
     wanted = "SELECT name, cents, euros FROM shop_thing ORDER BY name"
-    return changed(url, lambda c: [(n, cents, round(e)) for n, cents, e in c.execute(text(wanted))])
+    return write(url, lambda c: [(n, cents, round(e)) for n, cents, e in c.execute(text(wanted))])
 
 
-def notes(url: str) -> Any:
-    return changed(url, lambda c: [row[0] for row in c.execute(text("SELECT name FROM shop_note"))])
+def read_notes(url: str) -> Any:
+    return write(url, lambda c: [row[0] for row in c.execute(text("SELECT name FROM shop_note"))])
 
 
-def started(way: str, url: str, scripts: Path, point: str) -> ForkProcess:
-    """Another process, which has all imports already."""
-    other = get_context("fork").Process(target=migrate, args=(way, url, scripts, point))
+def start_process(direction: str, url: str, folder: Path, point: str) -> ForkProcess:
+    """Start another process, which has all imports already."""
+    other = get_context("fork").Process(target=migrate, args=(direction, url, folder, point))
     other.start()
     return other
 
 
-def killed(url: str, scripts: Path, way: str, point: str) -> None:
-    migrating = started(way, url, scripts, point)
+def run_until_killed(url: str, folder: Path, direction: str, point: str) -> None:
+    migrating = start_process(direction, url, folder, point)
     migrating.join(60)
     assert migrating.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("point", UP)
-def test_what_was_killed_on_its_way_forward_is_carried_on(url: str, scripts: Path, point: str) -> None:
-    killed(url, scripts, "forward", point)
-    killed(url, scripts, "forward", point)
-    run_on_store(url, partial(upgrade, scripts=MigrationScripts.load(str(scripts)), name="shop"))
-    assert standing(url, "shop") == "0003"
-    assert things(url) == [("a", 101, 1), ("b", 251, 2)]
-    assert notes(url) == ["b"]
+def test_upgrade_resumes_after_a_kill(url: str, folder: Path, point: str) -> None:
+    run_until_killed(url, folder, "forward", point)
+    run_until_killed(url, folder, "forward", point)
+    run_on_store(url, partial(upgrade, scripts=MigrationScripts.load(str(folder)), name="shop"))
+    assert revision_of(url, "shop") == "0003"
+    assert read_things(url) == [("a", 101, 1), ("b", 251, 2)]
+    assert read_notes(url) == ["b"]
 
 
 @pytest.mark.parametrize("point", DOWN)
-def test_what_was_killed_on_its_way_back_is_carried_on(url: str, scripts: Path, point: str) -> None:
-    chain = MigrationScripts.load(str(scripts))
-    run_on_store(url, partial(upgrade, scripts=chain, name="shop"))
-    killed(url, scripts, "back", point)
-    run_on_store(url, partial(downgrade, scripts=chain, name="shop", to="0001"))
-    assert standing(url, "shop") == "0001"
-    assert rows_of(url, "shop") == {"shop_thing": OLD}
+def test_downgrade_resumes_after_a_kill(url: str, folder: Path, point: str) -> None:
+    scripts = MigrationScripts.load(str(folder))
+    run_on_store(url, partial(upgrade, scripts=scripts, name="shop"))
+    run_until_killed(url, folder, "back", point)
+    run_on_store(url, partial(downgrade, scripts=scripts, name="shop", to="0001"))
+    assert revision_of(url, "shop") == "0001"
+    assert read_rows(url, "shop") == {"shop_thing": OLD}
 
 
 @pytest.mark.parametrize("point", ["-2a", "-2b"])
-def test_who_was_killed_on_the_way_back_can_go_forward(url: str, scripts: Path, point: str) -> None:
-    chain = MigrationScripts.load(str(scripts))
-    run_on_store(url, partial(upgrade, scripts=chain, name="shop"))
-    killed(url, scripts, "back", point)
-    run_on_store(url, partial(upgrade, scripts=chain, name="shop"))
-    assert standing(url, "shop") == "0003"
-    assert {name for name, *_ in things(url)} == {"a", "b"}
+def test_upgrade_succeeds_after_a_killed_downgrade(url: str, folder: Path, point: str) -> None:
+    scripts = MigrationScripts.load(str(folder))
+    run_on_store(url, partial(upgrade, scripts=scripts, name="shop"))
+    run_until_killed(url, folder, "back", point)
+    run_on_store(url, partial(upgrade, scripts=scripts, name="shop"))
+    assert revision_of(url, "shop") == "0003"
+    assert {name for name, *_ in read_things(url)} == {"a", "b"}
 
 
-async def test_many_who_start_at_once_migrate_once(url: str, scripts: Path) -> None:
-    async def start() -> None:
+async def test_concurrent_processes_migrate_once(url: str, folder: Path) -> None:
+    async def migrate_here() -> None:
         async with Database(url) as database:
-            await database.migrate(str(scripts), "shop")
+            await database.migrate(str(folder), "shop")
 
-    others = [started("forward", url, scripts, "") for _ in range(3)]
-    await asyncio.gather(*(start() for _ in range(3)))
+    others = [start_process("forward", url, folder, "") for _ in range(3)]
+    await asyncio.gather(*(migrate_here() for _ in range(3)))
     for other in others:
         await asyncio.to_thread(other.join, 60)
     assert [other.exitcode for other in others] == [0, 0, 0]
-    assert await asyncio.to_thread(things, url) == [("a", 101, 1), ("b", 251, 2)]
+    assert await asyncio.to_thread(read_things, url) == [("a", 101, 1), ("b", 251, 2)]
 
 
-async def test_a_store_that_a_newer_one_wrote_is_left_alone(url: str, scripts: Path, tmp_path: Path) -> None:
+async def test_store_of_a_newer_version_is_not_changed(url: str, folder: Path, tmp_path: Path) -> None:
     await asyncio.to_thread(
-        run_on_store, url, partial(upgrade, scripts=MigrationScripts.load(str(scripts)), name="shop")
+        run_on_store, url, partial(upgrade, scripts=MigrationScripts.load(str(folder)), name="shop")
     )
-    (scripts / "versions" / "0003_notes.py").unlink()
+    (folder / "versions" / "0003_notes.py").unlink()
     async with Database(url) as database:
         with pytest.raises(SchemaAhead, match=r"at revision 0003.*newest that this Matinee knows is 0002"):
-            await database.migrate(str(scripts), "shop")
+            await database.migrate(str(folder), "shop")
     with pytest.raises(SchemaAhead):
         await asyncio.to_thread(
-            run_on_store, url, partial(downgrade, scripts=MigrationScripts.load(str(scripts)), name="shop", to="0001")
+            run_on_store, url, partial(downgrade, scripts=MigrationScripts.load(str(folder)), name="shop", to="0001")
         )
-    assert await asyncio.to_thread(notes, url) == ["b"]
+    assert await asyncio.to_thread(read_notes, url) == ["b"]
 
 
-async def test_what_was_there_before_is_kept(url: str, scripts: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "backups"
-    async with Database(url, backups=folder) as database:
-        await database.migrate(str(scripts), "shop")
-    (kept,) = await asyncio.to_thread(lambda: list(tmp_path.rglob("*.at-0001.*")))
-    if kept.suffix == ".db":
-        with sqlite3.connect(kept) as copy:
+async def test_upgrade_makes_a_backup_first(url: str, folder: Path, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    async with Database(url, backups=backups) as database:
+        await database.migrate(str(folder), "shop")
+    (backup,) = await asyncio.to_thread(lambda: list(tmp_path.rglob("*.at-0001.*")))
+    if backup.suffix == ".db":
+        with sqlite3.connect(backup) as copy:
             assert copy.execute("SELECT name, cents FROM shop_thing ORDER BY name").fetchall() == OLD
     else:
-        dump = await asyncio.to_thread(kept.read_text)
+        dump = await asyncio.to_thread(backup.read_text)
         assert "('a',100),\n('b',250)" in dump
         assert "shop_version" in dump
 
 
-def test_only_the_newest_copies_are_kept(url: str, tmp_path: Path) -> None:
+def test_only_the_newest_backups_are_kept(url: str, tmp_path: Path) -> None:
     for _ in range(BACKUPS + 2):
-        asked_of = tmp_path / "copies"
-        run_on_store(url, lambda ground: ground.back_up("shop", "0001"), asked_of)
-    assert len(list(asked_of.iterdir())) == BACKUPS
+        backups = tmp_path / "backups"
+        run_on_store(url, lambda store: store.back_up("shop", "0001"), backups)
+    assert len(list(backups.iterdir())) == BACKUPS
 
 
-def test_a_script_that_changes_data_too_early_is_refused(scripts: Path, tmp_path: Path) -> None:
+def test_script_that_changes_data_before_the_schema_is_refused(folder: Path, tmp_path: Path) -> None:
     url = database_url("mariadb", tmp_path, "shop")
-    (scripts / "versions" / "0004_bad.py").write_text(
+    (folder / "versions" / "0004_bad.py").write_text(
         "from alembic import op\nrevision, down_revision = '0004', '0003'\n"
         "def upgrade():\n    op.execute(\"INSERT INTO shop_note VALUES ('x', 'y')\")\n    op.drop_table('shop_thing')\n"
     )
     with pytest.raises(ValueError, match="after all its changes of the schema"):
-        run_on_store(url, partial(upgrade, scripts=MigrationScripts.load(str(scripts)), name="shop"))
-    assert standing(url, "shop") == "0003…"
-    assert notes(url) == []
+        run_on_store(url, partial(upgrade, scripts=MigrationScripts.load(str(folder)), name="shop"))
+    assert revision_of(url, "shop") == "0003…"
+    assert read_notes(url) == []
 
 
-def migrate(way: str, url: str, scripts: Path, point: str) -> None:
-    """What another process does."""
+def migrate(direction: str, url: str, folder: Path, point: str) -> None:
+    """Migrate, in another process."""
     os.environ["DIE_AT"] = point
-    chain = MigrationScripts.load(str(scripts))
-    if way == "forward":
-        run_on_store(url, partial(upgrade, scripts=chain, name="shop", backup=False))
+    scripts = MigrationScripts.load(str(folder))
+    if direction == "forward":
+        run_on_store(url, partial(upgrade, scripts=scripts, name="shop", backup=False))
     else:
-        run_on_store(url, partial(downgrade, scripts=chain, name="shop", to="0001", backup=False))
+        run_on_store(url, partial(downgrade, scripts=scripts, name="shop", to="0001", backup=False))

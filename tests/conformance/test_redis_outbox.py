@@ -1,4 +1,4 @@
-"""The outbox in Redis: in order and at least once, whoever relays, fails or dies."""
+"""The outbox in Redis relays in order and at least once, also when instances fail or die."""
 
 import asyncio
 import os
@@ -22,11 +22,11 @@ def url() -> str:
 
 @pytest.fixture
 async def redis(url: str) -> AsyncIterator[Redis]:
-    async with Redis(url) as opened:
-        yield opened
+    async with Redis(url) as client:
+        yield client
 
 
-def outbox(redis: Redis, lease_ms: int = 10_000) -> RedisOutbox:
+def new_outbox(redis: Redis, lease_ms: int = 10_000) -> RedisOutbox:
     return RedisOutbox(redis, redis.key(STREAM), lease_ms=lease_ms)
 
 
@@ -34,14 +34,14 @@ async def put(redis: Redis, *records: bytes) -> None:
     await redis.script(PUT_FACTS + "put_facts(KEYS[1], 1)")(keys=[redis.key(STREAM)], args=records)
 
 
-async def relayed(redis: Redis, log: "Log") -> None:
-    """Relay what waits, as soon as nobody else holds the lease."""
-    while not await outbox(redis).relay(log.append):  # noqa: ASYNC110  # a lease lapses without a word
+async def relay_when_free(redis: Redis, log: "Log") -> None:
+    """Relay as soon as the lease is free."""
+    while not await new_outbox(redis).relay(log.append):  # noqa: ASYNC110  # nothing notifies of an expired lease
         await asyncio.sleep(0.02)
 
 
 class Log:
-    """Takes records down; `fails` times it does so and answers with an error; a slow one waits to be told `go_on`."""
+    """A log that raises after its first `fails` appends. With `slow` an append waits for `go_on`."""
 
     def __init__(self, *, fails: int = 0, slow: bool = False) -> None:
         self.records: list[bytes] = []
@@ -49,20 +49,20 @@ class Log:
         self.go_on = asyncio.Event()
         if not slow:
             self.go_on.set()
-        self.asked = asyncio.Event()
+        self.called = asyncio.Event()
 
     async def append(self, records: list[bytes]) -> None:
-        self.asked.set()
+        self.called.set()
         await self.go_on.wait()
         self.records += records
-        self.asked.set()
+        self.called.set()
         if self.fails:
             self.fails -= 1
-            raise ConnectionError("the answer was lost")
+            raise ConnectionError("the response is lost")
 
 
-async def test_several_relay_in_order_each_record_once(redis: Redis) -> None:
-    log, relays = Log(), [outbox(redis) for _ in range(3)]
+async def test_several_instances_relay_each_record_once_and_in_order(redis: Redis) -> None:
+    log, relays = Log(), [new_outbox(redis) for _ in range(3)]
     running = [asyncio.create_task(one.run(log.append)) for one in relays]
     wanted = [b"%d" % n for n in range(200)]
     for at in range(0, len(wanted), 5):
@@ -70,72 +70,72 @@ async def test_several_relay_in_order_each_record_once(redis: Redis) -> None:
         relays[at % 3].notify()
         await asyncio.sleep(0.002)
     while len(log.records) < len(wanted):
-        log.asked.clear()
-        await log.asked.wait()
+        log.called.clear()
+        await log.called.wait()
     for one in running:
         one.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     assert log.records == wanted
 
 
-async def test_what_the_log_did_not_acknowledge_is_handed_to_it_again(redis: Redis) -> None:
-    log, one = Log(fails=1), outbox(redis)
+async def test_records_that_the_log_did_not_acknowledge_are_appended_again(redis: Redis) -> None:
+    log, one = Log(fails=1), new_outbox(redis)
     await put(redis, b"1", b"2")
     with pytest.raises(ConnectionError):
         await one.relay(log.append)
-    assert await outbox(redis).relay(log.append) == 2  # at once: who fails gives way
+    assert await new_outbox(redis).relay(log.append) == 2  # at once: a failed relay releases the lease
     assert log.records == [b"1", b"2"] * 2
     assert await one.relay(log.append) == 0
 
 
-async def test_who_is_stopped_gives_way(redis: Redis) -> None:
+async def test_cancelled_relay_releases_the_lease(redis: Redis) -> None:
     log, slow = Log(), Log(slow=True)
     await put(redis, b"1")
-    stopped = asyncio.create_task(outbox(redis).relay(slow.append))
-    await slow.asked.wait()
-    assert await outbox(redis).relay(log.append) == 0  # somebody is at it
+    stopped = asyncio.create_task(new_outbox(redis).relay(slow.append))
+    await slow.called.wait()
+    assert await new_outbox(redis).relay(log.append) == 0  # the lease is taken
     stopped.cancel()
     await asyncio.gather(stopped, return_exceptions=True)
-    assert await outbox(redis).relay(log.append) == 1
+    assert await new_outbox(redis).relay(log.append) == 1
 
 
-async def test_who_is_slower_than_the_lease_loses_nothing(redis: Redis) -> None:
+async def test_relay_slower_than_its_lease_loses_no_record(redis: Redis) -> None:
     slow, quick = Log(slow=True), Log()
     await put(redis, b"1", b"2")
-    slowly = asyncio.create_task(outbox(redis, lease_ms=100).relay(slow.append))
-    await slow.asked.wait()
-    await relayed(redis, quick)
+    slowly = asyncio.create_task(new_outbox(redis, lease_ms=100).relay(slow.append))
+    await slow.called.wait()
+    await relay_when_free(redis, quick)
     await put(redis, b"3")
     slow.go_on.set()
-    await asyncio.gather(slowly, outbox(redis).relay(quick.append))
+    await asyncio.gather(slowly, new_outbox(redis).relay(quick.append))
     assert slow.records[:2] == quick.records[:2] == [b"1", b"2"]
     assert {*slow.records, *quick.records} == {b"1", b"2", b"3"}
     assert await redis.client.xlen(redis.key(STREAM)) == 0
 
 
-async def test_another_goes_on_for_one_that_was_killed(redis: Redis, url: str) -> None:
+async def test_another_instance_relays_after_one_was_killed(redis: Redis, url: str) -> None:
     await put(redis, b"1", b"2")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    holder = await asyncio.create_subprocess_exec(
+    relaying = await asyncio.create_subprocess_exec(
         sys.executable, __file__, url, stdout=asyncio.subprocess.PIPE, env=environment
     )
-    assert holder.stdout
-    assert await holder.stdout.readline() == b"has them\n"
-    holder.kill()
-    await holder.wait()
+    assert relaying.stdout
+    assert await relaying.stdout.readline() == b"relaying\n"
+    relaying.kill()
+    await relaying.wait()
     log = Log()
-    await relayed(redis, log)
+    await relay_when_free(redis, log)
     assert log.records == [b"1", b"2"]
 
 
-async def _hold(url: str) -> None:
+async def _relay_forever(url: str) -> None:
     async def append(_: list[bytes]) -> None:
-        print("has them", flush=True)
+        print("relaying", flush=True)
         await asyncio.sleep(60)
 
     async with Redis(url) as redis:
-        await outbox(redis, lease_ms=300).relay(append)
+        await new_outbox(redis, lease_ms=300).relay(append)
 
 
 if __name__ == "__main__":
-    asyncio.run(_hold(sys.argv[1]))
+    asyncio.run(_relay_forever(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Object stores, in a directory and in S3: what is put is there, whole or not at all, and troubles have names."""
+"""Object stores in a directory and in S3: atomic and conditional puts, copies, listings, and failures of the store."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from matinee.encoding.adapters.objects import ObjectBlobs
 from matinee.encoding.api import INCOMING
 from matinee.lab.engines import Running
 
-Opener = Callable[..., ObjectStore]
+Open = Callable[..., ObjectStore]
 ENGINES = ("file", "s3")
 FILM = os.urandom(1 << 20) * 20
 
 
-def place(engine_id: str, folder: Path) -> str:
-    """The URL of a fresh store."""
+def new_url(engine_id: str, folder: Path) -> str:
+    """Return the URL of an empty store."""
     return f"file://{folder}/objects" if engine_id == "file" else shared_engine(engine_id).url("objects")
 
 
 @pytest.fixture(params=ENGINES)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Opens the same store again."""
-    url = place(request.param, tmp_path)
-    return lambda **more: ObjectStore(url, **more)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Return a function that opens the same store again."""
+    url = new_url(request.param, tmp_path)
+    return lambda **options: ObjectStore(url, **options)
 
 
 @pytest.fixture
-def in_s3() -> str:
-    """The URL of a fresh store in S3."""
+def s3_url() -> str:
+    """Return the URL of an empty store in S3."""
     return shared_engine("s3").url("objects")
 
 
@@ -55,67 +55,67 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-async def test_only_the_first_of_many_makes_an_object(opened: Opener) -> None:
-    made = await asyncio.gather(*(opened().put_if_absent("a/lock", str(n).encode()) for n in range(8)))
-    assert sum(tag is not None for tag in made) == 1
-    winner = next(n for n, tag in enumerate(made) if tag is not None)
-    assert await opened().get_with_etag("a/lock") == (str(winner).encode(), made[winner])
+async def test_one_of_many_concurrent_writers_creates_an_object(open_store: Open) -> None:
+    etags = await asyncio.gather(*(open_store().put_if_absent("a/lock", str(n).encode()) for n in range(8)))
+    assert sum(etag is not None for etag in etags) == 1
+    winner = next(n for n, etag in enumerate(etags) if etag is not None)
+    assert await open_store().get_with_etag("a/lock") == (str(winner).encode(), etags[winner])
 
 
-async def test_only_one_of_many_replaces_what_all_have_read(opened: Opener) -> None:
-    await opened().put_if_absent("count", b"0")
+async def test_conditional_put_loses_no_update(open_store: Open) -> None:
+    await open_store().put_if_absent("count", b"0")
 
-    async def count() -> None:
+    async def increment() -> None:
         while True:
-            data, etag = await opened().get_with_etag("count")
-            if await opened().put_if_match("count", str(int(data) + 1).encode(), etag) is not None:
+            data, etag = await open_store().get_with_etag("count")
+            if await open_store().put_if_match("count", str(int(data) + 1).encode(), etag) is not None:
                 return
 
-    await asyncio.gather(*(count() for _ in range(12)))
-    assert await opened().get("count") == b"12"
-    assert await opened().put_if_match("count", b"x", "another") is None
-    assert await opened().put_if_match("none", b"x", "any") is None
+    await asyncio.gather(*(increment() for _ in range(12)))
+    assert await open_store().get("count") == b"12"
+    assert await open_store().put_if_match("count", b"x", "another") is None
+    assert await open_store().put_if_match("none", b"x", "any") is None
 
 
-async def test_a_large_file_is_read_from_anywhere(opened: Opener, film: Path) -> None:
-    await opened().put_file("sources/film.mov", film)
-    head = await opened().head("sources/film.mov")
+async def test_large_file_is_read_from_any_offset(open_store: Open, film: Path) -> None:
+    await open_store().put_file("sources/film.mov", film)
+    head = await open_store().head("sources/film.mov")
     assert (head.key, head.size_bytes) == ("sources/film.mov", len(FILM))
     for start in (0, 1, 8 << 20, len(FILM) - 1):
-        pieces = opened().stream("sources/film.mov", start=start, etag=head.etag)
+        pieces = open_store().stream("sources/film.mov", start=start, etag=head.etag)
         assert b"".join([piece async for piece in pieces]) == FILM[start:]
     with pytest.raises(ObjectNotFound):
-        await opened().open("sources/film.mov", etag="another")
+        await open_store().open("sources/film.mov", etag="another")
 
 
-async def test_a_copy_is_the_same_whether_in_one_piece_or_in_many(opened: Opener, film: Path) -> None:
-    await opened().put_file("sources/a film é.mov", film)
+async def test_copy_in_one_request_or_in_parts_has_the_same_content(open_store: Open, film: Path) -> None:
+    await open_store().put_file("sources/a film é.mov", film)
     for copy_bytes in (1 << 30, 6 << 20):
-        await opened(copy_bytes=copy_bytes).copy("sources/a film é.mov", f"copies/{copy_bytes}")
-        assert await opened().get(f"copies/{copy_bytes}") == FILM
+        await open_store(copy_bytes=copy_bytes).copy("sources/a film é.mov", f"copies/{copy_bytes}")
+        assert await open_store().get(f"copies/{copy_bytes}") == FILM
     with pytest.raises(ObjectNotFound):
-        await opened().copy("none", "copies/none")
+        await open_store().copy("none", "copies/none")
 
 
-async def test_what_is_not_there_is_not_found_and_dropped_all_the_same(opened: Opener) -> None:
-    for ask in (opened().get, opened().head, opened().get_with_etag, opened().open):
+async def test_missing_object_is_not_found_and_may_be_deleted(open_store: Open) -> None:
+    for read in (open_store().get, open_store().head, open_store().get_with_etag, open_store().open):
         with pytest.raises(ObjectNotFound):
-            await ask("a/none")
-    await opened().delete_prefix("a/none")
-    await opened().delete_prefix("a/")
-    await opened().delete([])
-    assert await opened().list_objects("a") == []
-    await opened().check()
+            await read("a/none")
+    await open_store().delete_prefix("a/none")
+    await open_store().delete_prefix("a/")
+    await open_store().delete([])
+    assert await open_store().list_objects("a") == []
+    await open_store().check()
 
 
-async def test_a_key_that_is_none_is_refused(opened: Opener) -> None:
+async def test_invalid_key_is_refused(open_store: Open) -> None:
     for key in ("a//b", "../a", "a/../b"):
         with pytest.raises(StoreRefused):
-            await opened().put(key, b"x")
+            await open_store().put(key, b"x")
 
 
-async def test_more_than_a_thousand_are_listed_and_dropped(in_s3: str) -> None:
-    objects = ObjectStore(in_s3)
+async def test_more_than_a_thousand_objects_are_listed_and_deleted(s3_url: str) -> None:
+    objects = ObjectStore(s3_url)
     for start in range(0, 1100, 100):
         await asyncio.gather(*(objects.put(f"many/{n}", b"x") for n in range(start, start + 100)))
     await objects.put("many-others/1", b"x")
@@ -124,33 +124,33 @@ async def test_more_than_a_thousand_are_listed_and_dropped(in_s3: str) -> None:
     assert [head.key for head in await objects.list_objects("")] == ["many-others/1"]
 
 
-async def test_a_link_lets_anybody_do_one_thing_for_a_while(in_s3: str, tmp_path: Path) -> None:
-    objects = ObjectStore(in_s3)
+async def test_signed_url_allows_one_method_on_one_object(s3_url: str, tmp_path: Path) -> None:
+    objects = ObjectStore(s3_url)
     await objects.put("a/b c.bin", b"film")
     link = await objects.sign_url("GET", "a/b c.bin", expires_s=60)
     put = await objects.sign_url("PUT", "a/new", expires_s=60)
-    assert await asyncio.to_thread(asked, link) == (200, b"film")
-    assert (await asyncio.to_thread(asked, put, "PUT", b"handed over"))[0] == 200
-    assert await objects.get("a/new") == b"handed over"
-    assert (await asyncio.to_thread(asked, link, "PUT", b"x"))[0] == 403
-    assert (await asyncio.to_thread(asked, link.replace("a/b", "a/n")))[0] == 403
+    assert await asyncio.to_thread(request, link) == (200, b"film")
+    assert (await asyncio.to_thread(request, put, "PUT", b"uploaded"))[0] == 200
+    assert await objects.get("a/new") == b"uploaded"
+    assert (await asyncio.to_thread(request, link, "PUT", b"x"))[0] == 403
+    assert (await asyncio.to_thread(request, link.replace("a/b", "a/n")))[0] == 403
     with pytest.raises(BadStoreUrl):
         await ObjectStore(f"file://{tmp_path}").sign_url("GET", "a", expires_s=60)
 
 
-def asked(url: str, method: str = "GET", data: bytes | None = None) -> tuple[int, bytes]:
+def request(url: str, method: str = "GET", data: bytes | None = None) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method)) as answer:
-            return answer.status, answer.read()
+        with urllib.request.urlopen(urllib.request.Request(url, data=data, method=method)) as response:
+            return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
 
 
-# Troubles.
+# Failures.
 
 
-def everything(objects: ObjectStore) -> list[Callable[[], Awaitable[Any]]]:
-    """Requests of every kind; the last makes the bucket where it is missing."""
+def all_requests(objects: ObjectStore) -> list[Callable[[], Awaitable[Any]]]:
+    """Return requests of every kind; the last one creates a missing bucket."""
     return [
         lambda: objects.put("a", b"x"),
         lambda: objects.put_if_absent("b", b"x"),
@@ -162,32 +162,32 @@ def everything(objects: ObjectStore) -> list[Callable[[], Awaitable[Any]]]:
     ]
 
 
-async def test_a_wrong_secret_is_said_with_bucket_and_operation(in_s3: str) -> None:
-    address = S3Location.parse(in_s3)
-    objects = ObjectStore(in_s3.replace(address.secret, "wrong"))
-    for ask in everything(objects):
+async def test_error_for_a_wrong_secret_names_bucket_and_operation(s3_url: str) -> None:
+    location = S3Location.parse(s3_url)
+    objects = ObjectStore(s3_url.replace(location.secret, "wrong"))
+    for send in all_requests(objects):
         with pytest.raises(StoreRefused, match=r"(?s)secret") as refused:
-            await ask()
-        assert refused.value.bucket == address.bucket
+            await send()
+        assert refused.value.bucket == location.bucket
         assert refused.value.operation in str(refused.value)
         assert "wrong" not in str(refused.value)
     with pytest.raises(EngineUnavailable, match="SignatureDoesNotMatch"):
         await objects.check()
 
 
-async def test_a_key_that_nobody_has_is_refused_too(in_s3: str) -> None:
-    objects = ObjectStore(in_s3.replace(S3Location.parse(in_s3).key_id, "nobody"))
-    for ask in everything(objects):
+async def test_unknown_access_key_is_refused(s3_url: str) -> None:
+    objects = ObjectStore(s3_url.replace(S3Location.parse(s3_url).key_id, "unknown"))
+    for send in all_requests(objects):
         with pytest.raises(StoreRefused):
-            await ask()
+            await send()
 
 
-async def test_a_bucket_that_is_missing_is_said_and_made_at_the_first_start(in_s3: str) -> None:
-    bucket = S3Location.parse(in_s3).bucket
-    objects = ObjectStore(in_s3.replace(bucket, unique_name("made").replace("_", "-")))
-    for ask in everything(objects)[:-1]:
+async def test_missing_bucket_is_reported_and_created(s3_url: str) -> None:
+    bucket = S3Location.parse(s3_url).bucket
+    objects = ObjectStore(s3_url.replace(bucket, unique_name("created").replace("_", "-")))
+    for send in all_requests(objects)[:-1]:
         with pytest.raises(BucketMissing, match="There is no bucket"):
-            await ask()
+            await send()
     with pytest.raises(StoreEmpty):
         await objects.check()
     await asyncio.gather(objects.ensure_bucket(), objects.ensure_bucket())
@@ -197,24 +197,24 @@ async def test_a_bucket_that_is_missing_is_said_and_made_at_the_first_start(in_s
     assert await objects.get("a") == b"x"
 
 
-async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp_path: Path, film: Path) -> None:
-    with private_engine("s3", tmp_path) as own:
-        assert isinstance(own, Running)
-        url = own.url("objects")
+async def test_restarted_store_has_every_completed_put(tmp_path: Path, film: Path) -> None:
+    with private_engine("s3", tmp_path) as server:
+        assert isinstance(server, Running)
+        url = server.url("objects")
         objects = ObjectStore(url, idle_timeout_s=20, attempts=2)
         await objects.put("a", b"x")
-        async with slow_proxy(url) as road:
-            road.delay_s = 0.05
-            putting = asyncio.create_task(ObjectStore(road.url, idle_timeout_s=20, attempts=2).put_file("film", film))
-            while not await unfinished(url):  # noqa: ASYNC110  # nobody tells
+        async with slow_proxy(url) as proxy:
+            proxy.delay_s = 0.05
+            putting = asyncio.create_task(ObjectStore(proxy.url, idle_timeout_s=20, attempts=2).put_file("film", film))
+            while not await count_uploads(url):  # noqa: ASYNC110  # another process uploads
                 await asyncio.sleep(0.01)
-            await asyncio.to_thread(own.kill)
+            await asyncio.to_thread(server.kill)
             with pytest.raises(EngineUnavailable):
                 await putting
-        for ask in everything(objects):
+        for send in all_requests(objects):
             with pytest.raises(EngineUnavailable, match=r"s3 at 127\.0\.0\.1"):
-                await ask()
-        await asyncio.to_thread(own.start)
+                await send()
+        await asyncio.to_thread(server.start)
         assert await objects.get("a") == b"x"
         with pytest.raises(ObjectNotFound):
             await objects.head("film")
@@ -222,35 +222,35 @@ async def test_a_store_that_is_killed_is_away_and_then_back_with_all_it_took(tmp
         assert await objects.get("film") == FILM
 
 
-async def unfinished(url: str) -> int:
+async def count_uploads(url: str) -> int:
     async with S3Bucket(S3Location.parse(url)) as bucket:
         return len(await bucket.list_uploads(""))
 
 
-async def test_a_store_that_says_nothing_is_given_up_in_time(in_s3: str) -> None:
-    async with slow_proxy(in_s3) as road:
-        road.delay_s = 600  # no answer comes while this test runs
-        for ask in everything(ObjectStore(road.url, idle_timeout_s=0.2, attempts=2))[:-1]:
+async def test_unresponsive_store_is_reported_in_time(s3_url: str) -> None:
+    async with slow_proxy(s3_url) as proxy:
+        proxy.delay_s = 600  # longer than the test
+        for send in all_requests(ObjectStore(proxy.url, idle_timeout_s=0.2, attempts=2))[:-1]:
             with pytest.raises(EngineUnavailable):
-                await ask()
+                await send()
 
 
-async def test_a_slow_store_and_one_that_is_cut_off_are_borne(in_s3: str, film: Path) -> None:
-    async with slow_proxy(in_s3) as road:
-        objects = ObjectStore(road.url)
-        road.delay_s = 0.2
+async def test_slow_responses_and_a_broken_connection_are_tolerated(s3_url: str, film: Path) -> None:
+    async with slow_proxy(s3_url) as proxy:
+        objects = ObjectStore(proxy.url)
+        proxy.delay_s = 0.2
         await objects.put("a", b"x")
         assert await objects.get("a") == b"x"
         await objects.put_file("film", film)
-        road.delay_s = 0.01
+        proxy.delay_s = 0.01
         _, pieces = await objects.open("film")
         first = await anext(pieces)
-        road.disconnect()
-        road.restore()
+        proxy.disconnect()
+        proxy.restore()
         assert first + b"".join([piece async for piece in pieces]) == FILM
 
 
-PUTTER = """
+UPLOADER = """
 import asyncio, sys
 from pathlib import Path
 from matinee.drivers.objects import ObjectStore
@@ -258,31 +258,31 @@ asyncio.run(ObjectStore(sys.argv[1]).put_file("assets/film.mov", Path(sys.argv[2
 """
 
 
-async def test_a_client_that_is_killed_leaves_nothing_half_and_the_sweep_frees_the_rest(in_s3: str, film: Path) -> None:
-    objects = ObjectStore(in_s3)
-    async with slow_proxy(in_s3) as road:
-        road.delay_s = 0.1
-        putter = await asyncio.create_subprocess_exec(sys.executable, "-c", PUTTER, road.url, str(film))
-        while not await unfinished(in_s3):  # noqa: ASYNC110  # nobody tells
+async def test_parts_of_a_killed_client_are_aborted(s3_url: str, film: Path) -> None:
+    objects = ObjectStore(s3_url)
+    async with slow_proxy(s3_url) as proxy:
+        proxy.delay_s = 0.1
+        uploader = await asyncio.create_subprocess_exec(sys.executable, "-c", UPLOADER, proxy.url, str(film))
+        while not await count_uploads(s3_url):  # noqa: ASYNC110  # another process uploads
             await asyncio.sleep(0.02)
-        putter.send_signal(signal.SIGKILL)
-        await putter.wait()
+        uploader.send_signal(signal.SIGKILL)
+        await uploader.wait()
     assert await objects.list_objects("") == []
-    assert await unfinished(in_s3) == 1
+    assert await count_uploads(s3_url) == 1
     now = datetime.now(UTC)
     assert await objects.abort_stale_uploads(before=now - timedelta(minutes=1)) == 0
     assert await objects.abort_stale_uploads(before=now + timedelta(minutes=1), prefix="other/") == 0
-    await objects.put(f"{INCOMING}upl_1/0/film.mov", b"handed in for no job")
+    await objects.put(f"{INCOMING}upl_1/0/film.mov", b"without a job")
     assert await ObjectBlobs(objects).remove_unfinished(now - timedelta(days=14)) == 0
     assert await ObjectBlobs(objects).remove_unfinished(now + timedelta(minutes=1)) == 2
-    assert (await unfinished(in_s3), await objects.list_objects("")) == (0, [])
+    assert (await count_uploads(s3_url), await objects.list_objects("")) == (0, [])
 
 
-async def test_a_key_in_the_url_is_not_mixed_with_a_token_of_the_environment(
-    in_s3: str, monkeypatch: pytest.MonkeyPatch
+async def test_key_of_the_url_is_used_without_a_token_of_the_environment(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of another key")
-    await ObjectStore(in_s3).put("a", b"x")
+    await ObjectStore(s3_url).put("a", b"x")
 
 
 KEYS = ("a/x", "a/y", "b/x", "b/z z", "c")
@@ -301,10 +301,10 @@ KEYS = ("a/x", "a/y", "b/x", "b/z z", "c")
         max_size=14,
     )
 )
-async def test_it_does_what_a_plain_dict_does(
+async def test_store_equals_a_dict(
     actions: list[tuple[str, str, str, bytes]], tmp_path_factory: pytest.TempPathFactory, engine_id: str
 ) -> None:
-    objects, plain = ObjectStore(place(engine_id, tmp_path_factory.mktemp("objects"))), dict[str, bytes]()
+    objects, plain = ObjectStore(new_url(engine_id, tmp_path_factory.mktemp("objects"))), dict[str, bytes]()
     for what, key, other, data in actions:
         match what:
             case "put":

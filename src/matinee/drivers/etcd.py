@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull, WrongVersion, describe_engine
-from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 
 MIN_VERSION: Final = (3, 4)
 # For a call with its retries.
@@ -194,9 +194,6 @@ class Etcd:
     async def _post(self, path: str, request: Mapping[str, Any], timeout_s: float) -> Any:
         url, body = f"{self._members[self._current]}/v3/{path}", msgspec.json.encode(request)
         response = await self._http.request("POST", url, body=body, headers=self._headers(), timeout_s=timeout_s)
-        return self._parse(response)
-
-    def _parse(self, response: Response) -> Any:
         try:
             content = msgspec.json.decode(response.body)
         except msgspec.DecodeError as error:
@@ -210,9 +207,8 @@ class Etcd:
     def _translate(self, error: _EtcdError) -> Exception:
         if error.code == _NOT_FOUND:
             return _LeaseNotFound(str(error))
-        if error.code == _EXHAUSTED and "space" in str(error):
-            return self._full()
-        return self._unavailable(f"the request was refused: {error}")
+        is_full = error.code == _EXHAUSTED and "space" in str(error)
+        return self._full() if is_full else self._unavailable(f"the request was refused: {error}")
 
     def _unavailable(self, reason: str) -> EngineUnavailable:
         detail = f"{self.engine}: {reason}" if reason else f"{self.engine} does not answer"

@@ -1,4 +1,4 @@
-"""A client of the Kubernetes API that lists and watches one collection of a namespace. ADR 18 compares it with libraries."""
+"""A client of the Kubernetes API that lists and watches a collection of a namespace (ADR 18: why not a library)."""
 
 from __future__ import annotations
 
@@ -39,11 +39,6 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     resource: str
     labels: str
-
-    @property
-    def name(self) -> str:
-        """The name that permissions have: `endpointslices.discovery.k8s.io`."""
-        return f"{self.resource}.{self.group}"
 
 
 class ObjectList(NamedTuple):
@@ -135,7 +130,10 @@ class Kubernetes:
                 async for line in self._stream(version):
                     event = msgspec.json.decode(line, type=_Event)
                     if event.type == "ERROR":
-                        raise self._translate(msgspec.json.decode(event.object, type=_Status))
+                        status = msgspec.json.decode(event.object, type=_Status)
+                        if status.code == 410:
+                            raise ResourceVersionExpired(status.message)
+                        raise self._unavailable(f"the watch ended: {status.message}")
                     version = msgspec.json.decode(event.object, type=_Object).metadata.resource_version
                     if event.type != "BOOKMARK":
                         yield Change(event.type, event.object)
@@ -171,20 +169,16 @@ class Kubernetes:
             case 403:
                 raise self._unavailable(f"{_read_message(response)}. {self._missing_role()}")
             case 404:
-                detail = f"{self.engine} does not know {self._collection.name}: it is too old, or not a Kubernetes."
-                raise WrongVersion(engine=self.engine, detail=detail)
+                reason = f"it does not know {self._collection.resource}: it is too old, or not a Kubernetes"
+                raise WrongVersion(engine=self.engine, detail=f"{self.engine}: {reason}.")
         raise self._unavailable(f"HTTP {response.status}: {_read_message(response)}")
 
     def _missing_role(self) -> str:
+        resource = f"{self._collection.resource}.{self._collection.group}"
         return (
             f"The service account needs a Role in {self._cluster.namespace} with the verbs get, list and watch on "
-            f"{self._collection.name}, and a RoleBinding to it: see the how-to on Kubernetes"
+            f"{resource}, and a RoleBinding to it: see the how-to on Kubernetes"
         )
-
-    def _translate(self, status: _Status) -> Exception:
-        if status.code == 410:
-            return ResourceVersionExpired(status.message)
-        return self._unavailable(f"the watch ended: {status.message}")
 
     def _unavailable(self, reason: str) -> EngineUnavailable:
         detail = f"{self.engine}: {reason}" if reason else f"{self.engine} does not answer"
@@ -205,7 +199,7 @@ class Kubernetes:
         return headers
 
 
-class _Cluster(msgspec.Struct, frozen=True, kw_only=True):
+class _Cluster(NamedTuple):
     """The `host:port` of an API server, a namespace, and the files that give access to it."""
 
     host: str
@@ -217,18 +211,9 @@ class _Cluster(msgspec.Struct, frozen=True, kw_only=True):
     def parse(cls, url: str, account: Path) -> _Cluster:
         parts = urlsplit(url)
         namespace = parts.path.strip("/")
-        if not parts.netloc:
-            return cls._from_account(namespace, account)
-        files = {key: Path(values[0]) for key, values in parse_qs(parts.query).items()}
-        return cls(
-            host=parts.netloc,
-            namespace=namespace or "default",
-            ca_file=files.get("ca"),
-            token_file=files.get("token"),
-        )
-
-    @classmethod
-    def _from_account(cls, namespace: str, account: Path) -> _Cluster:
+        if parts.netloc:
+            files = {key: Path(values[0]) for key, values in parse_qs(parts.query).items()}
+            return cls(parts.netloc, namespace or "default", files.get("ca"), files.get("token"))
         host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
         if not host or not (account / "namespace").exists():
             reason = f"{account}/namespace does not exist" if host else "KUBERNETES_SERVICE_HOST is not set"
@@ -236,12 +221,9 @@ class _Cluster(msgspec.Struct, frozen=True, kw_only=True):
                 f"this process is not in a Kubernetes cluster, or has no service account ({reason}): "
                 "elsewhere, use kubernetes://host:port/namespace?ca=FILE&token=FILE"
             )
-        return cls(
-            host=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-            namespace=namespace or (account / "namespace").read_text().strip(),
-            ca_file=account / "ca.crt",
-            token_file=account / "token",
-        )
+        namespace = namespace or (account / "namespace").read_text().strip()
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return cls(address, namespace, account / "ca.crt", account / "token")
 
 
 def _read_message(response: Response) -> str:

@@ -53,7 +53,7 @@ class Nginx:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start nginx and wait until it listens. Raises NginxMissing, and EngineUnavailable with the log's last line."""
+        """Start nginx and wait until it listens. Raises NginxMissing; EngineUnavailable with the log's last line."""
         await self._end_stale()
         self._process = await asyncio.create_subprocess_exec(
             *die_with_parent("TERM"), find_binary(), "-p", str(self._folder), "-c", "nginx.conf", "-e", "error.log",

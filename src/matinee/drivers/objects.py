@@ -105,7 +105,7 @@ class ObjectStore:
         return describe_engine(self.url)
 
     async def check(self) -> None:
-        """Check the store with a small read. Raises EngineUnavailable, EngineReadOnly, StoreFull, StoreEmpty (no bucket)."""
+        """Check the store by a small read. Raises EngineUnavailable, EngineReadOnly, StoreFull, StoreEmpty."""
         if self.location is None:
             return await asyncio.to_thread(self._check_directory)
         try:
@@ -139,7 +139,7 @@ class ObjectStore:
                 return None
 
     async def put_if_match(self, key: str, data: bytes, etag: str) -> str | None:
-        """Replace an object that has this entity tag and return the new tag; return None if it has another or is gone."""
+        """Replace an object that has this entity tag and return the new tag; return None if it has another tag."""
         if self.location is None:
             return await asyncio.to_thread(self._put_file_if_match, key, data, etag)
         with self._translate_errors("PutObject", key):
@@ -161,11 +161,11 @@ class ObjectStore:
         store = self._slow_store if size_bytes > part_bytes else self._store
         with self._translate_errors("PutObject", key):
             await obstore.put_async(store, key, path, chunk_size=part_bytes, max_concurrency=_PARALLEL_PARTS)
-        if self.location is not None and size_bytes > part_bytes:
-            stored_bytes = (await self.head(key)).size_bytes
-            if stored_bytes != size_bytes:
-                detail = f"{key!r} was put with {size_bytes} bytes and is stored with {stored_bytes}."
-                raise ObjectDamaged(key=key, detail=detail)
+        if self.location is None or size_bytes <= part_bytes:
+            return
+        if (stored_bytes := (await self.head(key)).size_bytes) != size_bytes:
+            detail = f"{key!r} was put with {size_bytes} bytes and is stored with {stored_bytes}."
+            raise ObjectDamaged(key=key, detail=detail)
 
     async def copy(self, source: str, key: str) -> None:
         """Copy an object to another key inside the store. Raises ObjectNotFound."""
@@ -251,7 +251,7 @@ class ObjectStore:
             return await obstore.sign_async(self._store, method, key, timedelta(seconds=expires_s))
 
     async def abort_stale_uploads(self, *, before: datetime, prefix: str = "") -> int:
-        """Abort multipart uploads that were begun before a time, as killed processes leave them; return their number."""
+        """Abort multipart uploads begun before a time, which killed processes leave behind; return their number."""
         if self.location is None or not self.location.key_id:
             return 0
         async with S3Bucket(self.location) as bucket:

@@ -19,7 +19,7 @@ class Shaka:
         self._nice = nice
 
     async def run(self, streams: Sequence[str], flags: Sequence[str], *, cwd: Path, deadline_s: float) -> None:
-        """Package streams. Flags contain keys, so they are passed in a file that only we can read. Raises ToolFailed."""
+        """Package streams. Flags contain keys, so they go into a file that only we can read. Raises ToolFailed."""
         flag_file = cwd / ".flags"
         flag_file.unlink(missing_ok=True)
         with os.fdopen(os.open(flag_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,6 +1,6 @@
 """Runs programs as supervised child processes: with a deadline, line by line output, and no survivors.
 
-A child stays in our process group, so ending the group ends the child. On Linux the kernel also kills it when the thread
+A child stays in our process group, so that ending the group ends it. On Linux the kernel also kills it when the thread
 that started it ends (by `setpriv`, so that no code of ours runs between fork and exec): start children from a thread
 that lives as long as the process, such as the event loop's.
 """

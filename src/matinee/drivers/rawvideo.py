@@ -27,7 +27,7 @@ def encode(
 ) -> None:
     """Encode yuv420p frames nearly losslessly, with a PCM stream for each (ISO 639-2 language, WAV file).
 
-    Blocks until the frames end. FFmpeg uses one thread, and ends with this process, whose pipe it reads. Raises ToolFailed.
+    Blocks until the frames end. FFmpeg uses one thread, and ends if this process does. Raises ToolFailed.
     """
     argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-v", "error", "-y"]
     argv += ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{size[0]}x{size[1]}", "-r", painted_fps, *_COLOUR]

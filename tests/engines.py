@@ -17,7 +17,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from matinee.lab.engines import ENGINES, Ring, Running
+from matinee.lab.engines import ENGINES, EngineProcess, Ring
 from matinee.lab.engines.jars import QUICK
 
 os.environ |= QUICK
@@ -28,7 +28,7 @@ _shared: dict[str, "SharedEngine"] = {}
 class SharedEngine:
     """An engine that all tests of a run use, each in its own namespaces."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: EngineProcess) -> None:
         self.running = running
 
     def url(self, name: str) -> str:
@@ -45,18 +45,18 @@ def shared_engine(name: str) -> SharedEngine:
     """Return the shared engine of a kind, and start it where it does not run."""
     if name not in _shared:
         _shared[name] = SharedEngine(
-            Running(ENGINES[name], _engines_folder() / name, tied="MATINEE_ENGINES" not in os.environ).start()
+            EngineProcess(ENGINES[name], _engines_folder() / name, tied="MATINEE_ENGINES" not in os.environ).start()
         )
     return _shared[name]
 
 
-def private_engine(name: str, folder: Path, nodes: int = 1) -> Running | Ring:
+def private_engine(name: str, folder: Path, nodes: int = 1) -> EngineProcess | Ring:
     """Return an engine for one test, as a context manager.
 
     With several nodes (Cassandra only) it is a ring, whose `nodes` can be killed and started one by one.
     """
     own = folder / f"{name}-{next(_numbers)}"
-    return Running(ENGINES[name], own) if nodes == 1 else Ring(own, nodes)
+    return EngineProcess(ENGINES[name], own) if nodes == 1 else Ring(own, nodes)
 
 
 @functools.cache

@@ -100,7 +100,8 @@ def install_self():
     )
     pathlib.Path(site, "matinee.pth").write_text(str(ROOT / "src") + "\n")
     script = BIN / "matinee"
-    script.write_text("#!{}\nimport sys\nfrom matinee.cli import main\nsys.exit(main())\n".format(BIN / "python"))
+    guard = 'if __name__ == "__main__":\n    sys.exit(main())\n'  # processes that are spawned import this script
+    script.write_text("#!{}\nimport sys\n\nfrom matinee.cli import main\n\n{}".format(BIN / "python", guard))
     script.chmod(0o755)
 
 

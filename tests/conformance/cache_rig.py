@@ -16,7 +16,7 @@ from matinee.drivers.cache import Cache, CacheEngine, Figures, Guard, MemoryCach
 from matinee.drivers.cache.opening import open_guard
 from matinee.drivers.metrics import Metrics
 from matinee.kit.clock import Clock, SystemClock
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 
 # Time enough for anything on a busy machine: only a test about slowness has less.
 PATIENT_MS = 10_000
@@ -27,7 +27,7 @@ Load = Callable[[], Coroutine[Any, Any, str | None]]
 class Mine:
     """Engines of a test's own: one, or the four of a ring (0 and 1 in zone a, 2 and 3 in zone b)."""
 
-    def __init__(self, kind: str, running: list[Running]) -> None:
+    def __init__(self, kind: str, running: list[EngineProcess]) -> None:
         self.kind = kind
         self.running = running
         self.namespace = unique_name("cache")
@@ -41,9 +41,9 @@ class Mine:
         """The URL with another near zone."""
         if self.kind != "ring":
             return self.running[0].url(self.namespace)
-        return ring_url([each.place.client for each in self.running], self.namespace, zone)
+        return ring_url([each.location.client for each in self.running], self.namespace, zone)
 
-    def all(self, what: Callable[[Running], Any]) -> None:
+    def all(self, what: Callable[[EngineProcess], Any]) -> None:
         """Do something to each of them."""
         for each in self.running:
             what(each)

@@ -13,7 +13,7 @@ from tests.engines import slow_proxy, unique_name
 from matinee.drivers.cache import Cache
 from matinee.drivers.cache.hashing import HashRing
 from matinee.drivers.cache.memcached import MemcachedCache
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 
 # Short enough to be seen to matter, long enough for an engine that is well on a machine that is busy.
 LIMIT_MS = 500
@@ -31,8 +31,8 @@ async def caches(engines: Mine) -> AsyncIterator[Caches]:
     engines.namespace = unique_name("cache")
     async with AsyncExitStack() as stack:
         yield Caches(engines.url, stack)
-        engines.all(Running.resume)
-        engines.all(Running.start)
+        engines.all(EngineProcess.resume)
+        engines.all(EngineProcess.start)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mine]:
 async def ring(four: Mine) -> AsyncIterator[Mine]:
     four.namespace = unique_name("cache")
     yield four
-    four.all(Running.resume)
-    four.all(Running.start)
+    four.all(EngineProcess.resume)
+    four.all(EngineProcess.start)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def test_while_the_engine_is_gone_answers_are_right_and_it_is_hardly_asked
     source = Source(**dict.fromkeys(KEYS, "1"))
     cache = await caches.open(limit_ms=LIMIT_MS)
     await cache.get_many(KEYS, source.many)
-    engines.all(Running.kill if harm == "killed" else Running.pause)
+    engines.all(EngineProcess.kill if harm == "killed" else EngineProcess.pause)
     for number in range(200):
         source.values["k0"] = f"v{number}"
         got = await cache.get("k0", source.one("k0"))
@@ -74,7 +74,7 @@ async def test_while_the_engine_is_gone_answers_are_right_and_it_is_hardly_asked
 async def test_of_many_who_ask_while_it_is_gone_one_loads(engines: Mine, caches: Caches) -> None:
     source, cache = Source(a="1"), await caches.open(limit_ms=LIMIT_MS)
     await cache.get("b", source.one("b"))
-    engines.all(Running.kill)
+    engines.all(EngineProcess.kill)
     while calls(cache, "spared") == 0:
         await cache.get("b", source.one("b"))
     source.gate.clear()
@@ -88,10 +88,10 @@ async def test_of_many_who_ask_while_it_is_gone_one_loads(engines: Mine, caches:
 async def test_an_engine_that_is_back_is_used_again(engines: Mine, caches: Caches) -> None:
     source, cache = Source(a="1"), await caches.open(limit_ms=LIMIT_MS)
     await cache.get("a", source.one("a"))
-    engines.all(Running.kill)
+    engines.all(EngineProcess.kill)
     while calls(cache, "spared") == 0:
         await cache.get("a", source.one("a"))
-    engines.all(Running.start)
+    engines.all(EngineProcess.start)
     before = counted(cache, "kept")
     await until_it_is("kept", lambda: kept_again(cache, source, before))
     source.values["a"] = "2"
@@ -107,19 +107,19 @@ async def kept_again(cache: Cache[Any], source: Source, before: int) -> str:
 
 
 async def test_an_engine_that_is_absent_at_the_start_is_used_when_it_comes(engines: Mine, caches: Caches) -> None:
-    engines.all(Running.kill)
+    engines.all(EngineProcess.kill)
     source, cache = Source(a="1"), await caches.open(limit_ms=LIMIT_MS)
     assert await cache.get("a", source.one("a")) == "1"
     assert not await cache.invalidate("a")
-    engines.all(Running.start)
+    engines.all(EngineProcess.start)
     await until_it_is("kept", lambda: kept_again(cache, source, 0))
 
 
 async def test_an_engine_that_is_restarted_has_lost_or_kept_what_is_true(engines: Mine, caches: Caches) -> None:
     source, cache = Source(**dict.fromkeys(KEYS, "1")), await caches.open(limit_ms=LIMIT_MS)
     await cache.get_many(KEYS, source.many)
-    engines.all(Running.kill)
-    engines.all(Running.start)
+    engines.all(EngineProcess.kill)
+    engines.all(EngineProcess.start)
     assert await cache.get_many(KEYS, source.many) == source.values
     other = await caches.open(limit_ms=LIMIT_MS)
     assert await other.get_many(KEYS, source.many) == source.values
@@ -133,11 +133,11 @@ async def test_an_invalidation_while_it_hangs_holds_here_at_once_and_everywhere_
 ) -> None:
     source, one, other = Source(a="old"), await caches.open(limit_ms=LIMIT_MS), await caches.open(limit_ms=LIMIT_MS)
     await one.get("a", source.one("a"))
-    engines.all(Running.pause)
+    engines.all(EngineProcess.pause)
     source.values["a"] = "new"
     assert not await one.invalidate("a")
     assert await one.get("a", source.one("a")) == "new"
-    engines.all(Running.resume)
+    engines.all(EngineProcess.resume)
     assert await one.get("a", source.one("a")) == "new"  # never the old value, whatever the engine has
     await until(lambda: counted(one, "gone") == 1)
     await asyncio.sleep(0.6)  # an own view of a ring's hosts is at most half a second old
@@ -260,11 +260,11 @@ async def test_a_replica_that_is_back_is_warmed_from_the_other_zone(ring: Mine, 
     ring.running[0].start()
     engine = cache.guard.engine
     assert isinstance(engine, MemcachedCache)
-    cold = ring.running[0].place.client
+    cold = ring.running[0].location.client
     mine_there = [
         key
         for key in KEYS
-        if HashRing(each.place.client for each in ring.running[:2]).host(f"{cache.space}:{key}") == cold
+        if HashRing(each.location.client for each in ring.running[:2]).host(f"{cache.space}:{key}") == cold
     ]
     await engine.warm(cold, limit=1_000)
     assert mine_there
@@ -304,7 +304,7 @@ async def test_warming_brings_back_nothing_that_was_invalidated_meanwhile(ring: 
     ring.running[0].start()
     engine = cache.guard.engine
     assert isinstance(engine, MemcachedCache)
-    warming = asyncio.create_task(engine.warm(ring.running[0].place.client, limit=1_000))
+    warming = asyncio.create_task(engine.warm(ring.running[0].location.client, limit=1_000))
     source.values.update(dict.fromkeys(KEYS, "new"))
     assert await cache.invalidate(*KEYS)
     await warming

@@ -17,7 +17,7 @@ from tests.engines import SlowProxy, private_engine, shared_engine, slow_proxy
 from matinee.drivers.objects import ObjectStore
 from matinee.edge.adapters.objects import ObjectStoreUpstream
 from matinee.edge.ports import Metric, ObjectMissing
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 
 SEGMENT = os.urandom(600_000)
 FILM = os.urandom(1 << 20) * 12
@@ -89,7 +89,7 @@ async def test_range_far_ahead_is_requested_separately(tmp_path: Path, store: st
 
 async def test_unavailable_store_is_a_502_until_it_returns(tmp_path: Path) -> None:
     with private_engine("s3", tmp_path) as server:
-        assert isinstance(server, Running)
+        assert isinstance(server, EngineProcess)
         url = server.url("edge")
         await ObjectStore(url).put(KEY, SEGMENT)
         async with edge(tmp_path, url) as rig:

@@ -19,49 +19,57 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.engines import private_engine
 
-from matinee.lab.engines import ENGINES, Place
+from matinee.lab.engines import ENGINES, EngineLocation
 from matinee.lab.engines.cassandra import knows
+from matinee.lab.engines.process import is_alive
 from matinee.lab.engines.programs import found
-from matinee.lab.engines.running import alive
 
 REPOSITORY = Path(__file__).parents[2]
-Deed = Callable[[Place], object]
+Deed = Callable[[EngineLocation], object]
 
 
-def line(place: Place, words: bytes) -> bytes:
-    with socket.create_connection((place.host, place.port), timeout=5) as connection:
+def line(location: EngineLocation, words: bytes) -> bytes:
+    with socket.create_connection((location.host, location.port), timeout=5) as connection:
         connection.sendall(words)
         return connection.recv(100)
 
 
-def etcd(place: Place, deed: str, body: object) -> dict[str, object]:
-    request = urllib.request.Request(f"http://{place.client}/v3/kv/{deed}", data=msgspec.json.encode(body))
+def etcd(location: EngineLocation, deed: str, body: object) -> dict[str, object]:
+    request = urllib.request.Request(f"http://{location.client}/v3/kv/{deed}", data=msgspec.json.encode(body))
     with urllib.request.urlopen(request, timeout=5) as answer:
         return msgspec.json.decode(answer.read())
 
 
-def namespace(place: Place, name: str) -> str:
+def namespace(location: EngineLocation, name: str) -> str:
     """A namespace's state, as kubectl would be told with the files that lie there."""
-    bearer = {"authorization": f"Bearer {(place.folder / 'token').read_text()}"}
-    request = urllib.request.Request(f"https://{place.client}/api/v1/namespaces/{name}", headers=bearer)
-    trusted = ssl.create_default_context(cafile=str(place.folder / "ca.crt"))
+    bearer = {"authorization": f"Bearer {(location.folder / 'token').read_text()}"}
+    request = urllib.request.Request(f"https://{location.client}/api/v1/namespaces/{name}", headers=bearer)
+    trusted = ssl.create_default_context(cafile=str(location.folder / "ca.crt"))
     with urllib.request.urlopen(request, timeout=5, context=trusted) as answer:
         return msgspec.json.decode(answer.read())["status"]["phase"]
 
 
-def kafka(place: Place) -> AdminClient:
-    return AdminClient({"bootstrap.servers": place.client})
+def kafka(location: EngineLocation) -> AdminClient:
+    return AdminClient({"bootstrap.servers": location.client})
 
 
-def sql(place: Place, statement: str) -> str:
-    access = [f"--host={place.host}", f"--port={place.port}", "--user=matinee", "--protocol=tcp", "-N", "-e", statement]
-    environment = {**os.environ, "MYSQL_PWD": place.secret}
+def sql(location: EngineLocation, statement: str) -> str:
+    access = [
+        f"--host={location.host}",
+        f"--port={location.port}",
+        "--user=matinee",
+        "--protocol=tcp",
+        "-N",
+        "-e",
+        statement,
+    ]
+    environment = {**os.environ, "MYSQL_PWD": location.secret}
     asked = [found("mariadb") or "", "--no-defaults", *access]
     return subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def topic(place: Place) -> None:
-    client = kafka(place)  # held, since its answers end with it
+def topic(location: EngineLocation) -> None:
+    client = kafka(location)  # held, since its answers end with it
     for made in client.create_topics([NewTopic("films", 1, 1)]).values():
         made.result(30)
 
@@ -69,26 +77,29 @@ def topic(place: Place) -> None:
 # How something is kept in each, and how it is seen again. Memcached keeps nothing, by its nature.
 KEEPING: dict[str, tuple[Deed, Deed]] = {
     "mariadb": (
-        lambda place: sql(place, "CREATE DATABASE d; CREATE TABLE d.t (v INT); INSERT INTO d.t VALUES (7)"),
-        lambda place: sql(place, "SELECT v FROM d.t") == "7",
+        lambda location: sql(location, "CREATE DATABASE d; CREATE TABLE d.t (v INT); INSERT INTO d.t VALUES (7)"),
+        lambda location: sql(location, "SELECT v FROM d.t") == "7",
     ),
     "redis": (
-        lambda place: line(place, b"SET film 7\r\n"),
-        lambda place: line(place, b"GET film\r\n") == b"$1\r\n7\r\n",
+        lambda location: line(location, b"SET film 7\r\n"),
+        lambda location: line(location, b"GET film\r\n") == b"$1\r\n7\r\n",
     ),
     "etcd": (
-        lambda place: etcd(place, "put", {"key": "Zg==", "value": "Nw=="}),
-        lambda place: etcd(place, "range", {"key": "Zg=="}).get("count") == "1",
+        lambda location: etcd(location, "put", {"key": "Zg==", "value": "Nw=="}),
+        lambda location: etcd(location, "range", {"key": "Zg=="}).get("count") == "1",
     ),
     "s3": (
-        lambda place: ENGINES["s3"].url(place, "films"),
-        lambda place: (place.data / "films").is_dir(),
+        lambda location: ENGINES["s3"].url(location, "films"),
+        lambda location: (location.data / "films").is_dir(),
     ),
-    "kafka": (topic, lambda place: "films" in kafka(place).list_topics(timeout=10).topics),
-    "cassandra": (lambda place: ENGINES["cassandra"].url(place, "films"), lambda place: knows(place, "films")),
+    "kafka": (topic, lambda location: "films" in kafka(location).list_topics(timeout=10).topics),
+    "cassandra": (
+        lambda location: ENGINES["cassandra"].url(location, "films"),
+        lambda location: knows(location, "films"),
+    ),
     "kubernetes": (
-        lambda place: ENGINES["kubernetes"].url(place, "films"),
-        lambda place: namespace(place, "films") == "Active",
+        lambda location: ENGINES["kubernetes"].url(location, "films"),
+        lambda location: namespace(location, "films") == "Active",
     ),
 }
 
@@ -96,17 +107,17 @@ KEEPING: dict[str, tuple[Deed, Deed]] = {
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", ENGINES)
 def test_what_was_acknowledged_is_there_after_a_kill(name: str, tmp_path: Path) -> None:
-    keep, is_kept = KEEPING.get(name, (lambda place: None, lambda place: True))
+    keep, is_kept = KEEPING.get(name, (lambda location: None, lambda location: True))
     with private_engine(name, tmp_path) as running:
-        address = running.engine.address(running.place)
-        keep(running.place)
+        address = running.engine.address(running.location)
+        keep(running.location)
         running.kill()
-        assert not running.answers
+        assert not running.is_ready
         running.start()
-        assert is_kept(running.place)
-        assert running.engine.address(running.place) == address
+        assert is_kept(running.location)
+        assert running.engine.address(running.location) == address
         pid = running.pid
-    assert not alive(pid)
+    assert not is_alive(pid)
 
 
 def test_the_command_starts_shows_and_ends(tmp_path: Path) -> None:
@@ -124,7 +135,7 @@ def test_the_command_starts_shows_and_ends(tmp_path: Path) -> None:
         assert [one["state"] for one in msgspec.json.decode(engines("status", "--json"))] == ["stopped", "ready"]
     finally:
         engines("down")
-    assert not any(alive(one["pid"]) for one in shown.values())
+    assert not any(is_alive(one["pid"]) for one in shown.values())
 
 
 def test_nothing_is_left_when_a_test_run_is_killed(tmp_path: Path) -> None:
@@ -140,10 +151,10 @@ time.sleep(600)
     run = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert run.stdout is not None
     redis = int(run.stdout.readline())
-    assert alive(redis)
+    assert is_alive(redis)
     run.send_signal(signal.SIGKILL)
     run.communicate()
     end = time.monotonic() + 30
-    while alive(redis) or (tmp_path / "engines").exists():
+    while is_alive(redis) or (tmp_path / "engines").exists():
         assert time.monotonic() < end, "it was not swept"
         time.sleep(0.05)

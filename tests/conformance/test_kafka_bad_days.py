@@ -30,7 +30,7 @@ from matinee.events.api import ConsumerInUse, FactRecord
 from matinee.events.ports import EventLog
 from matinee.kit import context
 from matinee.kit.problem import TooLarge
-from matinee.lab.engines import Place, Running
+from matinee.lab.engines import EngineLocation, EngineProcess
 from matinee.lab.engines.kafka import Kafka
 
 KEYS = 4
@@ -41,39 +41,39 @@ class ProxiedKafka(Kafka):
 
     ports = (*Kafka.ports, "inner", "proxy")
 
-    def prepare(self, place: Place) -> None:
-        super().prepare(place)
-        config = place.folder / "server.properties"
+    def prepare(self, location: EngineLocation) -> None:
+        super().prepare(location)
+        config = location.folder / "server.properties"
         lines = config.read_text().splitlines()
         more = {
-            "listeners=": f",PROXIED://{place.host}:{place.ports['inner']}",
-            "advertised.listeners=": f",PROXIED://{place.host}:{place.ports['proxy']}",
+            "listeners=": f",PROXIED://{location.host}:{location.ports['inner']}",
+            "advertised.listeners=": f",PROXIED://{location.host}:{location.ports['proxy']}",
             "listener.security.protocol.map=": ",PROXIED:PLAINTEXT",
         }
         config.write_text(
             "\n".join(line + next((v for k, v in more.items() if line.startswith(k)), "") for line in lines)
         )
 
-    def url_through(self, place: Place, port: str) -> str:
+    def url_through(self, location: EngineLocation, port: str) -> str:
         """Return a URL through one of the ports."""
-        return f"kafka://{place.host}:{place.ports[port]}/{unique_name('slow')}"
+        return f"kafka://{location.host}:{location.ports[port]}/{unique_name('slow')}"
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """A broker that tests may kill."""
-    with Running(ProxiedKafka(), tmp_path_factory.mktemp("kafka")) as running:
+    with EngineProcess(ProxiedKafka(), tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
 @contextlib.asynccontextmanager
-async def open_proxy(broker: Running) -> AsyncIterator[tuple[str, SlowProxy]]:
+async def open_proxy(broker: EngineProcess) -> AsyncIterator[tuple[str, SlowProxy]]:
     """Start a proxy; yield the URL of a log through it, and the proxy."""
     engine = ProxiedKafka()
-    proxy = SlowProxy(engine.url_through(broker.place, "inner"))
-    server = await asyncio.start_server(proxy.serve, broker.place.host, broker.place.ports["proxy"])
+    proxy = SlowProxy(engine.url_through(broker.location, "inner"))
+    server = await asyncio.start_server(proxy.serve, broker.location.host, broker.location.ports["proxy"])
     try:
-        yield engine.url_through(broker.place, "proxy"), proxy
+        yield engine.url_through(broker.location, "proxy"), proxy
     finally:
         server.close()
         proxy.disconnect()
@@ -90,7 +90,7 @@ async def write(log: EventLog, key: int, acknowledged: list[FactRecord], is_endi
             n += 1
 
 
-def test_an_absent_broker_is_reported_as_unavailable_until_it_starts(broker: Running) -> None:
+def test_an_absent_broker_is_reported_as_unavailable_until_it_starts(broker: EngineProcess) -> None:
     log_url = broker.url(unique_name("late"))
 
     async def append() -> None:
@@ -114,7 +114,7 @@ async def append_when_available(log_url: str) -> None:
                 return
 
 
-async def test_acknowledged_facts_survive_a_killed_broker_and_followers_resume(broker: Running) -> None:
+async def test_acknowledged_facts_survive_a_killed_broker_and_followers_resume(broker: EngineProcess) -> None:
     log_url, handled = broker.url(unique_name("killed")), Recorder()
     acknowledged: list[FactRecord] = []
     is_ending = asyncio.Event()
@@ -139,7 +139,7 @@ async def test_acknowledged_facts_survive_a_killed_broker_and_followers_resume(b
         assert last == [f"{key[1:]}.{n}" for n in range(len(last))]
 
 
-async def test_calls_to_a_hanging_broker_end_at_the_deadline(broker: Running) -> None:
+async def test_calls_to_a_hanging_broker_end_at_the_deadline(broker: EngineProcess) -> None:
     async with open_log(broker.url(unique_name("hung"))) as here:
         await here.log.append([make_record("a")], now=NOW)
         broker.pause()
@@ -160,7 +160,7 @@ async def test_calls_to_a_hanging_broker_end_at_the_deadline(broker: Running) ->
                     await here.log.append([make_record("c")], now=NOW)
 
 
-async def test_a_follower_stops_while_the_broker_hangs(broker: Running) -> None:
+async def test_a_follower_stops_while_the_broker_hangs(broker: EngineProcess) -> None:
     handled = Recorder()
     async with open_log(broker.url(unique_name("left"))) as here:
         async with following(here, handled.handle):
@@ -170,13 +170,13 @@ async def test_a_follower_stops_while_the_broker_hangs(broker: Running) -> None:
         broker.resume()
 
 
-async def test_topics_are_created_again_after_the_broker_lost_its_data(broker: Running) -> None:
+async def test_topics_are_created_again_after_the_broker_lost_its_data(broker: EngineProcess) -> None:
     handled = Recorder()
     async with open_log(broker.url(unique_name("emptied"))) as here, following(here, handled.handle):
         await here.log.append(make_records(0, 20), now=NOW)
         await handled.wait_until(lambda: len(handled.records) == 20)
         await asyncio.to_thread(broker.stop)
-        (broker.place.folder / "formatted").unlink()
+        (broker.location.folder / "formatted").unlink()
         await asyncio.to_thread(broker.start)
         async with asyncio.timeout(60):
             while "after" not in handled.names:
@@ -187,7 +187,7 @@ async def test_topics_are_created_again_after_the_broker_lost_its_data(broker: R
         assert set(names(await read_all(here.log))) == {"after"}
 
 
-async def test_a_slow_connection_delays_calls_and_a_lost_one_is_restored(broker: Running) -> None:
+async def test_a_slow_connection_delays_calls_and_a_lost_one_is_restored(broker: EngineProcess) -> None:
     async with open_proxy(broker) as (log_url, proxy), open_log(log_url) as here:
         proxy.delay_s = 0.3
         await here.log.append(make_records(0, 20), now=NOW)

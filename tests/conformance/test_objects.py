@@ -23,7 +23,7 @@ from matinee.drivers.objects import ObjectNotFound, ObjectStore
 from matinee.drivers.s3 import BadStoreUrl, BucketMissing, S3Bucket, S3Location, StoreRefused
 from matinee.encoding.adapters.objects import ObjectBlobs
 from matinee.encoding.api import INCOMING
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 
 Open = Callable[..., ObjectStore]
 ENGINES = ("file", "s3")
@@ -199,7 +199,7 @@ async def test_missing_bucket_is_reported_and_created(s3_url: str) -> None:
 
 async def test_restarted_store_has_every_completed_put(tmp_path: Path, film: Path) -> None:
     with private_engine("s3", tmp_path) as server:
-        assert isinstance(server, Running)
+        assert isinstance(server, EngineProcess)
         url = server.url("objects")
         objects = ObjectStore(url, idle_timeout_s=20, attempts=2)
         await objects.put("a", b"x")

@@ -17,14 +17,14 @@ from matinee.drivers.redis import Redis
 from matinee.identity.adapters.redis import RedisSignInStore, RedisThrottle
 from matinee.identity.ports import SignInChange
 from matinee.kit import context
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 from matinee.playback.adapters.redis import RedisSessionStore
 
 NOW = play.NOW
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Running]:
+def engine(tmp_path: Path) -> Iterator[EngineProcess]:
     with private_engine("redis", tmp_path) as running:
         yield running
 
@@ -92,13 +92,13 @@ class Stores:
 
 
 @pytest.fixture
-async def stores(engine: Running) -> AsyncIterator[Stores]:
+async def stores(engine: EngineProcess) -> AsyncIterator[Stores]:
     async with AsyncExitStack() as stack:
         redis, admin = [await stack.enter_async_context(Redis(engine.url("x"))) for _ in range(2)]
         yield Stores(redis, admin)
 
 
-async def test_restart_after_a_kill_keeps_the_data(engine: Running, stores: Stores) -> None:
+async def test_restart_after_a_kill_keeps_the_data(engine: EngineProcess, stores: Stores) -> None:
     await stores.fill()
     await asyncio.to_thread(engine.kill)
     await stores.check_refused(EngineUnavailable)
@@ -107,7 +107,7 @@ async def test_restart_after_a_kill_keeps_the_data(engine: Running, stores: Stor
     await stores.check_works()
 
 
-async def test_unresponsive_engine_is_unavailable_within_the_deadline(engine: Running, stores: Stores) -> None:
+async def test_unresponsive_engine_is_unavailable_within_the_deadline(engine: EngineProcess, stores: Stores) -> None:
     await stores.fill()
     engine.pause()
     with context.with_timeout(300):
@@ -119,7 +119,7 @@ async def test_unresponsive_engine_is_unavailable_within_the_deadline(engine: Ru
     await stores.check_content()
 
 
-async def test_slow_engine_is_waited_for_within_the_deadline(engine: Running, stores: Stores) -> None:
+async def test_slow_engine_is_waited_for_within_the_deadline(engine: EngineProcess, stores: Stores) -> None:
     await stores.fill()
     one = play.session("a").session_id
     async with slow_proxy(engine.url("x")) as proxy, Redis(proxy.url) as redis:

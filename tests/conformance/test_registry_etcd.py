@@ -23,7 +23,7 @@ from matinee.drivers.etcd import Etcd
 from matinee.drivers.http import HttpClient
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 from matinee.mesh.adapters.etcd import EtcdRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.membership import Directory, Membership
@@ -89,13 +89,13 @@ class Processes:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Running]:
+def server(tmp_path: Path) -> Iterator[EngineProcess]:
     with private_engine("etcd", tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def processes(server: Running) -> AsyncIterator[Processes]:
+async def processes(server: EngineProcess) -> AsyncIterator[Processes]:
     async with Processes(server.url("registry")) as started:
         yield started
 
@@ -114,7 +114,7 @@ async def test_concurrent_starts_and_stops_are_followed(processes: Processes) ->
     await processes.wait_until_followed()
 
 
-async def test_restarted_etcd_loses_no_instance(processes: Processes, server: Running) -> None:
+async def test_restarted_etcd_loses_no_instance(processes: Processes, server: EngineProcess) -> None:
     await processes.start(1, 2)
     await processes.wait_until_followed()
     server.kill()
@@ -129,7 +129,7 @@ async def test_restarted_etcd_loses_no_instance(processes: Processes, server: Ru
     await processes.wait_until_followed()
 
 
-async def test_hung_etcd_removes_no_instance(processes: Processes, server: Running) -> None:
+async def test_hung_etcd_removes_no_instance(processes: Processes, server: EngineProcess) -> None:
     await processes.start(1, 2)
     await processes.wait_until_followed()
     server.pause()
@@ -140,11 +140,11 @@ async def test_hung_etcd_removes_no_instance(processes: Processes, server: Runni
     await processes.wait_until_followed()
 
 
-async def test_instances_register_again_after_etcd_lost_its_data(processes: Processes, server: Running) -> None:
+async def test_instances_register_again_after_etcd_lost_its_data(processes: Processes, server: EngineProcess) -> None:
     await processes.start(*range(8))
     await processes.wait_until_followed()
     server.kill()
-    shutil.rmtree(server.place.data)
+    shutil.rmtree(server.location.data)
     server.start()
     await eventually(lambda: processes.directory.instances != ())
     await processes.wait_until_followed()
@@ -179,7 +179,7 @@ async def test_deleted_key_is_registered_again(processes: Processes) -> None:
     await processes.wait_until_followed()
 
 
-async def test_slow_responses_remove_no_instance(server: Running) -> None:
+async def test_slow_responses_remove_no_instance(server: EngineProcess) -> None:
     async with slow_proxy(server.url("registry")) as proxy, Processes(proxy.url) as processes:
         await processes.start(1, 2)
         await processes.wait_until_followed()
@@ -190,7 +190,7 @@ async def test_slow_responses_remove_no_instance(server: Running) -> None:
         assert len(processes.directory.instances) == 2
 
 
-async def test_unavailable_member_is_skipped(server: Running) -> None:
+async def test_unavailable_member_is_skipped(server: EngineProcess) -> None:
     unused = free_port()
     url = server.url("registry").replace("etcd://", f"etcd://127.0.0.1:{unused},")
     async with Processes(url) as processes:
@@ -198,7 +198,7 @@ async def test_unavailable_member_is_skipped(server: Running) -> None:
         await processes.wait_until_followed()
 
 
-async def test_hung_etcd_is_reported_in_time(server: Running) -> None:
+async def test_hung_etcd_is_reported_in_time(server: EngineProcess) -> None:
     async with Etcd(server.url("registry")) as etcd:
         server.pause()
         with pytest.raises(EngineUnavailable, match="does not response"):
@@ -217,7 +217,7 @@ async def is_available(etcd: Etcd) -> bool:
 async def test_other_server_is_refused(tmp_path: Path) -> None:
     """Versions before 3.4 have another path: any HTTP server without `/v3` stands for them."""
     with private_engine("s3", tmp_path) as other:
-        async with Etcd(f"etcd://127.0.0.1:{other.place.port}/registry") as etcd:
+        async with Etcd(f"etcd://127.0.0.1:{other.location.port}/registry") as etcd:
             with pytest.raises((WrongVersion, EngineUnavailable)):
                 await EtcdRegistry.open(etcd)
 
@@ -244,7 +244,7 @@ async def fill(etcd: Etcd, lease: int) -> None:
         await etcd.put(f"{number}", b"x" * 100_000, lease=lease)
 
 
-async def test_sign_in_is_required(server: Running) -> None:
+async def test_sign_in_is_required(server: EngineProcess) -> None:
     url = server.url("registry")
     below = {"key": base64.b64encode(b"registry/").decode(), "range_end": base64.b64encode(b"registry0").decode()}
     for path, body in (

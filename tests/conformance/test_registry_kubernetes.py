@@ -18,7 +18,7 @@ from matinee.drivers.engine import EngineUnavailable, WrongVersion
 from matinee.drivers.kubernetes import Kubernetes, ResourceVersionExpired
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 from matinee.mesh.adapters.kubernetes import SLICES, KubernetesRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.membership import Directory
@@ -80,7 +80,7 @@ async def namespace() -> AsyncIterator[Namespace]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """A server of this module. A test that kills it starts it again."""
     with private_engine("kubernetes", tmp_path_factory.mktemp("server")) as running:
         yield running
@@ -166,7 +166,7 @@ async def test_concurrent_starts_and_stops_are_followed(namespace: Namespace) ->
     await namespace.wait_until_followed()
 
 
-async def test_slice_of_a_thousand_endpoints_is_followed_without_listing_again(server: Running) -> None:
+async def test_slice_of_a_thousand_endpoints_is_followed_without_listing_again(server: EngineProcess) -> None:
     async with Namespace(server.url(unique_name("registry"))) as namespace:
         await namespace.start(1)
         await namespace.wait_until_followed()
@@ -178,7 +178,7 @@ async def test_slice_of_a_thousand_endpoints_is_followed_without_listing_again(s
         assert await count_lists(namespace.api) == before
 
 
-async def test_ended_watch_is_renewed_without_listing_again(server: Running) -> None:
+async def test_ended_watch_is_renewed_without_listing_again(server: EngineProcess) -> None:
     url = server.url(unique_name("registry"))
     async with Namespace(url) as namespace, Kubernetes(url, SLICES, watch_s=1) as kubernetes:
         registry = await KubernetesRegistry.open(kubernetes)
@@ -203,7 +203,7 @@ async def count_lists(api: Api) -> int:
     return sum(int(line.rpartition(" ")[2]) for line in ours)
 
 
-async def test_restarted_server_loses_no_instance(server: Running) -> None:
+async def test_restarted_server_loses_no_instance(server: EngineProcess) -> None:
     async with Namespace(server.url(unique_name("registry"))) as namespace:
         await namespace.start(1, 2)
         await namespace.wait_until_followed()
@@ -233,7 +233,7 @@ async def is_ok(registry: KubernetesRegistry) -> bool:
     return True
 
 
-async def test_hung_server_removes_no_instance(server: Running) -> None:
+async def test_hung_server_removes_no_instance(server: EngineProcess) -> None:
     async with Namespace(server.url(unique_name("registry"))) as namespace:
         await namespace.start(1, 2)
         await namespace.wait_until_followed()
@@ -274,7 +274,7 @@ async def test_silent_watch_is_ended(namespace: Namespace) -> None:
         await registry.close()
 
 
-async def test_changes_that_the_server_no_longer_keeps_are_followed(server: Running) -> None:
+async def test_changes_that_the_server_no_longer_keeps_are_followed(server: EngineProcess) -> None:
     """A restarted server refuses a watch that continues from before its start."""
     async with Namespace(server.url(unique_name("registry"))) as namespace:
         await namespace.start(1)
@@ -361,7 +361,7 @@ async def test_registry_without_permission_to_watch_polls_and_reports_it(namespa
 
 
 async def test_service_account_names_the_cluster(
-    server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = server.url(unique_name("registry"))
     async with Namespace(url) as namespace:
@@ -369,28 +369,28 @@ async def test_service_account_names_the_cluster(
         await namespace.api.create_account("matinee", "get", "list", "watch")
         (tmp_path / "namespace").write_text(namespace.api.namespace)
         (tmp_path / "token").write_text(await namespace.api.create_token("matinee"))
-        (tmp_path / "ca.crt").write_bytes((server.place.folder / "ca.crt").read_bytes())
+        (tmp_path / "ca.crt").write_bytes((server.location.folder / "ca.crt").read_bytes())
         with pytest.raises(ValueError, match="is not in a Kubernetes cluster"):
             Kubernetes("kubernetes:", SLICES)
-        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.place.host)
-        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.place.port))
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.location.host)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.location.port))
         for cluster_url in ("kubernetes:", "kubernetes://", f"kubernetes:///{namespace.api.namespace}"):
             async with Kubernetes(cluster_url, SLICES, account=tmp_path) as kubernetes:
                 assert await (await KubernetesRegistry.open(kubernetes)).list_instances(now=NOW) == (instance(1),)
-                assert kubernetes.engine == f"kubernetes at {server.place.client}"
+                assert kubernetes.engine == f"kubernetes at {server.location.client}"
         with pytest.raises(ValueError, match="no service account"):
             Kubernetes("kubernetes:", SLICES, account=tmp_path / "nowhere")
 
 
-async def test_server_certificate_of_another_authority_is_refused(server: Running, namespace: Namespace) -> None:
-    url = server.url("registry").replace(str(server.place.folder), str(Path(namespace.api.query["ca"]).parent))
+async def test_server_certificate_of_another_authority_is_refused(server: EngineProcess, namespace: Namespace) -> None:
+    url = server.url("registry").replace(str(server.location.folder), str(Path(namespace.api.query["ca"]).parent))
     with pytest.raises(EngineUnavailable, match="certificate"):
         await namespace.open(url)
     with pytest.raises(EngineUnavailable, match="certificate of its authority cannot be used"):
         await namespace.open(namespace.url.replace("ca.crt", "token"))
 
 
-async def test_server_without_the_resource_is_refused(server: Running) -> None:
+async def test_server_without_the_resource_is_refused(server: EngineProcess) -> None:
     """Servers since 1.21 have v1; v1beta1, which older ones had, is removed."""
     async with Kubernetes(server.url("registry"), msgspec.structs.replace(SLICES, version="v1beta1")) as kubernetes:
         with pytest.raises(WrongVersion):

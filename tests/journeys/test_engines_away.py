@@ -17,7 +17,7 @@ import pytest
 from tests.deployment import Deployment, Viewer, eventually, film
 from tests.engines import private_engine
 
-from matinee.lab.engines import Running
+from matinee.lab.engines import EngineProcess
 
 pytestmark = [pytest.mark.timeout(400)]
 
@@ -28,7 +28,7 @@ class Trial:
     """A deployment in processes of its own, and the engines that it keeps some of its state in."""
 
     def __init__(self, folder: Path) -> None:
-        self.engines: dict[str, Running] = {name: private_engine(name, folder) for name in NAMES}
+        self.engines: dict[str, EngineProcess] = {name: private_engine(name, folder) for name in NAMES}
         urls = {name: engine.start().url("deployment") for name, engine in self.engines.items()}
         for engine in self.engines.values():
             engine.kill()
@@ -156,7 +156,7 @@ async def test_without_a_registry_everybody_is_still_found(trial: Trial, viewer:
     await asyncio.sleep(6)  # longer than a lease
     await press(viewer, title)
     assert not (await viewer.call("GET", "/home"))["missing"]
-    shutil.rmtree(trial.engines["etcd"].place.data)
+    shutil.rmtree(trial.engines["etcd"].location.data)
     trial.engines["etcd"].start()
     await eventually(lambda: trial.seen("gateway", "mesh.registry") == "ok")
     await press(viewer, title)
@@ -207,9 +207,9 @@ async def position(viewer: Viewer, play: dict[str, Any], at_ms: int) -> None:
     await viewer.call("POST", f"/playback/{play['session_id']}/heartbeat", heartbeat)
 
 
-def said(mariadb: Running, statement: str) -> str:
+def said(mariadb: EngineProcess, statement: str) -> str:
     """Say something to the deployment's database."""
-    place = mariadb.place
+    place = mariadb.location
     access = ["--no-defaults", "--protocol=tcp", f"--host={place.host}", f"--port={place.port}", "--user=matinee"]
     command = ["mariadb", *access, f"--password={place.secret}", "deployment", "-N", "-e", statement]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -103,8 +103,8 @@ async def test_a_mariadb_that_comes_back_without_its_data(tmp_path: Path) -> Non
             assert await states(watch) == ["ok"]
             own.kill()
             assert await states(watch) == ["unavailable"]
-            shutil.rmtree(own.place.data)
-            (own.place.folder / "installed").unlink()
+            shutil.rmtree(own.location.data)
+            (own.location.folder / "installed").unlink()
             own.start()
             own.url("store")
             assert await states(watch) == ["empty"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from matinee.lab.engines import Absent, EngineFailed, Place, Running
+from matinee.lab.engines import EngineFailed, EngineLocation, EngineMissing, EngineProcess
 from matinee.lab.engines.engine import free_ports
 from matinee.lab.engines.fleet import Fleet
+from matinee.lab.engines.process import is_alive
 from matinee.lab.engines.programs import program
-from matinee.lab.engines.running import alive
 
 SERVER = """
 import os, socket, sys
@@ -43,31 +43,31 @@ class Notebook:
     def check(self) -> None:
         pass
 
-    def prepare(self, place: Place) -> None:
-        place.data.mkdir(exist_ok=True)
+    def prepare(self, location: EngineLocation) -> None:
+        location.data.mkdir(exist_ok=True)
 
-    def command(self, place: Place) -> list[str]:
-        return [sys.executable, "-c", self._server, str(place.port), str(place.data / "words")]
+    def command(self, location: EngineLocation) -> list[str]:
+        return [sys.executable, "-c", self._server, str(location.port), str(location.data / "words")]
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
-    def answers(self, place: Place) -> bool:
-        return asked(place, b"?") != b""
+    def is_ready(self, location: EngineLocation) -> bool:
+        return asked(location, b"?") != b""
 
     def version(self) -> str:
         return "1"
 
-    def address(self, place: Place) -> str:
-        return f"notebook://me:{place.secret}@{place.client}"
+    def address(self, location: EngineLocation) -> str:
+        return f"notebook://me:{location.secret}@{location.client}"
 
-    def url(self, place: Place, namespace: str) -> str:
-        return f"{self.address(place)}/{namespace}"
+    def url(self, location: EngineLocation, namespace: str) -> str:
+        return f"{self.address(location)}/{namespace}"
 
 
-def asked(place: Place, word: bytes) -> bytes:
+def asked(location: EngineLocation, word: bytes) -> bytes:
     try:
-        with socket.create_connection((place.host, place.port), timeout=1) as line:
+        with socket.create_connection((location.host, location.port), timeout=1) as line:
             line.sendall(word)
             return line.recv(1000)
     except OSError:
@@ -79,63 +79,63 @@ def quiet(words: str) -> None:
 
 
 def test_what_was_kept_is_there_after_a_kill_at_the_same_address(tmp_path: Path) -> None:
-    with Running(Notebook(), tmp_path) as running:
+    with EngineProcess(Notebook(), tmp_path) as running:
         url = running.url("x")
-        assert asked(running.place, b"one") == b"one"
+        assert asked(running.location, b"one") == b"one"
         running.kill()
         assert running.pid == 0
-        assert asked(running.place, b"?") == b""
+        assert asked(running.location, b"?") == b""
         running.start()
-        assert asked(running.place, b"?") == b"one"
+        assert asked(running.location, b"?") == b"one"
         assert running.url("x") == url
 
 
 def test_a_paused_engine_hangs_and_goes_on(tmp_path: Path) -> None:
-    with Running(Notebook(), tmp_path) as running:
+    with EngineProcess(Notebook(), tmp_path) as running:
         running.pause()
-        assert asked(running.place, b"?") == b""
+        assert asked(running.location, b"?") == b""
         running.resume()
-        assert asked(running.place, b"?") == b"nothing"
+        assert asked(running.location, b"?") == b"nothing"
         running.pause()
     assert running.pid == 0
 
 
 def test_two_starters_at_once_start_one(tmp_path: Path) -> None:
-    starters = [Running(Notebook(), tmp_path) for _ in range(4)]
+    starters = [EngineProcess(Notebook(), tmp_path) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
         pids = set(threads.map(lambda one: one.start().pid, starters))
     assert len(pids) == 1
-    assert len({starter.place.secret for starter in starters}) == 1
+    assert len({starter.location.secret for starter in starters}) == 1
     for starter in starters:
         starter.stop()
-    assert not alive(pids.pop())
+    assert not is_alive(pids.pop())
 
 
 def test_two_who_choose_a_place_at_once_choose_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        places = list(threads.map(lambda _: Running(Notebook(), tmp_path).place, range(16)))
-    assert all(place == places[0] for place in places)
+        places = list(threads.map(lambda _: EngineProcess(Notebook(), tmp_path).location, range(16)))
+    assert all(location == places[0] for location in places)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["place.json"]
     assert stat.S_IMODE((tmp_path / "place.json").stat().st_mode) == 0o600
 
 
 def test_a_folder_that_was_moved_is_opened_where_it_is(tmp_path: Path) -> None:
-    with Running(Notebook(), tmp_path / "old") as running:
-        asked(running.place, b"one")
+    with EngineProcess(Notebook(), tmp_path / "old") as running:
+        asked(running.location, b"one")
     (tmp_path / "old").rename(tmp_path / "new")
-    with Running(Notebook(), tmp_path / "new") as running:
-        assert asked(running.place, b"?") == b"one"
+    with EngineProcess(Notebook(), tmp_path / "new") as running:
+        assert asked(running.location, b"?") == b"one"
 
 
 def test_one_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    running = Running(Notebook(server="import sys; sys.exit('the disk is upside down')"), tmp_path)
+    running = EngineProcess(Notebook(server="import sys; sys.exit('the disk is upside down')"), tmp_path)
     with pytest.raises(EngineFailed, match="the disk is upside down"):
         running.start()
     assert running.pid == 0
 
 
 def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
-    running = Running(Notebook(server="import time; time.sleep(600)"), tmp_path)
+    running = EngineProcess(Notebook(server="import time; time.sleep(600)"), tmp_path)
     with pytest.raises(EngineFailed, match="did not start"):
         running.start(limit_s=0.5)
     assert running.pid == 0
@@ -145,9 +145,9 @@ def test_a_tied_engine_ends_with_whoever_started_it(tmp_path: Path) -> None:
     words = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from tests.unit.test_engines import Notebook, Running
+from tests.unit.test_engines import Notebook, EngineProcess
 from pathlib import Path
-print(Running(Notebook(), Path({str(tmp_path)!r})).start().pid, flush=True)
+print(EngineProcess(Notebook(), Path({str(tmp_path)!r})).start().pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     died = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
@@ -166,7 +166,7 @@ def test_a_fleet_stays_until_it_is_ended(tmp_path: Path) -> None:
     assert Fleet(tmp_path, known).down(["a"]) == ["a"]
     assert [one.state for one in Fleet(tmp_path, known).status()] == ["stopped", "ready"]
     assert Fleet(tmp_path, known).down(known) == ["b"]
-    assert not any(alive(pid) for pid in pids)
+    assert not any(is_alive(pid) for pid in pids)
 
 
 def test_when_one_fails_nothing_stays_that_was_started_with_it(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_when_one_fails_nothing_stays_that_was_started_with_it(tmp_path: Path) -
     with pytest.raises(EngineFailed, match="no"):
         Fleet(tmp_path, known).up(["a", "b", "c"], quiet)
     assert [one.state for one in Fleet(tmp_path, known).status()] == ["ready", "stopped", "stopped"]
-    assert alive(before)
+    assert is_alive(before)
     Fleet(tmp_path, known).kill()
 
 
@@ -196,7 +196,7 @@ def test_ports_are_free_and_differ() -> None:
 
 
 def test_what_is_missing_is_named_with_how_to_get_it() -> None:
-    with pytest.raises(Absent, match=r"tape needs the program tape-server: (apt|brew) install tape"):
+    with pytest.raises(EngineMissing, match=r"tape needs the program tape-server: (apt|brew) install tape"):
         program("tape-server", engine="tape", package="tape-server")
 
 
@@ -212,6 +212,6 @@ def test_the_command_says_in_one_line_what_cannot_be_fetched(tmp_path: Path) -> 
 
 def gone(pid: int) -> None:
     end = time.monotonic() + 20
-    while alive(pid):
+    while is_alive(pid):
         assert time.monotonic() < end, "it did not end"
         time.sleep(0.02)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from matinee.cli.options import json_option, print_json, with_settings
-from matinee.lab.engines import ENGINES, Absent
+from matinee.lab.engines import ENGINES, EngineMissing
 from matinee.lab.engines.fetch import fetch
 from matinee.lab.engines.fleet import Fleet
 from matinee.lab.engines.known import APART
@@ -41,7 +41,7 @@ def up(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
     """
     names = names or tuple(name for name in ENGINES if name not in APART)
     for name, reason in fetch(names, click.echo).items():
-        raise Absent(engine=name, detail=reason)
+        raise EngineMissing(engine=name, detail=reason)
     fleet = _open_fleet(settings, folder)
     fleet.up(names, click.echo)
     file = fleet.write_settings(KEEPERS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from matinee.app.settings import default_keys, flatten, read_stored, replace_values, store_values
 from matinee.app.supervisor import MAX_EARLY_EXITS, Program, Supervisor
-from matinee.lab.engines import ENGINES, Absent, Engine, Place, place
+from matinee.lab.engines import ENGINES, Engine, EngineLocation, EngineMissing, open_location
 from matinee.lab.engines.fetch import fetch
 from matinee.mesh.hosting.settings import BadSettings, Settings
 
@@ -45,7 +45,7 @@ class LocalEngines:
     def check(self, settings: Settings, report: Callable[[str], None]) -> None:
         """Check that the deployment can be started; fetch the engines that this machine lacks.
 
-        Raises BadSettings when the data directory belongs to the other profile, Absent when an engine cannot be had.
+        Raises BadSettings when the data directory belongs to the other profile, EngineMissing when an engine cannot be had.
         """
         if settings.deployment.profile == "embedded":
             if read_stored(settings.data).get("deployment.profile") == "distributed":
@@ -54,7 +54,7 @@ class LocalEngines:
                 )
             return
         for name, lack in fetch(sorted({KEEPERS[key][0] for key in _ours(settings)}), report).items():
-            raise Absent(engine=name, detail=lack)
+            raise EngineMissing(engine=name, detail=lack)
 
     async def start(self, settings: Settings, supervisor: Supervisor) -> Settings:
         """Start an engine for each setting that was left at its default; return the settings that point to them.
@@ -80,19 +80,19 @@ def _ours(settings: Settings) -> list[str]:
     return [key for key in KEEPERS if key in unsaid or before.get(key) == flatten(settings)[key]]
 
 
-def _place(settings: Settings, name: str) -> Place:
-    return place(ENGINES[name], settings.data / "engines" / name)
+def _place(settings: Settings, name: str) -> EngineLocation:
+    return open_location(ENGINES[name], settings.data / "engines" / name)
 
 
-async def _started(engine: Engine, at: Place, supervisor: Supervisor) -> None:
-    if await asyncio.to_thread(engine.answers, at):
+async def _started(engine: Engine, at: EngineLocation, supervisor: Supervisor) -> None:
+    if await asyncio.to_thread(engine.is_ready, at):
         return  # `matinee lab engines up` has started it
     await asyncio.to_thread(engine.prepare, at)
     await supervisor.start(
         Program(name=engine.name, command=engine.command(at), environment=engine.environment(at), lifeline=False)
     )
     end = asyncio.get_running_loop().time() + ANSWER_S
-    while not await asyncio.to_thread(engine.answers, at):
+    while not await asyncio.to_thread(engine.is_ready, at):
         if asyncio.get_running_loop().time() > end:
             raise RuntimeError(f"{engine.name} does not answer")
         if any(one.restarts >= MAX_EARLY_EXITS for one in supervisor.statuses() if one.name == engine.name):

@@ -12,17 +12,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from matinee.lab.engines import ENGINES, Running
+from matinee.lab.engines import ENGINES, EngineProcess
 
 Work: TypeAlias = Callable[[int], Awaitable[object]]
 ROUNDS = 5
 
 
 @contextlib.contextmanager
-def engines(*names: str) -> Iterator[dict[str, Running]]:
-    """Engines of this bench's own, by name; gone afterwards. Raises Absent where one cannot be had."""
+def engines(*names: str) -> Iterator[dict[str, EngineProcess]]:
+    """Engines of this bench's own, by name; gone afterwards. Raises EngineMissing where one cannot be had."""
     with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place, contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(Running(ENGINES[name], Path(place) / name)) for name in names}
+        yield {name: stack.enter_context(EngineProcess(ENGINES[name], Path(place) / name)) for name in names}
 
 
 async def side_by_side(*works: Work, count: int, in_flight: int, rounds: int = ROUNDS) -> list[float]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from matinee.lab.engines.engine import LOOPBACK, EngineFailed, Place
+from matinee.lab.engines.engine import LOOPBACK, EngineFailed, EngineLocation
 from matinee.lab.engines.jars import Jars
 
 JARS = Jars(
@@ -117,20 +117,20 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
     def check(self) -> None:
         JARS.check()
 
-    def prepare(self, place: Place) -> None:
-        (place.folder / "conf").mkdir(exist_ok=True)
-        place.data.mkdir(exist_ok=True)
-        shutil.rmtree(place.folder / "tmp", ignore_errors=True)  # native libraries that a killed node left unpacked
-        (place.folder / "tmp").mkdir()
-        (place.folder / "conf" / "cassandra.yaml").write_text(self._config(place))
-        (place.folder / "conf" / "logback.xml").write_text(_LOGBACK)
+    def prepare(self, location: EngineLocation) -> None:
+        (location.folder / "conf").mkdir(exist_ok=True)
+        location.data.mkdir(exist_ok=True)
+        shutil.rmtree(location.folder / "tmp", ignore_errors=True)  # native libraries that a killed node left unpacked
+        (location.folder / "tmp").mkdir()
+        (location.folder / "conf" / "cassandra.yaml").write_text(self._config(location))
+        (location.folder / "conf" / "logback.xml").write_text(_LOGBACK)
 
-    def command(self, place: Place) -> list[str]:
-        conf = place.folder / "conf"
+    def command(self, location: EngineLocation) -> list[str]:
+        conf = location.folder / "conf"
         properties = _PROPERTIES | {
-            "java.io.tmpdir": place.folder / "tmp",
-            "cassandra.jmx.local.port": place.ports["jmx"],
-            "cassandra.storagedir": place.data,
+            "java.io.tmpdir": location.folder / "tmp",
+            "cassandra.jmx.local.port": location.ports["jmx"],
+            "cassandra.storagedir": location.data,
             "cassandra.config": (conf / "cassandra.yaml").as_uri(),
             "logback.configurationFile": conf / "logback.xml",
         }
@@ -142,34 +142,34 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
             "-cp", f"{conf}:{JARS.classpath}", "org.apache.cassandra.service.CassandraDaemon",
         ]  # fmt: skip
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
-    def answers(self, place: Place) -> bool:
+    def is_ready(self, location: EngineLocation) -> bool:
         with contextlib.suppress(EngineFailed):
-            return _asked(place, "SELECT peer FROM system.peers_v2", limit_s=ASK_S) >= self.size - 1
+            return _asked(location, "SELECT peer FROM system.peers_v2", limit_s=ASK_S) >= self.size - 1
         return False
 
     def version(self) -> str:
         return JARS.version
 
-    def address(self, place: Place) -> str:
-        return f"cassandra://{','.join(f'{host}:{place.port}' for host in self.hosts)}"
+    def address(self, location: EngineLocation) -> str:
+        return f"cassandra://{','.join(f'{host}:{location.port}' for host in self.hosts)}"
 
-    def url(self, place: Place, namespace: str) -> str:
+    def url(self, location: EngineLocation, namespace: str) -> str:
         replication = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTRE}': {self.size}}}"
-        _asked(place, f'CREATE KEYSPACE IF NOT EXISTS "{namespace}" WITH replication = {replication}', limit_s=30)
-        return f"{self.address(place)}/{namespace}?dc={DATACENTRE}"
+        _asked(location, f'CREATE KEYSPACE IF NOT EXISTS "{namespace}" WITH replication = {replication}', limit_s=30)
+        return f"{self.address(location)}/{namespace}?dc={DATACENTRE}"
 
-    def _config(self, place: Place) -> str:
-        seeds = ",".join(f"{host}:{place.ports['storage']}" for host in self.hosts)
+    def _config(self, location: EngineLocation) -> str:
+        seeds = ",".join(f"{host}:{location.ports['storage']}" for host in self.hosts)
         values = {
             "sync": _SYNC[self.size > 1],
             "tokens": TOKENS,
             "initial": _tokens(self.node, self.size),
             "seeds": seeds,
         }
-        return _CONFIG.format(host=place.host, data=place.data, **values, **place.ports)
+        return _CONFIG.format(host=location.host, data=location.data, **values, **location.ports)
 
 
 def host(node: int) -> str:
@@ -177,10 +177,10 @@ def host(node: int) -> str:
     return LOOPBACK[: LOOPBACK.rindex(".") + 1] + str(node + 1)
 
 
-def knows(place: Place, keyspace: str) -> bool:
+def knows(location: EngineLocation, keyspace: str) -> bool:
     """Whether this node has heard of a keyspace."""
     asked = f"SELECT * FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"  # noqa: S608  # our own name
-    return _asked(place, asked, limit_s=ASK_S) > 0
+    return _asked(location, asked, limit_s=ASK_S) > 0
 
 
 def _tokens(node: int, size: int) -> str:
@@ -189,21 +189,21 @@ def _tokens(node: int, size: int) -> str:
     return ",".join(str(-(2**63) + every * (turn * size + node)) for turn in range(TOKENS))
 
 
-def _asked(place: Place, statement: str, *, limit_s: float) -> int:
+def _asked(location: EngineLocation, statement: str, *, limit_s: float) -> int:
     """How many rows this node answers. Raises EngineFailed when it does not."""
     # In a thread, because whoever asks may be inside an event loop of its own.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, _ask(place, statement, limit_s)).result()
+        return thread.submit(asyncio.run, _ask(location, statement, limit_s)).result()
 
 
-async def _ask(place: Place, statement: str, limit_s: float) -> int:
+async def _ask(location: EngineLocation, statement: str, limit_s: float) -> int:
     import acsylla  # only who runs Cassandra pays for loading its client
     from acsylla.errors import CassException
 
     cluster = acsylla.create_cluster(
-        [place.host],
-        port=place.port,
-        whitelist_hosts=place.host,
+        [location.host],
+        port=location.port,
+        whitelist_hosts=location.host,
         connect_timeout=limit_s,
         request_timeout=limit_s,
         log_level="disabled",

@@ -18,7 +18,7 @@ from matinee.kit.problem import Problem
 LOOPBACK = "127.0.0.1"
 
 
-class Absent(Problem, status=501):
+class EngineMissing(Problem, status=501):
     """An engine cannot be had on this machine."""
 
     engine: str
@@ -30,7 +30,7 @@ class EngineFailed(Problem, status=500):
     engine: str
 
 
-class Place(msgspec.Struct, kw_only=True):
+class EngineLocation(msgspec.Struct, kw_only=True):
     """Where one engine runs: its folder, its ports by what they are for, and the secret that opens it.
 
     Kept in the folder, so that a second start finds the same ports and the same data.
@@ -63,7 +63,7 @@ class Place(msgspec.Struct, kw_only=True):
 
 
 class Engine(Protocol):
-    """One kind of engine. Paths and ports come with the `Place`; nothing here keeps state."""
+    """One kind of engine. Paths and ports come with the `EngineLocation`; nothing here keeps state."""
 
     @property
     def name(self) -> str:
@@ -74,39 +74,41 @@ class Engine(Protocol):
         """What it needs ports for, `client` first."""
 
     def check(self) -> None:
-        """Raises Absent, saying what is missing and how to get it."""
+        """Raises EngineMissing, saying what is missing and how to get it."""
 
-    def prepare(self, place: Place) -> None:
+    def prepare(self, location: EngineLocation) -> None:
         """Write its configuration and make its data directory. Idempotent: data that is there stays."""
 
-    def command(self, place: Place) -> list[str]:
+    def command(self, location: EngineLocation) -> list[str]:
         """The command that runs it in the foreground."""
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         """What it wants in its environment."""
 
-    def answers(self, place: Place) -> bool:
+    def is_ready(self, location: EngineLocation) -> bool:
         """Whether it answers a real request; an open port is not enough."""
 
     def version(self) -> str:
-        """The version that would be started. Raises Absent."""
+        """The version that would be started. Raises EngineMissing."""
 
-    def address(self, place: Place) -> str:
+    def address(self, location: EngineLocation) -> str:
         """Its URL without a namespace; it may hold the secret."""
 
-    def url(self, place: Place, namespace: str) -> str:
+    def url(self, location: EngineLocation, namespace: str) -> str:
         """The settings' URL of a namespace (a database, a keyspace, a bucket, a prefix), which is made."""
 
 
-def place(engine: Engine, folder: Path, *, host: str = LOOPBACK, ports: dict[str, int] | None = None) -> Place:
-    """The place in a folder: the one that is kept there, else a new one, on free ports beyond those given."""
+def open_location(
+    engine: Engine, folder: Path, *, host: str = LOOPBACK, ports: dict[str, int] | None = None
+) -> EngineLocation:
+    """The location in a folder: the one that is kept there, else a new one, on free ports beyond those given."""
     file = folder / "place.json"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         chosen = free_ports(engine.ports) | (ports or {})
-        made = Place(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
+        made = EngineLocation(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
         _keep(file, msgspec.json.encode(made, enc_hook=str))
-    kept = msgspec.json.decode(file.read_bytes(), type=Place, dec_hook=lambda kind, path: kind(path))
+    kept = msgspec.json.decode(file.read_bytes(), type=EngineLocation, dec_hook=lambda kind, path: kind(path))
     return msgspec.structs.replace(kept, folder=folder.absolute())  # the folder may have been moved
 
 

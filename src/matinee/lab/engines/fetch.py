@@ -1,6 +1,6 @@
 """Get what engines are made of: Debian packages by apt, jars by Maven, versitygw and Kubernetes by Go.
 
-What is made goes to a folder beside its place and is renamed when it is whole, so a fetch that was cut off leaves
+What is made goes to a folder beside its location and is renamed when it is whole, so a fetch that was cut off leaves
 nothing that looks like a program. Two who fetch at once fetch once.
 """
 
@@ -20,7 +20,7 @@ import msgspec
 
 from matinee.drivers import nginx
 from matinee.lab.engines import cassandra, kafka, kubernetes, s3
-from matinee.lab.engines.engine import Absent
+from matinee.lab.engines.engine import EngineMissing
 from matinee.lab.engines.jars import Jars
 from matinee.lab.engines.known import ENGINES
 from matinee.lab.engines.programs import found, how
@@ -71,7 +71,7 @@ def absent(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         try:
             _check(name)
-        except Absent as problem:
+        except EngineMissing as problem:
             lacking[name] = str(problem)
     return lacking
 
@@ -115,7 +115,7 @@ def _check(name: str) -> None:
         ENGINES[name].check()
     for need in _NEEDS.get(name, ()):
         if not need.met:
-            raise Absent(engine=name, detail=f"{name} needs {need.shown_by[0]}: {how(need.package)}")
+            raise EngineMissing(engine=name, detail=f"{name} needs {need.shown_by[0]}: {how(need.package)}")
 
 
 def _packages(name: str) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _packages(name: str) -> Iterator[str]:
     if jars := _JARS.get(name):
         try:
             jars.java()
-        except Absent:
+        except EngineMissing:
             yield f"openjdk-{jars.javas[0]}-jre-headless"
         if not jars.folder.is_dir() and not shutil.which("mvn"):
             yield "maven"
@@ -138,7 +138,7 @@ def _made(name: str, say: Say) -> str:
             _build_versitygw(say)
         elif name == "kubernetes":
             _build_kubernetes(say)
-    except Absent as problem:
+    except EngineMissing as problem:
         return str(problem)
     return ""
 
@@ -146,7 +146,9 @@ def _made(name: str, say: Say) -> str:
 def _fetch_jars(jars: Jars, say: Say) -> None:
     jars.java()
     if not shutil.which("mvn"):
-        raise Absent(engine=jars.engine, detail=f"{jars.engine}'s jars come by Maven, which is missing: {how('maven')}")
+        raise EngineMissing(
+            engine=jars.engine, detail=f"{jars.engine}'s jars come by Maven, which is missing: {how('maven')}"
+        )
     with _filling(jars.folder) as folder:
         if folder is None:
             return
@@ -182,7 +184,7 @@ def _build_kubernetes(say: Say) -> None:
 def _go(engine: str, what: str) -> str:
     go = found("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
-        raise Absent(engine=engine, detail=f"{what} is built by Go, which is missing: https://go.dev/dl has it")
+        raise EngineMissing(engine=engine, detail=f"{what} is built by Go, which is missing: https://go.dev/dl has it")
     return go
 
 
@@ -203,28 +205,30 @@ def _run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Absent(engine=engine, detail=f"{engine} was not fetched within {limit_s / 60:.0f} minutes") from error
+        raise EngineMissing(
+            engine=engine, detail=f"{engine} was not fetched within {limit_s / 60:.0f} minutes"
+        ) from error
     if done.returncode:
         words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise Absent(engine=engine, detail=f"{engine} could not be fetched: {' / '.join(words[:2])[:400]}")
+        raise EngineMissing(engine=engine, detail=f"{engine} could not be fetched: {' / '.join(words[:2])[:400]}")
 
 
 @contextlib.contextmanager
-def _filling(place: Path) -> Iterator[Path | None]:
-    """A folder to fill, which becomes `place` when it was filled; None where another has filled it already."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f".{place.name}.lock").open("a") as lock:
+def _filling(location: Path) -> Iterator[Path | None]:
+    """A folder to fill, which becomes `location` when it was filled; None where another has filled it already."""
+    location.parent.mkdir(parents=True, exist_ok=True)
+    with (location.parent / f".{location.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if place.exists():
+        if location.exists():
             yield None
             return
-        for left in place.parent.glob(f".{place.name}-*"):  # by one that was killed
+        for left in location.parent.glob(f".{location.name}-*"):  # by one that was killed
             shutil.rmtree(left, ignore_errors=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        part = Path(tempfile.mkdtemp(prefix=f".{location.name}-", dir=location.parent))
         try:
             yield part
             part.chmod(0o755)
-            part.rename(place)
+            part.rename(location)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 

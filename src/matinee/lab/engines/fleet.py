@@ -13,13 +13,13 @@ import msgspec
 from matinee.kit import url
 from matinee.lab.engines.engine import Engine
 from matinee.lab.engines.known import ENGINES, JVMS
-from matinee.lab.engines.running import Running
+from matinee.lab.engines.process import EngineProcess
 
 State: TypeAlias = Literal["ready", "not answering", "stopped"]
 Say = Callable[[str], None]
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One engine as `matinee lab engines status` shows it; its URL without the password."""
 
     name: str
@@ -38,7 +38,7 @@ class Fleet:
         self._known = known
         self._ending = threading.Event()
 
-    def up(self, names: Iterable[str], say: Say) -> dict[str, Running]:
+    def up(self, names: Iterable[str], say: Say) -> dict[str, EngineProcess]:
         """Start these side by side, but one Java engine after the other. Idempotent.
 
         Raises what the first that failed raised; then, and when it is interrupted, what this call started is ended.
@@ -55,27 +55,27 @@ class Fleet:
             except BaseException:
                 self._ending.set()
                 while not all(start.done() for start in starts):  # one may be about to start a process
-                    _each(began, Running.kill)
+                    _each(began, EngineProcess.kill)
                     threading.Event().wait(0.1)
-                _each(began, Running.stop)
+                _each(began, EngineProcess.stop)
                 raise
         return fleet
 
     def down(self, names: Iterable[str]) -> list[str]:
         """Ask these to end; tells which of them ran."""
-        return self._end(names, Running.stop)
+        return self._end(names, EngineProcess.stop)
 
     def kill(self) -> None:
         """End all at once."""
-        self._end(self._known, Running.kill)
+        self._end(self._known, EngineProcess.kill)
 
-    def status(self) -> list[Shown]:
+    def status(self) -> list[EngineStatus]:
         """Every engine that was ever started here."""
-        return [_shown(self.running(name)) for name in self._known if self._is_here(name)]
+        return [_describe(self.running(name)) for name in self._known if self._is_here(name)]
 
-    def running(self, name: str) -> Running:
+    def running(self, name: str) -> EngineProcess:
         """One of them."""
-        return Running(self._known[name], self.folder / name, tied=False)
+        return EngineProcess(self._known[name], self.folder / name, tied=False)
 
     def write_settings(self, keepers: Mapping[str, tuple[str, str]]) -> Path:
         """Write a `matinee.toml` that points each setting at the engine and namespace that keep it, if it is ready.
@@ -84,7 +84,7 @@ class Fleet:
         """
         lines: dict[str, list[str]] = {}
         for key, (name, namespace) in keepers.items():
-            if self._is_here(name) and (running := self.running(name)).answers:
+            if self._is_here(name) and (running := self.running(name)).is_ready:
                 section, _, field = key.partition(".")
                 value = msgspec.json.encode(running.url(namespace)).decode()  # TOML's strings are JSON's
                 lines.setdefault(section, []).append(f"{field} = {value}")
@@ -94,12 +94,12 @@ class Fleet:
         file.write_text("\n".join("\n".join([f"[{section}]", *said, ""]) for section, said in lines.items()))
         return file
 
-    def _end(self, names: Iterable[str], deed: Callable[[Running], None]) -> list[str]:
+    def _end(self, names: Iterable[str], deed: Callable[[EngineProcess], None]) -> list[str]:
         ran = [running for name in names if self._is_here(name) and (running := self.running(name)).pid]
         _each(ran, deed)
         return [running.name for running in ran]
 
-    def _start(self, group: list[Running], say: Say) -> None:
+    def _start(self, group: list[EngineProcess], say: Say) -> None:
         for running in group:
             if self._ending.is_set():
                 return
@@ -111,18 +111,18 @@ class Fleet:
         return (self.folder / name / "place.json").exists()
 
 
-def _each(fleet: list[Running], deed: Callable[[Running], None]) -> None:
+def _each(fleet: list[EngineProcess], deed: Callable[[EngineProcess], None]) -> None:
     with ThreadPoolExecutor(len(fleet) or 1) as threads:
         list(threads.map(deed, fleet))
 
 
-def _shown(running: Running) -> Shown:
-    ready = running.answers
-    return Shown(
+def _describe(running: EngineProcess) -> EngineStatus:
+    ready = running.is_ready
+    return EngineStatus(
         name=running.name,
         version=running.engine.version(),
         state="ready" if ready else "not answering" if running.pid else "stopped",
-        url=url.mask(running.engine.address(running.place)),
+        url=url.mask(running.engine.address(running.location)),
         pid=running.pid,
         memory_bytes=running.memory_bytes,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from matinee.lab.engines.engine import Absent
+from matinee.lab.engines.engine import EngineMissing
 from matinee.lab.engines.programs import cache, how
 
 # Where Linux distributions, macOS, Homebrew and SDKMAN keep their Javas.
@@ -44,21 +44,21 @@ class Jars(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.folder}{os.sep}*"
 
     def check(self) -> None:
-        """Raises Absent, saying what is missing and how to get it."""
+        """Raises EngineMissing, saying what is missing and how to get it."""
         self.java()
         if not self.folder.is_dir():
             detail = f"{self.engine} {self.version} is not fetched: matinee lab engines up {self.engine} does it"
-            raise Absent(engine=self.engine, detail=detail)
+            raise EngineMissing(engine=self.engine, detail=detail)
 
     def java(self) -> str:
-        """A Java of a version that this engine runs on. Raises Absent."""
+        """A Java of a version that this engine runs on. Raises EngineMissing."""
         for home in _homes():
             if _version(home) in self.javas and (home / "bin" / "java").exists():
                 return str(home / "bin" / "java")
         wanted = " or ".join(str(version) for version in self.javas)
         get = how(f"openjdk-{self.javas[0]}-jre-headless")
         detail = f"{self.engine} needs Java {wanted}: {get}, or name one in JAVA_HOME"
-        raise Absent(engine=self.engine, detail=detail)
+        raise EngineMissing(engine=self.engine, detail=detail)
 
 
 def _homes() -> Iterator[Path]:
@@ -67,8 +67,8 @@ def _homes() -> Iterator[Path]:
     if path := shutil.which("java"):
         yield Path(path).resolve().parent.parent
     for pattern in _HOMES:
-        place = Path(pattern.format(home=Path.home()))
-        yield from sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
+        location = Path(pattern.format(home=Path.home()))
+        yield from sorted(Path(location.anchor).glob(str(location.relative_to(location.anchor))))
 
 
 def _version(home: Path) -> int:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import uuid
 
-from matinee.lab.engines.engine import EngineFailed, Place
+from matinee.lab.engines.engine import EngineFailed, EngineLocation
 from matinee.lab.engines.jars import Jars
 
 # slf4j-simple is the binding without which a broker says nothing at all.
@@ -62,29 +62,29 @@ class Kafka:
     def check(self) -> None:
         JARS.check()
 
-    def prepare(self, place: Place) -> None:
-        config = place.folder / "server.properties"
-        config.write_text(_CONFIG.format(host=place.host, data=place.data, **place.ports))
-        marker = place.folder / "formatted"
+    def prepare(self, location: EngineLocation) -> None:
+        config = location.folder / "server.properties"
+        config.write_text(_CONFIG.format(host=location.host, data=location.data, **location.ports))
+        marker = location.folder / "formatted"
         if marker.exists():
             return
-        shutil.rmtree(place.data, ignore_errors=True)  # half formatted, when a first start was cut off
+        shutil.rmtree(location.data, ignore_errors=True)  # half formatted, when a first start was cut off
         _run(*_java(64), "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(config))
         marker.touch()
 
-    def command(self, place: Place) -> list[str]:
+    def command(self, location: EngineLocation) -> list[str]:
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [*_java(320), quiet, "kafka.Kafka", str(place.folder / "server.properties")]
+        return [*_java(320), quiet, "kafka.Kafka", str(location.folder / "server.properties")]
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
-    def answers(self, place: Place) -> bool:
+    def is_ready(self, location: EngineLocation) -> bool:
         from confluent_kafka import KafkaException  # only who runs Kafka pays for loading its client
         from confluent_kafka.admin import AdminClient
 
         quiet = {"log_level": 0, "socket.timeout.ms": int(ASK_S * 1000)}
-        client = AdminClient({"bootstrap.servers": place.client, **quiet})
+        client = AdminClient({"bootstrap.servers": location.client, **quiet})
         try:
             return bool(client.list_topics(timeout=ASK_S).brokers)
         except KafkaException:
@@ -93,11 +93,11 @@ class Kafka:
     def version(self) -> str:
         return JARS.version
 
-    def address(self, place: Place) -> str:
-        return f"kafka://{place.client}"
+    def address(self, location: EngineLocation) -> str:
+        return f"kafka://{location.client}"
 
-    def url(self, place: Place, namespace: str) -> str:
-        return f"{self.address(place)}/{namespace}"
+    def url(self, location: EngineLocation, namespace: str) -> str:
+        return f"{self.address(location)}/{namespace}"
 
 
 def _java(heap_mb: int) -> list[str]:

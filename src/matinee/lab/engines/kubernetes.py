@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from matinee.drivers.authority import CertificateAuthority
-from matinee.lab.engines.engine import Absent, EngineFailed, Place
+from matinee.lab.engines.engine import EngineFailed, EngineLocation, EngineMissing
 from matinee.lab.engines.programs import cache
 
 VERSION: Final = "1.33.0"
@@ -37,54 +37,54 @@ class Kubernetes:
     def check(self) -> None:
         self._program()
 
-    def prepare(self, place: Place) -> None:
-        place.data.mkdir(exist_ok=True, mode=0o700)
-        authority = CertificateAuthority.open(place.folder, now := datetime.now(UTC))
-        authority.issue("server", [place.host], now)
-        authority.issue("accounts", [place.host], now)  # its key signs the tokens of service accounts
-        (place.folder / "ca.crt").write_text(authority.certificate_pem)
-        for file, words in (("tokens", _ADMIN.format(secret=place.secret)), ("token", place.secret)):
-            (place.folder / file).touch(mode=0o600)
-            (place.folder / file).write_text(words)
+    def prepare(self, location: EngineLocation) -> None:
+        location.data.mkdir(exist_ok=True, mode=0o700)
+        authority = CertificateAuthority.open(location.folder, now := datetime.now(UTC))
+        authority.issue("server", [location.host], now)
+        authority.issue("accounts", [location.host], now)  # its key signs the tokens of service accounts
+        (location.folder / "ca.crt").write_text(authority.certificate_pem)
+        for file, words in (("tokens", _ADMIN.format(secret=location.secret)), ("token", location.secret)):
+            (location.folder / file).touch(mode=0o600)
+            (location.folder / file).write_text(words)
 
-    def command(self, place: Place) -> list[str]:
-        accounts, server = place.folder / "accounts.pem", place.folder / "server.pem"
+    def command(self, location: EngineLocation) -> list[str]:
+        accounts, server = location.folder / "accounts.pem", location.folder / "server.pem"
         return [
-            self._program(), f"--bind-address={place.host}", f"--secure-port={place.port}",
-            f"--advertise-address={place.host}", "--endpoint-reconciler-type=none",  # the machine needs no network
+            self._program(), f"--bind-address={location.host}", f"--secure-port={location.port}",
+            f"--advertise-address={location.host}", "--endpoint-reconciler-type=none",  # the machine needs no network
             f"--tls-cert-file={server}", f"--tls-private-key-file={server}",
-            "--authorization-mode=RBAC", f"--token-auth-file={place.folder / 'tokens'}",
-            f"--service-account-issuer=https://{place.client}",
+            "--authorization-mode=RBAC", f"--token-auth-file={location.folder / 'tokens'}",
+            f"--service-account-issuer=https://{location.client}",
             f"--service-account-key-file={accounts}", f"--service-account-signing-key-file={accounts}",
             "--service-cluster-ip-range=10.96.0.0/16", "--profiling=false",
         ]  # fmt: skip
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
-    def answers(self, place: Place) -> bool:
+    def is_ready(self, location: EngineLocation) -> bool:
         with contextlib.suppress(OSError, HTTPException):
-            return _asked(place, "GET", "/readyz", limit_s=_ASK_S) == 200
+            return _asked(location, "GET", "/readyz", limit_s=_ASK_S) == 200
         return False
 
     def version(self) -> str:
         return VERSION
 
-    def address(self, place: Place) -> str:
-        return f"kubernetes://{place.client}"
+    def address(self, location: EngineLocation) -> str:
+        return f"kubernetes://{location.client}"
 
-    def url(self, place: Place, namespace: str) -> str:
+    def url(self, location: EngineLocation, namespace: str) -> str:
         name = namespace.replace("_", "-").lower()
         asked = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        if (status := _asked(place, "POST", "/api/v1/namespaces", body=asked)) not in (201, 409):
+        if (status := _asked(location, "POST", "/api/v1/namespaces", body=asked)) not in (201, 409):
             raise EngineFailed(engine=self.name, detail=f"kubernetes did not make the namespace {name}: HTTP {status}")
-        return f"{self.address(place)}/{name}?ca={place.folder / 'ca.crt'}&token={place.folder / 'token'}"
+        return f"{self.address(location)}/{name}?ca={location.folder / 'ca.crt'}&token={location.folder / 'token'}"
 
     def _program(self) -> str:
         built = folder() / PROGRAM
         if not built.exists():
             detail = f"kubernetes {VERSION} is not built: matinee lab engines up kubernetes does it"
-            raise Absent(engine=self.name, detail=detail)
+            raise EngineMissing(engine=self.name, detail=detail)
         return str(built)
 
 
@@ -93,12 +93,12 @@ def folder() -> Path:
     return cache() / "kubernetes" / VERSION
 
 
-def _asked(place: Place, method: str, path: str, *, body: object = None, limit_s: float = 30) -> int:
+def _asked(location: EngineLocation, method: str, path: str, *, body: object = None, limit_s: float = 30) -> int:
     """The status of an answer. Raises OSError, HTTPException."""
-    headers = {"authorization": f"Bearer {place.secret}", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {location.secret}", "content-type": "application/json"}
     data = None if body is None else msgspec.json.encode(body)
-    request = urllib.request.Request(f"https://{place.client}{path}", method=method, data=data, headers=headers)
-    trusted = ssl.create_default_context(cafile=str(place.folder / "ca.crt"))
+    request = urllib.request.Request(f"https://{location.client}{path}", method=method, data=data, headers=headers)
+    trusted = ssl.create_default_context(cafile=str(location.folder / "ca.crt"))
     try:
         with urllib.request.urlopen(request, timeout=limit_s, context=trusted) as answer:  # noqa: S310  # always https, above
             return int(answer.status)

@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 
-from matinee.lab.engines.engine import EngineFailed, Place
+from matinee.lab.engines.engine import EngineFailed, EngineLocation
 from matinee.lab.engines.programs import program, version
 
 USER = "matinee"
@@ -30,7 +30,7 @@ skip-name-resolve
 
 
 class MariaDB:
-    """Debian's MariaDB; `matinee` may do everything from this machine, with the place's secret."""
+    """Debian's MariaDB; `matinee` may do everything from this machine, with the location's secret."""
 
     name = "mariadb"
     ports = ("client",)
@@ -39,75 +39,75 @@ class MariaDB:
         for name in ("mariadbd", "mariadb-install-db", "mariadb", "mariadb-admin"):
             program(name, engine=self.name, package="mariadb-server")
 
-    def prepare(self, place: Place) -> None:
+    def prepare(self, location: EngineLocation) -> None:
         config = _CONFIG.format(
-            data=place.data, socket=_socket(place), folder=place.folder, port=place.port, host=place.host
+            data=location.data, socket=_socket(location), folder=location.folder, port=location.port, host=location.host
         )
-        (place.folder / "tmp").mkdir(exist_ok=True)  # two installations that share one take each other's tables
-        (place.folder / "my.cnf").write_text(config)
-        if not (place.folder / "installed").exists():
-            self._install(place)
-            (place.folder / "installed").touch()
+        (location.folder / "tmp").mkdir(exist_ok=True)  # two installations that share one take each other's tables
+        (location.folder / "my.cnf").write_text(config)
+        if not (location.folder / "installed").exists():
+            self._install(location)
+            (location.folder / "installed").touch()
 
-    def command(self, place: Place) -> list[str]:
-        return [self._program("mariadbd"), *_defaults(place), f"--user={_me()}"]
+    def command(self, location: EngineLocation) -> list[str]:
+        return [self._program("mariadbd"), *_defaults(location), f"--user={_me()}"]
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
-    def answers(self, place: Place) -> bool:
+    def is_ready(self, location: EngineLocation) -> bool:
         asked = subprocess.run(
-            [self._program("mariadb-admin"), *_access(place), "ping"], capture_output=True, check=False
+            [self._program("mariadb-admin"), *_access(location), "ping"], capture_output=True, check=False
         )
         return asked.returncode == 0
 
     def version(self) -> str:
         return version(self._program("mariadbd"))
 
-    def address(self, place: Place) -> str:
-        return f"mysql+asyncmy://{USER}:{place.secret}@{place.client}"
+    def address(self, location: EngineLocation) -> str:
+        return f"mysql+asyncmy://{USER}:{location.secret}@{location.client}"
 
-    def url(self, place: Place, namespace: str) -> str:
-        self._said(place, f"CREATE DATABASE IF NOT EXISTS `{namespace}`")
-        return f"{self.address(place)}/{namespace}?charset=utf8mb4"
+    def url(self, location: EngineLocation, namespace: str) -> str:
+        self._said(location, f"CREATE DATABASE IF NOT EXISTS `{namespace}`")
+        return f"{self.address(location)}/{namespace}?charset=utf8mb4"
 
-    def _install(self, place: Place) -> None:
-        shutil.rmtree(place.data, ignore_errors=True)  # half made, when a first start was cut off
-        start = place.folder / "init.sql"
+    def _install(self, location: EngineLocation) -> None:
+        shutil.rmtree(location.data, ignore_errors=True)  # half made, when a first start was cut off
+        start = location.folder / "init.sql"
         start.touch(mode=0o600)
         start.write_text(
-            f"CREATE USER IF NOT EXISTS '{USER}'@'{place.host}' IDENTIFIED BY '{place.secret}';\n"
-            f"GRANT ALL ON *.* TO '{USER}'@'{place.host}' WITH GRANT OPTION;\n"
+            f"CREATE USER IF NOT EXISTS '{USER}'@'{location.host}' IDENTIFIED BY '{location.secret}';\n"
+            f"GRANT ALL ON *.* TO '{USER}'@'{location.host}' WITH GRANT OPTION;\n"
         )
         _run(
             self.name,
             self._program("mariadb-install-db"),
-            *_defaults(place),
+            *_defaults(location),
             f"--user={_me()}",
             "--auth-root-authentication-method=socket",
             "--skip-test-db",
         )
 
-    def _said(self, place: Place, statement: str) -> None:
-        _run(self.name, self._program("mariadb"), *_access(place), "-e", statement)
+    def _said(self, location: EngineLocation, statement: str) -> None:
+        _run(self.name, self._program("mariadb"), *_access(location), "-e", statement)
 
     def _program(self, name: str) -> str:
         return program(name, engine=self.name, package="mariadb-server")
 
 
-def _defaults(place: Place) -> list[str]:
-    return [f"--defaults-file={place.folder / 'my.cnf'}"]
+def _defaults(location: EngineLocation) -> list[str]:
+    return [f"--defaults-file={location.folder / 'my.cnf'}"]
 
 
-def _socket(place: Place) -> str:
+def _socket(location: EngineLocation) -> str:
     """Short, because a socket's path may have no more than about a hundred characters."""
-    return f"/tmp/matinee-mariadb-{place.port}.sock"  # noqa: S108  # its access is checked by MariaDB
+    return f"/tmp/matinee-mariadb-{location.port}.sock"  # noqa: S108  # its access is checked by MariaDB
 
 
-def _access(place: Place) -> list[str]:
+def _access(location: EngineLocation) -> list[str]:
     return [
-        "--no-defaults", f"--host={place.host}", f"--port={place.port}", "--protocol=tcp",
-        f"--user={USER}", f"--password={place.secret}", "--connect-timeout=2",
+        "--no-defaults", f"--host={location.host}", f"--port={location.port}", "--protocol=tcp",
+        f"--user={USER}", f"--password={location.secret}", "--connect-timeout=2",
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from matinee.lab.engines.engine import Absent
+from matinee.lab.engines.engine import EngineMissing
 
 # Debian keeps servers where a user's PATH does not look.
 _ALSO = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -26,10 +26,10 @@ def found(name: str) -> str | None:
 
 
 def program(name: str, *, engine: str, package: str) -> str:
-    """A program's path. Raises Absent, saying how to get it."""
+    """A program's path. Raises EngineMissing, saying how to get it."""
     path = found(name)
     if path is None:
-        raise Absent(engine=engine, detail=f"{engine} needs the program {name}: {how(package)}")
+        raise EngineMissing(engine=engine, detail=f"{engine} needs the program {name}: {how(package)}")
     return path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from matinee.lab.engines.engine import Place
+from matinee.lab.engines.engine import EngineLocation
 from matinee.lab.engines.programs import program, version
 
 
@@ -18,38 +18,38 @@ class Redis:
     def check(self) -> None:
         self._server()
 
-    def prepare(self, place: Place) -> None:
-        place.data.mkdir(exist_ok=True)
+    def prepare(self, location: EngineLocation) -> None:
+        location.data.mkdir(exist_ok=True)
 
-    def command(self, place: Place) -> list[str]:
+    def command(self, location: EngineLocation) -> list[str]:
         durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         return [
-            self._server(), "--port", str(place.port), "--bind", place.host, "--dir", str(place.data), *durable,
+            self._server(), "--port", str(location.port), "--bind", location.host, "--dir", str(location.data), *durable,
             "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
 
-    def environment(self, place: Place) -> dict[str, str]:
+    def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
-    def answers(self, place: Place) -> bool:
-        return asked(place, b"PING\r\n", b"+PONG")
+    def is_ready(self, location: EngineLocation) -> bool:
+        return asked(location, b"PING\r\n", b"+PONG")
 
     def version(self) -> str:
         return version(self._server())
 
-    def address(self, place: Place) -> str:
-        return f"redis://{place.client}"
+    def address(self, location: EngineLocation) -> str:
+        return f"redis://{location.client}"
 
-    def url(self, place: Place, namespace: str) -> str:
-        return f"{self.address(place)}/0?prefix={namespace}"
+    def url(self, location: EngineLocation, namespace: str) -> str:
+        return f"{self.address(location)}/0?prefix={namespace}"
 
     def _server(self) -> str:
         return program("redis-server", engine=self.name, package="redis-server")
 
 
-def asked(place: Place, question: bytes, answer: bytes) -> bool:
+def asked(location: EngineLocation, question: bytes, answer: bytes) -> bool:
     """Whether an engine of a line protocol gives this answer."""
-    with contextlib.suppress(OSError), socket.create_connection((place.host, place.port), timeout=1) as line:
+    with contextlib.suppress(OSError), socket.create_connection((location.host, location.port), timeout=1) as line:
         line.sendall(question)
         return line.recv(64).startswith(answer)
     return False

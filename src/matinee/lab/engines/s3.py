@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from matinee.lab.engines.engine import Absent, Place
+from matinee.lab.engines.engine import EngineLocation, EngineMissing
 from matinee.lab.engines.programs import cache, found
 
 VERSION = "v1.8.0"
@@ -23,23 +23,23 @@ class S3:
     def check(self) -> None:
         self._server()
 
-    def prepare(self, place: Place) -> None:
-        for folder in (place.data, place.folder / "versions", place.folder / "iam"):
+    def prepare(self, location: EngineLocation) -> None:
+        for folder in (location.data, location.folder / "versions", location.folder / "iam"):
             folder.mkdir(exist_ok=True)
 
-    def command(self, place: Place) -> list[str]:
-        versions = str(place.folder / "versions")
+    def command(self, location: EngineLocation) -> list[str]:
+        versions = str(location.folder / "versions")
         return [
-            self._server(), "--port", place.client, "--iam-dir", str(place.folder / "iam"), "--quiet",
-            "posix", "--versioning-dir", versions, str(place.data),
+            self._server(), "--port", location.client, "--iam-dir", str(location.folder / "iam"), "--quiet",
+            "posix", "--versioning-dir", versions, str(location.data),
         ]  # fmt: skip
 
-    def environment(self, place: Place) -> dict[str, str]:
-        return {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": place.secret}
+    def environment(self, location: EngineLocation) -> dict[str, str]:
+        return {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": location.secret}
 
-    def answers(self, place: Place) -> bool:
+    def is_ready(self, location: EngineLocation) -> bool:
         try:
-            urllib.request.urlopen(f"http://{place.client}/", timeout=1).close()
+            urllib.request.urlopen(f"http://{location.client}/", timeout=1).close()
         except urllib.error.HTTPError as refusal:
             return refusal.code == 403
         except OSError:
@@ -49,13 +49,13 @@ class S3:
     def version(self) -> str:
         return VERSION.removeprefix("v")
 
-    def address(self, place: Place) -> str:
-        return f"s3://{KEY}:{place.secret}@?endpoint=http://{place.client}"
+    def address(self, location: EngineLocation) -> str:
+        return f"s3://{KEY}:{location.secret}@?endpoint=http://{location.client}"
 
-    def url(self, place: Place, namespace: str) -> str:
+    def url(self, location: EngineLocation, namespace: str) -> str:
         bucket, slash, prefix = namespace.replace("_", "-").lower().partition("/")
-        (place.data / bucket).mkdir(exist_ok=True)  # what versitygw takes a bucket to be
-        return f"s3://{KEY}:{place.secret}@{bucket}{slash}{prefix}?endpoint=http://{place.client}"
+        (location.data / bucket).mkdir(exist_ok=True)  # what versitygw takes a bucket to be
+        return f"s3://{KEY}:{location.secret}@{bucket}{slash}{prefix}?endpoint=http://{location.client}"
 
     def _server(self) -> str:
         built = folder() / "versitygw"
@@ -63,7 +63,9 @@ class S3:
             return str(built)
         if path := found("versitygw"):
             return path
-        raise Absent(engine=self.name, detail=f"s3 needs versitygw {VERSION}: matinee lab engines up s3 builds it")
+        raise EngineMissing(
+            engine=self.name, detail=f"s3 needs versitygw {VERSION}: matinee lab engines up s3 builds it"
+        )
 
 
 def folder() -> Path:

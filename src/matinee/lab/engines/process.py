@@ -18,21 +18,21 @@ from typing import Self
 import msgspec
 
 from matinee.app.guard import LIFELINE
-from matinee.lab.engines.engine import Engine, EngineFailed, Place, place
+from matinee.lab.engines.engine import Engine, EngineFailed, EngineLocation, open_location
 
 START_S = 180.0
 STOP_S = 30.0
 LOOK_S = 0.05
 
 
-class Record(msgspec.Struct, kw_only=True):
+class ProcessRecord(msgspec.Struct, kw_only=True):
     """The process of an engine; `born` tells it from a later one of the same number."""
 
     pid: int
     born: str
 
 
-class Running:
+class EngineProcess:
     """An engine in a folder. `tied`: it ends with this process, whatever becomes of it; else it stays until `stop`.
 
     Several processes may hold the same folder: whoever starts first starts it, the others find it running.
@@ -40,7 +40,7 @@ class Running:
 
     def __init__(self, engine: Engine, folder: Path, *, tied: bool = True) -> None:
         self.engine = engine
-        self.place: Place = place(engine, folder)
+        self.location: EngineLocation = open_location(engine, folder)
         self._tied = tied
         self._line: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,17 +53,17 @@ class Running:
     @property
     def pid(self) -> int:
         """Its process; 0 when it is not running."""
-        file = self.place.folder / "process.json"
+        file = self.location.folder / "process.json"
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-            record = msgspec.json.decode(file.read_bytes(), type=Record)
-            if born(record.pid) == record.born:
+            record = msgspec.json.decode(file.read_bytes(), type=ProcessRecord)
+            if read_start_time(record.pid) == record.born:
                 return record.pid
         return 0
 
     @property
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it answers a real request."""
-        return self.engine.answers(self.place)
+        return self.engine.is_ready(self.location)
 
     @property
     def memory_bytes(self) -> int:
@@ -72,14 +72,14 @@ class Running:
 
     def url(self, namespace: str) -> str:
         """The settings' URL of a namespace, which is made where it is not there."""
-        return self.engine.url(self.place, namespace)
+        return self.engine.url(self.location, namespace)
 
     def start(self, limit_s: float = START_S) -> Self:
-        """Start it and wait until it answers. Idempotent. Raises Absent, EngineFailed with its last words."""
+        """Start it and wait until it answers. Idempotent. Raises EngineMissing, EngineFailed with its last words."""
         with self._held():
-            if not self.pid and not self.answers:  # it may run without a record of ours: a deployment has started it
+            if not self.pid and not self.is_ready:  # it may run without a record of ours: a deployment has started it
                 self.engine.check()
-                self.engine.prepare(self.place)
+                self.engine.prepare(self.location)
                 self._spawn()
             self._await(limit_s)
         return self
@@ -91,7 +91,7 @@ class Running:
             self._signal(pid, signal.SIGTERM)
             self._gone(pid, STOP_S)
         self.kill()
-        (self.place.folder / "process.json").unlink(missing_ok=True)
+        (self.location.folder / "process.json").unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
@@ -121,11 +121,11 @@ class Running:
         ours, theirs = socket.socketpair() if self._tied else (None, None)
         guard = [sys.executable, "-m", "matinee.app.guard"] if theirs is not None else []
         line = {LIFELINE: str(theirs.fileno())} if theirs is not None else {}
-        with self.place.log.open("ab") as output:
+        with self.location.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*guard, *self.engine.command(self.place)],
-                env={**os.environ, **self.engine.environment(self.place), **line},
-                cwd=self.place.folder,
+                [*guard, *self.engine.command(self.location)],
+                env={**os.environ, **self.engine.environment(self.location), **line},
+                cwd=self.location.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -135,24 +135,24 @@ class Running:
         if theirs is not None:
             theirs.close()
         self._line = ours
-        record = Record(pid=self._process.pid, born=born(self._process.pid))
-        (self.place.folder / "process.json").write_bytes(msgspec.json.encode(record))
+        record = ProcessRecord(pid=self._process.pid, born=read_start_time(self._process.pid))
+        (self.location.folder / "process.json").write_bytes(msgspec.json.encode(record))
 
     def _await(self, limit_s: float) -> None:
         end = time.monotonic() + limit_s
-        while not self.answers:
+        while not self.is_ready:
             if self._process is not None:
                 self._process.poll()  # or it would stay among the processes after its end
             if not self.pid or time.monotonic() > end:
-                words = self.last_words()
+                words = self.tail_log()
                 self.kill()
                 raise EngineFailed(engine=self.name, detail=f"{self.name} did not start: {words}")
             time.sleep(LOOK_S)
 
-    def last_words(self) -> str:
+    def tail_log(self) -> str:
         """The end of what it said."""
         with contextlib.suppress(OSError):
-            lines = self.place.log.read_text(errors="replace").strip().splitlines()
+            lines = self.location.log.read_text(errors="replace").strip().splitlines()
             return " / ".join(lines[-3:])[-600:] if lines else "it said nothing"
         return "it said nothing"
 
@@ -163,7 +163,7 @@ class Running:
 
     def _gone(self, pid: int, limit_s: float) -> None:
         end = time.monotonic() + limit_s
-        while alive(pid) and time.monotonic() < end:
+        while is_alive(pid) and time.monotonic() < end:
             if self._process is not None and self._process.pid == pid:
                 self._process.poll()
             time.sleep(LOOK_S)
@@ -171,12 +171,12 @@ class Running:
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
         """One at a time among all processes that hold this folder."""
-        with (self.place.folder / "lock").open("a") as file:
+        with (self.location.folder / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process runs; one that ended and was not yet waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -184,9 +184,9 @@ def alive(pid: int) -> bool:
         return _exists(pid) and not Path("/proc").is_dir()
 
 
-def born(pid: int) -> str:
+def read_start_time(pid: int) -> str:
     """When a process began, in its system's own words; empty for one that does not run."""
-    if not alive(pid):
+    if not is_alive(pid):
         return ""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from socket import socket
-from typing import Any
 
 from matinee.app.domains import DOMAINS, required_by
 from matinee.drivers.asgi import App, Server
 from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
-from matinee.kit import ids, log
+from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
@@ -22,11 +20,11 @@ from matinee.mesh.hosting.addresses import own_address
 from matinee.mesh.hosting.domain import Process, Wiring, WorkerOptions
 from matinee.mesh.hosting.runtime import Runtime, open_runtime
 from matinee.mesh.hosting.settings import Settings
+from matinee.mesh.jobs import JobSupervisor
 from matinee.mesh.membership import Membership
 
 DRAIN_TIMEOUT_S = 5.0
 ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
-_log = log.get()
 
 
 @contextlib.asynccontextmanager
@@ -45,17 +43,17 @@ async def host_targets(
     async with open_runtime(settings) as runtime, contextlib.AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         app = await build_targets(process, targets)
-        host = _build_host(process, app)
+        jobs = _create_supervisor(process.metrics)
+        host = _build_host(process, app, jobs)
         runtime.engines.export(process.metrics)
         async with Server(host, listener=listener.dup()) as server:
             membership = _create_membership(runtime, _callable_address(settings.mesh.host, server), targets)
             await membership.join()
             engines = runtime.engines
-            tasks = [
-                _start("membership", membership.run()),
-                _start("engines", engines.run(lambda: on_engines(engines.states))),
-                *(_start(name, job()) for name, job in process.jobs.items()),
-            ]
+            jobs.start("membership", membership.run)
+            jobs.start("engines", lambda: engines.run(lambda: on_engines(engines.states)))
+            for name, job in process.jobs.items():
+                jobs.start(name, job)
             try:
                 yield server
             finally:
@@ -63,7 +61,7 @@ async def host_targets(
                 with contextlib.suppress(Exception):  # without the registry our lease expires by itself
                     await membership.drain()
                 await host.wait_until_idle(DRAIN_TIMEOUT_S)
-                await _cancel(tasks)
+                await jobs.stop()
                 with contextlib.suppress(Exception):
                     await membership.leave()
 
@@ -95,14 +93,13 @@ async def host_worker(
         await _prepare(process, (target,))
         address = await stack.enter_async_context(domain.run(Wiring(process, domain), options))
         health_url, engines = f"{address}/healthz", runtime.engines
-        tasks = [
-            _start("membership", _create_membership(runtime, address, (target,)).run()),
-            _start("engines", engines.run(lambda: on_engines(health_url, engines.states))),
-        ]
+        jobs = _create_supervisor(process.metrics)
+        jobs.start("membership", _create_membership(runtime, address, (target,)).run)
+        jobs.start("engines", lambda: engines.run(lambda: on_engines(health_url, engines.states)))
         try:
             yield health_url
         finally:
-            await _cancel(tasks)
+            await jobs.stop()
 
 
 async def build_targets(process: Process, targets: tuple[str, ...]) -> App | None:
@@ -125,14 +122,21 @@ async def _prepare(process: Process, targets: tuple[str, ...]) -> None:
             process.prepared[domain.name] = service
 
 
-def _build_host(process: Process, app: App | None) -> Host:
+def _create_supervisor(metrics: Metrics) -> JobSupervisor:
+    failures = metrics.counter(
+        "matinee_job_failures", "Failures of background jobs, each followed by a restart", ("job",)
+    )
+    return JobSupervisor(on_failure=lambda job: failures.labels(job).inc())
+
+
+def _build_host(process: Process, app: App | None, jobs: JobSupervisor) -> Host:
     return Host(
         key=process.runtime.mesh_key,
         clock=process.runtime.clock,
         metrics=process.metrics,
         services=process.served,
         app=app,
-        readiness=lambda: Readiness(engines=process.runtime.engines.states),
+        readiness=lambda: Readiness(engines=process.runtime.engines.states, jobs=jobs.failing),
     )
 
 
@@ -145,20 +149,3 @@ def _create_membership(runtime: Runtime, address: str, targets: Sequence[str]) -
     instance_id = ids.generate(InstanceId, runtime.clock.now())
     instance = Instance(instance_id=instance_id, address=address, services=tuple(sorted(targets)))
     return Membership(registry=runtime.registry, instance=instance, clock=runtime.clock)
-
-
-def _start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_log_failure)
-    return task
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("job.failed", job=task.get_name(), exc_info=error)
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

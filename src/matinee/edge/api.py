@@ -4,7 +4,8 @@
     GET HEAD OPTIONS  /art/<path>                           artwork, without a token
     GET HEAD          /healthz                              whether this edge accepts clients
 
-On the admin port: `/healthz` and `/metrics` (Prometheus text format), summed over the workers of the edge.
+On the admin port: `/healthz`, `/readyz` (503 while a background job of the worker keeps failing), and `/metrics`
+(Prometheus text format), summed over the workers of the edge.
 """
 
 from __future__ import annotations

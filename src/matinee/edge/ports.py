@@ -133,6 +133,7 @@ class Metric(IntEnum):
     CPU_MS = 12
     CONNECTIONS = 13
     DISK_USED_BYTES = 14
+    JOB_FAILURES = 15
 
 
 GAUGES = (Metric.CONNECTIONS, Metric.DISK_USED_BYTES)

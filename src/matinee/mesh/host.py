@@ -24,6 +24,7 @@ from matinee.kit.problem import Overloaded, TooLarge, Unauthenticated
 from matinee.mesh import wire
 from matinee.mesh.api import NotServed
 from matinee.mesh.endpoint import DRAINING_RETRY_MS, Endpoint, Reply, refuse
+from matinee.mesh.jobs import FailingJob
 from matinee.mesh.service import Service
 
 _POLL_S: Final = 0.01
@@ -33,15 +34,23 @@ _CLOSE: Final = (b"connection", b"close")
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """The readiness of a process: what its start waits for (empty once it runs) and the state of its engines."""
+    """The readiness of a process: what its start waits for (empty once it runs), its engines, and failing jobs."""
 
     waiting: str = ""
     engines: tuple[EngineState, ...] = ()
+    jobs: tuple[FailingJob, ...] = ()
 
     @property
     def is_degraded(self) -> bool:
         """Whether some engine is not ok."""
         return any(engine.state != "ok" for engine in self.engines)
+
+    @property
+    def state(self) -> str:
+        """The state in one word; only `ready` and `degraded` processes are ready."""
+        if self.waiting or self.jobs:
+            return "waiting" if self.waiting else "failing"
+        return "degraded" if self.is_degraded else "ready"
 
 
 class Host:
@@ -50,8 +59,8 @@ class Host:
     `key` is the secret that callers must present; `readiness` is reported by `/readyz`; `app` gets every other path
     and the lifespan.
 
-    `/readyz` is a 503 while the process starts or drains, because another instance can then do better. A failed engine
-    is only reported: all instances share it, and with all of them out of service none would give the answers that do
+    `/readyz` is a 503 while the process starts or drains, or a job keeps failing: another instance can then do better.
+    A failed engine is only reported: all instances share it, and with all of them out of service none would give the answers that do
     not need it, or a clear refusal. Callers detect an instance that cannot reach its engines by its responses.
     """
 
@@ -148,9 +157,7 @@ class Host:
 
     async def _readyz(self, send: Send) -> None:
         readiness = self._readiness()
-        state = "degraded" if readiness.is_degraded else "ready"
-        if self.draining or readiness.waiting:
-            state = "draining" if self.draining else "waiting"
+        state = "draining" if self.draining else readiness.state
         body = msgspec.json.encode({"state": state, **msgspec.structs.asdict(readiness)})
         await send_response(send, 200 if state in ("ready", "degraded") else 503, body, _JSON)
 

@@ -6,7 +6,7 @@ Workers of one edge share a port (SO_REUSEPORT) and a cache directory; the kerne
 from __future__ import annotations
 
 from matinee.edge.api import EdgeSettings
-from matinee.edge.ports import CacheStore, EdgeMetrics, Upstream
+from matinee.edge.ports import CacheStore, EdgeMetrics, Metric, Upstream
 from matinee.edge.server.admin import AdminHandler
 from matinee.edge.server.connection import ConnectionTimeouts
 from matinee.edge.server.delivery import DeliveryHandler
@@ -15,13 +15,14 @@ from matinee.edge.server.listener import TcpListener
 from matinee.edge.server.transport import tls_context
 from matinee.edge.service import EdgeCache
 from matinee.kit.clock import Clock
+from matinee.mesh.jobs import JobSupervisor
 
 __all__ = ["EdgeServer"]
 _GRACE_S = 5.0
 
 
 class EdgeServer:
-    """One worker of an edge. `port` and `admin_port` are known after `start`."""
+    """One worker of an edge. `port` and `admin_port` are known after `start`; `jobs` run beside it."""
 
     def __init__(
         self,
@@ -31,9 +32,11 @@ class EdgeServer:
         upstream: Upstream,
         metrics: EdgeMetrics,
         clock: Clock,
+        jobs: JobSupervisor | None = None,
         reuse_port: bool = False,
     ) -> None:
         self._settings = settings
+        self.jobs = jobs or JobSupervisor(on_failure=lambda _: metrics.add(Metric.JOB_FAILURES))
         self._reuse_port = reuse_port
         self._cache = EdgeCache(store=store, upstream=upstream, metrics=metrics, timeout_s=settings.upstream_timeout_s)
         timeouts = ConnectionTimeouts(settings.header_timeout_s, settings.idle_timeout_s, settings.send_timeout_s)
@@ -46,7 +49,7 @@ class EdgeServer:
             max_connections=settings.max_connections,
             tls=tls_context(cert, key) if cert and key else None,
         )
-        admin = AdminHandler(settings, metrics)
+        admin = AdminHandler(settings, metrics, self.jobs)
         self._admin = TcpListener(handler=admin.handle, metrics=metrics, timeouts=timeouts, max_connections=64)
         self.port = 0
         self.admin_port: int | None = None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
+import msgspec
+
 from matinee.edge.api import EdgeSettings, NoSuchFile
 from matinee.edge.ports import GAUGES, EdgeMetrics, Metric
 from matinee.edge.server import responses
 from matinee.edge.server.connection import Connection
 from matinee.edge.server.requests import Request
+from matinee.mesh.jobs import JobSupervisor
 
 _HELP = {
     Metric.REQUESTS: ("requests_total", "Requests answered."),
@@ -22,6 +27,7 @@ _HELP = {
     Metric.UPSTREAM_ERRORS: ("upstream_errors_total", "Fills that failed."),
     Metric.ABORTED: ("aborted_total", "Connections that broke."),
     Metric.CPU_MS: ("cpu_ms_total", "CPU time of the workers, in milliseconds."),
+    Metric.JOB_FAILURES: ("job_failures_total", "Failures of background jobs, each followed by a restart."),
     Metric.CONNECTIONS: ("open_connections", "Open connections."),
     Metric.DISK_USED_BYTES: ("disk_used_bytes", "Bytes used by the cache on disk."),
 }
@@ -30,9 +36,10 @@ _HELP = {
 class AdminHandler:
     """Handles requests on the admin port."""
 
-    def __init__(self, settings: EdgeSettings, metrics: EdgeMetrics) -> None:
+    def __init__(self, settings: EdgeSettings, metrics: EdgeMetrics, jobs: JobSupervisor) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._jobs = jobs
 
     async def handle(self, connection: Connection, request: Request) -> bool:
         """Answer a request; return whether the connection may stay open."""
@@ -47,7 +54,15 @@ class AdminHandler:
             return responses.text(request, self._render_metrics(), "text/plain; version=0.0.4; charset=utf-8")
         if path == "/healthz":
             return responses.text(request, b"ok\n", "text/plain; charset=utf-8")
+        if path == "/readyz":
+            return self._respond_readiness(request)
         return responses.problem(request, NoSuchFile())
+
+    def _respond_readiness(self, request: Request) -> bytes:
+        failing = self._jobs.failing
+        body = msgspec.json.encode({"state": "failing" if failing else "ready", "jobs": failing})
+        status = HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK
+        return responses.text(request, body, "application/json", status)
 
     def _render_metrics(self) -> bytes:
         totals = self._metrics.totals()

@@ -46,26 +46,26 @@ async def run_worker(
         own, store=store, upstream=upstream, metrics=metrics, clock=clock, reuse_port=data_plane is None
     )
     await server.start()
-    running = [record_cpu(metrics=metrics)]
+    jobs = server.jobs
+    jobs.start("cpu", lambda: record_cpu(metrics=metrics))
     if data_plane is None:
-        running.append(run_eviction(store=store, evictor=evictor, metrics=metrics))
+        jobs.start("eviction", lambda: run_eviction(store=store, evictor=evictor, metrics=metrics))
     else:
         await data_plane.start(filler_port=server.port)
-        running.append(data_plane.run())
+        jobs.start("data-plane", data_plane.run)
     port = server.port if data_plane is None else data_plane.port
     if steering is not None:
-        running.append(
-            send_heartbeats(settings=settings, port=port, evictor=evictor, metrics=metrics, steering=steering)
+        jobs.start(
+            "heartbeats",
+            lambda: send_heartbeats(settings=settings, port=port, evictor=evictor, metrics=metrics, steering=steering),
         )
-    jobs = [asyncio.create_task(job) for job in running]
     if on_started is not None:
         on_started(server)
     _log.info("edge.started", edge_id=settings.edge_id, port=port, pid=os.getpid())
     try:
         await stopping.wait()
     finally:
-        for job in jobs:
-            job.cancel()
+        await jobs.stop()
         if data_plane is not None:
             await data_plane.stop(_GRACE_S)
         await server.stop()

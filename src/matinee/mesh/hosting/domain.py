@@ -19,6 +19,7 @@ from matinee.mesh.api import SpanRecorder
 from matinee.mesh.client import bind_remote
 from matinee.mesh.hosting.runtime import Runtime
 from matinee.mesh.hosting.settings import BadSettings, Deployment, Objects, Section
+from matinee.mesh.jobs import Job
 from matinee.mesh.service import Service, Services
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from matinee.drivers.sql import Database
 
 T = TypeVar("T")
-Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):

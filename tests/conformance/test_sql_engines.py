@@ -212,7 +212,7 @@ async def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:
         url = own.url("sql")
         async with Database(url) as database:
             await create_table(database)
-            kept: list[int] = []
+            written: list[int] = []
             enough = asyncio.Event()
 
             async def write(worker: int) -> None:
@@ -221,8 +221,8 @@ async def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:
                         await database.write(insert(n))
                     except EngineUnavailable:
                         return
-                    kept.append(n)
-                    if len(kept) >= 40:
+                    written.append(n)
+                    if len(written) >= 40:
                         enough.set()
 
             writing = asyncio.gather(*(write(worker) for worker in range(4)))
@@ -233,8 +233,8 @@ async def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:
                 await database.read_autocommit(count)
             await asyncio.to_thread(own.start)
             found = await database.read(lambda c: set(c.execute(text("SELECT n FROM t")).scalars()))
-            assert set(kept) <= found
-            assert len(found - set(kept)) <= 4
+            assert set(written) <= found
+            assert len(found - set(written)) <= 4
 
 
 async def test_connections_lost_between_two_calls_are_replaced(tmp_path: Path) -> None:
@@ -318,24 +318,24 @@ async def test_transaction_that_waits_too_long_for_a_row_is_retried(database: Da
     if url.startswith("sqlite"):
         return  # one writer at a time
     await database.write(insert(1))
-    held, go = asyncio.Event(), asyncio.Event()
+    is_locked, release = asyncio.Event(), asyncio.Event()
 
-    async def hold() -> None:
+    async def lock_row() -> None:
         async with Database(url) as other:
             from sqlalchemy.util import await_only
 
             def long(connection: Connection) -> None:
                 connection.execute(text("UPDATE t SET hits = 5 WHERE n = 1"))
-                held.set()
-                await_only(go.wait())
+                is_locked.set()
+                await_only(release.wait())
 
             await other.write(long)
 
-    holding = asyncio.ensure_future(hold())
-    await held.wait()
+    locking = asyncio.ensure_future(lock_row())
+    await is_locked.wait()
     waiting = asyncio.ensure_future(database.write(execute("UPDATE t SET hits = hits + 1 WHERE n = 1")))
     await asyncio.sleep(4)
     assert not waiting.done()
-    go.set()
-    await asyncio.gather(holding, waiting)
+    release.set()
+    await asyncio.gather(locking, waiting)
     assert await database.read(lambda c: c.execute(text("SELECT hits FROM t")).scalar()) == 6

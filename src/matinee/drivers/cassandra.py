@@ -107,7 +107,7 @@ class Cassandra:
         """Execute a statement and return its rows."""
         if self._session is None:
             await self._connect()
-        ends_at, tries = self._limit_call(), 0
+        ends_at, tries = self._compute_end(), 0
         while True:
             try:
                 with self._limits.until(ends_at):
@@ -130,11 +130,11 @@ class Cassandra:
         """Execute several changes in one round trip; they are atomic within each partition, not across partitions."""
         if self._session is None:
             await self._connect()
-        ends_at, tries = self._limit_call(), 0
+        ends_at, tries = self._compute_end(), 0
         while True:
             try:
                 with self._limits.until(ends_at):
-                    await self._session.execute_batch(await self._batch(changes))
+                    await self._session.execute_batch(await self._build_batch(changes))
                     return
             except EngineUnavailable as error:
                 tries = await self._pause(error, tries + 1, ends_at)
@@ -159,7 +159,7 @@ class Cassandra:
                 raise SchemaAhead(store=name, detail=f"{self.engine} has tables of {name} that a newer Matinee wrote.")
 
     async def _check_keyspace(self) -> None:
-        """Raise StoreEmpty where the keyspace is missing, which fails all connections."""
+        """Raise StoreEmpty where the keyspace is missing: connections then fail without naming the reason."""
         with self._translation:
             session = await self._cluster.create_session()
             try:
@@ -178,9 +178,9 @@ class Cassandra:
         """Change the schema through the one node that every process uses for it, and wait until all nodes agree."""
         if self._session is None:
             await self._connect()
-        await self._define(self._session, cql)
+        await self._change_schema(self._session, cql)
 
-    async def _batch(self, changes: Sequence[Change]) -> Any:
+    async def _build_batch(self, changes: Sequence[Change]) -> Any:
         batch = acsylla.create_batch_unlogged()
         for query, values in changes:
             batch.add_statement((self._prepared.get(query.cql) or await self._prepare(query.cql)).bind(values))
@@ -206,7 +206,7 @@ class Cassandra:
                 prepared = self._prepared[cql] = await self._session.create_prepared(cql)
             return prepared
 
-    def _limit_call(self) -> float:
+    def _compute_end(self) -> float:
         """Return when a call that begins now must end. Raises DeadlineExceeded."""
         left_ms = context.current().remaining_ms()
         if left_ms == 0:
@@ -266,11 +266,11 @@ class Cassandra:
         if self._url.keyspace not in names:
             copies = ", ".join(f"'{dc}': {count}" for dc, count in self._url.replication(centre).items())
             strategy = f"{{'class': 'NetworkTopologyStrategy', {copies}}}"
-            await self._define(
+            await self._change_schema(
                 session, f'CREATE KEYSPACE IF NOT EXISTS "{self._url.keyspace}" WITH replication = {strategy}'
             )
 
-    async def _define(self, session: Any, cql: str) -> None:
+    async def _change_schema(self, session: Any, cql: str) -> None:
         # Two nodes that create the same table at once create two: every process uses the node with the lowest address.
         with self._translation:
             hosts = await _execute_unprepared(session, "SELECT rpc_address FROM system.local")

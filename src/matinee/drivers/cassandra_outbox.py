@@ -41,6 +41,17 @@ CONCURRENCY: Final = 16
 _log = log.get()
 
 
+_STATEMENTS: Final = {
+    "insert": "INSERT INTO DOMAIN_outbox (shard, bucket, seq, record) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
+    "select": "SELECT seq, record FROM DOMAIN_outbox WHERE shard = ? AND bucket = ? LIMIT 500",
+    "delete": "DELETE FROM DOMAIN_outbox USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND seq IN ?",
+    "shards": "SELECT shard, beat_at, oldest, gone FROM DOMAIN_outbox_shard WHERE lane = 0",
+    "heartbeat": "INSERT INTO DOMAIN_outbox_shard (lane, shard, beat_at, oldest, gone) VALUES (0, ?, ?, ?, ?)"
+    " USING TIMESTAMP ?",
+    "delete_shard": "DELETE FROM DOMAIN_outbox_shard USING TIMESTAMP ? WHERE lane = 0 AND shard = ?",
+}
+
+
 def define_outbox_tables(domain: str) -> tuple[str, str]:
     """Return the schema steps that create a domain's outbox."""
     facts = """CREATE TABLE IF NOT EXISTS DOMAIN_outbox (
@@ -77,7 +88,7 @@ class CassandraOutbox:
         self._domain = domain
         self._clock = clock
         self._memory_limit = memory_limit
-        self._statements = _Statements.of(domain)
+        self._queries = {name: Query(cql.replace("DOMAIN", domain)) for name, cql in _STATEMENTS.items()}
         self._shard = uuid.uuid4()
         self._numbers = itertools.count()
         self._stored: Counter[int] = Counter()  # by bucket: facts of ours that may be in the outbox
@@ -106,7 +117,7 @@ class CassandraOutbox:
         self._stored[fact.bucket] += 1
         row = (self._shard, fact.bucket, fact.seq, record, fact.bucket * 1000)
         try:
-            await self._cassandra.execute_batch((self._statements.insert, row), *others)
+            await self._cassandra.execute_batch((self._queries["insert"], row), *others)
         except BaseException:  # the row may exist nevertheless
             self._sent.append(fact)
             self._loop.notify()
@@ -164,7 +175,7 @@ class CassandraOutbox:
         """Relay the facts beyond the memory limit. Facts of the same seconds that were sent may be sent again."""
         sent = 0
         for bucket in sorted(self._unread):
-            facts = self._unread.pop(bucket)  # those released meanwhile are counted anew
+            facts = self._unread.pop(bucket)  # those released meanwhile are counted again
             try:
                 sent += await self._relay_bucket(self._shard, bucket, append)
             except BaseException:
@@ -224,7 +235,7 @@ class CassandraOutbox:
         return sent
 
     async def _read(self, shard: uuid.UUID, bucket: int) -> list[StoredFact]:
-        rows = await self._cassandra.fetch(self._statements.select, shard, bucket)
+        rows = await self._cassandra.fetch(self._queries["select"], shard, bucket)
         return [StoredFact(bucket, seq, record) for seq, record in rows]
 
     async def _delete(self, shard: uuid.UUID, facts: Iterable[StoredFact]) -> None:
@@ -232,14 +243,14 @@ class CassandraOutbox:
         for fact in facts:
             by_bucket[fact.bucket].append(fact.seq)
         # With the row's own timestamp: clocks of two processes may differ, and a number is used once.
-        delete = self._statements.delete
+        delete = self._queries["delete"]
         for some in _chunks([(bucket, seqs) for bucket, all_ in by_bucket.items() for seqs in _chunks(all_, BATCH)]):
             await asyncio.gather(
                 *(self._cassandra.execute(delete, bucket * 1000, shard, bucket, seqs) for bucket, seqs in some)
             )
 
     async def _read_shards(self) -> list[_Shard]:
-        rows = await self._cassandra.fetch(self._statements.shards)
+        rows = await self._cassandra.fetch(self._queries["shards"])
         return [_Shard(uuid.UUID(shard), beat_at, oldest, gone) for shard, beat_at, oldest, gone in rows]
 
     async def _repeat_heartbeat(self) -> None:
@@ -257,7 +268,7 @@ class CassandraOutbox:
     async def _heartbeat(self, gone: bool = False) -> None:
         now_ms = max(to_ms(self._clock.now()), self._heartbeat_at + 1)
         oldest = min(self._stored, default=now_ms - now_ms % BUCKET_MS)
-        await self._cassandra.execute(self._statements.heartbeat, self._shard, now_ms, oldest, gone, now_ms * 1000)
+        await self._cassandra.execute(self._queries["heartbeat"], self._shard, now_ms, oldest, gone, now_ms * 1000)
         self._heartbeat_at = 0 if gone else now_ms
 
     async def _leave(self) -> None:
@@ -270,7 +281,7 @@ class CassandraOutbox:
 
     async def _delete_shard(self, one: _Shard) -> None:
         # With the timestamp of the heartbeat that was read, so that a later heartbeat stays.
-        await self._cassandra.execute(self._statements.delete_shard, one.beat_at * 1000, one.shard)
+        await self._cassandra.execute(self._queries["delete_shard"], one.beat_at * 1000, one.shard)
 
 
 class _WriteAhead:
@@ -286,36 +297,6 @@ class _WriteAhead:
 
     async def __aexit__(self, *_: object) -> None:
         self._outbox.release(self._fact)
-
-
-class _Statements(NamedTuple):
-    """The statements of a domain's outbox."""
-
-    insert: Query
-    select: Query
-    delete: Query
-    shards: Query
-    heartbeat: Query
-    delete_shard: Query
-
-    @classmethod
-    def of(cls, domain: str) -> _Statements:
-        def query(cql: str) -> Query:
-            return Query(cql.replace("DOMAIN", domain))
-
-        return cls(
-            insert=query(
-                "INSERT INTO DOMAIN_outbox (shard, bucket, seq, record) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
-            ),
-            select=query("SELECT seq, record FROM DOMAIN_outbox WHERE shard = ? AND bucket = ? LIMIT 500"),
-            delete=query("DELETE FROM DOMAIN_outbox USING TIMESTAMP ? WHERE shard = ? AND bucket = ? AND seq IN ?"),
-            shards=query("SELECT shard, beat_at, oldest, gone FROM DOMAIN_outbox_shard WHERE lane = 0"),
-            heartbeat=query(
-                "INSERT INTO DOMAIN_outbox_shard (lane, shard, beat_at, oldest, gone) VALUES (0, ?, ?, ?, ?)"
-                " USING TIMESTAMP ?"
-            ),
-            delete_shard=query("DELETE FROM DOMAIN_outbox_shard USING TIMESTAMP ? WHERE lane = 0 AND shard = ?"),
-        )
 
 
 def _chunks(values: Sequence[T], size: int = CONCURRENCY) -> list[Sequence[T]]:

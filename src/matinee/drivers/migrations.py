@@ -65,8 +65,8 @@ class MigrationScripts(msgspec.Struct, frozen=True):
             )
 
     def step(self, revision: str, *, up: bool) -> Callable[[], None]:
-        """Import a script and return its `upgrade` or `downgrade`. Raises ValueError where it does not follow the one before."""
-        # Imported here, because this takes seconds and most starts have nothing to migrate.
+        """Import a script and return its `upgrade` or `downgrade`. Raises ValueError for a gap between scripts."""
+        # Imported here, because this takes a second and most starts have nothing to migrate.
         from alembic.script import ScriptDirectory
 
         position = self.revisions.index(revision)

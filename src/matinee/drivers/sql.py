@@ -1,6 +1,6 @@
 """SQL through SQLAlchemy Core: SQLite in our own threads, MariaDB and MySQL through their async driver.
 
-A transaction is a synchronous function of a `Connection`, which runs as a whole where its engine is.
+A transaction is a synchronous function of a `Connection`. It runs in a thread for SQLite, in a greenlet for MariaDB.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def define_outbox_table(metadata: MetaData, domain: str) -> Table:
 
 
 class SqlOutbox:
-    """A domain's facts. One instance relays at a time, by an advisory lock: two would send facts twice, out of order."""
+    """A domain's facts. By an advisory lock one instance relays at a time: two would send facts twice, out of order."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database

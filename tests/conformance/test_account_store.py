@@ -21,7 +21,7 @@ from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, FactRecord, ProfileRemoved
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import Account, EmailTaken, LastProfile, Profile
-from matinee.identity.model import Credentials, KeptProfile
+from matinee.identity.model import Credentials, StoredProfile
 from matinee.identity.ports import Profiles, ProfilesChange
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, FactId, ProfileId
@@ -61,12 +61,12 @@ def record(name: str) -> FactRecord:
 
 
 async def open_account(store: SqlIdentityStore, name: str = "ada") -> Credentials:
-    held = credentials(name)
-    await store.open_account(credentials=held, profile=profile(f"first-{name}", name), records=(record(name),))
-    return held
+    stored = credentials(name)
+    await store.open_account(credentials=stored, profile=profile(f"first-{name}", name), records=(record(name),))
+    return stored
 
 
-async def told(store: SqlIdentityStore) -> list[FactRecord]:
+async def relayed(store: SqlIdentityStore) -> list[FactRecord]:
     records: list[FactRecord] = []
 
     async def append(batch: list[bytes]) -> None:
@@ -76,20 +76,20 @@ async def told(store: SqlIdentityStore) -> list[FactRecord]:
     return records
 
 
-def keeping(*profiles: KeptProfile) -> Callable[[Profiles], ProfilesChange]:
+def keeping(*profiles: StoredProfile) -> Callable[[Profiles], ProfilesChange]:
     return lambda old: ProfilesChange(profiles=profiles)
 
 
-async def test_an_account_is_there_for_everybody(open_again: Open) -> None:
-    held = await open_account(await open_again())
+async def test_account_is_visible_to_all_instances(open_again: Open) -> None:
+    stored = await open_account(await open_again())
     store = await open_again()
-    assert await store.credentials(email="ada@example.org") == held
-    assert await store.profiles(account_id=AccountId("acc_ada")) == (KeptProfile(profile=profile("first-ada")),)
-    assert await told(store) == [record("ada")]
-    assert await told(await open_again()) == []
+    assert await store.credentials(email="ada@example.org") == stored
+    assert await store.profiles(account_id=AccountId("acc_ada")) == (StoredProfile(profile=profile("first-ada")),)
+    assert await relayed(store) == [record("ada")]
+    assert await relayed(await open_again()) == []
 
 
-async def test_what_is_not_there_is_none(open_again: Open) -> None:
+async def test_missing_entries_are_none(open_again: Open) -> None:
     store = await open_again()
     nobody = AccountId("acc_nobody")
     assert await store.credentials(email="nobody@example.org") is None
@@ -97,10 +97,10 @@ async def test_what_is_not_there_is_none(open_again: Open) -> None:
     assert await store.profiles(account_id=nobody) == ()
     assert await store.change_account(account_id=nobody, change=lambda old: old) is None
     with pytest.raises(Forbidden):
-        await store.change_profiles(account_id=nobody, change=keeping(KeptProfile(profile=profile("x"))))
+        await store.change_profiles(account_id=nobody, change=keeping(StoredProfile(profile=profile("x"))))
 
 
-async def test_an_address_has_one_account_and_a_refused_one_leaves_nothing(open_again: Open) -> None:
+async def test_address_has_one_account_and_a_refused_one_stores_nothing(open_again: Open) -> None:
     store = await open_again()
     await open_account(store)
     twin = msgspec.structs.replace(
@@ -109,10 +109,10 @@ async def test_an_address_has_one_account_and_a_refused_one_leaves_nothing(open_
     with pytest.raises(EmailTaken):
         await store.open_account(credentials=twin, profile=profile("twin", "bob"), records=(record("bob"),))
     assert await store.profiles(account_id=AccountId("acc_bob")) == ()
-    assert await told(store) == [record("ada")]
+    assert await relayed(store) == [record("ada")]
 
 
-async def test_addresses_are_told_apart_exactly(open_again: Open) -> None:
+async def test_addresses_are_compared_exactly(open_again: Open) -> None:
     store = await open_again()
     for name in ("jose", "josé", "jose\u0301", "ß", "ss"):
         account = Account(account_id=ids.derive(AccountId, name), email=f"{name}@example.org", created_at=NOW)
@@ -121,63 +121,63 @@ async def test_addresses_are_told_apart_exactly(open_again: Open) -> None:
             profile=msgspec.structs.replace(profile(name), profile_id=ids.derive(ProfileId, name)),
             records=(),
         )
-        held = await store.credentials(email=f"{name}@example.org")
-        assert held
-        assert held.account == account
+        stored = await store.credentials(email=f"{name}@example.org")
+        assert stored
+        assert stored.account == account
 
 
-async def test_an_account_changes(open_again: Open) -> None:
+async def test_account_is_changed(open_again: Open) -> None:
     store = await open_again()
-    held = await open_account(store)
+    stored = await open_account(store)
     new = credentials("ada", roles=("operator", "ünï"), status="closed")
-    assert await store.change_account(account_id=held.account.account_id, change=lambda old: new) == new
+    assert await store.change_account(account_id=stored.account.account_id, change=lambda old: new) == new
     assert await (await open_again()).credentials(email="ada@example.org") == new
 
 
-async def test_a_failed_change_changes_nothing(open_again: Open) -> None:
+async def test_failed_change_stores_nothing(open_again: Open) -> None:
     store = await open_again()
-    held = await open_account(store)
+    stored = await open_account(store)
 
     def fail(old: Any) -> Any:
         raise LastProfile
 
     with pytest.raises(LastProfile):
-        await store.change_account(account_id=held.account.account_id, change=fail)
+        await store.change_account(account_id=stored.account.account_id, change=fail)
     with pytest.raises(LastProfile):
-        await store.change_profiles(account_id=held.account.account_id, change=fail)
-    assert await store.credentials(email="ada@example.org") == held
+        await store.change_profiles(account_id=stored.account.account_id, change=fail)
+    assert await store.credentials(email="ada@example.org") == stored
 
 
-async def test_profiles_keep_their_order_and_every_field(open_again: Open) -> None:
+async def test_profiles_keep_order_and_all_fields(open_again: Open) -> None:
     store = await open_again()
     await open_account(store)
-    full = KeptProfile(
+    full = StoredProfile(
         profile=profile("z", maturity=7, kids=True, has_pin=True, language="pt-BR"),
         pin_hash="$argon2id$pin",
     )
-    wanted = (full, KeptProfile(profile=profile("👨‍👩‍👧")), KeptProfile(profile=profile("a")))
+    wanted = (full, StoredProfile(profile=profile("👨‍👩‍👧")), StoredProfile(profile=profile("a")))
     await store.change_profiles(account_id=AccountId("acc_ada"), change=keeping(*wanted))
     again = await open_again()
     assert await again.profiles(account_id=AccountId("acc_ada")) == wanted
     member = await again.member(account_id=AccountId("acc_ada"), profile_id=full.profile.profile_id)
     assert member
-    assert (member.kept, member.account) == (full, credentials("ada").account)
+    assert (member.profile, member.account) == (full, credentials("ada").account)
 
 
-async def test_a_profile_is_found_in_its_own_account_alone(open_again: Open) -> None:
+async def test_profile_is_found_in_its_own_account_only(open_again: Open) -> None:
     store = await open_again()
     await open_account(store)
     await open_account(store, "bob")
     for asked in (None, ProfileId("pro_none"), ProfileId("pro_first-bob")):
         member = await store.member(account_id=AccountId("acc_ada"), profile_id=asked)
         assert member
-        assert member.kept is None
+        assert member.profile is None
 
 
-async def test_facts_are_told_with_their_change_or_not_at_all(open_again: Open) -> None:
+async def test_facts_are_stored_with_their_change_or_not_at_all(open_again: Open) -> None:
     store = await open_again()
     await open_account(store)
-    await told(store)
+    await relayed(store)
     gone = ProfileRemoved(account_id=AccountId("acc_ada"), profile_id=ProfileId("pro_x"))
     fact = FactRecord(fact_id=ids.derive(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
 
@@ -186,39 +186,39 @@ async def test_facts_are_told_with_their_change_or_not_at_all(open_again: Open) 
 
     with pytest.raises(IntegrityError):
         await store.change_profiles(account_id=AccountId("acc_ada"), change=remove)
-    assert await told(store) == []
+    assert await relayed(store) == []
     await store.change_profiles(
         account_id=AccountId("acc_ada"), change=lambda old: ProfilesChange(profiles=old, records=(fact,))
     )
-    assert await told(await open_again()) == [fact]
+    assert await relayed(await open_again()) == [fact]
 
 
-async def test_changes_at_the_same_time_lose_nothing(open_again: Open) -> None:
+async def test_concurrent_changes_lose_nothing(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
     await open_account(stores[0])
 
     def adding(n: int) -> Callable[[Profiles], ProfilesChange]:
-        return lambda old: ProfilesChange(profiles=(*old, KeptProfile(profile=profile(f"p{n}"))))
+        return lambda old: ProfilesChange(profiles=(*old, StoredProfile(profile=profile(f"p{n}"))))
 
     changes = [stores[n % 3].change_profiles(account_id=AccountId("acc_ada"), change=adding(n)) for n in range(20)]
     await asyncio.gather(*changes)
     assert len(await stores[0].profiles(account_id=AccountId("acc_ada"))) == 21
 
 
-async def test_of_processes_that_race_one_gets_the_address(url: str, open_again: Open) -> None:
+async def test_one_of_several_concurrent_processes_gets_the_address(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start("race", url, str(n)) for n in range(3)]
     won = [line for racer in racers for line in racer.communicate()[0].split()]
     assert len(won) == len(set(won)) == 20
     store = await open_again()
     for address in won:
-        held = await store.credentials(email=address)
-        assert held
-        assert len(await store.profiles(account_id=held.account.account_id)) == 1
-    assert len(await told(store)) == 20
+        stored = await store.credentials(email=address)
+        assert stored
+        assert len(await store.profiles(account_id=stored.account.account_id)) == 1
+    assert len(await relayed(store)) == 20
 
 
-async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
+async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) -> None:
     await open_again()
     writer = start("write", url, "k")
     assert writer.stdout
@@ -226,12 +226,12 @@ async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> 
     writer.kill()
     answered += writer.communicate()[0].split("\n")[:-1]
     store = await open_again()
-    facts = {one.key for one in await told(store)}
+    facts = {one.key for one in await relayed(store)}
     for address in answered:
-        held = await store.credentials(email=address)
-        assert held
-        assert held.account.account_id in facts
-        assert len(await store.profiles(account_id=held.account.account_id)) == 1
+        stored = await store.credentials(email=address)
+        assert stored
+        assert stored.account.account_id in facts
+        assert len(await store.profiles(account_id=stored.account.account_id)) == 1
     beyond = await store.credentials(email=f"k{len(answered)}@example.org")
     if beyond is not None:  # kept, but the answer was cut off: kept whole
         assert len(await store.profiles(account_id=beyond.account.account_id)) == 1
@@ -248,7 +248,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=12))
-async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
+async def test_store_behaves_like_a_dict(url: str, steps: list[Any]) -> None:
     kept: dict[str, tuple[Credentials, Profiles]] = {}
     async with store_opener(SqlIdentityStore, url, clear=True) as reopen:
         store = await reopen()
@@ -256,19 +256,19 @@ async def test_it_does_what_a_dict_does(url: str, steps: list[Any]) -> None:
             await {"open": _open, "roles": _roles, "profiles": _profiles}[what](store, kept, name, value)
         again = await reopen()
         for name in "abc":
-            held, profiles = kept.get(name, (None, ()))
-            assert await again.credentials(email=f"{name}@example.org") == held
+            stored, profiles = kept.get(name, (None, ()))
+            assert await again.credentials(email=f"{name}@example.org") == stored
             assert await again.profiles(account_id=AccountId(f"acc_{name}")) == profiles
 
 
 async def _open(store: SqlIdentityStore, kept: dict[str, Any], name: str, _: None) -> None:
     try:
-        held = await open_account(store, name)
+        stored = await open_account(store, name)
     except EmailTaken:
         assert name in kept
     else:
         assert name not in kept
-        kept[name] = (held, (KeptProfile(profile=profile(f"first-{name}", name)),))
+        kept[name] = (stored, (StoredProfile(profile=profile(f"first-{name}", name)),))
 
 
 async def _roles(store: SqlIdentityStore, kept: dict[str, Any], name: str, roles: tuple[str, ...]) -> None:
@@ -280,7 +280,7 @@ async def _roles(store: SqlIdentityStore, kept: dict[str, Any], name: str, roles
 
 
 async def _profiles(store: SqlIdentityStore, kept: dict[str, Any], name: str, ages: list[int]) -> None:
-    wanted = tuple(KeptProfile(profile=profile(f"{name}{n}", name, maturity=age)) for n, age in enumerate(ages))
+    wanted = tuple(StoredProfile(profile=profile(f"{name}{n}", name, maturity=age)) for n, age in enumerate(ages))
     try:
         await store.change_profiles(account_id=AccountId(f"acc_{name}"), change=keeping(*wanted))
     except Forbidden:

@@ -74,8 +74,8 @@ async def look(store: Store, name: str = "1") -> SignIn | None:
     """The sign-in as it is kept; looking must not change it."""
     seen: list[SignIn] = []
 
-    def only_look(held: SignIn) -> SignInChange:
-        seen.append(held)
+    def only_look(stored: SignIn) -> SignInChange:
+        seen.append(stored)
         raise TokenRejected
 
     try:
@@ -85,7 +85,7 @@ async def look(store: Store, name: str = "1") -> SignIn | None:
     return None
 
 
-async def test_a_sign_in_is_there_for_everybody(open_again: Open) -> None:
+async def test_sign_in_is_visible_to_all_instances(open_again: Open) -> None:
     full = sign_in(spent=(b"a", b""), profile_id=ProfileId("pro_1"))
     await (await open_again()).begin(sign_in=full, device=device())
     store = await open_again()
@@ -94,7 +94,7 @@ async def test_a_sign_in_is_there_for_everybody(open_again: Open) -> None:
     assert await look(store, "none") is None
 
 
-async def test_a_sign_in_changes_and_its_device_is_seen(open_again: Open) -> None:
+async def test_change_updates_sign_in_and_device(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in(), device=device())
     new = sign_in(live=(b"2a", b"2b"), spent=(b"1",), turned_at=later(5), expires_at=later(200), profile_id="pro_2")
@@ -105,7 +105,7 @@ async def test_a_sign_in_changes_and_its_device_is_seen(open_again: Open) -> Non
     assert await again.devices(account_id=ADA, now=later(150)) == [device(at=later(5))]
 
 
-async def test_a_sign_in_is_ended_by_a_change_with_its_fact(open_again: Open) -> None:
+async def test_change_can_end_a_sign_in_with_a_fact(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in(), device=device())
     record = reused()
@@ -113,16 +113,16 @@ async def test_a_sign_in_is_ended_by_a_change_with_its_fact(open_again: Open) ->
     assert await store.change(sign_in_id=SignInId("sin_1"), now=NOW, change=lambda old: ended) == ended
     assert await look(store) is None
     assert await store.devices(account_id=ADA, now=NOW) == [device(signed_in=False)]
-    told: list[bytes] = []
+    relayed: list[bytes] = []
 
     async def append(records: list[bytes]) -> None:
-        told.extend(records)
+        relayed.extend(records)
 
     await (await open_again()).outbox.relay(append)
-    assert [msgspec.json.decode(one, type=FactRecord) for one in told] == [record]
+    assert [msgspec.json.decode(one, type=FactRecord) for one in relayed] == [record]
 
 
-async def test_a_device_is_kept_once(open_again: Open) -> None:
+async def test_device_is_stored_once(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in("1"), device=device())
     renamed = msgspec.structs.replace(device(at=later(1)), name="Other", kind="browser")
@@ -130,7 +130,7 @@ async def test_a_device_is_kept_once(open_again: Open) -> None:
     assert await store.devices(account_id=ADA, now=NOW) == [renamed]
 
 
-async def test_devices_are_told_last_seen_first_and_by_account(open_again: Open) -> None:
+async def test_devices_are_listed_by_account_last_seen_first(open_again: Open) -> None:
     store = await open_again()
     for n, name in enumerate(("a", "b", "c")):
         await store.begin(sign_in=sign_in(name, name), device=device(name, later(n % 2)))
@@ -145,7 +145,7 @@ async def test_devices_are_told_last_seen_first_and_by_account(open_again: Open)
     assert await look(store, "a")
 
 
-async def test_sign_ins_end_one_by_one_or_all_together(open_again: Open) -> None:
+async def test_sign_ins_end_singly_or_together(open_again: Open) -> None:
     store = await open_again()
     for name in "123":
         await store.begin(sign_in=sign_in(name), device=device())
@@ -159,7 +159,7 @@ async def test_sign_ins_end_one_by_one_or_all_together(open_again: Open) -> None
     assert await look(again, "bob")
 
 
-async def test_what_has_run_out_is_dropped(open_again: Open) -> None:
+async def test_expired_sign_ins_are_deleted(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in("1", expires_at=later(10)), device=device())
     await store.begin(sign_in=sign_in("2", expires_at=later(11)), device=device())
@@ -169,7 +169,7 @@ async def test_what_has_run_out_is_dropped(open_again: Open) -> None:
     assert await look(store, "2")
 
 
-async def test_of_turns_at_the_same_time_each_sees_the_one_before(open_again: Open) -> None:
+async def test_concurrent_changes_are_serialised(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
     await stores[0].begin(sign_in=sign_in(live=()), device=device())
 
@@ -178,19 +178,19 @@ async def test_of_turns_at_the_same_time_each_sees_the_one_before(open_again: Op
 
     turns = [stores[n % 3].change(sign_in_id=SignInId("sin_1"), now=NOW, change=adding(n)) for n in range(20)]
     await asyncio.gather(*turns)
-    held = await look(stores[0])
-    assert held
-    assert set(held.live) == {b"%d" % n for n in range(20)}
+    stored = await look(stores[0])
+    assert stored
+    assert set(stored.live) == {b"%d" % n for n in range(20)}
 
 
-async def test_sign_ins_at_the_same_time_have_one_device(open_again: Open) -> None:
+async def test_concurrent_sign_ins_share_one_device(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
     await asyncio.gather(*(stores[n % 3].begin(sign_in=sign_in(str(n)), device=device()) for n in range(9)))
     assert await stores[0].devices(account_id=ADA, now=NOW) == [device()]
     assert await stores[0].end_all(account_id=ADA) == 9
 
 
-async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> None:
+async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) -> None:
     await open_again()
     writer = start_python(__file__, url, "k")
     assert writer.stdout
@@ -198,11 +198,11 @@ async def test_what_was_answered_outlives_a_kill(url: str, open_again: Open) -> 
     writer.kill()
     answered += writer.communicate()[0].split("\n")[:-1]
     store = await open_again()
-    held = await look(store, "k")
-    assert held
+    stored = await look(store, "k")
+    assert stored
     # The last turn may have been kept and its answer cut off.
-    assert int(held.live[0]) - int(answered[-1]) in (0, 1)
-    assert held.spent == (b"%d" % (int(held.live[0]) - 1),)
+    assert int(stored.live[0]) - int(answered[-1]) in (0, 1)
+    assert stored.spent == (b"%d" % (int(stored.live[0]) - 1),)
 
 
 NAMES = st.sampled_from(["1", "2", "3"])
@@ -224,7 +224,7 @@ class Plain:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
-async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[Any]) -> None:
+async def test_store_behaves_like_a_dict(new_place: NewPlace, steps: list[Any]) -> None:
     plain = Plain()
     async with reopening(new_place()) as reopen:
         store = await reopen()

@@ -17,7 +17,7 @@ from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener, start_
 from matinee.identity import model
 from matinee.identity.adapters.redis import RedisThrottle
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.model import Tries
+from matinee.identity.model import Attempts
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NewPlace = Callable[[], str]
@@ -47,45 +47,45 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-async def test_tries_are_counted_for_everybody(open_again: Open) -> None:
+async def test_attempts_are_counted_across_instances(open_again: Open) -> None:
     one, two = await open_again(), await open_again()
     for n in range(5):
         assert await (one, two)[n % 2].attempt(subjects=("email:a", f"device:{n}"), now=NOW) == 0
     assert await (await open_again()).attempt(subjects=("device:x", "email:a"), now=NOW) == 1000
     assert await one.attempt(subjects=("device:x",), now=NOW) == 0  # a refused try counted for nothing
-    await two.forgive(subjects=("email:a", "email:none"))
+    await two.reset(subjects=("email:a", "email:none"))
     assert await one.attempt(subjects=("email:a",), now=NOW) == 0
 
 
-async def test_old_tries_are_forgotten(open_again: Open) -> None:
+async def test_old_attempts_are_deleted(open_again: Open) -> None:
     store = await open_again()
     await store.attempt(subjects=("a",), now=NOW)
     await store.attempt(subjects=("b",), now=later(10))
-    assert await store.forget(before=later(10)) == 1
-    assert await store.forget(before=later(11)) == 1
-    assert await store.forget(before=later(11)) == 0
+    assert await store.expire_attempts(before=later(10)) == 1
+    assert await store.expire_attempts(before=later(11)) == 1
+    assert await store.expire_attempts(before=later(11)) == 0
 
 
-async def test_first_tries_at_the_same_time_all_count(open_again: Open) -> None:
+async def test_concurrent_first_attempts_are_all_counted(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
-    tries = [stores[n % 3].attempt(subjects=("email:a", f"device:{n}"), now=NOW) for n in range(9)]
-    assert sorted(await asyncio.gather(*tries)) == [0] * model.FREE_TRIES + [1000] * 4
+    attempts = [stores[n % 3].attempt(subjects=("email:a", f"device:{n}"), now=NOW) for n in range(9)]
+    assert sorted(await asyncio.gather(*attempts)) == [0] * model.FREE_ATTEMPTS + [1000] * 4
 
 
-async def test_those_who_count_the_same_subjects_do_not_stop_each_other(open_again: Open) -> None:
+async def test_concurrent_counts_of_the_same_subjects_do_not_deadlock(open_again: Open) -> None:
     stores = [await open_again() for _ in range(2)]
     orders = [("a", "b"), ("b", "a")]
-    tries = [stores[n % 2].attempt(subjects=orders[n % 2], now=NOW) for n in range(8)]
-    assert sorted(await asyncio.gather(*tries)) == [0] * model.FREE_TRIES + [1000] * 3
+    attempts = [stores[n % 2].attempt(subjects=orders[n % 2], now=NOW) for n in range(8)]
+    assert sorted(await asyncio.gather(*attempts)) == [0] * model.FREE_ATTEMPTS + [1000] * 3
 
 
-async def test_of_processes_that_race_all_tries_count(url: str, open_again: Open) -> None:
+async def test_attempts_of_concurrent_processes_are_all_counted(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start_python(__file__, url, str(n)) for n in range(3)]
-    told = [line for racer in racers for line in racer.communicate()[0].splitlines()]
-    answers = [int(line) for line in told if line.isdigit()]  # the others are of the log
+    relayed = [line for racer in racers for line in racer.communicate()[0].splitlines()]
+    answers = [int(line) for line in relayed if line.isdigit()]  # the others are of the log
     assert len(answers) == 30
-    assert answers.count(0) == model.FREE_TRIES
+    assert answers.count(0) == model.FREE_ATTEMPTS
 
 
 steps = st.lists(
@@ -100,25 +100,25 @@ steps = st.lists(
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
-async def test_it_does_what_a_dict_does(new_place: NewPlace, steps: list[tuple[str, set[str], int]]) -> None:
-    plain: dict[str, Tries] = {}
+async def test_store_behaves_like_a_dict(new_place: NewPlace, steps: list[tuple[str, set[str], int]]) -> None:
+    plain: dict[str, Attempts] = {}
     now = NOW
     async with reopening(new_place()) as reopen:
         for what, names, figure in steps:
             store, subjects = await reopen(), tuple(names)
             if what == "try":
                 now += timedelta(seconds=figure)
-                wait_ms = max(model.wait_ms(plain.get(name), now) for name in names)
+                wait_ms = max(model.get_wait_ms(plain.get(name), now) for name in names)
                 assert await store.attempt(subjects=subjects, now=now) == wait_ms
-                plain |= {} if wait_ms else {name: model.tried(plain.get(name), now) for name in names}
+                plain |= {} if wait_ms else {name: model.add_attempt(plain.get(name), now) for name in names}
             elif what == "forgive":
-                await store.forgive(subjects=subjects)
-                plain = {name: tries for name, tries in plain.items() if name not in names}
+                await store.reset(subjects=subjects)
+                plain = {name: attempts for name, attempts in plain.items() if name not in names}
             else:
                 before = now - timedelta(seconds=figure)
-                old = [name for name, tries in plain.items() if tries.last_at < before]
-                assert await store.forget(before=before) == len(old)
-                plain = {name: tries for name, tries in plain.items() if name not in old}
+                old = [name for name, attempts in plain.items() if attempts.last_at < before]
+                assert await store.expire_attempts(before=before) == len(old)
+                plain = {name: attempts for name, attempts in plain.items() if name not in old}
 
 
 async def _run(url: str, name: str) -> None:

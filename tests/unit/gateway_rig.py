@@ -32,7 +32,7 @@ from matinee.gateway.adapters.disk import DiskUploadStore
 from matinee.gateway.api import ServiceView
 from matinee.gateway.server import ServerSettings, build
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.api import principal_of
+from matinee.identity.api import parse_principal
 from matinee.identity.service import IdentityService
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
@@ -261,7 +261,7 @@ async def deployment(
             **given,
             uploads=DiskUploadStore(folder / "uploads", spare_bytes=0),
             instances=OneInstance(),
-            verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=principal_of, clock=CLOCK),
+            verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=parse_principal, clock=CLOCK),
             clock=CLOCK,
             metrics=Metrics(),
             settings=ServerSettings(web_root=web_root, **settings),

@@ -1,4 +1,4 @@
-"""The real identity service on a real store, and the facts it told."""
+"""The real identity service on a real store, and the facts it relayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matinee.drivers.jwt import Signer, Verifier
 from matinee.drivers.sql import Database
 from matinee.events.api import AnyFact, FactRecord
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.api import DeviceInfo, Grant, principal_of
+from matinee.identity.api import DeviceInfo, Grant, parse_principal
 from matinee.identity.service import IdentityService
 from matinee.kit.clock import ManualClock
 from matinee.kit.context import Principal
@@ -25,7 +25,7 @@ BROWSER = DeviceInfo(name="Chromium")
 
 
 class Rig:
-    """The service, put together as the wiring does it, and the facts it told."""
+    """The service, put together as the wiring does it, and the facts it relayed."""
 
     def __init__(self, store: SqlIdentityStore, folder: Path) -> None:
         self.store = store
@@ -34,7 +34,7 @@ class Rig:
         self.argon = Argon2(time_cost=1, memory_kib=64)
         self.identity = self.instance()
         self.verifier: Verifier[Principal] = Verifier(
-            fetch_keys=self.identity.public_keys, parse_claims=principal_of, clock=self.clock
+            fetch_keys=self.identity.public_keys, parse_claims=parse_principal, clock=self.clock
         )
 
     def instance(self, **more: Any) -> IdentityService:
@@ -61,13 +61,13 @@ class Rig:
         return await self.identity.refresh(refresh_token=grant.refresh_token)
 
     async def facts(self) -> list[AnyFact]:
-        told: list[AnyFact] = []
+        relayed: list[AnyFact] = []
 
         async def append(records: list[bytes]) -> None:
-            told.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
+            relayed.extend(msgspec.json.decode(record, type=FactRecord).fact for record in records)
 
         await self.store.outbox.relay(append)
-        return told
+        return relayed
 
 
 @asynccontextmanager

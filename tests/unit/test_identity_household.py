@@ -32,7 +32,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
-async def test_profiles_are_made_changed_and_removed(rig: Rig) -> None:
+async def test_profiles_are_created_changed_and_removed(rig: Rig) -> None:
     grant = await rig.sign_up()
     account_id = grant.account_id
     made = await rig.identity.create_profile(
@@ -55,7 +55,7 @@ async def test_profiles_are_made_changed_and_removed(rig: Rig) -> None:
         await rig.identity.remove_profile(account_id=account_id, profile_id=await rig.first_profile(grant))
 
 
-async def test_an_account_has_room_for_eight_profiles_whoever_races(rig: Rig) -> None:
+async def test_concurrent_calls_cannot_exceed_eight_profiles(rig: Rig) -> None:
     grant = await rig.sign_up()
     makes = [
         rig.instance().create_profile(account_id=grant.account_id, name=f"P{n}", avatar="moss", language="en")
@@ -66,7 +66,7 @@ async def test_an_account_has_room_for_eight_profiles_whoever_races(rig: Rig) ->
     assert len(await rig.identity.profiles(account_id=grant.account_id)) == 8
 
 
-async def test_another_account_s_profiles_are_out_of_reach(rig: Rig) -> None:
+async def test_profiles_of_another_account_are_not_found(rig: Rig) -> None:
     ada, bob = await rig.sign_up(), await rig.sign_up("bob@example.org")
     theirs = await rig.first_profile(bob)
     reach: dict[str, Any] = {"account_id": ada.account_id, "profile_id": theirs}
@@ -83,7 +83,7 @@ async def test_another_account_s_profiles_are_out_of_reach(rig: Rig) -> None:
     assert await rig.first_profile(bob) == theirs
 
 
-async def test_a_pin_guards_its_profile(rig: Rig) -> None:
+async def test_profile_with_pin_needs_its_pin(rig: Rig) -> None:
     grant = await rig.sign_up()
     profile_id = await rig.first_profile(grant)
     await rig.identity.update_profile(account_id=grant.account_id, profile_id=profile_id, pin="0042")
@@ -100,7 +100,7 @@ async def test_a_pin_guards_its_profile(rig: Rig) -> None:
     assert (await rig.refresh(grant)).profile_id == profile_id
 
 
-async def test_a_removed_profile_is_no_longer_the_sign_in_s(rig: Rig) -> None:
+async def test_removed_profile_is_dropped_from_the_sign_in(rig: Rig) -> None:
     grant = await rig.sign_up()
     made = await rig.identity.create_profile(account_id=grant.account_id, name="B", avatar="moss", language="en")
     await rig.choose(grant, made.profile_id)
@@ -108,7 +108,7 @@ async def test_a_removed_profile_is_no_longer_the_sign_in_s(rig: Rig) -> None:
     assert (await rig.refresh(grant)).profile_id is None
 
 
-async def test_a_role_is_given_and_stands_in_the_next_token(rig: Rig) -> None:
+async def test_granted_role_is_in_the_next_token(rig: Rig) -> None:
     grant = await rig.sign_up()
     for _ in range(2):
         assert (await rig.identity.grant_role(email="ADA@example.org", role="operator")).roles == ("operator",)
@@ -118,7 +118,7 @@ async def test_a_role_is_given_and_stands_in_the_next_token(rig: Rig) -> None:
         await rig.identity.grant_role(email="nobody@example.org", role="operator")
 
 
-async def test_a_closed_account_opens_nothing_at_once(rig: Rig) -> None:
+async def test_closed_account_is_refused_at_once(rig: Rig) -> None:
     grant = await rig.sign_up()
     profile_id = await rig.first_profile(grant)
 
@@ -136,7 +136,7 @@ async def test_a_closed_account_opens_nothing_at_once(rig: Rig) -> None:
         await rig.refresh(grant)
 
 
-async def test_nobody_s_things_are_nobody_s(rig: Rig) -> None:
+async def test_unknown_accounts_have_no_profiles_or_devices(rig: Rig) -> None:
     nobody, nothing = AccountId("acc_none"), ProfileId("pro_none")
     assert await rig.identity.profiles(account_id=nobody) == []
     assert await rig.identity.devices(account_id=nobody) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matinee.identity import model
 from matinee.identity.api import DeviceInfo, LastProfile, Profile, ProfileNotFound, TokenRejected, TooManyProfiles
-from matinee.identity.model import KeptProfile, RefreshToken, SignIn, Tries
+from matinee.identity.model import Attempts, RefreshToken, SignIn, StoredProfile
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Invalid
@@ -40,7 +40,7 @@ def faulty(**changes: str) -> set[str]:
         "o'x@a.b.c",
     ],
 )
-def test_an_address_is_taken(email: str) -> None:
+def test_valid_address_is_accepted(email: str) -> None:
     assert faulty(email=email) == set()
 
 
@@ -52,46 +52,46 @@ def test_an_address_is_taken(email: str) -> None:
         f"ada@{'.'.join(['a' * 60] * 5)}",
     ],
 )
-def test_what_is_no_address_is_refused(email: str) -> None:
+def test_invalid_address_is_refused(email: str) -> None:
     assert faulty(email=email) == {"email"}
 
 
-def test_one_address_however_it_is_written() -> None:
-    assert model.email_key(" ADA@Bücher.example\n") == model.email_key("ada@xn--bcher-kva.example")
-    assert model.email_key("ａｄａ@example.org") == "ada@example.org"
+def test_equivalent_spellings_normalize_to_one_address() -> None:
+    assert model.normalize_email(" ADA@Bücher.example\n") == model.normalize_email("ada@xn--bcher-kva.example")
+    assert model.normalize_email("ａｄａ@example.org") == "ada@example.org"
 
 
 @pytest.mark.parametrize("password", ["12345678", "x" * 128, "        ", "pässwörd", "🎬🎬🎬🎬🎬🎬🎬🎬"])
-def test_a_password_is_taken(password: str) -> None:
+def test_valid_password_is_accepted(password: str) -> None:
     assert faulty(password=password) == set()
 
 
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 129, "x" * 1_000_000, "\ud800" * 8])
-def test_a_password_of_wrong_length_is_refused(password: str) -> None:
+def test_password_of_wrong_length_is_refused(password: str) -> None:
     assert faulty(password=password) == {"password"}
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_faults_are_reported_together() -> None:
     assert faulty(email="x", password="x", name=" ", language="englisch!") == {"email", "password", "name", "language"}
 
 
 @pytest.mark.parametrize("name", ["A", "Åsa", "👨‍👩‍👧", "x" * 40, " Ada Lovelace "])
-def test_a_name_is_taken(name: str) -> None:
+def test_valid_name_is_accepted(name: str) -> None:
     assert faulty(name=name) == set()
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 41, "a\x00b", "a\nb", "\u200d", "\u202e", "\ud800"])
-def test_what_cannot_be_shown_is_no_name(name: str) -> None:
+def test_unprintable_name_is_refused(name: str) -> None:
     assert faulty(name=name) == {"name"}
 
 
 @given(st.text())
-def test_no_text_breaks_the_checks(text: str) -> None:
+def test_checks_accept_any_text_as_input(text: str) -> None:
     for field in GOOD:
         assert faulty(**{field: text}) <= {field}
 
 
-def test_a_profile_s_faults() -> None:
+def test_faults_of_a_profile_are_named() -> None:
     with pytest.raises(Invalid) as caught:
         model.check_profile(name="", avatar="../x", language="", maturity=99, pin="12")
     assert {fault.field for fault in caught.value.faults} == {"name", "avatar", "language", "maturity", "pin"}
@@ -99,47 +99,47 @@ def test_a_profile_s_faults() -> None:
     model.check_profile(name="A", avatar="ember", language="pt-BR", maturity=0, pin="0000")
 
 
-def test_a_device_s_name_never_stops_it() -> None:
-    assert model.device_name(DeviceInfo(name=" TV\x1b[2J ")) == "TV[2J"
-    assert model.device_name(DeviceInfo(name="\n\t")) == "Unknown device"
-    assert len(model.device_name(DeviceInfo(name="x" * 999))) == 80
+def test_unusable_device_name_is_replaced() -> None:
+    assert model.clean_device_name(DeviceInfo(name=" TV\x1b[2J ")) == "TV[2J"
+    assert model.clean_device_name(DeviceInfo(name="\n\t")) == "Unknown device"
+    assert len(model.clean_device_name(DeviceInfo(name="x" * 999))) == 80
 
 
-def kept(name: str, **more: object) -> KeptProfile:
+def kept(name: str, **more: object) -> StoredProfile:
     plain = {"avatar": "ember", "language": "en", **more}
-    return KeptProfile(
+    return StoredProfile(
         profile=Profile(profile_id=ProfileId(f"pro_{name}"), account_id=AccountId("acc_1"), name=name, **plain)  # type: ignore[arg-type]
     )
 
 
-def test_an_account_has_one_to_eight_profiles() -> None:
+def test_account_has_one_to_eight_profiles() -> None:
     profiles = tuple(kept(str(n)) for n in range(7))
-    profiles = model.with_profile(profiles, kept("8th"))
+    profiles = model.add_profile(profiles, kept("8th"))
     with pytest.raises(TooManyProfiles):
-        model.with_profile(profiles, kept("9th"))
-    assert model.without_profile(profiles, ProfileId("pro_none")) == profiles
+        model.add_profile(profiles, kept("9th"))
+    assert model.remove_profile(profiles, ProfileId("pro_none")) == profiles
     for one in profiles[1:]:
-        profiles = model.without_profile(profiles, one.profile.profile_id)
+        profiles = model.remove_profile(profiles, one.profile.profile_id)
     with pytest.raises(LastProfile):
-        model.without_profile(profiles, profiles[0].profile.profile_id)
+        model.remove_profile(profiles, profiles[0].profile.profile_id)
 
 
-def test_a_kids_profile_sees_what_is_for_kids() -> None:
-    (child,) = model.with_profile((), kept("c", kids=True))
+def test_maturity_of_kids_profile_is_limited() -> None:
+    (child,) = model.add_profile((), kept("c", kids=True))
     assert child.profile.maturity == model.KIDS_MATURITY
-    (older,) = model.with_change((child,), child.profile.profile_id, None, {"maturity": 18})
+    (older,) = model.change_profile((child,), child.profile.profile_id, None, {"maturity": 18})
     assert older.profile.maturity == model.KIDS_MATURITY
-    (grown,) = model.with_change((child,), child.profile.profile_id, None, {"maturity": 18, "kids": False})
+    (grown,) = model.change_profile((child,), child.profile.profile_id, None, {"maturity": 18, "kids": False})
     assert grown.profile.maturity == 18
 
 
-def test_a_pin_is_set_kept_and_taken_away() -> None:
-    (one,) = model.with_change((kept("a"),), ProfileId("pro_a"), "hash", {})
+def test_pin_is_set_kept_and_removed() -> None:
+    (one,) = model.change_profile((kept("a"),), ProfileId("pro_a"), "hash", {})
     assert one.profile.has_pin
-    assert model.with_change((one,), ProfileId("pro_a"), None, {"name": "B"})[0].pin_hash == "hash"
-    assert not model.with_change((one,), ProfileId("pro_a"), "", {})[0].profile.has_pin
+    assert model.change_profile((one,), ProfileId("pro_a"), None, {"name": "B"})[0].pin_hash == "hash"
+    assert not model.change_profile((one,), ProfileId("pro_a"), "", {})[0].profile.has_pin
     with pytest.raises(ProfileNotFound):
-        model.with_change((one,), ProfileId("pro_b"), None, {})
+        model.change_profile((one,), ProfileId("pro_b"), None, {})
 
 
 def token(secret: bytes = b"s" * 32, handle: bytes = b"h" * 16) -> RefreshToken:
@@ -151,8 +151,8 @@ def family(now: datetime = NOW) -> SignIn:
         sign_in_id=token().sign_in_id,
         account_id=AccountId("acc_1"),
         device_id=DeviceId("dev_1"),
-        handle=model.digest(token().handle),
-        live=(model.digest(token().secret),),
+        handle=model.hash_secret(token().handle),
+        live=(model.hash_secret(token().secret),),
         turned_at=now,
         expires_at=now + LIFETIME,
     )
@@ -160,36 +160,36 @@ def family(now: datetime = NOW) -> SignIn:
 
 def turn(sign_in: SignIn, handed: bytes, fresh: bytes, after_s: float) -> SignIn | None:
     now = NOW + timedelta(seconds=after_s)
-    return model.turned(sign_in, token(handed), model.digest(fresh), now, grace=GRACE, lifetime=LIFETIME)
+    return model.rotate(sign_in, token(handed), model.hash_secret(fresh), now, grace=GRACE, lifetime=LIFETIME)
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32))
-def test_a_refresh_token_reads_back(handle: bytes, secret: bytes) -> None:
-    assert model.refresh_token(token(secret, handle).text()) == token(secret, handle)
+def test_refresh_token_round_trips(handle: bytes, secret: bytes) -> None:
+    assert model.parse_refresh_token(token(secret, handle).encode()) == token(secret, handle)
 
 
 @given(st.text(max_size=120))
-def test_garbage_is_no_refresh_token(text: str) -> None:
+def test_malformed_refresh_token_is_refused(text: str) -> None:
     with pytest.raises(TokenRejected):
-        model.refresh_token(text)
+        model.parse_refresh_token(text)
 
 
-def test_a_refresh_token_has_one_spelling() -> None:
-    text = token().text()
+def test_refresh_token_has_one_valid_text_form() -> None:
+    text = token().encode()
     twins = [text[:-1] + chr(ord(text[-1]) + 1), text + "=", text + "==", f" {text}", text[:-1], text + "A"]
     for twin in twins:
         with pytest.raises(TokenRejected):
-            model.refresh_token(twin)
+            model.parse_refresh_token(twin)
 
 
-def test_a_token_is_good_once_and_its_successor_next() -> None:
+def test_token_is_valid_once_and_then_its_successor() -> None:
     second = turn(family(), b"s" * 32, b"2", 100)
     assert second
     assert turn(second, b"2", b"3", 200)
     assert second.expires_at == NOW + timedelta(seconds=100) + LIFETIME
 
 
-def test_two_tabs_within_the_grace_both_go_on() -> None:
+def test_two_tabs_within_the_grace_period_both_succeed() -> None:
     second = turn(family(), b"s" * 32, b"2a", 100)
     both = turn(second, b"s" * 32, b"2b", 110) if second else None
     assert both
@@ -198,7 +198,7 @@ def test_two_tabs_within_the_grace_both_go_on() -> None:
     assert turn(both, b"2b", b"3", 200)
 
 
-def test_a_token_that_comes_back_ends_the_family() -> None:
+def test_reused_token_revokes_the_family() -> None:
     second = turn(family(), b"s" * 32, b"2", 100)
     assert second
     assert turn(second, b"s" * 32, b"x", 110.001) is None
@@ -207,17 +207,17 @@ def test_a_token_that_comes_back_ends_the_family() -> None:
     assert turn(third, b"s" * 32, b"x", 101) is None  # its successor was used: no grace
 
 
-def test_a_stranger_s_token_ends_nothing() -> None:
+def test_token_of_another_family_revokes_nothing() -> None:
     with pytest.raises(TokenRejected):
-        model.turned(family(), token(handle=b"x" * 16), b"", NOW, grace=GRACE, lifetime=LIFETIME)
+        model.rotate(family(), token(handle=b"x" * 16), b"", NOW, grace=GRACE, lifetime=LIFETIME)
 
 
-def test_a_late_token_is_rejected() -> None:
+def test_expired_token_is_rejected() -> None:
     with pytest.raises(TokenRejected):
         turn(family(), b"s" * 32, b"2", LIFETIME.total_seconds())
 
 
-def test_tabs_without_number_are_not_served() -> None:
+def test_number_of_concurrent_rotations_is_limited() -> None:
     now: SignIn | None = turn(family(), b"s" * 32, b"0", 1)
     for n in range(1, model.SIBLING_LIMIT):
         assert now
@@ -228,7 +228,7 @@ def test_tabs_without_number_are_not_served() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=30))
-def test_only_live_tokens_and_fresh_twins_turn(steps: list[tuple[int, int]]) -> None:
+def test_only_valid_tokens_and_recent_siblings_rotate(steps: list[tuple[int, int]]) -> None:
     """Whatever is handed in, in whatever order: a spent token never yields a new one after the grace."""
     issued = [b"s" * 32]
     sign_in = family()
@@ -236,8 +236,8 @@ def test_only_live_tokens_and_fresh_twins_turn(steps: list[tuple[int, int]]) -> 
     for pick, wait_s in steps:
         now_s += wait_s
         handed = issued[pick % len(issued)]
-        live = model.digest(handed) in sign_in.live
-        twin = model.digest(handed) in sign_in.spent and now_s - (sign_in.turned_at - NOW).total_seconds() <= 10
+        live = model.hash_secret(handed) in sign_in.live
+        twin = model.hash_secret(handed) in sign_in.spent and now_s - (sign_in.turned_at - NOW).total_seconds() <= 10
         if twin and not live and len(sign_in.live) == model.SIBLING_LIMIT:
             return
         issued.append(b"%d" % len(issued))
@@ -248,14 +248,14 @@ def test_only_live_tokens_and_fresh_twins_turn(steps: list[tuple[int, int]]) -> 
         sign_in = turned
 
 
-def test_wrong_tries_are_slowed_and_forgotten() -> None:
-    tries: Tries | None = None
+def test_failed_attempts_are_delayed_and_expire() -> None:
+    attempts: Attempts | None = None
     waits = []
     for _ in range(20):
-        tries = model.tried(tries, NOW)
-        waits.append(model.wait_ms(tries, NOW))
+        attempts = model.add_attempt(attempts, NOW)
+        waits.append(model.get_wait_ms(attempts, NOW))
     assert waits[:5] == [0, 0, 0, 0, 1000]
     assert waits[5:8] == [2000, 4000, 8000]
     assert waits[-1] == 900_000
-    assert model.wait_ms(tries, NOW + timedelta(minutes=15)) == 0
-    assert model.tried(tries, NOW + timedelta(hours=1, seconds=1)).count == 1
+    assert model.get_wait_ms(attempts, NOW + timedelta(minutes=15)) == 0
+    assert model.add_attempt(attempts, NOW + timedelta(hours=1, seconds=1)).count == 1

@@ -32,7 +32,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
-async def test_sign_up_opens_an_account_with_a_profile(rig: Rig) -> None:
+async def test_sign_up_creates_account_and_profile(rig: Rig) -> None:
     grant = await rig.sign_up(" Ada@Example.org ")
     assert (await rig.identity.account(account_id=grant.account_id)).email == EMAIL
     (profile,) = await rig.identity.profiles(account_id=grant.account_id)
@@ -42,20 +42,20 @@ async def test_sign_up_opens_an_account_with_a_profile(rig: Rig) -> None:
     assert await rig.facts() == [AccountOpened(account_id=grant.account_id)]
 
 
-async def test_an_address_is_taken_once_however_written(rig: Rig) -> None:
+async def test_equivalent_addresses_share_one_account(rig: Rig) -> None:
     await rig.sign_up()
     with pytest.raises(EmailTaken):
         await rig.sign_up("ADA@example.org")
     assert len(await rig.facts()) == 1
 
 
-async def test_a_bad_sign_up_keeps_nothing(rig: Rig) -> None:
+async def test_invalid_sign_up_stores_nothing(rig: Rig) -> None:
     with pytest.raises(Invalid):
         await rig.identity.sign_up(email="x", password=PASSWORD, name="A", language="en", device=BROWSER)
     assert await rig.facts() == []
 
 
-async def test_sign_in_takes_the_right_password_alone(rig: Rig) -> None:
+async def test_sign_in_needs_the_right_password(rig: Rig) -> None:
     opened = await rig.sign_up()
     assert (await rig.sign_in(email="ADA@example.org ")).account_id == opened.account_id
     for password in ("correct horsf", "", "x" * 1_000_000, PASSWORD + " ", "\ud800"):
@@ -66,7 +66,7 @@ async def test_sign_in_takes_the_right_password_alone(rig: Rig) -> None:
             await rig.sign_in(email=email)
 
 
-async def test_no_word_of_a_password_or_token_is_kept_in_clear(rig: Rig) -> None:
+async def test_passwords_and_tokens_are_not_stored_in_clear(rig: Rig) -> None:
     grant = await rig.sign_up()
     await rig.refresh(grant)
     kept = b"".join(file.read_bytes() for file in rig.folder.glob("identity.db*"))
@@ -75,7 +75,7 @@ async def test_no_word_of_a_password_or_token_is_kept_in_clear(rig: Rig) -> None
     assert b"$argon2id$" in kept
 
 
-async def test_guessing_is_slowed_for_strangers_and_not_for_the_owner(rig: Rig) -> None:
+async def test_guessing_delays_strangers_but_not_the_owner(rig: Rig) -> None:
     opened = await rig.sign_up()
     for _ in range(5):
         with pytest.raises(WrongCredentials):
@@ -93,7 +93,7 @@ async def test_guessing_is_slowed_for_strangers_and_not_for_the_owner(rig: Rig) 
         await rig.sign_in("wrong")  # counted from nought again
 
 
-async def test_addresses_without_an_account_are_slowed_alike(rig: Rig) -> None:
+async def test_addresses_without_account_are_delayed_alike(rig: Rig) -> None:
     for _ in range(5):
         with pytest.raises(WrongCredentials):
             await rig.sign_in()
@@ -101,7 +101,7 @@ async def test_addresses_without_an_account_are_slowed_alike(rig: Rig) -> None:
         await rig.sign_in()
 
 
-async def test_a_device_that_tries_many_addresses_is_slowed(rig: Rig) -> None:
+async def test_device_that_tries_many_addresses_is_delayed(rig: Rig) -> None:
     sprayer = DeviceInfo(name="x", device_id=DeviceId("dev_sprayer"))
     for n in range(5):
         with pytest.raises(WrongCredentials):
@@ -110,28 +110,28 @@ async def test_a_device_that_tries_many_addresses_is_slowed(rig: Rig) -> None:
         await rig.sign_in(email="another@example.org", device=sprayer)
 
 
-async def test_guesses_at_the_same_time_count_too(rig: Rig) -> None:
+async def test_concurrent_guesses_are_counted(rig: Rig) -> None:
     await rig.sign_up()
     outcomes = await asyncio.gather(*(rig.sign_in(f"wrong {n}") for n in range(30)), return_exceptions=True)
     assert sum(isinstance(one, WrongCredentials) for one in outcomes) == 5
     assert sum(isinstance(one, TooManyAttempts) for one in outcomes) == 25
 
 
-async def test_an_old_hash_is_renewed_at_sign_in(rig: Rig) -> None:
+async def test_outdated_hash_is_renewed_at_sign_in(rig: Rig) -> None:
     await rig.sign_up()
     stronger = Argon2(time_cost=2, memory_kib=64)
-    held = await rig.store.credentials(email=EMAIL)
+    stored = await rig.store.credentials(email=EMAIL)
     await rig.instance(secrets=stronger).sign_in(email=EMAIL, password=PASSWORD, device=BROWSER)
     renewed = await rig.store.credentials(email=EMAIL)
-    assert held
+    assert stored
     assert renewed
-    assert stronger.outdated(held.password_hash)
+    assert stronger.outdated(stored.password_hash)
     assert not stronger.outdated(renewed.password_hash)
     await rig.sign_in()
     stronger.close()
 
 
-async def test_a_browser_stays_one_device_and_no_stranger_takes_it(rig: Rig) -> None:
+async def test_browser_keeps_its_device_id_and_others_cannot_use_it(rig: Rig) -> None:
     first = await rig.sign_up()
     known = DeviceInfo(name="Chromium 2", device_id=first.device_id)
     assert (await rig.sign_in(device=known)).device_id == first.device_id
@@ -142,7 +142,7 @@ async def test_a_browser_stays_one_device_and_no_stranger_takes_it(rig: Rig) -> 
     assert (device.name, device.signed_in) == ("Chromium 2", True)
 
 
-async def test_refresh_turns_the_token_and_keeps_the_profile(rig: Rig) -> None:
+async def test_refresh_rotates_the_token_and_keeps_the_profile(rig: Rig) -> None:
     grant = await rig.sign_up()
     profile_id = await rig.first_profile(grant)
     chosen = await rig.choose(grant, profile_id)
@@ -155,7 +155,7 @@ async def test_refresh_turns_the_token_and_keeps_the_profile(rig: Rig) -> None:
     assert (await rig.refresh(second)).profile_id == profile_id
 
 
-async def test_a_stolen_token_ends_the_sign_in_and_is_told(rig: Rig) -> None:
+async def test_reused_token_revokes_the_sign_in_and_emits_a_fact(rig: Rig) -> None:
     grant = await rig.sign_up()
     thief = await rig.refresh(grant)
     rig.clock.advance(seconds=11)
@@ -169,7 +169,7 @@ async def test_a_stolen_token_ends_the_sign_in_and_is_told(rig: Rig) -> None:
     await rig.sign_in()
 
 
-async def test_two_tabs_at_once_both_go_on(rig: Rig) -> None:
+async def test_concurrent_refreshes_of_two_tabs_succeed(rig: Rig) -> None:
     grant = await rig.sign_up()
     one, two = await asyncio.gather(rig.refresh(grant), rig.refresh(grant))
     rig.clock.advance(minutes=5)
@@ -178,7 +178,7 @@ async def test_two_tabs_at_once_both_go_on(rig: Rig) -> None:
     assert RefreshTokenReused not in {type(fact) for fact in await rig.facts()}
 
 
-async def test_a_sign_in_ends_when_it_is_not_used(rig: Rig) -> None:
+async def test_unused_sign_in_expires(rig: Rig) -> None:
     grant = await rig.sign_up()
     rig.clock.advance(days=30)
     with pytest.raises(TokenRejected):
@@ -187,12 +187,12 @@ async def test_a_sign_in_ends_when_it_is_not_used(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "A" * 86, "Ä" * 86, "x" * 1_000_000])
-async def test_garbage_is_no_refresh_token(rig: Rig, text: str) -> None:
+async def test_malformed_refresh_token_is_refused(rig: Rig, text: str) -> None:
     with pytest.raises(TokenRejected):
         await rig.identity.refresh(refresh_token=text)
 
 
-async def test_signing_out_ends_one_or_all(rig: Rig) -> None:
+async def test_signing_out_ends_one_or_all_sign_ins(rig: Rig) -> None:
     one, two, three = await rig.sign_up(), await rig.sign_in(), await rig.sign_in()
     other = await rig.sign_up("bob@example.org")
     await rig.identity.sign_out(sign_in_id=one.sign_in_id)
@@ -207,7 +207,7 @@ async def test_signing_out_ends_one_or_all(rig: Rig) -> None:
     await rig.refresh(other)
 
 
-async def test_a_removed_device_is_signed_out_and_forgotten(rig: Rig) -> None:
+async def test_removed_device_is_signed_out_and_deleted(rig: Rig) -> None:
     one, two = await rig.sign_up(), await rig.sign_in()
     stranger = await rig.sign_up("bob@example.org")
     with pytest.raises(DeviceNotFound):
@@ -236,7 +236,7 @@ class Shaky:
         return dropped
 
 
-async def test_the_expiry_job_goes_on_after_a_failure(rig: Rig) -> None:
+async def test_expiry_job_continues_after_a_failure(rig: Rig) -> None:
     await rig.sign_up()
     rig.clock.advance(days=31)
     shaky = Shaky(rig.store)

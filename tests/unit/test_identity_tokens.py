@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from matinee.drivers.argon import Argon2
 from matinee.drivers.jwt import Signer, Verifier, rotate_keys
 from matinee.drivers.keyfile import KeyFileUnusable
-from matinee.identity.api import principal_of
+from matinee.identity.api import parse_principal
 from matinee.kit.clock import ManualClock
 from matinee.kit.context import Principal
 from matinee.kit.problem import Overloaded, Unauthenticated
@@ -33,7 +33,7 @@ class Gate:
         self.signer = Signer.open(path)
         self.asked = 0
         self.verifier: Verifier[Principal] = Verifier(
-            fetch_keys=self.keys, parse_claims=principal_of, clock=self.clock, **more
+            fetch_keys=self.keys, parse_claims=parse_principal, clock=self.clock, **more
         )
 
     async def keys(self) -> dict[str, Any]:
@@ -57,14 +57,14 @@ async def refused(gate: Gate, token: str) -> None:
         await gate.verifier.verify(token)
 
 
-async def test_a_token_says_who_asks(gate: Gate) -> None:
+async def test_token_carries_the_principal(gate: Gate) -> None:
     who = await gate.verifier.verify(gate.signer.sign(gate.claims(profile="pro_1")))
     assert who == Principal(
         account_id="acc_1", device_id="dev_1", sign_in_id="sin_1", profile_id="pro_1", roles=("operator",)
     )
 
 
-async def test_a_token_ends_though_it_was_seen(gate: Gate) -> None:
+async def test_cached_token_still_expires(gate: Gate) -> None:
     token = gate.signer.sign(gate.claims())
     gate.clock.advance(seconds=599)
     await gate.verifier.verify(token)
@@ -90,7 +90,7 @@ async def test_wrong_claims_are_refused(gate: Gate, changes: dict[str, Any]) -> 
     await refused(gate, gate.signer.sign(gate.claims(**changes)))
 
 
-async def test_other_algorithms_and_other_keys_are_refused(gate: Gate, tmp_path: Path) -> None:
+async def test_other_algorithms_and_keys_are_refused(gate: Gate, tmp_path: Path) -> None:
     public = gate.signer.public_keys()[0]
     claims, headers = gate.claims(), {"kid": public["kid"]}
     await refused(gate, jwt.encode(claims, None, algorithm="none", headers=headers))
@@ -116,16 +116,16 @@ async def test_any_changed_bit_is_refused(gate: Gate, data: st.DataObject) -> No
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}"))
-async def test_garbage_is_refused(gate: Gate, text: str) -> None:
+async def test_malformed_token_is_refused(gate: Gate, text: str) -> None:
     await refused(gate, text)
 
 
-async def test_an_endless_token_is_refused_unread(gate: Gate) -> None:
+async def test_oversized_token_is_refused_unread(gate: Gate) -> None:
     await refused(gate, "x" * 10_000_000)
     assert gate.asked == 0
 
 
-async def test_tokens_outlive_a_rotation_and_new_keys_are_found(gate: Gate) -> None:
+async def test_tokens_survive_a_key_rotation_and_new_keys_are_found(gate: Gate) -> None:
     old = gate.signer.sign(gate.claims())
     await gate.verifier.verify(old)
     rotate_keys(gate.path)
@@ -138,17 +138,17 @@ async def test_tokens_outlive_a_rotation_and_new_keys_are_found(gate: Gate) -> N
     await refused(Gate(gate.path), old)  # two rotations later its key is gone
 
 
-async def test_unknown_keys_do_not_make_it_ask_all_the_time(gate: Gate, tmp_path: Path) -> None:
+async def test_unknown_keys_do_not_cause_repeated_requests(gate: Gate, tmp_path: Path) -> None:
     stranger = Signer.open(tmp_path / "stranger.pem").sign(gate.claims())
     for _ in range(50):
         await refused(gate, stranger)
     assert gate.asked == 1
 
 
-async def test_keys_in_hand_outlive_their_source(gate: Gate) -> None:
+async def test_cached_keys_are_used_while_their_source_is_unavailable(gate: Gate) -> None:
     token = gate.signer.sign(gate.claims(exp=2_000_000_000))
     verifier: Verifier[Principal] = Verifier(
-        fetch_keys=gate.keys, parse_claims=principal_of, clock=gate.clock, cache_size=0
+        fetch_keys=gate.keys, parse_claims=parse_principal, clock=gate.clock, cache_size=0
     )
     await verifier.verify(token)
     gate.path.write_text("broken")
@@ -156,14 +156,14 @@ async def test_keys_in_hand_outlive_their_source(gate: Gate) -> None:
     assert (await verifier.verify(token)).account_id == "acc_1"
 
 
-async def test_no_more_tokens_are_remembered_than_asked(tmp_path: Path) -> None:
+async def test_number_of_cached_tokens_is_limited(tmp_path: Path) -> None:
     gate = Gate(tmp_path / "k.pem", cache_size=2)
     for n in range(5):
         await gate.verifier.verify(gate.signer.sign(gate.claims(sub=f"acc_{n}")))
     assert len(gate.verifier._cache) == 2
 
 
-def test_the_key_file_is_its_owner_s_alone(gate: Gate) -> None:
+def test_key_file_is_readable_by_its_owner_only(gate: Gate) -> None:
     assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
     assert list(gate.path.parent.iterdir()) == [gate.path]
     rotate_keys(gate.path)
@@ -184,7 +184,7 @@ def damaged_pem(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [a_folder, not_pem, damaged_pem])
-def test_a_spoilt_key_file_is_named(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+def test_damaged_key_file_is_reported(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     path = tmp_path / "k.pem"
     spoil(path)
     with pytest.raises(KeyFileUnusable) as caught:
@@ -193,7 +193,7 @@ def test_a_spoilt_key_file_is_named(tmp_path: Path, spoil: Callable[[Path], None
     assert "hello" not in caught.value.detail
 
 
-def test_processes_that_race_have_one_key(tmp_path: Path) -> None:
+def test_concurrent_processes_share_one_key(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from matinee.drivers.jwt import Signer; "
         "print(Signer.open(Path(sys.argv[1])).public_keys()[0]['kid'])"
@@ -203,7 +203,7 @@ def test_processes_that_race_have_one_key(tmp_path: Path) -> None:
     assert len({racer.communicate()[0] for racer in racers}) == 1
 
 
-async def test_argon2_knows_its_own_and_refuses_a_crowd() -> None:
+async def test_argon2_verifies_hashes_and_refuses_overload() -> None:
     argon = Argon2(time_cost=1, memory_kib=64, threads=1, queue_limit=0)
     hashed = await argon.hash("geheim\ud800")
     assert hashed.startswith("$argon2id$")

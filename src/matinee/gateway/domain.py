@@ -52,7 +52,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     from matinee.gateway.adapters.registry import RegistryInstances
     from matinee.gateway.jobs import ProxyUpdater, expire_uploads
     from matinee.gateway.server import ServerSettings, build
-    from matinee.identity.api import principal_of
+    from matinee.identity.api import parse_principal
 
     section, deployment, clock = wiring.settings, wiring.deployment, wiring.clock
     identity, steering = wiring.client(Identity), wiring.client(Steering)
@@ -77,7 +77,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         steering=steering,
         uploads=uploads,
         instances=RegistryInstances(wiring.runtime.directory, clock),
-        verifier=Verifier(fetch_keys=identity.public_keys, parse_claims=principal_of, clock=clock),
+        verifier=Verifier(fetch_keys=identity.public_keys, parse_claims=parse_principal, clock=clock),
         clock=clock,
         metrics=wiring.metrics,
         settings=ServerSettings(

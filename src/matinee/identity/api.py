@@ -1,4 +1,4 @@
-"""The front door of identity."""
+"""Accounts, profiles, sign-ins and devices: the public interface of identity."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device says of itself. A known `device_id` is kept, so that one browser stays one device."""
+    """How a device describes itself. A known `device_id` is kept, so that a browser stays the same device."""
 
     name: str
     kind: Literal["browser", "phone", "tablet", "tv", "other"] = "browser"
@@ -56,7 +56,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens (RFC 6749 §5.1). The refresh token is good once; `refresh_token` is empty where it did not change."""
+    """Tokens (RFC 6749 §5.1). A refresh token can be used once; `refresh_token` is empty if it did not change."""
 
     access_token: str
     expires_in_s: int
@@ -70,7 +70,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """What playback must know of who presses play."""
+    """The account and profile that playback checks."""
 
     account: Account
     profile: Profile
@@ -102,34 +102,34 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
 
 
-def principal_of(claims: Mapping[str, Any]) -> Principal:
-    """Who an access token speaks for, from its verified claims. Raises ValueError where one is missing."""
-    said = msgspec.convert(claims, _Claims)
+def parse_principal(claims: Mapping[str, Any]) -> Principal:
+    """Return the principal of an access token from its verified claims. Raises ValueError if one is missing."""
+    parsed = msgspec.convert(claims, _Claims)
     return Principal(
-        account_id=said.sub,
-        device_id=said.device,
-        sign_in_id=said.sign_in,
-        profile_id=said.profile,
-        roles=said.roles,
+        account_id=parsed.sub,
+        device_id=parsed.device,
+        sign_in_id=parsed.sign_in,
+        profile_id=parsed.profile,
+        roles=parsed.roles,
     )
 
 
 class WrongCredentials(Problem, status=401):
-    """The e-mail address or the password is not right."""
+    """The e-mail address or the password is wrong."""
 
 
 class EmailTaken(Problem, status=409):
-    """There is an account with this e-mail address already."""
+    """An account with this e-mail address already exists."""
 
 
 class TooManyAttempts(Problem, status=429):
-    """Too many wrong tries; wait a little."""
+    """Too many failed attempts; wait before the next one."""
 
     retry_after_ms: int
 
 
 class TokenRejected(Problem, status=401):
-    """This sign-in is no longer good; sign in again."""
+    """This sign-in is no longer valid; sign in again."""
 
 
 class ProfileNotFound(Problem, status=404):
@@ -145,11 +145,11 @@ class DeviceNotFound(Problem, status=404):
 
 
 class WrongPin(Problem, status=403):
-    """The PIN is not right."""
+    """The PIN is wrong."""
 
 
 class TooManyProfiles(Problem, status=409):
-    """An account has room for no more profiles."""
+    """The account has the maximum number of profiles."""
 
     limit: int
 
@@ -159,7 +159,7 @@ class LastProfile(Problem, status=409):
 
 
 class Identity(Protocol):
-    """Who is who, and who may say so."""
+    """Sign users in, manage their profiles and devices."""
 
     async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
         """Open an account with its first profile and sign in. Raises Invalid, EmailTaken."""
@@ -168,35 +168,35 @@ class Identity(Protocol):
         """Sign in. Raises WrongCredentials, TooManyAttempts."""
 
     async def refresh(self, *, refresh_token: str) -> Grant:
-        """New tokens for a refresh token, which is spent by it; the chosen profile stays.
+        """Exchange a refresh token for new tokens; the chosen profile is kept.
 
-        A token that comes back after its successor was used revokes the whole sign-in (RFC 9700 §4.14.2);
-        two tabs that refresh within a few seconds both succeed. Raises TokenRejected.
+        Reuse of a token after its successor was used revokes the sign-in (RFC 9700 §4.14.2). Two tabs that refresh
+        within a few seconds both succeed. Raises TokenRejected.
         """
 
     async def choose_profile(
         self, *, account_id: AccountId, sign_in_id: SignInId, profile_id: ProfileId, pin: str | None = None
     ) -> Grant:
-        """An access token for a profile. Raises ProfileNotFound, WrongPin, TooManyAttempts, TokenRejected."""
+        """Return an access token for a profile. Raises ProfileNotFound, WrongPin, TooManyAttempts, TokenRejected."""
 
     @idempotent
     async def sign_out(self, *, sign_in_id: SignInId) -> None:
         """End one sign-in. Idempotent."""
 
     async def sign_out_everywhere(self, *, account_id: AccountId) -> int:
-        """End every sign-in of an account; tells how many."""
+        """End every sign-in of an account; return their number."""
 
     @idempotent
     async def account(self, *, account_id: AccountId) -> Account:
-        """An account. Raises Forbidden where there is none."""
+        """Return an account. Raises Forbidden if there is none."""
 
     @idempotent
     async def grant_role(self, *, email: str, role: str) -> Account:
-        """Give an account a role. Idempotent; only for the command line and wiring. Raises WrongCredentials."""
+        """Give an account a role; for the command line only. Idempotent. Raises WrongCredentials."""
 
     @idempotent
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:
-        """The profiles of an account, in the order they were made."""
+        """List the profiles of an account in the order of their creation."""
 
     async def create_profile(
         self,
@@ -223,7 +223,7 @@ class Identity(Protocol):
         kids: bool | None = None,
         pin: str | None = None,
     ) -> Profile:
-        """Change what is given; an empty `pin` takes the PIN away. Raises Invalid, ProfileNotFound."""
+        """Change the given fields; an empty `pin` removes the PIN. Raises Invalid, ProfileNotFound."""
 
     @idempotent
     async def remove_profile(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
@@ -231,15 +231,15 @@ class Identity(Protocol):
 
     @idempotent
     async def devices(self, *, account_id: AccountId) -> list[Device]:
-        """The devices of an account, last seen first."""
+        """List the devices of an account, the last seen first."""
 
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> None:
-        """Sign a device out and forget it. Raises DeviceNotFound."""
+        """Sign a device out and remove it. Raises DeviceNotFound."""
 
     @idempotent
     async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
-        """Account and profile in one look-up. Raises ProfileNotFound."""
+        """Return an account and one of its profiles. Raises ProfileNotFound, Forbidden."""
 
     @idempotent
     async def public_keys(self) -> PublicKeys:
-        """The keys that access tokens are verified with."""
+        """Return the keys that verify access tokens."""

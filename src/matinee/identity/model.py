@@ -1,4 +1,4 @@
-"""The rules: what an address, a password, a profile may be; how refresh tokens turn; how tries are slowed."""
+"""Rules: validation of accounts and profiles, rotation of refresh tokens, delays after failed attempts."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Fault, Invalid
 
 PROFILE_LIMIT = 8
-# A kids' profile never sees more than this, whatever else is asked for it.
+# The highest maturity of a kids profile.
 KIDS_MATURITY = 12
 MATURITY_LIMIT = 21
 FIRST_AVATAR = "ember"
 PASSWORD_LENGTHS = (8, 128)
 NAME_LIMIT = 40
 DEVICE_NAME_LIMIT = 80
-# Tries that cost nothing but themselves; each one more doubles the wait, up to the longest.
-FREE_TRIES = 5
+# Attempts without a delay; each further one doubles the delay up to LONGEST_WAIT.
+FREE_ATTEMPTS = 5
 LONGEST_WAIT = timedelta(minutes=15)
-TRIES_FORGOTTEN_AFTER = timedelta(hours=1)
-# Tabs that may turn one refresh token at the same time.
+ATTEMPTS_EXPIRE_AFTER = timedelta(hours=1)
+# How many tabs may rotate one refresh token at the same time.
 SIBLING_LIMIT = 8
 
 # What `<input type=email>` takes (HTML Living Standard §4.10.5.1.5), and letters beyond ASCII (RFC 6531).
@@ -46,8 +46,8 @@ _LOCAL = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]{1,64}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,4}")
 _AVATAR = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-# Controls, lone surrogates, line and paragraph separators: nothing that can be shown on a line.
-_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Controls, lone surrogates, line and paragraph separators: characters that a line of text cannot show.
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _PIN = re.compile(r"[0-9]{4,8}")
 
 
@@ -58,7 +58,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     password_hash: str
 
 
-class KeptProfile(msgspec.Struct, frozen=True, kw_only=True):
+class StoredProfile(msgspec.Struct, frozen=True, kw_only=True):
     """A profile and the hash of its PIN."""
 
     profile: Profile
@@ -68,8 +68,8 @@ class KeptProfile(msgspec.Struct, frozen=True, kw_only=True):
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     """One sign-in on one device: a family of refresh tokens.
 
-    `handle` proves that a token is of this family. `live` are the digests of the tokens that are good now (several
-    where tabs raced), `spent` those that were good before `turned_at`.
+    `handle` is the digest of a secret that all tokens of the family contain. `live` has the digests of the valid
+    tokens (several if tabs refreshed concurrently), `spent` those that were valid before `turned_at`.
     """
 
     sign_in_id: SignInId
@@ -84,27 +84,27 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A refresh token, opened: the sign-in it names, its family's 128-bit handle, its own 256 bits."""
+    """A decoded refresh token: the id of its sign-in, the 128-bit handle of its family, its own 256-bit secret."""
 
     sign_in_id: SignInId
     handle: bytes
     secret: bytes
 
-    def text(self) -> str:
-        """The token as a device keeps it."""
+    def encode(self) -> str:
+        """Return the token as text."""
         parts = ids.decode(self.sign_in_id).bytes + self.handle + self.secret
         return urlsafe_b64encode(parts).rstrip(b"=").decode()
 
 
-class Tries(msgspec.Struct, frozen=True, kw_only=True):
-    """Wrong tries at something, in a row."""
+class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive failed attempts."""
 
     count: int
     last_at: datetime
 
 
-def refresh_token(text: str) -> RefreshToken:
-    """A token from its text. Raises TokenRejected."""
+def parse_refresh_token(text: str) -> RefreshToken:
+    """Parse a token. Raises TokenRejected."""
     try:
         parts = urlsafe_b64decode(text.encode("ascii") + b"==")
     except ValueError as error:
@@ -114,55 +114,55 @@ def refresh_token(text: str) -> RefreshToken:
         handle=parts[16:32],
         secret=parts[32:],
     )
-    if len(parts) != 64 or token.text() != text:  # one text a token: no second spelling
+    if len(parts) != 64 or token.encode() != text:  # a token has exactly one valid text form
         raise TokenRejected
     return token
 
 
-def digest(secret: bytes) -> bytes:
-    """What is kept of a handle or a secret of 128 bits or more."""
+def hash_secret(secret: bytes) -> bytes:
+    """Return the digest under which a handle or a secret of at least 128 bits is stored."""
     return hashlib.sha256(secret).digest()
 
 
-def turned(
+def rotate(
     sign_in: SignIn, token: RefreshToken, fresh: bytes, now: datetime, *, grace: timedelta, lifetime: timedelta
 ) -> SignIn | None:
-    """The sign-in after a token was handed in and `fresh` (a digest) given out; None where it must end.
+    """Return the sign-in after a token was exchanged for a new one (`fresh`, a digest); None if it must be revoked.
 
-    Raises TokenRejected for a token that is none of this family's, or too late. One of the family that is spent
-    came from two hands, and nobody can tell which was the thief's: the family ends (RFC 9700 §4.14.2). Only a
-    holder of one of its tokens knows the handle, so a guess cannot end it.
+    Raises TokenRejected for a token of another family or an expired one. A spent token of the family has been used
+    twice, so one of its users may be a thief, and the family is revoked (RFC 9700 §4.14.2). Only owners of one of its
+    tokens know the handle, so a guessed token cannot revoke it.
     """
-    if sign_in.expires_at <= now or not hmac.compare_digest(digest(token.handle), sign_in.handle):
+    if sign_in.expires_at <= now or not hmac.compare_digest(hash_secret(token.handle), sign_in.handle):
         raise TokenRejected
-    handed = digest(token.secret)
+    presented = hash_secret(token.secret)
     expires_at = now + lifetime
-    if handed in sign_in.live:
+    if presented in sign_in.live:
         return msgspec.structs.replace(sign_in, live=(fresh,), spent=sign_in.live, turned_at=now, expires_at=expires_at)
-    if handed in sign_in.spent and now - sign_in.turned_at <= grace:
+    if presented in sign_in.spent and now - sign_in.turned_at <= grace:
         if len(sign_in.live) >= SIBLING_LIMIT:
             raise TokenRejected
         return msgspec.structs.replace(sign_in, live=(*sign_in.live, fresh), expires_at=expires_at)
     return None
 
 
-def wait_ms(tries: Tries | None, now: datetime) -> int:
-    """How long until the next try is taken."""
-    if tries is None or tries.count < FREE_TRIES:
+def get_wait_ms(attempts: Attempts | None, now: datetime) -> int:
+    """Return the milliseconds until the next attempt is allowed."""
+    if attempts is None or attempts.count < FREE_ATTEMPTS:
         return 0
-    wait = min(timedelta(seconds=2 ** min(tries.count - FREE_TRIES, 10)), LONGEST_WAIT)
-    return max(0, (tries.last_at + wait - now) // timedelta(milliseconds=1))
+    wait = min(timedelta(seconds=2 ** min(attempts.count - FREE_ATTEMPTS, 10)), LONGEST_WAIT)
+    return max(0, (attempts.last_at + wait - now) // timedelta(milliseconds=1))
 
 
-def tried(tries: Tries | None, now: datetime) -> Tries:
-    """The tries after one more."""
-    if tries is None or now - tries.last_at > TRIES_FORGOTTEN_AFTER:
-        return Tries(count=1, last_at=now)
-    return Tries(count=tries.count + 1, last_at=now)
+def add_attempt(attempts: Attempts | None, now: datetime) -> Attempts:
+    """Return the attempts including one more."""
+    if attempts is None or now - attempts.last_at > ATTEMPTS_EXPIRE_AFTER:
+        return Attempts(count=1, last_at=now)
+    return Attempts(count=attempts.count + 1, last_at=now)
 
 
-def email_key(email: str) -> str:
-    """An address as it is kept and compared: NFKC, lower case, the domain in its ASCII form; as given if it is none."""
+def normalize_email(email: str) -> str:
+    """Normalize an address to NFKC, lower case, the domain in ASCII form if it has one."""
     plain = email.strip().encode("utf-8", "replace").decode()
     local, at, domain = unicodedata.normalize("NFKC", plain).lower().rpartition("@")
     try:
@@ -171,18 +171,18 @@ def email_key(email: str) -> str:
         return f"{local}{at}{domain}"
 
 
-def password_key(password: str) -> str:
-    """A password as it is hashed: NFKC, so that every keyboard makes the same (NIST SP 800-63B §3.1.1.2)."""
-    # What is longer than any password can be is only made wrong, not worked on.
+def normalize_password(password: str) -> str:
+    """Normalize a password to NFKC before hashing (NIST SP 800-63B §3.1.1.2)."""
+    # Longer input is invalid anyway; the limit bounds the work.
     return unicodedata.normalize("NFKC", password[: 8 * PASSWORD_LENGTHS[1]])
 
 
 def check_sign_up(email: str, password: str, name: str, language: str) -> None:
-    """Raise Invalid with everything that is wrong with a new account."""
-    _refuse(
+    """Raise Invalid with every fault of a new account."""
+    _raise_if_any(
         [
-            *_email_faults(email_key(email)),
-            *_password_faults(password_key(password)),
+            *_email_faults(normalize_email(email)),
+            *_password_faults(normalize_password(password)),
             *_profile_faults(name=name, language=language),
         ]
     )
@@ -196,64 +196,66 @@ def check_profile(
     maturity: int | None = None,
     pin: str | None = None,
 ) -> None:
-    """Raise Invalid with everything that is wrong in a profile; None and an empty PIN are nothing wrong."""
-    _refuse(_profile_faults(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin))
+    """Raise Invalid with every fault of a profile; None and an empty PIN are valid."""
+    _raise_if_any(_profile_faults(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin))
 
 
-def cleaned_name(name: str) -> str:
-    """A name as it is kept: NFC, without space around it."""
+def clean_name(name: str) -> str:
+    """Normalize a name to NFC without surrounding space."""
     return unicodedata.normalize("NFC", name).strip()
 
 
-def device_name(device: DeviceInfo) -> str:
-    """What a device calls itself, fit to be shown: a label never stops a sign-in."""
-    shown = "".join(letter for letter in cleaned_name(device.name) if unicodedata.category(letter) not in _UNSHOWN)
-    return shown[:DEVICE_NAME_LIMIT] or "Unknown device"
+def clean_device_name(device: DeviceInfo) -> str:
+    """Return the printable part of a device's name; an unusable name never prevents a sign-in."""
+    printable = "".join(
+        letter for letter in clean_name(device.name) if unicodedata.category(letter) not in _UNPRINTABLE
+    )
+    return printable[:DEVICE_NAME_LIMIT] or "Unknown device"
 
 
-def with_profile(kept: tuple[KeptProfile, ...], added: KeptProfile) -> tuple[KeptProfile, ...]:
-    """The account's profiles with one more. Raises TooManyProfiles."""
-    if len(kept) >= PROFILE_LIMIT:
+def add_profile(profiles: tuple[StoredProfile, ...], added: StoredProfile) -> tuple[StoredProfile, ...]:
+    """Add a profile. Raises TooManyProfiles."""
+    if len(profiles) >= PROFILE_LIMIT:
         raise TooManyProfiles(limit=PROFILE_LIMIT)
-    return (*kept, _suited(added))
+    return (*profiles, _limit_maturity(added))
 
 
-def with_change(
-    kept: tuple[KeptProfile, ...], profile_id: ProfileId, pin_hash: str | None, changes: Mapping[str, object]
-) -> tuple[KeptProfile, ...]:
-    """The profiles with one changed; `pin_hash` None keeps the PIN, empty takes it away. Raises ProfileNotFound."""
-    old = found(kept, profile_id)
+def change_profile(
+    profiles: tuple[StoredProfile, ...], profile_id: ProfileId, pin_hash: str | None, changes: Mapping[str, object]
+) -> tuple[StoredProfile, ...]:
+    """Change a profile; `pin_hash` None keeps the PIN, empty removes it. Raises ProfileNotFound."""
+    old = find_profile(profiles, profile_id)
     pin = old.pin_hash if pin_hash is None else pin_hash or None
     profile = msgspec.structs.replace(old.profile, **changes, has_pin=pin is not None)
-    new = _suited(KeptProfile(profile=profile, pin_hash=pin))
-    return tuple(new if one is old else one for one in kept)
+    new = _limit_maturity(StoredProfile(profile=profile, pin_hash=pin))
+    return tuple(new if one is old else one for one in profiles)
 
 
-def without_profile(kept: tuple[KeptProfile, ...], profile_id: ProfileId) -> tuple[KeptProfile, ...]:
-    """The profiles without one. Raises LastProfile."""
-    rest = tuple(one for one in kept if one.profile.profile_id != profile_id)
+def remove_profile(profiles: tuple[StoredProfile, ...], profile_id: ProfileId) -> tuple[StoredProfile, ...]:
+    """Remove a profile. Raises LastProfile."""
+    rest = tuple(one for one in profiles if one.profile.profile_id != profile_id)
     if not rest:
         raise LastProfile
     return rest
 
 
-def found(kept: tuple[KeptProfile, ...], profile_id: ProfileId) -> KeptProfile:
-    """One of the profiles. Raises ProfileNotFound."""
-    for one in kept:
+def find_profile(profiles: tuple[StoredProfile, ...], profile_id: ProfileId) -> StoredProfile:
+    """Find a profile. Raises ProfileNotFound."""
+    for one in profiles:
         if one.profile.profile_id == profile_id:
             return one
     raise ProfileNotFound(profile_id=profile_id)
 
 
-def _suited(kept: KeptProfile) -> KeptProfile:
-    if not kept.profile.kids or kept.profile.maturity <= KIDS_MATURITY:
-        return kept
-    return msgspec.structs.replace(kept, profile=msgspec.structs.replace(kept.profile, maturity=KIDS_MATURITY))
+def _limit_maturity(stored: StoredProfile) -> StoredProfile:
+    if not stored.profile.kids or stored.profile.maturity <= KIDS_MATURITY:
+        return stored
+    return msgspec.structs.replace(stored, profile=msgspec.structs.replace(stored.profile, maturity=KIDS_MATURITY))
 
 
-def _refuse(found_wrong: Iterable[Fault]) -> None:
-    if faults := list(found_wrong):
-        raise Invalid(faults=faults, detail="; ".join(fault.message for fault in faults))
+def _raise_if_any(faults: Iterable[Fault]) -> None:
+    if found := list(faults):
+        raise Invalid(faults=found, detail="; ".join(fault.message for fault in found))
 
 
 def _email_faults(email: str) -> Iterator[Fault]:
@@ -265,7 +267,7 @@ def _email_faults(email: str) -> Iterator[Fault]:
 
 def _password_faults(password: str) -> Iterator[Fault]:
     shortest, longest = PASSWORD_LENGTHS
-    if not shortest <= len(password) <= longest or not _encodes(password):
+    if not shortest <= len(password) <= longest or not _is_encodable(password):
         yield Fault("password", f"Choose a password of {shortest} to {longest} characters.")
 
 
@@ -277,7 +279,7 @@ def _profile_faults(
     maturity: int | None = None,
     pin: str | None = None,
 ) -> Iterator[Fault]:
-    if name is not None and not _is_name(cleaned_name(name)):
+    if name is not None and not _is_name(clean_name(name)):
         yield Fault("name", f"Give a name of 1 to {NAME_LIMIT} characters.")
     if avatar is not None and not _AVATAR.fullmatch(avatar):
         yield Fault("avatar", "Choose an avatar by its name, such as ember.")
@@ -289,12 +291,12 @@ def _profile_faults(
         yield Fault("pin", "Choose a PIN of 4 to 8 digits.")
 
 
-def _is_name(shown: str) -> bool:
-    categories = {unicodedata.category(letter) for letter in shown}
-    return len(shown) <= NAME_LIMIT and bool(categories - {"Cf", "Zs"}) and not categories & _UNSHOWN
+def _is_name(name: str) -> bool:
+    categories = {unicodedata.category(letter) for letter in name}
+    return len(name) <= NAME_LIMIT and bool(categories - {"Cf", "Zs"}) and not categories & _UNPRINTABLE
 
 
-def _encodes(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

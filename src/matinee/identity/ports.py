@@ -1,4 +1,4 @@
-"""What identity needs of the outside."""
+"""The stores and cryptography that identity needs."""
 
 from __future__ import annotations
 
@@ -10,119 +10,119 @@ import msgspec
 
 from matinee.events.api import FactRecord
 from matinee.identity.api import Account, Device, Profile
-from matinee.identity.model import Credentials, KeptProfile, SignIn
+from matinee.identity.model import Credentials, SignIn, StoredProfile
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 
-Profiles: TypeAlias = tuple[KeptProfile, ...]
+Profiles: TypeAlias = tuple[StoredProfile, ...]
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """An account and, where it has it, the profile that was asked for."""
+    """An account and the requested profile, None if the account has no such profile."""
 
     account: Account
-    kept: KeptProfile | None = None
+    profile: StoredProfile | None = None
 
 
 class ProfilesChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The profiles an account is to have, and the facts to tell with them."""
+    """The new profiles of an account and the facts to store with them."""
 
     profiles: Profiles
     records: tuple[FactRecord, ...] = ()
 
 
 class SignInChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The sign-in as it is to be (None: ended), and the facts to tell with it."""
+    """The new state of a sign-in (None ends it) and the facts to store with it."""
 
     sign_in: SignIn | None
     records: tuple[FactRecord, ...] = ()
 
 
 class AccountStore(Protocol):
-    """Accounts and their profiles. A change is a pure function, run inside a transaction and maybe more than once."""
+    """Accounts and their profiles. A change is a pure function; a transaction may call it several times."""
 
     async def open_account(
         self, *, credentials: Credentials, profile: Profile, records: tuple[FactRecord, ...]
     ) -> None:
-        """Keep a new account, its first profile and the facts of it. Raises EmailTaken."""
+        """Store a new account, its first profile and facts. Raises EmailTaken."""
 
     async def credentials(self, *, email: str) -> Credentials | None:
-        """The account with an address."""
+        """Return the account with an e-mail address."""
 
     async def change_account(
         self, *, account_id: AccountId, change: Callable[[Credentials], Credentials]
     ) -> Credentials | None:
-        """Change roles, status or password hash; tells what it is then, None where there is no such account."""
+        """Change roles, status or password hash; return the result, None if there is no such account."""
 
     async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
-        """An account and one of its profiles, in one look-up."""
+        """Return an account and one of its profiles."""
 
     async def profiles(self, *, account_id: AccountId) -> Profiles:
-        """The profiles in the order they were made; none where there is no such account."""
+        """List profiles in the order of their creation; empty if there is no such account."""
 
     async def change_profiles(self, *, account_id: AccountId, change: Callable[[Profiles], ProfilesChange]) -> None:
-        """Change an account's profiles; what the change raises is raised, and nothing changed. Raises Forbidden."""
+        """Change the profiles of an account; nothing changes if `change` raises. Raises Forbidden."""
 
 
 class SignInStore(Protocol):
-    """Sign-ins and the devices they are on."""
+    """Sign-ins and their devices."""
 
     async def begin(self, *, sign_in: SignIn, device: Device) -> None:
-        """Keep a new sign-in and its device, which may be known already."""
+        """Store a new sign-in and its device, which may exist already."""
 
     async def change(
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
     ) -> SignInChange | None:
-        """Change or end a sign-in, and see its device at `now`; None where there is no such sign-in."""
+        """Change or end a sign-in and set its device's `last_seen_at`; None if there is no such sign-in."""
 
     async def end(self, *, sign_in_id: SignInId) -> None:
-        """Forget a sign-in. Idempotent."""
+        """Delete a sign-in. Idempotent."""
 
     async def end_all(self, *, account_id: AccountId) -> int:
-        """Forget every sign-in of an account; tells how many there were."""
+        """Delete every sign-in of an account; return their number."""
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
-        """The devices of an account, last seen first; signed in where a sign-in on it is good at `now`."""
+        """List the devices of an account, the last seen first; `signed_in` if a sign-in is valid at `now`."""
 
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
-        """Forget a device and its sign-ins; whether there was one."""
+        """Delete a device and its sign-ins; return whether it existed."""
 
     async def expire(self, *, now: datetime) -> int:
-        """Drop the sign-ins whose time has run out; tells how many."""
+        """Delete expired sign-ins; return their number."""
 
 
 class Throttle(Protocol):
-    """Counts wrong tries by subject (`email:…`, `device:…`, `pin:…`), durably."""
+    """Counts failed attempts by subject (`email:…`, `device:…`, `pin:…`), durably."""
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
-        """Count a try before it is made, so that tries at the same time count too; 0, or the ms to wait instead."""
+        """Count an attempt before it is made, so that concurrent ones count too; return 0, or the ms to wait first."""
 
-    async def forgive(self, *, subjects: tuple[str, ...]) -> None:
-        """The try was right: count from nought again."""
+    async def reset(self, *, subjects: tuple[str, ...]) -> None:
+        """Reset the counts after a successful attempt."""
 
-    async def forget(self, *, before: datetime) -> int:
-        """Drop what was last tried before then; tells how many."""
+    async def expire_attempts(self, *, before: datetime) -> int:
+        """Delete counts whose last attempt was before a time; return their number."""
 
 
 class Secrets(Protocol):
-    """Hashes passwords and PINs. `decoy` is a hash that nothing matches."""
+    """Hashes passwords and PINs. `decoy` is a hash that no secret matches."""
 
     decoy: str
 
     async def hash(self, secret: str) -> str:
-        """A slow, salted hash. Raises Overloaded."""
+        """Return a slow, salted hash. Raises Overloaded."""
 
     async def verify(self, hashed: str, secret: str) -> bool:
-        """Whether this was hashed. Raises Overloaded."""
+        """Return whether a hash is of this secret. Raises Overloaded."""
 
     def outdated(self, hashed: str) -> bool:
-        """Whether it should be hashed again."""
+        """Return whether a hash should be renewed."""
 
 
 class Signer(Protocol):
     """Signs access tokens."""
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """A signed token."""
+        """Return a signed token."""
 
     def public_keys(self) -> list[dict[str, str]]:
-        """What it is verified with, as JSON Web Keys."""
+        """Return the verification keys as JSON Web Keys."""

@@ -1,4 +1,4 @@
-"""Identity: rules and stores put together."""
+"""The identity service: applies the rules to accounts, sign-ins and attempts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from matinee.identity.api import (
     WrongCredentials,
     WrongPin,
 )
-from matinee.identity.model import Credentials, KeptProfile, RefreshToken, SignIn
+from matinee.identity.model import Credentials, RefreshToken, SignIn, StoredProfile
 from matinee.identity.ports import (
     AccountStore,
     Member,
@@ -44,7 +44,7 @@ from matinee.kit.problem import Forbidden
 
 
 class IdentityService:
-    """Fulfils `Identity`. Access tokens are good for `access_ttl_s`; a sign-in ends unused after `refresh_ttl_s`."""
+    """Implements `Identity`. Access tokens expire after `access_ttl_s`, an unused sign-in after `refresh_ttl_s`."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class IdentityService:
         self._secrets = secrets
         self._signer = signer
         self._clock = clock
-        self._named = {"iss": issuer, "aud": audience}
+        self._issuer_claims = {"iss": issuer, "aud": audience}
         self._access_ttl_s = access_ttl_s
         self._lifetime = timedelta(seconds=refresh_ttl_s)
         self._grace = timedelta(seconds=refresh_grace_s)
@@ -77,9 +77,9 @@ class IdentityService:
     async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
         model.check_sign_up(email, password, name, language)
         now = self._clock.now()
-        account = Account(account_id=ids.generate(AccountId, now), email=model.email_key(email), created_at=now)
-        profile = self._profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language)
-        password_hash = await self._secrets.hash(model.password_key(password))
+        account = Account(account_id=ids.generate(AccountId, now), email=model.normalize_email(email), created_at=now)
+        profile = self._new_profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language)
+        password_hash = await self._secrets.hash(model.normalize_password(password))
         await self._accounts.open_account(
             credentials=Credentials(account=account, password_hash=password_hash),
             profile=profile,
@@ -88,44 +88,44 @@ class IdentityService:
         return await self._begin(account, ids.generate(DeviceId, now), device)
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo) -> Grant:
-        address = model.email_key(email)
-        held = await self._accounts.credentials(email=address)
-        device_id = await self._known(held, device)
+        address = model.normalize_email(email)
+        credentials = await self._accounts.credentials(email=address)
+        device_id = await self._find_device(credentials, device)
         subjects = self._subjects(address, device_id, device)
         await self._attempt(subjects)
-        secret = model.password_key(password)
-        right = await self._secrets.verify(held.password_hash if held else self._secrets.decoy, secret)
-        if held is None or not right or held.account.status != "active":
+        secret = model.normalize_password(password)
+        is_right = await self._secrets.verify(credentials.password_hash if credentials else self._secrets.decoy, secret)
+        if credentials is None or not is_right or credentials.account.status != "active":
             raise WrongCredentials
-        await self._throttle.forgive(subjects=subjects)
-        await self._rehash(held, secret)
-        return await self._begin(held.account, device_id or ids.generate(DeviceId, self._clock.now()), device)
+        await self._throttle.reset(subjects=subjects)
+        await self._rehash(credentials, secret)
+        return await self._begin(credentials.account, device_id or ids.generate(DeviceId, self._clock.now()), device)
 
     async def refresh(self, *, refresh_token: str) -> Grant:
-        token = model.refresh_token(refresh_token)
+        token = model.parse_refresh_token(refresh_token)
         fresh = RefreshToken(sign_in_id=token.sign_in_id, handle=token.handle, secret=self._entropy(32))
         now = self._clock.now()
 
-        def turn(sign_in: SignIn) -> SignInChange:
-            kept = model.turned(
-                sign_in, token, model.digest(fresh.secret), now, grace=self._grace, lifetime=self._lifetime
+        def rotate(sign_in: SignIn) -> SignInChange:
+            rotated = model.rotate(
+                sign_in, token, model.hash_secret(fresh.secret), now, grace=self._grace, lifetime=self._lifetime
             )
-            return SignInChange(sign_in=kept, records=() if kept else (self._reused(sign_in),))
+            return SignInChange(sign_in=rotated, records=() if rotated else (self._record_reuse(sign_in),))
 
-        change = await self._sign_ins.change(sign_in_id=token.sign_in_id, now=now, change=turn)
+        change = await self._sign_ins.change(sign_in_id=token.sign_in_id, now=now, change=rotate)
         if change is None or change.sign_in is None:
             raise TokenRejected
-        return await self._granted(change.sign_in, fresh)
+        return await self._grant_sign_in(change.sign_in, fresh)
 
     async def choose_profile(
         self, *, account_id: AccountId, sign_in_id: SignInId, profile_id: ProfileId, pin: str | None = None
     ) -> Grant:
         member = await self._accounts.member(account_id=account_id, profile_id=profile_id)
-        if member is None or member.kept is None:
+        if member is None or member.profile is None:
             raise ProfileNotFound(profile_id=profile_id)
         if member.account.status != "active":
             raise TokenRejected
-        await self._check_pin(member.kept, pin)
+        await self._check_pin(member.profile, pin)
         now = self._clock.now()
 
         def choose(sign_in: SignIn) -> SignInChange:
@@ -150,20 +150,22 @@ class IdentityService:
         return member.account
 
     async def grant_role(self, *, email: str, role: str) -> Account:
-        held = await self._accounts.credentials(email=model.email_key(email))
-        if held is None:
+        credentials = await self._accounts.credentials(email=model.normalize_email(email))
+        if credentials is None:
             raise WrongCredentials
 
-        def given(old: Credentials) -> Credentials:
+        def add_role(old: Credentials) -> Credentials:
             roles = tuple(sorted({*old.account.roles, role}))
             return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, roles=roles))
 
-        if (new := await self._accounts.change_account(account_id=held.account.account_id, change=given)) is None:
+        if (
+            new := await self._accounts.change_account(account_id=credentials.account.account_id, change=add_role)
+        ) is None:
             raise WrongCredentials
         return new.account
 
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:
-        return [kept.profile for kept in await self._accounts.profiles(account_id=account_id)]
+        return [stored.profile for stored in await self._accounts.profiles(account_id=account_id)]
 
     async def create_profile(
         self,
@@ -178,10 +180,10 @@ class IdentityService:
     ) -> Profile:
         model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         pin_hash = await self._secrets.hash(pin) if pin else None
-        plain = self._profile(account_id, name=name, avatar=avatar, language=language)
+        plain = self._new_profile(account_id, name=name, avatar=avatar, language=language)
         profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
-        added = KeptProfile(profile=profile, pin_hash=pin_hash)
-        return await self._change(account_id, profile.profile_id, lambda kept: model.with_profile(kept, added))
+        added = StoredProfile(profile=profile, pin_hash=pin_hash)
+        return await self._change(account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added))
 
     async def update_profile(
         self,
@@ -197,19 +199,19 @@ class IdentityService:
     ) -> Profile:
         model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         pin_hash = await self._secrets.hash(pin) if pin else pin
-        asked = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
-        asked["name"] = None if name is None else model.cleaned_name(name)
-        changes = {field: value for field, value in asked.items() if value is not None}
+        given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
+        given["name"] = None if name is None else model.clean_name(name)
+        changes = {field: value for field, value in given.items() if value is not None}
         return await self._change(
-            account_id, profile_id, lambda kept: model.with_change(kept, profile_id, pin_hash, changes)
+            account_id, profile_id, lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes)
         )
 
     async def remove_profile(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
         record = self._record(ProfileRemoved(account_id=account_id, profile_id=profile_id), profile_id)
 
-        def remove(kept: Profiles) -> ProfilesChange:
-            rest = model.without_profile(kept, profile_id)
-            return ProfilesChange(profiles=rest, records=() if rest == kept else (record,))
+        def remove(profiles: Profiles) -> ProfilesChange:
+            rest = model.remove_profile(profiles, profile_id)
+            return ProfilesChange(profiles=rest, records=() if rest == profiles else (record,))
 
         await self._accounts.change_profiles(account_id=account_id, change=remove)
 
@@ -221,57 +223,57 @@ class IdentityService:
             raise DeviceNotFound(device_id=device_id)
 
     async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
-        # Never remembered: a closed account or a lowered maturity holds from the next play on, on every instance.
+        # Not cached: a closed account or a lowered maturity must apply to the next play on every instance.
         member = await self._accounts.member(account_id=account_id, profile_id=profile_id)
-        if member is None or member.kept is None:
+        if member is None or member.profile is None:
             raise ProfileNotFound(profile_id=profile_id)
         if member.account.status != "active":
             raise Forbidden(detail="This account is closed.")
-        return Viewer(account=member.account, profile=member.kept.profile)
+        return Viewer(account=member.account, profile=member.profile.profile)
 
     async def public_keys(self) -> PublicKeys:
         return msgspec.convert({"keys": self._signer.public_keys()}, PublicKeys)
 
-    async def _known(self, held: Credentials | None, device: DeviceInfo) -> DeviceId | None:
+    async def _find_device(self, credentials: Credentials | None, device: DeviceInfo) -> DeviceId | None:
         if device.device_id is None:
             return None
-        # Asked for nobody too, so that an address without an account costs the same.
-        account_id = held.account.account_id if held else AccountId("")
+        # Also read without an account, so that response times do not reveal which addresses have one.
+        account_id = credentials.account.account_id if credentials else AccountId("")
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         return next((d.device_id for d in devices if d.device_id == device.device_id), None)
 
     def _subjects(self, address: str, device_id: DeviceId | None, device: DeviceInfo) -> tuple[str, ...]:
-        # A device that the account knows has tries of its own: a stranger's guessing does not lock its owner out.
+        # A known device has its own count, so that attempts by others do not lock its owner out.
         if device_id is not None:
             return (f"device:{device_id}",)
-        email = f"email:{model.digest(address.encode()).hex()}"
+        email = f"email:{model.hash_secret(address.encode()).hex()}"
         return (email,) if device.device_id is None else (email, f"stranger:{device.device_id[:64]}")
 
     async def _attempt(self, subjects: tuple[str, ...]) -> None:
         if wait_ms := await self._throttle.attempt(subjects=subjects, now=self._clock.now()):
             raise TooManyAttempts(retry_after_ms=wait_ms)
 
-    async def _check_pin(self, kept: KeptProfile, pin: str | None) -> None:
-        if kept.pin_hash is None:
+    async def _check_pin(self, stored: StoredProfile, pin: str | None) -> None:
+        if stored.pin_hash is None:
             return
         if not pin:
-            raise WrongPin(detail="This profile asks for its PIN.")
-        subjects = (f"pin:{kept.profile.profile_id}",)
+            raise WrongPin(detail="This profile needs its PIN.")
+        subjects = (f"pin:{stored.profile.profile_id}",)
         await self._attempt(subjects)
-        if not await self._secrets.verify(kept.pin_hash, pin[:64]):
+        if not await self._secrets.verify(stored.pin_hash, pin[:64]):
             raise WrongPin
-        await self._throttle.forgive(subjects=subjects)
+        await self._throttle.reset(subjects=subjects)
 
-    async def _rehash(self, held: Credentials, secret: str) -> None:
-        if not self._secrets.outdated(held.password_hash):
+    async def _rehash(self, credentials: Credentials, secret: str) -> None:
+        if not self._secrets.outdated(credentials.password_hash):
             return
         fresh = await self._secrets.hash(secret)
 
-        def renewed(old: Credentials) -> Credentials:
-            same = old.password_hash == held.password_hash
+        def renew_hash(old: Credentials) -> Credentials:
+            same = old.password_hash == credentials.password_hash
             return msgspec.structs.replace(old, password_hash=fresh) if same else old
 
-        await self._accounts.change_account(account_id=held.account.account_id, change=renewed)
+        await self._accounts.change_account(account_id=credentials.account.account_id, change=renew_hash)
 
     async def _begin(self, account: Account, device_id: DeviceId, device: DeviceInfo) -> Grant:
         now = self._clock.now()
@@ -281,28 +283,32 @@ class IdentityService:
             sign_in_id=sign_in_id,
             account_id=account.account_id,
             device_id=device_id,
-            handle=model.digest(token.handle),
-            live=(model.digest(token.secret),),
+            handle=model.hash_secret(token.handle),
+            live=(model.hash_secret(token.secret),),
             turned_at=now,
             expires_at=now + self._lifetime,
         )
-        shown = Device(
-            device_id=device_id, name=model.device_name(device), kind=device.kind, last_seen_at=now, signed_in=True
+        stored_device = Device(
+            device_id=device_id,
+            name=model.clean_device_name(device),
+            kind=device.kind,
+            last_seen_at=now,
+            signed_in=True,
         )
-        await self._sign_ins.begin(sign_in=sign_in, device=shown)
+        await self._sign_ins.begin(sign_in=sign_in, device=stored_device)
         return self._grant(Member(account=account), sign_in, token)
 
-    async def _granted(self, sign_in: SignIn, token: RefreshToken) -> Grant:
+    async def _grant_sign_in(self, sign_in: SignIn, token: RefreshToken) -> Grant:
         member = await self._accounts.member(account_id=sign_in.account_id, profile_id=sign_in.profile_id)
         if member is None or member.account.status != "active":
             raise TokenRejected
         return self._grant(member, sign_in, token)
 
     def _grant(self, member: Member, sign_in: SignIn, token: RefreshToken | None = None) -> Grant:
-        profile_id = member.kept.profile.profile_id if member.kept else None
+        profile_id = member.profile.profile.profile_id if member.profile else None
         issued_at_s = int(self._clock.now().timestamp())
         claims = {
-            **self._named,
+            **self._issuer_claims,
             "sub": sign_in.account_id,
             "iat": issued_at_s,
             "exp": issued_at_s + self._access_ttl_s,
@@ -319,15 +325,15 @@ class IdentityService:
             sign_in_id=sign_in.sign_in_id,
             profile_id=profile_id,
             roles=member.account.roles,
-            refresh_token=token.text() if token else "",
+            refresh_token=token.encode() if token else "",
             refresh_expires_in_s=int(self._lifetime.total_seconds()) if token else 0,
         )
 
-    def _profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
+    def _new_profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
         return Profile(
             profile_id=ids.generate(ProfileId, self._clock.now()),
             account_id=account_id,
-            name=model.cleaned_name(name),
+            name=model.clean_name(name),
             avatar=avatar,
             language=language,
         )
@@ -335,17 +341,17 @@ class IdentityService:
     async def _change(
         self, account_id: AccountId, profile_id: ProfileId, change: Callable[[Profiles], Profiles]
     ) -> Profile:
-        # The store answers after its commit; what the last run of the change made is what was kept.
-        made: list[Profiles] = []
+        # The store may call `apply` several times; the last result is the one that was committed.
+        results: list[Profiles] = []
 
-        def apply(kept: Profiles) -> ProfilesChange:
-            made[:] = [change(kept)]
-            return ProfilesChange(profiles=made[0])
+        def apply(profiles: Profiles) -> ProfilesChange:
+            results[:] = [change(profiles)]
+            return ProfilesChange(profiles=results[0])
 
         await self._accounts.change_profiles(account_id=account_id, change=apply)
-        return model.found(made[0], profile_id).profile
+        return model.find_profile(results[0], profile_id).profile
 
-    def _reused(self, sign_in: SignIn) -> FactRecord:
+    def _record_reuse(self, sign_in: SignIn) -> FactRecord:
         fact = RefreshTokenReused(account_id=sign_in.account_id, device_id=sign_in.device_id)
         return self._record(fact, sign_in.account_id)
 

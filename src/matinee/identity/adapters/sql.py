@@ -1,4 +1,4 @@
-"""Identity in SQL."""
+"""Accounts, profiles, sign-ins and attempt counts in SQL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.events.api import FactRecord
 from matinee.identity import model
 from matinee.identity.api import Account, Device, EmailTaken, Profile
-from matinee.identity.model import Credentials, KeptProfile, SignIn, Tries
+from matinee.identity.model import Attempts, Credentials, SignIn, StoredProfile
 from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChange
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
@@ -82,7 +82,7 @@ _sign_ins = Table(
     Column("expires_at", UtcTime, index=True),
     Column("profile_id", String(40)),
 )
-_tries = Table(
+_attempts = Table(
     "identity_tries",
     _metadata,
     Column("subject", String(128), primary_key=True),
@@ -91,7 +91,7 @@ _tries = Table(
 )
 _outbox = define_outbox_table(_metadata, "identity")
 
-_a, _p, _d, _s, _t = _accounts.c, _profiles.c, _devices.c, _sign_ins.c, _tries.c
+_a, _p, _d, _s, _t = _accounts.c, _profiles.c, _devices.c, _sign_ins.c, _attempts.c
 _ACCOUNT = (_a.account_id, _a.email, _a.created_at, _a.status, _a.roles)
 _PROFILE = (_p.profile_id, _p.account_id, _p.name, _p.avatar, _p.language, _p.maturity, _p.kids, _p.pin_hash)
 _BY_EMAIL = select(*_ACCOUNT, _a.password_hash).where(_a.email == bindparam("email"))
@@ -106,12 +106,12 @@ _MEMBER = (
 _LOCK_ACCOUNT = select(_a.account_id).where(_a.account_id == bindparam("id")).with_for_update()
 _PROFILES = select(*_PROFILE).where(_p.account_id == bindparam("id")).order_by(_p.place)
 _SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id")).with_for_update()
-_TURN = (
+_UPDATE_SIGN_IN = (
     update(_sign_ins)
     .where(_s.sign_in_id == bindparam("id"))
     .values({c: bindparam(c) for c in ("live", "spent", "turned_at", "expires_at", "profile_id")})
 )
-_SEEN = (
+_UPDATE_LAST_SEEN = (
     update(_devices)
     .where(_d.account_id == bindparam("account"), _d.device_id == bindparam("device"))
     .values(last_seen_at=bindparam("now"))
@@ -126,13 +126,13 @@ _DEVICES = (
     .where(_d.account_id == bindparam("id"))
     .order_by(_d.last_seen_at.desc(), _d.device_id)
 )
-_TRIES = select(_t.count, _t.last_at).where(_t.subject == bindparam("id"))
-# Locks only what is there: a lock on a gap would make two that add the same subject stop each other.
-_LOCK_TRIES = _TRIES.with_for_update()
+_ATTEMPTS = select(_t.count, _t.last_at).where(_t.subject == bindparam("id"))
+# Locks existing rows only: gap locks would make two transactions that add the same subject deadlock.
+_LOCK_ATTEMPTS = _ATTEMPTS.with_for_update()
 
 
 class SqlIdentityStore:
-    """Fulfils `AccountStore`, `SignInStore` and `Throttle`; `outbox` holds the facts on their way to the log."""
+    """Implements `AccountStore`, `SignInStore` and `Throttle`; `outbox` holds the facts to relay."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -140,20 +140,20 @@ class SqlIdentityStore:
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """The store, its schema brought up to date."""
+        """Open the store and migrate its tables."""
         await database.migrate("matinee.identity.adapters:migrations", "identity")
         return cls(database)
 
     async def open_account(
         self, *, credentials: Credentials, profile: Profile, records: tuple[FactRecord, ...]
     ) -> None:
-        def keep(connection: Connection) -> None:
+        def store(connection: Connection) -> None:
             connection.execute(insert(_accounts), _account_row(credentials))
-            connection.execute(insert(_profiles), _profile_row(0, KeptProfile(profile=profile)))
-            self._tell(connection, records)
+            connection.execute(insert(_profiles), _profile_row(0, StoredProfile(profile=profile)))
+            self._put_facts(connection, records)
 
         try:
-            await self._write(keep)
+            await self._write(store)
         except IntegrityError as error:
             raise EmailTaken from error
 
@@ -174,38 +174,38 @@ class SqlIdentityStore:
         return await self._database.write(apply)
 
     async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
-        asked = {"id": account_id, "profile_id": profile_id}
-        row = await self._database.read_autocommit(lambda c: c.execute(_MEMBER, asked).one_or_none())
+        values = {"id": account_id, "profile_id": profile_id}
+        row = await self._database.read_autocommit(lambda c: c.execute(_MEMBER, values).one_or_none())
         return _member(row) if row else None
 
     async def profiles(self, *, account_id: AccountId) -> Profiles:
-        return await self._database.read(lambda c: _profiles_of(c, account_id))
+        return await self._database.read(lambda c: _load_profiles(c, account_id))
 
     async def change_profiles(self, *, account_id: AccountId, change: Callable[[Profiles], ProfilesChange]) -> None:
         def apply(connection: Connection) -> None:
             if connection.execute(_LOCK_ACCOUNT, {"id": account_id}).one_or_none() is None:
                 raise Forbidden
-            old = _profiles_of(connection, account_id)
+            old = _load_profiles(connection, account_id)
             new = change(old)
             if new.profiles != old:
                 connection.execute(delete(_profiles).where(_p.account_id == account_id))
                 connection.execute(insert(_profiles), [_profile_row(n, one) for n, one in enumerate(new.profiles)])
-            self._tell(connection, new.records)
+            self._put_facts(connection, new.records)
 
         await self._write(apply)
 
     async def begin(self, *, sign_in: SignIn, device: Device) -> None:
-        def keep(connection: Connection) -> None:
-            here = and_(_d.account_id == sign_in.account_id, _d.device_id == device.device_id)
-            shown = {"name": device.name, "kind": device.kind, "last_seen_at": device.last_seen_at}
-            if connection.execute(select(_d.device_id).where(here)).one_or_none():
-                connection.execute(update(_devices).where(here).values(shown))
+        def store(connection: Connection) -> None:
+            same_device = and_(_d.account_id == sign_in.account_id, _d.device_id == device.device_id)
+            fields = {"name": device.name, "kind": device.kind, "last_seen_at": device.last_seen_at}
+            if connection.execute(select(_d.device_id).where(same_device)).one_or_none():
+                connection.execute(update(_devices).where(same_device).values(fields))
             else:
-                row = {"account_id": sign_in.account_id, "device_id": device.device_id, **shown}
+                row = {"account_id": sign_in.account_id, "device_id": device.device_id, **fields}
                 connection.execute(insert(_devices), row)
             connection.execute(insert(_sign_ins), msgspec.structs.asdict(sign_in))
 
-        await self._database.write(keep, retry_on_conflict=True)
+        await self._database.write(store, retry_on_conflict=True)
 
     async def change(
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
@@ -217,14 +217,14 @@ class SqlIdentityStore:
             if new.sign_in is None:
                 connection.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id))
             else:
-                _turn(connection, new.sign_in, now)
-            self._tell(connection, new.records)
+                _update_sign_in(connection, new.sign_in, now)
+            self._put_facts(connection, new.records)
             return new
 
-        made = await self._database.write(apply)
-        if made and made.records:  # most turns tell nothing: no need to wake the relay for them
+        result = await self._database.write(apply)
+        if result and result.records:
             self.outbox.notify()
-        return made
+        return result
 
     async def end(self, *, sign_in_id: SignInId) -> None:
         await self._database.write(lambda c: c.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id)).rowcount)
@@ -235,8 +235,8 @@ class SqlIdentityStore:
         )
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
-        asked = {"id": account_id, "now": now}
-        rows = await self._database.read(lambda c: c.execute(_DEVICES, asked).all())
+        values = {"id": account_id, "now": now}
+        rows = await self._database.read(lambda c: c.execute(_DEVICES, values).all())
         return [
             Device(device_id=DeviceId(row[0]), name=row[1], kind=row[2], last_seen_at=row[3], signed_in=bool(row[4]))
             for row in rows
@@ -245,8 +245,8 @@ class SqlIdentityStore:
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
         def remove(connection: Connection) -> bool:
             connection.execute(delete(_sign_ins).where(_s.account_id == account_id, _s.device_id == device_id))
-            gone = delete(_devices).where(_d.account_id == account_id, _d.device_id == device_id)
-            return connection.execute(gone).rowcount > 0
+            statement = delete(_devices).where(_d.account_id == account_id, _d.device_id == device_id)
+            return connection.execute(statement).rowcount > 0
 
         return await self._database.write(remove)
 
@@ -255,27 +255,27 @@ class SqlIdentityStore:
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
         def count(connection: Connection) -> int:
-            # In one order everywhere, so that two who count the same subjects never wait for each other in a ring.
-            held = {subject: _tries_of(connection, subject) for subject in sorted(subjects)}
-            if wait_ms := max(model.wait_ms(tries, now) for tries in held.values()):
+            # Sorted, so that transactions lock the same subjects in the same order and cannot deadlock.
+            current = {subject: _load_attempts(connection, subject) for subject in sorted(subjects)}
+            if wait_ms := max(model.get_wait_ms(attempts, now) for attempts in current.values()):
                 return wait_ms
-            for subject, tries in held.items():
-                _count(connection, subject, tries, model.tried(tries, now))
+            for subject, attempts in current.items():
+                _store_attempts(connection, subject, attempts, model.add_attempt(attempts, now))
             return 0
 
         return await self._database.write(count, retry_on_conflict=True)
 
-    async def forgive(self, *, subjects: tuple[str, ...]) -> None:
-        await self._database.write(lambda c: c.execute(delete(_tries).where(_t.subject.in_(subjects))).rowcount)
+    async def reset(self, *, subjects: tuple[str, ...]) -> None:
+        await self._database.write(lambda c: c.execute(delete(_attempts).where(_t.subject.in_(subjects))).rowcount)
 
-    async def forget(self, *, before: datetime) -> int:
-        return await self._database.write(lambda c: c.execute(delete(_tries).where(_t.last_at < before)).rowcount)
+    async def expire_attempts(self, *, before: datetime) -> int:
+        return await self._database.write(lambda c: c.execute(delete(_attempts).where(_t.last_at < before)).rowcount)
 
     async def _write(self, transaction: Callable[[Connection], None]) -> None:
         await self._database.write(transaction)
         self.outbox.notify()
 
-    def _tell(self, connection: Connection, records: tuple[FactRecord, ...]) -> None:
+    def _put_facts(self, connection: Connection, records: tuple[FactRecord, ...]) -> None:
         self.outbox.put(connection, [msgspec.json.encode(record) for record in records])
 
 
@@ -284,8 +284,8 @@ def _account(row: Any) -> Account:
 
 
 def _member(row: Any) -> Member:
-    theirs = row[len(_ACCOUNT) :]
-    return Member(account=_account(row), kept=_kept(theirs) if theirs[0] else None)
+    profile_columns = row[len(_ACCOUNT) :]
+    return Member(account=_account(row), profile=_stored_profile(profile_columns) if profile_columns[0] else None)
 
 
 def _credentials(row: Any) -> Credentials:
@@ -296,7 +296,7 @@ def _account_row(credentials: Credentials) -> dict[str, Any]:
     return {**msgspec.structs.asdict(credentials.account), "password_hash": credentials.password_hash}
 
 
-def _kept(row: Any) -> KeptProfile:
+def _stored_profile(row: Any) -> StoredProfile:
     profile_id, account_id, name, avatar, language, maturity, kids, pin_hash = row
     profile = Profile(
         profile_id=profile_id,
@@ -308,21 +308,21 @@ def _kept(row: Any) -> KeptProfile:
         kids=kids,
         has_pin=pin_hash is not None,
     )
-    return KeptProfile(profile=profile, pin_hash=pin_hash)
+    return StoredProfile(profile=profile, pin_hash=pin_hash)
 
 
-def _profile_row(place: int, kept: KeptProfile) -> dict[str, Any]:
-    row = {**msgspec.structs.asdict(kept.profile), "pin_hash": kept.pin_hash, "place": place}
+def _profile_row(place: int, stored: StoredProfile) -> dict[str, Any]:
+    row = {**msgspec.structs.asdict(stored.profile), "pin_hash": stored.pin_hash, "place": place}
     del row["has_pin"]
     return row
 
 
-def _profiles_of(connection: Connection, account_id: AccountId) -> Profiles:
-    return tuple(_kept(row) for row in connection.execute(_PROFILES, {"id": account_id}))
+def _load_profiles(connection: Connection, account_id: AccountId) -> Profiles:
+    return tuple(_stored_profile(row) for row in connection.execute(_PROFILES, {"id": account_id}))
 
 
-def _turn(connection: Connection, sign_in: SignIn, now: datetime) -> None:
-    turned = {
+def _update_sign_in(connection: Connection, sign_in: SignIn, now: datetime) -> None:
+    values = {
         "id": sign_in.sign_in_id,
         "live": sign_in.live,
         "spent": sign_in.spent,
@@ -330,20 +330,20 @@ def _turn(connection: Connection, sign_in: SignIn, now: datetime) -> None:
         "expires_at": sign_in.expires_at,
         "profile_id": sign_in.profile_id,
     }
-    connection.execute(_TURN, turned)
-    connection.execute(_SEEN, {"account": sign_in.account_id, "device": sign_in.device_id, "now": now})
+    connection.execute(_UPDATE_SIGN_IN, values)
+    connection.execute(_UPDATE_LAST_SEEN, {"account": sign_in.account_id, "device": sign_in.device_id, "now": now})
 
 
-def _tries_of(connection: Connection, subject: str) -> Tries | None:
-    if connection.execute(_TRIES, {"id": subject}).one_or_none() is None:
+def _load_attempts(connection: Connection, subject: str) -> Attempts | None:
+    if connection.execute(_ATTEMPTS, {"id": subject}).one_or_none() is None:
         return None
-    row = connection.execute(_LOCK_TRIES, {"id": subject}).one_or_none()
-    return Tries(count=row[0], last_at=row[1]) if row else None
+    row = connection.execute(_LOCK_ATTEMPTS, {"id": subject}).one_or_none()
+    return Attempts(count=row[0], last_at=row[1]) if row else None
 
 
-def _count(connection: Connection, subject: str, held: Tries | None, new: Tries) -> None:
-    if held is None:
-        connection.execute(insert(_tries), {"subject": subject, "count": new.count, "last_at": new.last_at})
+def _store_attempts(connection: Connection, subject: str, current: Attempts | None, new: Attempts) -> None:
+    if current is None:
+        connection.execute(insert(_attempts), {"subject": subject, "count": new.count, "last_at": new.last_at})
     else:
-        counted = update(_tries).where(_t.subject == subject).values(count=new.count, last_at=new.last_at)
-        connection.execute(counted)
+        statement = update(_attempts).where(_t.subject == subject).values(count=new.count, last_at=new.last_at)
+        connection.execute(statement)

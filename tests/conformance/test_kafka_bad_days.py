@@ -60,10 +60,21 @@ class ProxiedKafka(Kafka):
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def private_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """A broker that tests may kill."""
     with EngineProcess(ProxiedKafka(), tmp_path_factory.mktemp("kafka")) as running:
         yield running
+
+
+@pytest.fixture
+async def broker(private_broker: EngineProcess) -> EngineProcess:
+    """The private broker, once it answers again after the previous test."""
+    cluster = Cluster(private_broker.url("ready"))
+    async with asyncio.timeout(120):
+        while True:
+            with contextlib.suppress(EngineUnavailable):
+                await cluster.create_topics([cluster.full_name("ready")], partitions=1, replication=1)
+                return private_broker
 
 
 @contextlib.asynccontextmanager

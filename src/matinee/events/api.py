@@ -28,7 +28,7 @@ from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent, long_running
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
     """The superclass of all facts. The tag is the type name under which a fact is stored.
 
     It is the class name; a renamed fact keeps its first name as its tag, so that stored facts stay readable.
@@ -171,7 +171,7 @@ AnyFact: TypeAlias = (
 )
 
 
-class FactRecord(msgspec.Struct, frozen=True, kw_only=True):
+class FactRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact to append. Facts of one type and one `key` keep the order of their appends."""
 
     fact_id: FactId
@@ -181,7 +181,7 @@ class FactRecord(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record in the log.
 
     `offset` names its position for people: `41`, or `PlaybackHeartbeat/3/41`. `earlier_tries` counts the failed tries
@@ -347,7 +347,7 @@ class Follower(Protocol):
         types: tuple[type[Fact], ...],
         handle: BatchHandler,
         start: str = "",
-        max_batch: int = 500,
+        max_batch: int = 1000,
         max_wait_ms: int = 0,
     ) -> None:
         """Pass every fact of some types to `handle` in batches, at least once, until cancelled.

@@ -18,7 +18,7 @@ from matinee.kit.problem import Problem
 _log = log.get()
 POLL_WAIT_MS = 20_000
 LEASE_MS = 30_000
-MAX_BATCH = 500
+MAX_BATCH = 1000
 PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 # How often the last pause is repeated while a dependency of the handler is unavailable: about ten minutes.
 MAX_TRIES_UNAVAILABLE = 120

@@ -1,4 +1,4 @@
-"""Facts to Kafka and out again, beside the bare producer with the same settings."""
+"""Appending facts to Kafka and following them, beside the bare producer with the same settings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from matinee.drivers.asgi import Server
 from matinee.drivers.http import HttpClient
 from matinee.drivers.metrics import Metrics
 from matinee.events.adapters.kafka import KafkaEventLog
-from matinee.events.api import Entry, Events, FactRecord, PlaybackHeartbeat
+from matinee.events.api import Entry, Events, FactRecord, PlaybackHeartbeat, type_name
 from matinee.events.service import EventsService
 from matinee.kit.clock import SystemClock
-from matinee.kit.ids import FactId, InstanceId, PlaySessionId, ProfileId, TitleId, derive, generate
+from matinee.kit.ids import InstanceId, generate
 from matinee.lab.bench.figure import Figure, compared, measured
+from matinee.lab.bench.followers import make_heartbeats, measure_kafka, measure_sqlite
 from matinee.lab.bench.pace import engines, side_by_side
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.api import Instance
@@ -33,31 +34,35 @@ from matinee.mesh.membership import Directory
 from matinee.mesh.service import Services
 
 AREA = "events"
-GOAL = 2.0  # half of the bare producer's rate, as a time
-BATCH, BATCHES, IN_FLIGHT = 100, 100, 8
+GOAL = 2.0  # twice the time of the bare producer
+BATCH, BATCHES, IN_FLIGHT, PARTITIONS = 100, 100, 8, 4
 PACED, PACE_S, LATE_S = 300, 0.01, 30
 
 
 def figures() -> list[Figure]:
-    """Measure; takes about a minute."""
+    """Measure; takes about two minutes."""
     with engines("kafka") as running:
-        return uvloop.run(_measured(running["kafka"].url("bench")))
+        return [
+            *uvloop.run(_measure(running["kafka"].url("bench"))),
+            *uvloop.run(measure_sqlite()),
+            *uvloop.run(measure_kafka(running["kafka"].url("follow"), PARTITIONS)),
+        ]
 
 
-async def _measured(url: str) -> list[Figure]:
+async def _measure(url: str) -> list[Figure]:
     clock = SystemClock()
-    async with KafkaEventLog.open(url, region="bench", partitions=4, replication=1) as log:
+    async with KafkaEventLog.open(url, region="bench", partitions=PARTITIONS, replication=1) as log:
         service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
-        bare = _Bare(url)
-        async with _by_http(service) as afar:
+        bare = _BareProducer(url)
+        async with _serve_over_http(service) as remote:
             took = await side_by_side(
-                lambda n: bare.send(_batch(n, clock)),
-                lambda n: service.append(records=_batch(n, clock)),
-                lambda n: afar.append(records=_batch(n, clock)),
+                lambda n: bare.send(make_heartbeats(n * BATCH, BATCH)),
+                lambda n: service.append(records=make_heartbeats(n * BATCH, BATCH)),
+                lambda n: remote.append(records=make_heartbeats(n * BATCH, BATCH)),
                 count=BATCHES,
                 in_flight=IN_FLIGHT,
             )
-            ages_ms = await _ages_ms(log, afar, clock)
+            ages_ms = await _measure_ages_ms(log, remote)
     per_fact, name = [us / BATCH for us in took], "bare producer, same settings"
     return [
         compared(
@@ -69,30 +74,8 @@ async def _measured(url: str) -> list[Figure]:
     ]
 
 
-def _batch(number: int, clock: SystemClock) -> list[FactRecord]:
-    now = clock.now()
-    return [
-        FactRecord(
-            fact_id=generate(FactId, now),
-            at=now,
-            key=f"pro_{(number * BATCH + one) % 500}",
-            fact=PlaybackHeartbeat(
-                session_id=derive(PlaySessionId, str(one)),
-                profile_id=derive(ProfileId, str(one)),
-                title_id=derive(TitleId, "bench"),
-                position_ms=number,
-                state="playing",
-                playing_ms=30_000,
-                bandwidth_bps=8_000_000,
-                rendition="1080p",
-            ),
-        )
-        for one in range(BATCH)
-    ]
-
-
-async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list[float]:
-    """How old each of some facts was when a consumer had it, sent one by one at an even pace; sorted."""
+async def _measure_ages_ms(log: KafkaEventLog, remote: Events) -> list[float]:
+    """Return the sorted ages of facts when a follower received them, sent one by one at an even pace."""
     ages: list[float] = []
     began = await log.get_head()
 
@@ -100,16 +83,16 @@ async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list
         ages.extend((datetime.now(UTC) - entry.record.at).total_seconds() * 1000 for entry in entries)
 
     following = asyncio.create_task(
-        log.follow("bench", ("PlaybackHeartbeat",), start=began, handle=handle, max_batch=500, max_wait_ms=0)
+        log.follow("bench", (type_name(PlaybackHeartbeat),), start=began, handle=handle, max_batch=500, max_wait_ms=0)
     )
     try:
-        await _until_it_follows(afar, clock, ages)
+        await _wait_for_follower(remote, ages)
         ages.clear()
         for number in range(PACED):
-            await afar.append(records=_batch(number, clock)[:1])
+            await remote.append(records=make_heartbeats(number, 1))
             await asyncio.sleep(PACE_S)
         async with asyncio.timeout(LATE_S):
-            while len(ages) < PACED:  # noqa: ASYNC110  # they come from another task
+            while len(ages) < PACED:  # noqa: ASYNC110  # another task adds to them
                 await asyncio.sleep(PACE_S)
     finally:
         following.cancel()
@@ -117,16 +100,16 @@ async def _ages_ms(log: KafkaEventLog, afar: Events, clock: SystemClock) -> list
     return sorted(ages)
 
 
-async def _until_it_follows(afar: Events, clock: SystemClock, ages: list[float]) -> None:
+async def _wait_for_follower(remote: Events, ages: list[float]) -> None:
     while not ages:
-        await afar.append(records=_batch(0, clock)[:1])
+        await remote.append(records=make_heartbeats(0, 1))
         await asyncio.sleep(0.5)
     await asyncio.sleep(1)
 
 
 @contextlib.asynccontextmanager
-async def _by_http(service: EventsService) -> AsyncIterator[Events]:
-    """The service on a port of its own, called through the mesh; both ends share this process."""
+async def _serve_over_http(service: EventsService) -> AsyncIterator[Events]:
+    """Serve the service on a port, and yield a client of it through the mesh; both are in this process."""
     clock, registry, key = SystemClock(), MemoryRegistry(), os.urandom(16).hex()
     metrics = Metrics()
     services = [Services(metrics).add("events", Events, service)]
@@ -140,11 +123,11 @@ async def _by_http(service: EventsService) -> AsyncIterator[Events]:
         yield bind_remote(Events, "events", caller, caller="bench")
 
 
-class _Bare:
-    """The library alone: the same settings, the same bytes, waited for a batch at a time."""
+class _BareProducer:
+    """The library with the same settings and bytes, awaited batch by batch."""
 
     def __init__(self, url: str) -> None:
-        self._topic = f"{urlsplit(url).path.strip('/')}.PlaybackHeartbeat"
+        self._topic = f"{urlsplit(url).path.strip('/')}.{type_name(PlaybackHeartbeat)}"
         self._producer = confluent_kafka.Producer(
             {
                 "bootstrap.servers": urlsplit(url).netloc,
@@ -161,7 +144,7 @@ class _Bare:
         loop, left = asyncio.get_running_loop(), len(records)
         done: asyncio.Future[None] = loop.create_future()
 
-        def told(error: Any, _message: Any) -> None:
+        def on_delivery(error: Any, _message: Any) -> None:
             nonlocal left
             left -= 1
             if error is not None and not done.done():
@@ -170,7 +153,7 @@ class _Bare:
                 done.set_result(None)
 
         for record in records:
-            self._producer.produce(self._topic, msgspec.json.encode(record), record.key, on_delivery=told)
+            self._producer.produce(self._topic, msgspec.json.encode(record), record.key, on_delivery=on_delivery)
         while not done.done():
             self._producer.poll(0)
             await asyncio.sleep(0.001)

@@ -23,8 +23,8 @@ from matinee.catalogue.api import Asset, TitleDraft
 from matinee.drivers.objects import ObjectStore
 from matinee.edge.adapters.objects import ObjectStoreUpstream
 from matinee.encoding.adapters.objects import ObjectBlobs
-from matinee.encoding.api import Order, SideFile, Unusable
-from matinee.encoding.jobs.worker import Worker
+from matinee.encoding.api import Job, Order, SideFile, Unusable
+from matinee.encoding.jobs.worker import create_worker
 from matinee.encoding.service import EncodingService
 from matinee.gateway.adapters.s3 import S3UploadStore
 from matinee.kit import ids
@@ -32,6 +32,7 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import AccountId, TitleId, UploadId
 from matinee.mesh.hosting.settings import Settings
+from matinee.mesh.queue.worker import QueueWorker
 
 FILM = TitleId("tit_01jh0000000000000000000000")
 NAME = 'it\'s a "master" 🎬.mkv'
@@ -62,9 +63,9 @@ async def master(tmp_path: Path) -> Path:
     return await film(tmp_path / NAME, seconds=3)
 
 
-def worker(deployment: EncodingDeployment, clock: FutureClock | SystemClock | None = None) -> Worker:
+def worker(deployment: EncodingDeployment, clock: FutureClock | SystemClock | None = None) -> QueueWorker[Job]:
     clock = clock or SystemClock()
-    return Worker(
+    return create_worker(
         store=deployment.store, tools=deployment.tools, clock=clock, folder=deployment.work, owner="elsewhere"
     )
 

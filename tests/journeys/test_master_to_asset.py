@@ -20,7 +20,7 @@ from tests.unit.encoding_rig import FFMPEG, clip, film
 from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, TitleNotFound, VideoTrack
 from matinee.encoding.api import Job, NoSpace, Order, SideFile, Unusable
 from matinee.encoding.jobs.housekeeping import sweep_folders_once
-from matinee.encoding.jobs.worker import Worker, run_worker
+from matinee.encoding.jobs.worker import create_worker, run_worker
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import Chunk
 from matinee.encoding.ports import Blobs, Encoder
@@ -28,6 +28,7 @@ from matinee.events.api import EncodeFailed, EncodeFinished, FactRecord
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import TitleId
+from matinee.mesh.queue.worker import QueueWorker
 
 FILM = TitleId("tit_01jh0000000000000000000000")
 SECONDS, RATE = 9, 25
@@ -53,10 +54,10 @@ async def master(tmp_path: Path) -> Path:
     return await film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
 
 
-def worker(deployment: EncodingDeployment, **options: Any) -> Worker:
+def worker(deployment: EncodingDeployment, **options: Any) -> QueueWorker[Job]:
     clock = options.pop("clock", SystemClock())
     tools = dataclasses.replace(deployment.tools, **options)
-    return Worker(store=deployment.store, tools=tools, clock=clock, folder=deployment.work, owner="w")
+    return create_worker(store=deployment.store, tools=tools, clock=clock, folder=deployment.work, owner="w")
 
 
 async def relay_facts(deployment: EncodingDeployment) -> list[Any]:

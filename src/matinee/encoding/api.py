@@ -12,9 +12,10 @@ from matinee.kit.ids import AssetId, EpisodeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent, long_running
+from matinee.mesh.queue.items import WorkItem, WorkState
 
 StepState: TypeAlias = Literal["waiting", "running", "done", "failed"]
-JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState: TypeAlias = WorkState
 # The prefix of masters that were submitted from a machine whose files the workers cannot read.
 INCOMING: Final = "incoming/"
 
@@ -101,21 +102,26 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(WorkItem, frozen=True, kw_only=True):
     """The encoding of one order. `remaining_ms` is an estimate; `reason` says why it failed and what to do."""
 
     job_id: JobId
     order: Order
-    state: JobState
     steps: list[Step]
-    created_at: datetime
-    updated_at: datetime
-    attempts: int = 0
     file_name: str = ""
     asset_id: AssetId | None = None
     remaining_ms: int | None = None
-    reason: str = ""
-    warnings: list[str] = []
+    warnings: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def item_id(self) -> str:
+        """The id of the job in the queue."""
+        return self.job_id
+
+    @property
+    def priority(self) -> int:
+        """The priority of the order."""
+        return self.order.priority
 
 
 class Unusable(Problem, status=422):

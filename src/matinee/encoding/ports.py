@@ -3,65 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from matinee.catalogue.api import AudioTrack, Thumbnails, VideoTrack
-from matinee.encoding.api import AudioStream, Job, JobState
+from matinee.encoding.api import AudioStream, Job
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.pictures import FrameStats
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
 from matinee.encoding.model.source import MediaSource
-from matinee.events.api import FactRecord
-from matinee.kit.ids import JobId
-from matinee.kit.page import Page
 from matinee.licensing.api import ContentKey
+from matinee.mesh.queue.ports import WorkQueue
 
 OnProgress: TypeAlias = Callable[[int], None]
-ClaimStatus: TypeAlias = Literal["active", "cancelled", "lost"]
-
-
-class JobStore(Protocol):
-    """Jobs and their claims: a job is claimed until its lease ends, renewed by saving it, and then free again."""
-
-    async def add(self, *, job: Job, key: str) -> Job:
-        """Queue a job, or return the unfinished one of the same key."""
-
-    async def get(self, *, job_id: JobId) -> Job:
-        """Return a job as last saved. Raises JobNotFound."""
-
-    async def page(self, *, state: JobState | None, cursor: str | None, limit: int) -> Page[Job]:
-        """List jobs, newest first."""
-
-    async def claim(self, *, owner: str, now: datetime, lease_until: datetime) -> Job | None:
-        """Claim the free job of the highest priority, of equals the oldest, and count an attempt.
-
-        A free job whose cancellation was requested is cancelled instead.
-        """
-
-    async def save(
-        self,
-        *,
-        job: Job,
-        owner: str,
-        lease_until: datetime | None = None,
-        available_at: datetime | None = None,
-        facts: Sequence[FactRecord] = (),
-    ) -> ClaimStatus:
-        """Save a job claimed by `owner`, with facts, and extend the claim to `lease_until`.
-
-        In any state but `running` the claim ends; a queued job waits until `available_at`. Returns `lost`, and
-        saves nothing, when the claim is no longer the owner's; `cancelled` when cancellation was requested.
-        """
-
-    async def cancel(self, *, job_id: JobId, now: datetime) -> Job:
-        """Cancel a waiting job; request cancellation of a running one. Idempotent. Raises JobNotFound."""
-
-    async def retry(self, *, job_id: JobId, now: datetime) -> Job:
-        """Queue a failed or cancelled job again, unless another of its key is unfinished. Raises JobNotFound."""
+JobStore: TypeAlias = WorkQueue[Job]
 
 
 class Blobs(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from matinee.catalogue.api import Catalogue, EpisodeNotFound
-from matinee.encoding.api import Job, JobState, Order, Report, SideFile
+from matinee.encoding.api import Job, JobNotFound, JobState, Order, Report, SideFile
 from matinee.encoding.model.progress import create_steps
 from matinee.encoding.model.refusals import check_space, make_unusable
 from matinee.encoding.model.renditions import build_report
@@ -63,10 +63,10 @@ class EncodingService:
             file_name=PurePath(order.path).name,
             warnings=report.warnings,
         )
-        return await self._store.add(job=job, key=_film_key(order))
+        return await self._store.add(item=job, key=_film_key(order))
 
     async def job(self, *, job_id: JobId) -> Job:
-        return await self._store.get(job_id=job_id)
+        return _require(await self._store.find(item_id=job_id), job_id)
 
     async def jobs(self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50) -> Page[Job]:
         if not 1 <= limit <= PAGE_LIMIT:
@@ -74,10 +74,10 @@ class EncodingService:
         return await self._store.page(state=state, cursor=cursor, limit=limit)
 
     async def cancel(self, *, job_id: JobId) -> Job:
-        return await self._store.cancel(job_id=job_id, now=self._clock.now())
+        return _require(await self._store.cancel(item_id=job_id, now=self._clock.now()), job_id)
 
     async def retry(self, *, job_id: JobId) -> Job:
-        return await self._store.retry(job_id=job_id, now=self._clock.now())
+        return _require(await self._store.retry(item_id=job_id, now=self._clock.now()), job_id)
 
     async def _check_side_files(self, audio: Sequence[SideFile], subtitles: Sequence[SideFile], folder: Path) -> None:
         for side in audio:
@@ -95,6 +95,12 @@ class EncodingService:
                 raise Invalid(faults=[Fault("episode_id", "name the episode of the series")])
         elif order.episode_id not in {episode.episode_id for episode in title.episodes}:
             raise EpisodeNotFound(episode_id=order.episode_id)
+
+
+def _require(job: Job | None, job_id: JobId) -> Job:
+    if job is None:
+        raise JobNotFound(job_id=job_id)
+    return job
 
 
 def _check_subtitles(side: SideFile, file: Path) -> None:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import errno
 
-import msgspec
-
 from matinee.encoding.model.refusals import make_no_space
 from matinee.encoding.ports import MediaToolFailed
 from matinee.kit.problem import Problem
+from matinee.mesh.queue.worker import Failure
 
 # HTTP statuses of problems that pass by themselves: a dependency is unavailable or late.
 _TRANSIENT = (503, 504)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MAX_LETTERS = 400
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """`final` when another attempt cannot help; `reason` is one line."""
-
-    final: bool
-    reason: str
 
 
 def classify_failure(error: BaseException) -> Failure:

@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from matinee.encoding.api import JobNotFound
 from matinee.encoding.ports import JobStore
 from matinee.kit import log
 from matinee.kit.clock import Clock
-from matinee.kit.ids import JobId
 
 _log = log.get()
 SWEEP_FOLDERS_EVERY_S = 600.0
@@ -52,9 +50,8 @@ async def sweep_objects(*, remove_unfinished: Callable[[datetime], Awaitable[int
 
 
 async def _is_expired(store: JobStore, clock: Clock, name: str, keep: timedelta) -> bool:
-    try:
-        job = await store.get(job_id=JobId(name))
-    except JobNotFound:
+    job = await store.find(item_id=name)
+    if job is None:
         return True
     if job.state in ("queued", "running"):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -20,7 +20,6 @@ SHARES = {
     "package": 2,
     "publish": 2,
 }
-MAX_ATTEMPTS = 5
 
 
 def create_steps() -> list[Step]:
@@ -81,14 +80,7 @@ def estimate_remaining_ms(share_at_start: float, share_now: float, elapsed_ms: i
     return round(elapsed_ms * (1 - share_now) / gained) if gained > 0.02 and elapsed_ms > 1000 else None
 
 
-def compute_back_off(attempts: int) -> timedelta:
-    """Return the delay before the next attempt: 5 s, then four times as long each time."""
-    return timedelta(seconds=5 * 4 ** max(0, attempts - 1))
-
-
-def requeue(job: Job, now: datetime) -> Job:
-    """Return an ended job as queued again, with all its attempts; its finished steps stay."""
+def reset_steps(job: Job, now: datetime) -> Job:
+    """Return a job for another start; its finished steps stay."""
     steps = [step if step.state == "done" else Step(name=step.name) for step in job.steps]
-    return msgspec.structs.replace(
-        job, state="queued", attempts=0, reason="", remaining_ms=None, steps=steps, updated_at=now
-    )
+    return msgspec.structs.replace(job, remaining_ms=None, steps=steps, updated_at=now)

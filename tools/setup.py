@@ -1,7 +1,7 @@
-"""Make the environment: Python packages from the lock, Node.js from its wheel, the web client built.
+"""Set up the environment: Python packages from a lock, Node.js from its wheel, the built web client.
 
-Runs on a bare Python, so it uses the standard library alone and words that old Pythons understand. Each step is
-skipped when what it depends on has not changed since it last succeeded.
+This runs on a bare Python of any version, so it uses the standard library and old syntax only. A step is skipped while
+its inputs are the same as when it last succeeded.
 """
 
 import hashlib
@@ -16,11 +16,17 @@ VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 STAMPS = VENV / "stamps"
 OLDEST = (3, 11)
+# Each lock contains the packages of those before it.
+LOCKS = {
+    "run": "requirements.lock",
+    "distributed": "requirements-distributed.lock",
+    "develop": "requirements-dev.lock",
+}
 WEB_INPUTS = ("package.json", "package-lock.json", "openapi.json", "index.html", "vite.config.ts", "tsconfig.json")
 
 
-def main(goal):
-    """Bring the environment up for a goal: `run`, `develop` or `lock`."""
+def main(goal, arguments):
+    """Set up for a goal: one of LOCKS, or `lock`. The `arguments` are those of the `matinee up` that follows."""
     if sys.version_info < OLDEST and not VENV.exists():
         fail(
             "Matinee needs Python {}.{} or newer; this is {}.".format(*OLDEST, sys.version.split()[0]),
@@ -31,73 +37,47 @@ def main(goal):
     if goal == "lock":
         lock()
         return
-    step("python packages", [lock_of(goal)], lambda: sync(goal))
+    if goal == "run" and "distributed" in " ".join(arguments):
+        goal = "distributed"
+    goal = max([goal, *(name for name in LOCKS if (STAMPS / name).exists())], key=list(LOCKS).index)
+    step("python packages", [ROOT / LOCKS[goal]], lambda: sync(goal))
     step("matinee itself", [ROOT / "pyproject.toml"], install_self)
     step("web packages", [ROOT / "web" / "package-lock.json"], install_web)
     step("web client", web_sources(), build_web)
     if time.monotonic() - started > 2:
-        say("ready", "set up in {:.0f} s".format(time.monotonic() - started))
+        report("ready", "set up in {:.0f} s".format(time.monotonic() - started))
 
 
 def create_environment():
-    """A virtual environment with uv in it."""
+    """Create a virtual environment with uv in it."""
     if not (BIN / "python").exists():
-        made = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
-        if made.returncode:
+        if done.returncode:
             fail(
-                "Python could not make a virtual environment: " + made.stdout.decode().strip().split("\n")[0],
+                "Python could not create a virtual environment: " + done.stdout.decode().strip().split("\n")[0],
                 "On Debian and Ubuntu: apt install python3-venv",
             )
     STAMPS.mkdir(exist_ok=True)
-    step(
-        "installer",
-        [ROOT / "setup.lock"],
-        lambda: run(
-            [
-                BIN / "python",
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "-r",
-                ROOT / "setup.lock",
-            ]
-        ),
-    )
-
-
-def lock_of(goal):
-    """The lock file for a goal."""
-    return ROOT / (
-        "requirements-dev.lock" if goal == "develop" or (STAMPS / "develop").exists() else "requirements.lock"
-    )
+    pip = [BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
+    step("installer", [ROOT / "setup.lock"], lambda: run([*pip, "-r", ROOT / "setup.lock"]))
 
 
 def sync(goal):
-    """Install exactly what the lock says."""
+    """Install exactly the packages of a goal's lock."""
     uv = [BIN / "uv", "pip", "sync", "-q", "--system-certs", "--python", BIN / "python"]
-    run([*uv, "--require-hashes", lock_of(goal)])
-    if goal == "develop":
-        (STAMPS / "develop").touch()
+    run([*uv, "--require-hashes", ROOT / LOCKS[goal]])
+    (STAMPS / goal).touch()
     for name in ("matinee-itself", "web-packages"):
-        (STAMPS / name).unlink(missing_ok=True)
+        if (STAMPS / name).exists():
+            (STAMPS / name).unlink()
 
 
 def install_self():
     """Put this checkout on the environment's path."""
-    site = (
-        subprocess.run(
-            [str(BIN / "python"), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        .stdout.decode()
-        .strip()
-    )
+    command = [str(BIN / "python"), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode().strip()
     pathlib.Path(site, "matinee.pth").write_text(str(ROOT / "src") + "\n")
     script = BIN / "matinee"
     guard = 'if __name__ == "__main__":\n    sys.exit(main())\n'  # processes that are spawned import this script
@@ -106,50 +86,52 @@ def install_self():
 
 
 def install_web():
-    """The web client's packages, from its lock."""
+    """Install the web client's packages from its lock."""
     run([BIN / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=ROOT / "web")
 
 
 def build_web():
-    """The web client."""
+    """Build the web client."""
     run([BIN / "npm", "run", "--silent", "build"], cwd=ROOT / "web")
 
 
 def web_sources():
-    """Every file that the built web client depends on."""
+    """Return every file that the built web client depends on."""
     web = ROOT / "web"
     files = [web / name for name in WEB_INPUTS] + sorted((web / "src").rglob("*")) + sorted((web / "public").rglob("*"))
     return [file for file in files if file.is_file()]
 
 
 def lock():
-    """Write the three locks anew; none names an index host."""
+    """Update the locks. None names an index host."""
     common = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "-q"]
-    uv = [BIN / "uv", "pip", "compile"]
-    run([*uv, "setup.in", *common, "-o", "setup.lock"])
-    run([*uv, "pyproject.toml", *common, "-o", "requirements.lock"])
-    run([*uv, "pyproject.toml", "--group", "dev", *common, "-c", "requirements.lock", "-o", "requirements-dev.lock"])
+    uv = [BIN / "uv", "pip", "compile", *common, "--no-emit-index-url", "--no-emit-find-links", "--system-certs"]
+    run([*uv, "setup.in", "-o", "setup.lock"])
+    run([*uv, "pyproject.toml", "--extra", "web", "-o", LOCKS["run"]])
+    for extra, name, base in (("distributed", "distributed", "run"), ("dev", "develop", "distributed")):
+        extras = ["--extra", "web", "--extra", extra]
+        run([*uv, "pyproject.toml", *extras, "-c", LOCKS[base], "-o", LOCKS[name]])
 
 
 def step(name, inputs, work):
-    """Do a piece of work unless it was done for these very inputs."""
+    """Run a step unless it was done for the same inputs."""
     digest = hashlib.sha256()
     for path in inputs:
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     stamp = STAMPS / name.replace(" ", "-")
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
-    say(name, "…")
+    report(name, "…")
     started = time.monotonic()
     work()
     stamp.write_text(digest.hexdigest())
-    say(name, "{:.1f} s".format(time.monotonic() - started))
+    report(name, "{:.1f} s".format(time.monotonic() - started))
 
 
 def run(command, cwd=ROOT):
-    """Run a command quietly; when it fails, show what it said and stop."""
+    """Run a command quietly; when it fails, show its output and exit."""
     environment = {
-        "NODE_USE_SYSTEM_CA": "1",  # whoever this machine trusts, npm trusts too
+        "NODE_USE_SYSTEM_CA": "1",  # npm trusts the certificate authorities of this machine
         **os.environ,
         "PATH": "{}{}{}".format(BIN, os.pathsep, os.environ.get("PATH", "")),
     }
@@ -166,21 +148,21 @@ def run(command, cwd=ROOT):
         sys.stderr.write(result.stdout.decode(errors="replace")[-4000:])
         fail(
             "{} failed (exit status {}).".format(" ".join(str(p) for p in command[:3]), result.returncode),
-            "The words above say why; then run the same command again: finished steps are kept.",
+            "The output above has the reason; then run the same command again: finished steps are kept.",
         )
 
 
-def say(name, state):
-    """One line of progress."""
+def report(name, state):
+    """Print one line of progress."""
     sys.stdout.write("  {:<18} {}\n".format(name, state))
     sys.stdout.flush()
 
 
-def fail(what, remedy):
-    """Say what is wrong and what to do, and stop."""
-    sys.stderr.write("{}\n{}\n".format(what, remedy))
+def fail(reason, remedy):
+    """Print the reason of a failure and the remedy, and exit."""
+    sys.stderr.write("{}\n{}\n".format(reason, remedy))
     raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "run")
+    main(sys.argv[1] if len(sys.argv) > 1 else "run", sys.argv[2:])

@@ -1,1 +1,3 @@
-"""Matinee: a whole subscription video-on-demand service, one package sliced by domain."""
+"""Matinee: a complete subscription video-on-demand service, one package sliced by domain."""
+
+__version__ = "0.1.0"

@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from matinee.app import layout
 from matinee.app.clients import open_clients
+from matinee.app.extras import check_distributed
 from matinee.app.settings import environment_of
 from matinee.app.supervisor import Lifeline, ProcessStatus, Program, Supervisor, python_command, wait_for_stop
 from matinee.catalogue.api import Catalogue
@@ -94,6 +95,8 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
 
     Raises AlreadyRunning, PortTaken, NotStarted, and what `Profile.check` raises; then everything is stopped again.
     """
+    if settings.deployment.profile == "distributed":
+        check_distributed()
     await asyncio.to_thread(profile.check, settings, partial(console.print, highlight=False))
     with _lock(settings.data):
         _check_ports(settings)

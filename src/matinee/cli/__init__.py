@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import click
 
+from matinee import __version__
+from matinee.app.extras import describe_missing
 from matinee.kit.problem import Invalid, Problem
 from matinee.mesh.hosting.settings import BadSettings
 
@@ -45,7 +47,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name=None, version="0.1.0", prog_name="matinee")
+@click.version_option(version=__version__, prog_name="matinee")
 def matinee() -> None:
     """Matinee: your own streaming service, from master file to picture."""
 
@@ -60,14 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except Problem as problem:
-        sys.stderr.write(f"matinee: {_describe(problem)}\n")
-        return 2 if isinstance(problem, BadSettings) else 1
+        return _fail(problem)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("matinee"):
+            return _fail(describe_missing(error.name))
         if os.environ.get("MATINEE_DEBUG"):
             raise
         sys.stderr.write(f"matinee: a bug: {error!r}. MATINEE_DEBUG=1 shows where.\n")
         return 1
     return status if isinstance(status, int) else 0  # click returns the status of an Exit
+
+
+def _fail(problem: Problem) -> int:
+    sys.stderr.write(f"matinee: {_describe(problem)}\n")
+    return 2 if isinstance(problem, BadSettings) else 1
 
 
 def _describe(problem: Problem) -> str:

@@ -4,10 +4,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from matinee.app.extras import DISTRIBUTED
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -71,6 +74,12 @@ def test_every_command_of_the_makefile_is_in_its_help_and_the_readme_names_the_t
     readme = (ROOT / "README.md").read_text()
     assert "make up" in readme
     assert "make test" in readme
+
+
+def test_extra_lists_the_modules_whose_absence_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[\[>=]", package)[0] for package in project["optional-dependencies"]["distributed"]]
+    assert tuple(name.replace("-", "_") for name in names) == DISTRIBUTED
 
 
 def test_nothing_names_an_index_host_or_a_path_of_a_machine() -> None:

@@ -105,7 +105,7 @@ def web_sources():
 def lock():
     """Update the locks. None names an index host."""
     common = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "-q"]
-    uv = [BIN / "uv", "pip", "compile", *common, "--no-emit-index-url", "--no-emit-find-links", "--system-certs"]
+    uv = [BIN / "uv", "pip", "compile", *common, "--system-certs"]
     run([*uv, "setup.in", "-o", "setup.lock"])
     run([*uv, "pyproject.toml", "--extra", "web", "-o", LOCKS["run"]])
     for extra, name, base in (("distributed", "distributed", "run"), ("dev", "develop", "distributed")):

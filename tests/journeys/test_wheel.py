@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def matinee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def matinee(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, install it without extras, and return the command."""
     folder = tmp_path_factory.mktemp("wheel")
     run(BIN / "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
@@ -45,7 +44,7 @@ def matinee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run(BIN / "uv", "venv", "-q", "--python", sys.executable, folder / "venv", cwd=folder)
     lock = ROOT / "requirements.lock"
     run(BIN / "uv", "pip", "install", "-q", "--system-certs", "--python", python, "-c", lock, wheel, cwd=folder)
-    yield python.parent / "matinee"
+    return python.parent / "matinee"
 
 
 @pytest.mark.timeout(600)

@@ -201,7 +201,7 @@ async def test_unavailable_member_is_skipped(server: EngineProcess) -> None:
 async def test_hung_etcd_is_reported_in_time(server: EngineProcess) -> None:
     async with Etcd(server.url("registry")) as etcd:
         server.pause()
-        with pytest.raises(EngineUnavailable, match="does not response"):
+        with pytest.raises(EngineUnavailable, match="does not answer"):
             await etcd.get_prefix("")
         server.resume()
         await eventually(lambda: is_available(etcd))

@@ -80,7 +80,7 @@ class Etcd:
         await self._http.__aexit__()
 
     async def grant_lease(self, ttl_s: float) -> int:
-        """Create a lease. etcd rounds to whole seconds; with its default settings a lease has two at least."""
+        """Create a lease. The time is rounded up to whole seconds; etcd's default settings grant at least two."""
         return int((await self._call("lease/grant", {"TTL": str(-int(-ttl_s // 1))}))["ID"])
 
     async def renew_lease(self, lease: int) -> bool:

@@ -34,6 +34,8 @@ from matinee.kit.problem import Problem
 _PART_BYTES = 8 << 20
 _MAX_PARTS = 9_000
 _PARALLEL_PARTS = 4
+# For requests that a store may answer after minutes: copies, and the completion of large puts.
+_SLOW_TIMEOUT_S = 300.0
 # S3 copies at most 5 GiB in one request; larger objects are copied in parts.
 COPY_BYTES = 5 << 30
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -83,20 +85,16 @@ class ObjectStore:
         self, url: str, *, idle_timeout_s: float = 15.0, attempts: int = 4, copy_bytes: int = COPY_BYTES
     ) -> None:
         self.url = url
-        self.location: S3Location | None = None
+        self.location = S3Location.parse(url) if urls.scheme(url) == "s3" else None
         self._copy_bytes = copy_bytes
-        self._store, self._slow_store = self._build(idle_timeout_s, attempts)
+        self._store = self._build(idle_timeout_s, attempts)
+        self._slow_store = self._build(max(idle_timeout_s, _SLOW_TIMEOUT_S), attempts)
 
-    def _build(self, idle_timeout_s: float, attempts: int) -> tuple[_Store, _Store]:
-        """Return the store, and one for requests that it may answer after minutes."""
-        match urls.scheme(self.url):
-            case "file":
-                local = LocalStore(urls.file_path(self.url), automatic_cleanup=True, mkdir=True)
-                return local, local
-            case "s3":
-                self.location = S3Location.parse(self.url)
-                slow = _build_s3(self.location, max(idle_timeout_s, 300.0), attempts)
-                return _build_s3(self.location, idle_timeout_s, attempts), slow
+    def _build(self, idle_timeout_s: float, attempts: int) -> _Store:
+        if self.location is not None:
+            return _build_s3(self.location, idle_timeout_s, attempts)
+        if urls.scheme(self.url) == "file":
+            return LocalStore(urls.file_path(self.url), automatic_cleanup=True, mkdir=True)
         raise BadStoreUrl(detail=f"{urls.mask(self.url)!r} is no object store: use file:///… or s3://….")
 
     @property
@@ -227,7 +225,7 @@ class ObjectStore:
         return found
 
     async def delete_prefix(self, prefix: str) -> None:
-        """Delete the objects below a prefix, and the object whose key it is. Idempotent."""
+        """Delete the objects below a prefix, and the object that has the prefix as its key. Idempotent."""
         keys = [head.key for head in await self.list_objects(prefix)]
         if prefix and not prefix.endswith("/") and prefix not in keys:
             keys.append(prefix)
@@ -358,7 +356,7 @@ def _build_s3(location: S3Location, idle_timeout_s: float, attempts: int) -> S3S
             "allow_http": location.endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=min(5.0, idle_timeout_s)),
             "read_timeout": timedelta(seconds=idle_timeout_s),
-            # Covers a whole body, which may be long and have a slow reader; `read_timeout` finds a silent store.
+            # Limits a complete response, which may be long and have a slow reader; `read_timeout` finds a silent store.
             "timeout": timedelta(hours=6),
         },
         retry_config={

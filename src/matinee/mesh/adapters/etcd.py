@@ -1,7 +1,7 @@
 """A registry in etcd, for processes on many machines: an instance is a key under a lease.
 
-Leases run by etcd's clock, in whole seconds and for two at least; etcd looks for expired ones twice a second. No lease
-expires while etcd is unavailable, and each restarts with its full time when etcd is back.
+Leases run by etcd's clock. They last whole seconds, two at least, and etcd looks for expired ones twice a second. No
+lease expires while etcd is unavailable, and each restarts with its full time when etcd is back.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class EtcdRegistry:
             await self._etcd.revoke_lease(previous)  # the key belongs to the new lease and stays
 
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
-        # The key is read as well, because it may have been deleted while its lease is valid; at the same time, so that
-        # a slow etcd delays the renewal once.
+        # The key is read as well, because it may have been deleted while its lease was valid. Both requests are sent at
+        # once, so that a slow etcd delays the renewal once.
         lease = self._leases.get(instance_id, 0)
         renewed, stored = await asyncio.gather(self._etcd.renew_lease(lease), self._etcd.get(_key(instance_id)))
         if stored is None or stored.lease == lease:

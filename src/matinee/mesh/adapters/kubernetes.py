@@ -29,7 +29,7 @@ SLICES: Final = Collection(
 )
 # The name of the port to call, where a Service has several.
 PORT: Final = "mesh"
-# How often a caller returns without a change while a watch is open. Reading the watched state costs nothing.
+# While a watch is open, `wait_for_change` returns after this time without a change: reading the watched state is free.
 _POLL_S: Final = 1.5
 # Changes come in groups: a pod is in a slice of every Service that leads to it. One read covers those within this time.
 _DEBOUNCE_S: Final = 0.05

@@ -87,8 +87,6 @@ def _delete_rows(connection: Connection) -> None:
 
 
 def start_python(file: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a test's own file as a program."""
-    root = str(Path(__file__).parents[1])
-    return subprocess.Popen(
-        [sys.executable, file, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
-    )
+    """Start a test's own file as a program, with the imports of this process."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    return subprocess.Popen([sys.executable, file, *arguments], stdout=subprocess.PIPE, text=True, env=environment)

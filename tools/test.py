@@ -1,8 +1,8 @@
-"""Run every test, and say at the end which engines could not be had; on CI that is a failure.
+"""Run all tests, and name at the end the engines that were not available; on CI that is a failure.
 
-What is missing is fetched first, once for each machine: Debian packages where it lets us, jars by Maven, the S3
-gateway by Go; the tests that need no engine run meanwhile. Engines are started once for all tests, and end with them.
-What takes long to build holds nobody up: the tests that have its name in theirs come last, when it is there.
+Missing engines are fetched first, once for each machine: Debian packages, jars by Maven, the S3 gateway by Go. The
+tests that need no engine run meanwhile. The engines are started once for all tests and stopped at the end. The tests of
+engines that take long to build (selected by the engine's name in theirs) run last.
 """
 
 import contextlib
@@ -22,74 +22,78 @@ from matinee.lab.engines.known import APART
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 ALL = (*ENGINES, *TOOLS)
-# Not the files with the fewest tests last, which are the longest journeys: one worker would wait for the other's.
+# Files in their own order: the longest journeys have few tests, and must not be the last to start.
 WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 NEED_NO_ENGINE = ("tests/unit", "tests/shape")
 
 
-def main(words: list[str]) -> int:
-    """Fetch what may be had, start the engines, run pytest, name what was left out."""
-    soon = [name for name in ALL if name not in APART]
-    with swept() as folder, ThreadPoolExecutor(2) as aside:
-        building, fetching = aside.submit(fetch, APART, say), aside.submit(fetch, soon, say)
-        early = NEED_NO_ENGINE if not words and absent(soon) else ()
+def main(arguments: list[str]) -> int:
+    """Fetch and start the engines, run pytest, and report what was left out."""
+    first = [name for name in ALL if name not in APART]
+    with engines_folder() as folder, ThreadPoolExecutor(2) as pool:
+        building, fetching = pool.submit(fetch, APART, report), pool.submit(fetch, first, report)
+        early = NEED_NO_ENGINE if not arguments and absent(first) else ()
         code = pytest(folder, *early, *WORKERS) if early else 0
-        lacking = fetching.result()
-        late = APART if not words and absent(APART) else ()
+        missing = fetching.result()
+        late = APART if not arguments and absent(APART) else ()
         if not late:
-            lacking |= building.result()
-        if not words:
-            start(folder, [name for name in ENGINES if name not in lacking and name not in late])
-        rest = words or [*WORKERS, *(f"--ignore={done}" for done in early)]
-        code = pytest(folder, *rest, *but(late), absent=",".join(lacking)) or code
+            missing |= building.result()
+        if not arguments:
+            start(folder, [name for name in ENGINES if name not in missing and name not in late])
+        rest = arguments or [*WORKERS, *(f"--ignore={done}" for done in early)]
+        code = pytest(folder, *rest, *exclude(late), absent=",".join(missing)) or code
         if late:
-            lacking |= building.result()
-            start(folder, [name for name in late if name not in lacking])
-            code = pytest(folder, *rest, *only(late), absent=",".join(lacking)) or code
-    for lack in lacking.values():
-        say(f"  left out           {lack}")
-    say(f"engines not run: {', '.join(lacking) or 'none'}")
-    return code or (1 if lacking and os.environ.get("CI") else 0)
+            missing |= building.result()
+            start(folder, [name for name in late if name not in missing])
+            code = pytest(folder, *rest, *select(late), absent=",".join(missing)) or code
+    for reason in missing.values():
+        report(f"  left out           {reason}")
+    report(f"engines not run: {', '.join(missing) or 'none'}")
+    return code or (1 if missing and os.environ.get("CI") else 0)
 
 
-def only(names: Sequence[str]) -> tuple[str, ...]:
-    """For pytest: the tests that have one of these in their names."""
+def select(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the pytest options for the tests with one of these names in theirs."""
     return ("-k", " or ".join(names))
 
 
-def but(names: Sequence[str]) -> tuple[str, ...]:
-    """For pytest: all others."""
+def exclude(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the pytest options for all other tests."""
     return ("-k", " and ".join(f"not {name}" for name in names)) if names else ()
 
 
 def start(folder: Path, names: list[str]) -> None:
-    """Start the shared engines; the tests that need one that does not start will say so themselves."""
+    """Start the shared engines. If one fails to start, the tests that need it fail."""
     os.environ.update(QUICK)
     try:
-        Fleet(folder).up(names, say)
-    except EngineFailed as trouble:
-        say(f"  {trouble}")
+        Fleet(folder).up(names, report)
+    except EngineFailed as problem:
+        report(f"  {problem}")
 
 
-def pytest(folder: Path, *words: str, absent: str = "") -> int:
-    """Run pytest, its engines in this folder; tells its exit status."""
-    said = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "MATINEE_ENGINES": str(folder)}
-    environment = {**os.environ, **said, "MATINEE_ENGINES_ABSENT": absent}
-    return subprocess.run([BIN / "pytest", *words], cwd=ROOT, env=environment, check=False).returncode
+def pytest(folder: Path, *arguments: str, absent: str = "") -> int:
+    """Run pytest with the engines of a folder and return its exit status."""
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "MATINEE_ENGINES": str(folder),
+        "MATINEE_ENGINES_ABSENT": absent,
+    }
+    return subprocess.run([BIN / "pytest", *arguments], cwd=ROOT, env=environment, check=False).returncode
 
 
 @contextlib.contextmanager
-def swept() -> Iterator[Path]:
-    """A folder for engines, of which nothing is left at the end, even when this process is killed."""
+def engines_folder() -> Iterator[Path]:
+    """Create a folder for engines, which are killed and removed with it at the end, even if this process is killed."""
     folder = tempfile.mkdtemp(prefix="matinee-engines-")
     command = [sys.executable, "-m", "matinee.lab.engines.sweep", folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # waits; its input ends with us
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # runs when its input closes
         yield Path(folder)
 
 
-def say(words: str) -> None:
-    """Tell at once, so that it stands in order with what others tell."""
-    print(words, flush=True)
+def report(line: str) -> None:
+    """Print a line at once, in order with the output of other processes."""
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Facts stay readable: what is recorded in `docs/reference/facts.json` is still there, and still the same."""
+"""Changes to facts are additive: the shapes recorded in `docs/reference/facts.json` can still be read."""
 
 from pathlib import Path
 
@@ -10,51 +10,51 @@ from matinee.events.model import count_fields, describe_facts, find_breaking_cha
 RECORDED = Path(__file__).resolve().parents[2] / "docs" / "reference" / "facts.json"
 
 
-class SkyLooked(Fact, frozen=True, kw_only=True, tag=True):
-    """Somebody looked up."""
+class SkyObserved(Fact, frozen=True, kw_only=True, tag=True):
+    """A sky was observed."""
 
     colour: str
     clouds: int = 0
 
 
-BEFORE = describe_facts([SkyLooked])
+BEFORE = describe_facts([SkyObserved])
 
 
-def changed(*fields: tuple[str, type] | tuple[str, type, object]) -> list[str]:
-    """What is said of a change to these fields."""
-    now = msgspec.defstruct("SkyLooked", list(fields), bases=(Fact,), frozen=True, kw_only=True, tag=True)  # type: ignore[arg-type]
+def find_breaks(*fields: tuple[str, type] | tuple[str, type, object]) -> list[str]:
+    """Return the problems of a change to these fields."""
+    now = msgspec.defstruct("SkyObserved", list(fields), bases=(Fact,), frozen=True, kw_only=True, tag=True)  # type: ignore[arg-type]
     return find_breaking_changes(BEFORE, describe_facts([now]))
 
 
-def test_changes_to_facts_have_been_additive() -> None:
+def test_facts_changed_only_additively() -> None:
     assert find_breaking_changes(msgspec.json.decode(RECORDED.read_bytes()), describe_facts(AnyFact.__args__)) == []
 
 
-def test_what_is_added_with_a_default_is_fine_and_raises_the_revision() -> None:
-    assert changed(("colour", str), ("clouds", int, 0)) == []
-    assert changed(("colour", str), ("clouds", int, 0), ("stars", int, 0)) == []
-    assert changed(("colour", str, ""), ("clouds", int, 0)) == []
+def test_new_field_with_a_default_is_accepted_and_raises_the_revision() -> None:
+    assert find_breaks(("colour", str), ("clouds", int, 0)) == []
+    assert find_breaks(("colour", str), ("clouds", int, 0), ("stars", int, 0)) == []
+    assert find_breaks(("colour", str, ""), ("clouds", int, 0)) == []
     assert find_breaking_changes({}, BEFORE) == []
-    assert count_fields(SkyLooked) == 2
+    assert count_fields(SkyObserved) == 2
 
 
-def test_what_is_not_additive_is_named() -> None:
+def test_other_changes_are_named() -> None:
     assert find_breaking_changes(BEFORE, {}) == [
-        "SkyLooked was removed: facts in the log could not be read; keep it, unused"
+        "SkyObserved was removed: facts in the log could not be read; keep it, unused"
     ]
     for fields, words in [
-        ([("colour", str)], ["SkyLooked.clouds was removed"]),
+        ([("colour", str)], ["SkyObserved.clouds was removed"]),
         (
             [("color", str), ("clouds", int, 0)],
-            ["SkyLooked.colour was removed", "SkyLooked.color is new and"],
+            ["SkyObserved.colour was removed", "SkyObserved.color is new and"],
         ),
         (
             [("colour", str), ("clouds", str, "")],
-            ["SkyLooked.clouds was {'type': 'integer'} and is {'type'"],
+            ["SkyObserved.clouds was {'type': 'integer'} and is {'type'"],
         ),
-        ([("colour", str), ("clouds", int)], ["SkyLooked.clouds lost its default"]),
-        ([("colour", str), ("clouds", int, 0), ("stars", int)], ["SkyLooked.stars is new and has no default"]),
+        ([("colour", str), ("clouds", int)], ["SkyObserved.clouds lost its default"]),
+        ([("colour", str), ("clouds", int, 0), ("stars", int)], ["SkyObserved.stars is new and has no default"]),
     ]:
-        found = changed(*fields)  # type: ignore[arg-type]
+        found = find_breaks(*fields)  # type: ignore[arg-type]
         assert len(found) == len(words)
         assert all(line.startswith(start) for line, start in zip(found, words, strict=True))

@@ -1,4 +1,4 @@
-"""Adding a domain: one folder, and its lines in the import contracts. Everything else is derived from its registration."""
+"""A new domain is one folder and its lines in the import contracts; its registration provides everything else."""
 
 import difflib
 import json

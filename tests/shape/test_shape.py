@@ -1,4 +1,4 @@
-"""The deployment keeps its shape: walls, types, names, documents."""
+"""The source tree keeps its shape: contracts, types, names, documents."""
 
 import ast
 import re
@@ -18,14 +18,14 @@ SOURCE = ROOT / "src" / "matinee"
 FORBIDDEN_NAMES = re.compile(r"(Base|Abstract|Impl|Manager|Helper|Utils?)$|^(Base|Abstract)[A-Z]")
 
 
-def run(*words: str | Path) -> None:
-    done = subprocess.run([*words], cwd=ROOT, capture_output=True, text=True, check=False)
+def run(*command: str | Path) -> None:
+    done = subprocess.run([*command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+def tracked_files(*patterns: str) -> list[Path]:
+    done = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def classes() -> Iterator[tuple[Path, ast.ClassDef]]:
@@ -35,7 +35,7 @@ def classes() -> Iterator[tuple[Path, ast.ClassDef]]:
                 yield file.relative_to(ROOT), node
 
 
-def test_no_wall_is_broken() -> None:
+def test_import_contracts_are_kept() -> None:
     run(BIN / "lint-imports")
 
 
@@ -49,15 +49,15 @@ def test_lint_and_format_are_clean() -> None:
     run(BIN / "ruff", "format", "--check", "src", "tests", "tools")
 
 
-def test_reference_says_what_the_code_says() -> None:
+def test_reference_pages_are_up_to_date() -> None:
     run(sys.executable, "tools/reference.py", "--check")
 
 
-def test_no_class_is_named_for_its_place_in_a_pattern() -> None:
+def test_no_class_is_named_after_a_pattern() -> None:
     assert [f"{file}: {node.name}" for file, node in classes() if FORBIDDEN_NAMES.search(node.name)] == []
 
 
-def test_ports_are_small() -> None:
+def test_ports_have_at_most_seven_methods() -> None:
     wide = [
         f"{file}: {node.name} has {count}"
         for file, node in classes()
@@ -67,7 +67,7 @@ def test_ports_are_small() -> None:
     assert wide == []
 
 
-def test_every_command_of_the_makefile_is_in_its_help_and_the_readme_names_the_two() -> None:
+def test_make_help_lists_every_command_and_the_readme_names_up_and_test() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M)[0].split())
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.M))
@@ -82,23 +82,23 @@ def test_extra_lists_the_modules_whose_absence_is_explained() -> None:
     assert tuple(name.replace("-", "_") for name in names) == DISTRIBUTED
 
 
-def test_nothing_names_an_index_host_or_a_path_of_a_machine() -> None:
-    # Each with a letter in brackets, so that this line is not found by its own pattern.
+def test_no_file_names_an_index_host_or_a_home_directory() -> None:
+    # One letter of each is in brackets, so that the pattern does not match this file.
     host = re.compile(r'"resolve[d]": *"http|regist[r]y *= *"?http|--?(extra-)?index[-]url|/home[/][a-z]+/|/root[/]')
-    guilty = [
+    matches = [
         f"{file.relative_to(ROOT)}: {line.strip()[:100]}"
-        for file in tracked()
+        for file in tracked_files()
         if file.suffix not in {".png", ".woff2", ".ttf", ".webp", ".jpg"}
         for line in file.read_text(errors="replace").splitlines()
         if host.search(line)
     ]
-    assert guilty == []
+    assert matches == []
 
 
-def test_every_link_between_documents_leads_somewhere() -> None:
+def test_links_between_documents_lead_to_files() -> None:
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
-        for page in tracked("*.md")
+        for page in tracked_files("*.md")
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
         if not (page.parent / target).exists()
     ]

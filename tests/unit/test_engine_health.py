@@ -1,4 +1,4 @@
-"""How engines are, as processes see it: real ones that are killed, hang, lose their data, are of another time."""
+"""Engine health, with real engines that are killed, hang, lose their data, or have another schema."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def states(watch: EngineWatch) -> list[str]:
     return [state.state for state in watch.states]
 
 
-async def test_an_engine_that_is_killed_hangs_is_slow_and_comes_back(tmp_path: Path) -> None:
+async def test_engine_that_is_killed_hangs_or_is_slow_recovers(tmp_path: Path) -> None:
     with private_engine("etcd", tmp_path) as own:
-        async with slow_proxy(own.url("health")) as road, Etcd(road.url) as etcd:
+        async with slow_proxy(own.url("health")) as proxy, Etcd(proxy.url) as etcd:
             watch = EngineWatch(SystemClock())
             watch.add(etcd, used_for="mesh.registry", needed=False)
             assert await states(watch) == ["ok"]
@@ -40,23 +40,23 @@ async def test_an_engine_that_is_killed_hangs_is_slow_and_comes_back(tmp_path: P
             assert etcd.engine in state.detail
             assert (state.used_for, state.needed) == (("mesh.registry",), False)
             assert await states(watch) == ["unavailable"]
-            assert watch.states[0].since == state.since, "it has been away since it went"
+            assert watch.states[0].since == state.since
             own.start()
-            await eventually(lambda: well_again(watch))
-            road.delay_s = SLOW_S
+            await eventually(lambda: is_ok(watch))
+            proxy.delay_s = SLOW_S
             assert await states(watch) == ["slow"]
-            road.delay_s = 0
+            proxy.delay_s = 0
             own.pause()
             assert await states(watch) == ["unavailable"]
             own.resume()
-            await eventually(lambda: well_again(watch))
+            await eventually(lambda: is_ok(watch))
 
 
-async def well_again(watch: EngineWatch) -> bool:
+async def is_ok(watch: EngineWatch) -> bool:
     return await states(watch) == ["ok"]
 
 
-async def test_two_stores_on_one_engine_are_one_line_while_they_fare_alike(tmp_path: Path) -> None:
+async def test_uses_of_one_engine_are_merged_while_their_states_are_equal(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     watch = EngineWatch(SystemClock())
     async with Database(url) as one, Database(url) as other:
@@ -80,7 +80,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
             yield opened
 
 
-async def test_a_store_that_a_newer_matinee_wrote(database: Database) -> None:
+async def test_store_of_a_newer_version_is_schema_ahead(database: Database) -> None:
     watch = EngineWatch(SystemClock())
     watch.add(database, used_for="mesh.registry")
     await SqlRegistry.open(database)
@@ -94,7 +94,7 @@ async def test_a_store_that_a_newer_matinee_wrote(database: Database) -> None:
     assert await states(watch) == ["ok"]
 
 
-async def test_a_mariadb_that_comes_back_without_its_data(tmp_path: Path) -> None:
+async def test_mariadb_that_lost_its_data_is_empty_until_it_is_migrated(tmp_path: Path) -> None:
     with private_engine("mariadb", tmp_path) as own:
         async with Database(own.url("store")) as database:
             watch = EngineWatch(SystemClock())
@@ -112,21 +112,21 @@ async def test_a_mariadb_that_comes_back_without_its_data(tmp_path: Path) -> Non
             assert await states(watch) == ["ok"]
 
 
-async def test_changes_are_told_once_and_figures_follow(tmp_path: Path) -> None:
-    told: list[tuple[EngineState, ...]] = []
+async def test_each_change_is_reported_once_and_exported_as_a_metric(tmp_path: Path) -> None:
+    reported: list[tuple[EngineState, ...]] = []
     metrics = Metrics()
     watch = EngineWatch(SystemClock())
     with private_engine("etcd", tmp_path) as own:
         async with Etcd(own.url("health")) as etcd:
             watch.add(etcd, used_for="mesh.registry")
             watch.export(metrics)
-            running = asyncio.create_task(watch.run(lambda: told.append(watch.states)))
-            await eventually(lambda: len(told) == 1)
+            running = asyncio.create_task(watch.run(lambda: reported.append(watch.states)))
+            await eventually(lambda: len(reported) == 1)
             assert b'used_for="mesh.registry"} 1.0' in metrics.render()
             own.pause()
-            await eventually(lambda: len(told) == 2, 3 * LIMIT_S)
+            await eventually(lambda: len(reported) == 2, 3 * LIMIT_S)
             assert b'used_for="mesh.registry"} 0.0' in metrics.render()
             own.resume()
-            await eventually(lambda: len(told) == 3)
+            await eventually(lambda: len(reported) == 3)
             running.cancel()
-    assert [states[0].state for states in told] == ["ok", "unavailable", "ok"]
+    assert [states[0].state for states in reported] == ["ok", "unavailable", "ok"]

@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, and what is said about one that cannot be."""
+"""Settings: their sources, and the errors for wrong ones."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from matinee.identity.domain import IdentitySection
 from matinee.mesh.hosting.settings import BadSettings
 
 
-def test_defaults_place_everything_below_the_data_directory(tmp_path: Path) -> None:
+def test_default_paths_are_in_the_data_directory(tmp_path: Path) -> None:
     loaded = load(None, {}, {"deployment.data": str(tmp_path)})
     assert loaded.of(IdentitySection).store == f"sqlite:///{tmp_path}/identity.db"
     assert loaded.data == tmp_path
 
 
-def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
+def test_command_line_overrides_environment_and_environment_overrides_file(tmp_path: Path) -> None:
     file = tmp_path / "matinee.toml"
     file.write_text("[gateway]\nport = 1\n[edge]\ncount = 3\n[deployment]\nlan = true\n")
     loaded = load(file, {"MATINEE__GATEWAY__PORT": "2", "MATINEE__DEPLOYMENT__LAN": "false"}, {"gateway.port": 3})
@@ -26,7 +26,7 @@ def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("[gateway]\nprot = 1\n", "Did you mean 'gateway.port'"),
         ("[gateway]\nport = 'many'\n", "'gateway.port' cannot be 'many'"),
@@ -34,27 +34,27 @@ def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path:
         ("[gateway\n", "is not TOML"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named_with_its_remedy(tmp_path: Path, text: str, words: str) -> None:
+def test_wrong_setting_is_named_with_its_remedy(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "matinee.toml"
     file.write_text(text)
     with pytest.raises(BadSettings) as caught:
         load(file, {})
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_show_tells_the_source_and_hides_passwords() -> None:
+def test_show_includes_the_source_and_masks_passwords() -> None:
     shown = {s.key: s for s in show(None, {"MATINEE__IDENTITY__STORE": "mysql+asyncmy://m:secret@db/x"})}
     assert shown["identity.store"].source == "environment"
     assert "secret" not in shown["identity.store"].value
     assert shown["gateway.port"].source == "default"
 
 
-def test_a_process_started_with_these_settings_has_these_settings(tmp_path: Path) -> None:
+def test_process_started_with_environment_of_settings_has_the_same_settings(tmp_path: Path) -> None:
     loaded = load(None, {}, {"deployment.data": str(tmp_path), "deployment.lan": True, "gateway.port": 9})
     assert load(None, settings.environment_of(loaded)) == loaded
 
 
-def test_what_a_start_has_settled_lies_beneath_all_that_is_said(tmp_path: Path) -> None:
+def test_stored_values_replace_defaults_only(tmp_path: Path) -> None:
     settings.store_values(
         tmp_path, {"deployment.instances": 2, "identity.store": "mysql+asyncmy://m:s3cret@db/x", "edge.count": 4}
     )

@@ -50,7 +50,7 @@ SIGN_IN: dict[str, Any] = {
 
 
 def pages() -> dict[str, dict[str, set[str]]]:
-    """The calls that each page names, by phase."""
+    """Return the calls that each page names, by phase."""
     return {page.stem: phases(page.read_text()) for page in sorted(PAGES.glob("*.md"))}
 
 

@@ -1,7 +1,7 @@
-"""Run a program that knows nothing of lifelines, with somebody beside it who watches the lifeline in its stead.
+"""Run a program that does not use the lifeline, with a child process that watches the lifeline for it.
 
-The program takes this process's place and keeps its number; the watcher stays in its process group, is swept with it
-when it ends, and ends the group when the supervisor dies. It imports next to nothing, so it costs next to nothing.
+The program replaces this process and keeps its pid. The child stays in the process group: it kills the group when the
+supervisor dies, and is killed with the group when the program ends. It imports few modules, to need little memory.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ LIFELINE = "MATINEE_LIFELINE"
 
 
 def main(command: list[str]) -> None:
-    """Become the command. Without a lifeline in the environment nobody watches."""
+    """Replace this process by the command; first start the child, if there is a lifeline in the environment."""
     number = os.environ.pop(LIFELINE, "")
     if number:
         lifeline = socket.socket(fileno=int(number))
         if os.fork() == 0:
             _watch(lifeline)
         lifeline.close()
-    os.execvp(command[0], command)  # noqa: S606  # this process is to become that program
+    os.execvp(command[0], command)  # noqa: S606  # the command is the supervisor's own
 
 
 def _watch(lifeline: socket.socket) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CatalogueSection(msgspec.Struct, frozen=True, kw_only=True):
-    """Titles. `read_model` is `memory://`, or `cassandra://…` for a copy of them; `cache.engine` is in front of both."""
+    """Titles. `read_model` is `memory://` or, for a copy of them, `cassandra://…`; `cache.engine` is in front of it."""
 
     store: str = "sqlite:///{data}/catalogue.db"
     read_model: str = "memory://"

@@ -11,7 +11,7 @@ from matinee.mesh.hosting.settings import Settings
 
 @click.group()
 def accounts() -> None:
-    """Accounts and their roles."""
+    """Manage accounts and their roles."""
 
 
 @accounts.command()

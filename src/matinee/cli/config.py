@@ -14,7 +14,7 @@ from matinee.cli.options import DEFAULT_FILE, config_option, json_option, print_
 
 @click.group()
 def config() -> None:
-    """The settings."""
+    """Show the settings."""
 
 
 @config.command()

@@ -27,7 +27,7 @@ _dir = click.option(
 
 @click.group()
 def engines() -> None:
-    """Real engines on this machine."""
+    """Run real engines on this machine."""
 
 
 @engines.command()

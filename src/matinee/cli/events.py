@@ -26,7 +26,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 @click.group()
 def events() -> None:
-    """The log of facts."""
+    """Read the log of facts, its consumers and its dead letters."""
 
 
 @events.command()

@@ -14,7 +14,7 @@ from matinee.mesh.hosting.settings import Settings
 
 @click.group()
 def jobs() -> None:
-    """Encoding jobs."""
+    """Manage encoding jobs."""
 
 
 @jobs.command("list")

@@ -16,7 +16,7 @@ from matinee.mesh.hosting.settings import Settings
 
 @click.group()
 def lab() -> None:
-    """For developers of Matinee."""
+    """Commands for developers of Matinee."""
 
 
 lab.add_command(engines)

@@ -18,7 +18,7 @@ _no_backup = click.option("--no-backup", is_flag=True, help="Make no backup befo
 
 @click.group()
 def stores() -> None:
-    """The SQL stores: revisions, migrations, backups."""
+    """Manage the SQL stores: revisions, migrations, backups."""
 
 
 @stores.command()

@@ -159,7 +159,7 @@ async def _poll(encoding: Encoding, job: Job) -> Job:
 
 @click.group()
 def titles() -> None:
-    """The titles of the catalogue."""
+    """Manage the titles of the catalogue."""
 
 
 @titles.command("list")

@@ -138,7 +138,7 @@ class Wiring(Generic[Section]):
         self.stack = process.stack
 
     def client(self, protocol: type[T]) -> T:
-        """Return a client of a domain that this one needs. Raises LookupError for one that is not registered as such."""
+        """Return a client of a domain that this one needs. Raises LookupError for one that is not listed in `needs`."""
         if protocol not in self._domain.needs:
             raise LookupError(f"{self._domain.name} does not list {protocol.__name__} in its needs")
         return self._process.client(protocol, caller=self._domain.name)

@@ -183,9 +183,8 @@ async def test_slow_responses_remove_no_instance(server: EngineProcess) -> None:
     async with slow_proxy(server.url("registry")) as proxy, Processes(proxy.url) as processes:
         await processes.start(1, 2)
         await processes.wait_until_followed()
-        proxy.delay_s = (
-            LEASE_S / 6
-        )  # for each piece of a response, of which there may be two; a renewal may take two calls
+        # The delay is for each piece of a response. A response may have two, and a renewal may take two calls.
+        proxy.delay_s = LEASE_S / 6
         await asyncio.sleep(LEASE_S * 2)
         assert len(processes.directory.instances) == 2
 

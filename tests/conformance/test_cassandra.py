@@ -235,7 +235,7 @@ async def test_position_from_a_clock_that_is_ahead_is_replaced(cassandra: Cassan
     assert relayed.updated_at == stands.updated_at
     later = position(stands.updated_at + timedelta(seconds=1))
     assert await right.save(later, record=fact(later)) == later
-    assert await wrong.of_titles(later.account_id, later.profile_id, [later.title_id]) == [later]
+    assert await wrong.list_by_titles(later.account_id, later.profile_id, [later.title_id]) == [later]
 
 
 async def test_invalid_id_is_refused(cassandra: Cassandra) -> None:
@@ -244,7 +244,7 @@ async def test_invalid_id_is_refused(cassandra: Cassandra) -> None:
         odd = msgspec.structs.replace(position(datetime.now(UTC)), title_id=TitleId(title_id))
         with pytest.raises(Invalid):
             await store.save(odd, record=fact(odd))
-        assert await store.of_titles(odd.account_id, odd.profile_id, [odd.title_id]) == []
+        assert await store.list_by_titles(odd.account_id, odd.profile_id, [odd.title_id]) == []
 
 
 class Titles:

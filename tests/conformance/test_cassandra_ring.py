@@ -80,23 +80,23 @@ class History:
             return
         phase.saved += 1
         phase.longest_save_ms = max(phase.longest_save_ms, elapsed_ms(started_at))
-        assert model.standing(stands) >= model.standing(position)
+        assert model.precedence(stands) >= model.precedence(position)
         if stands == position:
             self.stored.add(position)
-        self.newest[stands.title_id] = max(self.newest[stands.title_id], model.standing(stands))
+        self.newest[stands.title_id] = max(self.newest[stands.title_id], model.precedence(stands))
 
     async def read(self, store: CassandraViewingStore) -> None:
         phase, title_id = self.phases[-1], title(self.rng.randrange(TITLES))
         acknowledged, started_at = self.newest[title_id], time.monotonic()
         try:
-            found = await store.of_titles(*WHO, [title_id])
+            found = await store.list_by_titles(*WHO, [title_id])
         except ENGINE_PROBLEMS:
             phase.failed += 1
             phase.longest_failure_ms = max(phase.longest_failure_ms, elapsed_ms(started_at))
             return
         phase.read += 1
         phase.longest_read_ms = max(phase.longest_read_ms, elapsed_ms(started_at))
-        standing = max((model.standing(one) for one in found), default=(NOW - timedelta(1),))
+        standing = max((model.precedence(one) for one in found), default=(NOW - timedelta(1),))
         assert standing >= acknowledged
 
     async def append(self, records: list[bytes]) -> None:
@@ -213,7 +213,7 @@ async def _check_refused(url: str) -> int:
     async with Cassandra(url) as cassandra:
         started_at = time.monotonic()
         with pytest.raises(EngineUnavailable) as refused:
-            await (CassandraViewingStore(cassandra, SystemClock())).of_titles(*WHO, [title(0)])
+            await (CassandraViewingStore(cassandra, SystemClock())).list_by_titles(*WHO, [title(0)])
         assert "cassandra at 127.0.0.1" in str(refused.value)
         return elapsed_ms(started_at)
 
@@ -222,7 +222,7 @@ async def _check_and_report(url: str, history: History, acknowledged: int) -> No
     """Compare positions and facts with the history, and write the report."""
     async with open_store(url) as store:
         waited = await store.outbox.relay(history.append)
-        standing = {one.title_id: one for one in await store.recent(*WHO, after=None, limit=100, dismissed=True)}
+        standing = {one.title_id: one for one in await store.list_recent(*WHO, after=None, limit=100, dismissed=True)}
         lost = {one for step in range(acknowledged + 1) if (one := _killed_writers_position(step))} - {None}
     by_phase = {phase.phase: phase for phase in history.phases}
     report = {
@@ -236,7 +236,7 @@ async def _check_and_report(url: str, history: History, acknowledged: int) -> No
     REPORT.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
     print(REPORT.read_text())
     for title_id, newest in history.newest.items():
-        assert model.standing(standing[title_id]) >= newest
+        assert model.precedence(standing[title_id]) >= newest
         assert standing[title_id] in history.requested
     assert history.stored <= history.facts
     assert lost <= history.facts

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from tests.conformance.event_rig import (
     NOW,
     PARTITIONS,
+    LogView,
     Recorder,
     following,
     make_record,
@@ -60,21 +61,21 @@ class ProxiedKafka(Kafka):
 
 
 @pytest.fixture(scope="module")
-def private_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """A broker that tests may kill."""
     with EngineProcess(ProxiedKafka(), tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
-@pytest.fixture
-async def broker(private_broker: EngineProcess) -> EngineProcess:
-    """The private broker, once it answers again after the previous test."""
-    cluster = Cluster(private_broker.url("ready"))
-    async with asyncio.timeout(120):
-        while True:
+@contextlib.asynccontextmanager
+async def open_when_available(log_url: str) -> AsyncIterator[LogView]:
+    """Open a log as soon as the broker answers: it may still recover from the previous test."""
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(300):
+        view = None
+        while view is None:
             with contextlib.suppress(EngineUnavailable):
-                await cluster.create_topics([cluster.full_name("ready")], partitions=1, replication=1)
-                return private_broker
+                view = await stack.enter_async_context(open_log(log_url))
+        yield view
 
 
 @contextlib.asynccontextmanager
@@ -129,7 +130,7 @@ async def test_acknowledged_facts_survive_a_killed_broker_and_followers_resume(b
     log_url, handled = broker.url(unique_name("killed")), Recorder()
     acknowledged: list[FactRecord] = []
     is_ending = asyncio.Event()
-    async with open_log(log_url) as here, following(here, handled.handle):
+    async with open_when_available(log_url) as here, following(here, handled.handle):
         writing = [asyncio.create_task(write(here.log, key, acknowledged, is_ending)) for key in range(KEYS)]
         await handled.wait_until(lambda: len(handled.records) > 20)
         await asyncio.to_thread(broker.kill)
@@ -151,7 +152,7 @@ async def test_acknowledged_facts_survive_a_killed_broker_and_followers_resume(b
 
 
 async def test_calls_to_a_hanging_broker_end_at_the_deadline(broker: EngineProcess) -> None:
-    async with open_log(broker.url(unique_name("hung"))) as here:
+    async with open_when_available(broker.url(unique_name("hung"))) as here:
         await here.log.append([make_record("a")], now=NOW)
         broker.pause()
         try:
@@ -173,7 +174,7 @@ async def test_calls_to_a_hanging_broker_end_at_the_deadline(broker: EngineProce
 
 async def test_a_follower_stops_while_the_broker_hangs(broker: EngineProcess) -> None:
     handled = Recorder()
-    async with open_log(broker.url(unique_name("left"))) as here:
+    async with open_when_available(broker.url(unique_name("left"))) as here:
         async with following(here, handled.handle):
             await here.log.append(make_records(0, 20), now=NOW)
             await handled.wait_until(lambda: len(handled.records) == 20)
@@ -183,7 +184,7 @@ async def test_a_follower_stops_while_the_broker_hangs(broker: EngineProcess) ->
 
 async def test_topics_are_created_again_after_the_broker_lost_its_data(broker: EngineProcess) -> None:
     handled = Recorder()
-    async with open_log(broker.url(unique_name("emptied"))) as here, following(here, handled.handle):
+    async with open_when_available(broker.url(unique_name("emptied"))) as here, following(here, handled.handle):
         await here.log.append(make_records(0, 20), now=NOW)
         await handled.wait_until(lambda: len(handled.records) == 20)
         await asyncio.to_thread(broker.stop)
@@ -199,7 +200,7 @@ async def test_topics_are_created_again_after_the_broker_lost_its_data(broker: E
 
 
 async def test_a_slow_connection_delays_calls_and_a_lost_one_is_restored(broker: EngineProcess) -> None:
-    async with open_proxy(broker) as (log_url, proxy), open_log(log_url) as here:
+    async with open_proxy(broker) as (log_url, proxy), open_when_available(log_url) as here:
         proxy.delay_s = 0.3
         await here.log.append(make_records(0, 20), now=NOW)
         assert len(await read_all(here.log)) == 20

@@ -1,4 +1,4 @@
-"""Every `ViewingStore`: the newest stands whatever the order, facts go with it, and it is there after a reopen."""
+"""The suite of `ViewingStore`: the newest position is stored in any order of arrival, with its fact, durably."""
 
 import asyncio
 import os
@@ -32,36 +32,36 @@ NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
 ACCOUNT = ids.derive(AccountId, "a")
 ANNA, BEN = (ACCOUNT, ids.derive(ProfileId, "anna")), (ACCOUNT, ids.derive(ProfileId, "ben"))
 Store: TypeAlias = SqlViewingStore | CassandraViewingStore
-NewPlace = Callable[[], str]
+NewUrl = Callable[[], str]
 Opener = Callable[[], Awaitable[Store]]
 
 
 @pytest.fixture(params=[*SQL, "cassandra"])
-def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> NewPlace:
-    """Tells a new URL, at which nothing is kept yet, at each call."""
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewUrl:
+    """Returns the URL of another empty store at each call."""
     if request.param == "cassandra":
         return partial(shared_engine("cassandra").url, "viewing")
     return partial(database_url, request.param, tmp_path, "viewing")
 
 
 @asynccontextmanager
-async def opening(url: str) -> AsyncIterator[Opener]:
-    """Opens the same store again: a second opener is a second process's view of it."""
+async def open_stores(url: str) -> AsyncIterator[Opener]:
+    """Opens the same store again, as another process does."""
     if not url.startswith("cassandra:"):
         async with store_opener(SqlViewingStore, url) as opened:
             yield opened
         return
     async with AsyncExitStack() as stack:
 
-        async def again() -> CassandraViewingStore:
+        async def reopen() -> CassandraViewingStore:
             return await CassandraViewingStore.open(await stack.enter_async_context(Cassandra(url)), SystemClock())
 
-        yield again
+        yield reopen
 
 
 @pytest.fixture
-async def open_store(new_place: NewPlace) -> AsyncIterator[Opener]:
-    async with opening(new_place()) as opened:
+async def open_store(new_url: NewUrl) -> AsyncIterator[Opener]:
+    async with open_stores(new_url()) as opened:
         yield opened
 
 
@@ -103,8 +103,8 @@ async def save(store: Store, position: Position) -> Position:
     return await store.save(position, record=fact(position))
 
 
-async def told(store: Store) -> list[Position]:
-    """The positions in the facts that wait to be relayed; they are taken away."""
+async def relay(store: Store) -> list[Position]:
+    """Relay the stored facts; return their positions."""
     records: list[bytes] = []
 
     async def append(batch: list[bytes]) -> None:
@@ -115,113 +115,115 @@ async def told(store: Store) -> list[Position]:
     return [Position(**msgspec.structs.asdict(f)) for f in facts if isinstance(f, PositionMoved)]
 
 
-async def all_of(store: Store, who: tuple[AccountId, ProfileId] = ANNA) -> list[Position]:
-    return await store.recent(*who, after=None, limit=1000, dismissed=True)
+async def list_all(store: Store, who: tuple[AccountId, ProfileId] = ANNA) -> list[Position]:
+    return await store.list_recent(*who, after=None, limit=1000, dismissed=True)
 
 
-async def test_what_was_saved_is_there_after_a_reopen(open_store: Opener) -> None:
+async def test_saved_positions_are_read_after_a_reopen(open_store: Opener) -> None:
     store = await open_store()
     film, part = at(1), at(2, "series", "part", device="télé 🎬")
     assert await save(store, film) == film
     assert await save(store, part) == part
     again = await open_store()
-    assert await all_of(again) == [part, film]
-    assert await again.one(*ANNA, part.title_id, episode("part")) == part
-    assert await again.one(*ANNA, part.title_id, episode("other")) is None
-    assert await again.of_titles(*ANNA, [title("film"), title("nothing")]) == [film]
-    assert await told(again) == [film, part]
+    assert await list_all(again) == [part, film]
+    assert await again.find_episode(*ANNA, part.title_id, episode("part")) == part
+    assert await again.find_episode(*ANNA, part.title_id, episode("other")) is None
+    assert await again.list_by_titles(*ANNA, [title("film"), title("nothing")]) == [film]
+    assert await relay(again) == [film, part]
 
 
-async def test_an_older_position_changes_nothing_and_tells_nothing(open_store: Opener) -> None:
+async def test_an_older_position_changes_nothing_and_has_no_fact(open_store: Opener) -> None:
     store = await open_store()
     new, old = at(50), at(40, device="phone")
     await save(store, new)
     assert await save(store, old) == new
     assert await save(store, new) == new
-    assert await all_of(store) == [new]
-    assert await told(store) == [new]
+    assert await list_all(store) == [new]
+    assert await relay(store) == [new]
 
 
-async def test_a_tie_has_one_winner_whatever_the_order(open_store: Opener) -> None:
+async def test_a_tie_has_one_winner_in_any_order(open_store: Opener) -> None:
     tied = [at(5, device="tv"), at(5, device="phone"), at(5, device="tv", position_ms=9)]
-    winner = max(tied, key=model.standing)
+    winner = max(tied, key=model.precedence)
     for n, first in enumerate(tied):
         store, title_id = await open_store(), title(f"film {n}")
         for position in [first, *tied]:
             await save(store, msgspec.structs.replace(position, title_id=title_id))
-        assert await store.of_titles(*ANNA, [title_id]) == [msgspec.structs.replace(winner, title_id=title_id)]
+        assert await store.list_by_titles(*ANNA, [title_id]) == [msgspec.structs.replace(winner, title_id=title_id)]
 
 
-async def test_profiles_do_not_see_one_another(open_store: Opener) -> None:
+async def test_profiles_are_separate(open_store: Opener) -> None:
     store = await open_store()
     await save(store, at(9, who=ANNA))
     await save(store, at(3, who=BEN))
     same_name_elsewhere = (ids.derive(AccountId, "b"), ANNA[1])
-    assert await all_of(store, same_name_elsewhere) == []
+    assert await list_all(store, same_name_elsewhere) == []
     await store.dismiss(*BEN, title("film"), now=NOW + timedelta(hours=1))
-    assert len(await store.recent(*ANNA, after=None, limit=9, dismissed=False)) == 1
+    assert len(await store.list_recent(*ANNA, after=None, limit=9, dismissed=False)) == 1
     await store.erase(*BEN, now=NOW + timedelta(hours=1))
-    assert (await all_of(store, BEN), await all_of(store)) == ([], [at(9)])
+    assert (await list_all(store, BEN), await list_all(store)) == ([], [at(9)])
 
 
-async def test_the_history_is_read_in_pages_without_loss(open_store: Opener) -> None:
+async def test_the_history_is_read_in_pages(open_store: Opener) -> None:
     store = await open_store()
     positions = [at(n // 3, f"t{n % 5}", f"e{n}" if n % 2 else None) for n in range(30)]
     for position in positions:
         await save(store, position)
-    whole = await all_of(store)
-    assert whole == sorted(whole, key=model.place, reverse=True)
-    seen: list[Position] = []
-    while page := await store.recent(*ANNA, after=model.place(seen[-1]) if seen else None, limit=4, dismissed=True):
-        seen += page
-    assert seen == whole
+    everything = await list_all(store)
+    assert everything == sorted(everything, key=model.history_key, reverse=True)
+    paged: list[Position] = []
+    while page := await store.list_recent(
+        *ANNA, after=model.history_key(paged[-1]) if paged else None, limit=4, dismissed=True
+    ):
+        paged += page
+    assert paged == everything
 
 
-async def test_a_dismissed_title_comes_back_when_it_is_watched_again(open_store: Opener) -> None:
+async def test_a_dismissed_title_is_listed_again_after_it_is_watched(open_store: Opener) -> None:
     store = await open_store()
 
-    async def shown() -> list[TitleId]:
-        return [p.title_id for p in await store.recent(*ANNA, after=None, limit=9, dismissed=False)]
+    async def list_shown() -> list[TitleId]:
+        return [p.title_id for p in await store.list_recent(*ANNA, after=None, limit=9, dismissed=False)]
 
     await save(store, at(10))
     await save(store, at(11, "other"))
     await store.dismiss(*ANNA, title("film"), now=NOW + timedelta(seconds=20))
     await store.dismiss(*ANNA, title("film"), now=NOW + timedelta(seconds=15))
-    assert await shown() == [title("other")]
+    assert await list_shown() == [title("other")]
     await save(store, at(18))
-    assert await shown() == [title("other")]
-    assert len(await all_of(store)) == 2
+    assert await list_shown() == [title("other")]
+    assert len(await list_all(store)) == 2
     await save(store, at(21))
-    assert await shown() == [title("film"), title("other")]
+    assert await list_shown() == [title("film"), title("other")]
 
 
-async def test_what_was_erased_does_not_come_back_with_a_late_arrival(open_store: Opener) -> None:
+async def test_a_late_position_does_not_return_after_an_erasure(open_store: Opener) -> None:
     store = await open_store()
     await save(store, at(10))
-    await told(store)
+    await relay(store)
     await store.erase(*ANNA, now=NOW + timedelta(seconds=20))
     await store.erase(*ANNA, now=NOW + timedelta(seconds=20))
     await save(store, at(15))
-    assert (await all_of(store), await told(store)) == ([], [])
+    assert (await list_all(store), await relay(store)) == ([], [])
     await save(store, at(30))
-    assert await all_of(await open_store()) == [at(30)]
+    assert await list_all(await open_store()) == [at(30)]
 
 
-async def test_racing_writers_leave_the_newest(open_store: Opener) -> None:
+async def test_concurrent_writers_leave_the_newest(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     positions = [at(n * 7 % 101, f"t{n % 3}", device=f"d{n}") for n in range(101)]
     await asyncio.gather(*(save(stores[n % 2], position) for n, position in enumerate(positions)))
-    newest = [max((p for p in positions if p.title_id == title(f"t{n}")), key=model.standing) for n in range(3)]
-    assert await all_of(stores[0]) == sorted(newest, key=model.place, reverse=True)
-    facts = await told(stores[0])
+    newest = [max((p for p in positions if p.title_id == title(f"t{n}")), key=model.precedence) for n in range(3)]
+    assert await list_all(stores[0]) == sorted(newest, key=model.history_key, reverse=True)
+    facts = await relay(stores[0])
     assert set(newest) <= set(facts) <= set(positions)
     if stores[0].exact_facts:
         for title_id in {p.title_id for p in newest}:
-            order = [model.standing(p) for p in facts if p.title_id == title_id]
+            order = [model.precedence(p) for p in facts if p.title_id == title_id]
             assert order == sorted(order)
 
 
-async def test_of_positions_of_one_millisecond_one_stands_whole(open_store: Opener) -> None:
+async def test_of_positions_of_one_millisecond_one_is_stored_unmixed(open_store: Opener) -> None:
     stores = [await open_store(), await open_store()]
     for turn in range(20):
         who = (ids.derive(AccountId, str(turn)), ANNA[1])
@@ -232,57 +234,63 @@ async def test_of_positions_of_one_millisecond_one_stands_whole(open_store: Open
             for n in range(10)
         ]
         await asyncio.gather(*(save(stores[n % 2], position) for n, position in enumerate(tied)))
-        assert await all_of(stores[turn % 2], who) == [max(tied, key=model.standing)]
+        assert await list_all(stores[turn % 2], who) == [max(tied, key=model.precedence)]
 
 
-async def test_a_title_taken_up_again_months_later_stands_once(open_store: Opener) -> None:
+async def test_a_title_watched_again_months_later_is_listed_once(open_store: Opener) -> None:
     store, day = await open_store(), 24 * 3600
     for months in range(6):
         for film in ("always", f"only {months}"):
             await save(store, at(months * 31 * day, film))
     await asyncio.gather(*(save(store, at(n * 40 * day, "raced")) for n in range(5)))
-    whole = await all_of(store)
-    assert whole == sorted(whole, key=model.place, reverse=True)
-    assert {p.title_id: p.updated_at for p in whole} == {
+    everything = await list_all(store)
+    assert everything == sorted(everything, key=model.history_key, reverse=True)
+    assert {p.title_id: p.updated_at for p in everything} == {
         title("always"): NOW + timedelta(days=155),
         title("raced"): NOW + timedelta(days=160),
         **{title(f"only {months}"): NOW + timedelta(days=31 * months) for months in range(6)},
     }
     paged: list[Position] = []
-    while page := await store.recent(*ANNA, after=model.place(paged[-1]) if paged else None, limit=3, dismissed=True):
+    while page := await store.list_recent(
+        *ANNA, after=model.history_key(paged[-1]) if paged else None, limit=3, dismissed=True
+    ):
         paged += page
-    assert paged == whole
+    assert paged == everything
     await store.erase(*ANNA, now=NOW + timedelta(days=90))
-    assert await all_of(store) == []
+    assert await list_all(store) == []
 
 
-async def test_what_was_acknowledged_survives_the_death_of_who_wrote_it(new_place: NewPlace) -> None:
-    url = new_place()
+async def test_acknowledged_positions_survive_a_killed_process(new_url: NewUrl) -> None:
+    url = new_url()
     writer = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, url, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+        sys.executable,
+        __file__,
+        url,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{Path.cwd()}/src:{Path.cwd()}"},
     )
     assert writer.stdout is not None
-    heard = 0
+    saved = 0
     async for line in writer.stdout:
         if line.startswith(b"saved "):
-            heard = int(line[6:])
-        if heard >= 150:
+            saved = int(line[6:])
+        if saved >= 150:
             writer.kill()
             break
     await writer.communicate()
-    async with opening(url) as reopen:
+    async with open_stores(url) as reopen:
         store = await reopen()
-        there = {p.title_id: p for p in await all_of(store)}
-        facts = set(await told(store))
-    for n in range(heard + 1):
+        stored = {p.title_id: p for p in await list_all(store)}
+        facts = set(await relay(store))
+    for n in range(saved + 1):
         written = at(n, f"t{n % 50}")
         assert written in facts
-        assert model.standing(there[written.title_id]) >= model.standing(written)
-    assert set(there.values()) <= facts
+        assert model.precedence(stored[written.title_id]) >= model.precedence(written)
+    assert set(stored.values()) <= facts
 
 
 async def write_until_killed(url: str) -> None:
-    async with opening(url) as reopen:
+    async with open_stores(url) as reopen:
         store = await reopen()
         for n in range(100_000):
             await save(store, at(n, f"t{n % 50}"))
@@ -308,7 +316,7 @@ STEPS = st.one_of(
 
 
 class Plain:
-    """The store as dicts: what every engine must agree with."""
+    """The store as dicts, with which every engine must agree."""
 
     def __init__(self) -> None:
         self.positions: dict[Any, Position] = {}
@@ -319,7 +327,7 @@ class Plain:
         who = (p.account_id, p.profile_id)
         key = (*who, p.title_id, p.episode_id)
         here = self.positions.get(key)
-        if here is not None and model.standing(here) >= model.standing(p):
+        if here is not None and model.precedence(here) >= model.precedence(p):
             return here
         if here is not None or self.erased.get(who, datetime.min.replace(tzinfo=UTC)) < p.updated_at:
             self.positions[key] = p
@@ -339,32 +347,32 @@ class Plain:
         found = [p for key, p in self.positions.items() if key[:2] == who]
         if not dismissed:
             found = [p for p in found if self.dismissed.get((*who, p.title_id), NOW - timedelta(1)) < p.updated_at]
-        return sorted(found, key=model.place, reverse=True)
+        return sorted(found, key=model.history_key, reverse=True)
 
 
 @given(st.lists(STEPS, max_size=30))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_it_agrees_with_a_dict(open_store: Opener, steps: list[Any]) -> None:
+async def test_the_store_agrees_with_a_dict(open_store: Opener, steps: list[Any]) -> None:
     plain, store, now = Plain(), await open_store(), NOW
     account_id = ids.derive(AccountId, uuid.uuid4().hex)
     for step in steps:
         if step == REOPEN:
             store = await open_store()
             continue
-        what, p = ("save", step) if isinstance(step, Position) else step
+        action, p = ("save", step) if isinstance(step, Position) else step
         p = msgspec.structs.replace(p, account_id=account_id)
         now = max(now, p.updated_at)
-        if what == "save":
+        if action == "save":
             assert await save(store, p) == plain.save(p)
-        elif what == "dismiss":
+        elif action == "dismiss":
             plain.dismiss(p)
             await store.dismiss(p.account_id, p.profile_id, p.title_id, now=p.updated_at)
-        else:  # nothing is stored that is ahead of the time of day
+        else:  # no stored time is later than now
             plain.erase(msgspec.structs.replace(p, updated_at=now))
             await store.erase(p.account_id, p.profile_id, now=now)
     for _, profile_id in (ANNA, BEN):
         for dismissed in (True, False):
-            got = await store.recent(account_id, profile_id, after=None, limit=100, dismissed=dismissed)
+            got = await store.list_recent(account_id, profile_id, after=None, limit=100, dismissed=dismissed)
             assert got == plain.recent((account_id, profile_id), dismissed)
 
 

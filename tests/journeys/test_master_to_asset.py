@@ -76,7 +76,7 @@ async def play(deployment: EncodingDeployment, asset: Asset, track: VideoTrack |
     names = [track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))]
     folder = deployment.objects / "assets" / asset.asset_id
     (into / "track.mp4").write_bytes(b"".join((folder / name).read_bytes() for name in names))
-    keys = await deployment.licensing.content_keys(asset_id=asset.asset_id, labels=("AUDIO", "SD", "HD"))
+    keys = await deployment.licensing.ensure_content_keys(asset_id=asset.asset_id, labels=("AUDIO", "SD", "HD"))
     key = next(key.key for key in keys if key.key_id == track.key_id)
     decode = ["-xerror", "-decryption_key", key, "-i", "track.mp4", "-map", "0", "-fps_mode", "passthrough"]
     stats = ["-stats_enc_pre", "times", "-stats_enc_pre_fmt", "{t}", "-f", "null", "-"]

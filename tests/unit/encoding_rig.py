@@ -69,7 +69,7 @@ class FakeCatalogue:
 class FakeLicensing:
     """Content keys derived from asset and label."""
 
-    async def content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
+    async def ensure_content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
         return [self.key(asset_id, label) for label in labels]
 
     def key(self, asset_id: AssetId, label: Label) -> ContentKey:

@@ -139,7 +139,7 @@ class FakeDomains:
                 return await self._call("asset", playable.asset)
         raise AssetNotFound(asset_id=asset_id)
 
-    async def position(
+    async def get_position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None
     ) -> Position | None:
         return await self._call("position", self.last_position, profile_id=profile_id)

@@ -85,7 +85,7 @@ async def test_paths_with_another_token(home: Deployment) -> None:
 async def test_licences(home: Deployment) -> None:
     viewer, stranger = await home.viewer(), await home.viewer()
     session = await started(viewer)
-    keys = await home.domains["licensing"].content_keys(asset_id=session["asset_id"], labels=("AUDIO", "SD"))
+    keys = await home.domains["licensing"].ensure_content_keys(asset_id=session["asset_id"], labels=("AUDIO", "SD"))
     kids = [base64.urlsafe_b64encode(bytes.fromhex(key.key_id)).rstrip(b"=").decode() for key in keys]
     good = {"X_Licence_Token": session["licence_token"]}
     licence = await viewer.call("POST", "/licences/clearkey", {"kids": kids}, **good)

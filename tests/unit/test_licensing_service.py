@@ -46,7 +46,7 @@ class Rig:
         return LicensingService(vault=self.vault, sealer=sealer, token_key=key, clock=self.clock)
 
     async def keys(self, asset_id: AssetId = FILM) -> dict[str, ContentKey]:
-        keys = await self.licensing.content_keys(asset_id=asset_id, labels=("AUDIO", "SD", "HD"))
+        keys = await self.licensing.ensure_content_keys(asset_id=asset_id, labels=("AUDIO", "SD", "HD"))
         return {key.label: key for key in keys}
 
     async def token(self, **changes: Any) -> str:
@@ -65,7 +65,7 @@ class Rig:
         self, token: str, keys: list[str], profile_id: ProfileId = ADA, device_id: DeviceId = TV
     ) -> dict[str, str]:
         """Return the keys of a licence by key id, both in hexadecimal."""
-        licence = await self.licensing.clearkey(
+        licence = await self.licensing.issue_clearkey_licence(
             token=token, key_ids=[to_kid(each) for each in keys], profile_id=profile_id, device_id=device_id
         )
         assert licence.type == "temporary"
@@ -87,19 +87,19 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def test_an_asset_and_label_have_one_key(rig: Rig) -> None:
-    first = await rig.licensing.content_keys(asset_id=FILM, labels=("SD",))
-    keys = await rig.licensing.content_keys(asset_id=FILM, labels=("HD", "SD", "AUDIO", "SD"))
+    first = await rig.licensing.ensure_content_keys(asset_id=FILM, labels=("SD",))
+    keys = await rig.licensing.ensure_content_keys(asset_id=FILM, labels=("HD", "SD", "AUDIO", "SD"))
     assert [key.label for key in keys] == ["HD", "SD", "AUDIO"]
     assert keys[1] == first[0]
-    assert keys == await rig.create_instance().content_keys(asset_id=FILM, labels=("HD", "SD", "AUDIO"))
+    assert keys == await rig.create_instance().ensure_content_keys(asset_id=FILM, labels=("HD", "SD", "AUDIO"))
     everything = [*keys, *(await rig.keys(OTHER)).values()]
     assert len({key.key for key in everything}) == len({key.key_id for key in everything}) == 6
     assert all(len(bytes.fromhex(key.key)) == len(bytes.fromhex(key.key_id)) == 16 for key in everything)
-    assert await rig.licensing.content_keys(asset_id=FILM, labels=()) == []
+    assert await rig.licensing.ensure_content_keys(asset_id=FILM, labels=()) == []
 
 
 async def test_concurrent_calls_return_the_same_keys(rig: Rig) -> None:
-    calls = [rig.create_instance().content_keys(asset_id=FILM, labels=("SD", "HD")) for _ in range(10)]
+    calls = [rig.create_instance().ensure_content_keys(asset_id=FILM, labels=("SD", "HD")) for _ in range(10)]
     answers = await asyncio.gather(*calls)
     assert all(answer == answers[0] for answer in answers)
 
@@ -133,7 +133,7 @@ async def test_a_request_without_covered_keys_is_refused(rig: Rig) -> None:
     assert caught.value.key_id == "ab" * 16
     for garbage in ("", "x", "🎬", "A" * 1_000_000, "\ud800"):
         with pytest.raises(UnknownKey):
-            await rig.licensing.clearkey(token=token, key_ids=[garbage], profile_id=ADA, device_id=TV)
+            await rig.licensing.issue_clearkey_licence(token=token, key_ids=[garbage], profile_id=ADA, device_id=TV)
 
 
 async def test_another_profile_or_device_is_refused(rig: Rig) -> None:
@@ -154,7 +154,7 @@ async def test_a_token_expires(rig: Rig) -> None:
     with pytest.raises(LicenceRefused):
         await rig.request(token, [keys["SD"].key_id])
     with pytest.raises(LicenceRefused):
-        await rig.licensing.identity_key(token=token, key_id=keys["SD"].key_id)
+        await rig.licensing.get_identity_key(token=token, key_id=keys["SD"].key_id)
 
 
 async def test_a_revoked_session_is_refused_by_every_instance(rig: Rig) -> None:
@@ -167,21 +167,21 @@ async def test_a_revoked_session_is_refused_by_every_instance(rig: Rig) -> None:
     with pytest.raises(LicenceRefused):
         await rig.request(token, [keys["SD"].key_id])
     with pytest.raises(LicenceRefused):
-        await rig.licensing.identity_key(token=token, key_id=keys["SD"].key_id)
+        await rig.licensing.get_identity_key(token=token, key_id=keys["SD"].key_id)
     assert await rig.request(other, [keys["SD"].key_id])
 
 
 async def test_the_identity_key_format_returns_the_bytes_of_a_key(rig: Rig) -> None:
     keys, token = await rig.keys(), await rig.token()
     for key_id in (keys["SD"].key_id, keys["SD"].key_id.upper()):
-        assert await rig.licensing.identity_key(token=token, key_id=key_id) == bytes.fromhex(keys["SD"].key)
+        assert await rig.licensing.get_identity_key(token=token, key_id=key_id) == bytes.fromhex(keys["SD"].key)
     with pytest.raises(LicenceRefused):
-        await rig.licensing.identity_key(token=token, key_id=keys["HD"].key_id)
+        await rig.licensing.get_identity_key(token=token, key_id=keys["HD"].key_id)
     with pytest.raises(LicenceRefused):
-        await rig.licensing.identity_key(token=token[:-1], key_id=keys["SD"].key_id)
+        await rig.licensing.get_identity_key(token=token[:-1], key_id=keys["SD"].key_id)
     for garbage in ("", "zz", "f" * 32, "f" * 1_000_000, "../etc"):
         with pytest.raises(UnknownKey):
-            await rig.licensing.identity_key(token=token, key_id=garbage)
+            await rig.licensing.get_identity_key(token=token, key_id=garbage)
 
 
 async def test_keys_are_stored_only_sealed(rig: Rig) -> None:
@@ -197,11 +197,13 @@ async def test_another_key_file_is_reported_without_leaking_keys(rig: Rig) -> No
     keys = await rig.keys()
     other = rig.create_instance("another-kek")
     with pytest.raises(SealBroken, match="another key-encryption key") as caught:
-        await other.content_keys(asset_id=FILM, labels=("SD",))
+        await other.ensure_content_keys(asset_id=FILM, labels=("SD",))
     assert isinstance(caught.value, Problem)
     assert keys["SD"].key not in repr(caught.value)
     with pytest.raises(LicenceRefused):
-        await other.clearkey(token=await rig.token(), key_ids=[to_kid(keys["SD"].key_id)], profile_id=ADA, device_id=TV)
+        await other.issue_clearkey_licence(
+            token=await rig.token(), key_ids=[to_kid(keys["SD"].key_id)], profile_id=ADA, device_id=TV
+        )
 
 
 async def test_a_sealed_key_cannot_be_moved_to_another_asset(rig: Rig) -> None:
@@ -209,7 +211,7 @@ async def test_a_sealed_key_cannot_be_moved_to_another_asset(rig: Rig) -> None:
     moved = (await rig.vault.list_keys(asset_id=FILM))[0]
     await rig.vault.add_keys(keys=[msgspec.structs.replace(moved, asset_id=OTHER, key_id="ab" * 16)])
     with pytest.raises(SealBroken, match="altered"):
-        await rig.licensing.content_keys(asset_id=OTHER, labels=(moved.label,))
+        await rig.licensing.ensure_content_keys(asset_id=OTHER, labels=(moved.label,))
 
 
 async def test_keys_sealed_before_a_key_rotation_can_be_unsealed(rig: Rig) -> None:
@@ -217,9 +219,11 @@ async def test_keys_sealed_before_a_key_rotation_can_be_unsealed(rig: Rig) -> No
     with (rig.folder / "kek").open("ab") as file:
         file.write(b64encode(bytes(range(32))) + b"\n")
     rotated = rig.create_instance()
-    assert {key.label: key for key in await rotated.content_keys(asset_id=FILM, labels=("AUDIO", "SD", "HD"))} == keys
-    assert await rotated.identity_key(token=token, key_id=keys["SD"].key_id) == bytes.fromhex(keys["SD"].key)
-    await rotated.content_keys(asset_id=OTHER, labels=("SD",))
+    assert {
+        key.label: key for key in await rotated.ensure_content_keys(asset_id=FILM, labels=("AUDIO", "SD", "HD"))
+    } == keys
+    assert await rotated.get_identity_key(token=token, key_id=keys["SD"].key_id) == bytes.fromhex(keys["SD"].key)
+    await rotated.ensure_content_keys(asset_id=OTHER, labels=("SD",))
     with pytest.raises(SealBroken):
         await FileSealer([b"\0" * 32]).unseal((await rig.vault.list_keys(asset_id=OTHER))[0].sealed, b"")
 

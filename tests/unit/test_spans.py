@@ -127,7 +127,7 @@ async def run_deployment(folder: Path) -> AsyncIterator[Deployment]:
 
 async def publish_film(services: dict[str, Any]) -> str:
     """Publish a film of 100 s and return the id of its key."""
-    (key,) = await services["licensing"].content_keys(asset_id=ASSET, labels=("SD",))
+    (key,) = await services["licensing"].ensure_content_keys(asset_id=ASSET, labels=("SD",))
     catalogue, drama = services["catalogue"], Genre(genre_id="drama", names={"en": "Drama"})
     draft = TitleDraft(title_id=TITLE, kind="film", names={"en": "A film"}, original_language="en", genres=[drama])
     await catalogue.put_title(draft=draft)

@@ -1,4 +1,4 @@
-"""Positions, continue watching and history through the front door."""
+"""`ViewingService`: positions, continue watching and history."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ WHO: dict[str, Any] = {"account_id": AccountId("acc_a"), "profile_id": ProfileId
 
 
 class Deployment:
-    """Viewing on a store of its own, at eight in the evening."""
+    """The service on an empty store."""
 
     def __init__(self, database: Database, store: SqlViewingStore) -> None:
         self.clock, self.database, self.store = ManualClock(NOW), database, store
@@ -40,7 +40,7 @@ class Deployment:
     async def watch(self, title: str, episode: str | None = None, **changed: Any) -> Position:
         return await self.viewing.record(position=at(self.clock.advance(seconds=1), title, episode, **changed))
 
-    async def continued(self, limit: int = 20) -> list[str]:
+    async def continue_watching(self, limit: int = 20) -> list[str]:
         return [p.title_id for p in await self.viewing.continue_watching(**WHO, limit=limit)]
 
 
@@ -63,15 +63,15 @@ def at(when: datetime, title: str = "film", episode: str | None = None, **change
     return msgspec.structs.replace(position, **changed)
 
 
-async def test_a_clock_ahead_of_ours_does_not_win_for_ever(deployment: Deployment) -> None:
+async def test_a_time_in_the_future_is_replaced_by_now(deployment: Deployment) -> None:
     wrong = await deployment.viewing.record(position=at(NOW + timedelta(days=900), position_ms=1))
     assert wrong.updated_at == NOW
     right = await deployment.watch("film", position_ms=2)
     assert right.position_ms == 2
-    assert await deployment.viewing.position(**WHO, title_id=TitleId("film")) == right
+    assert await deployment.viewing.get_position(**WHO, title_id=TitleId("film")) == right
 
 
-async def test_a_position_past_the_end_is_the_end_and_an_unknown_length_is_no_limit(deployment: Deployment) -> None:
+async def test_a_position_is_bounded_by_a_known_duration(deployment: Deployment) -> None:
     assert (await deployment.watch("a", position_ms=100_700)).position_ms == 100_000
     assert (await deployment.watch("b", position_ms=700, duration_ms=0)).position_ms == 700
 
@@ -82,28 +82,28 @@ async def test_a_position_past_the_end_is_the_end_and_an_unknown_length_is_no_li
         ({"position_ms": -1}, "position_ms"),
         ({"duration_ms": -1}, "duration_ms"),
         ({"duration_ms": 10**12}, "duration_ms"),
-        ({"updated_at": datetime(2026, 1, 1)}, "updated_at"),  # noqa: DTZ001 — that is what is wrong with it
+        ({"updated_at": datetime(2026, 1, 1)}, "updated_at"),  # noqa: DTZ001
         ({"updated_at": datetime(1970, 1, 1, tzinfo=UTC)}, "updated_at"),
         ({"title_id": ""}, "title_id"),
         ({"device_id": "x" * 5000}, "device_id"),
         ({"episode_id": ""}, "episode_id"),
     ],
 )
-async def test_nonsense_is_named_and_not_stored(deployment: Deployment, changed: dict[str, Any], field: str) -> None:
+async def test_invalid_positions_are_refused(deployment: Deployment, changed: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:
         await deployment.viewing.record(position=at(NOW, **changed))
     assert [fault.field for fault in caught.value.faults] == [field]
-    assert (await deployment.viewing.history(**WHO)).items == []
+    assert (await deployment.viewing.list_history(**WHO)).items == []
 
 
-async def test_lists_refuse_what_they_cannot_serve(deployment: Deployment) -> None:
+async def test_invalid_arguments_of_lists_are_refused(deployment: Deployment) -> None:
     for call in [
-        deployment.viewing.history(**WHO, limit=0),
+        deployment.viewing.list_history(**WHO, limit=0),
         deployment.viewing.continue_watching(**WHO, limit=10**6),
-        deployment.viewing.progress(**WHO, title_ids=[TitleId("t")] * 1001),
+        deployment.viewing.list_positions(**WHO, title_ids=[TitleId("t")] * 1001),
         deployment.viewing.dismiss(**WHO, title_id=TitleId("")),
         *(
-            deployment.viewing.history(**WHO, cursor=c)
+            deployment.viewing.list_history(**WHO, cursor=c)
             for c in ("", "nonsense", "é", "A" * 9999, "OTk5OTk5OTk5OTk5OTk5OS9hL2I")
         ),
     ]:
@@ -111,47 +111,47 @@ async def test_lists_refuse_what_they_cannot_serve(deployment: Deployment) -> No
             await call
 
 
-async def test_a_series_is_where_it_was_last_watched(deployment: Deployment) -> None:
+async def test_the_position_in_a_series_is_its_newest(deployment: Deployment) -> None:
     first, second = await deployment.watch("show", "e1"), await deployment.watch("show", "e2")
     again = await deployment.watch("show", "e1", position_ms=20_000)
     series, this, other = TitleId("show"), EpisodeId("e1"), EpisodeId("e3")
     assert first.position_ms == 10_000
-    assert await deployment.viewing.position(**WHO, title_id=series) == again
-    assert await deployment.viewing.position(**WHO, title_id=series, episode_id=EpisodeId("e2")) == second
-    assert await deployment.viewing.position(**WHO, title_id=series, episode_id=this) == again
-    assert await deployment.viewing.position(**WHO, title_id=series, episode_id=other) is None
-    assert await deployment.viewing.position(**WHO, title_id=TitleId("unseen")) is None
-    assert await deployment.viewing.progress(**WHO, title_ids=[series, TitleId("unseen")]) == [again, second]
-    assert await deployment.viewing.progress(**WHO, title_ids=[]) == []
+    assert await deployment.viewing.get_position(**WHO, title_id=series) == again
+    assert await deployment.viewing.get_position(**WHO, title_id=series, episode_id=EpisodeId("e2")) == second
+    assert await deployment.viewing.get_position(**WHO, title_id=series, episode_id=this) == again
+    assert await deployment.viewing.get_position(**WHO, title_id=series, episode_id=other) is None
+    assert await deployment.viewing.get_position(**WHO, title_id=TitleId("unwatched")) is None
+    assert await deployment.viewing.list_positions(**WHO, title_ids=[series, TitleId("unwatched")]) == [again, second]
+    assert await deployment.viewing.list_positions(**WHO, title_ids=[]) == []
 
 
-async def test_continue_watching_shows_each_title_once_and_no_finished_film(deployment: Deployment) -> None:
-    await deployment.watch("seen film", position_ms=99_000)
+async def test_continue_watching_lists_each_title_once_without_finished_films(deployment: Deployment) -> None:
+    await deployment.watch("finished film", position_ms=99_000)
     await deployment.watch("film")
     await deployment.watch("show", "e1", position_ms=99_000)
     await deployment.watch("show", "e2", position_ms=100_000)
     await deployment.watch("dismissed")
     await deployment.viewing.dismiss(**WHO, title_id=TitleId("dismissed"))
-    assert await deployment.continued() == ["show", "film"]
-    assert await deployment.continued(limit=1) == ["show"]
+    assert await deployment.continue_watching() == ["show", "film"]
+    assert await deployment.continue_watching(limit=1) == ["show"]
     await deployment.watch("dismissed")
-    assert await deployment.continued() == ["dismissed", "show", "film"]
+    assert await deployment.continue_watching() == ["dismissed", "show", "film"]
 
 
-async def test_continue_watching_looks_behind_a_long_series(deployment: Deployment) -> None:
+async def test_continue_watching_finds_titles_after_a_long_series(deployment: Deployment) -> None:
     await deployment.watch("film")
     for n in range(150):
         await deployment.watch("show", f"e{n}")
-    assert await deployment.continued() == ["show", "film"]
+    assert await deployment.continue_watching() == ["show", "film"]
 
 
-async def test_history_comes_in_pages(deployment: Deployment) -> None:
+async def test_history_is_paged(deployment: Deployment) -> None:
     for n in range(7):
         await deployment.watch(f"film {n}", position_ms=100_000)
     titles: list[str] = []
     cursor = None
     while True:
-        page = await deployment.viewing.history(**WHO, cursor=cursor, limit=3)
+        page = await deployment.viewing.list_history(**WHO, cursor=cursor, limit=3)
         titles += [p.title_id for p in page.items]
         if (cursor := page.next_cursor) is None:
             break
@@ -165,28 +165,28 @@ ARRIVALS = st.lists(
 
 @given(ARRIVALS)
 @settings(max_examples=15, deadline=None)
-def test_any_order_of_arrival_gives_the_same_end(
+def test_the_order_of_arrival_has_no_effect(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, str, int]]
 ) -> None:
-    asyncio.run(all_orders(f"sqlite:///{tmp_path_factory.mktemp('orders')}/viewing.db", arrivals))
+    asyncio.run(record_in_all_orders(f"sqlite:///{tmp_path_factory.mktemp('orders')}/viewing.db", arrivals))
 
 
-async def all_orders(url: str, arrivals: list[tuple[int, str, int]]) -> None:
+async def record_in_all_orders(url: str, arrivals: list[tuple[int, str, int]]) -> None:
     async with Database(url) as database:
         deployment = Deployment(database, await SqlViewingStore.open(database))
         for n, order in enumerate(permutations(arrivals)):
-            stands = [
+            stored = [
                 await deployment.viewing.record(
                     position=at(NOW + timedelta(seconds=s), f"{n}", device_id=DeviceId(device), position_ms=ms)
                 )
                 for s, device, ms in order
             ]
-            assert await deployment.viewing.position(**WHO, title_id=TitleId(f"{n}")) == stands[-1]
-        ends = {model.standing(p) for p in (await deployment.viewing.history(**WHO, limit=200)).items}
+            assert await deployment.viewing.get_position(**WHO, title_id=TitleId(f"{n}")) == stored[-1]
+        ends = {model.precedence(p) for p in (await deployment.viewing.list_history(**WHO, limit=200)).items}
         assert len(ends) == 1
 
 
-async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deployment) -> None:
+async def test_positions_are_relayed_and_removed_profiles_are_erased(deployment: Deployment) -> None:
     log = await SqliteEventLog.open(deployment.database)
     events = EventsService(log=log, dead_letters=log, leases=log, clock=deployment.clock)
     tasks = [
@@ -201,7 +201,7 @@ async def test_facts_go_up_and_removed_profiles_are_forgotten(deployment: Deploy
     removed = new_record(ProfileRemoved(**WHO), key="pro_a", now=NOW)
     await events.append(records=[removed])
     async with asyncio.timeout(20):
-        while (await deployment.viewing.history(**WHO)).items:  # noqa: ASYNC110 — nothing tells of an erasure
+        while (await deployment.viewing.list_history(**WHO)).items:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for task in tasks:
         task.cancel()

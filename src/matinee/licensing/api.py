@@ -69,14 +69,14 @@ class Licensing(Protocol):
     """Content keys, and the licences that contain them."""
 
     @idempotent
-    async def content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
+    async def ensure_content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
         """Return an asset's keys. The first call for an asset and label generates its key; later calls return it."""
 
     async def grant(self, *, terms: LicenceTerms) -> str:
         """Return a licence token bound to these terms."""
 
     @idempotent
-    async def clearkey(
+    async def issue_clearkey_licence(
         self, *, token: str, key_ids: list[str], profile_id: ProfileId, device_id: DeviceId
     ) -> ClearKeyLicence:
         """Return a licence with the requested keys (base64url ids) that the token covers.
@@ -85,7 +85,7 @@ class Licensing(Protocol):
         """
 
     @idempotent
-    async def identity_key(self, *, token: str, key_id: str) -> bytes:
+    async def get_identity_key(self, *, token: str, key_id: str) -> bytes:
         """Return the 16 bytes of a key (hexadecimal id), for the HLS key format `identity`.
 
         Raises LicenceRefused, UnknownKey.

@@ -38,7 +38,7 @@ class LicensingService:
         self._clock = clock
         self._entropy = entropy
 
-    async def content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
+    async def ensure_content_keys(self, *, asset_id: AssetId, labels: tuple[Label, ...]) -> list[ContentKey]:
         stored = {key.label: key for key in await self._vault.list_keys(asset_id=asset_id)}
         if missing := [label for label in dict.fromkeys(labels) if label not in stored]:
             await self._vault.add_keys(keys=[await self._generate(asset_id, label) for label in missing])
@@ -49,7 +49,7 @@ class LicensingService:
     async def grant(self, *, terms: LicenceTerms) -> str:
         return model.sign_token(terms, self._token_key)
 
-    async def clearkey(
+    async def issue_clearkey_licence(
         self, *, token: str, key_ids: list[str], profile_id: ProfileId, device_id: DeviceId
     ) -> ClearKeyLicence:
         terms = self._verify(token)
@@ -58,7 +58,7 @@ class LicensingService:
         keys = await self._select_keys(terms, [model.parse_web_key_id(kid) for kid in key_ids[:KEYS_LIMIT]])
         return ClearKeyLicence(keys=[model.to_web_key(key.key_id, await self._unseal(key)) for key in keys])
 
-    async def identity_key(self, *, token: str, key_id: str) -> bytes:
+    async def get_identity_key(self, *, token: str, key_id: str) -> bytes:
         (key,) = await self._select_keys(self._verify(token), [model.parse_key_id(key_id)])
         return await self._unseal(key)
 

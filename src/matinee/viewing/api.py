@@ -1,4 +1,4 @@
-"""The front door of viewing."""
+"""The public interface of viewing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matinee.mesh.api import idempotent
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a profile is in a film or an episode (the seed's schema)."""
+    """How far a profile has watched a film or an episode."""
 
     account_id: AccountId
     profile_id: ProfileId
@@ -25,8 +25,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     episode_id: EpisodeId | None = None
 
     @property
-    def finished(self) -> bool:
-        """Whether only the credits are left: 95 % seen, or less than 30 s to go of a longer film."""
+    def is_finished(self) -> bool:
+        """Whether only the credits are left: 95 % is watched, or less than 30 s of more than five minutes remain."""
         left_ms = self.duration_ms - self.position_ms
         return self.duration_ms > 0 and (
             left_ms * 20 <= self.duration_ms or (left_ms < 30_000 < self.duration_ms // 10)
@@ -34,46 +34,46 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Viewing(Protocol):
-    """Where every profile is in everything it watched. Account and profile are part of every key."""
+    """The positions of profiles in titles and episodes. Account and profile are part of every key."""
 
     @idempotent
     async def record(self, *, position: Position) -> Position:
-        """Store a position; the newest `updated_at` wins whatever the order of arrival. Tells the one that stands.
+        """Store a position unless the stored one is newer by `updated_at`; return the one that is then stored.
 
-        Idempotent. A time ahead of ours is taken as now, so that a wrong clock cannot win for ever.
+        Idempotent. A time in the future is replaced by now, so that a device with a wrong clock does not win for ever.
         """
 
     @idempotent
-    async def position(
+    async def get_position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None
     ) -> Position | None:
-        """The position in a film or an episode; in a series without `episode_id`, the one last watched."""
+        """Return the position in a film or an episode; for a series without `episode_id`, the newest one."""
 
     @idempotent
-    async def progress(
+    async def list_positions(
         self, *, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]
     ) -> list[Position]:
-        """Every position in several titles, episodes included, newest first."""
+        """Return every position in some titles and their episodes, newest first."""
 
     @idempotent
     async def continue_watching(
         self, *, account_id: AccountId, profile_id: ProfileId, limit: int = 20
     ) -> list[Position]:
-        """The newest position of each title, newest first, without what was dismissed.
+        """Return the newest position in each title, newest first, without dismissed titles.
 
-        Finished films are left out; a finished episode stays, so that the caller can offer the next.
+        Finished films are left out; a finished episode is included, so that the caller can offer the next one.
         """
 
     @idempotent
-    async def history(
+    async def list_history(
         self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None, limit: int = 50
     ) -> Page[Position]:
-        """All that was watched, newest first."""
+        """Return all positions, newest first."""
 
     @idempotent
     async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:
-        """Take a title out of continue watching until it is watched again. Idempotent."""
+        """Remove a title from continue watching until it is watched again. Idempotent."""
 
     @idempotent
     async def erase(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
-        """Forget a profile's viewing. Idempotent."""
+        """Erase all data of a profile. Idempotent."""

@@ -1,4 +1,4 @@
-"""The rules of positions: which one stands, what a wrong clock may do, what is still to be watched."""
+"""The rules of positions: which one is newer, the bounds of times, which titles are unfinished."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from matinee.kit.ids import TitleId
 from matinee.kit.problem import Fault, Invalid
 from matinee.viewing.api import Position
 
-# Longer than anything that is watched in one piece.
 MAX_DURATION_MS = 14 * 24 * 3600 * 1000
 MAX_ID = 40
-# Before this there was no Matinee: a device that has lost its clock.
+# An earlier time comes from a device with a wrong clock.
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-class Place(NamedTuple):
-    """A place in a profile's history, which is ordered by time, then title, then episode, newest first."""
+class HistoryKey(NamedTuple):
+    """The sort key of a profile's history: time, title, episode, in descending order."""
 
     at: datetime
     title_id: str
     episode_id: str
 
 
-def standing(position: Position) -> tuple[datetime, str, int, int]:
-    """What decides between two positions in one film or episode: the greater stands. Equal only where both are."""
+def precedence(position: Position) -> tuple[datetime, str, int, int]:
+    """Return what decides between two positions in one film or episode: the greater one is stored."""
     return (position.updated_at, position.device_id, position.position_ms, position.duration_ms)
 
 
-def accepted(position: Position, now: datetime) -> Position:
-    """The position as it may be stored: a time ahead of ours is now, past the end is the end. Raises Invalid."""
-    if faults := list(_faults(position)):
+def normalise(position: Position, now: datetime) -> Position:
+    """Return the position with its time bounded by now and its position by the end. Raises Invalid."""
+    if faults := list(_find_faults(position)):
         raise Invalid(faults=faults)
     end_ms = position.duration_ms or position.position_ms
     return msgspec.structs.replace(
@@ -46,7 +45,7 @@ def accepted(position: Position, now: datetime) -> Position:
     )
 
 
-def _faults(position: Position) -> Iterable[Fault]:
+def _find_faults(position: Position) -> Iterable[Fault]:
     for name in ("position_ms", "duration_ms"):
         if not 0 <= getattr(position, name) <= MAX_DURATION_MS:
             yield Fault(name, f"from 0 to {MAX_DURATION_MS}")
@@ -60,32 +59,32 @@ def _faults(position: Position) -> Iterable[Fault]:
             yield Fault(name, "is not an id")
 
 
-def unfinished(newest_first: Iterable[Position], seen: set[TitleId]) -> list[Position]:
-    """The newest of each title not yet in `seen` (which is added to), without the films that are finished."""
+def select_unfinished(newest_first: Iterable[Position], done: set[TitleId]) -> list[Position]:
+    """Return the newest position in each title that is not in `done`, without finished films; add to `done`."""
     found: list[Position] = []
     for position in newest_first:
-        if position.title_id not in seen:
-            seen.add(position.title_id)
-            if position.episode_id is not None or not position.finished:
+        if position.title_id not in done:
+            done.add(position.title_id)
+            if position.episode_id is not None or not position.is_finished:
                 found.append(position)
     return found
 
 
-def place(position: Position) -> Place:
-    """Where a position stands in the history."""
-    return Place(position.updated_at, position.title_id, position.episode_id or "")
+def history_key(position: Position) -> HistoryKey:
+    """Return the sort key of a position in the history."""
+    return HistoryKey(position.updated_at, position.title_id, position.episode_id or "")
 
 
-def cursor(place: Place) -> str:
-    """A place as an opaque text."""
-    return urlsafe_b64encode(f"{to_ms(place.at)}/{place.title_id}/{place.episode_id}".encode()).decode().rstrip("=")
+def to_cursor(key: HistoryKey) -> str:
+    """Return a sort key as opaque text."""
+    return urlsafe_b64encode(f"{to_ms(key.at)}/{key.title_id}/{key.episode_id}".encode()).decode().rstrip("=")
 
 
-def parse_cursor(text: str) -> Place:
-    """The place in a cursor. Raises Invalid."""
+def parse_cursor(text: str) -> HistoryKey:
+    """Return the sort key in a cursor. Raises Invalid."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         at_ms, title_id, episode_id = urlsafe_b64decode(padded).decode().split("/")
-        return Place(from_ms(int(at_ms)), title_id, episode_id)
+        return HistoryKey(from_ms(int(at_ms)), title_id, episode_id)
     except (ValueError, OverflowError, OSError):
-        raise Invalid(faults=[Fault("cursor", "is not one of ours")]) from None
+        raise Invalid(faults=[Fault("cursor", "is not a cursor of this list")]) from None

@@ -1,4 +1,4 @@
-"""Where every profile is in everything it watched."""
+"""The service of viewing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from matinee.viewing.ports import ViewingStore
 
 MAX_LIMIT = 200
 MAX_TITLES = 1000
-# Continue watching looks back over this many positions at most, a page at a time.
+# Continue watching searches at most this many pages of positions.
 PAGE, PAGES = 100, 20
 
 
 class ViewingService:
-    """Fulfils `viewing.api.Viewing` on a `ViewingStore`."""
+    """Implements `Viewing` on a `ViewingStore`."""
 
     def __init__(self, *, store: ViewingStore, clock: Clock) -> None:
         self._store = store
@@ -26,7 +26,7 @@ class ViewingService:
 
     async def record(self, *, position: Position) -> Position:
         now = self._clock.now()
-        position = model.accepted(position, now)
+        position = model.normalise(position, now)
         moved = PositionMoved(
             account_id=position.account_id,
             profile_id=position.profile_id,
@@ -39,42 +39,44 @@ class ViewingService:
         )
         return await self._store.save(position, record=new_record(moved, key=position.profile_id, now=now))
 
-    async def position(
+    async def get_position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None
     ) -> Position | None:
         if episode_id is not None:
-            return await self._store.one(account_id, profile_id, title_id, episode_id)
-        return next(iter(await self._store.of_titles(account_id, profile_id, [title_id])), None)
+            return await self._store.find_episode(account_id, profile_id, title_id, episode_id)
+        return next(iter(await self._store.list_by_titles(account_id, profile_id, [title_id])), None)
 
-    async def progress(
+    async def list_positions(
         self, *, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]
     ) -> list[Position]:
         _check("title_ids", len(title_ids) <= MAX_TITLES, f"at most {MAX_TITLES}")
-        return await self._store.of_titles(account_id, profile_id, title_ids) if title_ids else []
+        return await self._store.list_by_titles(account_id, profile_id, title_ids) if title_ids else []
 
     async def continue_watching(
         self, *, account_id: AccountId, profile_id: ProfileId, limit: int = 20
     ) -> list[Position]:
         _check_limit(limit)
         found: list[Position] = []
-        seen: set[TitleId] = set()
-        after: model.Place | None = None
+        done: set[TitleId] = set()
+        after: model.HistoryKey | None = None
         for _ in range(PAGES):
-            page = await self._store.recent(account_id, profile_id, after=after, limit=PAGE, dismissed=False)
-            found += model.unfinished(page, seen)
+            page = await self._store.list_recent(account_id, profile_id, after=after, limit=PAGE, dismissed=False)
+            found += model.select_unfinished(page, done)
             if len(found) >= limit or len(page) < PAGE:
                 break
-            after = model.place(page[-1])
+            after = model.history_key(page[-1])
         return found[:limit]
 
-    async def history(
+    async def list_history(
         self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None, limit: int = 50
     ) -> Page[Position]:
         _check_limit(limit)
         after = None if cursor is None else model.parse_cursor(cursor)
-        found = await self._store.recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=True)
+        found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=True)
         items = found[:limit]
-        return Page(items=items, next_cursor=model.cursor(model.place(items[-1])) if len(found) > limit else None)
+        return Page(
+            items=items, next_cursor=model.to_cursor(model.history_key(items[-1])) if len(found) > limit else None
+        )
 
     async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:
         _check("title_id", 1 <= len(title_id) <= model.MAX_ID, "is not an id")
@@ -84,8 +86,8 @@ class ViewingService:
         await self._store.erase(account_id, profile_id, now=self._clock.now())
 
 
-def _check(field: str, good: bool, message: str) -> None:
-    if not good:
+def _check(field: str, is_valid: bool, message: str) -> None:
+    if not is_valid:
         raise Invalid(faults=[Fault(field, message)])
 
 

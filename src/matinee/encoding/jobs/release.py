@@ -48,7 +48,7 @@ async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks
 
     async def make() -> Packaged:
         folder = run.workspace.subfolder("package", empty=True)
-        keys = await run.tools.licensing.content_keys(asset_id=asset_id, labels=_list_key_labels(plan))
+        keys = await run.tools.licensing.ensure_content_keys(asset_id=asset_id, labels=_list_key_labels(plan))
         async with durable_outputs(folder):
             return await run.tools.packager.package(
                 plan=plan, video=tracks.video, audio=tracks.audio, keys=keys, into=folder

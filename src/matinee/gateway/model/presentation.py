@@ -54,7 +54,7 @@ def progress(position: Position, episodes: Sequence[Episode]) -> Progress:
     return Progress(
         position_ms=position.position_ms,
         duration_ms=position.duration_ms,
-        finished=position.finished,
+        finished=position.is_finished,
         episode_id=position.episode_id,
         season_number=episode.season_number if episode else None,
         episode_number=episode.number if episode else None,
@@ -119,7 +119,7 @@ def next_episode(episodes: Sequence[Episode], after: EpisodeId | None) -> Episod
 
 def going_on(title: Title, last: Position) -> Progress | None:
     """What "continue watching" offers after the last position; None where all is seen."""
-    if not last.finished:
+    if not last.is_finished:
         return progress(last, title.episodes)
     episode = next_episode(title.episodes, last.episode_id) if last.episode_id else None
     if episode is None:

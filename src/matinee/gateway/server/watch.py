@@ -94,7 +94,7 @@ async def clearkey_licence(request: Request[Any, Any, Any], data: ClearKeyReques
     token = request.headers.get("x-licence-token")
     if not token:
         raise LicenceRefused(detail="The licence token is missing.")
-    return await get_state(request).licensing.clearkey(
+    return await get_state(request).licensing.issue_clearkey_licence(
         token=token, key_ids=data.kids, profile_id=profile_id, device_id=asking.device_id
     )
 
@@ -102,7 +102,7 @@ async def clearkey_licence(request: Request[Any, Any, Any], data: ClearKeyReques
 @get("/licences/hls/{token:str}/{key_id:str}", opt={"content": "application/octet-stream"})
 async def hls_key(request: Request[Any, Any, Any], token: str, key_id: str) -> Response[bytes]:
     """One key's 16 bytes, for HLS key format `identity`."""
-    key = await get_state(request).licensing.identity_key(token=token, key_id=key_id)
+    key = await get_state(request).licensing.get_identity_key(token=token, key_id=key_id)
     return Response(key, media_type="application/octet-stream")
 
 

@@ -128,7 +128,7 @@ class ProfileCatalogue:
         title_ids = list(dict.fromkeys(card.title_id for card in cards if card.progress is None))
         if not title_ids:
             return {}
-        positions = await self._viewing.progress(
+        positions = await self._viewing.list_positions(
             account_id=self.profile.account_id, profile_id=self.profile.profile_id, title_ids=title_ids
         )
         newest: dict[TitleId, Progress] = {}

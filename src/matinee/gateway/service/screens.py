@@ -93,7 +93,7 @@ class Screens:
         with with_timeout(self._deadline_ms):
             visit, page = await asyncio.gather(
                 self._visit(account_id, profile_id),
-                in_time(self._viewing.history(account_id=account_id, profile_id=profile_id, cursor=cursor)),
+                in_time(self._viewing.list_history(account_id=account_id, profile_id=profile_id, cursor=cursor)),
             )
             titles = await in_time(visit.titles([position.title_id for position in page.items]))
         entries = [
@@ -119,7 +119,7 @@ class Screens:
         return await self._viewing.continue_watching(account_id=account_id, profile_id=profile_id)
 
     async def _progress(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> list[Position]:
-        return await self._viewing.progress(account_id=account_id, profile_id=profile_id, title_ids=[title_id])
+        return await self._viewing.list_positions(account_id=account_id, profile_id=profile_id, title_ids=[title_id])
 
     async def _rows(
         self, visit: ProfileCatalogue, positions: Sequence[Position], genres: Sequence[Genre], missing: list[str]

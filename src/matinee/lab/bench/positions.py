@@ -196,8 +196,8 @@ def record_of(seen: Position, clock: SystemClock) -> FactRecord:
 
 
 async def _one(store: CassandraViewingStore, key: Position) -> None:
-    await store.of_titles(key.account_id, key.profile_id, [key.title_id])
+    await store.list_by_titles(key.account_id, key.profile_id, [key.title_id])
 
 
 async def _asked(service: ViewingService, key: Position) -> None:
-    await service.position(account_id=key.account_id, profile_id=key.profile_id, title_id=key.title_id)
+    await service.get_position(account_id=key.account_id, profile_id=key.profile_id, title_id=key.title_id)

@@ -69,7 +69,7 @@ async def _positions(database: Database) -> Works:
 
     async def look(number: int) -> None:
         key = position(number, CLOCK)
-        await store.of_titles(key.account_id, key.profile_id, [key.title_id])
+        await store.list_by_titles(key.account_id, key.profile_id, [key.title_id])
 
     return {"save a position": save, "look at a position": look}
 

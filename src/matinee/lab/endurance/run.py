@@ -70,7 +70,7 @@ async def _check(deployment: Deployment, title_id: str, seen: list[Acknowledged]
     """Every profile stands where its last acknowledged heartbeat left it, or at a later one that nobody answered."""
     async with open_clients(load(None, {}, {"deployment.data": str(deployment.data)})) as domains:
         for one in seen:
-            position = await domains.get(Viewing).position(
+            position = await domains.get(Viewing).get_position(
                 account_id=AccountId(one.account_id),
                 profile_id=ProfileId(one.profile_id),
                 title_id=TitleId(title_id),

@@ -11,7 +11,7 @@ STEP_BACK_MS = 2_000
 
 def compute_resume_ms(position: Position | None, episode_id: EpisodeId | None, duration_ms: int) -> int:
     """Compute the start: shortly before the last position; 0 for a title that is finished or barely started."""
-    if position is None or position.episode_id != episode_id or position.finished:
+    if position is None or position.episode_id != episode_id or position.is_finished:
         return 0
     if position.position_ms < EARLIEST_RESUME_MS or position.position_ms >= duration_ms:
         return 0

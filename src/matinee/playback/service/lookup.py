@@ -94,7 +94,7 @@ class StartLookup:
             return None
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._viewing.position(
+                return await self._viewing.get_position(
                     account_id=request.account_id,
                     profile_id=request.profile_id,
                     title_id=request.title_id,
@@ -110,7 +110,7 @@ class StartLookup:
             return first
         try:
             last = await self._get_playable(request, position.episode_id)
-            if not position.finished:
+            if not position.is_finished:
                 return last
             following = last.next_episode
             return await self._get_playable(request, following.episode_id) if following else first

@@ -1,17 +1,15 @@
 """Positions and history on Cassandra.
 
-`playback_state` has the columns of the seed, with two things other than there. `title_id` and `episode_id` are UUIDs
-and not BIGINTs: our ids are UUIDs (version 7, or 8 where they are derived), which 64 bits do not hold and `timeuuid`,
-being version 1, refuses; a film's episode is the UUID of zeros. And `stands` says once more, in one cell, what
-`device_id`, `position_ms` and `duration_ms` say in three: it alone is read. Cassandra settles each cell by itself, by
-its timestamp and then, where two are equal, by its value. Every write carries the position's own time, so that the
-newest stands whatever the order of arrival; of two positions of the same millisecond, three cells could be left with
-something of both, while one cell is left with the greater, and its bytes are ordered as `model.standing` is.
+`playback_state` has a row for each title and episode of a profile; for a film the episode is the nil UUID. `stands`
+contains `device_id`, `position_ms` and `duration_ms` in one cell, and it alone is read: Cassandra resolves each cell
+separately, by timestamp and then by value. Every write carries the position's own time as timestamp, so that the newest
+position wins whatever the order of arrival. Of two positions of the same millisecond, separate cells could end with
+values of both; the single cell ends with the greater value, and its bytes are ordered as `model.precedence`.
 
-`viewing_history` says in which month each title and episode was last watched, one partition a profile and month, one
-row a title or episode, written over again and again: it has no tombstones but those of titles taken up again in a
-later month. Its row is written before the position, so that every position has one, and a row is believed only where
-the position is of that month: what a race or a lost process leaves behind is never shown.
+`viewing_history` has a partition for each profile and month with a row for each title and episode, which is
+overwritten when the title is watched again; only a title watched in a later month leaves a tombstone. The row is
+written before the position, so that every position has one, and a row is ignored unless the position is in that month.
+Rows left by concurrent or killed writers are therefore never returned.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.kit.problem import Fault, Invalid
 from matinee.viewing import model
 from matinee.viewing.api import Position
-from matinee.viewing.model import Place
+from matinee.viewing.model import HistoryKey
 
 SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS playback_state (
@@ -54,54 +52,54 @@ SCHEMA: Final = (
       PRIMARY KEY ((user_id, profile_id), title_id))""",
     *define_outbox_tables("viewing"),
 )
-_ONE = Query(
+_SELECT_EPISODE = Query(
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
     " WHERE user_id = ? AND profile_id = ? AND title_id = ? AND episode_id = ?"
 )
-_TITLES = Query(
+_SELECT_TITLES = Query(
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
     " WHERE user_id = ? AND profile_id = ? AND title_id IN ?"
 )
-_SOME = Query(
+_SELECT_EPISODES = Query(
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
     " WHERE user_id = ? AND profile_id = ? AND (title_id, episode_id) IN ?"
 )
-_HEAD = Query(
+_SELECT_PROFILE = Query(
     "SELECT DISTINCT user_id, profile_id, months, erased_at FROM playback_state WHERE user_id = ? AND profile_id = ?"
 )
-_NEWEST = Query("SELECT MAX(updated_at) FROM playback_state WHERE user_id = ? AND profile_id = ?")
-_MOVE = Query(
+_SELECT_NEWEST = Query("SELECT MAX(updated_at) FROM playback_state WHERE user_id = ? AND profile_id = ?")
+_UPDATE_POSITION = Query(
     "UPDATE playback_state USING TIMESTAMP ? SET months = months + ?, stands = ?, updated_at = ?, device_id = ?,"
     " position_ms = ?, duration_ms = ?"
     " WHERE user_id = ? AND profile_id = ? AND title_id = ? AND episode_id = ?"
 )
-_MONTH = Query(
+_SELECT_MONTH = Query(
     "SELECT title_id, episode_id, updated_at FROM viewing_history WHERE user_id = ? AND profile_id = ? AND month = ?"
 )
-_WATCHED = Query(
+_INSERT_HISTORY = Query(
     "INSERT INTO viewing_history (user_id, profile_id, month, title_id, episode_id, updated_at)"
     " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
 )
-_LEFT = Query(
+_DELETE_HISTORY = Query(
     "DELETE FROM viewing_history USING TIMESTAMP ?"
     " WHERE user_id = ? AND profile_id = ? AND month = ? AND title_id = ? AND episode_id = ?"
 )
 _DISMISS = Query(
     "INSERT INTO viewing_dismissal (user_id, profile_id, title_id, dismissed_at) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
 )
-_DISMISSED = Query("SELECT title_id, dismissed_at FROM viewing_dismissal WHERE user_id = ? AND profile_id = ?")
+_SELECT_DISMISSALS = Query("SELECT title_id, dismissed_at FROM viewing_dismissal WHERE user_id = ? AND profile_id = ?")
 _ERASE_MONTHS = Query(
     "DELETE FROM viewing_history USING TIMESTAMP ? WHERE user_id = ? AND profile_id = ? AND month IN ?"
 )
 _ERASE_DISMISSALS = Query("DELETE FROM viewing_dismissal USING TIMESTAMP ? WHERE user_id = ? AND profile_id = ?")
 _ERASE_STATE = Query("DELETE FROM playback_state USING TIMESTAMP ? WHERE user_id = ? AND profile_id = ?")
-_ERASED = Query("UPDATE playback_state USING TIMESTAMP ? SET erased_at = ? WHERE user_id = ? AND profile_id = ?")
+_SET_ERASED_AT = Query("UPDATE playback_state USING TIMESTAMP ? SET erased_at = ? WHERE user_id = ? AND profile_id = ?")
 
-SOME: Final = 100
-MONTHS_AT_ONCE: Final = 3
-# How far this machine's clock may be ahead of the cluster's before positions are set back by it.
-AHEAD_MS: Final = 2000
-CLOCK_S: Final = 60.0
+PAGE: Final = 100
+CONCURRENT_MONTHS: Final = 3
+# By how much this machine's clock may be ahead of the cluster's before times of positions are corrected.
+MAX_AHEAD_MS: Final = 2000
+CLOCK_CHECK_S: Final = 60.0
 _FILM: Final = UUID(int=0)
 _NO_EPISODE: Final = str(_FILM)
 _encode: Final = msgspec.json.Encoder().encode
@@ -109,153 +107,162 @@ _log = log.get()
 
 
 class CassandraViewingStore:
-    """A `ViewingStore` on Cassandra. `outbox` holds the facts to be relayed."""
+    """A `ViewingStore` on Cassandra. `outbox` has the facts to relay."""
 
     exact_facts: ClassVar[bool] = False
 
     def __init__(self, cassandra: Cassandra, clock: Clock) -> None:
         self._cassandra = cassandra
         self._clock = clock
-        self._ahead_ms, self._asked_at = 0, float("-inf")
+        self._ahead_ms, self._clock_checked_s = 0, float("-inf")
         self.outbox = CassandraOutbox(cassandra, "viewing", clock)
 
     @classmethod
     async def open(cls, cassandra: Cassandra, clock: Clock) -> Self:
-        """The store in a keyspace, its tables brought up to date."""
+        """Migrate the tables of a keyspace and return the store in it."""
         await migrate(cassandra, "viewing", SCHEMA)
         return cls(cassandra, clock)
 
     async def save(self, position: Position, *, record: FactRecord) -> Position:
         key = _Key.of(position)
-        if not self._is_in_time():
-            position, record = await self._bounded(position, record)
-        rows = await self._cassandra.fetch(_ONE, *key)
-        cell = _stands(position)
-        if rows and rows[0][2:] >= (position.updated_at, cell):  # ordered as `model.standing` is
-            return _position(position.account_id, position.profile_id, rows[0])
+        if not self._is_clock_checked():
+            position, record = await self._correct_time(position, record)
+        rows = await self._cassandra.fetch(_SELECT_EPISODE, *key)
+        cell = _encode_position(position)
+        if rows and rows[0][2:] >= (position.updated_at, cell):  # ordered as `model.precedence`
+            return _to_position(position.account_id, position.profile_id, rows[0])
         if not rows and await self._is_erased(key, position):
             return position
-        async with self.outbox.write_ahead(_encode(record), (_WATCHED, _watched(key, position))):
-            await self._cassandra.execute(_MOVE, *_moved(key, position, cell))
+        async with self.outbox.write_ahead(_encode(record), (_INSERT_HISTORY, _to_history_row(key, position))):
+            await self._cassandra.execute(_UPDATE_POSITION, *_to_update(key, position, cell))
         if rows and _month(rows[0][2]) != _month(position.updated_at):
-            await self._leave(key, rows[0][2])
+            await self._delete_history(key, rows[0][2])
         return position
 
-    async def one(
+    async def find_episode(
         self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId
     ) -> Position | None:
         try:
-            whose = _profile(account_id, profile_id)
-            key = (*whose.key, _uuid(TitleId, title_id), _uuid(EpisodeId, episode_id))
+            profile = _to_profile(account_id, profile_id)
+            key = (*profile.key, _to_uuid(TitleId, title_id), _to_uuid(EpisodeId, episode_id))
         except Invalid:
             return None
-        rows = await self._cassandra.fetch(_ONE, *key)
-        return _position(whose.account_id, whose.profile_id, rows[0]) if rows else None
+        rows = await self._cassandra.fetch(_SELECT_EPISODE, *key)
+        return _to_position(profile.account_id, profile.profile_id, rows[0]) if rows else None
 
-    async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
-        whose = _profile(account_id, profile_id)
-        asked = [known for title_id in title_ids if (known := _known(TitleId, title_id)) is not None]
-        if len(asked) <= SOME:
-            rows = await self._cassandra.fetch(_TITLES, *whose.key, asked) if asked else []
-        else:
-            some = (asked[start : start + SOME] for start in range(0, len(asked), SOME))
-            found = await asyncio.gather(*(self._cassandra.fetch(_TITLES, *whose.key, titles) for titles in some))
-            rows = [row for some_rows in found for row in some_rows]
-        return _newest_first([_position(account_id, profile_id, row) for row in rows])
-
-    async def recent(
-        self, account_id: AccountId, profile_id: ProfileId, *, after: Place | None, limit: int, dismissed: bool
+    async def list_by_titles(
+        self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]
     ) -> list[Position]:
-        whose = _profile(account_id, profile_id)
-        head, hidden = await asyncio.gather(self._cassandra.fetch(_HEAD, *whose.key), self._hidden(whose, dismissed))
-        months = sorted((head[0][2] or ()) if head else (), reverse=True)
+        profile = _to_profile(account_id, profile_id)
+        uuids = [uuid for title_id in title_ids if (uuid := _find_uuid(TitleId, title_id)) is not None]
+        if len(uuids) <= PAGE:
+            rows = await self._cassandra.fetch(_SELECT_TITLES, *profile.key, uuids) if uuids else []
+        else:
+            pages = (uuids[start : start + PAGE] for start in range(0, len(uuids), PAGE))
+            found = await asyncio.gather(*(self._cassandra.fetch(_SELECT_TITLES, *profile.key, page) for page in pages))
+            rows = [row for page_rows in found for row in page_rows]
+        return _sort([_to_position(account_id, profile_id, row) for row in rows])
+
+    async def list_recent(
+        self, account_id: AccountId, profile_id: ProfileId, *, after: HistoryKey | None, limit: int, dismissed: bool
+    ) -> list[Position]:
+        profile = _to_profile(account_id, profile_id)
+        state, hidden = await asyncio.gather(
+            self._cassandra.fetch(_SELECT_PROFILE, *profile.key), self._find_dismissed(profile, dismissed)
+        )
+        months = sorted((state[0][2] or ()) if state else (), reverse=True)
         if after is not None:
             months = [month for month in months if month <= _month(after.at)]
 
-        def wanted(one: Position) -> bool:
-            behind = after is None or model.place(one) < after
-            return behind and not (one.title_id in hidden and one.updated_at <= hidden[one.title_id])
+        def is_listed(position: Position) -> bool:
+            is_after = after is None or model.history_key(position) < after
+            dismissed_at = hidden.get(position.title_id)
+            return is_after and not (dismissed_at and position.updated_at <= dismissed_at)
 
         found: list[Position] = []
-        for start in range(0, len(months), MONTHS_AT_ONCE):
-            some = months[start : start + MONTHS_AT_ONCE]
-            rows = await asyncio.gather(*(self._cassandra.fetch(_MONTH, *whose.key, month) for month in some))
-            for month, watched in zip(some, rows, strict=True):
-                found += await self._of_month(whose, month, watched, wanted, limit - len(found))
+        for start in range(0, len(months), CONCURRENT_MONTHS):
+            chunk = months[start : start + CONCURRENT_MONTHS]
+            rows = await asyncio.gather(*(self._cassandra.fetch(_SELECT_MONTH, *profile.key, month) for month in chunk))
+            for month, watched in zip(chunk, rows, strict=True):
+                found += await self._list_month(profile, month, watched, is_listed, limit - len(found))
                 if len(found) >= limit:
                     return found[:limit]
         return found
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
-        whose = _profile(account_id, profile_id)
-        await self._cassandra.execute(_DISMISS, *whose.key, _uuid(TitleId, title_id), now, _stamp(now))
+        profile = _to_profile(account_id, profile_id)
+        await self._cassandra.execute(_DISMISS, *profile.key, _to_uuid(TitleId, title_id), now, _to_timestamp(now))
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
-        """As the port has it; what is there with a later time than `now` (clocks differ) goes too, and its time counts.
+        """Delete all data of a profile, also positions later than `now` (clocks differ), and store the latest time.
 
-        Months are erased without asking which there are, so that what is being written just now goes as well. The
-        time of the erasure is written last: where something fails before, the whole is repeated.
+        All months are deleted without reading which exist, so that concurrent writes are deleted too. The time of the
+        erasure is written last: after a failure the caller repeats everything.
         """
-        whose = _profile(account_id, profile_id)
-        key = whose.key
-        (newest,), *_ = await self._cassandra.fetch(_NEWEST, *key)
-        times = [now, *((await self._hidden(whose, dismissed=False)).values()), *([newest] if newest else [])]
+        profile = _to_profile(account_id, profile_id)
+        key = profile.key
+        (newest,), *_ = await self._cassandra.fetch(_SELECT_NEWEST, *key)
+        times = [now, *((await self._find_dismissed(profile, dismissed=False)).values()), *([newest] if newest else [])]
         erased_at = max(times)
-        stamp = _stamp(erased_at)
+        stamp = _to_timestamp(erased_at)
         years = [[year * 100 + month for month in range(1, 13)] for year in _years(erased_at)]
         await asyncio.gather(*(self._cassandra.execute(_ERASE_MONTHS, stamp, *key, months) for months in years))
         await self._cassandra.execute(_ERASE_DISMISSALS, stamp, *key)
-        await self._cassandra.execute_batch((_ERASE_STATE, (stamp, *key)), (_ERASED, (stamp + 1, erased_at, *key)))
+        await self._cassandra.execute_batch(
+            (_ERASE_STATE, (stamp, *key)), (_SET_ERASED_AT, (stamp + 1, erased_at, *key))
+        )
 
     async def _is_erased(self, key: _Key, position: Position) -> bool:
-        """Whether the profile was erased after a position was seen: asked only where none is there."""
-        head = await self._cassandra.fetch(_HEAD, *key.whose)
-        return bool(head) and head[0][3] is not None and position.updated_at <= head[0][3]
+        """Return whether the profile was erased after a position; asked only for a first position."""
+        rows = await self._cassandra.fetch(_SELECT_PROFILE, *key.profile)
+        return bool(rows) and rows[0][3] is not None and position.updated_at <= rows[0][3]
 
-    async def _leave(self, key: _Key, seen_at: datetime) -> None:
-        """Take a title out of the month that it was in: only to save the readers the look at it."""
+    async def _delete_history(self, key: _Key, watched_at: datetime) -> None:
+        """Delete the row of an earlier month, which readers would ignore, to save them reading it."""
         try:
-            month = _month(seen_at)
-            await self._cassandra.execute(_LEFT, _stamp(seen_at), *key.whose, month, key.title_id, key.episode_id)
+            month = _month(watched_at)
+            await self._cassandra.execute(
+                _DELETE_HISTORY, _to_timestamp(watched_at), *key.profile, month, key.title_id, key.episode_id
+            )
         except EngineUnavailable as error:
-            _log.info("viewing.month_not_left", error=repr(error))
+            _log.info("viewing.history_row_not_deleted", error=repr(error))
 
-    async def _hidden(self, whose: _Whose, dismissed: bool) -> dict[TitleId, datetime]:
-        """What was dismissed, and when; nothing where it is wanted."""
-        rows = [] if dismissed else await self._cassandra.fetch(_DISMISSED, *whose.key)
+    async def _find_dismissed(self, profile: _Profile, dismissed: bool) -> dict[TitleId, datetime]:
+        """Return when titles were dismissed; nothing if dismissed titles are included."""
+        rows = [] if dismissed else await self._cassandra.fetch(_SELECT_DISMISSALS, *profile.key)
         return {from_uuid(TitleId, title): at for title, at in rows}
 
-    async def _of_month(
-        self, whose: _Whose, month: int, watched: list[Row], wanted: Callable[[Position], bool], limit: int
+    async def _list_month(
+        self, profile: _Profile, month: int, watched: list[Row], is_listed: Callable[[Position], bool], limit: int
     ) -> list[Position]:
-        """The positions of a month, newest first, at least `limit` of them where there are so many."""
-        watched = sorted(watched, key=_row_place, reverse=True)
+        """Return positions of a month, newest first: at least `limit` of them, or all."""
+        watched = sorted(watched, key=_row_key, reverse=True)
         found: list[Position] = []
-        for start in range(0, len(watched), SOME):
-            keys = [(UUID(title), UUID(episode)) for title, episode, _ in watched[start : start + SOME]]
-            states = await self._cassandra.fetch(_SOME, *whose.key, keys)
-            here = (_position(whose.account_id, whose.profile_id, row) for row in states)
-            found = _newest_first([*found, *(one for one in here if _month(one.updated_at) == month and wanted(one))])
-            rest = watched[start + SOME : start + SOME + 1]
-            if len(found) >= limit and rest and model.place(found[limit - 1]) >= _row_place(rest[0]):
+        for start in range(0, len(watched), PAGE):
+            keys = [(UUID(title), UUID(episode)) for title, episode, _ in watched[start : start + PAGE]]
+            states = await self._cassandra.fetch(_SELECT_EPISODES, *profile.key, keys)
+            here = (_to_position(profile.account_id, profile.profile_id, row) for row in states)
+            found = _sort([*found, *(p for p in here if _month(p.updated_at) == month and is_listed(p))])
+            rest = watched[start + PAGE : start + PAGE + 1]
+            if len(found) >= limit and rest and model.history_key(found[limit - 1]) >= _row_key(rest[0]):
                 break
         return found
 
-    def _is_in_time(self) -> bool:
-        """Whether this machine's clock was lately seen not to be ahead of the cluster's."""
-        return self._ahead_ms <= AHEAD_MS and time.monotonic() - self._asked_at <= CLOCK_S
+    def _is_clock_checked(self) -> bool:
+        """Return whether this machine's clock was recently found not to be ahead of the cluster's."""
+        return self._ahead_ms <= MAX_AHEAD_MS and time.monotonic() - self._clock_checked_s <= CLOCK_CHECK_S
 
-    async def _bounded(self, position: Position, record: FactRecord) -> tuple[Position, FactRecord]:
-        """The position, its time set back where this machine's clock is ahead of the cluster's.
+    async def _correct_time(self, position: Position, record: FactRecord) -> tuple[Position, FactRecord]:
+        """Return the position with its time bounded by the cluster's clock.
 
-        `model.accepted` has seen to it that it is not ahead of this machine's clock.
+        `model.normalise` has bounded it by this machine's clock.
         """
-        if time.monotonic() - self._asked_at > CLOCK_S:
-            self._asked_at = time.monotonic()
+        if time.monotonic() - self._clock_checked_s > CLOCK_CHECK_S:
+            self._clock_checked_s = time.monotonic()
             self._ahead_ms = to_ms(self._clock.now()) - await self._cassandra.fetch_now_ms()
-            if self._ahead_ms > AHEAD_MS:
+            if self._ahead_ms > MAX_AHEAD_MS:
                 _log.warning("viewing.clock_ahead", ahead_ms=self._ahead_ms)
-        if self._ahead_ms <= AHEAD_MS:
+        if self._ahead_ms <= MAX_AHEAD_MS:
             return position, record
         latest = self._clock.now() - timedelta(milliseconds=self._ahead_ms)
         if position.updated_at <= latest:
@@ -266,7 +273,7 @@ class CassandraViewingStore:
         return msgspec.structs.replace(position, updated_at=latest), msgspec.structs.replace(record, fact=fact)
 
 
-class _Whose(NamedTuple):
+class _Profile(NamedTuple):
     """A profile, and its key."""
 
     account_id: AccountId
@@ -285,44 +292,44 @@ class _Key(NamedTuple):
     @classmethod
     def of(cls, position: Position) -> _Key:
         return cls(
-            _uuid(AccountId, position.account_id),
-            _uuid(ProfileId, position.profile_id),
-            _uuid(TitleId, position.title_id),
-            _FILM if position.episode_id is None else _uuid(EpisodeId, position.episode_id),
+            _to_uuid(AccountId, position.account_id),
+            _to_uuid(ProfileId, position.profile_id),
+            _to_uuid(TitleId, position.title_id),
+            _FILM if position.episode_id is None else _to_uuid(EpisodeId, position.episode_id),
         )
 
     @property
-    def whose(self) -> tuple[UUID, UUID]:
+    def profile(self) -> tuple[UUID, UUID]:
         return (self.user_id, self.profile_id)
 
 
-def _profile(account_id: AccountId, profile_id: ProfileId) -> _Whose:
-    return _Whose(account_id, profile_id, (_uuid(AccountId, account_id), _uuid(ProfileId, profile_id)))
+def _to_profile(account_id: AccountId, profile_id: ProfileId) -> _Profile:
+    return _Profile(account_id, profile_id, (_to_uuid(AccountId, account_id), _to_uuid(ProfileId, profile_id)))
 
 
-def _uuid(kind: Callable[[str], str], text: str) -> UUID:
-    """The UUID of an id. Raises Invalid for what is no id of that kind."""
+def _to_uuid(kind: Callable[[str], str], text: str) -> UUID:
+    """Return the UUID of an id. Raises Invalid for text that is not an id of that kind."""
     try:
         return to_uuid(kind, text)
     except ValueError as error:
         raise Invalid(faults=[Fault(f"{kind.__name__[:-2].lower()}_id", "is not an id")]) from error
 
 
-def _known(kind: Callable[[str], str], text: str) -> UUID | None:
+def _find_uuid(kind: Callable[[str], str], text: str) -> UUID | None:
     try:
-        return _uuid(kind, text)
+        return _to_uuid(kind, text)
     except Invalid:
         return None
 
 
-def _position(account_id: AccountId, profile_id: ProfileId, row: Row) -> Position:
-    title_id, episode_id, updated_at, stands = row
-    device_id, position_ms, duration_ms = _standing(stands)
+def _to_position(account_id: AccountId, profile_id: ProfileId, row: Row) -> Position:
+    title_id, episode_id, updated_at, cell = row
+    device_id, position_ms, duration_ms = _decode_position(cell)
     return Position(
         account_id=account_id,
         profile_id=profile_id,
         title_id=from_uuid(TitleId, title_id),
-        episode_id=_episode(episode_id),
+        episode_id=_to_episode(episode_id),
         position_ms=position_ms,
         duration_ms=duration_ms,
         updated_at=updated_at,
@@ -330,39 +337,39 @@ def _position(account_id: AccountId, profile_id: ProfileId, row: Row) -> Positio
     )
 
 
-def _episode(value: str) -> EpisodeId | None:
+def _to_episode(value: str) -> EpisodeId | None:
     return None if value == _NO_EPISODE else from_uuid(EpisodeId, value)
 
 
-def _stands(position: Position) -> bytes:
-    """Device, position and length in bytes that are ordered as `model.standing` is."""
+def _encode_position(position: Position) -> bytes:
+    """Encode device, position and duration in bytes that are ordered as `model.precedence`."""
     device = position.device_id.encode().replace(b"\0", b"\0\xff")
     return device + b"\0" + position.position_ms.to_bytes(8, "big") + position.duration_ms.to_bytes(8, "big")
 
 
-def _standing(cell: bytes) -> tuple[DeviceId, int, int]:
+def _decode_position(cell: bytes) -> tuple[DeviceId, int, int]:
     device = cell[:-17].replace(b"\0\xff", b"\0").decode()
     return DeviceId(device), int.from_bytes(cell[-16:-8], "big"), int.from_bytes(cell[-8:], "big")
 
 
-def _watched(key: _Key, position: Position) -> tuple[object, ...]:
+def _to_history_row(key: _Key, position: Position) -> tuple[object, ...]:
     at = position.updated_at
-    return (*key.whose, _month(at), key.title_id, key.episode_id, at, _stamp(at))
+    return (*key.profile, _month(at), key.title_id, key.episode_id, at, _to_timestamp(at))
 
 
-def _moved(key: _Key, position: Position, stands: bytes) -> tuple[object, ...]:
+def _to_update(key: _Key, position: Position, cell: bytes) -> tuple[object, ...]:
     at = position.updated_at
-    seed = (position.device_id, position.position_ms, position.duration_ms)
-    return (_stamp(at), {_month(at)}, stands, at, *seed, *key)
+    values = (position.device_id, position.position_ms, position.duration_ms)
+    return (_to_timestamp(at), {_month(at)}, cell, at, *values, *key)
 
 
-def _stamp(at: datetime) -> int:
-    """A write's timestamp: microseconds since 1970."""
+def _to_timestamp(at: datetime) -> int:
+    """Return the timestamp of a write: microseconds since 1970."""
     return to_ms(at) * 1000
 
 
 def _month(at: datetime) -> int:
-    """2026-11 is 202611."""
+    """Return a month as a number: 202611 for November 2026."""
     return at.year * 100 + at.month
 
 
@@ -370,10 +377,10 @@ def _years(until: datetime) -> range:
     return range(model.EARLIEST.year, until.year + 1)
 
 
-def _row_place(row: Row) -> Place:
+def _row_key(row: Row) -> HistoryKey:
     title_id, episode_id, updated_at = row
-    return Place(updated_at, from_uuid(TitleId, title_id), _episode(episode_id) or "")
+    return HistoryKey(updated_at, from_uuid(TitleId, title_id), _to_episode(episode_id) or "")
 
 
-def _newest_first(positions: list[Position]) -> list[Position]:
-    return sorted(positions, key=model.place, reverse=True) if len(positions) > 1 else positions
+def _sort(positions: list[Position]) -> list[Position]:
+    return sorted(positions, key=model.history_key, reverse=True) if len(positions) > 1 else positions

@@ -1,7 +1,7 @@
 """Positions in SQL.
 
-A position is stored by one conditional UPDATE, whose own WHERE says which of two stands, so that no order of
-arrival and no race can make an older one win. Only the first of a film or episode is an INSERT.
+A position is stored by one conditional UPDATE whose WHERE clause decides which of two positions has precedence, so
+that the order of arrival has no effect. Only the first position in a film or episode is an INSERT.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.events.api import FactRecord
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
-from matinee.viewing.model import Place
+from matinee.viewing.model import HistoryKey
 
 _metadata = MetaData()
 _positions = Table(
@@ -71,23 +71,23 @@ _outbox = define_outbox_table(_metadata, "viewing")
 _p, _d, _e = _positions.c, _dismissals.c, _erasures.c
 
 
-def _of_profile(table: Table) -> list[Any]:
+def _match_profile(table: Table) -> list[Any]:
     return [table.c.account_id == bindparam("b_account_id"), table.c.profile_id == bindparam("b_profile_id")]
 
 
-_this = [
-    *_of_profile(_positions),
+_match_episode = [
+    *_match_profile(_positions),
     _p.title_id == bindparam("b_title_id"),
     _p.episode_id == bindparam("b_episode_id"),
 ]
 _newest_first = [_p.updated_at.desc(), _p.title_id.desc(), _p.episode_id.desc()]
 _values = ("position_ms", "duration_ms", "updated_at", "device_id")
 
-# The order of `model.standing`.
-_MOVE = (
+# In the order of `model.precedence`.
+_UPDATE = (
     update(_positions)
     .where(
-        *_this,
+        *_match_episode,
         tuple_(_p.updated_at, _p.device_id, _p.position_ms, _p.duration_ms)
         < tuple_(
             bindparam("b_updated_at", type_=UtcTime),
@@ -98,19 +98,23 @@ _MOVE = (
     )
     .values({name: bindparam(f"b_{name}") for name in _values})
 )
-_ONE = select(_positions).where(*_this)
-_STANDING = _ONE.with_for_update()  # the newest, also where a transaction reads from a snapshot
-_OF_TITLES = (
+_SELECT_EPISODE = select(_positions).where(*_match_episode)
+_SELECT_LOCKED = _SELECT_EPISODE.with_for_update()  # reads the newest row even in a snapshot transaction
+_SELECT_TITLES = (
     select(_positions)
-    .where(*_of_profile(_positions), _p.title_id.in_(bindparam("b_title_ids", expanding=True)))
+    .where(*_match_profile(_positions), _p.title_id.in_(bindparam("b_title_ids", expanding=True)))
     .order_by(*_newest_first)
 )
-# Without IN, whose list is written out anew at every call: this one is on the way of pressing play.
-_OF_TITLE = (
-    select(_positions).where(*_of_profile(_positions), _p.title_id == bindparam("b_title_id")).order_by(*_newest_first)
+# Without IN, whose statement is rendered at every call: press play uses this query.
+_SELECT_TITLE = (
+    select(_positions)
+    .where(*_match_profile(_positions), _p.title_id == bindparam("b_title_id"))
+    .order_by(*_newest_first)
 )
-_RECENT = select(_positions).where(*_of_profile(_positions)).order_by(*_newest_first).limit(bindparam("b_limit"))
-_BEHIND = tuple_(_p.updated_at, _p.title_id, _p.episode_id) < tuple_(
+_SELECT_RECENT = (
+    select(_positions).where(*_match_profile(_positions)).order_by(*_newest_first).limit(bindparam("b_limit"))
+)
+_AFTER_KEY = tuple_(_p.updated_at, _p.title_id, _p.episode_id) < tuple_(
     bindparam("b_updated_at", type_=UtcTime), bindparam("b_title_id"), bindparam("b_episode_id")
 )
 _NOT_DISMISSED = ~exists().where(
@@ -119,20 +123,20 @@ _NOT_DISMISSED = ~exists().where(
     _d.title_id == _p.title_id,
     _d.dismissed_at >= _p.updated_at,
 )
-# By whether a place is given, and whether what was dismissed is wanted.
-_RECENTS: dict[tuple[bool, bool], Select[Any]] = {
-    (False, True): _RECENT,
-    (True, True): _RECENT.where(_BEHIND),
-    (False, False): _RECENT.where(_NOT_DISMISSED),
-    (True, False): _RECENT.where(_BEHIND, _NOT_DISMISSED),
+# By whether a key is given, and whether dismissed titles are included.
+_SELECTS_RECENT: dict[tuple[bool, bool], Select[Any]] = {
+    (False, True): _SELECT_RECENT,
+    (True, True): _SELECT_RECENT.where(_AFTER_KEY),
+    (False, False): _SELECT_RECENT.where(_NOT_DISMISSED),
+    (True, False): _SELECT_RECENT.where(_AFTER_KEY, _NOT_DISMISSED),
 }
-_ERASED_AT = select(_e.erased_at).where(*_of_profile(_erasures)).with_for_update(read=True)
-_DROP = delete(_positions).where(*_this)
-_KEEP_FACT = insert(_outbox)
+_SELECT_ERASED_AT = select(_e.erased_at).where(*_match_profile(_erasures)).with_for_update(read=True)
+_DELETE = delete(_positions).where(*_match_episode)
+_INSERT_FACT = insert(_outbox)
 
 
 class SqlViewingStore:
-    """A `ViewingStore` in SQL. `outbox` holds the facts to be relayed."""
+    """A `ViewingStore` in SQL. `outbox` has the facts to relay."""
 
     exact_facts: ClassVar[bool] = True
 
@@ -142,84 +146,89 @@ class SqlViewingStore:
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """The store in a database, its tables brought up to date."""
+        """Migrate the tables of a database and return the store in it."""
         await database.migrate("matinee.viewing.adapters:migrations", "viewing")
         return cls(database)
 
     async def save(self, position: Position, *, record: FactRecord) -> Position:
-        stands, changed = await self._database.write(partial(_save, position, msgspec.json.encode(record)))
-        if changed:
+        stored, has_changed = await self._database.write(partial(_save, position, msgspec.json.encode(record)))
+        if has_changed:
             self.outbox.notify()
-        return stands
+        return stored
 
-    async def one(
+    async def find_episode(
         self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId
     ) -> Position | None:
-        key = {**_profile(account_id, profile_id), "b_title_id": title_id, "b_episode_id": episode_id}
-        row = await self._database.read_autocommit(lambda c: c.execute(_ONE, key).one_or_none())
-        return None if row is None else _position(row)
+        key = {**_to_binds(account_id, profile_id), "b_title_id": title_id, "b_episode_id": episode_id}
+        row = await self._database.read_autocommit(lambda c: c.execute(_SELECT_EPISODE, key).one_or_none())
+        return None if row is None else _to_position(row)
 
-    async def of_titles(self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]) -> list[Position]:
-        whose = _profile(account_id, profile_id)
-        if len(title_ids) == 1:
-            statement, binds = _OF_TITLE, {**whose, "b_title_id": title_ids[0]}
-        else:
-            statement, binds = _OF_TITLES, {**whose, "b_title_ids": title_ids}
-        return await self._database.read_autocommit(lambda c: [_position(row) for row in c.execute(statement, binds)])
-
-    async def recent(
-        self, account_id: AccountId, profile_id: ProfileId, *, after: Place | None, limit: int, dismissed: bool
+    async def list_by_titles(
+        self, account_id: AccountId, profile_id: ProfileId, title_ids: list[TitleId]
     ) -> list[Position]:
-        binds = {**_profile(account_id, profile_id), "b_limit": limit}
+        profile = _to_binds(account_id, profile_id)
+        if len(title_ids) == 1:
+            statement, binds = _SELECT_TITLE, {**profile, "b_title_id": title_ids[0]}
+        else:
+            statement, binds = _SELECT_TITLES, {**profile, "b_title_ids": title_ids}
+        return await self._database.read_autocommit(
+            lambda c: [_to_position(row) for row in c.execute(statement, binds)]
+        )
+
+    async def list_recent(
+        self, account_id: AccountId, profile_id: ProfileId, *, after: HistoryKey | None, limit: int, dismissed: bool
+    ) -> list[Position]:
+        binds = {**_to_binds(account_id, profile_id), "b_limit": limit}
         if after is not None:
             binds |= dict(zip(("b_updated_at", "b_title_id", "b_episode_id"), after, strict=True))
-        return await self._positions(_RECENTS[after is not None, dismissed], binds)
+        statement = _SELECTS_RECENT[after is not None, dismissed]
+        return await self._database.read(lambda c: [_to_position(row) for row in c.execute(statement, binds)])
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
         key = {"account_id": account_id, "profile_id": profile_id, "title_id": title_id}
-        await self._database.write(partial(_latest, _dismissals, key, _d.dismissed_at, now))
+        await self._database.write(partial(_store_latest, _dismissals, key, _d.dismissed_at, now))
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
-        def drop(connection: Connection) -> None:
-            _latest(_erasures, {"account_id": account_id, "profile_id": profile_id}, _e.erased_at, now, connection)
+        def erase(connection: Connection) -> None:
+            _store_latest(
+                _erasures, {"account_id": account_id, "profile_id": profile_id}, _e.erased_at, now, connection
+            )
             for table in (_positions, _dismissals):
-                connection.execute(delete(table).where(*_of_profile(table)), _profile(account_id, profile_id))
+                connection.execute(delete(table).where(*_match_profile(table)), _to_binds(account_id, profile_id))
 
-        await self._database.write(drop)
-
-    async def _positions(self, statement: Select[Any], binds: dict[str, Any]) -> list[Position]:
-        return await self._database.read(lambda c: [_position(row) for row in c.execute(statement, binds)])
+        await self._database.write(erase)
 
 
 def _save(position: Position, record: bytes, connection: Connection) -> tuple[Position, bool]:
     columns = {**msgspec.structs.asdict(position), "episode_id": position.episode_id or ""}
     binds = {f"b_{name}": value for name, value in columns.items()}
-    while not connection.execute(_MOVE, binds).rowcount:
-        if row := connection.execute(_STANDING, binds).first():
-            # It may have been added between our two looks, and be older: now that it is locked, the first look counts.
-            if connection.execute(_MOVE, binds).rowcount:
+    while not connection.execute(_UPDATE, binds).rowcount:
+        if row := connection.execute(_SELECT_LOCKED, binds).first():
+            # It may have been inserted after the update, and be older: it is locked now, so the update decides.
+            if connection.execute(_UPDATE, binds).rowcount:
                 break
-            return _position(row), False
-        if _inserted(_positions, columns, connection):
+            return _to_position(row), False
+        if _insert(_positions, columns, connection):
             if _is_erased(binds, connection):
-                connection.execute(_DROP, binds)
+                connection.execute(_DELETE, binds)
                 return position, False
             break
-    connection.execute(_KEEP_FACT, {"record": record})
+    connection.execute(_INSERT_FACT, {"record": record})
     return position, True
 
 
 def _is_erased(binds: dict[str, Any], connection: Connection) -> bool:
-    """Whether the profile was erased after a position was seen: asked only of one that was just added.
+    """Return whether the profile was erased after a position that was just inserted.
 
-    Who saves adds and then asks; who erases says so and then deletes; each with a lock. So one of them sees the other.
+    A save inserts and then reads the erasure; an erasure is stored before it deletes; both lock the rows. So at least
+    one of two concurrent transactions sees the other.
     """
-    erased_at = connection.execute(_ERASED_AT, binds).scalar()
+    erased_at = connection.execute(_SELECT_ERASED_AT, binds).scalar()
     return erased_at is not None and binds["b_updated_at"] <= erased_at
 
 
-def _inserted(table: Table, columns: dict[str, Any], connection: Connection) -> bool:
-    """Whether it was we who inserted the row, and nobody else in the same instant."""
+def _insert(table: Table, columns: dict[str, Any], connection: Connection) -> bool:
+    """Insert a row; return False if it exists."""
     try:
         with connection.begin_nested():
             connection.execute(insert(table), columns)
@@ -228,21 +237,21 @@ def _inserted(table: Table, columns: dict[str, Any], connection: Connection) -> 
     return True
 
 
-def _latest(table: Table, key: dict[str, str], column: Any, now: datetime, connection: Connection) -> None:
-    """Keep the latest time under a key."""
-    here = [table.c[name] == value for name, value in key.items()]
-    if connection.execute(select(column).where(*here).with_for_update()).first() is None and _inserted(
+def _store_latest(table: Table, key: dict[str, str], column: Any, now: datetime, connection: Connection) -> None:
+    """Store a time under a key unless a later one is stored."""
+    match = [table.c[name] == value for name, value in key.items()]
+    if connection.execute(select(column).where(*match).with_for_update()).first() is None and _insert(
         table, {**key, column.name: now}, connection
     ):
         return
-    connection.execute(update(table).where(*here, column < now).values({column: now}))
+    connection.execute(update(table).where(*match, column < now).values({column: now}))
 
 
-def _profile(account_id: AccountId, profile_id: ProfileId) -> dict[str, Any]:
+def _to_binds(account_id: AccountId, profile_id: ProfileId) -> dict[str, Any]:
     return {"b_account_id": account_id, "b_profile_id": profile_id}
 
 
-def _position(row: Row[Any]) -> Position:
+def _to_position(row: Row[Any]) -> Position:
     values: Sequence[Any] = row
     account_id, profile_id, title_id, episode_id, position_ms, duration_ms, updated_at, device_id = values
     return Position(

@@ -1,6 +1,7 @@
-"""What the journeys share: a deployment (`matinee.lab.deployment`), somebody with a device, waiting for something to be true."""
+"""Helpers of the journeys: a deployment (`matinee.lab.deployment`), a viewer, and waiting for conditions."""
 
 import asyncio
+import inspect
 import json
 import os
 import time
@@ -9,16 +10,16 @@ from typing import Any
 
 import aiohttp
 
-from matinee.lab.deployment import CHROMIUM_FLAGS, Deployment, film, free_port
+from matinee.lab.deployment import CHROMIUM_FLAGS, Deployment, find_free_port, make_film
 
-__all__ = ["ABSENT", "CHROMIUM_FLAGS", "PASSWORD", "Deployment", "Viewer", "eventually", "film", "free_port"]
+__all__ = ["ABSENT", "CHROMIUM_FLAGS", "PASSWORD", "Deployment", "Viewer", "eventually", "find_free_port", "make_film"]
 
 ABSENT = os.environ.get("MATINEE_ENGINES_ABSENT", "").split(",")
 PASSWORD = "correct horse battery"
 
 
 class Viewer:
-    """Somebody with a device, at the public API."""
+    """A client of the public API with an account and a device."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, f"{url}/api/v1"
@@ -26,39 +27,39 @@ class Viewer:
         self.profile_id = ""
 
     async def call(self, method: str, path: str, body: Any = None, *, status: int | None = None, **rest: Any) -> Any:
-        """One call; asserts the status (2xx unless told)."""
+        """Make a call; assert its status, 2xx by default."""
         headers = {**self.headers, **rest.pop("headers", {})}
-        async with self.session.request(method, self.url + path, json=body, headers=headers, **rest) as answer:
-            text = await answer.text()
-            assert answer.status == status if status else answer.ok, f"{method} {path}: {answer.status} {text}"
-            return json.loads(text) if text and "json" in answer.content_type else text
+        async with self.session.request(method, self.url + path, json=body, headers=headers, **rest) as response:
+            text = await response.text()
+            assert response.status == status if status else response.ok, f"{method} {path}: {response.status} {text}"
+            return json.loads(text) if text and "json" in response.content_type else text
 
     async def sign_up(self, email: str) -> None:
         """Open an account and choose its first profile."""
         body = {"email": email, "password": PASSWORD, "name": "Ada", "device": {"name": "test"}, "language": "en"}
-        self._signed_in(await self.call("POST", "/auth/sign-up", body))
+        self._use_token(await self.call("POST", "/auth/sign-up", body))
         self.profile_id = (await self.call("GET", "/profiles"))[0]["profile_id"]
         await self.choose(self.profile_id)
 
     async def choose(self, profile_id: str) -> None:
-        """Watch as a profile."""
-        self._signed_in(await self.call("POST", f"/profiles/{profile_id}/choose", {}))
+        """Choose a profile."""
+        self._use_token(await self.call("POST", f"/profiles/{profile_id}/choose", {}))
         self.profile_id = profile_id
 
-    def _signed_in(self, session: dict[str, Any]) -> None:
+    def _use_token(self, session: dict[str, Any]) -> None:
         self.headers = {"Authorization": f"Bearer {session['access_token']}"}
 
 
-async def eventually(true: Callable[[], Any], limit_s: float = 60) -> Any:
-    """Wait until something is true (it may be a coroutine function), and tell what it was.
+async def eventually(condition: Callable[[], Any], limit_s: float = 120) -> Any:
+    """Wait until a function, or coroutine function, returns something true, and return it.
 
-    The limit is for what never comes: a machine that is busy takes its time.
+    The limit only ends tests that would never end: it is longer than any wait on a busy machine.
     """
-    end = time.monotonic() + limit_s
+    deadline_s = time.monotonic() + limit_s
     while True:
-        found = true()
-        found = await found if asyncio.iscoroutine(found) else found
-        if found:
-            return found
-        assert time.monotonic() < end, "it never came to be"
+        result = condition()
+        result = await result if asyncio.iscoroutine(result) else result
+        if result:
+            return result
+        assert time.monotonic() < deadline_s, f"condition not met within {limit_s} s: {inspect.getsource(condition)}"
         await asyncio.sleep(0.1)

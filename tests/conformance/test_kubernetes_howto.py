@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.kubernetes_rig import APPLY, Api, Controller
-from tests.deployment import eventually, free_port
+from tests.deployment import eventually, find_free_port
 from tests.engines import shared_engine
 
 from matinee.app.clients import open_clients
@@ -77,7 +77,7 @@ class Pods:
 
     async def start(self) -> int:
         """Start a pod and register it once it is ready."""
-        port = free_port()
+        port = find_free_port()
         command = [sys.executable, "-m", "matinee", "serve", "events", "--port", str(port)]
         self._processes[port] = await asyncio.create_subprocess_exec(*command, env=self._environment)
         await eventually(lambda: is_ready(port))

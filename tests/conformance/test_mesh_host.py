@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.deployment import eventually, free_port
+from tests.deployment import eventually, find_free_port
 
 from matinee.app.clients import open_clients
 from matinee.app.settings import load
@@ -67,7 +67,7 @@ HOSTS = ("127.0.0.1", "0.0.0.0", "own", *(["::"] if has_ipv6() else []))
 
 @pytest.mark.parametrize("host", HOSTS)
 async def test_services_are_called_at_the_address_they_listen_at(host: str, tmp_path: Path) -> None:
-    own, port = own_address(), free_port()
+    own, port = own_address(), find_free_port()
     settings = environment(tmp_path, own if host == "own" else host)
     called_at = f"http://{'127.0.0.1' if host == '127.0.0.1' else own}:{port}"
     async with serve(settings, port):
@@ -79,7 +79,7 @@ async def test_services_are_called_at_the_address_they_listen_at(host: str, tmp_
 
 
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
-    async with serve(environment(tmp_path, "192.0.2.77"), free_port()) as process:
+    async with serve(environment(tmp_path, "192.0.2.77"), find_free_port()) as process:
         assert process.stderr is not None
         error = (await process.stderr.read()).decode()
         assert "192.0.2.77" in error

@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.deployment import eventually, free_port
+from tests.deployment import eventually, find_free_port
 
 from matinee.drivers import envoy
 from matinee.drivers.asgi import Receive, Scope, Send, Server
@@ -153,7 +153,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         made = Stage(
             proxy=EnvoyProxy(folder),
             reopen=lambda: EnvoyProxy(folder),
-            port=free_port(),
+            port=find_free_port(),
             http=await stack.enter_async_context(aiohttp.ClientSession()),
             signer=Signer.open(tmp_path / "keys.pem"),
             gateways={name: await backend(name) for name in "abe"},
@@ -343,7 +343,7 @@ async def test_changes_under_load_fail_no_request(stage: Stage) -> None:
         {"gateways": "be", "secret": "another"},
         {"gateways": "a", "edges": "c"},
         {"gateways": "ab", "edges": "cd"},
-        {"gateways": "eb", "trust_port": free_port()},
+        {"gateways": "eb", "trust_port": find_free_port()},
     ]
     for change in changes:
         assert await stage.proxy.apply(stage.front(**{"requests_per_minute": 6000, **change}))
@@ -358,13 +358,13 @@ async def test_changes_under_load_fail_no_request(stage: Stage) -> None:
 
 async def test_tls_with_a_certificate_that_turns(stage: Stage, tmp_path: Path) -> None:
     authority = CertificateAuthority.open(tmp_path / "authority", datetime.now(UTC))
-    trust_port = free_port()
+    trust_port = find_free_port()
 
     def certificate(*hosts: str) -> Certificate:
         leaf = authority.issue("front", hosts, datetime.now(UTC))
         return Certificate(name="front", chain=leaf.chain, private_key=leaf.private_key)
 
-    port = free_port()
+    port = find_free_port()
     said: dict[str, Any] = {"port": port, "trust_port": trust_port}
     await stage.proxy.apply(stage.front(certificate=certificate("127.0.0.1"), **said))
     context = ssl.create_default_context(cadata=authority.certificate_pem)

@@ -12,7 +12,7 @@ from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment
 
 
 @pytest.fixture
-def house_at(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+def make_deployment(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
     """Make deployments; they are stopped at the end."""
     made: list[Deployment] = []
 

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
-from tests.deployment import PASSWORD, Deployment, Viewer, eventually, film, free_port
+from tests.deployment import PASSWORD, Deployment, Viewer, eventually, find_free_port, make_film
 
 pytestmark = [pytest.mark.timeout(400)]
 
@@ -31,7 +31,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     folder = tmp_path_factory.mktemp("bad-days")
     made = Deployment(folder / "data", settings={"MATINEE__ENCODING__PROCESSES": "1"})
     made.start()
-    made.ingest(film(folder / "long.mp4", seconds=420, size="320x180", rate="6"), WATCHED)
+    made.ingest(make_film(folder / "long.mp4", seconds=420, size="320x180", rate="6"), WATCHED)
     yield made
     made.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -44,7 +44,7 @@ async def test_whatever_is_killed_comes_back_and_picture_and_encode_go_on(
     await viewer.sign_up(EMAIL)
     page = await (await chromium.new_context()).new_page()
     await watch(page, deployment.url)
-    job = begun(deployment, film(tmp_path / "other.mp4", seconds=45), "Killed and Finished")
+    job = begun(deployment, make_film(tmp_path / "other.mp4", seconds=45), "Killed and Finished")
     await eventually(lambda: step(deployment, job, "encode") == "running", 60)
 
     lost = {"nothing": await jump(page)}
@@ -80,7 +80,7 @@ async def test_a_killed_supervisor_leaves_nothing_and_the_next_up_has_everything
     play = await viewer.call("POST", "/playback", request)
     heartbeat = {"position_ms": 90_000, "state": "playing", "at": datetime.now(UTC).isoformat()}
     await viewer.call("POST", f"/playback/{play['session_id']}/heartbeat", heartbeat)
-    job = begun(deployment, film(tmp_path / "third.mp4", seconds=40), "Begun Before")
+    job = begun(deployment, make_film(tmp_path / "third.mp4", seconds=40), "Begun Before")
     await eventually(lambda: step(deployment, job, "encode") == "running", 60)
 
     groups = {seen["pid"] for seen in deployment.processes().values()}
@@ -99,12 +99,12 @@ async def test_a_killed_supervisor_leaves_nothing_and_the_next_up_has_everything
 
 
 async def test_what_stands_in_the_way_of_a_second_up_is_one_line(deployment: Deployment, tmp_path: Path) -> None:
-    second = deployment.matinee("up", "--port", str(free_port()), "--edge-port", str(free_port(span=2)))
+    second = deployment.matinee("up", "--port", str(find_free_port()), "--edge-port", str(find_free_port(span=2)))
     assert (second.returncode, second.stdout) == (1, "")
     assert second.stderr.count("\n") == 1
     assert f"process {supervisor(deployment)}" in second.stderr
     for taken, option in (("--port", deployment.port), ("--edge-port", deployment.edge_port)):
-        ports = {"--port": free_port(), "--edge-port": free_port(span=2), taken: option}
+        ports = {"--port": find_free_port(), "--edge-port": find_free_port(span=2), taken: option}
         words = [str(word) for pair in ports.items() for word in pair]
         refused = deployment.matinee("up", "--data", str(tmp_path / "other"), *words)
         assert (refused.returncode, refused.stdout) == (1, "")
@@ -113,7 +113,7 @@ async def test_what_stands_in_the_way_of_a_second_up_is_one_line(deployment: Dep
 
 
 async def test_ctrl_c_leaves_nothing_behind(deployment: Deployment, tmp_path: Path) -> None:
-    job = begun(deployment, film(tmp_path / "fourth.mp4", seconds=40), "Interrupted")
+    job = begun(deployment, make_film(tmp_path / "fourth.mp4", seconds=40), "Interrupted")
     await eventually(lambda: step(deployment, job, "encode") == "running", 60)
     groups = {seen["pid"] for seen in deployment.processes().values()}
     began = time.monotonic()

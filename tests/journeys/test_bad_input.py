@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from tests.deployment import PASSWORD, Deployment, Viewer, film
+from tests.deployment import PASSWORD, Deployment, Viewer, make_film
 from tests.journeys.refusals import checked, problem, raw, refused
 
 from matinee.drivers.jwt import Signer
@@ -36,7 +36,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     made = Deployment(folder / "data")
     made.start()
     for name in ("Good", "As Good"):
-        made.ingest(film(folder / f"{name}.mp4", seconds=3, size="160x90", rate="12"), name)
+        made.ingest(make_film(folder / f"{name}.mp4", seconds=3, size="160x90", rate="12"), name)
     yield made
     made.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -127,7 +127,7 @@ async def test_a_file_that_is_no_film_is_refused_in_one_line(deployment: Deploym
 
 @pytest.mark.usefixtures("unchanged")
 async def test_a_good_film_with_broken_subtitles_leaves_no_title(deployment: Deployment, tmp_path: Path) -> None:
-    good = film(tmp_path / "a.mp4", seconds=2, size="160x90", rate="12")
+    good = make_film(tmp_path / "a.mp4", seconds=2, size="160x90", rate="12")
     broken = tmp_path / "broken.srt"
     broken.write_text("1\n00:00:01,000 --> soon\nx\n")
     words = ("ingest", str(good), "--subtitles", f"en={broken}")

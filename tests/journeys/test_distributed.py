@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from playwright.async_api import Browser
-from tests.deployment import Deployment, Viewer, film
+from tests.deployment import Deployment, Viewer, make_film
 from tests.journeys.test_press_play import EMAIL, open_title, playing_at
 
 from matinee.lab.endurance import endure_on
@@ -33,7 +33,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 async def test_a_master_becomes_a_picture_in_a_browser_and_resumes_in_another(
     deployment: Deployment, http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path
 ) -> None:
-    deployment.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Engines")
+    deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40), "Trial by Engines")
     await Viewer(http, deployment.url).sign_up(EMAIL)
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
     await open_title(page, deployment.url)
@@ -55,7 +55,7 @@ async def test_a_master_becomes_a_picture_in_a_browser_and_resumes_in_another(
 async def test_processes_killed_at_random_lose_nothing_that_was_acknowledged(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    long = film(tmp_path / "long.mp4", seconds=420, size="320x180", rate="6")
+    long = make_film(tmp_path / "long.mp4", seconds=420, size="320x180", rate="6")
     title_id = deployment.ingest(long, "Endurance")["title_id"]
     report = await endure_on(deployment, title_id, seconds=ENDURED_S, viewers=6, every_s=8, seed=7)
     print(*report.lines(), sep="\n")

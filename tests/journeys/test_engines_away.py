@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.deployment import Deployment, Viewer, eventually, film
+from tests.deployment import Deployment, Viewer, eventually, make_film
 from tests.engines import private_engine
 
 from matinee.lab.engines import EngineProcess
@@ -80,7 +80,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
 def title(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A film that can be played."""
     made = trial.deployment.ingest(
-        film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=240, size="320x180", rate="6"), "Long Evening"
+        make_film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=240, size="320x180", rate="6"), "Long Evening"
     )
     return str(made["title_id"])
 

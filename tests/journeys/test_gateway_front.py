@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.deployment import eventually, free_port
+from tests.deployment import eventually, find_free_port
 from tests.unit.gateway_rig import CLOCK, Deployment, Viewer, call, deployment
 
 from matinee.drivers import envoy
@@ -76,7 +76,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
     authority = CertificateAuthority.open(tmp_path / "authority", CLOCK.now())
-    port, trust_port = free_port(), free_port()
+    port, trust_port = find_free_port(), find_free_port()
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
 

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.deployment import Deployment, eventually, film, free_port
+from tests.deployment import Deployment, eventually, find_free_port, make_film
 
 pytestmark = [pytest.mark.timeout(300)]
 
 
 async def test_pictures_pages_and_segments_come_under_tls(
-    house_at: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
+    make_deployment: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    trust_port = free_port()
+    trust_port = find_free_port()
     # Loopback is an address like any other here; the deployment would else take this machine's own.
-    deployment = house_at(
+    deployment = make_deployment(
         settings={"MATINEE__DEPLOYMENT__HOST": "127.0.0.1", "MATINEE__GATEWAY__TRUST_PORT": str(trust_port)}
     )
     deployment.start("--lan")
-    deployment.ingest(film(tmp_path / "a.mp4", seconds=4), "Under Lock")
+    deployment.ingest(make_film(tmp_path / "a.mp4", seconds=4), "Under Lock")
     front = f"https://127.0.0.1:{deployment.port}"
 
     async with http.get(f"http://127.0.0.1:{trust_port}/") as page:

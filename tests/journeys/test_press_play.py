@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
-from tests.deployment import PASSWORD, Deployment, Viewer, eventually, film
+from tests.deployment import PASSWORD, Deployment, Viewer, eventually, make_film
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -19,11 +19,15 @@ EMAIL = "ada@example.org"
 
 @pytest.mark.parametrize("groups", [ONE, SPLIT], ids=["one group", "split"])
 async def test_sign_in_play_pause_and_resume_in_another_browser(
-    house_at: Callable[..., Deployment], http: aiohttp.ClientSession, chromium: Browser, tmp_path: Path, groups: str
+    make_deployment: Callable[..., Deployment],
+    http: aiohttp.ClientSession,
+    chromium: Browser,
+    tmp_path: Path,
+    groups: str,
 ) -> None:
-    deployment = house_at(groups=groups)
+    deployment = make_deployment(groups=groups)
     deployment.start()
-    deployment.ingest(film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
+    deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
     await Viewer(http, deployment.url).sign_up(EMAIL)
 
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
@@ -74,11 +78,11 @@ async def playing_at(page: Page) -> float:
 
 
 async def test_profiles_do_not_see_one_another(
-    house_at: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
+    make_deployment: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    deployment = house_at()
+    deployment = make_deployment()
     deployment.start()
-    title = deployment.ingest(film(tmp_path / "a.mp4", seconds=40), "Alone")["title_id"]
+    title = deployment.ingest(make_film(tmp_path / "a.mp4", seconds=40), "Alone")["title_id"]
     viewer = Viewer(http, deployment.url)
     await viewer.sign_up(EMAIL)
     first = viewer.profile_id

@@ -38,7 +38,7 @@ def demo(settings: Settings) -> None:
 def bench(areas: tuple[str, ...], json_: bool) -> None:
     """Measure all areas or those named, each figure beside the baseline of the same run."""
     figures = bench_run.run(areas, lambda area: click.echo(f"measuring {area} …", err=True))
-    print_json(figures) if json_ else Console(width=160).print(bench_run.table(figures))
+    print_json(figures) if json_ else Console(width=160).print(bench_run.to_table(figures))
 
 
 @lab.command()

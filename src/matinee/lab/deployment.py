@@ -1,4 +1,4 @@
-"""A whole deployment for a trial: `matinee up` as a user starts it, on free ports and a data directory of its own."""
+"""A deployment for benchmarks and tests: `matinee up` as a user starts it, on free ports, with its own data directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import imageio_ffmpeg
 
 STARTED = "Ctrl-C stops it"
 STOP_S = 30
-# Beside those of `lab.engines`.
+# Others than those of `lab.engines`.
 PORTS = (30_000, 32_700)
 CHROMIUM_FLAGS = (
     "--headless=new",
@@ -39,32 +39,33 @@ class Deployment:
 
     def __init__(self, data: Path, *, groups: str = "", settings: Mapping[str, str] | None = None) -> None:
         self.data = data
-        self.port, self.edge_port = free_port(), free_port(span=2)
+        self.port, self.edge_port = find_free_port(), find_free_port(span=2)
         self.url = f"http://127.0.0.1:{self.port}"
-        said = {
+        self._environment = {
+            **os.environ,
+            **(settings or {}),
             "MATINEE__DEPLOYMENT__DATA": str(data),
             "COLUMNS": "200",
             **({"MATINEE__DEPLOYMENT__GROUPS": groups} if groups else {}),
         }
-        self._environment = {**os.environ, **(settings or {}), **said}
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *options: str, limit_s: float = 120) -> None:
-        """Start it and wait until it says that it is up. Raises RuntimeError with all that was said and logged."""
+        """Start it and wait until it is up. Raises RuntimeError with its output and the ends of its logs."""
         ports = ["--port", str(self.port), "--edge-port", str(self.edge_port)]
         self.data.mkdir(parents=True, exist_ok=True)
-        out = self.data / "up.out"
-        with out.open("w") as output:
+        output = self.data / "up.out"
+        with output.open("w") as file:
             command = [sys.executable, "-m", "matinee", "up", *ports, "--no-demo", *options]
-            self._process = subprocess.Popen(command, env=self._environment, stdout=output, stderr=output, text=True)
-        end = time.monotonic() + limit_s
-        while STARTED not in out.read_text():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"up is not up: {out.read_text()}\n{self.last_words()}")
+            self._process = subprocess.Popen(command, env=self._environment, stdout=file, stderr=file, text=True)
+        deadline_s = time.monotonic() + limit_s
+        while STARTED not in output.read_text():
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(f"The deployment did not start: {output.read_text()}\n{self.tail_logs()}")
             time.sleep(0.1)
 
     def stop(self) -> int:
-        """Ctrl-C; tells its exit status. Raises subprocess.TimeoutExpired, after killing it, when it will not stop."""
+        """Interrupt it and return its exit status. Raises TimeoutExpired, after killing it, if it does not stop."""
         if self._process is None:
             return 0
         self._process.send_signal(signal.SIGINT)
@@ -74,10 +75,10 @@ class Deployment:
             self._process.kill()
             raise
 
-    def matinee(self, *words: str, limit_s: float = 240) -> subprocess.CompletedProcess[str]:
+    def matinee(self, *arguments: str, limit_s: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a command on this deployment."""
         return subprocess.run(
-            [sys.executable, "-m", "matinee", *words],
+            [sys.executable, "-m", "matinee", *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -85,43 +86,44 @@ class Deployment:
             check=False,
         )
 
-    def ingest(self, file: Path, name: str, *words: str) -> dict[str, Any]:
-        """Ingest a film, wait until it can be played, and tell its title. Raises RuntimeError."""
-        done = self.matinee("ingest", str(file), "--title", name, *words)
-        if done.returncode:
-            raise RuntimeError(done.stdout + done.stderr)
+    def ingest(self, file: Path, name: str, *options: str) -> dict[str, Any]:
+        """Ingest a film, wait until it can be played, and return its title. Raises RuntimeError."""
+        result = self.matinee("ingest", str(file), "--title", name, *options)
+        if result.returncode:
+            raise RuntimeError(result.stdout + result.stderr)
         return next(title for title in self.titles() if name in title["names"].values())
 
     def titles(self) -> list[dict[str, Any]]:
-        """What `matinee titles list` shows."""
-        found: list[dict[str, Any]] = json.loads(self.matinee("titles", "list", "--json").stdout)
-        return found
+        """Return the titles of `matinee titles list`."""
+        titles: list[dict[str, Any]] = json.loads(self.matinee("titles", "list", "--json").stdout)
+        return titles
 
     def processes(self) -> dict[str, dict[str, Any]]:
-        """The supervisor's record: a process by its name."""
-        return {seen["name"]: seen for seen in json.loads((self.data / "run" / "processes.json").read_bytes())}
+        """Return the supervisor's processes by their names."""
+        processes = json.loads((self.data / "run" / "processes.json").read_bytes())
+        return {process["name"]: process for process in processes}
 
-    def last_words(self) -> str:
-        """The ends of the logs."""
+    def tail_logs(self) -> str:
+        """Return the ends of its logs."""
         logs = sorted((self.data / "logs").glob("*.log"))
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
 
-def free_port(span: int = 1) -> int:
-    """A port that is free now, with its neighbours; below those that the system gives to clients.
+def find_free_port(span: int = 1) -> int:
+    """Return the first of `span` neighbouring ports that are free.
 
-    So it is free again, too, when a deployment that was stopped comes back to it.
+    It lies below the ports that the system gives to clients, so that a restarted deployment finds it free again.
     """
     while True:
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            first = random.randrange(*PORTS)  # noqa: S311  # any will do
+        with contextlib.ExitStack() as bound, contextlib.suppress(OSError):
+            first = random.randrange(*PORTS)  # noqa: S311  # not a secret
             for number in range(span):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", first + number))
+                bound.enter_context(socket.socket()).bind(("127.0.0.1", first + number))
             return first
 
 
-def film(path: Path, *, seconds: float = 12, size: str = "640x360", rate: str = "24", audio: bool = True) -> Path:
-    """A short film with a picture that moves and, unless told otherwise, a tone."""
+def make_film(path: Path, *, seconds: float = 12, size: str = "640x360", rate: str = "24", audio: bool = True) -> Path:
+    """Write a short film with a moving picture and, by default, a tone."""
     picture = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
     sound = ["-f", "lavfi", "-i", f"sine=frequency=330:duration={seconds}", "-c:a", "aac"] if audio else []
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
-"""Catalogue reads with each cache between them and MariaDB, beside reading MariaDB: rows of forty titles."""
+"""Catalogue reads through each cache, beside reads of MariaDB: rows of forty titles."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import uvloop
 
@@ -17,56 +18,59 @@ from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import TitleId, derive
-from matinee.lab.bench.figure import Figure, compared
-from matinee.lab.bench.pace import Work, engines, side_by_side
+from matinee.lab.bench.figure import Figure, make_figure
+from matinee.lab.bench.timing import Bench, Operation, time_in_turns
 
 AREA = "cache"
-TITLES, ROW, COUNT, IN_FLIGHT = 400, 40, 200, 8
+TITLES, ROW, IN_FLIGHT = 400, 40, 8
 LIMIT_MS = 1000
 
 
-def figures() -> list[Figure]:
+def measure(bench: Bench) -> list[Figure]:
     """Measure; takes about half a minute."""
-    with engines("mariadb", "redis", "memcached") as running:
-        return uvloop.run(_measured({name: engine.url("bench") for name, engine in running.items()}))
+    with bench.open_engines("mariadb", "redis", "memcached") as urls:
+        return uvloop.run(_measure(urls, bench.size(200, 8), bench.size(5, 1)))
 
 
-async def _measured(urls: dict[str, str]) -> list[Figure]:
+async def _measure(urls: dict[str, str], count: int, rounds: int) -> list[Figure]:
     clock, metrics = SystemClock(), Figures(Metrics())
     async with contextlib.AsyncExitStack() as stack:
         store = await SqlTitleStore.open(await stack.enter_async_context(Database(urls["mariadb"])))
         memory = MemoryReadModel(store=store, clock=clock)
-        await _filled(CatalogueService(store=store, read_model=memory, clock=clock))
-        works: dict[str, Work] = {"MariaDB": lambda n: store.load(_row(n)), "memory": lambda n: memory.titles(_row(n))}
+        await _put_titles(CatalogueService(store=store, read_model=memory, clock=clock))
+        operations: dict[str, Operation] = {
+            "MariaDB": lambda n: store.load(_row(n)),
+            "memory": lambda n: memory.titles(_row(n)),
+        }
         for name in ("redis", "memcached"):
             guard = await open_guard(urls[name], stack=stack, figures=metrics, clock=clock, limit_ms=LIMIT_MS)
             shared = SharedTitleSource(store=store, guard=guard, clock=clock, policy=POLICY)
             stack.push_async_callback(shared.close)
             await shared.changed(0)
-            works[name] = _loading(shared)
-        took = dict(zip(works, await side_by_side(*works.values(), count=COUNT, in_flight=IN_FLIGHT), strict=True))
+            operations[name] = _load(shared)
+        times_us = await time_in_turns(*operations.values(), count=count, in_flight=IN_FLIGHT, rounds=rounds)
+    compare = functools.partial(make_figure, AREA, baseline=times_us[0], baseline_name="MariaDB")
     return [
-        compared(AREA, f"a row of forty titles: {name}", us, "µs", baseline=took["MariaDB"], baseline_name="MariaDB")
-        for name, us in took.items()
-        if name != "MariaDB"
+        compare(f"a row of forty titles: {name}", us, "µs")
+        for name, us in list(zip(operations, times_us, strict=True))[1:]
     ]
 
 
-def _loading(shared: SharedTitleSource) -> Work:
+def _load(shared: SharedTitleSource) -> Operation:
     return lambda number: shared.load(_row(number))
 
 
 def _row(number: int) -> list[TitleId]:
-    return [derive(TitleId, "bench", str((number * 7 + one) % TITLES)) for one in range(ROW)]
+    return [derive(TitleId, "bench", str((number * 7 + n) % TITLES)) for n in range(ROW)]
 
 
-async def _filled(catalogue: CatalogueService) -> None:
+async def _put_titles(catalogue: CatalogueService) -> None:
     for number in range(TITLES):
         draft = TitleDraft(
             title_id=derive(TitleId, "bench", str(number)),
             kind="film",
-            names={"en": f"A film of the bench, number {number}"},
-            synopses={"en": "Words about a film that nobody will ever see. " * 6},
+            names={"en": f"Film number {number}"},
+            synopses={"en": "A synopsis of ordinary length for a film. " * 6},
             original_language="en",
             year=2026,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -23,9 +24,9 @@ from matinee.events.api import Entry, Events, FactRecord, PlaybackHeartbeat, typ
 from matinee.events.service import EventsService
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId, generate
-from matinee.lab.bench.figure import Figure, compared, measured
+from matinee.lab.bench.figure import Figure, make_figure
 from matinee.lab.bench.followers import make_heartbeats, measure_kafka, measure_sqlite
-from matinee.lab.bench.pace import engines, side_by_side
+from matinee.lab.bench.timing import Bench, time_in_turns
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.client import MeshClient, bind_remote
@@ -35,65 +36,68 @@ from matinee.mesh.service import Services
 
 AREA = "events"
 GOAL = 2.0  # twice the time of the bare producer
-BATCH, BATCHES, IN_FLIGHT, PARTITIONS = 100, 100, 8, 4
-PACED, PACE_S, LATE_S = 300, 0.01, 30
+BATCH, IN_FLIGHT, PARTITIONS = 100, 8, 4
+INTERVAL_S, LIMIT_S = 0.01, 30
 
 
-def figures() -> list[Figure]:
+def measure(bench: Bench) -> list[Figure]:
     """Measure; takes about two minutes."""
-    with engines("kafka") as running:
+    facts, rounds = bench.size(50_000, 2_000), bench.size(5, 1)
+    with bench.open_engines("kafka") as urls:
         return [
-            *uvloop.run(_measure(running["kafka"].url("bench"))),
-            *uvloop.run(measure_sqlite()),
-            *uvloop.run(measure_kafka(running["kafka"].url("follow"), PARTITIONS)),
+            *uvloop.run(_measure(urls["kafka"], bench)),
+            *uvloop.run(measure_sqlite(facts, rounds)),
+            *uvloop.run(measure_kafka(f"{urls['kafka']}_follow", PARTITIONS, facts, rounds)),
         ]
 
 
-async def _measure(url: str) -> list[Figure]:
+async def _measure(url: str, bench: Bench) -> list[Figure]:
     clock = SystemClock()
     async with KafkaEventLog.open(url, region="bench", partitions=PARTITIONS, replication=1) as log:
         service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
         bare = _BareProducer(url)
         async with _serve_over_http(service) as remote:
-            took = await side_by_side(
+            times_us = await time_in_turns(
                 lambda n: bare.send(make_heartbeats(n * BATCH, BATCH)),
                 lambda n: service.append(records=make_heartbeats(n * BATCH, BATCH)),
                 lambda n: remote.append(records=make_heartbeats(n * BATCH, BATCH)),
-                count=BATCHES,
+                count=bench.size(100, 4),
                 in_flight=IN_FLIGHT,
+                rounds=bench.size(5, 1),
             )
-            ages_ms = await _measure_ages_ms(log, remote)
-    per_fact, name = [us / BATCH for us in took], "bare producer, same settings"
+            ages_ms = await _measure_ages_ms(log, remote, bench.size(300, 20))
+    bare_us, service_us, remote_us = (us / BATCH for us in times_us)
+    compare = functools.partial(
+        make_figure, AREA, baseline=bare_us, baseline_name="bare producer, same settings", goal=GOAL
+    )
     return [
-        compared(
-            AREA, "append a fact: service", per_fact[1], "µs", baseline=per_fact[0], baseline_name=name, goal=GOAL
-        ),
-        compared(AREA, "append a fact: HTTP", per_fact[2], "µs", baseline=per_fact[0], baseline_name=name, goal=GOAL),
-        measured(AREA, "HTTP batch to consumer: median", ages_ms[len(ages_ms) // 2], "ms"),
-        measured(AREA, "HTTP batch to consumer: p99", ages_ms[int(len(ages_ms) * 0.99)], "ms"),
+        compare("append a fact: service", service_us, "µs"),
+        compare("append a fact: HTTP", remote_us, "µs"),
+        make_figure(AREA, "HTTP batch to consumer: median", ages_ms[len(ages_ms) // 2], "ms"),
+        make_figure(AREA, "HTTP batch to consumer: p99", ages_ms[int(len(ages_ms) * 0.99)], "ms"),
     ]
 
 
-async def _measure_ages_ms(log: KafkaEventLog, remote: Events) -> list[float]:
+async def _measure_ages_ms(log: KafkaEventLog, remote: Events, count: int) -> list[float]:
     """Return the sorted ages of facts when a follower received them, sent one by one at an even pace."""
     ages: list[float] = []
-    began = await log.get_head()
+    start = await log.get_head()
 
     async def handle(entries: list[Entry]) -> None:
         ages.extend((datetime.now(UTC) - entry.record.at).total_seconds() * 1000 for entry in entries)
 
     following = asyncio.create_task(
-        log.follow("bench", (type_name(PlaybackHeartbeat),), start=began, handle=handle, max_batch=500, max_wait_ms=0)
+        log.follow("bench", (type_name(PlaybackHeartbeat),), start=start, handle=handle, max_batch=500, max_wait_ms=0)
     )
     try:
         await _wait_for_follower(remote, ages)
         ages.clear()
-        for number in range(PACED):
+        for number in range(count):
             await remote.append(records=make_heartbeats(number, 1))
-            await asyncio.sleep(PACE_S)
-        async with asyncio.timeout(LATE_S):
-            while len(ages) < PACED:  # noqa: ASYNC110  # another task adds to them
-                await asyncio.sleep(PACE_S)
+            await asyncio.sleep(INTERVAL_S)
+        async with asyncio.timeout(LIMIT_S):
+            while len(ages) < count:  # noqa: ASYNC110  # another task adds to them
+                await asyncio.sleep(INTERVAL_S)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -104,7 +108,7 @@ async def _wait_for_follower(remote: Events, ages: list[float]) -> None:
     while not ages:
         await remote.append(records=make_heartbeats(0, 1))
         await asyncio.sleep(0.5)
-    await asyncio.sleep(1)
+    await asyncio.sleep(1)  # until the facts above have arrived
 
 
 @contextlib.asynccontextmanager

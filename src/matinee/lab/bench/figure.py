@@ -1,4 +1,4 @@
-"""One measured figure: ours, beside the baseline of the same run."""
+"""A measured figure, with the baseline of the same run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """`goal` is the upper bound of the ratio where there is a baseline, and of the value where there is none."""
+    """`goal` is the upper bound of the ratio if there is a baseline, else of the value."""
 
     area: str
     name: str
@@ -19,11 +19,19 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     met: bool | None = None
 
 
-def compared(
-    area: str, name: str, value: float, unit: str, *, baseline: float, baseline_name: str, goal: float | None = None
+def make_figure(
+    area: str,
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    baseline: float | None = None,
+    baseline_name: str = "",
+    goal: float | None = None,
 ) -> Figure:
-    """A figure beside its baseline; it is met when it is at most `goal` times as large."""
-    ratio = value / baseline
+    """Return a figure with its ratio to the baseline, and whether it meets the goal."""
+    ratio = None if baseline is None else value / baseline
+    bounded = value if ratio is None else ratio
     return Figure(
         area=area,
         name=name,
@@ -33,10 +41,5 @@ def compared(
         baseline_name=baseline_name,
         ratio=ratio,
         goal=goal,
-        met=None if goal is None else ratio <= goal,
+        met=None if goal is None else bounded <= goal,
     )
-
-
-def measured(area: str, name: str, value: float, unit: str, *, goal: float | None = None) -> Figure:
-    """A figure on its own; it is met when it is at most `goal`."""
-    return Figure(area=area, name=name, value=value, unit=unit, goal=goal, met=None if goal is None else value <= goal)

@@ -24,10 +24,10 @@ from matinee.events.service import EventsService
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import FactId, PlaySessionId, ProfileId, TitleId
-from matinee.lab.bench.figure import Figure, compared, measured
+from matinee.lab.bench.figure import Figure, make_figure
 
 AREA = "events"
-FACTS, BATCH, ROUNDS, TIMEOUT_S = 50_000, 1_000, 5, 120
+BATCH, TIMEOUT_S = 1_000, 120
 GOAL = 2.5
 FACT_GOAL_US = 10.0  # 100,000 facts/s
 _TYPE = type_name(PlaybackHeartbeat)
@@ -60,47 +60,47 @@ def make_heartbeats(first: int, count: int) -> list[FactRecord]:
     ]
 
 
-async def measure_sqlite() -> list[Figure]:
+async def measure_sqlite(facts: int, rounds: int) -> list[Figure]:
     """Measure a follower on SQLite."""
     clock = SystemClock()
     with tempfile.TemporaryDirectory(prefix="matinee-bench-") as folder:
         async with Database(f"sqlite:///{folder}/events.db") as database:
             log = await SqliteEventLog.open(database)
             service = EventsService(log=log, dead_letters=log, leases=log, clock=clock)
-            await _append(service)
+            await _append(service, facts)
             follower = PollingFollower(service, clock)
 
             async def run_bare(consumer: str) -> float:
-                return await asyncio.to_thread(_read_sqlite, Path(folder) / "events.db", consumer)
+                return await asyncio.to_thread(_read_sqlite, Path(folder) / "events.db", consumer, facts)
 
-            us, bare_us = await _compare(lambda consumer: _follow(follower, consumer), run_bare)
+            us, bare_us = await _compare(lambda consumer: _follow(follower, consumer, facts), run_bare, rounds)
     return _to_figures("SQLite", us, bare_us, "sqlite3 and msgspec", FACT_GOAL_US)
 
 
-async def measure_kafka(log_url: str, partitions: int) -> list[Figure]:
+async def measure_kafka(log_url: str, partitions: int, facts: int, rounds: int) -> list[Figure]:
     """Measure a follower on Kafka."""
     clock = SystemClock()
     async with KafkaEventLog.open(log_url, region="bench", partitions=partitions, replication=1) as log:
         service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
-        await _append(service)
+        await _append(service, facts)
         follower = GroupFollower(log, service, clock)
 
         async def run_bare(consumer: str) -> float:
-            return await asyncio.to_thread(_read_kafka, log_url, consumer)
+            return await asyncio.to_thread(_read_kafka, log_url, consumer, facts)
 
-        us, bare_us = await _compare(lambda consumer: _follow(follower, consumer), run_bare)
+        us, bare_us = await _compare(lambda consumer: _follow(follower, consumer, facts), run_bare, rounds)
     return _to_figures("Kafka", us, bare_us, "confluent-kafka and msgspec", None)
 
 
-async def _append(service: EventsService) -> None:
-    for first in range(0, FACTS, BATCH):
+async def _append(service: EventsService, facts: int) -> None:
+    for first in range(0, facts, BATCH):
         await service.append(records=make_heartbeats(first, BATCH))
 
 
-async def _compare(ours: Delivery, bare: Delivery) -> tuple[float, float]:
+async def _compare(ours: Delivery, bare: Delivery, rounds: int) -> tuple[float, float]:
     """Return the medians of both over rounds in turns."""
     times: tuple[list[float], list[float]] = ([], [])
-    for number in range(ROUNDS):
+    for number in range(rounds):
         times[0].append(await ours(f"ours-{number}"))
         times[1].append(await bare(f"bare-{number}"))
     return statistics.median(times[0]), statistics.median(times[1])
@@ -109,13 +109,13 @@ async def _compare(ours: Delivery, bare: Delivery) -> tuple[float, float]:
 def _to_figures(engine: str, us: float, bare_us: float, bare_name: str, goal_us: float | None) -> list[Figure]:
     name = f"follow a fact: {engine}"
     return [
-        compared(AREA, name, us, "µs", baseline=bare_us, baseline_name=f"{bare_name}, same batches", goal=GOAL),
-        measured(AREA, f"{name}, time of a fact", us, "µs", goal=goal_us),
+        make_figure(AREA, name, us, "µs", baseline=bare_us, baseline_name=f"{bare_name}, same batches", goal=GOAL),
+        make_figure(AREA, f"{name}, time of a fact", us, "µs", goal=goal_us),
     ]
 
 
-async def _follow(follower: Follower, consumer: str) -> float:
-    timer, done = _Timer(), asyncio.Event()
+async def _follow(follower: Follower, consumer: str, facts: int) -> float:
+    timer, done = _Timer(facts), asyncio.Event()
 
     async def handle(records: list[FactRecord]) -> None:
         if timer.count(len(records)):
@@ -133,8 +133,8 @@ async def _follow(follower: Follower, consumer: str) -> float:
     return timer.fact_us
 
 
-def _read_sqlite(file: Path, consumer: str) -> float:
-    timer, after = _Timer(), 0
+def _read_sqlite(file: Path, consumer: str, facts: int) -> float:
+    timer, after = _Timer(facts), 0
     connection = sqlite3.connect(file, timeout=30)
     connection.execute("CREATE TABLE IF NOT EXISTS bare (consumer TEXT PRIMARY KEY, seq INTEGER)")
     while rows := connection.execute(
@@ -148,8 +148,8 @@ def _read_sqlite(file: Path, consumer: str) -> float:
     return timer.fact_us
 
 
-def _read_kafka(log_url: str, consumer: str) -> float:
-    timer, prefix = _Timer(), urlsplit(log_url).path.strip("/")
+def _read_kafka(log_url: str, consumer: str, facts: int) -> float:
+    timer, prefix = _Timer(facts), urlsplit(log_url).path.strip("/")
     client = confluent_kafka.Consumer(
         {
             "bootstrap.servers": urlsplit(log_url).netloc,
@@ -175,7 +175,8 @@ def _value(message: Any) -> bytes:
 class _Timer:
     """Measures from the first batch on: joining a group takes seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
+        self._total = total
         self._start_s = 0.0
         self._first = self._count = 0
         self.fact_us = 0.0
@@ -187,4 +188,4 @@ class _Timer:
             self._start_s, self._first = now_s, facts
         self._count += facts
         self.fact_us = (now_s - self._start_s) / max(1, self._count - self._first) * 1e6
-        return self._count >= FACTS
+        return self._count >= self._total

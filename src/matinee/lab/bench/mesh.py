@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from matinee.drivers.metrics import Metrics
-from matinee.lab.bench.figure import Figure, measured
+from matinee.lab.bench.figure import Figure, make_figure
+from matinee.lab.bench.timing import Bench
 from matinee.mesh.api import Span
 from matinee.mesh.service import Services
 
 AREA = "mesh"
 GOAL_US = 5.0
-CALLS, ROUNDS = 20_000, 15
 
 
 class Echo(Protocol):
@@ -41,21 +41,21 @@ class _Recorder:
         pass
 
 
-def figures() -> list[Figure]:
+def measure(bench: Bench) -> list[Figure]:
     """Measure what the mesh adds to a call, as CPU time."""
-    return asyncio.run(_measure())
+    return asyncio.run(_measure(bench.size(15, 2), bench.size(20_000, 1_000)))
 
 
-async def _measure() -> list[Figure]:
+async def _measure(rounds: int, count: int) -> list[Figure]:
     bare = _Echo()
     unrecorded, recorded = _bind(bare, None), _bind(bare, _Recorder())
-    echo_us, local_us, recorded_us = await _cost_us(bare.echo, unrecorded.echo, recorded.echo)
-    suspend_us, local_suspend_us = await _cost_us(bare.suspend, unrecorded.suspend)
+    echo_us, local_us, recorded_us = await _cost_us(rounds, count, bare.echo, unrecorded.echo, recorded.echo)
+    suspend_us, local_suspend_us = await _cost_us(rounds, count, bare.suspend, unrecorded.suspend)
     return [
-        measured(AREA, "bare call", echo_us, "µs"),
-        measured(AREA, "local call: added", local_us - echo_us, "µs", goal=GOAL_US),
-        measured(AREA, "local call with a span: added", recorded_us - echo_us, "µs", goal=GOAL_US),
-        measured(AREA, "local call that suspends: added", local_suspend_us - suspend_us, "µs"),
+        make_figure(AREA, "bare call", echo_us, "µs"),
+        make_figure(AREA, "local call: added", local_us - echo_us, "µs", goal=GOAL_US),
+        make_figure(AREA, "local call with a span: added", recorded_us - echo_us, "µs", goal=GOAL_US),
+        make_figure(AREA, "local call that suspends: added", local_suspend_us - suspend_us, "µs"),
     ]
 
 
@@ -66,13 +66,13 @@ def _bind(implementation: _Echo, recorder: _Recorder | None) -> Echo:
     return bound
 
 
-async def _cost_us(*calls: Callable[..., Awaitable[int]]) -> list[float]:
+async def _cost_us(rounds: int, count: int, *calls: Callable[..., Awaitable[int]]) -> list[float]:
     """Return the least CPU time per call of each function over rounds in turns."""
     best = [float("inf")] * len(calls)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for index, call in enumerate(calls):
             started_s = time.process_time()
-            for number in range(CALLS):
+            for number in range(count):
                 await call(number=number)
-            best[index] = min(best[index], (time.process_time() - started_s) / CALLS * 1e6)
+            best[index] = min(best[index], (time.process_time() - started_s) / count * 1e6)
     return best

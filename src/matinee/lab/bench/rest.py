@@ -1,4 +1,4 @@
-"""What each service takes when nobody asks anything of it: memory, and the time until it serves."""
+"""The cost of each service at rest: resident memory, and the time from start to serving."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from matinee.app.domains import PROTOCOLS
-from matinee.lab.bench.figure import Figure, measured
+from matinee.lab.bench.figure import Figure, make_figure
+from matinee.lab.bench.timing import Bench
 
 AREA = "rest"
 MEMORY_GOAL_MB, START_GOAL_S = 120.0, 2.0
-LIMIT_S, SETTLE_S, ROUNDS = 60.0, 3.0, 3
+LIMIT_S = 60.0
 
 
-def figures() -> list[Figure]:
-    """Measure each service alone in a process of its own. Only on Linux, where `/proc` tells."""
+def measure(bench: Bench) -> list[Figure]:
+    """Measure each service in a process of its own; only on Linux, by `/proc`."""
     if sys.platform != "linux":
         return []
-    with tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
-        return [figure for target in (*PROTOCOLS, "gateway") for figure in _of(target, Path(place))]
+    targets = [*PROTOCOLS, "gateway"][: bench.size(99, 2)]
+    with tempfile.TemporaryDirectory(prefix="matinee-bench-") as folder:
+        return [figure for target in targets for figure in _measure(target, Path(folder), bench)]
 
 
-def _of(target: str, place: Path) -> Iterator[Figure]:
-    seen = [_once(target, place / target) for _ in range(ROUNDS)]
-    memory_mb, started_s = (statistics.median(column) for column in zip(*seen, strict=True))
-    yield measured(AREA, f"{target}: resident memory", memory_mb, "MB", goal=MEMORY_GOAL_MB)
-    yield measured(AREA, f"{target}: start to serving", started_s, "s", goal=START_GOAL_S)
+def _measure(target: str, folder: Path, bench: Bench) -> Iterator[Figure]:
+    runs = [_run(target, folder / target, bench.size(3, 0)) for _ in range(bench.size(3, 1))]
+    memory_mb, started_s = (statistics.median(column) for column in zip(*runs, strict=True))
+    yield make_figure(AREA, f"{target}: resident memory", memory_mb, "MB", goal=MEMORY_GOAL_MB)
+    yield make_figure(AREA, f"{target}: start to serving", started_s, "s", goal=START_GOAL_S)
 
 
-def _once(target: str, data: Path) -> tuple[float, float]:
-    """Resident memory in MB, and the seconds until the process said that it serves."""
+def _run(target: str, data: Path, settle_s: float) -> tuple[float, float]:
+    """Return the resident memory in MB after some seconds, and the seconds until the process serves."""
     data.mkdir(exist_ok=True)
-    log, began = data / "out", time.monotonic()
+    log, begin_s = data / "out", time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "matinee", "serve", target, "--data", str(data)],
@@ -47,11 +49,11 @@ def _once(target: str, data: Path) -> tuple[float, float]:
         )
     try:
         while '"process.up"' not in log.read_text():
-            if process.poll() is not None or time.monotonic() - began > LIMIT_S:
-                raise RuntimeError(f"{target} does not serve: {log.read_text()[-500:]}")
+            if process.poll() is not None or time.monotonic() - begin_s > LIMIT_S:
+                raise RuntimeError(f"{target} did not start: {log.read_text()[-500:]}")
             time.sleep(0.01)
-        started_s = time.monotonic() - began
-        time.sleep(SETTLE_S)
+        started_s = time.monotonic() - begin_s
+        time.sleep(settle_s)
         return _resident_mb(process.pid), started_s
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""Runs areas of the bench one after another, each alone on the machine, and keeps the figures."""
+"""Runs areas of the bench one after another and writes the figures to a file."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ import msgspec
 from rich.table import Table
 
 from matinee.lab.bench.figure import Figure
+from matinee.lab.bench.timing import Bench
 
 AREAS = ("edge", "start", "mesh", "encode", "play", "positions", "events", "cache", "stores", "objects", "rest")
-KEPT = Path("build/bench.json")
+FILE = Path("build/bench.json")
 
 
-def run(areas: Sequence[str], begins: Callable[[str], None]) -> list[Figure]:
-    """Measure some areas, or all; `begins` hears of each. What was measured is written to `build/bench.json`."""
-    found: list[Figure] = []
+def run(areas: Sequence[str], on_area: Callable[[str], None]) -> list[Figure]:
+    """Measure some areas, or all, and write the figures to `build/bench.json`."""
+    figures: list[Figure] = []
     for area in areas or AREAS:
-        begins(area)
-        found += _figures(area)()
-        KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
-    return found
+        on_area(area)
+        figures += measure(area, Bench())
+        FILE.parent.mkdir(exist_ok=True)
+        FILE.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
+    return figures
 
 
-def _figures(area: str) -> Callable[[], list[Figure]]:
-    """An area's own function; imported when it is wanted, because each brings tools of its own."""
-    found: Callable[[], list[Figure]] = importlib.import_module(f"matinee.lab.bench.{area}").figures
-    return found
+def measure(area: str, bench: Bench) -> list[Figure]:
+    """Measure one area. Its module is imported here, because each imports tools of its own."""
+    figures: list[Figure] = importlib.import_module(f"matinee.lab.bench.{area}").measure(bench)
+    return figures
 
 
-def table(found: Sequence[Figure]) -> Table:
-    """Figures for a terminal."""
-    made = Table("area", "what", "ours", "baseline", "ratio", "goal", "met", box=None, header_style="bold")
-    for figure in found:
-        made.add_row(*_cells(figure))
-    return made
+def to_table(figures: Sequence[Figure]) -> Table:
+    """Return figures as a table for a terminal."""
+    table = Table("area", "name", "value", "baseline", "ratio", "goal", "met", box=None, header_style="bold")
+    for figure in figures:
+        table.add_row(*_cells(figure))
+    return table
 
 
 def _cells(figure: Figure) -> Iterator[str]:

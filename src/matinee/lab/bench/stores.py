@@ -1,4 +1,4 @@
-"""The same stores on SQLite and on MariaDB, side by side: what one look and one change take."""
+"""The same stores on SQLite and on MariaDB: the time of one read and one change."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import uvloop
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, AssetId, DeviceId, InstanceId, PlaySessionId, ProfileId, TitleId, derive
-from matinee.lab.bench.figure import Figure, compared
-from matinee.lab.bench.pace import Work, engines, side_by_side
-from matinee.lab.bench.positions import position, record_of
+from matinee.lab.bench.figure import Figure, make_figure
+from matinee.lab.bench.positions import make_position, make_record
+from matinee.lab.bench.timing import Bench, Operation, time_in_turns
 from matinee.mesh.adapters.sql import SqlRegistry
 from matinee.mesh.api import Instance
 from matinee.playback.adapters.sql import SqlSessionStore
@@ -25,31 +25,33 @@ from matinee.playback.model.sessions import StoredSession
 from matinee.viewing.adapters.sql import SqlViewingStore
 
 AREA = "stores"
-COUNT, IN_FLIGHT = 300, 16
-Works: TypeAlias = Mapping[str, Work]
+IN_FLIGHT = 16
+Operations: TypeAlias = Mapping[str, Operation]
 CLOCK = SystemClock()
 
 
-def figures() -> list[Figure]:
+def measure(bench: Bench) -> list[Figure]:
     """Measure; takes about half a minute."""
-    with engines("mariadb") as running, tempfile.TemporaryDirectory(prefix="matinee-bench-") as place:
-        urls = [f"sqlite:///{Path(place)}/bench.db", running["mariadb"].url("bench")]
-        return uvloop.run(_measured(urls))
+    with bench.open_engines("mariadb") as urls, tempfile.TemporaryDirectory(prefix="matinee-bench-") as folder:
+        sqlite = f"sqlite:///{Path(folder)}/bench.db"
+        return uvloop.run(_measure([sqlite, urls["mariadb"]], bench.size(300, 8), bench.size(5, 1)))
 
 
-async def _measured(urls: list[str]) -> list[Figure]:
-    found: list[Figure] = []
+async def _measure(urls: list[str], count: int, rounds: int) -> list[Figure]:
+    figures: list[Figure] = []
     async with contextlib.AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(Database(url)) for url in urls]
-        for area in (_sessions, _positions, _leases):
-            sqlite, mariadb = [await area(database) for database in databases]
-            for name, work in sqlite.items():
-                us = await side_by_side(work, mariadb[name], count=COUNT, in_flight=IN_FLIGHT)
-                found.append(compared(AREA, f"{name}: MariaDB", us[1], "µs", baseline=us[0], baseline_name="SQLite"))
-    return found
+        for store in (_sessions, _positions, _leases):
+            sqlite, mariadb = [await store(database) for database in databases]
+            for name, operation in sqlite.items():
+                us = await time_in_turns(operation, mariadb[name], count=count, in_flight=IN_FLIGHT, rounds=rounds)
+                figures.append(
+                    make_figure(AREA, f"{name}: MariaDB", us[1], "µs", baseline=us[0], baseline_name="SQLite")
+                )
+    return figures
 
 
-async def _sessions(database: Database) -> Works:
+async def _sessions(database: Database) -> Operations:
     store = await SqlSessionStore.open(database)
 
     async def begin(number: int) -> None:
@@ -61,20 +63,20 @@ async def _sessions(database: Database) -> Works:
     return {"begin a play session": begin, "find a play session": find}
 
 
-async def _positions(database: Database) -> Works:
+async def _positions(database: Database) -> Operations:
     store = await SqlViewingStore.open(database)
 
     async def save(number: int) -> None:
-        await store.save(position(number, CLOCK), record=record_of(position(number, CLOCK), CLOCK))
+        await store.save(make_position(number, CLOCK), record=make_record(make_position(number, CLOCK), CLOCK))
 
-    async def look(number: int) -> None:
-        key = position(number, CLOCK)
+    async def read(number: int) -> None:
+        key = make_position(number, CLOCK)
         await store.list_by_titles(key.account_id, key.profile_id, [key.title_id])
 
-    return {"save a position": save, "look at a position": look}
+    return {"save a position": save, "read a position": read}
 
 
-async def _leases(database: Database) -> Works:
+async def _leases(database: Database) -> Operations:
     registry = await SqlRegistry.open(database)
     for number in range(50):
         instance = Instance(instance_id=derive(InstanceId, str(number)), address="http://127.0.0.1:1", services=("x",))

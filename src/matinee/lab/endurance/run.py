@@ -14,7 +14,7 @@ import msgspec
 from matinee.app.clients import open_clients
 from matinee.app.settings import load
 from matinee.kit.ids import AccountId, ProfileId, TitleId
-from matinee.lab.deployment import Deployment, film
+from matinee.lab.deployment import Deployment, make_film
 from matinee.lab.endurance.monkey import kill_at_random
 from matinee.lab.endurance.report import Report
 from matinee.lab.endurance.viewer import Acknowledged, Viewer
@@ -32,7 +32,7 @@ def endure(*, seconds: float, viewers: int, every_s: float, seed: int) -> Report
         deployment = Deployment(Path(place) / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
         deployment.start("--profile", "distributed", limit_s=START_S)
         try:
-            made = film(Path(place) / "film.mp4", seconds=420, size="320x180", rate="6")
+            made = make_film(Path(place) / "film.mp4", seconds=420, size="320x180", rate="6")
             title_id = deployment.ingest(made, "Endurance")["title_id"]
             report = asyncio.run(
                 endure_on(deployment, title_id, seconds=seconds, viewers=viewers, every_s=every_s, seed=seed)

@@ -27,6 +27,8 @@ from matinee.drivers.engine import EngineState
 from matinee.kit import log
 
 State: TypeAlias = Literal["starting", "waiting", "running", "restarting", "finished", "stopped"]
+# Long, because a busy machine starts slowly. A process that exits is noticed earlier.
+READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
 BACKOFF_S = (0.1, 10.0)
 # A process that lived this long is restarted without back-off.
@@ -93,7 +95,7 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         record.parent.mkdir(parents=True, exist_ok=True)
 
-    async def start(self, program: Program, ready_s: float = 60.0) -> None:
+    async def start(self, program: Program, ready_s: float = READY_TIMEOUT_S) -> None:
         """Start a program and wait until it is ready, without limit while it reports that it waits for an engine.
 
         Raises RuntimeError with its last log line when it is not ready in time or exits repeatedly.

@@ -38,7 +38,7 @@ from matinee.mesh.hosting.settings import Settings
 
 DEMO_EMAIL = "demo@matinee.example"
 FIRST_FILM_TIMEOUT_S = 240.0
-FRONT_TIMEOUT_S = 60.0
+FRONT_TIMEOUT_S = 180.0
 _log = log.get()
 
 

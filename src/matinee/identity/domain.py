@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 import msgspec
 
 from matinee.events.api import Events, relay_facts
 from matinee.identity.api import Identity
 from matinee.mesh.hosting.domain import Domain, Wiring
-
-if TYPE_CHECKING:
-    from matinee.identity.adapters.redis import RedisSignInStore, RedisThrottle
-    from matinee.identity.adapters.sql import SqlIdentityStore
-
-_REDIS = ("redis", "rediss", "unix")
 
 
 class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +33,8 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
 
     settings, events = wiring.settings, wiring.client(Events)
     store = await SqlIdentityStore.open(await wiring.database("store"))
-    sign_ins = await _open_sign_ins(wiring) if settings.sessions else store
-    throttle = await _open_throttle(wiring) if settings.throttle else store
+    sign_ins = await _open(wiring, "sessions") if settings.sessions else store
+    throttle = await _open(wiring, "throttle") if settings.throttle else store
     secrets = Argon2()
     wiring.stack.callback(secrets.close)
     wiring.add_job(relay_facts, store.outbox, events)
@@ -59,24 +53,16 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
     )
 
 
-async def _open_sign_ins(wiring: Wiring[IdentitySection]) -> RedisSignInStore | SqlIdentityStore:
-    if wiring.scheme("sessions") in _REDIS:
-        from matinee.identity.adapters.redis import RedisSignInStore
+async def _open(wiring: Wiring[IdentitySection], key: Literal["sessions", "throttle"]) -> Any:
+    """Open the store of sign-ins or of failed attempts."""
+    if wiring.is_redis(key):
+        from matinee.identity.adapters.redis import RedisSignInStore, RedisThrottle
 
-        return await RedisSignInStore.open(await wiring.redis("sessions"))
+        redis = await wiring.redis(key)
+        return await (RedisSignInStore.open(redis) if key == "sessions" else RedisThrottle.open(redis))
     from matinee.identity.adapters.sql import SqlIdentityStore
 
-    return await SqlIdentityStore.open(await wiring.database("sessions"))
-
-
-async def _open_throttle(wiring: Wiring[IdentitySection]) -> RedisThrottle | SqlIdentityStore:
-    if wiring.scheme("throttle") in _REDIS:
-        from matinee.identity.adapters.redis import RedisThrottle
-
-        return await RedisThrottle.open(await wiring.redis("throttle"))
-    from matinee.identity.adapters.sql import SqlIdentityStore
-
-    return await SqlIdentityStore.open(await wiring.database("throttle"))
+    return await SqlIdentityStore.open(await wiring.database(key))
 
 
 DOMAIN = Domain(

@@ -64,7 +64,7 @@ async def _build(wiring: Wiring[PlaybackSection]) -> Playback:
 
 
 async def _open_store(wiring: Wiring[PlaybackSection]) -> RedisSessionStore | SqlSessionStore:
-    if wiring.scheme("store") in {"redis", "rediss", "unix"}:
+    if wiring.is_redis("store"):
         from matinee.playback.adapters.redis import RedisSessionStore
 
         return await RedisSessionStore.open(await wiring.redis("store"))

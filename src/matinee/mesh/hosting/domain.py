@@ -163,6 +163,10 @@ class Wiring(Generic[Section]):
         """Return the URL scheme of a setting."""
         return url.scheme(getattr(self.settings, key))
 
+    def is_redis(self, key: str) -> bool:
+        """Return whether a setting names a Redis."""
+        return self.scheme(key) in {"redis", "rediss", "unix"}
+
     def unsupported(self, key: str, supported: str) -> BadSettings:
         """Return the problem that a setting names an engine for which there is no adapter."""
         return BadSettings(detail=f"{self._domain.name}.{key}: {self.scheme(key)!r} is not supported; use {supported}.")

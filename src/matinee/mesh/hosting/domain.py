@@ -145,10 +145,9 @@ class Wiring(Generic[Section]):
 
     def add_job(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any, **kwargs: Any) -> None:
         """Run a coroutine function beside the process's services, from when all of them are built."""
-        jobs, name = self._process.jobs, f"{self._domain.name}.{work.__name__}"
-        while name in jobs:
-            name += "'"
-        jobs[name] = lambda: work(*args, **kwargs)
+        name = f"{self._domain.name}.{work.__name__}"
+        count = sum(job.startswith(name) for job in self._process.jobs)
+        self._process.jobs[f"{name}-{count + 1}" if count else name] = lambda: work(*args, **kwargs)
 
     def provide(self, kind: type[T], factory: Callable[[Wiring[Any]], T]) -> None:
         """Provide an object that is used within the process. The factory receives the wiring of its user."""

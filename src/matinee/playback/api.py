@@ -130,7 +130,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionNotFound(Problem, status=404):
-    """This play session is over."""
+    """This play session has ended."""
 
     session_id: PlaySessionId
 
@@ -142,11 +142,11 @@ class ManifestNotFound(Problem, status=404):
 
 
 class LinkExpired(Problem, status=403):
-    """This link is no longer good."""
+    """This link is no longer valid."""
 
 
 class TooMature(Problem, status=403):
-    """This title is not for this profile."""
+    """This title is above the maturity level of this profile."""
 
     maturity: int
     profile_maturity: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree  # parses only the packager's own output
 
 from matinee.catalogue.api import AudioTrack, SegmentRun, VideoTrack
@@ -14,7 +15,7 @@ from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Plan
 from matinee.encoding.ports import Packaged
 from matinee.kit.hashing import sha256_hex
-from matinee.licensing.api import ContentKey
+from matinee.licensing.api import ContentKey, Label
 
 DEADLINE_S = 4 * 3600
 _MPD = "{urn:mpeg:dash:schema:mpd:2011}"
@@ -79,7 +80,7 @@ def _build_flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:
 class _Manifest:
     """The manifest that the packager wrote; tracks are found by their initialisation segment."""
 
-    def __init__(self, folder: Path, key_ids: dict[str, str]) -> None:
+    def __init__(self, folder: Path, key_ids: dict[Label, str]) -> None:
         self._folder = folder
         self._key_ids = key_ids
         root = ElementTree.parse(folder / _MANIFEST).getroot()  # noqa: S314  # as at the import
@@ -90,53 +91,47 @@ class _Manifest:
         }
 
     def read_video(self, rung: Rung, plan: Plan) -> VideoTrack:
-        representation, template = self._tracks[f"{rung.folder}/init.mp4"]
-        codec, expected = representation.get("codecs", ""), CODECS[rung.codec].sample_entry
-        if not codec.startswith(expected):
-            raise RuntimeError(f"{rung.track_id} was packaged as {codec!r}, not as {expected}")
-        size_bytes = self._measure(rung.folder)
-        average_bps = round(size_bytes * 8 / plan.duration_s)
+        track = self._read_track(rung.folder, rung.key_label)
+        if not track["codec"].startswith(CODECS[rung.codec].sample_entry):
+            raise RuntimeError(f"{rung.track_id} was packaged as {track['codec']!r}")
+        average_bps = round(track["size_bytes"] * 8 / plan.duration_s)
+        track["bandwidth_bps"] = max(track["bandwidth_bps"], average_bps)
         return VideoTrack(
             track_id=rung.track_id,
-            codec=codec,
-            bandwidth_bps=max(int(representation.get("bandwidth", 0)), average_bps),
-            timescale=int(template.get("timescale", 1)),
-            init=f"{rung.folder}/init.mp4",
-            media=f"{rung.folder}/$Number$.m4s",
-            segments=_read_segments(template),
-            key_id=self._key_ids[rung.key_label],
-            key_label=rung.key_label,
-            size_bytes=size_bytes,
             width_px=rung.width_px,
             height_px=rung.height_px,
             frame_rate=plan.source.rate,
             average_bandwidth_bps=average_bps,
+            **track,
         )
 
-    def read_audio(self, track: AudioTrackPlan) -> AudioTrack:
-        representation, template = self._tracks[f"{track.track_id}/init.mp4"]
+    def read_audio(self, plan: AudioTrackPlan) -> AudioTrack:
+        representation, _ = self._tracks[f"{plan.track_id}/init.mp4"]
         return AudioTrack(
-            track_id=track.track_id,
-            codec=representation.get("codecs", ""),
-            bandwidth_bps=int(representation.get("bandwidth", 0)),
-            timescale=int(template.get("timescale", 1)),
-            init=f"{track.track_id}/init.mp4",
-            media=f"{track.track_id}/$Number$.m4s",
-            segments=_read_segments(template),
-            key_id=self._key_ids["AUDIO"],
-            key_label="AUDIO",
-            size_bytes=self._measure(track.track_id),
-            language=track.language,
-            channels=track.channels,
+            track_id=plan.track_id,
+            language=plan.language,
+            channels=plan.channels,
             sample_rate_hz=int(representation.get("audioSamplingRate", 48_000)),
-            role=track.role,
+            role=plan.role,
+            **self._read_track(plan.track_id, "AUDIO"),
         )
+
+    def _read_track(self, folder: str, key_label: Label) -> dict[str, Any]:
+        representation, template = self._tracks[f"{folder}/init.mp4"]
+        return {
+            "codec": representation.get("codecs", ""),
+            "bandwidth_bps": int(representation.get("bandwidth", 0)),
+            "timescale": int(template.get("timescale", 1)),
+            "init": f"{folder}/init.mp4",
+            "media": f"{folder}/$Number$.m4s",
+            "segments": _read_segments(template),
+            "key_id": self._key_ids[key_label],
+            "key_label": key_label,
+            "size_bytes": sum(file.stat().st_size for file in (self._folder / folder).iterdir()),
+        }
 
     def list_files(self) -> list[str]:
         return sorted(str(path.relative_to(self._folder)) for path in self._folder.glob("*/*"))
-
-    def _measure(self, folder: str) -> int:
-        return sum(file.stat().st_size for file in (self._folder / folder).iterdir())
 
 
 def _read_segments(template: ElementTree.Element) -> list[SegmentRun]:

@@ -37,7 +37,6 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     start_us: int = 0
     seek_lead_s: int = 0
     matrix: str = "unknown"
-    full_range: bool = False
     roles: dict[int, Role] = {}
 
     @property

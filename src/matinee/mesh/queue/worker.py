@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -154,10 +154,12 @@ class QueueWorker(Generic[Item]):
         item = replace(item, attempts=max(0, item.attempts - 1), updated_at=self._clock.now())
         await self._queue.save(item=item, owner=self._owner, records=records)
 
-    async def _end(self, work: Work[Item], state: WorkState, reason: str | None = None, **options: Any) -> None:
+    async def _end(
+        self, work: Work[Item], state: WorkState, reason: str | None = None, available_at: datetime | None = None
+    ) -> None:
         item, records = work.end(state, reason)
         item = replace(item, updated_at=self._clock.now())
-        await self._queue.save(item=item, owner=self._owner, records=records, **options)
+        await self._queue.save(item=item, owner=self._owner, records=records, available_at=available_at)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

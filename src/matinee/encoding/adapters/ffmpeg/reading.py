@@ -17,7 +17,7 @@ UNINDEXED_LEAD_S = 15
 
 _ENTRIES = (
     "format=format_name,start_time,duration,size:stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,"
-    "pix_fmt,bits_per_raw_sample,field_order,color_range,color_space,color_transfer,r_frame_rate,avg_frame_rate,"
+    "pix_fmt,bits_per_raw_sample,field_order,color_space,color_transfer,r_frame_rate,avg_frame_rate,"
     "channels,sample_rate,start_time,duration:stream_tags=language,title:stream_disposition:stream_side_data=rotation"
 )
 SHOW = ("-show_entries", _ENTRIES)
@@ -45,7 +45,6 @@ def read_source(
         start_us=max(0, round((first_s - offset_s) * 1_000_000)),
         seek_lead_s=0 if shown["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
         matrix=stream.get("color_space", "unknown"),
-        full_range=stream.get("color_range") == "pc",
         roles={s["index"]: _read_role(s) for s in shown["streams"] if s.get("codec_type") == "audio"},
     )
 

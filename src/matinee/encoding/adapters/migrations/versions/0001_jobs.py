@@ -27,7 +27,7 @@ def upgrade() -> None:
         "encoding_outbox",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("record", sa.LargeBinary, nullable=False),
-        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
+        sqlite_autoincrement=True,  # a reused number would let a relay delete a fact that another has not sent
     )
 
 

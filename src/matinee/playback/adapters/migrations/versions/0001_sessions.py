@@ -23,7 +23,7 @@ def upgrade() -> None:
         "playback_outbox",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("record", sa.LargeBinary(MEDIUM), nullable=False),
-        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
+        sqlite_autoincrement=True,  # a reused number would let a relay delete a fact that another has not sent
     )
 
 

@@ -252,7 +252,7 @@ def _killed_writers_position(step: int) -> Position:
 
 async def _start_writer(url: str) -> asyncio.subprocess.Process:
     """Start a writer in another process, on its own titles."""
-    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
     return await asyncio.create_subprocess_exec(sys.executable, __file__, url, stdout=asyncio.subprocess.PIPE, env=env)
 
 

@@ -208,10 +208,10 @@ class Cassandra:
 
     def _compute_end(self) -> float:
         """Return when a call that begins now must end. Raises DeadlineExceeded."""
-        left_ms = context.current().remaining_ms()
-        if left_ms == 0:
+        limit_s = context.current().shorten_s(self._limit_s)
+        if not limit_s:
             raise DeadlineExceeded(service="cassandra")
-        return time.monotonic() + (self._limit_s if left_ms is None else min(self._limit_s, left_ms / 1000))
+        return time.monotonic() + limit_s
 
     async def _pause(self, error: EngineUnavailable, tries: int, ends_at: float) -> int:
         """Pause before a retry and return the number of attempts so far; raise the error where there is no retry."""

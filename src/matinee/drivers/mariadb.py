@@ -168,8 +168,7 @@ class MariaDB:
     async def _run_within_deadline(
         self, transaction: Callable[[Connection], T], mode: str | None, retry_on_conflict: bool = False
     ) -> T:
-        left_ms = context.current().remaining_ms()
-        limit_s = TRANSACTION_S if left_ms is None else min(TRANSACTION_S, left_ms / 1000)
+        limit_s = context.current().shorten_s(TRANSACTION_S)
         try:
             async with asyncio.timeout(limit_s):
                 return await self._retry(transaction, mode, retry_on_conflict)

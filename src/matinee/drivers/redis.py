@@ -92,7 +92,7 @@ class Redis:
         WrongVersion.
         """
         with self._translate_errors():
-            async with asyncio.timeout(_limit_to_deadline(self._limit_s if limit_s is None else limit_s)):
+            async with asyncio.timeout(context.current().shorten_s(self._limit_s if limit_s is None else limit_s)):
                 yield self.client
 
     async def retry(self, call: Callable[[aioredis.Redis], Awaitable[T]], limit_s: float | None = None) -> T:
@@ -122,11 +122,6 @@ def _split_prefix(url: str) -> tuple[str, str]:
     query = parse_qsl(parts.query, keep_blank_values=True)
     rest = urlencode([(name, value) for name, value in query if name != "prefix"])
     return urlunsplit(parts._replace(query=rest)), dict(query).get("prefix", "")
-
-
-def _limit_to_deadline(limit_s: float) -> float:
-    left_ms = context.current().remaining_ms()
-    return limit_s if left_ms is None else min(limit_s, left_ms / 1000)
 
 
 async def _connect(connection: Any) -> None:

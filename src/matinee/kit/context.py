@@ -33,6 +33,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         """Return the milliseconds left until the deadline, at least 0; None without a deadline."""
         return None if self.deadline_s is None else max(0, round((self.deadline_s - time.monotonic()) * 1000))
 
+    def shorten_s(self, limit_s: float) -> float:
+        """Return a time limit, shortened to the time left until the deadline."""
+        return limit_s if self.deadline_s is None else min(limit_s, max(0.0, self.deadline_s - time.monotonic()))
+
 
 _EMPTY = Context(trace_id="")
 _current: ContextVar[Context] = ContextVar("matinee_context", default=_EMPTY)

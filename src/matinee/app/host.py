@@ -84,7 +84,7 @@ async def host_worker(
 ) -> AsyncIterator[str]:
     """Run a target that has processes of its own; yield the URL of its health check.
 
-    It enters the registry, although it is not called through the mesh, because `matinee status` lists it.
+    It enters the registry, although it is not called through the mesh, to be listed with the other instances.
     """
     domain = DOMAINS[target]
     assert domain.run is not None

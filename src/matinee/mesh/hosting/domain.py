@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from matinee.drivers.sql import Database
 
 T = TypeVar("T")
+MAX_JOBS_OF_ONE_NAME = 9
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The instance that a process of its own is: a name, a port, and a number among the workers of that port."""
+    """The options of a worker process: its name, its port, and its number among the workers of that port."""
 
     name: str
     port: int
@@ -40,12 +41,12 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Domain(msgspec.Struct, Generic[Section], frozen=True, kw_only=True):
-    """The registration of a domain. It may be served by its name, its *target*.
+    """The registration of a domain. Its name is also its *target*, by which it is served.
 
     `build` returns the implementation of `protocol` and adds the domain's jobs; without a `protocol` it returns an ASGI
     application. `needs` are the Protocols that the domain calls. `prepare` runs in each process that serves the domain
-    or needs it, before any `build`; the implementation it may return serves the calls of that process. `run` replaces
-    both for a target that has processes of its own, and yields their address. `store` is the setting that names the
+    or needs it, before any `build`; the implementation it may return serves the calls of that process. For a target that
+    has processes of its own, `run` replaces both; it yields their address. `store` is the setting that names the
     SQL store, `own_process` keeps the domain out of the processes of others by default.
     """
 
@@ -124,7 +125,7 @@ class Process:
 
 
 class Wiring(Generic[Section]):
-    """What the builder of one domain works with. Engines are named by the setting in the domain's own section."""
+    """What the builder of one domain works with. A `key` is the name of a setting in the domain's own section."""
 
     def __init__(self, process: Process, domain: Domain[Section]) -> None:
         self._process = process
@@ -146,8 +147,8 @@ class Wiring(Generic[Section]):
     def add_job(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any, **kwargs: Any) -> None:
         """Run a coroutine function beside the process's services, from when all of them are built."""
         name = f"{self._domain.name}.{work.__name__}"
-        count = sum(job.startswith(name) for job in self._process.jobs)
-        self._process.jobs[f"{name}-{count + 1}" if count else name] = lambda: work(*args, **kwargs)
+        names = (name, *(f"{name}-{number}" for number in range(2, MAX_JOBS_OF_ONE_NAME + 1)))
+        self._process.jobs[next(n for n in names if n not in self._process.jobs)] = lambda: work(*args, **kwargs)
 
     def provide(self, kind: type[T], factory: Callable[[Wiring[Any]], T]) -> None:
         """Provide an object that is used within the process. The factory receives the wiring of its user."""

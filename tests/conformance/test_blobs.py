@@ -32,7 +32,7 @@ def open_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 async def test_object_survives_reopening(open_blobs: Opener) -> None:
     await open_blobs().put(key="a/b.bin", data=b"one")
     assert await open_blobs().get(key="a/b.bin") == b"one"
-    assert await open_blobs().size(key="a/b.bin") == 3
+    assert await open_blobs().get_size(key="a/b.bin") == 3
     await open_blobs().put(key="a/b.bin", data=b"three")
     assert await open_blobs().get(key="a/b.bin") == b"three"
 
@@ -40,8 +40,8 @@ async def test_object_survives_reopening(open_blobs: Opener) -> None:
 async def test_missing_object_is_none(open_blobs: Opener, tmp_path: Path) -> None:
     blobs = open_blobs()
     assert await blobs.get(key="none") is None
-    assert await blobs.size(key="none") is None
-    assert await blobs.local(key="none", into=tmp_path) is None
+    assert await blobs.get_size(key="none") is None
+    assert await blobs.fetch(key="none", into=tmp_path) is None
     await blobs.delete(prefix="none")
 
 
@@ -50,7 +50,7 @@ async def test_file_is_stored_and_moved_on_request(open_blobs: Opener, tmp_path:
     film = tmp_path / "it's a film 🎬.mov"
     film.write_bytes(b"x" * 100_000)
     await open_blobs().put_file(key="sources/film.mov", path=film, move=move)
-    local = await open_blobs().local(key="sources/film.mov", into=tmp_path)
+    local = await open_blobs().fetch(key="sources/film.mov", into=tmp_path)
     assert local is not None
     assert local.read_bytes() == b"x" * 100_000
     assert film.exists() is not move
@@ -62,7 +62,7 @@ async def test_key_may_contain_any_file_name(open_blobs: Opener, tmp_path: Path,
     film = tmp_path / "film"
     film.write_bytes(b"film")
     await blobs.put_file(key=f"uploads/upl_1/{name}", path=film)
-    local = await blobs.local(key=f"uploads/upl_1/{name}", into=tmp_path)
+    local = await blobs.fetch(key=f"uploads/upl_1/{name}", into=tmp_path)
     assert local is not None
     assert (local.read_bytes(), local.suffix) == (b"film", Path(name).suffix)
     await blobs.put_file(key="sources/2", path=local, copy_of=f"uploads/upl_1/{name}")
@@ -72,12 +72,12 @@ async def test_key_may_contain_any_file_name(open_blobs: Opener, tmp_path: Path,
 async def test_object_is_copied_to_a_new_key(open_blobs: Opener, tmp_path: Path) -> None:
     blobs = open_blobs()
     await blobs.put(key="uploads/film.mov", data=b"film")
-    local = await blobs.local(key="uploads/film.mov", into=tmp_path)
+    local = await blobs.fetch(key="uploads/film.mov", into=tmp_path)
     assert local is not None
     await blobs.put_file(key="sources/film.mov", path=local, copy_of="uploads/film.mov", move=True)
     await blobs.delete(prefix="uploads/film.mov")
-    assert await blobs.size(key="uploads/film.mov") is None
-    again = await blobs.local(key="sources/film.mov", into=tmp_path)
+    assert await blobs.get_size(key="uploads/film.mov") is None
+    again = await blobs.fetch(key="sources/film.mov", into=tmp_path)
     assert again is not None
     assert again.read_bytes() == b"film"
 
@@ -94,13 +94,13 @@ async def test_only_objects_below_the_prefix_are_deleted(open_blobs: Opener) -> 
     for key in ("assets/a/1", "assets/a/2", "assets/b/1", "assets/ab/1"):
         await blobs.put(key=key, data=b"x")
     await blobs.delete(prefix="assets/a/")
-    assert [await blobs.size(key=key) for key in ("assets/a/1", "assets/a/2")] == [None, None]
+    assert [await blobs.get_size(key=key) for key in ("assets/a/1", "assets/a/2")] == [None, None]
     await blobs.delete(prefix="assets/b")
-    assert [await blobs.size(key=key) for key in ("assets/b/1", "assets/ab/1")] == [None, 1]
+    assert [await blobs.get_size(key=key) for key in ("assets/b/1", "assets/ab/1")] == [None, 1]
 
 
 async def test_free_space_is_positive_or_unlimited(open_blobs: Opener) -> None:
-    free = await open_blobs().free_bytes()
+    free = await open_blobs().get_free_bytes()
     assert free is None or free > 0
 
 
@@ -109,7 +109,7 @@ async def test_large_file_is_downloaded_concurrently(open_blobs: Opener, tmp_pat
     film.write_bytes(content)
     blobs = open_blobs()
     await blobs.put_file(key="sources/film.mov", path=film)
-    found = await asyncio.gather(*(blobs.local(key="sources/film.mov", into=tmp_path) for _ in range(4)))
+    found = await asyncio.gather(*(blobs.fetch(key="sources/film.mov", into=tmp_path) for _ in range(4)))
     assert len(set(found)) == 1
     assert found[0] is not None
     assert found[0].read_bytes() == content
@@ -124,20 +124,20 @@ async def test_interrupted_download_resumes(tmp_path: Path) -> None:
     url, content = shared_engine("s3").url("blobs"), os.urandom(1 << 20) * 20
     blobs = ObjectBlobs(ObjectStore(url))
     await blobs.put(key="sources/film.mov", data=content)
-    whole = await blobs.local(key="sources/film.mov", into=tmp_path)
+    whole = await blobs.fetch(key="sources/film.mov", into=tmp_path)
     assert whole is not None
     whole.unlink()
     async with slow_proxy(url) as proxy:
         proxy.delay_s = 0.02
         remote = ObjectBlobs(ObjectStore(proxy.url, idle_timeout_s=20, attempts=1))
-        fetching = asyncio.create_task(remote.local(key="sources/film.mov", into=tmp_path))
+        fetching = asyncio.create_task(remote.fetch(key="sources/film.mov", into=tmp_path))
         while not count_partial_bytes(tmp_path):  # noqa: ASYNC110  # written by the download task
             await asyncio.sleep(0.01)
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
         assert 0 < count_partial_bytes(tmp_path) < len(content)
         proxy.delay_s = 0
-        again = await remote.local(key="sources/film.mov", into=tmp_path)
+        again = await remote.fetch(key="sources/film.mov", into=tmp_path)
     assert again is not None
     assert again.read_bytes() == content
     assert count_partial_bytes(tmp_path) == 0

@@ -239,7 +239,7 @@ async def test_pages_list_items_newest_first(open_store: Opener) -> None:
     await store.cancel(item_id=items[3].item_id, now=NOW)
     found, cursor = [], None
     while True:
-        page = await store.page(state="queued", cursor=cursor, limit=2)
+        page = await store.list_items(state="queued", cursor=cursor, limit=2)
         found += [one.name for one in page.items]
         if (cursor := page.next_cursor) is None:
             break

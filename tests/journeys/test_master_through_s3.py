@@ -105,7 +105,7 @@ async def test_upload_becomes_an_asset_that_an_edge_serves(tmp_path: Path, maste
         job = await one.encoding.submit(order=Order(title_id=FILM, path=path, consume=True))
         assert job.file_name == NAME
         assert await worker(one).run_next()
-        job = await one.encoding.job(job_id=job.job_id)
+        job = await one.encoding.get_job(job_id=job.job_id)
         assert (job.state, job.reason) == ("done", "")
         asset = (await one.catalogue.playable(title_id=FILM, territory="DE")).asset
     kept = await list_keys(url)
@@ -137,7 +137,7 @@ async def test_local_master_is_handed_over_to_the_workers(tmp_path: Path, master
         await asyncio.to_thread(master.unlink)
         await asyncio.to_thread(text.unlink)
         assert await worker(one).run_next()
-        assert (await one.encoding.job(job_id=job.job_id)).state == "done"
+        assert (await one.encoding.get_job(job_id=job.job_id)).state == "done"
         assert not [key for key in await list_keys(url) if key.startswith("incoming/")]
 
 
@@ -168,12 +168,12 @@ async def test_unavailable_object_store_requeues_the_job(tmp_path: Path, master:
                 job = await one.encoding.submit(order=there)
             await asyncio.to_thread(own.kill)
             assert await worker(one).run_next()
-            waiting = await one.encoding.job(job_id=job.job_id)
+            waiting = await one.encoding.get_job(job_id=job.job_id)
             assert waiting.state == "queued"
             assert "does not answer" in waiting.reason
             await asyncio.to_thread(own.start)
             assert await worker(one, FutureClock()).run_next()
-            done = await one.encoding.job(job_id=job.job_id)
+            done = await one.encoding.get_job(job_id=job.job_id)
             assert (done.state, done.reason) == ("done", "")
             data = await one.tools.blobs.get(key=f"assets/{done.asset_id}/asset.json")
             assert data

@@ -90,7 +90,7 @@ async def test_master_becomes_an_asset_that_plays(deployment: EncodingDeployment
     side = [SideFile(path=str(subtitles), language="ja")]
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), language="en", subtitles=side))
     assert await worker(deployment).run_next()
-    job = await deployment.encoding.job(job_id=job.job_id)
+    job = await deployment.encoding.get_job(job_id=job.job_id)
     assert (job.state, job.reason) == ("done", "")
     assert {step.state for step in job.steps} == {"done"}
     title = await deployment.catalogue.title(title_id=FILM)
@@ -156,7 +156,7 @@ async def test_repeated_order_encodes_nothing(deployment: EncodingDeployment, ma
     second = await deployment.encoding.submit(order=order)
     counting = CountingEncoder(deployment.tools.encoder)
     await worker(deployment, encoder=counting).run_next()
-    jobs = [await deployment.encoding.job(job_id=job.job_id) for job in (first, second)]
+    jobs = [await deployment.encoding.get_job(job_id=job.job_id) for job in (first, second)]
     assert jobs[0].asset_id == jobs[1].asset_id is not None
     assert jobs[1].state == "done"
     assert counting.chunks == []
@@ -202,7 +202,7 @@ async def test_job_of_a_killed_worker_resumes_after_its_finished_chunks(
     kept = {("64p", int(result.stem[-8:])) for result in results.glob("chunk-*.json")}
     counting = CountingEncoder(deployment.tools.encoder)
     assert await worker(deployment, encoder=counting, chunk_s=2, clock=FutureClock()).run_next()
-    done = await deployment.encoding.job(job_id=job.job_id)
+    done = await deployment.encoding.get_job(job_id=job.job_id)
     assert (done.state, done.attempts) == ("done", 1)
     assert kept
     assert not kept & set(counting.chunks)
@@ -212,7 +212,7 @@ async def test_job_of_a_killed_worker_resumes_after_its_finished_chunks(
 
 async def wait_for_end(deployment: EncodingDeployment, job: Job) -> Job:
     """Poll a job until it has ended."""
-    found = await deployment.encoding.job(job_id=job.job_id)
+    found = await deployment.encoding.get_job(job_id=job.job_id)
     if found.state in ("queued", "running"):
         await asyncio.sleep(0.05)
         return await wait_for_end(deployment, job)
@@ -253,7 +253,7 @@ async def test_cancelled_job_stops_and_can_be_retried(deployment: EncodingDeploy
     await asyncio.gather(running, return_exceptions=True)
     assert (await deployment.encoding.retry(job_id=job.job_id)).state == "queued"
     await worker(deployment).run_next()
-    assert (await deployment.encoding.job(job_id=job.job_id)).state == "done"
+    assert (await deployment.encoding.get_job(job_id=job.job_id)).state == "done"
 
 
 async def test_stopping_worker_releases_its_job(deployment: EncodingDeployment, master: Path) -> None:
@@ -264,7 +264,7 @@ async def test_stopping_worker_releases_its_job(deployment: EncodingDeployment, 
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    released = await deployment.encoding.job(job_id=job.job_id)
+    released = await deployment.encoding.get_job(job_id=job.job_id)
     assert (released.state, released.attempts) == ("queued", 0)
     assert {step.state for step in released.steps} <= {"done", "waiting"}
 
@@ -289,7 +289,7 @@ class FullBlobs:
 async def test_full_disk_fails_the_job_and_leaves_no_objects(deployment: EncodingDeployment, master: Path) -> None:
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
     await worker(deployment, blobs=FullBlobs(deployment.tools.blobs, 5)).run_next()
-    failed = await deployment.encoding.job(job_id=job.job_id)
+    failed = await deployment.encoding.get_job(job_id=job.job_id)
     assert (failed.state, failed.reason) == ("failed", "The object store is full: free some space.")
     assert not [path for path in (deployment.objects / "assets").rglob("*") if path.is_file()]
     assert [type(fact) for fact in await relay_facts(deployment)] == [EncodeFailed]
@@ -297,7 +297,7 @@ async def test_full_disk_fails_the_job_and_leaves_no_objects(deployment: Encodin
     await deployment.encoding.retry(job_id=job.job_id)
     counting = CountingEncoder(deployment.tools.encoder)
     await worker(deployment, encoder=counting).run_next()
-    assert (await deployment.encoding.job(job_id=job.job_id)).state == "done"
+    assert (await deployment.encoding.get_job(job_id=job.job_id)).state == "done"
     assert counting.chunks == []
 
 
@@ -305,7 +305,7 @@ async def test_missing_master_fails_the_job_at_once(deployment: EncodingDeployme
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
     await asyncio.to_thread(master.unlink)
     await worker(deployment).run_next()
-    failed = await deployment.encoding.job(job_id=job.job_id)
+    failed = await deployment.encoding.get_job(job_id=job.job_id)
     assert failed.state == "failed"
     assert "cannot be read" in failed.reason
     assert not await worker(deployment).run_next()
@@ -315,7 +315,7 @@ async def test_consumed_master_is_moved(deployment: EncodingDeployment, master: 
     digest = sha256_file(master)
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), consume=True))
     await worker(deployment).run_next()
-    assert (await deployment.encoding.job(job_id=job.job_id)).state == "done"
+    assert (await deployment.encoding.get_job(job_id=job.job_id)).state == "done"
     assert not os.path.exists(master)  # noqa: ASYNC240, PTH110
     assert sha256_file(deployment.objects / "sources" / f"{digest}.mkv") == digest
 
@@ -346,7 +346,7 @@ async def test_unusable_files_queue_no_job(deployment: EncodingDeployment, maste
         await deployment.encoding.submit(order=Order(title_id=TitleId("tit_none"), path=str(master)))
     with pytest.raises(Unusable):
         await deployment.encoding.submit(order=Order(title_id=FILM, path=str(tmp_path)))
-    assert (await deployment.encoding.jobs()).items == []
+    assert (await deployment.encoding.list_jobs()).items == []
 
 
 async def test_folders_of_ended_jobs_are_deleted(deployment: EncodingDeployment, master: Path) -> None:

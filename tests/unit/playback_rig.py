@@ -191,10 +191,10 @@ class Deployment:
 
     async def manifest(self, play: PlaySession, name: str = "manifest.mpd") -> str:
         token = play.dash_path.split("/")[-2]
-        return (await self.playback.manifest(session_id=play.session_id, token=token, name=name)).body.decode()
+        return (await self.playback.get_manifest(session_id=play.session_id, token=token, name=name)).body.decode()
 
     async def heartbeat(self, play: PlaySession, who: Principal | None = None, **fields: Any) -> None:
-        await self.playback.heartbeat(
+        await self.playback.record_heartbeat(
             principal=who or principal(),
             session_id=play.session_id,
             heartbeat=self.make_heartbeat(**fields),

@@ -55,7 +55,7 @@ async def test_manifest_needs_the_token_of_its_session(deployment: Deployment) -
         (play.session_id, "ffffffff-x"),
     ):
         with pytest.raises(LinkExpired):
-            await deployment.playback.manifest(session_id=session_id, token=given, name="manifest.mpd")
+            await deployment.playback.get_manifest(session_id=session_id, token=given, name="manifest.mpd")
     assert "<MPD" in await deployment.manifest(play)
     assert (await deployment.manifest(play, "master.m3u8")).startswith("#EXTM3U")
 
@@ -199,13 +199,13 @@ async def test_beacon_needs_only_its_token(deployment: Deployment) -> None:
     play, other = await deployment.start(), await deployment.start(principal("bo"))
     token = play.beacon_path.split("/")[-1]
     heartbeat = deployment.make_heartbeat(position_ms=70_000, state="paused")
-    await deployment.playback.beacon(
+    await deployment.playback.record_beacon(
         session_id=play.session_id, token=token, heartbeat=heartbeat, client_ip="192.0.2.7"
     )
     assert deployment.domains.calls_of("record")[0]["position"].position_ms == 70_000
     for session_id, given in ((other.session_id, token), (play.session_id, play.dash_path.split("/")[-2])):
         with pytest.raises(LinkExpired):
-            await deployment.playback.beacon(
+            await deployment.playback.record_beacon(
                 session_id=session_id, token=given, heartbeat=heartbeat, client_ip="192.0.2.7"
             )
 

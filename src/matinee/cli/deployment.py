@@ -96,7 +96,7 @@ async def _read_status(settings: Settings) -> Status:
     found = Status(running=True, address=address, processes=processes, engines=_merge_engines(processes))
     try:
         async with asyncio.timeout(TIMEOUT_S), open_clients(settings) as clients:
-            edges, jobs = await asyncio.gather(clients.get(Steering).list_edges(), clients.get(Encoding).jobs())
+            edges, jobs = await asyncio.gather(clients.get(Steering).list_edges(), clients.get(Encoding).list_jobs())
     except Problem as problem:
         return msgspec.structs.replace(found, unknown=str(problem))
     except TimeoutError:

@@ -22,7 +22,7 @@ def jobs() -> None:
 @with_settings
 def list_(settings: Settings, json_: bool) -> None:
     """List the newest jobs."""
-    page = call(settings, lambda clients: clients.get(Encoding).jobs())
+    page = call(settings, lambda clients: clients.get(Encoding).list_jobs())
     print_json(page.items) if json_ else Console().print(build_table(page.items))
 
 

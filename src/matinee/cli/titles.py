@@ -150,7 +150,7 @@ async def _poll(encoding: Encoding, job: Job) -> Job:
     ends_at = time.monotonic() + UNANSWERED_LIMIT_S
     while True:
         try:
-            return await encoding.job(job_id=job.job_id)
+            return await encoding.get_job(job_id=job.job_id)
         except (DeadlineExceeded, Overloaded, Unreachable):
             if time.monotonic() > ends_at:
                 raise

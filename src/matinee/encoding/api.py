@@ -165,11 +165,13 @@ class Encoding(Protocol):
         """
 
     @idempotent
-    async def job(self, *, job_id: JobId) -> Job:
+    async def get_job(self, *, job_id: JobId) -> Job:
         """Return a job. Raises JobNotFound."""
 
     @idempotent
-    async def jobs(self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50) -> Page[Job]:
+    async def list_jobs(
+        self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[Job]:
         """List jobs, newest first."""
 
     @idempotent

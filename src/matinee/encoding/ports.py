@@ -36,13 +36,13 @@ class Blobs(Protocol):
     async def get(self, *, key: str) -> bytes | None:
         """Return an object's bytes, or None where it does not exist."""
 
-    async def size(self, *, key: str) -> int | None:
+    async def get_size(self, *, key: str) -> int | None:
         """Return an object's size in bytes, or None where it does not exist."""
 
-    async def local(self, *, key: str, into: Path) -> Path | None:
+    async def fetch(self, *, key: str, into: Path) -> Path | None:
         """Return a local file with the object's content, downloaded into a folder only if remote; None: no object."""
 
-    async def free_bytes(self) -> int | None:
+    async def get_free_bytes(self) -> int | None:
         """Return the free space, or None where there is no limit."""
 
     async def delete(self, *, prefix: str) -> None:

@@ -28,7 +28,7 @@ async def locate(blobs: Blobs, path: str, into: Path) -> Path:
     """Return the file of an order's path: absolute on this machine, or an object's key. It may not exist."""
     if PurePath(path).is_absolute():
         return Path(path)
-    return await blobs.local(key=path, into=into) or Path(path)
+    return await blobs.fetch(key=path, into=into) or Path(path)
 
 
 class EncodingService:
@@ -46,7 +46,7 @@ class EncodingService:
             file = await locate(self._blobs, path, Path(folder))
             report = build_report(await self._prober.probe(path=file, name=PurePath(path).name))
             await self._check_side_files(audio, subtitles, Path(folder))
-        check_space(report.size_bytes, await self._blobs.free_bytes())
+        check_space(report.size_bytes, await self._blobs.get_free_bytes())
         return report
 
     async def submit(self, *, order: Order) -> Job:
@@ -65,13 +65,15 @@ class EncodingService:
         )
         return await self._store.add(item=job, key=_film_key(order))
 
-    async def job(self, *, job_id: JobId) -> Job:
+    async def get_job(self, *, job_id: JobId) -> Job:
         return _require(await self._store.find(item_id=job_id), job_id)
 
-    async def jobs(self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50) -> Page[Job]:
+    async def list_jobs(
+        self, *, state: JobState | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[Job]:
         if not 1 <= limit <= PAGE_LIMIT:
             raise Invalid(faults=[Fault("limit", f"ask for 1 to {PAGE_LIMIT} at a time")])
-        return await self._store.page(state=state, cursor=cursor, limit=limit)
+        return await self._store.list_items(state=state, cursor=cursor, limit=limit)
 
     async def cancel(self, *, job_id: JobId) -> Job:
         return _require(await self._store.cancel(item_id=job_id, now=self._clock.now()), job_id)

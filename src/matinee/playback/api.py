@@ -182,7 +182,7 @@ class Playback(Protocol):
         """
 
     @idempotent
-    async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
+    async def get_manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
         """Render `manifest.mpd`, `master.m3u8` or `<track id>.m3u8` for a session, with newly signed URLs.
 
         `master.m3u8` refers to `<track id>~<edge id>.m3u8` and `steering.json`: an edge is a pathway of HLS content
@@ -194,12 +194,14 @@ class Playback(Protocol):
     ) -> Renewal:
         """Sign new URLs, with failed edges last. Raises SessionNotFound, NoEdge."""
 
-    async def heartbeat(
+    async def record_heartbeat(
         self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat, client_ip: str
     ) -> None:
         """Record a heartbeat: the position in viewing, the measurements as a fact. Raises SessionNotFound."""
 
-    async def beacon(self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str) -> None:
+    async def record_beacon(
+        self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str
+    ) -> None:
         """Record a heartbeat of a closing page, authorised by the token in its path.
 
         Raises LinkExpired, SessionNotFound.

@@ -49,13 +49,13 @@ class ObjectBlobs:
         except ObjectNotFound:
             return None
 
-    async def size(self, *, key: str) -> int | None:
+    async def get_size(self, *, key: str) -> int | None:
         try:
             return (await self._objects.head(key)).size_bytes
         except ObjectNotFound:
             return None
 
-    async def local(self, *, key: str, into: Path) -> Path | None:
+    async def fetch(self, *, key: str, into: Path) -> Path | None:
         if self._root is not None:
             path = self._root / key
             return path if path.is_file() else None
@@ -69,7 +69,7 @@ class ObjectBlobs:
             return None
         return path
 
-    async def free_bytes(self) -> int | None:
+    async def get_free_bytes(self) -> int | None:
         if self._root is None:
             return None
         self._root.mkdir(parents=True, exist_ok=True)

@@ -68,8 +68,8 @@ async def _store(run: Run, path: str) -> str:
         return await asyncio.to_thread(_measure, await locate(blobs, path, folder), PurePath(path).name)
 
     digest = await run.once("store", f"digest-{sha256_hex(path.encode())[:12]}", path, Digest, measure)
-    if await blobs.size(key=digest.key) != digest.size_bytes:
-        check_space(digest.size_bytes, await blobs.free_bytes())
+    if await blobs.get_size(key=digest.key) != digest.size_bytes:
+        check_space(digest.size_bytes, await blobs.get_free_bytes())
         copy_of = "" if PurePath(path).is_absolute() else path
         await blobs.put_file(key=digest.key, path=await locate(blobs, path, folder), move=consume, copy_of=copy_of)
     if consume and path != digest.key:

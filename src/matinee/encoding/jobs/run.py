@@ -61,7 +61,7 @@ class Run:
 
     async def fetch(self, key: str) -> Path:
         """Return a local file with the content of a stored source. Raises Unusable."""
-        path = await self.tools.blobs.local(key=key, into=self.workspace.folder)
+        path = await self.tools.blobs.fetch(key=key, into=self.workspace.folder)
         if path is None:
             raise make_unusable(self.file_name, "file", "it is missing from the object store", "Submit it again.")
         return path

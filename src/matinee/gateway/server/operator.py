@@ -30,7 +30,7 @@ async def list_jobs(
     cursor: str | None = None,
 ) -> Page[Job]:
     """Jobs, newest first."""
-    return await get_state(request).encoding.jobs(state=job_state, cursor=cursor)
+    return await get_state(request).encoding.list_jobs(state=job_state, cursor=cursor)
 
 
 @post("/operator/jobs/{job_id:str}/cancel", status_code=200)

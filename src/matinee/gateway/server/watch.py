@@ -52,7 +52,7 @@ async def renew_playback(
 async def heartbeat(request: Request[Any, Any, Any], session_id: PlaySessionId, data: Heartbeat) -> None:
     """A heartbeat."""
     deployment = get_state(request)
-    await deployment.playback.heartbeat(
+    await deployment.playback.record_heartbeat(
         principal=principal(), session_id=session_id, heartbeat=data, client_ip=client_ip(request, deployment.settings)
     )
 
@@ -67,7 +67,7 @@ async def end_playback(request: Request[Any, Any, Any], session_id: PlaySessionI
 async def beacon(request: Request[Any, Any, Any], session_id: PlaySessionId, token: str) -> None:
     """The last heartbeat of a page that is closing; `sendBeacon` may call its JSON text/plain."""
     deployment = get_state(request)
-    await deployment.playback.beacon(
+    await deployment.playback.record_beacon(
         session_id=session_id,
         token=token,
         heartbeat=_decoded(await request.body()),
@@ -83,7 +83,7 @@ async def manifest(
     request: Request[Any, Any, Any], session_id: PlaySessionId, token: str, name: str
 ) -> Response[bytes]:
     """A manifest rendered for this session: `manifest.mpd`, `master.m3u8` or `<track id>.m3u8`."""
-    found = await get_state(request).playback.manifest(session_id=session_id, token=token, name=name)
+    found = await get_state(request).playback.get_manifest(session_id=session_id, token=token, name=name)
     return Response(found.body, media_type=found.content_type)
 
 

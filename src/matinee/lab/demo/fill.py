@@ -59,7 +59,7 @@ async def _is_published(services: Clients, entry: CatalogueEntry) -> bool:
 async def _wait_for_queue(services: Clients, limit: int) -> None:
     """Wait until at most `limit` jobs are queued or running: films are made no faster than they are encoded."""
     while True:
-        jobs = (await services.get(Encoding).jobs()).items
+        jobs = (await services.get(Encoding).list_jobs()).items
         if sum(job.state in ("queued", "running") for job in jobs) <= limit:
             return
         await asyncio.sleep(POLL_S)

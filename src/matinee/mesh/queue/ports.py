@@ -21,7 +21,7 @@ class WorkQueue(Protocol[Item]):
     async def find(self, *, item_id: str) -> Item | None:
         """Return an item as last saved, or None where it does not exist."""
 
-    async def page(self, *, state: WorkState | None, cursor: str | None, limit: int) -> Page[Item]:
+    async def list_items(self, *, state: WorkState | None, cursor: str | None, limit: int) -> Page[Item]:
         """List items, newest first."""
 
     async def claim(self, *, owner: str, now: datetime, lease_until: datetime) -> Item | None:

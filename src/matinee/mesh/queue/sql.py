@@ -91,7 +91,7 @@ class SqlWorkQueue(Generic[Item]):
         row = await self._database.read(partial(self._read, item_id))
         return None if row is None else row["body"]
 
-    async def page(self, *, state: WorkState | None, cursor: str | None, limit: int) -> Page[Item]:
+    async def list_items(self, *, state: WorkState | None, cursor: str | None, limit: int) -> Page[Item]:
         query = self._statements.build_page(state, cursor, limit)
         items: list[Item] = await self._database.read(lambda connection: list(connection.execute(query).scalars()))
         return Page(items=items[:limit], next_cursor=items[limit - 1].item_id if len(items) > limit else None)

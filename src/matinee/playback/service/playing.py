@@ -130,7 +130,7 @@ class PlaybackService:
             start_bandwidth_bps=self._bandwidths.estimate_start_bps(client_ip),
         )
 
-    async def manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
+    async def get_manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
         now = self._clock.now()
         self._check_token(links.get_manifest_scope(session_id), token, now)
         session = await self._get_open_session(session_id, now)
@@ -154,7 +154,7 @@ class PlaybackService:
             deliveries=list(grants.deliveries), licence_token=grants.licence_token, expires_at=grants.expires_at
         )
 
-    async def heartbeat(
+    async def record_heartbeat(
         self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat, client_ip: str
     ) -> None:
         check_heartbeat(heartbeat)
@@ -162,7 +162,9 @@ class PlaybackService:
         session = await self._get_own_session(principal, session_id, now)
         await self._handle_heartbeat(session, heartbeat, client_ip, now)
 
-    async def beacon(self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str) -> None:
+    async def record_beacon(
+        self, *, session_id: PlaySessionId, token: str, heartbeat: Heartbeat, client_ip: str
+    ) -> None:
         check_heartbeat(heartbeat)
         now = self._clock.now()
         self._check_token(links.get_beacon_scope(session_id), token, now)

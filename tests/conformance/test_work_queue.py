@@ -118,7 +118,7 @@ async def test_concurrent_adds_of_one_key_queue_one_item(open_store: Opener) -> 
     items = [export(), export()]
     results = await asyncio.gather(*(stores[n % 2].add(item=items[n % 2], key="a") for n in range(6)))
     assert len({one.item_id for one in results}) == 1
-    assert len((await stores[0].page(state=None, cursor=None, limit=9)).items) == 1
+    assert len((await stores[0].list_items(state=None, cursor=None, limit=9)).items) == 1
 
 
 async def test_key_can_be_queued_again_after_its_item_ended(open_store: Opener) -> None:

@@ -7,6 +7,7 @@ number of the last row read. Concurrent appends share one fsync (`drivers.sql`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
@@ -168,7 +169,7 @@ def _redeliver(letters: list[DeadLetter], now: datetime, connection: Connection)
 
 def _read_log(
     after: int, limit: int, types: tuple[str, ...], connection: Connection
-) -> tuple[list[tuple[int, str, bytes]], int]:
+) -> tuple[Sequence[tuple[int, str, bytes]], int]:
     """Return rows and the head of one snapshot. Each type has its own index range: rare types need no scan."""
     head = _read_head(connection)
     if not types:
@@ -177,8 +178,8 @@ def _read_log(
     return sorted((row for rows in ranges for row in rows), key=itemgetter(0))[:limit], head
 
 
-def _read_rows(statement: str, connection: Connection, *parameters: object) -> list[Any]:
-    return list(connection.exec_driver_sql(statement, parameters))
+def _read_rows(statement: str, connection: Connection, *parameters: object) -> Sequence[Any]:
+    return connection.exec_driver_sql(statement, parameters).all()
 
 
 def _read_head(connection: Connection) -> int:

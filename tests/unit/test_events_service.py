@@ -13,11 +13,19 @@ from sqlalchemy import text
 from matinee.drivers.migrations import MigrationScripts, run_on_store, upgrade
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SqliteEventLog
-from matinee.events.api import AccountOpened, DeadLetter, Entry, FactRecord, TitleWithdrawn, relay_facts
+from matinee.events.api import (
+    AccountOpened,
+    DeadLetter,
+    Entry,
+    FactRecord,
+    PlaybackHeartbeat,
+    TitleWithdrawn,
+    relay_facts,
+)
 from matinee.events.service import EventsService
 from matinee.kit import context, ids
 from matinee.kit.clock import Clock, ManualClock, SystemClock
-from matinee.kit.ids import AccountId, FactId, TitleId
+from matinee.kit.ids import AccountId, FactId, PlaySessionId, ProfileId, TitleId
 from matinee.kit.problem import Invalid
 
 TIMEOUT_S = 20
@@ -101,6 +109,19 @@ async def test_a_fact_of_a_newer_version_is_skipped(deployment: Deployment) -> N
     await deployment.here.append(records=[opened("c")])
     assert [e.record.key for e in (await reading).entries] == ["c"]
     assert await keys(deployment.here) == ["a", "c"]
+
+
+async def test_a_renamed_fact_is_read_by_either_name(deployment: Deployment) -> None:
+    heartbeat = PlaybackHeartbeat(
+        session_id=PlaySessionId("pls_1"),
+        profile_id=ProfileId("pro_1"),
+        title_id=TitleId("tit_1"),
+        position_ms=0,
+        state="playing",
+    )
+    await deployment.here.append(records=[msgspec.structs.replace(opened("a"), fact=heartbeat)])
+    for name in ("PlaybackHeartbeat", "PlaybackBeat"):
+        assert [e.record.key for e in (await deployment.here.read(after="", types=(name,))).entries] == ["a"]
 
 
 async def test_invalid_arguments_are_named(deployment: Deployment) -> None:

@@ -184,7 +184,7 @@ class FactRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record in the log.
 
-    `offset` names its position for people: `41`, or `PlaybackHeartbeat/3/41`. `earlier_tries` counts the failed tries
+    `offset` names its position for people: `41`, or `PlaybackStarted/3/41`. `earlier_tries` counts the failed tries
     before the fact was redelivered from the dead letters; it is 0 for any other fact.
     """
 
@@ -279,7 +279,7 @@ class Events(Protocol):
     ) -> Batch:
         """Return at most `limit` entries after a cursor; wait up to `wait_ms` for the first.
 
-        `types` are names of facts; empty means all. With a `consumer`, the facts that are redelivered to it are
+        `types` are names of facts, by class or as stored; empty means all. With a `consumer`, the facts that are redelivered to it are
         included. Raises BadCursor, and LeasesNotSupported for a consumer of a log with consumer groups.
         """
 

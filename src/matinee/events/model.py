@@ -10,6 +10,8 @@ import msgspec
 from matinee.events.api import AnyFact, Fact, type_name
 
 FACT_TYPES: Final = frozenset(type_name(fact) for fact in AnyFact.__args__)
+# The stored name of a fact by its class name and by its stored name, which differ for a renamed fact.
+TYPE_NAMES: Final = {name: type_name(fact) for fact in AnyFact.__args__ for name in (fact.__name__, type_name(fact))}
 Shape: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
 

@@ -17,7 +17,7 @@ from matinee.events.api import (
     LeasesNotSupported,
     RetryResult,
 )
-from matinee.events.model import FACT_TYPES
+from matinee.events.model import TYPE_NAMES
 from matinee.events.ports import ConsumerLeases, DeadLetterFilter, DeadLetterStore, EventLog
 from matinee.kit import context, log
 from matinee.kit.clock import Clock
@@ -59,7 +59,7 @@ class EventsService:
         _check_cursor("after", after)
         _check_limit(limit)
         _check("wait_ms", 0 <= wait_ms <= MAX_WAIT_MS, f"from 0 to {MAX_WAIT_MS}")
-        _check_types(types)
+        types = _resolve_types(types)
         deadline_s = time.monotonic() + _bound_wait_ms(wait_ms) / 1000
         while True:
             growth = self._watcher.growth  # taken before the read: an append during the read sets it
@@ -113,7 +113,7 @@ class EventsService:
     async def retry_dead_letters(
         self, *, consumer: str = "", types: tuple[str, ...] = (), fact_ids: tuple[str, ...] = ()
     ) -> RetryResult:
-        _check_types(types)
+        types = _resolve_types(types)
         _check("fact_ids", len(fact_ids) <= MAX_RETRIED, f"at most {MAX_RETRIED} at a time")
         selection = DeadLetterFilter(consumer=consumer, types=types, fact_ids=fact_ids)
         selected = await self._dead_letters.find_dead_letters(selection, limit=MAX_RETRIED)
@@ -199,9 +199,11 @@ def _check(field: str, is_valid: bool, message: str) -> None:
         raise Invalid(faults=[Fault(field, message)])
 
 
-def _check_types(types: tuple[str, ...]) -> None:
-    for unknown in set(types) - FACT_TYPES:
-        _check("types", False, f"there is no fact named {unknown[:64]!r}")
+def _resolve_types(types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the stored names of facts that are named by class or stored name. Raises Invalid."""
+    for name in types:
+        _check("types", name in TYPE_NAMES, f"there is no fact named {name[:64]!r}")
+    return tuple(TYPE_NAMES[name] for name in types)
 
 
 def _check_cursor(field: str, cursor: str) -> None:

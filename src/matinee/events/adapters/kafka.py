@@ -1,7 +1,7 @@
 """The log on Kafka: a topic for each type of fact, partitioned by region and key.
 
 Facts of one type and key are in one partition, in the order of their acknowledgements. A cursor holds the offset of
-every partition that was read, `PlaybackHeartbeat:17,,4;TitlePublished:2`; a partition or type that is missing in it is
+every partition that was read, `PlaybackStarted:17,,4;TitlePublished:2`; a partition or type that is missing in it is
 read from its beginning. The committed cursor of a consumer is the committed offsets of the group of that name.
 
 Dead letters have a topic of one partition, in which the last message for a consumer and a fact gives its state: dead

@@ -66,7 +66,7 @@ async def open_account(store: SqlIdentityStore, name: str = "ada") -> Credential
     return stored
 
 
-async def relayed(store: SqlIdentityStore) -> list[FactRecord]:
+async def read_facts(store: SqlIdentityStore) -> list[FactRecord]:
     records: list[FactRecord] = []
 
     async def append(batch: list[bytes]) -> None:
@@ -85,19 +85,19 @@ async def test_account_is_visible_to_all_instances(open_again: Open) -> None:
     store = await open_again()
     assert await store.credentials(email="ada@example.org") == stored
     assert await store.profiles(account_id=AccountId("acc_ada")) == (StoredProfile(profile=profile("first-ada")),)
-    assert await relayed(store) == [record("ada")]
-    assert await relayed(await open_again()) == []
+    assert await read_facts(store) == [record("ada")]
+    assert await read_facts(await open_again()) == []
 
 
 async def test_missing_entries_are_none(open_again: Open) -> None:
     store = await open_again()
-    nobody = AccountId("acc_nobody")
-    assert await store.credentials(email="nobody@example.org") is None
-    assert await store.member(account_id=nobody, profile_id=None) is None
-    assert await store.profiles(account_id=nobody) == ()
-    assert await store.change_account(account_id=nobody, change=lambda old: old) is None
+    missing = AccountId("acc_missing")
+    assert await store.credentials(email="missing@example.org") is None
+    assert await store.member(account_id=missing, profile_id=None) is None
+    assert await store.profiles(account_id=missing) == ()
+    assert await store.change_account(account_id=missing, change=lambda old: old) is None
     with pytest.raises(Forbidden):
-        await store.change_profiles(account_id=nobody, change=keeping(StoredProfile(profile=profile("x"))))
+        await store.change_profiles(account_id=missing, change=keeping(StoredProfile(profile=profile("x"))))
 
 
 async def test_address_has_one_account_and_a_refused_one_stores_nothing(open_again: Open) -> None:
@@ -109,7 +109,7 @@ async def test_address_has_one_account_and_a_refused_one_stores_nothing(open_aga
     with pytest.raises(EmailTaken):
         await store.open_account(credentials=twin, profile=profile("twin", "bob"), records=(record("bob"),))
     assert await store.profiles(account_id=AccountId("acc_bob")) == ()
-    assert await relayed(store) == [record("ada")]
+    assert await read_facts(store) == [record("ada")]
 
 
 async def test_addresses_are_compared_exactly(open_again: Open) -> None:
@@ -177,7 +177,7 @@ async def test_profile_is_found_in_its_own_account_only(open_again: Open) -> Non
 async def test_facts_are_stored_with_their_change_or_not_at_all(open_again: Open) -> None:
     store = await open_again()
     await open_account(store)
-    await relayed(store)
+    await read_facts(store)
     gone = ProfileRemoved(account_id=AccountId("acc_ada"), profile_id=ProfileId("pro_x"))
     fact = FactRecord(fact_id=ids.derive(FactId, "gone"), at=NOW, key="k", fact=gone, trace_id="t")
 
@@ -186,11 +186,11 @@ async def test_facts_are_stored_with_their_change_or_not_at_all(open_again: Open
 
     with pytest.raises(IntegrityError):
         await store.change_profiles(account_id=AccountId("acc_ada"), change=remove)
-    assert await relayed(store) == []
+    assert await read_facts(store) == []
     await store.change_profiles(
         account_id=AccountId("acc_ada"), change=lambda old: ProfilesChange(profiles=old, records=(fact,))
     )
-    assert await relayed(await open_again()) == [fact]
+    assert await read_facts(await open_again()) == [fact]
 
 
 async def test_concurrent_changes_lose_nothing(open_again: Open) -> None:
@@ -215,7 +215,7 @@ async def test_one_of_several_concurrent_processes_gets_the_address(url: str, op
         stored = await store.credentials(email=address)
         assert stored
         assert len(await store.profiles(account_id=stored.account.account_id)) == 1
-    assert len(await relayed(store)) == 20
+    assert len(await read_facts(store)) == 20
 
 
 async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) -> None:
@@ -226,7 +226,7 @@ async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) ->
     writer.kill()
     answered += writer.communicate()[0].split("\n")[:-1]
     store = await open_again()
-    facts = {one.key for one in await relayed(store)}
+    facts = {one.key for one in await read_facts(store)}
     for address in answered:
         stored = await store.credentials(email=address)
         assert stored

@@ -295,7 +295,7 @@ async def test_rows_serve_without_the_store_and_the_store_without_the_rows(tmp_p
             store.is_unavailable = True
             rows = CassandraTitleSource(cassandra, store=store)
             with pytest.raises(EngineUnavailable):
-                await rows.changed(0)
+                await rows.list_changes(0)
             assert await load_by_name(rows, "a", "b") == [first, second]
             store.is_unavailable = False
             proxy.disconnect()

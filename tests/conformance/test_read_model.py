@@ -227,13 +227,13 @@ async def test_engine_unavailable_at_start_is_used_once_available(rig: Rig) -> N
         rig.url = proxy.url
         source = await build_cassandra(rig)
         wanted = [title("a").title_id]
-        await source.changed(0)
+        await source.list_changes(0)
         assert [one.title for one in await source.load(wanted)] == [title("a")]
         assert not source.is_serving
         proxy.restore()
         async with asyncio.timeout(60):
             while not source.is_serving:
-                await source.changed(0)
+                await source.list_changes(0)
                 await asyncio.sleep(0.1)
         assert [one.title for one in await source.load(wanted)] == [title("a")]
         await source.close()

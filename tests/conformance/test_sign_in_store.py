@@ -65,23 +65,23 @@ def device(name: str = "tv", at: datetime = NOW, signed_in: bool = True) -> Devi
     return Device(device_id=DeviceId(f"dev_{name}"), name=f"{name} 📺", kind="tv", last_seen_at=at, signed_in=signed_in)
 
 
-def reused() -> FactRecord:
+def new_reuse_record() -> FactRecord:
     fact = RefreshTokenReused(account_id=ADA, device_id=DeviceId("dev_tv"))
     return FactRecord(fact_id=ids.derive(FactId, "1"), at=NOW, key=ADA, fact=fact)
 
 
 async def look(store: Store, name: str = "1") -> SignIn | None:
     """The sign-in as it is kept; looking must not change it."""
-    seen: list[SignIn] = []
+    found: list[SignIn] = []
 
     def only_look(stored: SignIn) -> SignInChange:
-        seen.append(stored)
+        found.append(stored)
         raise TokenRejected
 
     try:
         await store.change(sign_in_id=SignInId(f"sin_{name}"), now=later(999), change=only_look)
     except TokenRejected:
-        return seen[-1]
+        return found[-1]
     return None
 
 
@@ -108,7 +108,7 @@ async def test_change_updates_sign_in_and_device(open_again: Open) -> None:
 async def test_change_can_end_a_sign_in_with_a_fact(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in(), device=device())
-    record = reused()
+    record = new_reuse_record()
     ended = SignInChange(sign_in=None, records=(record,))
     assert await store.change(sign_in_id=SignInId("sin_1"), now=NOW, change=lambda old: ended) == ended
     assert await look(store) is None

@@ -111,14 +111,14 @@ async def test_asset_is_stored_with_its_title_and_can_be_replaced(open_store: Op
     await store.change(one.title_id, next_one, NOW)
     assert given == [first]
     assert await (await open_store()).asset(second.asset_id) == second
-    assert await store.asset(first.asset_id) == first  # whoever has begun may go on
+    assert await store.asset(first.asset_id) == first  # running play sessions continue
     assert await store.asset(ids.derive(AssetId, "none")) is None
 
 
 async def test_raising_rule_stores_nothing(open_store: Opener) -> None:
     store = await open_store()
     one = await put(store, title("a"))
-    before = await store.changed(0)
+    before = await store.list_changes(0)
 
     def fails(current: Title | None, assets: list[Asset]) -> Change:
         raise TitleNotFound(title_id=one.title_id)
@@ -126,7 +126,7 @@ async def test_raising_rule_stores_nothing(open_store: Opener) -> None:
     with pytest.raises(TitleNotFound):
         await store.change(one.title_id, fails, NOW)
     assert (await store.load([one.title_id]))[0].title == one
-    assert await store.changed(0) == before
+    assert await store.list_changes(0) == before
 
 
 async def test_rule_without_change_keeps_title_and_raises_for_missing_title(open_store: Opener) -> None:
@@ -145,14 +145,14 @@ async def test_facts_are_relayed_after_commit(open_store: Opener) -> None:
     )
     encoded = msgspec.json.encode(record)
     await store.change(one.title_id, lambda *_: Change(title=one, records=[encoded]), NOW)
-    seen: list[bytes] = []
+    relayed: list[bytes] = []
 
     async def append(records: list[bytes]) -> None:
-        seen.extend(records)
+        relayed.extend(records)
 
     assert await (await open_store()).outbox.relay(append) == 1
     assert await store.outbox.relay(append) == 0
-    assert [msgspec.json.decode(each, type=FactRecord) for each in seen] == [record]
+    assert [msgspec.json.decode(each, type=FactRecord) for each in relayed] == [record]
 
 
 async def test_lists_are_newest_first_and_continue_after_cursor(open_store: Opener) -> None:
@@ -248,14 +248,14 @@ async def test_concurrent_changes_of_a_title_are_serialised(open_store: Opener) 
 
 async def test_no_change_is_missed_by_a_follower(open_store: Opener) -> None:
     writer, reader = await open_store(), await open_store()
-    seen, revision, done = set[TitleId](), 0, asyncio.Event()
+    found, revision, done = set[TitleId](), 0, asyncio.Event()
 
     async def follow() -> None:
         nonlocal revision
         while True:
             last = done.is_set()
-            changes = await reader.changed(revision)
-            seen.update(changes.title_ids)
+            changes = await reader.list_changes(revision)
+            found.update(changes.title_ids)
             assert changes.revision >= revision
             revision = changes.revision
             if last:
@@ -267,8 +267,8 @@ async def test_no_change_is_missed_by_a_follower(open_store: Opener) -> None:
     await asyncio.gather(*(put(writer, film) for film in films))
     done.set()
     await following
-    assert seen == {film.title_id for film in films}
-    assert (await reader.changed(revision)).title_ids == []
+    assert found == {film.title_id for film in films}
+    assert (await reader.list_changes(revision)).title_ids == []
 
 
 names = st.sampled_from(["a", "b", "c", "d"])
@@ -288,7 +288,7 @@ steps = st.lists(
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_store_behaves_like_a_dict(url: str, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]) -> None:
     kept: dict[TitleId, Title] = {}
-    async with store_opener(SqlTitleStore, url, emptied=True) as reopen:
+    async with store_opener(SqlTitleStore, url, clear=True) as reopen:
         store = await reopen()
         for name, state, maturity, genres, playable in steps:
             asset_id = ids.derive(AssetId, name) if playable else None

@@ -71,7 +71,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(folder: Path) -> AsyncIterator[Rig]:
+async def open_rig(folder: Path) -> AsyncIterator[Rig]:
     """A rig on an empty store."""
     async with Database(f"sqlite:///{folder}/identity.db") as database:
         rig = Rig(await SqlIdentityStore.open(database), folder)

@@ -1,4 +1,4 @@
-"""Identity as a household meets it: profiles, PINs, roles, a closed account."""
+"""Identity as a household meets it: profiles, PINs, roles, closed accounts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.identity_rig import Rig, rigged
+from tests.unit.identity_rig import Rig, open_rig
 
 from matinee.events.api import ProfileRemoved
 from matinee.identity.api import (
@@ -28,7 +28,7 @@ from matinee.kit.problem import Forbidden
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rigged(tmp_path) as rig:
+    async with open_rig(tmp_path) as rig:
         yield rig
 
 
@@ -115,17 +115,17 @@ async def test_granted_role_is_in_the_next_token(rig: Rig) -> None:
     refreshed = await rig.refresh(grant)
     assert (await rig.verifier.verify(refreshed.access_token)).roles == ("operator",)
     with pytest.raises(WrongCredentials):
-        await rig.identity.grant_role(email="nobody@example.org", role="operator")
+        await rig.identity.grant_role(email="missing@example.org", role="operator")
 
 
 async def test_closed_account_is_refused_at_once(rig: Rig) -> None:
     grant = await rig.sign_up()
     profile_id = await rig.first_profile(grant)
 
-    def closed(old: Credentials) -> Credentials:
+    def close_account(old: Credentials) -> Credentials:
         return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, status="closed"))
 
-    await rig.store.change_account(account_id=grant.account_id, change=closed)
+    await rig.store.change_account(account_id=grant.account_id, change=close_account)
     with pytest.raises(Forbidden):
         await rig.identity.viewer(account_id=grant.account_id, profile_id=profile_id)
     with pytest.raises(WrongCredentials):
@@ -137,16 +137,16 @@ async def test_closed_account_is_refused_at_once(rig: Rig) -> None:
 
 
 async def test_unknown_accounts_have_no_profiles_or_devices(rig: Rig) -> None:
-    nobody, nothing = AccountId("acc_none"), ProfileId("pro_none")
-    assert await rig.identity.profiles(account_id=nobody) == []
-    assert await rig.identity.devices(account_id=nobody) == []
-    assert await rig.identity.sign_out_everywhere(account_id=nobody) == 0
+    missing, nothing = AccountId("acc_none"), ProfileId("pro_none")
+    assert await rig.identity.profiles(account_id=missing) == []
+    assert await rig.identity.devices(account_id=missing) == []
+    assert await rig.identity.sign_out_everywhere(account_id=missing) == 0
     await rig.identity.sign_out(sign_in_id=SignInId("sin_none"))
     with pytest.raises(Forbidden):
-        await rig.identity.account(account_id=nobody)
+        await rig.identity.account(account_id=missing)
     with pytest.raises(Forbidden):
-        await rig.identity.create_profile(account_id=nobody, name="A", avatar="moss", language="en")
+        await rig.identity.create_profile(account_id=missing, name="A", avatar="moss", language="en")
     with pytest.raises(Forbidden):
-        await rig.identity.remove_profile(account_id=nobody, profile_id=nothing)
+        await rig.identity.remove_profile(account_id=missing, profile_id=nothing)
     with pytest.raises(ProfileNotFound):
-        await rig.identity.viewer(account_id=nobody, profile_id=nothing)
+        await rig.identity.viewer(account_id=missing, profile_id=nothing)

@@ -105,7 +105,7 @@ def test_unusable_device_name_is_replaced() -> None:
     assert len(model.clean_device_name(DeviceInfo(name="x" * 999))) == 80
 
 
-def kept(name: str, **more: object) -> StoredProfile:
+def stored_profile(name: str, **more: object) -> StoredProfile:
     plain = {"avatar": "ember", "language": "en", **more}
     return StoredProfile(
         profile=Profile(profile_id=ProfileId(f"pro_{name}"), account_id=AccountId("acc_1"), name=name, **plain)  # type: ignore[arg-type]
@@ -113,10 +113,10 @@ def kept(name: str, **more: object) -> StoredProfile:
 
 
 def test_account_has_one_to_eight_profiles() -> None:
-    profiles = tuple(kept(str(n)) for n in range(7))
-    profiles = model.add_profile(profiles, kept("8th"))
+    profiles = tuple(stored_profile(str(n)) for n in range(7))
+    profiles = model.add_profile(profiles, stored_profile("8th"))
     with pytest.raises(TooManyProfiles):
-        model.add_profile(profiles, kept("9th"))
+        model.add_profile(profiles, stored_profile("9th"))
     assert model.remove_profile(profiles, ProfileId("pro_none")) == profiles
     for one in profiles[1:]:
         profiles = model.remove_profile(profiles, one.profile.profile_id)
@@ -125,7 +125,7 @@ def test_account_has_one_to_eight_profiles() -> None:
 
 
 def test_maturity_of_kids_profile_is_limited() -> None:
-    (child,) = model.add_profile((), kept("c", kids=True))
+    (child,) = model.add_profile((), stored_profile("c", kids=True))
     assert child.profile.maturity == model.KIDS_MATURITY
     (older,) = model.change_profile((child,), child.profile.profile_id, None, {"maturity": 18})
     assert older.profile.maturity == model.KIDS_MATURITY
@@ -134,7 +134,7 @@ def test_maturity_of_kids_profile_is_limited() -> None:
 
 
 def test_pin_is_set_kept_and_removed() -> None:
-    (one,) = model.change_profile((kept("a"),), ProfileId("pro_a"), "hash", {})
+    (one,) = model.change_profile((stored_profile("a"),), ProfileId("pro_a"), "hash", {})
     assert one.profile.has_pin
     assert model.change_profile((one,), ProfileId("pro_a"), None, {"name": "B"})[0].pin_hash == "hash"
     assert not model.change_profile((one,), ProfileId("pro_a"), "", {})[0].profile.has_pin

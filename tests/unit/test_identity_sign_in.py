@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.unit.identity_rig import BROWSER, EMAIL, PASSWORD, Rig, rigged
+from tests.unit.identity_rig import BROWSER, EMAIL, PASSWORD, Rig, open_rig
 
 from matinee.drivers.argon import Argon2
 from matinee.events.api import AccountOpened, RefreshTokenReused
@@ -28,7 +28,7 @@ from matinee.kit.problem import Invalid
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rigged(tmp_path) as rig:
+    async with open_rig(tmp_path) as rig:
         yield rig
 
 
@@ -125,8 +125,8 @@ async def test_outdated_hash_is_renewed_at_sign_in(rig: Rig) -> None:
     renewed = await rig.store.credentials(email=EMAIL)
     assert stored
     assert renewed
-    assert stronger.outdated(stored.password_hash)
-    assert not stronger.outdated(renewed.password_hash)
+    assert stronger.needs_rehash(stored.password_hash)
+    assert not stronger.needs_rehash(renewed.password_hash)
     await rig.sign_in()
     stronger.close()
 

@@ -52,7 +52,7 @@ def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "keys" / "signing.pem")
 
 
-async def refused(gate: Gate, token: str) -> None:
+async def assert_refused(gate: Gate, token: str) -> None:
     with pytest.raises(Unauthenticated):
         await gate.verifier.verify(token)
 
@@ -69,7 +69,7 @@ async def test_cached_token_still_expires(gate: Gate) -> None:
     gate.clock.advance(seconds=599)
     await gate.verifier.verify(token)
     gate.clock.advance(seconds=1)
-    await refused(gate, token)
+    await assert_refused(gate, token)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ async def test_cached_token_still_expires(gate: Gate) -> None:
     ],
 )
 async def test_wrong_claims_are_refused(gate: Gate, changes: dict[str, Any]) -> None:
-    await refused(gate, gate.signer.sign(gate.claims(**changes)))
+    await assert_refused(gate, gate.signer.sign(gate.claims(**changes)))
 
 
 async def test_other_algorithms_and_keys_are_refused(gate: Gate, tmp_path: Path) -> None:
     public = gate.signer.public_keys()[0]
     claims, headers = gate.claims(), {"kid": public["kid"]}
-    await refused(gate, jwt.encode(claims, None, algorithm="none", headers=headers))
-    await refused(gate, jwt.encode(claims, f"{public['x']}{public['y']}", algorithm="HS256", headers=headers))
-    await refused(gate, jwt.encode(claims, (tmp_path / "keys/signing.pem").read_bytes(), algorithm="ES256"))
+    await assert_refused(gate, jwt.encode(claims, None, algorithm="none", headers=headers))
+    await assert_refused(gate, jwt.encode(claims, f"{public['x']}{public['y']}", algorithm="HS256", headers=headers))
+    await assert_refused(gate, jwt.encode(claims, (tmp_path / "keys/signing.pem").read_bytes(), algorithm="ES256"))
     stranger = Signer.open(tmp_path / "stranger.pem")
-    await refused(gate, stranger.sign(claims))
+    await assert_refused(gate, stranger.sign(claims))
     forged = jwt.encode(claims, (tmp_path / "stranger.pem").read_bytes(), algorithm="ES256", headers=headers)
-    await refused(gate, forged)
+    await assert_refused(gate, forged)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -111,17 +111,17 @@ async def test_any_changed_bit_is_refused(gate: Gate, data: st.DataObject) -> No
     bit = data.draw(st.integers(0, len(raw) * 8 - 1))
     raw[bit // 8] ^= 1 << bit % 8
     parts[part] = urlsafe_b64encode(bytes(raw)).rstrip(b"=").decode()
-    await refused(gate, ".".join(parts))
+    await assert_refused(gate, ".".join(parts))
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}"))
 async def test_malformed_token_is_refused(gate: Gate, text: str) -> None:
-    await refused(gate, text)
+    await assert_refused(gate, text)
 
 
 async def test_oversized_token_is_refused_unread(gate: Gate) -> None:
-    await refused(gate, "x" * 10_000_000)
+    await assert_refused(gate, "x" * 10_000_000)
     assert gate.asked == 0
 
 
@@ -135,13 +135,13 @@ async def test_tokens_survive_a_key_rotation_and_new_keys_are_found(gate: Gate) 
     await gate.verifier.verify(new.sign(gate.claims()))
     await Gate(gate.path).verifier.verify(old)
     rotate_keys(gate.path)
-    await refused(Gate(gate.path), old)  # two rotations later its key is gone
+    await assert_refused(Gate(gate.path), old)  # two rotations later its key is gone
 
 
 async def test_unknown_keys_do_not_cause_repeated_requests(gate: Gate, tmp_path: Path) -> None:
     stranger = Signer.open(tmp_path / "stranger.pem").sign(gate.claims())
     for _ in range(50):
-        await refused(gate, stranger)
+        await assert_refused(gate, stranger)
     assert gate.asked == 1
 
 
@@ -211,8 +211,8 @@ async def test_argon2_verifies_hashes_and_refuses_overload() -> None:
     assert not await argon.verify(hashed, "geheim")
     assert not await argon.verify(argon.decoy, "geheim")
     assert not await argon.verify("damaged", "geheim")
-    assert Argon2(time_cost=2, memory_kib=64).outdated(hashed)
-    assert not argon.outdated(hashed)
+    assert Argon2(time_cost=2, memory_kib=64).needs_rehash(hashed)
+    assert not argon.needs_rehash(hashed)
     crowded = Argon2(time_cost=1, memory_kib=64, threads=1, queue_limit=-1)
     with pytest.raises(Overloaded):
         await crowded.hash("x")

@@ -88,7 +88,7 @@ class TitleStore(Protocol):
     async def genres(self) -> list[Genre]:
         """List the genres of published titles, the most frequent first."""
 
-    async def changed(self, since: int) -> Changes:
+    async def list_changes(self, since: int) -> Changes:
         """Return what changed after a revision."""
 
 

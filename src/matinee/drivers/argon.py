@@ -46,7 +46,7 @@ class Argon2:
         """Return whether a secret matches its hash. Raises Overloaded."""
         return await self._run(lambda: self._matches(hashed, secret))
 
-    def outdated(self, hashed: str) -> bool:
+    def needs_rehash(self, hashed: str) -> bool:
         """Return whether a hash was made with other parameters."""
         return self._hasher.check_needs_rehash(hashed)
 

@@ -114,7 +114,7 @@ class Secrets(Protocol):
     async def verify(self, hashed: str, secret: str) -> bool:
         """Return whether a hash is of this secret. Raises Overloaded."""
 
-    def outdated(self, hashed: str) -> bool:
+    def needs_rehash(self, hashed: str) -> bool:
         """Return whether a hash should be renewed."""
 
 

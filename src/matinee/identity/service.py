@@ -265,7 +265,7 @@ class IdentityService:
         await self._throttle.reset(subjects=subjects)
 
     async def _rehash(self, credentials: Credentials, secret: str) -> None:
-        if not self._secrets.outdated(credentials.password_hash):
+        if not self._secrets.needs_rehash(credentials.password_hash):
             return
         fresh = await self._secrets.hash(secret)
 

@@ -92,11 +92,11 @@ class SharedTitleSource:
         cached = await self._assets.get(asset_id, load, valid=is_current)
         return None if cached is None else cached.asset
 
-    async def changed(self, since: int) -> Changes:
-        changes = await self._store.changed(since)
+    async def list_changes(self, since: int) -> Changes:
+        changes = await self._store.list_changes(since)
         if self._history.newest == 0 and changes.revision > 0:
             start = max(0, changes.revision - INITIAL_CHANGES)
-            self._history.add(start, await self._store.changed(start))
+            self._history.add(start, await self._store.list_changes(start))
         else:
             self._history.add(since, changes)
         return changes

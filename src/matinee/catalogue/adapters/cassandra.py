@@ -106,7 +106,7 @@ class CassandraTitleSource:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
-        """See `TitleStore.load`; at least as new as the last result of `changed`."""
+        """See `TitleStore.load`; at least as new as the last result of `list_changes`."""
         at = _Progress(self._generation, self._revision)
         rows = await self._rows(_SELECT_TITLE, TitleId, title_ids)
         as_of = at.revision if at.generation == self._generation else 0
@@ -123,14 +123,14 @@ class CassandraTitleSource:
         row = (await self._rows(_SELECT_ASSET, AssetId, [asset_id])).get(asset_id)
         return await self._store.asset(asset_id) if row is None else _asset.decode(row.body)
 
-    async def changed(self, since: int) -> Changes:
-        """See `TitleStore.changed`; brings a complete projection up to the result."""
+    async def list_changes(self, since: int) -> Changes:
+        """See `TitleStore.list_changes`; brings a complete projection up to the result."""
         if self.is_serving:
             await self.catch_up()
         elif self._resuming is None:  # requests do not wait for an unavailable engine
             self._resuming = asyncio.create_task(self._resume())
         try:
-            changes = await self._store.changed(since)
+            changes = await self._store.list_changes(since)
         except ENGINE_PROBLEMS:
             if self._resuming is not None:  # the rows are the only source left
                 await asyncio.wait([self._resuming])
@@ -183,7 +183,7 @@ class CassandraTitleSource:
         except ENGINE_PROBLEMS as error:
             return self._stop_serving(error)
         try:
-            changes = await self._store.changed(at.revision)
+            changes = await self._store.list_changes(at.revision)
         except Exception:
             self.is_serving = at.revision > 0
             raise

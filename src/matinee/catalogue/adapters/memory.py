@@ -34,8 +34,8 @@ class TitleSource(Protocol):
     async def asset(self, asset_id: AssetId) -> Asset | None:
         """See `TitleStore.asset`."""
 
-    async def changed(self, since: int) -> Changes:
-        """See `TitleStore.changed`."""
+    async def list_changes(self, since: int) -> Changes:
+        """See `TitleStore.list_changes`."""
 
 
 class MemoryReadModel:
@@ -75,7 +75,7 @@ class MemoryReadModel:
 
     async def catch_up(self) -> None:
         asked_at = self._clock.now()
-        changes = await self._store.changed(self._revision)
+        changes = await self._store.list_changes(self._revision)
         if changes.truncated:
             self._titles.clear()
             self._assets.clear()

@@ -159,7 +159,7 @@ class SqlTitleStore:
         rows = await self._database.read(lambda connection: connection.execute(_popular_genres).all())
         return [Genre(genre_id=genre_id, names=names) for genre_id, names in rows]
 
-    async def changed(self, since: int) -> Changes:
+    async def list_changes(self, since: int) -> Changes:
         return await self._database.read_autocommit(partial(_changes, since))
 
     async def _list(

@@ -245,11 +245,11 @@ def _check_count(field: str, values: Sequence[object], limit: int) -> Iterator[F
 
 
 def _check_distinct(field: str, names: Sequence[str]) -> Iterator[Fault]:
-    seen: set[str] = set()
+    known: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in known:
             yield Fault(field, f"{name} appears twice")
-        seen.add(name)
+        known.add(name)
 
 
 def _time(field: str, time: datetime | None) -> Iterator[Fault]:

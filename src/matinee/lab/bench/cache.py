@@ -46,7 +46,7 @@ async def _measure(urls: dict[str, str], count: int, rounds: int) -> list[Figure
             guard = await open_guard(urls[name], stack=stack, figures=metrics, clock=clock, limit_ms=LIMIT_MS)
             shared = SharedTitleSource(store=store, guard=guard, clock=clock, policy=POLICY)
             stack.push_async_callback(shared.close)
-            await shared.changed(0)
+            await shared.list_changes(0)
             operations[name] = _load(shared)
         times_us = await time_in_turns(*operations.values(), count=count, in_flight=IN_FLIGHT, rounds=rounds)
     compare = functools.partial(make_figure, AREA, baseline=times_us[0], baseline_name="MariaDB")

@@ -1,4 +1,4 @@
-"""Whatever stands in front: routes, tokens, limits and retries; and changing all of it without a failed request."""
+"""The proxy: routes, tokens, limits, retries, and changes of its configuration without a failed request."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ SECRET = "between us"
 
 @dataclass
 class Backend:
-    """A gateway or an edge that tells who it is and what it was sent."""
+    """A gateway or an edge that reports its name and records requests."""
 
     name: str
-    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     status: int = 200
-    slow_s: float = 0.0
+    delay_s: float = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -53,8 +53,8 @@ class Backend:
         healthy = scope["path"] in {"/readyz", "/healthz"}
         if not healthy:
             sent = {name.decode(): value.decode() for name, value in scope["headers"]}
-            self.seen.append((scope["method"], scope["path"], sent))
-            await asyncio.sleep(self.slow_s)
+            self.requests.append((scope["method"], scope["path"], sent))
+            await asyncio.sleep(self.delay_s)
         answer = msgspec.json.encode({"name": self.name, "bytes": len(body)})
         status = 200 if healthy else self.status
         await send(
@@ -70,7 +70,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 @dataclass
-class Stage:
+class ProxyRig:
     """A proxy with two gateways and two edges behind it."""
 
     proxy: Proxy
@@ -80,44 +80,44 @@ class Stage:
     signer: Signer
     gateways: dict[str, tuple[Backend, Server]]
     edges: dict[str, tuple[Backend, Server]]
-    doors: ProxySettings
+    settings: ProxySettings
     scheme: str = "http"
 
-    def front(self, gateways: str = "ab", edges: str = "cd", **changes: Any) -> ProxyConfig:
-        """The front with these instances."""
+    def config(self, gateways: str = "ab", edges: str = "cd", **changes: Any) -> ProxyConfig:
+        """Return the configuration with these instances."""
         return build_proxy_config(
-            replace(self.doors, **changes),
+            replace(self.settings, **changes),
             gateways=[_endpoint(self.gateways[name][1]) for name in gateways],
             edges=[_endpoint(self.edges[name][1]) for name in edges],
             keys=PublicKeys(keys=[PublicKey(**key) for key in self.signer.public_keys()]),
         )
 
     def token(self, subject: str = "acc_1", **claims: Any) -> dict[str, str]:
-        """The header of somebody signed in."""
+        """Return the header of a signed-in client."""
         now = int(time.time())
-        said = {"iss": "matinee", "aud": "matinee", "sub": subject, "iat": now, "exp": now + 60, **claims}
-        return {"Authorization": f"Bearer {self.signer.sign(said)}"}
+        payload = {"iss": "matinee", "aud": "matinee", "sub": subject, "iat": now, "exp": now + 60, **claims}
+        return {"Authorization": f"Bearer {self.signer.sign(payload)}"}
 
     async def call(
         self, method: str, path: str, headers: dict[str, str] | None = None, data: bytes | None = None
     ) -> tuple[int, Any, Any]:
-        """Status, headers, body."""
+        """Return status, headers and body."""
         url = f"{self.scheme}://127.0.0.1:{self.port}{path}"
         async with self.http.request(method, url, headers=headers, data=data) as answer:
             body = await answer.read()
             return answer.status, answer.headers, msgspec.json.decode(body) if body else None
 
-    async def answers(self, path: str = "/", *, status: int = 200) -> None:
-        """Wait until it is as it should be."""
+    async def wait_for_status(self, path: str = "/", *, status: int = 200) -> None:
+        """Wait until a path has this status."""
         end = time.monotonic() + 20
         while True:
             try:
-                seen: Any = (await self.call("GET", path, self.token()))[0]
+                found: Any = (await self.call("GET", path, self.token()))[0]
             except aiohttp.ClientError as error:
-                seen = error
-            if seen == status:
+                found = error
+            if found == status:
                 return
-            assert time.monotonic() < end, f"{path} never answered {status} but {seen!r}"
+            assert time.monotonic() < end, f"{path} has not answered {status} but {found!r}"
             await asyncio.sleep(0.05)
 
 
@@ -125,15 +125,15 @@ def _endpoint(server: Server) -> Endpoint:
     return Endpoint("127.0.0.1", server.port)
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
+def start_envoy(folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "log").open("w") as log:
         return subprocess.Popen(envoy.build_command(folder), stdout=log, stderr=log)
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[None]:
-    """Envoy on a folder, until the block ends."""
-    process = started(folder)
+async def run_envoy(folder: Path) -> AsyncIterator[None]:
+    """Run Envoy with the configuration in a folder."""
+    process = start_envoy(folder)
     try:
         yield
     finally:
@@ -142,7 +142,7 @@ async def running(folder: Path) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def rig(tmp_path: Path) -> AsyncIterator[ProxyRig]:
     async with AsyncExitStack() as stack:
 
         async def backend(name: str) -> tuple[Backend, Server]:
@@ -150,7 +150,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             return app, await stack.enter_async_context(Server(app, graceful_s=1))
 
         folder = tmp_path / "envoy"
-        made = Stage(
+        proxy_rig = ProxyRig(
             proxy=EnvoyProxy(folder),
             reopen=lambda: EnvoyProxy(folder),
             port=find_free_port(),
@@ -160,101 +160,101 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             edges={name: await backend(name) for name in "cd"},
             settings=ProxySettings(port=1, secret=SECRET),
         )
-        made.doors = replace(made.doors, port=made.port)
-        await made.proxy.apply(made.front())
-        await stack.enter_async_context(running(folder))
-        await made.answers()
-        await made.answers("/art/x.jpg")
-        yield made
+        proxy_rig.settings = replace(proxy_rig.settings, port=proxy_rig.port)
+        await proxy_rig.proxy.apply(proxy_rig.config())
+        await stack.enter_async_context(run_envoy(folder))
+        await proxy_rig.wait_for_status()
+        await proxy_rig.wait_for_status("/art/x.jpg")
+        yield proxy_rig
 
 
-async def test_the_same_again_changes_nothing(stage: Stage) -> None:
-    assert not await stage.proxy.apply(stage.front())
-    assert not await stage.reopen().apply(stage.front())
-    assert await stage.reopen().apply(stage.front(gateways="a"))
+async def test_unchanged_configuration_is_not_applied_again(rig: ProxyRig) -> None:
+    assert not await rig.proxy.apply(rig.config())
+    assert not await rig.reopen().apply(rig.config())
+    assert await rig.reopen().apply(rig.config(gateways="a"))
 
 
-async def test_everything_goes_where_it_belongs(stage: Stage) -> None:
+async def test_requests_are_routed(rig: ProxyRig) -> None:
     for path, names in (("/", "ab"), ("/titles/x", "ab"), ("/api/v1/home", "ab"), ("/art/a/b.jpg", "cd")):
-        status, _, body = await stage.call("GET", path, stage.token())
+        status, _, body = await rig.call("GET", path, rig.token())
         assert status == 200
         assert body["name"] in names
     for path in ("/metrics", "/healthz", "/readyz", "/rpc/identity/account", "/%2e/metrics", "//rpc/x"):
-        status, headers, body = await stage.call("GET", path)
+        status, headers, body = await rig.call("GET", path)
         assert (status, body["type"]) == (404, "/problems/no-such-page"), path
         assert headers["Content-Type"] == "application/problem+json"
 
 
-async def test_a_gateway_knows_who_passed_it_on_and_from_where(stage: Stage) -> None:
+async def test_gateway_gets_the_secret_and_the_client_address(rig: ProxyRig) -> None:
     forged = {"X-Matinee-Proxy": "guess", "X-Forwarded-For": "203.0.113.9", "X-Envoy-Max-Retries": "99"}
-    await stage.call("GET", "/api/v1/auth/x", forged)
+    await rig.call("GET", "/api/v1/auth/x", forged)
     *_, headers = max(
-        (seen for backend, _ in stage.gateways.values() for seen in backend.seen if seen[1] == "/api/v1/auth/x")
+        (one for backend, _ in rig.gateways.values() for one in backend.requests if one[1] == "/api/v1/auth/x")
     )
     assert headers["x-matinee-proxy"] == SECRET
-    # Of a client on loopback Envoy tells the machine's own address; what the client said is never the last word.
+    # For a client on loopback Envoy appends the machine's own address; the forged one is never the last.
     assert headers["x-forwarded-for"].rpartition(",")[2].strip() not in {"", "203.0.113.9"}
     assert "x-envoy-max-retries" not in headers
 
 
-async def test_tokens_are_asked_for_at_the_door(stage: Stage, tmp_path: Path) -> None:
+async def test_proxy_verifies_tokens(rig: ProxyRig, tmp_path: Path) -> None:
     now = int(time.time())
     theirs = Signer.open(tmp_path / "theirs.pem")
-    good = {"iss": "matinee", "aud": "matinee", "sub": "acc_1", "iat": now, "exp": now + 60}
+    valid = {"iss": "matinee", "aud": "matinee", "sub": "acc_1", "iat": now, "exp": now + 60}
     refused = {
         "none": {},
-        "noise": {"Authorization": "Bearer x.y.z"},
-        "forged": {"Authorization": f"Bearer {theirs.sign(good)}"},
-        "expired": stage.token(exp=now - 5),
-        "of another deployment": stage.token(iss="elsewhere"),
-        "for another": stage.token(aud="elsewhere"),
+        "garbage": {"Authorization": "Bearer x.y.z"},
+        "forged": {"Authorization": f"Bearer {theirs.sign(valid)}"},
+        "expired": rig.token(exp=now - 5),
+        "of another deployment": rig.token(iss="elsewhere"),
+        "for another": rig.token(aud="elsewhere"),
     }
     for name, headers in refused.items():
         for path in ("/api/v1/home", "/api/v1/operator/uploads", "/api/v1/auth/sign-out-everywhere"):
-            status, sent, body = await stage.call("GET", path, headers)
+            status, sent, body = await rig.call("GET", path, headers)
             assert (status, body["type"]) == (401, "/problems/unauthenticated"), (name, path)
             assert sent["Content-Type"] == "application/problem+json"
-    token = stage.signer.sign(good)
-    assert (await stage.call("GET", f"/api/v1/home?access_token={token}"))[0] == 401
-    assert not [seen for backend, _ in stage.gateways.values() for seen in backend.seen if seen[1].startswith("/api")]
-    assert (await stage.call("GET", "/api/v1/home", stage.token()))[0] == 200
+    token = rig.signer.sign(valid)
+    assert (await rig.call("GET", f"/api/v1/home?access_token={token}"))[0] == 401
+    assert not [one for backend, _ in rig.gateways.values() for one in backend.requests if one[1].startswith("/api")]
+    assert (await rig.call("GET", "/api/v1/home", rig.token()))[0] == 200
     for path in ("/api/v1/auth/refresh", "/api/v1/playback/pls_1/manifest/t/m.mpd", "/api/v1/licences/hls/t/k"):
-        assert (await stage.call("GET", path))[0] == 200
-    assert (await stage.call("POST", "/api/v1/playback/pls_1/beacon/t"))[0] == 200
-    assert (await stage.call("POST", "/api/v1/playback/pls_1/heartbeat"))[0] == 401
+        assert (await rig.call("GET", path))[0] == 200
+    assert (await rig.call("POST", "/api/v1/playback/pls_1/beacon/t"))[0] == 200
+    assert (await rig.call("POST", "/api/v1/playback/pls_1/heartbeat"))[0] == 401
 
 
-async def test_limits_are_for_each_client(stage: Stage) -> None:
-    await stage.proxy.apply(stage.front(requests_per_minute=60, sign_ins_per_minute=3))
-    strangers = itertools.count()
+async def test_rate_limits_are_per_client(rig: ProxyRig) -> None:
+    await rig.proxy.apply(rig.config(requests_per_minute=60, sign_ins_per_minute=3))
+    numbers = itertools.count()
 
-    async def hold() -> bool:
-        token = stage.token(f"acc_{next(strangers)}")
-        return 429 in [(await stage.call("GET", "/api/v1/home", token))[0] for _ in range(40)]
+    async def is_limited() -> bool:
+        token = rig.token(f"acc_{next(numbers)}")
+        return 429 in [(await rig.call("GET", "/api/v1/home", token))[0] for _ in range(40)]
 
-    await eventually(hold)
-    statuses = [(await stage.call("POST", "/api/v1/auth/sign-in"))[0] for _ in range(8)]
+    await eventually(is_limited)
+    statuses = [(await rig.call("POST", "/api/v1/auth/sign-in"))[0] for _ in range(8)]
     assert statuses[:3] == [200] * 3
     assert 429 in statuses
-    status, headers, body = await stage.call("POST", "/api/v1/auth/sign-in")
+    status, headers, body = await rig.call("POST", "/api/v1/auth/sign-in")
     assert (status, body["type"], headers["Retry-After"]) == (429, "/problems/too-many-requests", "1")
-    many = [(await stage.call("GET", "/api/v1/home", stage.token("acc_a")))[0] for _ in range(40)]
+    many = [(await rig.call("GET", "/api/v1/home", rig.token("acc_a")))[0] for _ in range(40)]
     assert many[:15] == [200] * 15
     assert 429 in many
-    assert (await stage.call("GET", "/api/v1/home", stage.token("acc_b")))[0] == 200
-    assert (await stage.call("GET", "/"))[0] == 200
+    assert (await rig.call("GET", "/api/v1/home", rig.token("acc_b")))[0] == 200
+    assert (await rig.call("GET", "/"))[0] == 200
 
 
-async def test_bodies_have_a_limit_and_uploads_have_none(stage: Stage) -> None:
+async def test_body_limit_does_not_apply_to_uploads(rig: ProxyRig) -> None:
     large = b"x" * (300 << 10)
-    status, _, body = await stage.call("POST", "/api/v1/profiles", stage.token(), large)
+    status, _, body = await rig.call("POST", "/api/v1/profiles", rig.token(), large)
     assert (status, body["type"]) == (413, "/problems/too-large")
-    status, _, body = await stage.call("PATCH", "/api/v1/operator/uploads/upl_1", stage.token(), large * 8)
+    status, _, body = await rig.call("PATCH", "/api/v1/operator/uploads/upl_1", rig.token(), large * 8)
     assert (status, body["bytes"]) == (200, len(large) * 8)
 
 
 async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Well by its own word, and gone in the middle of everything else."""
+    """Answer health checks and abort all other requests."""
     while line := await reader.readuntil(b"\r\n\r\n"):
         if not line.startswith(b"GET /readyz"):
             writer.transport.abort()
@@ -262,56 +262,58 @@ async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
 
-async def test_a_gateway_that_breaks_off_is_passed_over(stage: Stage) -> None:
+async def test_failing_gateway_is_ejected(rig: ProxyRig) -> None:
     breaking = await asyncio.start_server(break_off, "127.0.0.1", 0)
-    good = stage.front(gateways="b")
-    endpoints = (*good.clusters[0].endpoints, Endpoint("127.0.0.1", breaking.sockets[0].getsockname()[1]))
-    await stage.proxy.apply(replace(good, clusters=(replace(good.clusters[0], endpoints=endpoints), good.clusters[1])))
+    config = rig.config(gateways="b")
+    endpoints = (*config.clusters[0].endpoints, Endpoint("127.0.0.1", breaking.sockets[0].getsockname()[1]))
+    await rig.proxy.apply(
+        replace(config, clusters=(replace(config.clusters[0], endpoints=endpoints), config.clusters[1]))
+    )
 
-    async def holds() -> bool:
-        answers = [await stage.call("GET", "/api/v1/home", stage.token()) for _ in range(20)]
+    async def is_ejected() -> bool:
+        answers = [await rig.call("GET", "/api/v1/home", rig.token()) for _ in range(20)]
         assert {status for status, *_ in answers} == {200}
         return {body["name"] for *_, body in answers} == {"b"}
 
-    await eventually(holds)
+    await eventually(is_ejected)
     for _ in range(30):
-        status, _, body = await stage.call("GET", "/api/v1/home", stage.token())
+        status, _, body = await rig.call("GET", "/api/v1/home", rig.token())
         assert (status, body["name"]) == (200, "b")
         await asyncio.sleep(0.05)
     breaking.close()
 
 
-async def test_a_gateway_that_dies_is_passed_over(stage: Stage) -> None:
-    await stage.gateways["b"][1].__aexit__()
+async def test_stopped_gateway_gets_no_requests(rig: ProxyRig) -> None:
+    await rig.gateways["b"][1].__aexit__()
     for method in ("GET", "POST"):
         for _ in range(10):
-            status, _, body = await stage.call(method, "/api/v1/home", stage.token())
+            status, _, body = await rig.call(method, "/api/v1/home", rig.token())
             assert (status, body["name"]) == (200, "a")
 
 
-async def test_what_is_not_safe_to_repeat_is_not_repeated(stage: Stage) -> None:
-    for backend, _ in stage.gateways.values():
+async def test_unsafe_request_is_not_retried(rig: ProxyRig) -> None:
+    for backend, _ in rig.gateways.values():
         backend.status = 503
-    await stage.call("POST", "/api/v1/playback", stage.token())
-    seen = [one for backend, _ in stage.gateways.values() for one in backend.seen if one[1] == "/api/v1/playback"]
-    assert len(seen) == 1
+    await rig.call("POST", "/api/v1/playback", rig.token())
+    requests = [one for backend, _ in rig.gateways.values() for one in backend.requests if one[1] == "/api/v1/playback"]
+    assert len(requests) == 1
 
 
-async def test_a_picture_comes_from_another_edge(stage: Stage) -> None:
-    stage.edges["c"][0].status = 500
+async def test_artwork_is_retried_at_another_edge(rig: ProxyRig) -> None:
+    rig.edges["c"][0].status = 500
     for _ in range(10):
-        status, _, body = await stage.call("GET", "/art/x.jpg")
+        status, _, body = await rig.call("GET", "/art/x.jpg")
         assert (status, body["name"]) == (200, "d")
 
 
-async def test_nobody_there(stage: Stage) -> None:
-    await stage.proxy.apply(stage.front(gateways="", edges=""))
-    await stage.answers("/", status=503)
-    status, headers, body = await stage.call("GET", "/art/x.jpg")
+async def test_no_instances_is_a_503(rig: ProxyRig) -> None:
+    await rig.proxy.apply(rig.config(gateways="", edges=""))
+    await rig.wait_for_status("/", status=503)
+    status, headers, body = await rig.call("GET", "/art/x.jpg")
     assert (status, body["type"], headers["Content-Type"]) == (503, "/problems/unreachable", "application/problem+json")
 
 
-async def test_changes_under_load_fail_no_request(stage: Stage) -> None:
+async def test_changes_under_load_fail_no_request(rig: ProxyRig) -> None:
     failed: list[Any] = []
     done = 0
     stopping = asyncio.Event()
@@ -321,7 +323,7 @@ async def test_changes_under_load_fail_no_request(stage: Stage) -> None:
         while not stopping.is_set():
             path = "/art/x.jpg" if number % 4 == 0 else "/api/v1/home"
             try:
-                status, *_ = await stage.call("GET", path, stage.token(f"acc_{number}"))
+                status, *_ = await rig.call("GET", path, rig.token(f"acc_{number}"))
             except aiohttp.ClientError as error:
                 failed.append(repr(error))
             else:
@@ -346,17 +348,17 @@ async def test_changes_under_load_fail_no_request(stage: Stage) -> None:
         {"gateways": "eb", "trust_port": find_free_port()},
     ]
     for change in changes:
-        assert await stage.proxy.apply(stage.front(**{"requests_per_minute": 6000, **change}))
+        assert await rig.proxy.apply(rig.config(**{"requests_per_minute": 6000, **change}))
         await asyncio.sleep(0.6)
     stopping.set()
     await asyncio.gather(*clients)
     assert failed == []
     assert done > 100
-    names = {name for name, (backend, _) in stage.gateways.items() if backend.seen}
+    names = {name for name, (backend, _) in rig.gateways.items() if backend.requests}
     assert names == {"a", "b", "e"}
 
 
-async def test_tls_with_a_certificate_that_turns(stage: Stage, tmp_path: Path) -> None:
+async def test_renewed_certificate_is_used(rig: ProxyRig, tmp_path: Path) -> None:
     authority = CertificateAuthority.open(tmp_path / "authority", datetime.now(UTC))
     trust_port = find_free_port()
 
@@ -365,28 +367,28 @@ async def test_tls_with_a_certificate_that_turns(stage: Stage, tmp_path: Path) -
         return Certificate(name="front", chain=leaf.chain, private_key=leaf.private_key)
 
     port = find_free_port()
-    said: dict[str, Any] = {"port": port, "trust_port": trust_port}
-    await stage.proxy.apply(stage.front(certificate=certificate("127.0.0.1"), **said))
+    ports: dict[str, Any] = {"port": port, "trust_port": trust_port}
+    await rig.proxy.apply(rig.config(certificate=certificate("127.0.0.1"), **ports))
     context = ssl.create_default_context(cadata=authority.certificate_pem)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as trusting:
-        stage.http, stage.port, stage.scheme = trusting, port, "https"
-        await stage.answers()
-        assert (await stage.call("GET", "/"))[0] == 200
-        stage.port, stage.scheme = trust_port, "http"
+        rig.http, rig.port, rig.scheme = trusting, port, "https"
+        await rig.wait_for_status()
+        assert (await rig.call("GET", "/"))[0] == 200
+        rig.port, rig.scheme = trust_port, "http"
         for path, status in (("/trust", 200), ("/", 200), ("/trust/matinee.crt", 200), ("/api/v1/ping", 404)):
-            assert (await stage.call("GET", path))[0] == status
-    seen = {seen[1] for backend, _ in stage.gateways.values() for seen in backend.seen}
-    assert seen == {"/", "/trust", "/trust/matinee.crt"}
-    await stage.proxy.apply(stage.front(certificate=certificate("127.0.0.1", "localhost"), **said))
-    stage.scheme, stage.port = "https", port
+            assert (await rig.call("GET", path))[0] == status
+    paths = {path for backend, _ in rig.gateways.values() for _, path, _ in backend.requests}
+    assert paths == {"/", "/trust", "/trust/matinee.crt"}
+    await rig.proxy.apply(rig.config(certificate=certificate("127.0.0.1", "localhost"), **ports))
+    rig.scheme, rig.port = "https", port
     end = time.monotonic() + 20
-    while "localhost" not in await names_shown(port, context):
+    while "localhost" not in await read_names(port, context):
         assert time.monotonic() < end
         await asyncio.sleep(0.1)
 
 
-async def names_shown(port: int, context: Any) -> str:
-    """The names in the certificate that a new connection is shown, and that HTTP/2 and TLS 1.2+ are spoken."""
+async def read_names(port: int, context: Any) -> str:
+    """Return the names in the certificate of a new connection; check HTTP/2 and TLS 1.2 or later."""
     context.set_alpn_protocols(["h2"])
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     shown = str(writer.get_extra_info("peercert"))

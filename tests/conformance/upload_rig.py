@@ -1,4 +1,4 @@
-"""Upload stores for the suites, on disk and in S3, and what is sent to them."""
+"""Upload stores on disk and in S3, and the bytes sent to them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from matinee.kit import ids
 from matinee.kit.ids import AccountId, UploadId
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-WHO = ids.generate(AccountId, NOW)
+ACCOUNT = ids.generate(AccountId, NOW)
 PART_BYTES = 5 << 20
 
 
-class Disk:
-    """Uploads in a folder."""
+class DiskUploads:
+    """Opens stores on the same folder."""
 
     def __init__(self, folder: Path) -> None:
         self.url = str(folder)
@@ -40,8 +40,8 @@ class Disk:
         await asyncio.to_thread(Path(path).unlink)
 
 
-class S3:
-    """Uploads in a bucket; what is opened twice shares nothing but the connections."""
+class S3Uploads:
+    """Opens stores on the same bucket, which share only their connections."""
 
     def __init__(self, url: str, bucket: S3Bucket) -> None:
         self.url = url
@@ -57,35 +57,35 @@ class S3:
     async def take(self, path: str) -> None:
         await self.objects.delete([path])
 
-    async def lying(self) -> int:
-        """How much lies there that is no finished file."""
+    async def count_leftovers(self) -> int:
+        """Count objects and unfinished multipart uploads."""
         return len(await self.objects.list_objects("")) + len(await self.bucket.list_uploads(""))
 
 
-Open: TypeAlias = Disk | S3
+Uploads: TypeAlias = DiskUploads | S3Uploads
 
 
 @contextlib.asynccontextmanager
-async def place(engine_id: str, folder: Path) -> AsyncIterator[Open]:
+async def open_stores(engine_id: str, folder: Path) -> AsyncIterator[Uploads]:
     if engine_id == "disk":
-        yield Disk(folder)
+        yield DiskUploads(folder)
         return
     objects = ObjectStore(shared_engine("s3").url("uploads"))
     assert objects.location
     async with S3Bucket(objects.location) as bucket:
-        yield S3(objects.url, bucket)
+        yield S3Uploads(objects.url, bucket)
 
 
-async def sent(*pieces: bytes, broken: bool = False) -> AsyncIterator[bytes]:
+async def stream(*pieces: bytes, broken: bool = False) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
     if broken:
         raise ConnectionResetError
 
 
-async def begun(store: UploadStore, size_bytes: int, name: str = "film.mp4") -> UploadId:
+async def begin_upload(store: UploadStore, size_bytes: int, name: str = "film.mp4") -> UploadId:
     upload_id = ids.generate(UploadId, NOW)
-    await store.create(upload_id=upload_id, account_id=WHO, file_name=name, size_bytes=size_bytes, now=NOW)
+    await store.create(upload_id=upload_id, account_id=ACCOUNT, file_name=name, size_bytes=size_bytes, now=NOW)
     return upload_id
 
 

@@ -1,4 +1,4 @@
-"""The whole way in, for real: TLS, Envoy, two gateways that come and go, the domains behind them."""
+"""Requests through TLS, Envoy, and gateways that join and leave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.deployment import eventually, find_free_port
-from tests.unit.gateway_rig import CLOCK, Deployment, Viewer, call, deployment
+from tests.unit.gateway_rig import CLOCK, Deployment, Viewer, call, run_gateway
 
 from matinee.drivers import envoy
 from matinee.drivers.authority import CertificateAuthority
@@ -29,8 +29,8 @@ HOSTS = ("127.0.0.1", "localhost")
 
 
 @dataclass
-class Front:
-    """Envoy with its gateways, and a client that trusts it."""
+class FrontRig:
+    """Envoy with its gateways, and a client that trusts its certificate."""
 
     deployment: Deployment
     gateways: dict[str, AsyncExitStack]
@@ -39,48 +39,50 @@ class Front:
     settings: dict[str, Any] = field(default_factory=dict)
 
     async def join(self) -> str:
-        """One more gateway."""
+        """Start a gateway."""
         stack = AsyncExitStack()
-        running = await stack.enter_async_context(deployment(self.folder, **self.settings))
+        running = await stack.enter_async_context(run_gateway(self.folder, **self.settings))
         self.gateways[running.url] = stack
         self.urls.append(running.url)
         return running.url
 
-    async def leave(self, url: str, *, told: bool) -> None:
-        """A gateway ends; told, it left the registry before, and the front has followed."""
-        if told:
+    async def leave(self, url: str, *, deregister: bool) -> None:
+        """Stop a gateway, if wanted after it has left the registry and Envoy has followed."""
+        if deregister:
             self.urls.remove(url)
-            await eventually(lambda: self.passes_over(url))
+            await eventually(lambda: self.is_removed(url))
         await self.gateways.pop(url).aclose()
 
-    async def takes(self, url: str) -> bool:
-        """Whether a gateway has had requests: Envoy's workers learn of it a while after its page does."""
-        answered = re.search(rf"{re.escape(url.removeprefix('http://'))}::rq_success::(\d+)", await self._clusters())
+    async def has_requests(self, url: str) -> bool:
+        """Return whether a gateway has had requests; Envoy's workers learn of it after its admin page."""
+        answered = re.search(
+            rf"{re.escape(url.removeprefix('http://'))}::rq_success::(\d+)", await self._read_clusters()
+        )
         return answered is not None and int(answered[1]) > 0
 
-    async def passes_over(self, url: str) -> bool:
-        """Whether Envoy no longer knows of a gateway."""
-        return f"{url.removeprefix('http://')}::" not in await self._clusters()
+    async def is_removed(self, url: str) -> bool:
+        """Return whether Envoy has removed a gateway."""
+        return f"{url.removeprefix('http://')}::" not in await self._read_clusters()
 
-    async def _clusters(self) -> str:
-        """What Envoy's admin page tells of its clusters."""
+    async def _read_clusters(self) -> str:
+        """Return the page of clusters of Envoy's admin interface."""
         page = f"http://{envoy.read_admin_address(self.folder / 'envoy')}/clusters"
         async with aiohttp.ClientSession() as http, http.get(page) as answer:
             return await answer.text()
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
+def start_envoy(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(envoy.build_command(folder), stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture
-async def front(tmp_path: Path) -> AsyncIterator[Front]:
+async def front(tmp_path: Path) -> AsyncIterator[FrontRig]:
     authority = CertificateAuthority.open(tmp_path / "authority", CLOCK.now())
     port, trust_port = find_free_port(), find_free_port()
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
 
-    def doors() -> ProxySettings:
+    def proxy_settings() -> ProxySettings:
         leaf = authority.issue("deployment", HOSTS, CLOCK.now())
         certificate = Certificate(name="deployment", chain=leaf.chain, private_key=leaf.private_key)
         return ProxySettings(port=port, trust_port=trust_port, certificate=certificate, secret="between us")
@@ -98,80 +100,82 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
             "authority_fingerprint": authority.fingerprint,
             "front_url": f"https://127.0.0.1:{port}",
         }
-        first = await stack.enter_async_context(deployment(tmp_path, **settings))
-        made = Front(Deployment(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, [], tmp_path, settings)
+        first = await stack.enter_async_context(run_gateway(tmp_path, **settings))
+        rig = FrontRig(
+            Deployment(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, [], tmp_path, settings
+        )
 
         async def gateways() -> list[str]:
-            return list(made.urls)
+            return list(rig.urls)
 
         folder = tmp_path / "envoy"
-        follower = ProxyUpdater(
+        updater = ProxyUpdater(
             proxy=EnvoyProxy(folder),
-            settings=doors,
+            settings=proxy_settings,
             gateways=gateways,
             identity=first.domains["identity"],
             steering=first.domains["steering"],
         )
-        await made.join()
-        await follower.update()
-        process = started(folder)
-        following = asyncio.create_task(follower.run())
-        await eventually(lambda: answers(made.deployment))
-        yield made
-        following.cancel()
+        await rig.join()
+        await updater.update()
+        process = start_envoy(folder)
+        updating = asyncio.create_task(updater.run())
+        await eventually(lambda: is_reachable(rig.deployment))
+        yield rig
+        updating.cancel()
         process.terminate()
         await asyncio.to_thread(process.wait, 10)
-        for gateway in made.gateways.values():
+        for gateway in rig.gateways.values():
             await gateway.aclose()
         await asyncio.to_thread(shutil.rmtree, folder)
 
 
-async def answers(at: Deployment) -> bool:
+async def is_reachable(at: Deployment) -> bool:
     try:
         return (await call(at, "GET", "/.well-known/jwks.json")).status == 200
     except aiohttp.ClientError:
         return False
 
 
-async def test_a_viewers_evening_while_gateways_come_and_go(front: Front) -> None:
+async def test_home_is_complete_while_gateways_join_and_leave(front: FrontRig) -> None:
     at = front.deployment
     viewer = await at.viewer()
     assert viewer.cookie
-    await at.film("Night Bus")
+    await at.add_film("Night Bus")
     failed: list[Any] = []
-    evenings, scene = 0, "the first alone"
+    requests, phase = 0, "one gateway"
     stopping = asyncio.Event()
 
-    async def evening() -> None:
-        nonlocal evenings
+    async def request_home() -> None:
+        nonlocal requests
         while not stopping.is_set():
             answer = await viewer.call("GET", "/home")
             if answer.status != 200 or answer.json["missing"]:
-                failed.append((answer.status, answer.body, scene))
-            evenings += 1
+                failed.append((answer.status, answer.body, phase))
+            requests += 1
             await asyncio.sleep(0.02)
 
-    watching = [asyncio.create_task(evening()) for _ in range(3)]
+    watching = [asyncio.create_task(request_home()) for _ in range(3)]
     first = front.urls[0]
     second = await front.join()
-    scene = "the second has joined"
-    await eventually(lambda: front.takes(second))
-    scene = "the first leaves"
-    await front.leave(first, told=True)
-    scene = "the third joins"
+    phase = "the second has joined"
+    await eventually(lambda: front.has_requests(second))
+    phase = "the first leaves"
+    await front.leave(first, deregister=True)
+    phase = "the third joins"
     third = await front.join()
-    await eventually(lambda: front.takes(third))
-    scene = "the second dies"
-    await front.leave(second, told=False)
+    await eventually(lambda: front.has_requests(third))
+    phase = "the second dies"
+    await front.leave(second, deregister=False)
     await asyncio.sleep(1)
-    await eventually(lambda: evenings > 30)
+    await eventually(lambda: requests > 30)
     stopping.set()
     await asyncio.gather(*watching)
     assert failed == []
     assert list(front.gateways) == [third]
 
 
-async def test_browsers_refresh_uploads_and_the_page_itself(front: Front) -> None:
+async def test_refresh_uploads_and_pages_through_the_proxy(front: FrontRig) -> None:
     at = front.deployment
     page = await call(at, "GET", "/titles/anything")
     assert page.body == b"<title>Matinee</title>"
@@ -183,9 +187,9 @@ async def test_browsers_refresh_uploads_and_the_page_itself(front: Front) -> Non
 
     data = b"0123456789abcdef" * (200 << 10)
     tus = {"Tus_Resumable": "1.0.0"}
-    made = await viewer.call("POST", "/operator/uploads", Upload_Length=str(len(data)), **tus)
-    assert made.status == 201
-    where = made.headers["Location"].removeprefix("/api/v1")
+    rig = await viewer.call("POST", "/operator/uploads", Upload_Length=str(len(data)), **tus)
+    assert rig.status == 201
+    where = rig.headers["Location"].removeprefix("/api/v1")
     piece = {**tus, "Content_Type": "application/offset+octet-stream"}
     half = len(data) // 2
     for start, end in ((0, half), (half, len(data))):

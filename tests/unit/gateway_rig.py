@@ -1,11 +1,10 @@
-"""The gateway on a real socket, in front of the real domains on SQLite; a part can be another."""
+"""The gateway on a real socket, with the real domains on SQLite; each domain can be replaced."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AssetId, EdgeId, EpisodeId, InstanceId, TitleId
 from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.service import LicensingService
+from matinee.mesh.host import Host
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.service import PlaybackService
 from matinee.steering.adapters.sql import SqlFleetStore
@@ -71,8 +71,8 @@ class OneInstance:
 
 
 @dataclass
-class Answer:
-    """What came back."""
+class HttpResponse:
+    """A response."""
 
     status: int
     headers: Any
@@ -84,7 +84,7 @@ class Answer:
 
     @property
     def problem(self) -> str:
-        """The problem's kind; asserts that it is one, with the status it was sent with."""
+        """The type of the problem; asserts that the body is a problem document with the same status."""
         assert self.headers["Content-Type"] == "application/problem+json", self.body
         assert self.json["status"] == self.status
         return str(self.json["type"]).removeprefix("/problems/")
@@ -101,7 +101,7 @@ class Deployment:
     emails: int = 0
 
     async def viewer(self, *, kind: str = "browser", profile: bool = True, operator: bool = False) -> Viewer:
-        """Somebody new, signed in."""
+        """Sign up a new viewer."""
         self.emails += 1
         viewer = Viewer(self, f"viewer{self.emails}@example.org")
         body = {"email": viewer.email, "password": PASSWORD, "name": "Ada", "device": {"name": "test", "kind": kind}}
@@ -111,23 +111,22 @@ class Deployment:
             await self.domains["identity"].grant_role(email=viewer.email, role="operator")
             body = {"email": viewer.email, "password": PASSWORD, "device": {"name": "test", "kind": kind}}
             answer = await viewer.call("POST", "/auth/sign-in", body)
-        viewer.takes(answer)
+        viewer.use(answer)
         if profile:
-            await viewer.choose(viewer_profile := (await viewer.call("GET", "/profiles")).json[0]["profile_id"])
-            viewer.profile_id = viewer_profile
+            await viewer.choose((await viewer.call("GET", "/profiles")).json[0]["profile_id"])
         return viewer
 
-    async def film(self, name: str, **said: Any) -> TitleId:
-        """A published film."""
+    async def add_film(self, name: str, **fields: Any) -> TitleId:
+        """Publish a film."""
         title_id = ids.generate(TitleId, CLOCK.now())
-        draft = {"kind": "film", "original_language": "en", "names": {"en": name}, "genres": [DRAMA], **said}
+        draft = {"kind": "film", "original_language": "en", "names": {"en": name}, "genres": [DRAMA], **fields}
         await self.domains["catalogue"].put_title(draft=TitleDraft(title_id=title_id, **draft))
-        await self.attach(title_id)
+        await self.attach_asset(title_id)
         await self.domains["catalogue"].publish(title_id=title_id)
         return title_id
 
-    async def series(self, name: str, seasons: tuple[int, ...] = (2, 1)) -> tuple[TitleId, list[EpisodeId]]:
-        """A published series with so many episodes a season; the last one cannot be played yet."""
+    async def add_series(self, name: str, seasons: tuple[int, ...] = (2, 1)) -> tuple[TitleId, list[EpisodeId]]:
+        """Publish a series with that many episodes per season; the last episode is not playable."""
         title_id = ids.generate(TitleId, CLOCK.now())
         episodes = [
             Episode(
@@ -149,12 +148,12 @@ class Deployment:
         )
         await self.domains["catalogue"].put_title(draft=draft)
         for episode in episodes[:-1]:
-            await self.attach(title_id, episode.episode_id)
+            await self.attach_asset(title_id, episode.episode_id)
         await self.domains["catalogue"].publish(title_id=title_id)
         return title_id, [episode.episode_id for episode in episodes]
 
-    async def attach(self, title_id: TitleId, episode_id: EpisodeId | None = None) -> None:
-        """Something to play, of 100 s."""
+    async def attach_asset(self, title_id: TitleId, episode_id: EpisodeId | None = None) -> None:
+        """Attach an asset of 100 s."""
         asset_id = ids.generate(AssetId, CLOCK.now())
         runs = [SegmentRun(0, 4000, 25)]
         common = {"timescale": 1000, "init": "i.mp4", "media": "$Number$.m4s", "segments": runs}
@@ -192,8 +191,8 @@ class Deployment:
         )
         await self.domains["catalogue"].attach_asset(asset=asset)
 
-    async def edge(self) -> EdgeId:
-        """An edge that has just been heard of."""
+    async def add_edge(self) -> EdgeId:
+        """Register an edge by a heartbeat."""
         edge_id = ids.generate(EdgeId, CLOCK.now())
         report = EdgeReport(edge_id=edge_id, name="edge-a", base_url="http://127.0.0.1:9")
         await self.domains["steering"].heartbeat(report=report)
@@ -202,7 +201,7 @@ class Deployment:
 
 @dataclass
 class Viewer:
-    """Somebody with a device."""
+    """A viewer with a device."""
 
     deployment: Deployment
     email: str
@@ -213,66 +212,68 @@ class Viewer:
 
     async def call(
         self, method: str, path: str, body: Any = None, *, origin: str | None = None, **headers: str
-    ) -> Answer:
-        """One call to the API."""
+    ) -> HttpResponse:
+        """Call the API."""
         sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if origin is not None:
             sent["Origin"] = origin
         data = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         return await call(self.deployment, method, f"/api/v1{path}", data, sent)
 
-    def takes(self, answer: Answer) -> None:
-        """Keep what a session brought."""
+    def use(self, answer: HttpResponse) -> None:
+        """Use the tokens of a session for further requests."""
         self.session = answer.json
         self.headers = {"Authorization": f"Bearer {self.session['access_token']}"}
         for cookie in answer.headers.getall("Set-Cookie", []):
             self.cookie = cookie.partition(";")[0]
 
-    async def choose(self, profile_id: str, pin: str | None = None) -> Answer:
-        """Watch as a profile."""
+    async def choose(self, profile_id: str, pin: str | None = None) -> HttpResponse:
+        """Choose a profile."""
         answer = await self.call("POST", f"/profiles/{profile_id}/choose", {"pin": pin})
         if answer.status == 200:
-            self.takes(answer)
+            self.use(answer)
             self.profile_id = profile_id
         return answer
 
 
 async def call(
     deployment: Deployment, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
-) -> Answer:
-    """One call to any address."""
+) -> HttpResponse:
+    """Request any path."""
     sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **(headers or {})}
     async with deployment.http.request(
         method, deployment.url + path, data=data, headers=sent, allow_redirects=False
     ) as answer:
-        return Answer(answer.status, answer.headers, await answer.read())
+        return HttpResponse(answer.status, answer.headers, await answer.read())
 
 
 @asynccontextmanager
-async def deployment(
-    folder: Path, *, parts: dict[str, Any] | None = None, **settings: Any
+async def run_gateway(
+    folder: Path, *, replaced: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Deployment]:
-    """Start everything; `parts` take the place of real ones."""
+    """Run a gateway with its domains; `replaced` are domains to use instead of the real ones."""
+    settings = {"screen_deadline_ms": 8_000, **settings}  # so that a slow machine leaves no part out
     async with AsyncExitStack() as stack:
-        domains = await _domains(folder, stack)
-        given = {**domains, **(parts or {})}
-        web_root = folder / "web"
+        domains = await build_domains(folder, stack)
+        used = {**domains, **(replaced or {})}
+        web_root, metrics = folder / "web", Metrics()
         app = build(
-            **given,
+            **used,
             uploads=DiskUploadStore(folder / "uploads", spare_bytes=0),
             instances=OneInstance(),
             verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=parse_principal, clock=CLOCK),
             clock=CLOCK,
-            metrics=Metrics(),
+            metrics=metrics,
             settings=ServerSettings(web_root=web_root, **settings),
         )
-        server = await stack.enter_async_context(Server(app))
+        host = Host(key="mesh key", clock=CLOCK, metrics=metrics, app=app)
+        server = await stack.enter_async_context(Server(host))
         http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         await stack.enter_async_context(http)
         yield Deployment(server.address, http, domains, folder)
 
 
-async def _domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
+async def build_domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
     async def database(name: str) -> Database:
         return await stack.enter_async_context(Database(f"sqlite:///{folder}/{name}.db"))
 
@@ -326,11 +327,6 @@ async def _domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
     }
 
 
-def poster(kind: str = "backdrop") -> Artwork:
-    """A picture."""
+def artwork(kind: str = "backdrop") -> Artwork:
+    """Return a picture."""
     return Artwork(kind=kind, path=f"public/art/{kind}.jpg", width_px=1280, height_px=720)  # type: ignore[arg-type]
-
-
-def ago(**amount: float) -> datetime:
-    """A moment before now."""
-    return datetime.now(UTC) - timedelta(**amount)

@@ -1,4 +1,4 @@
-"""Matinee's own authority: what it signs is believed by those who trust it, for this deployment and nothing else."""
+"""The local certificate authority."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTS = ("127.0.0.1", "localhost", "living-room.local", "192.168.1.20")
 
 
-def test_it_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+def test_authority_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     first, second = (
         CertificateAuthority.open(tmp_path, NOW),
         CertificateAuthority.open(tmp_path, NOW + timedelta(days=9)),
@@ -28,7 +28,7 @@ def test_it_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("hosts", [HOSTS, ("127.0.0.1",), ("localhost",)])
-async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: Path, hosts: tuple[str, ...]) -> None:
+async def test_client_trusts_issued_certificates(tmp_path: Path, hosts: tuple[str, ...]) -> None:
     authority = CertificateAuthority.open(tmp_path, NOW)
     leaf = authority.issue("front", hosts, NOW)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -46,7 +46,7 @@ async def test_a_client_that_trusts_it_speaks_tls_with_what_it_signed(tmp_path: 
     server.close()
 
 
-def test_a_leaf_is_kept_until_it_nears_its_end_or_the_hosts_change(tmp_path: Path) -> None:
+def test_certificate_is_reissued_near_its_expiry_or_when_hosts_change(tmp_path: Path) -> None:
     authority = CertificateAuthority.open(tmp_path, NOW)
     leaf = authority.issue("front", HOSTS, NOW)
     assert authority.issue("front", HOSTS, NOW + timedelta(days=300)) == leaf
@@ -55,7 +55,7 @@ def test_a_leaf_is_kept_until_it_nears_its_end_or_the_hosts_change(tmp_path: Pat
     assert authority.issue("front", HOSTS[:2], NOW + timedelta(days=370)) != renewed
 
 
-def test_it_signs_for_nothing_outside_the_house(tmp_path: Path) -> None:
+def test_hosts_outside_the_name_constraints_are_refused(tmp_path: Path) -> None:
     authority = CertificateAuthority.open(tmp_path, NOW, hosts=("films.example.org", "203.0.113.7"))
     assert authority.issue("front", ("films.example.org", "203.0.113.7"), NOW)
     for host in ("bank.example.com", "example.org", "8.8.8.8"):
@@ -65,14 +65,14 @@ def test_it_signs_for_nothing_outside_the_house(tmp_path: Path) -> None:
     assert not (tmp_path / "other.pem").exists()
 
 
-def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+def test_invalid_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "authority.pem").write_text("nonsense")
     with pytest.raises(KeyFileUnusable) as caught:
         CertificateAuthority.open(tmp_path, NOW)
     assert str(tmp_path / "authority.pem") in caught.value.detail
 
 
-def test_a_broken_leaf_is_made_anew(tmp_path: Path) -> None:
+def test_damaged_certificate_is_reissued(tmp_path: Path) -> None:
     authority = CertificateAuthority.open(tmp_path, NOW)
     leaf = authority.issue("front", HOSTS, NOW)
     leaf.path.write_text("half a fi")

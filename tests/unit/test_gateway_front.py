@@ -1,4 +1,4 @@
-"""Following who is there, and the front that comes of it."""
+"""The proxy updater, and the proxy configuration."""
 
 from __future__ import annotations
 
@@ -26,123 +26,123 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = PublicKeys(keys=[PublicKey(kid="k", x="x", y="y")])
 
 
-class World:
-    """What there is to be seen; `away` names what cannot be looked up just now."""
+class FakeWorld:
+    """The registry, identity, steering and proxy of a test; queries named in `failing` fail."""
 
     def __init__(self) -> None:
         self.urls: list[str] = ["http://127.0.0.1:9001"]
-        self.there: list[tuple[str, Health]] = [("http://127.0.0.1:9101", "healthy")]
-        self.away: set[str] = set()
-        self.fronts: list[ProxyConfig] = []
+        self.edge_health: list[tuple[str, Health]] = [("http://127.0.0.1:9101", "healthy")]
+        self.failing: set[str] = set()
+        self.configs: list[ProxyConfig] = []
 
     async def gateways(self) -> Sequence[str]:
-        return self._seen("gateways", self.urls)
+        return self._answer("gateways", self.urls)
 
     async def public_keys(self) -> PublicKeys:
-        keys: PublicKeys = self._seen("keys", KEYS)
+        keys: PublicKeys = self._answer("keys", KEYS)
         return keys
 
     async def list_edges(self) -> list[Edge]:
         return [
             Edge(report=EdgeReport(edge_id=EdgeId(url), name=url, base_url=url), health=health, last_seen_at=NOW)
-            for url, health in self._seen("edges", self.there)
+            for url, health in self._answer("edges", self.edge_health)
         ]
 
-    async def apply(self, front: ProxyConfig) -> bool:
-        if self.fronts and self.fronts[-1] == front:
+    async def apply(self, config: ProxyConfig) -> bool:
+        if self.configs and self.configs[-1] == config:
             return False
-        self.fronts.append(front)
+        self.configs.append(config)
         return True
 
-    def _seen(self, what: str, answer: Any) -> Any:
-        if what in self.away:
-            raise Unreachable(service=what)
-        return answer
+    def _answer(self, query: str, result: Any) -> Any:
+        if query in self.failing:
+            raise Unreachable(service=query)
+        return result
 
-    def follower(self) -> ProxyUpdater:
-        whole: Any = self
+    def updater(self) -> ProxyUpdater:
+        fake: Any = self
         return ProxyUpdater(
             proxy=self,
             settings=lambda: ProxySettings(port=8080),
             gateways=self.gateways,
-            identity=whole,
-            steering=whole,
+            identity=fake,
+            steering=fake,
         )
 
     def endpoints(self, cluster: str) -> list[int]:
-        return [one.port for made in self.fronts[-1].clusters if made.name == cluster for one in made.endpoints]
+        return [one.port for made in self.configs[-1].clusters if made.name == cluster for one in made.endpoints]
 
 
-async def test_instances_and_edges_are_followed() -> None:
-    world = World()
-    follower = world.follower()
-    assert await follower.update()
+async def test_instances_and_edges_are_applied() -> None:
+    world = FakeWorld()
+    updater = world.updater()
+    assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
     world.urls = ["http://127.0.0.1:9002", "http://127.0.0.1:9001", "http://127.0.0.1:9002", ""]
-    world.there = [("http://127.0.0.1:9101", "gone"), ("https://10.0.0.7:8090/", "draining")]
-    await follower.update()
+    world.edge_health = [("http://127.0.0.1:9101", "gone"), ("https://10.0.0.7:8090/", "draining")]
+    await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
-    await follower.update()
-    assert len(world.fronts) == 2
+    await updater.update()
+    assert len(world.configs) == 2
 
 
-async def test_what_is_away_stays_as_it_was() -> None:
-    world = World()
-    follower = world.follower()
-    world.away = {"keys"}
-    assert not await follower.update()
-    assert world.fronts == []
-    world.away = set()
-    await follower.update()
-    world.away = {"keys", "edges", "gateways"}
-    assert await follower.update()
+async def test_failing_queries_keep_their_last_result() -> None:
+    world = FakeWorld()
+    updater = world.updater()
+    world.failing = {"keys"}
+    assert not await updater.update()
+    assert world.configs == []
+    world.failing = set()
+    await updater.update()
+    world.failing = {"keys", "edges", "gateways"}
+    assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
-    assert len(world.fronts) == 1
+    assert len(world.configs) == 1
 
 
-async def test_it_goes_on_when_the_proxy_cannot_be_told() -> None:
+async def test_updates_continue_after_a_failure() -> None:
     tries = 0
 
-    class Full(World):
-        async def apply(self, front: ProxyConfig) -> bool:
+    class FullDisk(FakeWorld):
+        async def apply(self, config: ProxyConfig) -> bool:
             nonlocal tries
             tries += 1
             raise OSError(28, "No space left on device")
 
-    running = asyncio.create_task(Full().follower().run())
+    running = asyncio.create_task(FullDisk().updater().run())
     await eventually(lambda: tries >= 2)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
 
 
-def test_endpoints_of_urls() -> None:
-    assert Endpoint.of("http://[::1]:80") == Endpoint("::1", 80)
-    assert Endpoint.of("https://edge.local") == Endpoint("edge.local", 443)
+def test_endpoint_is_parsed_from_a_url() -> None:
+    assert Endpoint.from_url("http://[::1]:80") == Endpoint("::1", 80)
+    assert Endpoint.from_url("https://edge.local") == Endpoint("edge.local", 443)
     for nonsense in ("", "edge", "http://"):
         with pytest.raises(ValueError, match="no host"):
-            Endpoint.of(nonsense)
+            Endpoint.from_url(nonsense)
 
 
-def test_every_open_route_is_one_that_must_be() -> None:
-    unasked = {route.prefix or route.path or route.pattern for route in ROUTES if not route.signed_in}
-    api = {path for path in unasked if path.startswith("/api/")}
+def test_only_expected_routes_need_no_token() -> None:
+    open_routes = {route.prefix or route.path or route.pattern for route in ROUTES if not route.needs_token}
+    api = {path for path in open_routes if path.startswith("/api/")}
     assert api == {
         "/api/v1/auth/",
         "/api/v1/licences/hls/",
         "/api/v1/playback/[^/]+/manifest/.+",
         "/api/v1/playback/[^/]+/beacon/[^/]+",
     }
-    repeated = [route for route in ROUTES if route.retrying != "unsent"]
-    assert all(route.methods for route in repeated), "only what is safe to repeat is repeated after it was sent"
+    retried = [route for route in ROUTES if route.retry_if != "unsent"]
+    assert all(route.methods for route in retried), "only safe methods are retried after they were sent"
 
 
-async def test_the_files_are_nobody_elses(tmp_path: Path) -> None:
-    world = World()
+async def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    world = FakeWorld()
     folder = tmp_path / "envoy"
-    follower = world.follower()
-    await follower.update()
-    assert await EnvoyProxy(folder).apply(world.fronts[0])
+    updater = world.updater()
+    await updater.update()
+    assert await EnvoyProxy(folder).apply(world.configs[0])
     assert folder.stat().st_mode & 0o777 == 0o700
     files = sorted(path.name for path in folder.iterdir())
     assert files == [

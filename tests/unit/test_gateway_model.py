@@ -1,4 +1,4 @@
-"""The gateway's rules, by example and by property."""
+"""The rules of the gateway, by examples and properties."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ TEXTS = {"pt": "porto", "de": "hafen", "en": "harbour"}
         ("fr", "it", "porto"),
     ],
 )
-def test_words_in_the_readers_language(language: str, original: str, text: str) -> None:
-    assert presentation.localised(TEXTS, language, original) == text
+def test_text_is_chosen_by_language(language: str, original: str, text: str) -> None:
+    assert presentation.localize(TEXTS, language, original) == text
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5)), st.text(max_size=5), st.text(max_size=5))
-def test_some_word_is_found_where_there_is_one(texts: dict[str, str], language: str, original: str) -> None:
-    found = presentation.localised(texts, language, original)
+def test_some_text_is_chosen_if_there_is_one(texts: dict[str, str], language: str, original: str) -> None:
+    found = presentation.localize(texts, language, original)
     assert found in texts.values() or (not texts and found == "")
 
 
@@ -44,26 +44,30 @@ def art(kind: str, language: str | None = None, path: str = "public/art/a b.jpg"
     return Artwork(kind=kind, path=path, width_px=1, height_px=1, language=language)  # type: ignore[arg-type]
 
 
-def test_pictures() -> None:
-    made = presentation.pictures([art("still", path="public/art/s.jpg"), art("poster", "de"), art("poster")], "de")
-    assert made.card
-    assert made.card == made.backdrop
-    assert made.poster
-    assert made.poster.url == "/art/a%20b.jpg"
+def test_pictures_are_chosen_by_kind_and_language() -> None:
+    pictures = presentation.to_pictures(
+        [art("still", path="public/art/s.jpg"), art("poster", "de"), art("poster")], "de"
+    )
+    assert pictures.card
+    assert pictures.card == pictures.backdrop
+    assert pictures.poster
+    assert pictures.poster.url == "/art/a%20b.jpg"
     for language, path in (("de", "/art/de"), ("fr", "/art/none"), ("en", "/art/none")):
-        found = presentation.picture([art("card", "de", "art/de"), art("card", None, "art/none")], ("card",), language)
+        found = presentation.select_picture(
+            [art("card", "de", "art/de"), art("card", None, "art/none")], ("card",), language
+        )
         assert found
         assert found.url == path
-    assert presentation.picture([], ("card",), "en") is None
+    assert presentation.select_picture([], ("card",), "en") is None
 
 
-def title(**said: object) -> Title:
+def title(**changes: object) -> Title:
     fields = {"title_id": TitleId("t"), "kind": "film", "names": {"en": "N"}, "original_language": "en"}
-    return Title(**{**fields, "state": "published", "rights": [RightsWindow()], **said})  # type: ignore[arg-type]
+    return Title(**{**fields, "state": "published", "rights": [RightsWindow()], **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("windows", "seen"),
+    ("windows", "visible"),
     [
         ([RightsWindow()], True),
         ([], False),
@@ -75,17 +79,17 @@ def title(**said: object) -> Title:
         ([RightsWindow(closes_at=NOW), RightsWindow(territory="DE", opens_at=NOW)], True),
     ],
 )
-def test_rights(windows: list[RightsWindow], seen: bool) -> None:
-    assert presentation.open_in(title(rights=windows), "DE", NOW) == seen
+def test_rights_windows(windows: list[RightsWindow], visible: bool) -> None:
+    assert presentation.has_rights(title(rights=windows), "DE", NOW) == visible
 
 
 @given(st.integers(0, 21), st.integers(0, 21), st.sampled_from(["draft", "published", "withdrawn"]))
-def test_nobody_sees_what_is_not_for_them(maturity: int, age: int, state: str) -> None:
+def test_visibility_depends_on_maturity_and_state(maturity: int, age: int, state: str) -> None:
     profile = Profile(
         profile_id=ProfileId("p"), account_id=AccountId("a"), name="", avatar="", language="en", maturity=age
     )
-    seen = presentation.visible(title(maturity=maturity, state=state), profile, "DE", NOW)
-    assert seen == (maturity <= age and state == "published")
+    visible = presentation.is_visible(title(maturity=maturity, state=state), profile, "DE", NOW)
+    assert visible == (maturity <= age and state == "published")
 
 
 def episode(season: int, number: int, *, playable: bool = True) -> Episode:
@@ -129,39 +133,39 @@ def at(episode_id: str, position_ms: int) -> Position:
         (at("gone", 99_000), "1x1"),
     ],
 )
-def test_the_next_episode(last: Position | None, plays: str) -> None:
-    assert presentation.play_episode(SERIES, last) == plays
+def test_episode_to_play(last: Position | None, plays: str) -> None:
+    assert presentation.select_episode(SERIES, last) == plays
 
 
-def test_all_seen_is_no_more_to_go_on_with() -> None:
-    assert presentation.going_on(SERIES, at("3x1", 99_000)) is None
-    assert presentation.play_episode(title(kind="series"), None) is None
+def test_finished_series_has_nothing_to_resume() -> None:
+    assert presentation.resume_progress(SERIES, at("3x1", 99_000)) is None
+    assert presentation.select_episode(title(kind="series"), None) is None
 
 
-def test_another_billboard_every_day() -> None:
+def test_billboard_changes_every_day() -> None:
     titles = [title(title_id=TitleId(str(number)), artwork=[art("backdrop")]) for number in range(9)]
-    seen = [presentation.billboard(titles, date(2026, 1, day)) for day in range(1, 11)]
-    assert len({one.title_id for one in seen if one}) == presentation.BILLBOARDS
-    assert presentation.billboard([title()], date(2026, 1, 1)) is None
+    chosen = [presentation.select_billboard(titles, date(2026, 1, day)) for day in range(1, 11)]
+    assert len({one.title_id for one in chosen if one}) == presentation.BILLBOARDS
+    assert presentation.select_billboard([title()], date(2026, 1, 1)) is None
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.text(max_size=30), max_size=4))
-def test_tus_metadata_comes_through(said: dict[str, str]) -> None:
-    header = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in said.items())
-    assert files.metadata(header) == said
+def test_tus_metadata_is_parsed(text: dict[str, str]) -> None:
+    header = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in text.items())
+    assert files.parse_metadata(header) == text
 
 
 @given(st.text(max_size=60))
-def test_tus_metadata_of_any_kind_breaks_nothing(header: str) -> None:
-    files.metadata(header)
+def test_invalid_tus_metadata_is_ignored(header: str) -> None:
+    files.parse_metadata(header)
 
 
 @given(st.text(max_size=400))
-def test_any_name_is_made_a_file_name(said: str) -> None:
-    name = files.file_name(said)
+def test_any_name_becomes_a_valid_file_name(text: str) -> None:
+    name = files.sanitize_file_name(text)
     assert name
     assert "/" not in name
     assert not name.startswith(".")
     assert "\x00" not in name
     assert len(name.encode()) <= 250
-    assert files.file_name(name) == name
+    assert files.sanitize_file_name(name) == name

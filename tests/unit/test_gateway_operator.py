@@ -1,4 +1,4 @@
-"""The operator's pages: uploads by tus, ingest, jobs, titles, services, edges."""
+"""The operator's routes: tus uploads, ingest, jobs, titles, services, edges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import imageio_ffmpeg
 import msgspec
 import pytest
-from tests.unit.gateway_rig import CLOCK, DRAMA, Answer, Deployment, Viewer, deployment
+from tests.unit.gateway_rig import CLOCK, DRAMA, Deployment, HttpResponse, Viewer, run_gateway
 
 from matinee.catalogue.api import TitleDraft
 from matinee.kit import ids
@@ -24,60 +24,69 @@ NAME = 'L\'été "final" 🎬.mp4'
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
-    async with deployment(tmp_path, upload_limit_bytes=1 << 30) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with run_gateway(tmp_path, upload_limit_bytes=1 << 30) as running:
         yield running
 
 
-def named(name: str) -> str:
+def metadata_of(name: str) -> str:
     return f"filename {base64.b64encode(name.encode()).decode()},filetype {base64.b64encode(b'video/mp4').decode()}"
 
 
-def film(path: Path) -> bytes:
-    words = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=24:duration=1", "-c:v", "libx264", "-preset", "ultrafast"]
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words, str(path)], check=True)
+def write_film(path: Path) -> bytes:
+    options = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=320x180:rate=24:duration=1",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+    ]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *options, str(path)], check=True)
     return path.read_bytes()
 
 
-async def begun(operator: Viewer, size: int, name: str = NAME) -> Answer:
+async def begin_upload(operator: Viewer, size: int, name: str = NAME) -> HttpResponse:
     answer = await operator.call(
-        "POST", "/operator/uploads", Upload_Length=str(size), Upload_Metadata=named(name), **TUS
+        "POST", "/operator/uploads", Upload_Length=str(size), Upload_Metadata=metadata_of(name), **TUS
     )
     assert answer.status == 201, answer.body
     return answer
 
 
-async def uploaded(operator: Viewer, data: bytes, name: str = NAME) -> str:
-    where = (await begun(operator, len(data), name)).headers["Location"].removeprefix("/api/v1")
+async def upload(operator: Viewer, data: bytes, name: str = NAME) -> str:
+    where = (await begin_upload(operator, len(data), name)).headers["Location"].removeprefix("/api/v1")
     assert (await operator.call("PATCH", where, data, Upload_Offset="0", **PIECE)).status == 204
     return str(where.rpartition("/")[2])
 
 
-async def test_an_upload_in_pieces(home: Deployment) -> None:
-    operator = await home.viewer(operator=True)
-    can = await operator.call("OPTIONS", "/operator/uploads")
-    assert (can.headers["Tus-Version"], can.headers["Tus-Max-Size"]) == ("1.0.0", str(1 << 30))
-    assert "creation" in can.headers["Tus-Extension"]
-    made = await begun(operator, 6)
-    where = made.headers["Location"].removeprefix("/api/v1")
-    assert made.headers["Upload-Expires"].endswith("GMT")
+async def test_upload_in_pieces(gateway: Deployment) -> None:
+    operator = await gateway.viewer(operator=True)
+    options = await operator.call("OPTIONS", "/operator/uploads")
+    assert (options.headers["Tus-Version"], options.headers["Tus-Max-Size"]) == ("1.0.0", str(1 << 30))
+    assert "creation" in options.headers["Tus-Extension"]
+    created = await begin_upload(operator, 6)
+    where = created.headers["Location"].removeprefix("/api/v1")
+    assert created.headers["Upload-Expires"].endswith("GMT")
     for offset, piece in ((0, b"ab"), (2, b"cdef")):
-        stands = await operator.call("HEAD", where, **TUS)
-        assert (stands.status, stands.headers["Upload-Offset"], stands.headers["Upload-Length"]) == (
+        state = await operator.call("HEAD", where, **TUS)
+        assert (state.status, state.headers["Upload-Offset"], state.headers["Upload-Length"]) == (
             200,
             str(offset),
             "6",
         )
-        assert stands.headers["Cache-Control"] == "no-store"
+        assert state.headers["Cache-Control"] == "no-store"
         answer = await operator.call("PATCH", where, piece, Upload_Offset=str(offset), **PIECE)
         assert (answer.status, answer.headers["Upload-Offset"]) == (204, str(offset + len(piece)))
     assert (await operator.call("DELETE", where, **TUS)).status == 204
     assert (await operator.call("HEAD", where, **TUS)).status == 404
 
 
-async def test_what_tus_refuses(home: Deployment) -> None:
-    operator, other = await home.viewer(operator=True), await home.viewer(operator=True)
-    where = (await begun(operator, 6)).headers["Location"].removeprefix("/api/v1")
+async def test_invalid_tus_requests_are_refused(gateway: Deployment) -> None:
+    operator, other = await gateway.viewer(operator=True), await gateway.viewer(operator=True)
+    where = (await begin_upload(operator, 6)).headers["Location"].removeprefix("/api/v1")
     old = await operator.call("PATCH", where, b"ab", Upload_Offset="0", **{**PIECE, "Tus_Resumable": "0.2.2"})
     assert (old.status, old.problem) == (412, "unsupported-version")
     kind = await operator.call("PATCH", where, b"ab", Upload_Offset="0", **TUS)
@@ -105,20 +114,20 @@ async def test_what_tus_refuses(home: Deployment) -> None:
     assert (await operator.call("HEAD", where, **TUS)).headers["Upload-Offset"] == "2"
 
 
-async def test_more_than_the_other_bodies_may_be(home: Deployment) -> None:
-    operator = await home.viewer(operator=True)
+async def test_uploads_may_exceed_the_body_limit(gateway: Deployment) -> None:
+    operator = await gateway.viewer(operator=True)
     data = b"0123456789abcdef" * 100_000
-    upload_id = await uploaded(operator, data)
-    assert await home_file(home, upload_id) == data
+    upload_id = await upload(operator, data)
+    assert await read_upload(gateway, upload_id) == data
 
 
-async def home_file(home: Deployment, upload_id: str) -> bytes:
-    return (home.folder / "uploads" / upload_id / NAME).read_bytes()
+async def read_upload(gateway: Deployment, upload_id: str) -> bytes:
+    return (gateway.folder / "uploads" / upload_id / NAME).read_bytes()
 
 
-async def test_ingest_makes_a_title_and_a_job(home: Deployment, tmp_path: Path) -> None:
-    operator = await home.viewer(operator=True)
-    upload_id = await uploaded(operator, film(tmp_path / "film.mp4"))
+async def test_ingest_creates_a_title_and_a_job(gateway: Deployment, tmp_path: Path) -> None:
+    operator = await gateway.viewer(operator=True)
+    upload_id = await upload(operator, write_film(tmp_path / "film.mp4"))
     body = {"upload_id": upload_id, "name": " Night Bus ", "genre_ids": ["slow-cinema"], "year": 2024, "language": "fr"}
     first, second = [await operator.call("POST", "/operator/ingest", body) for _ in range(2)]
     assert (first.status, first.json) == (202, second.json)
@@ -134,26 +143,26 @@ async def test_ingest_makes_a_title_and_a_job(home: Deployment, tmp_path: Path) 
     job = f"/operator/jobs/{first.json['job_id']}"
     assert (await operator.call("POST", f"{job}/cancel")).json["state"] == "cancelled"
     assert (await operator.call("POST", f"{job}/retry")).json["state"] == "queued"
-    unborn = ids.generate(JobId, CLOCK.now())
-    assert (await operator.call("POST", f"/operator/jobs/{unborn}/retry")).problem == "job-not-found"
+    unknown = ids.generate(JobId, CLOCK.now())
+    assert (await operator.call("POST", f"/operator/jobs/{unknown}/retry")).problem == "job-not-found"
     assert (await operator.call("GET", "/operator/jobs?state=odd")).status == 422
     assert (await operator.call("POST", f"/operator/titles/{first.json['title_id']}/publish")).problem == "not-playable"
 
 
-async def test_files_that_are_no_films_leave_no_title(home: Deployment) -> None:
-    operator, other = await home.viewer(operator=True), await home.viewer(operator=True)
-    text = await uploaded(operator, b"just words", "notes.txt")
+async def test_refused_files_leave_no_title(gateway: Deployment) -> None:
+    operator, other = await gateway.viewer(operator=True), await gateway.viewer(operator=True)
+    text = await upload(operator, b"just text", "notes.txt")
     refused = await operator.call("POST", "/operator/ingest", {"upload_id": text})
     assert (refused.status, refused.problem, refused.json["file"]) == (422, "unusable", "notes.txt")
-    half = (await begun(operator, 9)).headers["Location"].rpartition("/")[2]
+    half = (await begin_upload(operator, 9)).headers["Location"].rpartition("/")[2]
     assert (await operator.call("POST", "/operator/ingest", {"upload_id": half})).problem == "upload-unfinished"
     assert (await other.call("POST", "/operator/ingest", {"upload_id": text})).problem == "upload-not-found"
     assert (await operator.call("POST", "/operator/ingest", {"upload_id": "../x"})).problem == "upload-not-found"
     assert (await operator.call("GET", "/operator/titles")).json["items"] == []
 
 
-async def test_titles(home: Deployment) -> None:
-    operator = await home.viewer(operator=True)
+async def test_titles_can_be_created_published_and_withdrawn(gateway: Deployment) -> None:
+    operator = await gateway.viewer(operator=True)
     title_id = ids.generate(TitleId, CLOCK.now())
     draft = TitleDraft(title_id=title_id, kind="film", names={"en": "Made"}, original_language="en", genres=[DRAMA])
     body: dict[str, Any] = msgspec.to_builtins(draft)
@@ -161,14 +170,14 @@ async def test_titles(home: Deployment) -> None:
     elsewhere = await operator.call("PUT", f"/operator/titles/{ids.generate(TitleId, CLOCK.now())}", body)
     assert (elsewhere.status, elsewhere.json["faults"][0]["field"]) == (422, "title_id")
     assert (await operator.call("POST", f"/operator/titles/{title_id}/publish")).problem == "not-playable"
-    await home.attach(title_id)
+    await gateway.attach_asset(title_id)
     assert (await operator.call("POST", f"/operator/titles/{title_id}/publish")).json["state"] == "published"
     assert (await operator.call("POST", f"/operator/titles/{title_id}/withdraw")).json["state"] == "withdrawn"
 
 
-async def test_services_and_edges(home: Deployment) -> None:
-    operator = await home.viewer(operator=True)
-    edge_id = await home.edge()
+async def test_services_and_edges_are_listed(gateway: Deployment) -> None:
+    operator = await gateway.viewer(operator=True)
+    edge_id = await gateway.add_edge()
     assert (await operator.call("GET", "/operator/services")).json[0]["service"] == "gateway"
     assert [edge["report"]["name"] for edge in (await operator.call("GET", "/operator/edges")).json] == ["edge-a"]
     drained = await operator.call("POST", f"/operator/edges/{edge_id}/drain", {"draining": True})

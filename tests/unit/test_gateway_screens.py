@@ -1,4 +1,4 @@
-"""Screens: composed in one call, in the viewer's words, within what they may see, whatever part fails."""
+"""Screens: composition, languages, maturity, rights, failing parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.gateway_rig import CLOCK, DRAMA, NOISE, Deployment, Viewer, deployment, poster
+from tests.unit.gateway_rig import CLOCK, DRAMA, NOISE, Deployment, Viewer, artwork, run_gateway
 
 from matinee.catalogue.api import RightsWindow
 from matinee.kit import ids
@@ -19,12 +19,14 @@ from matinee.viewing.api import Position
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
-    async with deployment(tmp_path) as running:
+async def gateway(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with run_gateway(tmp_path) as running:
         yield running
 
 
-async def watched(viewer: Viewer, title_id: TitleId, position_ms: int, episode_id: EpisodeId | None = None) -> None:
+async def record_position(
+    viewer: Viewer, title_id: TitleId, position_ms: int, episode_id: EpisodeId | None = None
+) -> None:
     await viewer.deployment.domains["viewing"].record(
         position=Position(
             account_id=AccountId(viewer.session["account_id"]),
@@ -39,23 +41,25 @@ async def watched(viewer: Viewer, title_id: TitleId, position_ms: int, episode_i
     )
 
 
-def row(screen: dict[str, Any], kind: str) -> list[str]:
+def card_names(screen: dict[str, Any], kind: str) -> list[str]:
     found = next((row for row in screen["rows"] if row["kind"] == kind), {"cards": []})
     return [card["name"] for card in found["cards"]]
 
 
-async def test_home(home: Deployment) -> None:
-    viewer = await home.viewer()
+async def test_home_page(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
     empty = (await viewer.call("GET", "/home")).json
     assert empty == {"rows": [], "billboard": None, "missing": []}
 
-    first = await home.film("First", names={"en": "First", "de": "Erster"}, artwork=[poster()], genres=[DRAMA, NOISE])
-    await home.film("Second", taglines={"en": "A tagline"})
-    await watched(viewer, first, 40_000)
+    first = await gateway.add_film(
+        "First", names={"en": "First", "de": "Erster"}, artwork=[artwork()], genres=[DRAMA, NOISE]
+    )
+    await gateway.add_film("Second", taglines={"en": "A tagline"})
+    await record_position(viewer, first, 40_000)
     screen = (await viewer.call("GET", "/home")).json
     assert [row["row_id"] for row in screen["rows"]] == ["continue-watching", "new", "genre-drama", "genre-noise"]
-    assert row(screen, "continue-watching") == ["First"]
-    assert row(screen, "new") == ["Second", "First"]
+    assert card_names(screen, "continue-watching") == ["First"]
+    assert card_names(screen, "new") == ["Second", "First"]
     assert screen["billboard"]["card"]["name"] == "First"
     card = screen["rows"][1]["cards"][1]
     assert card["pictures"]["backdrop"]["url"] == "/art/backdrop.jpg"
@@ -66,39 +70,39 @@ async def test_home(home: Deployment) -> None:
     german = (await viewer.call("POST", "/profiles", {"name": "Ute", "language": "de-AT"})).json["profile_id"]
     await viewer.choose(german)
     screen = (await viewer.call("GET", "/home")).json
-    assert row(screen, "continue-watching") == []
-    assert row(screen, "new") == ["Second", "Erster"]
+    assert card_names(screen, "continue-watching") == []
+    assert card_names(screen, "new") == ["Second", "Erster"]
     assert screen["rows"][1]["genre"]["name"] == "Drama auf Deutsch"
 
     await viewer.call("PATCH", f"/profiles/{german}", {"language": "en"})
-    assert row((await viewer.call("GET", "/home")).json, "new") == ["Second", "First"]
+    assert card_names((await viewer.call("GET", "/home")).json, "new") == ["Second", "First"]
 
 
-async def test_a_profile_sees_what_it_may(home: Deployment) -> None:
-    viewer = await home.viewer()
-    grown = await home.film("Grown", maturity=16)
-    await home.film("Mild", maturity=6)
-    abroad = await home.film("Abroad", rights=[RightsWindow(territory="JP")])
-    past = await home.film("Past", rights=[RightsWindow(closes_at=CLOCK.now() - timedelta(days=1))])
-    withdrawn = await home.film("Withdrawn")
-    await home.domains["catalogue"].withdraw(title_id=withdrawn)
+async def test_profile_sees_only_permitted_titles(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    mature = await gateway.add_film("Mature", maturity=16)
+    await gateway.add_film("Mild", maturity=6)
+    abroad = await gateway.add_film("Abroad", rights=[RightsWindow(territory="JP")])
+    past = await gateway.add_film("Past", rights=[RightsWindow(closes_at=CLOCK.now() - timedelta(days=1))])
+    withdrawn = await gateway.add_film("Withdrawn")
+    await gateway.domains["catalogue"].withdraw(title_id=withdrawn)
     kid = (await viewer.call("POST", "/profiles", {"name": "Kid", "maturity": 7})).json["profile_id"]
     await viewer.choose(kid)
-    await watched(viewer, grown, 10_000)
+    await record_position(viewer, mature, 10_000)
 
     screen = (await viewer.call("GET", "/home")).json
-    assert row(screen, "new") == row(screen, "genre") == ["Mild"]
-    assert row(screen, "continue-watching") == []
+    assert card_names(screen, "new") == card_names(screen, "genre") == ["Mild"]
+    assert card_names(screen, "continue-watching") == []
     assert (await viewer.call("GET", "/history")).json["entries"] == []
     drama = (await viewer.call("GET", "/genres/drama")).json
     assert [card["name"] for card in drama["cards"]] == ["Mild"]
-    unborn = ids.generate(TitleId, CLOCK.now())
+    unknown = ids.generate(TitleId, CLOCK.now())
     for title_id, status, kind in (
-        (grown, 403, "too-mature"),
+        (mature, 403, "too-mature"),
         (abroad, 403, "not-available"),
         (past, 403, "not-available"),
         (withdrawn, 404, "title-not-found"),
-        (unborn, 404, "title-not-found"),
+        (unknown, 404, "title-not-found"),
         ("nonsense", 404, "title-not-found"),
     ):
         answer = await viewer.call("GET", f"/titles/{title_id}")
@@ -106,30 +110,33 @@ async def test_a_profile_sees_what_it_may(home: Deployment) -> None:
     assert (await viewer.call("GET", "/genres/unheard-of")).problem == "no-such-page"
 
 
-async def test_a_series_goes_on_where_it_was(home: Deployment) -> None:
-    viewer = await home.viewer()
-    title_id, (one, two, three) = await home.series("Nights")
+async def test_series_resumes(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    title_id, (one, two, three) = await gateway.add_series("Nights")
 
-    async def play() -> str | None:
+    async def episode_to_play() -> str | None:
         return (await viewer.call("GET", f"/titles/{title_id}")).json["play_episode_id"]
 
-    async def offered() -> list[tuple[Any, ...]]:
+    async def continue_watching() -> list[tuple[Any, ...]]:
         cards = [
             card
             for row in (await viewer.call("GET", "/home")).json["rows"]
             for card in row["cards"]
             if row["kind"] == "continue-watching"
         ]
-        seen = [card["progress"] for card in cards]
-        return [(p["season_number"], p["episode_number"], p["position_ms"]) for p in seen]
+        progress = [card["progress"] for card in cards]
+        return [(p["season_number"], p["episode_number"], p["position_ms"]) for p in progress]
 
-    assert (await play(), await offered()) == (one, [])
-    await watched(viewer, title_id, 30_000, one)
-    assert (await play(), await offered()) == (one, [(1, 1, 30_000)])
-    await watched(viewer, title_id, 99_000, one)
-    assert (await play(), await offered()) == (two, [(1, 2, 0)])
-    await watched(viewer, title_id, 98_000, two)
-    assert (await play(), await offered()) == (one, [])  # the last cannot be played yet: from the beginning
+    assert (await episode_to_play(), await continue_watching()) == (one, [])
+    await record_position(viewer, title_id, 30_000, one)
+    assert (await episode_to_play(), await continue_watching()) == (one, [(1, 1, 30_000)])
+    await record_position(viewer, title_id, 99_000, one)
+    assert (await episode_to_play(), await continue_watching()) == (two, [(1, 2, 0)])
+    await record_position(viewer, title_id, 98_000, two)
+    assert (await episode_to_play(), await continue_watching()) == (
+        one,
+        [],
+    )  # the last episode is not playable: from the beginning
 
     page = (await viewer.call("GET", f"/titles/{title_id}")).json
     assert [season["number"] for season in page["seasons"]] == [1, 2]
@@ -140,34 +147,34 @@ async def test_a_series_goes_on_where_it_was(home: Deployment) -> None:
     assert episodes[2]["episode_id"] == three
 
 
-async def test_history_and_dismissing(home: Deployment) -> None:
-    viewer, other = await home.viewer(), await home.viewer()
-    film = await home.film("Film")
-    await watched(viewer, film, 10_000)
+async def test_history_and_dismissed_titles(gateway: Deployment) -> None:
+    viewer, other = await gateway.viewer(), await gateway.viewer()
+    film = await gateway.add_film("Film")
+    await record_position(viewer, film, 10_000)
     history = (await viewer.call("GET", "/history")).json
     assert [(entry["card"]["name"], entry["card"]["progress"]["position_ms"]) for entry in history["entries"]] == [
         ("Film", 10_000)
     ]
     assert (await other.call("GET", "/history")).json["entries"] == []
     assert (await other.call("DELETE", f"/continue-watching/{film}")).status == 204
-    assert row((await viewer.call("GET", "/home")).json, "continue-watching") == ["Film"]
+    assert card_names((await viewer.call("GET", "/home")).json, "continue-watching") == ["Film"]
     assert (await viewer.call("DELETE", f"/continue-watching/{film}")).status == 204
-    assert row((await viewer.call("GET", "/home")).json, "continue-watching") == []
+    assert card_names((await viewer.call("GET", "/home")).json, "continue-watching") == []
     assert (await viewer.call("GET", "/history?cursor=garbage")).status in {200, 422}
 
 
-async def test_more_like_this(home: Deployment) -> None:
-    viewer = await home.viewer()
-    film = await home.film("Film", genres=[DRAMA, NOISE])
-    await home.film("Both", genres=[NOISE, DRAMA])
-    await home.film("One", genres=[NOISE])
-    await home.film("Other", genres=[])
+async def test_similar_titles_share_genres(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    film = await gateway.add_film("Film", genres=[DRAMA, NOISE])
+    await gateway.add_film("Both", genres=[NOISE, DRAMA])
+    await gateway.add_film("One", genres=[NOISE])
+    await gateway.add_film("Other", genres=[])
     page = (await viewer.call("GET", f"/titles/{film}")).json
     assert [card["name"] for card in page["more_like_this"]] == ["Both", "One"]
 
 
-class Failing:
-    """A domain some of whose methods fail, or never answer."""
+class FailingDomain:
+    """A domain with methods that fail or hang."""
 
     def __init__(self, real: Any, *methods: str, hang: bool = False) -> None:
         self._real = real
@@ -180,24 +187,22 @@ class Failing:
     async def _fail(self, **_: Any) -> Any:
         if self._hang:
             await asyncio.Event().wait()
-        raise Unreachable(service="away")
+        raise Unreachable(service="unavailable")
 
 
 @pytest.mark.parametrize("hang", [False, True])
-async def test_a_failing_part_leaves_the_rest(tmp_path: Path, hang: bool) -> None:
-    async with deployment(tmp_path) as plain:
-        viewer = await plain.viewer()
-        film = await plain.film("Film")
-        await watched(viewer, film, 5000)
-    real = plain.domains
-    gone = Failing(None, "continue_watching", "progress", "history", hang=hang)
-    async with deployment(tmp_path, parts={"viewing": gone}) as lame:
-        viewer.deployment = lame
+async def test_failing_parts_are_left_out(tmp_path: Path, hang: bool) -> None:
+    async with run_gateway(tmp_path) as complete:
+        viewer = await complete.viewer()
+        film = await complete.add_film("Film")
+        await record_position(viewer, film, 5000)
+    failing = FailingDomain(None, "continue_watching", "list_positions", "list_history", hang=hang)
+    async with run_gateway(tmp_path, replaced={"viewing": failing}, screen_deadline_ms=4_000) as incomplete:
+        viewer.deployment = incomplete
         screen = (await viewer.call("GET", "/home")).json
         assert set(screen["missing"]) == {"continue-watching", "progress"}
-        assert row(screen, "new") == ["Film"]
+        assert card_names(screen, "new") == ["Film"]
         page = (await viewer.call("GET", f"/titles/{film}")).json
         assert (page["missing"], page["card"]["name"]) == (["progress"], "Film")
         history = await viewer.call("GET", "/history")
         assert history.status in {503, 504}
-    assert real

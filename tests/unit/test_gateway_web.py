@@ -1,4 +1,4 @@
-"""Everything that is no API: the web client's files, health, keys, problems, the trust page; and odd requests."""
+"""Everything outside the API: the web client, keys, problems, the trust page, invalid requests."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 import pytest
 import yarl
-from tests.unit.gateway_rig import Deployment, call, deployment
+from tests.unit.gateway_rig import Deployment, call, run_gateway
 
 from matinee.gateway.server import openapi
 from matinee.gateway.server.state import ServerSettings
-from matinee.gateway.server.web import policy
+from matinee.gateway.server.web import content_security_policy
 from matinee.identity.service import IdentityService
 
 INDEX, SCRIPT = b"<!doctype html><title>Matinee</title>", b"console.log(1)"
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
-    built(tmp_path / "web")
+async def gateway(tmp_path: Path) -> AsyncIterator[Deployment]:
+    write_client(tmp_path / "web")
     (tmp_path / "secret.txt").write_text("secret")
-    async with deployment(
+    async with run_gateway(
         tmp_path, authority_der=b"DER", authority_fingerprint="AB:CD", front_url="https://h:1"
     ) as running:
         yield running
 
 
-def built(root: Path) -> None:
+def write_client(root: Path) -> None:
     (root / "assets").mkdir(parents=True)
     (root / "index.html").write_bytes(INDEX)
     (root / "index.html.gz").write_bytes(gzip.compress(INDEX))
@@ -38,41 +38,41 @@ def built(root: Path) -> None:
     (root / "assets/app-1a2b.js.gz").write_bytes(gzip.compress(SCRIPT))
 
 
-async def test_pages_and_files(home: Deployment) -> None:
+async def test_pages_and_files_are_served(gateway: Deployment) -> None:
     for path in ("/", "/index.html", "/titles/tit_1", "/who-is-watching", "/sign-in?next=%2F"):
-        page = await call(home, "GET", path)
+        page = await call(gateway, "GET", path)
         assert (page.status, page.body) == (200, INDEX), path
         assert page.headers["Cache-Control"] == "no-cache"
         assert "script-src" not in page.headers["Content-Security-Policy"]
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         assert page.headers["X-Content-Type-Options"] == "nosniff"
-    script = await call(home, "GET", "/assets/app-1a2b.js")
+    script = await call(gateway, "GET", "/assets/app-1a2b.js")
     assert (script.body, script.headers["Cache-Control"]) == (SCRIPT, "public, max-age=31536000, immutable")
     assert script.headers["Content-Type"].startswith("text/javascript")
     for missing in ("/assets/gone.js", "/favicon.ico"):
-        assert (await call(home, "GET", missing)).problem == "no-such-page"
+        assert (await call(gateway, "GET", missing)).problem == "no-such-page"
 
 
-async def test_compressed_where_it_is_taken(home: Deployment) -> None:
+async def test_compressed_variants_are_served_if_accepted(gateway: Deployment) -> None:
     for accepted, coding, body in (
         ("gzip, deflate, br", "br", b"brotli"),
         ("gzip", "gzip", gzip.compress(SCRIPT)),
         ("br;q=0, gzip;q=0.5", "gzip", None),
         ("identity", None, SCRIPT),
     ):
-        answer = await call(home, "GET", "/assets/app-1a2b.js", None, {"Accept-Encoding": accepted})
+        answer = await call(gateway, "GET", "/assets/app-1a2b.js", None, {"Accept-Encoding": accepted})
         assert answer.headers.get("Content-Encoding") == coding
         assert answer.headers["Vary"] == "Accept-Encoding"
         assert body is None or len(answer.body) == len(body)
 
 
-async def test_what_is_known_already_is_not_sent_again(home: Deployment) -> None:
-    first = await call(home, "GET", "/")
-    again = await call(home, "GET", "/", None, {"If-None-Match": first.headers["ETag"]})
+async def test_unchanged_page_is_not_sent_again(gateway: Deployment) -> None:
+    first = await call(gateway, "GET", "/")
+    again = await call(gateway, "GET", "/", None, {"If-None-Match": first.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
-    (home.folder / "web/index.html").write_bytes(b"rebuilt")
-    (home.folder / "web/index.html.gz").unlink()
-    fresh = await call(home, "GET", "/", None, {"If-None-Match": first.headers["ETag"]})
+    (gateway.folder / "web/index.html").write_bytes(b"rebuilt")
+    (gateway.folder / "web/index.html.gz").unlink()
+    fresh = await call(gateway, "GET", "/", None, {"If-None-Match": first.headers["ETag"]})
     assert (fresh.status, fresh.body) == (200, b"rebuilt")
 
 
@@ -89,16 +89,16 @@ async def test_what_is_known_already_is_not_sent_again(home: Deployment) -> None
         "/assets/app-1a2b.js%00.html",
     ],
 )
-async def test_no_way_out_of_the_folder(home: Deployment, path: str) -> None:
+async def test_paths_cannot_leave_the_folder(gateway: Deployment, path: str) -> None:
     plain = {"Accept-Encoding": "identity"}
-    async with home.http.get(yarl.URL(home.url + path, encoded=True), headers=plain) as answer:
+    async with gateway.http.get(yarl.URL(gateway.url + path, encoded=True), headers=plain) as answer:
         body = await answer.read()
     assert b"secret" not in body
     assert b"root:" not in body
     assert answer.status == 404 or body == INDEX
 
 
-async def test_addresses_that_are_none(home: Deployment) -> None:
+async def test_unknown_addresses_are_refused(gateway: Deployment) -> None:
     for method, path, status, kind in (
         ("GET", "/api/v1/nothing", 404, "no-such-page"),
         ("POST", "/api/v1/nothing", 404, "no-such-page"),
@@ -108,70 +108,71 @@ async def test_addresses_that_are_none(home: Deployment) -> None:
         ("POST", "/somewhere", 405, "method-not-allowed"),
         ("GET", "/problems/unheard-of", 404, "no-such-page"),
     ):
-        answer = await call(home, method, path)
+        answer = await call(gateway, method, path)
         assert (answer.status, answer.problem) == (status, kind), (method, path)
 
 
-async def test_health_keys_figures_and_description(home: Deployment) -> None:
-    assert (await call(home, "GET", "/healthz")).status == 200
-    assert (await call(home, "GET", "/readyz")).body == b"ready\n"
-    keys = (await call(home, "GET", "/.well-known/jwks.json")).json["keys"]
+async def test_keys_description_and_problems_are_served(gateway: Deployment) -> None:
+    keys = (await call(gateway, "GET", "/.well-known/jwks.json")).json["keys"]
     assert {key["alg"] for key in keys} == {"ES256"}
     assert "d" not in keys[0]
-    text = (await call(home, "GET", "/metrics")).body.decode()
-    assert 'route="/readyz",status="200"' in text
-    assert (await call(home, "GET", "/schema/openapi.json")).body == openapi.document()
-    page = await call(home, "GET", "/problems/too-large")
-    assert (page.status, b"larger" in page.body) == (200, True)
+    assert (await call(gateway, "GET", "/schema/openapi.json")).body == openapi.build_document()
+    page = await call(gateway, "GET", "/problems/too-large")
+    assert (page.status, b"<h1>" in page.body) == (200, True)
+    metrics = (await call(gateway, "GET", "/metrics")).body.decode()
+    assert 'route="/.well-known/jwks.json",status="200"' in metrics
 
 
-async def test_the_trust_page(home: Deployment) -> None:
-    page = await call(home, "GET", "/trust")
+async def test_trust_page_offers_the_certificate(gateway: Deployment) -> None:
+    page = await call(gateway, "GET", "/trust")
     assert page.status == 200
     assert b"AB:CD" in page.body
     assert b'href="https://h:1"' in page.body
-    certificate = await call(home, "GET", "/trust/matinee.crt")
+    certificate = await call(gateway, "GET", "/trust/matinee.crt")
     assert (certificate.body, certificate.headers["Content-Type"]) == (b"DER", "application/x-x509-ca-cert")
 
 
-async def test_without_an_authority_there_is_none(tmp_path: Path) -> None:
-    async with deployment(tmp_path) as plain:
+async def test_trust_page_requires_an_authority(tmp_path: Path) -> None:
+    async with run_gateway(tmp_path) as plain:
         assert (await call(plain, "GET", "/trust/matinee.crt")).problem == "no-such-page"
         assert (await call(plain, "GET", "/")).problem == "no-such-page"
 
 
-class Crashing(IdentityService):
-    """Breaks in a way nobody foresaw."""
+class FailingIdentity(IdentityService):
+    """Raises an unexpected error."""
 
     def __init__(self) -> None:
         pass
 
     async def profiles(self, **_: Any) -> Any:
-        raise RuntimeError("the secret is 42")
+        raise RuntimeError("the secret is orange")
 
 
-async def test_a_bug_says_nothing_but_its_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async with deployment(tmp_path, parts={"identity": Crashing()}) as broken, deployment(tmp_path) as plain:
+async def test_unexpected_error_reveals_only_its_trace_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with (
+        run_gateway(tmp_path, replaced={"identity": FailingIdentity()}) as broken,
+        run_gateway(tmp_path) as plain,
+    ):
         viewer = await plain.viewer(profile=False)
         answer = await call(broken, "GET", "/api/v1/profiles", None, viewer.headers)
     assert (answer.status, answer.problem) == (500, "broken")
     assert set(answer.json) == {"type", "title", "status", "instance"}
-    assert b"42" not in answer.body
+    assert b"orange" not in answer.body
     out = capsys.readouterr()
     assert answer.json["instance"] == answer.headers["X-Trace-Id"]
-    assert "the secret is 42" in out.out + out.err
+    assert "the secret is orange" in out.out + out.err
 
 
-async def test_only_the_proxy_says_where_a_client_is(tmp_path: Path) -> None:
+async def test_client_address_is_accepted_from_the_proxy_only(tmp_path: Path) -> None:
     seen: list[str] = []
 
-    class Watching:
-        async def start(self, **said: Any) -> Any:
-            seen.append(said["client_ip"])
+    class RecordingPlayback:
+        async def start(self, **arguments: Any) -> Any:
+            seen.append(arguments["client_ip"])
             raise RuntimeError
 
-    async with deployment(tmp_path, parts={"playback": Watching()}, proxy_secret="s3cret") as home:
-        viewer = await home.viewer()
+    async with run_gateway(tmp_path, replaced={"playback": RecordingPlayback()}, proxy_secret="s3cret") as gateway:
+        viewer = await gateway.viewer()
         body = {"title_id": "tit_1", "capabilities": {}}
         for headers in (
             {},
@@ -183,9 +184,11 @@ async def test_only_the_proxy_says_where_a_client_is(tmp_path: Path) -> None:
     assert seen == ["127.0.0.1"] * 3 + ["203.0.113.9"]
 
 
-def test_a_host_header_cannot_loosen_the_policy() -> None:
+def test_host_header_cannot_loosen_the_policy() -> None:
     settings = ServerSettings(web_root=Path(), media_sources=("https://edge.example",))
-    assert "http://deployment.local:* https://edge.example" in policy("deployment.local:8080", settings)
-    assert "[::1]:*" in policy("[::1]:8080", settings)
+    assert "http://deployment.local:* https://edge.example" in content_security_policy(
+        "deployment.local:8080", settings
+    )
+    assert "[::1]:*" in content_security_policy("[::1]:8080", settings)
     for forged in ("evil; script-src *", "a b", "*", "x\r\ny", "'unsafe-eval'"):
-        assert forged not in policy(forged, settings).replace("default-src *", "")
+        assert forged not in content_security_policy(forged, settings).replace("default-src *", "")

@@ -1,1 +1,1 @@
-"""The public API, and Envoy in front of it."""
+"""The public API, and the configuration of the proxy in front of it."""

@@ -52,10 +52,14 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     from matinee.gateway.adapters.registry import RegistryInstances
     from matinee.gateway.jobs import ProxyUpdater, expire_uploads
     from matinee.gateway.server import ServerSettings, build
+    from matinee.gateway.service import warm_up
     from matinee.identity.api import parse_principal
 
     section, deployment, clock = wiring.settings, wiring.deployment, wiring.clock
     identity, steering = wiring.client(Identity), wiring.client(Steering)
+    catalogue, viewing = wiring.client(Catalogue), wiring.client(Viewing)
+    # The process enters the registry, from which Envoy learns of it, only after this.
+    await warm_up(identity=identity, catalogue=catalogue, viewing=viewing, territory=deployment.territory)
     uploads = await _open_uploads(wiring)
     proxy_secret = wiring.runtime.secret("envoy-proxy.key").hex()
     updater = ProxyUpdater(
@@ -69,8 +73,8 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     wiring.add_job(expire_uploads, uploads=uploads, clock=clock)
     return build(
         identity=identity,
-        catalogue=wiring.client(Catalogue),
-        viewing=wiring.client(Viewing),
+        catalogue=catalogue,
+        viewing=viewing,
         playback=wiring.client(Playback),
         licensing=wiring.client(Licensing),
         encoding=wiring.client(Encoding),

@@ -1,4 +1,4 @@
-"""Keeping the front true: instances and edges come and go, keys and certificates turn."""
+"""Background work of the gateway: update the proxy, expire uploads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from matinee.gateway.model.proxy import Endpoint, ProxyConfig, ProxySettings, build_proxy_config
+from matinee.gateway.model.proxy import Endpoint, ProxySettings, build_proxy_config
 from matinee.gateway.ports import Proxy, UploadStore
 from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
@@ -17,14 +17,17 @@ from matinee.steering.api import Steering
 
 T = TypeVar("T")
 _log = log.get()
-EVERY_S = 1.0
-LOOK_MS = 1500
-UPLOADS_KEPT = timedelta(days=2)
-UPLOADS_EVERY_S = 600.0
+_UPDATE_INTERVAL_S = 1.0
+_QUERY_TIMEOUT_MS = 1500
+_EXPIRY_INTERVAL_S = 600.0
+UPLOAD_TTL = timedelta(days=2)
 
 
 class ProxyUpdater:
-    """Looks who is there and has the proxy follow. What cannot be looked up stays as it was seen last."""
+    """Updates the proxy as instances, edges, keys and certificates change.
+
+    What cannot be queried keeps its last known value.
+    """
 
     def __init__(
         self,
@@ -45,62 +48,56 @@ class ProxyUpdater:
         self._edges: tuple[Endpoint, ...] = ()
 
     async def update(self) -> bool:
-        """Look once; tells whether there is a front to go by. Without keys there is none: nobody could sign in."""
+        """Update the proxy once; return whether it could be configured, which requires keys to verify tokens."""
         keys, instances, edges = await asyncio.gather(
-            _seen("keys", self._identity.public_keys()),
-            _seen("gateways", self._gateways()),
-            _seen("edges", self._edge_urls()),
+            _query("keys", self._identity.public_keys()),
+            _query("gateways", self._gateways()),
+            _query("edges", self._list_edges()),
         )
         self._keys = keys or self._keys
-        self._instances = _endpoints(instances) if instances is not None else self._instances
-        self._edges = _endpoints(edges) if edges is not None else self._edges
+        self._instances = _to_endpoints(instances) if instances is not None else self._instances
+        self._edges = _to_endpoints(edges) if edges is not None else self._edges
         if self._keys is None:
             return False
-        await self._apply(
-            build_proxy_config(self._settings(), gateways=self._instances, edges=self._edges, keys=self._keys)
-        )
+        config = build_proxy_config(self._settings(), gateways=self._instances, edges=self._edges, keys=self._keys)
+        if await self._proxy.apply(config):
+            endpoints = {c.name: [f"{e.host}:{e.port}" for e in c.endpoints] for c in config.clusters}
+            _log.info("proxy.updated", **endpoints)
         return True
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Update the proxy until cancelled."""
         while True:
             try:
                 await self.update()
-            except Exception as error:  # a full disk, say: the proxy goes on with what it has
-                _log.warning("front.not_followed", error=repr(error))
-            await asyncio.sleep(EVERY_S)
+            except Exception as error:  # for example a full disk: the proxy keeps its configuration
+                _log.warning("proxy.update_failed", error=repr(error))
+            await asyncio.sleep(_UPDATE_INTERVAL_S)
 
-    async def _edge_urls(self) -> list[str]:
+    async def _list_edges(self) -> list[str]:
         return [edge.report.base_url for edge in await self._steering.list_edges() if edge.health != "gone"]
-
-    async def _apply(self, wanted: ProxyConfig) -> None:
-        if await self._proxy.apply(wanted):
-            _log.info(
-                "front.changed",
-                **{cluster.name: [f"{e.host}:{e.port}" for e in cluster.endpoints] for cluster in wanted.clusters},
-            )
 
 
 async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:
-    """Drop uploads that nobody went on with, until cancelled."""
+    """Delete uploads that were not continued, until cancelled."""
     while True:
         try:
-            if dropped := await uploads.expire(before=clock.now() - UPLOADS_KEPT):
-                _log.info("uploads.expired", count=dropped)
-        except Exception as error:  # the disk may be away; the next look is soon enough
-            _log.warning("uploads.not_expired", error=repr(error))
-        await asyncio.sleep(UPLOADS_EVERY_S)
+            if expired := await uploads.expire(before=clock.now() - UPLOAD_TTL):
+                _log.info("uploads.expired", count=expired)
+        except Exception as error:  # for example an unavailable store: retried in the next round
+            _log.warning("uploads.expiry_failed", error=repr(error))
+        await asyncio.sleep(_EXPIRY_INTERVAL_S)
 
 
-async def _seen(what: str, look: Awaitable[T]) -> T | None:
+async def _query(subject: str, query: Awaitable[T]) -> T | None:
     try:
-        with with_timeout(LOOK_MS):
-            async with asyncio.timeout(LOOK_MS / 1000):
-                return await look
-    except Exception as error:  # whoever is away: the last answer is the best there is
-        _log.warning("front.not_seen", what=what, error=repr(error))
+        with with_timeout(_QUERY_TIMEOUT_MS):
+            async with asyncio.timeout(_QUERY_TIMEOUT_MS / 1000):
+                return await query
+    except Exception as error:
+        _log.warning("proxy.query_failed", subject=subject, error=repr(error))
         return None
 
 
-def _endpoints(urls: Sequence[str]) -> tuple[Endpoint, ...]:
-    return tuple(sorted({Endpoint.of(url) for url in urls if url}))
+def _to_endpoints(urls: Sequence[str]) -> tuple[Endpoint, ...]:
+    return tuple(sorted({Endpoint.from_url(url) for url in urls if url}))

@@ -1,4 +1,4 @@
-"""What the gateway needs of the outside."""
+"""What the gateway needs from outside: tokens, uploads, instances, a proxy."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, UploadId
 
 
-class Verifier(Protocol):
-    """Access tokens, checked."""
+class TokenVerifier(Protocol):
+    """Verifies access tokens."""
 
     async def verify(self, token: str) -> Principal:
-        """Who the token speaks for. Raises Unauthenticated for a forged, expired or unreadable one."""
+        """Return the principal of a token. Raises Unauthenticated if it is invalid or expired."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """A file on its way in: `offset_bytes` of `size_bytes` are stored."""
+    """A file being uploaded: `offset_bytes` of `size_bytes` are stored."""
 
     upload_id: UploadId
     account_id: AccountId
@@ -32,21 +32,21 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     touched_at: datetime
 
     @property
-    def complete(self) -> bool:
-        """Whether every byte is here."""
+    def is_complete(self) -> bool:
+        """Whether every byte is stored."""
         return self.offset_bytes == self.size_bytes
 
 
 class UploadStore(Protocol):
-    """Files arriving in pieces. What `append` has acknowledged survives a kill at any instant."""
+    """Files that are uploaded in pieces. Bytes acknowledged by `append` survive a kill at any time."""
 
     async def create(
         self, *, upload_id: UploadId, account_id: AccountId, file_name: str, size_bytes: int, now: datetime
     ) -> Upload:
-        """Make room for a file. Raises NoRoom."""
+        """Begin an upload. Raises InsufficientStorage."""
 
     async def find(self, *, upload_id: UploadId) -> Upload:
-        """An upload as it stands. Raises UploadNotFound."""
+        """Return an upload. Raises UploadNotFound."""
 
     async def append(
         self,
@@ -57,31 +57,31 @@ class UploadStore(Protocol):
         now: datetime,
         checksum: tuple[str, bytes] | None = None,
     ) -> Upload:
-        """Store bytes at the offset the upload stands at; what arrived before a broken connection is kept.
+        """Append bytes at the current offset; bytes that arrived before a connection broke are kept.
 
-        `checksum` is an algorithm and a digest of these bytes: unless they agree, nothing is kept. Raises
-        UploadNotFound, UploadBusy, OffsetMismatch, TooLarge, ChecksumMismatch, NoRoom.
+        `checksum` is an algorithm and the digest of these bytes; on a mismatch none of them are kept. Raises
+        UploadNotFound, UploadBusy, OffsetMismatch, TooLarge, ChecksumMismatch, InsufficientStorage.
         """
 
     async def path(self, *, upload_id: UploadId) -> str:
-        """Where a complete upload lies. Raises UploadNotFound, UploadUnfinished."""
+        """Return the path or key of a complete upload. Raises UploadNotFound, UploadUnfinished."""
 
     async def remove(self, *, upload_id: UploadId) -> None:
-        """Drop an upload. Idempotent."""
+        """Delete an upload. Idempotent."""
 
     async def expire(self, *, before: datetime) -> int:
-        """Drop every upload not touched since; tells how many."""
+        """Delete uploads without a write since then; return how many."""
 
 
 class Instances(Protocol):
-    """Who is running, for the operator's page."""
+    """The running instances, for the operator's page."""
 
     async def services(self) -> list[ServiceView]:
-        """Every instance of every service, as the registry has it."""
+        """Return every instance of every service in the registry."""
 
 
 class Proxy(Protocol):
-    """What stands in front and does as it is told."""
+    """The proxy in front of the gateway."""
 
-    async def apply(self, front: ProxyConfig) -> bool:
-        """Make this the front, without a failed request; tells whether anything was different. Idempotent."""
+    async def apply(self, config: ProxyConfig) -> bool:
+        """Apply a configuration without failing any request; return whether it changed. Idempotent."""

@@ -1,1 +1,1 @@
-"""The gateway's engines."""
+"""Upload stores and the proxy."""

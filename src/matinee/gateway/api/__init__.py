@@ -1,16 +1,16 @@
-"""What crosses the public API: one composed answer a screen. The web client's types are made from these.
+"""The public API: one composed response per screen. The types of the web client are generated from these.
 
-    method path (below /api/v1)                    body → answer                          who
+    method path (below /api/v1)                    body → response                        access
     POST   /auth/sign-up                           SignUp → Session                       anyone
     POST   /auth/sign-in                           SignIn → Session                       anyone
-    POST   /auth/refresh                           Refresh (may be empty) → Session       cookie or body
+    POST   /auth/refresh                           Refresh (optional) → Session           cookie or body
     POST   /auth/sign-out                          → 204                                  signed in
     POST   /auth/sign-out-everywhere               → 204                                  signed in
     GET    /profiles                               → list[ProfileView]                    signed in
     POST   /profiles                               NewProfile → ProfileView               signed in
     PATCH  /profiles/{profile_id}                  ProfileChange → ProfileView            signed in
     DELETE /profiles/{profile_id}                  → 204                                  signed in
-    POST   /profiles/{profile_id}/choose           Pin → Session                          signed in
+    POST   /profiles/{profile_id}/choose           Pin (optional) → Session               signed in
     GET    /devices                                → list[DeviceView]                     signed in
     DELETE /devices/{device_id}                    → 204                                  signed in
     GET    /home                                   → HomeScreen                           profile
@@ -20,13 +20,13 @@
     DELETE /continue-watching/{title_id}           → 204                                  profile
     POST   /playback                               PlayRequest → playback.PlaySession     profile
     POST   /playback/{session_id}/renew            RenewRequest → playback.Renewal        profile
-    POST   /playback/{session_id}/heartbeat             playback.Heartbeat → 204                    profile
-    POST   /playback/{session_id}/end              playback.Heartbeat → 204                    profile
-    POST   /playback/{session_id}/beacon/{token}   playback.Heartbeat → 204                    token in the path
+    POST   /playback/{session_id}/heartbeat        playback.Heartbeat → 204               profile
+    POST   /playback/{session_id}/end              playback.Heartbeat → 204               profile
+    POST   /playback/{session_id}/beacon/{token}   playback.Heartbeat → 204               token in the path
     GET    /playback/{session_id}/manifest/{token}/{name}   → manifest                    token in the path
     POST   /licences/clearkey                      ClearKeyRequest → ClearKeyLicence      profile + X-Licence-Token
     GET    /licences/hls/{token}/{key_id}          → 16 bytes                             token in the path
-    GET    /ping                                   → nothing: what a request costs at least   signed in
+    GET    /ping                                   → nothing; the cost of an empty request    signed in
     POST   /operator/uploads, HEAD/PATCH/DELETE /operator/uploads/{upload_id}   tus 1.0   operator
     POST   /operator/ingest                        IngestRequest → IngestAnswer           operator
     GET    /operator/jobs?state=&cursor=           → Page[encoding.Job]                   operator
@@ -38,9 +38,9 @@
     GET    /operator/edges                         → list[steering.Edge]                  operator
     POST   /operator/edges/{edge_id}/drain         Drain → steering.Edge                  operator
 
-Outside it: `/` the web client, `/art/<path>` artwork, `/trust` how a device comes to trust this deployment,
-`/.well-known/jwks.json`, `/healthz`, `/readyz`, `/metrics` (the last three not through Envoy), `/problems/{kind}` what
-a problem means, `/schema/openapi.json`. What goes wrong here is in `api.problems`.
+Outside of it: `/` the web client, `/art/<path>` artwork, `/trust` the certificate of the local authority,
+`/.well-known/jwks.json`, `/problems/{kind}` the meaning of a problem, `/schema/openapi.json`. `/healthz`, `/readyz` and
+`/metrics` are not reachable through Envoy. The problems are in `api.problems`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from matinee.playback.api import Capabilities
 
 
 class SignUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Open an account."""
+    """The data of a new account, and the device to sign in."""
 
     email: str
     password: str
@@ -66,7 +66,7 @@ class SignUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """Sign in."""
+    """Credentials, and the device to sign in."""
 
     email: str
     password: str
@@ -74,13 +74,13 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refresh(msgspec.Struct, frozen=True, kw_only=True):
-    """A refresh token, for devices that keep it themselves; browsers send it as an HttpOnly cookie."""
+    """A refresh token. Browsers send it as an HttpOnly cookie instead."""
 
     refresh_token: str | None = None
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is signed in. `refresh_token` is filled only for devices that are no browsers."""
+    """A sign-in and its tokens. Browsers get no `refresh_token` here but a cookie."""
 
     access_token: str
     expires_in_s: int
@@ -104,7 +104,7 @@ class ProfileView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile to be made."""
+    """A profile to create."""
 
     name: str
     avatar: str = "ember"
@@ -115,7 +115,7 @@ class NewProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different; an empty `pin` takes it away."""
+    """Changes of a profile; an empty `pin` removes the PIN."""
 
     name: str | None = None
     avatar: str | None = None
@@ -143,7 +143,7 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture; `url` is a path on this host, `colour` fills its place until it is there."""
+    """A picture. `url` is a path on this host; `colour` is shown until the picture is loaded."""
 
     url: str
     width_px: int
@@ -160,7 +160,7 @@ class Pictures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the profile is."""
+    """How much the profile has watched."""
 
     position_ms: int
     duration_ms: int
@@ -195,7 +195,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A row; the client names `continue-watching` and `new` itself, a genre row carries its genre."""
+    """A row of cards. The client has the names of `continue-watching` and `new`; a genre row includes its genre."""
 
     row_id: str
     kind: Literal["continue-watching", "new", "genre"]
@@ -204,14 +204,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Billboard(msgspec.Struct, frozen=True, kw_only=True):
-    """The one recommendation on top."""
+    """The title at the top of the home page."""
 
     card: Card
     synopsis: str
 
 
 class HomeScreen(msgspec.Struct, frozen=True, kw_only=True):
-    """Home in one call. `missing` names the parts that failed and were left out."""
+    """The home page. `missing` names the parts that could not be fetched."""
 
     rows: list[Row]
     billboard: Billboard | None = None
@@ -219,7 +219,7 @@ class HomeScreen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenreScreen(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in a genre."""
+    """A page of the titles of a genre."""
 
     genre: GenreView
     cards: list[Card]
@@ -227,7 +227,7 @@ class GenreScreen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreditView(msgspec.Struct, frozen=True, kw_only=True):
-    """A person and what they did."""
+    """A person and their role."""
 
     name: str
     role: str
@@ -255,7 +255,7 @@ class SeasonView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TitleScreen(msgspec.Struct, frozen=True, kw_only=True):
-    """A title's page in one call. `play_episode_id` is what the play button plays of a series."""
+    """The page of a title. `play_episode_id` is the episode that the play button of a series plays."""
 
     card: Card
     synopsis: str
@@ -270,21 +270,21 @@ class TitleScreen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was watched."""
+    """A title that was watched."""
 
     card: Card
     updated_at: datetime
 
 
 class HistoryScreen(msgspec.Struct, frozen=True, kw_only=True):
-    """What was watched, newest first."""
+    """A page of the viewing history, newest first."""
 
     entries: list[HistoryEntry]
     next_cursor: str | None = None
 
 
 class PlayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Press play."""
+    """A request to play a title or an episode."""
 
     title_id: TitleId
     capabilities: Capabilities
@@ -293,7 +293,7 @@ class PlayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Fresh URLs; `failed` are the edges that did not answer."""
+    """A request for fresh URLs; `failed` are edges that did not answer."""
 
     failed: tuple[str, ...] = ()
 
@@ -306,7 +306,7 @@ class ClearKeyRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IngestSide(msgspec.Struct, frozen=True, kw_only=True):
-    """Sound or subtitles uploaded beside the film."""
+    """An audio or subtitle file uploaded in addition to the film."""
 
     upload_id: UploadId
     language: str
@@ -314,7 +314,7 @@ class IngestSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Make a title of an upload. Without `title_id` a film of this name is made."""
+    """A request to ingest an upload. Without `title_id` a film of this name is created."""
 
     upload_id: UploadId
     name: str = ""
@@ -337,7 +337,7 @@ class IngestAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance of a service, as the registry has it."""
+    """An instance of a service in the registry."""
 
     service: str
     instance_id: str
@@ -347,6 +347,6 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an edge is to be given no new sessions."""
+    """Whether an edge should get no new sessions."""
 
     draining: bool

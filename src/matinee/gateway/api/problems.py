@@ -1,4 +1,4 @@
-"""What goes wrong at the gateway itself; each domain's problems come through as they are."""
+"""The problems of the gateway itself; those of the domains are passed through unchanged."""
 
 from __future__ import annotations
 
@@ -7,71 +7,71 @@ from matinee.kit.problem import Problem
 
 
 class Malformed(Problem, status=400):
-    """This cannot be read: the body is no valid JSON."""
+    """The body is not valid JSON."""
 
 
 class NoSuchPage(Problem, status=404):
-    """There is nothing at this address."""
+    """There is no such page."""
 
 
 class MethodNotAllowed(Problem, status=405):
-    """This address does not take that method."""
+    """This address does not allow the method."""
 
 
 class NotAcceptable(Problem, status=415):
-    """The body is of a kind that is not taken here."""
+    """The media type of the body is not supported."""
 
 
 class TooManyRequests(Problem, status=429):
-    """Too many requests from you; wait a little."""
+    """Too many requests; wait a moment."""
 
     retry_after_ms: int = 1000
 
 
 class ForeignOrigin(Problem, status=403):
-    """This comes from a page of another site."""
+    """The request comes from a page of another site."""
 
 
 class Broken(Problem, status=500):
-    """Something broke on our side; the trace id finds it in the log."""
+    """An internal error; the trace id identifies it in the log."""
 
 
 class UploadNotFound(Problem, status=404):
-    """There is no such upload, or it was left unfinished too long."""
+    """There is no such upload, or it has expired."""
 
     upload_id: UploadId
 
 
 class UploadUnfinished(Problem, status=409):
-    """This upload is not complete yet."""
+    """The upload is not complete."""
 
     upload_id: UploadId
 
 
 class UploadBusy(Problem, status=423):
-    """Another request is writing to this upload just now; try again shortly."""
+    """Another request is writing to this upload; try again shortly."""
 
     upload_id: UploadId
 
 
 class OffsetMismatch(Problem, status=409):
-    """The upload stands at another offset."""
+    """The upload is at another offset."""
 
     offset_bytes: int
 
 
 class ChecksumMismatch(Problem, status=460):
-    """The bytes that arrived are not the bytes that were sent; send them again."""
+    """The received bytes do not match the checksum; send them again."""
 
 
 class UnsupportedVersion(Problem, status=412):
-    """This version of the tus protocol is not spoken here."""
+    """This version of the tus protocol is not supported."""
 
     versions: str = "1.0.0"
 
 
-class NoRoom(Problem, status=507):
-    """There is not enough room on the disk for this upload."""
+class InsufficientStorage(Problem, status=507):
+    """There is not enough disk space for this upload."""
 
     needed_bytes: int
     free_bytes: int

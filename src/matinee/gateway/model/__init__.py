@@ -1,1 +1,1 @@
-"""The gateway's rules: what a viewer is shown, how uploads are named, which routes and clusters stand in front."""
+"""The rules of the gateway: presentation of titles, names of uploads, configuration of the proxy."""

@@ -1,4 +1,4 @@
-"""What an upload is called."""
+"""Names of uploaded files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import PurePosixPath
 _NAME_BYTES = 200
 
 
-def metadata(header: str) -> dict[str, str]:
-    """tus `Upload-Metadata`: keys with base64 values, by commas. What cannot be read is left out."""
+def parse_metadata(header: str) -> dict[str, str]:
+    """Parse tus `Upload-Metadata`: keys with base64 values, separated by commas. Invalid pairs are skipped."""
     found = {}
     for pair in header.split(","):
         key, _, value = pair.strip().partition(" ")
-        with contextlib.suppress(ValueError):  # no base64, or no text in it
+        with contextlib.suppress(ValueError):  # not base64, or not UTF-8
             found[key] = base64.b64decode(value, validate=True).decode()
     found.pop("", None)
     return found
 
 
-def file_name(said: str) -> str:
-    """A name as a client says it, made fit to be a file's: no folders, no control characters, no dot in front."""
-    last = PurePosixPath(said.replace("\\", "/")).name
+def sanitize_file_name(name: str) -> str:
+    """Turn a name from a client into a file name: no folders, no control characters, no leading dot."""
+    last = PurePosixPath(name.replace("\\", "/")).name
     clean = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C").strip().lstrip(".")
     stem, suffix = PurePosixPath(clean or "upload").stem, PurePosixPath(clean).suffix[:16]
     while len((stem + suffix).encode()) > _NAME_BYTES:

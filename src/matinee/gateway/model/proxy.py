@@ -1,4 +1,4 @@
-"""What stands in front of the gateway, as data: listeners, routes and clusters, whatever proxy renders them."""
+"""The configuration of the proxy in front of the gateway: listeners, routes and clusters, independent of its kind."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ EDGES = "edges"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 KIB = 1 << 10
 
-# `unsent`: only what certainly never reached the other side; `lost`: also a connection that broke before an
-# answer; `failed`: also an answer that says the other side is broken.
-Retrying: TypeAlias = Literal["unsent", "lost", "failed"]
+# When a request is retried. `unsent`: if it certainly did not reach an instance; `lost`: also if the connection broke
+# before a response; `failed`: also after a response with a server error.
+RetryCondition: TypeAlias = Literal["unsent", "lost", "failed"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):
-    """An instance's address."""
+    """The address of an instance."""
 
     host: str
     port: int
 
     @classmethod
-    def of(cls, url: str) -> Endpoint:
-        """The endpoint in `http://host:port`. Raises ValueError."""
+    def from_url(cls, url: str) -> Endpoint:
+        """Parse `http://host:port`. Raises ValueError."""
         parts = urlsplit(url)
         if not parts.hostname:
             raise ValueError(f"no host in {url!r}")
@@ -37,15 +37,15 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """Instances of one kind. One that fails `eject_after` times in a row gets no requests for a while.
+    """Instances of one kind. An instance that fails `eject_after` times in a row is ejected for `eject_ms`.
 
-    `pinned` holds the certificates (PEM) of instances that speak TLS: these and no others are theirs.
+    `pinned` are the certificates (PEM) of instances that use TLS; no other certificate is accepted.
     """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     health_path: str
-    health_every_ms: int = 1000
+    health_interval_ms: int = 1000
     eject_after: int = 5
     eject_ms: int = 5000
     connect_ms: int = 500
@@ -53,9 +53,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests to a prefix, to exactly `path`, or to all of a `pattern` (RE2); `refused` ones find nothing there.
+    """Requests to a prefix, to exactly `path`, or to a `pattern` (RE2). A `hidden` route answers 404.
 
-    `timeout_ms` 0 and `body_limit_bytes` 0 mean: no limit. `rewrite` takes the place of the prefix.
+    `timeout_ms` 0 and `body_limit_bytes` 0 mean no limit. `rewrite` replaces the prefix.
     """
 
     cluster: str
@@ -63,18 +63,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     pattern: str = ""
     methods: tuple[str, ...] = ()
-    signed_in: bool = False
+    needs_token: bool = False
     timeout_ms: int = 15_000
     idle_ms: int = 60_000
     retries: int = 2
-    retrying: Retrying = "unsent"
+    retry_if: RetryCondition = "unsent"
     body_limit_bytes: int = 256 * KIB
     rewrite: str = ""
-    refused: bool = False
+    hidden: bool = False
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """At most `per_minute` requests below a prefix, `burst` of them at once, for each address or signed-in account."""
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `per_minute` requests below a prefix, `burst` of them at once, per address or per signed-in account."""
 
     name: str
     prefix: str
@@ -92,18 +92,18 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """A port, and what is served on it."""
+    """A port and its routes; the first matching route is used."""
 
     name: str
     host: str
     port: int
     routes: tuple[Route, ...]
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[RateLimit, ...] = ()
     certificate: Certificate | None = None
 
 
-class TokenRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How access tokens are checked at the door."""
+class TokenCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """How the proxy verifies access tokens."""
 
     keys: PublicKeys
     issuer: str = "matinee"
@@ -111,16 +111,16 @@ class TokenRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in front. `secret` goes with every request, so that the gateway knows who passed it on."""
+    """The complete configuration. `secret` is added to every request, so that the gateway can trust the proxy's headers."""
 
     listeners: tuple[Listener, ...]
     clusters: tuple[Cluster, ...]
-    tokens: TokenRule
+    tokens: TokenCheck
     secret: str = ""
 
 
 class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is decided by settings: addresses, limits, certificates. `trust_port` 0 means there is no trust page."""
+    """Addresses, limits and certificates of the proxy. `trust_port` 0 means no page with the local authority."""
 
     host: str = "127.0.0.1"
     port: int
@@ -135,13 +135,13 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
 def build_proxy_config(
     settings: ProxySettings, *, gateways: Sequence[Endpoint], edges: Sequence[Endpoint], keys: PublicKeys
 ) -> ProxyConfig:
-    """Matinee's own front: the API, the web client and the pictures on one address."""
+    """Build the configuration: the API, the web client and artwork on one address."""
     main = Listener(
         name="front",
         host=settings.host,
         port=settings.port,
         routes=ROUTES,
-        limits=_limits(settings),
+        limits=_rate_limits(settings),
         certificate=settings.certificate,
     )
     trust = Listener(name="trust", host=settings.host, port=settings.trust_port, routes=TRUST_ROUTES)
@@ -151,29 +151,29 @@ def build_proxy_config(
             Cluster(name=GATEWAYS, endpoints=tuple(sorted(set(gateways))), health_path="/readyz"),
             Cluster(name=EDGES, endpoints=tuple(sorted(set(edges))), health_path="/healthz", pinned=settings.pinned),
         ),
-        tokens=TokenRule(keys=keys),
+        tokens=TokenCheck(keys=keys),
         secret=settings.secret,
     )
 
 
-def _limits(settings: ProxySettings) -> tuple[Limit, ...]:
+def _rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
     return (
-        Limit(
+        RateLimit(
             name="sign-in",
             prefix=f"{API}/auth/sign-",
             per_minute=settings.sign_ins_per_minute,
             burst=settings.sign_ins_per_minute,
             by="address",
         ),
-        # A household, a campus or a carrier may stand behind one address.
-        Limit(
+        # Many clients may share one address.
+        RateLimit(
             name="address",
             prefix="/api/",
             per_minute=settings.requests_per_minute * 10,
             burst=settings.requests_per_minute * 4,
             by="address",
         ),
-        Limit(
+        RateLimit(
             name="subject",
             prefix="/api/",
             per_minute=settings.requests_per_minute,
@@ -185,32 +185,31 @@ def _limits(settings: ProxySettings) -> tuple[Limit, ...]:
 
 _UPLOADS = f"{API}/operator/uploads"
 
-# The first that fits is taken.
 ROUTES = (
-    # Between processes, and for those who watch them.
-    *(Route(cluster=GATEWAYS, path=path, refused=True) for path in ("/healthz", "/readyz", "/metrics")),
-    Route(cluster=GATEWAYS, prefix="/rpc", refused=True),
-    Route(cluster=EDGES, prefix="/art/", methods=SAFE_METHODS, retrying="failed", timeout_ms=10_000),
-    # Signed by a token in their own path.
-    Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/manifest/.+", methods=SAFE_METHODS, retrying="lost"),
+    # For other processes and for monitoring only.
+    *(Route(cluster=GATEWAYS, path=path, hidden=True) for path in ("/healthz", "/readyz", "/metrics")),
+    Route(cluster=GATEWAYS, prefix="/rpc", hidden=True),
+    Route(cluster=EDGES, prefix="/art/", methods=SAFE_METHODS, retry_if="failed", timeout_ms=10_000),
+    # These have a token in their path.
+    Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/manifest/.+", methods=SAFE_METHODS, retry_if="lost"),
     Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/beacon/[^/]+"),
-    Route(cluster=GATEWAYS, prefix=f"{API}/licences/hls/", methods=SAFE_METHODS, retrying="lost"),
-    Route(cluster=GATEWAYS, prefix=f"{API}/auth/sign-out-everywhere", signed_in=True),
+    Route(cluster=GATEWAYS, prefix=f"{API}/licences/hls/", methods=SAFE_METHODS, retry_if="lost"),
+    Route(cluster=GATEWAYS, prefix=f"{API}/auth/sign-out-everywhere", needs_token=True),
     Route(cluster=GATEWAYS, prefix=f"{API}/auth/"),
-    # Long, large and resumed by the client itself.
-    Route(cluster=GATEWAYS, prefix=_UPLOADS, signed_in=True, timeout_ms=0, body_limit_bytes=0, retries=0),
-    # Copies and probes whole films.
-    Route(cluster=GATEWAYS, prefix=f"{API}/operator/ingest", signed_in=True, timeout_ms=600_000, idle_ms=600_000),
-    Route(cluster=GATEWAYS, prefix=f"{API}/", methods=SAFE_METHODS, signed_in=True, retrying="lost"),
-    Route(cluster=GATEWAYS, prefix=f"{API}/", signed_in=True),
-    Route(cluster=GATEWAYS, prefix="/", methods=SAFE_METHODS, retrying="lost"),
+    # Long and large; the client resumes them itself.
+    Route(cluster=GATEWAYS, prefix=_UPLOADS, needs_token=True, timeout_ms=0, body_limit_bytes=0, retries=0),
+    # Copies and probes films.
+    Route(cluster=GATEWAYS, prefix=f"{API}/operator/ingest", needs_token=True, timeout_ms=600_000, idle_ms=600_000),
+    Route(cluster=GATEWAYS, prefix=f"{API}/", methods=SAFE_METHODS, needs_token=True, retry_if="lost"),
+    Route(cluster=GATEWAYS, prefix=f"{API}/", needs_token=True),
+    Route(cluster=GATEWAYS, prefix="/", methods=SAFE_METHODS, retry_if="lost"),
     Route(cluster=GATEWAYS, prefix="/"),
 )
-# On plain HTTP there is the page that says how to trust this deployment, and nothing else.
+# Plain HTTP serves only the page about the local authority.
 TRUST_ROUTES = (
     *(
-        Route(cluster=GATEWAYS, path=path, methods=SAFE_METHODS, retrying="lost")
+        Route(cluster=GATEWAYS, path=path, methods=SAFE_METHODS, retry_if="lost")
         for path in ("/trust", "/trust/matinee.crt")
     ),
-    Route(cluster=GATEWAYS, path="/", methods=SAFE_METHODS, rewrite="/trust", retrying="lost"),
+    Route(cluster=GATEWAYS, path="/", methods=SAFE_METHODS, rewrite="/trust", retry_if="lost"),
 )

@@ -1,6 +1,6 @@
-"""The gateway over HTTP: `build` makes the ASGI application."""
+"""The gateway over HTTP; `build` makes the ASGI application."""
 
-from matinee.gateway.server.routes import build
+from matinee.gateway.server.app import build
 from matinee.gateway.server.state import ServerSettings
 
 __all__ = ["ServerSettings", "build"]

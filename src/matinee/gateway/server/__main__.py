@@ -1,7 +1,7 @@
-"""Writes the public API's description: `python -m matinee.gateway.server > web/openapi.json`."""
+"""Writes the description of the public API: `python -m matinee.gateway.server > web/openapi.json`."""
 
 import sys
 
-from matinee.gateway.server import openapi
+from matinee.gateway.server.openapi import build_document
 
-sys.stdout.buffer.write(openapi.document())
+sys.stdout.buffer.write(build_document())

@@ -1,76 +1,78 @@
-"""Signing up, in and out. A browser's refresh token lives in a cookie that no script can read."""
+"""Handlers of signing up, in and out. Browsers keep their refresh token in a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from litestar import Request, Response, post
+from litestar import Response, post
 from litestar.datastructures import Cookie
+from litestar.params import JSONBody
 
 from matinee.gateway.api import Refresh, Session, SignIn, SignUp
 from matinee.gateway.api.problems import ForeignOrigin
-from matinee.gateway.server.state import AppState, get_state, principal
+from matinee.gateway.model.proxy import API
+from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
 from matinee.identity.api import Grant, TokenRejected
 from matinee.kit import context
 
 COOKIE = "matinee_refresh"
-COOKIE_PATH = "/api/v1/auth"
+_TAGS = ["auth"]
 
 
-@post("/auth/sign-up", status_code=200)
-async def sign_up(request: Request[Any, Any, Any], data: SignUp) -> Response[Session]:
-    """Open an account with its first profile and sign in."""
-    deployment = get_state(request)
-    _check_origin(request, deployment)
-    grant = await deployment.identity.sign_up(
+@post("/auth/sign-up", status_code=200, tags=_TAGS)
+async def sign_up(request: HttpRequest, data: JSONBody[SignUp]) -> Response[Session]:
+    """Create an account with its first profile and sign in."""
+    state = get_state(request)
+    _check_origin(request, state)
+    grant = await state.identity.sign_up(
         email=data.email, password=data.password, name=data.name, language=data.language, device=data.device
     )
-    return _answer(deployment, grant, browser=data.device.kind == "browser")
+    return _respond(state, grant, is_browser=data.device.kind == "browser")
 
 
-@post("/auth/sign-in", status_code=200)
-async def sign_in(request: Request[Any, Any, Any], data: SignIn) -> Response[Session]:
+@post("/auth/sign-in", status_code=200, tags=_TAGS)
+async def sign_in(request: HttpRequest, data: JSONBody[SignIn]) -> Response[Session]:
     """Sign in."""
-    deployment = get_state(request)
-    _check_origin(request, deployment)
-    grant = await deployment.identity.sign_in(email=data.email, password=data.password, device=data.device)
-    return _answer(deployment, grant, browser=data.device.kind == "browser")
+    state = get_state(request)
+    _check_origin(request, state)
+    grant = await state.identity.sign_in(email=data.email, password=data.password, device=data.device)
+    return _respond(state, grant, is_browser=data.device.kind == "browser")
 
 
-@post("/auth/refresh", status_code=200)
-async def refresh(request: Request[Any, Any, Any], data: Refresh | None = None) -> Response[Session]:
-    """New tokens for a refresh token: a browser's cookie, or any other device's body."""
-    deployment = get_state(request)
+@post("/auth/refresh", status_code=200, tags=_TAGS)
+async def refresh(request: HttpRequest, data: JSONBody[Refresh | None] = None) -> Response[Session]:
+    """Return new tokens for a refresh token, from a browser's cookie or another device's body."""
+    state = get_state(request)
     if data is not None and data.refresh_token:
-        return _answer(deployment, await deployment.identity.refresh(refresh_token=data.refresh_token), browser=False)
-    grant = await deployment.identity.refresh(refresh_token=_cookie(request, deployment))
-    return _answer(deployment, grant, browser=True)
+        grant = await state.identity.refresh(refresh_token=data.refresh_token)
+        return _respond(state, grant, is_browser=False)
+    grant = await state.identity.refresh(refresh_token=_read_cookie(request, state))
+    return _respond(state, grant, is_browser=True)
 
 
-@post("/auth/sign-out", status_code=204)
-async def sign_out(request: Request[Any, Any, Any]) -> Response[None]:
-    """End this sign-in: the bearer's, or the cookie's where the access token has run out."""
-    deployment = get_state(request)
-    asking = context.current().principal
-    if asking is None:
-        sign_in_id = (await deployment.identity.refresh(refresh_token=_cookie(request, deployment))).sign_in_id
+@post("/auth/sign-out", status_code=204, tags=_TAGS)
+async def sign_out(request: HttpRequest) -> Response[None]:
+    """End this sign-in, by the access token or, if that has expired, by the cookie."""
+    state = get_state(request)
+    principal = context.current().principal
+    if principal is None:
+        sign_in_id = (await state.identity.refresh(refresh_token=_read_cookie(request, state))).sign_in_id
     else:
-        sign_in_id = asking.sign_in_id
-    await deployment.identity.sign_out(sign_in_id=sign_in_id)
-    return Response(content=None, status_code=204, cookies=[_set_cookie(deployment, "", max_age_s=0)])
+        sign_in_id = principal.sign_in_id
+    await state.identity.sign_out(sign_in_id=sign_in_id)
+    return _respond_signed_out(state)
 
 
-@post("/auth/sign-out-everywhere", status_code=204)
-async def sign_out_everywhere(request: Request[Any, Any, Any]) -> Response[None]:
+@post("/auth/sign-out-everywhere", status_code=204, tags=_TAGS)
+async def sign_out_everywhere(request: HttpRequest) -> Response[None]:
     """End every sign-in of the account."""
-    deployment = get_state(request)
-    await deployment.identity.sign_out_everywhere(account_id=principal().account_id)
-    return Response(content=None, status_code=204, cookies=[_set_cookie(deployment, "", max_age_s=0)])
+    state = get_state(request)
+    await state.identity.sign_out_everywhere(account_id=get_principal().account_id)
+    return _respond_signed_out(state)
 
 
-def session(grant: Grant, *, with_refresh: bool) -> Session:
-    """What a device is told of its tokens."""
+def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:
+    """Convert the tokens granted to a device."""
     return Session(
         access_token=grant.access_token,
         expires_in_s=grant.expires_in_s,
@@ -78,44 +80,47 @@ def session(grant: Grant, *, with_refresh: bool) -> Session:
         device_id=grant.device_id,
         profile_id=grant.profile_id,
         roles=grant.roles,
-        refresh_token=grant.refresh_token or None if with_refresh else None,
+        refresh_token=grant.refresh_token or None if with_refresh_token else None,
     )
 
 
-def _answer(deployment: AppState, grant: Grant, *, browser: bool) -> Response[Session]:
+def _respond(state: AppState, grant: Grant, *, is_browser: bool) -> Response[Session]:
     cookies = []
-    if browser and grant.refresh_token:
-        cookies.append(_set_cookie(deployment, grant.refresh_token, max_age_s=grant.refresh_expires_in_s))
-    return Response(session(grant, with_refresh=not browser), status_code=200, cookies=cookies)
+    if is_browser and grant.refresh_token:
+        cookies.append(_cookie(state, grant.refresh_token, max_age_s=grant.refresh_expires_in_s))
+    return Response(to_session(grant, with_refresh_token=not is_browser), status_code=200, cookies=cookies)
 
 
-def _set_cookie(deployment: AppState, value: str, *, max_age_s: int) -> Cookie:
-    strict: Literal["strict"] = "strict"
+def _respond_signed_out(state: AppState) -> Response[None]:
+    return Response(content=None, status_code=204, cookies=[_cookie(state, "", max_age_s=0)])
+
+
+def _cookie(state: AppState, value: str, *, max_age_s: int) -> Cookie:
     return Cookie(
         key=COOKIE,
         value=value,
-        path=COOKIE_PATH,
+        path=f"{API}/auth",
         httponly=True,
-        secure=deployment.settings.secure,
-        samesite=strict,
+        secure=state.settings.secure,
+        samesite="strict",
         max_age=max_age_s,
     )
 
 
-def _cookie(request: Request[Any, Any, Any], deployment: AppState) -> str:
+def _read_cookie(request: HttpRequest, state: AppState) -> str:
     token = request.cookies.get(COOKIE)
     if not token:
         raise TokenRejected
     if "origin" not in request.headers:
-        raise ForeignOrigin(detail="A refresh token in a cookie is taken only from a page of this site.")
-    _check_origin(request, deployment)
+        raise ForeignOrigin(detail="A refresh token in a cookie is accepted only from a page of this site.")
+    _check_origin(request, state)
     return token
 
 
-def _check_origin(request: Request[Any, Any, Any], deployment: AppState) -> None:
-    """A browser names the page's origin on every POST; only our own may use these addresses."""
+def _check_origin(request: HttpRequest, state: AppState) -> None:
+    """Refuse pages of other sites: browsers send the page's origin with every POST."""
     origin = request.headers.get("origin")
-    if origin is None or origin in deployment.settings.origins:
+    if origin is None or origin in state.settings.origins:
         return
     if urlsplit(origin).netloc != request.headers.get("host"):
         raise ForeignOrigin

@@ -1,196 +1,156 @@
-"""The public API as an OpenAPI 3.1 document, read off the handlers."""
+"""The public API as an OpenAPI 3.1 document, made by Litestar's generator.
+
+The generator describes handlers, but not docstrings of Structs, problem documents, or that a response always has every
+member of its schema. These are added here.
+"""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar import Response
-from litestar.handlers import HTTPRouteHandler
+from litestar import Litestar
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, Schema, SecurityScheme
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
 
-REFERENCES = "#/components/schemas/{name}"
-_PATH_PARAMETER = re.compile(r"\{(\w+):\w+\}")
-_PROBLEM = {
+from matinee.gateway.server.routes import api_routers
+
+if TYPE_CHECKING:
+    from litestar._openapi.schema_generation import SchemaCreator
+
+_PROBLEM_SCHEMA = {
     "type": "object",
-    "title": "ProblemDocument",
-    "description": "RFC 9457; the facts of a problem are further members.",
+    "description": "An RFC 9457 problem document. Each type of problem has further members.",
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "instance": {"type": "string"},
+        "instance": {"type": "string", "description": "The trace id."},
     },
     "required": ["type", "title", "status"],
     "additionalProperties": True,
 }
+_PROBLEM_RESPONSE = {
+    "description": "A problem.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+}
+# `Page[Job]` is `Page_matinee.encoding.api.Job_` for Litestar, `JobPage` for us.
+_GENERIC_NAME = re.compile(rb"(\w+)_[\w.]*?(\w+)_(?=\")")
+_REFERENCE = re.compile(rb'"#/components/schemas/(\w+)"')
 
 
 @functools.cache
-def document() -> bytes:
-    """The document as indented JSON."""
-    from matinee.gateway.server import routes  # they know this module, too: the document has an address
-
-    groups = [
-        (routes.OPEN, "anyone"),
-        (routes.SIGNED_IN, "signed in"),
-        (routes.WATCHING, "profile"),
-        (routes.OPERATING, "operator"),
-    ]
-    handlers = [(handler, who) for group, who in groups for handler in group]
-    schemas = _Schemas([handler for handler, _ in handlers])
-    paths: dict[str, dict[str, Any]] = {}
-    for handler, who in handlers:
-        for path in handler.paths:
-            plain = routes.BASE + _PATH_PARAMETER.sub(r"{\1}", path)
-            for method in sorted(handler.http_methods):
-                paths.setdefault(plain, {})[method.lower()] = _operation(handler, who, path, schemas)
-    return msgspec.json.format(msgspec.json.encode(_whole(paths, schemas)), indent=2) + b"\n"
+def build_document() -> bytes:
+    """Build the document as indented JSON."""
+    app = Litestar(route_handlers=api_routers(), openapi_config=_config(), plugins=[_StructSchemas()])
+    generated = msgspec.json.encode(app.openapi_schema.to_schema())
+    document = msgspec.json.decode(_GENERIC_NAME.sub(rb"\2\1", generated))
+    for path in document["paths"].values():
+        for operation in path.values():
+            _complete_operation(operation)
+    _complete_schemas(document)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _whole(paths: dict[str, Any], schemas: _Schemas) -> dict[str, Any]:
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Matinee", "version": "1", "description": "The public API of a streaming service."},
-        "paths": paths,
-        "components": {
-            "schemas": {**schemas.components(), "ProblemDocument": _PROBLEM},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-        },
-    }
+def _config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Matinee",
+        version="1",
+        description="The public API of a streaming service.",
+        use_handler_docstrings=True,
+        operation_id_creator=lambda handler, _method, _path: _camel_case(handler.handler_name),
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+    )
 
 
-def _operation(handler: HTTPRouteHandler, who: str, path: str, schemas: _Schemas) -> dict[str, Any]:
-    operation: dict[str, Any] = {
-        "operationId": _camel(handler.fn.__name__),
-        "summary": (handler.fn.__doc__ or "").strip().split("\n", 1)[0],
-        "tags": [handler.fn.__module__.rpartition(".")[2]],
-        "parameters": list(_parameters(handler, path, schemas)),
-        "responses": _responses(handler, schemas),
-    }
-    if who != "anyone":
-        operation["security"] = [{"bearer": []}]
-    if (asked := _body(handler)) is not None:
-        operation["requestBody"] = {
-            "required": not _optional(asked),
-            "content": {"application/json": {"schema": schemas.of(_bare(asked))}},
-        }
-    return operation
+class _StructSchemas(OpenAPISchemaPlugin):
+    """Describes Structs with their docstrings and without defaults, which clients leave to the server."""
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        return not field_definition.is_union and field_definition.is_subclass_of(msgspec.Struct)
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+        hints = field_definition.get_type_hints(include_extras=True, resolve_generics=True)
+        fields = msgspec.structs.fields(field_definition.type_)
+        schema = schema_creator.create_component_schema(
+            field_definition,
+            required=[field.encode_name for field in fields if field.required],
+            property_fields={
+                field.encode_name: FieldDefinition.from_annotation(hints[field.name], name=field.encode_name)
+                for field in fields
+            },
+        )
+        schema.description = inspect.getdoc(field_definition.type_)
+        return schema
 
 
-def _responses(handler: HTTPRouteHandler, schemas: _Schemas) -> dict[str, Any]:
-    problem = {"schema": {"$ref": REFERENCES.format(name="ProblemDocument")}}
-    answered: dict[str, Any] = {"description": "Done." if _answer(handler) is None else "The answer."}
-    if (content := handler.opt.get("content")) is not None:
-        answered["content"] = {content: {"schema": {"type": "string", "format": "binary"}}}
-    elif (kind := _answer(handler)) is not None:
-        answered["content"] = {"application/json": {"schema": schemas.of(kind)}}
-    return {
-        str(handler.status_code): answered,
-        "default": {"description": "A problem.", "content": {"application/problem+json": problem}},
-    }
+def _complete_operation(operation: dict[str, Any]) -> None:
+    operation["summary"] = operation.pop("description").partition("\n")[0]
+    operation.pop("deprecated", None)
+    operation["responses"] = {
+        status: _complete_response(response) for status, response in operation["responses"].items() if int(status) < 400
+    } | {"default": _PROBLEM_RESPONSE}
+    for parameter in operation.get("parameters", []):
+        parameter["schema"] = _without_null(parameter["schema"])
+        for name in ("deprecated", "allowEmptyValue", "allowReserved"):
+            parameter.pop(name, None)
+    if (body := operation.get("requestBody")) is not None:
+        (content,) = body["content"].values()
+        schema = _without_null(content["schema"])
+        body["required"], content["schema"] = schema == content["schema"], schema
 
 
-def _parameters(handler: HTTPRouteHandler, path: str, schemas: _Schemas) -> Iterator[dict[str, Any]]:
-    in_path = _PATH_PARAMETER.findall(path)
-    for name, kind in _hints(handler).items():
-        if name in in_path:
-            yield {"name": name, "in": "path", "required": True, "schema": schemas.of(kind)}
-        elif name not in {"request", "data", "return"}:
-            known_as, bare = _query(name, kind)
-            yield {"name": known_as, "in": "query", "required": False, "schema": schemas.of(bare)}
-    for name, required in handler.opt.get("headers", {}).items():
-        yield {"name": name, "in": "header", "required": required, "schema": {"type": "string"}}
+def _complete_response(response: dict[str, Any]) -> dict[str, Any]:
+    del response["headers"]
+    for media_type, content in list(response.get("content", {}).items()):
+        if content["schema"].get("type") == "null":
+            del response["content"]
+        elif media_type != "application/json":
+            content["schema"]["format"] = "binary"
+    return response
 
 
-class _Schemas:
-    """JSON Schemas of everything that is sent or answered, by msgspec.
-
-    What we only answer has every member always; what may be sent has its defaults left out by those who send.
-    """
-
-    def __init__(self, handlers: list[HTTPRouteHandler]) -> None:
-        asked = [_bare(kind) for handler in handlers if (kind := _body(handler)) is not None]
-        answered = [kind for handler in handlers if (kind := _answer(handler)) is not None]
-        sent = set(_components(asked))
-        self._known = _components([*asked, *answered])
-        for name, schema in self._known.items():
-            _tidy(schema, answered_only=name not in sent)
-
-    def components(self) -> dict[str, Any]:
-        return {_plain(name): _renamed(schema) for name, schema in sorted(self._known.items())}
-
-    def of(self, kind: Any) -> Any:
-        (schema,), _ = msgspec.json.schema_components([kind], ref_template=REFERENCES)
-        return _renamed(schema)
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value that may be absent but not null."""
+    if "oneOf" in schema:
+        (schema,) = (option for option in schema["oneOf"] if option.get("type") != "null")
+    if isinstance(schema.get("type"), list):
+        (kind,) = (kind for kind in schema["type"] if kind != "null")
+        schema = {**schema, "type": kind, "enum": [value for value in schema["enum"] if value is not None]}
+    return schema
 
 
-def _components(kinds: list[Any]) -> dict[str, Any]:
-    return msgspec.json.schema_components(kinds, ref_template=REFERENCES)[1]
+def _complete_schemas(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    sent = set(_referenced([operation.get("requestBody") for operation in operations], schemas))
+    for name, schema in schemas.items():
+        del schema["title"]  # the same as its name
+        if name not in sent and "properties" in schema:
+            schema["required"] = list(schema["properties"])
+    schemas["ProblemDocument"] = _PROBLEM_SCHEMA
 
 
-def _tidy(schema: dict[str, Any], *, answered_only: bool) -> None:
-    schema.pop("title", None)
-    properties = schema.get("properties", {})
-    if answered_only and properties:
-        schema["required"] = list(properties)
-    for member in properties.values():
-        member.pop("default", None)
+def _referenced(part: Any, schemas: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of schemas that a part of the document uses, directly or indirectly."""
+    known: set[str] = set()
+    pending = [part]
+    while pending:
+        names = {name.decode() for name in _REFERENCE.findall(msgspec.json.encode(pending.pop()))} - known
+        known |= names
+        pending += [schemas[name] for name in names]
+    yield from known
 
 
-def _plain(name: str) -> str:
-    """`Page_Job_` → `JobPage`."""
-    generic, _, item = name.strip("_").partition("_")
-    return f"{item}{generic}" if item else generic
-
-
-def _renamed(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {key: _reference(value) if key == "$ref" else _renamed(value) for key, value in schema.items()}
-    return [_renamed(item) for item in schema] if isinstance(schema, list) else schema
-
-
-def _reference(reference: str) -> str:
-    stem, _, name = reference.rpartition("/")
-    return f"{stem}/{_plain(name)}"
-
-
-def _hints(handler: HTTPRouteHandler) -> dict[str, Any]:
-    return get_type_hints(handler.fn, include_extras=True)
-
-
-def _query(name: str, kind: Any) -> tuple[str, Any]:
-    """A query parameter's name on the wire, and its kind."""
-    if get_origin(kind) is not Annotated:
-        return name, _bare(kind)
-    bare, parameter = get_args(kind)
-    return parameter.name or name, _bare(bare)
-
-
-def _body(handler: HTTPRouteHandler) -> Any:
-    return _hints(handler).get("data", handler.opt.get("body"))
-
-
-def _answer(handler: HTTPRouteHandler) -> Any:
-    kind = _hints(handler).get("return")
-    if get_origin(kind) is Response:
-        (kind,) = get_args(kind)
-    return None if kind in {type(None), None, bytes} else kind
-
-
-def _optional(kind: Any) -> bool:
-    return type(None) in get_args(kind)
-
-
-def _bare(kind: Any) -> Any:
-    """A kind without its None."""
-    rest = [part for part in get_args(kind) if part is not type(None)]
-    return rest[0] if _optional(kind) and len(rest) == 1 else kind
-
-
-def _camel(name: str) -> str:
+def _camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -1,89 +1,91 @@
-"""The operator's pages: masters in, jobs, titles, services, edges."""
+"""Handlers of the operator's pages: ingest, jobs, titles, services, edges."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, get, post, put
-from litestar.params import QueryParameter
+from litestar import get, post, put
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from matinee.catalogue.api import Title, TitleDraft
 from matinee.encoding.api import Job, JobState
 from matinee.gateway.api import Drain, IngestAnswer, IngestRequest, ServiceView
-from matinee.gateway.server.state import get_state, principal
+from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.kit.ids import EdgeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
 from matinee.steering.api import Edge
 
-
-@post("/operator/ingest", status_code=202)
-async def ingest(request: Request[Any, Any, Any], data: IngestRequest) -> IngestAnswer:
-    """Make a title of an upload."""
-    return await get_state(request).intake.ingest(account_id=principal().account_id, request=data)
+_TAGS = ["operator"]
 
 
-@get("/operator/jobs")
+@post("/operator/ingest", status_code=202, tags=_TAGS)
+async def ingest(request: HttpRequest, data: JSONBody[IngestRequest]) -> IngestAnswer:
+    """Turn an upload into a title."""
+    return await get_state(request).intake.ingest(account_id=get_principal().account_id, request=data)
+
+
+@get("/operator/jobs", tags=_TAGS)
 async def list_jobs(
-    request: Request[Any, Any, Any],
+    request: HttpRequest,
     job_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> Page[Job]:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     return await get_state(request).encoding.list_jobs(state=job_state, cursor=cursor)
 
 
-@post("/operator/jobs/{job_id:str}/cancel", status_code=200)
-async def cancel_job(request: Request[Any, Any, Any], job_id: JobId) -> Job:
-    """Stop a job; finished steps stay."""
+@post("/operator/jobs/{job_id:str}/cancel", status_code=200, tags=_TAGS)
+async def cancel_job(request: HttpRequest, job_id: FromPath[JobId]) -> Job:
+    """Cancel a job; the results of finished steps are kept."""
     return await get_state(request).encoding.cancel(job_id=job_id)
 
 
-@post("/operator/jobs/{job_id:str}/retry", status_code=200)
-async def retry_job(request: Request[Any, Any, Any], job_id: JobId) -> Job:
+@post("/operator/jobs/{job_id:str}/retry", status_code=200, tags=_TAGS)
+async def retry_job(request: HttpRequest, job_id: FromPath[JobId]) -> Job:
     """Queue a failed or cancelled job again."""
     return await get_state(request).encoding.retry(job_id=job_id)
 
 
-@get("/operator/titles")
-async def list_titles(request: Request[Any, Any, Any], cursor: str | None = None) -> Page[Title]:
-    """All titles in every state, newest first."""
+@get("/operator/titles", tags=_TAGS)
+async def list_titles(request: HttpRequest, cursor: FromQuery[str | None] = None) -> Page[Title]:
+    """List all titles in every state, newest first."""
     return await get_state(request).catalogue.everything(cursor=cursor)
 
 
-@put("/operator/titles/{title_id:str}")
-async def put_title(request: Request[Any, Any, Any], title_id: TitleId, data: TitleDraft) -> Title:
-    """Create a title, or replace what is said of it."""
+@put("/operator/titles/{title_id:str}", tags=_TAGS)
+async def put_title(request: HttpRequest, title_id: FromPath[TitleId], data: JSONBody[TitleDraft]) -> Title:
+    """Create or replace a title."""
     if data.title_id != title_id:
         raise Invalid(faults=[Fault("title_id", "is not the title in the address")])
     return await get_state(request).catalogue.put_title(draft=data)
 
 
-@post("/operator/titles/{title_id:str}/publish", status_code=200)
-async def publish_title(request: Request[Any, Any, Any], title_id: TitleId) -> Title:
-    """Offer a title."""
+@post("/operator/titles/{title_id:str}/publish", status_code=200, tags=_TAGS)
+async def publish_title(request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
+    """Publish a title."""
     return await get_state(request).catalogue.publish(title_id=title_id)
 
 
-@post("/operator/titles/{title_id:str}/withdraw", status_code=200)
-async def withdraw_title(request: Request[Any, Any, Any], title_id: TitleId) -> Title:
-    """Stop offering a title."""
+@post("/operator/titles/{title_id:str}/withdraw", status_code=200, tags=_TAGS)
+async def withdraw_title(request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
+    """Withdraw a title."""
     return await get_state(request).catalogue.withdraw(title_id=title_id)
 
 
-@get("/operator/services")
-async def list_services(request: Request[Any, Any, Any]) -> list[ServiceView]:
-    """Every instance of every service."""
+@get("/operator/services", tags=_TAGS)
+async def list_services(request: HttpRequest) -> list[ServiceView]:
+    """List every instance of every service."""
     return await get_state(request).instances.services()
 
 
-@get("/operator/edges")
-async def list_edges(request: Request[Any, Any, Any]) -> list[Edge]:
-    """Every edge heard of in the last day."""
+@get("/operator/edges", tags=_TAGS)
+async def list_edges(request: HttpRequest) -> list[Edge]:
+    """List every edge that has sent a heartbeat in the last day."""
     return await get_state(request).steering.list_edges()
 
 
-@post("/operator/edges/{edge_id:str}/drain", status_code=200)
-async def drain_edge(request: Request[Any, Any, Any], edge_id: EdgeId, data: Drain) -> Edge:
-    """Give an edge no new sessions, or some again."""
+@post("/operator/edges/{edge_id:str}/drain", status_code=200, tags=_TAGS)
+async def drain_edge(request: HttpRequest, edge_id: FromPath[EdgeId], data: JSONBody[Drain]) -> Edge:
+    """Stop or resume giving new sessions to an edge."""
     return await get_state(request).steering.drain(edge_id=edge_id, draining=data.draining)

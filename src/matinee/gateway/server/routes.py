@@ -1,79 +1,25 @@
-"""All routes, who may use them, and the application made of them."""
+"""The routes of the public API, grouped by who may use them."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from litestar import Router
 
-from litestar import Litestar, Router
-from litestar.connection import ASGIConnection
-from litestar.datastructures import State
-from litestar.exceptions import HTTPException
-from litestar.handlers.base import BaseRouteHandler
+from matinee.gateway.model.proxy import API
+from matinee.gateway.server import auth, operator, playback, profiles, screens, uploads
+from matinee.gateway.server.guards import require_operator, require_profile, require_sign_in
 
-from matinee.catalogue.api import Catalogue
-from matinee.drivers.asgi import App
-from matinee.drivers.metrics import Metrics
-from matinee.encoding.api import Encoding
-from matinee.gateway.ports import Instances, UploadStore, Verifier
-from matinee.gateway.server import auth, errors, operator, profiles, screens, trust, tus, watch, web, wellknown
-from matinee.gateway.server.middleware import RequestMiddleware, refusal
-from matinee.gateway.server.state import AppState, ServerSettings
-from matinee.gateway.service import Intake, Screens
-from matinee.identity.api import Identity
-from matinee.kit import context
-from matinee.kit.clock import Clock
-from matinee.kit.problem import Forbidden, Problem
-from matinee.licensing.api import Licensing
-from matinee.playback.api import Playback
-from matinee.steering.api import Steering
-from matinee.viewing.api import Viewing
+_BEARER = [{"bearer": list[str]()}]
 
-BASE = "/api/v1"
-_Connection = ASGIConnection[Any, Any, Any, Any]
-
-
-async def signed_in(connection: _Connection, _handler: BaseRouteHandler) -> None:
-    """Somebody is signed in. Raises Unauthenticated, TokenRejected."""
-    if context.current().principal is None:
-        raise refusal(connection.scope["state"])
-
-
-async def watching(connection: _Connection, handler: BaseRouteHandler) -> None:
-    """A profile is chosen. Raises Unauthenticated, TokenRejected, Forbidden."""
-    await signed_in(connection, handler)
-    principal = context.current().principal
-    if principal is None or principal.profile_id is None:
-        raise Forbidden(detail="Choose a profile first.")
-
-
-async def operating(connection: _Connection, handler: BaseRouteHandler) -> None:
-    """An operator asks. Raises Unauthenticated, TokenRejected, Forbidden."""
-    await signed_in(connection, handler)
-    principal = context.current().principal
-    if principal is None or "operator" not in principal.roles:
-        raise Forbidden(detail="This is for operators.")
-
-
-def routes() -> list[Router]:
-    """Every route of the public API, by who may use it."""
-    return [
-        Router(BASE, route_handlers=OPEN),
-        Router(BASE, route_handlers=SIGNED_IN, guards=[signed_in]),
-        Router(BASE, route_handlers=WATCHING, guards=[watching]),
-        Router(BASE, route_handlers=OPERATING, guards=[operating]),
-    ]
-
-
-OPEN = [
+_OPEN = [
     auth.sign_up,
     auth.sign_in,
     auth.refresh,
     auth.sign_out,
-    watch.beacon,
-    watch.manifest,
-    watch.hls_key,
+    playback.send_beacon,
+    playback.get_manifest,
+    playback.get_hls_key,
 ]
-SIGNED_IN = [
+_SIGNED_IN = [
     auth.sign_out_everywhere,
     profiles.ping,
     profiles.list_profiles,
@@ -84,24 +30,24 @@ SIGNED_IN = [
     profiles.list_devices,
     profiles.remove_device,
 ]
-WATCHING = [
-    screens.home,
-    screens.genre,
-    screens.title,
-    screens.history,
-    screens.dismiss,
-    watch.start_playback,
-    watch.renew_playback,
-    watch.heartbeat,
-    watch.end_playback,
-    watch.clearkey_licence,
+_PROFILE = [
+    screens.get_home,
+    screens.get_genre,
+    screens.get_title,
+    screens.get_history,
+    screens.dismiss_title,
+    playback.start_playback,
+    playback.renew_playback,
+    playback.send_heartbeat,
+    playback.end_playback,
+    playback.get_clearkey_licence,
 ]
-OPERATING = [
-    tus.upload_options,
-    tus.create_upload,
-    tus.upload_offset,
-    tus.append_upload,
-    tus.remove_upload,
+_OPERATOR = [
+    uploads.get_upload_options,
+    uploads.create_upload,
+    uploads.get_upload_offset,
+    uploads.append_upload,
+    uploads.remove_upload,
     operator.ingest,
     operator.list_jobs,
     operator.cancel_job,
@@ -116,60 +62,11 @@ OPERATING = [
 ]
 
 
-def litestar(state: dict[str, Any], body_limit_bytes: int) -> Litestar:
-    """The routes as an application, without the entrance."""
-    return Litestar(
-        route_handlers=[*routes(), *wellknown.HANDLERS, trust.trust_page, trust.authority_certificate, web.web_client],
-        exception_handlers={
-            Problem: errors.on_problem,
-            HTTPException: errors.on_http,
-            Exception: errors.on_bug,
-        },
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=body_limit_bytes,
-        state=State(state),
-    )
-
-
-def build(
-    *,
-    identity: Identity,
-    catalogue: Catalogue,
-    viewing: Viewing,
-    playback: Playback,
-    licensing: Licensing,
-    encoding: Encoding,
-    steering: Steering,
-    uploads: UploadStore,
-    instances: Instances,
-    verifier: Verifier,
-    clock: Clock,
-    metrics: Metrics,
-    settings: ServerSettings,
-) -> App:
-    """The public API, the web client and the well-known addresses, as one ASGI application."""
-    parts = AppState(
-        identity=identity,
-        catalogue=catalogue,
-        playback=playback,
-        licensing=licensing,
-        encoding=encoding,
-        steering=steering,
-        screens=Screens(
-            identity=identity, catalogue=catalogue, viewing=viewing, clock=clock, territory=settings.territory
-        ),
-        intake=Intake(uploads=uploads, catalogue=catalogue, encoding=encoding),
-        uploads=uploads,
-        instances=instances,
-        clock=clock,
-        settings=settings,
-    )
-    state = {"parts": parts, "web_client": web.WebClient(settings.web_root), "metrics": metrics}
-    return RequestMiddleware(
-        cast("App", litestar(state, settings.body_limit_bytes)),
-        verifier=verifier,
-        clock=clock,
-        deadline_ms=settings.deadline_ms,
-        metrics=metrics,
-    )
+def api_routers() -> list[Router]:
+    """Return the routers of the public API."""
+    return [
+        Router(API, route_handlers=_OPEN),
+        Router(API, route_handlers=_SIGNED_IN, guards=[require_sign_in], security=_BEARER),
+        Router(API, route_handlers=_PROFILE, guards=[require_profile], security=_BEARER),
+        Router(API, route_handlers=_OPERATOR, guards=[require_operator], security=_BEARER),
+    ]

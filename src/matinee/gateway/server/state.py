@@ -1,9 +1,9 @@
-"""What the handlers work with, and how they reach it."""
+"""The settings of the HTTP server, and what its handlers use."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from litestar import Request
@@ -22,14 +22,16 @@ from matinee.licensing.api import Licensing
 from matinee.playback.api import Playback
 from matinee.steering.api import Steering
 
+HttpRequest: TypeAlias = Request[Any, Any, Any]
+
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the gateway's HTTP side behaves.
+    """The settings of the gateway's HTTP server.
 
-    `origins` are further origins of the web client (a development server), `proxy_secret` is what Envoy adds to
-    every request so that its word on the client's address is believed, `media_sources` are CSP sources of the edges,
-    `authority_der` is the certificate that devices are asked to trust (none where empty), `front_url` the address
-    that viewers open.
+    `origins` are further origins of the web client (a development server). `proxy_secret` is the header by which
+    requests from the proxy are recognised. `media_sources` are the edges, for the content security policy.
+    `authority_der` is the certificate that devices are asked to trust, if any. `front_url` is the address that viewers
+    open.
     """
 
     web_root: Path
@@ -42,12 +44,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     front_url: str = "/"
     proxy_secret: str = ""
     deadline_ms: int = 10_000
+    screen_deadline_ms: int = 2_000
     body_limit_bytes: int = 256 << 10
     upload_limit_bytes: int = 200 << 30
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
-    """The domains behind the gateway, and its own services."""
+    """The domains behind the gateway and its own services."""
 
     identity: Identity
     catalogue: Catalogue
@@ -63,23 +66,23 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     settings: ServerSettings
 
 
-def get_state(request: Request[Any, Any, Any]) -> AppState:
-    """The parts of the application that answers this request."""
-    found: AppState = request.app.state.parts
-    return found
+def get_state(request: HttpRequest) -> AppState:
+    """Return the state of the application."""
+    state: AppState = request.app.state.app
+    return state
 
 
-def principal() -> Principal:
-    """Who asks. Raises Unauthenticated."""
-    found = context.current().principal
-    if found is None:
+def get_principal() -> Principal:
+    """Return the signed-in principal. Raises Unauthenticated."""
+    principal = context.current().principal
+    if principal is None:
         raise Unauthenticated
-    return found
+    return principal
 
 
-def viewer() -> tuple[Principal, ProfileId]:
-    """Who asks, and the profile they chose. Raises Unauthenticated, Forbidden."""
-    found = principal()
-    if found.profile_id is None:
+def get_viewer() -> tuple[Principal, ProfileId]:
+    """Return the principal and the chosen profile. Raises Unauthenticated, Forbidden."""
+    principal = get_principal()
+    if principal.profile_id is None:
         raise Forbidden(detail="Choose a profile first.")
-    return found, found.profile_id
+    return principal, principal.profile_id

@@ -1,16 +1,15 @@
-"""How a phone or a TV comes to trust this deployment: the authority's certificate, and what to do with it."""
+"""The page from which devices install the certificate of the local authority."""
 
 from __future__ import annotations
 
 import html
-from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Response, get
 
 from matinee.gateway.api.problems import NoSuchPage
-from matinee.gateway.server.state import ServerSettings, get_state
+from matinee.gateway.server.state import HttpRequest, ServerSettings, get_state
 
-FILE = "matinee.crt"
+_FILE = "matinee.crt"
 _STEPS = {
     "iPhone, iPad": (
         "Tap <b>Get the certificate</b> and allow the profile to be downloaded.",
@@ -35,8 +34,8 @@ _STEPS = {
         "Choose <code>matinee.crt</code> and let it identify websites.",
     ),
     "A TV without such a setting": (
-        "Its browser warns once when you open the address below; choose to go on.",
-        "Some TVs do not offer that: play from a phone or a computer to the TV instead.",
+        "Its browser shows a warning when you open the address below; choose to continue.",
+        "If it does not offer that, cast from a phone or a computer to the TV instead.",
     ),
 }
 _PAGE = """<!doctype html>
@@ -53,28 +52,28 @@ details {{ border-top: 1px solid #3a322c; padding: .75rem 0 }} summary {{ cursor
 code {{ overflow-wrap: anywhere; font-size: .85em; background: #241f1b; padding: .1em .35em; border-radius: .3em }}
 </style>
 <h1>Trust this Matinee</h1>
-<p>Matinee runs on a machine in this deployment and encrypts what it sends. No public authority knows it, so each device is
-shown its certificate once.</p>
+<p>Matinee runs on a machine in your network and encrypts its connections. No public authority knows it, so each
+device needs its certificate once.</p>
 <a class="get" href="{file}" download>Get the certificate</a>
 {steps}
-<p>Before you go on, compare: your device must show this SHA-256 fingerprint, the one that Matinee
-printed on its own machine when it started.<br><code>{fingerprint}</code></p>
-<p>It vouches for names and addresses of home networks only, for nothing on the internet.</p>
+<p>Before you continue, compare: your device must show this SHA-256 fingerprint, which Matinee printed when it
+started.<br><code>{fingerprint}</code></p>
+<p>The certificate is valid for names and addresses of local networks only, not for the internet.</p>
 <p><a href="{front}">Open Matinee</a></p>
 </html>
 """
 
 
 @get("/trust", include_in_schema=False, media_type="text/html")
-async def trust_page(request: Request[Any, Any, Any]) -> Response[str]:
-    """What to do on which device."""
-    settings = _offered(request)
+async def get_trust_page(request: HttpRequest) -> Response[str]:
+    """Return the instructions for each kind of device."""
+    settings = _require_authority(request)
     steps = "".join(
-        f"<details><summary>{device}</summary><ol>{''.join(f'<li>{step}</li>' for step in how)}</ol></details>"
-        for device, how in _STEPS.items()
+        f"<details><summary>{device}</summary><ol>{''.join(f'<li>{step}</li>' for step in instructions)}</ol></details>"
+        for device, instructions in _STEPS.items()
     )
     page = _PAGE.format(
-        file=f"/trust/{FILE}",
+        file=f"/trust/{_FILE}",
         steps=steps,
         fingerprint=html.escape(settings.authority_fingerprint),
         front=html.escape(settings.front_url),
@@ -83,14 +82,17 @@ async def trust_page(request: Request[Any, Any, Any]) -> Response[str]:
     return Response(page, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"})
 
 
-@get(f"/trust/{FILE}", include_in_schema=False)
-async def authority_certificate(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The authority's certificate, in the form that devices install."""
-    return Response(_offered(request).authority_der, media_type="application/x-x509-ca-cert")
+@get(f"/trust/{_FILE}", include_in_schema=False)
+async def get_authority_certificate(request: HttpRequest) -> Response[bytes]:
+    """Return the certificate of the authority, in the format that devices install."""
+    return Response(_require_authority(request).authority_der, media_type="application/x-x509-ca-cert")
 
 
-def _offered(request: Request[Any, Any, Any]) -> ServerSettings:
+def _require_authority(request: HttpRequest) -> ServerSettings:
     settings = get_state(request).settings
     if not settings.authority_der:
         raise NoSuchPage
     return settings
+
+
+HANDLERS = [get_trust_page, get_authority_certificate]

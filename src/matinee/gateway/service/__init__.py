@@ -1,6 +1,7 @@
-"""The gateway's own work: screens composed of many parts, and masters taken in."""
+"""Composes screens from several domains, and turns uploads into titles."""
 
 from matinee.gateway.service.intake import Intake
 from matinee.gateway.service.screens import Screens
+from matinee.gateway.service.warmup import warm_up
 
-__all__ = ["Intake", "Screens"]
+__all__ = ["Intake", "Screens", "warm_up"]

@@ -1,4 +1,4 @@
-"""Masters from the web: an upload becomes a title and a job."""
+"""Ingests masters: turns an upload into a title and a job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matinee.kit.ids import AccountId, TitleId, UploadId
 
 
 class Intake:
-    """Makes a title of an upload and hands the file to encoding."""
+    """Creates a title for an upload and passes the file to encoding."""
 
     def __init__(self, *, uploads: UploadStore, catalogue: Catalogue, encoding: Encoding) -> None:
         self._uploads = uploads
@@ -23,18 +23,18 @@ class Intake:
         self._encoding = encoding
 
     async def ingest(self, *, account_id: AccountId, request: IngestRequest) -> IngestAnswer:
-        """Queue a job for a complete upload. Asking again for the same upload finds the same title.
+        """Queue a job for a complete upload. A repeated request for the same upload uses the same title.
 
         Raises UploadNotFound, UploadUnfinished, Unusable, NoSpace, TitleNotFound, EpisodeNotFound.
         """
         path = await self._path(account_id, request.upload_id)
-        audio = await self._sides(account_id, request.audio)
-        subtitles = await self._sides(account_id, request.subtitles)
+        audio = await self._side_files(account_id, request.audio)
+        subtitles = await self._side_files(account_id, request.subtitles)
         title_id = request.title_id
         if title_id is None:
-            # All that can be refused is refused before a title is made of it.
+            # Inspect first, so that a file that is refused leaves no title.
             await self._encoding.inspect(path=path, audio=audio, subtitles=subtitles)
-            title_id = await self._new_title(request, path)
+            title_id = await self._create_title(request, path)
         order = Order(
             title_id=title_id,
             episode_id=request.episode_id,
@@ -47,7 +47,7 @@ class Intake:
         job = await self._encoding.submit(order=order)
         return IngestAnswer(title_id=title_id, job_id=job.job_id)
 
-    async def _new_title(self, request: IngestRequest, path: str) -> TitleId:
+    async def _create_title(self, request: IngestRequest, path: str) -> TitleId:
         title_id = ids.derive(TitleId, request.upload_id)
         known = {genre.genre_id: genre for genre in await self._catalogue.genres()}
         draft = TitleDraft(
@@ -58,7 +58,7 @@ class Intake:
             synopses={request.language: request.synopsis} if request.synopsis else {},
             year=request.year,
             maturity=request.maturity,
-            genres=[known.get(genre_id) or _genre(genre_id) for genre_id in request.genre_ids],
+            genres=[known.get(genre_id) or _unknown_genre(genre_id) for genre_id in request.genre_ids],
         )
         await self._catalogue.put_title(draft=draft)
         return title_id
@@ -69,12 +69,12 @@ class Intake:
             raise UploadNotFound(upload_id=upload_id)
         return await self._uploads.path(upload_id=upload_id)
 
-    async def _sides(self, account_id: AccountId, sides: list[IngestSide]) -> list[SideFile]:
+    async def _side_files(self, account_id: AccountId, sides: list[IngestSide]) -> list[SideFile]:
         paths = await asyncio.gather(*(self._path(account_id, side.upload_id) for side in sides))
         return [
             SideFile(path=path, language=side.language, role=side.role) for path, side in zip(paths, sides, strict=True)
         ]
 
 
-def _genre(genre_id: str) -> Genre:
+def _unknown_genre(genre_id: str) -> Genre:
     return Genre(genre_id=genre_id, names={"en": genre_id.replace("-", " ").capitalize()})

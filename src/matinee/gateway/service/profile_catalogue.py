@@ -1,4 +1,4 @@
-"""One profile's look at the catalogue, here and now: every card of a screen is made by it."""
+"""The catalogue as one profile may see it, and the parts of screens made from it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ROW_LENGTH = 20
 SIMILAR = 12
 
 
-async def in_time(work: Awaitable[T], share: float = 1.0) -> T:
-    """The work, given up at the deadline, or after a share of the time until then. Raises DeadlineExceeded."""
+async def within_deadline(work: Awaitable[T], share: float = 1.0) -> T:
+    """Await work until the deadline, or for a share of the remaining time. Raises DeadlineExceeded."""
     remaining_ms = current().remaining_ms()
     try:
         async with asyncio.timeout(None if remaining_ms is None else remaining_ms * share / 1000):
@@ -36,21 +36,21 @@ async def in_time(work: Awaitable[T], share: float = 1.0) -> T:
         raise DeadlineExceeded(service="gateway") from error
 
 
-async def part(name: str, work: Awaitable[T], missing: list[str], share: float = 1.0) -> T | None:
-    """A part of a screen; one that fails is named in `missing` and the screen goes on without it.
+async def fetch_part(name: str, work: Awaitable[T], missing: list[str], share: float = 1.0) -> T | None:
+    """Await a part of a screen; if it fails, append its name to `missing` and return None.
 
-    `share`: how much of the time it may take, so that one that hangs leaves time for those that come after it.
+    `share` is the share of the remaining time that it may take, so that others have time after it.
     """
     try:
-        return await in_time(work, share)
-    except Exception as error:  # whatever broke it, the rest of the screen is worth having
+        return await within_deadline(work, share)
+    except Exception as error:  # the rest of the screen is useful without this part
         _log.warning("screen.part_missing", part=name, error=repr(error))
         missing.append(name)
         return None
 
 
 class ProfileCatalogue:
-    """What one profile may see, in its language. `missing` gathers the parts that failed."""
+    """What one profile may see, in its language."""
 
     def __init__(
         self, *, catalogue: Catalogue, viewing: Viewing, profile: Profile, territory: str, now: datetime
@@ -59,43 +59,40 @@ class ProfileCatalogue:
         self._viewing = viewing
         self._territory = territory
         self._now = now
-        self._billboard: Billboard | None = None
         self.profile = profile
+        self.billboard: Billboard | None = None
 
     async def continue_watching(self, positions: Sequence[Position]) -> Row:
-        """The row of what was begun; a finished episode offers the next one."""
-        titles = await self.titles([position.title_id for position in positions])
-        offers = [
-            (titles[position.title_id], presentation.going_on(titles[position.title_id], position))
-            for position in positions
-            if position.title_id in titles
-        ]
-        cards = [self.card(title, after) for title, after in offers if after is not None]
+        """Return the row of titles in progress; after a finished episode it has the next one."""
+        titles = await self.visible_titles([position.title_id for position in positions])
+        found = [(titles[position.title_id], position) for position in positions if position.title_id in titles]
+        progress = [(title, presentation.resume_progress(title, position)) for title, position in found]
+        cards = [self.to_card(title, resumed) for title, resumed in progress if resumed is not None]
         return Row(row_id="continue-watching", kind="continue-watching", cards=cards)
 
     async def new(self) -> Row:
-        """The row of what came last; the billboard is one of its titles."""
+        """Return the row of the newest titles, and choose the billboard from it."""
         page = await self.browse()
-        self._billboard = self._chosen(page.items)
-        return Row(row_id="new", kind="new", cards=[self.card(title) for title in page.items])
+        self.billboard = self._choose_billboard(page.items)
+        return Row(row_id="new", kind="new", cards=[self.to_card(title) for title in page.items])
 
     async def by_genre(self, genre: Genre) -> Row:
-        """The row of a genre."""
+        """Return the row of a genre."""
         page = await self.browse(genre_id=genre.genre_id)
-        view = presentation.genre_view(genre, self.profile.language)
-        cards = [self.card(title) for title in page.items]
+        view = presentation.to_genre_view(genre, self.profile.language)
+        cards = [self.to_card(title) for title in page.items]
         return Row(row_id=f"genre-{genre.genre_id}", kind="genre", genre=view, cards=cards)
 
     async def similar(self, title: Title) -> list[Card]:
-        """Other titles that share a genre, those that share most first."""
+        """Return other titles with a common genre, those with most in common first."""
         pages = await asyncio.gather(*(self.browse(genre_id=genre.genre_id) for genre in title.genres[:3]))
         own = {genre.genre_id for genre in title.genres}
         found = {other.title_id: other for page in pages for other in page.items if other.title_id != title.title_id}
         ranked = sorted(found.values(), key=lambda other: -len(own & {genre.genre_id for genre in other.genres}))
-        return [self.card(other) for other in ranked[:SIMILAR]]
+        return [self.to_card(other) for other in ranked[:SIMILAR]]
 
     async def browse(self, *, genre_id: str | None = None, cursor: str | None = None) -> Page[Title]:
-        """Published titles fit for the profile, newest first."""
+        """Return published titles that the profile may see, newest first."""
         return await self._catalogue.browse(
             territory=self._territory,
             maturity=self.profile.maturity,
@@ -104,51 +101,42 @@ class ProfileCatalogue:
             limit=ROW_LENGTH if cursor is None and genre_id is None else 2 * ROW_LENGTH,
         )
 
-    async def titles(self, title_ids: Sequence[TitleId]) -> dict[TitleId, Title]:
-        """Those of the titles that the profile may see."""
+    async def visible_titles(self, title_ids: Sequence[TitleId]) -> dict[TitleId, Title]:
+        """Return those of the titles that the profile may see."""
         if not title_ids:
             return {}
         found = await self._catalogue.titles(title_ids=list(dict.fromkeys(title_ids)))
-        return {title.title_id: title for title in found if self.visible(title)}
+        return {title.title_id: title for title in found if self.is_visible(title)}
 
-    def visible(self, title: Title) -> bool:
-        """Whether the profile may see a title."""
-        return presentation.visible(title, self.profile, self._territory, self._now)
+    def is_visible(self, title: Title) -> bool:
+        """Return whether the profile may see a title."""
+        return presentation.is_visible(title, self.profile, self._territory, self._now)
 
-    def card(self, title: Title, progress: Progress | None = None) -> Card:
-        """A title's card."""
-        return presentation.card(title, self.profile.language, self._now, progress)
+    def to_card(self, title: Title, progress: Progress | None = None) -> Card:
+        """Convert a title to a card."""
+        return presentation.to_card(title, self.profile.language, self._now, progress)
 
-    def billboard(self) -> Billboard | None:
-        """The title on top of the home page, where one has a backdrop."""
-        return self._billboard
-
-    async def seen(self, cards: Sequence[Card]) -> dict[TitleId, Progress]:
-        """How far the profile is in the titles of these cards."""
+    async def add_progress(self, cards: Sequence[Card]) -> list[Card]:
+        """Return the cards with the profile's progress; cards that have one keep it."""
         title_ids = list(dict.fromkeys(card.title_id for card in cards if card.progress is None))
         if not title_ids:
-            return {}
+            return list(cards)
         positions = await self._viewing.list_positions(
             account_id=self.profile.account_id, profile_id=self.profile.profile_id, title_ids=title_ids
         )
         newest: dict[TitleId, Progress] = {}
         for position in positions:
-            newest.setdefault(position.title_id, presentation.progress(position, ()))
-        return newest
+            newest.setdefault(position.title_id, presentation.to_progress(position, ()))
+        return [
+            msgspec.structs.replace(card, progress=newest[card.title_id])
+            if card.progress is None and card.title_id in newest
+            else card
+            for card in cards
+        ]
 
-    def _chosen(self, titles: Sequence[Title]) -> Billboard | None:
-        title = presentation.billboard(titles, self._now.date())
+    def _choose_billboard(self, titles: Sequence[Title]) -> Billboard | None:
+        title = presentation.select_billboard(titles, self._now.date())
         if title is None:
             return None
-        synopsis = presentation.localised(title.synopses, self.profile.language, title.original_language)
-        return Billboard(card=self.card(title), synopsis=synopsis)
-
-
-def with_progress(cards: Sequence[Card], seen: dict[TitleId, Progress]) -> list[Card]:
-    """The cards, each with how far the profile is; what a card says already stays."""
-    return [
-        msgspec.structs.replace(card, progress=seen[card.title_id])
-        if card.progress is None and card.title_id in seen
-        else card
-        for card in cards
-    ]
+        synopsis = presentation.localize(title.synopses, self.profile.language, title.original_language)
+        return Billboard(card=self.to_card(title), synopsis=synopsis)

@@ -1,4 +1,4 @@
-"""The front as Envoy's configuration files."""
+"""The proxy as configuration files of Envoy."""
 
 from matinee.gateway.adapters.envoy.proxy import EnvoyProxy
 

@@ -7,37 +7,35 @@ from typing import Any
 
 import msgspec
 
-from matinee.gateway.adapters.envoy import local_replies
-from matinee.gateway.adapters.envoy.clusters import TYPE, followed, seconds
-from matinee.gateway.adapters.envoy.routes import BODY_LIMIT, JWT, PROVIDER, routes
-from matinee.gateway.model.proxy import Certificate, Limit, Listener, ProxyConfig, TokenRule
+from matinee.gateway.adapters.envoy.clusters import TYPE, file_source, to_duration
+from matinee.gateway.adapters.envoy.local_replies import local_replies
+from matinee.gateway.adapters.envoy.routes import BODY_LIMIT, JWT, PROVIDER
+from matinee.gateway.model.proxy import Certificate, Listener, ProxyConfig, RateLimit, TokenCheck
 
-__all__ = ["listener", "routes", "secret"]
-SUBJECT_HEADER = "x-matinee-subject"
-ROUTER = "envoy.filters.http.router"
+_SUBJECT_HEADER = "x-matinee-subject"
 _HTTP = f"{TYPE}envoy.extensions.filters.http"
-# As many clients as are told apart at a time; the ones unseen for longest are forgotten first.
-_CLIENTS = 20_000
+# How many clients have a rate limit of their own at a time; the least recent are dropped first.
+_TRACKED_CLIENTS = 20_000
 
 
-def listener(said: Listener, front: ProxyConfig, folder: Path) -> dict[str, Any]:
-    """A listener with everything between the socket and the clusters."""
+def render_listener(listener: Listener, config: ProxyConfig, folder: Path) -> dict[str, Any]:
+    """Render a listener with its filters."""
     chain: dict[str, Any] = {
-        "filters": [{"name": "http", "typed_config": _connections(said, front, folder)}],
+        "filters": [{"name": "http", "typed_config": _connection_manager(listener, config, folder)}],
     }
-    if said.certificate:
-        chain["transport_socket"] = _tls(said.certificate, folder)
+    if listener.certificate:
+        chain["transport_socket"] = _downstream_tls(listener.certificate, folder)
     return {
         "@type": f"{TYPE}envoy.config.listener.v3.Listener",
-        "name": said.name,
-        "address": {"socket_address": {"address": said.host, "port_value": said.port}},
+        "name": listener.name,
+        "address": {"socket_address": {"address": listener.host, "port_value": listener.port}},
         "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [chain],
     }
 
 
-def secret(certificate: Certificate) -> dict[str, Any]:
-    """A certificate as a secret of its own, so that a renewed one closes no connection."""
+def render_secret(certificate: Certificate) -> dict[str, Any]:
+    """Render a certificate as a resource of its own, so that its renewal closes no connections."""
     return {
         "@type": f"{TYPE}envoy.extensions.transport_sockets.tls.v3.Secret",
         "name": certificate.name,
@@ -48,8 +46,8 @@ def secret(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-def _tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
-    source = followed(folder / f"secret-{certificate.name}.json")
+def _downstream_tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
+    source = file_source(folder / f"secret-{certificate.name}.json")
     return {
         "name": "tls",
         "typed_config": {
@@ -63,16 +61,17 @@ def _tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
     }
 
 
-def _connections(said: Listener, front: ProxyConfig, folder: Path) -> dict[str, Any]:
+def _connection_manager(listener: Listener, config: ProxyConfig, folder: Path) -> dict[str, Any]:
+    routes = file_source(folder / f"routes-{listener.name}.json")
     return {
         "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": said.name,
+        "stat_prefix": listener.name,
         "codec_type": "AUTO",
-        "rds": {"route_config_name": said.name, "config_source": followed(folder / f"routes-{said.name}.json")},
-        "http_filters": _filters(said, front),
-        "local_reply_config": local_replies.local_replies(),
+        "rds": {"route_config_name": listener.name, "config_source": routes},
+        "http_filters": _filters(listener, config),
+        "local_reply_config": local_replies(),
         "server_name": "matinee",
-        # The peer's own address is the client's: nothing stands before us, and nobody's word is taken for it.
+        # The peer's address is the client's: there is no trusted proxy before this one.
         "use_remote_address": True,
         "internal_address_config": {"cidr_ranges": []},
         "normalize_path": True,
@@ -90,37 +89,34 @@ def _connections(said: Listener, front: ProxyConfig, folder: Path) -> dict[str, 
     }
 
 
-def _filters(said: Listener, front: ProxyConfig) -> list[dict[str, Any]]:
-    by_address = [limit for limit in said.limits if limit.by == "address"]
-    by_subject = [limit for limit in said.limits if limit.by == "subject"]
+def _filters(listener: Listener, config: ProxyConfig) -> list[dict[str, Any]]:
+    by_address = [limit for limit in listener.limits if limit.by == "address"]
+    by_subject = [limit for limit in listener.limits if limit.by == "subject"]
+    # Routes without a body limit disable this filter.
+    largest_body = max(route.body_limit_bytes for route in listener.routes)
     return [
-        *([_limited("limit.address", by_address)] if by_address else []),
-        *([_tokens(front.tokens)] if any(route.signed_in for route in said.routes) else []),
-        *([_limited("limit.subject", by_subject)] if by_subject else []),
-        # Below the limit of any route that has one; a route without says so itself.
-        _filter(BODY_LIMIT, "buffer.v3.Buffer", {"max_request_bytes": _largest(said)}),
-        _filter(ROUTER, "router.v3.Router", {"suppress_envoy_headers": True}),
+        *([_rate_limit("limit.address", by_address)] if by_address else []),
+        *([_jwt(config.tokens)] if any(route.needs_token for route in listener.routes) else []),
+        *([_rate_limit("limit.subject", by_subject)] if by_subject else []),
+        _filter(BODY_LIMIT, "buffer.v3.Buffer", {"max_request_bytes": largest_body}),
+        _filter("envoy.filters.http.router", "router.v3.Router", {"suppress_envoy_headers": True}),
     ]
-
-
-def _largest(said: Listener) -> int:
-    return max(route.body_limit_bytes for route in said.routes)
 
 
 def _filter(name: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "typed_config": {"@type": f"{_HTTP}.{kind}", **config}}
 
 
-def _tokens(rule: TokenRule) -> dict[str, Any]:
+def _jwt(check: TokenCheck) -> dict[str, Any]:
     provider = {
-        "issuer": rule.issuer,
-        "audiences": [rule.audience],
-        "local_jwks": {"inline_string": msgspec.json.encode(rule.keys).decode()},
-        # Named, so that a token is never taken from a query.
+        "issuer": check.issuer,
+        "audiences": [check.audience],
+        "local_jwks": {"inline_string": msgspec.json.encode(check.keys).decode()},
+        # Without this Envoy accepts tokens in queries as well.
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "forward": True,
         "clock_skew_seconds": 1,
-        "claim_to_headers": [{"header_name": SUBJECT_HEADER, "claim_name": "sub"}],
+        "claim_to_headers": [{"header_name": _SUBJECT_HEADER, "claim_name": "sub"}],
         "jwt_cache_config": {"jwt_cache_size": 2048},
     }
     requirement = {"provider_name": PROVIDER}
@@ -128,41 +124,41 @@ def _tokens(rule: TokenRule) -> dict[str, Any]:
     return _filter(JWT, "jwt_authn.v3.JwtAuthentication", config)
 
 
-def _limited(name: str, limits: list[Limit]) -> dict[str, Any]:
+def _rate_limit(name: str, limits: list[RateLimit]) -> dict[str, Any]:
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     config = {
         "stat_prefix": name.replace(".", "_"),
-        # For all together there is no limit: one client must not use up another's.
+        # The bucket for all clients together is practically unlimited: one client must not exhaust it for others.
         "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
         "filter_enabled": always,
         "filter_enforced": always,
-        "rate_limits": [{"actions": [_below(limit), _client(limit)]} for limit in limits],
+        "rate_limits": [{"actions": [_match_prefix(limit), _identify_client(limit)]} for limit in limits],
         "descriptors": [_descriptor(limit) for limit in limits],
-        "max_dynamic_descriptors": _CLIENTS,
+        "max_dynamic_descriptors": _TRACKED_CLIENTS,
     }
     return _filter(name, "local_ratelimit.v3.LocalRateLimit", config)
 
 
-def _below(limit: Limit) -> dict[str, Any]:
+def _match_prefix(limit: RateLimit) -> dict[str, Any]:
     path = {"name": ":path", "string_match": {"prefix": limit.prefix}}
     return {"header_value_match": {"descriptor_key": "limit", "descriptor_value": limit.name, "headers": [path]}}
 
 
-def _client(limit: Limit) -> dict[str, Any]:
+def _identify_client(limit: RateLimit) -> dict[str, Any]:
     if limit.by == "address":
         return {"remote_address": {}}
-    return {"request_headers": {"header_name": SUBJECT_HEADER, "descriptor_key": "subject"}}
+    return {"request_headers": {"header_name": _SUBJECT_HEADER, "descriptor_key": "subject"}}
 
 
-def _descriptor(limit: Limit) -> dict[str, Any]:
+def _descriptor(limit: RateLimit) -> dict[str, Any]:
     key = "remote_address" if limit.by == "address" else "subject"
-    # One token at a time, as often as the rate says, but whole seconds at least.
+    # One token per fill, as often as the rate requires; the interval is at least a second.
     fill_s = max(1, 60 // limit.per_minute)
     return {
         "entries": [{"key": "limit", "value": limit.name}, {"key": key}],
         "token_bucket": {
             "max_tokens": limit.burst,
             "tokens_per_fill": max(1, round(limit.per_minute * fill_s / 60)),
-            "fill_interval": seconds(fill_s * 1000),
+            "fill_interval": to_duration(fill_s * 1000),
         },
     }

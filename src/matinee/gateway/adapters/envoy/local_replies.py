@@ -1,4 +1,4 @@
-"""What Envoy answers by itself, as problem documents like everybody else's."""
+"""Responses that Envoy makes itself, as problem documents."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from matinee.gateway.api.problems import Malformed, NoSuchPage, TooManyRequests
 from matinee.kit.problem import DeadlineExceeded, Problem, TooLarge, Unauthenticated, Unreachable
 
 PROBLEM_JSON = "application/problem+json"
-RETRY_S = 1
+_RETRY_AFTER_S = 1
 
 
 def local_replies() -> dict[str, Any]:
-    """Every status Envoy may answer with, in our words; whatever else in the words of the last."""
+    """Return a mapper for each status that Envoy may respond with, and a format for all others."""
     problems: dict[int, Problem] = {
-        400: Malformed(detail="This request cannot be understood."),
+        400: Malformed(detail="The request is malformed."),
         401: Unauthenticated(),
-        # A token for another deployment, which is no token here.
-        403: Unauthenticated(),
+        403: Unauthenticated(),  # a token of another deployment
         404: NoSuchPage(),
         413: TooLarge(limit_bytes=0),
-        429: TooManyRequests(retry_after_ms=RETRY_S * 1000),
+        429: TooManyRequests(retry_after_ms=_RETRY_AFTER_S * 1000),
         503: Unreachable(service="gateway"),
         504: DeadlineExceeded(service="gateway"),
     }
+    fallback = {"type": "about:blank", "title": "%RESPONSE_CODE_DETAILS%", "status": "%RESPONSE_CODE%"}
     return {
         "mappers": [_mapper(status, problem) for status, problem in problems.items()],
-        "body_format": _format(
-            {"type": "about:blank", "title": "%RESPONSE_CODE_DETAILS%", "status": "%RESPONSE_CODE%"}
-        ),
+        "body_format": _json_format(fallback),
     }
 
 
@@ -36,7 +34,7 @@ def _mapper(status: int, problem: Problem) -> dict[str, Any]:
     document = problem.to_document()
     if status == 413:
         del document["limit_bytes"]
-    wait = [{"header": {"key": "retry-after", "value": str(RETRY_S)}}] if status in {429, 503} else []
+    retry_after = {"header": {"key": "retry-after", "value": str(_RETRY_AFTER_S)}}
     return {
         "filter": {
             "status_code_filter": {
@@ -44,10 +42,10 @@ def _mapper(status: int, problem: Problem) -> dict[str, Any]:
             }
         },
         "status_code": problem.status,
-        "body_format_override": _format(document),
-        "headers_to_add": wait,
+        "body_format_override": _json_format(document),
+        "headers_to_add": [retry_after] if status in {429, 503} else [],
     }
 
 
-def _format(document: dict[str, Any]) -> dict[str, Any]:
+def _json_format(document: dict[str, Any]) -> dict[str, Any]:
     return {"json_format": document, "content_type": PROBLEM_JSON}

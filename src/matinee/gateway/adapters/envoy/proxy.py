@@ -1,4 +1,4 @@
-"""Follows the model: what has changed is written, in the order in which nothing points at what is not there."""
+"""Writes changed configuration files, in an order in which no file refers to a missing one."""
 
 from __future__ import annotations
 
@@ -7,63 +7,64 @@ from pathlib import Path
 from typing import Any
 
 from matinee.drivers import envoy
-from matinee.gateway.adapters.envoy import clusters, listeners
+from matinee.gateway.adapters.envoy.clusters import TYPE, file_source, render_cluster, render_endpoints
+from matinee.gateway.adapters.envoy.listeners import render_listener, render_secret
+from matinee.gateway.adapters.envoy.routes import render_routes
 from matinee.gateway.model.proxy import ProxyConfig
 
-CONNECTIONS = 10_000
+_MAX_CONNECTIONS = 10_000
 
 
 class EnvoyProxy:
-    """Fulfils `Proxy` by the files in Envoy's folder; Envoy itself is run by whoever runs processes.
+    """Fulfils `Proxy` with the files in Envoy's folder; the supervisor runs Envoy itself.
 
-    Several gateways may write the same folder: they say the same, and each file is put in place whole.
+    Several gateways may write the same folder: they write the same content, and each file is replaced atomically.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def apply(self, front: ProxyConfig) -> bool:
-        return await asyncio.to_thread(self._write, front)
+    async def apply(self, config: ProxyConfig) -> bool:
+        return await asyncio.to_thread(self._write, config)
 
-    def _write(self, front: ProxyConfig) -> bool:
-        changed = [
-            envoy.write_config(self._folder, name, content) for name, content in files(front, self._folder).items()
-        ]
+    def _write(self, config: ProxyConfig) -> bool:
+        files = render_files(config, self._folder)
+        changed = [envoy.write_config(self._folder, name, content) for name, content in files.items()]
         return any(changed)
 
 
-def files(front: ProxyConfig, folder: Path) -> dict[str, dict[str, Any]]:
-    """Every file by its name: endpoints before clusters, routes and secrets before listeners."""
-    made: dict[str, dict[str, Any]] = {}
-    for cluster in front.clusters:
-        made[f"endpoints-{cluster.name}.json"] = _resources(clusters.endpoints(cluster))
-    made["clusters.json"] = _resources(*(clusters.cluster(cluster, folder) for cluster in front.clusters))
-    for listener in front.listeners:
-        made[f"routes-{listener.name}.json"] = _resources(listeners.routes(listener, front))
+def render_files(config: ProxyConfig, folder: Path) -> dict[str, dict[str, Any]]:
+    """Render every file by its name: endpoints before clusters, routes and secrets before listeners."""
+    files: dict[str, dict[str, Any]] = {}
+    for cluster in config.clusters:
+        files[f"endpoints-{cluster.name}.json"] = _resources(render_endpoints(cluster))
+    files["clusters.json"] = _resources(*(render_cluster(cluster, folder) for cluster in config.clusters))
+    for listener in config.listeners:
+        files[f"routes-{listener.name}.json"] = _resources(render_routes(listener, config))
         if listener.certificate:
-            made[f"secret-{listener.certificate.name}.json"] = _resources(listeners.secret(listener.certificate))
-    made["listeners.json"] = _resources(*(listeners.listener(listener, front, folder) for listener in front.listeners))
-    made[envoy.BOOTSTRAP] = bootstrap(folder)
-    return made
+            files[f"secret-{listener.certificate.name}.json"] = _resources(render_secret(listener.certificate))
+    files["listeners.json"] = _resources(*(render_listener(listener, config, folder) for listener in config.listeners))
+    files[envoy.BOOTSTRAP] = _bootstrap(folder)
+    return files
 
 
-def bootstrap(folder: Path) -> dict[str, Any]:
-    """What Envoy reads once: who it is, its admin page on loopback, which files to follow."""
+def _bootstrap(folder: Path) -> dict[str, Any]:
+    """Render what Envoy reads once at its start; the admin interface listens on loopback."""
     return {
         "node": {"id": "front", "cluster": "matinee"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "dynamic_resources": {
-            "cds_config": clusters.followed(folder / "clusters.json"),
-            "lds_config": clusters.followed(folder / "listeners.json"),
+            "cds_config": file_source(folder / "clusters.json"),
+            "lds_config": file_source(folder / "listeners.json"),
         },
         "overload_manager": {
             "resource_monitors": [
                 {
                     "name": "envoy.resource_monitors.global_downstream_max_connections",
                     "typed_config": {
-                        "@type": f"{clusters.TYPE}envoy.extensions.resource_monitors.downstream_connections"
+                        "@type": f"{TYPE}envoy.extensions.resource_monitors.downstream_connections"
                         ".v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": CONNECTIONS,
+                        "max_active_downstream_connections": _MAX_CONNECTIONS,
                     },
                 }
             ]

@@ -1,4 +1,4 @@
-"""Press play through the public API: sessions, beacons, manifests and licences, and what each refuses."""
+"""Playback through the public API: sessions, beacons, manifests, licences, and refusals."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.gateway_rig import Deployment, Viewer, call, deployment
+from tests.unit.gateway_rig import Deployment, Viewer, call, run_gateway
 
 ANY: dict[str, Any] = {"capabilities": {}}
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Deployment]:
-    async with deployment(tmp_path) as running:
-        await running.edge()
+async def gateway(tmp_path: Path) -> AsyncIterator[Deployment]:
+    async with run_gateway(tmp_path) as running:
+        await running.add_edge()
         yield running
 
 
@@ -26,28 +26,28 @@ def heartbeat(position_ms: int = 1000, state: str = "playing") -> dict[str, Any]
     return {"position_ms": position_ms, "state": state, "at": datetime.now(UTC).isoformat()}
 
 
-async def started(viewer: Viewer) -> dict[str, Any]:
-    film = await viewer.deployment.film("Film")
+async def start_session(viewer: Viewer) -> dict[str, Any]:
+    film = await viewer.deployment.add_film("Film")
     answer = await viewer.call("POST", "/playback", {"title_id": film, **ANY})
     assert answer.status == 201, answer.body
     session: dict[str, Any] = answer.json
     return session
 
 
-async def test_a_session_from_start_to_end(home: Deployment) -> None:
-    viewer = await home.viewer()
-    session = await started(viewer)
+async def test_session_from_start_to_end(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    session = await start_session(viewer)
     base = f"/playback/{session['session_id']}"
     assert session["deliveries"]
-    manifest = await call(home, "GET", session["dash_path"])
+    manifest = await call(gateway, "GET", session["dash_path"])
     assert (manifest.status, manifest.headers["Content-Type"]) == (200, "application/dash+xml")
     assert b"<MPD" in manifest.body
-    assert (await call(home, "GET", session["hls_path"])).body.startswith(b"#EXTM3U")
+    assert (await call(gateway, "GET", session["hls_path"])).body.startswith(b"#EXTM3U")
     assert (await viewer.call("POST", f"{base}/heartbeat", heartbeat(20_000))).status == 204
     assert (await viewer.call("POST", f"{base}/renew", {"failed": ["edg_x"]})).json["deliveries"]
     assert (await viewer.call("POST", f"{base}/renew")).status == 200
-    blob = msgspec.json.encode(heartbeat(31_000))
-    plain = await call(home, "POST", session["beacon_path"], blob, {"Content-Type": "text/plain;charset=UTF-8"})
+    body = msgspec.json.encode(heartbeat(31_000))
+    plain = await call(gateway, "POST", session["beacon_path"], body, {"Content-Type": "text/plain;charset=UTF-8"})
     assert plain.status == 204
     assert (await viewer.call("POST", f"{base}/end", heartbeat(32_000, "ended"))).status == 204
     again = await viewer.call("POST", "/playback", {"title_id": session["title_id"], **ANY})
@@ -57,62 +57,65 @@ async def test_a_session_from_start_to_end(home: Deployment) -> None:
     ] == 0
 
 
-async def test_another_viewer_has_no_part_in_it(home: Deployment) -> None:
-    session = await started(await home.viewer())
-    stranger = await home.viewer()
+async def test_sessions_belong_to_their_viewer(gateway: Deployment) -> None:
+    session = await start_session(await gateway.viewer())
+    stranger = await gateway.viewer()
     for path, body in (("heartbeat", heartbeat()), ("renew", {}), ("end", heartbeat())):
         answer = await stranger.call("POST", f"/playback/{session['session_id']}/{path}", body)
         assert (answer.status, answer.problem) == (404, "session-not-found"), path
 
 
-async def test_paths_with_another_token(home: Deployment) -> None:
-    session = await started(await home.viewer())
-    other = await started(await home.viewer())
+async def test_paths_with_invalid_tokens_are_refused(gateway: Deployment) -> None:
+    session = await start_session(await gateway.viewer())
+    other = await start_session(await gateway.viewer())
     for path in ("dash_path", "hls_path"):
         parts, wrong = session[path].split("/"), other[path].split("/")
         token = next(place for place, part in enumerate(parts) if part == "manifest") + 1
         for forged in (wrong[token], "x", "0-0", parts[token][:-1]):
             parts[token] = forged
-            answer = await call(home, "GET", "/".join(parts))
+            answer = await call(gateway, "GET", "/".join(parts))
             assert (answer.status, answer.problem) == (403, "link-expired")
     head, _, _ = session["beacon_path"].rpartition("/")
-    answer = await call(home, "POST", f"{head}/nonsense", msgspec.json.encode(heartbeat()))
+    answer = await call(gateway, "POST", f"{head}/nonsense", msgspec.json.encode(heartbeat()))
     assert (answer.status, answer.problem) == (403, "link-expired")
-    for body, status in ((b"{", 400), (b"{}", 422), (b"\xff", 400), (b"", 400)):
-        assert (await call(home, "POST", session["beacon_path"], body)).status == status
+    for body, status in ((b"{", 400), (b"{}", 422), (b"\xff", 400), (b"", 422)):
+        assert (await call(gateway, "POST", session["beacon_path"], body)).status == status
 
 
-async def test_licences(home: Deployment) -> None:
-    viewer, stranger = await home.viewer(), await home.viewer()
-    session = await started(viewer)
-    keys = await home.domains["licensing"].ensure_content_keys(asset_id=session["asset_id"], labels=("AUDIO", "SD"))
+async def test_licences_require_a_valid_token(gateway: Deployment) -> None:
+    viewer, stranger = await gateway.viewer(), await gateway.viewer()
+    session = await start_session(viewer)
+    keys = await gateway.domains["licensing"].ensure_content_keys(asset_id=session["asset_id"], labels=("AUDIO", "SD"))
     kids = [base64.urlsafe_b64encode(bytes.fromhex(key.key_id)).rstrip(b"=").decode() for key in keys]
-    good = {"X_Licence_Token": session["licence_token"]}
-    licence = await viewer.call("POST", "/licences/clearkey", {"kids": kids}, **good)
+    licence_token = {"X_Licence_Token": session["licence_token"]}
+    licence = await viewer.call("POST", "/licences/clearkey", {"kids": kids}, **licence_token)
     assert licence.status == 200
     assert {key["kid"] for key in licence.json["keys"]} == set(kids)
     assert licence.headers["Cache-Control"] == "no-store"
-    for who, headers in ((viewer, {}), (viewer, {"X_Licence_Token": "forged"}), (stranger, good)):
-        answer = await who.call("POST", "/licences/clearkey", {"kids": kids}, **headers)
+    for caller, headers in ((viewer, {"X_Licence_Token": "forged"}), (stranger, licence_token)):
+        answer = await caller.call("POST", "/licences/clearkey", {"kids": kids}, **headers)
         assert (answer.status, answer.problem) == (403, "licence-refused")
-    assert (await viewer.call("POST", "/licences/clearkey", {"kids": ["AAAA"]}, **good)).status in {403, 404}
+    without = await viewer.call("POST", "/licences/clearkey", {"kids": kids})
+    assert without.status == 422
+    assert "X-Licence-Token" in without.json["faults"][0]["message"]
+    assert (await viewer.call("POST", "/licences/clearkey", {"kids": ["AAAA"]}, **licence_token)).status in {403, 404}
     path = f"/api/v1/licences/hls/{session['licence_token']}/{keys[0].key_id}"
-    key = await call(home, "GET", path)
+    key = await call(gateway, "GET", path)
     assert (key.status, key.body) == (200, bytes.fromhex(keys[0].key))
-    assert (await call(home, "GET", f"/api/v1/licences/hls/x/{keys[0].key_id}")).problem == "licence-refused"
+    assert (await call(gateway, "GET", f"/api/v1/licences/hls/x/{keys[0].key_id}")).problem == "licence-refused"
 
 
-async def test_what_cannot_be_played(home: Deployment) -> None:
-    viewer = await home.viewer()
-    grown = await home.film("Grown", maturity=18)
+async def test_unplayable_titles_are_refused(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    mature = await gateway.add_film("Mature", maturity=18)
     kid = (await viewer.call("POST", "/profiles", {"name": "Kid", "maturity": 6})).json["profile_id"]
     await viewer.choose(kid)
-    assert (await viewer.call("POST", "/playback", {"title_id": grown, **ANY})).problem == "too-mature"
+    assert (await viewer.call("POST", "/playback", {"title_id": mature, **ANY})).problem == "too-mature"
     assert (await viewer.call("POST", "/playback", {"title_id": "tit_x", **ANY})).problem == "title-not-found"
 
 
-async def test_bodies_that_are_none(home: Deployment) -> None:
-    viewer = await home.viewer()
+async def test_invalid_bodies_are_refused(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
     for body, status, kind in (
         (b"{", 400, "malformed"),
         (b"\xff\xfe", 400, "malformed"),

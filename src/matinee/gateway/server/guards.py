@@ -1,0 +1,34 @@
+"""Who may use a route."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+
+from matinee.gateway.server.state import get_principal, get_viewer
+from matinee.kit.problem import Forbidden, Problem
+
+_Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+
+
+async def require_sign_in(connection: _Connection, _handler: BaseRouteHandler) -> None:
+    """Require a valid access token. Raises Unauthenticated, TokenRejected."""
+    problem: Problem | None = connection.scope["state"].get("token_problem")
+    if problem is not None:
+        raise problem
+    get_principal()
+
+
+async def require_profile(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Require a chosen profile. Raises Unauthenticated, TokenRejected, Forbidden."""
+    await require_sign_in(connection, handler)
+    get_viewer()
+
+
+async def require_operator(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Require the operator role. Raises Unauthenticated, TokenRejected, Forbidden."""
+    await require_sign_in(connection, handler)
+    if "operator" not in get_principal().roles:
+        raise Forbidden(detail="This requires the operator role.")

@@ -18,9 +18,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from matinee.lab.engines import ENGINES, EngineProcess, Ring
-from matinee.lab.engines.jars import QUICK
+from matinee.lab.engines.jars import FAST_START
 
-os.environ |= QUICK
+os.environ |= FAST_START
 _numbers = itertools.count(1)
 _shared: dict[str, "SharedEngine"] = {}
 

@@ -1,8 +1,8 @@
-"""Run all tests, and name at the end the engines that were not available; on CI that is a failure.
+"""Run all tests, and name the engines that were not available at the end; on CI that is a failure.
 
-Missing engines are fetched first, once for each machine: Debian packages, jars by Maven, the S3 gateway by Go. The
-tests that need no engine run meanwhile. The engines are started once for all tests and stopped at the end. The tests of
-engines that take long to build (selected by the engine's name in theirs) run last.
+Missing engines are fetched first, once for each machine: Debian packages if permitted, jars with Maven, the S3 gateway
+with Go; meanwhile the tests that need no engine run. Engines are started once for all tests and stopped at the end.
+Tests of an engine that takes long to build run last.
 """
 
 import contextlib
@@ -15,37 +15,36 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from matinee.lab.engines import ENGINES, EngineFailed, Fleet
-from matinee.lab.engines.fetch import TOOLS, absent, fetch
-from matinee.lab.engines.jars import QUICK
-from matinee.lab.engines.known import APART
+from matinee.lab.engines.fetch import TOOLS, fetch, find_missing
+from matinee.lab.engines.jars import FAST_START
+from matinee.lab.engines.known import OPTIONAL
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-ALL = (*ENGINES, *TOOLS)
-# Files in their own order: the longest journeys have few tests, and must not be the last to start.
+# Without reordering, which would run the files with the fewest tests last: those are the longest journeys.
 WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-NEED_NO_ENGINE = ("tests/unit", "tests/shape")
+WITHOUT_ENGINES = ("tests/unit", "tests/shape")
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch and start the engines, run pytest, and report what was left out."""
-    first = [name for name in ALL if name not in APART]
-    with engines_folder() as folder, ThreadPoolExecutor(2) as pool:
-        building, fetching = pool.submit(fetch, APART, report), pool.submit(fetch, first, report)
-        early = NEED_NO_ENGINE if not arguments and absent(first) else ()
+    """Fetch and start the engines, run pytest, name the engines that were not available."""
+    quick = [name for name in (*ENGINES, *TOOLS) if name not in OPTIONAL]
+    with temporary_folder() as folder, ThreadPoolExecutor(2) as executor:
+        building, fetching = executor.submit(fetch, OPTIONAL, report), executor.submit(fetch, quick, report)
+        early = WITHOUT_ENGINES if not arguments and find_missing(quick) else ()
         code = pytest(folder, *early, *WORKERS) if early else 0
         missing = fetching.result()
-        late = APART if not arguments and absent(APART) else ()
+        late = OPTIONAL if not arguments and find_missing(OPTIONAL) else ()
         if not late:
             missing |= building.result()
         if not arguments:
             start(folder, [name for name in ENGINES if name not in missing and name not in late])
-        rest = arguments or [*WORKERS, *(f"--ignore={done}" for done in early)]
-        code = pytest(folder, *rest, *exclude(late), absent=",".join(missing)) or code
+        rest = arguments or [*WORKERS, *(f"--ignore={path}" for path in early)]
+        code = pytest(folder, *rest, *exclude(late), missing=missing) or code
         if late:
             missing |= building.result()
             start(folder, [name for name in late if name not in missing])
-            code = pytest(folder, *rest, *select(late), absent=",".join(missing)) or code
+            code = pytest(folder, *rest, *select(late), missing=missing) or code
     for reason in missing.values():
         report(f"  left out           {reason}")
     report(f"engines not run: {', '.join(missing) or 'none'}")
@@ -53,46 +52,46 @@ def main(arguments: list[str]) -> int:
 
 
 def select(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the pytest options for the tests with one of these names in theirs."""
+    """Return the options of pytest for tests with one of these words in their names."""
     return ("-k", " or ".join(names))
 
 
 def exclude(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the pytest options for all other tests."""
+    """Return the options of pytest for all other tests."""
     return ("-k", " and ".join(f"not {name}" for name in names)) if names else ()
 
 
 def start(folder: Path, names: list[str]) -> None:
-    """Start the shared engines. If one fails to start, the tests that need it fail."""
-    os.environ.update(QUICK)
+    """Start the shared engines. A failure is reported; the tests of that engine then fail."""
+    os.environ.update(FAST_START)
     try:
         Fleet(folder).up(names, report)
     except EngineFailed as problem:
         report(f"  {problem}")
 
 
-def pytest(folder: Path, *arguments: str, absent: str = "") -> int:
-    """Run pytest with the engines of a folder and return its exit status."""
+def pytest(folder: Path, *arguments: str, missing: Sequence[str] | dict[str, str] = ()) -> int:
+    """Run pytest with the engines of a folder, and return its exit status."""
     environment = {
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "MATINEE_ENGINES": str(folder),
-        "MATINEE_ENGINES_ABSENT": absent,
+        "MATINEE_ENGINES_ABSENT": ",".join(missing),
     }
     return subprocess.run([BIN / "pytest", *arguments], cwd=ROOT, env=environment, check=False).returncode
 
 
 @contextlib.contextmanager
-def engines_folder() -> Iterator[Path]:
-    """Create a folder for engines, which are killed and removed with it at the end, even if this process is killed."""
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder for engines that is removed at the end, even if this process is killed."""
     folder = tempfile.mkdtemp(prefix="matinee-engines-")
     command = [sys.executable, "-m", "matinee.lab.engines.sweep", folder]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # runs when its input closes
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # it waits for the end of its input
         yield Path(folder)
 
 
 def report(line: str) -> None:
-    """Print a line at once, in order with the output of other processes."""
+    """Print a line of progress at once, so that it is in order with the output of other processes."""
     print(line, flush=True)
 
 

@@ -55,5 +55,5 @@ def test_command_measures_an_area_that_spawns_processes(as_script: bool, tmp_pat
     """The installed script and the module both work, though each spawns processes of its own."""
     script = Path(sys.executable).parent / "matinee"
     command = [sys.executable, str(shutil.copy(script, tmp_path))] if as_script else [sys.executable, "-m", "matinee"]
-    subprocess.run([*command, "lab", "bench", "edge"], cwd=tmp_path, check=True)
+    subprocess.run([*command, "lab", "bench", "edge", "--smallest"], cwd=tmp_path, check=True)
     check(msgspec.json.decode((tmp_path / FILE).read_bytes(), type=list[Figure]), "edge")

@@ -20,9 +20,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.engines import private_engine
 
 from matinee.lab.engines import ENGINES, EngineLocation
-from matinee.lab.engines.cassandra import knows
+from matinee.lab.engines.cassandra import has_keyspace
 from matinee.lab.engines.process import is_alive
-from matinee.lab.engines.programs import found
+from matinee.lab.engines.programs import find_program
 
 REPOSITORY = Path(__file__).parents[2]
 Deed = Callable[[EngineLocation], object]
@@ -64,7 +64,7 @@ def sql(location: EngineLocation, statement: str) -> str:
         statement,
     ]
     environment = {**os.environ, "MYSQL_PWD": location.secret}
-    asked = [found("mariadb") or "", "--no-defaults", *access]
+    asked = [find_program("mariadb") or "", "--no-defaults", *access]
     return subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -95,7 +95,7 @@ KEEPING: dict[str, tuple[Deed, Deed]] = {
     "kafka": (topic, lambda location: "films" in kafka(location).list_topics(timeout=10).topics),
     "cassandra": (
         lambda location: ENGINES["cassandra"].url(location, "films"),
-        lambda location: knows(location, "films"),
+        lambda location: has_keyspace(location, "films"),
     ),
     "kubernetes": (
         lambda location: ENGINES["kubernetes"].url(location, "films"),

@@ -1,4 +1,4 @@
-"""Houses, viewers and browsers for the journeys."""
+"""Fixtures of the journeys: deployments, an HTTP client and a browser."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,15 +13,15 @@ from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment
 
 @pytest.fixture
 def make_deployment(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
-    """Make deployments; they are stopped at the end."""
-    made: list[Deployment] = []
+    """Create deployments that are stopped at the end."""
+    deployments: list[Deployment] = []
 
-    def make(**words: Any) -> Deployment:
-        made.append(Deployment(tmp_path / f"data{len(made)}", **words))
-        return made[-1]
+    def make(**options: Any) -> Deployment:
+        deployments.append(Deployment(tmp_path / f"data{len(deployments)}", **options))
+        return deployments[-1]
 
     yield make
-    for deployment in made:
+    for deployment in deployments:
         deployment.stop()
         shutil.rmtree(deployment.data, ignore_errors=True)
 
@@ -35,8 +35,10 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     assert "chromium" not in ABSENT, "engine not run: chromium"
-    path = next(found for name in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(name)))
+    executable = next(
+        path for name in ("chromium", "google-chrome", "chromium-browser") if (path := shutil.which(name))
+    )
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        browser = await playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
         yield browser
         await browser.close()

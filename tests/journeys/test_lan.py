@@ -1,4 +1,4 @@
-"""A deployment that is open to the network: TLS by its own authority, from the front to the edges behind it."""
+"""A deployment that is open to the network: TLS by its own certificate authority at front and edges."""
 
 import ssl
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from tests.deployment import Deployment, eventually, find_free_port, make_film
 pytestmark = [pytest.mark.timeout(300)]
 
 
-async def test_pictures_pages_and_segments_come_under_tls(
+async def test_pages_pictures_and_edges_are_served_with_tls(
     make_deployment: Callable[..., Deployment], http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     trust_port = find_free_port()
-    # Loopback is an address like any other here; the deployment would else take this machine's own.
+    # Otherwise the deployment would use the address of this machine in the network.
     deployment = make_deployment(
         settings={"MATINEE__DEPLOYMENT__HOST": "127.0.0.1", "MATINEE__GATEWAY__TRUST_PORT": str(trust_port)}
     )
@@ -30,16 +30,16 @@ async def test_pictures_pages_and_segments_come_under_tls(
 
     authority = (deployment.data / "secrets" / "authority" / "authority.pem").read_text()
     certificate = authority[authority.index("-----BEGIN CERTIFICATE-----") :]
-    trusting = ssl.create_default_context(cadata=certificate)
-    async with http.get(front, ssl=trusting) as page:
+    context = ssl.create_default_context(cadata=certificate)
+    async with http.get(front, ssl=context) as page:
         assert page.status == 200
-    async with http.get(f"https://127.0.0.1:{deployment.edge_port}/healthz", ssl=trusting) as health:
+    async with http.get(f"https://127.0.0.1:{deployment.edge_port}/healthz", ssl=context) as health:
         assert health.status == 200
 
     picture = next((deployment.data / "objects" / "public" / "art").iterdir()).name
 
-    async def arrives() -> bool:
-        async with http.get(f"{front}/art/{picture}", ssl=trusting) as answer:
-            return answer.status == 200
+    async def is_served() -> bool:
+        async with http.get(f"{front}/art/{picture}", ssl=context) as response:
+            return response.status == 200
 
-    await eventually(arrives)
+    await eventually(is_served)

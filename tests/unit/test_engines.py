@@ -15,7 +15,7 @@ from matinee.lab.engines import EngineFailed, EngineLocation, EngineMissing, Eng
 from matinee.lab.engines.engine import free_ports
 from matinee.lab.engines.fleet import Fleet
 from matinee.lab.engines.process import is_alive
-from matinee.lab.engines.programs import program
+from matinee.lab.engines.programs import require_program
 
 SERVER = """
 import os, socket, sys
@@ -197,7 +197,7 @@ def test_ports_are_free_and_differ() -> None:
 
 def test_what_is_missing_is_named_with_how_to_get_it() -> None:
     with pytest.raises(EngineMissing, match=r"tape needs the program tape-server: (apt|brew) install tape"):
-        program("tape-server", engine="tape", package="tape-server")
+        require_program("tape-server", engine="tape", package="tape-server")
 
 
 def test_the_command_says_in_one_line_what_cannot_be_fetched(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from matinee.cli.options import json_option, print_json, with_settings
 from matinee.lab.engines import ENGINES, EngineMissing
 from matinee.lab.engines.fetch import fetch
 from matinee.lab.engines.fleet import Fleet
-from matinee.lab.engines.known import APART
-from matinee.lab.profile import KEEPERS
+from matinee.lab.engines.known import OPTIONAL
+from matinee.lab.profile import ENGINE_SETTINGS
 from matinee.mesh.hosting.settings import Settings
 
 _names = click.argument("names", nargs=-1, type=click.Choice(list(ENGINES)), metavar="[NAME]...")
@@ -39,12 +39,12 @@ def up(settings: Settings, names: tuple[str, ...], folder: Path | None) -> None:
 
     All are those that can hold the state of a deployment: kubernetes is started only where it is named.
     """
-    names = names or tuple(name for name in ENGINES if name not in APART)
+    names = names or tuple(name for name in ENGINES if name not in OPTIONAL)
     for name, reason in fetch(names, click.echo).items():
         raise EngineMissing(engine=name, detail=reason)
     fleet = _open_fleet(settings, folder)
     fleet.up(names, click.echo)
-    file = fleet.write_settings(KEEPERS)
+    file = fleet.write_settings(ENGINE_SETTINGS)
     for one in fleet.status():
         click.echo(f"  {one.name:18} {one.url}")
     click.echo(f"\nRun a deployment on them: matinee up --config {file}")

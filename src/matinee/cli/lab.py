@@ -11,6 +11,7 @@ from matinee.cli.engines import engines
 from matinee.cli.options import json_option, print_json, with_settings
 from matinee.kit import log
 from matinee.lab.bench import run as bench_run
+from matinee.lab.bench.timing import Bench
 from matinee.mesh.hosting.settings import Settings
 
 
@@ -34,10 +35,11 @@ def demo(settings: Settings) -> None:
 
 @lab.command()
 @click.argument("areas", nargs=-1, type=click.Choice(bench_run.AREAS))
+@click.option("--smallest", is_flag=True, help="At the smallest size: fast, but the figures mean nothing.")
 @json_option
-def bench(areas: tuple[str, ...], json_: bool) -> None:
+def bench(areas: tuple[str, ...], smallest: bool, json_: bool) -> None:
     """Measure all areas or those named, each figure beside the baseline of the same run."""
-    figures = bench_run.run(areas, lambda area: click.echo(f"measuring {area} …", err=True))
+    figures = bench_run.run(areas, Bench(smallest=smallest), lambda area: click.echo(f"measuring {area} …", err=True))
     print_json(figures) if json_ else Console(width=160).print(bench_run.to_table(figures))
 
 
@@ -47,11 +49,15 @@ def bench(areas: tuple[str, ...], json_: bool) -> None:
 @click.option("--every", "every_s", default=6.0, show_default=True, help="Seconds between two kills, on average.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same kills and viewers.")
 @json_option
-def endure(minutes: float, viewers: int, every_s: float, seed: int, json_: bool) -> None:
+def endurance(minutes: float, viewers: int, every_s: float, seed: int, json_: bool) -> None:
     """Kill processes of a distributed deployment at random while viewers watch; exit status 1 when anything is lost."""
-    from matinee.lab.endurance import endure as run_endurance
+    from matinee.lab.endurance import measure_endurance
 
-    report = run_endurance(seconds=minutes * 60, viewers=viewers, every_s=every_s, seed=seed)
+    report = measure_endurance(seconds=minutes * 60, viewers=viewers, every_s=every_s, seed=seed)
     print_json(report) if json_ else click.echo("\n".join(report.lines()))
-    if not report.good:
+    if not report.is_ok:
         raise click.exceptions.Exit(1)
+
+
+# The earlier name of `endurance`.
+lab.add_command(click.Command("endure", params=endurance.params, callback=endurance.callback, hidden=True))

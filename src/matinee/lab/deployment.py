@@ -1,4 +1,4 @@
-"""A deployment for benchmarks and tests: `matinee up` as a user starts it, on free ports, with its own data directory."""
+"""A deployment for benchmarks and tests: `matinee up` on free ports with its own data directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The distributed profile: the whole deployment on real engines, which `matinee up` starts beside it on this machine."""
+"""The distributed profile: a deployment on real engines, which `matinee up` starts on this machine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from matinee.lab.engines import ENGINES, Engine, EngineLocation, EngineMissing, 
 from matinee.lab.engines.fetch import fetch
 from matinee.mesh.hosting.settings import BadSettings, Settings
 
-ANSWER_S = 180.0
-LOOK_S = 0.25
-# Two of each, so that one may die at any time.
-HOUSE = {
+START_S = 180.0
+POLL_S = 0.25
+# Two instances of each group, so that one may fail at any time.
+DEPLOYMENT_SETTINGS = {
     "deployment.groups": "gateway;playback,steering,identity,licensing;catalogue,viewing,events;encoding",
     "deployment.instances": 2,
 }
-# Which engine keeps what; each domain in a namespace of its own.
-KEEPERS = {
+# The engine and namespace of each setting.
+ENGINE_SETTINGS = {
     "mesh.registry": ("etcd", "mesh"),
     "events.log": ("kafka", "matinee"),
     "identity.store": ("mariadb", "identity"),
@@ -45,7 +45,7 @@ class LocalEngines:
     def check(self, settings: Settings, report: Callable[[str], None]) -> None:
         """Check that the deployment can be started; fetch the engines that this machine lacks.
 
-        Raises BadSettings when the data directory belongs to the other profile, EngineMissing when an engine cannot be had.
+        Raises BadSettings if the data directory belongs to the other profile, EngineMissing.
         """
         if settings.deployment.profile == "embedded":
             if read_stored(settings.data).get("deployment.profile") == "distributed":
@@ -53,48 +53,50 @@ class LocalEngines:
                     detail=f"{settings.data} belongs to the distributed profile: name another directory with --data."
                 )
             return
-        for name, lack in fetch(sorted({KEEPERS[key][0] for key in _ours(settings)}), report).items():
-            raise EngineMissing(engine=name, detail=lack)
+        for name, reason in fetch(sorted({ENGINE_SETTINGS[key][0] for key in _own_settings(settings)}), report).items():
+            raise EngineMissing(engine=name, detail=reason)
 
     async def start(self, settings: Settings, supervisor: Supervisor) -> Settings:
         """Start an engine for each setting that was left at its default; return the settings that point to them.
 
         The addresses are stored in the data directory, so that later starts and other commands use the same ones.
         """
-        keys = _ours(settings)
-        places = {name: _place(settings, name) for name in sorted({KEEPERS[key][0] for key in keys})}
-        await asyncio.gather(*(_started(ENGINES[name], at, supervisor) for name, at in places.items()))
+        keys = _own_settings(settings)
+        locations = {name: _location(settings, name) for name in sorted({ENGINE_SETTINGS[key][0] for key in keys})}
+        await asyncio.gather(*(_start(ENGINES[name], location, supervisor) for name, location in locations.items()))
         values: dict[str, Any] = {"deployment.profile": "distributed"}
         for key in keys:
-            name, namespace = KEEPERS[key]
-            values[key] = await asyncio.to_thread(ENGINES[name].url, places[name], namespace)
-        unsaid = default_keys(settings)
-        values |= {key: value for key, value in HOUSE.items() if key in unsaid}
+            name, namespace = ENGINE_SETTINGS[key]
+            values[key] = await asyncio.to_thread(ENGINES[name].url, locations[name], namespace)
+        defaults = default_keys(settings)
+        values |= {key: value for key, value in DEPLOYMENT_SETTINGS.items() if key in defaults}
         store_values(settings.data, read_stored(settings.data) | values)
         return replace_values(settings, values)
 
 
-def _ours(settings: Settings) -> list[str]:
-    """The settings that lead, or are to lead, to engines of this deployment's own."""
-    unsaid, before = default_keys(settings), read_stored(settings.data)
-    return [key for key in KEEPERS if key in unsaid or before.get(key) == flatten(settings)[key]]
+def _own_settings(settings: Settings) -> list[str]:
+    """Return the settings that point, or will point, to engines of this deployment."""
+    defaults, stored = default_keys(settings), read_stored(settings.data)
+    return [key for key in ENGINE_SETTINGS if key in defaults or stored.get(key) == flatten(settings)[key]]
 
 
-def _place(settings: Settings, name: str) -> EngineLocation:
+def _location(settings: Settings, name: str) -> EngineLocation:
     return open_location(ENGINES[name], settings.data / "engines" / name)
 
 
-async def _started(engine: Engine, at: EngineLocation, supervisor: Supervisor) -> None:
-    if await asyncio.to_thread(engine.is_ready, at):
+async def _start(engine: Engine, location: EngineLocation, supervisor: Supervisor) -> None:
+    if await asyncio.to_thread(engine.is_ready, location):
         return  # `matinee lab engines up` has started it
-    await asyncio.to_thread(engine.prepare, at)
+    await asyncio.to_thread(engine.prepare, location)
     await supervisor.start(
-        Program(name=engine.name, command=engine.command(at), environment=engine.environment(at), lifeline=False)
+        Program(
+            name=engine.name, command=engine.command(location), environment=engine.environment(location), lifeline=False
+        )
     )
-    end = asyncio.get_running_loop().time() + ANSWER_S
-    while not await asyncio.to_thread(engine.is_ready, at):
-        if asyncio.get_running_loop().time() > end:
-            raise RuntimeError(f"{engine.name} does not answer")
-        if any(one.restarts >= MAX_EARLY_EXITS for one in supervisor.statuses() if one.name == engine.name):
-            raise RuntimeError(f"{engine.name} ends again and again")
-        await asyncio.sleep(LOOK_S)
+    deadline_s = asyncio.get_running_loop().time() + START_S
+    while not await asyncio.to_thread(engine.is_ready, location):
+        if asyncio.get_running_loop().time() > deadline_s:
+            raise RuntimeError(f"{engine.name} did not start")
+        if any(status.restarts >= MAX_EARLY_EXITS for status in supervisor.statuses() if status.name == engine.name):
+            raise RuntimeError(f"{engine.name} exits repeatedly")
+        await asyncio.sleep(POLL_S)

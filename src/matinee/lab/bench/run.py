@@ -16,12 +16,12 @@ AREAS = ("edge", "start", "mesh", "encode", "play", "positions", "events", "cach
 FILE = Path("build/bench.json")
 
 
-def run(areas: Sequence[str], on_area: Callable[[str], None]) -> list[Figure]:
+def run(areas: Sequence[str], bench: Bench, on_area: Callable[[str], None]) -> list[Figure]:
     """Measure some areas, or all, and write the figures to `build/bench.json`."""
     figures: list[Figure] = []
     for area in areas or AREAS:
         on_area(area)
-        figures += measure(area, Bench())
+        figures += measure(area, bench)
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
     return figures

@@ -1,7 +1,4 @@
-"""Real engines on this machine, for trials and tests: fetched, configured, started on loopback, ended again.
-
-Each engine is a file here; `EngineProcess` is one that was started from it.
-"""
+"""Real engines on this machine, for tests and trials: fetched, configured, started on loopback, stopped."""
 
 from matinee.lab.engines.engine import Engine, EngineFailed, EngineLocation, EngineMissing, open_location
 from matinee.lab.engines.fleet import Fleet

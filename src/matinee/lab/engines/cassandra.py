@@ -16,12 +16,12 @@ JARS = Jars(
     engine="cassandra",
     version="5.0.9",
     coordinates=("org.apache.cassandra:cassandra-all:5.0.9",),
-    javas=(17,),  # 24 took away the security manager that it cannot do without
+    javas=(17,),  # it needs the security manager, which Java 24 removed
 )
-DATACENTRE = "datacenter1"  # what SimpleSnitch calls the only one there is
+DATACENTRE = "datacenter1"  # of SimpleSnitch
 TOKENS = 4
-ASK_S = 3.0
-# Buffers and threads for a small heap; the kinds of commit log that work on every file system.
+QUERY_S = 3.0
+# Buffers and threads for a small heap; a commit log that works on every file system.
 _CONFIG = """\
 cluster_name: matinee
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
@@ -54,8 +54,7 @@ hints_directory: "{data}/hints"
 saved_caches_directory: "{data}/saved_caches"
 cdc_raw_directory: "{data}/cdc_raw"
 """
-# What a node has taken it syncs every ten seconds, and may lose a tenth of a second of it when it is killed: the other
-# two of a ring have it. A node that stands alone syncs before it answers.
+# A single node syncs before it acknowledges, a node of a ring every ten seconds: the other nodes have the data.
 _SYNC = ("commitlog_sync: batch", "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms")
 _LOGBACK = """\
 <configuration>
@@ -65,7 +64,7 @@ _LOGBACK = """\
   <root level="WARN"><appender-ref ref="OUT"/></root>
 </configuration>
 """
-# What Cassandra 5.0 reaches for inside Java 17.
+# Internals of Java 17 that Cassandra 5.0 uses.
 _EXPORTS = (
     "java.base/jdk.internal.misc",
     "java.base/jdk.internal.ref",
@@ -84,7 +83,7 @@ _OPENS = (
     "jdk.management/com.sun.management.internal",
     "jdk.compiler/com.sun.tools.javac",
 )
-# Nobody else joins these rings, so nobody is waited for.
+# No other node joins these rings, so starts need not wait for gossip.
 _PROPERTIES = {
     "jdk.attach.allowAttachSelf": "true",
     "io.netty.tryReflectionSetAccessible": "true",
@@ -96,7 +95,7 @@ _PROPERTIES = {
 
 
 class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
-    """Cassandra on Java, its jars from Maven: node `node` of a ring of `size`, node n on 127.0.0.(n+1)."""
+    """Cassandra on Java, with jars from Maven: node `node` of a ring of `size`, node n on 127.0.0.(n+1)."""
 
     node: int = 0
     size: int = 1
@@ -111,7 +110,7 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The addresses of the whole ring."""
+        """The addresses of all nodes."""
         return tuple(host(node) for node in range(self.size))
 
     def check(self) -> None:
@@ -120,7 +119,7 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
     def prepare(self, location: EngineLocation) -> None:
         (location.folder / "conf").mkdir(exist_ok=True)
         location.data.mkdir(exist_ok=True)
-        shutil.rmtree(location.folder / "tmp", ignore_errors=True)  # native libraries that a killed node left unpacked
+        shutil.rmtree(location.folder / "tmp", ignore_errors=True)  # native libraries unpacked by a killed node
         (location.folder / "tmp").mkdir()
         (location.folder / "conf" / "cassandra.yaml").write_text(self._config(location))
         (location.folder / "conf" / "logback.xml").write_text(_LOGBACK)
@@ -147,7 +146,7 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_ready(self, location: EngineLocation) -> bool:
         with contextlib.suppress(EngineFailed):
-            return _asked(location, "SELECT peer FROM system.peers_v2", limit_s=ASK_S) >= self.size - 1
+            return _count_rows(location, "SELECT peer FROM system.peers_v2", limit_s=QUERY_S) >= self.size - 1
         return False
 
     def version(self) -> str:
@@ -158,7 +157,9 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
 
     def url(self, location: EngineLocation, namespace: str) -> str:
         replication = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTRE}': {self.size}}}"
-        _asked(location, f'CREATE KEYSPACE IF NOT EXISTS "{namespace}" WITH replication = {replication}', limit_s=30)
+        _count_rows(
+            location, f'CREATE KEYSPACE IF NOT EXISTS "{namespace}" WITH replication = {replication}', limit_s=30
+        )
         return f"{self.address(location)}/{namespace}?dc={DATACENTRE}"
 
     def _config(self, location: EngineLocation) -> str:
@@ -173,31 +174,31 @@ class Cassandra(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host(node: int) -> str:
-    """The address of a node of a ring."""
+    """Return the address of a node of a ring."""
     return LOOPBACK[: LOOPBACK.rindex(".") + 1] + str(node + 1)
 
 
-def knows(location: EngineLocation, keyspace: str) -> bool:
-    """Whether this node has heard of a keyspace."""
-    asked = f"SELECT * FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"  # noqa: S608  # our own name
-    return _asked(location, asked, limit_s=ASK_S) > 0
+def has_keyspace(location: EngineLocation, keyspace: str) -> bool:
+    """Tell whether a node knows a keyspace."""
+    statement = f"SELECT * FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"  # noqa: S608  # not user input
+    return _count_rows(location, statement, limit_s=QUERY_S) > 0
 
 
 def _tokens(node: int, size: int) -> str:
-    """The node's tokens where those of all nodes lie evenly around the ring, each beside its neighbours' in turn."""
-    every = 2**64 // (TOKENS * size)
-    return ",".join(str(-(2**63) + every * (turn * size + node)) for turn in range(TOKENS))
+    """Return the tokens of a node such that those of all nodes are spread evenly and alternate."""
+    distance = 2**64 // (TOKENS * size)
+    return ",".join(str(-(2**63) + distance * (turn * size + node)) for turn in range(TOKENS))
 
 
-def _asked(location: EngineLocation, statement: str, *, limit_s: float) -> int:
-    """How many rows this node answers. Raises EngineFailed when it does not."""
-    # In a thread, because whoever asks may be inside an event loop of its own.
+def _count_rows(location: EngineLocation, statement: str, *, limit_s: float) -> int:
+    """Return the number of rows that this node returns for a query. Raises EngineFailed."""
+    # In a thread, because the caller may run in an event loop.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, _ask(location, statement, limit_s)).result()
+        return thread.submit(asyncio.run, _query(location, statement, limit_s)).result()
 
 
-async def _ask(location: EngineLocation, statement: str, limit_s: float) -> int:
-    import acsylla  # only who runs Cassandra pays for loading its client
+async def _query(location: EngineLocation, statement: str, limit_s: float) -> int:
+    import acsylla  # loaded only when Cassandra is used
     from acsylla.errors import CassException
 
     cluster = acsylla.create_cluster(

@@ -1,4 +1,4 @@
-"""What there is to know of an engine to run it here."""
+"""The interface of an engine, and where one runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class EngineMissing(Problem, status=501):
-    """An engine cannot be had on this machine."""
+    """An engine is not available on this machine."""
 
     engine: str
 
@@ -31,9 +31,9 @@ class EngineFailed(Problem, status=500):
 
 
 class EngineLocation(msgspec.Struct, kw_only=True):
-    """Where one engine runs: its folder, its ports by what they are for, and the secret that opens it.
+    """Where an engine runs: its folder, its ports by purpose, and its password.
 
-    Kept in the folder, so that a second start finds the same ports and the same data.
+    It is stored in the folder, so that later starts use the same ports and data.
     """
 
     folder: Path
@@ -43,27 +43,27 @@ class EngineLocation(msgspec.Struct, kw_only=True):
 
     @property
     def data(self) -> Path:
-        """The engine's own data directory."""
+        """The data directory of the engine."""
         return self.folder / "data"
 
     @property
     def port(self) -> int:
-        """The port that clients speak to."""
+        """The port for clients."""
         return self.ports["client"]
 
     @property
     def client(self) -> str:
-        """The address that clients speak to."""
+        """The address for clients."""
         return f"{self.host}:{self.port}"
 
     @property
     def log(self) -> Path:
-        """What the engine says."""
+        """The file of its output."""
         return self.folder / "log"
 
 
 class Engine(Protocol):
-    """One kind of engine. Paths and ports come with the `EngineLocation`; nothing here keeps state."""
+    """A kind of engine. It has no state: paths and ports are in the `EngineLocation`."""
 
     @property
     def name(self) -> str:
@@ -71,76 +71,76 @@ class Engine(Protocol):
 
     @property
     def ports(self) -> tuple[str, ...]:
-        """What it needs ports for, `client` first."""
+        """The purposes of its ports, `client` first."""
 
     def check(self) -> None:
-        """Raises EngineMissing, saying what is missing and how to get it."""
+        """Check that it can be started. Raises EngineMissing, with what to do."""
 
     def prepare(self, location: EngineLocation) -> None:
-        """Write its configuration and make its data directory. Idempotent: data that is there stays."""
+        """Write its configuration and create its data directory. Idempotent: existing data is kept."""
 
     def command(self, location: EngineLocation) -> list[str]:
-        """The command that runs it in the foreground."""
+        """Return the command that runs it in the foreground."""
 
     def environment(self, location: EngineLocation) -> dict[str, str]:
-        """What it wants in its environment."""
+        """Return its environment variables."""
 
     def is_ready(self, location: EngineLocation) -> bool:
-        """Whether it answers a real request; an open port is not enough."""
+        """Tell whether it answers a request; an open port is not enough."""
 
     def version(self) -> str:
-        """The version that would be started. Raises EngineMissing."""
+        """Return the version that would be started. Raises EngineMissing."""
 
     def address(self, location: EngineLocation) -> str:
-        """Its URL without a namespace; it may hold the secret."""
+        """Return its URL without a namespace, including the password if it has one."""
 
     def url(self, location: EngineLocation, namespace: str) -> str:
-        """The settings' URL of a namespace (a database, a keyspace, a bucket, a prefix), which is made."""
+        """Create a namespace (database, keyspace, bucket, prefix) unless it exists; return its URL for settings."""
 
 
 def open_location(
     engine: Engine, folder: Path, *, host: str = LOOPBACK, ports: dict[str, int] | None = None
 ) -> EngineLocation:
-    """The location in a folder: the one that is kept there, else a new one, on free ports beyond those given."""
+    """Return the location stored in a folder, or create it with the given ports and free ones for the rest."""
     file = folder / "place.json"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         chosen = free_ports(engine.ports) | (ports or {})
-        made = EngineLocation(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
-        _keep(file, msgspec.json.encode(made, enc_hook=str))
-    kept = msgspec.json.decode(file.read_bytes(), type=EngineLocation, dec_hook=lambda kind, path: kind(path))
-    return msgspec.structs.replace(kept, folder=folder.absolute())  # the folder may have been moved
+        location = EngineLocation(folder=folder.absolute(), ports=chosen, secret=secrets.token_urlsafe(18), host=host)
+        _store(file, msgspec.json.encode(location, enc_hook=str))
+    stored = msgspec.json.decode(file.read_bytes(), type=EngineLocation, dec_hook=lambda kind, path: kind(path))
+    return msgspec.structs.replace(stored, folder=folder.absolute())  # it may have been moved
 
 
 def free_ports(names: tuple[str, ...], hosts: tuple[str, ...] = (LOOPBACK,)) -> dict[str, int]:
-    """A port for each name that nobody listens on now, at any of these addresses of this machine.
+    """Return a port for each name that is free at all these addresses.
 
-    By chance, so that two who choose at once seldom choose alike; below those that systems give to clients, so that a
-    client does not sit on it while its engine is away.
+    Random, so that concurrent callers rarely choose the same one; below the ports that systems give to clients, so that
+    a client does not take it while its engine is stopped.
     """
     chosen: dict[str, int] = {}
-    tried = random.SystemRandom()
+    rng = random.SystemRandom()
     while len(chosen) < len(names):
-        port = tried.randrange(15_000, 30_000)
-        if port not in chosen.values() and all(_free(one, port) for one in hosts):
+        port = rng.randrange(15_000, 30_000)
+        if port not in chosen.values() and all(_is_free(host, port) for host in hosts):
             chosen[names[len(chosen)]] = port
     return chosen
 
 
-def _free(host: str, port: int) -> bool:
-    with socket.socket() as one:
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
         try:
-            one.bind((host, port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True
 
 
-def _keep(file: Path, words: bytes) -> None:
-    """Write a file that its owner alone may read, unless another was quicker; whole or not at all."""
-    handle, part = tempfile.mkstemp(dir=file.parent)  # which makes it its owner's alone
+def _store(file: Path, content: bytes) -> None:
+    """Create a file, readable by its owner only, atomically; keep the one that another process has created first."""
+    handle, part = tempfile.mkstemp(dir=file.parent)  # with mode 0600
     with os.fdopen(handle, "wb") as out:
-        out.write(words)
+        out.write(content)
     with contextlib.suppress(FileExistsError):
         os.link(part, file)
     Path(part).unlink()

@@ -6,11 +6,11 @@ import contextlib
 import urllib.request
 
 from matinee.lab.engines.engine import EngineLocation
-from matinee.lab.engines.programs import program, version
+from matinee.lab.engines.programs import read_version, require_program
 
 
 class Etcd:
-    """Debian's etcd, one member."""
+    """etcd from Debian, one member."""
 
     name = "etcd"
     ports = ("client", "peer")
@@ -41,7 +41,7 @@ class Etcd:
         return False
 
     def version(self) -> str:
-        return version(self._server())
+        return read_version(self._server())
 
     def address(self, location: EngineLocation) -> str:
         return f"etcd://{location.client}"
@@ -50,4 +50,4 @@ class Etcd:
         return f"{self.address(location)}/{namespace}"
 
     def _server(self) -> str:
-        return program("etcd", engine=self.name, package="etcd-server")
+        return require_program("etcd", engine=self.name, package="etcd-server")

@@ -1,7 +1,7 @@
-"""Get what engines are made of: Debian packages by apt, jars by Maven, versitygw and Kubernetes by Go.
+"""Fetches engines: Debian packages with apt, jars with Maven, versitygw and Kubernetes with Go.
 
-What is made goes to a folder beside its location and is renamed when it is whole, so a fetch that was cut off leaves
-nothing that looks like a program. Two who fetch at once fetch once.
+Everything is written to a temporary folder that is renamed when it is complete, so an interrupted fetch leaves no
+partial program. Concurrent fetches of one engine run once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,9 +24,9 @@ from matinee.lab.engines import cassandra, kafka, kubernetes, s3
 from matinee.lab.engines.engine import EngineMissing
 from matinee.lab.engines.jars import Jars
 from matinee.lab.engines.known import ENGINES
-from matinee.lab.engines.programs import found, how
+from matinee.lab.engines.programs import find_program, install_hint
 
-Say = Callable[[str], None]
+Report: TypeAlias = Callable[[str], None]
 FETCH_S = 1200
 BUILD_S = 3600
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -38,18 +39,18 @@ _DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><vers
 
 
 class Need(msgspec.Struct, frozen=True):
-    """A Debian package, and what shows that it, or its like, is there: one of these programs or files."""
+    """A Debian package, and the programs or files, each of which shows that it or an equivalent is installed."""
 
     package: str
-    shown_by: tuple[str, ...]
+    evidence: tuple[str, ...]
 
     @property
     def met(self) -> bool:
         """Whether nothing has to be installed."""
-        return any(Path(sign).exists() if sign.startswith("/") else found(sign) for sign in self.shown_by)
+        return any(Path(item).exists() if item.startswith("/") else find_program(item) for item in self.evidence)
 
 
-# What is not an engine of ours, but which tests need all the same.
+# Tools that tests need.
 TOOLS: dict[str, tuple[Need, ...]] = {
     "chromium": (Need("chromium", ("chromium", "google-chrome", "chromium-browser")),),
     "nginx": (
@@ -65,42 +66,42 @@ _NEEDS: dict[str, tuple[Need, ...]] = TOOLS | {
 }
 
 
-def absent(names: Iterable[str]) -> dict[str, str]:
-    """Which of these engines and tools cannot be run here now, and what each lacks."""
-    lacking = {}
+def find_missing(names: Iterable[str]) -> dict[str, str]:
+    """Return those of some engines and tools that cannot be started, each with the reason."""
+    missing = {}
     for name in names:
         try:
             _check(name)
         except EngineMissing as problem:
-            lacking[name] = str(problem)
-    return lacking
+            missing[name] = str(problem)
+    return missing
 
 
-def fetch(names: Iterable[str], say: Say) -> dict[str, str]:
-    """Get what these lack, side by side; tells what could not be had, and why."""
-    lacking = absent(names)
-    install([package for name in lacking for package in _packages(name)], say)
-    lacking = absent(lacking)
-    with ThreadPoolExecutor(max(len(lacking), 1)) as threads:
-        troubles = dict(zip(lacking, threads.map(lambda name: _made(name, say), lacking), strict=True))
-    return {name: troubles[name] or lack for name, lack in absent(lacking).items()}
+def fetch(names: Iterable[str], report: Report) -> dict[str, str]:
+    """Fetch engines and tools in parallel; return those that could not be fetched, each with the reason."""
+    missing = find_missing(names)
+    install([package for name in missing for package in _packages(name)], report)
+    missing = find_missing(missing)
+    with ThreadPoolExecutor(max(len(missing), 1)) as threads:
+        failures = dict(zip(missing, threads.map(lambda name: _fetch_one(name, report), missing), strict=True))
+    return {name: failures[name] or reason for name, reason in find_missing(missing).items()}
 
 
-def install(packages: list[str], say: Say) -> None:
-    """Install Debian packages where this machine lets us; what fails is missed, and named, later. Starts no server."""
+def install(packages: list[str], report: Report) -> None:
+    """Install Debian packages if permitted, without starting servers; a later check names what is missing."""
     if not packages or os.geteuid() != 0 or not shutil.which("apt-get"):
         return
     with _no_servers():
         _apt("update")
-        for package in dict.fromkeys(packages):  # one by one: one that this Debian does not have hinders no other
-            say(f"  installing         {package} …")
+        for package in dict.fromkeys(packages):  # one by one, so that an unknown package does not prevent the others
+            report(f"  installing         {package} …")
             _apt("install", "-y", "--no-install-recommends", package)
 
 
-def _apt(*words: str) -> None:
+def _apt(*arguments: str) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            ["apt-get", "-o", "DPkg::Lock::Timeout=300", *words],
+            ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments],
             env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -115,7 +116,7 @@ def _check(name: str) -> None:
         ENGINES[name].check()
     for need in _NEEDS.get(name, ()):
         if not need.met:
-            raise EngineMissing(engine=name, detail=f"{name} needs {need.shown_by[0]}: {how(need.package)}")
+            raise EngineMissing(engine=name, detail=f"{name} needs {need.evidence[0]}: {install_hint(need.package)}")
 
 
 def _packages(name: str) -> Iterator[str]:
@@ -129,30 +130,28 @@ def _packages(name: str) -> Iterator[str]:
             yield "maven"
 
 
-def _made(name: str, say: Say) -> str:
-    """Fetch or build one engine; tells what went wrong, or nothing."""
+def _fetch_one(name: str, report: Report) -> str:
+    """Fetch or build one engine; return the reason of a failure, or an empty string."""
     try:
         if name in _JARS:
-            _fetch_jars(_JARS[name], say)
+            _fetch_jars(_JARS[name], report)
         elif name == "s3":
-            _build_versitygw(say)
+            _build_versitygw(report)
         elif name == "kubernetes":
-            _build_kubernetes(say)
+            _build_kubernetes(report)
     except EngineMissing as problem:
         return str(problem)
     return ""
 
 
-def _fetch_jars(jars: Jars, say: Say) -> None:
+def _fetch_jars(jars: Jars, report: Report) -> None:
     jars.java()
     if not shutil.which("mvn"):
-        raise EngineMissing(
-            engine=jars.engine, detail=f"{jars.engine}'s jars come by Maven, which is missing: {how('maven')}"
-        )
-    with _filling(jars.folder) as folder:
+        raise EngineMissing(engine=jars.engine, detail=f"{jars.engine} needs Maven: {install_hint('maven')}")
+    with _fill(jars.folder) as folder:
         if folder is None:
             return
-        say(f"  fetching           {jars.engine} {jars.version} by Maven …")
+        report(f"  fetching           {jars.engine} {jars.version} with Maven …")
         dependencies = "".join(_DEPENDENCY.format(*coordinate.split(":")) for coordinate in jars.coordinates)
         with tempfile.TemporaryDirectory() as project:
             (Path(project) / "pom.xml").write_text(_POM.format(dependencies))
@@ -160,42 +159,42 @@ def _fetch_jars(jars: Jars, say: Say) -> None:
             _run(jars.engine, ["mvn", "-B", "-q", "--strict-checksums", *goal], Path(project), {})
 
 
-def _build_versitygw(say: Say) -> None:
+def _build_versitygw(report: Report) -> None:
     go = _go("s3", f"s3's versitygw {s3.VERSION}")
-    with _filling(s3.folder()) as folder:
+    with _fill(s3.program_folder()) as folder:
         if folder is None:
             return
-        say(f"  building           versitygw {s3.VERSION} by Go (about two minutes) …")
+        report(f"  building           versitygw {s3.VERSION} with Go (about two minutes) …")
         _run("s3", [go, "install", s3.MODULE], folder, {"GOBIN": str(folder), "CGO_ENABLED": "0"})
 
 
-def _build_kubernetes(say: Say) -> None:
+def _build_kubernetes(report: Report) -> None:
     go = _go("kubernetes", f"Kubernetes' API server {kubernetes.VERSION}")
-    with _filling(kubernetes.folder()) as folder:
+    with _fill(kubernetes.program_folder()) as folder:
         if folder is None:
             return
-        say(f"  building           Kubernetes' API server {kubernetes.VERSION} by Go (four to fifteen minutes) …")
-        # Not optimised: half the time to build, and it is to be right here, not quick.
-        plain = ["-buildvcs=false", "-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l"]
-        command = [go, "build", *plain, "-o", str(folder / kubernetes.PROGRAM), "."]
+        report(f"  building           Kubernetes' API server {kubernetes.VERSION} with Go (four to fifteen minutes) …")
+        # Without optimisations it builds in half the time.
+        flags = ["-buildvcs=false", "-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l"]
+        command = [go, "build", *flags, "-o", str(folder / kubernetes.PROGRAM), "."]
         _run("kubernetes", command, kubernetes.MODULE, {"CGO_ENABLED": "0"}, limit_s=BUILD_S)
 
 
 def _go(engine: str, what: str) -> str:
-    go = found("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = find_program("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
-        raise EngineMissing(engine=engine, detail=f"{what} is built by Go, which is missing: https://go.dev/dl has it")
+        raise EngineMissing(engine=engine, detail=f"{what} needs Go: https://go.dev/dl")
     return go
 
 
 def _run(
     engine: str, command: list[str], folder: Path, environment: dict[str, str], *, limit_s: float = FETCH_S
 ) -> None:
-    """Run a fetching command, behind whatever else this machine does."""
-    behind = ["nice", "-n", "10"] if shutil.which("nice") else []
+    """Run a command with low priority."""
+    low_priority = ["nice", "-n", "10"] if shutil.which("nice") else []
     try:
-        done = subprocess.run(
-            [*behind, *command],
+        result = subprocess.run(
+            [*low_priority, *command],
             cwd=folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
@@ -208,34 +207,34 @@ def _run(
         raise EngineMissing(
             engine=engine, detail=f"{engine} was not fetched within {limit_s / 60:.0f} minutes"
         ) from error
-    if done.returncode:
-        words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise EngineMissing(engine=engine, detail=f"{engine} could not be fetched: {' / '.join(words[:2])[:400]}")
+    if result.returncode:
+        lines = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+        raise EngineMissing(engine=engine, detail=f"{engine} could not be fetched: {' / '.join(lines[:2])[:400]}")
 
 
 @contextlib.contextmanager
-def _filling(location: Path) -> Iterator[Path | None]:
-    """A folder to fill, which becomes `location` when it was filled; None where another has filled it already."""
-    location.parent.mkdir(parents=True, exist_ok=True)
-    with (location.parent / f".{location.name}.lock").open("a") as lock:
+def _fill(target: Path) -> Iterator[Path | None]:
+    """Yield a folder that becomes `target` at the end; None if another process has filled it already."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f".{target.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if location.exists():
+        if target.exists():
             yield None
             return
-        for left in location.parent.glob(f".{location.name}-*"):  # by one that was killed
+        for left in target.parent.glob(f".{target.name}-*"):  # of a killed process
             shutil.rmtree(left, ignore_errors=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{location.name}-", dir=location.parent))
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
             yield part
             part.chmod(0o755)
-            part.rename(location)
+            part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _no_servers() -> Iterator[None]:
-    """Debian starts a server when it is installed, unless this file says no."""
+    """Prevent Debian from starting the servers that it installs."""
     if POLICY.exists():
         yield
         return

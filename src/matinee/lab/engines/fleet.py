@@ -1,4 +1,4 @@
-"""Several engines in one folder, started and ended together."""
+"""Several engines in one folder, started and stopped together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from matinee.lab.engines.known import ENGINES, JVMS
 from matinee.lab.engines.process import EngineProcess
 
 State: TypeAlias = Literal["ready", "not answering", "stopped"]
-Say = Callable[[str], None]
+Report: TypeAlias = Callable[[str], None]
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine as `matinee lab engines status` shows it; its URL without the password."""
+    """The status of an engine for `matinee lab engines status`; its URL is without the password."""
 
     name: str
     version: str
@@ -31,98 +31,98 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fleet:
-    """The engines of a folder, each in a folder of its own there. They stay when this process ends."""
+    """The engines of a folder, each in a subfolder. They continue to run when this process ends."""
 
     def __init__(self, folder: Path, known: Mapping[str, Engine] = ENGINES) -> None:
         self.folder = folder.absolute()
         self._known = known
-        self._ending = threading.Event()
+        self._stopping = threading.Event()
 
-    def up(self, names: Iterable[str], say: Say) -> dict[str, EngineProcess]:
-        """Start these side by side, but one Java engine after the other. Idempotent.
+    def up(self, names: Iterable[str], report: Report) -> dict[str, EngineProcess]:
+        """Start engines in parallel, but Java engines one after another. Idempotent.
 
-        Raises what the first that failed raised; then, and when it is interrupted, what this call started is ended.
+        Raises the error of the first that failed, after stopping those that this call has started.
         """
         wanted = list(names)
         groups = [[name] for name in wanted if name not in JVMS] + [[name for name in wanted if name in JVMS]]
-        fleet = {name: self.running(name) for name in wanted}
-        began = [running for running in fleet.values() if not running.pid]
+        engines = {name: self.engine(name) for name in wanted}
+        started = [engine for engine in engines.values() if not engine.pid]
         with ThreadPoolExecutor(len(groups)) as threads:
-            starts = [threads.submit(self._start, [fleet[name] for name in group], say) for group in groups]
+            starts = [threads.submit(self._start, [engines[name] for name in group], report) for group in groups]
             try:
                 for start in as_completed(starts):
                     start.result()
             except BaseException:
-                self._ending.set()
-                while not all(start.done() for start in starts):  # one may be about to start a process
-                    _each(began, EngineProcess.kill)
+                self._stopping.set()
+                while not all(start.done() for start in starts):  # a thread may be about to start a process
+                    _for_each(started, EngineProcess.kill)
                     threading.Event().wait(0.1)
-                _each(began, EngineProcess.stop)
+                _for_each(started, EngineProcess.stop)
                 raise
-        return fleet
+        return engines
 
     def down(self, names: Iterable[str]) -> list[str]:
-        """Ask these to end; tells which of them ran."""
-        return self._end(names, EngineProcess.stop)
+        """Stop engines; return the names of those that ran."""
+        return self._stop(names, EngineProcess.stop)
 
     def kill(self) -> None:
-        """End all at once."""
-        self._end(self._known, EngineProcess.kill)
+        """Kill all engines."""
+        self._stop(self._known, EngineProcess.kill)
 
     def status(self) -> list[EngineStatus]:
-        """Every engine that was ever started here."""
-        return [_describe(self.running(name)) for name in self._known if self._is_here(name)]
+        """Return the status of every engine that was ever started in this folder."""
+        return [_describe(self.engine(name)) for name in self._known if self._exists(name)]
 
-    def running(self, name: str) -> EngineProcess:
-        """One of them."""
+    def engine(self, name: str) -> EngineProcess:
+        """Return the process of an engine."""
         return EngineProcess(self._known[name], self.folder / name, tied=False)
 
-    def write_settings(self, keepers: Mapping[str, tuple[str, str]]) -> Path:
-        """Write a `matinee.toml` that points each setting at the engine and namespace that keep it, if it is ready.
+    def write_settings(self, engine_of: Mapping[str, tuple[str, str]]) -> Path:
+        """Write a `matinee.toml` with the URL of the engine and namespace of each setting, as far as they are ready.
 
-        Its owner alone may read it, since the URLs hold passwords.
+        Only its owner may read it, because the URLs contain passwords.
         """
         lines: dict[str, list[str]] = {}
-        for key, (name, namespace) in keepers.items():
-            if self._is_here(name) and (running := self.running(name)).is_ready:
+        for key, (name, namespace) in engine_of.items():
+            if self._exists(name) and (engine := self.engine(name)).is_ready:
                 section, _, field = key.partition(".")
-                value = msgspec.json.encode(running.url(namespace)).decode()  # TOML's strings are JSON's
+                value = msgspec.json.encode(engine.url(namespace)).decode()  # TOML's strings are JSON's
                 lines.setdefault(section, []).append(f"{field} = {value}")
         file = self.folder / "matinee.toml"
         file.touch(mode=0o600)
         file.chmod(0o600)
-        file.write_text("\n".join("\n".join([f"[{section}]", *said, ""]) for section, said in lines.items()))
+        file.write_text("\n".join("\n".join([f"[{section}]", *values, ""]) for section, values in lines.items()))
         return file
 
-    def _end(self, names: Iterable[str], deed: Callable[[EngineProcess], None]) -> list[str]:
-        ran = [running for name in names if self._is_here(name) and (running := self.running(name)).pid]
-        _each(ran, deed)
-        return [running.name for running in ran]
+    def _stop(self, names: Iterable[str], action: Callable[[EngineProcess], None]) -> list[str]:
+        ran = [engine for name in names if self._exists(name) and (engine := self.engine(name)).pid]
+        _for_each(ran, action)
+        return [engine.name for engine in ran]
 
-    def _start(self, group: list[EngineProcess], say: Say) -> None:
-        for running in group:
-            if self._ending.is_set():
+    def _start(self, group: list[EngineProcess], report: Report) -> None:
+        for engine in group:
+            if self._stopping.is_set():
                 return
-            before = running.pid
-            running.start()
-            say(f"  {'started' if before != running.pid else 'runs already':18} {running.name}")
+            before = engine.pid
+            engine.start()
+            report(f"  {'started' if before != engine.pid else 'runs already':18} {engine.name}")
 
-    def _is_here(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         return (self.folder / name / "place.json").exists()
 
 
-def _each(fleet: list[EngineProcess], deed: Callable[[EngineProcess], None]) -> None:
+def _for_each(fleet: list[EngineProcess], action: Callable[[EngineProcess], None]) -> None:
     with ThreadPoolExecutor(len(fleet) or 1) as threads:
-        list(threads.map(deed, fleet))
+        list(threads.map(action, fleet))
 
 
-def _describe(running: EngineProcess) -> EngineStatus:
-    ready = running.is_ready
+def _describe(engine: EngineProcess) -> EngineStatus:
+    ready = engine.is_ready
     return EngineStatus(
-        name=running.name,
-        version=running.engine.version(),
-        state="ready" if ready else "not answering" if running.pid else "stopped",
-        url=url.mask(running.engine.address(running.location)),
-        pid=running.pid,
-        memory_bytes=running.memory_bytes,
+        name=engine.name,
+        version=engine.engine.version(),
+        state="ready" if ready else "not answering" if engine.pid else "stopped",
+        url=url.mask(engine.engine.address(engine.location)),
+        pid=engine.pid,
+        memory_bytes=engine.memory_bytes,
     )

@@ -10,7 +10,7 @@ import uuid
 from matinee.lab.engines.engine import EngineFailed, EngineLocation
 from matinee.lab.engines.jars import Jars
 
-# slf4j-simple is the binding without which a broker says nothing at all.
+# Without the binding slf4j-simple a broker logs nothing.
 JARS = Jars(
     engine="kafka",
     version="4.4.0",
@@ -18,8 +18,8 @@ JARS = Jars(
     javas=(17, 21, 25),
 )
 ASK_S = 2.0
-# One node holds every replica. Few partitions and small indexes and buffers, because each costs memory here. A broker
-# that was killed may come back when its session is over; a group may call a member dead after a second.
+# One node has every replica. Few partitions and small indexes and buffers save memory. Short session timeouts, because
+# a killed broker can register again only when its session has expired, and a group may drop a member after a second.
 _CONFIG = """\
 process.roles=broker,controller
 node.id=1
@@ -54,7 +54,7 @@ background.threads=4
 
 
 class Kafka:
-    """Kafka on Java, its jars from Maven. Acknowledged means in the log; nobody may speak to it but this machine."""
+    """Kafka on Java, with jars from Maven, open to this machine only."""
 
     name = "kafka"
     ports = ("client", "controller")
@@ -68,7 +68,7 @@ class Kafka:
         marker = location.folder / "formatted"
         if marker.exists():
             return
-        shutil.rmtree(location.data, ignore_errors=True)  # half formatted, when a first start was cut off
+        shutil.rmtree(location.data, ignore_errors=True)  # left by an interrupted first start
         _run(*_java(64), "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(config))
         marker.touch()
 
@@ -80,7 +80,7 @@ class Kafka:
         return {}
 
     def is_ready(self, location: EngineLocation) -> bool:
-        from confluent_kafka import KafkaException  # only who runs Kafka pays for loading its client
+        from confluent_kafka import KafkaException  # loaded only when Kafka is used
         from confluent_kafka.admin import AdminClient
 
         quiet = {"log_level": 0, "socket.timeout.ms": int(ASK_S * 1000)}
@@ -106,13 +106,13 @@ def _java(heap_mb: int) -> list[str]:
 
 
 def _cluster_id() -> str:
-    """A random id in Kafka's own form, which may not look like an option."""
-    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+    """Return a random id in the format of Kafka that does not look like an option."""
+    while (cluster_id := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
-    return made
+    return cluster_id
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EngineFailed(engine="kafka", detail=f"kafka: {(done.stderr or done.stdout).strip()[-600:]}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise EngineFailed(engine="kafka", detail=f"kafka: {(result.stderr or result.stdout).strip()[-600:]}")

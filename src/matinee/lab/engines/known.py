@@ -1,4 +1,4 @@
-"""Every engine there is."""
+"""All engines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from matinee.lab.engines.engine import Engine
 from matinee.lab.engines.etcd import Etcd
 from matinee.lab.engines.kafka import Kafka
 from matinee.lab.engines.kubernetes import Kubernetes
+from matinee.lab.engines.lines import MEMCACHED, REDIS
 from matinee.lab.engines.mariadb import MariaDB
-from matinee.lab.engines.memcached import Memcached
-from matinee.lab.engines.redis import Redis
 from matinee.lab.engines.s3 import S3
 
-_ALL: tuple[Engine, ...] = (MariaDB(), Redis(), Memcached(), Etcd(), S3(), Kafka(), Cassandra(), Kubernetes())
+_ALL: tuple[Engine, ...] = (MariaDB(), REDIS, MEMCACHED, Etcd(), S3(), Kafka(), Cassandra(), Kubernetes())
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _ALL}
-# Those that take a processor to themselves while they start.
+# These take a whole processor while they start.
 JVMS = ("kafka", "cassandra")
-# Those that a deployment on one machine has no use for, and that take long to build: only whoever names them has them.
-APART = ("kubernetes",)
+# A deployment on one machine does not use these, and they take long to build: they are started only if named.
+OPTIONAL = ("kubernetes",)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from matinee.lab.engines.engine import EngineFailed, EngineLocation
-from matinee.lab.engines.programs import program, version
+from matinee.lab.engines.programs import read_version, require_program
 
 USER = "matinee"
 _CONFIG = """\
@@ -30,49 +30,49 @@ skip-name-resolve
 
 
 class MariaDB:
-    """Debian's MariaDB; `matinee` may do everything from this machine, with the location's secret."""
+    """MariaDB from Debian; the user `matinee` has all rights from this machine, with the secret of the location."""
 
     name = "mariadb"
     ports = ("client",)
 
     def check(self) -> None:
         for name in ("mariadbd", "mariadb-install-db", "mariadb", "mariadb-admin"):
-            program(name, engine=self.name, package="mariadb-server")
+            require_program(name, engine=self.name, package="mariadb-server")
 
     def prepare(self, location: EngineLocation) -> None:
         config = _CONFIG.format(
             data=location.data, socket=_socket(location), folder=location.folder, port=location.port, host=location.host
         )
-        (location.folder / "tmp").mkdir(exist_ok=True)  # two installations that share one take each other's tables
+        (location.folder / "tmp").mkdir(exist_ok=True)  # installations that share one interfere
         (location.folder / "my.cnf").write_text(config)
         if not (location.folder / "installed").exists():
             self._install(location)
             (location.folder / "installed").touch()
 
     def command(self, location: EngineLocation) -> list[str]:
-        return [self._program("mariadbd"), *_defaults(location), f"--user={_me()}"]
+        return [self._program("mariadbd"), *_defaults(location), f"--user={_user()}"]
 
     def environment(self, location: EngineLocation) -> dict[str, str]:
         return {}
 
     def is_ready(self, location: EngineLocation) -> bool:
-        asked = subprocess.run(
+        result = subprocess.run(
             [self._program("mariadb-admin"), *_access(location), "ping"], capture_output=True, check=False
         )
-        return asked.returncode == 0
+        return result.returncode == 0
 
     def version(self) -> str:
-        return version(self._program("mariadbd"))
+        return read_version(self._program("mariadbd"))
 
     def address(self, location: EngineLocation) -> str:
         return f"mysql+asyncmy://{USER}:{location.secret}@{location.client}"
 
     def url(self, location: EngineLocation, namespace: str) -> str:
-        self._said(location, f"CREATE DATABASE IF NOT EXISTS `{namespace}`")
+        self._execute(location, f"CREATE DATABASE IF NOT EXISTS `{namespace}`")
         return f"{self.address(location)}/{namespace}?charset=utf8mb4"
 
     def _install(self, location: EngineLocation) -> None:
-        shutil.rmtree(location.data, ignore_errors=True)  # half made, when a first start was cut off
+        shutil.rmtree(location.data, ignore_errors=True)  # left by an interrupted first start
         start = location.folder / "init.sql"
         start.touch(mode=0o600)
         start.write_text(
@@ -83,16 +83,16 @@ class MariaDB:
             self.name,
             self._program("mariadb-install-db"),
             *_defaults(location),
-            f"--user={_me()}",
+            f"--user={_user()}",
             "--auth-root-authentication-method=socket",
             "--skip-test-db",
         )
 
-    def _said(self, location: EngineLocation, statement: str) -> None:
+    def _execute(self, location: EngineLocation, statement: str) -> None:
         _run(self.name, self._program("mariadb"), *_access(location), "-e", statement)
 
     def _program(self, name: str) -> str:
-        return program(name, engine=self.name, package="mariadb-server")
+        return require_program(name, engine=self.name, package="mariadb-server")
 
 
 def _defaults(location: EngineLocation) -> list[str]:
@@ -100,7 +100,7 @@ def _defaults(location: EngineLocation) -> list[str]:
 
 
 def _socket(location: EngineLocation) -> str:
-    """Short, because a socket's path may have no more than about a hundred characters."""
+    """Return a short path, because the path of a socket may have about a hundred characters at most."""
     return f"/tmp/matinee-mariadb-{location.port}.sock"  # noqa: S108  # its access is checked by MariaDB
 
 
@@ -111,11 +111,11 @@ def _access(location: EngineLocation) -> list[str]:
     ]  # fmt: skip
 
 
-def _me() -> str:
+def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
 def _run(engine: str, *command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EngineFailed(engine=engine, detail=f"{engine}: {done.stderr.strip() or done.stdout.strip()}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise EngineFailed(engine=engine, detail=f"{engine}: {result.stderr.strip() or result.stdout.strip()}")

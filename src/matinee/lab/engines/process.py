@@ -1,4 +1,4 @@
-"""An engine that was started: its process, and what may befall it."""
+"""The process of an engine: started, stopped, killed and paused."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from matinee.lab.engines.engine import Engine, EngineFailed, EngineLocation, ope
 
 START_S = 180.0
 STOP_S = 30.0
-LOOK_S = 0.05
+POLL_S = 0.05
 
 
 class ProcessRecord(msgspec.Struct, kw_only=True):
-    """The process of an engine; `born` tells it from a later one of the same number."""
+    """The stored process of an engine; `born`, its start time, tells it from a later one with the same id."""
 
     pid: int
     born: str
 
 
 class EngineProcess:
-    """An engine in a folder. `tied`: it ends with this process, whatever becomes of it; else it stays until `stop`.
+    """The process of an engine in a folder. If `tied`, it ends with this process; else it runs until `stop`.
 
-    Several processes may hold the same folder: whoever starts first starts it, the others find it running.
+    Several processes may use the same folder: the first one starts the engine, the others find it running.
     """
 
     def __init__(self, engine: Engine, folder: Path, *, tied: bool = True) -> None:
         self.engine = engine
         self.location: EngineLocation = open_location(engine, folder)
         self._tied = tied
-        self._line: socket.socket | None = None
+        self._lifeline: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,7 +52,7 @@ class EngineProcess:
 
     @property
     def pid(self) -> int:
-        """Its process; 0 when it is not running."""
+        """Its process id; 0 if it is not running."""
         file = self.location.folder / "process.json"
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
             record = msgspec.json.decode(file.read_bytes(), type=ProcessRecord)
@@ -67,64 +67,64 @@ class EngineProcess:
 
     @property
     def memory_bytes(self) -> int:
-        """What it holds in memory; 0 when it is not running."""
-        return memory_bytes(pid) if (pid := self.pid) else 0
+        """Its resident memory; 0 if it is not running."""
+        return read_memory_bytes(pid) if (pid := self.pid) else 0
 
     def url(self, namespace: str) -> str:
-        """The settings' URL of a namespace, which is made where it is not there."""
+        """Create a namespace unless it exists, and return its URL for settings."""
         return self.engine.url(self.location, namespace)
 
     def start(self, limit_s: float = START_S) -> Self:
-        """Start it and wait until it answers. Idempotent. Raises EngineMissing, EngineFailed with its last words."""
-        with self._held():
-            if not self.pid and not self.is_ready:  # it may run without a record of ours: a deployment has started it
+        """Start it and wait until it is ready. Idempotent. Raises EngineMissing, EngineFailed."""
+        with self._lock():
+            if not self.pid and not self.is_ready:  # a deployment may have started it
                 self.engine.check()
                 self.engine.prepare(self.location)
                 self._spawn()
-            self._await(limit_s)
+            self._wait_until_ready(limit_s)
         return self
 
     def stop(self) -> None:
-        """Ask it to end, and see to it that it does. Idempotent."""
+        """Stop it, by force if it does not end in time. Idempotent."""
         if pid := self.pid:
             self._signal(pid, signal.SIGCONT)
             self._signal(pid, signal.SIGTERM)
-            self._gone(pid, STOP_S)
+            self._wait_for_end(pid, STOP_S)
         self.kill()
         (self.location.folder / "process.json").unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """Kill it, as a power cut would."""
         if pid := self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            self._gone(pid, STOP_S)
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+            self._wait_for_end(pid, STOP_S)
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
 
     def pause(self) -> None:
-        """Let it hang: it holds its connections and answers nothing."""
+        """Suspend it: its connections stay open and it does not answer."""
         self._signal(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue after a pause."""
         self._signal(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.kill()  # in a moment, and what was acknowledged is on disk
+        self.kill()  # quicker than stop, and acknowledged data is on disk
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair() if self._tied else (None, None)
         guard = [sys.executable, "-m", "matinee.app.guard"] if theirs is not None else []
-        line = {LIFELINE: str(theirs.fileno())} if theirs is not None else {}
+        variables = {LIFELINE: str(theirs.fileno())} if theirs is not None else {}
         with self.location.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*guard, *self.engine.command(self.location)],
-                env={**os.environ, **self.engine.environment(self.location), **line},
+                env={**os.environ, **self.engine.environment(self.location), **variables},
                 cwd=self.location.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -134,50 +134,50 @@ class EngineProcess:
             )
         if theirs is not None:
             theirs.close()
-        self._line = ours
+        self._lifeline = ours
         record = ProcessRecord(pid=self._process.pid, born=read_start_time(self._process.pid))
         (self.location.folder / "process.json").write_bytes(msgspec.json.encode(record))
 
-    def _await(self, limit_s: float) -> None:
-        end = time.monotonic() + limit_s
+    def _wait_until_ready(self, limit_s: float) -> None:
+        deadline_s = time.monotonic() + limit_s
         while not self.is_ready:
             if self._process is not None:
-                self._process.poll()  # or it would stay among the processes after its end
-            if not self.pid or time.monotonic() > end:
-                words = self.tail_log()
+                self._process.poll()  # or it would stay a zombie
+            if not self.pid or time.monotonic() > deadline_s:
+                tail = self.tail_log()
                 self.kill()
-                raise EngineFailed(engine=self.name, detail=f"{self.name} did not start: {words}")
-            time.sleep(LOOK_S)
+                raise EngineFailed(engine=self.name, detail=f"{self.name} did not start: {tail}")
+            time.sleep(POLL_S)
 
     def tail_log(self) -> str:
-        """The end of what it said."""
+        """Return the end of its log."""
         with contextlib.suppress(OSError):
             lines = self.location.log.read_text(errors="replace").strip().splitlines()
-            return " / ".join(lines[-3:])[-600:] if lines else "it said nothing"
-        return "it said nothing"
+            return " / ".join(lines[-3:])[-600:] if lines else "its log is empty"
+        return "its log is empty"
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def _gone(self, pid: int, limit_s: float) -> None:
-        end = time.monotonic() + limit_s
-        while is_alive(pid) and time.monotonic() < end:
+    def _wait_for_end(self, pid: int, limit_s: float) -> None:
+        deadline_s = time.monotonic() + limit_s
+        while is_alive(pid) and time.monotonic() < deadline_s:
             if self._process is not None and self._process.pid == pid:
                 self._process.poll()
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """One at a time among all processes that hold this folder."""
+    def _lock(self) -> Iterator[None]:
+        """Exclude other processes that use this folder."""
         with (self.location.folder / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not yet waited for does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -185,23 +185,23 @@ def is_alive(pid: int) -> bool:
 
 
 def read_start_time(pid: int) -> str:
-    """When a process began, in its system's own words; empty for one that does not run."""
+    """Return the start time of a process in the format of its system, or an empty string if it does not run."""
     if not is_alive(pid):
         return ""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
-        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return told.stdout.strip()
+        output = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return output.stdout.strip()
 
 
-def memory_bytes(pid: int) -> int:
-    """A process's resident memory."""
+def read_memory_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return int(told.stdout.strip() or 0) * 1024
+        output = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return int(output.stdout.strip() or 0) * 1024
 
 
 def _exists(pid: int) -> bool:

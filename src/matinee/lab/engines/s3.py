@@ -1,4 +1,4 @@
-"""An S3 gateway above a directory: versitygw."""
+"""An S3 gateway over a directory: versitygw."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from matinee.lab.engines.engine import EngineLocation, EngineMissing
-from matinee.lab.engines.programs import cache, found
+from matinee.lab.engines.programs import cache_folder, find_program
 
 VERSION = "v1.8.0"
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
@@ -15,7 +15,7 @@ KEY = "matinee"
 
 
 class S3:
-    """versitygw on plain files, with versions kept beside them."""
+    """versitygw on plain files, with object versions in another folder."""
 
     name = "s3"
     ports = ("client",)
@@ -54,20 +54,18 @@ class S3:
 
     def url(self, location: EngineLocation, namespace: str) -> str:
         bucket, slash, prefix = namespace.replace("_", "-").lower().partition("/")
-        (location.data / bucket).mkdir(exist_ok=True)  # what versitygw takes a bucket to be
+        (location.data / bucket).mkdir(exist_ok=True)  # a bucket of versitygw
         return f"s3://{KEY}:{location.secret}@{bucket}{slash}{prefix}?endpoint=http://{location.client}"
 
     def _server(self) -> str:
-        built = folder() / "versitygw"
+        built = program_folder() / "versitygw"
         if built.exists():
             return str(built)
-        if path := found("versitygw"):
+        if path := find_program("versitygw"):
             return path
-        raise EngineMissing(
-            engine=self.name, detail=f"s3 needs versitygw {VERSION}: matinee lab engines up s3 builds it"
-        )
+        raise EngineMissing(engine=self.name, detail=f"s3 needs versitygw {VERSION}: run matinee lab engines up s3")
 
 
-def folder() -> Path:
-    """Where the program is kept once it is built."""
-    return cache() / "versitygw" / VERSION
+def program_folder() -> Path:
+    """Return the folder of the built program."""
+    return cache_folder() / "versitygw" / VERSION

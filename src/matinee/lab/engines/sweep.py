@@ -1,6 +1,6 @@
-"""End the engines of a folder, and drop it, when whoever started this process has ended, in whatever way.
+"""Stops the engines of a folder, and removes it, when the process that started this one has ended in any way.
 
-It is started with a pipe as its standard input, which only that process holds open.
+That process gives it a pipe as standard input, and is the only one that has the other end open.
 """
 
 import shutil
@@ -12,8 +12,8 @@ from matinee.lab.engines.fleet import Fleet
 
 
 def main(folder: Path) -> None:
-    """Wait for the end of the input; then nothing of the folder is left."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that holds the pipe
+    """Wait for the end of the input, then stop the engines and remove the folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     sys.stdin.read()
     Fleet(folder).kill()
     shutil.rmtree(folder, ignore_errors=True)

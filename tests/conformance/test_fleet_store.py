@@ -79,7 +79,7 @@ async def test_edges_not_seen_since_a_time_are_not_loaded_and_can_be_deleted(reo
     await store.save([member("a", 1), member("b", 5), member("c", 9)])
     since = START + timedelta(seconds=5)
     assert {m.report.edge_id for m in await store.load(since)} == {"b", "c"}
-    await store.delete_unseen(since)
+    await store.delete_inactive(since)
     assert set(await load_all(await reopen())) == {"b", "c"}
 
 
@@ -104,7 +104,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 async def test_the_store_agrees_with_a_dict(reopen: Opener, steps: list[tuple[str, object]]) -> None:
     store = await reopen()
-    await store.delete_unseen(START + timedelta(days=1))
+    await store.delete_inactive(START + timedelta(days=1))
     plain: dict[str, FleetMember] = {}
     for step in steps:
         await _run_step(store, plain, step)
@@ -128,6 +128,6 @@ async def _run_step(store: FleetStore, plain: dict[str, FleetMember], step: tupl
                 plain[name] = msgspec.structs.replace(plain[name], draining=draining)
         case ("delete", int(at_s)):
             before = START + timedelta(seconds=at_s)
-            await store.delete_unseen(before)
+            await store.delete_inactive(before)
             for name in [n for n, m in plain.items() if m.last_seen_at < before]:
                 del plain[name]

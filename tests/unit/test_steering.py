@@ -277,7 +277,7 @@ async def test_an_edge_without_heartbeats_is_deleted_after_a_day(tmp_path: Path)
     await steering.heartbeat(report=report("a"))
     clock.advance(hours=25)
     assert await steering.list_edges() == []
-    await steering.delete_unseen()
+    await steering.delete_inactive()
     await steering.synchronise()
     with pytest.raises(EdgeNotFound):
         await steering.drain(edge_id=EdgeId("edg_a"), draining=True)
@@ -296,7 +296,7 @@ class UnavailableStore:
     async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:
         raise OSError("unavailable")
 
-    async def delete_unseen(self, before: datetime) -> None:
+    async def delete_inactive(self, before: datetime) -> None:
         raise OSError("unavailable")
 
 
@@ -322,8 +322,8 @@ class SwitchableStore:
     async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:
         return await self.inner.set_draining(edge_id, draining)
 
-    async def delete_unseen(self, before: datetime) -> None:
-        await self.inner.delete_unseen(before)
+    async def delete_inactive(self, before: datetime) -> None:
+        await self.inner.delete_inactive(before)
 
 
 async def test_edges_of_other_instances_are_degraded_while_the_store_is_unavailable(tmp_path: Path) -> None:

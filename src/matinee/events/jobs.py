@@ -57,7 +57,9 @@ class PollingFollower:
         max_batch: int = MAX_BATCH,
         max_wait_ms: int = 0,
     ) -> None:
-        delivery = Delivery(self._events, self._clock, self._pauses_s, consumer, types, handle)
+        delivery = Delivery(
+            self._events, self._clock, consumer=consumer, types=types, handle=handle, pauses_s=self._pauses_s
+        )
         holder = str(ids.generate(InstanceId, self._clock.now()))
 
         async def read(after: str) -> Batch:
@@ -142,7 +144,9 @@ class GroupFollower:
         max_batch: int = MAX_BATCH,
         max_wait_ms: int = 0,
     ) -> None:
-        delivery = Delivery(self._events, self._clock, self._pauses_s, consumer, types, handle)
+        delivery = Delivery(
+            self._events, self._clock, consumer=consumer, types=types, handle=handle, pauses_s=self._pauses_s
+        )
 
         async def run_once() -> None:
             await self._groups.follow(
@@ -164,10 +168,11 @@ class Delivery:
         self,
         events: Events,
         clock: Clock,
-        pauses_s: tuple[float, ...],
+        *,
         consumer: str,
         types: tuple[type[Fact], ...],
         handle: BatchHandler,
+        pauses_s: tuple[float, ...],
     ) -> None:
         self._events = events
         self._clock = clock
@@ -178,11 +183,12 @@ class Delivery:
 
     async def deliver(self, entries: list[Entry]) -> None:
         """Return when every entry is handled or is a dead letter."""
-        followed = [entry for entry in entries if isinstance(entry.record.fact, self._types)]
-        if len(followed) < len(entries):  # redelivered to a version that no longer follows the type
-            for entry in entries:
-                if not isinstance(entry.record.fact, self._types):
-                    await self._add_dead_letter(entry, 0, NotFollowed(consumer=self._consumer))
+        followed = []
+        for entry in entries:
+            if isinstance(entry.record.fact, self._types):
+                followed.append(entry)
+            else:  # redelivered to a version that no longer follows the type
+                await self._add_dead_letter(entry, 0, NotFollowed(consumer=self._consumer))
         if followed:
             await self._try(followed)
 

@@ -22,11 +22,11 @@ async def synchronise_fleet(*, service: SteeringService) -> None:
         await asyncio.sleep(SYNCHRONISE_S)
 
 
-async def delete_unseen_edges(*, service: SteeringService) -> None:
+async def delete_inactive_edges(*, service: SteeringService) -> None:
     """Delete edges without a heartbeat for a day, every hour, until cancelled."""
     while True:
         try:
-            await service.delete_unseen()
+            await service.delete_inactive()
         except Exception as error:
             _log.warning("fleet.delete_failed", error=repr(error))
         await asyncio.sleep(DELETE_S)

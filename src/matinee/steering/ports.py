@@ -16,10 +16,10 @@ class FleetStore(Protocol):
         """Store reports and their times; an older report changes nothing, and `draining` stays."""
 
     async def load(self, since: datetime) -> list[FleetMember]:
-        """Return the edges seen since a time."""
+        """Return the edges with a heartbeat since a time."""
 
     async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:
         """Store whether an edge is draining; return whether the edge exists."""
 
-    async def delete_unseen(self, before: datetime) -> None:
-        """Delete the edges not seen since a time."""
+    async def delete_inactive(self, before: datetime) -> None:
+        """Delete the edges without a heartbeat since a time."""

@@ -124,10 +124,10 @@ class SteeringService:
         self._has_read, self._is_store_unavailable, self._read_at = True, False, self._clock.now()
         self._merge(stored)
 
-    async def delete_unseen(self) -> None:
+    async def delete_inactive(self) -> None:
         """Delete edges that sent no heartbeat for a day."""
         before = self._clock.now() - RETENTION
-        await self._fleet.delete_unseen(before)
+        await self._fleet.delete_inactive(before)
         for edge_id in [e for e, member in self._members.items() if member.last_seen_at < before]:
             del self._members[edge_id]
             self._experiences.pop(edge_id, None)

@@ -46,7 +46,7 @@ _SELECT_SINCE = select(_edges.c.report, _edges.c.last_seen_at, _edges.c.draining
     _edges.c.last_seen_at >= bindparam("since")
 )
 _SET_DRAINING = update(_edges).where(_edges.c.edge_id == bindparam("id")).values(draining=bindparam("draining"))
-_DELETE_UNSEEN = delete(_edges).where(_edges.c.last_seen_at < bindparam("before"))
+_DELETE_INACTIVE = delete(_edges).where(_edges.c.last_seen_at < bindparam("before"))
 
 
 class SqlFleetStore:
@@ -74,8 +74,8 @@ class SqlFleetStore:
     async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:
         return await self._database.write(partial(_set_draining, edge_id, draining))
 
-    async def delete_unseen(self, before: datetime) -> None:
-        await self._database.write(lambda c: c.execute(_DELETE_UNSEEN, {"before": before}).rowcount)
+    async def delete_inactive(self, before: datetime) -> None:
+        await self._database.write(lambda c: c.execute(_DELETE_INACTIVE, {"before": before}).rowcount)
 
 
 def _save(members: Sequence[FleetMember], connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The log of facts, and how far each consumer has read."""
+"""The log of facts, and the cursor of each consumer."""
 
 from alembic import op
 from sqlalchemy import Column, Index, Integer, LargeBinary, String
@@ -17,7 +17,7 @@ def upgrade() -> None:
         Column("record", LargeBinary, nullable=False),
         Index("events_log_by_type", "type", "seq"),
         Index("events_log_by_time", "appended_ms"),
-        sqlite_autoincrement=True,  # an offset is never used twice, not even after the newest rows were deleted
+        sqlite_autoincrement=True,  # numbers are not reused, even after the newest rows are deleted
     )
     op.create_table(
         "events_consumer",

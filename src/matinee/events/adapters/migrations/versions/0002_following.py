@@ -1,4 +1,4 @@
-"""Who follows for which consumer, and the facts that a consumer gave up on."""
+"""The leases of consumers, and dead letters."""
 
 from alembic import op
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String

@@ -1,4 +1,4 @@
-"""Dead letters are found by their facts, and chosen by the types of these."""
+"""The fact and the type of each dead letter."""
 
 from alembic import op
 from sqlalchemy import Column, String
@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.add_column("events_dead_letter", Column("fact_id", String(40)))
     op.add_column("events_dead_letter", Column("type", String(64)))
     op.create_index("events_dead_letter_by_fact", "events_dead_letter", ["consumer", "fact_id"])
-    # Of its text: bytes are taken for SQLite's own binary JSON by newer versions of it.
+    # Cast to text, because newer versions of SQLite read bytes as their binary JSON.
     op.execute(
         "UPDATE events_dead_letter SET"
         " fact_id = json_extract(CAST(letter AS TEXT), '$.entry.record.fact_id'),"

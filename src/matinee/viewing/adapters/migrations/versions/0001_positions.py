@@ -1,4 +1,4 @@
-"""Positions, what was dismissed from continue watching, and which profiles were erased when."""
+"""Positions, dismissals and erasures."""
 
 from alembic import op
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String
@@ -44,7 +44,7 @@ def upgrade() -> None:
         "viewing_outbox",
         Column("seq", Integer, primary_key=True, autoincrement=True),
         Column("record", LargeBinary, nullable=False),
-        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
+        sqlite_autoincrement=True,  # a reused number could make one relay delete what another has not sent
     )
 
 

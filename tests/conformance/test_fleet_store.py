@@ -74,7 +74,7 @@ async def test_draining_stays_when_reports_are_saved(reopen: Opener) -> None:
     assert {name: m.draining for name, m in (await load_all(await reopen())).items()} == {"a": True, "b": False}
 
 
-async def test_edges_not_seen_since_a_time_are_not_loaded_and_can_be_deleted(reopen: Opener) -> None:
+async def test_inactive_edges_are_not_loaded_and_can_be_deleted(reopen: Opener) -> None:
     store = await reopen()
     await store.save([member("a", 1), member("b", 5), member("c", 9)])
     since = START + timedelta(seconds=5)

@@ -151,10 +151,10 @@ def _check_state(history: History, name: str, kept: StoredSession) -> None:
 
 
 def _check_facts(history: History, name: str, log: list[bytes]) -> None:
-    first_seen = {fact: at for at, fact in reversed(list(enumerate(log)))}
+    first_visible = {fact: at for at, fact in reversed(list(enumerate(log)))}
     done = history.of(name, "begin", "move", "close")
-    assert {operation.fact for operation in done} <= first_seen.keys()
-    assert not first_seen.keys() & {operation.fact for operation in history.of(name, "move", "close", result=False)}
-    done.sort(key=lambda operation: first_seen[operation.fact])
+    assert {operation.fact for operation in done} <= first_visible.keys()
+    assert not first_visible.keys() & {operation.fact for operation in history.of(name, "move", "close", result=False)}
+    done.sort(key=lambda operation: first_visible[operation.fact])
     for before, after in pairwise(done):
         assert before.began < after.ended, "a fact precedes one that was acknowledged before it started"

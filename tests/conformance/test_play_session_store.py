@@ -66,14 +66,14 @@ def session(name: str, **fields: Any) -> StoredSession:
     return StoredSession(**{"session_id": ids.derive(PlaySessionId, name), **defaults, **fields})
 
 
-async def relayed(store: Store) -> list[bytes]:
-    seen: list[bytes] = []
+async def relay_records(store: Store) -> list[bytes]:
+    found: list[bytes] = []
 
     async def append(records: list[bytes]) -> None:
-        seen.extend(records)
+        found.extend(records)
 
     await store.outbox.relay(append)
-    return seen
+    return found
 
 
 async def test_session_survives_reopening(open_store: Opener) -> None:
@@ -82,7 +82,7 @@ async def test_session_survives_reopening(open_store: Opener) -> None:
     again = await open_store()
     assert await again.find(session_id=one.session_id) == one
     assert await again.find(session_id=ids.derive(PlaySessionId, "none")) is None
-    assert await relayed(again) == [b"started"]
+    assert await relay_records(again) == [b"started"]
 
 
 async def test_moves_change_position_and_time(open_store: Opener) -> None:
@@ -94,7 +94,7 @@ async def test_moves_change_position_and_time(open_store: Opener) -> None:
     await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_b"), EdgeId("edg_a")), now=later)
     moved = replace(one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")))
     assert await (await open_store()).find(session_id=one.session_id) == moved
-    assert await relayed(store) == [b"heartbeat"]
+    assert await relay_records(store) == [b"heartbeat"]
 
 
 async def test_latest_of_two_moves_stays(open_store: Opener) -> None:
@@ -108,7 +108,7 @@ async def test_latest_of_two_moves_stays(open_store: Opener) -> None:
     assert await store.find(session_id=one.session_id) == replace(
         one, position_ms=31_000, last_seen_at=later, avoid=(EdgeId("edg_a"),)
     )
-    assert await relayed(store) == [b"newer", b"older"]
+    assert await relay_records(store) == [b"newer", b"older"]
 
 
 async def test_ended_session_does_not_change(open_store: Opener) -> None:
@@ -121,7 +121,7 @@ async def test_ended_session_does_not_change(open_store: Opener) -> None:
     assert not await store.close(session_id=one.session_id, position_ms=9_000, now=later, records=[b"ended again"])
     await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_a"),), now=later)
     assert await store.find(session_id=one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
-    assert await relayed(store) == [b"ended"]
+    assert await relay_records(store) == [b"ended"]
     assert not await store.move(
         session_id=ids.derive(PlaySessionId, "none"), position_ms=0, now=NOW, records=[b"heartbeat"]
     )
@@ -136,7 +136,7 @@ async def test_concurrent_closes_end_it_once(open_store: Opener) -> None:
         for at in range(20)
     )
     assert sum(await asyncio.gather(*tries)) == 1
-    assert len(await relayed(stores[1])) == 1
+    assert len(await relay_records(stores[1])) == 1
 
 
 async def test_idle_sessions_are_listed_longest_idle_first(open_store: Opener) -> None:
@@ -198,7 +198,7 @@ async def test_killed_writer_leaves_consistent_sessions_and_facts(open_store: Op
     writer.kill()
     lines += (await writer.stdout.read()).splitlines()
     await writer.wait()
-    facts = [fact.decode() for fact in await relayed(store)]
+    facts = [fact.decode() for fact in await relay_records(store)]
     assert {name for line in lines for name in line.decode().split()} <= set(facts)
     for name in facts:
         assert await store.find(session_id=ids.derive(PlaySessionId, name)) == session(name)
@@ -229,16 +229,16 @@ async def test_it_behaves_like_a_plain_dict(new_place: NewPlace, steps: list[tup
         for at, (name, step, figure) in enumerate(steps):
             now, fact = NOW + timedelta(seconds=at), b"fact %d" % at
             before = kept[name]
-            kept[name] = _stepped(before, step, figure, now)
+            kept[name] = _apply_step(before, step, figure, now)
             facts += [fact] if before.ended_at is None and step != "steer" else []
             await _take(store, before.session_id, step, figure, now, fact)
     async with reopening(url) as reopen:
         store = await reopen()
         assert {name: await store.find(session_id=one.session_id) for name, one in kept.items()} == kept
-        assert await relayed(store) == facts
+        assert await relay_records(store) == facts
 
 
-def _stepped(one: StoredSession, step: str, figure: int, now: datetime) -> StoredSession:
+def _apply_step(one: StoredSession, step: str, figure: int, now: datetime) -> StoredSession:
     if one.ended_at is not None:
         return one
     if step == "steer":

@@ -302,7 +302,7 @@ async def compare(registry: Registry, script: list[Step]) -> None:
             continue
         now += timedelta(seconds=0 if registry.uses_engine_clock else passed_s)
         known = {n: entry for n, entry in known.items() if entry[1] > now}
-        assert await step(registry, verb, name, now) == expected(known, verb, name, now)
+        assert await step(registry, verb, name, now) == predict(known, verb, name, now)
     assert await registry.list_instances(now=now) == tuple(known[n][0] for n in sorted(known))
 
 
@@ -320,7 +320,7 @@ async def step(registry: Registry, verb: str, name: str, now: datetime) -> Any:
     return await registry.list_instances(now=now)
 
 
-def expected(known: dict[str, tuple[Instance, datetime]], verb: str, name: str, now: datetime) -> Any:
+def predict(known: dict[str, tuple[Instance, datetime]], verb: str, name: str, now: datetime) -> Any:
     until = now + timedelta(seconds=LEASE_S)
     match verb:
         case "register":

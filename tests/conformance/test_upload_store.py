@@ -90,13 +90,13 @@ async def test_second_writer_is_refused(opened: Uploads) -> None:
     first, second = opened(), opened()
     upload_id = await begin_upload(first, 6)
 
-    async def interrupted() -> AsyncIterator[bytes]:
+    async def interrupt() -> AsyncIterator[bytes]:
         yield b"abc"
         with pytest.raises(UploadBusy):
             await second.append(upload_id=upload_id, offset_bytes=0, pieces=stream(b"xyz"), now=NOW)
         yield b"def"
 
-    assert (await first.append(upload_id=upload_id, offset_bytes=0, pieces=interrupted(), now=NOW)).is_complete
+    assert (await first.append(upload_id=upload_id, offset_bytes=0, pieces=interrupt(), now=NOW)).is_complete
     assert await opened.content(await first.path(upload_id=upload_id)) == b"abcdef"
 
 

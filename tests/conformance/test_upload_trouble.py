@@ -157,7 +157,7 @@ async def test_replaced_writer_stops(s3: S3Uploads) -> None:
     film = pattern(16 << 20)
     upload_id = await begin_upload(first, len(film))
 
-    async def paused() -> AsyncIterator[bytes]:
+    async def pause() -> AsyncIterator[bytes]:
         yield film[: 6 << 20]
         later = NOW + timedelta(milliseconds=LEASE_MS + 1000)
         offset = (await second.find(upload_id=upload_id)).offset_bytes
@@ -166,7 +166,7 @@ async def test_replaced_writer_stops(s3: S3Uploads) -> None:
         yield b"x" * (10 << 20)
 
     with pytest.raises(UploadBusy):
-        await first.append(upload_id=upload_id, offset_bytes=0, pieces=paused(), now=NOW)
+        await first.append(upload_id=upload_id, offset_bytes=0, pieces=pause(), now=NOW)
     assert await s3.content(await second.path(upload_id=upload_id)) == film
 
 
@@ -178,12 +178,12 @@ async def test_acknowledged_bytes_survive_the_loss_of_the_store(tmp_path: Path) 
             upload_id = await begin_upload(store, len(film))
             await store.append(upload_id=upload_id, offset_bytes=0, pieces=stream(film[: 9 << 20]), now=NOW)
 
-            async def killed() -> AsyncIterator[bytes]:
+            async def kill() -> AsyncIterator[bytes]:
                 yield film[9 << 20 : 10 << 20]
                 await asyncio.to_thread(server.kill)
 
             with pytest.raises(EngineUnavailable):
-                await store.append(upload_id=upload_id, offset_bytes=9 << 20, pieces=killed(), now=NOW)
+                await store.append(upload_id=upload_id, offset_bytes=9 << 20, pieces=kill(), now=NOW)
             with pytest.raises(EngineUnavailable):
                 await store.find(upload_id=upload_id)
             await asyncio.to_thread(server.start)

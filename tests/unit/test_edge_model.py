@@ -134,11 +134,11 @@ def test_conditional_requests() -> None:
 
 
 def test_if_range_requires_the_same_file() -> None:
-    def allowed(if_range: str | None) -> bool:
+    def is_allowed(if_range: str | None) -> bool:
         return allows_range(if_range, etag=ETAG, modified_s=MODIFIED_S)
 
-    assert all(map(allowed, [None, ETAG, http_date(MODIFIED_S)]))
-    assert not any(map(allowed, ['"x"', f"W/{ETAG}", http_date(MODIFIED_S + 1), "junk"]))
+    assert all(map(is_allowed, [None, ETAG, http_date(MODIFIED_S)]))
+    assert not any(map(is_allowed, ['"x"', f"W/{ETAG}", http_date(MODIFIED_S + 1), "junk"]))
 
 
 class DictFrequencies:

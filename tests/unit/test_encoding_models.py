@@ -18,7 +18,7 @@ from matinee.encoding.model.ladder import build_ladder
 from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.loudness import CEILING_DBTP, TARGET_LUFS, compute_gain_db
 from matinee.encoding.model.pictures import FrameStats, choose_frame, list_candidates, plan_thumbnails
-from matinee.encoding.model.plan import Plan, cut
+from matinee.encoding.model.plan import Plan, split_frames
 from matinee.encoding.model.progress import (
     compute_share_done,
     create_steps,
@@ -147,7 +147,7 @@ def test_file_without_times_gets_its_stated_rate() -> None:
 
 @given(st.integers(1, 20_000), st.integers(1, 120), st.integers(1, 5_000))
 def test_chunks_cover_the_film_in_whole_groups(frames: int, gop: int, chunk_frames: int) -> None:
-    chunks = cut(frames, gop, chunk_frames)
+    chunks = split_frames(frames, gop, chunk_frames)
     assert sum(chunk.frames for chunk in chunks) == frames
     assert all(chunk.first % gop == 0 and chunk.frames > 0 for chunk in chunks)
     assert all(a.first + a.frames == b.first for a, b in pairwise(chunks))

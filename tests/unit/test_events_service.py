@@ -54,13 +54,13 @@ async def service(database: Database, clock: Clock) -> EventsService:
     return EventsService(log=log, dead_letters=log, leases=log, clock=clock)
 
 
-def opened(name: str) -> FactRecord:
+def new_opened(name: str) -> FactRecord:
     fact = AccountOpened(account_id=ids.derive(AccountId, name))
     return FactRecord(fact_id=ids.derive(FactId, name), at=datetime(2026, 1, 1, tzinfo=UTC), key=name, fact=fact)
 
 
 def withdrawn(name: str) -> FactRecord:
-    return msgspec.structs.replace(opened(name), fact=TitleWithdrawn(title_id=ids.derive(TitleId, name)))
+    return msgspec.structs.replace(new_opened(name), fact=TitleWithdrawn(title_id=ids.derive(TitleId, name)))
 
 
 async def keys(events: EventsService) -> list[str]:
@@ -73,7 +73,7 @@ async def test_a_waiting_reader_is_woken_by_appends_of_this_and_other_processes(
         reading = [asyncio.create_task(deployment.here.read(after=head, wait_ms=TIMEOUT_S * 1000)) for _ in range(3)]
         await asyncio.sleep(0.05)
         assert not any(task.done() for task in reading)
-        await writer.append(records=[opened(f"{n}")])
+        await writer.append(records=[new_opened(f"{n}")])
         async with asyncio.timeout(TIMEOUT_S / 2):
             batches = await asyncio.gather(*reading)
         assert [[e.record.key for e in batch.entries] for batch in batches] == [[f"{n}"]] * 3
@@ -82,7 +82,7 @@ async def test_a_waiting_reader_is_woken_by_appends_of_this_and_other_processes(
 async def test_a_waiting_reader_ignores_facts_of_other_types(deployment: Deployment) -> None:
     reading = asyncio.create_task(deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=TIMEOUT_S * 1000))
     for n in range(5):
-        await deployment.here.append(records=[opened(f"{n}")])
+        await deployment.here.append(records=[new_opened(f"{n}")])
     await asyncio.sleep(0.05)
     assert not reading.done()
     await deployment.here.append(records=[withdrawn("gone")])
@@ -90,7 +90,7 @@ async def test_a_waiting_reader_ignores_facts_of_other_types(deployment: Deploym
 
 
 async def test_a_wait_without_facts_ends_before_the_deadline(deployment: Deployment) -> None:
-    await deployment.here.append(records=[opened("a")])
+    await deployment.here.append(records=[new_opened("a")])
     batch = await deployment.here.read(after="", types=("TitleWithdrawn",), wait_ms=30)
     assert (batch.entries, batch.cursor) == ([], "1")
     with context.with_timeout(300):
@@ -100,13 +100,13 @@ async def test_a_wait_without_facts_ends_before_the_deadline(deployment: Deploym
 
 
 async def test_a_fact_of_a_newer_version_is_skipped(deployment: Deployment) -> None:
-    await deployment.here.append(records=[opened("a")])
+    await deployment.here.append(records=[new_opened("a")])
     insert = "INSERT INTO events_log (fact_id, type, appended_ms, record) VALUES ('f', 'MoonLanded', 0, :record)"
-    record = msgspec.json.encode(opened("b")).replace(b"AccountOpened", b"MoonLanded")
+    record = msgspec.json.encode(new_opened("b")).replace(b"AccountOpened", b"MoonLanded")
     await deployment.database.write(lambda connection: connection.execute(text(insert), {"record": record}))
     assert (await deployment.here.read(after="1", limit=1)).cursor == "2"
     reading = asyncio.create_task(deployment.here.read(after="1", limit=1, wait_ms=TIMEOUT_S * 1000))
-    await deployment.here.append(records=[opened("c")])
+    await deployment.here.append(records=[new_opened("c")])
     assert [e.record.key for e in (await reading).entries] == ["c"]
     assert await keys(deployment.here) == ["a", "c"]
 
@@ -119,7 +119,7 @@ async def test_a_renamed_fact_is_read_by_either_name(deployment: Deployment) -> 
         position_ms=0,
         state="playing",
     )
-    await deployment.here.append(records=[msgspec.structs.replace(opened("a"), fact=heartbeat)])
+    await deployment.here.append(records=[msgspec.structs.replace(new_opened("a"), fact=heartbeat)])
     for name in ("PlaybackHeartbeat", "PlaybackBeat"):
         assert [e.record.key for e in (await deployment.here.read(after="", types=(name,))).entries] == ["a"]
 
@@ -140,7 +140,7 @@ async def test_invalid_arguments_are_named(deployment: Deployment) -> None:
         (events.acquire_lease(consumer="x", holder="", lease_ms=1), "holder"),
         (events.acquire_lease(consumer="x", holder="y", lease_ms=-1), "lease_ms"),
         (events.list_dead_letters(limit=0), "limit"),
-        (events.append(records=[opened(f"{n}") for n in range(5001)]), "records"),
+        (events.append(records=[new_opened(f"{n}") for n in range(5001)]), "records"),
     ]:
         with pytest.raises(Invalid) as caught:
             await call
@@ -152,9 +152,9 @@ async def test_the_cursor_of_a_moment_uses_the_clock_of_the_service(tmp_path: Pa
     clock = ManualClock()
     async with Database(f"sqlite:///{tmp_path}/events.db") as database:
         events = await service(database, clock)
-        await events.append(records=[opened("a")])
+        await events.append(records=[new_opened("a")])
         between = clock.advance(hours=1)
-        await events.append(records=[opened("b")])
+        await events.append(records=[new_opened("b")])
         after = await events.find_cursor(moment=between)
         assert [e.record.key for e in (await events.read(after=after)).entries] == ["b"]
         assert await events.find_cursor(moment=between + timedelta(hours=1)) == await events.get_head() == "2"
@@ -166,7 +166,7 @@ async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path
         MigrationScripts.load("matinee.events.adapters:migrations").paths,
     )
     await asyncio.to_thread(run_on_store, url, partial(upgrade, scripts=MigrationScripts(scripts[:2]), name="events"))
-    entry = Entry(offset="1", record=opened("a"))
+    entry = Entry(offset="1", record=new_opened("a"))
     letter = DeadLetter(consumer="home", at=datetime(2026, 1, 1, tzinfo=UTC), reason="no", tries=5, entry=entry)
     insert = text("INSERT INTO events_dead_letter (consumer, letter) VALUES ('home', :letter)")
     async with Database(url) as database:
@@ -182,8 +182,8 @@ async def test_a_dead_letter_of_an_earlier_version_can_be_retried(tmp_path: Path
 async def test_records_of_an_outbox_are_appended(deployment: Deployment) -> None:
     class Outbox:
         async def run(self, append: Callable[[list[bytes]], Awaitable[None]]) -> None:
-            await append([msgspec.json.encode(opened("a")), msgspec.json.encode(withdrawn("b"))])
-            await append([msgspec.json.encode(opened("a"))])
+            await append([msgspec.json.encode(new_opened("a")), msgspec.json.encode(withdrawn("b"))])
+            await append([msgspec.json.encode(new_opened("a"))])
 
     await relay_facts(Outbox(), deployment.here)
     assert await keys(deployment.here) == ["a", "b"]

@@ -93,12 +93,12 @@ def test_a_token_is_short() -> None:
     assert len(token) < 350
 
 
-def sealed(label: Any, asset: str = "ast_1") -> SealedKey:
+def new_key(label: Any, asset: str = "ast_1") -> SealedKey:
     return SealedKey(asset_id=AssetId(asset), label=label, key_id=f"{asset}{label}", sealed=b"")
 
 
 def test_only_covered_and_requested_keys_of_the_asset_are_selected() -> None:
-    keys = [sealed("AUDIO"), sealed("SD"), sealed("HD"), sealed("SD", "ast_2")]
+    keys = [new_key("AUDIO"), new_key("SD"), new_key("HD"), new_key("SD", "ast_2")]
     everything = {key.key_id for key in keys}
     assert model.select_keys(terms(), keys, everything) == keys[:2]
     assert model.select_keys(terms(), keys, {keys[1].key_id}) == [keys[1]]
@@ -106,10 +106,10 @@ def test_only_covered_and_requested_keys_of_the_asset_are_selected() -> None:
 
 
 def test_a_seal_is_bound_to_asset_label_and_id() -> None:
-    others = [sealed("HD"), sealed("SD", "ast_2"), msgspec.structs.replace(sealed("SD"), key_id="x")]
-    assert sealed("SD").associated_data() not in {other.associated_data() for other in others}
-    split = msgspec.structs.replace(sealed("SD"), asset_id=AssetId('ast_1","SD'))
-    assert split.associated_data() != sealed("SD").associated_data()
+    others = [new_key("HD"), new_key("SD", "ast_2"), msgspec.structs.replace(new_key("SD"), key_id="x")]
+    assert new_key("SD").associated_data() not in {other.associated_data() for other in others}
+    split = msgspec.structs.replace(new_key("SD"), asset_id=AssetId('ast_1","SD'))
+    assert split.associated_data() != new_key("SD").associated_data()
 
 
 @given(st.binary(min_size=16, max_size=16))

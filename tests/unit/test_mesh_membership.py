@@ -62,18 +62,18 @@ async def test_it_registers_renews_and_registers_again(clock: ManualClock) -> No
     membership = Membership(registry=registry, instance=ONE, clock=clock, renew_s=0.005, lease_s=5)
     running = asyncio.create_task(membership.run())
 
-    async def listed() -> bool:
+    async def is_listed() -> bool:
         return await registry.list_instances(now=clock.now()) == (ONE,)
 
-    await eventually(listed)
+    await eventually(is_listed)
     for _ in range(5):
         clock.advance(seconds=4)
-        await eventually(listed)
+        await eventually(is_listed)
     registry.is_unavailable = True
     clock.advance(seconds=60)
     await asyncio.sleep(0.05)
     registry.is_unavailable = False
-    await eventually(listed)
+    await eventually(is_listed)
     running.cancel()
 
 

@@ -45,7 +45,7 @@ async def _open_read_model(wiring: Wiring[CatalogueSection], store: TitleStore) 
         case "memory":
             pass
         case _:
-            raise wiring.unsupported("read_model", "memory or cassandra")
+            raise wiring.make_unsupported("read_model", "memory or cassandra")
     if wiring.has_shared_cache:
         from matinee.catalogue.adapters.cached import CachedReadModel
 

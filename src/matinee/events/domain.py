@@ -49,7 +49,7 @@ async def _prepare(wiring: Wiring[EventsSection]) -> Events | None:
 
 async def _build(wiring: Wiring[EventsSection]) -> Events:
     if wiring.scheme("log") != "sqlite":
-        raise wiring.unsupported("log", "sqlite or kafka")
+        raise wiring.make_unsupported("log", "sqlite or kafka")
     from matinee.events.adapters.sqlite import SqliteEventLog
     from matinee.events.service import EventsService
 

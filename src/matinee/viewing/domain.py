@@ -28,7 +28,7 @@ async def _build(wiring: Wiring[ViewingSection]) -> Viewing:
     store = await _open_store(wiring)
     service = ViewingService(store=store, clock=wiring.clock)
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
-    wiring.add_job(jobs.erase_removed_profiles, service, wiring.provided(Follower))
+    wiring.add_job(jobs.erase_removed_profiles, service, wiring.get_provided(Follower))
     return service
 
 

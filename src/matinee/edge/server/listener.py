@@ -102,7 +102,7 @@ class TcpListener:
         connection = Connection(transport, self._handler, self._metrics, self._timeouts)
         if len(self._open) >= self._max_connections:
             if self._tls is None:
-                connection.send_nowait(responses.unsolicited(EdgeBusy()))
+                connection.send_nowait(responses.format_unsolicited(EdgeBusy()))
             return transport.sock.close()
         task = asyncio.create_task(connection.serve())
         self._open[task] = connection
@@ -124,5 +124,5 @@ class TcpListener:
             for task, connection in list(self._open.items()):
                 if connection.deadline_s < now_s:
                     if connection.is_inside_request:
-                        connection.send_nowait(responses.unsolicited(RequestTooSlow()))
+                        connection.send_nowait(responses.format_unsolicited(RequestTooSlow()))
                     task.cancel()

@@ -72,7 +72,7 @@ def problem(request: Request, error: Problem) -> bytes:
     return text(request, body, "application/problem+json", HTTPStatus(error.status), headers)
 
 
-def unsolicited(error: Problem) -> bytes:
+def format_unsolicited(error: Problem) -> bytes:
     """Return a problem document for a client that has not sent a complete request, before its connection closes."""
     return problem(Request("GET", "/", {}, keep_alive=False), error)
 

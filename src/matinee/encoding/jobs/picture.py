@@ -25,7 +25,7 @@ async def encode_renditions(run: Run, plan: Plan) -> list[Path]:
     folder = run.workspace.subfolder("picture")
     run.progress.start("encode", plan.frames)
     files = {rung: folder / f"{rung.folder}.{CODECS[rung.codec].container}" for rung in plan.rungs}
-    missing = [rung for rung in plan.rungs if run.workspace.load(_joined(rung), _inputs(plan, rung), bool) is None]
+    missing = [rung for rung in plan.rungs if run.workspace.load(_step_name(rung), _inputs(plan, rung), bool) is None]
     if missing:
         run.worked_on.add("encode")
         await _encode_chunks(run, plan, missing, folder)
@@ -92,7 +92,7 @@ async def _join(run: Run, plan: Plan, rung: Rung, parts: list[Path], out: Path) 
         if not is_disk_full(error):  # a chunk may be damaged
             run.workspace.forget(f"chunk-{rung.track_id}-*")
         raise
-    run.workspace.save(_joined(rung), _inputs(plan, rung), True)
+    run.workspace.save(_step_name(rung), _inputs(plan, rung), True)
 
 
 async def _check_frames(prober: Prober, plan: Plan, file: Path) -> None:
@@ -107,7 +107,7 @@ def _inputs(plan: Plan, rung: Rung) -> object:
     return [plan.chunk_key(rung, chunk) for chunk in plan.chunks]
 
 
-def _joined(rung: Rung) -> str:
+def _step_name(rung: Rung) -> str:
     return f"joined-{rung.track_id}"
 
 

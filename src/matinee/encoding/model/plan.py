@@ -99,7 +99,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def chunks(self) -> tuple[Chunk, ...]:
         """The chunks of the film, as even as possible."""
-        return cut(self.frames, self.gop_frames, round(self.chunk_s * self.source.frame_rate))
+        return split_frames(self.frames, self.gop_frames, round(self.chunk_s * self.source.frame_rate))
 
     def asset_id(self, title_id: TitleId, episode_id: EpisodeId | None) -> AssetId:
         """Return the asset's id. It does not depend on the ladder, so that an asset can gain renditions."""
@@ -111,7 +111,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.recipe, self.source_key, self.source, rung, chunk
 
 
-def cut(frames: int, gop_frames: int, chunk_frames: int) -> tuple[Chunk, ...]:
+def split_frames(frames: int, gop_frames: int, chunk_frames: int) -> tuple[Chunk, ...]:
     """Cut at group boundaries into the fewest even chunks that are not much longer than `chunk_frames`."""
     groups = -(-frames // gop_frames)
     count = max(1, min(groups, round(frames / max(1, chunk_frames))))

@@ -132,7 +132,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 def _complete_schemas(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    sent = set(_referenced([operation.get("requestBody") for operation in operations], schemas))
+    sent = set(_list_references([operation.get("requestBody") for operation in operations], schemas))
     for name, schema in schemas.items():
         del schema["title"]  # the same as its name
         if name not in sent and "properties" in schema:
@@ -140,7 +140,7 @@ def _complete_schemas(document: dict[str, Any]) -> None:
     schemas["ProblemDocument"] = _PROBLEM_SCHEMA
 
 
-def _referenced(part: Any, schemas: dict[str, Any]) -> Iterator[str]:
+def _list_references(part: Any, schemas: dict[str, Any]) -> Iterator[str]:
     """Yield the names of schemas that a part of the document uses, directly or indirectly."""
     known: set[str] = set()
     pending = [part]

@@ -264,5 +264,5 @@ class RedisThrottle:
 
 
 def _decode_device(entry: bytes, *, signed_in: bool) -> Device:
-    seen_at, _, body = entry.partition(b" ")
-    return msgspec.structs.replace(_device.decode(body), last_seen_at=from_ms(int(seen_at)), signed_in=signed_in)
+    last_seen_ms, _, body = entry.partition(b" ")
+    return msgspec.structs.replace(_device.decode(body), last_seen_at=from_ms(int(last_seen_ms)), signed_in=signed_in)

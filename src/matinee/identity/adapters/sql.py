@@ -111,7 +111,7 @@ _UPDATE_SIGN_IN = (
     .where(_s.sign_in_id == bindparam("id"))
     .values({c: bindparam(c) for c in ("live", "spent", "turned_at", "expires_at", "profile_id")})
 )
-_UPDATE_LAST_SEEN = (
+_UPDATE_DEVICE = (
     update(_devices)
     .where(_d.account_id == bindparam("account"), _d.device_id == bindparam("device"))
     .values(last_seen_at=bindparam("now"))
@@ -331,7 +331,7 @@ def _update_sign_in(connection: Connection, sign_in: SignIn, now: datetime) -> N
         "profile_id": sign_in.profile_id,
     }
     connection.execute(_UPDATE_SIGN_IN, values)
-    connection.execute(_UPDATE_LAST_SEEN, {"account": sign_in.account_id, "device": sign_in.device_id, "now": now})
+    connection.execute(_UPDATE_DEVICE, {"account": sign_in.account_id, "device": sign_in.device_id, "now": now})
 
 
 def _load_attempts(connection: Connection, subject: str) -> Attempts | None:

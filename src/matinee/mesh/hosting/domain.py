@@ -154,7 +154,7 @@ class Wiring(Generic[Section]):
         """Provide an object that is used within the process. The factory receives the wiring of its user."""
         self._process.factories[kind] = factory
 
-    def provided(self, kind: type[T]) -> T:
+    def get_provided(self, kind: type[T]) -> T:
         """Return an object that a needed domain provides."""
         found: T = self._process.factories[kind](self)
         return found
@@ -167,7 +167,7 @@ class Wiring(Generic[Section]):
         """Return whether a setting names a Redis."""
         return self.scheme(key) in {"redis", "rediss", "unix"}
 
-    def unsupported(self, key: str, supported: str) -> BadSettings:
+    def make_unsupported(self, key: str, supported: str) -> BadSettings:
         """Return the problem that a setting names an engine for which there is no adapter."""
         return BadSettings(detail=f"{self._domain.name}.{key}: {self.scheme(key)!r} is not supported; use {supported}.")
 
@@ -187,7 +187,7 @@ class Wiring(Generic[Section]):
     async def database(self, key: str) -> Database:
         """Open the SQL database of a setting. Raises BadSettings for another engine."""
         if self.scheme(key) not in {"sqlite", "mysql"}:
-            raise self.unsupported(key, "sqlite or mysql")
+            raise self.make_unsupported(key, "sqlite or mysql")
         from matinee.drivers.sql import Database
 
         database = Database(getattr(self.settings, key), backups=self.deployment.folder / "backups")

@@ -156,12 +156,12 @@ async def _list_before(client: RedisClient, index: str, moment: datetime, limit:
 
 
 def _to_session(fields: _Fields) -> StoredSession | None:
-    body, seen, position, avoid, ended = fields
-    if body is None or seen is None or position is None or avoid is None:
+    body, last_seen, position, avoid, ended = fields
+    if body is None or last_seen is None or position is None or avoid is None:
         return None
     return msgspec.structs.replace(
         _body.decode(body),
-        last_seen_at=from_ms(int(seen)),
+        last_seen_at=from_ms(int(last_seen)),
         position_ms=int(position),
         avoid=_edges.decode(avoid),
         ended_at=None if ended is None else from_ms(int(ended)),

@@ -68,7 +68,8 @@ class SqlFleetStore:
     async def load(self, since: datetime) -> list[FleetMember]:
         rows = await self._database.read(lambda c: c.execute(_SELECT_SINCE, {"since": since}).all())
         return [
-            FleetMember(report=report, last_seen_at=seen_at, draining=draining) for report, seen_at, draining in rows
+            FleetMember(report=report, last_seen_at=last_seen_at, draining=draining)
+            for report, last_seen_at, draining in rows
         ]
 
     async def set_draining(self, edge_id: EdgeId, draining: bool) -> bool:

@@ -23,6 +23,8 @@ LOCKS = {
     "develop": "requirements-dev.lock",
 }
 WEB_INPUTS = ("package.json", "package-lock.json", "openapi.json", "index.html", "vite.config.ts", "tsconfig.json")
+# Written by the build from `openapi.json`: as an input it would cause a second build.
+WEB_GENERATED = "schema.d.ts"
 
 
 def main(goal, arguments):
@@ -99,7 +101,7 @@ def web_sources():
     """Return every file that the built web client depends on."""
     web = ROOT / "web"
     files = [web / name for name in WEB_INPUTS] + sorted((web / "src").rglob("*")) + sorted((web / "public").rglob("*"))
-    return [file for file in files if file.is_file()]
+    return [file for file in files if file.is_file() and file.name != WEB_GENERATED]
 
 
 def lock():

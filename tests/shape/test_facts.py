@@ -42,7 +42,7 @@ def test_other_changes_are_named() -> None:
     assert find_breaking_changes(BEFORE, {}) == [
         "SkyObserved was removed: facts in the log could not be read; keep it, unused"
     ]
-    for fields, words in [
+    for fields, starts in [
         ([("colour", str)], ["SkyObserved.clouds was removed"]),
         (
             [("color", str), ("clouds", int, 0)],
@@ -56,5 +56,5 @@ def test_other_changes_are_named() -> None:
         ([("colour", str), ("clouds", int, 0), ("stars", int)], ["SkyObserved.stars is new and has no default"]),
     ]:
         found = find_breaks(*fields)  # type: ignore[arg-type]
-        assert len(found) == len(words)
-        assert all(line.startswith(start) for line, start in zip(found, words, strict=True))
+        assert len(found) == len(starts)
+        assert all(line.startswith(start) for line, start in zip(found, starts, strict=True))

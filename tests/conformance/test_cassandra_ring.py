@@ -5,6 +5,7 @@ and a writer in another process is killed. The results are written to `build/rin
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -16,8 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import acsylla
 import msgspec
 import pytest
+from acsylla.errors import CassException
 from tests.engines import private_engine
 
 from matinee.drivers.cassandra import Cassandra
@@ -26,7 +29,7 @@ from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId
-from matinee.lab.engines import Ring
+from matinee.lab.engines import EngineProcess, Ring
 from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.api import Position
@@ -49,6 +52,10 @@ class Phase(msgspec.Struct, kw_only=True):
     longest_read_ms: int = 0
     longest_failure_ms: int = 0
     refused_after_ms: int = 0  # with the default limits
+
+    def has_progressed(self) -> bool:
+        """Tell whether enough requests have succeeded."""
+        return self.saved >= 50 and self.read >= 50
 
 
 class History:
@@ -168,31 +175,33 @@ async def test_acknowledged_positions_survive_failures_of_nodes(ring: Ring) -> N
     one, two, three = ring.nodes
     async with open_store(url) as here, open_store(url) as there:
         relaying = [asyncio.create_task(store.outbox.run(history.append)) for store in (here, there)]
-        async with history.phase("three nodes", here, there):
-            await asyncio.sleep(2)
+        async with history.phase("three nodes", here, there) as phase:
+            await _wait_until(phase.has_progressed)
         writer = await _start_writer(url)
-        async with history.phase("one hangs", here, there):
+        async with history.phase("one hangs", here, there) as phase:
             three.pause()
-            await asyncio.sleep(2)
+            await _wait_until(phase.has_progressed)
             acknowledged = await _kill_writer(writer)
         three.resume()
-        async with history.phase("one is killed", here, there):
+        async with history.phase("one is killed", here, there) as phase:
             three.kill()
-            await asyncio.sleep(2)
+            await _wait_until(phase.has_progressed)
         async with history.phase("two are down", here, there) as down:
             two.pause()
             down.refused_after_ms = await _check_refused(url)
             await _wait_until(lambda: down.failed > 0)
         async with history.phase("one of them is back", here, there) as back:
             two.resume()  # until the other node has noticed, it refuses for want of replicas
-            await _wait_until(lambda: back.saved >= 50 and back.read >= 50)
-        async with history.phase("two of three again", here, there):
-            await asyncio.sleep(2)
-        async with history.phase("the third comes back", here, there):
+            await _wait_until(back.has_progressed)
+        async with history.phase("two of three again", here, there) as phase:
+            await _wait_until(phase.has_progressed)
+        async with history.phase("the third comes back", here, there) as phase:
             await asyncio.to_thread(three.start)
-            await asyncio.sleep(3)  # until the others have noticed
+            for node in ring.nodes:
+                await _wait_until_all_replicas_answer(node, "ring")
+            phase.saved = phase.read = 0
             one.pause()
-            await asyncio.sleep(2)
+            await _wait_until(phase.has_progressed)
             one.resume()
         for task in relaying:
             task.cancel()
@@ -206,6 +215,28 @@ async def _wait_until(is_true: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("the condition stayed false")
+
+
+async def _wait_until_all_replicas_answer(node: EngineProcess, keyspace: str) -> None:
+    """Wait until a query of this node succeeds on every replica: then the node knows that all others are up."""
+    location = node.location
+    cluster = acsylla.create_cluster(
+        [location.host],
+        port=location.port,
+        whitelist_hosts=location.host,
+        consistency=acsylla.Consistency.ALL,
+        log_level="disabled",
+    )
+    session = await cluster.create_session(keyspace)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(CassException):
+                await session.query("SELECT title_id FROM playback_state LIMIT 1")
+                return
+            await asyncio.sleep(0.2)
+    finally:
+        await session.close()
+    raise AssertionError(f"{node.location.host} did not find all replicas")
 
 
 async def _check_refused(url: str) -> int:

@@ -109,9 +109,10 @@ async def test_start_waits_while_the_process_reports_a_reason(tmp_path: Path) ->
     program = Program(name="a", command=[sys.executable, "-c", WAITS, str(go)])
     starting = asyncio.create_task(supervisor.start(program, ready_s=5))
     await eventually(lambda: len(reasons) == 2)
-    await asyncio.sleep(6)  # longer than `ready_s`
+    with pytest.raises(RuntimeError):  # a later start without a reason fails after `ready_s`
+        await supervisor.start(Program(name="b", command=["sleep", "600"]), ready_s=5)
     assert not starting.done()
-    (status,) = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])
+    status, _ = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])
     assert (status.state, status.waiting) == ("waiting", "redis does not answer")
     go.touch()
     await starting

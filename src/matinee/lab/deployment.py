@@ -50,7 +50,7 @@ class Deployment:
         }
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self, *options: str, limit_s: float = 120) -> None:
+    def start(self, *options: str, limit_s: float = 300) -> None:
         """Start it and wait until it is up. Raises RuntimeError with its output and the ends of its logs."""
         ports = ["--port", str(self.port), "--edge-port", str(self.edge_port)]
         self.data.mkdir(parents=True, exist_ok=True)

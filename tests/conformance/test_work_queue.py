@@ -160,7 +160,7 @@ async def test_claim_ends_with_its_lease_and_not_before(open_store: Opener) -> N
     assert (theirs.item_id, theirs.attempts) == (mine.item_id, 2)
     assert await store.save(item=mine, owner="w1", lease_until=NOW + LEASE * 3) == "lost"
     assert await store.save(item=with_state(mine, "done"), owner="w1", records=[b"ended"]) == "lost"
-    assert await relayed_facts(store) == []
+    assert await relay_facts(store) == []
     assert (await must_find(store, mine)).state == "running"
 
 
@@ -246,7 +246,7 @@ async def test_pages_list_items_newest_first(open_store: Opener) -> None:
     assert found == ["t6", "t5", "t4", "t2", "t1", "t0"]
 
 
-async def relayed_facts(store: ExportQueue) -> list[bytes]:
+async def relay_facts(store: ExportQueue) -> list[bytes]:
     records: list[bytes] = []
 
     async def append(batch: list[bytes]) -> None:
@@ -263,8 +263,8 @@ async def test_facts_are_saved_with_their_state(open_store: Opener) -> None:
     await store.save(item=with_state(mine, "done"), owner="w", records=[b"done"])
     reopened = await open_store()
     assert (await must_find(reopened, mine)).state == "done"
-    assert await relayed_facts(reopened) == [b"done"]
-    assert await relayed_facts(reopened) == []
+    assert await relay_facts(reopened) == [b"done"]
+    assert await relay_facts(reopened) == []
 
 
 async def claim_forever(url: str) -> None:

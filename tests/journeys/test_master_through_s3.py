@@ -15,7 +15,7 @@ from tests.conformance.edge_rig import KEY as LINK_KEY
 from tests.conformance.edge_rig import Origin, link, run_edge
 from tests.engines import private_engine, shared_engine
 from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
-from tests.unit.encoding_rig import film
+from tests.unit.encoding_rig import make_film
 
 from matinee.app.masters import upload_masters
 from matinee.app.settings import load
@@ -60,7 +60,7 @@ async def deployment(data: Path, url: str) -> AsyncIterator[EncodingDeployment]:
 
 @pytest.fixture
 async def master(tmp_path: Path) -> Path:
-    return await film(tmp_path / NAME, seconds=3)
+    return await make_film(tmp_path / NAME, seconds=3)
 
 
 def worker(deployment: EncodingDeployment, clock: FutureClock | SystemClock | None = None) -> QueueWorker[Job]:

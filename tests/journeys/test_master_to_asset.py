@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
-from tests.unit.encoding_rig import FFMPEG, clip, film
+from tests.unit.encoding_rig import FFMPEG, make_clip, make_film
 
 from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, TitleNotFound, VideoTrack
 from matinee.encoding.api import Job, NoSpace, Order, SideFile, Unusable
@@ -51,7 +51,7 @@ async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
 
 @pytest.fixture
 async def master(tmp_path: Path) -> Path:
-    return await film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
+    return await make_film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
 
 
 def worker(deployment: EncodingDeployment, **options: Any) -> QueueWorker[Job]:
@@ -165,7 +165,7 @@ async def test_repeated_order_encodes_nothing(deployment: EncodingDeployment, ma
 async def test_new_rung_is_added_to_the_asset_without_changing_it(
     deployment: EncodingDeployment, tmp_path: Path
 ) -> None:
-    path = await clip(tmp_path / "film.mp4", "-c:v", "libx264", "-preset", "ultrafast", size="640x360", seconds=3)
+    path = await make_clip(tmp_path / "film.mp4", "-c:v", "libx264", "-preset", "ultrafast", size="640x360", seconds=3)
     order = Order(title_id=FILM, path=str(path))
     assets, objects = list[Asset](), list[dict[Path, int]]()
     for max_lines in (240, 360):
@@ -325,7 +325,7 @@ async def test_odd_rates_sizes_and_depths_keep_every_frame(
     deployment: EncodingDeployment, tmp_path: Path, rate: str
 ) -> None:
     odd = ("-vf", "format=yuv420p10le,scale=97:65,setsar=1", "-c:v", "ffv1")
-    path = await clip(tmp_path / "odd.mkv", *odd, rate=rate, seconds=5)
+    path = await make_clip(tmp_path / "odd.mkv", *odd, rate=rate, seconds=5)
     frames = (await deployment.encoding.inspect(path=str(path))).video.frames
     await deployment.encoding.submit(order=Order(title_id=FILM, path=str(path)))
     await worker(deployment, chunk_s=2).run_next()

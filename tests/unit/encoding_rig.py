@@ -21,20 +21,20 @@ from matinee.licensing.api import ContentKey, Label
 FFMPEG = Ffmpeg(nice=0)
 
 
-async def clip(path: Path, *arguments: str, size: str = "96x64", rate: str = "25", seconds: float = 1) -> Path:
+async def make_clip(path: Path, *arguments: str, size: str = "96x64", rate: str = "25", seconds: float = 1) -> Path:
     """Make a test video; `arguments` precede its file name."""
     source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
     await FFMPEG.run([*source, *arguments, f"file:{path}"], deadline_s=60)
     return path
 
 
-async def film(path: Path, *, seconds: float = 9, rate: str = "25") -> Path:
+async def make_film(path: Path, *, seconds: float = 9, rate: str = "25") -> Path:
     """Make a video with six channels of audio and a subtitle stream."""
     text = path.with_suffix(".srt")
     text.write_text("1\n00:00:00,500 --> 00:00:02,000\nHello\n")
     inputs = ["-f", "lavfi", "-i", f"sine=f=330:d={seconds}", "-i", f"file:{text}"]
     encode = ["-map", "0", "-map", "1", "-map", "2", "-c:v", "libx264", "-preset", "ultrafast", "-g", "40"]
-    await clip(path, *inputs, *encode, "-c:a", "aac", "-ac", "6", "-c:s", "srt", rate=rate, seconds=seconds)
+    await make_clip(path, *inputs, *encode, "-c:a", "aac", "-ac", "6", "-c:s", "srt", rate=rate, seconds=seconds)
     text.unlink()
     return path
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.encoding_rig import FFMPEG, clip
+from tests.unit.encoding_rig import FFMPEG, make_clip
 
 from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber
 from matinee.encoding.model.ladder import build_ladder
@@ -54,7 +54,7 @@ async def encode(plan: Plan, master: Path, folder: Path) -> Path:
 async def test_chunks_join_to_the_same_film_as_one_piece(
     tmp_path: Path, name: str, rate: str, arguments: tuple[str, ...]
 ) -> None:
-    master = await clip(tmp_path / name, *arguments, rate=rate, seconds=8)
+    master = await make_clip(tmp_path / name, *arguments, rate=rate, seconds=8)
     plan = await make_plan(master, chunk_s=2)
     assert len(plan.chunks) > 2
     chunked = await encode(plan, master, tmp_path / "chunked")

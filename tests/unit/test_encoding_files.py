@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.encoding_rig import FFMPEG, clip, film
+from tests.unit.encoding_rig import FFMPEG, make_clip, make_film
 
 from matinee.encoding.adapters.ffmpeg import FfmpegProber
 from matinee.encoding.api import Unusable
@@ -60,7 +60,7 @@ async def test_file_that_is_no_film_is_refused(tmp_path: Path, make: Callable[[P
 
 
 async def test_truncated_file_is_refused(tmp_path: Path) -> None:
-    path = await clip(tmp_path / "a.mp4", *X264)
+    path = await make_clip(tmp_path / "a.mp4", *X264)
     path.write_bytes(path.read_bytes()[:-1200])
     with pytest.raises(Unusable, match="cut short"):
         await PROBER.probe(path=path, name="a.mp4")
@@ -75,7 +75,7 @@ async def test_file_without_video_is_refused(tmp_path: Path) -> None:
 
 
 async def test_cover_image_is_not_a_video_stream(tmp_path: Path) -> None:
-    cover = await clip(tmp_path / "cover.png", "-frames:v", "1")
+    cover = await make_clip(tmp_path / "cover.png", "-frames:v", "1")
     path = tmp_path / "song.m4a"
     inputs = ["-f", "lavfi", "-i", "sine=d=1", "-i", f"file:{cover}", "-map", "0", "-map", "1"]
     await FFMPEG.run([*inputs, "-c:v", "mjpeg", "-disposition:v", "attached_pic", f"file:{path}"], deadline_s=30)
@@ -84,7 +84,7 @@ async def test_cover_image_is_not_a_video_stream(tmp_path: Path) -> None:
 
 
 async def test_undecodable_picture_is_refused(tmp_path: Path) -> None:
-    path = await clip(tmp_path / "a.mp4", *X264)
+    path = await make_clip(tmp_path / "a.mp4", *X264)
     data = bytearray(path.read_bytes())
     at = data.index(b"mdat") + 4
     length = int.from_bytes(data[at - 8 : at - 4], "big") - 8
@@ -96,14 +96,14 @@ async def test_undecodable_picture_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b.mp4", "it's.mp4", 'say "hi".mp4', "🎬é.mp4", "-dash%d.mp4", "a:b,c[1];d.mp4"])
 async def test_any_file_name_is_accepted(tmp_path: Path, name: str) -> None:
-    path = await clip(tmp_path / name, *X264)
+    path = await make_clip(tmp_path / name, *X264)
     source = await PROBER.probe(path=path, name=name)
     assert (source.rate, source.constant, source.report.video.frames) == ("25/1", True, 25)
 
 
 async def test_odd_size_depth_and_rate_are_probed(tmp_path: Path) -> None:
     odd = ("-vf", "format=yuv444p10le,scale=97:65,setsar=1", "-c:v", "ffv1")
-    path = await clip(tmp_path / "a.mkv", *odd, rate="25/2", seconds=2)
+    path = await make_clip(tmp_path / "a.mkv", *odd, rate="25/2", seconds=2)
     source = await PROBER.probe(path=path, name="a.mkv")
     video = source.report.video
     assert (video.width_px, video.height_px, video.bit_depth, source.rate) == (97, 65, 10, "25/2")
@@ -111,17 +111,17 @@ async def test_odd_size_depth_and_rate_are_probed(tmp_path: Path) -> None:
 
 
 async def test_pixel_shape_and_rotation_change_the_size(tmp_path: Path) -> None:
-    wide = await clip(tmp_path / "wide.mkv", "-vf", "setsar=16/11", *X264, size="72x58")
+    wide = await make_clip(tmp_path / "wide.mkv", "-vf", "setsar=16/11", *X264, size="72x58")
     video = (await PROBER.probe(path=wide, name="wide")).report.video
     assert (video.width_px, video.height_px) == (105, 58)
-    plain, rotated = await clip(tmp_path / "plain.mp4", *X264), tmp_path / "rotated.mp4"
+    plain, rotated = await make_clip(tmp_path / "plain.mp4", *X264), tmp_path / "rotated.mp4"
     await FFMPEG.run(["-display_rotation", "90", "-i", f"file:{plain}", "-c", "copy", f"file:{rotated}"], deadline_s=30)
     video = (await PROBER.probe(path=rotated, name="rotated")).report.video
     assert (video.width_px, video.height_px, video.rotation_deg) == (64, 96, 90)
 
 
 async def test_audio_and_subtitle_streams_are_listed(tmp_path: Path) -> None:
-    report = (await PROBER.probe(path=await film(tmp_path / "a.mkv", seconds=1), name="a.mkv")).report
+    report = (await PROBER.probe(path=await make_film(tmp_path / "a.mkv", seconds=1), name="a.mkv")).report
     assert [stream.channels for stream in report.audio] == [6]
     assert [stream.codec for stream in report.subtitles] == ["subrip"]
     assert 950 <= report.duration_ms <= 2100

@@ -165,12 +165,14 @@ def test_frame_is_a_whole_number_of_ticks(rate: str) -> None:
 
 def test_asset_id_depends_on_title_and_master_but_not_on_the_ladder() -> None:
     film, taller = TitleId("tit_a"), build_ladder(1280, 720, Fraction(25), preset="medium", max_lines=360)
-    assert plan(100).asset_id(film, None) == plan(100).asset_id(film, None)
-    assert plan(100).asset_id(film, None) == msgspec.structs.replace(plan(100), rungs=taller).asset_id(film, None)
+    assert plan(100).compute_asset_id(film, None) == plan(100).compute_asset_id(film, None)
+    assert plan(100).compute_asset_id(film, None) == msgspec.structs.replace(plan(100), rungs=taller).compute_asset_id(
+        film, None
+    )
     others = {
-        plan(101).asset_id(film, None),
-        plan(100).asset_id(TitleId("tit_b"), None),
-        plan(100).asset_id(film, None),
+        plan(101).compute_asset_id(film, None),
+        plan(100).compute_asset_id(TitleId("tit_b"), None),
+        plan(100).compute_asset_id(film, None),
     }
     assert len(others) == 3
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.conformance.test_work_queue import NOW, Export, ExportQueue, export, must_find, relayed_facts
+from tests.conformance.test_work_queue import NOW, Export, ExportQueue, export, must_find, relay_facts
 
 from matinee.drivers.sql import Database
 from matinee.kit.clock import ManualClock
@@ -91,7 +91,7 @@ async def test_finished_item_is_done(rig: Rig) -> None:
     assert await rig.worker().run_next()
     found = await rig.find()
     assert (found.state, found.done, found.attempts) == ("done", 1, 1)
-    assert await relayed_facts(rig.queue) == [b"done"]
+    assert await relay_facts(rig.queue) == [b"done"]
     assert rig.works[0].cleaned_up
     assert not await rig.worker().run_next()
 
@@ -106,7 +106,7 @@ async def test_transient_failure_is_retried_after_a_delay_and_then_final(rig: Ri
     assert await failing.run_next()
     found = await rig.find()
     assert (found.state, found.reason, found.attempts) == ("failed", "not now", 2)
-    assert await relayed_facts(rig.queue) == [b"failed"]
+    assert await relay_facts(rig.queue) == [b"failed"]
 
 
 async def test_final_failure_is_not_retried(rig: Rig) -> None:

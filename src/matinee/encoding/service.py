@@ -63,7 +63,7 @@ class EncodingService:
             file_name=PurePath(order.path).name,
             warnings=report.warnings,
         )
-        return await self._store.add(item=job, key=_film_key(order))
+        return await self._store.add(item=job, key=_build_film_key(order))
 
     async def get_job(self, *, job_id: JobId) -> Job:
         return _require(await self._store.find(item_id=job_id), job_id)
@@ -117,6 +117,6 @@ def _check_subtitles(side: SideFile, file: Path) -> None:
         raise make_unusable(name, "subtitles", what, "Check its path and permissions.") from error
 
 
-def _film_key(order: Order) -> str:
+def _build_film_key(order: Order) -> str:
     """Return a key that is equal for orders of the same title, episode and file."""
     return sha256_hex("\x1f".join((order.title_id, order.episode_id or "", order.path)).encode())

@@ -59,7 +59,7 @@ class ObjectBlobs:
         if self._root is not None:
             path = self._root / key
             return path if path.is_file() else None
-        path = into / _local_name(key)
+        path = into / _build_local_name(key)
         try:
             async with self._downloads.setdefault(path, asyncio.Lock()):
                 head = await self._objects.head(key)
@@ -103,8 +103,8 @@ class ObjectBlobs:
 
     def _give_away(self, path: Path, key: str, copy_of: str) -> None:
         """Delete a stored file; a downloaded copy of the source object becomes that of the new object."""
-        if copy_of and path.name == _local_name(copy_of):
-            path.replace(path.with_name(_local_name(key)))
+        if copy_of and path.name == _build_local_name(copy_of):
+            path.replace(path.with_name(_build_local_name(key)))
         else:
             path.unlink(missing_ok=True)
 
@@ -168,6 +168,6 @@ async def _write(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
         await asyncio.to_thread(file.write, piece)
 
 
-def _local_name(key: str) -> str:
+def _build_local_name(key: str) -> str:
     """Return a file name for an object's copy: short for any key, with its suffix."""
     return f"{sha256_hex(key.encode())[:32]}{PurePath(key).suffix}"

@@ -49,14 +49,14 @@ class ShakaPackager:
 
 
 def _describe_video(rung: Rung, file: Path) -> str:
-    return f"in={file.name},stream=video,{_template(rung.folder)},drm_label={rung.key_label}"
+    return f"in={file.name},stream=video,{_build_template(rung.folder)},drm_label={rung.key_label}"
 
 
 def _describe_audio(track: AudioTrackPlan, file: Path) -> str:
-    return f"in={file.name},stream=audio,{_template(track.track_id)},drm_label=AUDIO"
+    return f"in={file.name},stream=audio,{_build_template(track.track_id)},drm_label=AUDIO"
 
 
-def _template(folder: str) -> str:
+def _build_template(folder: str) -> str:
     return f"init_segment={folder}/init.mp4,segment_template={folder}/$Number$.m4s"
 
 

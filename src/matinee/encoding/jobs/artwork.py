@@ -24,7 +24,7 @@ SHAPES: dict[ArtworkKind, tuple[float, int]] = {
 async def add_artwork(run: Run, plan: Plan, renditions: Sequence[Path]) -> None:
     """Add the kinds of artwork that the title and the episode lack."""
     title = await run.tools.catalogue.title(title_id=run.order.title_id)
-    folder = run.workspace.subfolder("artwork")
+    folder = run.workspace.make_subfolder("artwork")
     for_title, for_episode = _list_missing(title, run)
     if not for_title and not for_episode:
         return

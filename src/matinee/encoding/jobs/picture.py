@@ -22,15 +22,17 @@ class RenditionMismatch(Exception):
 
 async def encode_renditions(run: Run, plan: Plan) -> list[Path]:
     """Encode each rung of a plan into one file; finished renditions and chunks are not encoded again."""
-    folder = run.workspace.subfolder("picture")
+    folder = run.workspace.make_subfolder("picture")
     run.progress.start("encode", plan.frames)
     files = {rung: folder / f"{rung.folder}.{CODECS[rung.codec].container}" for rung in plan.rungs}
-    missing = [rung for rung in plan.rungs if run.workspace.load(_step_name(rung), _inputs(plan, rung), bool) is None]
+    missing = [
+        rung for rung in plan.rungs if run.workspace.load(_name_joined(rung), _list_inputs(plan, rung), bool) is None
+    ]
     if missing:
         run.worked_on.add("encode")
         await _encode_chunks(run, plan, missing, folder)
     for rung in missing:
-        await _join(run, plan, rung, [_chunk_file(folder, rung, chunk) for chunk in plan.chunks], files[rung])
+        await _join(run, plan, rung, [_locate_chunk(folder, rung, chunk) for chunk in plan.chunks], files[rung])
     for part in folder.glob("chunk-*"):
         part.unlink()
     return list(files.values())
@@ -68,19 +70,20 @@ async def _encode_chunk(
     progress: OnProgress,
 ) -> None:
     """Encode those rungs of a chunk that no earlier attempt has encoded, in one decode."""
-    workspace = run.workspace
-    outputs = {
-        rung: _chunk_file(folder, rung, chunk)
-        for rung in rungs
-        if workspace.load(_chunk_name(rung, chunk), plan.chunk_key(rung, chunk), bool) is None
-    }
+    files = {rung: _locate_chunk(folder, rung, chunk) for rung in rungs}
+    outputs = {rung: file for rung, file in files.items() if not _is_encoded(run, plan, rung, chunk, file)}
     if outputs:
         async with durable_outputs(*outputs.values()):
             await run.tools.encoder.encode_chunk(
                 master=master, plan=plan, chunk=chunk, outputs=outputs, threads=threads, progress=progress
             )
     for rung in outputs:
-        workspace.save(_chunk_name(rung, chunk), plan.chunk_key(rung, chunk), True)
+        run.workspace.save(_name_chunk(rung, chunk), plan.build_chunk_key(rung, chunk), True)
+
+
+def _is_encoded(run: Run, plan: Plan, rung: Rung, chunk: Chunk, file: Path) -> bool:
+    kept = run.workspace.load(_name_chunk(rung, chunk), plan.build_chunk_key(rung, chunk), bool)
+    return kept is not None and file.is_file()
 
 
 async def _join(run: Run, plan: Plan, rung: Rung, parts: list[Path], out: Path) -> None:
@@ -92,7 +95,7 @@ async def _join(run: Run, plan: Plan, rung: Rung, parts: list[Path], out: Path) 
         if not is_disk_full(error):  # a chunk may be damaged
             run.workspace.forget(f"chunk-{rung.track_id}-*")
         raise
-    run.workspace.save(_step_name(rung), _inputs(plan, rung), True)
+    run.workspace.save(_name_joined(rung), _list_inputs(plan, rung), True)
 
 
 async def _check_frames(prober: Prober, plan: Plan, file: Path) -> None:
@@ -103,17 +106,17 @@ async def _check_frames(prober: Prober, plan: Plan, file: Path) -> None:
         raise RenditionMismatch(f"{file.name} has its keyframes in other places than planned")
 
 
-def _inputs(plan: Plan, rung: Rung) -> object:
-    return [plan.chunk_key(rung, chunk) for chunk in plan.chunks]
+def _list_inputs(plan: Plan, rung: Rung) -> object:
+    return [plan.build_chunk_key(rung, chunk) for chunk in plan.chunks]
 
 
-def _step_name(rung: Rung) -> str:
+def _name_joined(rung: Rung) -> str:
     return f"joined-{rung.track_id}"
 
 
-def _chunk_name(rung: Rung, chunk: Chunk) -> str:
+def _name_chunk(rung: Rung, chunk: Chunk) -> str:
     return f"chunk-{rung.track_id}-{chunk.first:08}"
 
 
-def _chunk_file(folder: Path, rung: Rung, chunk: Chunk) -> Path:
-    return folder / f"{_chunk_name(rung, chunk)}.{CODECS[rung.codec].container}"
+def _locate_chunk(folder: Path, rung: Rung, chunk: Chunk) -> Path:
+    return folder / f"{_name_chunk(rung, chunk)}.{CODECS[rung.codec].container}"

@@ -14,7 +14,7 @@ from matinee.kit.ids import AssetId
 async def run_job(run: Run) -> Asset:
     """Process an order. Raises Problems that are final, and other exceptions where another attempt may help."""
     plan = await _make_plan(run)
-    asset_id = plan.asset_id(run.order.title_id, run.order.episode_id)
+    asset_id = plan.compute_asset_id(run.order.title_id, run.order.episode_id)
     asset = await release.load_asset(run, asset_id)
     if asset is None:
         asset = await _make_asset(run, plan, asset_id)

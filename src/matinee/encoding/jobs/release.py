@@ -33,7 +33,7 @@ class EncodedTracks(msgspec.Struct, frozen=True, kw_only=True):
 
 async def load_asset(run: Run, asset_id: AssetId) -> Asset | None:
     """Load the asset as an earlier job completed it, if any."""
-    data = await run.tools.blobs.get(key=_description_key(asset_id))
+    data = await run.tools.blobs.get(key=_build_description_key(asset_id))
     return None if data is None else msgspec.json.decode(data, type=Asset)
 
 
@@ -47,7 +47,7 @@ async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks
     """Package the tracks of a plan as encrypted CMAF, and return them with their folder."""
 
     async def make() -> Packaged:
-        folder = run.workspace.subfolder("package", empty=True)
+        folder = run.workspace.make_subfolder("package", empty=True)
         keys = await run.tools.licensing.ensure_content_keys(asset_id=asset_id, labels=_list_key_labels(plan))
         async with durable_outputs(folder):
             return await run.tools.packager.package(
@@ -93,7 +93,7 @@ async def store_objects(run: Run, asset: Asset, packaged: Packaged, folder: Path
     run.progress.start("publish", len(files) + 1)
     try:
         await _put_all(run, asset.prefix, files)
-        await run.tools.blobs.put(key=_description_key(asset.asset_id), data=msgspec.json.encode(asset))
+        await run.tools.blobs.put(key=_build_description_key(asset.asset_id), data=msgspec.json.encode(asset))
     except NoSpace:
         await _delete_folders(run, asset.prefix, files)
         raise
@@ -125,7 +125,7 @@ async def _delete_folders(run: Run, prefix: str, names: Iterable[str]) -> None:
         await run.tools.blobs.delete(prefix=f"{prefix}{folder}/")
 
 
-def _description_key(asset_id: AssetId) -> str:
+def _build_description_key(asset_id: AssetId) -> str:
     return f"assets/{asset_id}/asset.json"
 
 

@@ -17,7 +17,7 @@ from matinee.encoding.model.subtitles import Cue, InvalidSubtitles, format_webvt
 
 async def encode_audio(run: Run, plan: Plan) -> list[Path]:
     """Encode each audio track into one file, normalised in loudness and as long as the picture."""
-    folder = run.workspace.subfolder("sound")
+    folder = run.workspace.make_subfolder("sound")
     run.progress.start("audio", len(plan.audio))
     files: list[Path] = []
     for track in plan.audio:
@@ -44,7 +44,7 @@ async def _encode_track(run: Run, plan: Plan, track: AudioTrackPlan, out: Path) 
 
 async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
     """Write each subtitle track as a WebVTT file. A stream that cannot be read is skipped with a warning."""
-    folder = run.workspace.subfolder("text")
+    folder = run.workspace.make_subfolder("text")
     run.progress.start("subtitles", len(plan.text))
     tracks: list[tuple[TextTrack, Path]] = []
     for text in plan.text:
@@ -96,7 +96,7 @@ async def make_thumbnails(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails,
     layout = plan_thumbnails(plan.duration_ms, video.width_px, video.height_px)
 
     async def make() -> int:
-        folder = run.workspace.subfolder("thumbnails", empty=True)
+        folder = run.workspace.make_subfolder("thumbnails", empty=True)
         async with durable_outputs(folder):
             return await run.tools.stills.make_sheets(film=film, thumbnails=layout, into=folder)
 

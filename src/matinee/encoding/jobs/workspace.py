@@ -48,7 +48,7 @@ class Workspace:
         self.folder = root / job_id
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def subfolder(self, name: str, *, empty: bool = False) -> Path:
+    def make_subfolder(self, name: str, *, empty: bool = False) -> Path:
         """Return a folder below this one, emptied on request: for a step that cannot resume."""
         folder = self.folder / name
         if empty:
@@ -67,19 +67,19 @@ class Workspace:
     def load(self, name: str, inputs: Any, kind: type[T]) -> T | None:
         """Return the kept result for these inputs, if any."""
         try:
-            digest, value = msgspec.json.decode(self._file(name).read_bytes(), type=tuple[str, msgspec.Raw])
-            return msgspec.json.decode(value, type=kind) if digest == _digest(inputs) else None
+            digest, value = msgspec.json.decode(self._locate(name).read_bytes(), type=tuple[str, msgspec.Raw])
+            return msgspec.json.decode(value, type=kind) if digest == _compute_digest(inputs) else None
         except (OSError, msgspec.DecodeError):
             return None
 
     def save(self, name: str, inputs: Any, value: Any) -> None:
         """Keep a result, atomically."""
-        part = self._file(name).with_suffix(".part")
+        part = self._locate(name).with_suffix(".part")
         with part.open("wb") as file:
-            file.write(msgspec.json.encode((_digest(inputs), value)))
+            file.write(msgspec.json.encode((_compute_digest(inputs), value)))
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self._file(name))
+        part.replace(self._locate(name))
 
     def forget(self, pattern: str) -> None:
         """Drop the kept results whose names match a pattern."""
@@ -90,9 +90,9 @@ class Workspace:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _file(self, name: str) -> Path:
+    def _locate(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
 
-def _digest(inputs: Any) -> str:
+def _compute_digest(inputs: Any) -> str:
     return sha256_hex(msgspec.json.encode(inputs))

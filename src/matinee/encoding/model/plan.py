@@ -101,12 +101,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The chunks of the film, as even as possible."""
         return split_frames(self.frames, self.gop_frames, round(self.chunk_s * self.source.frame_rate))
 
-    def asset_id(self, title_id: TitleId, episode_id: EpisodeId | None) -> AssetId:
+    def compute_asset_id(self, title_id: TitleId, episode_id: EpisodeId | None) -> AssetId:
         """Return the asset's id. It does not depend on the ladder, so that an asset can gain renditions."""
         rest = msgspec.structs.replace(self, rungs=(), chunk_s=0)
         return derive(AssetId, title_id, episode_id or "", sha256_hex(msgspec.json.encode(rest)))
 
-    def chunk_key(self, rung: Rung, chunk: Chunk) -> object:
+    def build_chunk_key(self, rung: Rung, chunk: Chunk) -> object:
         """Return everything that decides the bytes of a chunk of a rung."""
         return self.recipe, self.source_key, self.source, rung, chunk
 

@@ -18,10 +18,11 @@ from matinee.mesh.api import Instance
 from matinee.mesh.host import Host, Readiness
 from matinee.mesh.hosting.addresses import own_address
 from matinee.mesh.hosting.domain import Process, Wiring, WorkerOptions
-from matinee.mesh.hosting.runtime import Runtime, open_runtime
+from matinee.mesh.hosting.runtime import Runtime, open_runtime, open_schedules
 from matinee.mesh.hosting.settings import Settings
 from matinee.mesh.jobs import JobSupervisor
 from matinee.mesh.membership import Membership
+from matinee.mesh.schedules.scheduler import Scheduler
 
 DRAIN_TIMEOUT_S = 5.0
 ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
@@ -43,6 +44,8 @@ async def host_targets(
     async with open_runtime(settings) as runtime, contextlib.AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         app = await build_targets(process, targets)
+        if process.schedules:
+            process.jobs["schedules"] = (await _open_scheduler(process)).run
         jobs = _create_supervisor(process.metrics)
         host = _build_host(process, app, jobs)
         runtime.engines.export(process.metrics)
@@ -120,6 +123,22 @@ async def _prepare(process: Process, targets: tuple[str, ...]) -> None:
     for domain in required_by(targets):
         if domain.prepare and (service := await domain.prepare(Wiring(process, domain))) is not None:
             process.prepared[domain.name] = service
+
+
+async def _open_scheduler(process: Process) -> Scheduler:
+    runtime = process.runtime
+    store, engine = await open_schedules(runtime.settings, process.stack)
+    runtime.engines.add(engine, used_for="mesh.schedules", needed=False)
+    runs = process.metrics.counter("matinee_schedule_runs", "Runs of scheduled work", ("schedule", "outcome"))
+    scheduler = Scheduler(
+        store=store,
+        clock=runtime.clock,
+        instance_id=ids.generate(InstanceId, runtime.clock.now()),
+        on_run=lambda schedule, outcome: runs.labels(schedule, outcome).inc(),
+    )
+    for name, (expression, work) in process.schedules.items():
+        scheduler.add(name, expression, work)
+    return scheduler
 
 
 def _create_supervisor(metrics: Metrics) -> JobSupervisor:

@@ -41,7 +41,8 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scripts(self) -> MigrationScripts:
         """The store's migration scripts."""
-        return MigrationScripts.load(f"matinee.{self.name}.adapters:migrations")
+        package = "mesh.schedules" if self.name == "schedules" else self.name
+        return MigrationScripts.load(f"matinee.{package}.adapters:migrations")
 
     @property
     def exists(self) -> bool:
@@ -64,7 +65,7 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
 def list_stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
     """Return the SQL stores, all or those named. Raises UnknownStore."""
     values = flatten(settings)
-    keys = {"mesh": "mesh.registry"} | {d.name: f"{d.name}.{d.store}" for d in DOMAINS.values() if d.store}
+    keys = {"mesh": "mesh.registry", "schedules": "mesh.schedules"} | {d.name: f"{d.name}.{d.store}" for d in DOMAINS.values() if d.store}
     found = {
         name: Store(name=name, setting=key, place=values[key], backups=settings.data / "backups")
         for name, key in keys.items()

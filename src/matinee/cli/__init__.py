@@ -26,6 +26,7 @@ _MODULES = {
     "accounts": "accounts",
     "events": "events",
     "stores": "stores",
+    "schedules": "schedules",
     "config": "config",
     "lab": "lab",
 }

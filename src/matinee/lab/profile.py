@@ -22,6 +22,7 @@ DEPLOYMENT_SETTINGS = {
 # The engine and namespace of each setting.
 ENGINE_SETTINGS = {
     "mesh.registry": ("etcd", "mesh"),
+    "mesh.schedules": ("mariadb", "schedules"),
     "events.log": ("kafka", "matinee"),
     "identity.store": ("mariadb", "identity"),
     "identity.sessions": ("redis", "identity"),

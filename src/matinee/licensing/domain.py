@@ -21,7 +21,7 @@ async def _build(wiring: Wiring[LicensingSection]) -> Licensing:
     from matinee.licensing.service import LicensingService
 
     vault = await SqlKeyVault.open(await wiring.database("store"))
-    wiring.add_job(jobs.delete_expired_revocations, vault, wiring.clock)
+    wiring.add_schedule("@every 1h", jobs.delete_expired_revocations, vault, wiring.clock)
     return LicensingService(
         vault=vault,
         sealer=FileSealer.open(wiring.deployment.secrets / "content-keys.kek"),

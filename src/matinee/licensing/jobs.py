@@ -1,8 +1,7 @@
-"""The background jobs of licensing."""
+"""The scheduled work of licensing."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from matinee.kit import log
@@ -14,12 +13,7 @@ _log = log.get()
 _CLOCK_SKEW = timedelta(hours=1)
 
 
-async def delete_expired_revocations(vault: KeyVault, clock: Clock, every_s: float = 3600) -> None:
-    """Delete expired revocations periodically, until cancelled."""
-    while True:
-        try:
-            if deleted := await vault.delete_revocations(before=clock.now() - _CLOCK_SKEW):
-                _log.info("licensing.revocations_deleted", count=deleted)
-        except Exception as error:  # the vault may be unavailable; the next round finds the same rows
-            _log.warning("licensing.revocations_not_deleted", error=repr(error))
-        await asyncio.sleep(every_s)
+async def delete_expired_revocations(vault: KeyVault, clock: Clock) -> None:
+    """Delete expired revocations."""
+    if deleted := await vault.delete_revocations(before=clock.now() - _CLOCK_SKEW):
+        _log.info("licensing.revocations_deleted", count=deleted)

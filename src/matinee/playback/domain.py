@@ -59,7 +59,7 @@ async def _build(wiring: Wiring[PlaybackSection]) -> Playback:
         start_bandwidth_bps=settings.start_bandwidth_bps,
     )
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
-    wiring.add_job(jobs.end_idle_sessions, service)
+    wiring.add_schedule("@every 15s", jobs.end_idle_sessions, service)
     return service
 
 

@@ -22,7 +22,7 @@ async def _build(wiring: Wiring[SteeringSection]) -> Steering:
     fleet = await SqlFleetStore.open(await wiring.database("store"))
     service = SteeringService(fleet=fleet, clock=wiring.clock)
     wiring.add_job(jobs.synchronise_fleet, service=service)
-    wiring.add_job(jobs.delete_inactive_edges, service=service)
+    wiring.add_schedule("@every 1h", jobs.delete_inactive_edges, service=service)
     return service
 
 

@@ -9,7 +9,6 @@ from matinee.steering.service import SteeringService
 
 _log = log.get()
 SYNCHRONISE_S = 1.0
-DELETE_S = 3600.0
 
 
 async def synchronise_fleet(*, service: SteeringService) -> None:
@@ -23,10 +22,5 @@ async def synchronise_fleet(*, service: SteeringService) -> None:
 
 
 async def delete_inactive_edges(*, service: SteeringService) -> None:
-    """Delete edges without a heartbeat for a day, every hour, until cancelled."""
-    while True:
-        try:
-            await service.delete_inactive()
-        except Exception as error:
-            _log.warning("fleet.delete_failed", error=repr(error))
-        await asyncio.sleep(DELETE_S)
+    """Delete edges without a heartbeat for a day."""
+    await service.delete_inactive()

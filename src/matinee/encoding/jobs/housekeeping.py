@@ -14,7 +14,6 @@ from matinee.kit.clock import Clock
 
 _log = log.get()
 SWEEP_FOLDERS_EVERY_S = 600.0
-SWEEP_OBJECTS_EVERY_S = 3600.0
 # Longer than any upload of one file takes, and than a submitted master waits for its job.
 UNFINISHED_FOR = timedelta(days=14)
 
@@ -40,13 +39,8 @@ async def sweep_folders_once(*, store: JobStore, clock: Clock, folder: Path, kee
 
 async def sweep_objects(*, remove_unfinished: Callable[[datetime], Awaitable[int]], clock: Clock) -> None:
     """Delete what killed processes left unfinished in the object store."""
-    while True:
-        try:
-            if count := await remove_unfinished(clock.now() - UNFINISHED_FOR):
-                _log.info("encode.store_swept", count=count)
-        except Exception as error:  # the store may be unavailable; the objects stay until it answers
-            _log.warning("encode.store_not_swept", error=repr(error))
-        await asyncio.sleep(SWEEP_OBJECTS_EVERY_S)
+    if count := await remove_unfinished(clock.now() - UNFINISHED_FOR):
+        _log.info("encode.store_swept", count=count)
 
 
 async def _is_expired(store: JobStore, clock: Clock, name: str, keep: timedelta) -> bool:

@@ -20,6 +20,7 @@ from matinee.mesh.client import bind_remote
 from matinee.mesh.hosting.runtime import Runtime
 from matinee.mesh.hosting.settings import BadSettings, Deployment, Objects, Section
 from matinee.mesh.jobs import Job
+from matinee.mesh.schedules.scheduler import Work
 from matinee.mesh.service import Service, Services
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Process:
         self.services: dict[str, Any] = {}
         self.prepared: dict[str, Any] = {}
         self.jobs: dict[str, Job] = {}
+        self.schedules: dict[str, tuple[str, Work]] = {}
         self.factories: dict[type[Any], Callable[[Wiring[Any]], Any]] = {}
         self._names = {domain.protocol: name for name, domain in domains.items()}
         mesh = runtime.settings.mesh
@@ -149,6 +151,16 @@ class Wiring(Generic[Section]):
         name = f"{self._domain.name}.{work.__name__}"
         names = (name, *(f"{name}-{number}" for number in range(2, MAX_JOBS_OF_ONE_NAME + 1)))
         self._process.jobs[next(n for n in names if n not in self._process.jobs)] = lambda: work(*args, **kwargs)
+
+    def add_schedule(
+        self, expression: str, work: Callable[..., Coroutine[Any, Any, object]], *args: Any, **kwargs: Any
+    ) -> None:
+        """Run a coroutine function once per deployment at the times of `@every 5m` or a cron expression in UTC.
+
+        Its name is the domain's and the function's; a failed run is recorded, and the next one follows as scheduled.
+        """
+        name = f"{self._domain.name}.{work.__name__}"
+        self._process.schedules[name] = (expression, lambda: work(*args, **kwargs))
 
     def provide(self, kind: type[T], factory: Callable[[Wiring[Any]], T]) -> None:
         """Provide an object that is used within the process. The factory receives the wiring of its user."""

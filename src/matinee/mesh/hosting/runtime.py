@@ -7,9 +7,11 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from random import Random
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from matinee.drivers.engine import EngineClient
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import create_once
 from matinee.kit import url
@@ -19,6 +21,9 @@ from matinee.mesh.hosting.engines import EngineWatch
 from matinee.mesh.hosting.settings import BadSettings, Settings
 from matinee.mesh.membership import Directory
 from matinee.mesh.ports import Registry
+
+if TYPE_CHECKING:
+    from matinee.mesh.schedules.adapters.sql import SqlScheduleStore
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,3 +122,15 @@ async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, e
             raise BadSettings(
                 detail=f"mesh.registry: {other!r} is not supported; use sqlite, mysql, etcd, kubernetes or memory."
             )
+
+
+async def open_schedules(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[SqlScheduleStore, EngineClient]:
+    """Open the store of scheduled work. Raises BadSettings for an engine that is not SQL."""
+    from matinee.drivers.sql import Database
+    from matinee.mesh.schedules.adapters.sql import SqlScheduleStore
+
+    place = settings.mesh.schedules
+    if url.scheme(place) not in {"sqlite", "mysql"}:
+        raise BadSettings(detail=f"mesh.schedules: {url.scheme(place)!r} is not supported; use sqlite or mysql.")
+    database = await stack.enter_async_context(Database(place, backups=settings.data / "backups"))
+    return await SqlScheduleStore.open(database), database

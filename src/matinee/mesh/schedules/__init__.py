@@ -1,0 +1,1 @@
+"""Scheduled work: it runs once per deployment, whatever the number of instances."""

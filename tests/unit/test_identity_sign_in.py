@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from tests.unit.identity_rig import BROWSER, EMAIL, PASSWORD, Rig, open_rig
 from matinee.drivers.argon import Argon2
 from matinee.events.api import AccountOpened, RefreshTokenReused
 from matinee.identity import jobs
-from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import (
     DeviceInfo,
     DeviceNotFound,
@@ -218,28 +216,8 @@ async def test_removed_device_is_signed_out_and_deleted(rig: Rig) -> None:
     assert [d.device_id for d in await rig.identity.devices(account_id=one.account_id)] == [two.device_id]
 
 
-class Shaky:
-    """A store that is away at the first call."""
-
-    def __init__(self, store: SqlIdentityStore) -> None:
-        self._store = store
-        self._calls = 0
-        self.dropped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    async def expire(self, *, now: datetime) -> int:
-        self._calls += 1
-        if self._calls == 1:
-            raise ConnectionError
-        dropped = await self._store.expire(now=now)
-        if not self.dropped.done():
-            self.dropped.set_result(dropped)
-        return dropped
-
-
-async def test_expiry_job_continues_after_a_failure(rig: Rig) -> None:
+async def test_expired_sign_ins_are_deleted(rig: Rig) -> None:
     await rig.sign_up()
     rig.clock.advance(days=31)
-    shaky = Shaky(rig.store)
-    job = asyncio.create_task(jobs.drop_expired(shaky, rig.store, rig.clock, every_s=0))  # type: ignore[arg-type]
-    assert await shaky.dropped == 1
-    job.cancel()
+    await jobs.delete_expired(rig.store, rig.store, rig.clock)
+    assert await rig.store.expire(now=rig.clock.now()) == 0

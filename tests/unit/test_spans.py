@@ -229,7 +229,8 @@ async def test_press_play_makes_the_calls_that_its_page_names(tmp_path: Path) ->
 
         await at.call("POST", "/playback", asked)  # a player that stops sending heartbeats
         recorder.take()
-        jobs = [asyncio.create_task(job()) for job in at.process.jobs.values()]
+        works = [work for _, work in at.process.schedules.values()]
+        jobs = [asyncio.ensure_future(work()) for work in (*at.process.jobs.values(), *works)]
         await recorder.wait_for(expected["meanwhile"])
         actual["meanwhile"] = recorder.take()
         await cancel(jobs)

@@ -65,7 +65,9 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
 def list_stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
     """Return the SQL stores, all or those named. Raises UnknownStore."""
     values = flatten(settings)
-    keys = {"mesh": "mesh.registry", "schedules": "mesh.schedules"} | {d.name: f"{d.name}.{d.store}" for d in DOMAINS.values() if d.store}
+    keys = {"mesh": "mesh.registry", "schedules": "mesh.schedules"} | {
+        d.name: f"{d.name}.{d.store}" for d in DOMAINS.values() if d.store
+    }
     found = {
         name: Store(name=name, setting=key, place=values[key], backups=settings.data / "backups")
         for name, key in keys.items()

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from matinee.cli.options import json_option, print_json, with_settings
-from matinee.kit.clock import SystemClock
 from matinee.mesh.hosting.runtime import open_schedules
 from matinee.mesh.hosting.settings import Settings
 from matinee.mesh.schedules.ports import Order, Run, Schedule, ScheduleStore
@@ -74,8 +73,7 @@ def resume(settings: Settings, schedule: str) -> None:
 
 
 def _order(settings: Settings, schedule: str, order: Order) -> None:
-    now = SystemClock().now()
-    _with_store(settings, lambda store: store.order(schedule=schedule, order=order, now=now))
+    _with_store(settings, lambda store: store.order(schedule=schedule, order=order))
 
 
 def _with_store(settings: Settings, work: Callable[[ScheduleStore], Awaitable[Result]]) -> Result:

@@ -70,7 +70,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         steering=steering,
     )
     wiring.add_job(updater.run)
-    wiring.add_job(expire_uploads, uploads=uploads, clock=clock)
+    wiring.add_schedule("@every 10m", expire_uploads, uploads=uploads, clock=clock)
     return build(
         identity=identity,
         catalogue=catalogue,

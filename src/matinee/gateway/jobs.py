@@ -19,7 +19,6 @@ T = TypeVar("T")
 _log = log.get()
 _UPDATE_INTERVAL_S = 1.0
 _QUERY_TIMEOUT_MS = 1500
-_EXPIRY_INTERVAL_S = 600.0
 UPLOAD_TTL = timedelta(days=2)
 
 
@@ -79,14 +78,10 @@ class ProxyUpdater:
 
 
 async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:
-    """Delete uploads that were not continued, until cancelled."""
-    while True:
-        try:
-            if expired := await uploads.expire(before=clock.now() - UPLOAD_TTL):
-                _log.info("uploads.expired", count=expired)
-        except Exception as error:  # for example an unavailable store: retried in the next round
-            _log.warning("uploads.expiry_failed", error=repr(error))
-        await asyncio.sleep(_EXPIRY_INTERVAL_S)
+    """Delete abandoned uploads."""
+    if expired := await uploads.expire(before=clock.now() - UPLOAD_TTL):
+        _log.info("uploads.expired", count=expired)
+
 
 
 async def _query(subject: str, query: Awaitable[T]) -> T | None:

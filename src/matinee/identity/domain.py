@@ -40,7 +40,7 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
     wiring.add_job(relay_facts, store.outbox, events)
     if sign_ins is not store:
         wiring.add_job(relay_facts, sign_ins.outbox, events)
-    wiring.add_job(jobs.drop_expired, sign_ins, throttle, wiring.clock)
+    wiring.add_schedule("@every 10m", jobs.delete_expired, sign_ins, throttle, wiring.clock)
     return IdentityService(
         accounts=store,
         sign_ins=sign_ins,

@@ -17,7 +17,9 @@ def parse_interval(expression: str) -> timedelta | None:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else None
 
 
-def next_run(expression: str, *, due_at: datetime, now: datetime, cron: Callable[[str, datetime], datetime]) -> datetime:
+def next_run(
+    expression: str, *, due_at: datetime, now: datetime, cron: Callable[[str, datetime], datetime]
+) -> datetime:
     """Return the next time after `now`. Intervals count from `due_at`, so that they do not drift."""
     interval = parse_interval(expression)
     if interval is None:

@@ -71,5 +71,5 @@ class ScheduleStore(Protocol):
     async def list_runs(self, *, schedule: str, limit: int) -> list[Run]:
         """Return the latest runs, newest first. The store keeps a bounded number of them."""
 
-    async def order(self, *, schedule: str, order: Order, now: datetime) -> None:
+    async def order(self, *, schedule: str, order: Order) -> None:
         """Pause or resume a schedule, or request a run, also of a paused one. Raises ScheduleNotFound."""

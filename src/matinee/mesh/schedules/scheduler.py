@@ -76,8 +76,8 @@ class Scheduler:
                 schedule=name, instance_id=self._instance_id, lease_s=self._lease_s, now=self._clock.now()
             )
             if run is not None:
-                self._running[name] = asyncio.create_task(self._run(run), name=name)
-                self._running[name].add_done_callback(lambda _, name=name: self._running.pop(name, None))
+                task = self._running[name] = asyncio.create_task(self._run(run), name=name)
+                task.add_done_callback(lambda task: self._running.pop(task.get_name(), None))
 
     def _next(self, expression: str, now: datetime, due_at: datetime | None = None) -> datetime:
         return next_run(expression, due_at=due_at or now, now=now, cron=next_occurrence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
@@ -11,14 +12,13 @@ from sqlalchemy import (
     Connection,
     Integer,
     MetaData,
-    Row,
     String,
     Table,
     and_,
     case,
     delete,
     insert,
-    null,
+    literal,
     or_,
     select,
     update,
@@ -40,7 +40,7 @@ _schedules = Table(
     Column("expression", String(100), nullable=False),
     Column("next_at", UtcTime, nullable=False),
     Column("paused", Boolean, nullable=False),
-    Column("requested_at", UtcTime),
+    Column("requested", Boolean, nullable=False),
     Column("runs", Integer, nullable=False),
     Column("lease_until", UtcTime),
 )
@@ -80,7 +80,7 @@ class SqlScheduleStore:
             known = connection.execute(select(_s.expression).where(_s.schedule == schedule)).scalar()
             if known is None:
                 values = {"schedule": schedule, "expression": expression, "next_at": next_at}
-                connection.execute(insert(_schedules).values(**values, paused=False, runs=0))
+                connection.execute(insert(_schedules).values(**values, paused=False, requested=False, runs=0))
             elif known != expression:
                 change = update(_schedules).where(_s.schedule == schedule)
                 connection.execute(change.values(expression=expression, next_at=next_at))
@@ -88,12 +88,19 @@ class SqlScheduleStore:
         await self._database.write(insert_or_update, retry_on_conflict=True)
 
     async def claim(self, *, schedule: str, instance_id: InstanceId, lease_s: float, now: datetime) -> Run | None:
-        is_due = or_(_s.requested_at.is_not(None), and_(_s.paused.is_(False), _s.next_at <= now))
+        is_due = or_(_s.requested, and_(_s.paused.is_(False), _s.next_at <= now))
         is_free = or_(_s.lease_until.is_(None), _s.lease_until <= now)
         take = (
             update(_schedules)
             .where(_s.schedule == schedule, is_due, is_free)
-            .values(lease_until=now + timedelta(seconds=lease_s), runs=_s.runs + 1)
+            .values(
+                lease_until=now + timedelta(seconds=lease_s),
+                runs=_s.runs + 1,
+                requested=False,
+                next_at=case(
+                    (_s.next_at < now, _s.next_at), else_=literal(now, UtcTime)
+                ),  # due until the run has finished
+            )
         )
 
         def start(connection: Connection) -> Run | None:
@@ -104,7 +111,7 @@ class SqlScheduleStore:
             unfinished = update(_runs).where(_r.schedule == schedule, _r.ended_at.is_(None))
             connection.execute(unfinished.values(ended_at=now, error=ABANDONED))
             connection.execute(delete(_runs).where(_r.schedule == schedule, _r.number <= number - KEPT_RUNS))
-            run = Run(schedule=schedule, number=number, instance_id=instance_id, started_at=now, due_at=min(due_at, now))
+            run = Run(schedule=schedule, number=number, instance_id=instance_id, started_at=now, due_at=due_at)
             connection.execute(insert(_runs).values(**_columns(run)))
             return run
 
@@ -115,9 +122,7 @@ class SqlScheduleStore:
         return await self._database.write(lambda connection: connection.execute(change).rowcount > 0)
 
     async def finish(self, *, run: Run, error: str, next_at: datetime, now: datetime) -> None:
-        # A run requested during this one is still to come.
-        requested_at = case((_s.requested_at > run.started_at, _s.requested_at), else_=null())
-        release = _update_claimed(run).values(lease_until=None, next_at=next_at, requested_at=requested_at)
+        release = _update_claimed(run).values(lease_until=None, next_at=next_at)
         end = update(_runs).where(_r.schedule == run.schedule, _r.number == run.number)
 
         def finish(connection: Connection) -> None:
@@ -134,7 +139,7 @@ class SqlScheduleStore:
                 expression=row[1],
                 next_at=row[2],
                 is_paused=row[3],
-                is_requested=row[4] is not None,
+                is_requested=row[4],
                 last_run=_to_run(row[7:]) if row[7] is not None else None,
             )
             for row in rows
@@ -145,8 +150,8 @@ class SqlScheduleStore:
         rows = await self._database.read(lambda connection: connection.execute(latest).all())
         return [_to_run(row) for row in rows]
 
-    async def order(self, *, schedule: str, order: Order, now: datetime) -> None:
-        values: dict[str, Any] = {"requested_at": now} if order == "run" else {"paused": order == "pause"}
+    async def order(self, *, schedule: str, order: Order) -> None:
+        values: dict[str, Any] = {"requested": True} if order == "run" else {"paused": order == "pause"}
 
         def change(connection: Connection) -> None:
             if connection.execute(select(_s.schedule).where(_s.schedule == schedule)).scalar() is None:
@@ -158,16 +163,14 @@ class SqlScheduleStore:
 
 def _update_claimed(run: Run) -> Any:
     """Update a schedule if this run is still its latest and has not finished."""
-    return update(_schedules).where(
-        _s.schedule == run.schedule, _s.runs == run.number, _s.lease_until.is_not(None)
-    )
+    return update(_schedules).where(_s.schedule == run.schedule, _s.runs == run.number, _s.lease_until.is_not(None))
 
 
 def _columns(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _r.keys()}  # noqa: SIM118  # a collection of columns
 
 
-def _to_run(row: Row[Any] | tuple[Any, ...]) -> Run:
+def _to_run(row: Sequence[Any]) -> Run:
     schedule, number, instance_id, due_at, started_at, ended_at, error = row
     return Run(
         schedule=schedule,

@@ -14,7 +14,7 @@ def upgrade() -> None:
         sa.Column("expression", sa.String(100), nullable=False),
         sa.Column("next_at", sa.BigInteger, nullable=False),
         sa.Column("paused", sa.Boolean, nullable=False),
-        sa.Column("requested_at", sa.BigInteger),
+        sa.Column("requested", sa.Boolean, nullable=False),
         sa.Column("runs", sa.Integer, nullable=False),
         sa.Column("lease_until", sa.BigInteger),
     )

@@ -38,20 +38,27 @@ class Clients:
         return client
 
 
+def check_started(settings: Settings, place: str) -> None:
+    """Raise NotRunning when the SQLite file of a setting does not exist, as before the first start."""
+    if url.scheme(place) == "sqlite" and not url.file_path(place).exists():
+        raise _not_running(settings)
+
+
+def _not_running(settings: Settings) -> NotRunning:
+    detail = f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`."
+    return NotRunning(detail=detail)
+
+
 @contextlib.asynccontextmanager
 async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
     """Connect to a running deployment. Raises NotRunning, or StoreFull where a full disk hides the instances."""
-    not_running = NotRunning(
-        detail=f"Matinee is not running on {settings.data}: start it with `make up` or `matinee up`."
-    )
-    if url.scheme(settings.mesh.registry) == "sqlite" and not url.file_path(settings.mesh.registry).exists():
-        raise not_running
+    check_started(settings, settings.mesh.registry)
     async with contextlib.AsyncExitStack() as stack:
         runtime = await _open_runtime(settings, stack)
         if not runtime.directory.instances:
             if disk_usage(settings.data).free < MIN_FREE_BYTES:
                 raise StoreFull(detail=f"The disk that holds {settings.data} is full: free some space, then try again.")
-            raise not_running
+            raise _not_running(settings)
         yield Clients(runtime.client)
 
 

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from matinee.app.clients import check_started
 from matinee.cli.options import json_option, print_json, with_settings
 from matinee.mesh.hosting.runtime import open_schedules
 from matinee.mesh.hosting.settings import Settings
@@ -77,6 +78,8 @@ def _order(settings: Settings, schedule: str, order: Order) -> None:
 
 
 def _with_store(settings: Settings, work: Callable[[ScheduleStore], Awaitable[Result]]) -> Result:
+    check_started(settings, settings.mesh.schedules)
+
     async def connect() -> Result:
         async with contextlib.AsyncExitStack() as stack:
             store, _ = await open_schedules(settings, stack)

@@ -60,8 +60,9 @@ class Host:
     and the lifespan.
 
     `/readyz` is a 503 while the process starts or drains, or a job keeps failing: another instance can then do better.
-    A failed engine is only reported: all instances share it, and with all of them out of service none would give the answers that do
-    not need it, or a clear refusal. Callers detect an instance that cannot reach its engines by its responses.
+    A failed engine is only reported: all instances share it, and with all of them out of service none would give the
+    answers that do not need it, or a clear refusal. Callers detect an instance that cannot reach its engines by its
+    responses.
     """
 
     def __init__(

@@ -50,8 +50,9 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     """How services find and call each other. `call_ms` limits a call that has no deadline of its own.
 
     `registry`: the list of instances: a SQL store, `etcd://host:port,…/prefix`, or `kubernetes:` for the cluster's
-    endpoints. `schedules`: the SQL store of scheduled work, which runs once per deployment. `host`: the address of this machine on which services listen and are called; with `0.0.0.0` (`::`) they
-    listen on all addresses and are called on this machine's address in its network.
+    endpoints. `schedules`: the SQL store of scheduled work, which runs once per deployment. `host`: the address of
+    this machine on which services listen and are called; with `0.0.0.0` (`::`) they listen on all addresses and are
+    called on this machine's address in its network.
     """
 
     registry: str = "sqlite:///{data}/registry.db"

@@ -22,8 +22,8 @@ _log = log.get()
 class Scheduler:
     """The schedules that this process can run. `run` follows the store until cancelled.
 
-    `on_run` is called with a schedule and the outcome (`ok`, `failed`, `lost`, `stopped`) of each of its runs here. A run renews
-    its lease; an instance that is killed is succeeded by another when the lease ends.
+    `on_run` is called with a schedule and the outcome (`ok`, `failed`, `lost`, `stopped`) of each of its runs here.
+    A run renews its lease; when its instance is killed, another one repeats it after the lease has expired.
     """
 
     def __init__(

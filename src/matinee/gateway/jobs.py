@@ -83,7 +83,6 @@ async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:
         _log.info("uploads.expired", count=expired)
 
 
-
 async def _query(subject: str, query: Awaitable[T]) -> T | None:
     try:
         with with_timeout(_QUERY_TIMEOUT_MS):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import uvloop
 from tests.conformance.edge_rig import HttpResponse, Origin, Rig, link, run_edge, run_origin, send_request, wait_until
 from tests.deployment import eventually
 
@@ -21,12 +20,6 @@ from matinee.edge.ports import Metric, ObjectMeta, ObjectMissing
 
 SEGMENT = os.urandom(600_000)
 KEY = "assets/ast_1/v/1.m4s"
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.")
-
-
-@pytest.fixture
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

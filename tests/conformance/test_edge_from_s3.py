@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import uvloop
 from tests.conformance.edge_rig import Origin, Rig, link, run_edge, wait_until
 from tests.engines import SlowProxy, private_engine, shared_engine, slow_proxy
 
@@ -22,13 +21,6 @@ from matinee.lab.engines import EngineProcess
 SEGMENT = os.urandom(600_000)
 FILM = os.urandom(1 << 20) * 12
 KEY = "assets/ast_1/v/1.m4s"
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.")
-
-
-@pytest.fixture
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    policy: asyncio.AbstractEventLoopPolicy = uvloop.EventLoopPolicy()
-    return policy
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.edge_rig import KEY, Rig, link, read_response, run_edge, run_origin, send_request, wait_until
@@ -21,12 +20,6 @@ from tests.deployment import eventually
 from matinee.edge.ports import Metric
 
 SEGMENT = os.urandom(300_000)
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.")
-
-
-@pytest.fixture
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture(params=["reactor", "nginx"])

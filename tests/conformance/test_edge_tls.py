@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,12 +20,6 @@ from tests.conformance.edge_rig import HttpResponse, Rig, link, run_edge, run_or
 from matinee.edge.ports import Metric
 
 FILM = os.urandom(5_000_000)
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy.")
-
-
-@pytest.fixture
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    return uvloop.EventLoopPolicy()
 
 
 def create_certificate(folder: Path) -> tuple[Path, Path]:

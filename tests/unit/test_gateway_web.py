@@ -164,11 +164,11 @@ async def test_unexpected_error_reveals_only_its_trace_id(tmp_path: Path, capsys
 
 
 async def test_client_address_is_accepted_from_the_proxy_only(tmp_path: Path) -> None:
-    found: list[str] = []
+    addresses: list[str] = []
 
     class RecordingPlayback:
         async def start(self, **arguments: Any) -> Any:
-            found.append(arguments["client_ip"])
+            addresses.append(arguments["client_ip"])
             raise RuntimeError
 
     async with run_gateway(tmp_path, replaced={"playback": RecordingPlayback()}, proxy_secret="s3cret") as gateway:
@@ -181,7 +181,7 @@ async def test_client_address_is_accepted_from_the_proxy_only(tmp_path: Path) ->
             {"X_Forwarded_For": "198.51.100.1, 203.0.113.9", "X_Matinee_Proxy": "s3cret"},
         ):
             await viewer.call("POST", "/playback", body, **headers)
-    assert found == ["127.0.0.1"] * 3 + ["203.0.113.9"]
+    assert addresses == ["127.0.0.1"] * 3 + ["203.0.113.9"]
 
 
 def test_host_header_cannot_loosen_the_policy() -> None:

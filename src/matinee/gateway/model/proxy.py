@@ -111,7 +111,7 @@ class TokenCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The complete configuration. `secret` is added to every request, so that the gateway can trust the proxy's headers."""
+    """The complete configuration. `secret` is added to every request; by it the gateway recognises the proxy."""
 
     listeners: tuple[Listener, ...]
     clusters: tuple[Cluster, ...]

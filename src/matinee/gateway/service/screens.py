@@ -45,7 +45,7 @@ class Screens:
         self._deadline_ms = deadline_ms
 
     async def home(self, *, account_id: AccountId, profile_id: ProfileId) -> HomeScreen:
-        """Return billboard, continue watching, new, and a row for each of the largest genres. Raises ProfileNotFound."""
+        """Return billboard, continue watching, new titles and the largest genres. Raises ProfileNotFound."""
         missing: list[str] = []
         with with_timeout(self._deadline_ms):
             positions = self._viewing.continue_watching(account_id=account_id, profile_id=profile_id)

@@ -178,6 +178,7 @@ async def test_press_play_makes_the_calls_that_its_page_names(tmp_path: Path) ->
     expected, actual = pages()["press-play"], {}
     async with run_deployment(tmp_path) as at:
         recorder, services = at.recorder, at.process.services
+        actual["a gateway starts"] = recorder.take()
         key_id = await publish_film(services)
         sofa = DeviceInfo(**SIGN_IN["device"])
         await services["identity"].sign_up(**{**SIGN_IN, "name": "Ada", "language": "en", "device": sofa})

@@ -86,7 +86,7 @@ class Stores:
 
     async def _end(self) -> SignInChange | None:
         def end(old: signs.SignIn) -> SignInChange:
-            return SignInChange(sign_in=None, records=(signs.reused(),))
+            return SignInChange(sign_in=None, records=(signs.new_reuse_record(),))
 
         return await self.sign_ins.change(sign_in_id=signs.sign_in().sign_in_id, now=signs.NOW, change=end)
 
@@ -166,8 +166,8 @@ async def test_full_engine_still_deletes(stores: Stores) -> None:
     )
     await stores.admin.config_set("maxmemory", "1mb")
     await stores.sign_ins.end(sign_in_id=signs.sign_in().sign_in_id)
-    await stores.throttle.forgive(subjects=("pin:a",))
-    assert await stores.throttle.forget(before=signs.later(10**9)) == 0
+    await stores.throttle.reset(subjects=("pin:a",))
+    assert await stores.throttle.expire_attempts(before=signs.later(10**9)) == 0
     assert await signs.look(stores.sign_ins) is None
     assert await stores.sign_ins.devices(account_id=signs.ADA, now=NOW) == [signs.device(signed_in=False)]
     assert await stores.sessions.delete_ended(before=NOW + timedelta(days=1)) == 1

@@ -57,7 +57,12 @@ def get(**bound: Any) -> Any:
     Without `configure`, lines go to standard error too, so that standard output holds only the output of a command.
     """
     if not structlog.is_configured():
-        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())))
+        # The default renderer formats tracebacks by rich, which takes most of a second for each.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(
+            processors=[*structlog.get_config()["processors"][:-1], renderer],
+            logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
+        )
     return structlog.get_logger(**bound)
 
 

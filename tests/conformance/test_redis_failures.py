@@ -182,6 +182,6 @@ async def test_emptied_engine_finds_nothing_and_takes_new_data(stores: Stores) -
     assert not await stores.sessions.close(session_id=one, position_ms=1000, now=NOW, records=[b"ended"])
     assert await stores.sessions.find_idle(since=play.NOW, limit=10) == []
     assert await signs.look(stores.sign_ins) is None
-    assert await play.relayed(stores.sessions) == []
+    assert await play.relay_records(stores.sessions) == []
     await stores.fill()
     await stores.check_content()

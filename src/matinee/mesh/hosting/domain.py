@@ -46,8 +46,8 @@ class Domain(msgspec.Struct, Generic[Section], frozen=True, kw_only=True):
 
     `build` returns the implementation of `protocol` and adds the domain's jobs; without a `protocol` it returns an ASGI
     application. `needs` are the Protocols that the domain calls. `prepare` runs in each process that serves the domain
-    or needs it, before any `build`; the implementation it may return serves the calls of that process. For a target that
-    has processes of its own, `run` replaces both; it yields their address. `store` is the setting that names the
+    or needs it, before any `build`; the implementation it may return serves the calls of that process. For a target
+    that has processes of its own, `run` replaces both; it yields their address. `store` is the setting that names the
     SQL store, `own_process` keeps the domain out of the processes of others by default.
     """
 

@@ -50,8 +50,8 @@ class Stores:
         assert await self.sessions.find(session_id=play.session("a").session_id) == play.session("a")
         assert await signs.look(self.sign_ins) == signs.sign_in()
         assert await self.sign_ins.devices(account_id=signs.ADA, now=signs.NOW) == [signs.device()]
-        assert await play.relayed(self.sessions) == [b"started"]
-        assert await play.relayed(self.sign_ins) == []
+        assert await play.relay_records(self.sessions) == [b"started"]
+        assert await play.relay_records(self.sign_ins) == []
 
     async def check_works(self) -> None:
         """Check that changes succeed."""
@@ -136,7 +136,7 @@ async def test_slow_engine_is_waited_for_within_the_deadline(engine: EngineProce
         proxy.restore()
         # The first change was executed although its response was lost: the second repeats it.
         assert await sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
-        assert await play.relayed(sessions) in ([b"started", b"heartbeat"], [b"started", b"heartbeat", b"heartbeat"])
+        assert await play.relay_records(sessions) in ([b"started", b"heartbeat"], [b"started", b"heartbeat", b"heartbeat"])
 
 
 async def test_replica_answers_reads_and_refuses_changes(stores: Stores) -> None:

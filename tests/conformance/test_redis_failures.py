@@ -136,7 +136,10 @@ async def test_slow_engine_is_waited_for_within_the_deadline(engine: EngineProce
         proxy.restore()
         # The first change was executed although its response was lost: the second repeats it.
         assert await sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
-        assert await play.relay_records(sessions) in ([b"started", b"heartbeat"], [b"started", b"heartbeat", b"heartbeat"])
+        assert await play.relay_records(sessions) in (
+            [b"started", b"heartbeat"],
+            [b"started", b"heartbeat", b"heartbeat"],
+        )
 
 
 async def test_replica_answers_reads_and_refuses_changes(stores: Stores) -> None:

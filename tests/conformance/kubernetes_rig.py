@@ -40,11 +40,11 @@ class Api:
         await self._http.__aexit__()
 
     async def request(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Send a request that must succeed and return the object in the response. `{namespace}` in the path is replaced."""
+        """Send a request that must succeed, `{namespace}` in the path replaced; return the object in the response."""
         return msgspec.json.decode(await self.request_text(path, method, body, **headers))
 
     async def request_text(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> str:
-        """Send a request that must succeed and return the text of the response. A body of type str is sent unchanged."""
+        """Send a request that must succeed, a body of type str unchanged; return the text of the response."""
         url = self._root + path.replace("{namespace}", self.namespace)
         sent_headers = {"authorization": self._bearer, "content-type": "application/json"} | headers
         data = b"" if body is None else body.encode() if isinstance(body, str) else msgspec.json.encode(body)

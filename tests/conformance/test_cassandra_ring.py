@@ -5,6 +5,7 @@ and a writer in another process is killed. The results are written to `build/rin
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -16,8 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import acsylla
 import msgspec
 import pytest
+from acsylla.errors import CassException
 from tests.engines import private_engine
 
 from matinee.drivers.cassandra import Cassandra
@@ -26,7 +29,7 @@ from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId
-from matinee.lab.engines import Ring
+from matinee.lab.engines import EngineProcess, Ring
 from matinee.lab.engines.ring import START_S
 from matinee.viewing import model
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
@@ -195,7 +198,8 @@ async def test_acknowledged_positions_survive_failures_of_nodes(ring: Ring) -> N
             await _wait_until(phase.has_progressed)
         async with history.phase("the third comes back", here, there) as phase:
             await asyncio.to_thread(three.start, START_S)
-            await asyncio.sleep(3)  # until the others have noticed; no table of Cassandra shows that
+            for node in ring.nodes:
+                await _wait_until_all_replicas_answer(node, "ring")
             phase.saved = phase.read = 0
             one.pause()
             await _wait_until(phase.has_progressed)
@@ -212,6 +216,28 @@ async def _wait_until(is_true: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("the condition stayed false")
+
+
+async def _wait_until_all_replicas_answer(node: EngineProcess, keyspace: str) -> None:
+    """Wait until a query of this node succeeds on every replica: then the node knows that all others are up."""
+    location = node.location
+    cluster = acsylla.create_cluster(
+        [location.host],
+        port=location.port,
+        whitelist_hosts=location.host,
+        consistency=acsylla.Consistency.ALL,
+        log_level="disabled",
+    )
+    session = await cluster.create_session(keyspace)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(CassException):
+                await session.query("SELECT title_id FROM playback_state LIMIT 1")
+                return
+            await asyncio.sleep(0.2)
+    finally:
+        await session.close()
+    raise AssertionError(f"{node.location.host} did not find all replicas")
 
 
 async def _check_refused(url: str) -> int:

@@ -1,4 +1,4 @@
-"""What whoever is refused must get: one line at the command line, a problem document at the API."""
+"""Checks of refusals: one line on the command line, a problem document from the API."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ from typing import Any
 from tests.deployment import Viewer
 
 
-def refused(done: "subprocess.CompletedProcess[str]", why: str) -> None:
-    """Exit status 1, one line, and that line says why."""
+def assert_refused(done: "subprocess.CompletedProcess[str]", why: str) -> None:
+    """Check for exit status 1 and one line with the reason."""
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"matinee: {why}")
@@ -19,19 +19,19 @@ def refused(done: "subprocess.CompletedProcess[str]", why: str) -> None:
 async def problem(
     at: Viewer, method: str, path: str, wanted: int | tuple[int, ...], body: Any = None, **rest: Any
 ) -> dict[str, Any]:
-    """A call that is refused: a problem document with the right status that gives nothing away."""
+    """Make a call that must be refused and return its problem document."""
     url = path if path.startswith("http") else at.url + path
     headers = {**at.headers, **rest.pop("headers", {})}
     data = rest.pop("data", None if body is None else json.dumps(body).encode())
     if data is not None:
         headers.setdefault("Content-Type", "application/json")
     async with at.session.request(method, url, data=data, headers=headers, **rest) as answer:
-        said = await answer.read()
-        return checked(answer.status, answer.content_type, said, wanted)
+        content = await answer.read()
+        return check_problem(answer.status, answer.content_type, content, wanted)
 
 
-def checked(status: int, kind: str, body: bytes, wanted: int | tuple[int, ...]) -> dict[str, Any]:
-    """A problem document as it must be."""
+def check_problem(status: int, kind: str, body: bytes, wanted: int | tuple[int, ...]) -> dict[str, Any]:
+    """Check a problem document for its members, and for internals that must not be in it."""
     assert status in (wanted if isinstance(wanted, tuple) else (wanted,)), body
     assert kind == "application/problem+json"
     document: dict[str, Any] = json.loads(body)
@@ -44,7 +44,7 @@ def checked(status: int, kind: str, body: bytes, wanted: int | tuple[int, ...]) 
 
 
 async def raw(port: int, path: str) -> tuple[int, str, bytes]:
-    """A request whose path nobody tidies on its way."""
+    """Send a request with its path unchanged."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
     head, _, body = (await asyncio.wait_for(reader.read(1 << 20), 10)).partition(b"\r\n\r\n")
@@ -52,11 +52,11 @@ async def raw(port: int, path: str) -> tuple[int, str, bytes]:
     writer.close()
     kind = re.search(rb"(?im)^content-type: *([^;\r\n]+)", head)
     if re.search(rb"(?im)^transfer-encoding: *chunked", head):
-        body = unchunked(body)
+        body = join_chunks(body)
     return int(head.split(b" ", 2)[1]), kind[1].decode() if kind else "", body
 
 
-def unchunked(body: bytes) -> bytes:
+def join_chunks(body: bytes) -> bytes:
     whole = b""
     while body:
         size, _, body = body.partition(b"\r\n")

@@ -17,7 +17,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from tests.deployment import PASSWORD, Deployment, Viewer, make_film
-from tests.journeys.refusals import checked, problem, raw, refused
+from tests.journeys.refusals import assert_refused, check_problem, problem, raw
 
 from matinee.drivers.jwt import Signer
 
@@ -44,9 +44,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 @pytest.fixture(scope="module")
 def tokens(deployment: Deployment) -> dict[str, tuple[dict[str, str], str]]:
-    """An operator and two viewers: the headers they are signed in with, and their profile."""
+    """Sign up an operator and two viewers; return their headers and profiles."""
 
-    async def made() -> dict[str, tuple[dict[str, str], str]]:
+    async def sign_up_all() -> dict[str, tuple[dict[str, str], str]]:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             people = {email: Viewer(session, deployment.url) for email in (OPERATOR, VIEWER, OTHER)}
             for email, viewer in people.items():
@@ -55,14 +55,14 @@ def tokens(deployment: Deployment) -> dict[str, tuple[dict[str, str], str]]:
             people[OPERATOR].headers = bearer(await signed_in(people[OPERATOR], OPERATOR))
             return {email: (viewer.headers, viewer.profile_id) for email, viewer in people.items()}
 
-    return asyncio.run(made())
+    return asyncio.run(sign_up_all())
 
 
 @pytest.fixture
 def person(
     deployment: Deployment, http: aiohttp.ClientSession, tokens: dict[str, tuple[dict[str, str], str]]
 ) -> Callable[[str], Viewer]:
-    """Somebody who has signed in and chosen a profile."""
+    """Return a function that makes a signed-in viewer with a profile."""
 
     def make(email: str) -> Viewer:
         viewer = Viewer(http, deployment.url)
@@ -74,33 +74,33 @@ def person(
 
 @pytest.fixture
 async def unchanged(person: Callable[[str], Viewer]) -> AsyncIterator[None]:
-    """Nothing may have been written when the test is over."""
-    before = await standing(person)
+    """Check that a test changed nothing."""
+    before = await read_state(person)
     yield
-    assert await standing(person) == before
+    assert await read_state(person) == before
 
 
-async def standing(person: Callable[[str], Viewer]) -> Any:
-    """All that bad input could have changed and that somebody can see."""
+async def read_state(person: Callable[[str], Viewer]) -> Any:
+    """Return everything visible that bad input could have changed."""
     operator = person(OPERATOR)
-    seen = [await operator.call("GET", f"/operator/{what}") for what in ("titles", "jobs")]
+    state = [await operator.call("GET", f"/operator/{what}") for what in ("titles", "jobs")]
     for email in (VIEWER, OTHER):
         viewer = person(email)
-        seen += [await viewer.call("GET", path) for path in ("/profiles", "/history", "/home")]
-    return seen
+        state += [await viewer.call("GET", path) for path in ("/profiles", "/history", "/home")]
+    return state
 
 
 # Files
 
 
 def clip(path: Path, *words: str) -> Path:
-    """A file made by FFmpeg."""
+    """Make a file with FFmpeg."""
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words, f"file:{path}"], check=True)
     return path
 
 
-def truncated(path: Path) -> Path:
-    """An MP4 whose index, at its end, is cut off."""
+def truncate(path: Path) -> Path:
+    """Make an MP4 without the index at its end."""
     whole = clip(path.with_suffix(".whole.mp4"), *PICTURE, "-c:v", "libx264").read_bytes()
     path.write_bytes(whole[: whole.rindex(b"moov") - 4])
     return path
@@ -110,7 +110,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "notes.txt": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a format that is known"),
     "text as.mp4": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a format"),
     "empty.mp4": (lambda path: path.touch(), "file: it is empty. Copy it again"),
-    "cut.mp4": (truncated, "file: it is cut short: its index (moov) is missing. Export it again"),
+    "cut.mp4": (truncate, "file: it is cut short: its index (moov) is missing. Export it again"),
     "sound.mkv": (lambda path: clip(path, *SOUND), "picture: it has none. Hand in a file with a video stream."),
     "folder.mkv": (lambda path: path.mkdir(), "file: this is not a file. Name one film file."),
     "missing.mkv": (lambda path: None, "file: it cannot be read (No such file or directory). Check the path"),
@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
 async def test_a_file_that_is_no_film_is_refused_in_one_line(deployment: Deployment, tmp_path: Path, name: str) -> None:
     make, why = REFUSED[name]
     make(tmp_path / name)
-    refused(await asyncio.to_thread(deployment.matinee, "ingest", str(tmp_path / name)), f"{name}: {why}")
+    assert_refused(await asyncio.to_thread(deployment.matinee, "ingest", str(tmp_path / name)), f"{name}: {why}")
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -131,7 +131,7 @@ async def test_a_good_film_with_broken_subtitles_leaves_no_title(deployment: Dep
     broken = tmp_path / "broken.srt"
     broken.write_text("1\n00:00:01,000 --> soon\nx\n")
     words = ("ingest", str(good), "--subtitles", f"en={broken}")
-    refused(await asyncio.to_thread(deployment.matinee, *words), "broken.srt: subtitles, line 2: ")
+    assert_refused(await asyncio.to_thread(deployment.matinee, *words), "broken.srt: subtitles, line 2: ")
 
 
 ODD: dict[str, tuple[str, ...]] = {
@@ -158,7 +158,7 @@ async def test_an_odd_film_plays(
     session = await viewer.call("POST", "/playback", {**PLAY, "title_id": title_id})
     segments = await lowest(viewer, session)
     assert len(segments) > 1
-    assert [await fetched(viewer, url) for url in segments] == [200] * len(segments)
+    assert [await fetch_status(viewer, url) for url in segments] == [200] * len(segments)
 
 
 async def lowest(viewer: Viewer, session: dict[str, Any]) -> list[str]:
@@ -183,7 +183,7 @@ async def text(viewer: Viewer, url: str) -> str:
         return await answer.text()
 
 
-async def fetched(viewer: Viewer, url: str) -> int:
+async def fetch_status(viewer: Viewer, url: str) -> int:
     async with viewer.session.get(url) as answer:
         await answer.read()
         return answer.status
@@ -322,11 +322,11 @@ async def test_nobody_climbs_out_of_the_web_client_or_the_edge(deployment: Deplo
     for path in PATHS:
         status, kind, body = await raw(deployment.port, path)
         if status != 200:
-            checked(status, kind, body, (400, 403, 404))
+            check_problem(status, kind, body, (400, 403, 404))
         else:
             assert body == page, "any address may show the web client's own page, and nothing else"
         for below in ("", "/t/x-y", "/t/x-y/assets/a"):
-            checked(*await raw(deployment.edge_port, below + path), (400, 403, 404))
+            check_problem(*await raw(deployment.edge_port, below + path), (400, 403, 404))
 
 
 async def test_links_of_another_title_altered_or_old(deployment: Deployment, person: Callable[[str], Viewer]) -> None:
@@ -347,7 +347,7 @@ async def links(deployment: Deployment, viewer: Viewer) -> None:
     foreign = await viewer.call("POST", "/playback", {**PLAY, "title_id": second})
     path = urljoin(viewer.url, session["hls_path"])
     segment = (await lowest(viewer, session))[1]
-    assert await fetched(viewer, segment) == 200
+    assert await fetch_status(viewer, segment) == 200
     token = urlsplit(segment).path.split("/")[2]
     other = (await lowest(viewer, foreign))[1]
     expiry, _, signature = token.partition("-")
@@ -361,10 +361,10 @@ async def links(deployment: Deployment, viewer: Viewer) -> None:
     await asyncio.sleep(int(expiry, 16) + 0.5 - time.time())
     await problem(viewer, "GET", segment, 403)
     # The manifest's own link lives as long as the session, and what it names is signed anew.
-    assert await fetched(viewer, path) == 200
-    assert await fetched(viewer, (await lowest(viewer, session))[1]) == 200
+    assert await fetch_status(viewer, path) == 200
+    assert await fetch_status(viewer, (await lowest(viewer, session))[1]) == 200
     renewed = await viewer.call("POST", f"/playback/{session['session_id']}/renew", {})
     assert (
-        await fetched(viewer, renewed["deliveries"][0]["base_url"] + segment.partition(token)[2].split("/", 3)[3])
+        await fetch_status(viewer, renewed["deliveries"][0]["base_url"] + segment.partition(token)[2].split("/", 3)[3])
         == 200
     )

@@ -204,9 +204,9 @@ def test_failed_encode_has_a_reason(tmp_path: Path) -> None:
     with pytest.raises(ToolFailed, match="No such file"):
         encode(iter([bytes(96)] * 50), nowhere, size=(8, 8), painted_fps="24", fps=24, sound=[])
     with pytest.raises(io.UnsupportedOperation):
-        encode(broken(), tmp_path / "film.mov", size=(8, 8), painted_fps="24", fps=24, sound=[])
+        encode(fail_after_a_frame(), tmp_path / "film.mov", size=(8, 8), painted_fps="24", fps=24, sound=[])
 
 
-def broken() -> Iterator[bytes]:
+def fail_after_a_frame() -> Iterator[bytes]:
     yield bytes(96)
     raise io.UnsupportedOperation("the painter failed")

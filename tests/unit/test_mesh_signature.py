@@ -43,7 +43,7 @@ class Tree(Protocol):
     @long_running(limit_ms=30_000)
     async def wait(self) -> None: ...
 
-    async def cut(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int: ...
+    async def prune(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int: ...
 
 
 class Mirror:
@@ -55,7 +55,7 @@ class Mirror:
     async def wait(self) -> None:
         return None
 
-    async def cut(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int:
+    async def prune(self, *, leaf_ids: list[LeafId], deep: bool = False) -> int:
         return len(leaf_ids) if deep else -1
 
 
@@ -93,21 +93,21 @@ async def test_any_argument_survives_the_wire(plant: Leaf | Twig, limit: int, cu
 @given(leaf_ids=st.lists(st.text().map(LeafId)), deep=st.booleans())
 async def test_any_list_survives_the_wire(leaf_ids: list[LeafId], deep: bool) -> None:
     wired = bind_through_wire()
-    assert await wired.cut(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
+    assert await wired.prune(leaf_ids=leaf_ids, deep=deep) == (len(leaf_ids) if deep else -1)
 
 
 def test_marks_are_read() -> None:
     read = read_signatures(Tree)
     assert [(name, s.idempotent, s.limit_ms) for name, s in sorted(read.items())] == [
-        ("cut", False, None),
+        ("prune", False, None),
         ("find", True, None),
         ("wait", True, 30_000),
     ]
 
 
 def test_defaults_are_filled_in_by_the_receiver() -> None:
-    cut = read_signatures(Tree)["cut"]
-    assert cut.decode_arguments(b'{"leaf_ids":["a"]}') == {"leaf_ids": ["a"], "deep": False}
+    prune = read_signatures(Tree)["prune"]
+    assert prune.decode_arguments(b'{"leaf_ids":["a"]}') == {"leaf_ids": ["a"], "deep": False}
 
 
 def test_an_argument_of_a_later_version_is_ignored() -> None:
@@ -116,9 +116,9 @@ def test_an_argument_of_a_later_version_is_ignored() -> None:
 
 def test_a_missing_or_unknown_argument_is_an_error_of_the_caller() -> None:
     with pytest.raises(TypeError, match="depth"):
-        read_signatures(Tree)["cut"].encode_arguments({"leaf_ids": [], "depth": 1})
+        read_signatures(Tree)["prune"].encode_arguments({"leaf_ids": [], "depth": 1})
     with pytest.raises(TypeError, match="leaf_ids"):
-        read_signatures(Tree)["cut"].encode_arguments({})
+        read_signatures(Tree)["prune"].encode_arguments({})
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

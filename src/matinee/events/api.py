@@ -76,7 +76,7 @@ class TitleWithdrawn(Fact, frozen=True, kw_only=True, tag=True):
 class TitleChanged(Fact, frozen=True, kw_only=True, tag=True):
     """What is shown of a title, or what can be played of it, changed.
 
-    `aspects` are any of `details`, `artwork`, `episodes` and `assets`. A reader that keeps a copy reads the title again.
+    `aspects` are any of `details`, `artwork`, `episodes` and `assets`. Readers with a copy read the title again.
     """
 
     title_id: TitleId
@@ -279,7 +279,7 @@ class Events(Protocol):
     ) -> Batch:
         """Return at most `limit` entries after a cursor; wait up to `wait_ms` for the first.
 
-        `types` are names of facts, by class or as stored; empty means all. With a `consumer`, the facts that are redelivered to it are
+        `types` are names of facts, by class or as stored; empty means all. With a `consumer`, redelivered facts are
         included. Raises BadCursor, and LeasesNotSupported for a consumer of a log with consumer groups.
         """
 

@@ -113,7 +113,7 @@ class SteeringService:
         return self._to_edge(member)
 
     async def synchronise(self) -> None:
-        """Store new reports and load those of other instances. If the store is unavailable, the fleet stays as it is."""
+        """Store new reports and load those of other instances. The fleet stays as it is if the store is unavailable."""
         await self._save()
         try:
             stored = await self._fleet.load(self._clock.now() - RETENTION)

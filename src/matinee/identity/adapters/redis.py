@@ -75,7 +75,9 @@ if new == '' then return {drop(id)} end
 store(id, account, new, device, ARGV[7])
 local devices = ARGV[1] .. 'devices:' .. account
 local device_entry = redis.call('HGET', devices, device)
-if device_entry then redis.call('HSET', devices, device, ARGV[8] .. string.sub(device_entry, string.find(device_entry, ' '), -1)) end
+if device_entry then
+  redis.call('HSET', devices, device, ARGV[8] .. string.sub(device_entry, string.find(device_entry, ' '), -1))
+end
 return {1}
 """
 )

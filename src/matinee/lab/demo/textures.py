@@ -30,7 +30,7 @@ def gradient(*stops: tuple[float, str], height: float = 720) -> Art:
     return paint
 
 
-def textured(art: Art, amount: float, *, seed: int, cell: float, octaves: int, stretch: float = 1) -> Art:
+def add_texture(art: Art, amount: float, *, seed: int, cell: float, octaves: int, stretch: float = 1) -> Art:
     """Return a picture with noise added to its brightness; `cell` is in units."""
 
     def paint(size: Size) -> Image.Image:
@@ -48,7 +48,7 @@ def glow(radius: float, colour: Colour, *, strength: float = 1, power: float = 2
     def paint(size: Size) -> Image.Image:
         axis = np.linspace(-1, 1, max(2, size.px(2 * radius)), dtype=np.float32)
         distance = np.sqrt(axis[:, None] ** 2 + axis[None, :] ** 2)
-        return tinted(colour, (1 - distance).clip(0, 1) ** power * (255 * strength))
+        return tint(colour, (1 - distance).clip(0, 1) ** power * (255 * strength))
 
     return paint
 
@@ -74,7 +74,7 @@ def typeface(font: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
     return face
 
 
-def tinted(colour: Colour, alpha: NDArray[Any]) -> Image.Image:
+def tint(colour: Colour, alpha: NDArray[Any]) -> Image.Image:
     """Return a plane of one colour with an alpha channel from 0 to 255."""
     image = Image.new("RGB", (alpha.shape[1], alpha.shape[0]), colour)
     image.putalpha(to_image(alpha))

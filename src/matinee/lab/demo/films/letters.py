@@ -1,4 +1,4 @@
-"""Letters never sent: a film of nothing but type, written, struck out, stacked and let fall."""
+"""Letters never sent: a film of type only, written, struck out, stacked and let fall."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from matinee.lab.demo.canvas import Art, Point, Size
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import Shape, arc, disc, drawing, line, oval, polygon, sector
-from matinee.lab.demo.textures import ease, glow, gradient, tinted
+from matinee.lab.demo.textures import ease, glow, gradient, tint
 
 _PHASES = 12
 _WATER = ((0, "#1b6d86"), (0.12, "#0f4866"), (0.3, "#0a2a48"), (0.55, "#061529"), (0.8, "#030914"), (1, "#010409"))
@@ -49,7 +49,7 @@ def _shafts(size: Size) -> Image.Image:
     x, y = np.meshgrid(np.arange(size.px(1360)) / size.k, np.arange(size.px(760)) / size.k)
     slant = x - y * 0.34
     light = np.sin(slant / 47) * 0.5 + np.sin(slant / 21 + 1.3) * 0.3 + np.sin(slant / 91 + 0.4) * 0.6
-    return tinted("#b0e8e2", (light.clip(0, 1.4) / 1.4) ** 1.6 * np.exp(-y / 290) * 108)
+    return tint("#b0e8e2", (light.clip(0, 1.4) / 1.4) ** 1.6 * np.exp(-y / 290) * 108)
 
 
 def _jelly(phase: float, zoom: float, colour: str) -> Art:

@@ -11,7 +11,7 @@ import numpy as np
 from matinee.lab.demo.canvas import Art, Point
 from matinee.lab.demo.scene import Scene, Sprite
 from matinee.lab.demo.shapes import Shape, box, drawing, line, mix, oval, polygon
-from matinee.lab.demo.textures import glow, gradient, textured
+from matinee.lab.demo.textures import add_texture, glow, gradient
 
 _PACE = 48  # units per second: two per frame, so that the pan is smooth
 _LENGTH = 1280 + 26 * _PACE
@@ -148,7 +148,7 @@ SCENE = Scene(
     [
         Sprite(glow(60, "#fff3d6", strength=0.9, power=0.55), lambda t, _: (930 - 0.2 * _PACE * t, 60)),
         Sprite(
-            textured(drawing(_LENGTH, 720, _street()), 17, seed=4, cell=30, octaves=3), lambda t, _: (-_PACE * t, 0)
+            add_texture(drawing(_LENGTH, 720, _street()), 17, seed=4, cell=30, octaves=3), lambda t, _: (-_PACE * t, 0)
         ),
         Sprite([pane for pane, _ in _WINDOWS], _lit, rows=[row for _, row in _WINDOWS]),
         Sprite(

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from matinee.lab.demo.canvas import Art, Point, Size, to_image
 from matinee.lab.demo.scene import Scene, Sprite
 from matinee.lab.demo.shapes import Shape, box, disc, drawing, line, oval, polygon
-from matinee.lab.demo.textures import gradient, noise, overshoot, textured
+from matinee.lab.demo.textures import add_texture, gradient, noise, overshoot
 
 _SIZES = 7
 _SKY = gradient((0, "#f4d9b8"), (0.6, "#f6e6cc"), (1, "#efd3b0"))
@@ -130,7 +130,7 @@ def _drop_cloud(t: float, n: int) -> Point:
 
 
 SCENE = Scene(
-    textured(_SKY, 13, seed=6, cell=12, octaves=3),
+    add_texture(_SKY, 13, seed=6, cell=12, octaves=3),
     [
         Sprite(_paper(210, 210, _SUN), lambda t, _: _shake(t, 0, 930, 400 - 320 * overshoot((t - 0.4) / 2.4))),
         Sprite(_paper(240, 110, _CLOUD), _drop_cloud, count=3),

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from matinee.lab.demo.canvas import Frame, Point, Size
 from matinee.lab.demo.scene import Frames, Scene, Sprite
 from matinee.lab.demo.shapes import Shape, box, drawing, line, polygon
-from matinee.lab.demo.textures import noise, tinted
+from matinee.lab.demo.textures import noise, tint
 
 _SECONDS, _HORIZON = 24, 400
 _LIGHTHOUSE = [
@@ -65,7 +65,7 @@ def _pier() -> list[Shape]:
 def _beam(size: Size) -> Image.Image:
     across = np.linspace(-1, 1, size.px(700), dtype=np.float32)[None, :]
     down = np.linspace(-1, 1, size.px(60), dtype=np.float32)[:, None]
-    return tinted("#f5f5f5", np.exp(-((down / (0.12 + 0.5 * abs(across))) ** 2)) * (1 - abs(across)) ** 1.6 * 150)
+    return tint("#f5f5f5", np.exp(-((down / (0.12 + 0.5 * abs(across))) ** 2)) * (1 - abs(across)) ** 1.6 * 150)
 
 
 def _add_dust(frame: Frame, index: int) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from matinee.lab.demo.canvas import Art, Size
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import Colour, Shape, box, drawing, line, mix, polygon
-from matinee.lab.demo.textures import glow, gradient, noise, ridge, tinted
+from matinee.lab.demo.textures import glow, gradient, noise, ridge, tint
 
 _SECONDS = 20
 _WIDTH = 1280 + 22 * _SECONDS + 40
@@ -21,7 +21,7 @@ _PANES = ((58, 88), (122, 160))
 
 
 class _Day(NamedTuple):
-    """The colours of a day: the sky from top to horizon, the hills from far to near, the shade of firs, the house."""
+    """The colours of a day: the sky from top to horizon, the hills from far to near, the shade of firs, a house."""
 
     sky: tuple[str, str, str]
     hills: tuple[str, str, str, str]
@@ -32,7 +32,7 @@ class _Day(NamedTuple):
 
 
 def _scene(day: _Day, fall: Callable[[int], Sprite], first: int = 0) -> Scene:
-    """Return four hills with the weather between them, and the house behind the nearest."""
+    """Return four hills with the weather between them, and a house behind the nearest."""
     sprites: list[Sprite] = []
     for n in range(4):
         if n == 3:
@@ -129,7 +129,7 @@ def _fog(n: int) -> Sprite:
         width, height = size.px(1280 + 60 * _SECONDS), size.px(260)
         wisps = noise(width, height, 80 + n, cell=130 * size.k, octaves=4, stretch=4) - 0.25
         outline = np.sin(np.linspace(0, np.pi, height, dtype=np.float32))[:, None]
-        return tinted("#f7ead0", (wisps.clip(0, 1) * outline * (300 - 30 * n)).clip(0, 232))
+        return tint("#f7ead0", (wisps.clip(0, 1) * outline * (300 - 30 * n)).clip(0, 232))
 
     sinking, end_s = (260 / 15, 15) if n == 3 else (0, _SECONDS)
     return Sprite(paint, lambda t, _: (-(16 + 14 * n) * t, 210 + 84 * n + sinking * t), end_s=end_s)

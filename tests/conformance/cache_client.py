@@ -1,7 +1,7 @@
-"""A process of its own that reads a cache: `python -m tests.conformance.cache_client URL TASKS LOADS GO [SLOW_S]`.
+"""A process that reads a cache: `python -m tests.conformance.cache_client URL TASKS LOADS GO [LOAD_S]`.
 
-It says `ready`, waits until the file GO is there, lets TASKS tasks get the same key at once, and prints what they got.
-Every load adds a line to the file LOADS and takes SLOW_S seconds. On uvloop, as the deployment runs.
+It prints `ready`, waits for the file GO, gets the same key in TASKS concurrent tasks, and prints the values. Each load
+appends a line to the file LOADS and takes LOAD_S seconds. It runs on uvloop, as a deployment does.
 """
 
 import asyncio
@@ -12,22 +12,23 @@ from pathlib import Path
 
 import uvloop
 
-from matinee.drivers.cache import Cache, Figures, Policy
-from matinee.drivers.cache.opening import open_guard
+from matinee.drivers.cache import Cache, CacheMetrics, CachePolicy
+from matinee.drivers.cache.opening import open_cache_client
 from matinee.drivers.metrics import Metrics
 from matinee.kit.clock import SystemClock
 
 
-async def main(url: str, tasks: int, loads: Path, go: Path, slow_s: float) -> None:
+async def main(url: str, tasks: int, loads: Path, go: Path, load_s: float) -> None:
     async with AsyncExitStack() as stack:
         clock = SystemClock()
-        guard = await open_guard(url, stack=stack, figures=Figures(Metrics()), clock=clock, limit_ms=10_000)
-        cache: Cache[str] = Cache(guard, name="stampede", kind=str, clock=clock, policy=Policy(wait_ms=30_000))
+        metrics = CacheMetrics(Metrics())
+        client = await open_cache_client(url, stack=stack, metrics=metrics, clock=clock, timeout_ms=10_000)
+        cache: Cache[str] = Cache(client, name="stampede", kind=str, clock=clock, policy=CachePolicy(wait_ms=30_000))
 
         async def load() -> str:
             with loads.open("a") as file:
                 file.write(f"{os.getpid()}\n")
-            await asyncio.sleep(slow_s)
+            await asyncio.sleep(load_s)
             return "loaded"
 
         print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""Caches for the suites: their engines, some to be harmed, what opens them, what they load from, how to wait."""
+"""Engines and caches for the suites, a source to load from, and helpers that wait."""
 
 from __future__ import annotations
 
@@ -8,63 +8,76 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tests.engines import private_engine, shared_engine, unique_name
 
-from matinee.drivers.cache import Cache, CacheEngine, Figures, Guard, MemoryCache, Policy
-from matinee.drivers.cache.opening import open_guard
+from matinee.drivers.cache import Cache, CacheClient, CacheEngine, CacheMetrics, CachePolicy, MemoryCache
+from matinee.drivers.cache.opening import open_cache_client
 from matinee.drivers.metrics import Metrics
 from matinee.kit.clock import Clock, SystemClock
 from matinee.lab.engines import EngineProcess
 
-# Time enough for anything on a busy machine: only a test about slowness has less.
-PATIENT_MS = 10_000
+# Long enough for a loaded machine; only tests of timeouts use less.
+LONG_MS = 10_000
 ZONES = ("a", "a", "b", "b")
 Load = Callable[[], Coroutine[Any, Any, str | None]]
 
 
-class Mine:
-    """Engines of a test's own: one, or the four of a ring (0 and 1 in zone a, 2 and 3 in zone b)."""
+class PrivateEngines:
+    """Engines of one test: a single one, or the four hosts of a ring (0 and 1 in zone a, 2 and 3 in zone b)."""
 
-    def __init__(self, kind: str, running: list[EngineProcess]) -> None:
+    def __init__(self, kind: str, processes: list[EngineProcess]) -> None:
         self.kind = kind
-        self.running = running
+        self.processes = processes
         self.namespace = unique_name("cache")
 
     @property
     def url(self) -> str:
-        """Their URL; a ring's near zone is a."""
-        return self.near("a")
+        """The URL; the near zone of a ring is a."""
+        return self.url_near("a")
 
-    def near(self, zone: str) -> str:
-        """The URL with another near zone."""
+    def url_near(self, near: str) -> str:
+        """Return the URL with another near zone."""
         if self.kind != "ring":
-            return self.running[0].url(self.namespace)
-        return ring_url([each.location.client for each in self.running], self.namespace, zone)
+            return self.processes[0].url(self.namespace)
+        hosts = ",".join(f"{zone}@{name}" for zone, name in zip(ZONES, self.names, strict=True))
+        return f"memcached://{hosts}/{self.namespace}?near={near}"
 
-    def all(self, what: Callable[[EngineProcess], Any]) -> None:
-        """Do something to each of them."""
-        for each in self.running:
-            what(each)
+    @property
+    def names(self) -> list[str]:
+        """The address of each engine."""
+        return [process.location.client for process in self.processes]
 
-
-def ring_url(places: list[str], namespace: str, near: str = "a") -> str:
-    hosts = ",".join(f"{zone}@{place}" for zone, place in zip(ZONES, places, strict=True))
-    return f"memcached://{hosts}/{namespace}?near={near}"
+    def each(self, action: Callable[[EngineProcess], Any]) -> None:
+        """Do something to each engine."""
+        for process in self.processes:
+            action(process)
 
 
 @contextmanager
-def mine(kind: str, folder: Path) -> Iterator[Mine]:
-    """Engines of one's own."""
+def private_engines(kind: str, folder: Path) -> Iterator[PrivateEngines]:
+    """Start engines that a test may kill."""
     with ExitStack() as stack:
         names = ["memcached"] * 4 if kind == "ring" else [kind]
-        yield Mine(kind, [stack.enter_context(private_engine(name, folder)) for name in names])
+        yield PrivateEngines(kind, [stack.enter_context(private_engine(name, folder)) for name in names])
 
 
 def shared_url(kind: str) -> str:
-    """A namespace of its own on the shared engine."""
+    """Return the URL of a new namespace in a shared engine."""
     return shared_engine(kind).url("cache")
+
+
+class FixedRandom(Random):
+    """A random generator that always draws the same number."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self._value = value
+
+    def random(self) -> float:
+        return self._value
 
 
 class Caches:
@@ -73,7 +86,7 @@ class Caches:
     def __init__(self, url: str, stack: AsyncExitStack) -> None:
         self.url = url
         self._stack = stack
-        self._memory: dict[int, MemoryCache] = {}
+        self._memory: MemoryCache | None = None
 
     async def open(
         self,
@@ -81,54 +94,52 @@ class Caches:
         name: str = "things",
         kind: Any = str,
         clock: Clock | None = None,
-        policy: Policy | None = None,
-        limit_ms: int = PATIENT_MS,
-        draw: Callable[[], float] | None = None,
+        policy: CachePolicy | None = None,
+        timeout_ms: int = LONG_MS,
+        rng: Random | None = None,
         url: str = "",
-        failures: int = 3,
     ) -> Cache[Any]:
         clock = clock or SystemClock()
-        guard = await self.guard(clock, limit_ms, url or self.url)
-        said = {} if draw is None else {"draw": draw}
-        cache: Cache[Any] = Cache(
-            guard, name=name, kind=kind, clock=clock, policy=policy or Policy(wait_ms=PATIENT_MS), **said
-        )
+        client = await self._open_client(clock, timeout_ms, url or self.url)
+        policy = policy or CachePolicy(wait_ms=LONG_MS)
+        cache: Cache[Any] = Cache(client, name=name, kind=kind, clock=clock, policy=policy, rng=rng)
         self._stack.push_async_callback(cache.close)
         return cache
 
-    async def guard(self, clock: Clock, limit_ms: int, url: str) -> Guard:
-        figures = Figures(Metrics())
+    async def _open_client(self, clock: Clock, timeout_ms: int, url: str) -> CacheClient:
+        metrics = CacheMetrics(Metrics())
         if url.startswith("memory"):
-            return Guard(self._memory.setdefault(0, MemoryCache(clock=clock)), figures=figures, limit_ms=limit_ms)
-        return await open_guard(url, stack=self._stack, figures=figures, clock=clock, limit_ms=limit_ms)
+            self._memory = self._memory or MemoryCache(clock=clock)
+            return CacheClient(self._memory, metrics=metrics, timeout_ms=timeout_ms)
+        return await open_cache_client(url, stack=self._stack, metrics=metrics, clock=clock, timeout_ms=timeout_ms)
 
 
 def engine_of(cache: Cache[Any]) -> CacheEngine:
-    """The engine below a cache."""
-    return cache.guard.engine
+    """Return the engine below a cache."""
+    return cache.client.engine
 
 
-def counted(cache: Cache[Any], outcome: str) -> int:
-    """How many keys a cache has counted under an outcome."""
-    return _figure(cache, rf'matinee_cache_keys_total{{cache="{cache.name}",outcome="{outcome}"}} (\S+)')
+def key_count(cache: Cache[Any], outcome: str) -> int:
+    """Return how many keys a cache has counted under an outcome."""
+    return _read_metric(cache, rf'matinee_cache_keys_total{{cache="{cache.name}",outcome="{outcome}"}} (\S+)')
 
 
-def calls(cache: Cache[Any], outcome: str) -> int:
-    """How many calls of its engine a cache has counted under an outcome."""
-    return _figure(cache, rf'matinee_cache_calls_total{{engine="[^"]*",outcome="{outcome}"}} (\S+)')
+def call_count(cache: Cache[Any], outcome: str) -> int:
+    """Return how many calls of its engine a cache has counted under an outcome."""
+    return _read_metric(cache, rf'matinee_cache_calls_total{{engine="[^"]*",outcome="{outcome}"}} (\S+)')
 
 
-def _figure(cache: Cache[Any], pattern: str) -> int:
-    found = re.search(pattern, cache.guard.figures.render().decode())
-    return int(float(found[1])) if found else 0
+def _read_metric(cache: Cache[Any], pattern: str) -> int:
+    match = re.search(pattern, cache.client.metrics.render().decode())
+    return int(float(match[1])) if match else 0
 
 
 class Source:
-    """Where the truth is: values by key, and how often each was asked for."""
+    """The source that caches load from: values by key, and the number of loads of each."""
 
     def __init__(self, **values: str) -> None:
         self.values: dict[str, str] = dict(values)
-        self.asked: Counter[str] = Counter()
+        self.loads: Counter[str] = Counter()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -139,19 +150,19 @@ class Source:
         return load
 
     async def many(self, keys: list[str]) -> Mapping[str, str]:
-        self.asked.update(keys)
+        self.loads.update(keys)
         found = {key: self.values[key] for key in keys if key in self.values}
         await self.gate.wait()
         return found
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def wait_until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110  # nobody tells
+        while not is_true():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.01)
 
 
-async def until_it_is(value: str, ask: Callable[[], Coroutine[Any, Any, str | None]]) -> None:
+async def wait_until_returns(value: str, get: Callable[[], Coroutine[Any, Any, str | None]]) -> None:
     async with asyncio.timeout(60):
-        while await ask() != value:  # noqa: ASYNC110  # nobody tells
+        while await get() != value:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.01)

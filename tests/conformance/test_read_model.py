@@ -22,8 +22,8 @@ from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import CHANGES_LIMIT, SqlTitleStore
 from matinee.catalogue.api import Asset, Title
 from matinee.catalogue.ports import Change, ListEntry, ReadModel, StoredTitle, TitleStore
-from matinee.drivers.cache import Figures, Guard
-from matinee.drivers.cache.opening import open_guard
+from matinee.drivers.cache import CacheClient, CacheMetrics
+from matinee.drivers.cache.opening import open_cache_client
 from matinee.drivers.cassandra import Cassandra
 from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.metrics import Metrics
@@ -58,7 +58,7 @@ class Rig:
         self.clock = ManualClock(NOW)
         self.stack = stack
         self.url = ""
-        self.cache: Guard | None = None
+        self.cache: CacheClient | None = None
         self.open: Opener
 
     async def put(self, one: Title, asset: Asset | None = None) -> Title:
@@ -87,9 +87,9 @@ async def build_memory_over_cassandra(rig: Rig) -> ReadModel:
 
 async def build_cached_over_cassandra(rig: Rig) -> ReadModel:
     """Memory, above a cache that all instances share, above Cassandra."""
-    figures = Figures(Metrics())
-    rig.cache = rig.cache or await open_guard("memory://", stack=rig.stack, figures=figures, clock=rig.clock)
-    model = CachedReadModel(store=await build_cassandra(rig), guard=rig.cache, clock=rig.clock)
+    metrics = CacheMetrics(Metrics())
+    rig.cache = rig.cache or await open_cache_client("memory://", stack=rig.stack, metrics=metrics, clock=rig.clock)
+    model = CachedReadModel(store=await build_cassandra(rig), client=rig.cache, clock=rig.clock)
     rig.stack.push_async_callback(model.close)
     return model
 

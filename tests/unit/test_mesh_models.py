@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
-from matinee.mesh.balance import Breaker, Peers
+from matinee.mesh.balance import Peers
 from matinee.mesh.limit import ConcurrencyLimit, TypicalDuration
 from matinee.mesh.retry import RetryBudget, pause_s
 
@@ -67,51 +67,6 @@ class TestLimit:
             typical.slowdown(0.010)
         assert typical.slowdown(10.0) == pytest.approx(1000, rel=0.1)
         assert typical.seconds < 0.012
-
-
-class TestBreaker:
-    def open_breaker(self) -> Breaker:
-        breaker = Breaker(threshold=3, pause_s=1.0, max_pause_s=4.0)
-        for _ in range(3):
-            assert breaker.allows(10.0)
-            breaker.begin()
-            breaker.fail(10.0)
-        return breaker
-
-    def test_opens_after_failures_in_a_row(self) -> None:
-        assert not self.open_breaker().allows(10.9)
-
-    def test_a_success_resets_the_count(self) -> None:
-        breaker = Breaker(threshold=2)
-        for _ in range(5):
-            breaker.fail(0.0)
-            breaker.succeed()
-        assert breaker.allows(0.0)
-
-    def test_allows_one_probe_at_a_time(self) -> None:
-        breaker = self.open_breaker()
-        assert breaker.allows(11.0)
-        breaker.begin()
-        assert not breaker.allows(11.0)
-        breaker.succeed()
-        assert breaker.allows(11.0)
-        assert not breaker.is_open
-
-    def test_a_cancelled_probe_allows_another(self) -> None:
-        breaker = self.open_breaker()
-        breaker.begin()
-        breaker.abstain()
-        assert breaker.allows(11.0)
-
-    def test_each_failed_probe_doubles_the_pause_up_to_the_maximum(self) -> None:
-        breaker, now_s, pauses = self.open_breaker(), 11.0, []
-        for _ in range(4):
-            breaker.begin()
-            breaker.fail(now_s)
-            opens_s = next(s / 10 for s in range(int(now_s * 10), 1000) if breaker.allows(s / 10))
-            pauses.append(opens_s - now_s)
-            now_s = opens_s
-        assert pauses == [2.0, 4.0, 4.0, 4.0]
 
 
 class TestPeers:

@@ -49,7 +49,7 @@ async def _open_read_model(wiring: Wiring[CatalogueSection], store: TitleStore) 
     if wiring.has_shared_cache:
         from matinee.catalogue.adapters.cached import CachedReadModel
 
-        model = CachedReadModel(store=source, guard=await wiring.cache(), clock=wiring.clock)
+        model = CachedReadModel(store=source, client=await wiring.cache(), clock=wiring.clock)
         wiring.stack.push_async_callback(model.close)
         return model
     from matinee.catalogue.adapters.memory import MemoryReadModel

@@ -1,27 +1,33 @@
-"""Memcached by its meta protocol: one connection a host, requests sent one after the other without waiting.
+"""A Memcached client for the meta protocol: one connection per host, with pipelined requests.
 
-Our own client, since replies must be matched to requests whatever happens: aiomcache hands a connection back to its
-pool when a call is cancelled, so that the next call reads the reply of the one before, and its reading loop never ends
-once the peer has closed. Here a request that nobody waits for any more still takes its reply off the line.
+It exists because replies must be matched to requests in every case. aiomcache returns a connection to its pool when a
+call is cancelled, so the next call reads the reply of the cancelled one, and its read loop never ends after the server
+has closed the connection. Here the reply to a cancelled request is read and dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, cast
+from urllib.parse import unquote
 
 from matinee.drivers.engine import EngineUnavailable, WrongVersion
 
 OLDEST = (1, 6, 18)
 # Memcached takes a longer time for a date.
-LONGEST_S = 30 * 86_400
-_SILENT_S = 0.01
+MAX_TTL_S = 30 * 86_400
+# A connection without any reply for this long is closed when a request on it is cancelled.
+_UNRESPONSIVE_S = 0.01
+# A listing of keys arrives in pieces; after such a pause it has ended.
+_LISTING_TIMEOUT_S = 5.0
+_LISTED_KEY = re.compile(rb"key=(\S+) exp=(-?\d+) ")
 
 
 class Reply(NamedTuple):
-    """A reply: `HD` done, `VA` a value, `EN` and `NF` nothing there, `NS` not stored, `EX` there is something else."""
+    """A reply: `HD` done, `VA` a value, `EN` and `NF` not found, `NS` not stored, `EX` another CAS number."""
 
     code: bytes
     flags: dict[str, bytes] = {}  # noqa: RUF012 - never written
@@ -29,191 +35,228 @@ class Reply(NamedTuple):
 
     @property
     def cas(self) -> int:
-        """What tells this value from every other (flag `c`); 0 where it was not asked for."""
+        """The CAS number of the value (flag `c`); 0 if it was not requested."""
         return int(self.flags.get("c", b"0"))
 
 
-def get(key: str, *, flags: str = "v", vivify_s: int = 0) -> bytes:
-    """Ask for a value. `vivify_s`: where there is none, leave an empty one for so long, so that it can be known."""
-    asked = " ".join([*flags, *([f"N{vivify_s}"] if vivify_s else [])])
-    return f"mg {key} {asked}\r\n".encode()
+def build_get(key: str, *, flags: str = "v", vivify_s: int = 0) -> bytes:
+    """Build a request for a value. With `vivify_s` a missing one is created empty, for that time."""
+    words = " ".join([*flags, *([f"N{vivify_s}"] if vivify_s else [])])
+    return f"mg {key} {words}\r\n".encode()
 
 
-def store(key: str, value: bytes, ttl_s: int, *, cas: int = 0, absent: bool = False) -> bytes:
-    """Store a value; with `cas` only over that very value, with `absent` only where there is none."""
-    rule = f" C{cas}" if cas else " ME" if absent else ""
-    ttl_s = min(max(ttl_s, 1), LONGEST_S)
-    return f"ms {key} {len(value)} c T{ttl_s}{rule}\r\n".encode() + value + b"\r\n"
+def build_set(key: str, value: bytes, ttl_s: int, *, cas: int = 0, only_if_absent: bool = False) -> bytes:
+    """Build a request that stores a value; with `cas` only over the value with this number."""
+    condition = f" C{cas}" if cas else " ME" if only_if_absent else ""
+    ttl_s = min(max(ttl_s, 1), MAX_TTL_S)
+    return f"ms {key} {len(value)} c T{ttl_s}{condition}\r\n".encode() + value + b"\r\n"
 
 
 class Memcached:
-    """One Memcached. `connect_s` bounds connecting; what a request may take is its caller's business."""
+    """One Memcached. `connect_s` limits a connection attempt; requests are limited by their callers.
+
+    `on_connect` is called after each new connection.
+    """
 
     def __init__(self, host: str, port: int, *, connect_s: float = 0.5) -> None:
-        self.place = (host, port)
+        self.on_connect: Callable[[], None] = lambda: None
+        self._address = (host, port)
         self._connect_s = connect_s
-        self._line: _Line | None = None
-        self._connecting: asyncio.Task[_Line] | None = None
+        self._connection: _Connection | None = None
+        self._connecting: asyncio.Task[_Connection] | None = None
 
     @property
     def engine(self) -> str:
-        """The engine and where it is."""
-        return f"memcached at {self.place[0]}:{self.place[1]}"
+        """The engine and its location."""
+        return f"memcached at {self._address[0]}:{self._address[1]}"
 
-    async def ask(self, requests: Sequence[bytes]) -> list[Reply]:
-        """Send requests and take a reply to each, in their order. Raises EngineUnavailable, WrongVersion."""
-        line = self._line
-        if line is None or line.is_closed:
-            line = await self._connected()
-        return await line.ask(requests)
+    async def request(self, requests: Sequence[bytes]) -> list[Reply]:
+        """Send requests and return their replies in order. Raises EngineUnavailable, WrongVersion."""
+        connection = self._connection
+        if connection is None or connection.is_closed:
+            connection = await self._connect_once()
+        return await connection.request(requests)
 
     async def check(self) -> None:
-        """Ask for nothing. Raises EngineUnavailable, WrongVersion."""
-        await self.ask([b"mn\r\n"])
+        """Send a request without effect. Raises EngineUnavailable, WrongVersion."""
+        await self.request([b"mn\r\n"])
+
+    async def list_keys(self, prefix: str, limit: int) -> AsyncIterator[str]:
+        """Yield at most `limit` keys with a prefix, without the prefix. Raises EngineUnavailable.
+
+        A listing is long, so it has a connection of its own.
+        """
+        try:
+            async with asyncio.timeout(_LISTING_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(*self._address)
+        except OSError as error:
+            raise self._unavailable(str(error)) from error
+        try:
+            writer.write(b"lru_crawler metadump all\r\n")
+            count = 0
+            while count < limit and (key := await self._read_key(reader)) is not None:
+                if key.startswith(prefix):
+                    count += 1
+                    yield key.removeprefix(prefix)
+        finally:
+            writer.transport.abort()
 
     def close(self) -> None:
         """Close the connection."""
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._line is not None:
-            self._line.close("closed here")
+        if self._connection is not None:
+            self._connection.close("the client is closed")
 
-    async def _connected(self) -> _Line:
-        # One connects for all who ask meanwhile; who gives up does not take it from the others.
+    async def _read_key(self, reader: asyncio.StreamReader) -> str | None:
+        try:
+            async with asyncio.timeout(_LISTING_TIMEOUT_S):
+                line = await reader.readline()
+        except (OSError, ValueError) as error:
+            raise self._unavailable(f"listing keys: {error!r}") from error
+        match = _LISTED_KEY.match(line)
+        return None if match is None else unquote(match[1].decode())
+
+    async def _connect_once(self) -> _Connection:
+        # Concurrent requests share one attempt, which goes on when one of them is cancelled.
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        self._line = await asyncio.shield(self._connecting)
-        return self._line
+        self._connection = await asyncio.shield(self._connecting)
+        return self._connection
 
-    async def _connect(self) -> _Line:
+    async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):
-                _, line = await loop.create_connection(lambda: _Line(self.engine), *self.place)
+                _, connection = await loop.create_connection(lambda: _Connection(self.engine), *self._address)
         except OSError as error:
-            raise _away(self.engine, str(error) or type(error).__name__) from error
+            raise self._unavailable(str(error) or type(error).__name__) from error
         try:
             async with asyncio.timeout(self._connect_s):
-                said = (await line.ask([b"version\r\n"]))[0].value.decode(errors="replace")
+                version = (await connection.request([b"version\r\n"]))[0].value.decode(errors="replace")
         except BaseException as error:
-            line.close("it said nothing")
+            connection.close("no reply after connecting")
             if isinstance(error, TimeoutError):
-                raise _away(self.engine, "it said nothing") from error
+                raise self._unavailable("no reply after connecting") from error
             raise
-        if _version(said) < OLDEST:
-            line.close("too old")
+        if _parse_version(version) < OLDEST:
+            connection.close("wrong version")
             oldest = ".".join(map(str, OLDEST))
-            raise WrongVersion(engine="memcached", detail=f"{self.engine} is {said}; {oldest} or newer is needed.")
-        return line
+            raise WrongVersion(engine="memcached", detail=f"{self.engine} is {version}; {oldest} or newer is needed.")
+        self.on_connect()
+        return connection
+
+    def _unavailable(self, reason: str) -> EngineUnavailable:
+        return _to_problem(self.engine, reason)
 
 
-class _Line(asyncio.Protocol):
-    """A connection: what was asked, in order, and the replies as they come."""
+class _Connection(asyncio.Protocol):
+    """A connection, its batches of requests in the order they were sent, and the replies as they arrive."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._asked: deque[_Asked] = deque()
-        self._valued: Reply | None = None
-        self._size = 0
-        self._heard_s = 0.0
+        self._batches: deque[_Batch] = deque()
+        self._partial: Reply | None = None  # a reply whose value has not arrived yet
+        self._value_size = 0
+        self._received_at_s = 0.0
         self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass of it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
-    async def ask(self, requests: Sequence[bytes]) -> list[Reply]:
+    async def request(self, requests: Sequence[bytes]) -> list[Reply]:
         if self.is_closed or self._transport is None:
-            raise _away(self._engine, "the connection is closed")
-        asked = _Asked(len(requests), self._loop.create_future())
-        self._asked.append(asked)
-        at_s = self._loop.time()
+            raise _to_problem(self._engine, "the connection is closed")
+        batch = _Batch(len(requests), self._loop.create_future())
+        self._batches.append(batch)
+        sent_at_s = self._loop.time()
         self._transport.write(b"".join(requests))
         try:
-            return await asked.replies_in
+            return await batch.done
         except asyncio.CancelledError:
-            # Where nothing was heard since, what is asked next would wait in vain too.
-            if self._heard_s < at_s < self._loop.time() - _SILENT_S:
-                self.close("it does not answer")
+            # Later requests on an unresponsive connection would time out too.
+            if self._received_at_s < sent_at_s < self._loop.time() - _UNRESPONSIVE_S:
+                self.close("the connection is unresponsive")
             raise
 
     def data_received(self, data: bytes) -> None:
-        self._heard_s = self._loop.time()
+        self._received_at_s = self._loop.time()
         self._buffer += data
         try:
-            while self._take():
+            while self._parse_next():
                 pass
         except (ValueError, IndexError, UnicodeDecodeError):
-            self.close("what it says is not the meta protocol")
+            self.close("the reply is not of the meta protocol")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.close(str(exc) if exc else "it closed the connection")
+        self.close(str(exc) if exc else "the server closed the connection")
 
-    def close(self, why: str) -> None:
+    def close(self, reason: str) -> None:
         self.is_closed = True
         if self._transport is not None:
             self._transport.abort()
-        for asked in self._asked:
-            if not asked.replies_in.done():
-                asked.replies_in.set_exception(_away(self._engine, why))
-        self._asked.clear()
+        for batch in self._batches:
+            if not batch.done.done():
+                batch.done.set_exception(_to_problem(self._engine, reason))
+        self._batches.clear()
 
-    def _take(self) -> bool:
-        """Take one reply, or the value of one, off the line; False where it is not there yet."""
-        if self._valued is not None:
-            if len(self._buffer) < self._size + 2:
+    def _parse_next(self) -> bool:
+        """Parse a line or a value from the buffer; return False if it is incomplete."""
+        if self._partial is not None:
+            if len(self._buffer) < self._value_size + 2:
                 return False
-            self._reply(self._valued._replace(value=bytes(self._buffer[: self._size])))
-            del self._buffer[: self._size + 2]
-            self._valued = None
+            self._add(self._partial._replace(value=bytes(self._buffer[: self._value_size])))
+            del self._buffer[: self._value_size + 2]
+            self._partial = None
             return True
         end = self._buffer.find(b"\r\n")
         if end < 0:
             return False
         words = bytes(self._buffer[:end]).split(b" ")
         del self._buffer[: end + 2]
-        self._read(words)
+        self._parse_line(words)
         return True
 
-    def _read(self, words: list[bytes]) -> None:
+    def _parse_line(self, words: list[bytes]) -> None:
         code = words[0]
         if code == b"VA":
-            self._valued, self._size = Reply(code, _flags(words[2:])), int(words[1])
+            self._partial, self._value_size = Reply(code, _parse_flags(words[2:])), int(words[1])
         elif code == b"VERSION":
-            self._reply(Reply(code, value=b" ".join(words[1:])))
+            self._add(Reply(code, value=b" ".join(words[1:])))
         elif code in {b"ERROR", b"CLIENT_ERROR"}:
-            raise ValueError(code)  # what comes next may be the rest of a request that it did not understand
+            raise ValueError(code)  # the server may take the rest of a rejected request for another one
         else:
-            self._reply(Reply(code, _flags(words[1:]) if code != b"SERVER_ERROR" else {}))
+            self._add(Reply(code, _parse_flags(words[1:]) if code != b"SERVER_ERROR" else {}))
 
-    def _reply(self, reply: Reply) -> None:
-        asked = self._asked[0]
-        asked.replies.append(reply)
-        if len(asked.replies) == asked.count:
-            self._asked.popleft()
-            if not asked.replies_in.done():
-                asked.replies_in.set_result(asked.replies)
+    def _add(self, reply: Reply) -> None:
+        batch = self._batches[0]
+        batch.replies.append(reply)
+        if len(batch.replies) == batch.size:
+            self._batches.popleft()
+            if not batch.done.done():
+                batch.done.set_result(batch.replies)
 
 
-class _Asked:
-    """Some requests, and the replies so far."""
+class _Batch:
+    """Requests that were sent together, and their replies so far."""
 
-    def __init__(self, count: int, replies_in: asyncio.Future[list[Reply]]) -> None:
-        self.count = count
-        self.replies_in = replies_in
+    def __init__(self, size: int, done: asyncio.Future[list[Reply]]) -> None:
+        self.size = size
+        self.done = done
         self.replies: list[Reply] = []
 
 
-def _flags(words: list[bytes]) -> dict[str, bytes]:
+def _parse_flags(words: list[bytes]) -> dict[str, bytes]:
     return {word[:1].decode(): word[1:] for word in words if word}
 
 
-def _version(said: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in said.split(".")[:3] if part.isdigit())
+def _parse_version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
 
 
-def _away(engine: str, why: str) -> EngineUnavailable:
-    return EngineUnavailable(engine="memcached", detail=f"{engine} does not answer: {why}")
+def _to_problem(engine: str, reason: str) -> EngineUnavailable:
+    return EngineUnavailable(engine="memcached", detail=f"{engine} does not answer: {reason}")

@@ -14,14 +14,14 @@ import msgspec
 from matinee.catalogue.adapters.memory import MemoryReadModel, TitleSource
 from matinee.catalogue.api import Asset
 from matinee.catalogue.ports import Changes, StoredTitle
-from matinee.drivers.cache import Cache, Guard, Policy
+from matinee.drivers.cache import Cache, CacheClient, CachePolicy
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, TitleId
 
 # How many of the latest changes are read at the start: older values are read from the store again.
 INITIAL_CHANGES = 900
 CHANGED_LIMIT = 20_000
-POLICY = Policy(ttl_ms=6 * 3_600_000, wait_ms=200)
+POLICY = CachePolicy(ttl_ms=6 * 3_600_000, wait_ms=200)
 
 
 class CachedTitle(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +42,8 @@ class CachedAsset(msgspec.Struct, frozen=True, kw_only=True):
 class CachedReadModel(MemoryReadModel):
     """A `MemoryReadModel` above a shared cache. Call `close` at the end."""
 
-    def __init__(self, *, store: TitleSource, guard: Guard, clock: Clock, policy: Policy = POLICY) -> None:
-        self._shared = SharedTitleSource(store=store, guard=guard, clock=clock, policy=policy)
+    def __init__(self, *, store: TitleSource, client: CacheClient, clock: Clock, policy: CachePolicy = POLICY) -> None:
+        self._shared = SharedTitleSource(store=store, client=client, clock=clock, policy=policy)
         super().__init__(store=self._shared, clock=clock)
 
     async def close(self) -> None:
@@ -54,15 +54,15 @@ class CachedReadModel(MemoryReadModel):
 class SharedTitleSource:
     """A source of titles and assets that reads through the shared cache."""
 
-    def __init__(self, *, store: TitleSource, guard: Guard, clock: Clock, policy: Policy) -> None:
+    def __init__(self, *, store: TitleSource, client: CacheClient, clock: Clock, policy: CachePolicy) -> None:
         self._store = store
         self._titles: Cache[CachedTitle] = Cache(
-            guard, name="catalogue.titles", kind=CachedTitle, clock=clock, policy=policy
+            client, name="catalogue.titles", kind=CachedTitle, clock=clock, policy=policy
         )
         # A missing asset names no title whose changes could outdate the entry, so absence is not cached.
-        found_only = msgspec.structs.replace(policy, none_ms=0)
+        found_only = msgspec.structs.replace(policy, absent_ttl_ms=0)
         self._assets: Cache[CachedAsset] = Cache(
-            guard, name="catalogue.assets", kind=CachedAsset, clock=clock, policy=found_only
+            client, name="catalogue.assets", kind=CachedAsset, clock=clock, policy=found_only
         )
         self._history = _ChangeHistory()
 
@@ -73,7 +73,7 @@ class SharedTitleSource:
             newest_by_id[cached.title_id] = self._history.newest
             return self._history.is_current(cached.title_id, cached.as_of)
 
-        found = await self._titles.get_many(title_ids, self._load, valid=is_current)
+        found = await self._titles.get_many(title_ids, self._load, is_valid=is_current)
         return [
             msgspec.structs.replace(cached.stored, as_of=max(cached.stored.as_of, newest_by_id.get(cached.title_id, 0)))
             for cached in found.values()
@@ -89,7 +89,7 @@ class SharedTitleSource:
         def is_current(cached: CachedAsset) -> bool:
             return self._history.is_current(cached.asset.title_id, cached.as_of)
 
-        cached = await self._assets.get(asset_id, load, valid=is_current)
+        cached = await self._assets.get(asset_id, load, is_valid=is_current)
         return None if cached is None else cached.asset
 
     async def list_changes(self, since: int) -> Changes:

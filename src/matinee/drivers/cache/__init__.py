@@ -1,9 +1,18 @@
-"""Caches: one policy (`Cache`) above any engine that keeps bytes for a while."""
+"""Caches: `Cache` implements one policy above any engine that stores bytes for a limited time."""
 
 from matinee.drivers.cache.cache import Cache
-from matinee.drivers.cache.engine import CacheEngine, Held, Swap
-from matinee.drivers.cache.guard import Figures, Guard
+from matinee.drivers.cache.client import CacheClient, CacheMetrics
+from matinee.drivers.cache.engine import CacheEngine, StoredBytes, Swap
 from matinee.drivers.cache.memory import MemoryCache
-from matinee.drivers.cache.policy import Policy
+from matinee.drivers.cache.policy import CachePolicy
 
-__all__ = ["Cache", "CacheEngine", "Figures", "Guard", "Held", "MemoryCache", "Policy", "Swap"]
+__all__ = [
+    "Cache",
+    "CacheClient",
+    "CacheEngine",
+    "CacheMetrics",
+    "CachePolicy",
+    "MemoryCache",
+    "StoredBytes",
+    "Swap",
+]

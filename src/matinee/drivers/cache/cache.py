@@ -1,336 +1,331 @@
-"""One cache of one kind of value, above any engine: a dead, slow or lying engine makes it slower, never wrong.
+"""A cache of one type of value, above any engine. A failing engine makes it slower, never wrong.
 
-What is promised: a value handed out was loaded at most `ttl_ms` ago, and after `invalidate` returned True no process
-hands out what was loaded before. Where an invalidation cannot be told it
-returns False: this process then loads by itself and repeats the invalidation until it is told; others may meet the old
-value until then, for at most `ttl_ms`. Who cannot bear that judges each value with `valid`.
+A returned value was loaded at most `ttl_ms` ago, and after `invalidate` has returned True no process returns a value
+loaded before. When an invalidation does not reach every copy, `invalidate` returns False: this process loads the value
+itself and repeats the invalidation until it succeeds; other processes may return the old value until then, for at most
+`ttl_ms`. Callers for whom this is too long judge each value by `is_valid`.
 
-How: every fill swaps over exactly what its loader saw, and an invalidation changes what there is to be seen (ADR 13).
+Every fill is a compare-and-swap over what its loader read, and an invalidation changes what is stored (ADR 13).
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar
+from random import Random
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from matinee.drivers.cache.guard import Guard
-from matinee.drivers.cache.policy import Policy
-from matinee.drivers.cache.shelf import Seen, Shelf, Valid
+from matinee.drivers.cache.client import CacheClient
+from matinee.drivers.cache.engine import Token
+from matinee.drivers.cache.entries import EntryStore, IsValid, ReadResult
+from matinee.drivers.cache.policy import CachePolicy
 from matinee.kit import context, log
-from matinee.kit.clock import Clock
+from matinee.kit.clock import Clock, to_ms
 from matinee.kit.problem import DeadlineExceeded
 
 V = TypeVar("V")
 LoadMany: TypeAlias = Callable[[list[str]], Awaitable[Mapping[str, V]]]
 
-REFRESHES = 64
-PENDING_LIMIT = 10_000
-PENDING_AT_ONCE = 500
-AGAIN_S = 0.25
+MAX_REFRESHES = 64
+MAX_PENDING = 10_000
+_PENDING_BATCH = 500
+_RETRY_S = 0.25
 _POLL_S = (0.005, 0.05)
 _log = log.get()
 
 
-class Cache(Generic[V]):
-    """Values of one kind by key. `name` is its namespace; a changed encoding of `kind` is another namespace.
+class _Options(NamedTuple, Generic[V]):
+    """The arguments of one read. After `wait_until_s` it loads what others have not loaded."""
 
-    `draw` is the randomness of the jitter, from 0 to 1. Call `close` in the end.
+    load_many: LoadMany[V]
+    is_valid: IsValid[V] | None
+    wait_until_s: float
+
+
+class _Invalidation:
+    """An invalidation that has not reached every copy of a key: `missed` names the copies, None all of them."""
+
+    def __init__(self) -> None:
+        self.missed: Token | None = None
+
+
+class Cache(Generic[V]):
+    """Values of type `kind` by key. `name` is the namespace; a changed schema of `kind` has another one.
+
+    `rng` draws the jitter of times. Call `close` at the end.
     """
 
     def __init__(
         self,
-        guard: Guard,
+        client: CacheClient,
         *,
         name: str,
         kind: Any,
         clock: Clock,
-        policy: Policy | None = None,
-        draw: Callable[[], float] = random.random,
+        policy: CachePolicy | None = None,
+        rng: Random | None = None,
     ) -> None:
         self.name = name
-        self.guard = guard
-        self._policy = policy or Policy()
-        self._shelf: Shelf[V] = Shelf(guard, name, kind, clock, self._policy, draw)
-        # What is being loaded here: by key, and by the mark of the lease it is loaded under (b"": none).
-        self._flights: dict[tuple[str, bytes], asyncio.Task[Mapping[str, V]]] = {}
+        self.client = client
+        self._clock = clock
+        self._policy = policy or CachePolicy()
+        self._rng = rng or Random()  # noqa: S311 - not a secret
+        self._entries: EntryStore[V] = EntryStore(client, name, kind, clock, self._policy, self._rng)
+        # The loads of this process, by key and the write id of the lease (empty: loaded without a lease).
+        self._loads: dict[tuple[str, bytes], asyncio.Task[Mapping[str, V]]] = {}
         self._refreshing: set[str] = set()
-        # Invalidations that are still to be told, by their numbers: a later one of the same key is another one.
-        self._numbers = itertools.count(1)
-        self._pending: dict[str, int] = {}
-        self._all_pending = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._refreshes: set[asyncio.Task[None]] = set()
+        self._pending: dict[str, _Invalidation] = {}
+        self._bypass_until_ms = 0
         self._delivery: asyncio.Task[None] | None = None
 
     @property
-    def space(self) -> str:
-        """The name and the encoding of what is kept: how its keys begin in the engine."""
-        return self._shelf.space
+    def namespace(self) -> str:
+        """The prefix of the cache's keys in the engine."""
+        return self._entries.namespace
 
     async def get(
-        self, key: str, load: Callable[[], Awaitable[V | None]], *, valid: Valid[V] | None = None
+        self, key: str, load: Callable[[], Awaitable[V | None]], *, is_valid: IsValid[V] | None = None
     ) -> V | None:
-        """A value: from the cache, or loaded. None where `load` says so. Raises only what `load` raises."""
+        """Return a value from the cache, or from `load`. Raises only what `load` raises."""
 
         async def load_many(_: list[str]) -> Mapping[str, V]:
             value = await load()
             return {} if value is None else {key: value}
 
-        return (await self.get_many([key], load_many, valid=valid)).get(key)
+        return (await self.get_many([key], load_many, is_valid=is_valid)).get(key)
 
     async def get_many(
-        self, keys: Iterable[str], load_many: LoadMany[V], *, valid: Valid[V] | None = None
+        self, keys: Iterable[str], load_many: LoadMany[V], *, is_valid: IsValid[V] | None = None
     ) -> dict[str, V]:
-        """Those of the values that are there; `load_many` is asked for what the cache does not have.
+        """Return the values that exist, from the cache or from `load_many`.
 
-        A value that `valid` refuses counts as not there. Raises only what `load_many` raises.
+        A cached value that `is_valid` rejects is loaded again. Raises only what `load_many` raises.
         """
+        options = _Options(load_many, is_valid, self._wait_until_s())
         wanted = list(dict.fromkeys(keys))
-        told = [key for key in wanted if not self._is_pending(key)]
-        seen = await self._shelf.look(told, valid) if told else {}
-        for says, count in Counter(one.says for one in seen.values()).items():
-            self._shelf.count(says, count)
-        self._refresh(_saying(seen, "stale"), load_many)
-        until_s = time.monotonic() + self._policy.wait_ms / 1000
-        dark = [key for key in wanted if key not in seen]
-        found = await self._settled(seen, dark, load_many, valid, until_s)
-        if busy := _saying(seen, "busy"):
-            found |= await self._wait(busy, load_many, valid, until_s)
-        return found
+        cached = [key for key in wanted if not self._is_pending(key)]
+        results = await self._entries.read(cached, is_valid) if cached else {}
+        for outcome, count in Counter(result.outcome for result in results.values()).items():
+            self._entries.count(outcome, count)
+        self._refresh(_select(results, "stale"), load_many)
+        values = await self._resolve(results, [key for key in wanted if key not in results], options)
+        if leased := _select(results, "leased"):
+            values |= await self._wait(leased, options)
+        return values
 
     async def invalidate(self, *keys: str) -> bool:
-        """Make what is kept under some keys invisible to everyone; False: not yet, it goes on being tried."""
-        for flight in [flight for flight in self._flights if flight[0] in keys]:
-            del self._flights[flight]
-        self._pending.update(dict.fromkeys(keys, next(self._numbers)))
-        if len(self._pending) > PENDING_LIMIT:
-            self._all_pending = next(self._numbers)
-        await self._deliver(set(keys))
-        self._deliver_later()
+        """Make the cached values of keys invisible to all processes; return False if this is to be repeated."""
+        for load in [load for load in self._loads if load[0] in keys]:
+            del self._loads[load]
+        self._pending.update({key: _Invalidation() for key in keys})
+        await self._deliver(keys)
+        if len(self._pending) > MAX_PENDING:
+            # Give up, and do not use the cache until all values of before have expired.
+            self._pending.clear()
+            self._bypass_until_ms = to_ms(self._clock.now()) + self._policy.ttl_ms
+        if self._pending and (self._delivery is None or self._delivery.done()):
+            self._delivery = asyncio.create_task(self._deliver_pending())
         return not any(map(self._is_pending, keys))
 
-    async def bump(self) -> bool:
-        """Make all that is kept invisible to everyone; False: not yet, it goes on being tried."""
-        self._flights.clear()
-        self._all_pending = next(self._numbers)
-        await self._deliver(set())
-        self._deliver_later()
-        return not self._all_pending
-
     async def close(self) -> None:
-        """End what runs behind."""
-        tasks = {*self._tasks, *self._flights.values(), *([self._delivery] if self._delivery else [])}
+        """Stop background work."""
+        tasks = {*self._refreshes, *self._loads.values(), *([self._delivery] if self._delivery else [])}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # Loading
 
-    async def _fill(
-        self, missing: dict[str, Seen], load_many: LoadMany[V], valid: Valid[V] | None, until_s: float
-    ) -> Mapping[str, V]:
-        won = await self._shelf.lease(missing)
-        if won is None:  # the engine went away in between
-            return await self._alone(dict.fromkeys(missing, b""), load_many, valid)
-        found: dict[str, V] = {}
-        if won:
-            found |= await self._flight(_marks(won), self._load_and_keep(won, load_many))
-        if lost := {key: one for key, one in missing.items() if key not in won}:
-            found |= await self._wait(lost, load_many, valid, until_s)
-        return found
+    async def _resolve(
+        self, results: Mapping[str, ReadResult], unread: list[str], options: _Options[V]
+    ) -> dict[str, V]:
+        """Return the values that were read, and load those that were not, except what other calls are loading."""
+        values: dict[str, V] = _values(results)
+        if uncached := {**dict.fromkeys(unread, b""), **_write_ids(_select(results, "too_large"))}:
+            values |= await self._load_uncached(uncached, options)
+        if missing := _select(results, "miss"):
+            values |= await self._load_missing(missing, options)
+        return values
 
-    async def _load_and_keep(self, leased: Mapping[str, Seen], load_many: LoadMany[V]) -> Mapping[str, V]:
+    async def _load_missing(self, missing: dict[str, ReadResult], options: _Options[V]) -> Mapping[str, V]:
+        acquired = await self._entries.acquire_leases(missing)
+        if acquired is None:  # the engine has become unavailable since the read
+            return await self._load_uncached(dict.fromkeys(missing, b""), options)
+        values: dict[str, V] = {}
+        if acquired:
+            values |= await self._share(_write_ids(acquired), self._load_and_store(acquired, options.load_many))
+        if lost := {key: result for key, result in missing.items() if key not in acquired}:
+            values |= await self._wait(lost, options)
+        return values
+
+    async def _load_and_store(self, leased: Mapping[str, ReadResult], load_many: LoadMany[V]) -> Mapping[str, V]:
         try:
             loaded = await self._load(list(leased), load_many)
         except BaseException:
-            await self._shelf.free(leased)
+            await self._entries.release(leased)
             raise
-        await self._shelf.keep(leased, loaded)
+        await self._entries.store(leased, loaded)
         return loaded
 
     async def _load(self, keys: list[str], load_many: LoadMany[V]) -> Mapping[str, V]:
-        self._shelf.count("load", len(keys))
+        self._entries.count("load", len(keys))
         loaded = await load_many(keys)
         return {key: loaded[key] for key in keys if key in loaded}
 
-    async def _flight(self, marks: Mapping[str, bytes], load: Coroutine[Any, Any, Mapping[str, V]]) -> Mapping[str, V]:
-        """Load so that others here can join; who gives up does not take the value from them."""
+    async def _share(
+        self, write_ids: Mapping[str, bytes], load: Coroutine[Any, Any, Mapping[str, V]]
+    ) -> Mapping[str, V]:
+        """Load in a task that other calls can join; it goes on when this call is cancelled."""
         task = asyncio.create_task(load)
-        names = list(marks.items())
-        self._flights.update(dict.fromkeys(names, task))
-        task.add_done_callback(lambda task: self._landed(names, task))
+        keys = list(write_ids.items())
+        self._loads.update(dict.fromkeys(keys, task))
+        task.add_done_callback(lambda task: self._on_loaded(keys, task))
         return await asyncio.shield(task)
 
-    def _landed(self, names: list[tuple[str, bytes]], task: asyncio.Task[Mapping[str, V]]) -> None:
-        for name in names:
-            if self._flights.get(name) is task:
-                del self._flights[name]
+    def _on_loaded(self, keys: list[tuple[str, bytes]], task: asyncio.Task[Mapping[str, V]]) -> None:
+        for key in keys:
+            if self._loads.get(key) is task:
+                del self._loads[key]
         if not task.cancelled():
-            task.exception()  # whoever waits is told; nobody may wait any more
+            task.exception()  # mark it as retrieved: all waiting calls may have been cancelled
 
-    async def _alone(
-        self, marks: Mapping[str, bytes], load_many: LoadMany[V], valid: Valid[V] | None
-    ) -> Mapping[str, V]:
-        """Load without the engine; who asks here for the same key and meets the same mark meanwhile joins."""
-        self._shelf.count("dark", len(marks))
-        flights = {name[0]: task for name in marks.items() if (task := self._flights.get(name)) is not None}
-        found: dict[str, V] = {}
-        if mine := {key: mark for key, mark in marks.items() if key not in flights}:
-            found |= await self._flight(mine, self._load(list(mine), load_many))
-        return {**found, **await self._joined(flights, load_many, valid)}
+    async def _load_uncached(self, write_ids: Mapping[str, bytes], options: _Options[V]) -> Mapping[str, V]:
+        """Load without storing, or join a load of this process that began with the same write id."""
+        self._entries.count("bypass", len(write_ids))
+        loads = {key[0]: task for key in write_ids.items() if (task := self._loads.get(key)) is not None}
+        values: dict[str, V] = {}
+        if own := {key: write_id for key, write_id in write_ids.items() if key not in loads}:
+            values |= await self._share(own, self._load(list(own), options.load_many))
+        return {**values, **await self._join(loads, options)}
 
-    async def _joined(
-        self, flights: Mapping[str, asyncio.Task[Mapping[str, V]]], load_many: LoadMany[V], valid: Valid[V] | None
-    ) -> dict[str, V]:
-        """What others here are loading, loaded again where it will not do."""
-        found: dict[str, V] = {}
-        for key, task in flights.items():
-            loaded = await _landing(task)
-            if loaded is None or (valid and key in loaded and not valid(loaded[key])):
-                loaded = await self._load([key], load_many)
-            found |= {key: loaded[key]} if key in loaded else {}
-        return found
+    async def _join(self, loads: Mapping[str, asyncio.Task[Mapping[str, V]]], options: _Options[V]) -> dict[str, V]:
+        """Return what other calls of this process load; load again where they fail for a reason of their own."""
+        values: dict[str, V] = {}
+        for key, task in loads.items():
+            loaded = await _wait_for(task)
+            if loaded is None or (options.is_valid and key in loaded and not options.is_valid(loaded[key])):
+                loaded = await self._load([key], options.load_many)
+            values |= {key: loaded[key]} if key in loaded else {}
+        return values
 
     async def _wait(
-        self,
-        busy: dict[str, Seen],
-        load_many: LoadMany[V],
-        valid: Valid[V] | None,
-        until_s: float,
-        *,
-        last: bool = False,
+        self, leased: dict[str, ReadResult], options: _Options[V], *, last: bool = False
     ) -> Mapping[str, V]:
-        """Wait a little for those who load; then load."""
-        self._shelf.count("wait", len(busy))
-        found: dict[str, V] = {}
+        """Wait until the holders of leases have loaded the values; after `wait_until_s` load them."""
+        self._entries.count("wait", len(leased))
+        values: dict[str, V] = {}
         pause_s = _POLL_S[0]
-        while busy and time.monotonic() < until_s:
-            here = {key: task for key, one in busy.items() if (task := self._flights.get((key, one.mark)))}
-            if here:
-                found |= await self._joined(here, load_many, valid)
-                busy = {key: one for key, one in busy.items() if key not in here}
+        while leased and time.monotonic() < options.wait_until_s:
+            local = {key: task for key, lease in leased.items() if (task := self._loads.get((key, lease.write_id)))}
+            if local:
+                values |= await self._join(local, options)
+                leased = {key: lease for key, lease in leased.items() if key not in local}
                 continue
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - not a secret
+            await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1))
             pause_s = min(pause_s * 1.5, _POLL_S[1])
-            seen = await self._shelf.look(busy, valid)
-            found |= await self._settled(seen, [key for key in busy if key not in seen], load_many, valid, until_s)
-            busy = _saying(seen, "busy")
-        return found | await self._taken_over(busy, load_many, valid, last)
+            results = await self._entries.read(leased, options.is_valid)
+            values |= await self._resolve(results, [key for key in leased if key not in results], options)
+            leased = _select(results, "leased")
+        return values | await self._take_over(leased, options, last) if leased else values
 
-    async def _settled(
-        self,
-        seen: dict[str, Seen],
-        dark: list[str],
-        load_many: LoadMany[V],
-        valid: Valid[V] | None,
-        until_s: float,
-    ) -> dict[str, V]:
-        """The values of what is found, once nobody else loads it: got, or loaded now."""
-        found: dict[str, V] = _values(seen)
-        if alone := {**dict.fromkeys(dark, b""), **_marks(_saying(seen, "big"))}:
-            found |= await self._alone(alone, load_many, valid)
-        if missing := _saying(seen, "miss"):
-            found |= await self._fill(missing, load_many, valid, until_s)
-        return found
+    async def _take_over(self, leased: dict[str, ReadResult], options: _Options[V], last: bool) -> dict[str, V]:
+        """Load what the holders of leases have not loaded in time.
 
-    async def _taken_over(
-        self, busy: dict[str, Seen], load_many: LoadMany[V], valid: Valid[V] | None, last: bool
-    ) -> dict[str, V]:
-        """Nobody is waited for any longer: one of us loads in the place of who holds the lease.
-
-        The others wait once more, for that one; then each loads alone.
+        One call replaces the lease. The others wait once more, for that call; after that each loads for itself.
         """
-        won = await self._shelf.lease(busy) if busy else {}
-        found = dict(await self._flight(_marks(won), self._load_and_keep(won, load_many))) if won else {}
-        if left := [key for key in busy if key not in (won or {})]:
-            seen = await self._shelf.look(left, valid)
-            anew = {key: one for key, one in _saying(seen, "busy").items() if not last and one.mark != busy[key].mark}
-            found |= _values(seen)
-            settled = {*_values(seen), *_saying(seen, "none"), *anew}
-            if alone := {key: seen[key].mark if key in seen else b"" for key in left if key not in settled}:
-                found |= await self._alone(alone, load_many, valid)
-            if anew:
-                until_s = time.monotonic() + self._policy.wait_ms / 1000
-                found |= await self._wait(anew, load_many, valid, until_s, last=True)
-        return found
+        acquired = await self._entries.acquire_leases(leased) or {}
+        values: dict[str, V] = {}
+        if acquired:
+            values |= await self._share(_write_ids(acquired), self._load_and_store(acquired, options.load_many))
+        if left := [key for key in leased if key not in acquired]:
+            results = await self._entries.read(left, options.is_valid)
+            values |= _values(results)
+            new_leases = {
+                key: lease
+                for key, lease in _select(results, "leased").items()
+                if not last and lease.write_id != leased[key].write_id
+            }
+            done = {*_values(results), *_select(results, "absent"), *new_leases}
+            if rest := {key: results[key].write_id if key in results else b"" for key in left if key not in done}:
+                values |= await self._load_uncached(rest, options)
+            if new_leases:
+                values |= await self._wait(new_leases, options._replace(wait_until_s=self._wait_until_s()), last=True)
+        return values
 
-    # Stale while it is loaded anew
+    def _wait_until_s(self) -> float:
+        return time.monotonic() + self._policy.wait_ms / 1000
 
-    def _refresh(self, stale: Mapping[str, Seen], load_many: LoadMany[V]) -> None:
-        due = {key: one for key, one in stale.items() if one.token is not None and key not in self._refreshing}
-        if not due or len(self._tasks) >= REFRESHES:
+    # Reloading stale values
+
+    def _refresh(self, stale: Mapping[str, ReadResult], load_many: LoadMany[V]) -> None:
+        due = {key: result for key, result in stale.items() if result.token is not None and key not in self._refreshing}
+        if not due or len(self._refreshes) >= MAX_REFRESHES:
             return
         self._refreshing.update(due)
-        task = asyncio.create_task(self._refresh_now(due, load_many))
-        self._tasks.add(task)
+        task = asyncio.create_task(self._reload(due, load_many))
+        self._refreshes.add(task)
         task.add_done_callback(lambda _: self._refreshing.difference_update(due))
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._refreshes.discard)
 
-    async def _refresh_now(self, stale: Mapping[str, Seen], load_many: LoadMany[V]) -> None:
-        won = await self._shelf.lease_stale(stale)
-        if not won:
+    async def _reload(self, stale: Mapping[str, ReadResult], load_many: LoadMany[V]) -> None:
+        acquired = await self._entries.acquire_refresh_leases(stale)
+        if not acquired:
             return
         with context.activate(msgspec.structs.replace(context.current(), deadline_s=None)):
             try:
-                loaded = await self._load(list(won), load_many)
-            except Exception as error:  # the stale value stands, and is tried again after the lease
-                _log.warning("cache.not_refreshed", cache=self.name, error=repr(error))
+                loaded = await self._load(list(acquired), load_many)
+            except Exception as error:  # the stale value stays; it is reloaded again after the lease
+                _log.warning("cache.refresh_failed", cache=self.name, error=repr(error))
                 return
-        await self._shelf.keep(won, loaded)
+        await self._entries.store(acquired, loaded)
 
-    # Invalidations that are still to be told
+    # Repeating invalidations
 
     def _is_pending(self, key: str) -> bool:
-        return bool(self._all_pending) or key in self._pending
+        return key in self._pending or to_ms(self._clock.now()) < self._bypass_until_ms
 
-    async def _deliver(self, keys: set[str]) -> None:
-        all_of_them, pending = self._all_pending, dict(self._pending)
-        if all_of_them:
-            told = await self._shelf.forget_all()
-            self._all_pending = 0 if told and self._all_pending == all_of_them else self._all_pending
-        else:
-            told = await self._shelf.forget(keys)
-            pending = {key: number for key, number in pending.items() if key in keys}
-        if told:
-            self._pending = {key: number for key, number in self._pending.items() if pending.get(key) != number}
-        self._shelf.count("gone" if told else "pending")
+    async def _deliver(self, keys: Iterable[str]) -> None:
+        batch = {key: self._pending[key] for key in keys if key in self._pending}
+        missed = await self._entries.invalidate({key: invalidation.missed for key, invalidation in batch.items()})
+        for key, invalidation in batch.items():
+            if key in missed:
+                invalidation.missed = missed[key]
+            elif self._pending.get(key) is invalidation:
+                del self._pending[key]
+        self._entries.count("pending" if missed else "invalidated")
 
-    def _deliver_later(self) -> None:
-        if (self._pending or self._all_pending) and (self._delivery is None or self._delivery.done()):
-            self._delivery = asyncio.create_task(self._go_on_delivering())
-
-    async def _go_on_delivering(self) -> None:
-        while self._pending or self._all_pending:
-            await asyncio.sleep(AGAIN_S)
-            await self._deliver(set(itertools.islice(self._pending, PENDING_AT_ONCE)))
+    async def _deliver_pending(self) -> None:
+        while self._pending:
+            await asyncio.sleep(_RETRY_S)
+            await self._deliver(list(itertools.islice(self._pending, _PENDING_BATCH)))
 
 
-def _marks(seen: Mapping[str, Seen]) -> dict[str, bytes]:
-    return {key: one.mark for key, one in seen.items()}
+def _write_ids(results: Mapping[str, ReadResult]) -> dict[str, bytes]:
+    return {key: result.write_id for key, result in results.items()}
 
 
-def _values(seen: Mapping[str, Seen]) -> dict[str, Any]:
-    return {key: one.value for key, one in seen.items() if one.says in {"hit", "stale"}}
+def _values(results: Mapping[str, ReadResult]) -> dict[str, Any]:
+    return {key: result.value for key, result in results.items() if result.outcome in {"hit", "stale"}}
 
 
-def _saying(seen: Mapping[str, Seen], says: str) -> dict[str, Seen]:
-    return {key: one for key, one in seen.items() if one.says == says}
+def _select(results: Mapping[str, ReadResult], outcome: str) -> dict[str, ReadResult]:
+    return {key: result for key, result in results.items() if result.outcome == outcome}
 
 
-async def _landing(task: asyncio.Task[Mapping[str, V]]) -> Mapping[str, V] | None:
-    """What another's load brings; None where it was its caller's time that ran out."""
+async def _wait_for(task: asyncio.Task[Mapping[str, V]]) -> Mapping[str, V] | None:
+    """Return what another call loads; None if that call was cancelled or its deadline has passed."""
     try:
         return await asyncio.shield(task)
     except DeadlineExceeded:
         return None
     except asyncio.CancelledError:
-        here = asyncio.current_task()
-        if here is not None and here.cancelling():
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
             raise
         return None

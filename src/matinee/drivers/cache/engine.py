@@ -1,7 +1,7 @@
-"""What a cache needs of the engine below it: bytes by key, and changes only over what was seen.
+"""The interface of a cache engine: bytes by key, written by compare-and-swap.
 
-A fill is a swap over exactly what its loader saw, so that a value read before an invalidation and arriving after it
-is refused by the engine. An invalidation is a mark set over whatever is there. Nothing else writes.
+A fill replaces exactly what its loader read, so the engine refuses a value that was read before an invalidation and
+arrives after it. An invalidation overwrites whatever is stored. There are no other writes.
 """
 
 from __future__ import annotations
@@ -9,47 +9,53 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-# What an engine needs to know a value again: its own business.
+# The engine's identifier of a stored value, or of a set of copies. Opaque to callers.
 Token = object
 
 
-class Held(NamedTuple):
-    """What an engine holds under a key. Without bytes there is nothing, and the token stands for that nothing."""
+class StoredBytes(NamedTuple):
+    """The bytes stored under a key. Without bytes there is no value, and the token identifies the empty place."""
 
     value: bytes
     token: Token
 
 
 class Swap(NamedTuple):
-    """`value` under `key`, if there is still what `over` stands for (None: nothing); dropped after `ttl_ms`."""
+    """Store `value` under `key` for `ttl_ms`, if `expected` identifies what is stored there (None: nothing)."""
 
     key: str
-    over: Token | None
+    expected: Token | None
     value: bytes
     ttl_ms: int
 
 
 class CacheEngine(Protocol):
-    """Bytes by key, for a while. Every method raises one of `drivers.engine.ENGINE_PROBLEMS` when the engine is not well.
+    """Stores bytes for a limited time. Every method raises one of `drivers.engine.ENGINE_PROBLEMS` when it fails.
 
-    `value_limit` is the greatest value it takes, in bytes. `shared`: whether other processes see the same values.
+    `max_value_bytes` is the size of the largest value. `is_shared` is whether other processes read the same values.
     """
 
-    value_limit: int
-    shared: bool
+    max_value_bytes: int
+    is_shared: bool
 
     @property
     def engine(self) -> str:
-        """The engine and where it is, without a password."""
+        """The engine and its location, without a password."""
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, Held]:
-        """What there is under the keys; an engine may leave out those with nothing."""
+    async def get_many(self, keys: Sequence[str]) -> dict[str, StoredBytes]:
+        """Return what is stored under the keys. A key without a value may be left out."""
 
     async def swap_many(self, swaps: Sequence[Swap]) -> dict[str, Token]:
-        """Those of the swaps that were done, with what knows the new value again."""
+        """Return the keys of the swaps that were done, each with the token of the new value."""
 
-    async def set_many(self, values: Mapping[str, bytes], ttl_ms: int) -> None:
-        """Set values over whatever is there. Returning means that no process sees anything older from now on."""
+    async def set_many(
+        self, values: Mapping[str, bytes], ttl_ms: int, *, missed: Mapping[str, Token]
+    ) -> dict[str, Token]:
+        """Overwrite every copy of some keys; return the keys with copies that could not be written, and these copies.
+
+        No process reads an older value of the other keys from now on. Of the keys in `missed`, an earlier result, only
+        the copies named there are written.
+        """
 
     async def check(self) -> None:
-        """Ask the engine something cheap that it could not answer if it were not well."""
+        """Make a cheap request that fails where the engine is not usable."""

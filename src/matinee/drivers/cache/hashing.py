@@ -1,6 +1,6 @@
-"""Consistent hashing as in ketama: many points a host on a circle, a key belongs to the next point.
+"""Consistent hashing as in ketama: each host has many points on a circle, and a key belongs to the next point.
 
-A host that is added takes its share of the keys from all others alike, and moves no other key; so does one removed.
+A host that is added takes an equal share of the keys of all others, and no other keys move.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ POINTS = 160
 
 
 class HashRing:
-    """Which host keeps a key. The order in which hosts are named does not matter."""
+    """Assigns keys to hosts. The order of the hosts does not matter."""
 
     def __init__(self, hosts: Iterable[str], *, points: int = POINTS) -> None:
-        placed = sorted((_place(f"{host}-{number}"), host) for host in set(hosts) for number in range(points))
-        if not placed:
+        ring = sorted((_hash(f"{host}-{number}"), host) for host in set(hosts) for number in range(points))
+        if not ring:
             raise ValueError("a ring needs a host")
-        self._places = [place for place, _ in placed]
-        self._hosts = [host for _, host in placed]
+        self._points = [point for point, _ in ring]
+        self._hosts = [host for _, host in ring]
 
     def host(self, key: str) -> str:
-        """The host of a key."""
-        return self._hosts[bisect.bisect(self._places, _place(key)) % len(self._hosts)]
+        """Return the host of a key."""
+        return self._hosts[bisect.bisect(self._points, _hash(key)) % len(self._hosts)]
 
 
-def _place(name: str) -> int:
+def _hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

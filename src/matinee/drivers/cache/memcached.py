@@ -1,80 +1,83 @@
-"""Memcached as a cache engine: a ring of hosts in each zone, written in every zone, read in the near one.
+"""Memcached as a cache engine: a ring of hosts in each zone, written in every zone, read in the near zone.
 
-In every zone a key has one host, by consistent hashing. A read asks the near zone's; where nothing is there it asks
-the next zone's, and fills the near one. Keys of a host that is away are not moved to its neighbours: the next zone
-serves them. Which values of a host are good at all, `hosts` knows.
+Each key has one host in every zone, by consistent hashing. A read asks the host of the near zone. If the key is missing
+there, the value is copied from the next zone; if the host does not answer, the next zone serves the value. The keys of
+a failed host are not moved to other hosts of its zone.
 
-A fill must not bring back what was invalidated meanwhile. Every read of the near zone leaves an empty value where there
-is none, and with it something to swap over; a lease takes hold of the key in every zone before its value is loaded.
-An invalidation writes over all of these.
+A fill must not restore a value that was invalidated meanwhile. Therefore a read creates an empty value where there is
+none, so that it has a CAS number to replace; a lease gets the CAS number of the key in every zone before the value is
+loaded; and an invalidation overwrites the key in every zone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias, cast
 from urllib.parse import parse_qs, urlsplit
 
-from matinee.drivers.cache.engine import Held, Swap, Token
+from matinee.drivers.cache.engine import StoredBytes, Swap, Token
 from matinee.drivers.cache.hashing import HashRing
-from matinee.drivers.cache.hosts import SETTLED_S, Host, Hosts
-from matinee.drivers.cache.warming import listed
+from matinee.drivers.cache.host_pool import Host, HostPool
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.memcached import Reply, get, store
+from matinee.drivers.memcached import MAX_TTL_S, Reply, build_get, build_set
 from matinee.kit import log
-from matinee.kit.clock import Clock
 
 WARM_LIMIT = 10_000
-_EMPTY_S = 30
-_WARMING_S = 60
-_SOON_S = 15
-_TRIES = 3
+_EMPTY_TTL_S = 30
+_MIN_COPIED_TTL_S = 15
 _PLAIN = re.compile(r"[!-~]{1,180}")
 _log = log.get()
 
 
-class Hold(NamedTuple):
-    """A value on one host: its full key there, and Memcached's own number for it."""
+class Location(NamedTuple):
+    """The place of a key in one zone."""
 
     host: Host
-    full: str
+    key: str
+
+
+class Copy(NamedTuple):
+    """The copy of a value in one zone, identified by its CAS number."""
+
+    host: Host
+    key: str
     cas: int
 
 
-# The first is the one that was read; the others are those that a lease took hold of.
-_Holds: TypeAlias = tuple[Hold, ...]
+# The first is the copy that was read; a lease adds those of the other zones.
+_Copies: TypeAlias = tuple[Copy, ...]
 
 
 class MemcachedCache:
     """A ring. `memcached://a@host:port,a@host:port,b@host:port/namespace?near=a`: the user part is the zone.
 
-    Use as `async with MemcachedCache(url, clock=clock) as engine:`; its hosts may be away.
+    Use as `async with MemcachedCache(url) as engine:`; hosts may be unavailable.
     """
 
-    shared = True
-    value_limit = 1_000_000
-    # How much longer `set_many` may take, where a host cannot be told.
-    settle_ms = round(SETTLED_S * 1000) + 500
+    is_shared = True
+    max_value_bytes = 1_000_000
 
-    def __init__(self, url: str, *, clock: Clock, limit_ms: int = 25) -> None:
+    def __init__(self, url: str, *, host_timeout_ms: int = 25) -> None:
         parts = urlsplit(url)
-        self._namespace = parts.path.strip("/") or "matinee"
-        hosts = [_host(place) for place in parts.netloc.split(",")]
-        self.hosts = Hosts(hosts, namespace=self._namespace, clock=clock, limit_s=limit_ms / 1000)
+        self._prefix = f"{parts.path.strip('/') or 'matinee'}:"
+        hosts = [_parse_host(host) for host in parts.netloc.split(",")]
         zones = list(dict.fromkeys(host.zone for host in hosts))
         near = parse_qs(parts.query).get("near", zones[:1])[0]
         if near not in zones:
-            raise ValueError(f"near={near} is none of the zones {', '.join(zones)}")
-        self.hosts.is_cold = self._warm_later
-        self.warmed = 0
-        self._warming: set[asyncio.Task[None]] = set()
-        self._by_name = {(host.zone, host.name): host for host in hosts}
+            raise ValueError(f"near={near} is not one of the zones {', '.join(zones)}")
         self._zones = sorted(zones, key=lambda zone: zone != near)
         self._rings = {zone: HashRing(host.name for host in hosts if host.zone == zone) for zone in zones}
+        self._hosts = {(host.zone, host.name): host for host in hosts}
+        self._pool = HostPool(hosts, timeout_s=host_timeout_ms / 1000)
+        for host in hosts:
+            host.client.on_connect = functools.partial(self._on_connect, host)
+        self.warmed = 0
+        self._warming: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> MemcachedCache:
         return self
@@ -83,195 +86,183 @@ class MemcachedCache:
         for task in self._warming:
             task.cancel()
         await asyncio.gather(*self._warming, return_exceptions=True)
-        self.hosts.close()
+        self._pool.close()
 
     @property
     def engine(self) -> str:
-        return f"memcached at {','.join(host.name for host in self.hosts.all)}"
+        return f"memcached at {','.join(host.name for host in self._pool.hosts)}"
+
+    @property
+    def is_warming(self) -> bool:
+        """Whether hosts are being checked or warmed after a new connection."""
+        return bool(self._warming)
 
     async def check(self) -> None:
-        await self.hosts.check()
+        await self._pool.check()
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, Held]:
-        await self.hosts.current()
-        found: dict[str, Held] = {}
-        left = {key: self.places(key) for key in keys}
-        while left := {key: places for key, places in left.items() if places and key not in found}:
-            near = {key: places.pop(0) for key, places in left.items()}
-            for key, reply in (await self._read(near)).items():
-                found[key] = Held(reply.value, (Hold(*near[key], reply.cas),))
+    async def get_many(self, keys: Sequence[str]) -> dict[str, StoredBytes]:
+        found: dict[str, StoredBytes] = {}
+        for zone in self._zones:
+            locations = {key: self._locate(zone, key) for key in keys if key not in found}
+            for key, reply in (await self._get(locations)).items():
+                found[key] = StoredBytes(reply.value, (Copy(*locations[key], reply.cas),))
         if not found:
             raise EngineUnavailable(engine="memcached", detail="No host of the Memcached ring answers.")
-        return found | await self._from_afar({key: held for key, held in found.items() if not held.value})
+        empty = [self._fetch(key, stored) for key, stored in found.items() if not stored.value]
+        return found | dict(await asyncio.gather(*empty))
 
     async def swap_many(self, swaps: Sequence[Swap]) -> dict[str, Token]:
-        await self.hosts.current()
-        done = await asyncio.gather(*(self._swap(swap, swap.over) for swap in swaps if isinstance(swap.over, tuple)))
-        return {swap.key: holds for swap, holds in done if holds}
+        done = await asyncio.gather(*(self._swap(swap) for swap in swaps if swap.expected is not None))
+        return {key: copies for key, copies in done if copies}
 
-    async def set_many(self, values: Mapping[str, bytes], ttl_ms: int) -> None:
-        await self.hosts.current()
-        written: dict[Host, int] = {}
-        late = False
-        for _ in range(_TRIES):
-            late |= await self._write(values, ttl_ms, written)
-            # Told are all hosts only if none of them has come into use, or got another generation, meanwhile.
-            late |= await self.hosts.view()
-            if all(host.is_out or written.get(host) == host.generation for host in self._hosts_of(values)):
-                # What was put out of use, or learned its generation just now, others may use for as long as this.
-                await asyncio.sleep(SETTLED_S if late else 0)
-                return
-        raise EngineUnavailable(engine="memcached", detail="A host of the Memcached ring comes and goes.")
+    async def set_many(
+        self, values: Mapping[str, bytes], ttl_ms: int, *, missed: Mapping[str, Token]
+    ) -> dict[str, Token]:
+        writes: dict[Host, dict[str, Location]] = defaultdict(dict)
+        for key in values:
+            for location in cast("list[Location]", missed.get(key)) or self._locate_all(key):
+                writes[location.host][key] = location
+        replies = await self._pool.request_all(
+            {
+                host: [build_set(location.key, values[key], _to_seconds(ttl_ms)) for key, location in batch.items()]
+                for host, batch in writes.items()
+            }
+        )
+        failed: dict[str, list[Location]] = defaultdict(list)
+        for host, batch in writes.items():
+            codes = [reply.code for reply in replies[host]] if host in replies else [b""] * len(batch)
+            for (key, location), code in zip(batch.items(), codes, strict=True):
+                if code != b"HD":
+                    failed[key].append(location)
+        return dict(failed)
 
-    async def warm(self, name: str, *, limit: int = WARM_LIMIT, again: bool = True) -> int:
-        """Fill the host `host:port` with what the next zone has of its keys, at most `limit`; how many it was.
+    async def warm(self, name: str, *, limit: int = WARM_LIMIT) -> int:
+        """Fill the host `host:port` from the next zone with at most `limit` values; return their number.
 
-        What it has already stays, and what is invalidated meanwhile is not brought back. Without `again` nothing is
-        done where another process has begun lately. A host that comes back cold is warmed unasked. Raises EngineUnavailable.
+        Existing values stay, and values that are invalidated meanwhile are not restored. Raises EngineUnavailable.
         """
-        await self.hosts.view()
-        cold = next((host for host in self.hosts.all if host.name == name), None)
+        cold = next((host for host in self._pool.hosts if host.name == name), None)
         if cold is None:
-            raise ValueError(f"{name} is none of {', '.join(host.name for host in self.hosts.all)}")
+            raise ValueError(f"{name} is not one of {', '.join(host.name for host in self._pool.hosts)}")
+        zone = next((zone for zone in self._zones if zone != cold.zone), None)
         count = 0
-        # One of all processes: whoever is first leaves a note on the host.
-        note = store(f"{self._namespace}:~warming", b"", _WARMING_S, absent=True)
-        if not again and ((reply := await self._one(cold, note)) is None or reply.code != b"HD"):
-            return 0
-        for source in self._others(cold):
-            prefix = f"{self._namespace}:{source.generation:x}:"
-            async for key in listed(source.client, prefix, limit - count):
-                count += await self._brought(key, cold, source)
-                await asyncio.sleep(0)  # whoever is served goes first
+        for source in [host for host in self._pool.hosts if host.zone == zone]:
+            async for key in source.client.list_keys(self._prefix, limit - count):
+                count += await self._copy_to(cold, source, key)
+                await asyncio.sleep(0)  # let requests go first
         self.warmed += count
         return count
 
-    def _warm_later(self, cold: Host) -> None:
+    def _on_connect(self, host: Host) -> None:
         if len(self._zones) > 1:
-            task = asyncio.create_task(self._warm_quietly(cold))
+            task = asyncio.create_task(self._warm_if_empty(host))
             self._warming.add(task)
             task.add_done_callback(self._warming.discard)
 
-    async def _warm_quietly(self, cold: Host) -> None:
+    async def _warm_if_empty(self, host: Host) -> None:
+        # A restarted host has lost the marker. Of all processes, only the one that stores it again warms the host.
+        marker = build_set(f"{self._prefix}~warmed", b"", MAX_TTL_S, only_if_absent=True)
+        reply = await self._request(host, marker)
+        if reply is None or reply.code != b"HD":
+            return
         try:
-            count = await self.warm(cold.name, again=False)
-            _log.info("cache.warmed", host=cold.name, values=count)
-        except EngineUnavailable as error:  # reads fill it by and by
-            _log.warning("cache.not_warmed", host=cold.name, error=str(error))
+            count = await self.warm(host.name)
+            _log.info("cache.warmed", host=host.name, values=count)
+        except EngineUnavailable as error:  # reads fill the host gradually
+            _log.warning("cache.warming_failed", host=host.name, error=str(error))
 
-    async def _brought(self, key: str, cold: Host, source: Host) -> bool:
-        place = self.place(cold.zone, key)
-        if place[0] is not cold or (held := await self.take_hold(place)) is None or not held[1]:
+    async def _copy_to(self, cold: Host, source: Host, key: str) -> bool:
+        """Copy a stored key to a host, if it belongs there and is missing."""
+        location = self._locate_name(cold.zone, key)
+        if location.host is not cold or (reserved := await self._reserve(location)) is None:
             return False
-        copied = await self.copy(held[0], self.place(source.zone, key))
-        return copied is not None and copied.token != (held[0],)
+        copy, is_empty = reserved
+        stored = await self._copy(self._locate_name(source.zone, key), copy) if is_empty else None
+        return stored is not None and stored.token != (copy,)
 
-    def _others(self, cold: Host) -> list[Host]:
-        """The hosts of one other zone: the first that has one in use."""
-        zones = [zone for zone in self._zones if zone != cold.zone]
-        in_use = {zone: [host for host in self.hosts.all if host.zone == zone and not host.is_out] for zone in zones}
-        return next((hosts for hosts in in_use.values() if hosts), [])
+    async def _fetch(self, key: str, empty: StoredBytes) -> tuple[str, StoredBytes]:
+        """Copy a value that the near zone lacks from another zone."""
+        copy = cast("_Copies", empty.token)[0]
+        for location in self._locate_all(key):
+            if location.host is not copy.host and (stored := await self._copy(location, copy)) is not None:
+                return key, stored
+        return key, empty
 
-    def place(self, zone: str, name: str) -> tuple[Host, str]:
-        """Where a key, as `name` has it, lies in a zone: the host, and the full key there."""
-        host = self._by_name[zone, self._rings[zone].host(name)]
-        return host, f"{self._namespace}:{host.generation:x}:{name}"
+    async def _copy(self, source: Location, empty: Copy) -> StoredBytes | None:
+        """Copy a value over an empty one; return it, or None if the source has none.
 
-    def places(self, key: str) -> list[tuple[Host, str]]:
-        """Where a key lies, in each zone, the near one first; without hosts that are out of use."""
-        found = [self.place(zone, _name(key)) for zone in self._zones]
-        return [(host, full) for host, full in found if not host.is_out]
-
-    async def copy(self, hold: Hold, source: tuple[Host, str]) -> Held | None:
-        """Bring a value from another zone to where there was none when it was taken hold of. None: there is none.
-
-        What ends soon (a lease, an invalidation) is told, and not brought: nobody would take it away again.
+        A value with little time left, a lease or an invalidation, is returned but not copied: a copy would not be
+        replaced with it.
         """
-        reply = await self._one(source[0], get(source[1], flags="vt"))
+        reply = await self._request(source.host, build_get(source.key, flags="vt"))
         if reply is None or not reply.value:
             return None
-        if (ttl_s := int(reply.flags["t"])) <= _SOON_S:
-            return Held(reply.value, (hold,))
-        stored = await self._one(hold.host, store(hold.full, reply.value, ttl_s, cas=hold.cas))
-        return Held(reply.value, (hold if stored is None or not stored.cas else hold._replace(cas=stored.cas),))
+        if (ttl_s := int(reply.flags["t"])) <= _MIN_COPIED_TTL_S:
+            return StoredBytes(reply.value, (empty,))
+        stored = await self._request(empty.host, build_set(empty.key, reply.value, ttl_s, cas=empty.cas))
+        return StoredBytes(reply.value, (empty._replace(cas=stored.cas) if stored and stored.cas else empty,))
 
-    async def take_hold(self, place: tuple[Host, str]) -> tuple[Hold, bool] | None:
-        """Know a value on a host again, and whether it is empty; where there was none it is, from now on."""
-        reply = await self._one(place[0], get(place[1], flags="cs", vivify_s=_EMPTY_S))
-        return None if reply is None or not reply.cas else (Hold(*place, reply.cas), reply.flags.get("s") == b"0")
+    async def _reserve(self, location: Location) -> tuple[Copy, bool] | None:
+        """Return the copy at a location, created empty if there is none, and whether it is empty."""
+        reply = await self._request(location.host, build_get(location.key, flags="cs", vivify_s=_EMPTY_TTL_S))
+        return None if reply is None or not reply.cas else (Copy(*location, reply.cas), reply.flags.get("s") == b"0")
 
-    async def _swap(self, swap: Swap, holds: _Holds) -> tuple[Swap, _Holds]:
-        """Over the value that was read, and over all that a lease has hold of; a lease takes hold of the rest."""
-        far = [place for place in self.places(swap.key) if place[0] is not holds[0].host] if len(holds) == 1 else []
-        written, others = await asyncio.gather(
-            asyncio.gather(*(self._over(hold, swap) for hold in holds)),
-            asyncio.gather(*(self.take_hold(place) for place in far)),
+    async def _swap(self, swap: Swap) -> tuple[str, _Copies]:
+        """Replace the copies of a token. With the token of a read, also fill or reserve the copies of other zones."""
+        copies = cast("_Copies", swap.expected)
+        locations = self._locate_all(swap.key) if len(copies) == 1 else []
+        others = [location for location in locations if location.host is not copies[0].host]
+        replaced, reserved = await asyncio.gather(
+            asyncio.gather(*(self._replace(copy, swap) for copy in copies)),
+            asyncio.gather(*(self._reserve(location) for location in others)),
         )
-        if written[0] is None:
-            return swap, ()
-        empty = [other[0] for other in others if other is not None and other[1]]
-        filled = await asyncio.gather(*(self._over(hold, swap) for hold in empty))
-        taken = [other[0] for other in others if other is not None and not other[1]]
-        return swap, tuple(hold for hold in (*written, *filled, *taken) if hold is not None)
+        if replaced[0] is None:
+            return swap.key, ()
+        empty = [other[0] for other in reserved if other is not None and other[1]]
+        filled = await asyncio.gather(*(self._replace(copy, swap) for copy in empty))
+        kept = [other[0] for other in reserved if other is not None and not other[1]]
+        return swap.key, tuple(copy for copy in (*replaced, *filled, *kept) if copy is not None)
 
-    async def _over(self, hold: Hold, swap: Swap) -> Hold | None:
-        reply = await self._one(hold.host, store(hold.full, swap.value, _seconds(swap.ttl_ms), cas=hold.cas))
-        return hold._replace(cas=reply.cas) if reply is not None and reply.code == b"HD" else None
+    async def _replace(self, copy: Copy, swap: Swap) -> Copy | None:
+        request = build_set(copy.key, swap.value, _to_seconds(swap.ttl_ms), cas=copy.cas)
+        reply = await self._request(copy.host, request)
+        return copy._replace(cas=reply.cas) if reply is not None and reply.code == b"HD" else None
 
-    async def _write(self, values: Mapping[str, bytes], ttl_ms: int, written: dict[Host, int]) -> bool:
-        """Write to every host that is in use and has not got it yet; whether one was put out of use for it."""
-        requests: dict[Host, list[bytes]] = defaultdict(list)
-        for key, value in values.items():
-            for host, full in self.places(key):
-                if written.get(host) != host.generation:
-                    requests[host].append(store(full, value, _seconds(ttl_ms)))
-        meant = {host: host.generation for host in requests}
-        replies = await self.hosts.ask_all(requests)
-        good = {host for host, theirs in replies.items() if all(reply.code == b"HD" for reply in theirs)}
-        written.update({host: meant[host] for host in good})
-        if bad := [host for host in requests if host not in good]:
-            await self.hosts.put_out(bad)
-        return bool(bad)
-
-    async def _from_afar(self, empty: dict[str, Held]) -> dict[str, Held]:
-        async def one(key: str, held: Held) -> tuple[str, Held]:
-            hold: Hold = held.token[0]  # type: ignore[index]  # ours: `get_many` made it, a tuple
-            for source in self.places(key):
-                if source[0] is not hold.host and (copied := await self.copy(hold, source)) is not None:
-                    return key, copied
-            return key, held
-
-        return dict(await asyncio.gather(*(one(key, held) for key, held in empty.items())))
-
-    async def _one(self, host: Host, request: bytes) -> Reply | None:
-        replies = await self.hosts.ask(host, [request])
+    async def _request(self, host: Host, request: bytes) -> Reply | None:
+        replies = await self._pool.request(host, [request])
         return None if replies is None else replies[0]
 
-    async def _read(self, places: Mapping[str, tuple[Host, str]]) -> dict[str, Reply]:
+    async def _get(self, locations: Mapping[str, Location]) -> dict[str, Reply]:
         keys: dict[Host, list[str]] = defaultdict(list)
-        for key, (host, _) in places.items():
-            keys[host].append(key)
-        replies = await self.hosts.ask_all(
-            {
-                host: [get(places[key][1], flags="vc", vivify_s=_EMPTY_S) for key in theirs]
-                for host, theirs in keys.items()
-            }
-        )
-        return {key: reply for host, theirs in replies.items() for key, reply in zip(keys[host], theirs, strict=True)}
+        for key, location in locations.items():
+            keys[location.host].append(key)
+        requests = {
+            host: [build_get(locations[key].key, flags="vc", vivify_s=_EMPTY_TTL_S) for key in batch]
+            for host, batch in keys.items()
+        }
+        replies = await self._pool.request_all(requests)
+        return {key: reply for host, batch in replies.items() for key, reply in zip(keys[host], batch, strict=True)}
 
-    def _hosts_of(self, keys: Iterable[str]) -> set[Host]:
-        return {self.place(zone, _name(key))[0] for key in keys for zone in self._zones}
+    def _locate(self, zone: str, key: str) -> Location:
+        return self._locate_name(zone, _to_name(key))
+
+    def _locate_all(self, key: str) -> list[Location]:
+        """Return the locations of a key in all zones, the near zone first."""
+        return [self._locate(zone, key) for zone in self._zones]
+
+    def _locate_name(self, zone: str, name: str) -> Location:
+        return Location(self._hosts[zone, self._rings[zone].host(name)], self._prefix + name)
 
 
-def _host(place: str) -> Host:
-    zone, _, name = place.rpartition("@")
+def _parse_host(text: str) -> Host:
+    zone, _, name = text.rpartition("@")
     return Host(zone, name if ":" in name else f"{name}:11211")
 
 
-def _name(key: str) -> str:
-    """A key as Memcached takes it: its own, or its digest where it is long or has more than printable ASCII."""
+def _to_name(key: str) -> str:
+    """Return a key as Memcached accepts it: the digest of a key that is long or not printable ASCII."""
     return key if _PLAIN.fullmatch(key) else "#" + hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
 
-def _seconds(ttl_ms: int) -> int:
+def _to_seconds(ttl_ms: int) -> int:
     return -(-ttl_ms // 1000)

@@ -1,39 +1,40 @@
-"""A cache engine by its URL."""
+"""Opens a cache engine by its URL."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+from matinee.drivers.cache.client import CacheClient, CacheMetrics
 from matinee.drivers.cache.engine import CacheEngine
-from matinee.drivers.cache.guard import Figures, Guard
 from matinee.drivers.cache.memory import MemoryCache
-from matinee.kit import url
+from matinee.kit import url as urls
 from matinee.kit.clock import Clock
 
 
-async def open_guard(place: str, *, stack: AsyncExitStack, figures: Figures, clock: Clock, limit_ms: int = 50) -> Guard:
-    """The engine behind a URL (`memory://`, `redis://…`, `memcached://…`) behind a guard; it may be away.
+async def open_cache_client(
+    url: str, *, stack: AsyncExitStack, metrics: CacheMetrics, clock: Clock, timeout_ms: int = 50
+) -> CacheClient:
+    """Open a client of the engine at a URL (`memory://`, `redis://…`, `memcached://…`), which may be unavailable.
 
-    Raises ValueError for an engine that is not known.
+    Raises ValueError for an unknown scheme.
     """
-    engine, settle_ms = await _engine(place, stack, clock, limit_ms)
-    return Guard(engine, figures=figures, limit_ms=limit_ms, settle_ms=settle_ms)
+    engine = await _open_engine(url, stack, clock, timeout_ms)
+    return CacheClient(engine, metrics=metrics, timeout_ms=timeout_ms)
 
 
-async def _engine(place: str, stack: AsyncExitStack, clock: Clock, limit_ms: int) -> tuple[CacheEngine, int]:
-    match url.scheme(place):
+async def _open_engine(url: str, stack: AsyncExitStack, clock: Clock, timeout_ms: int) -> CacheEngine:
+    match urls.scheme(url):
         case "memory":
-            return MemoryCache(clock=clock), 0
+            return MemoryCache(clock=clock)
         case "redis" | "rediss" | "unix":
             from matinee.drivers.cache.redis import RedisCache
             from matinee.drivers.redis import Redis
 
-            return RedisCache(await stack.enter_async_context(Redis(place, lazy=True))), 0
+            return RedisCache(await stack.enter_async_context(Redis(url, lazy=True)))
         case "memcached":
             from matinee.drivers.cache.memcached import MemcachedCache
 
-            # One that does not answer leaves time for the next zone's.
-            ring = MemcachedCache(place, clock=clock, limit_ms=max(limit_ms * 2 // 5, 1))
-            return await stack.enter_async_context(ring), ring.settle_ms
+            # A host that does not answer leaves time to ask the next zone.
+            return await stack.enter_async_context(MemcachedCache(url, host_timeout_ms=max(timeout_ms * 2 // 5, 1)))
         case other:
-            raise ValueError(f"there is no cache for {other!r}; memory, redis and memcached are known")
+            raise ValueError(f"{other!r} is not a cache engine; use memory, redis or memcached")

@@ -12,8 +12,8 @@ from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import TitleDraft
 from matinee.catalogue.service import CatalogueService
-from matinee.drivers.cache import Figures
-from matinee.drivers.cache.opening import open_guard
+from matinee.drivers.cache import CacheMetrics
+from matinee.drivers.cache.opening import open_cache_client
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
@@ -23,7 +23,7 @@ from matinee.lab.bench.timing import Bench, Operation, time_in_turns
 
 AREA = "cache"
 TITLES, ROW, IN_FLIGHT = 400, 40, 8
-LIMIT_MS = 1000
+TIMEOUT_MS = 1000
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -33,7 +33,7 @@ def measure(bench: Bench) -> list[Figure]:
 
 
 async def _measure(urls: dict[str, str], count: int, rounds: int) -> list[Figure]:
-    clock, metrics = SystemClock(), Figures(Metrics())
+    clock, metrics = SystemClock(), CacheMetrics(Metrics())
     async with contextlib.AsyncExitStack() as stack:
         store = await SqlTitleStore.open(await stack.enter_async_context(Database(urls["mariadb"])))
         memory = MemoryReadModel(store=store, clock=clock)
@@ -43,8 +43,10 @@ async def _measure(urls: dict[str, str], count: int, rounds: int) -> list[Figure
             "memory": lambda n: memory.titles(_row(n)),
         }
         for name in ("redis", "memcached"):
-            guard = await open_guard(urls[name], stack=stack, figures=metrics, clock=clock, limit_ms=LIMIT_MS)
-            shared = SharedTitleSource(store=store, guard=guard, clock=clock, policy=POLICY)
+            client = await open_cache_client(
+                urls[name], stack=stack, metrics=metrics, clock=clock, timeout_ms=TIMEOUT_MS
+            )
+            shared = SharedTitleSource(store=store, client=client, clock=clock, policy=POLICY)
             stack.push_async_callback(shared.close)
             await shared.list_changes(0)
             operations[name] = _load(shared)

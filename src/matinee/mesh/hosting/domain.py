@@ -24,7 +24,7 @@ from matinee.mesh.schedules.scheduler import Work
 from matinee.mesh.service import Service, Services
 
 if TYPE_CHECKING:
-    from matinee.drivers.cache import Guard
+    from matinee.drivers.cache import CacheClient
     from matinee.drivers.cassandra import Cassandra
     from matinee.drivers.redis import Redis
     from matinee.drivers.sql import Database
@@ -85,7 +85,7 @@ class Process:
         self._names = {domain.protocol: name for name, domain in domains.items()}
         mesh = runtime.settings.mesh
         self._local = Services(metrics, limit_ms=mesh.call_ms, recorder=recorder, force_wire=mesh.force_wire)
-        self._cache: Guard | None = None
+        self._cache: CacheClient | None = None
 
     def client(self, protocol: type[T], *, caller: str) -> T:
         """Return a client of a domain: bound to this process where it serves the domain, else to the mesh."""
@@ -105,20 +105,20 @@ class Process:
         protocols = {name: protocol for protocol, name in self._names.items() if protocol is not None}
         return [self._local.add(name, protocols[name], service) for name, service in self.services.items()]
 
-    async def cache(self) -> Guard:
+    async def cache(self) -> CacheClient:
         """Return the client of the cache, one for the process. Raises BadSettings for an unknown engine."""
-        from matinee.drivers.cache import Figures
-        from matinee.drivers.cache.opening import open_guard
+        from matinee.drivers.cache import CacheMetrics
+        from matinee.drivers.cache.opening import open_cache_client
 
         if self._cache is None:
             settings = self.runtime.settings.cache
             try:
-                self._cache = await open_guard(
+                self._cache = await open_cache_client(
                     settings.engine,
                     stack=self.stack,
-                    figures=Figures(self.metrics),
+                    metrics=CacheMetrics(self.metrics),
                     clock=self.runtime.clock,
-                    limit_ms=settings.call_ms,
+                    timeout_ms=settings.call_ms,
                 )
             except ValueError as error:
                 raise BadSettings(detail=f"cache.engine: {error}") from error
@@ -192,7 +192,7 @@ class Wiring(Generic[Section]):
         """Whether instances share a cache."""
         return url.scheme(self.runtime.settings.cache.engine) != "memory"
 
-    async def cache(self) -> Guard:
+    async def cache(self) -> CacheClient:
         """Return the client of the cache that instances share; the cache may be unavailable."""
         return await self._process.cache()
 

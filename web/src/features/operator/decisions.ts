@@ -1,4 +1,4 @@
-/** What a person has to decide. Pure. */
+/** Conditions that need an operator's decision. Pure. */
 import type { Edge, Job } from "../../api";
 import type { Key } from "../../i18n";
 

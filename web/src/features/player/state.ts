@@ -1,8 +1,8 @@
 /** What the player shows: one snapshot, replaced as a whole. */
 import type { PlaySession } from "../../api";
 import type { Line } from "./subtitles";
-import { loadTaste, type Taste } from "./taste";
-import type { Trouble } from "./trouble";
+import { loadPreferences, type Preferences } from "./preferences";
+import type { PlaybackError } from "./errors";
 
 export interface Choice {
   id: string;
@@ -21,14 +21,14 @@ export interface PlayerState {
   /** The picture waits for the network. */
   buffering: boolean;
   /** An edge or a token failed, and another way is being tried. */
-  mending: boolean;
+  recovering: boolean;
   position: number;
   duration: number;
   buffered: number;
   volume: number;
   muted: boolean;
   /** The browser allowed no sound before the viewer touches something. */
-  hushed: boolean;
+  autoMuted: boolean;
   rate: number;
   audio: Choice[];
   text: Choice[];
@@ -37,22 +37,22 @@ export interface PlayerState {
   height: number | null;
   shownHeight: number | null;
   lines: Line[];
-  taste: Taste;
-  trouble: Trouble | null;
+  preferences: Preferences;
+  error: PlaybackError | null;
 }
 
-/** Before anything is known, in the viewer's taste. */
+/** Before anything is known, in the viewer's preferences. */
 export function blank(): PlayerState {
-  const taste = loadTaste();
+  const preferences = loadPreferences();
   return {
-    phase: "starting", session: null, paused: false, ended: false, buffering: true, mending: false, position: 0, duration: 0,
-    buffered: 0, volume: taste.volume, muted: taste.muted, hushed: false, rate: 1, audio: [], text: [], heights: [],
-    height: null, shownHeight: null, lines: [], taste, trouble: null,
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, recovering: false, position: 0, duration: 0,
+    buffered: 0, volume: preferences.volume, muted: preferences.muted, autoMuted: false, rate: 1, audio: [], text: [], heights: [],
+    height: null, shownHeight: null, lines: [], preferences, error: null,
   };
 }
 
 /** What somebody asked to see. */
-export interface Wanted {
+export interface PlayOptions {
   titleId: string;
   episodeId: string | null;
   fromStart: boolean;

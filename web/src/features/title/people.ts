@@ -1,18 +1,18 @@
-/** Who made a title, each person once with all that they did. Pure. */
+/** Groups the credits of a title by person. Pure. */
 import type { CreditView } from "../../api";
 import type { Translator } from "../../i18n";
 
 export interface Person {
   name: string;
-  parts: string[];
+  roles: string[];
 }
 
-export function peopleOf(credits: CreditView[], text: Pick<Translator, "known">): Person[] {
+export function groupCredits(credits: CreditView[], text: Pick<Translator, "translateIfKnown">): Person[] {
   const people = new Map<string, string[]>();
   for (const { name, role, character } of credits) {
-    const part = character || text.known(`role.${role}`) || role;
-    const parts = people.get(name) ?? [];
-    people.set(name, parts.includes(part) ? parts : [...parts, part]);
+    const label = character || text.translateIfKnown(`role.${role}`) || role;
+    const roles = people.get(name) ?? [];
+    people.set(name, roles.includes(label) ? roles : [...roles, label]);
   }
-  return [...people].map(([name, parts]) => ({ name, parts }));
+  return [...people].map(([name, roles]) => ({ name, roles }));
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.lab.deployment import free_port
+from matinee.lab.deployment import find_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -49,8 +49,16 @@ def matinee(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(600)
 def test_wheel_runs_without_the_repository(matinee: Path, tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    options = ["--no-demo", "--data", tmp_path / "data", "--port", str(port), "--edge-port", str(free_port(span=2))]
+    url = f"http://127.0.0.1:{(port := find_free_port())}"
+    options = [
+        "--no-demo",
+        "--data",
+        tmp_path / "data",
+        "--port",
+        str(port),
+        "--edge-port",
+        str(find_free_port(span=2)),
+    ]
     output = tmp_path / "output"
     with output.open("w") as file:
         up = subprocess.Popen(

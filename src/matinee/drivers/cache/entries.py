@@ -91,12 +91,12 @@ class EntryStore(Generic[V]):
 
     async def release(self, leased: Mapping[str, ReadResult]) -> None:
         """Give up leases, so that other calls do not wait for them."""
-        await self._swap(leased, dict.fromkeys(leased, self._invalidation_result()))
+        await self._swap(leased, dict.fromkeys(leased, self._make_tombstone()))
 
     async def invalidate(self, missed: Mapping[str, Token | None]) -> dict[str, Token | None]:
         """Overwrite the missed copies of keys (None: all copies); return the keys and copies that are still missed."""
         keys = {self._prefix + key: key for key in missed}
-        values = {full: encode_entry(full, self._invalidation_result()) for full in keys}
+        values = {full: encode_entry(full, self._make_tombstone()) for full in keys}
         copies = {full: missed[key] for full, key in keys.items()}
         result = await self._client.set_many(values, _INVALIDATED_TTL_MS, missed=copies)
         return {keys[full]: token for full, token in result.items()}
@@ -151,7 +151,7 @@ class EntryStore(Generic[V]):
             body=body,
         )
 
-    def _invalidation_result(self) -> CacheEntry:
+    def _make_tombstone(self) -> CacheEntry:
         return CacheEntry(kind=EntryKind.INVALIDATED, created_ms=self._now_ms())
 
     async def _swap(

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createClient } from "../src/api/client";
-import { getFieldErrors, Problem } from "../src/api/problem";
+import { faultsOf, Problem } from "../src/api/problem";
 import type { Session } from "../src/api/types";
 
 const session = (token: string): Session => ({ access_token: token, expires_in_s: 300, account_id: "acc", device_id: "dev", profile_id: null, roles: [], refresh_token: null });
@@ -117,7 +117,7 @@ describe("the API client", () => {
     const error = await client.call("POST", "/x", { body: {} }).catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(Problem);
     expect((error as Problem).trace).toBe("trc_1");
-    expect(getFieldErrors(error)).toEqual({ email: "no" });
+    expect(faultsOf(error)).toEqual({ email: "no" });
   });
 
   it("makes a problem of an answer that is no document", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EMPTY_MEMORY, type Direction, type Group, type Leaf, leaves, type Memory, move, pathTo, recover, visit } from "../src/focus/engine";
+import { BLANK, type Direction, type Group, type Leaf, leaves, type Memory, move, pathTo, recover, visit } from "../src/focus/engine";
 
 const leaf = (id: string, left: number, top: number, width = 100, height = 60): Leaf => ({ id, box: { left, top, right: left + width, bottom: top + height } });
 const row = (id: string, top: number, lefts: number[], width = 100): Group => ({ id, axis: "row", children: lefts.map((left, index) => leaf(`${id}${index}`, left, top, width)) });
@@ -18,7 +18,7 @@ const home: Group = {
 };
 
 function walk(root: Group, from: string, ...directions: Direction[]): string {
-  let memory: Memory = EMPTY_MEMORY;
+  let memory: Memory = BLANK;
   let at = from;
   for (const direction of directions) {
     const step = move(root, at, direction, memory);
@@ -87,7 +87,7 @@ describe("what is remembered", () => {
   it("enters a remembering group where it was left", () => {
     const tabs: Group = { ...row("tabs", 0, [0, 110, 220]), remembers: true };
     const page: Group = { id: "page", axis: "column", children: [tabs, row("a", 100, [0, 110, 220])] };
-    const memory = visit(page, "tabs2", EMPTY_MEMORY);
+    const memory = visit(page, "tabs2", BLANK);
     expect(move(page, "a0", "up", memory)?.id).toBe("tabs2");
   });
 
@@ -114,7 +114,7 @@ describe("a focus that is never lost", () => {
 
   it("never leaves the tree, whatever is pressed", () => {
     const all = leaves(home).map((one) => one.id);
-    let [at, memory, seed] = ["a0", EMPTY_MEMORY as Memory, 7];
+    let [at, memory, seed] = ["a0", BLANK as Memory, 7];
     for (let press = 0; press < 2000; press += 1) {
       seed = (seed * 1103515245 + 12345) % 2147483648;
       const step = move(home, at, (["up", "down", "left", "right"] as const)[seed % 4] ?? "up", memory);
@@ -129,7 +129,7 @@ describe("a focus that is never lost", () => {
       const queue = [from.id];
       for (let id = queue.pop(); id; id = queue.pop()) {
         for (const direction of ["up", "down", "left", "right"] as const) {
-          const next = move(home, id, direction, EMPTY_MEMORY)?.id;
+          const next = move(home, id, direction, BLANK)?.id;
           if (next && !seen.has(next)) seen.add(next) && queue.push(next);
         }
       }
@@ -138,7 +138,7 @@ describe("a focus that is never lost", () => {
   });
 
   it("ignores a focus that is not in the tree", () => {
-    expect(move(home, "elsewhere", "down", EMPTY_MEMORY)).toBeNull();
+    expect(move(home, "elsewhere", "down", BLANK)).toBeNull();
     expect(pathTo(home, "elsewhere")).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ago, clock, languageName, localised, rate, size, span } from "../src/i18n/format";
-import { fill, toLanguage } from "../src/i18n";
+import { fill, supported } from "../src/i18n";
 import { de } from "../src/i18n/de";
 import { en } from "../src/i18n/en";
 
@@ -19,8 +19,8 @@ describe("the languages", () => {
   });
 
   it("fall back to English", () => {
-    expect(toLanguage("de-AT")).toBe("de");
-    expect(toLanguage("fr")).toBe("en");
+    expect(supported("de-AT")).toBe("de");
+    expect(supported("fr")).toBe("en");
   });
 
   it("fill holes and choose plurals", () => {

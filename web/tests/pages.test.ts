@@ -3,9 +3,9 @@ import type { Billboard, Edge, Job, Row } from "../src/api/types";
 import { isTelevision } from "../src/app/device";
 import { csv } from "../src/features/operator/csv";
 import { decisions } from "../src/features/operator/decisions";
-import { EMPTY, parseGenres, reasons, toTitleName, toIngest } from "../src/features/operator/details";
-import { withProgress } from "../src/features/home/progress";
-import { check } from "../src/features/sign-in/validation";
+import { EMPTY, genresOf, reasons, titleFromFile, toIngest } from "../src/features/operator/details";
+import { placed } from "../src/features/home/placed";
+import { check } from "../src/features/sign-in/check";
 
 describe("signing in", () => {
   it("asks for what is missing before the server is asked", () => {
@@ -21,8 +21,8 @@ describe("the billboard", () => {
   const rows = [{ cards: [card("a", null)] }, { cards: [card("a", 5_000)] }] as unknown as Row[];
 
   it("says how far one is, as the rows do", () => {
-    expect(withProgress(on("a"), rows).card.progress?.position_ms).toBe(5_000);
-    expect(withProgress(on("b"), rows)).toEqual(on("b"));
+    expect(placed(on("a"), rows).card.progress?.position_ms).toBe(5_000);
+    expect(placed(on("b"), rows)).toEqual(on("b"));
   });
 });
 
@@ -38,8 +38,8 @@ describe("a television", () => {
 
 describe("the operator's desk", () => {
   it("begins a title with the name of its file", () => {
-    expect(toTitleName("The_big-film.final.mp4")).toBe("The big film final");
-    expect(parseGenres("Drama,  Science Fiction, drama,")).toEqual(["drama", "science-fiction"]);
+    expect(titleFromFile("The_big-film.final.mp4")).toBe("The big film final");
+    expect(genresOf("Drama,  Science Fiction, drama,")).toEqual(["drama", "science-fiction"]);
   });
 
   it("waits for every upload before it asks for the job", () => {

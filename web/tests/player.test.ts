@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Problem } from "../src/api/problem";
-import { Edges, AVOID_MS, split } from "../src/features/player/edges";
-import { Meter } from "../src/features/player/metrics";
+import { Edges, SHUNNED_MS, split } from "../src/features/player/edges";
+import { Meter } from "../src/features/player/meter";
 import { sheetPath, tileAt } from "../src/features/player/thumbnails";
-import { diagnose, isSessionEnded, isRecoverable, statusOf, toPlaybackError } from "../src/features/player/errors";
+import { blame, isOver, mendable, statusOf, troubleOf } from "../src/features/player/trouble";
 
 const A = { edge_id: "edg_a", base_url: "http://10.0.0.1:9001/t/alpha/" };
 const B = { edge_id: "edg_b", base_url: "https://edge.example/cdn/t/beta/" };
@@ -25,7 +25,7 @@ describe("edges", () => {
     expect(edges.failed(1001)).toEqual(["edg_a"]);
     expect(edges.urls(segment, 1001)?.[0]).toContain("edge.example");
     expect(edges.urls(segment, 1001)?.[1]).toContain("10.0.0.1");
-    expect(edges.urls(segment, 1000 + AVOID_MS)?.[0]).toContain("10.0.0.1");
+    expect(edges.urls(segment, 1000 + SHUNNED_MS)?.[0]).toContain("10.0.0.1");
   });
 
   it("uses fresh tokens as soon as they are there", () => {
@@ -97,37 +97,37 @@ describe("trouble", () => {
 
   it("tells what the server said inside a refused licence", () => {
     const inner = shaka(1, 1001, ["http://x", 403, '{"type":"/problems/licence-refused"}']);
-    expect(toPlaybackError(shaka(6, 6007, [inner]))).toEqual({ key: "player.error.drm", kind: "licence-refused", code: "S6007" });
+    expect(troubleOf(shaka(6, 6007, [inner]))).toEqual({ key: "player.error.drm", kind: "licence-refused", code: "S6007" });
   });
 
   it("knows the network, the decoder and a browser that cannot", () => {
-    expect(toPlaybackError(shaka(1, 1002)).key).toBe("player.error.network");
-    expect(toPlaybackError(shaka(3, 3016)).key).toBe("player.error.media");
-    expect(toPlaybackError(shaka(6, 6001)).key).toBe("player.error.support");
+    expect(troubleOf(shaka(1, 1002)).key).toBe("player.error.network");
+    expect(troubleOf(shaka(3, 3016)).key).toBe("player.error.media");
+    expect(troubleOf(shaka(6, 6001)).key).toBe("player.error.support");
   });
 
   it("names the problem of the gateway, and never fails itself", () => {
-    expect(toPlaybackError(new Problem("too-mature", 403, "no", { instance: "trc_9" }))).toEqual({ key: "problem.unknown", kind: "too-mature", code: "trc_9" });
-    expect(toPlaybackError(undefined).key).toBe("player.error.unknown");
+    expect(troubleOf(new Problem("too-mature", 403, "no", { instance: "trc_9" }))).toEqual({ key: "problem.unknown", kind: "too-mature", code: "trc_9" });
+    expect(troubleOf(undefined).key).toBe("player.error.unknown");
   });
 
   it("blames the servers when the gateway answers, and the network when it does not", () => {
     const silent = shaka(1, 1002, ["http://edge/t/x/1.m4s"]);
-    expect(toPlaybackError(silent, diagnose(null)).kind).toBe("no-edge");
-    expect(toPlaybackError(silent, diagnose(new Problem("offline", 0, ""))).kind).toBe("offline");
-    expect(toPlaybackError(silent, diagnose(undefined)).kind).toBeUndefined();
-    expect(toPlaybackError(shaka(1, 1001, ["u", 403, '{"type":"/problems/link-expired"}']), "offline").kind).toBe("link-expired");
+    expect(troubleOf(silent, blame(null)).kind).toBe("no-edge");
+    expect(troubleOf(silent, blame(new Problem("offline", 0, ""))).kind).toBe("offline");
+    expect(troubleOf(silent, blame(undefined)).kind).toBeUndefined();
+    expect(troubleOf(shaka(1, 1001, ["u", 403, '{"type":"/problems/link-expired"}']), "offline").kind).toBe("link-expired");
   });
 
   it("knows a session that is over from one that cannot be asked", () => {
-    expect(isSessionEnded(new Problem("session-not-found", 404, ""))).toBe(true);
-    expect(isSessionEnded(new Problem("offline", 0, ""))).toBe(false);
-    expect(isSessionEnded(new Error("session-not-found"))).toBe(false);
+    expect(isOver(new Problem("session-not-found", 404, ""))).toBe(true);
+    expect(isOver(new Problem("offline", 0, ""))).toBe(false);
+    expect(isOver(new Error("session-not-found"))).toBe(false);
   });
 
   it("mends only what is on the way", () => {
-    expect(isRecoverable(shaka(1, 1001))).toBe(true);
-    expect(isRecoverable(shaka(6, 6007))).toBe(false);
+    expect(mendable(shaka(1, 1001))).toBe(true);
+    expect(mendable(shaka(6, 6007))).toBe(false);
     expect(statusOf(shaka(1, 1001, ["u", 403]))).toBe(403);
     expect(statusOf(shaka(1, 1002, []))).toBe(0);
   });

@@ -2,7 +2,7 @@
  * The one way to the gateway. The access token lives in this closure only; the refresh token is an HttpOnly
  * cookie that no script sees. A 401 leads to one refresh and one more try.
  */
-import { offline, Problem, readProblem } from "./problem";
+import { offline, Problem, problemOf } from "./problem";
 import type { Session } from "./types";
 
 const ROOT = "/api/v1";
@@ -51,7 +51,7 @@ export function createClient(parts: ClientParts) {
   async function refreshNow(): Promise<Session> {
     const response = await send("POST", "/auth/refresh", { body: {} });
     if (!response.ok) {
-      const problem = await readProblem(response);
+      const problem = await problemOf(response);
       // Only a refusal ends the sign-in; a service that is away for a moment must not sign anybody out.
       if (problem.status === 401 || problem.status === 403) adopt(null);
       throw problem;
@@ -76,7 +76,7 @@ export function createClient(parts: ClientParts) {
       if (session?.access_token === token) await refresh();
       response = await send(method, path, options);
     }
-    if (!response.ok) throw await readProblem(response);
+    if (!response.ok) throw await problemOf(response);
     return (response.status === 204 ? undefined : await response.json()) as T;
   }
 

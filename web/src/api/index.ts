@@ -3,7 +3,7 @@ import { createClient } from "./client";
 import type * as T from "./types";
 
 export * from "./types";
-export { getFieldErrors, Problem } from "./problem";
+export { faultsOf, Problem } from "./problem";
 
 type Listener = (session: T.Session | null) => void;
 const listeners = new Set<Listener>();

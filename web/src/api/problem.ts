@@ -19,14 +19,14 @@ export class Problem extends Error {
 }
 
 /** The faults of an `invalid` problem: field → message. */
-export function getFieldErrors(problem: unknown): Record<string, string> {
+export function faultsOf(problem: unknown): Record<string, string> {
   if (!(problem instanceof Problem) || !Array.isArray(problem.facts.faults)) return {};
   const faults = problem.facts.faults as { field?: unknown; message?: unknown }[];
   return Object.fromEntries(faults.map((fault) => [String(fault.field ?? ""), String(fault.message ?? "")]));
 }
 
 /** Reads a problem out of an answer that was not a success. */
-export async function readProblem(response: Response): Promise<Problem> {
+export async function problemOf(response: Response): Promise<Problem> {
   const document = (await response.json().catch(() => null)) as Record<string, unknown> | null;
   const type = typeof document?.type === "string" ? document.type : "";
   const kind = type.split("/").pop() || `http-${response.status}`;

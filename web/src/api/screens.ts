@@ -34,7 +34,7 @@ function load<T>(key: string, loader: () => Promise<T>): Promise<T> {
 }
 
 /** Marks screens as old: those in sight are looked up again behind what they show, the others when next seen. */
-export function invalidateScreens(prefix: string): void {
+export function staleScreens(prefix: string): void {
   for (const [key, entry] of entries) if (key.startsWith(prefix)) entry.at = 0;
   for (const [key, loader] of mounted) if (key.startsWith(prefix)) load(key, loader).catch(() => undefined);
 }
@@ -45,7 +45,7 @@ export function warm<T>(key: string, loader: () => Promise<T>): void {
 }
 
 /** Forgets what is known: of one screen, or of all when the viewer changes. */
-export function clearScreens(prefix = ""): void {
+export function forgetScreens(prefix = ""): void {
   for (const key of entries.keys()) if (key.startsWith(prefix)) entries.delete(key);
   tell();
 }
@@ -81,7 +81,7 @@ export function useScreen<T>(key: string, loader: () => Promise<T>, everyMs = 0)
 }
 
 /** True after a while: what is faster needs no skeleton. */
-export function useDelay(ms = 200): boolean {
+export function useLate(ms = 200): boolean {
   const [late, setLate] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setLate(true), ms);

@@ -5,11 +5,11 @@ import ProfilesPage from "../features/profiles";
 import SignInPage from "../features/sign-in";
 import TitlePage from "../features/title";
 import { useText } from "../i18n";
-import { navigate, Link, match, paths, useLocation } from "../router";
+import { go, Link, match, paths, useLocation } from "../router";
 import { loadProfiles, restore, useViewer } from "../session";
 import { PreviewHost } from "../ui/Preview";
 import { Header } from "./Header";
-import { getPlayerPage, preloadPlayer } from "./playerPage";
+import { playerPage, warmPlayer } from "./warm";
 
 const OperatorPage = lazy(() => import("../features/operator"));
 const GenrePage = lazy(() => import("../features/genre"));
@@ -54,9 +54,9 @@ function House({ chosen }: { chosen: boolean }) {
   const entrance = ENTRANCES.includes(path);
   const choosing = path.startsWith(paths.profiles);
   useEffect(() => {
-    if (entrance) navigate(chosen ? paths.home : paths.profiles, { replace: true });
+    if (entrance) go(chosen ? paths.home : paths.profiles, { replace: true });
   }, [entrance, chosen]);
-  useEffect(() => (chosen ? preloadPlayer() : undefined), [chosen]);
+  useEffect(() => (chosen ? warmPlayer() : undefined), [chosen]);
   if (entrance) return null;
   if (path.startsWith(paths.operator)) return <Suspense><OperatorPage path={path} /></Suspense>;
   if (choosing || !chosen) return <ProfilesPage managing={path === paths.manage} />;
@@ -68,7 +68,7 @@ function House({ chosen }: { chosen: boolean }) {
 function Watch({ titleId, search }: { titleId: string; search: string }) {
   const asked = new URLSearchParams(search);
   // Chosen once: another component in its place would be another player.
-  const [PlayerPage] = useState(() => getPlayerPage());
+  const [PlayerPage] = useState(() => playerPage());
   return (
     <Suspense fallback={<div className="player-wait" />}>
       <PlayerPage titleId={titleId} episodeId={asked.get("episode")} fromStart={asked.get("from") === "start"} />

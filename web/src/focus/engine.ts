@@ -32,13 +32,13 @@ export interface Group {
 export type Node = Leaf | Group;
 
 export interface Memory {
-  /** The line along which vertical moves navigate, in pixels from the left. */
+  /** The line along which vertical moves go, in pixels from the left. */
   column: number | null;
   /** The leaf that each group was left from. */
   last: Readonly<Record<string, string>>;
 }
 
-export const EMPTY_MEMORY: Memory = { column: null, last: {} };
+export const BLANK: Memory = { column: null, last: {} };
 
 export interface Move {
   id: string;

@@ -1,12 +1,12 @@
 /** Arrow keys and remote controls, on top of the pure engine. */
 import { useEffect, useRef } from "react";
-import { EMPTY_MEMORY, type Box, type Direction, type Memory, move, recover, visit } from "./engine";
+import { BLANK, type Box, type Direction, type Memory, move, recover, visit } from "./engine";
 import { idOf, readTree, scope } from "./tree";
 
 const ARROWS: Record<string, Direction> = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" };
 const BACK = new Set(["Escape", "GoBack", "BrowserBack", "XF86Back"]);
 
-let memory: Memory = EMPTY_MEMORY;
+let memory: Memory = BLANK;
 let lastBox: Box | null = null;
 let lastElement: HTMLElement | null = null;
 const lastOf = new Map<string, string>();

@@ -16,14 +16,14 @@ const loaders: Record<Language, () => Promise<Messages>> = {
 let language: Language = "en";
 const listeners = new Set<() => void>();
 
-export function toLanguage(tag: string): Language {
+export function supported(tag: string): Language {
   const base = tag.toLowerCase().split("-")[0];
   return LANGUAGES.find((one) => one === base) ?? "en";
 }
 
 /** Speaks another language as soon as its texts are here. */
 export async function setLanguage(tag: string): Promise<void> {
-  const next = toLanguage(tag);
+  const next = supported(tag);
   loaded[next] ??= await loaders[next]();
   if (next === language) return;
   language = next;
@@ -48,9 +48,9 @@ function make(tag: Language) {
     language: tag,
     t: (key: Key, values: Record<string, string | number> = {}) => fill(messages[key], values, tag),
     /** A text whose key comes from the server, where there is one. */
-    translateIfKnown: (key: string) => (Object.hasOwn(messages, key) ? fill(messages[key as Key], {}, tag) : null),
+    known: (key: string) => (Object.hasOwn(messages, key) ? fill(messages[key as Key], {}, tag) : null),
     clock: format.clock,
-    duration: (ms: number) => format.duration(ms, tag),
+    span: (ms: number) => format.span(ms, tag),
     size: (bytes: number) => format.size(bytes, tag),
     rate: (bps: number) => format.rate(bps, tag),
     ago: (iso: string) => format.ago(iso, Date.now(), tag),

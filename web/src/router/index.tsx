@@ -35,13 +35,13 @@ function settle(): void {
 
 window.addEventListener("popstate", settle);
 
-export interface NavigateOptions {
+export interface Going {
   replace?: boolean;
   /** Lay the new page over the one that is shown. */
   over?: boolean;
 }
 
-export function navigate(to: string, { replace = false, over = false }: NavigateOptions = {}): void {
+export function go(to: string, { replace = false, over = false }: Going = {}): void {
   const under = over ? (current.under ?? current.path + current.search) : null;
   const depth = (state().depth ?? 0) + (replace ? 0 : 1);
   window.history[replace ? "replaceState" : "pushState"]({ under, depth } satisfies State, "", to);
@@ -51,7 +51,7 @@ export function navigate(to: string, { replace = false, over = false }: Navigate
 /** Back to where one came from, or to `otherwise` where this page was the first. */
 export function back(otherwise = "/"): void {
   if ((state().depth ?? 0) > 0) window.history.back();
-  else navigate(otherwise, { replace: true });
+  else go(otherwise, { replace: true });
 }
 
 export function useLocation(): Location {
@@ -78,7 +78,7 @@ export function match(pattern: string, path: string): Record<string, string> | n
   return found;
 }
 
-type LinkProps = AnchorHTMLAttributes<HTMLAnchorElement> & NavigateOptions & { to: string; ref?: Ref<HTMLAnchorElement> };
+type LinkProps = AnchorHTMLAttributes<HTMLAnchorElement> & Going & { to: string; ref?: Ref<HTMLAnchorElement> };
 
 /** A real link that stays in the application. */
 export function Link({ to, replace, over, onClick, ...rest }: LinkProps) {
@@ -86,7 +86,7 @@ export function Link({ to, replace, over, onClick, ...rest }: LinkProps) {
     onClick?.(event);
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
-    navigate(to, { replace, over });
+    go(to, { replace, over });
   }
   return <a {...rest} href={to} onClick={follow} />;
 }

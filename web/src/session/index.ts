@@ -1,7 +1,7 @@
 /** Who is in front of the screen: the sign-in, and the profile that was chosen. */
 import { useSyncExternalStore } from "react";
 import { api, client, type DeviceInfo, onSession, Problem, type ProfileView, type Session } from "../api";
-import { clearScreens } from "../api/screens";
+import { forgetScreens } from "../api/screens";
 import { setLanguage } from "../i18n";
 
 export interface Viewer {
@@ -29,14 +29,14 @@ function set(change: Partial<Viewer>): void {
 onSession((session) => {
   if (!session) {
     localStorage.removeItem(SIGNED_IN);
-    clearScreens();
+    forgetScreens();
     set({ state: "signed-out", session: null, profiles: null });
     return;
   }
   localStorage.setItem(SIGNED_IN, "1");
   localStorage.setItem(DEVICE, session.device_id);
   // What one profile saw must never flash up for another.
-  if (viewer.session?.profile_id !== session.profile_id) clearScreens();
+  if (viewer.session?.profile_id !== session.profile_id) forgetScreens();
   set({ state: "signed-in", session });
 });
 
@@ -87,7 +87,7 @@ const SYSTEMS: [RegExp, string][] = [
 const named = (table: [RegExp, string][], agent: string) => table.find(([pattern]) => pattern.test(agent))?.[1];
 
 /** What this browser calls itself in the list of devices. */
-export function describeDevice(agent = navigator.userAgent, tv = document.documentElement.dataset.tv !== undefined): DeviceInfo {
+export function thisDevice(agent = navigator.userAgent, tv = document.documentElement.dataset.tv !== undefined): DeviceInfo {
   const name = [named(BROWSERS, agent) ?? "Browser", named(SYSTEMS, agent)].filter(Boolean).join(" · ");
   const kind = tv ? "tv" : /iPad|Tablet/.test(agent) ? "tablet" : /Mobi/.test(agent) ? "phone" : "browser";
   return { name, kind, device_id: localStorage.getItem(DEVICE) };

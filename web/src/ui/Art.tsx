@@ -4,7 +4,7 @@ import type { Picture } from "../api";
 import "./art.css";
 
 /** A number that is the same for the same text, always (FNV-1a). */
-export function hashText(text: string): number {
+export function seedOf(text: string): number {
   let hash = 0x811c9dc5;
   for (const letter of text) hash = Math.imul(hash ^ (letter.codePointAt(0) ?? 0), 0x01000193);
   return hash >>> 0;
@@ -35,7 +35,7 @@ interface ArtProps {
 export function Art({ picture, name, eager = false, bare = false }: ArtProps) {
   const [failed, setFailed] = useState<string | null>(null);
   const [shown, setShown] = useState(false);
-  if (!picture || failed === picture.url) return <GeneratedArt name={name} bare={bare} />;
+  if (!picture || failed === picture.url) return <MadeArt name={name} bare={bare} />;
   return (
     <img
       className={`art ${shown ? "shown" : ""}`}
@@ -57,8 +57,8 @@ export function Art({ picture, name, eager = false, bare = false }: ArtProps) {
   );
 }
 
-function GeneratedArt({ name, bare }: { name: string; bare: boolean }) {
-  const seed = hashText(name);
+function MadeArt({ name, bare }: { name: string; bare: boolean }) {
+  const seed = seedOf(name);
   const [deep, mid, light] = PAIRS[seed % PAIRS.length] ?? ["#5b1420", "#e0603a", "#ffc48a"];
   const x = 55 + (seed >>> 5) % 40;
   const y = 8 + (seed >>> 11) % 50;

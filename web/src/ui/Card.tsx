@@ -9,19 +9,19 @@ export const share = (progress: Progress) =>
   progress.duration_ms > 0 ? Math.min(1, progress.position_ms / progress.duration_ms) : 0;
 
 /** `2024 · 1 hr 24 min · Drama`, as much of it as is known. */
-export function describeCard(card: CardData, text: Translator, genres = 2): string[] {
+export function factsOf(card: CardData, text: Translator, genres = 2): string[] {
   const length =
     card.kind === "series"
       ? card.season_count > 0 && text.t("card.seasons", { count: card.season_count })
-      : card.duration_ms > 0 && text.duration(card.duration_ms);
+      : card.duration_ms > 0 && text.span(card.duration_ms);
   const words = [card.year && String(card.year), length, ...card.genres.slice(0, genres).map((genre) => genre.name)];
   return words.filter((word): word is string => Boolean(word));
 }
 
-export const formatEpisode = (season: number, episode: number, text: Translator) => text.t("card.episode", { season, episode });
+export const episodeMark = (season: number, episode: number, text: Translator) => text.t("card.episode", { season, episode });
 
-export function describeRemaining(progress: Progress, text: Translator): string {
-  return text.t("card.left", { time: text.duration(progress.duration_ms - progress.position_ms) });
+export function leftOf(progress: Progress, text: Translator): string {
+  return text.t("card.left", { time: text.span(progress.duration_ms - progress.position_ms) });
 }
 
 export function Maturity({ age }: { age: number }) {
@@ -57,9 +57,9 @@ export function TitleCard({ card, place, eager, first, hover }: CardProps) {
   const { progress } = card;
   const begun = progress && !progress.finished && progress.position_ms > 0;
   const mark = begun && progress.season_number !== null && progress.episode_number !== null
-    ? formatEpisode(progress.season_number, progress.episode_number, text)
+    ? episodeMark(progress.season_number, progress.episode_number, text)
     : null;
-  const line = begun ? [mark, describeRemaining(progress, text)].filter(Boolean) : describeCard(card, text, 1);
+  const line = begun ? [mark, leftOf(progress, text)].filter(Boolean) : factsOf(card, text, 1);
   return (
     <Link
       {...hover}

@@ -69,9 +69,9 @@ export function Switch({ label, hint, on, onChange }: SwitchProps) {
 }
 
 /** What went wrong, in the viewer's language. */
-export function describeProblem(problem: unknown, text: Translator): string {
+export function sentenceOf(problem: unknown, text: Translator): string {
   if (!(problem instanceof Problem)) return text.t("problem.unknown");
-  return text.translateIfKnown(`problem.${problem.kind}`) ?? (problem.status < 500 && problem.message ? problem.message : text.t("problem.unknown"));
+  return text.known(`problem.${problem.kind}`) ?? (problem.status < 500 && problem.message ? problem.message : text.t("problem.unknown"));
 }
 
 export function ProblemNote({ problem, retry, children }: { problem: unknown; retry?: () => void; children?: ReactNode }) {
@@ -80,7 +80,7 @@ export function ProblemNote({ problem, retry, children }: { problem: unknown; re
   return (
     <div className="problem-note" role="alert">
       <Icon name="alert" size="1.35em" />
-      <span>{describeProblem(problem, text)}</span>
+      <span>{sentenceOf(problem, text)}</span>
       {retry && <button type="button" className="problem-retry" onClick={retry}>{text.t("app.retry")}</button>}
       {children}
     </div>
@@ -93,7 +93,7 @@ export function ProblemPage({ problem, retry }: { problem: unknown; retry: () =>
   const trace = problem instanceof Problem ? problem.trace : null;
   return (
     <div className="problem-page" role="alert">
-      <h1>{describeProblem(problem, text)}</h1>
+      <h1>{sentenceOf(problem, text)}</h1>
       <button type="button" className="button primary" onClick={retry} data-focus-first>{text.t("app.retry")}</button>
       {trace && <p className="problem-code">{text.t("problem.code", { code: trace })}</p>}
     </div>

@@ -5,7 +5,7 @@ import type { Card } from "../api";
 import { useText } from "../i18n";
 import { Link, paths } from "../router";
 import { Art } from "./Art";
-import { describeCard, describeRemaining, Maturity, ProgressBar } from "./Card";
+import { factsOf, leftOf, Maturity, ProgressBar } from "./Card";
 import { Icon } from "./icons";
 import { Store, useStore } from "./store";
 import "./preview.css";
@@ -37,7 +37,7 @@ export function hidePreview(): void {
 }
 
 /** What a card does with a pointer; a finger has no hovering. */
-export function previewHandlers(card: Card) {
+export function previewing(card: Card) {
   return {
     onPointerEnter: (event: PointerEvent) => {
       const from = event.currentTarget;
@@ -69,17 +69,17 @@ export function PreviewHost() {
   const begun = progress && !progress.finished && progress.position_ms > 0 ? progress : null;
   return createPortal(
     <div key={card.title_id} className="preview" style={style} aria-hidden="true" data-testid="preview" onPointerLeave={hidePreview} onClickCapture={() => from?.focus({ preventScroll: true })} onClick={hidePreview}>
-      <Link to={paths.title(card.title_id)} over tabIndex={-1} className="preview-art" data-preload="player">
+      <Link to={paths.title(card.title_id)} over tabIndex={-1} className="preview-art" data-warm="player">
         <Art picture={card.pictures.backdrop ?? card.pictures.card} name={card.name} eager />
         {begun && <ProgressBar progress={begun} />}
       </Link>
       <div className="preview-words">
         <div className="preview-actions">
-          <Link to={paths.watch(card.title_id, progress?.episode_id)} tabIndex={-1} className="preview-play" data-preload="player"><Icon name="play" size="1.15rem" />{text.t(begun ? "title.resume" : "title.play")}</Link>
+          <Link to={paths.watch(card.title_id, progress?.episode_id)} tabIndex={-1} className="preview-play" data-warm="player"><Icon name="play" size="1.15rem" />{text.t(begun ? "title.resume" : "title.play")}</Link>
           <Link to={paths.title(card.title_id)} over tabIndex={-1} className="icon-button preview-more"><Icon name="down" size="1.2rem" /></Link>
         </div>
         <p className="preview-name">{card.name}</p>
-        <p className="preview-facts"><Maturity age={card.maturity} /> {begun ? describeRemaining(begun, text) : describeCard(card, text).join(" · ")}</p>
+        <p className="preview-facts"><Maturity age={card.maturity} /> {begun ? leftOf(begun, text) : factsOf(card, text).join(" · ")}</p>
         {card.tagline && <p className="preview-line">{card.tagline}</p>}
       </div>
     </div>,

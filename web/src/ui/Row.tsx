@@ -6,7 +6,7 @@ import { Link } from "../router";
 import { CardSkeleton, TitleCard } from "./Card";
 import { IconButton } from "./Button";
 import { Icon } from "./icons";
-import { previewHandlers } from "./Preview";
+import { previewing } from "./Preview";
 import "./row.css";
 
 /** Where each row was left, for the next visit. */
@@ -18,7 +18,7 @@ interface Window {
 }
 
 /** The cards to draw for a scroll position; `pitch` is a card with its gap. */
-export function visibleRange(left: number, width: number, pitch: number, count: number): Window {
+export function windowOf(left: number, width: number, pitch: number, count: number): Window {
   if (pitch <= 0) return { first: 0, last: Math.min(count, 12) };
   const screen = Math.ceil(width / pitch);
   const at = Math.floor(left / pitch);
@@ -44,7 +44,7 @@ export function Row({ id, name, cards, to, eager }: RowProps) {
         {(index) => {
           const card = cards[index];
           if (!card) return <AllCard place={id} name={name} to={to ?? ""} />;
-          return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} hover={previewHandlers(card)} />;
+          return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} hover={previewing(card)} />;
         }}
       </Strip>
     </section>
@@ -98,7 +98,7 @@ function Strip({ id, name, count, children }: StripProps) {
     };
   }, [id, count]);
 
-  const { first, last } = visibleRange(state.left, state.width, state.pitch, count);
+  const { first, last } = windowOf(state.left, state.width, state.pitch, count);
   const page = (by: number) => strip.current?.scrollBy({ left: by * along(strip.current) * Math.max(state.pitch, Math.floor(state.width / state.pitch) * state.pitch), behavior: "smooth" });
   return (
     <div className="strip-frame">

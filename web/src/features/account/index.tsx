@@ -1,7 +1,7 @@
-/** The account page: profiles, devices, and signing out on all of them. */
+/** The account: its devices, and the way out of all of them. */
 import { useState } from "react";
 import { api, type DeviceView } from "../../api";
-import { invalidateScreens, useScreen } from "../../api/screens";
+import { staleScreens, useScreen } from "../../api/screens";
 import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, paths } from "../../router";
@@ -24,12 +24,12 @@ export default function AccountPage() {
   async function remove(device: DeviceView) {
     try {
       await api.removeDevice(device.device_id);
-      invalidateScreens("devices");
+      staleScreens("devices");
     } catch (failure) {
       setProblem(failure);
     }
   }
-  async function signOutEverywhere() {
+  async function everywhere() {
     setBusy(true);
     await api.signOutEverywhere().catch((failure: unknown) => {
       setProblem(failure);
@@ -59,7 +59,7 @@ export default function AccountPage() {
         <p className="page-lead">{t("account.everywhereLead")}</p>
         <Button look="danger" onClick={() => setAsking(true)}>{t("account.everywhere")}</Button>
       </section>
-      {asking && <Confirm title={t("account.everywhereAsk")} action={t("account.everywhere")} busy={busy} confirm={() => void signOutEverywhere()} close={() => setAsking(false)} />}
+      {asking && <Confirm title={t("account.everywhereAsk")} action={t("account.everywhere")} busy={busy} confirm={() => void everywhere()} close={() => setAsking(false)} />}
     </main>
   );
 }
@@ -67,8 +67,8 @@ export default function AccountPage() {
 function Device({ device, remove }: { device: DeviceView; remove: () => void }) {
   const text = useText();
   const { t } = text;
-  const lastSeen = device.current ? t("account.thisDevice") : t("account.lastSeen", { when: text.ago(device.last_seen_at) });
-  const line = [text.translateIfKnown(`device.${device.kind}`), lastSeen, !device.signed_in && t("account.signedOut")].filter(Boolean).join(" · ");
+  const seen = device.current ? t("account.thisDevice") : t("account.lastSeen", { when: text.ago(device.last_seen_at) });
+  const line = [text.known(`device.${device.kind}`), seen, !device.signed_in && t("account.signedOut")].filter(Boolean).join(" · ");
   return (
     <li className="device" data-testid="device">
       <span><span className="device-name">{device.name}</span><span className="device-line">{line}</span></span>

@@ -1,4 +1,4 @@
-/** The genre page: all titles of a genre. */
+/** Everything in a genre. */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { api, type Card } from "../../api";
 import { useScreen } from "../../api/screens";

@@ -1,14 +1,14 @@
-/** The history page: what the profile watched, newest first. */
+/** What this profile watched, newest first. */
 import { useState } from "react";
 import { api, type HistoryEntry } from "../../api";
-import { invalidateScreens, useScreen } from "../../api/screens";
+import { staleScreens, useScreen } from "../../api/screens";
 import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, Link, paths } from "../../router";
 import { useViewer } from "../../session";
 import { Art } from "../../ui/Art";
 import { Button, IconButton } from "../../ui/Button";
-import { formatEpisode, describeRemaining, ProgressBar } from "../../ui/Card";
+import { episodeMark, leftOf, ProgressBar } from "../../ui/Card";
 import { ProblemNote, ProblemPage } from "../../ui/Field";
 
 export default function HistoryPage() {
@@ -17,7 +17,7 @@ export default function HistoryPage() {
   const { data, error, reload } = useScreen("history", () => api.history());
   const [rest, setRest] = useState<{ entries: HistoryEntry[]; cursor: string | null | undefined }>({ entries: [], cursor: undefined });
   const [problem, setProblem] = useState<unknown>(null);
-  const [removed, setRemoved] = useState<ReadonlySet<string>>(new Set());
+  const [gone, setGone] = useState<ReadonlySet<string>>(new Set());
   useBack(() => back());
   useArrival(data !== undefined);
 
@@ -30,11 +30,11 @@ export default function HistoryPage() {
       setProblem(failure);
     }
   }
-  async function removeFromContinue(titleId: string) {
-    setRemoved(new Set([...removed, titleId]));
+  async function forget(titleId: string) {
+    setGone(new Set([...gone, titleId]));
     try {
       await api.forget(titleId);
-      invalidateScreens("home");
+      staleScreens("home");
     } catch (failure) {
       setProblem(failure);
     }
@@ -51,7 +51,7 @@ export default function HistoryPage() {
         {entries.map((entry, index) => (
           <li key={`${entry.card.title_id}:${entry.updated_at}`} data-focus="row">
             <Entry entry={entry} first={index === 0} />
-            {isUnfinished(entry) && !removed.has(entry.card.title_id) && <IconButton icon="close" label={`${t("card.forget")}: ${entry.card.name}`} onClick={() => void removeFromContinue(entry.card.title_id)} />}
+            {unfinished(entry) && !gone.has(entry.card.title_id) && <IconButton icon="close" label={`${t("card.forget")}: ${entry.card.name}`} onClick={() => void forget(entry.card.title_id)} />}
           </li>
         ))}
       </ul>
@@ -61,14 +61,14 @@ export default function HistoryPage() {
   );
 }
 
-const isUnfinished = ({ card: { progress } }: HistoryEntry) => progress !== null && !progress.finished;
+const unfinished = ({ card: { progress } }: HistoryEntry) => progress !== null && !progress.finished;
 
 function Entry({ entry, first }: { entry: HistoryEntry; first: boolean }) {
   const text = useText();
   const { card, updated_at } = entry;
   const { progress } = card;
-  const mark = progress && progress.season_number !== null && progress.episode_number !== null ? formatEpisode(progress.season_number, progress.episode_number, text) : null;
-  const state = progress && (progress.finished ? text.t("card.watched") : describeRemaining(progress, text));
+  const mark = progress && progress.season_number !== null && progress.episode_number !== null ? episodeMark(progress.season_number, progress.episode_number, text) : null;
+  const state = progress && (progress.finished ? text.t("card.watched") : leftOf(progress, text));
   return (
     <Link className="history-entry" to={paths.title(card.title_id)} over data-testid="history-entry" data-focus-first={first ? "" : undefined}>
       <span className="history-art"><Art picture={card.pictures.card ?? card.pictures.backdrop} name={card.name} />{progress && <ProgressBar progress={progress.finished ? { ...progress, position_ms: progress.duration_ms } : progress} />}</span>

@@ -1,10 +1,10 @@
-/** The recommended title at the top of the home page. */
+/** The one honest recommendation on top of home, with its picture moving quietly. */
 import type { Billboard as BillboardData } from "../../api";
 import { useText } from "../../i18n";
 import { paths } from "../../router";
 import { Art } from "../../ui/Art";
 import { LinkButton } from "../../ui/Button";
-import { describeCard, Maturity } from "../../ui/Card";
+import { factsOf, Maturity } from "../../ui/Card";
 
 export function Billboard({ billboard }: { billboard: BillboardData }) {
   const text = useText();
@@ -16,10 +16,10 @@ export function Billboard({ billboard }: { billboard: BillboardData }) {
       <div className="billboard-art"><Art picture={card.pictures.backdrop ?? card.pictures.card} name={card.name} eager bare /></div>
       <div className="billboard-words">
         <h2 className="billboard-name">{card.name}</h2>
-        <p className="billboard-facts"><Maturity age={card.maturity} /> {describeCard(card, text).join(" · ")}</p>
+        <p className="billboard-facts"><Maturity age={card.maturity} /> {factsOf(card, text).join(" · ")}</p>
         <p className="billboard-synopsis">{card.tagline || synopsis}</p>
         <div className="billboard-actions" data-focus="row">
-          <LinkButton to={paths.watch(card.title_id, card.progress?.episode_id)} look="primary" large icon="play" data-testid="billboard-play" data-focus-id="billboard:play" data-focus-first data-preload="player">
+          <LinkButton to={paths.watch(card.title_id, card.progress?.episode_id)} look="primary" large icon="play" data-testid="billboard-play" data-focus-id="billboard:play" data-focus-first data-warm="player">
             {t(begun ? "title.resume" : "title.play")}
           </LinkButton>
           <LinkButton to={paths.title(card.title_id)} over large icon="info" data-testid="details" data-focus-id="billboard:details">{t("title.details")}</LinkButton>

@@ -1,24 +1,24 @@
-/** The home page. */
+/** Home: what now? */
 import { api, type Row as RowData } from "../../api";
-import { useDelay, useScreen } from "../../api/screens";
+import { useLate, useScreen } from "../../api/screens";
 import { useArrival } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { paths } from "../../router";
 import { ProblemPage } from "../../ui/Field";
 import { Row, RowSkeleton } from "../../ui/Row";
 import { Billboard, BillboardSkeleton } from "./Billboard";
-import { withProgress } from "./progress";
+import { placed } from "./placed";
 import "./home.css";
 
 export const HOME = "home";
-/** How often an empty page is reloaded, while the first films are being prepared. */
-const EMPTY_RELOAD_MS = 5_000;
-const RELOAD_MS = 60_000;
+/** While the first films are being prepared the page looks again by itself. */
+const EMPTY_EVERY_MS = 5_000;
+const EVERY_MS = 60_000;
 
 const ORDER: Record<RowData["kind"], number> = { "continue-watching": 0, new: 1, genre: 2 };
 
-/** Removes empty rows and puts continue watching first, whatever the server's order. */
-export function orderRows(rows: RowData[]): RowData[] {
+/** Continue watching comes first, whatever the server's order. */
+export function ordered(rows: RowData[]): RowData[] {
   return rows.filter((row) => row.cards.length > 0).sort((a, b) => Math.min(ORDER[a.kind], 1) - Math.min(ORDER[b.kind], 1));
 }
 
@@ -29,9 +29,9 @@ function nameOf(row: RowData, { t }: Translator): string {
 
 export default function HomePage() {
   const text = useText();
-  const { data, error, reload } = useScreen(HOME, api.home, RELOAD_MS);
+  const { data, error, reload } = useScreen(HOME, api.home, EVERY_MS);
   const empty = data !== undefined && !data.rows.some((row) => row.cards.length) && !data.billboard;
-  useScreen(HOME, api.home, empty ? EMPTY_RELOAD_MS : 0);
+  useScreen(HOME, api.home, empty ? EMPTY_EVERY_MS : 0);
   useArrival(data !== undefined && !empty);
 
   if (!data && error) return <ProblemPage problem={error} retry={reload} />;
@@ -40,10 +40,10 @@ export default function HomePage() {
   return (
     <main id="main" className="home" data-focus="column">
       <h1 className="visually-hidden">{text.t("nav.home")}</h1>
-      {data.billboard && <Billboard billboard={withProgress(data.billboard, data.rows)} />}
-      <div className={`rows ${data.billboard ? "" : "without-billboard"}`} data-focus="column">
+      {data.billboard && <Billboard billboard={placed(data.billboard, data.rows)} />}
+      <div className={`rows ${data.billboard ? "" : "alone"}`} data-focus="column">
         {(data.missing.length > 0 || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
-        {orderRows(data.rows).map((row, index) => (
+        {ordered(data.rows).map((row, index) => (
           <Row key={row.row_id} id={`home:${row.row_id}`} name={nameOf(row, text)} cards={row.cards} to={row.genre ? paths.genre(row.genre.genre_id) : undefined} eager={index < 2} />
         ))}
       </div>
@@ -52,9 +52,9 @@ export default function HomePage() {
 }
 
 function HomeSkeleton() {
-  const showSkeleton = useDelay();
+  const late = useLate();
   return (
-    <main id="main" className="home" aria-busy="true" style={{ visibility: showSkeleton ? "visible" : "hidden" }}>
+    <main id="main" className="home" aria-busy="true" style={{ visibility: late ? "visible" : "hidden" }}>
       <BillboardSkeleton />
       <div className="rows"><RowSkeleton /><RowSkeleton /></div>
     </main>

@@ -34,12 +34,12 @@ export function EdgesView() {
   const columns: Column<Edge>[] = [
     { key: "name", name: t("edges.title"), cell: ({ report }) => <><strong title={report.base_url}>{report.name}</strong><span className="sub">{report.region}</span></>, sort: ({ report }) => report.name },
     { key: "health", name: t("titles.state"), cell: ({ health }) => <span className={`state ${health}`}>{t(`edges.${health}`)}</span>, sort: ({ health }) => health },
-    { key: "load", name: t("edges.load"), cell: ({ report }) => <Bar value={report.load} label={percent(report.load)} />, sort: ({ report }) => report.load },
+    { key: "load", name: t("edges.load"), cell: ({ report }) => <Meter value={report.load} label={percent(report.load)} />, sort: ({ report }) => report.load },
     { key: "open", name: t("edges.connections"), cell: ({ report }) => report.open_connections, sort: ({ report }) => report.open_connections, number: true },
     { key: "sent", name: t("edges.sent"), cell: ({ report }) => text.size(report.sent_bytes), sort: ({ report }) => report.sent_bytes, number: true },
     { key: "hits", name: t("edges.hits"), cell: ({ report }) => (ratio(report) === null ? "–" : percent(ratio(report) ?? 0)), sort: ({ report }) => ratio(report) ?? -1, number: true },
     { key: "errors", name: t("edges.errors"), cell: ({ report }) => report.upstream_errors, sort: ({ report }) => report.upstream_errors, number: true },
-    { key: "disk", name: t("edges.disk"), cell: ({ report }) => <Bar value={report.disk_limit_bytes ? report.disk_used_bytes / report.disk_limit_bytes : 0} label={`${text.size(report.disk_used_bytes)} / ${text.size(report.disk_limit_bytes)}`} /> },
+    { key: "disk", name: t("edges.disk"), cell: ({ report }) => <Meter value={report.disk_limit_bytes ? report.disk_used_bytes / report.disk_limit_bytes : 0} label={`${text.size(report.disk_used_bytes)} / ${text.size(report.disk_limit_bytes)}`} /> },
     { key: "seen", name: t("services.renewed"), cell: (edge) => <span className="nowrap">{text.ago(edge.last_seen_at)}</span>, sort: (edge) => edge.last_seen_at },
     {
       key: "act", name: <span className="visually-hidden">{t("titles.actions")}</span>, cell: (edge) =>
@@ -59,6 +59,6 @@ export function EdgesView() {
   );
 }
 
-function Bar({ value, label }: { value: number; label: string }) {
+function Meter({ value, label }: { value: number; label: string }) {
   return <span className="meter"><span className="meter-bar" aria-hidden="true"><span className={value > 0.9 ? "high" : ""} style={{ width: `${Math.min(100, value * 100)}%` }} /></span>{label}</span>;
 }

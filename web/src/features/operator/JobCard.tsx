@@ -9,17 +9,17 @@ import { Icon } from "../../ui/icons";
 
 type Step = Job["steps"][number];
 
-const progressOf = (step: Step) => (step.state === "done" ? 1 : step.total > 0 ? Math.min(1, step.done / step.total) : 0);
+const shareOf = (step: Step) => (step.state === "done" ? 1 : step.total > 0 ? Math.min(1, step.done / step.total) : 0);
 
-/** A job: the progress of its steps, the time left, and its errors. */
-export function JobCard({ job, onChange }: { job: Job; onChange: () => void }) {
+/** A master on its way: its steps as they run, the time left, and what went wrong. */
+export function JobCard({ job, changed }: { job: Job; changed: () => void }) {
   const text = useText();
   const { t } = text;
   const titles = useScreen("operator:titles", () => api.operator.titles());
   const title = titles.data?.items.find((one) => one.title_id === job.order.title_id);
   const episode = title?.episodes.find((one) => one.episode_id === job.order.episode_id);
   const name = [text.localised(title?.names), text.localised(episode?.names)].filter(Boolean).join(" · ");
-  const [confirming, setConfirming] = useState(false);
+  const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
 
@@ -28,23 +28,23 @@ export function JobCard({ job, onChange }: { job: Job; onChange: () => void }) {
     setProblem(null);
     try {
       await task();
-      onChange();
+      changed();
     } catch (error) {
       setProblem(error);
     }
     setBusy(false);
-    setConfirming(false);
+    setAsking(false);
   }
 
-  const active = job.state === "running" || job.state === "queued";
+  const live = job.state === "running" || job.state === "queued";
   const retriable = job.state === "failed" || job.state === "cancelled";
-  const facts = [name && job.file_name, t("jobs.started", { when: text.ago(job.created_at) }), job.attempts > 1 && t("jobs.attempts", { count: job.attempts }), active && job.remaining_ms != null && t("jobs.left", { time: text.duration(job.remaining_ms) })];
+  const facts = [name && job.file_name, t("jobs.started", { when: text.ago(job.created_at) }), job.attempts > 1 && t("jobs.attempts", { count: job.attempts }), live && job.remaining_ms != null && t("jobs.left", { time: text.span(job.remaining_ms) })];
   return (
     <article className="sheet job" data-testid="job" data-job-id={job.job_id} data-state={job.state}>
       <header>
         <span className={`state ${job.state}`}>{t(`jobs.${job.state}`)}</span>
         <h2>{name || job.file_name || job.order.title_id}</h2>
-        {active && <Button look="quiet" icon="close" onClick={() => setConfirming(true)}>{t("jobs.cancel")}</Button>}
+        {live && <Button look="quiet" icon="close" onClick={() => setAsking(true)}>{t("jobs.cancel")}</Button>}
         {retriable && <Button icon="restart" busy={busy} onClick={() => void run(() => api.operator.retry(job.job_id))}>{t("jobs.retry")}</Button>}
       </header>
       <p className="job-facts">{facts.filter(Boolean).join(" · ")}</p>
@@ -52,13 +52,13 @@ export function JobCard({ job, onChange }: { job: Job; onChange: () => void }) {
       {job.reason && <p className="job-reason" role="alert"><Icon name="alert" />{job.reason}</p>}
       {job.warnings.map((warning) => <p key={warning} className="job-warning">{warning}</p>)}
       <ProblemNote problem={problem} />
-      {confirming && <Confirm title={t("jobs.cancelAsk")} action={t("jobs.cancel")} keep={t("jobs.keep")} busy={busy} confirm={() => void run(() => api.operator.cancel(job.job_id))} close={() => setConfirming(false)} />}
+      {asking && <Confirm title={t("jobs.cancelAsk")} action={t("jobs.cancel")} keep={t("jobs.keep")} busy={busy} confirm={() => void run(() => api.operator.cancel(job.job_id))} close={() => setAsking(false)} />}
     </article>
   );
 }
 
 function StepLine({ step }: { step: Step }) {
-  const percent = Math.round(progressOf(step) * 100);
+  const percent = Math.round(shareOf(step) * 100);
   return (
     <li className={`step ${step.state}`}>
       <span className="step-name">{step.name}</span>

@@ -16,13 +16,13 @@ export function JobsView() {
   const [state, setState] = useState<JobState | "all">("all");
   const [older, setOlder] = useState<{ items: Job[]; cursor: string | null | undefined }>({ items: [], cursor: undefined });
   const [problem, setProblem] = useState<unknown>(null);
-  const filter = state === "all" ? undefined : state;
-  const { data, error, reload } = useJobs(filter);
+  const asked = state === "all" ? undefined : state;
+  const { data, error, reload } = useJobs(asked);
   const cursor = older.cursor === undefined ? data?.next_cursor : older.cursor;
 
   async function more() {
     try {
-      const page = await api.operator.jobs(filter, cursor);
+      const page = await api.operator.jobs(asked, cursor);
       setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
     } catch (failure) {
       setProblem(failure);
@@ -38,7 +38,7 @@ export function JobsView() {
         setState(next);
       }} />
       <ProblemNote problem={problem ?? error} />
-      {jobs.map((job) => <JobCard key={job.job_id} job={job} onChange={reload} />)}
+      {jobs.map((job) => <JobCard key={job.job_id} job={job} changed={reload} />)}
       {data && jobs.length === 0 && <p className="operator-empty">{t("jobs.empty")}</p>}
       {cursor && <Button onClick={() => void more()}>{t("app.more")}</Button>}
     </>

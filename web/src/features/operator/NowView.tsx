@@ -15,20 +15,20 @@ export function NowView() {
   const jobs = useJobs();
   const edges = useScreen("operator:edges", api.operator.edges, EVERY_MS);
   const titles = useScreen("operator:titles", () => api.operator.titles(), 15_000);
-  const allJobs = jobs.data?.items ?? [];
-  const running = allJobs.filter((job) => job.state === "running" || job.state === "queued");
-  const allEdges = edges.data ?? [];
-  const open = allEdges.reduce((sum, edge) => sum + edge.report.open_connections, 0);
+  const all = jobs.data?.items ?? [];
+  const running = all.filter((job) => job.state === "running" || job.state === "queued");
+  const known = edges.data ?? [];
+  const open = known.reduce((sum, edge) => sum + edge.report.open_connections, 0);
   const published = titles.data?.items.filter((title) => title.state === "published").length;
-  const waiting = decisions(allJobs, allEdges);
+  const waiting = decisions(all, known);
   return (
     <>
       <h1>{t("operator.overview")}</h1>
       <ProblemNote problem={jobs.error ?? edges.error ?? titles.error} />
       <ul className="figures">
         <Figure name={t("now.encodes")} value={jobs.data && running.length} to="jobs" />
-        <Figure name={t("now.failed")} value={jobs.data && allJobs.filter((job) => job.state === "failed").length} to="jobs" />
-        <Figure name={t("now.edges")} value={edges.data && `${allEdges.filter((edge) => edge.health === "healthy").length} / ${allEdges.length}`} to="edges" />
+        <Figure name={t("now.failed")} value={jobs.data && all.filter((job) => job.state === "failed").length} to="jobs" />
+        <Figure name={t("now.edges")} value={edges.data && `${known.filter((edge) => edge.health === "healthy").length} / ${known.length}`} to="edges" />
         <Figure name={t("now.connections")} value={edges.data && open} to="edges" />
         <Figure name={t("now.titles")} value={titles.data && `${published}${titles.data.next_cursor ? "+" : ""}`} to="titles" />
       </ul>
@@ -36,7 +36,7 @@ export function NowView() {
         <h2>{t("now.decisions")}</h2>
         {waiting.length ? <ul className="decisions">{waiting.map((one) => <DecisionLine key={one.id} decision={one} />)}</ul> : <p className="calm"><Icon name="check" />{t("now.calm")}</p>}
       </section>
-      {running.length > 0 && <section aria-label={t("now.encodes")}><h2>{t("now.encodes")}</h2>{running.map((job) => <JobCard key={job.job_id} job={job} onChange={jobs.reload} />)}</section>}
+      {running.length > 0 && <section aria-label={t("now.encodes")}><h2>{t("now.encodes")}</h2>{running.map((job) => <JobCard key={job.job_id} job={job} changed={jobs.reload} />)}</section>}
     </>
   );
 }

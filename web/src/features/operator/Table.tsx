@@ -3,9 +3,9 @@ import { type ReactNode, useState } from "react";
 export interface Column<T> {
   key: string;
   name: ReactNode;
-  /** The content of a cell. */
+  /** What is shown … */
   cell: (row: T) => ReactNode;
-  /** The value to sort by; a column without it cannot be sorted. */
+  /** … and what is sorted by; without it the column does not sort. */
   sort?: (row: T) => string | number;
   number?: boolean;
 }
@@ -17,19 +17,19 @@ interface TableProps<T> {
   idOf: (row: T) => string;
 }
 
-/** A table that can be sorted: select a column name to sort by it, and again to reverse the order. */
+/** Sorts by a press on the name of a column; a second press turns it round. */
 export function Table<T>({ label, rows, columns, idOf }: TableProps<T>) {
-  const [order, setOrder] = useState<{ key: string; descending: boolean } | null>(null);
+  const [order, setOrder] = useState<{ key: string; down: boolean } | null>(null);
   const column = columns.find((one) => one.key === order?.key);
-  const sorted = column?.sort ? [...rows].sort((a, b) => compare(column.sort?.(a) ?? "", column.sort?.(b) ?? "") * (order?.descending ? -1 : 1)) : rows;
+  const sorted = column?.sort ? [...rows].sort((a, b) => compare(column.sort?.(a) ?? "", column.sort?.(b) ?? "") * (order?.down ? -1 : 1)) : rows;
   return (
     <div className="table-frame" tabIndex={-1}>
       <table aria-label={label}>
         <thead>
           <tr>
             {columns.map((one) => (
-              <th key={one.key} scope="col" className={one.number ? "number" : undefined} aria-sort={one.key === order?.key ? (order.descending ? "descending" : "ascending") : undefined}>
-                {one.sort ? <button type="button" onClick={() => setOrder({ key: one.key, descending: order?.key === one.key && !order.descending })}>{one.name}</button> : one.name}
+              <th key={one.key} scope="col" className={one.number ? "number" : undefined} aria-sort={one.key === order?.key ? (order.down ? "descending" : "ascending") : undefined}>
+                {one.sort ? <button type="button" onClick={() => setOrder({ key: one.key, down: order?.key === one.key && !order.down })}>{one.name}</button> : one.name}
               </th>
             ))}
           </tr>

@@ -1,7 +1,7 @@
 import { useId } from "react";
 import type { Title } from "../../api";
 import { useText } from "../../i18n";
-import { formatEpisode } from "../../ui/Card";
+import { episodeMark } from "../../ui/Card";
 import { Choice, Field } from "../../ui/Field";
 import type { Details } from "./details";
 
@@ -10,19 +10,19 @@ const AGES = ["0", "6", "12", "16", "18"];
 interface FieldsProps {
   details: Details;
   titles: Title[];
-  nameError?: string;
+  fault?: string;
   set: (part: Partial<Details>) => void;
 }
 
-export function TitleFields({ details, titles, nameError, set }: FieldsProps) {
+export function TitleFields({ details, titles, fault, set }: FieldsProps) {
   const { t } = useText();
   const id = useId();
   return (
     <>
-      <TitleSelect details={details} titles={titles} set={set} />
+      <Belonging details={details} titles={titles} set={set} />
       {!details.titleId && (
         <>
-          <Field label={t("upload.name")} value={details.name} error={nameError} data-testid="upload-name" onChange={(event) => set({ name: event.target.value })} />
+          <Field label={t("upload.name")} value={details.name} error={fault} data-testid="upload-name" onChange={(event) => set({ name: event.target.value })} />
           <div className="field">
             <label htmlFor={id}>{t("upload.synopsis")}</label>
             <textarea id={id} value={details.synopsis} onChange={(event) => set({ synopsis: event.target.value })} />
@@ -39,7 +39,7 @@ export function TitleFields({ details, titles, nameError, set }: FieldsProps) {
   );
 }
 
-function TitleSelect({ details, titles, set }: Omit<FieldsProps, "nameError">) {
+function Belonging({ details, titles, set }: Omit<FieldsProps, "fault">) {
   const text = useText();
   const id = useId();
   return (
@@ -55,7 +55,7 @@ function TitleSelect({ details, titles, set }: Omit<FieldsProps, "nameError">) {
             ? <option key={title.title_id} value={`${title.title_id}|`}>{text.localised(title.names)}</option>
             : (
               <optgroup key={title.title_id} label={text.localised(title.names)}>
-                {title.episodes.map((episode) => <option key={episode.episode_id} value={`${title.title_id}|${episode.episode_id}`}>{formatEpisode(episode.season_number, episode.number, text)} · {text.localised(episode.names)}</option>)}
+                {title.episodes.map((episode) => <option key={episode.episode_id} value={`${title.title_id}|${episode.episode_id}`}>{episodeMark(episode.season_number, episode.number, text)} · {text.localised(episode.names)}</option>)}
               </optgroup>
             ),
         )}
@@ -64,7 +64,7 @@ function TitleSelect({ details, titles, set }: Omit<FieldsProps, "nameError">) {
   );
 }
 
-const LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "pt", "sv", "tr", "ru", "uk", "el", "ar", "hi", "ja", "ko", "zh", "und"];
+const COMMON = ["en", "de", "fr", "es", "it", "nl", "pl", "pt", "sv", "tr", "ru", "uk", "el", "ar", "hi", "ja", "ko", "zh", "und"];
 
 export function LanguageField({ label, value, onChange }: { label: string; value: string; onChange: (language: string) => void }) {
   const text = useText();
@@ -73,7 +73,7 @@ export function LanguageField({ label, value, onChange }: { label: string; value
     <div className="field">
       <label htmlFor={id}>{label}</label>
       <select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
-        {LANGUAGES.map((tag) => <option key={tag} value={tag}>{text.languageName(tag)}</option>)}
+        {COMMON.map((tag) => <option key={tag} value={tag}>{text.languageName(tag)}</option>)}
       </select>
     </div>
   );

@@ -7,37 +7,55 @@ import { Button, LinkButton } from "../../ui/Button";
 import { ProblemNote } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
 import { Store, useStore } from "../../ui/store";
-import { type Details, EMPTY, describeRefusal, toTitleName, toIngest } from "./details";
+import { type Details, EMPTY, reasons, titleFromFile, toIngest } from "./details";
 import { TitleFields } from "./TitleFields";
-import { UploadItem } from "./UploadItem";
-import { startUpload, type UploadedFile } from "./uploads";
+import { UploadLine } from "./UploadLine";
+import { FileUpload, started, type UploadState } from "./uploads";
 
-/** The form, which is kept while other views are open. */
-const form = new Store<{ items: UploadedFile[]; details: Details; queued: boolean }>({ items: [], details: EMPTY, queued: false });
+export interface Item {
+  key: number;
+  kind: "film" | "audio" | "subtitles";
+  upload: FileUpload;
+  state: Store<UploadState>;
+  language: string;
+  role: string;
+}
+
+let counter = 0;
+
+function begin(file: File, kind: Item["kind"], language: string): Item {
+  const state = new Store(started(file.size));
+  const upload = new FileUpload(file, state);
+  upload.start().catch((error: unknown) => state.set({ phase: "failed", reason: String(error) }));
+  return { key: ++counter, kind, upload, state, language, role: "main" };
+}
+
+/** Uploads go on while one looks at other views. */
+const desk = new Store<{ items: Item[]; details: Details; queued: boolean }>({ items: [], details: EMPTY, queued: false });
 
 export function UploadView() {
   const { t } = useText();
-  const { items, details, queued } = useStore(form);
+  const { items, details, queued } = useStore(desk);
   const film = items.find((item) => item.kind === "film");
 
-  function add(files: FileList | null, kind: UploadedFile["kind"]) {
-    const added = [...(files ?? [])].map((file) => startUpload(file, kind, details.language));
+  function add(files: FileList | null, kind: Item["kind"]) {
+    const added = [...(files ?? [])].map((file) => begin(file, kind, details.language));
     const first = kind === "film" ? added[0]?.upload.file.name : undefined;
-    form.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: toTitleName(first) } : details });
+    desk.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: titleFromFile(first) } : details });
   }
-  function remove(item: UploadedFile) {
+  function drop(item: Item) {
     void item.upload.cancel();
-    form.set({ items: items.filter((one) => one !== item) });
+    desk.set({ items: items.filter((one) => one !== item) });
   }
-  const change = (item: UploadedFile, part: Partial<UploadedFile>) => form.set({ items: items.map((one) => (one === item ? { ...one, ...part } : one)) });
+  const change = (item: Item, part: Partial<Item>) => desk.set({ items: items.map((one) => (one === item ? { ...one, ...part } : one)) });
 
   if (queued) return <Queued />;
   return (
     <>
       <h1>{t("upload.title")}</h1>
       <p className="operator-lead">{t("upload.lead")}</p>
-      {film ? <div className="sheet"><UploadItem item={film} remove={() => remove(film)} change={(part) => change(film, part)} /></div> : <Chooser onFiles={(files) => add(files, "film")} />}
-      {film && <IngestForm items={items} details={details} add={add} remove={remove} change={change} />}
+      {film ? <div className="sheet"><UploadLine item={film} drop={() => drop(film)} change={(part) => change(film, part)} /></div> : <Chooser onFiles={(files) => add(files, "film")} />}
+      {film && <IngestForm items={items} details={details} add={add} drop={drop} change={change} />}
     </>
   );
 }
@@ -50,7 +68,7 @@ function Queued() {
       <h1>{t("upload.queued")}</h1>
       <div className="tools">
         <LinkButton look="primary" to={`${paths.operator}/jobs`}>{t("upload.toJobs")}</LinkButton>
-        <Button onClick={() => form.set({ items: [], details: EMPTY, queued: false })}>{t("upload.again")}</Button>
+        <Button onClick={() => desk.set({ items: [], details: EMPTY, queued: false })}>{t("upload.again")}</Button>
       </div>
     </div>
   );
@@ -58,13 +76,13 @@ function Queued() {
 
 function Chooser({ onFiles }: { onFiles: (files: FileList | null) => void }) {
   const { t } = useText();
-  const [isDraggedOver, setDraggedOver] = useState(false);
+  const [over, setOver] = useState(false);
   const drag = (on: boolean) => (event: DragEvent) => {
     event.preventDefault();
-    setDraggedOver(on);
+    setOver(on);
   };
   return (
-    <label className={`chooser ${isDraggedOver ? "over" : ""}`} onDragOver={drag(true)} onDragLeave={drag(false)} onDrop={(event) => {
+    <label className={`chooser ${over ? "over" : ""}`} onDragOver={drag(true)} onDragLeave={drag(false)} onDrop={(event) => {
       drag(false)(event);
       onFiles(event.dataTransfer.files);
     }}>
@@ -77,26 +95,26 @@ function Chooser({ onFiles }: { onFiles: (files: FileList | null) => void }) {
 }
 
 interface FormProps {
-  items: UploadedFile[];
+  items: Item[];
   details: Details;
-  add: (files: FileList | null, kind: UploadedFile["kind"]) => void;
-  remove: (item: UploadedFile) => void;
-  change: (item: UploadedFile, part: Partial<UploadedFile>) => void;
+  add: (files: FileList | null, kind: Item["kind"]) => void;
+  drop: (item: Item) => void;
+  change: (item: Item, part: Partial<Item>) => void;
 }
 
-function IngestForm({ items, details, add, remove, change }: FormProps) {
+function IngestForm({ items, details, add, drop, change }: FormProps) {
   const { t } = useText();
   const titles = useScreen("operator:titles", () => api.operator.titles());
   const [problem, setProblem] = useState<unknown>(null);
-  const [nameError, setNameError] = useState<string>();
+  const [fault, setFault] = useState<string>();
   const [busy, setBusy] = useState(false);
-  const extras = items.filter((item) => item.kind !== "film");
-  const set = (part: Partial<Details>) => form.set({ details: { ...details, ...part } });
+  const sides = items.filter((item) => item.kind !== "film");
+  const set = (part: Partial<Details>) => desk.set({ details: { ...details, ...part } });
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const missing = !details.titleId && !details.name.trim();
-    setNameError(missing ? t("check.name") : undefined);
+    setFault(missing ? t("check.name") : undefined);
     const body = toIngest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
     if (missing || !body) return;
     setBusy(true);
@@ -108,14 +126,14 @@ function IngestForm({ items, details, add, remove, change }: FormProps) {
   return (
     <form className="sheet upload-form" onSubmit={submit} noValidate>
       <ProblemNote problem={problem} />
-      {problem instanceof Problem && <ul className="reasons">{describeRefusal(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
-      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} nameError={nameError} set={set} />
+      {problem instanceof Problem && <ul className="reasons">{reasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
+      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} fault={fault} set={set} />
       <fieldset className="sides">
         <legend>{t("upload.sides")}</legend>
-        {extras.map((item) => <UploadItem key={item.key} item={item} remove={() => remove(item)} change={(part) => change(item, part)} />)}
+        {sides.map((item) => <UploadLine key={item.key} item={item} drop={() => drop(item)} change={(part) => change(item, part)} />)}
         <div className="tools">
-          <FileButton label={t("upload.addAudio")} accept="audio/*,.ac3,.eac3,.flac,.wav,.m4a,.mka" onFiles={(files) => add(files, "audio")} />
-          <FileButton label={t("upload.addSubtitles")} accept=".vtt,.srt,.ass,.ttml" onFiles={(files) => add(files, "subtitles")} />
+          <SideButton label={t("upload.addAudio")} accept="audio/*,.ac3,.eac3,.flac,.wav,.m4a,.mka" onFiles={(files) => add(files, "audio")} />
+          <SideButton label={t("upload.addSubtitles")} accept=".vtt,.srt,.ass,.ttml" onFiles={(files) => add(files, "subtitles")} />
         </div>
       </fieldset>
       <Submit items={items} busy={busy} />
@@ -125,10 +143,10 @@ function IngestForm({ items, details, add, remove, change }: FormProps) {
 
 async function send(body: IngestRequest): Promise<void> {
   await api.operator.ingest(body);
-  form.set({ queued: true });
+  desk.set({ queued: true });
 }
 
-function FileButton({ label, accept, onFiles }: { label: string; accept: string; onFiles: (files: FileList | null) => void }) {
+function SideButton({ label, accept, onFiles }: { label: string; accept: string; onFiles: (files: FileList | null) => void }) {
   const input = useRef<HTMLInputElement>(null);
   return (
     <>
@@ -141,26 +159,26 @@ function FileButton({ label, accept, onFiles }: { label: string; accept: string;
   );
 }
 
-function Submit({ items, busy }: { items: UploadedFile[]; busy: boolean }) {
+function Submit({ items, busy }: { items: Item[]; busy: boolean }) {
   const { t } = useText();
-  const [, rerender] = useState(0);
+  const [, tick] = useState(0);
   const ready = items.every((item) => item.state.get().phase === "complete");
   return (
     <div className="upload-submit">
-      {items.map((item) => <WatchPhase key={item.key} item={item} onChange={() => rerender((count) => count + 1)} />)}
+      {items.map((item) => <Watch key={item.key} item={item} changed={() => tick((count) => count + 1)} />)}
       {!ready && <span>{t("upload.waiting")}</span>}
       <Button type="submit" look="primary" large disabled={!ready} busy={busy} data-testid="upload-submit">{t("upload.submit")}</Button>
     </div>
   );
 }
 
-/** Renders its parent again when the phase of an upload changes. */
-function WatchPhase({ item, onChange }: { item: UploadedFile; onChange: () => void }) {
+/** Draws its parent again when the upload is complete. */
+function Watch({ item, changed }: { item: Item; changed: () => void }) {
   const { phase } = useStore(item.state);
-  const previous = useRef(phase);
-  if (previous.current !== phase) {
-    previous.current = phase;
-    queueMicrotask(onChange);
+  const last = useRef(phase);
+  if (last.current !== phase) {
+    last.current = phase;
+    queueMicrotask(changed);
   }
   return null;
 }

@@ -1,4 +1,4 @@
-/** Comma-separated values (RFC 4180). A cell that a spreadsheet would run as a formula is marked as text. */
+/** Comma-separated values (RFC 4180). A cell that a spreadsheet would take for a formula is quoted as text. */
 export function csv(header: string[], rows: (string | number)[][]): string {
   return [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }

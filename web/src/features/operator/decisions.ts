@@ -1,4 +1,4 @@
-/** Conditions that need an operator's decision. Pure. */
+/** What a person has to decide. Pure. */
 import type { Edge, Job } from "../../api";
 import type { Key } from "../../i18n";
 

@@ -1,4 +1,4 @@
-/** The details of an uploaded title, and the request made of them. Pure. */
+/** What is said of an upload. Pure. */
 import type { IngestRequest } from "../../api";
 
 export interface Details {
@@ -14,26 +14,26 @@ export interface Details {
 
 export const EMPTY: Details = { name: "", titleId: "", episodeId: "", synopsis: "", language: "en", year: "", maturity: "0", genres: "" };
 
-/** `the_big-film.final.mp4` → `the big film final`: a suggested name. */
-export const toTitleName = (name: string) => name.replace(/\.[^.]+$/, "").replace(/[_.\-\s]+/g, " ").trim();
+/** `the_big-film.final.mp4` → `the big film final`, a beginning for the person who knows better. */
+export const titleFromFile = (name: string) => name.replace(/\.[^.]+$/, "").replace(/[_.\-\s]+/g, " ").trim();
 
 /** `Sci-Fi, Documentary ` → `sci-fi`, `documentary`. */
-export const parseGenres = (text: string) => [...new Set(text.split(",").map((word) => word.trim().toLowerCase().replace(/\s+/g, "-")).filter(Boolean))];
+export const genresOf = (text: string) => [...new Set(text.split(",").map((word) => word.trim().toLowerCase().replace(/\s+/g, "-")).filter(Boolean))];
 
-interface File {
+interface Side {
   kind: "film" | "audio" | "subtitles";
   uploadId: string | null;
   language: string;
   role: string;
 }
 
-const filesOf = (files: File[], kind: File["kind"]) =>
-  files.filter((file) => file.kind === kind).map((file) => ({ upload_id: file.uploadId ?? "", language: file.language, role: file.role }));
+const sidesOf = (sides: Side[], kind: Side["kind"]) =>
+  sides.filter((side) => side.kind === kind).map((side) => ({ upload_id: side.uploadId ?? "", language: side.language, role: side.role }));
 
-/** Builds the request; `null` while an upload is incomplete. */
-export function toIngest(details: Details, files: File[]): IngestRequest | null {
-  const film = files.find((file) => file.kind === "film");
-  if (!film?.uploadId || files.some((file) => !file.uploadId)) return null;
+/** The request, or `null` while something is still on its way. */
+export function toIngest(details: Details, sides: Side[]): IngestRequest | null {
+  const film = sides.find((side) => side.kind === "film");
+  if (!film?.uploadId || sides.some((side) => !side.uploadId)) return null;
   return {
     upload_id: film.uploadId,
     name: details.name.trim(),
@@ -43,14 +43,14 @@ export function toIngest(details: Details, files: File[]): IngestRequest | null 
     language: details.language.trim() || "und",
     year: details.year ? Number(details.year) : null,
     maturity: Number(details.maturity) || 0,
-    genre_ids: parseGenres(details.genres),
-    audio: filesOf(files, "audio"),
-    subtitles: filesOf(files, "subtitles"),
+    genre_ids: genresOf(details.genres),
+    audio: sidesOf(sides, "audio"),
+    subtitles: sidesOf(sides, "subtitles"),
   };
 }
 
-/** Why the server refused a file or a form: the file and stream, and the remedy. */
-export function describeRefusal(facts: Readonly<Record<string, unknown>>): string[] {
+/** What the server says of a file or a form that it refuses: which file and stream, and the remedy. */
+export function reasons(facts: Readonly<Record<string, unknown>>): string[] {
   const words = (names: string[]) => names.map((name) => facts[name]).filter((value): value is string => typeof value === "string" && value !== "");
   const faults = Array.isArray(facts.faults) ? (facts.faults as { message?: unknown }[]).map((fault) => String(fault.message ?? "")) : [];
   const detail = words(["detail"]);

@@ -3,9 +3,9 @@ import { useBack } from "../../focus";
 import { focusElement } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { Icon } from "../../ui/icons";
-import type { Playback } from "./playback";
+import type { Showing } from "./showing";
 import type { Choice, PlayerState } from "./state";
-import type { Preferences } from "./preferences";
+import type { Taste } from "./taste";
 
 interface PanelProps {
   label: string;
@@ -59,26 +59,26 @@ function nameOf(choice: Choice, text: Translator, among: Choice[]): string {
 }
 
 interface MenuProps {
-  playback: Playback;
+  showing: Showing;
   state: PlayerState;
   close: () => void;
 }
 
-export function AudioTextMenu({ playback, state, close }: MenuProps) {
+export function AudioTextMenu({ showing, state, close }: MenuProps) {
   const text = useText();
   const { t } = text;
-  const set = (change: Partial<Preferences>) => playback.setPreferences(change);
-  const options = <K extends "size" | "colour" | "edge">(name: K, values: Preferences[K][]) => values.map((value) => ({ value, label: t(`player.${name}.${value}` as "player.size.small") }));
+  const set = (change: Partial<Taste>) => showing.taste(change);
+  const options = <K extends "size" | "colour" | "edge">(name: K, values: Taste[K][]) => values.map((value) => ({ value, label: t(`player.${name}.${value}` as "player.size.small") }));
   const on = state.text.find((one) => one.active)?.id ?? null;
   return (
     <Panel label={t("player.audioText")} close={close}>
-      <List label={t("player.audio")} testId="menu-audio" value={state.audio.find((one) => one.active)?.id ?? ""} choose={(id) => playback.tracks.audio(id)} options={state.audio.map((one) => ({ value: one.id, label: nameOf(one, text, state.audio) }))} />
-      <List label={t("player.subtitles")} testId="menu-text" value={on} choose={(id) => playback.tracks.text(id)} options={[{ value: null as string | null, label: t("player.off") }, ...state.text.map((one) => ({ value: one.id as string | null, label: nameOf(one, text, state.text) }))]} />
+      <List label={t("player.audio")} testId="menu-audio" value={state.audio.find((one) => one.active)?.id ?? ""} choose={(id) => showing.tracks.audio(id)} options={state.audio.map((one) => ({ value: one.id, label: nameOf(one, text, state.audio) }))} />
+      <List label={t("player.subtitles")} testId="menu-text" value={on} choose={(id) => showing.tracks.text(id)} options={[{ value: null as string | null, label: t("player.off") }, ...state.text.map((one) => ({ value: one.id as string | null, label: nameOf(one, text, state.text) }))]} />
       {on !== null && (
         <>
-          <List label={t("player.size")} value={state.preferences.size} choose={(size) => set({ size })} options={options("size", ["small", "medium", "large"])} />
-          <List label={t("player.colour")} value={state.preferences.colour} choose={(colour) => set({ colour })} options={options("colour", ["white", "yellow", "cyan"])} />
-          <List label={t("player.edge")} value={state.preferences.edge} choose={(edge) => set({ edge })} options={options("edge", ["shadow", "outline", "box"])} />
+          <List label={t("player.size")} value={state.taste.size} choose={(size) => set({ size })} options={options("size", ["small", "medium", "large"])} />
+          <List label={t("player.colour")} value={state.taste.colour} choose={(colour) => set({ colour })} options={options("colour", ["white", "yellow", "cyan"])} />
+          <List label={t("player.edge")} value={state.taste.edge} choose={(edge) => set({ edge })} options={options("edge", ["shadow", "outline", "box"])} />
         </>
       )}
     </Panel>
@@ -87,14 +87,14 @@ export function AudioTextMenu({ playback, state, close }: MenuProps) {
 
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
 
-export function SettingsMenu({ playback, state, close }: MenuProps) {
+export function SettingsMenu({ showing, state, close }: MenuProps) {
   const { t, language } = useText();
   const auto = state.height === null && state.shownHeight ? t("player.autoAt", { quality: `${state.shownHeight}p` }) : t("player.auto");
   const speed = (value: number) => (value === 1 ? t("player.normal") : `${new Intl.NumberFormat(language).format(value)} ×`);
   return (
     <Panel label={t("player.settings")} close={close}>
-      <List label={t("player.quality")} testId="menu-quality" value={state.height} choose={(height) => playback.tracks.height(height)} options={[{ value: null as number | null, label: auto }, ...state.heights.map((height) => ({ value: height as number | null, label: `${height}p` }))]} />
-      <List label={t("player.speed")} testId="menu-speed" value={state.rate} choose={(rate) => (playback.video.playbackRate = rate)} options={SPEEDS.map((value) => ({ value, label: speed(value) }))} />
+      <List label={t("player.quality")} testId="menu-quality" value={state.height} choose={(height) => showing.tracks.height(height)} options={[{ value: null as number | null, label: auto }, ...state.heights.map((height) => ({ value: height as number | null, label: `${height}p` }))]} />
+      <List label={t("player.speed")} testId="menu-speed" value={state.rate} choose={(rate) => (showing.video.playbackRate = rate)} options={SPEEDS.map((value) => ({ value, label: speed(value) }))} />
     </Panel>
   );
 }

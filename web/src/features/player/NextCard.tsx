@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import { focusElement } from "../../focus";
 import { useText } from "../../i18n";
 import { Button } from "../../ui/Button";
-import { formatEpisode } from "../../ui/Card";
+import { episodeMark } from "../../ui/Card";
 import type { PlayerState } from "./state";
 
 const COUNT_S = 10;
@@ -68,7 +68,7 @@ function UpNext({ state, next, dismiss }: { state: PlayerState; next: () => void
   return (
     <aside className="up-next" data-testid="up-next" data-focus="row">
       <p className="up-next-when">{t("player.nextIn", { count: Math.max(0, left) })}</p>
-      <p className="up-next-name">{formatEpisode(up.season_number, up.number, text)} · {text.localised(up.names)}</p>
+      <p className="up-next-name">{episodeMark(up.season_number, up.number, text)} · {text.localised(up.names)}</p>
       <div className="up-next-actions">
         <Button ref={first} look="primary" icon="play" onClick={next} data-testid="next-now">{t("player.playNow")}</Button>
         <Button look="quiet" onClick={dismiss}>{t("player.watchCredits")}</Button>

@@ -1,17 +1,17 @@
 import { type PointerEvent, useRef, useState } from "react";
 import { useText } from "../../i18n";
 import { STEP_S } from "./keys";
-import type { Playback } from "./playback";
+import type { Showing } from "./showing";
 import type { PlayerState } from "./state";
 import { sheetPath, tileAt } from "./thumbnails";
 
 interface ScrubberProps {
-  playback: Playback;
+  showing: Showing;
   state: PlayerState;
 }
 
 /** The bar one moves along, with the picture of where one would come to. */
-export function Scrubber({ playback, state }: ScrubberProps) {
+export function Scrubber({ showing, state }: ScrubberProps) {
   const text = useText();
   const bar = useRef<HTMLDivElement>(null);
   const [aim, setAim] = useState<number | null>(null);
@@ -25,7 +25,7 @@ export function Scrubber({ playback, state }: ScrubberProps) {
     return box ? Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * duration : 0;
   };
   const seek = (seconds: number) => {
-    playback.video.currentTime = Math.min(Math.max(0, seconds), Math.max(0, duration - 0.2));
+    showing.video.currentTime = Math.min(Math.max(0, seconds), Math.max(0, duration - 0.2));
   };
   const steps: Record<string, number> = { ArrowLeft: -STEP_S, ArrowRight: STEP_S, PageDown: -60, PageUp: 60, Home: -duration, End: duration };
 
@@ -46,7 +46,7 @@ export function Scrubber({ playback, state }: ScrubberProps) {
         const step = steps[event.key];
         if (step === undefined) return;
         event.preventDefault();
-        seek(playback.video.currentTime + step);
+        seek(showing.video.currentTime + step);
       }}
       onPointerDown={(event) => {
         event.currentTarget.setPointerCapture(event.pointerId);
@@ -67,16 +67,16 @@ export function Scrubber({ playback, state }: ScrubberProps) {
         <span className="scrubber-done" style={{ width: `${part(position)}%` }} />
       </div>
       <span className="scrubber-knob" style={{ insetInlineStart: `${part(position)}%` }} />
-      {aim !== null && <Preview playback={playback} state={state} seconds={aim} left={part(aim)} />}
+      {aim !== null && <Preview showing={showing} state={state} seconds={aim} left={part(aim)} />}
     </div>
   );
 }
 
-function Preview({ playback, state, seconds, left }: ScrubberProps & { seconds: number; left: number }) {
+function Preview({ showing, state, seconds, left }: ScrubberProps & { seconds: number; left: number }) {
   const text = useText();
   const sheets = state.session?.thumbnails;
   const tile = sheets && tileAt(sheets, seconds * 1000);
-  const url = sheets && tile && playback.edges.beside(sheetPath(sheets, tile.sheet), Date.now());
+  const url = sheets && tile && showing.edges.beside(sheetPath(sheets, tile.sheet), Date.now());
   return (
     <span className="scrubber-preview" style={{ insetInlineStart: `clamp(6rem, ${left}%, calc(100% - 6rem))` }} aria-hidden="true">
       {sheets && tile && url && (

@@ -24,7 +24,7 @@ async function smooth(height: number): Promise<boolean> {
   try {
     const video = { contentType: 'video/mp4; codecs="avc1.640033"', width: Math.round((height * 16) / 9), height, bitrate: height * 5000, framerate: 30 };
     const answer = await navigator.mediaCapabilities.decodingInfo({ type: "media-source", video });
-    return answer.toLanguage && (answer.smooth || height <= 1080);
+    return answer.supported && (answer.smooth || height <= 1080);
   } catch {
     return height <= 1080;
   }

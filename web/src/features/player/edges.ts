@@ -12,7 +12,7 @@ interface Place {
 }
 
 /** An edge that failed comes last for this long. */
-export const AVOID_MS = 60_000;
+export const SHUNNED_MS = 60_000;
 
 export function split(url: string): Place | null {
   const found = /^([a-z]+:\/\/[^?#]*?|)\/t\/([^/?#]+)\/(.*)$/i.exec(url);
@@ -43,7 +43,7 @@ export class Edges {
 
   /** The edges that failed lately. */
   failed(now: number): string[] {
-    return [...this.failures].filter(([, at]) => now - at < AVOID_MS).map(([edge]) => edge);
+    return [...this.failures].filter(([, at]) => now - at < SHUNNED_MS).map(([edge]) => edge);
   }
 
   /** The edges in the order to be tried: as ranked, those that failed lately last. */

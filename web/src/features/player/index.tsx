@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
-import { back, navigate, paths } from "../../router";
+import { back, go, paths } from "../../router";
 import { Spinner } from "../../ui/Button";
 import { useStore } from "../../ui/store";
 import { capabilities } from "./capabilities";
@@ -11,11 +11,11 @@ import { useKeys } from "./keys";
 import { useMediaSession } from "./mediaSession";
 import { NextCard } from "./NextCard";
 import { loadShaka } from "./shaka";
-import { Playback } from "./playback";
+import { Showing } from "./showing";
 import { Statistics } from "./Statistics";
 import { SubtitleLines } from "./SubtitleLines";
-import { ErrorPanel } from "./ErrorPanel";
-import { useControlsVisible } from "./useControlsVisible";
+import { TroublePanel } from "./TroublePanel";
+import { useAwake } from "./useAwake";
 import "./player.css";
 
 /** Fetches what playing needs before anybody has pressed play. */
@@ -31,7 +31,7 @@ interface PlayerPageProps {
 }
 
 export default function PlayerPage(props: PlayerPageProps) {
-  // A retry is a new playback: a new session, a new player, from where the last one was.
+  // A retry is a new showing: a new session, a new player, from where the last one was.
   const [attempt, setAttempt] = useState<{ count: number; at: number | null }>({ count: 0, at: null });
   return <Picture key={attempt.count} {...props} at={attempt.at} again={(at) => setAttempt({ count: attempt.count + 1, at })} />;
 }
@@ -46,13 +46,13 @@ function Picture({ titleId, episodeId, fromStart, at, again }: PlayerPageProps &
   const { language } = useText();
   const frame = useRef<HTMLElement>(null);
   const video = useRef<HTMLVideoElement>(null);
-  const [playback, setShowing] = useState<Playback | null>(null);
+  const [showing, setShowing] = useState<Showing | null>(null);
 
   useEffect(() => {
     if (!video.current) return;
     // No control has the focus at first: from a keyboard, arrows and space steer the picture itself.
     frame.current?.focus({ preventScroll: true });
-    const next = new Playback(video.current, { titleId, episodeId, fromStart, at, language });
+    const next = new Showing(video.current, { titleId, episodeId, fromStart, at, language });
     setShowing(next);
     void next.start();
     return () => void next.close();
@@ -62,48 +62,48 @@ function Picture({ titleId, episodeId, fromStart, at, again }: PlayerPageProps &
   return (
     <main className="player" ref={frame} tabIndex={-1} data-testid="player" data-focus-scope data-focus="column">
       <video ref={video} className="player-video" playsInline data-testid="player-video" />
-      {playback && frame.current && <Overlay playback={playback} frame={frame.current} titleId={titleId} again={again} />}
+      {showing && frame.current && <Overlay showing={showing} frame={frame.current} titleId={titleId} again={again} />}
     </main>
   );
 }
 
 interface OverlayProps {
-  playback: Playback;
+  showing: Showing;
   frame: HTMLElement;
   titleId: string;
   again: Attempt["again"];
 }
 
-function Overlay({ playback, frame, titleId, again }: OverlayProps) {
+function Overlay({ showing, frame, titleId, again }: OverlayProps) {
   const { t } = useText();
-  const state = useStore(playback.store);
+  const state = useStore(showing.store);
   const [statistics, setStatistics] = useState(false);
   const [menu, setMenu] = useState(false);
-  const visible = useControlsVisible(frame, state.paused || state.phase !== "ready" || menu);
+  const awake = useAwake(frame, state.paused || state.phase !== "ready" || menu);
   const leave = () => back(paths.title(titleId));
   const next = () => {
     const up = state.session?.next_up;
-    if (up) navigate(paths.watch(titleId, up.episode_id), { replace: true });
+    if (up) go(paths.watch(titleId, up.episode_id), { replace: true });
   };
 
   useBack(() => (document.fullscreenElement ? void document.exitFullscreen() : leave()));
   useArrival(state.phase === "ready" && document.documentElement.dataset.tv !== undefined);
-  useKeys({ playback, frame, toggleStatistics: () => setStatistics((on) => !on), next });
-  useMediaSession(playback, state, next);
-  useEffect(() => void frame.classList.toggle("controls-hidden", !visible), [visible, frame]);
+  useKeys({ showing, frame, toggleStatistics: () => setStatistics((on) => !on), next });
+  useMediaSession(showing, state, next);
+  useEffect(() => void frame.classList.toggle("asleep", !awake), [awake, frame]);
 
-  if (state.phase === "failed" && state.error) return <ErrorPanel error={state.error} retry={() => again(playback.resumeAt)} leave={leave} />;
+  if (state.phase === "failed" && state.trouble) return <TroublePanel trouble={state.trouble} retry={() => again(showing.resumeAt)} leave={leave} />;
   return (
     <>
-      <SubtitleLines state={state} lifted={visible} />
+      <SubtitleLines state={state} lifted={awake} />
       {state.buffering && <Waiting text={t(state.phase === "starting" ? "player.loading" : "player.rebuffering")} />}
-      {state.recovering && <p className="player-note" role="status">{t("player.recovering")}</p>}
-      {state.autoMuted && <p className="player-note" role="status">{t("player.unmuteHint")}</p>}
-      {statistics && <Statistics playback={playback} state={state} />}
-      <Controls playback={playback} state={state} frame={frame} visible={visible} leave={leave} next={next} onMenu={setMenu} />
+      {state.mending && <p className="player-note" role="status">{t("player.recovering")}</p>}
+      {state.hushed && <p className="player-note" role="status">{t("player.unmuteHint")}</p>}
+      {statistics && <Statistics showing={showing} state={state} />}
+      <Controls showing={showing} state={state} frame={frame} awake={awake} leave={leave} next={next} onMenu={setMenu} />
       <NextCard state={state} next={next} leave={leave} replay={() => {
-        playback.video.currentTime = 0;
-        void playback.play();
+        showing.video.currentTime = 0;
+        void showing.play();
       }} />
     </>
   );

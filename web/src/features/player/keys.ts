@@ -1,36 +1,36 @@
 /** Keyboard, media keys and remote controls. */
 import { useEffect, useRef } from "react";
 import { translate } from "../../i18n";
-import type { Playback } from "./playback";
+import type { Showing } from "./showing";
 
 export const STEP_S = 10;
 
 interface Commands {
-  playback: Playback;
+  showing: Showing;
   frame: HTMLElement;
   toggleStatistics: () => void;
   next: () => void;
 }
 
-export function seekBy(playback: Playback, seconds: number): void {
-  const { video } = playback;
-  const end = Number.isFinite(video.duration) ? video.duration : playback.store.get().duration;
+export function seekBy(showing: Showing, seconds: number): void {
+  const { video } = showing;
+  const end = Number.isFinite(video.duration) ? video.duration : showing.store.get().duration;
   video.currentTime = Math.min(Math.max(0, video.currentTime + seconds), Math.max(0, end - 0.2));
 }
 
-export function togglePlay(playback: Playback): void {
-  if (playback.video.paused) void playback.play();
-  else playback.video.pause();
+export function togglePlay(showing: Showing): void {
+  if (showing.video.paused) void showing.play();
+  else showing.video.pause();
 }
 
-export function toggleMute(playback: Playback): void {
-  const { video } = playback;
+export function toggleMute(showing: Showing): void {
+  const { video } = showing;
   video.muted = !video.muted;
   if (!video.muted && video.volume === 0) video.volume = 0.5;
 }
 
-export function louder(playback: Playback, by: number): void {
-  const { video } = playback;
+export function louder(showing: Showing, by: number): void {
+  const { video } = showing;
   video.volume = Math.round(Math.min(1, Math.max(0, video.volume + by)) * 20) / 20;
   if (by > 0) video.muted = false;
 }
@@ -49,29 +49,29 @@ export async function togglePip(video: HTMLVideoElement): Promise<void> {
 
 /** Keys that work wherever the focus is. */
 const ALWAYS: Record<string, (commands: Commands) => void> = {
-  k: ({ playback }) => togglePlay(playback),
-  j: ({ playback }) => seekBy(playback, -STEP_S),
-  l: ({ playback }) => seekBy(playback, STEP_S),
-  m: ({ playback }) => toggleMute(playback),
+  k: ({ showing }) => togglePlay(showing),
+  j: ({ showing }) => seekBy(showing, -STEP_S),
+  l: ({ showing }) => seekBy(showing, STEP_S),
+  m: ({ showing }) => toggleMute(showing),
   f: ({ frame }) => void toggleFullscreen(frame).catch(() => undefined),
-  c: ({ playback }) => playback.tracks.toggleText(translate().language),
+  c: ({ showing }) => showing.tracks.toggleText(translate().language),
   d: ({ toggleStatistics }) => toggleStatistics(),
   N: ({ next }) => next(),
-  MediaPlayPause: ({ playback }) => togglePlay(playback),
-  MediaPlay: ({ playback }) => void playback.play(),
-  MediaPause: ({ playback }) => playback.video.pause(),
-  MediaStop: ({ playback }) => playback.video.pause(),
-  MediaRewind: ({ playback }) => seekBy(playback, -STEP_S),
-  MediaFastForward: ({ playback }) => seekBy(playback, STEP_S),
+  MediaPlayPause: ({ showing }) => togglePlay(showing),
+  MediaPlay: ({ showing }) => void showing.play(),
+  MediaPause: ({ showing }) => showing.video.pause(),
+  MediaStop: ({ showing }) => showing.video.pause(),
+  MediaRewind: ({ showing }) => seekBy(showing, -STEP_S),
+  MediaFastForward: ({ showing }) => seekBy(showing, STEP_S),
   MediaTrackNext: ({ next }) => next(),
 };
 
 /** Keys that steer the picture while no control has the focus. */
 const BARE: Record<string, (commands: Commands) => void> = {
-  " ": ({ playback }) => togglePlay(playback),
-  Enter: ({ playback }) => togglePlay(playback),
-  ArrowLeft: ({ playback }) => seekBy(playback, -STEP_S),
-  ArrowRight: ({ playback }) => seekBy(playback, STEP_S),
+  " ": ({ showing }) => togglePlay(showing),
+  Enter: ({ showing }) => togglePlay(showing),
+  ArrowLeft: ({ showing }) => seekBy(showing, -STEP_S),
+  ArrowRight: ({ showing }) => seekBy(showing, STEP_S),
 };
 const VOLUME: Record<string, number> = { ArrowUp: 0.05, ArrowDown: -0.05 };
 
@@ -100,10 +100,10 @@ function handle(event: KeyboardEvent, commands: Commands): boolean {
   }
   const active = document.activeElement;
   const inControls = active instanceof HTMLElement && active !== commands.frame && commands.frame.contains(active);
-  const isHidden = commands.frame.classList.contains("controls-hidden");
+  const asleep = commands.frame.classList.contains("asleep");
   // A card over the picture stays when the controls fade, and so do its buttons.
   const onCard = inControls && active.closest(".up-next, .player-end") !== null;
-  if (onCard || (inControls && !isHidden)) return false;
+  if (onCard || (inControls && !asleep)) return false;
   return bare(event.key, commands);
 }
 
@@ -116,6 +116,6 @@ function bare(key: string, commands: Commands): boolean {
   const volume = VOLUME[key];
   // From a sofa the arrows lead to the controls; loudness is the television's.
   if (volume === undefined || document.documentElement.dataset.tv !== undefined) return false;
-  louder(commands.playback, volume);
+  louder(commands.showing, volume);
   return true;
 }

@@ -1,11 +1,11 @@
-/** What the system shows of the playback, and the buttons it offers: lock screens, headphones, media keys. */
+/** What the system shows of the showing, and the buttons it offers: lock screens, headphones, media keys. */
 import { useEffect } from "react";
 import { translate } from "../../i18n";
 import { seekBy, STEP_S } from "./keys";
-import type { Playback } from "./playback";
+import type { Showing } from "./showing";
 import type { PlayerState } from "./state";
 
-export function useMediaSession(playback: Playback, state: PlayerState, next: () => void): void {
+export function useMediaSession(showing: Showing, state: PlayerState, next: () => void): void {
   const { session } = state;
   useEffect(() => {
     const media = navigator.mediaSession;
@@ -13,11 +13,11 @@ export function useMediaSession(playback: Playback, state: PlayerState, next: ()
     const text = translate();
     media.metadata = new MediaMetadata({ title: text.localised(session.episode_names) || text.localised(session.names), artist: session.episode_id ? text.localised(session.names) : "Matinee" });
     const handlers: [MediaSessionAction, MediaSessionActionHandler | null][] = [
-      ["play", () => void playback.play()],
-      ["pause", () => playback.video.pause()],
-      ["seekbackward", ({ seekOffset }) => seekBy(playback, -(seekOffset ?? STEP_S))],
-      ["seekforward", ({ seekOffset }) => seekBy(playback, seekOffset ?? STEP_S)],
-      ["seekto", ({ seekTime }) => void (playback.video.currentTime = seekTime ?? playback.video.currentTime)],
+      ["play", () => void showing.play()],
+      ["pause", () => showing.video.pause()],
+      ["seekbackward", ({ seekOffset }) => seekBy(showing, -(seekOffset ?? STEP_S))],
+      ["seekforward", ({ seekOffset }) => seekBy(showing, seekOffset ?? STEP_S)],
+      ["seekto", ({ seekTime }) => void (showing.video.currentTime = seekTime ?? showing.video.currentTime)],
       ["nexttrack", session.next_up ? next : null],
     ];
     const set = (action: MediaSessionAction, handler: MediaSessionActionHandler | null) => {
@@ -33,7 +33,7 @@ export function useMediaSession(playback: Playback, state: PlayerState, next: ()
       handlers.forEach(([action]) => set(action, null));
     };
     // `next` is made anew at every draw and leads to the same place for the same session.
-  }, [playback, session?.session_id]);
+  }, [showing, session?.session_id]);
   useEffect(() => {
     if (navigator.mediaSession) navigator.mediaSession.playbackState = state.paused ? "paused" : "playing";
   }, [state.paused]);

@@ -1,8 +1,8 @@
 /** What the player shows: one snapshot, replaced as a whole. */
 import type { PlaySession } from "../../api";
 import type { Line } from "./subtitles";
-import { loadPreferences, type Preferences } from "./preferences";
-import type { PlaybackError } from "./errors";
+import { loadTaste, type Taste } from "./taste";
+import type { Trouble } from "./trouble";
 
 export interface Choice {
   id: string;
@@ -21,14 +21,14 @@ export interface PlayerState {
   /** The picture waits for the network. */
   buffering: boolean;
   /** An edge or a token failed, and another way is being tried. */
-  recovering: boolean;
+  mending: boolean;
   position: number;
   duration: number;
   buffered: number;
   volume: number;
   muted: boolean;
   /** The browser allowed no sound before the viewer touches something. */
-  autoMuted: boolean;
+  hushed: boolean;
   rate: number;
   audio: Choice[];
   text: Choice[];
@@ -37,22 +37,22 @@ export interface PlayerState {
   height: number | null;
   shownHeight: number | null;
   lines: Line[];
-  preferences: Preferences;
-  error: PlaybackError | null;
+  taste: Taste;
+  trouble: Trouble | null;
 }
 
-/** Before anything is known, in the viewer's preferences. */
+/** Before anything is known, in the viewer's taste. */
 export function blank(): PlayerState {
-  const preferences = loadPreferences();
+  const taste = loadTaste();
   return {
-    phase: "starting", session: null, paused: false, ended: false, buffering: true, recovering: false, position: 0, duration: 0,
-    buffered: 0, volume: preferences.volume, muted: preferences.muted, autoMuted: false, rate: 1, audio: [], text: [], heights: [],
-    height: null, shownHeight: null, lines: [], preferences, error: null,
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, mending: false, position: 0, duration: 0,
+    buffered: 0, volume: taste.volume, muted: taste.muted, hushed: false, rate: 1, audio: [], text: [], heights: [],
+    height: null, shownHeight: null, lines: [], taste, trouble: null,
   };
 }
 
 /** What somebody asked to see. */
-export interface PlayOptions {
+export interface Wanted {
   titleId: string;
   episodeId: string | null;
   fromStart: boolean;

@@ -1,4 +1,4 @@
-/** Hands the cues of the chosen subtitles to the page, which draws them to the viewer's preferences. */
+/** Hands the cues of the chosen subtitles to the page, which draws them to the viewer's taste. */
 import type shaka from "shaka-player/dist/shaka-player.dash-es2021";
 
 type Cue = shaka.text.Cue;

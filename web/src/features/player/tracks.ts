@@ -2,7 +2,7 @@
 import type { Store } from "../../ui/store";
 import type { Player } from "./shaka";
 import type { Choice, PlayerState } from "./state";
-import type { Preferences } from "./preferences";
+import type { Taste } from "./taste";
 
 interface Track {
   language: string;
@@ -35,7 +35,7 @@ export class Tracks {
   constructor(
     private readonly store: Store<PlayerState>,
     private readonly player: () => Player | null,
-    private readonly remember: (change: Partial<Preferences>) => void,
+    private readonly remember: (change: Partial<Taste>) => void,
   ) {}
 
   /** Looks at what the player has. */
@@ -56,14 +56,14 @@ export class Tracks {
   choose(language: string): void {
     const player = this.player();
     if (!player) return;
-    const { preferences } = this.store.get();
+    const { taste } = this.store.get();
     const audio = player.getAudioTracks();
-    const wanted = audio.find((track) => speaks(track, preferences.audio ?? language) && !track.roles.includes("description") && !track.roles.includes("commentary"));
+    const wanted = audio.find((track) => speaks(track, taste.audio ?? language) && !track.roles.includes("description") && !track.roles.includes("commentary"));
     if (wanted && !wanted.active) player.selectAudioTrack(wanted);
     const text = player.getTextTracks();
     const spoken = wanted?.language ?? audio.find((track) => track.active)?.language ?? language;
     const forced = text.find((track) => track.forced && speaks(track, spoken));
-    const subtitles = preferences.text === null ? forced : text.find((track) => speaks(track, preferences.text ?? ""));
+    const subtitles = taste.text === null ? forced : text.find((track) => speaks(track, taste.text ?? ""));
     player.selectTextTrack(subtitles ?? null);
     this.read();
   }

@@ -5,7 +5,7 @@ import { Avatar } from "../../ui/Avatar";
 import { Dialog } from "../../ui/Dialog";
 import { ProblemNote } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
-import { isPin, MIN_PIN_LENGTH, appendDigit } from "./pin";
+import { isPin, LEAST_PIN, withDigit } from "./pin";
 
 interface PinPadProps {
   profile: ProfileView;
@@ -13,7 +13,7 @@ interface PinPadProps {
   close: () => void;
 }
 
-/** Entry of a PIN by keyboard, touch or remote control. It does not show how many digits the PIN has. */
+/** Four to eight digits, by keys, by touch or with a remote control; how many, only its owner knows. */
 export function PinPad({ profile, enter, close }: PinPadProps) {
   const { t } = useText();
   const [digits, setDigits] = useState("");
@@ -25,7 +25,7 @@ export function PinPad({ profile, enter, close }: PinPadProps) {
 
   const press = (digit: string) => {
     setProblem(null);
-    setDigits((before) => appendDigit(before, digit));
+    setDigits((before) => withDigit(before, digit));
   };
   const erase = () => setDigits((before) => before.slice(0, -1));
 
@@ -38,20 +38,20 @@ export function PinPad({ profile, enter, close }: PinPadProps) {
       else return;
       event.preventDefault();
     };
-    // Capture the keys before the page does: here Backspace deletes a digit and does not leave the page.
+    // Before the page's own keys: here Backspace takes a digit back and does not leave.
     addEventListener("keydown", listen, true);
     return () => removeEventListener("keydown", listen, true);
   }, []);
 
-  const isComplete = isPin(digits);
-  // After typing, Enter confirms; with a remote control the focus stays on the digits.
+  const whole = isPin(digits);
+  // Whoever types goes on with the Enter key; a remote control stays on the digits.
   useEffect(() => {
-    if (isComplete && typed.current) confirm.current?.focus();
-  }, [isComplete]);
+    if (whole && typed.current) confirm.current?.focus();
+  }, [whole]);
 
-  // The button is not disabled while it has no effect, because a disabled button loses the focus.
+  // The key keeps the focus where it is of no use: a button that is disabled would lose it.
   async function send() {
-    if (!isComplete || busy) return;
+    if (!whole || busy) return;
     setProblem(null);
     setBusy(true);
     try {
@@ -68,14 +68,14 @@ export function PinPad({ profile, enter, close }: PinPadProps) {
       <div className="pin" data-testid="pin-pad">
         <Avatar name={profile.avatar} size="5rem" />
         <p className={`pin-dots ${problem ? "wrong" : ""}`} role="status" aria-label={t("pin.entered", { count: digits.length })}>
-          {Array.from({ length: Math.max(MIN_PIN_LENGTH, digits.length) }, (_, index) => <span key={index} className={index < digits.length ? "full" : ""} />)}
+          {Array.from({ length: Math.max(LEAST_PIN, digits.length) }, (_, index) => <span key={index} className={index < digits.length ? "full" : ""} />)}
         </p>
         <ProblemNote problem={problem} />
         <div className="pin-keys" data-focus="grid">
           {["1", "2", "3", "4", "5", "6", "7", "8", "9"].map((digit) => <Key key={digit} digit={digit} press={press} />)}
           <button type="button" aria-label={t("pin.erase")} data-testid="pin-erase" onClick={erase}><Icon name="erase" /></button>
           <Key digit="0" press={press} />
-          <button ref={confirm} type="button" className="pin-confirm" aria-label={t("pin.confirm")} data-testid="pin-confirm" aria-disabled={!isComplete || busy} aria-busy={busy || undefined} onClick={() => void send()}><Icon name="check" /></button>
+          <button ref={confirm} type="button" className="pin-confirm" aria-label={t("pin.confirm")} data-testid="pin-confirm" aria-disabled={!whole || busy} aria-busy={busy || undefined} onClick={() => void send()}><Icon name="check" /></button>
         </div>
       </div>
     </Dialog>

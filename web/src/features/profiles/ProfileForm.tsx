@@ -1,23 +1,23 @@
 import { type FormEvent, useState } from "react";
 import { api, type NewProfile, type ProfileView } from "../../api";
-import { clearScreens } from "../../api/screens";
-import { LANGUAGES, toLanguage, useText } from "../../i18n";
+import { forgetScreens } from "../../api/screens";
+import { LANGUAGES, supported, useText } from "../../i18n";
 import { loadProfiles } from "../../session";
 import { Avatar, AVATARS } from "../../ui/Avatar";
 import { Button } from "../../ui/Button";
 import { Confirm, Dialog } from "../../ui/Dialog";
 import { Choice, Field, ProblemNote, Switch } from "../../ui/Field";
-import { isPin, MAX_PIN_LENGTH } from "./pin";
+import { isPin, MOST_PIN } from "./pin";
 
 const AGES = [0, 6, 12, 16, 18];
 const KIDS_AGE = 6;
 
 type Draft = Required<NewProfile>;
 
-function toDraft(profile: ProfileView | null, language: string): Draft {
+function draft(profile: ProfileView | null, language: string): Draft {
   if (!profile) return { name: "", avatar: AVATARS[Math.floor(Math.random() * AVATARS.length)] ?? "ember", language, maturity: 18, kids: false, pin: null };
   const { name, avatar, maturity, kids } = profile;
-  return { name, avatar, language: toLanguage(profile.language), maturity, kids, pin: null };
+  return { name, avatar, language: supported(profile.language), maturity, kids, pin: null };
 }
 
 interface ProfileFormProps {
@@ -29,11 +29,11 @@ interface ProfileFormProps {
 export function ProfileForm({ profile, only, close }: ProfileFormProps) {
   const text = useText();
   const { t } = text;
-  const [form, setForm] = useState(() => toDraft(profile, text.language));
+  const [form, setForm] = useState(() => draft(profile, text.language));
   const [problem, setProblem] = useState<unknown>(null);
-  const [errors, setErrors] = useState<{ name?: string; pin?: string }>({});
+  const [faults, setFaults] = useState<{ name?: string; pin?: string }>({});
   const [busy, setBusy] = useState(false);
-  const [confirming, setConfirming] = useState(false);
+  const [asking, setAsking] = useState(false);
   const change = (part: Partial<Draft>) => setForm({ ...form, ...part });
 
   async function run(task: () => Promise<unknown>) {
@@ -41,40 +41,40 @@ export function ProfileForm({ profile, only, close }: ProfileFormProps) {
     setProblem(null);
     try {
       await task();
-      clearScreens();
+      forgetScreens();
       await loadProfiles();
       close();
     } catch (error) {
       setProblem(error);
       setBusy(false);
-      setConfirming(false);
+      setAsking(false);
     }
   }
 
   function submit(event: FormEvent) {
     event.preventDefault();
     const found = { name: form.name.trim() ? undefined : t("check.name"), pin: !form.pin || isPin(form.pin) ? undefined : t("profiles.pinCheck") };
-    setErrors(found);
+    setFaults(found);
     if (found.name || found.pin) return;
     const body = { ...form, name: form.name.trim() };
     void run(() => (profile ? api.changeProfile(profile.profile_id, body) : api.addProfile(body)));
   }
 
-  if (confirming && profile) {
-    return <Confirm title={t("profiles.deleteAsk", { name: profile.name })} action={t("app.delete")} busy={busy} close={() => setConfirming(false)} confirm={() => void run(() => api.removeProfile(profile.profile_id))} />;
+  if (asking && profile) {
+    return <Confirm title={t("profiles.deleteAsk", { name: profile.name })} action={t("app.delete")} busy={busy} close={() => setAsking(false)} confirm={() => void run(() => api.removeProfile(profile.profile_id))} />;
   }
   return (
     <Dialog title={t(profile ? "profiles.editTitle" : "profiles.newTitle")} close={close}>
       <form onSubmit={submit} className="profile-form" noValidate>
         <ProblemNote problem={problem} />
-        <Field label={t("profiles.name")} value={form.name} maxLength={40} error={errors.name} data-focus-first data-testid="profile-name" onChange={(event) => change({ name: event.target.value })} />
+        <Field label={t("profiles.name")} value={form.name} maxLength={40} error={faults.name} data-focus-first data-testid="profile-name" onChange={(event) => change({ name: event.target.value })} />
         <AvatarChoice value={form.avatar} onChange={(avatar) => change({ avatar })} />
         <Choice label={t("profiles.language")} value={form.language} options={LANGUAGES.map((value) => ({ value: value as string, label: new Intl.DisplayNames(value, { type: "language" }).of(value) ?? value }))} onChange={(language) => change({ language })} />
         <Switch label={t("profiles.kidsLabel")} hint={t("profiles.kidsHint")} on={form.kids} onChange={(kids) => change({ kids, maturity: kids ? Math.min(form.maturity, KIDS_AGE) : form.maturity })} />
         <Choice label={t("profiles.maturity")} value={form.maturity} options={AGES.filter((age) => !form.kids || age <= 12).map((value) => ({ value, label: value ? t("profiles.maturityAge", { age: value }) : t("profiles.maturityAll") }))} onChange={(maturity) => change({ maturity })} />
-        <PinField profile={profile} pin={form.pin} error={errors.pin} onChange={(pin) => change({ pin })} />
+        <PinField profile={profile} pin={form.pin} error={faults.pin} onChange={(pin) => change({ pin })} />
         <div className="dialog-actions" data-focus="row">
-          {profile && !only && <Button look="danger" icon="trash" className="push" onClick={() => setConfirming(true)}>{t("app.delete")}</Button>}
+          {profile && !only && <Button look="danger" icon="trash" className="push" onClick={() => setAsking(true)}>{t("app.delete")}</Button>}
           <Button look="quiet" onClick={close}>{t("app.cancel")}</Button>
           <Button type="submit" look="primary" busy={busy} data-testid="profile-save">{t("app.save")}</Button>
         </div>
@@ -90,15 +90,15 @@ interface PinFieldProps {
   onChange: (pin: string | null) => void;
 }
 
-/** `null` keeps the current PIN; an empty string removes it. */
+/** `null` leaves the PIN as it is, an empty one takes it away. */
 function PinField({ profile, pin, error, onChange }: PinFieldProps) {
   const { t } = useText();
-  const hasPin = profile?.has_pin ?? false;
-  const removing = hasPin && pin === "";
+  const has = profile?.has_pin ?? false;
+  const removing = has && pin === "";
   return (
     <>
-      <Field label={t("profiles.pin")} hint={t(hasPin ? "profiles.pinKeep" : "profiles.pinHint")} inputMode="numeric" autoComplete="off" maxLength={MAX_PIN_LENGTH} disabled={removing} value={pin ?? ""} error={error} data-testid="profile-pin" onChange={(event) => onChange(event.target.value.replace(/\D/g, "") || null)} />
-      {hasPin && <Switch label={t("profiles.pinRemove")} on={removing} onChange={(on) => onChange(on ? "" : null)} />}
+      <Field label={t("profiles.pin")} hint={t(has ? "profiles.pinKeep" : "profiles.pinHint")} inputMode="numeric" autoComplete="off" maxLength={MOST_PIN} disabled={removing} value={pin ?? ""} error={error} data-testid="profile-pin" onChange={(event) => onChange(event.target.value.replace(/\D/g, "") || null)} />
+      {has && <Switch label={t("profiles.pinRemove")} on={removing} onChange={(on) => onChange(on ? "" : null)} />}
     </>
   );
 }

@@ -1,9 +1,9 @@
-/** The profiles page: choose a profile, or manage them. */
+/** Who is watching: choosing a profile, and looking after them. */
 import { useEffect, useState } from "react";
 import { api, Problem, type ProfileView } from "../../api";
 import { useArrival, useBack } from "../../focus";
 import { useText } from "../../i18n";
-import { back, navigate, paths } from "../../router";
+import { back, go, paths } from "../../router";
 import { loadProfiles, useViewer } from "../../session";
 import { Avatar } from "../../ui/Avatar";
 import { Button } from "../../ui/Button";
@@ -21,7 +21,7 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
   const [edited, setEdited] = useState<ProfileView | "new" | null>(null);
   const [opening, setOpening] = useState<string | null>(null);
   const profiles = viewer.profiles;
-  useBack(() => (managing ? navigate(paths.profiles, { replace: true }) : back()), managing || viewer.profile !== null);
+  useBack(() => (managing ? go(paths.profiles, { replace: true }) : back()), managing || viewer.profile !== null);
   useArrival(profiles !== null);
 
   const load = () => {
@@ -37,9 +37,9 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
     setProblem(null);
     try {
       await api.chooseProfile(profile.profile_id, pin);
-      navigate(paths.home, { replace: true });
+      go(paths.home, { replace: true });
     } catch (error) {
-      // The list may be out of date: the profile may have got a PIN since.
+      // Here the list may be old: a profile that has a PIN by now asks for it.
       if (error instanceof Problem && error.kind === "wrong-pin" && pin === undefined) setLocked(profile);
       else if (pin !== undefined) throw error;
       else setProblem(error);
@@ -48,7 +48,7 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
     }
   }
 
-  function onSelect(profile: ProfileView) {
+  function press(profile: ProfileView) {
     if (managing) setEdited(profile);
     else if (profile.has_pin) setLocked(profile);
     else void open(profile);
@@ -63,7 +63,7 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
       <ul className="who-list" data-focus="grid" aria-busy={profiles === null}>
         {(profiles ?? []).map((profile, index) => (
           <li key={profile.profile_id} style={{ animationDelay: `${index * 45}ms` }}>
-            <ProfileButton profile={profile} managing={managing} busy={opening === profile.profile_id} first={index === 0} onSelect={() => onSelect(profile)} />
+            <ProfileButton profile={profile} managing={managing} busy={opening === profile.profile_id} first={index === 0} press={() => press(profile)} />
           </li>
         ))}
         {profiles && (managing || profiles.length < 5) && (
@@ -75,7 +75,7 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
           </li>
         )}
       </ul>
-      {profiles && <Button look="quiet" icon={managing ? "check" : "edit"} data-testid="profiles-manage" onClick={() => navigate(managing ? paths.profiles : paths.manage, { replace: managing })}>{t(managing ? "app.done" : "profiles.manage")}</Button>}
+      {profiles && <Button look="quiet" icon={managing ? "check" : "edit"} data-testid="profiles-manage" onClick={() => go(managing ? paths.profiles : paths.manage, { replace: managing })}>{t(managing ? "app.done" : "profiles.manage")}</Button>}
       {locked && <PinPad profile={locked} close={() => setLocked(null)} enter={(pin) => open(locked, pin)} />}
       {edited && <ProfileForm profile={edited === "new" ? null : edited} only={profiles?.length === 1} close={() => setEdited(null)} />}
     </main>
@@ -87,10 +87,10 @@ interface ProfileButtonProps {
   managing: boolean;
   busy: boolean;
   first: boolean;
-  onSelect: () => void;
+  press: () => void;
 }
 
-function ProfileButton({ profile, managing, busy, first, onSelect }: ProfileButtonProps) {
+function ProfileButton({ profile, managing, busy, first, press }: ProfileButtonProps) {
   const { t } = useText();
   return (
     <button
@@ -102,7 +102,7 @@ function ProfileButton({ profile, managing, busy, first, onSelect }: ProfileButt
       data-profile-id={profile.profile_id}
       data-focus-id={`who:${profile.profile_id}`}
       data-focus-first={first ? "" : undefined}
-      onClick={onSelect}
+      onClick={press}
     >
       <span className="who-picture">
         <Avatar name={profile.avatar} />

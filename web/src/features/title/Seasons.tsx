@@ -8,7 +8,7 @@ import { Choice } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
 import { episodeToPlay } from "./Actions";
 
-/** The episodes of a season, with the viewer's progress in each. */
+/** Episodes by season, with how far one is in each. */
 export function Seasons({ screen }: { screen: TitleScreen }) {
   const { t } = useText();
   const [number, setNumber] = useState(() => episodeToPlay(screen)?.season ?? screen.seasons[0]?.number ?? 1);
@@ -37,11 +37,11 @@ function Episode({ titleId, name, episode }: { titleId: string; name: string; ep
       </span>
       <span className="episode-words">
         <span className="episode-name">{episode.name || text.t("title.episodes")}</span>
-        <span className="episode-line">{episode.playable ? text.duration(episode.duration_ms) : text.t("title.soon")}{progress?.finished && ` · ${text.t("card.watched")}`}</span>
+        <span className="episode-line">{episode.playable ? text.span(episode.duration_ms) : text.t("title.soon")}{progress?.finished && ` · ${text.t("card.watched")}`}</span>
         <span className="episode-synopsis">{episode.synopsis}</span>
       </span>
     </>
   );
-  if (!episode.playable) return <span className="episode unavailable">{body}</span>;
-  return <Link className="episode" to={paths.watch(titleId, episode.episode_id)} data-testid="episode" data-focus-id={`episode:${episode.episode_id}`} data-episode-id={episode.episode_id} data-preload="player">{body}</Link>;
+  if (!episode.playable) return <span className="episode away">{body}</span>;
+  return <Link className="episode" to={paths.watch(titleId, episode.episode_id)} data-testid="episode" data-focus-id={`episode:${episode.episode_id}`} data-episode-id={episode.episode_id} data-warm="player">{body}</Link>;
 }

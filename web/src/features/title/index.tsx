@@ -1,17 +1,17 @@
-/** The page of a title, shown over the page it was opened from. */
+/** A title's page, laid over where one was. */
 import { useEffect, useRef } from "react";
 import { api, type CreditView, type TitleScreen } from "../../api";
-import { useDelay, useScreen } from "../../api/screens";
+import { useLate, useScreen } from "../../api/screens";
 import { useArrival, useBack, useReturnFocus } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { back, Link, paths } from "../../router";
 import { Art } from "../../ui/Art";
 import { IconButton } from "../../ui/Button";
-import { describeCard, Maturity } from "../../ui/Card";
+import { factsOf, Maturity } from "../../ui/Card";
 import { ProblemPage } from "../../ui/Field";
 import { Grid } from "../../ui/Row";
 import { Actions } from "./Actions";
-import { groupCredits, type Person } from "./people";
+import { peopleOf, type Person } from "./people";
 import { Seasons } from "./Seasons";
 import "./title.css";
 
@@ -24,8 +24,8 @@ export default function TitlePage({ titleId }: { titleId: string }) {
   useBack(close);
   useArrival(data !== undefined, true);
   useEffect(() => {
-    document.documentElement.classList.add("no-scroll");
-    return () => document.documentElement.classList.remove("no-scroll");
+    document.documentElement.classList.add("held");
+    return () => document.documentElement.classList.remove("held");
   }, []);
   useEffect(() => void panel.current?.scrollTo({ top: 0 }), [titleId]);
 
@@ -50,7 +50,7 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
           <h1>{card.name}</h1>
           <p className="title-facts">
             {card.is_new && !card.progress && <span className="title-new">{t("card.new")}</span>}
-            <Maturity age={card.maturity} /> {describeCard(card, text, 0).join(" · ")}
+            <Maturity age={card.maturity} /> {factsOf(card, text, 0).join(" · ")}
           </p>
           <Actions screen={screen} />
         </div>
@@ -61,11 +61,11 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
           <p className="title-synopsis">{screen.synopsis}</p>
         </div>
         <dl className="title-list">
-          <Fact name={t("title.genres")} show={card.genres.length > 0}>
+          <Named name={t("title.genres")} show={card.genres.length > 0}>
             {card.genres.map((genre, index) => <span key={genre.genre_id}>{index > 0 && ", "}<Link to={paths.genre(genre.genre_id)}>{genre.name}</Link></span>)}
-          </Fact>
-          <Fact name={t("title.audio")} show={screen.audio_languages.length > 0}>{screen.audio_languages.map(text.languageName).join(", ")}</Fact>
-          <Fact name={t("title.subtitles")} show>{screen.subtitle_languages.map(text.languageName).join(", ") || t("title.none")}</Fact>
+          </Named>
+          <Named name={t("title.audio")} show={screen.audio_languages.length > 0}>{screen.audio_languages.map(text.languageName).join(", ")}</Named>
+          <Named name={t("title.subtitles")} show>{screen.subtitle_languages.map(text.languageName).join(", ") || t("title.none")}</Named>
         </dl>
       </div>
       {screen.seasons.length > 0 && <Seasons screen={screen} />}
@@ -80,14 +80,14 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
   );
 }
 
-function Fact({ name, show, children }: { name: string; show: boolean; children: React.ReactNode }) {
+function Named({ name, show, children }: { name: string; show: boolean; children: React.ReactNode }) {
   return show ? <div><dt>{name}</dt><dd>{children}</dd></div> : null;
 }
 
 function Credits({ credits, text }: { credits: CreditView[]; text: Translator }) {
   const { t } = text;
-  const cast = groupCredits(credits.filter((credit) => credit.role === "cast"), text);
-  const crew = groupCredits(credits.filter((credit) => credit.role !== "cast"), text);
+  const cast = peopleOf(credits.filter((credit) => credit.role === "cast"), text);
+  const crew = peopleOf(credits.filter((credit) => credit.role !== "cast"), text);
   return (
     <section className="title-section" aria-label={t("title.cast")}>
       {cast.length > 0 && <><h2>{t("title.cast")}</h2><People people={cast} /></>}
@@ -101,10 +101,10 @@ const initials = (name: string) => name.split(/\s+/).map((word) => word.charAt(0
 function People({ people }: { people: Person[] }) {
   return (
     <ul className="people">
-      {people.map(({ name, roles }) => (
+      {people.map(({ name, parts }) => (
         <li key={name}>
           <span className="person-mark" aria-hidden="true">{initials(name)}</span>
-          <span><span className="person-name">{name}</span><span className="person-role">{roles.join(", ")}</span></span>
+          <span><span className="person-name">{name}</span><span className="person-role">{parts.join(", ")}</span></span>
         </li>
       ))}
     </ul>
@@ -112,9 +112,9 @@ function People({ people }: { people: Person[] }) {
 }
 
 function TitleSkeleton() {
-  const showSkeleton = useDelay();
+  const late = useLate();
   return (
-    <div aria-busy="true" style={{ visibility: showSkeleton ? "visible" : "hidden" }}>
+    <div aria-busy="true" style={{ visibility: late ? "visible" : "hidden" }}>
       <header className="title-head"><div className="title-art skeleton" /></header>
       <div className="title-about"><span className="skeleton line" /><span className="skeleton line short" /></div>
     </div>

@@ -1,16 +1,16 @@
-/** One playback: a play session, the player on it, and everything that keeps the picture going. */
+/** One showing: a play session, the player on it, and everything that keeps the picture going. */
 import { Store } from "../../ui/store";
 import { api, type HeartbeatState, client, type PlaySession, Problem } from "../../api";
-import { invalidateScreens } from "../../api/screens";
+import { staleScreens } from "../../api/screens";
 import { capabilities, nativeOnly } from "./capabilities";
 import { Edges } from "./edges";
-import { type Instant, Meter } from "./metrics";
+import { type Instant, Meter } from "./meter";
 import { configuration, GOAL_S, listen, loadShaka, type Player, type Shaka } from "./shaka";
-import { blank, type PlayerState, type PlayOptions } from "./state";
+import { blank, type PlayerState, type Wanted } from "./state";
 import { Subtitles } from "./subtitles";
-import { savePreferences, type Preferences } from "./preferences";
+import { saveTaste, type Taste } from "./taste";
 import { Tracks } from "./tracks";
-import { diagnose, isSessionEnded, isShakaError, isRecoverable, statusOf, toPlaybackError } from "./errors";
+import { blame, isOver, isShakaError, mendable, statusOf, troubleOf } from "./trouble";
 
 /** A licence that is refused leaves the player waiting for ever: past this, it has failed. */
 const START_LIMIT_MS = 25_000;
@@ -19,7 +19,7 @@ const RENEW_MARGIN_MS = 60_000;
 /** So long the way to the picture may be mended before the viewer is told that it failed. */
 const MEND_LIMIT_MS = 60_000;
 
-export class Playback {
+export class Showing {
   readonly store = new Store<PlayerState>(blank());
   readonly meter = new Meter(Date.now());
   readonly tracks: Tracks;
@@ -38,8 +38,8 @@ export class Playback {
   private renewFault: unknown = null;
   private parted = false;
 
-  constructor(readonly video: HTMLVideoElement, private readonly wanted: PlayOptions) {
-    this.tracks = new Tracks(this.store, () => this.player, (change) => this.setPreferences(change));
+  constructor(readonly video: HTMLVideoElement, private readonly wanted: Wanted) {
+    this.tracks = new Tracks(this.store, () => this.player, (change) => this.taste(change));
   }
 
   /** Opens the session and brings the picture; failures end up in the state. */
@@ -136,7 +136,7 @@ export class Playback {
     const edge = typeof error.data[0] === "string" ? this.edges.edgeOf(error.data[0]) : null;
     if (!edge) return;
     this.edges.fail(edge, Date.now());
-    if (this.store.get().buffering) this.store.set({ recovering: true });
+    if (this.store.get().buffering) this.store.set({ mending: true });
     void this.renew();
   }
 
@@ -157,7 +157,7 @@ export class Playback {
       this.planRenewal(fresh.expires_at);
       this.renewFault = null;
     } catch (error) {
-      if (isSessionEnded(error)) return this.reopen();
+      if (isOver(error)) return this.reopen();
       this.renewFault = error;
       this.planRenewal(new Date(Date.now() + RENEW_MARGIN_MS + 10_000).toISOString());
     }
@@ -199,7 +199,7 @@ export class Playback {
 
   private trouble(error: unknown): void {
     if (this.closed || this.store.get().phase === "failed") return;
-    if (!isRecoverable(error) || this.store.get().phase === "starting") {
+    if (!mendable(error) || this.store.get().phase === "starting") {
       if (isShakaError(error) && error.severity < 2) return;
       return void this.giveUp(error);
     }
@@ -209,7 +209,7 @@ export class Playback {
   private async mend(error: unknown): Promise<void> {
     this.mendingSince ||= Date.now();
     if (Date.now() - this.mendingSince > MEND_LIMIT_MS && this.store.get().buffering) return this.giveUp(error);
-    this.store.set({ recovering: this.store.get().buffering });
+    this.store.set({ mending: this.store.get().buffering });
     // A token that ended says nothing against its edge; an edge that is silent does.
     if (isShakaError(error) && ![401, 403].includes(statusOf(error))) this.failedEdge(error);
     await this.renew();
@@ -218,28 +218,28 @@ export class Playback {
 
   private mended(): void {
     this.mendingSince = 0;
-    if (this.store.get().recovering) this.store.set({ recovering: false });
+    if (this.store.get().mending) this.store.set({ mending: false });
   }
 
   private async late(): Promise<void> {
     const silent = this.edges.failed(Date.now()).length > 0;
     if (silent) await this.renew();
-    this.fail(new Problem("timeout", 0, "too late"), silent ? diagnose(this.renewFault) : undefined);
+    this.fail(new Problem("timeout", 0, "too late"), silent ? blame(this.renewFault) : undefined);
   }
 
   /** Before the viewer is told: is it the network, or only the servers that deliver the picture? */
   private async giveUp(error: unknown): Promise<void> {
-    if (!isRecoverable(error) || !this.session) return this.fail(error);
+    if (!mendable(error) || !this.session) return this.fail(error);
     await this.renew();
-    this.fail(error, diagnose(this.renewFault));
+    this.fail(error, blame(this.renewFault));
   }
 
   private fail(error: unknown, kind?: string): void {
     if (this.closed || this.store.get().phase === "failed") return;
-    const trouble = toPlaybackError(error, kind);
+    const trouble = troubleOf(error, kind);
     this.store.set({ phase: "failed", trouble, buffering: false });
     this.video.pause();
-    if (this.session) void api.heartbeat(this.session.session_id, this.heartbeat("failed", error.code)).catch(() => undefined);
+    if (this.session) void api.heartbeat(this.session.session_id, this.heartbeat("failed", trouble.code)).catch(() => undefined);
   }
 
   async play(): Promise<void> {
@@ -248,7 +248,7 @@ export class Playback {
     } catch (error) {
       if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
       this.video.muted = true;
-      this.store.set({ autoMuted: true });
+      this.store.set({ hushed: true });
       await this.video.play().catch(() => undefined);
     }
   }
@@ -297,7 +297,7 @@ export class Playback {
   private playing(): void {
     this.meter.joined(Date.now());
     this.meter.turn("playing", Date.now());
-    this.store.set({ buffering: false, paused: false, ended: false, recovering: false });
+    this.store.set({ buffering: false, paused: false, ended: false, mending: false });
     // The picture runs: from now on there is time to fetch ahead.
     this.player?.configure("streaming.bufferingGoal", GOAL_S);
     this.player?.configure("streaming.rebufferingGoal", 1);
@@ -330,15 +330,15 @@ export class Playback {
 
   private heard(): void {
     const { volume, muted } = this.video;
-    const { autoMuted } = this.store.get();
-    this.store.set({ volume, muted, autoMuted: autoMuted && muted });
-    if (!autoMuted) this.setPreferences({ volume, muted });
+    const { hushed } = this.store.get();
+    this.store.set({ volume, muted, hushed: hushed && muted });
+    if (!hushed) this.taste({ volume, muted });
   }
 
-  setPreferences(change: Partial<Preferences>): void {
-    const preferences = { ...this.store.get().preferences, ...change };
-    this.store.set({ preferences });
-    savePreferences(preferences);
+  taste(change: Partial<Taste>): void {
+    const taste = { ...this.store.get().taste, ...change };
+    this.store.set({ taste });
+    saveTaste(taste);
   }
 
   private keepTime(session: PlaySession): void {
@@ -368,7 +368,7 @@ export class Playback {
   /** A heartbeat, also from a paused picture; one that is lost is made up for by the next. */
   private tell(): void {
     if (!this.session || this.store.get().phase !== "ready") return;
-    void api.heartbeat(this.session.session_id, this.heartbeat()).catch((error: unknown) => (isSessionEnded(error) ? this.reopen() : undefined));
+    void api.heartbeat(this.session.session_id, this.heartbeat()).catch((error: unknown) => (isOver(error) ? this.reopen() : undefined));
   }
 
   /** The page goes out of sight and may not come back: the last word goes by beacon. */
@@ -378,7 +378,7 @@ export class Playback {
     navigator.sendBeacon(this.session.beacon_path, new Blob([JSON.stringify(this.heartbeat())], { type: "application/json" }));
   };
 
-  /** Ends the playback: the session is closed, and home looks again at how far one is. */
+  /** Ends the showing: the session is closed, and home looks again at how far one is. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -389,7 +389,7 @@ export class Playback {
     if (session) {
       const state = this.store.get().ended ? "ended" : this.store.get().phase === "failed" ? "failed" : "paused";
       const ending = api.endPlay(session.session_id, this.heartbeat(state)).catch(() => undefined);
-      void ending.then(() => ["home", "title:", "history"].forEach(invalidateScreens));
+      void ending.then(() => ["home", "title:", "history"].forEach(staleScreens));
     }
     await this.player?.destroy().catch(() => undefined);
   }

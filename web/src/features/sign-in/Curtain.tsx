@@ -1,5 +1,5 @@
-/** The background of the sign-in page: a theatre curtain. */
-export function CurtainBackground() {
+/** The house before the film: a velvet curtain with the light on it. */
+export function Curtain() {
   const folds = Array.from({ length: 15 }, (_, index) => index);
   return (
     <svg className="curtain" viewBox="0 0 1500 900" preserveAspectRatio="xMidYMin slice" aria-hidden="true">

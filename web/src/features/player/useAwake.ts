@@ -3,8 +3,8 @@ import { useEffect, useState } from "react";
 const SLEEP_MS = 3000;
 
 /** Whether the controls are shown: for three seconds after every sign of life, and while `held`. */
-export function useControlsVisible(frame: HTMLElement, held: boolean): boolean {
-  const [visible, setAwake] = useState(true);
+export function useAwake(frame: HTMLElement, held: boolean): boolean {
+  const [awake, setAwake] = useState(true);
   useEffect(() => {
     let timer = 0;
     const sleep = () => setAwake(false);
@@ -26,5 +26,5 @@ export function useControlsVisible(frame: HTMLElement, held: boolean): boolean {
       removeEventListener("keydown", wake, true);
     };
   }, [frame, held]);
-  return held || visible;
+  return held || awake;
 }

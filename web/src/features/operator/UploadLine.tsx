@@ -3,23 +3,23 @@ import { Button, IconButton } from "../../ui/Button";
 import { Choice } from "../../ui/Field";
 import { useStore } from "../../ui/store";
 import { LanguageField } from "./TitleFields";
-import type { UploadedFile } from "./uploads";
+import type { Item } from "./UploadView";
 
-interface UploadItemProps {
-  item: UploadedFile;
-  remove: () => void;
-  change: (part: Partial<UploadedFile>) => void;
+interface LineProps {
+  item: Item;
+  drop: () => void;
+  change: (part: Partial<Item>) => void;
 }
 
 const ROLES = { audio: ["main", "commentary", "description"], subtitles: ["main", "caption", "forced"] } as const;
 
-/** A file with the progress of its upload. */
-export function UploadItem({ item, remove, change }: UploadItemProps) {
+/** A file on its way up. */
+export function UploadLine({ item, drop, change }: LineProps) {
   const text = useText();
   const { t } = text;
   const state = useStore(item.state);
   const percent = state.totalBytes ? (state.doneBytes / state.totalBytes) * 100 : 0;
-  const left = state.bps > 0 ? text.duration(((state.totalBytes - state.doneBytes) * 8000) / state.bps) : "–";
+  const left = state.bps > 0 ? text.span(((state.totalBytes - state.doneBytes) * 8000) / state.bps) : "–";
   const sizes = { done: text.size(state.doneBytes), total: text.size(state.totalBytes) };
   const line = {
     running: t("upload.progress", { ...sizes, rate: text.rate(state.bps), left }),
@@ -33,18 +33,18 @@ export function UploadItem({ item, remove, change }: UploadItemProps) {
         <strong>{item.upload.file.name}</strong>
         {state.phase === "running" && <Button look="quiet" icon="pause" onClick={() => void item.upload.pause()}>{t("upload.pause")}</Button>}
         {(state.phase === "paused" || state.phase === "failed") && <Button look="quiet" icon="play" onClick={() => item.upload.resume()}>{t("upload.resume")}</Button>}
-        <IconButton icon="close" label={t("upload.cancel")} onClick={remove} />
+        <IconButton icon="close" label={t("upload.cancel")} onClick={drop} />
       </div>
       <span className="step-bar" role="progressbar" aria-label={item.upload.file.name} aria-valuenow={Math.round(percent)} aria-valuemin={0} aria-valuemax={100}><span style={{ width: `${percent}%` }} /></span>
       <p className="upload-state">{line}</p>
       {item.kind !== "film" && (
         <div className="pair">
           <LanguageField label={t("upload.language")} value={item.language} onChange={(language) => change({ language })} />
-          <Choice label={t("upload.role")} value={item.role} options={ROLES[item.kind].map((role) => ({ value: role as string, label: roleName(role, text.translateIfKnown) }))} onChange={(role) => change({ role })} />
+          <Choice label={t("upload.role")} value={item.role} options={ROLES[item.kind].map((role) => ({ value: role as string, label: roleName(role, text.known) }))} onChange={(role) => change({ role })} />
         </div>
       )}
     </div>
   );
 }
 
-const roleName = (role: string, translateIfKnown: (key: string) => string | null) => translateIfKnown(`player.${role}`) ?? translateIfKnown("player.normal") ?? role;
+const roleName = (role: string, known: (key: string) => string | null) => known(`player.${role}`) ?? known("player.normal") ?? role;

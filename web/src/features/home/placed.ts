@@ -1,7 +1,7 @@
 import type { Billboard, Row } from "../../api";
 
-/** Returns the billboard with the viewer's progress in its title, if a row contains it. */
-export function withProgress(billboard: Billboard, rows: Row[]): Billboard {
+/** The billboard with how far one is in its title, as far as the rows know: then it says so. */
+export function placed(billboard: Billboard, rows: Row[]): Billboard {
   const { card } = billboard;
   if (card.progress) return billboard;
   const known = rows.flatMap((row) => row.cards).find((one) => one.title_id === card.title_id && one.progress);

@@ -19,7 +19,7 @@ export class Meter {
   private dropped = 0;
   private joinTimeMs: number | null = null;
   private joinTold = false;
-  /** Over the whole playback, for the statistics. */
+  /** Over the whole showing, for the statistics. */
   totalRebuffers = 0;
 
   constructor(private readonly pressedAt: number) {

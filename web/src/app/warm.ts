@@ -14,13 +14,13 @@ const load = () =>
 const Late = lazy(load);
 
 /** The player's page. Once it was fetched it is drawn at once: React holds what it had to wait for back for 300 ms. */
-export const getPlayerPage = (): ComponentType<Props> => loaded ?? Late;
+export const playerPage = (): ComponentType<Props> => loaded ?? Late;
 
 /** Fetches the player while nothing else is going on, so that pressing play does not wait for it. */
-export function preloadPlayer(): () => void {
+export function warmPlayer(): () => void {
   const fetchIt = () => void load().then((player) => player.warm()).catch(() => undefined);
   const near = (event: Event) => {
-    if (event.target instanceof Element && event.target.closest("[data-preload=player],[data-testid=title-card]")) fetchIt();
+    if (event.target instanceof Element && event.target.closest("[data-warm=player],[data-testid=title-card]")) fetchIt();
   };
   addEventListener("pointerover", near, { passive: true });
   addEventListener("focusin", near);

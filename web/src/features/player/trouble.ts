@@ -2,7 +2,7 @@
 import { Problem } from "../../api";
 import type { Key } from "../../i18n";
 
-export interface PlaybackError {
+export interface Trouble {
   /** The key of a sentence of the player's own … */
   key: Key;
   /** … or the kind of a problem that the server named. */
@@ -41,15 +41,15 @@ function documentOf(error: ShakaError): string | null {
 }
 
 /** Whether the play session has ended behind the player's back. */
-export const isSessionEnded = (error: unknown): boolean => error instanceof Problem && error.kind === "session-not-found";
+export const isOver = (error: unknown): boolean => error instanceof Problem && error.kind === "session-not-found";
 
 /** The kind of problem behind a picture that does not come, from how asking the gateway for another way went. */
-export function diagnose(renewal: unknown): string | undefined {
+export function blame(renewal: unknown): string | undefined {
   if (renewal === null) return "no-edge";
   return renewal instanceof Problem ? renewal.kind : undefined;
 }
 
-export function toPlaybackError(error: unknown, known?: string): PlaybackError {
+export function troubleOf(error: unknown, known?: string): Trouble {
   if (error instanceof Problem && error.kind === "timeout") return { key: "player.error.timeout", kind: known, code: "timeout" };
   if (error instanceof Problem) return { key: "problem.unknown", kind: error.kind, code: error.trace ?? error.kind };
   if (!isShakaError(error)) return { key: "player.error.unknown", code: error instanceof Error ? error.name : "unknown" };
@@ -72,4 +72,4 @@ export function statusOf(error: ShakaError): number {
 }
 
 /** Whether playback may go on after this error once the way to the picture is mended. */
-export const isRecoverable = (error: unknown): boolean => isShakaError(error) && error.category === NETWORK;
+export const mendable = (error: unknown): boolean => isShakaError(error) && error.category === NETWORK;

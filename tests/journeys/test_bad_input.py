@@ -107,13 +107,13 @@ def truncate(path: Path) -> Path:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "notes.txt": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a format that is known"),
-    "text as.mp4": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a format"),
+    "notes.txt": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a known format"),
+    "text as.mp4": (lambda path: path.write_text("no film\n" * 300), "file: it is not a film in a known format"),
     "empty.mp4": (lambda path: path.touch(), "file: it is empty. Copy it again"),
     "cut.mp4": (truncate, "file: it is cut short: its index (moov) is missing. Export it again"),
-    "sound.mkv": (lambda path: clip(path, *SOUND), "picture: it has none. Hand in a file with a video stream."),
+    "sound.mkv": (lambda path: clip(path, *SOUND), "picture: it has none. Use a file with a video stream."),
     "folder.mkv": (lambda path: path.mkdir(), "file: this is not a file. Name one film file."),
-    "missing.mkv": (lambda path: None, "file: it cannot be read (No such file or directory). Check the path"),
+    "missing.mkv": (lambda path: None, "file: it cannot be read (No such file or directory). Check its path"),
 }
 
 
@@ -272,7 +272,7 @@ async def test_what_belongs_to_somebody_else(deployment: Deployment, person: Cal
     await elsewhere.choose(bo.profile_id)
     await problem(elsewhere, "POST", "/licences/clearkey", 403, kids, headers=licence)
     await problem(bo, "POST", "/licences/clearkey", 403, kids, headers={"X-Licence-Token": "1.AAAA.AAAA"})
-    await problem(bo, "POST", "/licences/clearkey", 403, kids)
+    await problem(bo, "POST", "/licences/clearkey", 422, kids)
     await problem(bo, "GET", f"{play}/manifest/1ffffffff-AAAAAAAAAAAAAAAAAAAAAA/master.m3u8", 403)
     for method, path in (("GET", "titles"), ("GET", "jobs"), ("GET", "services"), ("GET", "edges"), ("POST", "ingest")):
         await problem(ada, method, f"/operator/{path}", 403)

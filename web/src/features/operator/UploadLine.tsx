@@ -3,7 +3,7 @@ import { Button, IconButton } from "../../ui/Button";
 import { Choice } from "../../ui/Field";
 import { useStore } from "../../ui/store";
 import { LanguageField } from "./TitleFields";
-import type { Item } from "./UploadView";
+import type { Item } from "./uploads";
 
 interface LineProps {
   item: Item;
@@ -13,7 +13,7 @@ interface LineProps {
 
 const ROLES = { audio: ["main", "commentary", "description"], subtitles: ["main", "caption", "forced"] } as const;
 
-/** A file on its way up. */
+/** A file that is being uploaded. */
 export function UploadLine({ item, drop, change }: LineProps) {
   const text = useText();
   const { t } = text;

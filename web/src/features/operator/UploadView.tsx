@@ -10,16 +10,7 @@ import { Store, useStore } from "../../ui/store";
 import { type Details, EMPTY, reasons, titleFromFile, toIngest } from "./details";
 import { TitleFields } from "./TitleFields";
 import { UploadLine } from "./UploadLine";
-import { FileUpload, started, type UploadState } from "./uploads";
-
-export interface Item {
-  key: number;
-  kind: "film" | "audio" | "subtitles";
-  upload: FileUpload;
-  state: Store<UploadState>;
-  language: string;
-  role: string;
-}
+import { FileUpload, type Item, started } from "./uploads";
 
 let counter = 0;
 
@@ -31,23 +22,23 @@ function begin(file: File, kind: Item["kind"], language: string): Item {
 }
 
 /** Uploads go on while one looks at other views. */
-const desk = new Store<{ items: Item[]; details: Details; queued: boolean }>({ items: [], details: EMPTY, queued: false });
+const form = new Store<{ items: Item[]; details: Details; queued: boolean }>({ items: [], details: EMPTY, queued: false });
 
 export function UploadView() {
   const { t } = useText();
-  const { items, details, queued } = useStore(desk);
+  const { items, details, queued } = useStore(form);
   const film = items.find((item) => item.kind === "film");
 
   function add(files: FileList | null, kind: Item["kind"]) {
     const added = [...(files ?? [])].map((file) => begin(file, kind, details.language));
     const first = kind === "film" ? added[0]?.upload.file.name : undefined;
-    desk.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: titleFromFile(first) } : details });
+    form.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: titleFromFile(first) } : details });
   }
   function drop(item: Item) {
     void item.upload.cancel();
-    desk.set({ items: items.filter((one) => one !== item) });
+    form.set({ items: items.filter((one) => one !== item) });
   }
-  const change = (item: Item, part: Partial<Item>) => desk.set({ items: items.map((one) => (one === item ? { ...one, ...part } : one)) });
+  const change = (item: Item, part: Partial<Item>) => form.set({ items: items.map((one) => (one === item ? { ...one, ...part } : one)) });
 
   if (queued) return <Queued />;
   return (
@@ -68,7 +59,7 @@ function Queued() {
       <h1>{t("upload.queued")}</h1>
       <div className="tools">
         <LinkButton look="primary" to={`${paths.operator}/jobs`}>{t("upload.toJobs")}</LinkButton>
-        <Button onClick={() => desk.set({ items: [], details: EMPTY, queued: false })}>{t("upload.again")}</Button>
+        <Button onClick={() => form.set({ items: [], details: EMPTY, queued: false })}>{t("upload.again")}</Button>
       </div>
     </div>
   );
@@ -109,7 +100,7 @@ function IngestForm({ items, details, add, drop, change }: FormProps) {
   const [fault, setFault] = useState<string>();
   const [busy, setBusy] = useState(false);
   const sides = items.filter((item) => item.kind !== "film");
-  const set = (part: Partial<Details>) => desk.set({ details: { ...details, ...part } });
+  const set = (part: Partial<Details>) => form.set({ details: { ...details, ...part } });
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -143,7 +134,7 @@ function IngestForm({ items, details, add, drop, change }: FormProps) {
 
 async function send(body: IngestRequest): Promise<void> {
   await api.operator.ingest(body);
-  desk.set({ queued: true });
+  form.set({ queued: true });
 }
 
 function SideButton({ label, accept, onFiles }: { label: string; accept: string; onFiles: (files: FileList | null) => void }) {

@@ -1,4 +1,4 @@
-/** One file on its way up, by the tus protocol: paused, resumed, and taken up again after the page was closed. */
+/** An upload by the tus protocol: it can be paused, resumed, and continued after the page was closed. */
 import { Upload } from "tus-js-client";
 import { client } from "../../api";
 import type { Store } from "../../ui/store";
@@ -10,6 +10,16 @@ export interface UploadState {
   bps: number;
   uploadId: string | null;
   reason: string;
+}
+
+/** A file of the upload form. */
+export interface Item {
+  key: number;
+  kind: "film" | "audio" | "subtitles";
+  upload: FileUpload;
+  state: Store<UploadState>;
+  language: string;
+  role: string;
 }
 
 export const started = (totalBytes: number): UploadState => ({ phase: "running", doneBytes: 0, totalBytes, bps: 0, uploadId: null, reason: "" });

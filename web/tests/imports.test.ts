@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 
 const source = join(import.meta.dirname, "../src");
 
-/** Each floor uses only those below it; rooms of one floor do not know each other. */
-const FLOORS = [["app"], ["features"], ["ui"], ["session"], ["focus", "i18n", "router", "api"]];
+/** Each layer imports only from lower layers; folders of one layer do not import each other. */
+const LAYERS = [["app"], ["features"], ["ui"], ["session"], ["focus", "i18n", "router", "api"]];
 
 const files = (folder: string): string[] =>
   readdirSync(folder).flatMap((name) => {
@@ -14,8 +14,8 @@ const files = (folder: string): string[] =>
   });
 
 const all = files(source);
-const roomOf = (file: string) => relative(source, file).split("/").slice(0, -1);
-const floorOf = (room: string[]) => FLOORS.findIndex((floor) => floor.includes(room[0] ?? ""));
+const folderOf = (file: string) => relative(source, file).split("/").slice(0, -1);
+const layerOf = (folder: string[]) => LAYERS.findIndex((layer) => layer.includes(folder[0] ?? ""));
 
 function imports(file: string): string[][] {
   const text = readFileSync(file, "utf8");
@@ -23,19 +23,38 @@ function imports(file: string): string[][] {
   return found.map((path) => relative(source, path).split("/"));
 }
 
-describe("the walls", () => {
-  it.each(all.map((file) => relative(source, file)))("%s imports only from its own room and from below", (name) => {
-    const room = roomOf(join(source, name));
-    if (!room.length) return;
+/** The files that a file imports; a folder is its index file. */
+function modules(file: string): string[] {
+  const names = imports(file).map((parts) => parts.join("/"));
+  const known = new Set(all.map((one) => relative(source, one)));
+  return names.flatMap((name) => [name, ...["ts", "tsx"].flatMap((end) => [`${name}.${end}`, `${name}/index.${end}`])].filter((one) => known.has(one)));
+}
+
+describe("imports", () => {
+  it.each(all.map((file) => relative(source, file)))("%s imports only from its own folder and from lower layers", (name) => {
+    const folder = folderOf(join(source, name));
+    if (!folder.length) return;
     for (const target of imports(join(source, name))) {
-      const inside = target[0] === room[0] && (room[0] !== "features" || target[1] === room[1]);
-      const below = floorOf(target) > floorOf(room);
+      const inside = target[0] === folder[0] && (folder[0] !== "features" || target[1] === folder[1]);
+      const below = layerOf(target) > layerOf(folder);
       expect([name, target.join("/"), inside || below]).toEqual([name, target.join("/"), true]);
     }
   });
 
-  it("gives every room a floor", () => {
-    for (const name of readdirSync(source)) if (statSync(join(source, name)).isDirectory()) expect(FLOORS.flat()).toContain(name);
+  it("has no cycle", () => {
+    const graph = new Map(all.map((file) => [relative(source, file), modules(file)]));
+    const done = new Set<string>();
+    const visit = (name: string, path: string[]) => {
+      expect(path).not.toContain(name);
+      if (done.has(name)) return;
+      for (const next of graph.get(name) ?? []) visit(next, [...path, name]);
+      done.add(name);
+    };
+    for (const name of graph.keys()) visit(name, []);
+  });
+
+  it("gives every folder a layer", () => {
+    for (const name of readdirSync(source)) if (statSync(join(source, name)).isDirectory()) expect(LAYERS.flat()).toContain(name);
   });
 
   it("leaves the player, the operator's console and their libraries out of home", () => {

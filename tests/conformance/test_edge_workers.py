@@ -164,7 +164,7 @@ async def test_edge_sends_heartbeats_to_steering(tmp_path: Path, origin: Origin)
         task = asyncio.create_task(
             send_heartbeats(settings=settings, port=8123, evictor=evictor, metrics=metrics, steering=unavailable)  # type: ignore[arg-type]
         )
-        edges = await eventually(steering.edges)
+        edges = await eventually(steering.list_edges)
         task.cancel()
     assert unavailable.failures == 0
     report = edges[0].report

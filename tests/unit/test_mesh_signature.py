@@ -99,8 +99,8 @@ async def test_any_list_survives_the_wire(leaf_ids: list[LeafId], deep: bool) ->
 def test_marks_are_read() -> None:
     read = read_signatures(Tree)
     assert [(name, s.idempotent, s.limit_ms) for name, s in sorted(read.items())] == [
-        ("prune", False, None),
         ("find", True, None),
+        ("prune", False, None),
         ("wait", True, 30_000),
     ]
 

@@ -106,6 +106,8 @@ class EngineProcess:
     def pause(self) -> None:
         """Suspend it: its connections stay open and it does not answer."""
         self._signal(self.pid, signal.SIGSTOP)
+        while _is_running(self.pid):  # the signal stops its threads one by one
+            time.sleep(POLL_S / 10)
 
     def resume(self) -> None:
         """Continue after a pause."""
@@ -182,6 +184,15 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return _exists(pid) and not Path("/proc").is_dir()
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a thread of a process is neither stopped nor ended; unknown without /proc."""
+    states = []
+    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            states.append(file.read_text().rpartition(")")[2].split()[0])
+    return any(state not in "TtXZ" for state in states)
 
 
 def read_start_time(pid: int) -> str:

@@ -50,7 +50,7 @@ class Viewer:
         self.headers = {"Authorization": f"Bearer {session['access_token']}"}
 
 
-async def eventually(condition: Callable[[], Any], limit_s: float = 120) -> Any:
+async def eventually(condition: Callable[[], Any], limit_s: float = 300) -> Any:
     """Wait until a function, or coroutine function, returns something true, and return it.
 
     The limit only ends tests that would never end: it is longer than any wait on a busy machine.

@@ -18,7 +18,7 @@ import pytest
 from playwright.async_api import Browser, Page
 from tests.deployment import PASSWORD, Deployment, Viewer, eventually, find_free_port, make_film
 
-pytestmark = [pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.timeout(900)]
 
 EMAIL = "ada@example.org"
 WATCHED = "Long Evening"

@@ -23,7 +23,7 @@ async def main(settings: EdgeSettings) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     key, clock = settings.token_keys[0], SystemClock()
-    await run_worker(
+    worker = run_worker(
         settings,
         store=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
         evictor=DiskEvictor(settings.cache_dir, settings.cache_limit_bytes),
@@ -31,9 +31,10 @@ async def main(settings: EdgeSettings) -> None:
         upstream=HttpUpstream(settings.upstream, key=key, clock=clock, timeout_s=settings.upstream_timeout_s),
         clock=clock,
         steering=None,
-        stopping=stopping,
-        on_started=lambda server: print(server.port, flush=True),
     )
+    async with worker as server:
+        print(server.port, flush=True)
+        await stopping.wait()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,33 +42,21 @@ async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIter
     from matinee.edge.server.worker import run_worker
 
     settings = _worker_settings(wiring, options)
-    stopping = asyncio.Event()
-    started = asyncio.get_running_loop().create_future()
     data_plane = _open_data_plane(wiring.settings, settings)
     # Behind nginx, which caches, the reactor caches nothing.
     cache = (settings.cache_dir, settings.cache_limit_bytes) if not data_plane else (settings.cache_dir / "reactor", 0)
-    running = asyncio.create_task(
-        run_worker(
-            settings,
-            store=DiskCacheStore(*cache),
-            evictor=DiskEvictor(*cache),
-            metrics=FileEdgeMetrics(settings.cache_dir),
-            upstream=_open_upstream(settings, wiring.clock),
-            clock=wiring.clock,
-            steering=wiring.client(Steering),
-            stopping=stopping,
-            on_started=started.set_result,
-            data_plane=data_plane,
-        )
+    worker = run_worker(
+        settings,
+        store=DiskCacheStore(*cache),
+        evictor=DiskEvictor(*cache),
+        metrics=FileEdgeMetrics(settings.cache_dir),
+        upstream=_open_upstream(settings, wiring.clock),
+        clock=wiring.clock,
+        steering=wiring.client(Steering),
+        data_plane=data_plane,
     )
-    await asyncio.wait([running, started], return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        running.result()
-    try:
-        yield f"http://127.0.0.1:{started.result().admin_port}"
-    finally:
-        stopping.set()
-        await asyncio.gather(running, return_exceptions=True)
+    async with worker as server:
+        yield f"http://127.0.0.1:{server.admin_port}"
 
 
 def _worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) -> EdgeSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from enum import IntEnum
 from typing import Protocol
@@ -32,32 +33,29 @@ class Upstream(Protocol):
         """Close all connections."""
 
 
-class FileHandle(Protocol):
-    """An open file, closed when the last reference to it is gone."""
+class OpenFile:
+    """A file that closes with its last reference, because a client may be reading an object that is evicted."""
 
-    @property
-    def fd(self) -> int:
-        """The file descriptor."""
+    __slots__ = ("__weakref__", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class FileRegion(Protocol):
-    """Where the bytes of an object are."""
+    """Where the bytes of an object are: in a file, from `offset`."""
 
-    @property
-    def file(self) -> FileHandle:
-        """The file that contains them."""
-
-    @property
-    def offset(self) -> int:
-        """The position of the first byte in the file."""
+    file: OpenFile
+    offset: int
 
 
 class CachedObject(FileRegion, Protocol):
     """A complete object in the cache."""
 
-    @property
-    def meta(self) -> ObjectMeta:
-        """The object's metadata."""
+    meta: ObjectMeta
 
 
 class FillWriter(FileRegion, Protocol):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from matinee.edge.api import NoSuchFile, OriginFailed, OriginTooSlow
 from matinee.edge.ports import (
     CachedObject,
     CacheStore,
     EdgeMetrics,
-    FileHandle,
     FileRegion,
     FillReader,
     FillWriter,
@@ -30,66 +29,29 @@ _RETRY_DELAY_S = 0.1
 _POLL_S = 0.01
 _MISSING_TTL_S = 2.0
 _MISSING_LIMIT = 10_000
+_UNKNOWN = ObjectMeta("", 0, "", 0)
 
 
 class FillInterrupted(Exception):
     """A fill ended before the object was complete."""
 
 
-class ObjectSource(Protocol):
-    """An object to send, complete or arriving. `file` is None if its bytes can only be streamed from the origin."""
-
-    @property
-    def meta(self) -> ObjectMeta:
-        """The object's metadata."""
-
-    @property
-    def file(self) -> FileHandle | None:
-        """The file that contains its bytes."""
-
-    @property
-    def offset(self) -> int:
-        """The position of the first byte in the file."""
-
-    @property
-    def available_bytes(self) -> int:
-        """How many bytes have arrived."""
-
-    async def wait_for(self, size_bytes: int) -> None:
-        """Wait until that many bytes are available. Raises FillInterrupted."""
-
-
-class CachedSource:
-    """A complete object."""
-
-    __slots__ = ("available_bytes", "file", "meta", "offset")
-
-    def __init__(self, cached: CachedObject) -> None:
-        self.meta = cached.meta
-        self.file: FileHandle | None = cached.file
-        self.offset = cached.offset
-        self.available_bytes = cached.meta.size_bytes
-
-    async def wait_for(self, size_bytes: int) -> None:
-        return None
-
-
-class Fill:
-    """An object that is arriving, with one writer and any number of readers.
+class ObjectSource:
+    """An object to send, complete in the cache or arriving with one writer and any number of readers.
 
     `file` is None for an object that fits neither on the disk nor in memory: each reader then streams its own copy.
     """
 
-    def __init__(self, key: str) -> None:
-        self.meta = ObjectMeta(key, 0, "", 0)
-        self.file: FileHandle | None = None
-        self.offset = 0
-        self.available_bytes = 0
-        self.is_described = False
+    def __init__(self, cached: CachedObject | None = None) -> None:
+        self.meta = _UNKNOWN if cached is None else cached.meta
+        self.file = None if cached is None else cached.file
+        self.offset = 0 if cached is None else cached.offset
+        self.available_bytes = self.meta.size_bytes
+        self.is_described = cached is not None
         self._failure: Exception | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def wait_described(self) -> Fill:
+    async def wait_described(self) -> ObjectSource:
         """Wait until the metadata is known. Raises the error that stopped the fill before that."""
         while not self.is_described:
             if self._failure is not None:
@@ -98,6 +60,7 @@ class Fill:
         return self
 
     async def wait_for(self, size_bytes: int) -> None:
+        """Wait until that many bytes are available. Raises FillInterrupted."""
         while self.available_bytes < size_bytes:
             if self._failure is not None:
                 raise FillInterrupted from self._failure
@@ -140,16 +103,16 @@ class EdgeCache:
         self._upstream = upstream
         self._metrics = metrics
         self._timeout_s = timeout_s
-        self._fills: dict[str, Fill] = {}
+        self._fills: dict[str, ObjectSource] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._missing: dict[str, float] = {}
 
-    def find(self, key: str) -> CachedSource | None:
+    def find(self, key: str) -> ObjectSource | None:
         """Return the object if it is complete in the cache."""
         if key in self._fills or (cached := self._store.find(key)) is None:
             return None
         self._metrics.add(Metric.HITS)
-        return CachedSource(cached)
+        return ObjectSource(cached)
 
     async def fetch(self, key: str) -> ObjectSource:
         """Join or start the fill of an object. Raises NoSuchFile, OriginFailed, OriginTooSlow."""
@@ -181,15 +144,15 @@ class EdgeCache:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start_fill(self, key: str) -> Fill:
-        fill = self._fills[key] = Fill(key)
+    def _start_fill(self, key: str) -> ObjectSource:
+        fill = self._fills[key] = ObjectSource()
         # A task of its own, because the first reader may disconnect while others still wait.
         task = asyncio.create_task(self._run_fill(fill, key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return fill
 
-    async def _run_fill(self, fill: Fill, key: str) -> None:
+    async def _run_fill(self, fill: ObjectSource, key: str) -> None:
         try:
             await self._obtain(fill, key)
         except ObjectMissing:
@@ -206,7 +169,7 @@ class EdgeCache:
         finally:
             del self._fills[key]
 
-    async def _obtain(self, fill: Fill, key: str) -> None:
+    async def _obtain(self, fill: ObjectSource, key: str) -> None:
         """Write the object, or follow the worker that does and take over if it dies."""
         while True:
             try:
@@ -225,7 +188,7 @@ class EdgeCache:
                 return None
             await asyncio.sleep(_POLL_S)
 
-    async def _follow(self, fill: Fill, reader: FillReader) -> bool:
+    async def _follow(self, fill: ObjectSource, reader: FillReader) -> bool:
         """Follow another worker's fill; return whether it completed. Raises FillInterrupted if readers have begun."""
         advanced_at_s = time.monotonic()
         while True:
@@ -244,7 +207,7 @@ class EdgeCache:
                 return False
             await asyncio.sleep(_POLL_S)
 
-    async def _write(self, fill: Fill, key: str, writer: FillWriter | None) -> None:
+    async def _write(self, fill: ObjectSource, key: str, writer: FillWriter | None) -> None:
         try:
             self._metrics.add(Metric.FILLS)
             meta, pieces = await self._open_upstream(key, 0)
@@ -271,7 +234,7 @@ class EdgeCache:
                 return writer
         return self._store.begin_memory_fill(meta)
 
-    async def _copy(self, fill: Fill, target: FillWriter, pieces: AsyncIterator[bytes]) -> None:
+    async def _copy(self, fill: ObjectSource, target: FillWriter, pieces: AsyncIterator[bytes]) -> None:
         copied_bytes = 0
         async for piece in self._limit_each(pieces):
             target.write(piece)

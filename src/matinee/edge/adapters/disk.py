@@ -24,8 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import msgspec
+
+from matinee.edge.adapters.files import open_shared, try_lock
 from matinee.edge.adapters.frequencies import SharedFrequencies
-from matinee.edge.ports import ObjectMeta
+from matinee.edge.ports import ObjectMeta, OpenFile
 
 HEADER_BYTES = 1024
 _MAGIC = b"matinee1"
@@ -39,28 +42,13 @@ _MEMORY_BYTES = 256 << 20
 _ATTEMPTS = 8
 
 
-class OpenFile:
-    """A file that closes with its last reference, because a client may be reading an object that is evicted."""
+class DiskCachedObject(msgspec.Struct):
+    """Fulfils `CachedObject`; `slot` is where its accesses are counted."""
 
-    __slots__ = ("__weakref__", "fd")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
-
-
-class DiskCachedObject:
-    """Fulfils `CachedObject`."""
-
-    __slots__ = ("file", "meta", "offset", "slot")
-
-    def __init__(self, file: OpenFile, meta: ObjectMeta, slot: int) -> None:
-        self.file = file
-        self.meta = meta
-        self.offset = HEADER_BYTES
-        self.slot = slot
+    file: OpenFile
+    meta: ObjectMeta
+    slot: int
+    offset: int = HEADER_BYTES
 
 
 class DiskFillWriter:
@@ -116,7 +104,7 @@ class DiskFillReader:
 
     def read_progress(self) -> tuple[ObjectMeta | None, int, bool]:
         # The lock is checked first: if the writer is dead, what is read afterwards is final.
-        alive = not _try_lock(self.file.fd, fcntl.LOCK_SH)
+        alive = not try_lock(self.file.fd, fcntl.LOCK_SH)
         if not alive:
             fcntl.flock(self.file.fd, fcntl.LOCK_UN)
         header = os.pread(self.file.fd, HEADER_BYTES, 0)
@@ -135,9 +123,7 @@ class DiskCacheStore:
         for folder in (self._fills, root / "state", *(self._objects / f"{n:02x}" for n in range(256))):
             folder.mkdir(parents=True, exist_ok=True)
         self._frequencies = SharedFrequencies(root / "state" / "heat")
-        self._arrivals = os.open(
-            root / "state" / "arrivals", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        self._arrivals = open_shared(root / "state" / "arrivals", os.O_APPEND)
         self._opened: dict[str, DiskCachedObject] = {}
         self._in_memory: WeakKeyDictionary[OpenFile, int] = WeakKeyDictionary()
 
@@ -170,8 +156,8 @@ class DiskCacheStore:
     def begin_fill(self, key: str) -> DiskFillWriter | None:
         path = self._fills / _hash_key(key).hex()
         for _ in range(_ATTEMPTS):
-            file = OpenFile(os.open(path, os.O_RDWR | os.O_CREAT | _OPEN_FLAGS, 0o600))
-            if not _try_lock(file.fd, fcntl.LOCK_EX):
+            file = OpenFile(open_shared(path))
+            if not try_lock(file.fd, fcntl.LOCK_EX):
                 return None
             if not _is_at(file.fd, path):
                 continue  # renamed or deleted between open and lock
@@ -247,14 +233,6 @@ def _read_complete(fd: int, key: str) -> ObjectMeta | None:
         return None
     filled = _FILLED.unpack_from(header, _FILLED_AT)[0]
     return meta if filled == meta.size_bytes == found.st_size - HEADER_BYTES else None
-
-
-def _try_lock(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_at(fd: int, path: Path) -> bool:

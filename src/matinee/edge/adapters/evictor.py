@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from matinee.edge.adapters.files import open_shared, try_lock
 from matinee.edge.adapters.frequencies import SharedFrequencies
 from matinee.edge.model.eviction import S3Fifo
 
@@ -33,7 +33,7 @@ class DiskEvictor:
         state.mkdir(parents=True, exist_ok=True)
         self._arrivals = state / "arrivals"
         self._queue = S3Fifo(limit_bytes, SharedFrequencies(state / "heat"))
-        self._lock = os.open(state / "keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._lock = open_shared(state / "keeper.lock")
         self._is_elected = False
         self._arrivals_offset = 0
         self._scanned_at_s = 0.0
@@ -44,15 +44,11 @@ class DiskEvictor:
         os.close(self._lock)
 
     def elect(self) -> bool:
-        if not self._is_elected:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+        if not self._is_elected and try_lock(self._lock):
             self._delete_abandoned_fills()
             self._scan()
             self._is_elected = True
-        return True
+        return self._is_elected
 
     def evict(self) -> int:
         if not self._is_elected:
@@ -97,16 +93,16 @@ class DiskEvictor:
             self._queue.add(name, size, to_main=True)
 
     def _delete_abandoned_fills(self) -> None:
-        for entry in os.scandir(self._fills):
-            with suppress(BlockingIOError, FileNotFoundError), Path(entry.path).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                Path(entry.path).unlink(missing_ok=True)
+        for path in self._fills.iterdir():
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                if try_lock(file.fileno()):
+                    path.unlink(missing_ok=True)
 
     def _measure_fills(self) -> int:
         total = 0
-        for entry in os.scandir(self._fills):
+        for path in self._fills.iterdir():
             with suppress(FileNotFoundError):  # completed meanwhile
-                total += entry.stat(follow_symlinks=False).st_size
+                total += path.lstat().st_size
         return total
 
 

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 from pathlib import Path
 
+from matinee.edge.adapters.files import map_file
 from matinee.edge.model.eviction import MAX_FREQUENCY
 
 _SLOTS = 1 << 20
-
-
-def map_file(path: Path, size: int) -> mmap.mmap:
-    """Map a file of `size` bytes, or private memory if the disk has no space for the file."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError:
-        return mmap.mmap(-1, size)
-    try:
-        # Written, not truncated to size: access to a hole of a mapped file on a full disk raises SIGBUS.
-        if (missing := size - os.fstat(fd).st_size) > 0:
-            os.pwrite(fd, bytes(missing), size - missing)
-        return mmap.mmap(fd, size)
-    except (OSError, ValueError):
-        return mmap.mmap(-1, size)
-    finally:
-        os.close(fd)
 
 
 class SharedFrequencies:

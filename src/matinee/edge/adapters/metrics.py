@@ -7,7 +7,7 @@ import os
 import struct
 from pathlib import Path
 
-from matinee.edge.adapters.frequencies import map_file
+from matinee.edge.adapters.files import map_file, open_shared, try_lock
 from matinee.edge.ports import GAUGES, Metric
 
 _VALUES = struct.Struct("<32q")
@@ -58,13 +58,10 @@ class FileEdgeMetrics:
     def _lock_file(self) -> tuple[int, Path]:
         for number in range(_WORKER_LIMIT):
             path = self._folder / f"worker-{number:03}"
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                continue
-            return fd, path
+            fd = open_shared(path)
+            if try_lock(fd):
+                return fd, path
+            os.close(fd)
         raise OSError(f"more than {_WORKER_LIMIT} workers share {self._folder}")
 
 
@@ -74,11 +71,5 @@ def _read_values(path: Path) -> tuple[int, ...] | None:
 
 
 def _is_locked(path: Path) -> bool:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    with path.open("rb") as file:
+        return not try_lock(file.fileno(), fcntl.LOCK_SH)

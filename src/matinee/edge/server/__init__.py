@@ -8,7 +8,6 @@ from __future__ import annotations
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import CacheStore, EdgeMetrics, Metric, Upstream
 from matinee.edge.server.admin import AdminHandler
-from matinee.edge.server.connection import ConnectionTimeouts
 from matinee.edge.server.delivery import DeliveryHandler
 from matinee.edge.server.links import LinkVerifier
 from matinee.edge.server.listener import TcpListener
@@ -39,18 +38,18 @@ class EdgeServer:
         self.jobs = jobs or JobSupervisor(on_failure=lambda _: metrics.add(Metric.JOB_FAILURES))
         self._reuse_port = reuse_port
         self._cache = EdgeCache(store=store, upstream=upstream, metrics=metrics, timeout_s=settings.upstream_timeout_s)
-        timeouts = ConnectionTimeouts(settings.header_timeout_s, settings.idle_timeout_s, settings.send_timeout_s)
         links = LinkVerifier(settings.token_keys, clock)
+        delivery = DeliveryHandler(cache=self._cache, links=links, metrics=metrics)
         cert, key = settings.tls_cert, settings.tls_key
         self._public = TcpListener(
-            handler=DeliveryHandler(cache=self._cache, links=links, metrics=metrics).handle,
+            settings,
+            handler=delivery.handle,
             metrics=metrics,
-            timeouts=timeouts,
             max_connections=settings.max_connections,
             tls=tls_context(cert, key) if cert and key else None,
         )
         admin = AdminHandler(settings, metrics, self.jobs)
-        self._admin = TcpListener(handler=admin.handle, metrics=metrics, timeouts=timeouts, max_connections=64)
+        self._admin = TcpListener(settings, handler=admin.handle, metrics=metrics, max_connections=64)
         self.port = 0
         self.admin_port: int | None = None
 

@@ -8,11 +8,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
-import msgspec
-
+from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import EdgeMetrics, Metric
 from matinee.edge.server.requests import Request, RequestReader
-from matinee.edge.server.transport import Transport
+from matinee.edge.server.transport import WOULD_BLOCK, Transport
 from matinee.edge.service import FillInterrupted, ObjectSource
 
 _RECEIVE_BYTES = 16 << 10
@@ -22,14 +21,6 @@ _LINGER_S = 1.0
 _NEVER = float("inf")
 
 
-class ConnectionTimeouts(msgspec.Struct, frozen=True):
-    """How long a client may take: to send a request, between requests, and for every 32 KiB of a response."""
-
-    header_s: float
-    idle_s: float
-    send_s: float
-
-
 # Answers a request on a connection; returns whether the connection may stay open.
 Handler = Callable[["Connection", Request], Awaitable[bool]]
 
@@ -37,14 +28,12 @@ Handler = Callable[["Connection", Request], Awaitable[bool]]
 class Connection:
     """A client's socket in the event loop. One task reads and answers; bytes are sent in callbacks."""
 
-    def __init__(
-        self, transport: Transport, handler: Handler, metrics: EdgeMetrics, timeouts: ConnectionTimeouts
-    ) -> None:
+    def __init__(self, transport: Transport, handler: Handler, metrics: EdgeMetrics, settings: EdgeSettings) -> None:
         self._transport = transport
         self._fd = transport.sock.fileno()
         self._handler = handler
         self._metrics = metrics
-        self._timeouts = timeouts
+        self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader()
         self._received: asyncio.Future[bytes] | None = None
@@ -57,7 +46,7 @@ class Connection:
     async def serve(self) -> None:
         """Answer requests until either side closes the connection."""
         try:
-            self._extend_deadline(self._timeouts.header_s)
+            self._extend_deadline(self._settings.header_timeout_s)
             await self._handshake()
             while (request := await self._next_request()) is not None:
                 self.is_idle = False
@@ -83,16 +72,14 @@ class Connection:
 
     async def send(self, data: bytes, *, more: bool = False) -> None:
         """Send bytes. `more` announces that others follow immediately."""
-        self._extend_deadline(self._timeouts.send_s)
+        self._extend_deadline(self._settings.send_timeout_s)
         try:
             sent = self._transport.send(data, more=more)
-        except BlockingIOError:
+        except WOULD_BLOCK:
             sent = 0
         view = memoryview(data)
         if sent < len(data):
-            await self._send_rest(
-                lambda at, count: self._transport.send(view[at : at + count], more=False), sent, len(data)
-            )
+            await self._send_rest(lambda at, n: self._transport.send(view[at : at + n], more=False), sent, len(data))
         self._metrics.add(Metric.SENT_BYTES, len(data))
 
     async def send_source(self, source: ObjectSource, start: int, stop: int) -> None:
@@ -105,7 +92,7 @@ class Connection:
                 self.deadline_s = _NEVER  # waiting for the origin, not for the client
                 await source.wait_for(at + 1)
             until = min(stop, source.available_bytes)
-            self._extend_deadline(self._timeouts.send_s)
+            self._extend_deadline(self._settings.send_timeout_s)
             await self._send_rest(lambda done, count: self._transport.send_file(fd, base + done, count), at, until)
             self._metrics.add(Metric.SENT_BYTES, until - at)
             at = until
@@ -125,7 +112,7 @@ class Connection:
         while True:
             try:
                 return self._transport.handshake()
-            except BlockingIOError:
+            except WOULD_BLOCK:
                 ready: asyncio.Future[None] = self._loop.create_future()
                 self._loop.add_reader(self._fd, _resolve, ready)
                 try:
@@ -134,19 +121,21 @@ class Connection:
                     self._loop.remove_reader(self._fd)
 
     async def _next_request(self) -> Request | None:
-        self._extend_deadline(self._timeouts.idle_s if not self._reader.is_inside else self._timeouts.header_s)
+        self._extend_deadline(
+            self._settings.idle_timeout_s if not self._reader.is_inside else self._settings.header_timeout_s
+        )
         while (request := self._reader.next()) is None:
             if not (data := await self._receive()):
                 return None
             if not self._reader.is_inside:
-                self._extend_deadline(self._timeouts.header_s)
+                self._extend_deadline(self._settings.header_timeout_s)
             self._reader.feed(data)
         return request
 
     async def _receive(self) -> bytes:
         """Receive bytes. The reader callback stays registered between requests, which saves two system calls each."""
         if not self._is_watching or self._transport.buffers_input:
-            with suppress(BlockingIOError):
+            with suppress(*WOULD_BLOCK):
                 return self._transport.receive(_RECEIVE_BYTES)
         if not self._is_watching:
             self._loop.add_reader(self._fd, self._on_readable)
@@ -163,7 +152,7 @@ class Connection:
             return
         try:
             data = self._transport.receive(_RECEIVE_BYTES)
-        except BlockingIOError:
+        except WOULD_BLOCK:
             return
         except OSError as error:
             received.set_exception(error)
@@ -202,11 +191,11 @@ class Connection:
                     raise OSError("the file has become shorter")
                 if (at := at + sent) == stop:
                     break
-        except BlockingIOError:
+        except WOULD_BLOCK:
             pass
         self._progress_bytes += at - began
         if self._progress_bytes >= _PROGRESS_BYTES:
-            self._extend_deadline(self._timeouts.send_s)
+            self._extend_deadline(self._settings.send_timeout_s)
         return at
 
     def _extend_deadline(self, seconds: float) -> None:

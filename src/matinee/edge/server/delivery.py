@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from matinee.edge.api import BadRequest, LinkRefused, NoSuchFile, OutsideFile, ReadOnly
+from matinee.edge.api import BadRequest, LinkRefused, NoSuchFile, ReadOnly
 from matinee.edge.model.addresses import ObjectAddress, parse_address
 from matinee.edge.model.conditions import allows_range, is_current
-from matinee.edge.model.ranges import Unsatisfiable, parse_range
+from matinee.edge.model.ranges import parse_range
 from matinee.edge.ports import EdgeMetrics, Metric, ObjectMeta
 from matinee.edge.server import responses
 from matinee.edge.server.connection import Connection
@@ -110,8 +110,5 @@ def _select_range(request: Request, meta: ObjectMeta) -> tuple[HTTPStatus, int, 
     header = request.header(b"range") if request.method == "GET" else None
     if header is None or not allows_range(request.header(b"if-range"), etag=meta.etag, modified_s=meta.modified_s):
         return HTTPStatus.OK, 0, meta.size_bytes
-    try:
-        found = parse_range(header, meta.size_bytes)
-    except Unsatisfiable as error:
-        raise OutsideFile(size_bytes=meta.size_bytes) from error
+    found = parse_range(header, meta.size_bytes)
     return (HTTPStatus.OK, 0, meta.size_bytes) if found is None else (HTTPStatus.PARTIAL_CONTENT, *found)

@@ -7,11 +7,11 @@ import socket
 import ssl
 import time
 
-from matinee.edge.api import EdgeBusy, RequestTooSlow
+from matinee.edge.api import EdgeBusy, EdgeSettings, RequestTooSlow
 from matinee.edge.ports import EdgeMetrics, Metric
 from matinee.edge.server import responses
-from matinee.edge.server.connection import Connection, ConnectionTimeouts, Handler
-from matinee.edge.server.transport import PlainTransport, TlsTransport
+from matinee.edge.server.connection import Connection, Handler
+from matinee.edge.server.transport import TlsTransport, Transport
 from matinee.kit import log
 
 _log = log.get()
@@ -26,16 +26,16 @@ class TcpListener:
 
     def __init__(
         self,
+        settings: EdgeSettings,
         *,
         handler: Handler,
         metrics: EdgeMetrics,
-        timeouts: ConnectionTimeouts,
         max_connections: int,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._settings = settings
         self._handler = handler
         self._metrics = metrics
-        self._timeouts = timeouts
         self._max_connections = max_connections
         self._tls = tls
         self._open: dict[asyncio.Task[None], Connection] = {}
@@ -96,10 +96,10 @@ class TcpListener:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            transport = PlainTransport(sock) if self._tls is None else TlsTransport(sock, self._tls)
+            transport = Transport(sock) if self._tls is None else TlsTransport(sock, self._tls)
         except OSError:
             return sock.close()
-        connection = Connection(transport, self._handler, self._metrics, self._timeouts)
+        connection = Connection(transport, self._handler, self._metrics, self._settings)
         if len(self._open) >= self._max_connections:
             if self._tls is None:
                 connection.send_nowait(responses.format_unsolicited(EdgeBusy()))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -22,6 +21,7 @@ _log = log.get()
 _GRACE_S = 5.0
 
 
+@asynccontextmanager
 async def run_worker(
     settings: EdgeSettings,
     *,
@@ -31,11 +31,9 @@ async def run_worker(
     upstream: Upstream,
     clock: Clock,
     steering: Steering | None,
-    stopping: asyncio.Event,
-    on_started: Callable[[EdgeServer], None] | None = None,
     data_plane: DataPlane | None = None,
-) -> None:
-    """Run a worker until `stopping` is set, then let responses finish. Raises OSError if a port is not available.
+) -> AsyncIterator[EdgeServer]:
+    """Run a worker inside the block, then let responses finish. Raises OSError if a port is not available.
 
     Any number of workers, each in its own process, share a port and a cache directory. With a `data_plane` there is
     one worker, and its server listens on loopback behind it.
@@ -59,11 +57,9 @@ async def run_worker(
             "heartbeats",
             lambda: send_heartbeats(settings=settings, port=port, evictor=evictor, metrics=metrics, steering=steering),
         )
-    if on_started is not None:
-        on_started(server)
     _log.info("edge.started", edge_id=settings.edge_id, port=port, pid=os.getpid())
     try:
-        await stopping.wait()
+        yield server
     finally:
         await jobs.stop()
         if data_plane is not None:

@@ -195,7 +195,7 @@ async def _run_edge(root: Path) -> None:
     )
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    await run_worker(
+    worker = run_worker(
         settings,
         store=DiskCacheStore(settings.cache_dir, settings.cache_limit_bytes),
         evictor=DiskEvictor(settings.cache_dir, settings.cache_limit_bytes),
@@ -203,9 +203,10 @@ async def _run_edge(root: Path) -> None:
         upstream=ObjectStoreUpstream(settings.upstream),
         clock=SystemClock(),
         steering=None,
-        stopping=stopping,
-        on_started=lambda server: print(server.port, flush=True),  # noqa: T201  # for the process that measures
     )
+    async with worker as server:
+        print(server.port, flush=True)  # noqa: T201  # for the process that measures
+        await stopping.wait()
 
 
 def _start_nginx(stack: ExitStack, root: Path) -> _Server:

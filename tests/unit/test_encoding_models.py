@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.encoding.api import AudioStream, Job, Order, Report, SubtitleStream, Unusable, VideoStream
+from matinee.encoding.api import AudioStream, Job, Order, Report, SideFile, SubtitleStream, Unusable, VideoStream
 from matinee.encoding.jobs.failures import classify_failure
 from matinee.encoding.model.codecs import CODECS, VideoCodec
 from matinee.encoding.model.ladder import build_ladder
@@ -26,7 +26,7 @@ from matinee.encoding.model.progress import (
     stop_steps,
     update_step,
 )
-from matinee.encoding.model.renditions import AudioSideFile, TextSideFile, plan_audio, plan_text
+from matinee.encoding.model.renditions import plan_audio, plan_text
 from matinee.encoding.model.source import MediaSource, choose_rate
 from matinee.encoding.ports import MediaToolFailed
 from matinee.kit.ids import JobId, TitleId
@@ -193,9 +193,9 @@ def test_audio_is_planned_in_stereo_and_surround_for_every_language() -> None:
 
 def test_side_file_precedes_a_stream_of_its_language() -> None:
     stream = AudioStream(index=1, codec="aac", channels=2, sample_rate_hz=48_000, language="en")
-    other = AudioSideFile(key="side", stream=stream, language="en", role="main")
-    comment = AudioSideFile(key="talk", stream=stream, language="en", role="commentary")
-    tracks = plan_audio("master", source(audio=[stream]), "en", [other, comment])
+    other = SideFile(path="side", language="en")
+    comment = SideFile(path="talk", language="en", role="commentary")
+    tracks = plan_audio("master", source(audio=[stream]), "en", [(other, stream), (comment, stream)])
     assert {track.track_id: track.source_key for track in tracks} == {
         "audio-en-2ch": "side",
         "audio-en-commentary-2ch": "talk",
@@ -207,9 +207,7 @@ def test_only_text_subtitles_are_planned() -> None:
         SubtitleStream(index=2, codec="subrip", language="ger"),
         SubtitleStream(index=3, codec="hdmv_pgs_subtitle", language="fre"),
     ]
-    tracks = plan_text(
-        "master", source(subtitles=streams), "en", [TextSideFile(key="s", language="pt-BR", role="forced")]
-    )
+    tracks = plan_text("master", source(subtitles=streams), "en", [SideFile(path="s", language="pt-BR", role="forced")])
     assert [(text.track_id, text.language, text.stream) for text in tracks] == [
         ("text-pt-br-forced", "pt-BR", None),
         ("text-de", "de", 2),

@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from msgspec.structs import replace
+
 from matinee.catalogue.api import Catalogue, EpisodeNotFound
 from matinee.encoding.api import Job, JobNotFound, JobState, Order, Report, SideFile
 from matinee.encoding.model.progress import create_steps
 from matinee.encoding.model.refusals import check_space, make_unusable
-from matinee.encoding.model.renditions import build_report
+from matinee.encoding.model.renditions import list_warnings
 from matinee.encoding.model.subtitles import InvalidSubtitles, parse_subtitles
 from matinee.encoding.ports import Blobs, JobStore, Prober
 from matinee.kit import ids
@@ -44,10 +46,10 @@ class EncodingService:
     async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
         with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
             file = await locate(self._blobs, path, Path(folder))
-            report = build_report(await self._prober.probe(path=file, name=PurePath(path).name))
+            source = await self._prober.probe(path=file, name=PurePath(path).name)
             await self._check_side_files(audio, subtitles, Path(folder))
-        check_space(report.size_bytes, await self._blobs.get_free_bytes())
-        return report
+        check_space(source.report.size_bytes, await self._blobs.get_free_bytes())
+        return replace(source.report, warnings=list_warnings(source))
 
     async def submit(self, *, order: Order) -> Job:
         report = await self.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)

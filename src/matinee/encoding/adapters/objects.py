@@ -15,11 +15,9 @@ from weakref import WeakValueDictionary
 from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.objects import ObjectHead, ObjectNotFound, ObjectStore
 from matinee.encoding.api import INCOMING
-from matinee.encoding.model.refusals import make_no_space
+from matinee.encoding.model.refusals import DISK_FULL, make_no_space
 from matinee.kit import url
 from matinee.kit.hashing import sha256_hex
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ObjectBlobs:
@@ -150,7 +148,7 @@ class ObjectBlobs:
             free = shutil.disk_usage(self._root).free if self._root else 0
             raise make_no_space("The object store is full", 0, free) from error
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in DISK_FULL:
                 raise make_no_space("The disk is full") from error
             raise
 

@@ -34,8 +34,14 @@ class ShakaPackager:
         links = [into / file.name for file in (*video, *audio)]
         for link, file in zip(links, (*video, *audio), strict=True):
             link.symlink_to(file)
-        streams = [_describe_video(rung, file) for rung, file in zip(plan.rungs, video, strict=True)]
-        streams += [_describe_audio(track, file) for track, file in zip(plan.audio, audio, strict=True)]
+        streams = [
+            _describe_stream("video", file, rung.folder, rung.key_label)
+            for rung, file in zip(plan.rungs, video, strict=True)
+        ]
+        streams += [
+            _describe_stream("audio", file, track.track_id, "AUDIO")
+            for track, file in zip(plan.audio, audio, strict=True)
+        ]
         with translate_failures():
             await self._shaka.run(streams, _build_flags(plan, keys), cwd=into, deadline_s=DEADLINE_S)
         manifest = _Manifest(into, {key.label: key.key_id for key in keys})
@@ -48,16 +54,9 @@ class ShakaPackager:
         )
 
 
-def _describe_video(rung: Rung, file: Path) -> str:
-    return f"in={file.name},stream=video,{_build_template(rung.folder)},drm_label={rung.key_label}"
-
-
-def _describe_audio(track: AudioTrackPlan, file: Path) -> str:
-    return f"in={file.name},stream=audio,{_build_template(track.track_id)},drm_label=AUDIO"
-
-
-def _build_template(folder: str) -> str:
-    return f"init_segment={folder}/init.mp4,segment_template={folder}/$Number$.m4s"
+def _describe_stream(kind: str, file: Path, folder: str, label: Label) -> str:
+    names = f"init_segment={folder}/init.mp4,segment_template={folder}/$Number$.m4s"
+    return f"in={file.name},stream={kind},{names},drm_label={label}"
 
 
 def _build_flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-
-from matinee.encoding.model.refusals import make_no_space
+from matinee.encoding.model.refusals import DISK_FULL, make_no_space
 from matinee.encoding.ports import MediaToolFailed
 from matinee.kit.problem import Problem
 from matinee.mesh.queue.worker import Failure
 
 # HTTP statuses of problems that pass by themselves: a dependency is unavailable or late.
 _TRANSIENT = (503, 504)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MAX_LETTERS = 400
 
 
@@ -30,7 +27,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Return whether the working disk was full."""
     if isinstance(error, MediaToolFailed):
         return error.disk_full
-    return isinstance(error, OSError) and error.errno in _FULL
+    return isinstance(error, OSError) and error.errno in DISK_FULL
 
 
 def _format_line(text: str) -> str:

@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path, PurePath
 
 import msgspec
+from msgspec.structs import replace
 
 from matinee.encoding.api import AudioStream, SideFile
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.model.ladder import build_ladder
 from matinee.encoding.model.plan import Plan
 from matinee.encoding.model.refusals import check_space, make_unusable
-from matinee.encoding.model.renditions import AudioSideFile, TextSideFile, list_warnings, plan_audio, plan_text
+from matinee.encoding.model.renditions import list_warnings, plan_audio, plan_text
 from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Blobs
 from matinee.encoding.service import locate
@@ -27,11 +28,11 @@ class Digest(msgspec.Struct, frozen=True):
 
 
 class StoredSources(msgspec.Struct, frozen=True, kw_only=True):
-    """The order's files in the object store; `key` is the master's."""
+    """The order's files in the object store: `key` is the master's, the paths of side files are keys."""
 
     key: str
-    audio: list[AudioSideFile]
-    text: list[TextSideFile]
+    audio: list[tuple[SideFile, AudioStream]]
+    text: list[SideFile]
 
 
 async def inspect_master(run: Run) -> MediaSource:
@@ -53,10 +54,7 @@ async def store_sources(run: Run) -> StoredSources:
     return StoredSources(
         key=await _store(run, order.path),
         audio=[await _store_audio(run, file) for file in order.audio],
-        text=[
-            TextSideFile(key=await _store(run, file.path), language=file.language, role=file.role)
-            for file in order.subtitles
-        ],
+        text=[replace(file, path=await _store(run, file.path)) for file in order.subtitles],
     )
 
 
@@ -97,14 +95,14 @@ async def _delete(blobs: Blobs, path: str) -> None:
         await blobs.delete(prefix=path)
 
 
-async def _store_audio(run: Run, file: SideFile) -> AudioSideFile:
+async def _store_audio(run: Run, file: SideFile) -> tuple[SideFile, AudioStream]:
     key = await _store(run, file.path)
 
     async def probe() -> list[AudioStream]:
         return await run.tools.prober.probe_audio(path=await run.fetch(key), name=PurePath(file.path).name)
 
     streams = await run.once("store", f"sound-{sha256_hex(key.encode())[:12]}", key, list[AudioStream], probe)
-    return AudioSideFile(key=key, stream=streams[0], language=file.language, role=file.role)
+    return replace(file, path=key), streams[0]
 
 
 async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan:
@@ -139,5 +137,5 @@ async def _count_frames(run: Run, source: MediaSource, key: str) -> tuple[MediaS
         raise make_unusable(run.file_name, "picture", "no frame of it can be decoded", "Export it again.")
     if source.constant and decoded != constant:
         run.progress.warn(f"{decoded} frames do not fit {source.rate} a second: they become {constant}")
-        source = msgspec.structs.replace(source, constant=False)
+        source = replace(source, constant=False)
     return source, constant

@@ -71,7 +71,12 @@ async def _encode_chunk(
 ) -> None:
     """Encode those rungs of a chunk that no earlier attempt has encoded, in one decode."""
     files = {rung: _locate_chunk(folder, rung, chunk) for rung in rungs}
-    outputs = {rung: file for rung, file in files.items() if not _is_encoded(run, plan, rung, chunk, file)}
+    outputs = {
+        rung: file
+        for rung, file in files.items()
+        if not run.workspace.load(_name_chunk(rung, chunk), plan.build_chunk_key(rung, chunk), bool)
+        or not file.is_file()
+    }
     if outputs:
         async with durable_outputs(*outputs.values()):
             await run.tools.encoder.encode_chunk(
@@ -79,11 +84,6 @@ async def _encode_chunk(
             )
     for rung in outputs:
         run.workspace.save(_name_chunk(rung, chunk), plan.build_chunk_key(rung, chunk), True)
-
-
-def _is_encoded(run: Run, plan: Plan, rung: Rung, chunk: Chunk, file: Path) -> bool:
-    kept = run.workspace.load(_name_chunk(rung, chunk), plan.build_chunk_key(rung, chunk), bool)
-    return kept is not None and file.is_file()
 
 
 async def _join(run: Run, plan: Plan, rung: Rung, parts: list[Path], out: Path) -> None:

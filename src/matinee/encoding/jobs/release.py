@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -48,7 +47,10 @@ async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks
 
     async def make() -> Packaged:
         folder = run.workspace.make_subfolder("package", empty=True)
-        keys = await run.tools.licensing.ensure_content_keys(asset_id=asset_id, labels=_list_key_labels(plan))
+        labels: set[Label] = {rung.key_label for rung in plan.rungs}
+        if plan.audio:
+            labels.add("AUDIO")
+        keys = await run.tools.licensing.ensure_content_keys(asset_id=asset_id, labels=tuple(sorted(labels)))
         async with durable_outputs(folder):
             return await run.tools.packager.package(
                 plan=plan, video=tracks.video, audio=tracks.audio, keys=keys, into=folder
@@ -57,10 +59,6 @@ async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks
     run.progress.start("package")
     packaged = await run.once("package", "packaged", (plan, asset_id), Packaged, make)
     return packaged, run.workspace.folder / "package"
-
-
-def _list_key_labels(plan: Plan) -> tuple[Label, ...]:
-    return tuple(sorted({rung.key_label for rung in plan.rungs} | ({"AUDIO"} if plan.audio else set())))
 
 
 def describe_asset(run: Run, plan: Plan, asset_id: AssetId, packaged: Packaged, tracks: EncodedTracks) -> Asset:
@@ -95,7 +93,8 @@ async def store_objects(run: Run, asset: Asset, packaged: Packaged, folder: Path
         await _put_all(run, asset.prefix, files)
         await run.tools.blobs.put(key=_build_description_key(asset.asset_id), data=msgspec.json.encode(asset))
     except NoSpace:
-        await _delete_folders(run, asset.prefix, files)
+        for track in {name.partition("/")[0] for name in files}:
+            await run.tools.blobs.delete(prefix=f"{asset.prefix}{track}/")
         raise
 
 
@@ -118,11 +117,6 @@ async def _put_all(run: Run, prefix: str, files: dict[str, Path]) -> None:
     await asyncio.gather(*(put(name, path) for name, path in files.items()))
     if failures:
         raise failures[0]
-
-
-async def _delete_folders(run: Run, prefix: str, names: Iterable[str]) -> None:
-    for folder in {name.partition("/")[0] for name in names}:
-        await run.tools.blobs.delete(prefix=f"{prefix}{folder}/")
 
 
 def _build_description_key(asset_id: AssetId) -> str:

@@ -47,13 +47,13 @@ class Run:
     worked_on: set[str] = field(default_factory=set)
 
     async def once(self, step: str, name: str, inputs: object, kind: type[T], make: Callable[[], Awaitable[T]]) -> T:
-        """Return the kept result of a part of a step, or make it."""
-
-        async def make_and_note() -> T:
-            self.worked_on.add(step)
-            return await make()
-
-        return await self.workspace.once(name, inputs, kind, make_and_note)
+        """Return the kept result for these inputs, or make and keep it. The files that it names must be durable."""
+        if (kept := self.workspace.load(name, inputs, kind)) is not None:
+            return kept
+        self.worked_on.add(step)
+        made = await make()
+        self.workspace.save(name, inputs, made)
+        return made
 
     def finish(self, step: str) -> None:
         """Report a step as finished."""

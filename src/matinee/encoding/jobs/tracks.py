@@ -54,7 +54,8 @@ async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
             return await _write_subtitles(run, plan, text, out)
 
         if await run.once("subtitles", text.track_id, (text, plan.frames, plan.source.rate), bool, write):
-            tracks.append((_describe(text), file))
+            path = f"text/{text.track_id}.vtt"
+            tracks.append((TextTrack(track_id=text.track_id, language=text.language, path=path, role=text.role), file))
         run.progress.advance("subtitles", len(tracks))
     return tracks
 
@@ -75,19 +76,10 @@ async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path)
 async def _read_cues(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> list[Cue]:
     file = await run.fetch(text.source_key)
     if text.stream is None:
-        return parse_subtitles(await asyncio.to_thread(_read, file), PurePath(text.source_key).suffix[1:].lower())
+        return parse_subtitles(await asyncio.to_thread(file.read_bytes), PurePath(text.source_key).suffix[1:].lower())
     extracted = out.with_suffix(".own.vtt")
     await run.tools.encoder.extract_subtitles(master=file, stream=text.stream, out=extracted)
-    return shift(parse_subtitles(await asyncio.to_thread(_read, extracted), "vtt"), -plan.source.start_us // 1000)
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def _describe(text: TextTrackPlan) -> TextTrack:
-    path = f"text/{text.track_id}.vtt"
-    return TextTrack(track_id=text.track_id, language=text.language, path=path, role=text.role)
+    return shift(parse_subtitles(await asyncio.to_thread(extracted.read_bytes), "vtt"), -plan.source.start_us // 1000)
 
 
 async def make_thumbnails(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,14 +55,6 @@ class Workspace:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-    async def once(self, name: str, inputs: Any, kind: type[T], make: Callable[[], Awaitable[T]]) -> T:
-        """Return the kept result for these inputs, or make and keep one. Its files must be durable."""
-        if (kept := self.load(name, inputs, kind)) is not None:
-            return kept
-        made = await make()
-        self.save(name, inputs, made)
-        return made
 
     def load(self, name: str, inputs: Any, kind: type[T]) -> T | None:
         """Return the kept result for these inputs, if any."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 from matinee.encoding.api import NoSpace, Unusable
 
 # The stored master, the chunks and the packaged asset together, at most.
 _SPACE_PER_BYTE = 2.5
 _SPARE_BYTES = 64 << 20
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def make_unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:

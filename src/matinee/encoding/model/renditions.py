@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import get_args
 
-import msgspec
-
-from matinee.encoding.api import AudioStream, Report
+from matinee.encoding.api import AudioStream, SideFile
 from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, AudioTrackPlan, TextRole, TextTrackPlan
 from matinee.encoding.model.source import MediaSource, Role
@@ -15,30 +13,14 @@ from matinee.encoding.model.source import MediaSource, Role
 TEXT_CODECS = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
 
 
-class AudioSideFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored audio file and its first stream."""
-
-    key: str
-    stream: AudioStream
-    language: str
-    role: str
-
-
-class TextSideFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored subtitle file."""
-
-    key: str
-    language: str
-    role: str
-
-
 def plan_audio(
-    key: str, source: MediaSource, language: str, side: Iterable[AudioSideFile]
+    key: str, source: MediaSource, language: str, side: Iterable[tuple[SideFile, AudioStream]]
 ) -> tuple[AudioTrackPlan, ...]:
     """Plan stereo in every language and role, and 5.1 where the source has it; a side file precedes a stream."""
     from_files: dict[str, AudioTrackPlan] = {}
-    for file in side:
-        _add_audio(from_files, file.key, file.stream, _resolve(file.language, language), _parse_role(file.role), 0)
+    for file, stream in side:
+        role: Role = next((role for role in get_args(Role) if role == file.role), "main")
+        _add_audio(from_files, file.path, stream, _resolve(file.language, language), role, 0)
     own: dict[str, AudioTrackPlan] = {}
     for stream in source.report.audio:
         role = source.roles.get(stream.index, "main")
@@ -66,17 +48,17 @@ def _add_audio(
             )
 
 
-def plan_text(key: str, source: MediaSource, language: str, side: Iterable[TextSideFile]) -> tuple[TextTrackPlan, ...]:
+def plan_text(key: str, source: MediaSource, language: str, side: Iterable[SideFile]) -> tuple[TextTrackPlan, ...]:
     """Plan one subtitle track in every language and role; a side file precedes a stream."""
-    files = [_plan_text(file.key, _resolve(file.language, language), _parse_text_role(file.role)) for file in side]
-    streams = [
-        _plan_text(key, _resolve(stream.language, language), "subtitle", stream.index)
-        for stream in source.report.subtitles
-        if stream.codec in TEXT_CODECS
-    ]
-    tracks = {track.track_id: track for track in files}
-    for track in streams:
-        tracks.setdefault(track.track_id, track)
+    tracks: dict[str, TextTrackPlan] = {}
+    for file in side:
+        role: TextRole = next((role for role in get_args(TextRole) if role == file.role), "subtitle")
+        track = _plan_text(file.path, _resolve(file.language, language), role)
+        tracks[track.track_id] = track
+    for stream in source.report.subtitles:
+        if stream.codec in TEXT_CODECS:
+            track = _plan_text(key, _resolve(stream.language, language), "subtitle", stream.index)
+            tracks.setdefault(track.track_id, track)
     return tuple(tracks.values())
 
 
@@ -106,16 +88,3 @@ def list_warnings(source: MediaSource) -> list[str]:
 def _resolve(language: str, default: str) -> str:
     found = parse_language(language)
     return parse_language(default) if found == "und" else found
-
-
-def _parse_role(text: str) -> Role:
-    return next((role for role in get_args(Role) if role == text), "main")
-
-
-def _parse_text_role(text: str) -> TextRole:
-    return next((role for role in get_args(TextRole) if role == text), "subtitle")
-
-
-def build_report(source: MediaSource) -> Report:
-    """Build the report of a master, with its warnings."""
-    return msgspec.structs.replace(source.report, warnings=list_warnings(source))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from matinee.encoding.api import VideoStream
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.source import MediaSource
 
@@ -46,8 +45,5 @@ def _assume_matrix(source: MediaSource) -> str:
     """Return the matrix to assume for an untagged picture: BT.601 where it is small, as players do."""
     if source.matrix != "unknown" or source.report.video.pixel_format.startswith(("gbr", "rgb", "bgr", "pal")):
         return ""
-    return f":in_color_matrix={'bt709' if _is_large(source.report.video) else 'bt601'}"
-
-
-def _is_large(video: VideoStream) -> bool:
-    return min(video.width_px, video.height_px) > 576
+    is_large = min(source.report.video.width_px, source.report.video.height_px) > 576
+    return f":in_color_matrix={'bt709' if is_large else 'bt601'}"

@@ -56,7 +56,11 @@ def _read_report(shown: dict[str, Any], stream: dict[str, Any], rate: Fraction, 
         size_bytes=size_bytes,
         video=_read_video(stream, rate, frames),
         audio=read_audio(shown),
-        subtitles=[_read_subtitle(s) for s in shown["streams"] if s.get("codec_type") == "subtitle"],
+        subtitles=[
+            SubtitleStream(index=s["index"], codec=s.get("codec_name", "unknown"), language=_read_language(s))
+            for s in shown["streams"]
+            if s.get("codec_type") == "subtitle"
+        ],
     )
 
 
@@ -97,12 +101,6 @@ def read_audio(shown: dict[str, Any]) -> list[AudioStream]:
         for s in shown.get("streams", [])
         if s.get("codec_type") == "audio" and s.get("codec_name") and int(s.get("channels", 0)) > 0
     ]
-
-
-def _read_subtitle(stream: dict[str, Any]) -> SubtitleStream:
-    return SubtitleStream(
-        index=stream["index"], codec=stream.get("codec_name", "unknown"), language=_read_language(stream)
-    )
 
 
 def _compute_display_size(stream: dict[str, Any]) -> tuple[int, int]:

@@ -79,7 +79,7 @@ async def test_instances_and_edges_are_applied() -> None:
     assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
     world.urls = ["http://127.0.0.1:9002", "http://127.0.0.1:9001", "http://127.0.0.1:9002", ""]
-    world.edge_health = [("http://127.0.0.1:9101", "gone"), ("https://10.0.0.7:8090/", "draining")]
+    world.edge_health = [("http://127.0.0.1:9101", "unavailable"), ("https://10.0.0.7:8090/", "draining")]
     await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
     await updater.update()

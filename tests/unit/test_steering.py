@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from matinee.kit.clock import ManualClock
 from matinee.kit.ids import EdgeId
 from matinee.kit.network import to_network
 from matinee.steering.adapters.sql import SqlFleetStore
-from matinee.steering.api import EdgeNotFound, EdgeReport, NoEdge
+from matinee.steering.api import EdgeNotFound, EdgeReport, Health, NoEdge
 from matinee.steering.model import (
     HALF_LIFE_S,
     Candidate,
@@ -81,15 +82,21 @@ def test_missed_heartbeats_lower_the_health() -> None:
         "healthy",
         "degraded",
         "degraded",
-        "gone",
+        "unavailable",
     ]
     assert after(0, healthy=False) == "degraded"
 
 
-def test_a_draining_edge_is_reported_until_it_is_gone() -> None:
+def test_a_draining_edge_is_reported_until_it_is_unavailable() -> None:
     member = FleetMember(report=report("a"), last_seen_at=NOW, draining=True)
     assert assess_health(member, NOW) == "draining"
-    assert assess_health(member, NOW + timedelta(seconds=60)) == "gone"
+    assert assess_health(member, NOW + timedelta(seconds=60)) == "unavailable"
+
+
+def test_health_under_its_earlier_name_is_read() -> None:
+    assert msgspec.json.decode(b'"gone"', type=Health) is Health.UNAVAILABLE
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'"lost"', type=Health)
 
 
 def test_heartbeats_before_the_start_do_not_count_as_missed() -> None:
@@ -97,9 +104,9 @@ def test_heartbeats_before_the_start_do_not_count_as_missed() -> None:
     started = NOW + timedelta(seconds=30)
     assert assess_health(member, started, started) == "healthy"
     assert assess_health(member, started + timedelta(seconds=8), started) == "degraded"
-    assert assess_health(member, started + timedelta(seconds=11), started) == "gone"
+    assert assess_health(member, started + timedelta(seconds=11), started) == "unavailable"
     late = NOW + timedelta(seconds=90)
-    assert assess_health(member, late, late) == "gone"
+    assert assess_health(member, late, late) == "unavailable"
 
 
 def test_equal_edges_share_the_networks_in_a_constant_order() -> None:
@@ -345,7 +352,7 @@ async def test_edges_of_other_instances_are_degraded_while_the_store_is_unavaila
         assert {e.report.edge_id: e.health for e in await one.list_edges()} == {
             "edg_a": "healthy",
             "edg_b": "degraded",
-            "edg_dead": "gone",
+            "edg_dead": "unavailable",
         }
         fleet.inner = fleet.store
         await one.synchronise()

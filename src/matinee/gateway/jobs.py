@@ -13,7 +13,7 @@ from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
-from matinee.steering.api import Steering
+from matinee.steering.api import Health, Steering
 
 T = TypeVar("T")
 _log = log.get()
@@ -74,7 +74,9 @@ class ProxyUpdater:
             await asyncio.sleep(_UPDATE_INTERVAL_S)
 
     async def _list_edges(self) -> list[str]:
-        return [edge.report.base_url for edge in await self._steering.list_edges() if edge.health != "gone"]
+        return [
+            edge.report.base_url for edge in await self._steering.list_edges() if edge.health != Health.UNAVAILABLE
+        ]
 
 
 async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:

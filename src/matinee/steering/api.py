@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal, Protocol, TypeAlias
+from enum import StrEnum
+from typing import Final, Protocol
 
 import msgspec
 
@@ -11,9 +12,21 @@ from matinee.kit.ids import EdgeId
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent
 
-Health: TypeAlias = Literal["healthy", "degraded", "draining", "gone"]
 # The name of the secret by which playback signs links and edges verify them.
 EDGE_LINK_KEY: Final = "edge-links.key"
+
+
+class Health(StrEnum):
+    """The health of an edge."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    DRAINING = "draining"
+    UNAVAILABLE = "unavailable"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Health | None:
+        return cls.UNAVAILABLE if value == "gone" else None  # its earlier name, which an older process sends
 
 
 class EdgeReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from matinee.steering.api import EdgeReport, Health, RankedEdge
 
 HEARTBEAT_S = 2.0
 DEGRADED_AFTER_S = 3 * HEARTBEAT_S
-GONE_AFTER_S = 5 * HEARTBEAT_S
+UNAVAILABLE_AFTER_S = 5 * HEARTBEAT_S
 RETENTION = timedelta(days=1)
 # An edge whose last heartbeat is at most this much older than the start of this instance is not yet missed.
 _GRACE_BEFORE_START_S = 60.0
@@ -26,7 +26,7 @@ _PRIOR_TRIES = 2.0  # assumed successful tries, so that a single failure has a s
 _FULL_FROM = 0.8
 _STEP = 0.1  # costs are rounded to this, and edges of equal cost share the clients
 
-_COST_BY_HEALTH: dict[Health, float] = {"healthy": 0.0, "degraded": 4.0, "draining": 8.0}
+_COST_BY_HEALTH = {Health.HEALTHY: 0.0, Health.DEGRADED: 4.0, Health.DRAINING: 8.0}
 _COST_AVOIDED = 100.0
 _COST_OTHER_REGION = 0.5
 _COST_FULL = 5.0
@@ -71,16 +71,16 @@ def assess_health(member: FleetMember, now: datetime, started_at: datetime | Non
     silent_s = (now - member.last_seen_at).total_seconds()
     if started_at is not None and (started_at - member.last_seen_at).total_seconds() < _GRACE_BEFORE_START_S:
         silent_s = min(silent_s, max(0.0, (now - started_at).total_seconds()))
-    if silent_s > GONE_AFTER_S:
-        return "gone"
+    if silent_s > UNAVAILABLE_AFTER_S:
+        return Health.UNAVAILABLE
     if member.draining:
-        return "draining"
-    return "healthy" if member.report.healthy and silent_s <= DEGRADED_AFTER_S else "degraded"
+        return Health.DRAINING
+    return Health.HEALTHY if member.report.healthy and silent_s <= DEGRADED_AFTER_S else Health.DEGRADED
 
 
 def to_candidate(member: FleetMember, health: Health, failure_share: float = 0.0) -> Candidate | None:
-    """Return an edge's candidate for all clients; None for one that is gone. `failure_share` is of all clients."""
-    if health == "gone":
+    """Return an edge's candidate for all clients; None for one that is unavailable. `failure_share` is of all clients."""
+    if health == Health.UNAVAILABLE:
         return None
     report = member.report
     load = min(1.0, max(0.0, report.load))

@@ -173,9 +173,9 @@ class SteeringService:
 
     def _assess_health(self, member: FleetMember) -> Health:
         health = assess_health(member, self._clock.now(), self._started_at)
-        if health == "gone" and self._is_store_unavailable:  # another instance may receive its heartbeats
+        if health == Health.UNAVAILABLE and self._is_store_unavailable:  # another instance may receive its heartbeats
             before = assess_health(member, self._read_at, self._started_at)
-            return "gone" if before == "gone" else "degraded"
+            return before if before == Health.UNAVAILABLE else Health.DEGRADED
         return health
 
     def _to_edge(self, member: FleetMember) -> Edge:

@@ -347,7 +347,7 @@ export const de: Messages = {
   "edges.healthy": "Gesund",
   "edges.degraded": "Eingeschränkt",
   "edges.draining": "Wird geleert",
-  "edges.gone": "Weg",
+  "edges.unavailable": "Nicht erreichbar",
   "now.encodes": "Kodierungen im Gang",
   "now.failed": "Gescheiterte Aufträge",
   "now.edges": "Edges gesund",

@@ -342,7 +342,7 @@ export const en = {
   "edges.healthy": "Healthy",
   "edges.degraded": "Degraded",
   "edges.draining": "Draining",
-  "edges.gone": "Gone",
+  "edges.unavailable": "Unavailable",
   "now.encodes": "Encodes under way",
   "now.failed": "Failed jobs",
   "now.edges": "Edges healthy",

@@ -48,6 +48,6 @@ function Figure({ name, value, to }: { name: string; value: string | number | un
 function DecisionLine({ decision }: { decision: Decision }) {
   const { t } = useText();
   const { values } = decision;
-  const state = typeof values.state === "string" ? t(`edges.${values.state}` as "edges.gone") : "";
+  const state = typeof values.state === "string" ? t(`edges.${values.state}` as "edges.unavailable") : "";
   return <li><Link to={`${paths.operator}/${decision.to}`}><Icon name="alert" />{t(decision.key, { ...values, state })}</Link></li>;
 }

@@ -19,7 +19,7 @@ export function decisions(jobs: Job[], edges: Edge[]): Decision[] {
 function ofEdge({ report, health }: Edge): Decision[] {
   const found: Decision[] = [];
   const { name, edge_id: id, disk_used_bytes: used, disk_limit_bytes: limit } = report;
-  if (health === "degraded" || health === "gone") found.push({ id: `${id}:health`, key: "now.edgeBad", values: { name, state: health }, to: "edges" });
+  if (health === "degraded" || health === "unavailable") found.push({ id: `${id}:health`, key: "now.edgeBad", values: { name, state: health }, to: "edges" });
   if (limit > 0 && used / limit >= FULL) found.push({ id: `${id}:disk`, key: "now.diskFull", values: { name, percent: Math.round((used / limit) * 100) }, to: "edges" });
   return found;
 }

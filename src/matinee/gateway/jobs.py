@@ -74,9 +74,7 @@ class ProxyUpdater:
             await asyncio.sleep(_UPDATE_INTERVAL_S)
 
     async def _list_edges(self) -> list[str]:
-        return [
-            edge.report.base_url for edge in await self._steering.list_edges() if edge.health != Health.UNAVAILABLE
-        ]
+        return [edge.report.base_url for edge in await self._steering.list_edges() if edge.health != Health.UNAVAILABLE]
 
 
 async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:

@@ -79,7 +79,7 @@ def assess_health(member: FleetMember, now: datetime, started_at: datetime | Non
 
 
 def to_candidate(member: FleetMember, health: Health, failure_share: float = 0.0) -> Candidate | None:
-    """Return an edge's candidate for all clients; None for one that is unavailable. `failure_share` is of all clients."""
+    """Return an edge's candidate for all clients; None for an unavailable one. `failure_share` is of all clients."""
     if health == Health.UNAVAILABLE:
         return None
     report = member.report

@@ -1,1 +1,1 @@
-"""One file per engine or tool; the only importers of vendor libraries."""
+"""One module for each engine or tool. Only drivers and adapters import vendor libraries."""

@@ -19,7 +19,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
-# Longer than our clients keep an idle connection, so that the client closes it, never the server under a request.
+# Longer than our clients keep an idle connection, so that the server never closes one that a client is about to use.
 _KEEP_ALIVE_S: Final = 75
 # Where a server that listens on every interface is reached from this machine.
 _LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not bound
@@ -30,7 +30,7 @@ class ClientDisconnected(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """Read a request's body. Raises TooLarge as early as possible, and ClientDisconnected."""
+    """Read a request's body. Raises TooLarge before reading more than the limit, and ClientDisconnected."""
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit_bytes:
             raise TooLarge(limit_bytes=limit_bytes)

@@ -217,7 +217,7 @@ def _parse_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _read(path: Path) -> ServerCertificate | None:
-    """Read a certificate; None where the file has none."""
+    """Read a certificate; return None if the file has none."""
     text = path.read_text()
     start = text.find("-----BEGIN CERTIFICATE-----")
     if start < 0:

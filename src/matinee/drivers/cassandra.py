@@ -5,7 +5,7 @@ A URL is `cassandra://[user:password@]host:port[,host:port…]/keyspace[?dc=…&
 missing keyspace: `3`, or `eu:3,us:3` (by default 1).
 
 A statement goes to a replica in the local data centre. An idempotent one is also sent to the next node when the first
-has not answered within `SPECULATE_MS`, so that a node that hangs costs that much and not a time-out.
+has not answered within `SPECULATE_MS`, so that a hanging node delays a call by that time and not until its time-out.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Query(NamedTuple):
     idempotent: bool = True
 
 
-# The number of steps of a schema that are done; `cassandra_schema` has the table.
+# Reads how many steps of a schema are done, from the table that `cassandra_schema` creates.
 VERSION: Final = Query("SELECT version FROM schema_version WHERE name = ?")
 Change: TypeAlias = tuple[Query, Sequence[Any]]
 
@@ -214,7 +214,7 @@ class Cassandra:
         return time.monotonic() + limit_s
 
     async def _pause(self, error: EngineUnavailable, tries: int, ends_at: float) -> int:
-        """Pause before a retry and return the number of attempts so far; raise the error where there is no retry."""
+        """Pause before a retry and return the number of attempts so far; raise the error if no retry is left."""
         if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
             self._prepared.clear()  # preparing reports whether the tables are lost
         pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - not a secret
@@ -240,7 +240,7 @@ class Cassandra:
             await first.close()
 
     async def _open_in_keyspace(self) -> Any:
-        """Open a session. A new keyspace is in the schema a moment before it can be used."""
+        """Open a session. A new keyspace cannot be used at once, although it is in the schema."""
         ends_at = time.monotonic() + CONNECT_S
         while True:
             try:
@@ -271,7 +271,7 @@ class Cassandra:
             )
 
     async def _change_schema(self, session: Any, cql: str) -> None:
-        # Two nodes that create the same table at once create two: every process uses the node with the lowest address.
+        # Two nodes that create the same table at once create it twice: every process uses the node of lowest address.
         with self._translation:
             hosts = await _execute_unprepared(session, "SELECT rpc_address FROM system.local")
             hosts += await _execute_unprepared(session, "SELECT native_address FROM system.peers_v2")

@@ -1,14 +1,14 @@
 """The outbox on Cassandra: a fact is stored before the change that it describes, and relayed to the log after it.
 
-Cassandra has transactions within a partition only, and a fact and its change are in two. A logged batch would bind
-them, but it waits for two more nodes, and blocks while the ring has not noticed that one of three nodes is down.
-Storing the fact first needs a quorum only. A fact may then be relayed whose change was not acknowledged, which
-followers must allow for; a change without its fact cannot happen.
+Cassandra has transactions only within a partition, and a fact and its change are in different ones. A logged batch
+would make them atomic, but it waits for two more nodes, and fails until the ring has detected that one of three nodes
+is down. Storing the fact first needs only a quorum. A fact may then be relayed whose change was not acknowledged, which
+followers must allow for; a change without its fact is impossible.
 
 Each process writes to its own shard, in partitions of one second, and relays from memory; a fact's row is deleted once
-the log has it. A heartbeat every few seconds records that the process lives, and from which second on its shard has
-to be read. The shards of dead processes are divided among the others. No lock is needed: two processes that relay the
-same fact append it twice, and the log drops the duplicate.
+the log has it. A heartbeat every few seconds records that the process is alive, and the first second of its shard that
+may contain facts. The shards of dead processes are divided among the others. No lock is needed: two processes that
+relay the same fact append it twice, and the log drops the duplicate.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BUCKET_MS: Final = 1000
 MEMORY_LIMIT: Final = 20_000
 HEARTBEAT_S: Final = 5.0
 ADOPT_S: Final = 10.0
-# A shard without a heartbeat for this long is an orphan. A process whose heartbeat is half as old writes no fact.
+# A shard without a heartbeat for this long is an orphan. A process stops writing facts when its own is half as old.
 ORPHAN_MS: Final = 30_000
 FORGET_MS: Final = 600_000
 CONCURRENCY: Final = 16
@@ -72,12 +72,12 @@ class StoredFact(NamedTuple):
 
 
 class _Shard(NamedTuple):
-    """The last heartbeat of a process: `oldest` is the first bucket with facts, `gone` that the process has ended."""
+    """The last heartbeat of a process: `oldest` is the first bucket with facts, `has_ended` that the process has."""
 
     shard: uuid.UUID
     beat_at: int
     oldest: int
-    gone: bool
+    has_ended: bool
 
 
 class CassandraOutbox:
@@ -91,9 +91,9 @@ class CassandraOutbox:
         self._queries = {name: Query(cql.replace("DOMAIN", domain)) for name, cql in _STATEMENTS.items()}
         self._shard = uuid.uuid4()
         self._numbers = itertools.count()
-        self._stored: Counter[int] = Counter()  # by bucket: facts of ours that may be in the outbox
+        self._stored: Counter[int] = Counter()  # by bucket: our facts that may be in the outbox
         self._ready: deque[StoredFact] = deque()
-        self._unread: Counter[int] = Counter()  # by bucket: facts of ours beyond the memory limit
+        self._unread: Counter[int] = Counter()  # by bucket: our facts beyond the memory limit
         self._sent: list[StoredFact] = []  # rows to be deleted
         self._heartbeat_at = 0
         self._adopt_at = 0.0
@@ -210,11 +210,11 @@ class CassandraOutbox:
                 continue
             if sent := await self._relay_shard(one, append):
                 _log.info("outbox.adopt", outbox=self._domain, shard=str(one.shard), facts=sent)
-            elif one.gone or one.beat_at < now_ms - FORGET_MS:
+            elif one.has_ended or one.beat_at < now_ms - FORGET_MS:
                 await self._delete_shard(one)
 
     def _is_orphan(self, one: _Shard, now_ms: int) -> bool:
-        return one.shard != self._shard and (one.gone or one.beat_at < now_ms - ORPHAN_MS)
+        return one.shard != self._shard and (one.has_ended or one.beat_at < now_ms - ORPHAN_MS)
 
     async def _relay_shard(self, one: _Shard, append: Append) -> int:
         """Relay another shard, up to the last second in which its process may have written."""
@@ -251,7 +251,7 @@ class CassandraOutbox:
 
     async def _read_shards(self) -> list[_Shard]:
         rows = await self._cassandra.fetch(self._queries["shards"])
-        return [_Shard(uuid.UUID(shard), beat_at, oldest, gone) for shard, beat_at, oldest, gone in rows]
+        return [_Shard(uuid.UUID(shard), beat_at, oldest, has_ended) for shard, beat_at, oldest, has_ended in rows]
 
     async def _repeat_heartbeat(self) -> None:
         while True:
@@ -260,16 +260,16 @@ class CassandraOutbox:
             await asyncio.sleep(HEARTBEAT_S)
 
     async def _ensure_heartbeat(self) -> None:
-        """Make sure that our facts are found if this process dies now."""
+        """Write a heartbeat if the last one would not lead others to our facts if this process died now."""
         async with self._heartbeat_lock:
             if to_ms(self._clock.now()) - self._heartbeat_at > ORPHAN_MS // 2:
                 await self._heartbeat()
 
-    async def _heartbeat(self, gone: bool = False) -> None:
+    async def _heartbeat(self, *, has_ended: bool = False) -> None:
         now_ms = max(to_ms(self._clock.now()), self._heartbeat_at + 1)
         oldest = min(self._stored, default=now_ms - now_ms % BUCKET_MS)
-        await self._cassandra.execute(self._queries["heartbeat"], self._shard, now_ms, oldest, gone, now_ms * 1000)
-        self._heartbeat_at = 0 if gone else now_ms
+        await self._cassandra.execute(self._queries["heartbeat"], self._shard, now_ms, oldest, has_ended, now_ms * 1000)
+        self._heartbeat_at = 0 if has_ended else now_ms
 
     async def _leave(self) -> None:
         """Let the others adopt this shard at once."""
@@ -277,7 +277,7 @@ class CassandraOutbox:
             return
         with contextlib.suppress(*ENGINE_PROBLEMS):
             await self._delete_sent()
-        await self._heartbeat(gone=True)
+        await self._heartbeat(has_ended=True)
 
     async def _delete_shard(self, one: _Shard) -> None:
         # With the timestamp of the heartbeat that was read, so that a later heartbeat stays.
@@ -285,7 +285,7 @@ class CassandraOutbox:
 
 
 class _WriteAhead:
-    """The context of `write_ahead`: one from a generator would cost more than everything else here."""
+    """The context of `write_ahead`. A class, because a generator's context would cost more than the rest of it."""
 
     __slots__ = ("_fact", "_others", "_outbox", "_record")
 

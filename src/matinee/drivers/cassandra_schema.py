@@ -2,7 +2,7 @@
 
 `schema_version` stores, for each domain, the number of its steps that are done. A step is one idempotent statement of
 CQL (`IF NOT EXISTS`), since a process may be killed between the step and its count. One process at a time runs steps:
-it owns the row by a lightweight transaction, and loses it a minute after its last renewal.
+it acquires the row by a lightweight transaction, and loses it a minute after its last renewal.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def _run_steps(cassandra: Cassandra, name: str, steps: Sequence[str], owne
 
 
 async def _read_version(cassandra: Cassandra, name: str, steps: Sequence[str]) -> int:
-    """Read how many steps are done. Raises SchemaAhead where this code has fewer."""
+    """Read how many steps are done. Raises SchemaAhead if this code has fewer steps."""
     try:
         rows = await cassandra.fetch(VERSION, name)
     except StoreEmpty:

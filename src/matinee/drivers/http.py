@@ -1,4 +1,4 @@
-"""An HTTP client over aiohttp. Errors tell whether the server can have received the request."""
+"""An HTTP client, by aiohttp. Its errors state whether the server may have received the request."""
 
 from __future__ import annotations
 

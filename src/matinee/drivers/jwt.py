@@ -25,7 +25,7 @@ T = TypeVar("T")
 ALGORITHM = "ES256"
 TOKEN_LIMIT = 8192
 KEYS_MAX_AGE = timedelta(minutes=5)
-# A token with an unknown key may be signed with a new one; this limits how often forged tokens make us fetch the keys.
+# An unknown key may be a new one, so the keys are fetched; this limits how often forged tokens can cause that.
 KEYS_MIN_AGE = timedelta(seconds=5)
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----", re.DOTALL)
 

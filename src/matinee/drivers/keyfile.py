@@ -48,7 +48,7 @@ def _create(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _write_temporary(path, data)
     try:
-        with contextlib.suppress(FileExistsError):  # another process was first: its key counts
+        with contextlib.suppress(FileExistsError):  # another process was first: its key is used
             path.hardlink_to(temporary)
     finally:
         temporary.unlink()

@@ -70,7 +70,7 @@ class ExactDialect(MySQLDialect_asyncmy):
     type_compiler_cls = _TypeCompiler
 
     def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin the transaction that `_run` has asked for, if any: both statements in one round trip."""
+        """Begin the transaction that `_run` requested, if any, with its isolation level in one round trip."""
         if statements := dbapi_connection.info.pop(_BEGIN, None):
             await_only(_execute_pair(dbapi_connection.driver_connection, statements))
 
@@ -88,7 +88,7 @@ class ExactDialect(MySQLDialect_asyncmy):
         return super().do_ping(dbapi_connection) if idle_s > IDLE_S else True
 
     def do_terminate(self, dbapi_connection: Any) -> None:
-        """Close at once: an engine that does not answer must not delay its caller further."""
+        """Close without waiting for the engine, which may not answer."""
         dbapi_connection.driver_connection.close()
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:

@@ -100,7 +100,7 @@ class MariaDBMigrationConnection:
             return list(result.scalars()) if result.returns_rows else []
 
     def _execute(self, cursor: Any, statement: str, *values: Any) -> bool:
-        """Execute a statement in SQLAlchemy's place, which returning true asks for."""
+        """Execute a statement; return True, so that SQLAlchemy does not execute it again."""
         verb = statement.lstrip()[:8].upper()
         if verb.startswith(_SCHEMA) and self._has_changed_data:
             raise ValueError(f"a script must change data after all its changes of the schema: {statement}")

@@ -1,8 +1,8 @@
 """Schema migrations: Alembic scripts in `versions/0001_what.py`, run one after the other.
 
 On SQLite a step and its new revision are one transaction. MariaDB commits at each statement that changes a schema, so
-that a step can stop half-way. A mark beside the revision therefore records that a step has begun; where a mark is
-found, the step runs again and skips what it has already created or dropped. A script changes data only after all its
+a step can stop half-way. A mark beside the revision therefore records that a step has begun. If a mark is found, the
+step runs again and skips what it has already created or dropped. A script changes data only after all its
 changes of the schema: its data and the new revision are one transaction on every engine. Alembic's own environment
 cannot resume a step (docs/adr/0017).
 """
@@ -51,7 +51,7 @@ class MigrationScripts(msgspec.Struct, frozen=True):
         return self.revisions[-1]
 
     def check(self, name: str, found: str) -> None:
-        """Check that the revision of a store in use is a known one. Raises StoreEmpty, SchemaAhead."""
+        """Check that this code knows the revision of a store in use. Raises StoreEmpty, SchemaAhead."""
         revision = found.removesuffix("…")
         if not revision:
             detail = f"The tables of {name} are lost: restore its data, or restart its processes to begin empty."
@@ -79,7 +79,7 @@ class MigrationScripts(msgspec.Struct, frozen=True):
 
 
 class MigrationConnection(Protocol):
-    """A store's engine as migrations use it: one connection, with the engine's way of locking and of backups.
+    """One connection to a store's engine, with the engine's locking and backups, as migrations need them.
 
     `marks_steps`: whether a step can stop half-way and must be marked.
     """
@@ -94,7 +94,7 @@ class MigrationConnection(Protocol):
         """Run statements and commit; with `resume`, skip those whose effect exists already."""
 
     def back_up(self, name: str, revision: str) -> Path | None:
-        """Make a backup and return its path; log the reason where none can be made."""
+        """Make a backup and return its path; if that is impossible, log the reason and return None."""
 
 
 def read_revision(name: str, connection: Connection) -> str:

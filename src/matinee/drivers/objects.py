@@ -3,8 +3,8 @@
 A put is atomic: a reader never gets half an object. On S3 the request signature covers the SHA-256 of every body, and
 each object stores its SHA-256 as a checksum (`checksum=none` in the URL leaves it out, for stores without support). A
 file that is put in parts is also compared with the size of the stored object.
-Listings may be stale: only `delete_prefix` and `abort_stale_uploads` depend on them, and the next call deletes what one
-has missed.
+Listings may be stale. Only `delete_prefix` and `abort_stale_uploads` depend on them; the next call deletes what an
+earlier one has missed.
 """
 
 from __future__ import annotations
@@ -356,7 +356,7 @@ def _build_s3(location: S3Location, idle_timeout_s: float, attempts: int) -> S3S
             "allow_http": location.endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=min(5.0, idle_timeout_s)),
             "read_timeout": timedelta(seconds=idle_timeout_s),
-            # Limits a complete response, which may be long and have a slow reader; `read_timeout` finds a silent store.
+            # Limits a complete response, which may be long and read slowly; `read_timeout` detects a silent store.
             "timeout": timedelta(hours=6),
         },
         retry_config={

@@ -1,4 +1,4 @@
-"""What the outboxes on SQL, Redis and Cassandra share: relaying in batches, and the loop that repeats it.
+"""The common part of the outboxes on SQL, Redis and Cassandra: relaying in batches, repeatedly.
 
 An outbox holds facts that were stored with the state that they describe, and relays them to the log at least once and
 in order. The log drops duplicates by the fact's id.
@@ -32,7 +32,7 @@ class RelayLoop:
         self._wake = asyncio.Event()
 
     def notify(self) -> None:
-        """Relay without waiting for the next turn."""
+        """Relay now, without waiting for `IDLE_S`."""
         self._wake.set()
 
     async def run(self, relay: Callable[[], Awaitable[object]]) -> None:
@@ -56,7 +56,7 @@ async def relay_batches(
     read: Callable[[], Awaitable[Sequence[tuple[Key, bytes]]]],
     delete: Callable[[list[Key]], Awaitable[None]],
 ) -> int:
-    """Append what `read` returns, by its key and record, and delete it, until nothing is left; return the count."""
+    """Append the records that `read` returns by key, and delete them, until none is left; return their number."""
     sent = 0
     while batch := await read():
         await append([record for _, record in batch])

@@ -1,4 +1,4 @@
-"""Runs programs as supervised child processes: with a deadline, line by line output, and no survivors.
+"""Runs programs as supervised child processes with a deadline and line by line output; none outlives its caller.
 
 A child stays in our process group, so that ending the group ends it. On Linux the kernel also kills it when the thread
 that started it ends (by `setpriv`, so that no code of ours runs between fork and exec): start children from a thread

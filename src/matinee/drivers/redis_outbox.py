@@ -1,7 +1,7 @@
 """The outbox in Redis: facts put on a stream by the script that changes the state.
 
-A lease lets one instance relay at a time, so that facts keep their order; it expires when an instance dies. Where it
-expires too early the log receives facts twice and drops them by their ids.
+A lease lets one instance relay at a time, so that facts keep their order. The lease of an instance that dies expires.
+If it expires too early, the log receives facts twice and drops the duplicates by their ids.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ local function put_facts(stream, first)
 end
 """
 
-# Return the next facts to the holder of the lease, taking it where it is free. Return nothing where there are no facts
-# or another instance holds the lease. The step that finds no facts also releases the lease: a fact put later finds it
-# free.
+# Acquire or keep the lease and return the next facts; return nothing if another instance holds the lease. If there are
+# no facts, the same step releases the lease, so that it is free when the next fact is put.
 _READ = """
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then return {} end
@@ -43,7 +42,7 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS
 
 
 class RedisOutbox:
-    """A domain's facts, which its scripts put on `stream`. Others wait `lease_ms` for an instance that died."""
+    """A domain's facts, which its scripts put on `stream`. Other instances wait `lease_ms` after one has died."""
 
     def __init__(self, redis: Redis, stream: str, *, lease_ms: int = LEASE_MS) -> None:
         self._redis = redis

@@ -1,7 +1,7 @@
 """S3: the location that an engine URL names, and the requests that obstore does not offer.
 
-The URL is `s3://KEY:SECRET@bucket/prefix?endpoint=http://host:port&region=…&style=virtual&checksum=none`. Whatever it
-leaves out comes from the usual `AWS_…` environment variables. botocore signs the requests (Signature Version 4). The
+The URL is `s3://KEY:SECRET@bucket/prefix?endpoint=http://host:port&region=…&style=virtual&checksum=none`. Missing
+parts are taken from the usual `AWS_…` environment variables. botocore signs the requests (Signature Version 4). The
 signature covers the SHA-256 of the body, so the store refuses a body that was altered on the way.
 """
 
@@ -258,7 +258,7 @@ class S3Bucket:
         raise problem
 
     def _read_failure(self, response: Response, operation: str, key: str) -> Problem | None:
-        """Return what a response failed with. CompleteMultipartUpload can fail with status 200 and an error body."""
+        """Return the failure of a response. CompleteMultipartUpload can fail with status 200 and an error body."""
         if response.status < 300 and b"<Error>" not in response.body:
             return None
         status = response.status if response.status >= 300 else _SERVER_ERROR

@@ -24,7 +24,7 @@ FULL = {3, 28, 1021, 1026, 1114}
 class Fault(msgspec.Struct, frozen=True):
     """An error: its number, the problem for callers, and whether the connection is lost or the transaction rolled back.
 
-    `problem` is None for an error that the adapter handles itself, as a duplicate key, and for a bug.
+    `problem` is None for an error that the adapter handles itself, such as a duplicate key, and for a bug.
     """
 
     code: int

@@ -25,7 +25,7 @@ def define_outbox_table(metadata: MetaData, domain: str) -> Table:
 
 
 class SqlOutbox:
-    """A domain's facts. By an advisory lock one instance relays at a time: two would send facts twice, out of order."""
+    """A domain's facts. An advisory lock lets one instance relay at a time; two would send facts out of order."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
@@ -71,5 +71,5 @@ class SqlOutbox:
         return [(seq, record) for seq, record in rows]
 
     def _delete_rows(self, sent: list[int], connection: Connection) -> None:
-        # By number, and not up to a number: a transaction with a lower number may have been committed since.
+        # Deleted one by one, not up to a number: a lower number may have been committed after the read.
         connection.execute(delete(self._table).where(self._table.c.seq.in_(sent)))

@@ -1,6 +1,6 @@
 """SQLite: reads in a few threads, writes in one thread that commits queued transactions together.
 
-Each transaction of a group has its own savepoint, one fsync is shared by all, and every caller is answered after the
+Each transaction of a group has its own savepoint. All share one fsync, and every caller gets its result after the
 commit. Within a process no caller sees "database is locked"; between processes a writer waits up to `BUSY_MS`.
 """
 
@@ -74,7 +74,7 @@ class Sqlite:
 
     @contextlib.asynccontextmanager
     async def advisory_lock(self, name: str) -> AsyncIterator[bool]:
-        """Yield true: a domain whose state is in SQLite has one process."""
+        """Yield True: a domain whose state is in SQLite has only one process."""
         yield True
 
     def _read(self, transaction: Callable[[Connection], T]) -> T:
@@ -155,7 +155,9 @@ def create_sqlite_engine(url: str, *, begin: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # `begin_transaction` says BEGIN: IMMEDIATE never has to upgrade a lock
+        connection.isolation_level = (
+            None  # `begin_transaction` sends BEGIN: an immediate one never has to upgrade its lock
+        )
         _enable_write_ahead_log(connection)
         for pragma in ("synchronous=FULL", "foreign_keys=ON", "mmap_size=134217728"):
             connection.execute(f"PRAGMA {pragma}")
@@ -168,7 +170,7 @@ def create_sqlite_engine(url: str, *, begin: str) -> Engine:
 
 
 def _enable_write_ahead_log(connection: Any) -> None:
-    """Retry while the file is busy: of processes that open a new file at once, all but one fail at once."""
+    """Retry while the file is busy: if several processes open a new file at once, all but one fail immediately."""
     ends_at = time.monotonic() + BUSY_MS / 1000
     while True:
         try:

@@ -40,7 +40,7 @@ _log = log.get()
 
 
 class _Options(NamedTuple, Generic[V]):
-    """The arguments of one read. After `wait_until_s` it loads what others have not loaded."""
+    """The arguments of one read. After `wait_until_s` it loads values itself that other calls have not loaded."""
 
     load_many: LoadMany[V]
     is_valid: IsValid[V] | None
@@ -120,13 +120,13 @@ class Cache(Generic[V]):
         return values
 
     async def invalidate(self, *keys: str) -> bool:
-        """Make the cached values of keys invisible to all processes; return False if this is to be repeated."""
+        """Hide the cached values of keys from all processes; return False if this must be repeated for some copies."""
         for load in [load for load in self._loads if load[0] in keys]:
             del self._loads[load]
         self._pending.update({key: _Invalidation() for key in keys})
         await self._deliver(keys)
         if len(self._pending) > MAX_PENDING:
-            # Give up, and do not use the cache until all values of before have expired.
+            # Too many are pending: bypass the cache until all earlier values have expired.
             self._pending.clear()
             self._bypass_until_ms = to_ms(self._clock.now()) + self._policy.ttl_ms
         if self._pending and (self._delivery is None or self._delivery.done()):
@@ -145,7 +145,7 @@ class Cache(Generic[V]):
     async def _resolve(
         self, results: Mapping[str, ReadResult], unread: list[str], options: _Options[V]
     ) -> dict[str, V]:
-        """Return the values that were read, and load those that were not, except what other calls are loading."""
+        """Return the values that were read, and load the others, except those that other calls are loading."""
         values: dict[str, V] = _values(results)
         if uncached := {**dict.fromkeys(unread, b""), **_write_ids(_select(results, "too_large"))}:
             values |= await self._load_uncached(uncached, options)
@@ -181,7 +181,7 @@ class Cache(Generic[V]):
     async def _share(
         self, write_ids: Mapping[str, bytes], load: Coroutine[Any, Any, Mapping[str, V]]
     ) -> Mapping[str, V]:
-        """Load in a task that other calls can join; it goes on when this call is cancelled."""
+        """Load in a task that other calls can join; it continues if this call is cancelled."""
         task = asyncio.create_task(load)
         keys = list(write_ids.items())
         self._loads.update(dict.fromkeys(keys, task))
@@ -205,7 +205,7 @@ class Cache(Generic[V]):
         return {**values, **await self._join(loads, options)}
 
     async def _join(self, loads: Mapping[str, asyncio.Task[Mapping[str, V]]], options: _Options[V]) -> dict[str, V]:
-        """Return what other calls of this process load; load again where they fail for a reason of their own."""
+        """Return what other calls of this process load; load again those that were cancelled or ran out of time."""
         values: dict[str, V] = {}
         for key, task in loads.items():
             loaded = await _wait_for(task)

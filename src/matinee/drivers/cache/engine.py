@@ -14,7 +14,7 @@ Token = object
 
 
 class StoredBytes(NamedTuple):
-    """The bytes stored under a key. Without bytes there is no value, and the token identifies the empty place."""
+    """The bytes stored under a key, empty if there is no value; the token identifies either state."""
 
     value: bytes
     token: Token

@@ -149,7 +149,7 @@ class MemcachedCache:
         for source in [host for host in self._pool.hosts if host.zone == zone]:
             async for key in source.client.list_keys(self._prefix, limit - count):
                 count += await self._copy_to(cold, source, key)
-                await asyncio.sleep(0)  # let requests go first
+                await asyncio.sleep(0)  # requests have priority
         self.warmed += count
         return count
 
@@ -191,8 +191,8 @@ class MemcachedCache:
     async def _copy(self, source: Location, empty: Copy) -> StoredBytes | None:
         """Copy a value over an empty one; return it, or None if the source has none.
 
-        A value with little time left, a lease or an invalidation, is returned but not copied: a copy would not be
-        replaced with it.
+        A value with little time left, such as a lease or an invalidation, is returned but not copied: nothing would
+        replace the copy when the value is replaced.
         """
         reply = await self._request(source.host, build_get(source.key, flags="vt"))
         if reply is None or not reply.value:

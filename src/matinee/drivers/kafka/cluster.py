@@ -255,7 +255,7 @@ def _to_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition
 
 
 def _get_error(answer: object) -> KafkaError | None:
-    """Return the error of an answer, if any. Raises other exceptions than Kafka's."""
+    """Return the Kafka error of an answer, if any. Raises any other exception."""
     if not isinstance(answer, BaseException):
         return None
     if isinstance(answer, KafkaException):

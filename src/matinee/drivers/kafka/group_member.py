@@ -2,8 +2,8 @@
 
 The library's consumer runs in one thread; partitions are assigned and revoked by cooperative rebalances, which leave
 the member's other partitions undisturbed. When a partition is revoked during a batch, its handler may finish within
-`finish_s`, and the batch is committed before the partition goes; otherwise the handler is cancelled, and the next owner
-of the partition handles the batch again. An unhandled message is never committed.
+`finish_s`, and the batch is committed before the partition is given up. Otherwise the handler is cancelled, and the
+next owner of the partition handles the batch again. An unhandled message is never committed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from matinee.kit.problem import Problem
 _log = log.get()
 POLL_S: Final = 0.2
 CONSUME_LIMIT: Final = 2000
-# A partition with more queued batches than `PAUSE_BATCHES` is paused until less than one is left.
+# A partition with more than `PAUSE_BATCHES` queued batches is paused until less than one is queued.
 PAUSE_BATCHES: Final = 4
 SESSION_MS: Final = 15_000
 FINISH_S: Final = 10.0
@@ -191,8 +191,8 @@ class GroupMember:
     def _on_assign(self, consumer: confluent_kafka.Consumer, places: list[TopicPartition]) -> None:
         """Start at the committed offsets; a partition without one starts at its beginning.
 
-        By itself librdkafka requests the offsets once: while the coordinator moves there is no answer, and the
-        partition delivers nothing any more (its issue 5586).
+        librdkafka would request the offsets once: while the coordinator moves there is no answer, and the
+        partition delivers no more messages (its issue 5586).
         """
         for place in (found := self._fetch_committed(consumer, places)):
             if place.offset < 0:

@@ -1,1 +1,1 @@
-"""Every fact, one log."""
+"""The log of facts."""

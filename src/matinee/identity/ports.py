@@ -94,7 +94,7 @@ class Throttle(Protocol):
     """Counts failed attempts by subject (`email:…`, `device:…`, `pin:…`), durably."""
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
-        """Count an attempt before it is made, so that concurrent ones count too; return 0, or the ms to wait first."""
+        """Count an attempt and return 0, or return the milliseconds to wait. Call it before the attempt is made."""
 
     async def reset(self, *, subjects: tuple[str, ...]) -> None:
         """Reset the counts after a successful attempt."""

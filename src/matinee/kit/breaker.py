@@ -27,19 +27,19 @@ class Breaker:
         return not self.is_open or (now_s >= self._probe_at_s and not self._probing)
 
     def begin(self) -> None:
-        """Note the start of a call, which is the probe when the breaker is open."""
+        """Record the start of a call; while the breaker is open, it is the probe."""
         self._probing = self.is_open
 
     def succeed(self) -> None:
-        """Note a call that was answered."""
+        """Record a call that was answered."""
         self._failures, self._probing, self._pause_s = 0, False, self._min_pause_s
 
     def abstain(self) -> None:
-        """Note the end of a call that says nothing about the callee."""
+        """Record the end of a call whose outcome says nothing about the callee, such as a cancelled one."""
         self._probing = False
 
     def fail(self, now_s: float) -> None:
-        """Note a call that was not answered."""
+        """Record a call that was not answered."""
         if self._probing:
             self._pause_s = min(self._pause_s * 2, self._max_pause_s)
         self._failures, self._probing = self._failures + 1, False

@@ -39,7 +39,7 @@ def configure(*, level: str = "INFO", service: str = "") -> None:
 
 
 class _StandardError:
-    """Standard error without failures: when its disk is full the line is dropped, and the work goes on."""
+    """Standard error whose writes never fail: when its disk is full, the line is dropped."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Client networks: the unit in which what one client measured holds for its neighbours."""
+"""Client networks. Measurements of one client are taken to apply to the other clients of its network."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Content keys, DRM systems, licences."""
+"""Content keys and licences."""

@@ -12,7 +12,7 @@ from matinee.licensing.model import SealedKey
 
 
 class SessionKeys(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of an asset, and whether the session is revoked; then the keys are left out."""
+    """The keys of an asset for a session; empty if the session is revoked."""
 
     keys: list[SealedKey]
     revoked: bool

@@ -27,7 +27,7 @@ class Deadline:
         self._task.cancel()
 
     def stop(self) -> bool:
-        """End the deadline. Return whether it has cancelled the task, and nothing else has."""
+        """End the deadline; return True if it has cancelled the task and nothing else has."""
         self._slot.discard(self)
         return self.expired and self._task.uncancel() <= self._cancelling
 

@@ -9,7 +9,7 @@ _FIRST_PAUSE_S: Final = 0.025
 
 
 class RetryBudget:
-    """Bounds retries to a share of all calls: each call earns `share` of a retry, up to a balance of `maximum`."""
+    """Limits retries to a share of all calls: each call adds `share` of a retry to a balance of at most `maximum`."""
 
     def __init__(self, *, share: float = 0.2, maximum: float = 20.0) -> None:
         self._share = share
@@ -21,7 +21,7 @@ class RetryBudget:
         self._balance = min(self._maximum, self._balance + self._share)
 
     def spend(self) -> bool:
-        """Pay for a retry; False when the balance does not suffice."""
+        """Spend one retry; return False if the balance is below one."""
         if self._balance < 1.0:
             return False
         self._balance -= 1.0

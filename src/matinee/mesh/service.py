@@ -128,7 +128,7 @@ class Services:
         return bind(service.protocol, lambda signature: self._wrap(service.methods[signature.name], caller))
 
     def _wrap(self, method: ServiceMethod, caller: str) -> AsyncFunction:
-        """Build the call wrapper of one method, on which every call within the process spends its time."""
+        """Build the wrapper of one method. Every call within the process passes through it, so it is optimised."""
         signature, limit, recorder, domain = method.signature, method.limit, self._recorder, method.domain
         target = _through_wire(method) if self._force_wire else method.target
         limit_s = (signature.limit_ms or self._limit_ms) / 1000

@@ -1,1 +1,1 @@
-"""Edges and their health; which edge for which client."""
+"""Edges: their health, and their ranking for a client."""

@@ -18,7 +18,7 @@ HEARTBEAT_S = 2.0
 DEGRADED_AFTER_S = 3 * HEARTBEAT_S
 UNAVAILABLE_AFTER_S = 5 * HEARTBEAT_S
 RETENTION = timedelta(days=1)
-# An edge whose last heartbeat is at most this much older than the start of this instance is not yet missed.
+# If an edge's last heartbeat is at most this much older than the start of this instance, missed ones are not counted.
 _GRACE_BEFORE_START_S = 60.0
 
 HALF_LIFE_S = 600.0

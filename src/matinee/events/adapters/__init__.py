@@ -1,1 +1,1 @@
-"""One file per engine."""
+"""The adapters of the event log, one module for each engine."""

@@ -1,1 +1,1 @@
-"""Identity on its engines."""
+"""The adapters of identity's stores."""

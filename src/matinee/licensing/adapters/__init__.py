@@ -1,1 +1,1 @@
-"""Licensing on its engines."""
+"""The adapters of the key vault."""

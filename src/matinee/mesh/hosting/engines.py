@@ -17,7 +17,7 @@ from matinee.kit.clock import Clock
 from matinee.kit.problem import Problem
 
 INTERVAL_S: Final = 2.0
-# An engine that does not answer within the limit is unavailable; one that takes longer than the other is slow.
+# An engine that does not answer within `LIMIT_S` is unavailable; one that answers after `SLOW_S` is slow.
 LIMIT_S: Final = 4.0
 SLOW_S: Final = 0.5
 

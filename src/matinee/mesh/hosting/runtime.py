@@ -83,7 +83,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
 
 
 async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, engines: EngineWatch) -> Registry:
-    """Open the registry. No process needs it at every moment: the last list of instances stays in use."""
+    """Open the registry. While it is unavailable, the last list of instances stays in use."""
     place = settings.mesh.registry
     match url.scheme(place):
         case "memory":

@@ -13,7 +13,7 @@ Item = TypeVar("Item", bound=WorkItem)
 
 
 class WorkQueue(Protocol[Item]):
-    """Items and their claims: an item is claimed until its lease ends, renewed by saving it, and then free again."""
+    """Items and their claims. A claim lasts until its lease ends; saving the item renews it."""
 
     async def add(self, *, item: Item, key: str) -> Item:
         """Queue an item, or return the unfinished one of the same key."""

@@ -1,8 +1,8 @@
 """`WorkQueue` in SQL: SQLite, MariaDB.
 
-A claim is the owner and the end of the lease in an item's row. To claim an item is to change its row only if these
-two are still as read, so that one of several workers gets it. `active_key` is unique, and null once an item has
-ended: of several items of one key, one is queued.
+A claim is the owner and the end of the lease in an item's row. A worker claims an item by an update whose condition is
+that both are unchanged since they were read, so that only one of several workers succeeds. `active_key` is unique, and
+null once an item has ended: at most one item of a key is unfinished.
 """
 
 from __future__ import annotations

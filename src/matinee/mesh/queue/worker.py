@@ -42,7 +42,7 @@ class Work(Protocol[Item_co]):
         """Return the item with its progress; each heartbeat saves it."""
 
     def end(self, state: WorkState, reason: str | None) -> tuple[Item_co, Sequence[bytes]]:
-        """Return the item in its next state, and encoded facts to save with it. `reason` is None where it stays."""
+        """Return the item in its next state, and encoded facts to save with it. `reason` None keeps its reason."""
 
     async def clean_up(self) -> None:
         """Delete temporary files, once the item is done."""

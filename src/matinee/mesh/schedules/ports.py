@@ -37,7 +37,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule with its next run and its last one. `is_requested`: it will run soon, because of an order."""
+    """A schedule with its next run and its last one. `is_requested`: `order` requested a run that has not started."""
 
     schedule: str
     expression: str

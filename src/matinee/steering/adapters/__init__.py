@@ -1,1 +1,1 @@
-"""Where the fleet is kept."""
+"""The adapters of the fleet store."""

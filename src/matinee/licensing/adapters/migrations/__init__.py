@@ -1,1 +1,1 @@
-"""The schema, version by version."""
+"""The migrations of licensing's schema."""

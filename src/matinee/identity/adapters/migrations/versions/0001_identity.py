@@ -1,4 +1,4 @@
-"""Accounts, profiles, devices, sign-ins, tries and the outbox."""
+"""Create the tables of accounts, profiles, devices, sign-ins, failed attempts and the outbox."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def upgrade() -> None:
         "identity_outbox",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("record", sa.LargeBinary, nullable=False),
-        sqlite_autoincrement=True,  # a number used again would let one relay drop what another has not sent
+        sqlite_autoincrement=True,  # a reused number would let a relay delete a fact that another has not sent
     )
 
 

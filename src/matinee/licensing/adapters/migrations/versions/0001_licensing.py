@@ -1,4 +1,4 @@
-"""Content keys and revoked sessions."""
+"""Create the tables of content keys and revoked sessions."""
 
 from __future__ import annotations
 

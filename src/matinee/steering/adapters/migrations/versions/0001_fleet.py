@@ -1,4 +1,4 @@
-"""The fleet."""
+"""Create the table of edges."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -19,8 +19,9 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.context import Context, current
 from matinee.kit.ids import InstanceId
 from matinee.kit.problem import Problem
+from matinee.kit.tracing import Span, Tracer
 from matinee.mesh.adapters.memory import MemoryRegistry
-from matinee.mesh.api import Instance, Span, idempotent, long_running
+from matinee.mesh.api import Instance, idempotent, long_running
 from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory, Membership
@@ -110,11 +111,30 @@ class Playhouse:
 class Spans:
     """Keeps all spans."""
 
+    dropped = 0
+
     def __init__(self) -> None:
         self.recorded: list[Span] = []
 
+    def tracer(self, sampling: float = 1.0) -> Tracer:
+        """Return a tracer whose spans are kept here."""
+        return Tracer(sink=self, sampling=sampling, clock=SystemClock(), rng=Random(1))
+
+    def calls(self) -> list[tuple[Any, ...]]:
+        """Return caller, domain, method, kind, outcome and attempts of every recorded call."""
+        names = "matinee.caller", "rpc.service", "rpc.method"
+        return [
+            (*(s.operation.attributes[name] for name in names), s.operation.kind, s.outcome, attempts_of(s))
+            for s in self.recorded
+        ]
+
     def record(self, span: Span) -> None:
         self.recorded.append(span)
+
+
+def attempts_of(span: Span) -> int:
+    """Return the number of attempts of a remote call."""
+    return int(span.attributes.get("matinee.attempts", 1))
 
 
 class Running:
@@ -168,7 +188,7 @@ class Rig:
 
     def caller(self, domain: str = "theatre", **options: Any) -> Any:
         """Return the Protocol bound to the instances."""
-        options = {"key": KEY, "rng": Random(1), "recorder": self.spans, **options}
+        options = {"key": KEY, "rng": Random(1), "tracer": self.spans.tracer(), **options}
         return bind_remote(
             Theatre, domain, MeshClient(http=self.http, directory=self.directory, **options), caller="tests"
         )

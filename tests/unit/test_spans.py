@@ -32,7 +32,7 @@ from matinee.edge.jobs import send_heartbeats
 from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
-from matinee.mesh.api import Span
+from matinee.kit.tracing import Span
 from matinee.mesh.hosting.domain import Process
 from matinee.mesh.hosting.runtime import open_runtime
 from matinee.mesh.signature import read_signatures
@@ -66,7 +66,9 @@ def phases(text: str) -> dict[str, set[str]]:
 
 
 class Recorder:
-    """Records every call."""
+    """Records every call between domains."""
+
+    dropped = 0
 
     def __init__(self) -> None:
         self.calls: set[str] = set()
@@ -74,7 +76,10 @@ class Recorder:
         self._recorded = asyncio.Event()
 
     def record(self, span: Span) -> None:
-        self.calls.add(f"{span.caller} -> {span.callee}.{span.method}")
+        attributes = span.operation.attributes
+        if "matinee.caller" not in attributes:
+            return
+        self.calls.add(f"{attributes['matinee.caller']} -> {attributes['rpc.service']}.{attributes['rpc.method']}")
         if span.outcome not in ("ok", "cancelled"):
             self.failed.append(span)
         self._recorded.set()
@@ -115,9 +120,11 @@ class Deployment:
 @asynccontextmanager
 async def run_deployment(folder: Path) -> AsyncIterator[Deployment]:
     overrides = {"deployment.data": str(folder), "playback.idle_s": 0, "mesh.force_wire": True}
+    overrides |= {"telemetry.sampling": 1.0}
     recorder, targets = Recorder(), tuple({*PROTOCOLS, "gateway"} - {"encoding"})
-    async with open_runtime(load(None, environment={}, overrides=overrides)) as runtime, AsyncExitStack() as stack:
-        process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics(), recorder=recorder)
+    settings = load(None, environment={}, overrides=overrides)
+    async with open_runtime(settings, sink=recorder) as runtime, AsyncExitStack() as stack:
+        process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         app = await build_targets(process, targets)
         assert app is not None
         server = await stack.enter_async_context(Server(app))

@@ -34,6 +34,7 @@ async def host_targets(
     targets: tuple[str, ...],
     *,
     listener: socket,
+    name: str,
     on_engines: Callable[[tuple[EngineState, ...]], None],
 ) -> AsyncIterator[Server]:
     """Serve targets on a socket; at the end drain, leave the registry, and close everything.
@@ -41,7 +42,7 @@ async def host_targets(
     `on_engines` is called when the state of an engine changes. Raises one of `drivers.engine.ENGINE_PROBLEMS` where a
     needed engine cannot be used: the socket then stays open.
     """
-    async with open_runtime(settings) as runtime, contextlib.AsyncExitStack() as stack:
+    async with open_runtime(settings, service=name) as runtime, contextlib.AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         app = await build_targets(process, targets)
         if process.schedules:
@@ -49,6 +50,7 @@ async def host_targets(
         jobs = _create_supervisor(process.metrics)
         host = _build_host(process, app, jobs)
         runtime.engines.export(process.metrics)
+        _export_dropped_spans(runtime, process.metrics)
         async with Server(host, listener=listener.dup()) as server:
             membership = _create_membership(runtime, _callable_address(settings.mesh.host, server), targets)
             await membership.join()
@@ -82,6 +84,7 @@ async def host_waiting(reason: str, listener: socket) -> AsyncIterator[None]:
 async def host_worker(
     settings: Settings,
     target: str,
+    name: str,
     options: WorkerOptions,
     on_engines: Callable[[str, tuple[EngineState, ...]], None],
 ) -> AsyncIterator[str]:
@@ -91,7 +94,7 @@ async def host_worker(
     """
     domain = DOMAINS[target]
     assert domain.run is not None
-    async with open_runtime(settings) as runtime, contextlib.AsyncExitStack() as stack:
+    async with open_runtime(settings, service=name) as runtime, contextlib.AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         await _prepare(process, (target,))
         address = await stack.enter_async_context(domain.run(Wiring(process, domain), options))
@@ -135,6 +138,7 @@ async def _open_scheduler(process: Process) -> Scheduler:
         clock=runtime.clock,
         instance_id=ids.generate(InstanceId, runtime.clock.now()),
         on_run=lambda schedule, outcome: runs.labels(schedule, outcome).inc(),
+        tracer=runtime.tracer,
     )
     for name, (expression, work) in process.schedules.items():
         scheduler.add(name, expression, work)
@@ -148,6 +152,11 @@ def _create_supervisor(metrics: Metrics) -> JobSupervisor:
     return JobSupervisor(on_failure=lambda job: failures.labels(job).inc())
 
 
+def _export_dropped_spans(runtime: Runtime, metrics: Metrics) -> None:
+    gauge = metrics.gauge("matinee_spans_dropped", "Spans that were lost because they could not be exported in time")
+    metrics.set_source(gauge, lambda: runtime.tracer.sink.dropped)
+
+
 def _build_host(process: Process, app: App | None, jobs: JobSupervisor) -> Host:
     return Host(
         key=process.runtime.mesh_key,
@@ -155,6 +164,7 @@ def _build_host(process: Process, app: App | None, jobs: JobSupervisor) -> Host:
         metrics=process.metrics,
         services=process.served,
         app=app,
+        tracer=process.runtime.tracer,
         readiness=lambda: Readiness(engines=process.runtime.engines.states, jobs=jobs.failing),
     )
 

@@ -36,6 +36,7 @@ async def serve_targets(settings: Settings, targets: tuple[str, ...], name: str,
             settings,
             targets,
             listener=listener,
+            name=name,
             on_engines=lambda engines: lifeline.report_ready(health_url, engines),
         )
         async with _retry(open_host, lifeline, stopping, lambda reason: host_waiting(reason, listener)) as server:
@@ -52,7 +53,7 @@ async def serve_worker(settings: Settings, target: str, name: str, options: Work
     log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
     stopping = asyncio.create_task(wait_for_stop(lifeline))
-    open_worker = lambda: host_worker(settings, target, options, lifeline.report_ready)  # noqa: E731
+    open_worker = lambda: host_worker(settings, target, name, options, lifeline.report_ready)  # noqa: E731
     async with _retry(open_worker, lifeline, stopping) as health_url:
         if health_url is not None:
             lifeline.report_ready(health_url)

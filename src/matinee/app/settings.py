@@ -72,7 +72,7 @@ def default_settings() -> Settings:
 
 def sections_of(settings: Settings) -> dict[str, msgspec.Struct]:
     """Return all sections by their names."""
-    shared = {"deployment": settings.deployment, "mesh": settings.mesh}
+    shared = {"deployment": settings.deployment, "mesh": settings.mesh, "telemetry": settings.telemetry}
     return {**shared, "cache": settings.cache, "objects": settings.objects, **settings.domains}
 
 
@@ -179,7 +179,7 @@ def _build(values: Values) -> Settings:
     sections: dict[str, Any] = {
         name: _build_section(name, default, given, data) for name, default in sections_of(default_settings()).items()
     }
-    shared = {name: sections.pop(name) for name in ("deployment", "mesh", "cache", "objects")}
+    shared = {name: sections.pop(name) for name in ("deployment", "mesh", "cache", "objects", "telemetry")}
     return Settings(**shared, domains=sections)
 
 

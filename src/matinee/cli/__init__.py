@@ -27,6 +27,7 @@ _MODULES = {
     "events": "events",
     "stores": "stores",
     "schedules": "schedules",
+    "trace": "trace",
     "config": "config",
     "lab": "lab",
 }

@@ -24,8 +24,16 @@ import acsylla
 from acsylla import Consistency, errors
 
 from matinee.drivers.cassandra_faults import AttemptLimits, ErrorTranslation
-from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty, WrongVersion, describe_engine
+from matinee.drivers.engine import (
+    EngineUnavailable,
+    SchemaAhead,
+    StoreEmpty,
+    WrongVersion,
+    describe_engine,
+    to_operation,
+)
 from matinee.kit import context, ids
+from matinee.kit.context import traced
 from matinee.kit.problem import DeadlineExceeded
 
 T = TypeVar("T")
@@ -76,6 +84,7 @@ class Cassandra:
         self._url = _CassandraUrl.parse(url)
         self.engine = describe_engine(url)
         self._translation = ErrorTranslation(self.engine)
+        self._executing, self._batching = (to_operation(self.engine, name) for name in ("execute", "batch"))
         self._limits = AttemptLimits(self._translation, attempt_s)
         self._limit_s, self._lazy = limit_s, lazy
         self._cluster = _create_cluster(self._url, attempt_s)
@@ -110,7 +119,7 @@ class Cassandra:
         ends_at, tries = self._compute_end(), 0
         while True:
             try:
-                with self._limits.until(ends_at):
+                with traced(self._executing), self._limits.until(ends_at):
                     prepared = self._prepared.get(query.cql) or await self._prepare(query.cql)
                     found = await self._session.execute(self._bind(prepared, query, values))
                     return [row.as_tuple() for row in found]
@@ -133,7 +142,7 @@ class Cassandra:
         ends_at, tries = self._compute_end(), 0
         while True:
             try:
-                with self._limits.until(ends_at):
+                with traced(self._batching), self._limits.until(ends_at):
                     await self._session.execute_batch(await self._build_batch(changes))
                     return
             except EngineUnavailable as error:

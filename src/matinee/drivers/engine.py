@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal, Protocol, TypeAlias
@@ -11,6 +12,7 @@ import msgspec
 
 from matinee.kit import url as urls
 from matinee.kit.problem import Problem
+from matinee.kit.tracing import Operation
 
 EngineHealth: TypeAlias = Literal[
     "ok", "slow", "unavailable", "read-only", "full", "empty", "wrong-version", "schema-ahead"
@@ -87,6 +89,14 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     used_for: tuple[str, ...] = ()
     needed: bool = True
+
+
+@functools.cache
+def to_operation(engine: str, name: str) -> Operation:
+    """Describe a call of an engine (as `describe_engine` names it) in a trace."""
+    system, _, location = engine.partition(" at ")
+    attributes = {"db.system.name": system, "db.operation.name": name, "server.address": location}
+    return Operation(f"{system} {name}", "client", attributes)
 
 
 def to_health(problem: Problem) -> EngineHealth:

@@ -26,9 +26,17 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 from obstore.store import LocalStore, S3Store
 
 from matinee.drivers import s3
-from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreEmpty, StoreFull, describe_engine
+from matinee.drivers.engine import (
+    EngineReadOnly,
+    EngineUnavailable,
+    StoreEmpty,
+    StoreFull,
+    describe_engine,
+    to_operation,
+)
 from matinee.drivers.s3 import BadStoreUrl, BucketMissing, CompletedPart, S3Bucket, S3Location, StoreRefused
 from matinee.kit import url as urls
+from matinee.kit.context import traced
 from matinee.kit.problem import Problem
 
 _PART_BYTES = 8 << 20
@@ -86,6 +94,7 @@ class ObjectStore:
     ) -> None:
         self.url = url
         self.location = S3Location.parse(url) if urls.scheme(url) == "s3" else None
+        self._described = describe_engine(url)
         self._copy_bytes = copy_bytes
         self._store = self._build(idle_timeout_s, attempts)
         self._slow_store = self._build(max(idle_timeout_s, _SLOW_TIMEOUT_S), attempts)
@@ -100,7 +109,7 @@ class ObjectStore:
     @property
     def engine(self) -> str:
         """The store for display, without the secret."""
-        return describe_engine(self.url)
+        return self._described
 
     async def check(self) -> None:
         """Check the store by a small read. Raises EngineUnavailable, EngineReadOnly, StoreFull, StoreEmpty."""
@@ -314,10 +323,12 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _translate_errors(self, operation: str, key: str) -> Iterator[None]:
-        try:
-            yield
-        except _ERRORS as error:
-            raise self._to_problem(error, operation, key) from error
+        """Raise the library's errors as problems; the block is a span of its trace."""
+        with traced(to_operation(self._described, operation)):
+            try:
+                yield
+            except _ERRORS as error:
+                raise self._to_problem(error, operation, key) from error
 
     def _to_problem(self, error: Exception, operation: str, key: str) -> Problem:
         text, code = str(error), _error_code(error)

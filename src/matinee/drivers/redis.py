@@ -20,8 +20,16 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.maint_notifications import MaintNotificationsConfig
 
-from matinee.drivers.engine import EngineReadOnly, EngineUnavailable, StoreFull, WrongVersion, describe_engine
+from matinee.drivers.engine import (
+    EngineReadOnly,
+    EngineUnavailable,
+    StoreFull,
+    WrongVersion,
+    describe_engine,
+    to_operation,
+)
 from matinee.kit import context
+from matinee.kit.context import traced
 
 T = TypeVar("T")
 OLDEST = (6, 2)
@@ -41,6 +49,7 @@ class Redis:
     ) -> None:
         plain, self._prefix = _split_prefix(url)
         self.engine = describe_engine(plain)
+        self._operation = to_operation(self.engine, "command")
         self._limit_s = limit_s
         self._lazy = lazy
         pool = aioredis.BlockingConnectionPool.from_url(
@@ -91,7 +100,7 @@ class Redis:
         Raises EngineUnavailable (the commands may or may not have been executed), EngineReadOnly, StoreFull,
         WrongVersion.
         """
-        with self._translate_errors():
+        with traced(self._operation), self._translate_errors():
             async with asyncio.timeout(context.current().shorten_s(self._limit_s if limit_s is None else limit_s)):
                 yield self.client
 

@@ -18,10 +18,11 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
-from matinee.drivers.engine import EngineReadOnly, StoreFull, describe_engine
+from matinee.drivers.engine import EngineReadOnly, StoreFull, describe_engine, to_operation
 from matinee.drivers.migrations import MigrationScripts, read_revision, run_on_store, upgrade
 from matinee.drivers.sqlite import Sqlite
 from matinee.kit.clock import from_ms, to_ms
+from matinee.kit.context import traced
 from matinee.kit.problem import Problem
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Database:
         self._backend: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _create_mariadb(url)
         self._schemas: dict[str, MigrationScripts] = {}
         self._refusal: tuple[Problem, float] | None = None
+        self._reading, self._writing = (to_operation(self.engine, name) for name in ("read", "write"))
 
     @property
     def engine(self) -> str:
@@ -97,7 +99,8 @@ class Database:
 
     async def read(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction that changes nothing, on one snapshot."""
-        return await self._backend.read(transaction)
+        with traced(self._reading, transaction):
+            return await self._backend.read(transaction)
 
     async def read_autocommit(self, transaction: Callable[[Connection], T]) -> T:
         """Run statements that read few rows by key, without a common snapshot.
@@ -105,7 +108,8 @@ class Database:
         SQLite runs them in this thread: a change of threads costs several times as much. On MariaDB it saves the round
         trips of a transaction.
         """
-        return await self._backend.read_autocommit(transaction)
+        with traced(self._reading, transaction):
+            return await self._backend.read_autocommit(transaction)
 
     async def write(
         self,
@@ -120,7 +124,8 @@ class Database:
         transaction has inserted the same key first. SQLite is serialisable, whatever `isolation` says.
         """
         try:
-            result = await self._backend.write(transaction, isolation, retry_on_conflict)
+            with traced(self._writing, transaction):
+                result = await self._backend.write(transaction, isolation, retry_on_conflict)
         except (EngineReadOnly, StoreFull) as problem:
             self._refusal = problem, time.monotonic()
             raise

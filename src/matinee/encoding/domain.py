@@ -54,7 +54,8 @@ async def _build(wiring: Wiring[EncodingSection]) -> Encoding:
         preset=settings.preset,
     )
     owner = ids.generate(InstanceId, clock.now())
-    wiring.add_job(jobs.run_worker, store=store, tools=tools, clock=clock, folder=folder, owner=owner)
+    tracer = wiring.runtime.tracer
+    wiring.add_job(jobs.run_worker, store=store, tools=tools, clock=clock, folder=folder, owner=owner, tracer=tracer)
     wiring.add_job(jobs.sweep_folders, store=store, clock=clock, folder=folder)
     wiring.add_schedule("@every 1h", jobs.sweep_objects, remove_unfinished=blobs.remove_unfinished, clock=clock)
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))

@@ -16,7 +16,7 @@ from matinee.encoding.model.refusals import check_space, make_unusable
 from matinee.encoding.model.renditions import list_warnings
 from matinee.encoding.model.subtitles import InvalidSubtitles, parse_subtitles
 from matinee.encoding.ports import Blobs, JobStore, Prober
-from matinee.kit import ids
+from matinee.kit import context, ids
 from matinee.kit.clock import Clock
 from matinee.kit.hashing import sha256_hex
 from matinee.kit.ids import JobId
@@ -62,6 +62,7 @@ class EncodingService:
             steps=create_steps(),
             created_at=now,
             updated_at=now,
+            traceparent=context.traceparent(),
             file_name=PurePath(order.path).name,
             warnings=report.warnings,
         )

@@ -56,6 +56,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     from matinee.identity.api import parse_principal
 
     section, deployment, clock = wiring.settings, wiring.deployment, wiring.clock
+    telemetry = wiring.runtime.settings.telemetry
     identity, steering = wiring.client(Identity), wiring.client(Steering)
     catalogue, viewing = wiring.client(Catalogue), wiring.client(Viewing)
     # The process enters the registry, from which Envoy learns of it, only after this.
@@ -84,12 +85,15 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         verifier=Verifier(fetch_keys=identity.public_keys, parse_claims=parse_principal, clock=clock),
         clock=clock,
         metrics=wiring.metrics,
+        tracer=wiring.runtime.tracer,
         settings=ServerSettings(
             web_root=Path(section.web) if section.web else _included_client(),
             secure=deployment.lan,
             territory=deployment.territory,
             proxy_secret=proxy_secret,
             upload_limit_bytes=section.upload_limit_bytes,
+            slow_ms=telemetry.slow_ms,
+            honour_sampled=telemetry.honour_sampled,
             **_lan_settings(section, deployment, clock),
         ),
     )

@@ -1,15 +1,17 @@
-"""The request context: trace id, deadline and principal."""
+"""The request context: trace id, deadline, principal and span."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 
 import msgspec
 
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
+from matinee.kit.tracing import Operation, Span, Tracer
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,11 +25,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of one request; `deadline_s` is a time of the monotonic clock."""
+    """The context of one request. `deadline_s` is a time of the monotonic clock; without a `span` nothing is traced."""
 
     trace_id: str
     deadline_s: float | None = None
     principal: Principal | None = None
+    span: Span | None = None
 
     def remaining_ms(self) -> int | None:
         """Return the milliseconds left until the deadline, at least 0; None without a deadline."""
@@ -68,3 +71,52 @@ def with_timeout(timeout_ms: int) -> Iterator[Context]:
         deadline_s = min(deadline_s, outer.deadline_s)
     with activate(msgspec.structs.replace(outer, deadline_s=deadline_s)) as context:
         yield context
+
+
+class traced:  # noqa: N801  # used like a function: `with traced(operation):`
+    """Record a block as a span of the current trace; `function` is what it runs. It makes no context of its own."""
+
+    __slots__ = ("_function", "_operation", "_span")
+
+    def __init__(self, operation: Operation, function: Callable[..., object] | None = None) -> None:
+        self._operation = operation
+        self._function = function
+
+    def __enter__(self) -> None:
+        parent = current().span
+        self._span = None if parent is None else parent.start(self._operation)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._span is not None:
+            if self._function is not None:
+                self._span.attributes = {"code.function.name": _name_function(self._function)}
+            self._span.end_with(error)
+
+
+def traceparent() -> str:
+    """Return the current span as a W3C `traceparent`, for work that is done later; empty where nothing is traced."""
+    span = current().span
+    return "" if span is None else span.to_traceparent()
+
+
+@contextmanager
+def start_trace(tracer: Tracer | None, operation: Operation, *, link: str = "") -> Iterator[None]:
+    """Run a block of background work in a trace of its own; `link` is the `traceparent` of what caused it."""
+    span = None if tracer is None else tracer.start(operation, link=link)
+    if span is None:
+        yield
+        return
+    with activate(msgspec.structs.replace(current(), trace_id=span.trace.trace_id, span=span)):
+        try:
+            yield
+        except BaseException as error:
+            span.end_with(error)
+            raise
+        span.end()
+
+
+def _name_function(function: Callable[..., object]) -> str:
+    named = getattr(function, "func", function)  # of a partial
+    return getattr(named, "__qualname__", "").partition(".<locals>")[0]

@@ -1,9 +1,9 @@
-"""Public interface of the mesh: marks for Protocol methods, instances, and spans of calls."""
+"""Public interface of the mesh: marks for Protocol methods, and instances."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -69,23 +69,3 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     services: tuple[str, ...]
     draining: bool = False
-
-
-class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished call between domains, measured by the caller. `outcome` is `ok` or the kind of the problem."""
-
-    caller: str
-    callee: str
-    method: str
-    duration_us: int
-    outcome: str
-    trace_id: str = ""
-    attempts: int = 1
-    remote: bool = False
-
-
-class SpanRecorder(Protocol):
-    """Receives the span of every call."""
-
-    def record(self, span: Span) -> None:
-        """Take a finished call. Must not block or raise."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from random import Random
 from typing import Any
 
 from matinee.drivers.http import HttpClient
 from matinee.kit import context
-from matinee.kit.problem import Problem
-from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
+from matinee.kit.tracing import Operation, Tracer
 from matinee.mesh.dispatch import Call, Dispatcher
 from matinee.mesh.membership import Directory
 from matinee.mesh.service import LIMIT_MS
@@ -30,11 +28,12 @@ class MeshClient:
         directory: Directory,
         key: str,
         rng: Random,
-        recorder: SpanRecorder | None = None,
+        tracer: Tracer | None = None,
         limit_ms: int = LIMIT_MS,
     ) -> None:
-        self.recorder = recorder
         self.limit_ms = limit_ms
+        self._tracer = tracer
+        self._operations: dict[tuple[str, str, str], Operation] = {}
         self._dispatcher = Dispatcher(http=http, directory=directory, key=key, rng=rng)
 
     async def call(self, caller: str, domain: str, signature: Signature, arguments: dict[str, Any]) -> Any:
@@ -47,27 +46,30 @@ class MeshClient:
         deadline_s = started_s + (signature.limit_ms or self.limit_ms) / 1000
         if outer.deadline_s is not None and outer.deadline_s < deadline_s:
             deadline_s = outer.deadline_s
-        call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, outer.trace_id)
-        outcome = "ok"
+        operation = self._operation(caller, domain, signature)
+        span = outer.span
+        if span is not None:
+            span = span.start(operation, started_s)
+        elif self._tracer is not None:
+            span = self._tracer.start(operation, trace_id=outer.trace_id)
+        call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, outer.trace_id, span)
+        failure: BaseException | None = None
         try:
             return await self._dispatcher.send(call)
         except BaseException as error:
-            outcome = _describe(error)
+            failure = error
             raise
         finally:
-            if self.recorder is not None:
-                self.recorder.record(
-                    Span(
-                        caller=caller,
-                        callee=domain,
-                        method=signature.name,
-                        duration_us=round((time.monotonic() - started_s) * 1e6),
-                        outcome=outcome,
-                        trace_id=outer.trace_id,
-                        attempts=max(1, call.attempts),
-                        remote=True,
-                    )
-                )
+            if span is not None:
+                if call.attempts > 1:
+                    span.attributes = {"matinee.attempts": call.attempts}
+                span.end_with(failure)
+
+    def _operation(self, caller: str, domain: str, signature: Signature) -> Operation:
+        key = (caller, domain, signature.name)
+        if key not in self._operations:
+            self._operations[key] = signature.to_operation(domain, "client", **{"matinee.caller": caller})
+        return self._operations[key]
 
 
 def bind_remote(protocol: type[Any], domain: str, client: MeshClient, *, caller: str = "") -> Any:
@@ -80,9 +82,3 @@ def bind_remote(protocol: type[Any], domain: str, client: MeshClient, *, caller:
         return call
 
     return bind(protocol, implement)
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, Problem):
-        return error.kind()
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else ServiceFailed.kind()

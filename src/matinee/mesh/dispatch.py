@@ -11,6 +11,7 @@ from typing import Any, Final
 from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
 from matinee.kit.problem import DeadlineExceeded, Problem, Unreachable
+from matinee.kit.tracing import Span, format_traceparent
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed
 from matinee.mesh.balance import Peer, Peers
@@ -29,14 +30,17 @@ _RETRYABLE: Final = frozenset({"draining", "overloaded", "unknown"})
 class Call:
     """A call, its deadline and its attempts so far."""
 
-    __slots__ = ("attempts", "body", "deadline_s", "domain", "signature", "trace_id", "tried")
+    __slots__ = ("attempts", "body", "deadline_s", "domain", "signature", "span", "trace_id", "tried")
 
-    def __init__(self, domain: str, signature: Signature, body: bytes, deadline_s: float, trace_id: str) -> None:
+    def __init__(
+        self, domain: str, signature: Signature, body: bytes, deadline_s: float, trace_id: str, span: Span | None
+    ) -> None:
         self.domain = domain
         self.signature = signature
         self.body = body
         self.deadline_s = deadline_s
         self.trace_id = trace_id
+        self.span = span
         self.attempts = 0
         self.tried: list[Peer] = []
 
@@ -139,8 +143,11 @@ class Dispatcher:
             "content-type": wire.JSON,
             wire.DEADLINE: str(max(1, int(timeout_s * 1000))),
         }
-        if call.trace_id and (parent := wire.to_traceparent(call.trace_id)):
-            headers[wire.TRACE] = parent
+        if call.span is not None:
+            headers[wire.TRACE] = call.span.to_traceparent()
+        elif call.trace_id:
+            with contextlib.suppress(ValueError):
+                headers[wire.TRACE] = format_traceparent(call.trace_id)
         return headers
 
     def _on_failure(self, call: Call, peer: Peer, error: Exception, timeout_s: float) -> _AttemptFailed:

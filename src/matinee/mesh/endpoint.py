@@ -36,6 +36,7 @@ class Endpoint:
     """Runs a method for a remote caller: body and context in, reply out. Never raises."""
 
     def __init__(self, method: ServiceMethod) -> None:
+        self.operation = method.signature.to_operation(method.domain, "server")
         self._method = method
         self._signature = method.signature
         self._is_movable = method.signature.idempotent and method.signature.limit_ms is not None
@@ -51,16 +52,22 @@ class Endpoint:
 
     async def reply(self, body: bytes, call_context: Context) -> Reply:
         """Run the method under a context, within its deadline and the concurrency limit of the domain."""
-        if not self._method.limit.acquire():
-            return refuse(self._method.refuse(), "overloaded")
-        started_s = time.perf_counter()
-        outcome = "cancelled"
+        outcome, status = "cancelled", 0
         try:
-            with context.activate(call_context):
-                reply, outcome = await self._run(body, call_context)
-            return reply
+            if not self._method.limit.acquire():
+                outcome = "overloaded"
+                return refuse(self._method.refuse(), outcome)
+            started_s = time.perf_counter()
+            try:
+                with context.activate(call_context):
+                    reply, outcome = await self._run(body, call_context)
+                status = reply.status
+                return reply
+            finally:
+                self._method.finish(outcome, time.perf_counter() - started_s)
         finally:
-            self._method.finish(outcome, time.perf_counter() - started_s)
+            if call_context.span is not None:
+                call_context.span.end(outcome, failed=status >= 500 and outcome != "redirected")
 
     async def _run(self, body: bytes, call_context: Context) -> tuple[Reply, str]:
         try:

@@ -21,6 +21,7 @@ from matinee.kit.clock import Clock
 from matinee.kit.context import Context
 from matinee.kit.ids import TraceId
 from matinee.kit.problem import Overloaded, TooLarge, Unauthenticated
+from matinee.kit.tracing import Operation, Tracer, parse_traceparent
 from matinee.mesh import wire
 from matinee.mesh.api import NotServed
 from matinee.mesh.endpoint import DRAINING_RETRY_MS, Endpoint, Reply, refuse
@@ -74,6 +75,7 @@ class Host:
         services: Sequence[Service] = (),
         readiness: Callable[[], Readiness] = Readiness,
         app: App | None = None,
+        tracer: Tracer | None = None,
         max_body_bytes: int = 8 << 20,
     ) -> None:
         self.draining = False
@@ -83,6 +85,7 @@ class Host:
         self._services = services
         self._readiness = readiness
         self._app = app
+        self._tracer = tracer
         self._max_body_bytes = max_body_bytes
         self._endpoints = {
             wire.rpc_path(service.domain, name): Endpoint(method)
@@ -142,15 +145,18 @@ class Host:
             body = await read_body(scope, receive, self._max_body_bytes)
         except TooLarge as problem:
             return refuse(problem, "too-large")
-        return await self._endpoints[scope["path"]].reply(body, self._context(headers))
+        endpoint = self._endpoints[scope["path"]]
+        return await endpoint.reply(body, self._context(headers, endpoint.operation))
 
-    def _context(self, headers: dict[bytes, bytes]) -> Context:
-        trace_id = wire.parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
+    def _context(self, headers: dict[bytes, bytes], operation: Operation) -> Context:
+        parent = parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
+        trace_id = parent.trace_id if parent else ids.generate(TraceId, self._clock.now())
         remaining_ms = headers.get(b"x-deadline-ms", b"")
         has_deadline = remaining_ms.isdigit() and len(remaining_ms) < 10
         return Context(
-            trace_id=trace_id or ids.generate(TraceId, self._clock.now()),
+            trace_id=trace_id,
             deadline_s=time.monotonic() + int(remaining_ms) / 1000 if has_deadline else None,
+            span=self._tracer.start(operation, parent, trace_id=trace_id) if self._tracer is not None else None,
         )
 
     async def _healthz(self, send: Send) -> None:

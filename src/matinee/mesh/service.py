@@ -11,8 +11,9 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import context, log
 from matinee.kit.context import Context
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem
+from matinee.kit.tracing import Tracer
 from matinee.mesh import wire
-from matinee.mesh.api import ServiceFailed, Span, SpanRecorder
+from matinee.mesh.api import ServiceFailed
 from matinee.mesh.deadline import DeadlineWheel
 from matinee.mesh.limit import ConcurrencyLimit, TypicalDuration
 from matinee.mesh.metrics import CallMetrics, MeshMetrics
@@ -99,13 +100,13 @@ class Services:
         metrics: Metrics,
         *,
         limit_ms: int = LIMIT_MS,
-        recorder: SpanRecorder | None = None,
+        tracer: Tracer | None = None,
         rng: Random | None = None,
         force_wire: bool = False,
     ) -> None:
         self._metrics = MeshMetrics(metrics)
         self._limit_ms = limit_ms
-        self._recorder = recorder
+        self._tracer = tracer
         self._rng = rng or Random()  # noqa: S311  # spreads retries
         self._force_wire = force_wire
         self._services: dict[str, Service] = {}
@@ -121,7 +122,7 @@ class Services:
     def bind(self, domain: str, *, caller: str = "") -> Any:
         """Return an object whose methods call a domain of this process as a remote caller would.
 
-        A call has a deadline, is refused above the concurrency limit, counted and recorded; an exception that is not
+        A call has a deadline, is refused above the concurrency limit, counted and traced; an exception that is not
         a `Problem` becomes ServiceFailed. `caller` names the calling domain.
         """
         service = self._services[domain]
@@ -129,7 +130,8 @@ class Services:
 
     def _wrap(self, method: ServiceMethod, caller: str) -> AsyncFunction:
         """Build the wrapper of one method. Every call within the process passes through it, so it is optimised."""
-        signature, limit, recorder, domain = method.signature, method.limit, self._recorder, method.domain
+        signature, limit, tracer, domain = method.signature, method.limit, self._tracer, method.domain
+        operation = signature.to_operation(domain, "internal", **{"matinee.caller": caller})
         target = _through_wire(method) if self._force_wire else method.target
         limit_s = (signature.limit_ms or self._limit_ms) / 1000
         monotonic, current, set_current, restore = time.monotonic, context.current, context.set_current, context.restore
@@ -137,24 +139,28 @@ class Services:
 
         async def call(**arguments: Any) -> Any:
             started_s = monotonic()
-            outer = call_context = current()
+            outer = current()
             deadline_s = outer.deadline_s
             if deadline_s is None or started_s + limit_s < deadline_s:
                 deadline_s = started_s + limit_s
-                call_context = Context(trace_id=outer.trace_id, deadline_s=deadline_s, principal=outer.principal)
             elif deadline_s <= started_s:
                 raise DeadlineExceeded(service=domain)
             if not acquire():
                 await self._wait_for_slot(method, deadline_s)
             deadline = start_deadline(deadline_s)
-            token = set_current(call_context)
-            outcome = "ok"
+            trace_id, span = outer.trace_id, outer.span
+            if span is not None:
+                span = span.start(operation, started_s)
+            elif tracer is not None and (span := tracer.start(operation, trace_id=trace_id)) is not None:
+                trace_id = span.trace.trace_id
+            token = set_current(Context(trace_id=trace_id, deadline_s=deadline_s, principal=outer.principal, span=span))
+            outcome, failed = "ok", False
             try:
                 result = await target(**arguments)
             except BaseException as error:
                 is_expired = deadline.stop() and isinstance(error, asyncio.CancelledError)
                 problem = DeadlineExceeded(service=domain) if is_expired else _to_problem(error, method, outer.trace_id)
-                outcome = "cancelled" if problem is None else problem.kind()
+                outcome, failed = ("cancelled", False) if problem is None else (problem.kind(), problem.status >= 500)
                 if problem is None or problem is error:
                     raise
                 raise problem from error
@@ -163,19 +169,9 @@ class Services:
                 return result
             finally:
                 restore(token)
-                duration_s = monotonic() - started_s
-                finish(outcome, duration_s)
-                if recorder is not None:
-                    recorder.record(
-                        Span(
-                            caller=caller,
-                            callee=domain,
-                            method=signature.name,
-                            duration_us=round(duration_s * 1e6),
-                            outcome=outcome,
-                            trace_id=outer.trace_id,
-                        )
-                    )
+                finish(outcome, monotonic() - started_s)
+                if span is not None:
+                    span.end(outcome, failed=failed)
 
         return call
 

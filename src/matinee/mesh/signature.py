@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
 
+from matinee.kit.tracing import Operation, SpanKind
 from matinee.mesh import wire
 from matinee.mesh.api import is_idempotent, long_running_limit_ms
 
@@ -42,6 +43,11 @@ class Signature:
     def encode_result(self, result: Any) -> bytes:
         """Encode the result as JSON."""
         return _encoder.encode(result)
+
+    def to_operation(self, domain: str, kind: SpanKind, **attributes: str) -> Operation:
+        """Describe a call of the method in a trace."""
+        names = {"rpc.system": "matinee", "rpc.service": domain, "rpc.method": self.name}
+        return Operation(f"{domain}.{self.name}", kind, {**names, **attributes})
 
     def decode_result(self, body: bytes) -> Any:
         """Decode the result. Raises msgspec.DecodeError when it is not of the return type."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any, Final
 
 import msgspec
 
-from matinee.kit import ids
-from matinee.kit.ids import TraceId
 from matinee.kit.problem import Fault, Invalid, Problem
 from matinee.mesh.api import ServiceFailed
 
@@ -20,7 +17,6 @@ TRACE: Final = "traceparent"
 # Marks a response given before any work was done, so that the call may safely go to another instance.
 REFUSED: Final = "x-mesh-refused"
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _FIELD = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -48,20 +44,3 @@ def to_invalid(error: msgspec.DecodeError) -> Invalid:
     match = _FIELD.fullmatch(str(error))
     message, field = match.groups() if match else (str(error), "")
     return Invalid(faults=[Fault(field, message)])
-
-
-def to_traceparent(trace_id: str) -> str | None:
-    """Convert a trace id to a W3C `traceparent` header; None when it is not an id."""
-    try:
-        trace = ids.decode(trace_id).hex
-    except ValueError:
-        return None
-    return f"00-{trace}-{trace[16:]}-01"
-
-
-def parse_traceparent(header: str | None) -> TraceId | None:
-    """Return the trace id of a `traceparent` header; None when it is missing, malformed or all zero."""
-    match = _TRACEPARENT.fullmatch(header or "")
-    if match is None or not int(match[1], 16):
-        return None
-    return TraceId(f"{ids.PREFIXES[TraceId]}_{ids.encode(uuid.UUID(hex=match[1]))}")

@@ -24,6 +24,12 @@ export interface CallOptions {
   headers?: Record<string, string>;
 }
 
+/** A new trace (W3C Trace Context). The gateway decides whether it is recorded. */
+function createTraceparent(): string {
+  const hex = Array.from(crypto.getRandomValues(new Uint8Array(24)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
+}
+
 export function createClient(parts: ClientParts) {
   let session: Session | null = null;
   let expiresAt = 0;
@@ -36,7 +42,7 @@ export function createClient(parts: ClientParts) {
   }
 
   async function send(method: string, path: string, options: CallOptions): Promise<Response> {
-    const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
+    const headers: Record<string, string> = { Accept: "application/json", traceparent: createTraceparent(), ...options.headers };
     if (options.body !== undefined) headers["Content-Type"] = "application/json";
     if (session) headers.Authorization = `Bearer ${session.access_token}`;
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from matinee.drivers.cache.engine import CacheEngine, StoredBytes, Swap, Token
-from matinee.drivers.engine import ENGINE_PROBLEMS
+from matinee.drivers.engine import ENGINE_PROBLEMS, to_operation
 from matinee.drivers.metrics import Metrics
 from matinee.kit import log
 from matinee.kit.breaker import Breaker
+from matinee.kit.context import traced
 
 T = TypeVar("T")
 _OUTCOMES = (
@@ -64,6 +65,7 @@ class CacheClient:
         self._timeout_s = timeout_ms / 1000
         self._breaker = engine_breaker()
         self._label = engine.engine
+        self._operation = to_operation(engine.engine, "cache")
         metrics.export(self._label, self._breaker)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, StoredBytes] | None:
@@ -88,8 +90,9 @@ class CacheClient:
             return None
         self._breaker.begin()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                result = await method(*args)
+            with traced(self._operation, method):
+                async with asyncio.timeout(self._timeout_s):
+                    result = await method(*args)
         except Exception as error:  # whatever it is, the value can be loaded from its source
             self._on_failure(error)
             return None

@@ -8,8 +8,10 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from matinee.edge.ports import ObjectMeta, ObjectMissing
+from matinee.kit import context
 from matinee.kit.clock import Clock
 from matinee.kit.hashing import mint_path_token
+from matinee.kit.tracing import format_traceparent
 
 _TOKEN_TTL_S = 300
 _PIECE_BYTES = 256 << 10
@@ -29,6 +31,8 @@ class HttpUpstream:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, auto_decompress=False)
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+        if trace_id := context.current().trace_id:
+            headers["traceparent"] = format_traceparent(trace_id)
         response = await self._session.get(f"{self._url}{self._path(key)}", headers=headers, allow_redirects=False)
         if response.status != (206 if start else 200):
             response.release()

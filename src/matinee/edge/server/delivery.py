@@ -14,8 +14,10 @@ from matinee.edge.server.connection import Connection
 from matinee.edge.server.links import LinkVerifier
 from matinee.edge.server.requests import Request
 from matinee.edge.service import EdgeCache, ObjectSource
-from matinee.kit import log
+from matinee.kit import context, log
+from matinee.kit.context import Context
 from matinee.kit.problem import Problem
+from matinee.kit.tracing import parse_traceparent
 
 _log = log.get()
 # A range that begins further ahead of a fill than this is streamed from the origin by itself.
@@ -37,6 +39,13 @@ class DeliveryHandler:
     async def handle(self, connection: Connection, request: Request) -> bool:
         """Answer a request; return whether the connection may stay open."""
         self._metrics.add(Metric.REQUESTS)
+        if header := request.header(b"traceparent"):  # few requests have one, and all others shall not pay for it
+            parent = parse_traceparent(header)
+            with context.activate(Context(trace_id=parent.trace_id if parent else "")):
+                return await self._answer(connection, request)
+        return await self._answer(connection, request)
+
+    async def _answer(self, connection: Connection, request: Request) -> bool:
         try:
             await self._respond(connection, request)
         except Problem as problem:

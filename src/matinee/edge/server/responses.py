@@ -13,6 +13,7 @@ from matinee.edge.model.addresses import content_type
 from matinee.edge.model.conditions import http_date
 from matinee.edge.ports import ObjectMeta
 from matinee.edge.server.requests import Request
+from matinee.kit import context
 from matinee.kit.problem import Problem
 
 _STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\nServer: matinee\r\n" for status in HTTPStatus}
@@ -68,7 +69,7 @@ def problem(request: Request, error: Problem) -> bytes:
         headers = "Allow: GET, HEAD, OPTIONS\r\n"
     elif error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = "Retry-After: 1\r\n"
-    body = msgspec.json.encode(error.to_document())
+    body = msgspec.json.encode(error.to_document(context.current().trace_id))
     return text(request, body, "application/problem+json", HTTPStatus(error.status), headers)
 
 

@@ -20,19 +20,32 @@ from matinee.encoding.ports import JobStore
 from matinee.events.api import EncodeFailed, EncodeFinished, new_record
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId
+from matinee.kit.tracing import Tracer
 from matinee.mesh.queue.items import WorkState
 from matinee.mesh.queue.worker import QueueWorker
 
 
-async def run_worker(*, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str) -> None:
+async def run_worker(
+    *, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str, tracer: Tracer | None = None
+) -> None:
     """Process jobs one after another until cancelled."""
-    await create_worker(store=store, tools=tools, clock=clock, folder=folder, owner=owner).run()
+    await create_worker(store=store, tools=tools, clock=clock, folder=folder, owner=owner, tracer=tracer).run()
 
 
-def create_worker(*, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str) -> QueueWorker[Job]:
+def create_worker(
+    *, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str, tracer: Tracer | None = None
+) -> QueueWorker[Job]:
     """Create a worker; its `owner` is unique."""
     start = partial(EncodingWork, tools=tools, clock=clock, folder=folder)
-    return QueueWorker(queue=store, start=start, classify=classify_failure, clock=clock, owner=owner, name="encode")
+    return QueueWorker(
+        queue=store,
+        start=start,
+        classify=classify_failure,
+        clock=clock,
+        owner=owner,
+        name="encode",
+        tracer=tracer,
+    )
 
 
 class EncodingWork:

@@ -22,6 +22,7 @@ from matinee.gateway.service import Intake, Screens
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Problem
+from matinee.kit.tracing import Tracer
 from matinee.licensing.api import Licensing
 from matinee.playback.api import Playback
 from matinee.steering.api import Steering
@@ -43,6 +44,7 @@ def build(
     clock: Clock,
     metrics: Metrics,
     settings: ServerSettings,
+    tracer: Tracer | None = None,
 ) -> App:
     """Build the public API, the web client and the well-known addresses as one ASGI application."""
     screens = Screens(
@@ -80,5 +82,12 @@ def build(
         state=State({"app": state, "web_client": web.WebClient(settings.web_root), "openapi": build_document}),
     )
     return RequestMiddleware(
-        cast("App", app), verifier=verifier, clock=clock, deadline_ms=settings.deadline_ms, metrics=metrics
+        cast("App", app),
+        verifier=verifier,
+        clock=clock,
+        deadline_ms=settings.deadline_ms,
+        metrics=metrics,
+        tracer=tracer,
+        slow_ms=settings.slow_ms,
+        honour_sampled=settings.honour_sampled,
     )

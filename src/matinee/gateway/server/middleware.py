@@ -16,6 +16,7 @@ from matinee.kit.clock import Clock
 from matinee.kit.context import Context, Principal, activate
 from matinee.kit.ids import TraceId
 from matinee.kit.problem import DeadlineExceeded, Problem
+from matinee.kit.tracing import Operation, Span, TraceParent, Tracer, parse_traceparent
 
 _log = log.get()
 _SECURITY_HEADERS = [
@@ -23,19 +24,38 @@ _SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
+_REQUEST = Operation("request", "server")
 _NOT_CACHED = (b"cache-control", b"no-store")
 # How long these take depends on their size, so they have no deadline.
 _WITHOUT_DEADLINE = (f"{API}/operator/uploads", f"{API}/operator/ingest")
 
 
 class RequestMiddleware:
-    """An ASGI application around the routes."""
+    """An ASGI application around the routes.
 
-    def __init__(self, app: App, *, verifier: TokenVerifier, clock: Clock, deadline_ms: int, metrics: Metrics) -> None:
+    A request that takes `slow_ms` or longer keeps its trace. A client chooses the trace id by `traceparent`, and with
+    `honour_sampled` also whether the request is traced.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        verifier: TokenVerifier,
+        clock: Clock,
+        deadline_ms: int,
+        metrics: Metrics,
+        tracer: Tracer | None = None,
+        slow_ms: int = 2_000,
+        honour_sampled: bool = False,
+    ) -> None:
         self._app = app
         self._verifier = verifier
         self._clock = clock
         self._deadline_s = deadline_ms / 1000
+        self._tracer = tracer
+        self._slow_s = slow_ms / 1000
+        self._honour_sampled = honour_sampled
         self._requests = metrics.counter(
             "matinee_gateway_requests_total", "Requests answered.", ("method", "route", "status")
         )
@@ -50,11 +70,25 @@ class RequestMiddleware:
         scope["state"] = {**scope.get("state", {}), "token_problem": problem}
         has_deadline = not scope["path"].startswith(_WITHOUT_DEADLINE)
         deadline_s = started_s + self._deadline_s if has_deadline else None
-        trace_id = ids.generate(TraceId, self._clock.now())
+        parent = self._read_parent(scope)
+        trace_id = parent.trace_id if parent else ids.generate(TraceId, self._clock.now())
+        span = self._tracer.start(_REQUEST, parent, trace_id=trace_id) if self._tracer is not None else None
         response = _ResponseSender(send, trace_id=trace_id, is_private=scope["path"].startswith("/api/"))
-        with activate(Context(trace_id=trace_id, deadline_s=deadline_s, principal=principal)):
+        with activate(Context(trace_id=trace_id, deadline_s=deadline_s, principal=principal, span=span)):
             await self._respond(scope, receive, response, deadline_s)
-            self._record(scope, response.status, time.monotonic() - started_s, principal)
+            duration_s = time.monotonic() - started_s
+            self._record(scope, response.status, duration_s, principal)
+            if span is not None:
+                _end_span(span, scope, response.status, keep=has_deadline and duration_s >= self._slow_s)
+
+    def _read_parent(self, scope: Scope) -> TraceParent | None:
+        """Return the trace that the client started. Its wish to be sampled is not obeyed: anyone could send it."""
+        header: bytes = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        parent = parse_traceparent(header.decode("latin-1")) if header else None
+        if parent is None or self._tracer is None:
+            return parent
+        is_sampled = (self._honour_sampled and parent.is_sampled) or self._tracer.sample()
+        return parent._replace(is_sampled=is_sampled)
 
     async def _respond(
         self, scope: Scope, receive: Receive, response: _ResponseSender, deadline_s: float | None
@@ -93,6 +127,17 @@ class RequestMiddleware:
             duration_ms=round(duration_s * 1000, 2),
             account_id=principal.account_id if principal else None,
         )
+
+
+def _end_span(span: Span, scope: Scope, status: int, *, keep: bool) -> None:
+    method, route = scope["method"], str(scope.get("path_template") or "unknown")
+    attributes: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+    }
+    span.operation = Operation(f"{method} {route}", "server", attributes)
+    span.end("ok" if status < 500 else str(status), failed=status >= 500, keep=keep)
 
 
 class _ResponseSender:

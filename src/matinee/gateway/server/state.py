@@ -47,6 +47,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     screen_deadline_ms: int = 2_000
     body_limit_bytes: int = 256 << 10
     upload_limit_bytes: int = 200 << 30
+    slow_ms: int = 2_000
+    honour_sampled: bool = False
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Protocol
 
 from matinee.drivers.metrics import Metrics
+from matinee.kit.clock import SystemClock
+from matinee.kit.context import Context, activate
+from matinee.kit.tracing import Operation, Span, Tracer
 from matinee.lab.bench.figure import Figure, make_figure
 from matinee.lab.bench.timing import Bench
-from matinee.mesh.api import Span
 from matinee.mesh.service import Services
 
 AREA = "mesh"
@@ -36,7 +39,9 @@ class _Echo:
         return number
 
 
-class _Recorder:
+class _Sink:
+    dropped = 0
+
     def record(self, span: Span) -> None:
         pass
 
@@ -48,19 +53,22 @@ def measure(bench: Bench) -> list[Figure]:
 
 async def _measure(rounds: int, count: int) -> list[Figure]:
     bare = _Echo()
-    unrecorded, recorded = _bind(bare, None), _bind(bare, _Recorder())
-    echo_us, local_us, recorded_us = await _cost_us(rounds, count, bare.echo, unrecorded.echo, recorded.echo)
-    suspend_us, local_suspend_us = await _cost_us(rounds, count, bare.suspend, unrecorded.suspend)
+    local = _bind(bare)
+    suspend_us, local_suspend_us = await _cost_us(rounds, count, bare.suspend, local.suspend)
+    echo_us, local_us = await _cost_us(rounds, count, bare.echo, local.echo)
+    tracer = Tracer(sink=_Sink(), sampling=1.0, clock=SystemClock(), rng=Random(1))  # noqa: S311
+    with activate(Context(trace_id="", span=tracer.start(Operation("bench")))):
+        (traced_us,) = await _cost_us(rounds, count, local.echo)
     return [
         make_figure(AREA, "bare call", echo_us, "µs"),
         make_figure(AREA, "local call: added", local_us - echo_us, "µs", goal=GOAL_US),
-        make_figure(AREA, "local call with a span: added", recorded_us - echo_us, "µs", goal=GOAL_US),
+        make_figure(AREA, "local call with a span: added", traced_us - echo_us, "µs", goal=GOAL_US),
         make_figure(AREA, "local call that suspends: added", local_suspend_us - suspend_us, "µs"),
     ]
 
 
-def _bind(implementation: _Echo, recorder: _Recorder | None) -> Echo:
-    services = Services(Metrics(), recorder=recorder)
+def _bind(implementation: _Echo) -> Echo:
+    services = Services(Metrics())
     services.add("echo", Echo, implementation)
     bound: Echo = services.bind("echo", caller="bench")
     return bound

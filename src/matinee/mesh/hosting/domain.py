@@ -15,7 +15,6 @@ from matinee.drivers.engine import EngineClient
 from matinee.drivers.metrics import Metrics
 from matinee.kit import url
 from matinee.kit.clock import Clock
-from matinee.mesh.api import SpanRecorder
 from matinee.mesh.client import bind_remote
 from matinee.mesh.hosting.runtime import Runtime
 from matinee.mesh.hosting.settings import BadSettings, Deployment, Objects, Section
@@ -72,7 +71,6 @@ class Process:
         domains: Mapping[str, Domain[Any]],
         stack: AsyncExitStack,
         metrics: Metrics,
-        recorder: SpanRecorder | None = None,
     ) -> None:
         self.runtime = runtime
         self.stack = stack
@@ -84,7 +82,7 @@ class Process:
         self.factories: dict[type[Any], Callable[[Wiring[Any]], Any]] = {}
         self._names = {domain.protocol: name for name, domain in domains.items()}
         mesh = runtime.settings.mesh
-        self._local = Services(metrics, limit_ms=mesh.call_ms, recorder=recorder, force_wire=mesh.force_wire)
+        self._local = Services(metrics, limit_ms=mesh.call_ms, tracer=runtime.tracer, force_wire=mesh.force_wire)
         self._cache: CacheClient | None = None
 
     def client(self, protocol: type[T], *, caller: str) -> T:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,10 @@ import msgspec
 from matinee.drivers.engine import EngineClient
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import create_once
+from matinee.drivers.telemetry import Collector, SpanExporter, TraceFile
 from matinee.kit import url
 from matinee.kit.clock import Clock, SystemClock
+from matinee.kit.tracing import SpanSink, Tracer
 from matinee.mesh.client import MeshClient
 from matinee.mesh.hosting.engines import EngineWatch
 from matinee.mesh.hosting.settings import BadSettings, Settings
@@ -36,6 +40,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     client: MeshClient
     mesh_key: str
     engines: EngineWatch
+    tracer: Tracer
 
     def secret(self, name: str, size_bytes: int = 32) -> bytes:
         """Return a secret that all processes share, generated at its first use."""
@@ -55,8 +60,13 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    """Open a runtime context, which follows the registry until it is closed."""
+async def open_runtime(
+    settings: Settings, *, service: str = "matinee", sink: SpanSink | None = None
+) -> AsyncIterator[Runtime]:
+    """Open a runtime context, which follows the registry until it is closed.
+
+    Spans name the process by `service`; a `sink` receives them instead of the exporter that the settings name.
+    """
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         engines = EngineWatch(clock)
@@ -65,7 +75,13 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         await directory.refresh()
         http = await stack.enter_async_context(HttpClient())
         key = create_once(settings.deployment.secrets / "mesh.key", lambda: os.urandom(32).hex().encode()).decode()
-        client = MeshClient(http=http, directory=directory, key=key, rng=Random(), limit_ms=settings.mesh.call_ms)  # noqa: S311  # spreads load, protects nothing
+        rng = Random()  # noqa: S311  # spreads load and chooses samples, protects nothing
+        if sink is None:
+            sink = await stack.enter_async_context(_export_spans(settings, service, http))
+        tracer = Tracer(sink=sink, sampling=settings.telemetry.sampling, clock=clock, rng=rng)
+        client = MeshClient(
+            http=http, directory=directory, key=key, rng=rng, tracer=tracer, limit_ms=settings.mesh.call_ms
+        )
         following = asyncio.create_task(directory.run())
         try:
             yield Runtime(
@@ -76,10 +92,37 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
                 client=client,
                 mesh_key=key,
                 engines=engines,
+                tracer=tracer,
             )
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _export_spans(settings: Settings, service: str, http: HttpClient) -> AsyncIterator[SpanExporter]:
+    """Export spans in the background, and at the end what is left of them."""
+    telemetry = settings.telemetry
+    resource = {
+        "service.name": service,
+        "service.namespace": "matinee",
+        "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
+        "deployment.environment.name": settings.deployment.profile,
+        "cloud.region": settings.deployment.region,
+    }
+    file = Path(telemetry.folder, f"{service.replace('/', '-')}.jsonl")
+    exporter = SpanExporter(
+        Collector(telemetry.otlp_url, http=http, resource=resource)
+        if telemetry.otlp_url
+        else TraceFile(file, resource=resource, limit_bytes=telemetry.file_bytes)
+    )
+    exporting = asyncio.create_task(exporter.run())
+    try:
+        yield exporter
+    finally:
+        exporting.cancel()
+        await asyncio.gather(exporting, return_exceptions=True)
+        await exporter.close()
 
 
 async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, engines: EngineWatch) -> Registry:

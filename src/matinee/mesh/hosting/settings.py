@@ -79,6 +79,23 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "file://{data}/objects"
 
 
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
+    """Traces of requests. `sampling`: the share of requests that are traced; 0 turns tracing off.
+
+    Requests that fail, or take `slow_ms` or longer, are kept although they are not sampled. `otlp_url`: a collector
+    (`http://host:4318`), which receives spans by OTLP/HTTP. Without one they are written to files in `folder`, of at
+    most twice `file_bytes` for each process. `honour_sampled`: trace every request whose client asks for it by the
+    sampled flag of `traceparent`; for debugging only.
+    """
+
+    otlp_url: str = ""
+    sampling: float = 0.01
+    slow_ms: int = 2000
+    folder: str = "{data}/traces"
+    file_bytes: int = 16 << 20
+    honour_sampled: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings: the shared sections, and each domain's own section by its name."""
 
@@ -86,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mesh: Mesh = Mesh()
     cache: Cache = Cache()
     objects: Objects = Objects()
+    telemetry: Telemetry = Telemetry()
     domains: dict[str, msgspec.Struct] = {}
 
     @property

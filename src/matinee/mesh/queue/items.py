@@ -12,13 +12,17 @@ ClaimStatus: TypeAlias = Literal["active", "cancelled", "lost"]
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit of work. A domain's subclass adds what to do and its progress, and defines `item_id`."""
+    """A unit of work. A domain's subclass adds what to do and its progress, and defines `item_id`.
+
+    `traceparent` names the trace of the request that queued it.
+    """
 
     state: WorkState
     created_at: datetime
     updated_at: datetime
     attempts: int = 0
     reason: str = ""
+    traceparent: str = ""
 
     @property
     def item_id(self) -> str:

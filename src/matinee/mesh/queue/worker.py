@@ -11,8 +11,9 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from matinee.kit import log
+from matinee.kit import context, log
 from matinee.kit.clock import Clock
+from matinee.kit.tracing import Operation, Tracer
 from matinee.mesh.queue.items import ClaimStatus, RetryPolicy, WorkItem, WorkState
 from matinee.mesh.queue.ports import Item, WorkQueue
 
@@ -64,6 +65,7 @@ class QueueWorker(Generic[Item]):
         owner: str,
         name: str,
         policy: RetryPolicy | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._queue = queue
         self._start = start
@@ -72,6 +74,7 @@ class QueueWorker(Generic[Item]):
         self._owner = owner
         self._name = name
         self._policy = policy or RetryPolicy()
+        self._tracer = tracer
 
     async def run(self) -> None:
         """Process items one after another until cancelled."""
@@ -100,7 +103,7 @@ class QueueWorker(Generic[Item]):
         return True
 
     async def _process(self, work: Work[Item]) -> None:
-        task = asyncio.create_task(work.run())
+        task = asyncio.create_task(self._run_traced(work))
         try:
             status = await self._supervise(work, task)
         except asyncio.CancelledError:
@@ -116,6 +119,13 @@ class QueueWorker(Generic[Item]):
         else:
             await self._end(work, "done", "")
             await work.clean_up()
+
+    async def _run_traced(self, work: Work[Item]) -> None:
+        """Run the work in a trace of its own, which is linked to the request that queued the item."""
+        item = work.snapshot()
+        operation = Operation(f"{self._name} item", "consumer", {"messaging.message.id": item.item_id})
+        with context.start_trace(self._tracer, operation, link=item.traceparent):
+            await work.run()
 
     async def _supervise(self, work: Work[Item], task: asyncio.Task[None]) -> ClaimStatus:
         """Save the item's progress until its task ends; stop the task when the claim is cancelled or lost."""

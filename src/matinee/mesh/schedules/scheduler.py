@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import TypeAlias
 
 from matinee.drivers.cron import next_occurrence
-from matinee.kit import log
+from matinee.kit import context, log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import InstanceId
+from matinee.kit.tracing import Operation, Tracer
 from matinee.mesh.schedules.model import next_run
 from matinee.mesh.schedules.ports import Run, ScheduleStore
 
@@ -35,6 +36,7 @@ class Scheduler:
         on_run: Callable[[str, str], None] = lambda schedule, outcome: None,
         poll_s: float = 2.0,
         lease_s: float = 30.0,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -42,6 +44,7 @@ class Scheduler:
         self._on_run = on_run
         self._poll_s = poll_s
         self._lease_s = lease_s
+        self._tracer = tracer
         self._works: dict[str, tuple[str, Work]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -105,14 +108,19 @@ class Scheduler:
 
     async def _run_leased(self, run: Run, work: Work) -> None:
         """Do the work of a run while its lease is renewed; cancel the work when the lease is lost."""
-        working = asyncio.ensure_future(work())
+        working = asyncio.create_task(self._run_traced(run, work))
         renewing = asyncio.create_task(self._renew(run, working))
         try:
             await working
         finally:
             renewing.cancel()
 
-    async def _renew(self, run: Run, working: asyncio.Future[object]) -> None:
+    async def _run_traced(self, run: Run, work: Work) -> None:
+        operation = Operation(run.schedule, "consumer", {"matinee.schedule.run": run.number})
+        with context.start_trace(self._tracer, operation):
+            await work()
+
+    async def _renew(self, run: Run, working: asyncio.Task[None]) -> None:
         is_held = True
         while is_held:
             await asyncio.sleep(self._lease_s / 3)

@@ -177,7 +177,7 @@ class Tracer:
 
 
 def describe_error(error: BaseException) -> str:
-    """Name an exception without its message, which may contain what nobody else may read; the log has it."""
+    """Name an exception. Its message is left to the log, because it may contain personal data."""
     if isinstance(error, Problem):
         return error.kind()
     return "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__

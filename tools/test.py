@@ -7,6 +7,7 @@ Tests of an engine that takes long to build run last.
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,11 @@ from matinee.lab.engines.known import OPTIONAL
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Without reordering, which would run the files with the fewest tests last: those are the longest journeys.
-WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Two workers for each core, because many tests wait for engines. Without reordering, which would run the files with the
+# fewest tests last: those are the longest journeys.
+WORKERS = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
+MEMORY = Path("/dev/shm")  # on Linux
+NEEDED_BYTES = 8 << 30
 WITHOUT_ENGINES = ("tests/unit", "tests/shape")
 
 
@@ -75,6 +79,7 @@ def pytest(folder: Path, *arguments: str, missing: Sequence[str] | dict[str, str
     environment = {
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "TMPDIR": str(folder / "tests"),
         "MATINEE_ENGINES": str(folder),
         "MATINEE_ENGINES_ABSENT": ",".join(missing),
     }
@@ -83,11 +88,17 @@ def pytest(folder: Path, *arguments: str, missing: Sequence[str] | dict[str, str
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder for engines that is removed at the end, even if this process is killed."""
-    folder = tempfile.mkdtemp(prefix="matinee-engines-")
+    """Yield a folder for engines and tests that is removed at the end, even if this process is killed.
+
+    It is in memory if there is enough, because the tests write many small files and wait for the disk after each.
+    """
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    in_memory = memory_bytes >= 2 * NEEDED_BYTES and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= NEEDED_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="matinee-tests-", dir=MEMORY if in_memory else None))
+    (folder / "tests").mkdir()
     command = [sys.executable, "-m", "matinee.lab.engines.sweep", folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # it waits for the end of its input
-        yield Path(folder)
+        yield folder
 
 
 def report(line: str) -> None:

@@ -29,7 +29,8 @@ from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.service import EncodingService
 from matinee.gateway.adapters.disk import DiskUploadStore
 from matinee.gateway.api import ServiceView
-from matinee.gateway.server import ServerSettings, build
+from matinee.gateway.server import AppState, ServerSettings, build
+from matinee.gateway.service import Intake, Screens
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.api import parse_principal
 from matinee.identity.service import IdentityService
@@ -40,6 +41,7 @@ from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.service import LicensingService
 from matinee.mesh.host import Host
 from matinee.playback.adapters.sql import SqlSessionStore
+from matinee.playback.model.options import PlaybackOptions
 from matinee.playback.service import PlaybackService
 from matinee.steering.adapters.sql import SqlFleetStore
 from matinee.steering.api import EdgeReport
@@ -252,20 +254,24 @@ async def run_gateway(
     folder: Path, *, replaced: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Deployment]:
     """Run a gateway with its domains; `replaced` are domains to use instead of the real ones."""
-    settings = {"screen_deadline_ms": 8_000, **settings}  # so that a slow machine leaves no part out
+    screen_deadline_ms = settings.pop("screen_deadline_ms", 8_000)  # so that a slow machine leaves no part out
     async with AsyncExitStack() as stack:
         domains = await build_domains(folder, stack)
-        used = {**domains, **(replaced or {})}
-        web_root, metrics = folder / "web", Metrics()
-        app = build(
-            **used,
-            uploads=DiskUploadStore(folder / "uploads", spare_bytes=0),
+        used, metrics = {**domains, **(replaced or {})}, Metrics()
+        screen_parts = {name: used[name] for name in ("identity", "catalogue", "viewing")}
+        territory = settings.get("territory", "ZZ")
+        uploads = DiskUploadStore(folder / "uploads", spare_bytes=0)
+        state = AppState(
+            **{name: domain for name, domain in used.items() if name != "viewing"},
+            screens=Screens(**screen_parts, clock=CLOCK, territory=territory, deadline_ms=screen_deadline_ms),
+            intake=Intake(uploads=uploads, catalogue=used["catalogue"], encoding=used["encoding"]),
+            uploads=uploads,
             instances=OneInstance(),
-            verifier=Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=parse_principal, clock=CLOCK),
             clock=CLOCK,
-            metrics=metrics,
-            settings=ServerSettings(web_root=web_root, **settings),
+            settings=ServerSettings(web_root=folder / "web", **settings),
         )
+        verifier = Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=parse_principal, clock=CLOCK)
+        app = build(state, verifier=verifier, metrics=metrics)
         host = Host(key="mesh key", clock=CLOCK, metrics=metrics, app=app)
         server = await stack.enter_async_context(Server(host))
         http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
@@ -315,6 +321,7 @@ async def build_domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
         clock=CLOCK,
         token_key=KEY,
         edge_token_key=KEY,
+        options=PlaybackOptions(),
     )
     return {
         "identity": identity,

@@ -22,6 +22,7 @@ from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, Pla
 from matinee.licensing.api import LicenceTerms
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.api import Capabilities, Heartbeat, PlaySession
+from matinee.playback.model.options import PlaybackOptions
 from matinee.playback.service import PlaybackService
 from matinee.steering.api import RankedEdge
 from matinee.viewing.api import Position
@@ -182,7 +183,7 @@ class Deployment:
             clock=self.clock,
             token_key=TOKEN_KEY,
             edge_token_key=EDGE_KEY,
-            **settings,
+            options=PlaybackOptions(**settings),
         )
 
     async def start(self, who: Principal | None = None, **fields: Any) -> PlaySession:

@@ -28,10 +28,11 @@ from matinee.catalogue.api import (
     TitleNotFound,
     VideoTrack,
     choose_text,
+    is_open,
 )
 from matinee.catalogue.model import rules
 from matinee.catalogue.model.cursors import make_cursor, parse_cursor
-from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode, is_open
+from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode
 from matinee.catalogue.model.validation import check_asset, check_draft
 from matinee.kit import ids
 from matinee.kit.clock import from_ms

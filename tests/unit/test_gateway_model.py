@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from matinee.catalogue.api import Artwork, Episode, RightsWindow, Title
 from matinee.gateway.model import files, presentation
@@ -16,28 +17,6 @@ from matinee.kit.ids import AccountId, AssetId, DeviceId, EpisodeId, ProfileId, 
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-TEXTS = {"pt": "porto", "de": "hafen", "en": "harbour"}
-
-
-@pytest.mark.parametrize(
-    ("language", "original", "text"),
-    [
-        ("de", "en", "hafen"),
-        ("de-AT", "en", "hafen"),
-        ("pt-BR", "en", "porto"),
-        ("fr", "en", "harbour"),
-        ("fr", "pt-PT", "porto"),
-        ("fr", "it", "porto"),
-    ],
-)
-def test_text_is_chosen_by_language(language: str, original: str, text: str) -> None:
-    assert presentation.localize(TEXTS, language, original) == text
-
-
-@given(st.dictionaries(st.text(max_size=5), st.text(max_size=5)), st.text(max_size=5), st.text(max_size=5))
-def test_some_text_is_chosen_if_there_is_one(texts: dict[str, str], language: str, original: str) -> None:
-    found = presentation.localize(texts, language, original)
-    assert found in texts.values() or (not texts and found == "")
 
 
 def art(kind: str, language: str | None = None, path: str = "public/art/a b.jpg") -> Artwork:
@@ -66,6 +45,9 @@ def title(**changes: object) -> Title:
     return Title(**{**fields, "state": "published", "rights": [RightsWindow()], **changes})  # type: ignore[arg-type]
 
 
+VIEWER = Profile(profile_id=ProfileId("p"), account_id=AccountId("a"), name="", avatar="", language="en", maturity=18)
+
+
 @pytest.mark.parametrize(
     ("windows", "visible"),
     [
@@ -77,17 +59,16 @@ def title(**changes: object) -> Title:
         ([RightsWindow(opens_at=NOW + timedelta(seconds=1))], False),
         ([RightsWindow(closes_at=NOW)], False),
         ([RightsWindow(closes_at=NOW), RightsWindow(territory="DE", opens_at=NOW)], True),
+        ([RightsWindow(), RightsWindow(territory="DE", closes_at=NOW)], False),
     ],
 )
 def test_rights_windows(windows: list[RightsWindow], visible: bool) -> None:
-    assert presentation.has_rights(title(rights=windows), "DE", NOW) == visible
+    assert presentation.is_visible(title(rights=windows), VIEWER, "DE", NOW) == visible
 
 
 @given(st.integers(0, 21), st.integers(0, 21), st.sampled_from(["draft", "published", "withdrawn"]))
 def test_visibility_depends_on_maturity_and_state(maturity: int, age: int, state: str) -> None:
-    profile = Profile(
-        profile_id=ProfileId("p"), account_id=AccountId("a"), name="", avatar="", language="en", maturity=age
-    )
+    profile = replace(VIEWER, maturity=age)
     visible = presentation.is_visible(title(maturity=maturity, state=state), profile, "DE", NOW)
     assert visible == (maturity <= age and state == "published")
 
@@ -104,7 +85,7 @@ def episode(season: int, number: int, *, playable: bool = True) -> Episode:
 
 
 SERIES = title(
-    kind="series", episodes=[episode(2, 1), episode(1, 2), episode(1, 1), episode(2, 2, playable=False), episode(3, 1)]
+    kind="series", episodes=[episode(1, 1), episode(1, 2), episode(2, 1), episode(2, 2, playable=False), episode(3, 1)]
 )
 
 

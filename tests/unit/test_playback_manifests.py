@@ -19,7 +19,7 @@ from matinee.kit import ids
 from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.playback.api import Capabilities, Delivery, ManifestNotFound, NoRendition
 from matinee.playback.model.capabilities import select_tracks
-from matinee.playback.model.manifests import ManifestSource, render_manifest
+from matinee.playback.model.manifests import render_manifest
 
 DASH = {"": "urn:mpeg:dash:schema:mpd:2011", "cenc": "urn:mpeg:cenc:2013"}
 KEYS = "/api/v1/licences/hls/token/"
@@ -115,8 +115,7 @@ def assets(draw: st.DrawFn) -> Asset:
 
 
 def render(asset: Asset, name: str, edges: list[Delivery] = EDGES) -> str:
-    source = ManifestSource(asset=asset, deliveries=edges, original_language="de")
-    return render_manifest(name, source, KEYS).body.decode()
+    return render_manifest(name, asset, edges, "de", KEYS).body.decode()
 
 
 def tracks(asset: Asset) -> dict[str, Track]:

@@ -18,8 +18,7 @@ from matinee.playback.model import links, sessions
 from matinee.playback.model.bandwidth import BandwidthHistory
 from matinee.playback.model.capabilities import get_codec_family, list_key_labels, select_tracks
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
-from matinee.playback.model.resume import compute_resume_ms
-from matinee.playback.model.sessions import StoredSession
+from matinee.playback.model.sessions import StoredSession, compute_resume_ms
 from matinee.steering.api import RankedEdge
 from matinee.viewing.api import Position
 

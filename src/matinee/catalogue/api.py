@@ -267,6 +267,15 @@ def _find_nearest(texts: Localised, language: str) -> str:
     return next((text for tag, text in known.items() if tag.partition("-")[0] == primary), "")
 
 
+def is_open(rights: list[RightsWindow], territory: str, now: datetime) -> bool:
+    """Return whether a window is open. If a territory has windows of its own, those for `*` are ignored."""
+    own = [window for window in rights if window.territory == territory]
+    for window in own or [window for window in rights if window.territory == "*"]:
+        if (window.opens_at is None or window.opens_at <= now) and (window.closes_at is None or now < window.closes_at):
+            return True
+    return False
+
+
 class Catalogue(Protocol):
     """Read and edit titles, attach assets, find what may be played."""
 

@@ -51,16 +51,17 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     from matinee.gateway.adapters.envoy import EnvoyProxy
     from matinee.gateway.adapters.registry import RegistryInstances
     from matinee.gateway.jobs import ProxyUpdater, expire_uploads
-    from matinee.gateway.server import ServerSettings, build
-    from matinee.gateway.service import warm_up
+    from matinee.gateway.server import AppState, ServerSettings, build
+    from matinee.gateway.service import Intake, Screens, warm_up
     from matinee.identity.api import parse_principal
 
     section, deployment, clock = wiring.settings, wiring.deployment, wiring.clock
     telemetry = wiring.runtime.settings.telemetry
     identity, steering = wiring.client(Identity), wiring.client(Steering)
-    catalogue, viewing = wiring.client(Catalogue), wiring.client(Viewing)
+    catalogue, viewing, encoding = wiring.client(Catalogue), wiring.client(Viewing), wiring.client(Encoding)
+    territory = deployment.territory
     # The process enters the registry, from which Envoy learns of it, only after this.
-    await warm_up(identity=identity, catalogue=catalogue, viewing=viewing, territory=deployment.territory)
+    await warm_up(identity=identity, catalogue=catalogue, viewing=viewing, territory=territory)
     uploads = await _open_uploads(wiring)
     proxy_secret = wiring.runtime.secret("envoy-proxy.key").hex()
     updater = ProxyUpdater(
@@ -72,24 +73,22 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     )
     wiring.add_job(updater.run)
     wiring.add_schedule("@every 10m", expire_uploads, uploads=uploads, clock=clock)
-    return build(
+    state = AppState(
         identity=identity,
         catalogue=catalogue,
-        viewing=viewing,
         playback=wiring.client(Playback),
         licensing=wiring.client(Licensing),
-        encoding=wiring.client(Encoding),
+        encoding=encoding,
         steering=steering,
+        screens=Screens(identity=identity, catalogue=catalogue, viewing=viewing, clock=clock, territory=territory),
+        intake=Intake(uploads=uploads, catalogue=catalogue, encoding=encoding),
         uploads=uploads,
         instances=RegistryInstances(wiring.runtime.directory, clock),
-        verifier=Verifier(fetch_keys=identity.public_keys, parse_claims=parse_principal, clock=clock),
         clock=clock,
-        metrics=wiring.metrics,
-        tracer=wiring.runtime.tracer,
         settings=ServerSettings(
             web_root=Path(section.web) if section.web else _included_client(),
             secure=deployment.lan,
-            territory=deployment.territory,
+            territory=territory,
             proxy_secret=proxy_secret,
             upload_limit_bytes=section.upload_limit_bytes,
             slow_ms=telemetry.slow_ms,
@@ -97,6 +96,8 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
             **_lan_settings(section, deployment, clock),
         ),
     )
+    verifier = Verifier(fetch_keys=identity.public_keys, parse_claims=parse_principal, clock=clock)
+    return build(state, verifier=verifier, metrics=wiring.metrics, tracer=wiring.runtime.tracer)
 
 
 def _included_client() -> Path:

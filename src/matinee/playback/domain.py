@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from matinee.catalogue.api import Catalogue
 from matinee.events.api import Events, relay_facts
 from matinee.identity.api import Identity
 from matinee.licensing.api import Licensing
 from matinee.mesh.hosting.domain import Domain, Wiring
 from matinee.playback.api import Playback
+from matinee.playback.model.options import PlaybackOptions
 from matinee.steering.api import EDGE_LINK_KEY, Steering
 from matinee.viewing.api import Viewing
 
@@ -20,26 +19,19 @@ if TYPE_CHECKING:
     from matinee.playback.adapters.sql import SqlSessionStore
 
 
-class PlaybackSection(msgspec.Struct, frozen=True, kw_only=True):
+class PlaybackSection(PlaybackOptions, frozen=True, kw_only=True):
     """Play sessions. `link_s`: the lifetime of a signed URL; `start_ms`: the deadline of starting playback.
 
     `start_bandwidth_bps`: the bandwidth assumed for a network that has no measurements yet.
     """
 
     store: str = "sqlite:///{data}/playback.db"
-    link_s: int = 6 * 3600
-    session_s: int = 12 * 3600
-    idle_s: int = 600
-    heartbeat_ms: int = 30_000
-    start_ms: int = 2000
-    start_bandwidth_bps: int = 3_000_000
 
 
 async def _build(wiring: Wiring[PlaybackSection]) -> Playback:
     from matinee.playback import jobs
     from matinee.playback.service import PlaybackService
 
-    settings = wiring.settings
     store = await _open_store(wiring)
     service = PlaybackService(
         store=store,
@@ -51,12 +43,7 @@ async def _build(wiring: Wiring[PlaybackSection]) -> Playback:
         clock=wiring.clock,
         token_key=wiring.runtime.secret("play-links.key"),
         edge_token_key=wiring.runtime.secret(EDGE_LINK_KEY),
-        link_s=settings.link_s,
-        session_s=settings.session_s,
-        idle_s=settings.idle_s,
-        heartbeat_ms=settings.heartbeat_ms,
-        start_ms=settings.start_ms,
-        start_bandwidth_bps=settings.start_bandwidth_bps,
+        options=wiring.settings,
     )
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
     wiring.add_schedule("@every 15s", jobs.end_idle_sessions, service)

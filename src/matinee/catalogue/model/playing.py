@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from matinee.catalogue.api import Episode, NotAvailable, NotPlayable, RightsWindow, Title, TitleNotFound
+from matinee.catalogue.api import Episode, NotAvailable, NotPlayable, Title, TitleNotFound, is_open
 from matinee.catalogue.model.rules import find_episode
 from matinee.kit.ids import EpisodeId
 
@@ -15,15 +15,6 @@ def check_available(title: Title, territory: str, now: datetime) -> None:
         raise TitleNotFound(title_id=title.title_id)
     if not is_open(title.rights, territory, now):
         raise NotAvailable(title_id=title.title_id, territory=territory)
-
-
-def is_open(rights: list[RightsWindow], territory: str, now: datetime) -> bool:
-    """Return whether a window is open. If a territory has windows of its own, those for `*` are ignored."""
-    own = [window for window in rights if window.territory == territory]
-    for window in own or [window for window in rights if window.territory == "*"]:
-        if (window.opens_at is None or window.opens_at <= now) and (window.closes_at is None or now < window.closes_at):
-            return True
-    return False
 
 
 def choose_episode(title: Title, episode_id: EpisodeId | None) -> Episode | None:

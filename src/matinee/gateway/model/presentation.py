@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
-from matinee.catalogue.api import Artwork, Episode, Genre, Localised, Title
+from matinee.catalogue.api import Artwork, Episode, Genre, Title, choose_text, is_open
 from matinee.gateway.api import Card, CreditView, EpisodeView, GenreView, Picture, Pictures, Progress, SeasonView
 from matinee.identity.api import Profile
 from matinee.kit.ids import EpisodeId
@@ -14,14 +14,6 @@ from matinee.viewing.api import Position
 
 NEW_FOR = timedelta(days=30)
 BILLBOARDS = 5
-
-
-def localize(texts: Localised, language: str, original: str = "en") -> str:
-    """Choose a text: for `pt-BR`, then `pt`, then the original language, then any; empty if there is none."""
-    for tag in (language, language.partition("-")[0], original, original.partition("-")[0]):
-        if tag in texts:
-            return texts[tag]
-    return next(iter(texts.values()), "")
 
 
 def select_picture(artwork: Sequence[Artwork], kinds: tuple[str, ...], language: str) -> Picture | None:
@@ -63,7 +55,7 @@ def to_progress(position: Position, episodes: Sequence[Episode]) -> Progress:
 
 def to_genre_view(genre: Genre, language: str) -> GenreView:
     """Convert a genre, with its name in the language."""
-    return GenreView(genre_id=genre.genre_id, name=localize(genre.names, language))
+    return GenreView(genre_id=genre.genre_id, name=choose_text(genre.names, [language], "en"))
 
 
 def to_card(title: Title, language: str, now: datetime, progress: Progress | None = None) -> Card:
@@ -71,13 +63,13 @@ def to_card(title: Title, language: str, now: datetime, progress: Progress | Non
     return Card(
         title_id=title.title_id,
         kind=title.kind,
-        name=localize(title.names, language, title.original_language),
+        name=choose_text(title.names, [language], title.original_language),
         pictures=to_pictures(title.artwork, language),
         maturity=title.maturity,
         duration_ms=title.duration_ms,
         genres=[to_genre_view(genre, language) for genre in title.genres],
         year=title.year,
-        tagline=localize(title.taglines, language, title.original_language),
+        tagline=choose_text(title.taglines, [language], title.original_language),
         is_new=title.published_at is not None and now - title.published_at < NEW_FOR,
         season_count=len({episode.season_number for episode in title.episodes}),
         progress=progress,
@@ -86,7 +78,7 @@ def to_card(title: Title, language: str, now: datetime, progress: Progress | Non
 
 def is_visible(title: Title, profile: Profile, territory: str, now: datetime) -> bool:
     """Return whether a profile may see a title in a territory at a time."""
-    return title.state == "published" and title.maturity <= profile.maturity and has_rights(title, territory, now)
+    return title.state == "published" and title.maturity <= profile.maturity and is_open(title.rights, territory, now)
 
 
 def select_billboard(titles: Sequence[Title], day: date) -> Title | None:
@@ -95,26 +87,10 @@ def select_billboard(titles: Sequence[Title], day: date) -> Title | None:
     return candidates[day.toordinal() % len(candidates)] if candidates else None
 
 
-def has_rights(title: Title, territory: str, now: datetime) -> bool:
-    """Return whether one of the title's rights windows is open."""
-    return any(
-        window.territory in {"*", territory}
-        and (window.opens_at is None or window.opens_at <= now)
-        and (window.closes_at is None or now < window.closes_at)
-        for window in title.rights
-    )
-
-
-def sort_episodes(episodes: Sequence[Episode]) -> list[Episode]:
-    """Sort episodes by season and number."""
-    return sorted(episodes, key=lambda episode: (episode.season_number, episode.number))
-
-
 def find_next_episode(episodes: Sequence[Episode], after: EpisodeId | None) -> Episode | None:
     """Return the next playable episode: the first if `after` is unknown, None after the last."""
-    ordered = sort_episodes(episodes)
-    position = next((index for index, episode in enumerate(ordered) if episode.episode_id == after), -1)
-    return next((episode for episode in ordered[position + 1 :] if episode.asset_id is not None), None)
+    position = next((index for index, episode in enumerate(episodes) if episode.episode_id == after), -1)
+    return next((episode for episode in episodes[position + 1 :] if episode.asset_id is not None), None)
 
 
 def resume_progress(title: Title, last: Position) -> Progress | None:
@@ -144,13 +120,13 @@ def select_episode(title: Title, last: Position | None) -> EpisodeId | None:
 def to_seasons(title: Title, progress: dict[EpisodeId, Progress], language: str) -> list[SeasonView]:
     """Convert the episodes of a title to the seasons of its page."""
     views: dict[int, list[EpisodeView]] = {}
-    for episode in sort_episodes(title.episodes):
+    for episode in title.episodes:
         views.setdefault(episode.season_number, []).append(
             EpisodeView(
                 episode_id=episode.episode_id,
                 number=episode.number,
-                name=localize(episode.names, language, title.original_language),
-                synopsis=localize(episode.synopses, language, title.original_language),
+                name=choose_text(episode.names, [language], title.original_language),
+                synopsis=choose_text(episode.synopses, [language], title.original_language),
                 duration_ms=episode.duration_ms,
                 playable=episode.asset_id is not None,
                 pictures=to_pictures(episode.artwork, language),
@@ -164,7 +140,7 @@ def to_credit_views(title: Title, language: str) -> list[CreditView]:
     """Convert the credits of a title, with names in the language."""
     return [
         CreditView(
-            name=localize(credit.person.names, language, title.original_language),
+            name=choose_text(credit.person.names, [language], title.original_language),
             role=credit.role,
             character=credit.character,
         )

@@ -4,71 +4,72 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from litestar import Response, post
+from litestar import Controller, Response, post
 from litestar.datastructures import Cookie
 from litestar.params import JSONBody
 
 from matinee.gateway.api import Refresh, Session, SignIn, SignUp
 from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.model.proxy import API
+from matinee.gateway.server.guards import BEARER, require_sign_in
 from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
 from matinee.identity.api import Grant, TokenRejected
 from matinee.kit import context
 
 COOKIE = "matinee_refresh"
-_TAGS = ["auth"]
 
 
-@post("/auth/sign-up", status_code=200, tags=_TAGS)
-async def sign_up(request: HttpRequest, data: JSONBody[SignUp]) -> Response[Session]:
-    """Create an account with its first profile and sign in."""
-    state = get_state(request)
-    _check_origin(request, state)
-    grant = await state.identity.sign_up(
-        email=data.email, password=data.password, name=data.name, language=data.language, device=data.device
-    )
-    return _respond(state, grant, is_browser=data.device.kind == "browser")
+class AuthController(Controller):
+    """Signing up, in and out."""
 
+    tags = ("auth",)
 
-@post("/auth/sign-in", status_code=200, tags=_TAGS)
-async def sign_in(request: HttpRequest, data: JSONBody[SignIn]) -> Response[Session]:
-    """Sign in."""
-    state = get_state(request)
-    _check_origin(request, state)
-    grant = await state.identity.sign_in(email=data.email, password=data.password, device=data.device)
-    return _respond(state, grant, is_browser=data.device.kind == "browser")
+    @post("/auth/sign-up", status_code=200)
+    async def sign_up(self, request: HttpRequest, data: JSONBody[SignUp]) -> Response[Session]:
+        """Create an account with its first profile and sign in."""
+        state = get_state(request)
+        _check_origin(request, state)
+        grant = await state.identity.sign_up(
+            email=data.email, password=data.password, name=data.name, language=data.language, device=data.device
+        )
+        return _respond(state, grant, is_browser=data.device.kind == "browser")
 
+    @post("/auth/sign-in", status_code=200)
+    async def sign_in(self, request: HttpRequest, data: JSONBody[SignIn]) -> Response[Session]:
+        """Sign in."""
+        state = get_state(request)
+        _check_origin(request, state)
+        grant = await state.identity.sign_in(email=data.email, password=data.password, device=data.device)
+        return _respond(state, grant, is_browser=data.device.kind == "browser")
 
-@post("/auth/refresh", status_code=200, tags=_TAGS)
-async def refresh(request: HttpRequest, data: JSONBody[Refresh | None] = None) -> Response[Session]:
-    """Return new tokens for a refresh token, from a browser's cookie or another device's body."""
-    state = get_state(request)
-    if data is not None and data.refresh_token:
-        grant = await state.identity.refresh(refresh_token=data.refresh_token)
-        return _respond(state, grant, is_browser=False)
-    grant = await state.identity.refresh(refresh_token=_read_cookie(request, state))
-    return _respond(state, grant, is_browser=True)
+    @post("/auth/refresh", status_code=200)
+    async def refresh(self, request: HttpRequest, data: JSONBody[Refresh | None] = None) -> Response[Session]:
+        """Return new tokens for a refresh token, from a browser's cookie or another device's body."""
+        state = get_state(request)
+        if data is not None and data.refresh_token:
+            grant = await state.identity.refresh(refresh_token=data.refresh_token)
+            return _respond(state, grant, is_browser=False)
+        grant = await state.identity.refresh(refresh_token=_read_cookie(request, state))
+        return _respond(state, grant, is_browser=True)
 
+    @post("/auth/sign-out", status_code=204)
+    async def sign_out(self, request: HttpRequest) -> Response[None]:
+        """End this sign-in, by the access token or, if that has expired, by the cookie."""
+        state = get_state(request)
+        principal = context.current().principal
+        if principal is None:
+            sign_in_id = (await state.identity.refresh(refresh_token=_read_cookie(request, state))).sign_in_id
+        else:
+            sign_in_id = principal.sign_in_id
+        await state.identity.sign_out(sign_in_id=sign_in_id)
+        return _respond_signed_out(state)
 
-@post("/auth/sign-out", status_code=204, tags=_TAGS)
-async def sign_out(request: HttpRequest) -> Response[None]:
-    """End this sign-in, by the access token or, if that has expired, by the cookie."""
-    state = get_state(request)
-    principal = context.current().principal
-    if principal is None:
-        sign_in_id = (await state.identity.refresh(refresh_token=_read_cookie(request, state))).sign_in_id
-    else:
-        sign_in_id = principal.sign_in_id
-    await state.identity.sign_out(sign_in_id=sign_in_id)
-    return _respond_signed_out(state)
-
-
-@post("/auth/sign-out-everywhere", status_code=204, tags=_TAGS)
-async def sign_out_everywhere(request: HttpRequest) -> Response[None]:
-    """End every sign-in of the account."""
-    state = get_state(request)
-    await state.identity.sign_out_everywhere(account_id=get_principal().account_id)
-    return _respond_signed_out(state)
+    @post("/auth/sign-out-everywhere", status_code=204, guards=[require_sign_in], security=BEARER)
+    async def sign_out_everywhere(self, request: HttpRequest) -> Response[None]:
+        """End every sign-in of the account."""
+        state = get_state(request)
+        await state.identity.sign_out_everywhere(account_id=get_principal().account_id)
+        return _respond_signed_out(state)
 
 
 def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:

@@ -10,6 +10,7 @@ from litestar.handlers.base import BaseRouteHandler
 from matinee.gateway.server.state import get_principal, get_viewer
 from matinee.kit.problem import Forbidden, Problem
 
+BEARER = ({"bearer": list[str]()},)  # how the OpenAPI document describes an access token
 _Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 

@@ -19,7 +19,7 @@ from litestar.openapi.spec import Components, Schema, SecurityScheme
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from matinee.gateway.server.routes import api_routers
+from matinee.gateway.server.routes import api_router
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
@@ -49,7 +49,7 @@ _REFERENCE = re.compile(rb'"#/components/schemas/(\w+)"')
 @functools.cache
 def build_document() -> bytes:
     """Build the document as indented JSON."""
-    app = Litestar(route_handlers=api_routers(), openapi_config=_config(), plugins=[_StructSchemas()])
+    app = Litestar(route_handlers=[api_router()], openapi_config=_config(), plugins=[_StructSchemas()])
     generated = msgspec.json.encode(app.openapi_schema.to_schema())
     document = msgspec.json.decode(_GENERIC_NAME.sub(rb"\2\1", generated))
     for path in document["paths"].values():

@@ -4,88 +4,85 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get, post, put
+from litestar import Controller, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from matinee.catalogue.api import Title, TitleDraft
 from matinee.encoding.api import Job, JobState
 from matinee.gateway.api import Drain, IngestAnswer, IngestRequest, ServiceView
+from matinee.gateway.server.guards import BEARER, require_operator
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.kit.ids import EdgeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
 from matinee.steering.api import Edge
 
-_TAGS = ["operator"]
 
+class OperatorController(Controller):
+    """Ingest, jobs, titles, services, edges."""
 
-@post("/operator/ingest", status_code=202, tags=_TAGS)
-async def ingest(request: HttpRequest, data: JSONBody[IngestRequest]) -> IngestAnswer:
-    """Turn an upload into a title."""
-    return await get_state(request).intake.ingest(account_id=get_principal().account_id, request=data)
+    tags = ("operator",)
+    guards = (require_operator,)
+    security = BEARER
 
+    @post("/operator/ingest", status_code=202)
+    async def ingest(self, request: HttpRequest, data: JSONBody[IngestRequest]) -> IngestAnswer:
+        """Turn an upload into a title."""
+        return await get_state(request).intake.ingest(account_id=get_principal().account_id, request=data)
 
-@get("/operator/jobs", tags=_TAGS)
-async def list_jobs(
-    request: HttpRequest,
-    job_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
-    cursor: FromQuery[str | None] = None,
-) -> Page[Job]:
-    """List jobs, newest first."""
-    return await get_state(request).encoding.list_jobs(state=job_state, cursor=cursor)
+    @get("/operator/jobs")
+    async def list_jobs(
+        self,
+        request: HttpRequest,
+        job_state: Annotated[JobState | None, QueryParameter(name="state")] = None,
+        cursor: FromQuery[str | None] = None,
+    ) -> Page[Job]:
+        """List jobs, newest first."""
+        return await get_state(request).encoding.list_jobs(state=job_state, cursor=cursor)
 
+    @post("/operator/jobs/{job_id:str}/cancel", status_code=200)
+    async def cancel_job(self, request: HttpRequest, job_id: FromPath[JobId]) -> Job:
+        """Cancel a job; the results of finished steps are kept."""
+        return await get_state(request).encoding.cancel(job_id=job_id)
 
-@post("/operator/jobs/{job_id:str}/cancel", status_code=200, tags=_TAGS)
-async def cancel_job(request: HttpRequest, job_id: FromPath[JobId]) -> Job:
-    """Cancel a job; the results of finished steps are kept."""
-    return await get_state(request).encoding.cancel(job_id=job_id)
+    @post("/operator/jobs/{job_id:str}/retry", status_code=200)
+    async def retry_job(self, request: HttpRequest, job_id: FromPath[JobId]) -> Job:
+        """Queue a failed or cancelled job again."""
+        return await get_state(request).encoding.retry(job_id=job_id)
 
+    @get("/operator/titles")
+    async def list_titles(self, request: HttpRequest, cursor: FromQuery[str | None] = None) -> Page[Title]:
+        """List all titles in every state, newest first."""
+        return await get_state(request).catalogue.everything(cursor=cursor)
 
-@post("/operator/jobs/{job_id:str}/retry", status_code=200, tags=_TAGS)
-async def retry_job(request: HttpRequest, job_id: FromPath[JobId]) -> Job:
-    """Queue a failed or cancelled job again."""
-    return await get_state(request).encoding.retry(job_id=job_id)
+    @put("/operator/titles/{title_id:str}")
+    async def put_title(self, request: HttpRequest, title_id: FromPath[TitleId], data: JSONBody[TitleDraft]) -> Title:
+        """Create or replace a title."""
+        if data.title_id != title_id:
+            raise Invalid(faults=[Fault("title_id", "is not the title in the address")])
+        return await get_state(request).catalogue.put_title(draft=data)
 
+    @post("/operator/titles/{title_id:str}/publish", status_code=200)
+    async def publish_title(self, request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
+        """Publish a title."""
+        return await get_state(request).catalogue.publish(title_id=title_id)
 
-@get("/operator/titles", tags=_TAGS)
-async def list_titles(request: HttpRequest, cursor: FromQuery[str | None] = None) -> Page[Title]:
-    """List all titles in every state, newest first."""
-    return await get_state(request).catalogue.everything(cursor=cursor)
+    @post("/operator/titles/{title_id:str}/withdraw", status_code=200)
+    async def withdraw_title(self, request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
+        """Withdraw a title."""
+        return await get_state(request).catalogue.withdraw(title_id=title_id)
 
+    @get("/operator/services")
+    async def list_services(self, request: HttpRequest) -> list[ServiceView]:
+        """List every instance of every service."""
+        return await get_state(request).instances.services()
 
-@put("/operator/titles/{title_id:str}", tags=_TAGS)
-async def put_title(request: HttpRequest, title_id: FromPath[TitleId], data: JSONBody[TitleDraft]) -> Title:
-    """Create or replace a title."""
-    if data.title_id != title_id:
-        raise Invalid(faults=[Fault("title_id", "is not the title in the address")])
-    return await get_state(request).catalogue.put_title(draft=data)
+    @get("/operator/edges")
+    async def list_edges(self, request: HttpRequest) -> list[Edge]:
+        """List every edge that has sent a heartbeat in the last day."""
+        return await get_state(request).steering.list_edges()
 
-
-@post("/operator/titles/{title_id:str}/publish", status_code=200, tags=_TAGS)
-async def publish_title(request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
-    """Publish a title."""
-    return await get_state(request).catalogue.publish(title_id=title_id)
-
-
-@post("/operator/titles/{title_id:str}/withdraw", status_code=200, tags=_TAGS)
-async def withdraw_title(request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
-    """Withdraw a title."""
-    return await get_state(request).catalogue.withdraw(title_id=title_id)
-
-
-@get("/operator/services", tags=_TAGS)
-async def list_services(request: HttpRequest) -> list[ServiceView]:
-    """List every instance of every service."""
-    return await get_state(request).instances.services()
-
-
-@get("/operator/edges", tags=_TAGS)
-async def list_edges(request: HttpRequest) -> list[Edge]:
-    """List every edge that has sent a heartbeat in the last day."""
-    return await get_state(request).steering.list_edges()
-
-
-@post("/operator/edges/{edge_id:str}/drain", status_code=200, tags=_TAGS)
-async def drain_edge(request: HttpRequest, edge_id: FromPath[EdgeId], data: JSONBody[Drain]) -> Edge:
-    """Stop or resume giving new sessions to an edge."""
-    return await get_state(request).steering.drain(edge_id=edge_id, draining=data.draining)
+    @post("/operator/edges/{edge_id:str}/drain", status_code=200)
+    async def drain_edge(self, request: HttpRequest, edge_id: FromPath[EdgeId], data: JSONBody[Drain]) -> Edge:
+        """Stop or resume giving new sessions to an edge."""
+        return await get_state(request).steering.drain(edge_id=edge_id, draining=data.draining)

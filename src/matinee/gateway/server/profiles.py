@@ -3,88 +3,87 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, JSONBody
 
 from matinee.gateway.api import DeviceView, NewProfile, Pin, ProfileChange, ProfileView, Session
 from matinee.gateway.server.auth import to_session
+from matinee.gateway.server.guards import BEARER, require_sign_in
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.identity.api import Profile
 from matinee.kit.ids import DeviceId, ProfileId
 
-_TAGS = ["profiles"]
 
+class ProfileController(Controller):
+    """The profiles and devices of an account."""
 
-@get("/ping", tags=_TAGS)
-async def ping() -> None:
-    """Return nothing; measures the cost of a request that does no work."""
+    tags = ("profiles",)
+    guards = (require_sign_in,)
+    security = BEARER
 
+    @get("/ping")
+    async def ping(self) -> None:
+        """Return nothing; measures the cost of a request that does no work."""
 
-@get("/profiles", tags=_TAGS)
-async def list_profiles(request: HttpRequest) -> list[ProfileView]:
-    """List the profiles of the account."""
-    found = await get_state(request).identity.profiles(account_id=get_principal().account_id)
-    return [_to_view(profile) for profile in found]
+    @get("/profiles")
+    async def list_profiles(self, request: HttpRequest) -> list[ProfileView]:
+        """List the profiles of the account."""
+        found = await get_state(request).identity.profiles(account_id=get_principal().account_id)
+        return [_to_view(profile) for profile in found]
 
-
-@post("/profiles", tags=_TAGS)
-async def create_profile(request: HttpRequest, data: JSONBody[NewProfile]) -> ProfileView:
-    """Create a profile."""
-    return _to_view(
-        await get_state(request).identity.create_profile(
-            account_id=get_principal().account_id, **msgspec.structs.asdict(data)
+    @post("/profiles")
+    async def create_profile(self, request: HttpRequest, data: JSONBody[NewProfile]) -> ProfileView:
+        """Create a profile."""
+        return _to_view(
+            await get_state(request).identity.create_profile(
+                account_id=get_principal().account_id, **msgspec.structs.asdict(data)
+            )
         )
-    )
 
-
-@patch("/profiles/{profile_id:str}", tags=_TAGS)
-async def update_profile(
-    request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[ProfileChange]
-) -> ProfileView:
-    """Change a profile."""
-    return _to_view(
-        await get_state(request).identity.update_profile(
-            account_id=get_principal().account_id, profile_id=profile_id, **msgspec.structs.asdict(data)
+    @patch("/profiles/{profile_id:str}")
+    async def update_profile(
+        self, request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[ProfileChange]
+    ) -> ProfileView:
+        """Change a profile."""
+        return _to_view(
+            await get_state(request).identity.update_profile(
+                account_id=get_principal().account_id, profile_id=profile_id, **msgspec.structs.asdict(data)
+            )
         )
-    )
 
+    @delete("/profiles/{profile_id:str}")
+    async def remove_profile(self, request: HttpRequest, profile_id: FromPath[ProfileId]) -> None:
+        """Remove a profile and its history."""
+        await get_state(request).identity.remove_profile(account_id=get_principal().account_id, profile_id=profile_id)
 
-@delete("/profiles/{profile_id:str}", tags=_TAGS)
-async def remove_profile(request: HttpRequest, profile_id: FromPath[ProfileId]) -> None:
-    """Remove a profile and its history."""
-    await get_state(request).identity.remove_profile(account_id=get_principal().account_id, profile_id=profile_id)
+    @post("/profiles/{profile_id:str}/choose", status_code=200)
+    async def choose_profile(
+        self, request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[Pin | None] = None
+    ) -> Session:
+        """Return an access token for a profile."""
+        principal = get_principal()
+        grant = await get_state(request).identity.choose_profile(
+            account_id=principal.account_id,
+            sign_in_id=principal.sign_in_id,
+            profile_id=profile_id,
+            pin=data.pin if data else None,
+        )
+        return to_session(grant, with_refresh_token=False)
 
+    @get("/devices")
+    async def list_devices(self, request: HttpRequest) -> list[DeviceView]:
+        """List the devices of the account, most recently used first."""
+        principal = get_principal()
+        found = await get_state(request).identity.devices(account_id=principal.account_id)
+        return [
+            DeviceView(**msgspec.structs.asdict(device), current=device.device_id == principal.device_id)
+            for device in found
+        ]
 
-@post("/profiles/{profile_id:str}/choose", status_code=200, tags=_TAGS)
-async def choose_profile(
-    request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[Pin | None] = None
-) -> Session:
-    """Return an access token for a profile."""
-    principal = get_principal()
-    grant = await get_state(request).identity.choose_profile(
-        account_id=principal.account_id,
-        sign_in_id=principal.sign_in_id,
-        profile_id=profile_id,
-        pin=data.pin if data else None,
-    )
-    return to_session(grant, with_refresh_token=False)
-
-
-@get("/devices", tags=_TAGS)
-async def list_devices(request: HttpRequest) -> list[DeviceView]:
-    """List the devices of the account, most recently used first."""
-    principal = get_principal()
-    found = await get_state(request).identity.devices(account_id=principal.account_id)
-    return [
-        DeviceView(**msgspec.structs.asdict(device), current=device.device_id == principal.device_id)
-        for device in found
-    ]
-
-
-@delete("/devices/{device_id:str}", tags=_TAGS)
-async def remove_device(request: HttpRequest, device_id: FromPath[DeviceId]) -> None:
-    """Sign a device out and remove it."""
-    await get_state(request).identity.remove_device(account_id=get_principal().account_id, device_id=device_id)
+    @delete("/devices/{device_id:str}")
+    async def remove_device(self, request: HttpRequest, device_id: FromPath[DeviceId]) -> None:
+        """Sign a device out and remove it."""
+        await get_state(request).identity.remove_device(account_id=get_principal().account_id, device_id=device_id)
 
 
 def _to_view(profile: Profile) -> ProfileView:

@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-from litestar import delete, get
+from litestar import Controller, delete, get
 from litestar.params import FromPath, FromQuery
 
 from matinee.gateway.api import GenreScreen, HistoryScreen, HomeScreen, TitleScreen
+from matinee.gateway.server.guards import BEARER, require_profile
 from matinee.gateway.server.state import HttpRequest, get_state, get_viewer
 from matinee.kit.ids import TitleId
 
-_TAGS = ["screens"]
 
+class ScreenController(Controller):
+    """The screens of a profile."""
 
-@get("/home", tags=_TAGS)
-async def get_home(request: HttpRequest) -> HomeScreen:
-    """Return the home page."""
-    viewer, profile_id = get_viewer()
-    return await get_state(request).screens.home(account_id=viewer.account_id, profile_id=profile_id)
+    tags = ("screens",)
+    guards = (require_profile,)
+    security = BEARER
 
+    @get("/home")
+    async def get_home(self, request: HttpRequest) -> HomeScreen:
+        """Return the home page."""
+        viewer, profile_id = get_viewer()
+        return await get_state(request).screens.home(account_id=viewer.account_id, profile_id=profile_id)
 
-@get("/genres/{genre_id:str}", tags=_TAGS)
-async def get_genre(request: HttpRequest, genre_id: FromPath[str], cursor: FromQuery[str | None] = None) -> GenreScreen:
-    """Return the titles of a genre, newest first."""
-    viewer, profile_id = get_viewer()
-    return await get_state(request).screens.genre(
-        account_id=viewer.account_id, profile_id=profile_id, genre_id=genre_id, cursor=cursor
-    )
+    @get("/genres/{genre_id:str}")
+    async def get_genre(
+        self, request: HttpRequest, genre_id: FromPath[str], cursor: FromQuery[str | None] = None
+    ) -> GenreScreen:
+        """Return the titles of a genre, newest first."""
+        viewer, profile_id = get_viewer()
+        return await get_state(request).screens.genre(
+            account_id=viewer.account_id, profile_id=profile_id, genre_id=genre_id, cursor=cursor
+        )
 
+    @get("/titles/{title_id:str}")
+    async def get_title(self, request: HttpRequest, title_id: FromPath[TitleId]) -> TitleScreen:
+        """Return the page of a title."""
+        viewer, profile_id = get_viewer()
+        return await get_state(request).screens.title(
+            account_id=viewer.account_id, profile_id=profile_id, title_id=title_id
+        )
 
-@get("/titles/{title_id:str}", tags=_TAGS)
-async def get_title(request: HttpRequest, title_id: FromPath[TitleId]) -> TitleScreen:
-    """Return the page of a title."""
-    viewer, profile_id = get_viewer()
-    return await get_state(request).screens.title(
-        account_id=viewer.account_id, profile_id=profile_id, title_id=title_id
-    )
+    @get("/history")
+    async def get_history(self, request: HttpRequest, cursor: FromQuery[str | None] = None) -> HistoryScreen:
+        """Return what was watched, newest first."""
+        viewer, profile_id = get_viewer()
+        return await get_state(request).screens.history(
+            account_id=viewer.account_id, profile_id=profile_id, cursor=cursor
+        )
 
-
-@get("/history", tags=_TAGS)
-async def get_history(request: HttpRequest, cursor: FromQuery[str | None] = None) -> HistoryScreen:
-    """Return what was watched, newest first."""
-    viewer, profile_id = get_viewer()
-    return await get_state(request).screens.history(account_id=viewer.account_id, profile_id=profile_id, cursor=cursor)
-
-
-@delete("/continue-watching/{title_id:str}", tags=_TAGS)
-async def dismiss_title(request: HttpRequest, title_id: FromPath[TitleId]) -> None:
-    """Remove a title from continue watching until it is watched again."""
-    viewer, profile_id = get_viewer()
-    await get_state(request).screens.dismiss(account_id=viewer.account_id, profile_id=profile_id, title_id=title_id)
+    @delete("/continue-watching/{title_id:str}")
+    async def dismiss_title(self, request: HttpRequest, title_id: FromPath[TitleId]) -> None:
+        """Remove a title from continue watching until it is watched again."""
+        viewer, profile_id = get_viewer()
+        await get_state(request).screens.dismiss(account_id=viewer.account_id, profile_id=profile_id, title_id=title_id)

@@ -44,7 +44,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     front_url: str = "/"
     proxy_secret: str = ""
     deadline_ms: int = 10_000
-    screen_deadline_ms: int = 2_000
     body_limit_bytes: int = 256 << 10
     upload_limit_bytes: int = 200 << 30
     slow_ms: int = 2_000

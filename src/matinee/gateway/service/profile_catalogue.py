@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from matinee.catalogue.api import Catalogue, Genre, Title
+from matinee.catalogue.api import Catalogue, Genre, Title, choose_text
 from matinee.gateway.api import Billboard, Card, Progress, Row
 from matinee.gateway.model import presentation
 from matinee.identity.api import Profile
@@ -138,5 +138,5 @@ class ProfileCatalogue:
         title = presentation.select_billboard(titles, self._now.date())
         if title is None:
             return None
-        synopsis = presentation.localize(title.synopses, self.profile.language, title.original_language)
+        synopsis = choose_text(title.synopses, [self.profile.language], title.original_language)
         return Billboard(card=self.to_card(title), synopsis=synopsis)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNotFound
+from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNotFound, choose_text
 from matinee.gateway.api import Card, GenreScreen, HistoryEntry, HistoryScreen, HomeScreen, Row, TitleScreen
 from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.model import presentation
@@ -153,7 +153,7 @@ def _to_title_screen(
     progress = {p.episode_id: presentation.to_progress(p, episodes) for p in reversed(positions) if p.episode_id}
     return TitleScreen(
         card=catalogue.to_card(title, presentation.to_progress(last, episodes) if last else None),
-        synopsis=presentation.localize(title.synopses, language, title.original_language),
+        synopsis=choose_text(title.synopses, [language], title.original_language),
         original_language=title.original_language,
         credits=presentation.to_credit_views(title, language),
         audio_languages=title.audio_languages,

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
-import msgspec
-
-from matinee.catalogue.api import Asset, Episode, Playable
-from matinee.playback.api import AudioChoice, Delivery, NextUp, PlaySession, TextChoice, ThumbnailSheets
+from matinee.catalogue.api import Asset, Playable
+from matinee.kit.structs import build_from
+from matinee.playback.api import AudioChoice, NextUp, PlaySession, Renewal, TextChoice, ThumbnailSheets
 from matinee.playback.model import links
 from matinee.playback.model.sessions import StoredSession
-
-
-class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
-    """The signed links and the licence token of a session, and when they expire."""
-
-    deliveries: Sequence[Delivery]
-    licence_token: str
-    expires_at: datetime
 
 
 def build_play_session(
     session: StoredSession,
     playable: Playable,
     asset: Asset,
-    grants: SessionGrants,
+    grants: Renewal,
     *,
     key: bytes,
     heartbeat_ms: int,
@@ -46,7 +34,7 @@ def build_play_session(
         beacon_path=links.build_beacon_path(key, session.session_id, session.expires_at),
         licence_path=links.LICENCE_PATH,
         licence_token=grants.licence_token,
-        deliveries=list(grants.deliveries),
+        deliveries=grants.deliveries,
         expires_at=grants.expires_at,
         heartbeat_ms=heartbeat_ms,
         start_bandwidth_bps=start_bandwidth_bps,
@@ -54,32 +42,9 @@ def build_play_session(
         episode_names=episode.names if episode else {},
         season_number=episode.season_number if episode else None,
         episode_number=episode.number if episode else None,
-        next_up=_describe_next(playable.next_episode),
-        audio=_list_audio(asset),
-        text=[TextChoice(language=t.language, role=t.role, label=t.label) for t in asset.text],
-        thumbnails=_describe_thumbnails(asset),
+        next_up=build_from(playable.next_episode, NextUp) if playable.next_episode else None,
+        # Several bit rates of one kind of audio are listed once.
+        audio=list(dict.fromkeys(build_from(track, AudioChoice) for track in asset.audio)),
+        text=[build_from(track, TextChoice) for track in asset.text],
+        thumbnails=build_from(asset.thumbnails, ThumbnailSheets) if asset.thumbnails else None,
     )
-
-
-def _list_audio(asset: Asset) -> list[AudioChoice]:
-    """List the kinds of audio; several bit rates of one kind are listed once."""
-    choices = [AudioChoice(language=t.language, channels=t.channels, role=t.role, label=t.label) for t in asset.audio]
-    return list(dict.fromkeys(choices))
-
-
-def _describe_next(episode: Episode | None) -> NextUp | None:
-    if episode is None:
-        return None
-    return NextUp(
-        episode_id=episode.episode_id,
-        season_number=episode.season_number,
-        number=episode.number,
-        names=episode.names,
-    )
-
-
-def _describe_thumbnails(asset: Asset) -> ThumbnailSheets | None:
-    sheets = asset.thumbnails
-    if sheets is None:
-        return None
-    return ThumbnailSheets(**{name: getattr(sheets, name) for name in ThumbnailSheets.__struct_fields__})

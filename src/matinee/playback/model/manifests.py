@@ -4,44 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from matinee.catalogue.api import Asset
 from matinee.playback.api import Delivery, Manifest, ManifestNotFound
 from matinee.playback.model import dash, hls
 
 
-class ManifestSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What manifests are rendered from: the tracks that the device can play, and the edges, best first."""
+def render_manifest(
+    name: str, asset: Asset, deliveries: Sequence[Delivery], original_language: str, key_folder: str
+) -> Manifest:
+    """Render the manifest of a name. HLS key ids are appended to `key_folder`. Raises ManifestNotFound.
 
-    asset: Asset
-    deliveries: Sequence[Delivery]
-    original_language: str
-
-
-def render_manifest(name: str, source: ManifestSource, key_folder: str) -> Manifest:
-    """Render the manifest of a name; HLS key ids are appended to `key_folder`. Raises ManifestNotFound."""
-    asset, deliveries = source.asset, source.deliveries
+    `asset` has only the tracks that the device can play; `deliveries` are the edges, best first.
+    """
     if name == "manifest.mpd":
-        body = dash.render(asset, deliveries, source.original_language)
+        body = dash.render(asset, deliveries, original_language)
         return Manifest(content_type=dash.CONTENT_TYPE, body=body)
     if name == hls.STEERING_NAME:
         return Manifest(content_type=hls.STEERING_TYPE, body=hls.render_steering(deliveries))
     if name == "master.m3u8":
-        body = hls.render_master(asset, deliveries, source.original_language)
+        body = hls.render_master(asset, deliveries, original_language)
     else:
-        body = _render_playlist(name, source, key_folder)
+        body = _render_playlist(name, asset, deliveries, key_folder)
     return Manifest(content_type=hls.CONTENT_TYPE, body=body)
 
 
-def _render_playlist(name: str, source: ManifestSource, key_folder: str) -> bytes:
+def _render_playlist(name: str, asset: Asset, deliveries: Sequence[Delivery], key_folder: str) -> bytes:
     track_id, edge_id = hls.parse_playlist_name(name)
     # The best edge replaces one that is no longer ranked, so that the player's playlist stays valid.
-    base_url = next((d.base_url for d in source.deliveries if d.edge_id == edge_id), source.deliveries[0].base_url)
-    for track in [*source.asset.video, *source.asset.audio]:
+    base_url = next((d.base_url for d in deliveries if d.edge_id == edge_id), deliveries[0].base_url)
+    for track in [*asset.video, *asset.audio]:
         if track.track_id == track_id:
-            return hls.render_media(source.asset, track, base_url, key_folder)
-    for text in source.asset.text:
+            return hls.render_media(asset, track, base_url, key_folder)
+    for text in asset.text:
         if text.track_id == track_id:
-            return hls.render_text(source.asset, text, base_url)
+            return hls.render_text(asset, text, base_url)
     raise ManifestNotFound(name=name)

@@ -9,11 +9,14 @@ import msgspec
 from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, TitleId
+from matinee.kit.structs import build_from
 from matinee.playback.api import Capabilities, Heartbeat
 from matinee.viewing.api import Position
 
 # In these states the player's position is not the viewer's.
 _WITHOUT_POSITION = frozenset({"starting", "failed"})
+_EARLIEST_RESUME_MS = 10_000
+_STEP_BACK_MS = 2_000
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,64 +59,45 @@ def to_position(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> 
     """
     if heartbeat.state in _WITHOUT_POSITION:
         return None
-    return Position(
-        account_id=session.account_id,
-        profile_id=session.profile_id,
-        title_id=session.title_id,
-        episode_id=session.episode_id,
+    return build_from(
+        session,
+        Position,
         position_ms=clamp_position(session, heartbeat),
-        duration_ms=session.duration_ms,
         updated_at=heartbeat.at if session.started_at <= heartbeat.at <= now else now,
-        device_id=session.device_id,
     )
 
 
 def to_started_fact(session: StoredSession, edge_ids: tuple[EdgeId, ...]) -> PlaybackStarted:
     """Return the fact that a session started."""
-    return PlaybackStarted(
-        session_id=session.session_id,
-        account_id=session.account_id,
-        profile_id=session.profile_id,
-        device_id=session.device_id,
-        title_id=session.title_id,
-        asset_id=session.asset_id,
-        episode_id=session.episode_id,
-        edge_ids=edge_ids,
-        resumed_at_ms=session.position_ms,
-    )
+    return build_from(session, PlaybackStarted, edge_ids=edge_ids, resumed_at_ms=session.position_ms)
 
 
 def to_heartbeat_fact(session: StoredSession, heartbeat: Heartbeat) -> PlaybackHeartbeat:
     """Return the fact of a heartbeat."""
-    return PlaybackHeartbeat(
+    return build_from(
+        heartbeat,
+        PlaybackHeartbeat,
         session_id=session.session_id,
         profile_id=session.profile_id,
         title_id=session.title_id,
         position_ms=clamp_position(session, heartbeat),
-        state=heartbeat.state,
-        playing_ms=heartbeat.playing_ms,
-        rebuffering_ms=heartbeat.rebuffering_ms,
-        rebuffer_count=heartbeat.rebuffer_count,
-        join_time_ms=heartbeat.join_time_ms,
-        bandwidth_bps=heartbeat.bandwidth_bps,
-        rendition=heartbeat.rendition,
-        dropped_frames=heartbeat.dropped_frames,
-        edge_id=heartbeat.edge_id,
-        error_code=heartbeat.error_code,
     )
 
 
 def to_ended_fact(session: StoredSession, position_ms: int, reason: str) -> PlaybackEnded:
     """Return the fact that a session ended; `reason` is `stopped`, `ended`, `failed` or `lost`."""
-    return PlaybackEnded(
-        session_id=session.session_id,
-        profile_id=session.profile_id,
-        title_id=session.title_id,
-        position_ms=position_ms,
-        reason=reason,
-    )
+    return build_from(session, PlaybackEnded, position_ms=position_ms, reason=reason)
 
 
 def get_end_reason(heartbeat: Heartbeat) -> str:
     """Return why a player ends its session."""
     return heartbeat.state if heartbeat.state in {"ended", "failed"} else "stopped"
+
+
+def compute_resume_ms(position: Position | None, episode_id: EpisodeId | None, duration_ms: int) -> int:
+    """Compute the start: shortly before the last position; 0 for a title that is finished or barely started."""
+    if position is None or position.episode_id != episode_id or position.is_finished:
+        return 0
+    if position.position_ms < _EARLIEST_RESUME_MS or position.position_ms >= duration_ms:
+        return 0
+    return position.position_ms - _STEP_BACK_MS

@@ -16,6 +16,7 @@ from matinee.kit.context import Principal
 from matinee.kit.hashing import verify_path_token
 from matinee.kit.ids import EdgeId, EpisodeId, PlaySessionId, TitleId
 from matinee.kit.problem import Forbidden
+from matinee.kit.structs import build_from
 from matinee.licensing.api import LicenceTerms, Licensing
 from matinee.playback.api import (
     Capabilities,
@@ -27,12 +28,12 @@ from matinee.playback.api import (
     SessionNotFound,
 )
 from matinee.playback.model import links, sessions
-from matinee.playback.model.answer import SessionGrants, build_play_session
+from matinee.playback.model.answer import build_play_session
 from matinee.playback.model.bandwidth import BandwidthHistory
 from matinee.playback.model.capabilities import list_key_labels, select_tracks
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
-from matinee.playback.model.manifests import ManifestSource, render_manifest
-from matinee.playback.model.resume import compute_resume_ms
+from matinee.playback.model.manifests import render_manifest
+from matinee.playback.model.options import PlaybackOptions
 from matinee.playback.model.sessions import StoredSession
 from matinee.playback.ports import SessionStore
 from matinee.playback.service.lookup import PlayRequest, StartData, StartLookup
@@ -47,10 +48,7 @@ _DELETE_AFTER = timedelta(days=1)
 class PlaybackService:
     """Implements `playback.api.Playback`.
 
-    `token_key` signs manifest and beacon links, `edge_token_key` the links that edges verify. `link_s` is the validity
-    of links to segments and of licence tokens, `session_s` of a session and its manifest link, `idle_s` the longest
-    time without a heartbeat, `start_ms` the deadline of a start, `start_bandwidth_bps` the assumed bandwidth of an
-    unknown network.
+    `token_key` signs manifest and beacon links, `edge_token_key` the links that edges verify.
     """
 
     def __init__(
@@ -65,12 +63,7 @@ class PlaybackService:
         clock: Clock,
         token_key: bytes,
         edge_token_key: bytes,
-        link_s: int = 6 * 3600,
-        session_s: int = 12 * 3600,
-        idle_s: int = 600,
-        heartbeat_ms: int = 30_000,
-        start_ms: int = 2_000,
-        start_bandwidth_bps: int = 3_000_000,
+        options: PlaybackOptions,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -80,13 +73,10 @@ class PlaybackService:
         self._clock = clock
         self._token_key = token_key
         self._edge_token_key = edge_token_key
-        self._link_validity = timedelta(seconds=link_s)
-        self._session_validity = timedelta(seconds=session_s)
-        self._idle_timeout = timedelta(seconds=idle_s)
-        self._heartbeat_ms = heartbeat_ms
-        self._bandwidths = BandwidthHistory(default_bps=start_bandwidth_bps)
+        self._options = options
+        self._bandwidths = BandwidthHistory(default_bps=options.start_bandwidth_bps)
         self._lookup = StartLookup(
-            identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, timeout_ms=start_ms
+            identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, timeout_ms=options.start_ms
         )
 
     async def start(
@@ -126,7 +116,7 @@ class PlaybackService:
             asset,
             grants,
             key=self._token_key,
-            heartbeat_ms=self._heartbeat_ms,
+            heartbeat_ms=self._options.heartbeat_ms,
             start_bandwidth_bps=self._bandwidths.estimate_start_bps(client_ip),
         )
 
@@ -135,8 +125,8 @@ class PlaybackService:
         self._check_token(links.get_manifest_scope(session_id), token, now)
         session = await self._get_open_session(session_id, now)
         asset, grants = await self._renew_grants(session, session.client_ip, session.avoid, now)
-        source = ManifestSource(asset=asset, deliveries=grants.deliveries, original_language=session.original_language)
-        return render_manifest(name, source, links.build_hls_key_folder(grants.licence_token))
+        key_folder = links.build_hls_key_folder(grants.licence_token)
+        return render_manifest(name, asset, grants.deliveries, session.original_language, key_folder)
 
     async def renew(
         self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()
@@ -150,9 +140,7 @@ class PlaybackService:
             *(self._report_edge(client_ip, edge_id, succeeded=False) for edge_id in failed),
         )
         _, grants = await self._renew_grants(session, client_ip, avoid, now)
-        return Renewal(
-            deliveries=list(grants.deliveries), licence_token=grants.licence_token, expires_at=grants.expires_at
-        )
+        return grants
 
     async def record_heartbeat(
         self, *, principal: Principal, session_id: PlaySessionId, heartbeat: Heartbeat, client_ip: str
@@ -189,7 +177,7 @@ class PlaybackService:
     async def end_idle(self) -> int:
         """End sessions without heartbeats and return how many; delete those that ended long ago."""
         now = self._clock.now()
-        idle = await self._store.find_idle(since=now - self._idle_timeout, limit=_IDLE_BATCH)
+        idle = await self._store.find_idle(since=now - timedelta(seconds=self._options.idle_s), limit=_IDLE_BATCH)
         for session in idle:
             fact = sessions.to_ended_fact(session, session.position_ms, "lost")
             await self._close(session, session.position_ms, now, [fact])
@@ -215,14 +203,14 @@ class PlaybackService:
             client_ip=request.client_ip,
             started_at=now,
             last_seen_at=now,
-            expires_at=now + self._session_validity,
-            position_ms=compute_resume_ms(data.position, episode_id, asset.duration_ms),
+            expires_at=now + timedelta(seconds=self._options.session_s),
+            position_ms=sessions.compute_resume_ms(data.position, episode_id, asset.duration_ms),
             episode_id=episode_id,
         )
 
     async def _renew_grants(
         self, session: StoredSession, client_ip: str, avoid: tuple[EdgeId, ...], now: datetime
-    ) -> tuple[Asset, SessionGrants]:
+    ) -> tuple[Asset, Renewal]:
         """Return the tracks that the device can play, and new links to them."""
         full_asset, edges = await asyncio.gather(
             self._catalogue.asset(asset_id=session.asset_id),
@@ -231,21 +219,11 @@ class PlaybackService:
         asset = select_tracks(full_asset, session.capabilities)
         return asset, await self._grant(session, asset, edges, now)
 
-    async def _grant(
-        self, session: StoredSession, asset: Asset, edges: list[RankedEdge], now: datetime
-    ) -> SessionGrants:
+    async def _grant(self, session: StoredSession, asset: Asset, edges: list[RankedEdge], now: datetime) -> Renewal:
         """Sign links and get a licence token."""
-        expires_at = min(now + self._link_validity, session.expires_at)
-        terms = LicenceTerms(
-            session_id=session.session_id,
-            title_id=session.title_id,
-            asset_id=session.asset_id,
-            profile_id=session.profile_id,
-            device_id=session.device_id,
-            labels=list_key_labels(asset),
-            expires_at=expires_at,
-        )
-        return SessionGrants(
+        expires_at = min(now + timedelta(seconds=self._options.link_s), session.expires_at)
+        terms = build_from(session, LicenceTerms, labels=list_key_labels(asset), expires_at=expires_at)
+        return Renewal(
             deliveries=links.build_deliveries(self._edge_token_key, edges, asset.asset_id, expires_at),
             licence_token=await self._licensing.grant(terms=terms),
             expires_at=expires_at,

@@ -1,0 +1,20 @@
+"""The options of playback, which are also its settings."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PlaybackOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Validities, in seconds, and the deadline of a start.
+
+    `link_s`: of links to segments and of licence tokens; `session_s`: of a session and its manifest link; `idle_s`: the
+    longest time without a heartbeat. `start_bandwidth_bps`: the bandwidth assumed for a network without measurements.
+    """
+
+    link_s: int = 6 * 3600
+    session_s: int = 12 * 3600
+    idle_s: int = 600
+    heartbeat_ms: int = 30_000
+    start_ms: int = 2000
+    start_bandwidth_bps: int = 3_000_000

@@ -74,14 +74,11 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     artwork: list[Artwork] = []
 
 
-class Title(msgspec.Struct, frozen=True, kw_only=True):
-    """A film or a series. `maturity` is the minimum age of a viewer in years, `asset_id` the asset of a film."""
-
+class _Details(msgspec.Struct, frozen=True, kw_only=True):
     title_id: TitleId
     kind: Kind
     names: Localised
     original_language: str
-    state: State = "draft"
     synopses: Localised = {}
     taglines: Localised = {}
     year: int | None = None
@@ -89,8 +86,14 @@ class Title(msgspec.Struct, frozen=True, kw_only=True):
     genres: list[Genre] = []
     credits: list[Credit] = []
     artwork: list[Artwork] = []
-    rights: list[RightsWindow] = []
     episodes: list[Episode] = []
+
+
+class Title(_Details, frozen=True, kw_only=True):
+    """A film or a series. `maturity` is the minimum age of a viewer in years, `asset_id` the asset of a film."""
+
+    rights: list[RightsWindow] = []
+    state: State = "draft"
     duration_ms: int = 0
     asset_id: AssetId | None = None
     audio_languages: list[str] = []
@@ -98,22 +101,10 @@ class Title(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime | None = None
 
 
-class TitleDraft(msgspec.Struct, frozen=True, kw_only=True):
+class TitleDraft(_Details, frozen=True, kw_only=True):
     """The editable part of a title. Storing a draft under an existing id replaces all of these fields."""
 
-    title_id: TitleId
-    kind: Kind
-    names: Localised
-    original_language: str
-    synopses: Localised = {}
-    taglines: Localised = {}
-    year: int | None = None
-    maturity: int = 0
-    genres: list[Genre] = []
-    credits: list[Credit] = []
-    artwork: list[Artwork] = []
     rights: list[RightsWindow] = msgspec.field(default_factory=lambda: [RightsWindow()])
-    episodes: list[Episode] = []
 
 
 class SegmentRun(msgspec.Struct, frozen=True, array_like=True):

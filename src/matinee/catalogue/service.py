@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from matinee.catalogue.api import (
@@ -17,14 +19,14 @@ from matinee.catalogue.api import (
     TitleNotFound,
 )
 from matinee.catalogue.model import rules
-from matinee.catalogue.model.cursors import make_cursor, parse_cursor
 from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode
 from matinee.catalogue.model.validation import check_artwork, check_asset, check_draft, check_limit, check_territory
 from matinee.catalogue.ports import Change, ListEntry, ReadModel, Rule, TitleFilter, TitleStore
 from matinee.events.api import TitleChanged, TitlePublished, TitleWithdrawn, new_record
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, EpisodeId, TitleId
-from matinee.kit.page import Page
+from matinee.kit.page import Page, make_cursor, parse_cursor
+from matinee.kit.structs import build_from
 
 BROWSE_LIMIT = 200
 OPERATOR_LIMIT = 500
@@ -70,11 +72,11 @@ class CatalogueService:
         check_limit(limit, BROWSE_LIMIT)
         now = self._clock.now()
         wanted = TitleFilter(territory=territory, maturity=maturity, now=now, genre_id=genre_id, kind=kind)
-        return await self._load_page(await self._store.browse(wanted, parse_cursor(cursor), limit + 1), limit)
+        return await self._load_page(await self._store.browse(wanted, _parse_position(cursor), limit + 1), limit)
 
     async def everything(self, *, cursor: str | None = None, limit: int = 100) -> Page[Title]:
         check_limit(limit, OPERATOR_LIMIT)
-        return await self._load_page(await self._store.everything(parse_cursor(cursor), limit + 1), limit)
+        return await self._load_page(await self._store.everything(_parse_position(cursor), limit + 1), limit)
 
     async def genres(self) -> list[Genre]:
         return await self._store.genres()
@@ -140,15 +142,8 @@ class CatalogueService:
         asset_id = title.asset_id if episode is None else episode.asset_id
         if asset_id is None or (asset := await self._read_model.asset(asset_id)) is None:
             raise NotPlayable(title_id=title_id)
-        return Playable(
-            title_id=title_id,
-            names=title.names,
-            original_language=title.original_language,
-            maturity=title.maturity,
-            asset=asset,
-            episode=episode,
-            next_episode=None if episode is None else find_next_episode(title, episode),
-        )
+        next_episode = None if episode is None else find_next_episode(title, episode)
+        return build_from(title, Playable, asset=asset, episode=episode, next_episode=next_episode)
 
     async def _change(self, title_id: TitleId, rule: Rule) -> Title:
         title = await self._store.change(title_id, rule, self._clock.now())
@@ -169,6 +164,13 @@ class CatalogueService:
 
     def _record(self, fact: TitleChanged | TitlePublished | TitleWithdrawn) -> bytes:
         return msgspec.json.encode(new_record(fact, key=fact.title_id, now=self._clock.now()))
+
+
+def _parse_position(cursor: str | None) -> tuple[datetime, TitleId] | None:
+    if cursor is None:
+        return None
+    at, (title_id,) = parse_cursor(cursor, 1)
+    return at, TitleId(title_id)
 
 
 def _require(title: Title | None, title_id: TitleId) -> Title:

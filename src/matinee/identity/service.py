@@ -41,6 +41,7 @@ from matinee.kit import ids
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
+from matinee.kit.structs import build_from
 
 
 class IdentityService:
@@ -55,8 +56,6 @@ class IdentityService:
         secrets: Secrets,
         signer: Signer,
         clock: Clock,
-        issuer: str = "matinee",
-        audience: str = "matinee",
         access_ttl_s: int = 600,
         refresh_ttl_s: int = 30 * 86_400,
         refresh_grace_s: int = 10,
@@ -68,7 +67,6 @@ class IdentityService:
         self._secrets = secrets
         self._signer = signer
         self._clock = clock
-        self._issuer_claims = {"iss": issuer, "aud": audience}
         self._access_ttl_s = access_ttl_s
         self._lifetime = timedelta(seconds=refresh_ttl_s)
         self._grace = timedelta(seconds=refresh_grace_s)
@@ -158,9 +156,8 @@ class IdentityService:
             roles = tuple(sorted({*old.account.roles, role}))
             return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, roles=roles))
 
-        if (
-            new := await self._accounts.change_account(account_id=credentials.account.account_id, change=add_role)
-        ) is None:
+        new = await self._accounts.change_account(account_id=credentials.account.account_id, change=add_role)
+        if new is None:
             raise WrongCredentials
         return new.account
 
@@ -288,13 +285,8 @@ class IdentityService:
             turned_at=now,
             expires_at=now + self._lifetime,
         )
-        stored_device = Device(
-            device_id=device_id,
-            name=model.clean_device_name(device),
-            kind=device.kind,
-            last_seen_at=now,
-            signed_in=True,
-        )
+        name = model.clean_device_name(device)
+        stored_device = Device(device_id=device_id, name=name, kind=device.kind, last_seen_at=now, signed_in=True)
         await self._sign_ins.begin(sign_in=sign_in, device=stored_device)
         return self._grant(Member(account=account), sign_in, token)
 
@@ -308,7 +300,8 @@ class IdentityService:
         profile_id = member.profile.profile.profile_id if member.profile else None
         issued_at_s = int(self._clock.now().timestamp())
         claims = {
-            **self._issuer_claims,
+            "iss": "matinee",
+            "aud": "matinee",
             "sub": sign_in.account_id,
             "iat": issued_at_s,
             "exp": issued_at_s + self._access_ttl_s,
@@ -317,12 +310,11 @@ class IdentityService:
             "sign_in": sign_in.sign_in_id,
             "roles": member.account.roles,
         }
-        return Grant(
+        return build_from(
+            sign_in,
+            Grant,
             access_token=self._signer.sign(claims),
             expires_in_s=self._access_ttl_s,
-            account_id=sign_in.account_id,
-            device_id=sign_in.device_id,
-            sign_in_id=sign_in.sign_in_id,
             profile_id=profile_id,
             roles=member.account.roles,
             refresh_token=token.encode() if token else "",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 
+from matinee.kit import page
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.ids import TitleId
 from matinee.kit.problem import Fault, Invalid
@@ -75,16 +75,7 @@ def history_key(position: Position) -> HistoryKey:
     return HistoryKey(position.updated_at, position.title_id, position.episode_id or "")
 
 
-def to_cursor(key: HistoryKey) -> str:
-    """Return a sort key as opaque text."""
-    return urlsafe_b64encode(f"{to_ms(key.at)}/{key.title_id}/{key.episode_id}".encode()).decode().rstrip("=")
-
-
-def parse_cursor(text: str) -> HistoryKey:
+def parse_cursor(cursor: str) -> HistoryKey:
     """Return the sort key in a cursor. Raises Invalid."""
-    try:
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        at_ms, title_id, episode_id = urlsafe_b64decode(padded).decode().split("/")
-        return HistoryKey(from_ms(int(at_ms)), title_id, episode_id)
-    except (ValueError, OverflowError, OSError):
-        raise Invalid(faults=[Fault("cursor", "is not a cursor of this list")]) from None
+    at, (title_id, episode_id) = page.parse_cursor(cursor, 2)
+    return HistoryKey(at, title_id, episode_id)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from matinee.events.api import PositionMoved, new_record
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
-from matinee.kit.page import Page
+from matinee.kit.page import Page, make_cursor
 from matinee.kit.problem import Fault, Invalid
+from matinee.kit.structs import build_from
 from matinee.viewing import model
 from matinee.viewing.api import Position
 from matinee.viewing.ports import ViewingStore
@@ -27,16 +28,7 @@ class ViewingService:
     async def record(self, *, position: Position) -> Position:
         now = self._clock.now()
         position = model.normalise(position, now)
-        moved = PositionMoved(
-            account_id=position.account_id,
-            profile_id=position.profile_id,
-            title_id=position.title_id,
-            episode_id=position.episode_id,
-            position_ms=position.position_ms,
-            duration_ms=position.duration_ms,
-            device_id=position.device_id,
-            updated_at=position.updated_at,
-        )
+        moved = build_from(position, PositionMoved)
         return await self._store.save(position, record=new_record(moved, key=position.profile_id, now=now))
 
     async def get_position(
@@ -74,9 +66,8 @@ class ViewingService:
         after = None if cursor is None else model.parse_cursor(cursor)
         found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=True)
         items = found[:limit]
-        return Page(
-            items=items, next_cursor=model.to_cursor(model.history_key(items[-1])) if len(found) > limit else None
-        )
+        next_cursor = make_cursor(*model.history_key(items[-1])) if len(found) > limit else None
+        return Page(items=items, next_cursor=next_cursor)
 
     async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:
         _check("title_id", 1 <= len(title_id) <= model.MAX_ID, "is not an id")

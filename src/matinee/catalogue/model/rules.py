@@ -6,39 +6,25 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from matinee.catalogue.api import (
-    Artwork,
-    Asset,
-    Episode,
-    EpisodeNotFound,
-    NotPlayable,
-    Title,
-    TitleDraft,
-)
+from matinee.catalogue.api import Artwork, Asset, Episode, EpisodeNotFound, NotPlayable, Title, TitleDraft
 from matinee.kit.ids import AssetId, EpisodeId
 from matinee.kit.problem import Fault, Invalid
+from matinee.kit.structs import build_from
 
 
 def apply_draft(draft: TitleDraft, current: Title | None) -> Title:
     """Return the title a draft describes; state, assets and durations of the current title are kept."""
-    title = Title(**{name: getattr(draft, name) for name in draft.__struct_fields__})
+    known = {episode.episode_id: episode for episode in current.episodes} if current else {}
+    episodes = [_keep_asset(episode, known.get(episode.episode_id)) for episode in draft.episodes]
+    episodes.sort(key=lambda episode: (episode.season_number, episode.number))
     if current is None:
-        return replace(title, episodes=_sort_episodes([_keep_asset(e, None) for e in draft.episodes]))
+        return build_from(draft, Title, episodes=episodes)
     if current.kind != draft.kind and get_asset_ids(current):
         raise Invalid(
             faults=[Fault("kind", f"this title already has assets as a {current.kind}, so its kind cannot change")]
         )
-    known = {episode.episode_id: episode for episode in current.episodes}
-    return replace(
-        title,
-        state=current.state,
-        published_at=current.published_at,
-        asset_id=current.asset_id,
-        duration_ms=current.duration_ms,
-        audio_languages=current.audio_languages,
-        subtitle_languages=current.subtitle_languages,
-        episodes=_sort_episodes([_keep_asset(e, known.get(e.episode_id)) for e in draft.episodes]),
-    )
+    edited = {name: getattr(draft, name) for name in draft.__struct_fields__}
+    return replace(current, **{**edited, "episodes": episodes})
 
 
 def add_artwork(title: Title, artwork: list[Artwork], episode_id: EpisodeId | None) -> Title:
@@ -108,10 +94,6 @@ def _keep_asset(drafted: Episode, known: Episode | None) -> Episode:
 
 def _replace_episode(title: Title, changed: Episode) -> Title:
     return replace(title, episodes=[changed if e.episode_id == changed.episode_id else e for e in title.episodes])
-
-
-def _sort_episodes(episodes: list[Episode]) -> list[Episode]:
-    return sorted(episodes, key=lambda episode: (episode.season_number, episode.number))
 
 
 def _merge_artwork(current: list[Artwork], added: list[Artwork]) -> list[Artwork]:

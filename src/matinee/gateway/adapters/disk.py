@@ -35,6 +35,7 @@ from matinee.gateway.ports import Upload
 from matinee.kit.clock import from_ms
 from matinee.kit.ids import AccountId, UploadId
 from matinee.kit.problem import TooLarge
+from matinee.kit.structs import build_from
 
 # Left free on the disk, so that uploads cannot stop playback.
 SPARE_BYTES = 1 << 30
@@ -158,14 +159,7 @@ class DiskUploadStore:
             touched_at = from_ms(int((folder / _RECORD_NAME).stat().st_mtime * 1000))
         except (OSError, msgspec.DecodeError) as error:  # removed, or taken by encoding
             raise UploadNotFound(upload_id=upload_id) from error
-        return Upload(
-            upload_id=upload_id,
-            account_id=record.account_id,
-            file_name=record.file_name,
-            size_bytes=record.size_bytes,
-            offset_bytes=offset_bytes,
-            touched_at=touched_at,
-        )
+        return build_from(record, Upload, upload_id=upload_id, offset_bytes=offset_bytes, touched_at=touched_at)
 
     def _lock(self, upload_id: UploadId, offset_bytes: int) -> BinaryIO:
         """Open and lock the file for one writer. Raises UploadBusy, OffsetMismatch, UploadNotFound."""

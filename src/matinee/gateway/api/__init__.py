@@ -50,7 +50,7 @@ from typing import Literal
 
 import msgspec
 
-from matinee.identity.api import DeviceInfo
+from matinee.identity.api import Device, DeviceInfo
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, JobId, ProfileId, TitleId, UploadId
 from matinee.playback.api import Capabilities
 
@@ -131,14 +131,9 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     pin: str | None = None
 
 
-class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
+class DeviceView(Device, frozen=True, kw_only=True):
     """A device of the account."""
 
-    device_id: DeviceId
-    name: str
-    kind: str
-    last_seen_at: datetime
-    signed_in: bool
     current: bool
 
 

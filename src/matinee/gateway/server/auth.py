@@ -15,6 +15,7 @@ from matinee.gateway.server.guards import BEARER, require_sign_in
 from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
 from matinee.identity.api import Grant, TokenRejected
 from matinee.kit import context
+from matinee.kit.structs import build_from
 
 COOKIE = "matinee_refresh"
 
@@ -74,15 +75,8 @@ class AuthController(Controller):
 
 def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:
     """Convert the tokens granted to a device."""
-    return Session(
-        access_token=grant.access_token,
-        expires_in_s=grant.expires_in_s,
-        account_id=grant.account_id,
-        device_id=grant.device_id,
-        profile_id=grant.profile_id,
-        roles=grant.roles,
-        refresh_token=grant.refresh_token or None if with_refresh_token else None,
-    )
+    refresh_token = grant.refresh_token or None if with_refresh_token else None
+    return build_from(grant, Session, refresh_token=refresh_token)
 
 
 def _respond(state: AppState, grant: Grant, *, is_browser: bool) -> Response[Session]:

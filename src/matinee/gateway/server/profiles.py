@@ -12,6 +12,7 @@ from matinee.gateway.server.guards import BEARER, require_sign_in
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.identity.api import Profile
 from matinee.kit.ids import DeviceId, ProfileId
+from matinee.kit.structs import build_from
 
 
 class ProfileController(Controller):
@@ -75,10 +76,7 @@ class ProfileController(Controller):
         """List the devices of the account, most recently used first."""
         principal = get_principal()
         found = await get_state(request).identity.devices(account_id=principal.account_id)
-        return [
-            DeviceView(**msgspec.structs.asdict(device), current=device.device_id == principal.device_id)
-            for device in found
-        ]
+        return [build_from(device, DeviceView, current=device.device_id == principal.device_id) for device in found]
 
     @delete("/devices/{device_id:str}")
     async def remove_device(self, request: HttpRequest, device_id: FromPath[DeviceId]) -> None:
@@ -87,4 +85,4 @@ class ProfileController(Controller):
 
 
 def _to_view(profile: Profile) -> ProfileView:
-    return msgspec.convert(profile, ProfileView, from_attributes=True)
+    return build_from(profile, ProfileView)

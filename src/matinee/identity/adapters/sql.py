@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -106,10 +107,9 @@ _MEMBER = (
 _LOCK_ACCOUNT = select(_a.account_id).where(_a.account_id == bindparam("id")).with_for_update()
 _PROFILES = select(*_PROFILE).where(_p.account_id == bindparam("id")).order_by(_p.place)
 _SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id")).with_for_update()
+_CHANGING = ("live", "spent", "turned_at", "expires_at", "profile_id")
 _UPDATE_SIGN_IN = (
-    update(_sign_ins)
-    .where(_s.sign_in_id == bindparam("id"))
-    .values({c: bindparam(c) for c in ("live", "spent", "turned_at", "expires_at", "profile_id")})
+    update(_sign_ins).where(_s.sign_in_id == bindparam("id")).values({name: bindparam(name) for name in _CHANGING})
 )
 _UPDATE_DEVICE = (
     update(_devices)
@@ -227,12 +227,10 @@ class SqlIdentityStore:
         return result
 
     async def end(self, *, sign_in_id: SignInId) -> None:
-        await self._database.write(lambda c: c.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id)).rowcount)
+        await self._delete(_sign_ins, _s.sign_in_id == sign_in_id)
 
     async def end_all(self, *, account_id: AccountId) -> int:
-        return await self._database.write(
-            lambda c: c.execute(delete(_sign_ins).where(_s.account_id == account_id)).rowcount
-        )
+        return await self._delete(_sign_ins, _s.account_id == account_id)
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
         values = {"id": account_id, "now": now}
@@ -251,7 +249,7 @@ class SqlIdentityStore:
         return await self._database.write(remove)
 
     async def expire(self, *, now: datetime) -> int:
-        return await self._database.write(lambda c: c.execute(delete(_sign_ins).where(_s.expires_at <= now)).rowcount)
+        return await self._delete(_sign_ins, _s.expires_at <= now)
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
         def count(connection: Connection) -> int:
@@ -266,10 +264,13 @@ class SqlIdentityStore:
         return await self._database.write(count, retry_on_conflict=True)
 
     async def reset(self, *, subjects: tuple[str, ...]) -> None:
-        await self._database.write(lambda c: c.execute(delete(_attempts).where(_t.subject.in_(subjects))).rowcount)
+        await self._delete(_attempts, _t.subject.in_(subjects))
 
     async def expire_attempts(self, *, before: datetime) -> int:
-        return await self._database.write(lambda c: c.execute(delete(_attempts).where(_t.last_at < before)).rowcount)
+        return await self._delete(_attempts, _t.last_at < before)
+
+    async def _delete(self, table: Table, condition: ColumnElement[bool]) -> int:
+        return await self._database.write(lambda c: c.execute(delete(table).where(condition)).rowcount)
 
     async def _write(self, transaction: Callable[[Connection], None]) -> None:
         await self._database.write(transaction)
@@ -297,17 +298,9 @@ def _account_row(credentials: Credentials) -> dict[str, Any]:
 
 
 def _stored_profile(row: Any) -> StoredProfile:
-    profile_id, account_id, name, avatar, language, maturity, kids, pin_hash = row
-    profile = Profile(
-        profile_id=profile_id,
-        account_id=account_id,
-        name=name,
-        avatar=avatar,
-        language=language,
-        maturity=maturity,
-        kids=kids,
-        has_pin=pin_hash is not None,
-    )
+    *fields, pin_hash = row
+    names = ("profile_id", "account_id", "name", "avatar", "language", "maturity", "kids")
+    profile = Profile(**dict(zip(names, fields, strict=True)), has_pin=pin_hash is not None)
     return StoredProfile(profile=profile, pin_hash=pin_hash)
 
 
@@ -322,14 +315,7 @@ def _load_profiles(connection: Connection, account_id: AccountId) -> Profiles:
 
 
 def _update_sign_in(connection: Connection, sign_in: SignIn, now: datetime) -> None:
-    values = {
-        "id": sign_in.sign_in_id,
-        "live": sign_in.live,
-        "spent": sign_in.spent,
-        "turned_at": sign_in.turned_at,
-        "expires_at": sign_in.expires_at,
-        "profile_id": sign_in.profile_id,
-    }
+    values = {"id": sign_in.sign_in_id, **{name: getattr(sign_in, name) for name in _CHANGING}}
     connection.execute(_UPDATE_SIGN_IN, values)
     connection.execute(_UPDATE_DEVICE, {"account": sign_in.account_id, "device": sign_in.device_id, "now": now})
 

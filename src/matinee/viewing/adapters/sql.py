@@ -6,7 +6,6 @@ that the order of arrival has no effect. Only the first position in a film or ep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -252,15 +251,4 @@ def _to_binds(account_id: AccountId, profile_id: ProfileId) -> dict[str, Any]:
 
 
 def _to_position(row: Row[Any]) -> Position:
-    values: Sequence[Any] = row
-    account_id, profile_id, title_id, episode_id, position_ms, duration_ms, updated_at, device_id = values
-    return Position(
-        account_id=account_id,
-        profile_id=profile_id,
-        title_id=title_id,
-        episode_id=episode_id or None,
-        position_ms=position_ms,
-        duration_ms=duration_ms,
-        updated_at=updated_at,
-        device_id=device_id,
-    )
+    return Position(**{**row._mapping, "episode_id": row.episode_id or None})

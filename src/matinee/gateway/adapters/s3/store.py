@@ -20,6 +20,7 @@ from matinee.gateway.model.files import sanitize_file_name
 from matinee.gateway.ports import Upload
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.ids import AccountId, UploadId
+from matinee.kit.structs import build_from
 
 PART_BYTES = 8 << 20
 # S3 allows 10,000 parts; some numbers are left for writers that replace others.
@@ -177,14 +178,7 @@ class S3UploadStore:
 
 
 def _to_upload(upload_id: UploadId, record: S3UploadRecord) -> Upload:
-    return Upload(
-        upload_id=upload_id,
-        account_id=record.account_id,
-        file_name=record.file_name,
-        size_bytes=record.size_bytes,
-        offset_bytes=record.offset_bytes,
-        touched_at=from_ms(record.touched_ms),
-    )
+    return build_from(record, Upload, upload_id=upload_id, touched_at=from_ms(record.touched_ms))
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ async def run(
     except TimeoutError:
         pass
     finally:
-        await _kill(process)
+        await kill(process)
     if status != 0:
         raise ToolFailed(Path(argv[0]).name, status, tail)
     return list(tail)
@@ -74,7 +74,8 @@ async def _read_lines(stream: asyncio.StreamReader | None, on_line: Callable[[st
             on_line(line.decode(errors="replace").rstrip("\r\n"))
 
 
-async def _kill(process: Process) -> None:
+async def kill(process: Process) -> None:
+    """Kill a child process if it is running, and wait for its end."""
     if process.returncode is None:
         process.kill()
         await asyncio.shield(process.wait())

@@ -19,9 +19,12 @@ class InvalidSubtitles(ValueError):
     """The file does not have the format of its name; `line` counts from 1."""
 
     def __init__(self, line: int, what: str) -> None:
-        super().__init__(f"line {line}: {what}")
+        super().__init__(line, what)
         self.line = line
         self.what = what
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.what}"
 
 
 class Cue(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from matinee.encoding.service import EncodingService
 from matinee.kit.clock import Clock, SystemClock
 from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.service import LicensingService
+from matinee.mesh.executor.processes import ProcessExecutor
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ async def open_deployment(
         catalogue = CatalogueService(store=titles, read_model=read_model, clock=clock)
         vault, sealer = await SqlKeyVault.open(at["licensing"]), FileSealer.open(data / "kek")
         licensing = LicensingService(vault=vault, sealer=sealer, token_key=b"k" * 32, clock=clock)
-        tools = make_tools(data, catalogue, licensing, processes=1, chunk_s=chunk_s)
+        executor = await stack.enter_async_context(ProcessExecutor(workers=1))
+        tools = make_tools(data, catalogue, licensing, executor, processes=1, chunk_s=chunk_s)
         store = await SqlJobStore.open(at["encoding"])
         encoding = EncodingService(
-            store=store, blobs=tools.blobs, prober=tools.prober, catalogue=catalogue, clock=clock
+            store=store, blobs=tools.blobs, prober=tools.prober, catalogue=catalogue, executor=executor, clock=clock
         )
         yield EncodingDeployment(store, tools, encoding, catalogue, licensing, data / "objects", data / "work")
 

@@ -51,7 +51,12 @@ async def deployment(data: Path, url: str) -> AsyncIterator[EncodingDeployment]:
     async with open_deployment(data) as one:
         tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(ObjectStore(url, idle_timeout_s=2, attempts=2)))
         encoding = EncodingService(
-            store=one.store, blobs=tools.blobs, prober=tools.prober, catalogue=one.catalogue, clock=SystemClock()
+            store=one.store,
+            blobs=tools.blobs,
+            prober=tools.prober,
+            catalogue=one.catalogue,
+            executor=tools.executor,
+            clock=SystemClock(),
         )
         draft = TitleDraft(title_id=FILM, kind="film", names={"en": "A film"}, original_language="en")
         await one.catalogue.put_title(draft=draft)

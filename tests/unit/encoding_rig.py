@@ -17,6 +17,7 @@ from matinee.encoding.adapters.packager import ShakaPackager
 from matinee.encoding.jobs.run import Tools
 from matinee.kit.ids import AssetId, EpisodeId, TitleId
 from matinee.licensing.api import ContentKey, Label
+from matinee.mesh.executor.ports import Executor
 
 FFMPEG = Ffmpeg(nice=0)
 
@@ -77,15 +78,18 @@ class FakeLicensing:
         return ContentKey(asset_id=asset_id, label=label, key_id=key_id, key=key)
 
 
-def make_tools(data: Path, catalogue: object, licensing: object, **options: object) -> Tools:
+def make_tools(
+    data: Path, catalogue: object, licensing: object, executor: Executor, **options: object
+) -> Tools:
     """Make the tools of a worker, with objects below a folder."""
     return Tools(
         blobs=ObjectBlobs(ObjectStore(f"file://{data}/objects")),
         prober=FfmpegProber(FFMPEG),
         encoder=FfmpegEncoder(FFMPEG),
-        stills=FfmpegStills(FFMPEG),
+        stills=FfmpegStills(FFMPEG, executor),
         packager=ShakaPackager(Shaka(nice=0)),
         catalogue=catalogue,  # type: ignore[arg-type]
         licensing=licensing,  # type: ignore[arg-type]
+        executor=executor,
         **{"preset": "ultrafast", **options},  # type: ignore[arg-type]
     )

@@ -39,6 +39,7 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AssetId, EdgeId, EpisodeId, InstanceId, TitleId
 from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.service import LicensingService
+from matinee.mesh.executor.processes import ProcessExecutor
 from matinee.mesh.host import Host
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.model.options import PlaybackOptions
@@ -309,6 +310,7 @@ async def build_domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
         blobs=ObjectBlobs(ObjectStore(f"file://{folder}/objects")),
         prober=FfmpegProber(Ffmpeg()),
         catalogue=catalogue,
+        executor=await stack.enter_async_context(ProcessExecutor(workers=1)),
         clock=CLOCK,
     )
     playback = PlaybackService(

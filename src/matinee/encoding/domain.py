@@ -46,10 +46,11 @@ async def _build(wiring: Wiring[EncodingSection]) -> Encoding:
         blobs=blobs,
         prober=prober,
         encoder=FfmpegEncoder(ffmpeg),
-        stills=FfmpegStills(ffmpeg),
+        stills=FfmpegStills(ffmpeg, wiring.executor),
         packager=ShakaPackager(Shaka()),
         catalogue=catalogue,
         licensing=wiring.client(Licensing),
+        executor=wiring.executor,
         processes=settings.processes or os.cpu_count() or 1,
         preset=settings.preset,
     )
@@ -59,7 +60,9 @@ async def _build(wiring: Wiring[EncodingSection]) -> Encoding:
     wiring.add_job(jobs.sweep_folders, store=store, clock=clock, folder=folder)
     wiring.add_schedule("@every 1h", jobs.sweep_objects, remove_unfinished=blobs.remove_unfinished, clock=clock)
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
-    return EncodingService(store=store, blobs=blobs, prober=prober, catalogue=catalogue, clock=clock)
+    return EncodingService(
+        store=store, blobs=blobs, prober=prober, catalogue=catalogue, executor=wiring.executor, clock=clock
+    )
 
 
 DOMAIN = Domain(

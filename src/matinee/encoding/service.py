@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -22,6 +21,7 @@ from matinee.kit.hashing import sha256_hex
 from matinee.kit.ids import JobId
 from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
+from matinee.mesh.executor.ports import Executor
 
 PAGE_LIMIT = 200
 
@@ -36,11 +36,21 @@ async def locate(blobs: Blobs, path: str, into: Path) -> Path:
 class EncodingService:
     """Implements `encoding.api.Encoding`."""
 
-    def __init__(self, *, store: JobStore, blobs: Blobs, prober: Prober, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        blobs: Blobs,
+        prober: Prober,
+        catalogue: Catalogue,
+        executor: Executor,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._prober = prober
         self._catalogue = catalogue
+        self._executor = executor
         self._clock = clock
 
     async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
@@ -90,7 +100,7 @@ class EncodingService:
             await self._prober.probe_audio(path=file, name=PurePath(side.path).name)
         for side in subtitles:
             file = await locate(self._blobs, side.path, folder)
-            await asyncio.to_thread(_check_subtitles, side, file)
+            await self._executor.run(_check_subtitles, side, file)
 
     async def _check_title(self, order: Order) -> None:
         """Raise TitleNotFound, EpisodeNotFound or Invalid where the order's title does not fit."""

@@ -14,6 +14,7 @@ from matinee.encoding.jobs.workspace import Workspace
 from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.ports import Blobs, Encoder, Packager, Prober, Stills
 from matinee.licensing.api import Licensing
+from matinee.mesh.executor.ports import Executor
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Tools:
     packager: Packager
     catalogue: Catalogue
     licensing: Licensing
+    executor: Executor
     processes: int = 1
     preset: str = "veryfast"
     chunk_s: int = 40

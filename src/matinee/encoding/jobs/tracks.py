@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path, PurePath
 
 from matinee.catalogue.api import TextTrack, Thumbnails
@@ -12,7 +11,7 @@ from matinee.encoding.model.loudness import compute_gain_db
 from matinee.encoding.model.pictures import plan_thumbnails
 from matinee.encoding.model.plan import AudioTrackPlan, Plan, TextTrackPlan
 from matinee.encoding.model.refusals import make_unusable
-from matinee.encoding.model.subtitles import Cue, InvalidSubtitles, format_webvtt, parse_subtitles, shift
+from matinee.encoding.model.subtitles import InvalidSubtitles, format_webvtt, parse_subtitles, shift
 
 
 async def encode_audio(run: Run, plan: Plan) -> list[Path]:
@@ -61,25 +60,26 @@ async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
 
 
 async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> bool:
+    file, kind, shift_ms = await run.fetch(text.source_key), PurePath(text.source_key).suffix[1:].lower(), 0
+    if text.stream is not None:
+        extracted, kind, shift_ms = out.with_suffix(".own.vtt"), "vtt", -plan.source.start_us // 1000
+        await run.tools.encoder.extract_subtitles(master=file, stream=text.stream, out=extracted)
+        file = extracted
     try:
-        cues = await _read_cues(run, plan, text, out)
+        await run.tools.executor.run(_convert_subtitles, file, kind, shift_ms, plan.duration_ms, out)
     except InvalidSubtitles as error:
         if text.stream is None:
             name, where = PurePath(text.source_key).name, f"subtitles, line {error.line}"
             raise make_unusable(name, where, error.what, "Correct that line.") from error
         run.progress.warn(f"subtitles (stream {text.stream}) are skipped: {error}")
         return False
-    await asyncio.to_thread(out.write_bytes, format_webvtt(cues, until_ms=plan.duration_ms))
     return True
 
 
-async def _read_cues(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> list[Cue]:
-    file = await run.fetch(text.source_key)
-    if text.stream is None:
-        return parse_subtitles(await asyncio.to_thread(file.read_bytes), PurePath(text.source_key).suffix[1:].lower())
-    extracted = out.with_suffix(".own.vtt")
-    await run.tools.encoder.extract_subtitles(master=file, stream=text.stream, out=extracted)
-    return shift(parse_subtitles(await asyncio.to_thread(extracted.read_bytes), "vtt"), -plan.source.start_us // 1000)
+def _convert_subtitles(source: Path, kind: str, shift_ms: int, until_ms: int, out: Path) -> None:
+    """Convert a file to WebVTT. Raises InvalidSubtitles."""
+    cues = shift(parse_subtitles(source.read_bytes(), kind), shift_ms)
+    out.write_bytes(format_webvtt(cues, until_ms=until_ms))
 
 
 async def make_thumbnails(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails, Path]:

@@ -16,6 +16,7 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import url
 from matinee.kit.clock import Clock
 from matinee.mesh.client import bind_remote
+from matinee.mesh.executor.ports import Executor
 from matinee.mesh.hosting.runtime import Runtime
 from matinee.mesh.hosting.settings import BadSettings, Deployment, Objects, Section
 from matinee.mesh.jobs import Job
@@ -135,6 +136,7 @@ class Wiring(Generic[Section]):
         self.deployment: Deployment = process.runtime.settings.deployment
         self.objects: Objects = process.runtime.settings.objects
         self.clock: Clock = process.runtime.clock
+        self.executor: Executor = process.runtime.executor
         self.metrics = process.metrics
         self.stack = process.stack
 

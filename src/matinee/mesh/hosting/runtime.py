@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -17,10 +18,12 @@ from matinee.drivers.engine import EngineClient
 from matinee.drivers.http import HttpClient
 from matinee.drivers.keyfile import create_once
 from matinee.drivers.telemetry import Collector, SpanExporter, TraceFile
-from matinee.kit import url
+from matinee.kit import log, url
 from matinee.kit.clock import Clock, SystemClock
 from matinee.kit.tracing import SpanSink, Tracer
 from matinee.mesh.client import MeshClient
+from matinee.mesh.executor.ports import Executor
+from matinee.mesh.executor.processes import ProcessExecutor
 from matinee.mesh.hosting.engines import EngineWatch
 from matinee.mesh.hosting.settings import BadSettings, Settings
 from matinee.mesh.membership import Directory
@@ -41,6 +44,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     mesh_key: str
     engines: EngineWatch
     tracer: Tracer
+    executor: Executor
 
     def secret(self, name: str, size_bytes: int = 32) -> bytes:
         """Return a secret that all processes share, generated at its first use."""
@@ -82,6 +86,11 @@ async def open_runtime(
         client = MeshClient(
             http=http, directory=directory, key=key, rng=rng, tracer=tracer, limit_ms=settings.mesh.call_ms
         )
+        executor = ProcessExecutor(
+            workers=settings.mesh.workers or os.cpu_count() or 1,
+            initialise=partial(log.configure, level=settings.deployment.log_level, service=f"{service}.worker"),
+        )
+        await stack.enter_async_context(executor)
         following = asyncio.create_task(directory.run())
         try:
             yield Runtime(
@@ -93,6 +102,7 @@ async def open_runtime(
                 mesh_key=key,
                 engines=engines,
                 tracer=tracer,
+                executor=executor,
             )
         finally:
             following.cancel()

@@ -52,7 +52,8 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     `registry`: the list of instances: a SQL store, `etcd://host:port,…/prefix`, or `kubernetes:` for the cluster's
     endpoints. `schedules`: the SQL store of scheduled work, which runs once per deployment. `host`: the address of
     this machine on which services listen and are called; with `0.0.0.0` (`::`) they listen on all addresses and are
-    called on this machine's address in its network.
+    called on this machine's address in its network. `workers`: how many worker processes each process may start for
+    CPU-bound work; 0 means one for each core.
     """
 
     registry: str = "sqlite:///{data}/registry.db"
@@ -60,6 +61,7 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     call_ms: int = 5000
     force_wire: bool = False
+    workers: int = 0
 
 
 class Cache(msgspec.Struct, frozen=True, kw_only=True):

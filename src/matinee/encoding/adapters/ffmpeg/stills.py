@@ -16,6 +16,7 @@ from matinee.catalogue.api import Thumbnails
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.failures import translate_failures
 from matinee.encoding.model.pictures import FrameStats
+from matinee.mesh.executor.ports import Executor
 
 DEADLINE_S = 3600
 _SMALL = (160, 90)
@@ -25,8 +26,9 @@ _QUALITY = 88
 class FfmpegStills:
     """Makes images from an encoded film, reading little more than its keyframes."""
 
-    def __init__(self, ffmpeg: Ffmpeg) -> None:
+    def __init__(self, ffmpeg: Ffmpeg, executor: Executor) -> None:
         self._ffmpeg = ffmpeg
+        self._executor = executor
 
     async def make_sheets(self, *, film: Path, thumbnails: Thumbnails, into: Path) -> int:
         size = f"scale={thumbnails.width_px}:{thumbnails.height_px}:flags=area"
@@ -43,8 +45,7 @@ class FfmpegStills:
         with tempfile.TemporaryDirectory(prefix="matinee-frames-") as folder:
             write = ["-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "frames"]
             await self._run(["-skip_frame", "nokey", *input_arguments(film), *write], cwd=Path(folder))
-            frames = await asyncio.to_thread(_read_frames, Path(folder, "frames"))
-        return [_measure(n, frame) for n, frame in zip(keyframes, frames, strict=False)]
+            return await self._executor.run(_measure_all, Path(folder, "frames"), list(keyframes))
 
     async def crop_frame(
         self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path
@@ -53,20 +54,17 @@ class FfmpegStills:
         seek = ["-ss", f"{max(0, time_ms) / 1000:.3f}"]
         write = ["-frames:v", "1", "-update", "1", "-f", "image2", picture.name]
         await self._run([*seek, *input_arguments(film), *write], cwd=out.parent)
-        with Image.open(picture) as image:
-            still = _crop(image.convert("RGB"), aspect, height_px)
-        picture.unlink()
-        still.save(out, "JPEG", quality=_QUALITY, optimize=True, progressive=True)
-        return still.width, still.height, find_dominant_colour(still)
+        return await self._executor.run(_crop_file, picture, aspect, height_px, out)
 
     async def _run(self, arguments: Sequence[str], *, cwd: Path) -> None:
         with translate_failures():
             await self._ffmpeg.run(arguments, cwd=cwd, deadline_s=DEADLINE_S)
 
 
-def _read_frames(file: Path) -> NDArray[np.float32]:
+def _measure_all(file: Path, keyframes: Sequence[int]) -> list[FrameStats]:
     width, height = _SMALL
-    return np.fromfile(file, dtype=np.uint8).reshape(-1, height, width, 3).astype(np.float32) / np.float32(255)
+    frames = np.fromfile(file, dtype=np.uint8).reshape(-1, height, width, 3).astype(np.float32) / np.float32(255)
+    return [_measure(n, frame) for n, frame in zip(keyframes, frames, strict=False)]
 
 
 def _measure(keyframe: int, frame: NDArray[np.float32]) -> FrameStats:
@@ -79,6 +77,15 @@ def _measure(keyframe: int, frame: NDArray[np.float32]) -> FrameStats:
         sharpness=min(1.0, float(edges) * 8),
         colour=min(1.0, float((frame.max(axis=2) - frame.min(axis=2)).mean()) * 2),
     )
+
+
+def _crop_file(picture: Path, aspect: float, height_px: int, out: Path) -> tuple[int, int, str]:
+    """Crop an image, which is deleted, into a JPEG file; return its size and dominant colour."""
+    with Image.open(picture) as image:
+        still = _crop(image.convert("RGB"), aspect, height_px)
+    picture.unlink()
+    still.save(out, "JPEG", quality=_QUALITY, optimize=True, progressive=True)
+    return still.width, still.height, find_dominant_colour(still)
 
 
 def _crop(picture: Image.Image, aspect: float, height_px: int) -> Image.Image:

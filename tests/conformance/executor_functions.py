@@ -20,7 +20,7 @@ class Unpicklable(Exception):
 
 def get_pid() -> int:
     """Return the id of the worker."""
-    print("to standard error")  # noqa: T201
+    print("to standard error")
     return os.getpid()
 
 

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.conformance import executor_functions as functions
 
 from matinee.encoding.model.subtitles import InvalidSubtitles
 from matinee.kit.context import Context, activate
 from matinee.kit.problem import DeadlineExceeded, Overloaded, TooLarge
 from matinee.mesh.executor.ports import WorkerDied
 from matinee.mesh.executor.processes import ProcessExecutor
-from tests.conformance import executor_functions as functions
 
 PARENT = """
 import asyncio, sys
@@ -42,7 +42,7 @@ async def executor() -> AsyncIterator[ProcessExecutor]:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # processes set no event
             await asyncio.sleep(0.01)
 
 
@@ -55,11 +55,15 @@ def is_running(pid: int) -> bool:
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def read_pid(file: Path) -> int:
+    return int(file.read_text())
+
+
 async def start_spinning(executor: ProcessExecutor, file: Path) -> tuple[asyncio.Task[None], int]:
     """Start an endless function; return its task and the id of its worker."""
     task = asyncio.create_task(executor.run(functions.spin, file))
     await until(lambda: file.exists() or task.done())
-    return task, int(file.read_text())
+    return task, read_pid(file)
 
 
 async def expect_works(executor: ProcessExecutor) -> None:
@@ -133,7 +137,7 @@ async def test_the_worker_is_killed_at_the_deadline(
 ) -> None:
     with pytest.raises(DeadlineExceeded):
         await call(executor, tmp_path / "pid")
-    assert not is_running(int((tmp_path / "pid").read_text()))
+    assert not is_running(read_pid(tmp_path / "pid"))
     await expect_works(executor)
 
 
@@ -222,4 +226,4 @@ async def test_a_worker_dies_with_its_parent(tmp_path: Path, pdeathsig: bool) ->
     finally:
         parent.kill()
         parent.wait()
-    await until(lambda: not is_running(int(file.read_text())))
+    await until(lambda: not is_running(read_pid(file)))

@@ -78,9 +78,7 @@ class FakeLicensing:
         return ContentKey(asset_id=asset_id, label=label, key_id=key_id, key=key)
 
 
-def make_tools(
-    data: Path, catalogue: object, licensing: object, executor: Executor, **options: object
-) -> Tools:
+def make_tools(data: Path, catalogue: object, licensing: object, executor: Executor, **options: object) -> Tools:
     """Make the tools of a worker, with objects below a folder."""
     return Tools(
         blobs=ObjectBlobs(ObjectStore(f"file://{data}/objects")),

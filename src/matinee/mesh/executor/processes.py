@@ -1,7 +1,7 @@
 """`Executor` by a pool of worker processes.
 
 `concurrent.futures.ProcessPoolExecutor` cannot kill a running function, and breaks as a whole when a worker dies
-(ADR 0020). Here each worker is a child process with a pipe in each direction: requests and replies are pickled, with
+(ADR 0021). Here each worker is a child process with a pipe in each direction: requests and replies are pickled, with
 their length in front.
 """
 

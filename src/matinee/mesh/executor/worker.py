@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from queue import SimpleQueue
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from matinee.kit import context
 

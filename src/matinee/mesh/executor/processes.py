@@ -16,6 +16,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, TypeVarTuple
 
+from msgspec.structs import replace
+
 from matinee.drivers.process import die_with_parent, kill
 from matinee.kit import context, log
 from matinee.kit.problem import DeadlineExceeded, Overloaded
@@ -66,7 +68,8 @@ class ProcessExecutor(AbstractAsyncContextManager["ProcessExecutor"]):
         if self._pending >= self._max_pending:
             raise Overloaded(retry_after_ms=_RETRY_AFTER_MS)
         name, current = f"{function.__module__}.{function.__qualname__}", context.current()
-        request = pack((current, function, args))
+        # A span belongs to its process; spans of the worker would be lost.
+        request = pack((replace(current, span=None), function, args))
         self._pending += 1
         try:
             async with asyncio.timeout(current.shorten_s(limit_s or self._limit_s)), self._slots:

@@ -17,6 +17,8 @@ from typing import Any
 
 import imageio_ffmpeg
 
+from matinee.kit.problem import Problem
+
 STARTED = "Ctrl-C stops it"
 STOP_S = 30
 # Others than those of `lab.engines`.
@@ -32,6 +34,10 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+
+
+class DeploymentFailed(Problem, status=500):
+    """A deployment for a measurement did not start, or refused a film."""
 
 
 class Deployment:
@@ -51,7 +57,7 @@ class Deployment:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *options: str, limit_s: float = 300) -> None:
-        """Start it and wait until it is up. Raises RuntimeError with its output and the ends of its logs."""
+        """Start it and wait until it is up. Raises DeploymentFailed, with the ends of its logs as a note."""
         ports = ["--port", str(self.port), "--edge-port", str(self.edge_port)]
         self.data.mkdir(parents=True, exist_ok=True)
         output = self.data / "up.out"
@@ -61,7 +67,7 @@ class Deployment:
         deadline_s = time.monotonic() + limit_s
         while STARTED not in output.read_text():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError(f"The deployment did not start: {output.read_text()}\n{self.tail_logs()}")
+                raise self._failure(f"The deployment did not start: {output.read_text().strip()}")
             time.sleep(0.1)
 
     def stop(self) -> int:
@@ -87,10 +93,10 @@ class Deployment:
         )
 
     def ingest(self, file: Path, name: str, *options: str) -> dict[str, Any]:
-        """Ingest a film, wait until it can be played, and return its title. Raises RuntimeError."""
+        """Ingest a film, wait until it can be played, and return its title. Raises DeploymentFailed."""
         result = self.matinee("ingest", str(file), "--title", name, *options)
         if result.returncode:
-            raise RuntimeError(result.stdout + result.stderr)
+            raise self._failure(f"The film was not ingested: {(result.stdout + result.stderr).strip()}")
         return next(title for title in self.titles() if name in title["names"].values())
 
     def titles(self) -> list[dict[str, Any]]:
@@ -102,6 +108,11 @@ class Deployment:
         """Return the supervisor's processes by their names."""
         processes = json.loads((self.data / "run" / "processes.json").read_bytes())
         return {process["name"]: process for process in processes}
+
+    def _failure(self, detail: str) -> DeploymentFailed:
+        failure = DeploymentFailed(detail=detail)
+        failure.add_note(self.tail_logs())
+        return failure
 
     def tail_logs(self) -> str:
         """Return the ends of its logs."""

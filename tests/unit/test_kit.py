@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 from hypothesis import given
@@ -18,6 +19,7 @@ from matinee.kit import context, ids, log, url
 from matinee.kit.clock import ManualClock, SystemClock, from_ms, to_ms
 from matinee.kit.context import Context
 from matinee.kit.ids import JobId, TitleId
+from matinee.kit.structs import build_from
 
 moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # Hypothesis adds the zone
 Capsys = pytest.CaptureFixture[str]
@@ -195,3 +197,29 @@ class TestLog:
         log.configure(level="WARNING")
         log.get().info("x.y")
         assert capsys.readouterr().err == ""
+
+
+class _Point(msgspec.Struct, frozen=True, kw_only=True):
+    x: int
+    y: int = 0
+    colour: str = "red"
+
+    @property
+    def total(self) -> int:
+        return self.x + self.y
+
+
+class _Sum(msgspec.Struct, frozen=True, kw_only=True):
+    x: int
+    total: int
+    label: str
+
+
+def test_struct_is_built_from_the_attributes_of_another() -> None:
+    point = _Point(x=1, y=2)
+    assert build_from(point, _Sum, label="a") == _Sum(x=1, total=3, label="a")
+    assert build_from(point, _Sum, label="a", x=5) == _Sum(x=5, total=3, label="a")
+    with pytest.raises(TypeError, match="label"):
+        build_from(point, _Sum)
+    with pytest.raises(TypeError, match="colour"):
+        build_from(point, _Sum, label="a", colour="blue")

@@ -10,6 +10,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def build_from(source: msgspec.Struct, kind: type[S], **values: object) -> S:
-    """Build a Struct of another kind from the fields of the same name in `source`; `values` replace or add to them."""
+    """Build a Struct of `kind` from the attributes of `source` of the same names; `values` replace or add to them."""
     common = {name: getattr(source, name) for name in kind.__struct_fields__ if hasattr(source, name)}
     return kind(**{**common, **values})

@@ -1,44 +1,9 @@
 """The public API: one composed response per screen. The types of the web client are generated from these.
 
-    method path (below /api/v1)                    body → response                        access
-    POST   /auth/sign-up                           SignUp → Session                       anyone
-    POST   /auth/sign-in                           SignIn → Session                       anyone
-    POST   /auth/refresh                           Refresh (optional) → Session           cookie or body
-    POST   /auth/sign-out                          → 204                                  signed in
-    POST   /auth/sign-out-everywhere               → 204                                  signed in
-    GET    /profiles                               → list[ProfileView]                    signed in
-    POST   /profiles                               NewProfile → ProfileView               signed in
-    PATCH  /profiles/{profile_id}                  ProfileChange → ProfileView            signed in
-    DELETE /profiles/{profile_id}                  → 204                                  signed in
-    POST   /profiles/{profile_id}/choose           Pin (optional) → Session               signed in
-    GET    /devices                                → list[DeviceView]                     signed in
-    DELETE /devices/{device_id}                    → 204                                  signed in
-    GET    /home                                   → HomeScreen                           profile
-    GET    /genres/{genre_id}?cursor=              → GenreScreen                          profile
-    GET    /titles/{title_id}                      → TitleScreen                          profile
-    GET    /history?cursor=                        → HistoryScreen                        profile
-    DELETE /continue-watching/{title_id}           → 204                                  profile
-    POST   /playback                               PlayRequest → playback.PlaySession     profile
-    POST   /playback/{session_id}/renew            RenewRequest → playback.Renewal        profile
-    POST   /playback/{session_id}/heartbeat        playback.Heartbeat → 204               profile
-    POST   /playback/{session_id}/end              playback.Heartbeat → 204               profile
-    POST   /playback/{session_id}/beacon/{token}   playback.Heartbeat → 204               token in the path
-    GET    /playback/{session_id}/manifest/{token}/{name}   → manifest                    token in the path
-    POST   /licences/clearkey                      ClearKeyRequest → ClearKeyLicence      profile + X-Licence-Token
-    GET    /licences/hls/{token}/{key_id}          → 16 bytes                             token in the path
-    GET    /ping                                   → nothing; the cost of an empty request    signed in
-    POST   /operator/uploads, HEAD/PATCH/DELETE /operator/uploads/{upload_id}   tus 1.0   operator
-    POST   /operator/ingest                        IngestRequest → IngestAnswer           operator
-    GET    /operator/jobs?state=&cursor=           → Page[encoding.Job]                   operator
-    POST   /operator/jobs/{job_id}/cancel, /retry  → encoding.Job                         operator
-    GET    /operator/titles?cursor=                → Page[catalogue.Title]                operator
-    PUT    /operator/titles/{title_id}             catalogue.TitleDraft → catalogue.Title operator
-    POST   /operator/titles/{title_id}/publish, /withdraw   → catalogue.Title             operator
-    GET    /operator/services                      → list[ServiceView]                    operator
-    GET    /operator/edges                         → list[steering.Edge]                  operator
-    POST   /operator/edges/{edge_id}/drain         Drain → steering.Edge                  operator
+The routes are the controllers of `gateway.server`, below `/api/v1`; each names who may use it. `web/openapi.json`
+describes them: `python -m matinee.gateway.server` writes it.
 
-Outside of it: `/` the web client, `/art/<path>` artwork, `/trust` the certificate of the local authority,
+Outside of the API: `/` the web client, `/art/<path>` artwork, `/trust` the certificate of the local authority,
 `/.well-known/jwks.json`, `/problems/{kind}` the meaning of a problem, `/schema/openapi.json`. `/healthz`, `/readyz` and
 `/metrics` are not reachable through Envoy. The problems are in `api.problems`.
 """

@@ -13,12 +13,26 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
     path for folder in ("src", "tests", "tools") for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)
 )
+WEB = ROOT / "web"
+WEB_FILES = sorted(
+    path
+    for folder in ("src", "tests")
+    for path in (WEB / folder).rglob("*")
+    if path.suffix in {".ts", ".tsx", ".css"} and path.name != "schema.d.ts" and path.parent.name != "i18n"
+)
 # Parts of identifiers. The glossary in docs/reference/glossary.md names the standard terms.
 BANNED = """
 alone beat beats bell buried bury contested deaf desk dice door doors ground heard house houses patience patient room
 said seen stir stirred stirs teller told
 """
 TOKENS = frozenset(BANNED.split())
+# Words of earlier versions of the web client.
+WEB_TOKENS = TOKENS | frozenset(
+    "asleep awake curtain hears hushed look looks mend mended mending meter shunned showing taste trouble warm".split()
+)
+WEB_IDENTIFIER = re.compile(r"[A-Za-z][\w-]*")
+# The stored key of the preferences, fields of the API and what the background of the sign-in page shows.
+WEB_ALLOWED = {"lastSeen", "last_seen_at", "matinee.taste", "velvet curtain"}
 # Stored names, and names in which the word is part of a term.
 ALLOWED = {"beat_at", "front_door", "FrontDoorContract", "test_front_door_contract_refuses_imports_of_private_modules"}
 # The demo films show houses, and their music has beats.
@@ -48,6 +62,23 @@ def test_file_uses_standard_terms(path: Path) -> None:
     source = path.read_text()
     faults = [*_find_words(path, ast.parse(source)), *_find_participles(ast.parse(source)), *_find_phrases(source)]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("path", WEB_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_of_the_web_client_uses_standard_terms(path: Path) -> None:
+    faults = [
+        f"line {number}: {name} has the word {', '.join(sorted(found))}"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for name in WEB_IDENTIFIER.findall(_remove_allowed(line))
+        if (found := WEB_TOKENS.intersection(_split(name.replace("-", "_"))))
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def _remove_allowed(line: str) -> str:
+    for name in WEB_ALLOWED:
+        line = line.replace(name, "")
+    return line
 
 
 def _find_words(path: Path, tree: ast.AST) -> Iterator[str]:

@@ -3,13 +3,13 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
 import { setUpDevice } from "./app/device";
-import { startFocus } from "./focus";
+import { startNavigation } from "./focus";
 import { setLanguage } from "./i18n";
 import "./ui/base.css";
 import "./ui/page.css";
 
 setUpDevice();
-startFocus();
+startNavigation();
 void setLanguage(navigator.language);
 
 const root = document.getElementById("root");

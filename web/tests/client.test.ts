@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createClient } from "../src/api/client";
-import { faultsOf, Problem } from "../src/api/problem";
+import { getFaults, Problem } from "../src/api/problem";
 import type { Session } from "../src/api/types";
 
 const session = (token: string): Session => ({ access_token: token, expires_in_s: 300, account_id: "acc", device_id: "dev", profile_id: null, roles: [], refresh_token: null });
@@ -12,12 +12,12 @@ interface Call {
   authorization: string | null;
 }
 
-/** A gateway that takes one token; refreshing hands out the next. */
-function gateway(answer: (call: Call, calls: Call[]) => Response | Promise<Response>) {
+/** Create a client whose gateway is a function. */
+function createGateway(answer: (call: Call, calls: Call[]) => Response | Promise<Response>) {
   const calls: Call[] = [];
   const changes: (Session | null)[] = [];
   let clock = 0;
-  let turns = 0;
+  let lockCount = 0;
   let inside = 0;
   const client = createClient({
     fetch: async (path, init) => {
@@ -27,8 +27,8 @@ function gateway(answer: (call: Call, calls: Call[]) => Response | Promise<Respo
       return answer(call, calls);
     },
     now: () => clock,
-    alone: async (task) => {
-      turns += 1;
+    runExclusive: async (task) => {
+      lockCount += 1;
       inside += 1;
       expect(inside).toBe(1);
       try {
@@ -37,91 +37,91 @@ function gateway(answer: (call: Call, calls: Call[]) => Response | Promise<Respo
         inside -= 1;
       }
     },
-    changed: (next) => changes.push(next),
+    onSessionChange: (next) => changes.push(next),
   });
-  return { client, calls, changes, turns: () => turns, pass: (ms: number) => (clock += ms) };
+  return { client, calls, changes, lockCount: () => lockCount, advance: (ms: number) => (clock += ms) };
 }
 
-const guarded = (good: string) => (call: Call) => {
+const requireToken = (good: string) => (call: Call) => {
   if (call.path === "/auth/refresh") return json(session(good));
   return call.authorization === `Bearer ${good}` ? json({ ok: call.path }) : problem("unauthenticated", 401);
 };
 
 describe("the API client", () => {
   it("refreshes once after a 401 and tries again", async () => {
-    const { client, calls } = gateway(guarded("new"));
-    client.adopt(session("old"));
+    const { client, calls } = createGateway(requireToken("new"));
+    client.setSession(session("old"));
     expect(await client.call("GET", "/home")).toEqual({ ok: "/home" });
     expect(calls.map((call) => call.path)).toEqual(["/home", "/auth/refresh", "/home"]);
   });
 
   it("refreshes once for many requests at the same time", async () => {
-    const { client, calls, turns } = gateway(guarded("new"));
-    client.adopt(session("old"));
+    const { client, calls, lockCount } = createGateway(requireToken("new"));
+    client.setSession(session("old"));
     await Promise.all(["/a", "/b", "/c", "/d"].map((path) => client.call("GET", path)));
     expect(calls.filter((call) => call.path === "/auth/refresh")).toHaveLength(1);
-    expect(turns()).toBe(1);
+    expect(lockCount()).toBe(1);
   });
 
   it("does not try a third time", async () => {
-    const { client, calls } = gateway((call) => (call.path === "/auth/refresh" ? json(session("new")) : problem("unauthenticated", 401)));
-    client.adopt(session("old"));
+    const { client, calls } = createGateway((call) => (call.path === "/auth/refresh" ? json(session("new")) : problem("unauthenticated", 401)));
+    client.setSession(session("old"));
     await expect(client.call("GET", "/home")).rejects.toMatchObject({ kind: "unauthenticated" });
     expect(calls).toHaveLength(3);
   });
 
   it("ends the sign-in when the refresh token is refused", async () => {
-    const { client, changes } = gateway((call) => problem(call.path === "/auth/refresh" ? "token-rejected" : "unauthenticated", 401));
-    client.adopt(session("old"));
+    const { client, changes } = createGateway((call) => problem(call.path === "/auth/refresh" ? "token-rejected" : "unauthenticated", 401));
+    client.setSession(session("old"));
     await expect(client.call("GET", "/home")).rejects.toMatchObject({ kind: "token-rejected" });
-    expect(client.session()).toBeNull();
+    expect(client.getSession()).toBeNull();
     expect(changes.at(-1)).toBeNull();
   });
 
-  it("keeps the sign-in while the service is away", async () => {
-    const { client } = gateway((call) => (call.path === "/auth/refresh" ? problem("overloaded", 503) : problem("unauthenticated", 401)));
-    client.adopt(session("old"));
+  it("keeps the sign-in while the service is unavailable", async () => {
+    const { client } = createGateway((call) => (call.path === "/auth/refresh" ? problem("overloaded", 503) : problem("unauthenticated", 401)));
+    client.setSession(session("old"));
     await expect(client.call("GET", "/home")).rejects.toMatchObject({ kind: "overloaded" });
-    expect(client.session()?.access_token).toBe("old");
+    expect(client.getSession()?.access_token).toBe("old");
   });
 
   it("does not refresh for a wrong password", async () => {
-    const { client, calls } = gateway(() => problem("wrong-credentials", 401));
-    client.adopt(session("old"));
+    const { client, calls } = createGateway(() => problem("wrong-credentials", 401));
+    client.setSession(session("old"));
     await expect(client.call("POST", "/auth/sign-in", { body: {} })).rejects.toMatchObject({ kind: "wrong-credentials" });
     expect(calls).toHaveLength(1);
   });
 
-  it("renews a token that is about to end before it is used elsewhere", async () => {
-    const { client, pass } = gateway(guarded("new"));
-    client.adopt(session("old"));
-    expect(await client.token()).toBe("old");
-    pass(285_000);
-    expect(await client.token()).toBe("new");
+  it("refreshes a token that is about to expire", async () => {
+    const { client, advance } = createGateway(requireToken("new"));
+    client.setSession(session("old"));
+    expect(await client.getToken()).toBe("old");
+    advance(285_000);
+    expect(await client.getToken()).toBe("new");
   });
 
-  it("asks nobody for a token when nobody is signed in", async () => {
-    const { client, calls } = gateway(guarded("new"));
-    await expect(client.token()).rejects.toMatchObject({ status: 401 });
+  it("requests no token without a sign-in", async () => {
+    const { client, calls } = createGateway(requireToken("new"));
+    await expect(client.getToken()).rejects.toMatchObject({ status: 401 });
     expect(calls).toHaveLength(0);
   });
 
-  it("says that the network failed", async () => {
-    const { client } = gateway(() => Promise.reject(new TypeError("failed")));
+  it("reports a failed network", async () => {
+    const { client } = createGateway(() => Promise.reject(new TypeError("failed")));
     await expect(client.call("GET", "/home")).rejects.toMatchObject({ kind: "offline", status: 0 });
   });
 
-  it("answers nothing for 204, and keeps what a problem knows", async () => {
-    const { client } = gateway((call) => (call.path === "/gone" ? json(null, 204) : problem("invalid", 422, { instance: "trc_1", faults: [{ field: "email", message: "no" }] })));
+  it("returns nothing for 204, and keeps the facts of a problem", async () => {
+    const { client } = createGateway((call) => (call.path === "/gone" ? json(null, 204) : problem("invalid", 422, { instance: "trc_1", faults: [{ field: "email", message: "no" }] })));
     expect(await client.call("DELETE", "/gone")).toBeUndefined();
     const error = await client.call("POST", "/x", { body: {} }).catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(Problem);
     expect((error as Problem).trace).toBe("trc_1");
-    expect(faultsOf(error)).toEqual({ email: "no" });
+    expect(getFaults(error)).toEqual({ email: "no" });
   });
 
-  it("makes a problem of an answer that is no document", async () => {
-    const { client } = gateway(() => new Response("<html>", { status: 502 }));
+  it("creates a problem for a response that is not a document", async () => {
+    const { client } = createGateway(() => new Response("<html>", { status: 502 }));
     await expect(client.call("GET", "/home")).rejects.toMatchObject({ kind: "http-502", status: 502 });
   });
 });

@@ -1,71 +1,71 @@
 import { describe, expect, it } from "vitest";
-import { ago, clock, languageName, localised, rate, size, span } from "../src/i18n/format";
-import { fill, supported } from "../src/i18n";
+import { formatAge, formatClock, formatDuration, formatRate, formatSize, getLanguageName, localise } from "../src/i18n/format";
+import { chooseLanguage, formatText } from "../src/i18n";
 import { de } from "../src/i18n/de";
 import { en } from "../src/i18n/en";
 
-const holes = (text: string) => [...text.matchAll(/\{(\w+)/g)].map((found) => found[1]).sort();
+const listPlaceholders = (text: string) => [...text.matchAll(/\{(\w+)/g)].map((found) => found[1]).sort();
 
 describe("the languages", () => {
   it("have the same texts", () => {
     expect(Object.keys(de).sort()).toEqual(Object.keys(en).sort());
   });
 
-  it("leave the same holes to fill, and no text empty", () => {
+  it("have the same placeholders, and no empty text", () => {
     for (const [key, text] of Object.entries(en)) {
-      expect([key, holes(de[key as keyof typeof en])]).toEqual([key, holes(text)]);
+      expect([key, listPlaceholders(de[key as keyof typeof en])]).toEqual([key, listPlaceholders(text)]);
       expect(de[key as keyof typeof en].trim()).not.toBe("");
     }
   });
 
   it("fall back to English", () => {
-    expect(supported("de-AT")).toBe("de");
-    expect(supported("fr")).toBe("en");
+    expect(chooseLanguage("de-AT")).toBe("de");
+    expect(chooseLanguage("fr")).toBe("en");
   });
 
-  it("fill holes and choose plurals", () => {
-    expect(fill("{count|1 season|# seasons}", { count: 1 }, "en")).toBe("1 season");
-    expect(fill("{count|1 season|# seasons} of {name}", { count: 3, name: "X" }, "en")).toBe("3 seasons of X");
+  it("replace placeholders and choose plurals", () => {
+    expect(formatText("{count|1 season|# seasons}", { count: 1 }, "en")).toBe("1 season");
+    expect(formatText("{count|1 season|# seasons} of {name}", { count: 3, name: "X" }, "en")).toBe("3 seasons of X");
   });
 });
 
 describe("formats", () => {
-  it("tell the time of a film", () => {
-    expect(clock(0)).toBe("0:00");
-    expect(clock(65_999)).toBe("1:05");
-    expect(clock(3_723_000)).toBe("1:02:03");
-    expect(clock(-5)).toBe("0:00");
+  it("format positions", () => {
+    expect(formatClock(0)).toBe("0:00");
+    expect(formatClock(65_999)).toBe("1:05");
+    expect(formatClock(3_723_000)).toBe("1:02:03");
+    expect(formatClock(-5)).toBe("0:00");
   });
 
-  it("say lengths as a person would", () => {
-    expect(span(45_000, "en")).toBe("45 sec");
-    expect(span(59_600, "en")).toBe("1 min");
-    expect(span(5_040_000, "en")).toBe("1 hr 24 min");
-    expect(span(3_599_000, "en")).toBe("1 hr");
-    expect(span(7_200_000, "de")).toBe("2 Std.");
+  it("format durations", () => {
+    expect(formatDuration(45_000, "en")).toBe("45 sec");
+    expect(formatDuration(59_600, "en")).toBe("1 min");
+    expect(formatDuration(5_040_000, "en")).toBe("1 hr 24 min");
+    expect(formatDuration(3_599_000, "en")).toBe("1 hr");
+    expect(formatDuration(7_200_000, "de")).toBe("2 Std.");
   });
 
-  it("give sizes and rates their units", () => {
-    expect(size(1_234_567_890, "en")).toBe("1.2 GB");
-    expect(size(0, "en")).toBe("0 byte");
-    expect(rate(2_400_000, "de")).toBe("2,4 Mbit/s");
+  it("format sizes and rates", () => {
+    expect(formatSize(1_234_567_890, "en")).toBe("1.2 GB");
+    expect(formatSize(0, "en")).toBe("0 byte");
+    expect(formatRate(2_400_000, "de")).toBe("2,4 Mbit/s");
   });
 
-  it("tell how long ago", () => {
+  it("format ages", () => {
     const now = Date.parse("2026-01-02T12:00:00Z");
-    expect(ago("2026-01-02T09:00:00Z", now, "en")).toBe("3 hours ago");
-    expect(ago("2026-01-01T12:00:00Z", now, "de")).toBe("gestern");
+    expect(formatAge("2026-01-02T09:00:00Z", now, "en")).toBe("3 hours ago");
+    expect(formatAge("2026-01-01T12:00:00Z", now, "de")).toBe("gestern");
   });
 
-  it("name languages, whatever comes", () => {
-    expect(languageName("de", "en")).toBe("German");
-    expect(languageName("en", "de")).toBe("Englisch");
-    expect(languageName("not a tag", "en")).toBe("not a tag");
+  it("name languages, and return unknown tags", () => {
+    expect(getLanguageName("de", "en")).toBe("German");
+    expect(getLanguageName("en", "de")).toBe("Englisch");
+    expect(getLanguageName("not a tag", "en")).toBe("not a tag");
   });
 
-  it("find the best text", () => {
-    expect(localised({ pt: "a", en: "b" }, "pt-BR")).toBe("a");
-    expect(localised({ ja: "c" }, "de")).toBe("c");
-    expect(localised({}, "de")).toBe("");
+  it("choose the best text", () => {
+    expect(localise({ pt: "a", en: "b" }, "pt-BR")).toBe("a");
+    expect(localise({ ja: "c" }, "de")).toBe("c");
+    expect(localise({}, "de")).toBe("");
   });
 });

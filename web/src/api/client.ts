@@ -1,21 +1,21 @@
 /**
- * The one way to the gateway. The access token lives in this closure only; the refresh token is an HttpOnly
- * cookie that no script sees. A 401 leads to one refresh and one more try.
+ * The HTTP client of the gateway. The access token is kept in this closure only; the refresh token is an HttpOnly
+ * cookie. After a 401 the client refreshes the token once and sends the request again.
  */
-import { offline, Problem, problemOf } from "./problem";
+import { createOfflineProblem, Problem, readProblem } from "./problem";
 import type { Session } from "./types";
 
 const ROOT = "/api/v1";
-/** A token is renewed this long before it ends, so that a request never leaves with one about to expire. */
-const MARGIN_MS = 20_000;
+/** Tokens are refreshed this long before they expire. */
+const REFRESH_MARGIN_MS = 20_000;
 
-export interface ClientParts {
+export interface ClientDependencies {
   fetch: (input: string, init?: RequestInit) => Promise<Response>;
   now: () => number;
-  /** Runs a task alone among all tabs of this browser. */
-  alone: <T>(task: () => Promise<T>) => Promise<T>;
-  /** Hears of every new session, and of `null` when the sign-in is over. */
-  changed: (session: Session | null) => void;
+  /** Runs a task under a lock that all tabs of the browser share. */
+  runExclusive: <T>(task: () => Promise<T>) => Promise<T>;
+  /** Called with every new session, and with `null` when the sign-in has ended. */
+  onSessionChange: (session: Session | null) => void;
 }
 
 export interface CallOptions {
@@ -30,15 +30,15 @@ function createTraceparent(): string {
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
 
-export function createClient(parts: ClientParts) {
+export function createClient(dependencies: ClientDependencies) {
   let session: Session | null = null;
   let expiresAt = 0;
   let refreshing: Promise<Session> | null = null;
 
-  function adopt(next: Session | null): void {
+  function setSession(next: Session | null): void {
     session = next;
-    expiresAt = next ? parts.now() + next.expires_in_s * 1000 : 0;
-    parts.changed(next);
+    expiresAt = next ? dependencies.now() + next.expires_in_s * 1000 : 0;
+    dependencies.onSessionChange(next);
   }
 
   async function send(method: string, path: string, options: CallOptions): Promise<Response> {
@@ -47,29 +47,29 @@ export function createClient(parts: ClientParts) {
     if (session) headers.Authorization = `Bearer ${session.access_token}`;
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
     try {
-      return await parts.fetch(ROOT + path, { method, headers, body, signal: options.signal, credentials: "same-origin" });
+      return await dependencies.fetch(ROOT + path, { method, headers, body, signal: options.signal, credentials: "same-origin" });
     } catch (error) {
       if (options.signal?.aborted) throw error;
-      throw offline();
+      throw createOfflineProblem();
     }
   }
 
-  async function refreshNow(): Promise<Session> {
+  async function requestRefresh(): Promise<Session> {
     const response = await send("POST", "/auth/refresh", { body: {} });
     if (!response.ok) {
-      const problem = await problemOf(response);
-      // Only a refusal ends the sign-in; a service that is away for a moment must not sign anybody out.
-      if (problem.status === 401 || problem.status === 403) adopt(null);
+      const problem = await readProblem(response);
+      // Only a refusal ends the sign-in; a temporary failure of the service does not.
+      if (problem.status === 401 || problem.status === 403) setSession(null);
       throw problem;
     }
     const next = (await response.json()) as Session;
-    adopt(next);
+    setSession(next);
     return next;
   }
 
-  /** New tokens for the cookie; those who ask meanwhile share the answer. */
+  /** Refresh the tokens; concurrent callers share one request. */
   function refresh(): Promise<Session> {
-    refreshing ??= parts.alone(refreshNow).finally(() => {
+    refreshing ??= dependencies.runExclusive(requestRefresh).finally(() => {
       refreshing = null;
     });
     return refreshing;
@@ -82,19 +82,19 @@ export function createClient(parts: ClientParts) {
       if (session?.access_token === token) await refresh();
       response = await send(method, path, options);
     }
-    if (!response.ok) throw await problemOf(response);
+    if (!response.ok) throw await readProblem(response);
     return (response.status === 204 ? undefined : await response.json()) as T;
   }
 
   return {
     call,
     refresh,
-    adopt,
-    session: () => session,
-    /** A token good for a while yet, for requests that do not go through `call` (licences, uploads). */
-    async token(): Promise<string> {
+    setSession,
+    getSession: () => session,
+    /** Return a valid token for requests that do not use `call` (licences, uploads). */
+    async getToken(): Promise<string> {
       if (!session) throw new Problem("unauthenticated", 401, "Sign in to continue");
-      if (expiresAt - parts.now() < MARGIN_MS) await refresh();
+      if (expiresAt - dependencies.now() < REFRESH_MARGIN_MS) await refresh();
       return session.access_token;
     },
   };

@@ -1,4 +1,4 @@
-/** What went wrong: an RFC 9457 problem document of the server, or what the browser itself could not do. */
+/** An RFC 9457 problem document of the server, or a failure in the browser. */
 export class Problem extends Error {
   readonly kind: string;
   readonly status: number;
@@ -12,25 +12,25 @@ export class Problem extends Error {
     this.facts = facts;
   }
 
-  /** The trace id under which the server logged it. */
+  /** The trace id of the request in the server's log. */
   get trace(): string | null {
     return typeof this.facts.instance === "string" ? this.facts.instance : null;
   }
 }
 
-/** The faults of an `invalid` problem: field → message. */
-export function faultsOf(problem: unknown): Record<string, string> {
+/** Return the messages of an `invalid` problem by field. */
+export function getFaults(problem: unknown): Record<string, string> {
   if (!(problem instanceof Problem) || !Array.isArray(problem.facts.faults)) return {};
   const faults = problem.facts.faults as { field?: unknown; message?: unknown }[];
   return Object.fromEntries(faults.map((fault) => [String(fault.field ?? ""), String(fault.message ?? "")]));
 }
 
-/** Reads a problem out of an answer that was not a success. */
-export async function problemOf(response: Response): Promise<Problem> {
+/** Read the problem document of a response whose status is an error. */
+export async function readProblem(response: Response): Promise<Problem> {
   const document = (await response.json().catch(() => null)) as Record<string, unknown> | null;
   const type = typeof document?.type === "string" ? document.type : "";
   const kind = type.split("/").pop() || `http-${response.status}`;
   return new Problem(kind, response.status, String(document?.title ?? response.statusText), document ?? {});
 }
 
-export const offline = () => new Problem("offline", 0, "The service cannot be reached.");
+export const createOfflineProblem = () => new Problem("offline", 0, "The service cannot be reached.");

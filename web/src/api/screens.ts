@@ -1,4 +1,4 @@
-/** Screens already seen are shown at once and looked up again behind it. */
+/** A cache of screen data: cached data is shown at once while it is reloaded. */
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 
 interface Entry {
@@ -10,15 +10,15 @@ interface Entry {
 
 const entries = new Map<string, Entry>();
 const listeners = new Set<() => void>();
-/** The screens in sight, and how each is looked up. */
+/** The loaders of the mounted screens. */
 const mounted = new Map<string, () => Promise<unknown>>();
 const FRESH_MS = 15_000;
 
-const tell = () => listeners.forEach((listener) => listener());
+const notify = () => listeners.forEach((listener) => listener());
 
-function put(key: string, entry: Entry): void {
+function setEntry(key: string, entry: Entry): void {
   entries.set(key, entry);
-  tell();
+  notify();
 }
 
 function load<T>(key: string, loader: () => Promise<T>): Promise<T> {
@@ -27,27 +27,27 @@ function load<T>(key: string, loader: () => Promise<T>): Promise<T> {
   const pending = loader();
   entries.set(key, { ...known, at: known?.at ?? 0, pending });
   pending.then(
-    (data) => entries.get(key)?.pending === pending && put(key, { data, at: Date.now() }),
-    (error: unknown) => entries.get(key)?.pending === pending && put(key, { ...known, error, at: Date.now() }),
+    (data) => entries.get(key)?.pending === pending && setEntry(key, { data, at: Date.now() }),
+    (error: unknown) => entries.get(key)?.pending === pending && setEntry(key, { ...known, error, at: Date.now() }),
   );
   return pending;
 }
 
-/** Marks screens as old: those in sight are looked up again behind what they show, the others when next seen. */
-export function staleScreens(prefix: string): void {
+/** Mark screens as outdated: mounted screens are reloaded now, others when they are next mounted. */
+export function invalidateScreens(prefix: string): void {
   for (const [key, entry] of entries) if (key.startsWith(prefix)) entry.at = 0;
   for (const [key, loader] of mounted) if (key.startsWith(prefix)) load(key, loader).catch(() => undefined);
 }
 
-/** Starts looking a screen up before it is asked for. */
-export function warm<T>(key: string, loader: () => Promise<T>): void {
+/** Load a screen unless its data is recent. */
+function loadUnlessFresh<T>(key: string, loader: () => Promise<T>): void {
   if (Date.now() - (entries.get(key)?.at ?? 0) > FRESH_MS) load(key, loader).catch(() => undefined);
 }
 
-/** Forgets what is known: of one screen, or of all when the viewer changes. */
-export function forgetScreens(prefix = ""): void {
-  for (const key of entries.keys()) if (key.startsWith(prefix)) entries.delete(key);
-  tell();
+/** Delete all cached data, because the viewer has changed. */
+export function clearScreens(): void {
+  entries.clear();
+  notify();
 }
 
 export interface Screen<T> {
@@ -56,7 +56,7 @@ export interface Screen<T> {
   reload: () => void;
 }
 
-/** A screen's data; `undefined` until there is any. An error beside data means that the data may be old. */
+/** Return a screen's data, `undefined` until it is loaded. An error beside data means that the data may be outdated. */
 export function useScreen<T>(key: string, loader: () => Promise<T>, everyMs = 0): Screen<T> {
   const loaderRef = useRef(loader);
   loaderRef.current = loader;
@@ -67,7 +67,7 @@ export function useScreen<T>(key: string, loader: () => Promise<T>, everyMs = 0)
   const entry = useSyncExternalStore(subscribe, () => entries.get(key));
   const reload = useCallback(() => void load(key, () => loaderRef.current()).catch(() => undefined), [key]);
   const known = entry !== undefined;
-  useEffect(() => warm(key, () => loaderRef.current()), [key, known]);
+  useEffect(() => loadUnlessFresh(key, () => loaderRef.current()), [key, known]);
   useEffect(() => {
     mounted.set(key, () => loaderRef.current());
     return () => void mounted.delete(key);
@@ -80,12 +80,12 @@ export function useScreen<T>(key: string, loader: () => Promise<T>, everyMs = 0)
   return { data: entry?.data as T | undefined, error: entry?.error, reload };
 }
 
-/** True after a while: what is faster needs no skeleton. */
-export function useLate(ms = 200): boolean {
-  const [late, setLate] = useState(false);
+/** Return true after a delay, so that fast loads show no skeleton. */
+export function useDelayed(): boolean {
+  const [delayed, setDelayed] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setLate(true), ms);
+    const timer = setTimeout(() => setDelayed(true), 200);
     return () => clearTimeout(timer);
-  }, [ms]);
-  return late;
+  }, []);
+  return delayed;
 }

@@ -1,4 +1,4 @@
-/** What crosses the public API, by the server's own names; `npm run types` makes the schema from openapi.json. */
+/** The types of the public API, named as on the server; `npm run types` generates the schema from openapi.json. */
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];

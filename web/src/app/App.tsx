@@ -1,4 +1,4 @@
-/** Which page is shown to whom. */
+/** The root component: chooses the page by sign-in, profile and address. */
 import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import HomePage from "../features/home";
 import ProfilesPage from "../features/profiles";
@@ -6,10 +6,10 @@ import SignInPage from "../features/sign-in";
 import TitlePage from "../features/title";
 import { useText } from "../i18n";
 import { go, Link, match, paths, useLocation } from "../router";
-import { loadProfiles, restore, useViewer } from "../session";
+import { loadProfiles, restoreSession, useViewer } from "../session";
 import { PreviewHost } from "../ui/Preview";
 import { Header } from "./Header";
-import { playerPage, warmPlayer } from "./warm";
+import { getPlayerPage, preloadPlayer } from "./playerPage";
 
 const OperatorPage = lazy(() => import("../features/operator"));
 const GenrePage = lazy(() => import("../features/genre"));
@@ -19,20 +19,20 @@ const AccountPage = lazy(() => import("../features/account"));
 export function App() {
   const viewer = useViewer();
   const { t } = useText();
-  useEffect(() => void restore(), []);
+  useEffect(() => void restoreSession(), []);
   useEffect(() => {
     if (viewer.state === "signed-in" && !viewer.profiles) loadProfiles().catch(() => undefined);
   }, [viewer.state, viewer.profiles]);
 
-  if (viewer.state === "restoring") return <div className="curtain-wait" aria-busy="true" aria-label={t("app.loading")} />;
+  if (viewer.state === "restoring") return <div className="app-loading" aria-busy="true" aria-label={t("app.loading")} />;
   if (viewer.state === "unreachable") return <Unreachable />;
-  if (viewer.state === "signed-out") return <Door />;
-  return <House chosen={viewer.session?.profile_id != null} />;
+  if (viewer.state === "signed-out") return <SignIn />;
+  return <SignedIn hasProfile={viewer.session?.profile_id != null} />;
 }
 
-function Door() {
+function SignIn() {
   const { path } = useLocation();
-  return <SignInPage opening={path === paths.signUp} />;
+  return <SignInPage isSignUp={path === paths.signUp} />;
 }
 
 function Unreachable() {
@@ -41,42 +41,41 @@ function Unreachable() {
     <main className="problem-page">
       <h1>{t("app.unreachable")}</h1>
       <p>{t("app.unreachableHint")}</p>
-      <button type="button" className="button primary" onClick={() => void restore()}>{t("app.retry")}</button>
+      <button type="button" className="button primary" onClick={() => void restoreSession()}>{t("app.retry")}</button>
     </main>
   );
 }
 
-/** Where somebody wanted to go before they had to sign in or choose a profile. */
-const ENTRANCES: readonly string[] = [paths.signIn, paths.signUp];
+const SIGN_IN_PATHS: readonly string[] = [paths.signIn, paths.signUp];
 
-function House({ chosen }: { chosen: boolean }) {
+function SignedIn({ hasProfile }: { hasProfile: boolean }) {
   const { path, search, under } = useLocation();
-  const entrance = ENTRANCES.includes(path);
-  const choosing = path.startsWith(paths.profiles);
+  const isSignIn = SIGN_IN_PATHS.includes(path);
+  const isProfiles = path.startsWith(paths.profiles);
   useEffect(() => {
-    if (entrance) go(chosen ? paths.home : paths.profiles, { replace: true });
-  }, [entrance, chosen]);
-  useEffect(() => (chosen ? warmPlayer() : undefined), [chosen]);
-  if (entrance) return null;
+    if (isSignIn) go(hasProfile ? paths.home : paths.profiles, { replace: true });
+  }, [isSignIn, hasProfile]);
+  useEffect(() => (hasProfile ? preloadPlayer() : undefined), [hasProfile]);
+  if (isSignIn) return null;
   if (path.startsWith(paths.operator)) return <Suspense><OperatorPage path={path} /></Suspense>;
-  if (choosing || !chosen) return <ProfilesPage managing={path === paths.manage} />;
+  if (isProfiles || !hasProfile) return <ProfilesPage managing={path === paths.manage} />;
   const watching = match("/watch/:id", path);
-  if (watching) return <Watch key={path + search} titleId={watching.id ?? ""} search={search} />;
+  if (watching) return <Player key={path + search} titleId={watching.id ?? ""} search={search} />;
   return <Pages path={path} under={under} />;
 }
 
-function Watch({ titleId, search }: { titleId: string; search: string }) {
-  const asked = new URLSearchParams(search);
-  // Chosen once: another component in its place would be another player.
-  const [PlayerPage] = useState(() => playerPage());
+function Player({ titleId, search }: { titleId: string; search: string }) {
+  const query = new URLSearchParams(search);
+  // Chosen once, because another component would restart the player.
+  const [PlayerPage] = useState(() => getPlayerPage());
   return (
-    <Suspense fallback={<div className="player-wait" />}>
-      <PlayerPage titleId={titleId} episodeId={asked.get("episode")} fromStart={asked.get("from") === "start"} />
+    <Suspense fallback={<div className="player-loading" />}>
+      <PlayerPage titleId={titleId} episodeId={query.get("episode")} fromStart={query.get("from") === "start"} />
     </Suspense>
   );
 }
 
-/** The pages under the header, with a title's page laid over the one it was opened from. */
+/** The pages with a header, and the title page as an overlay. */
 function Pages({ path, under }: { path: string; under: string | null }) {
   const { t } = useText();
   const overlay = match("/title/:id", path);
@@ -91,14 +90,14 @@ function Pages({ path, under }: { path: string; under: string | null }) {
         <a className="skip" href="#main" tabIndex={overlay ? -1 : 0} data-focus-skip>{t("app.skip")}</a>
         <Header />
         <PreviewHost />
-        <Suspense><Scrolled key={base}>{page(base)}</Scrolled></Suspense>
+        <Suspense><ScrollRestorer key={base}>{renderPage(base)}</ScrollRestorer></Suspense>
       </div>
       {overlay && <TitlePage titleId={overlay.id ?? ""} />}
     </>
   );
 }
 
-function page(path: string): ReactNode {
+function renderPage(path: string): ReactNode {
   const genre = match("/genre/:id", path);
   if (path === paths.home) return <HomePage />;
   if (genre) return <GenrePage genreId={genre.id ?? ""} />;
@@ -107,18 +106,18 @@ function page(path: string): ReactNode {
   return <NotFound />;
 }
 
-/** A new page begins at its top; a page one comes back to lies where it was. */
-const tops = new Map<string, number>();
+/** The scroll position of each page, restored on return. */
+const scrollPositions = new Map<string, number>();
 
-function Scrolled({ children }: { children: ReactNode }) {
+function ScrollRestorer({ children }: { children: ReactNode }) {
   const { path } = useLocation();
   const key = useRef(path);
   useEffect(() => {
-    const own = key.current;
-    scrollTo({ top: tops.get(own) ?? 0, behavior: "instant" });
-    const note = () => void tops.set(own, scrollY);
-    addEventListener("scroll", note, { passive: true });
-    return () => removeEventListener("scroll", note);
+    const path = key.current;
+    scrollTo({ top: scrollPositions.get(path) ?? 0, behavior: "instant" });
+    const onScroll = () => void scrollPositions.set(path, scrollY);
+    addEventListener("scroll", onScroll, { passive: true });
+    return () => removeEventListener("scroll", onScroll);
   }, []);
   return children;
 }

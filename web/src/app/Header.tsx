@@ -14,18 +14,18 @@ export function Header() {
   const { profile } = useViewer();
   const [scrolled, setScrolled] = useState(false);
   useEffect(() => {
-    const look = () => setScrolled(scrollY > 24);
-    look();
-    addEventListener("scroll", look, { passive: true });
-    return () => removeEventListener("scroll", look);
+    const onScroll = () => setScrolled(scrollY > 24);
+    onScroll();
+    addEventListener("scroll", onScroll, { passive: true });
+    return () => removeEventListener("scroll", onScroll);
   }, []);
-  const here = (to: string) => (path === to ? "page" : undefined);
+  const getCurrent = (to: string) => (path === to ? "page" : undefined);
   return (
     <header className={`header ${scrolled ? "scrolled" : ""}`} data-focus="row">
       <Link to={paths.home} className="header-logo" aria-label={`Matinee: ${t("nav.home")}`}><Logo /></Link>
       <nav aria-label={t("nav.main")}>
-        <Link to={paths.home} aria-current={here(paths.home)}>{t("nav.home")}</Link>
-        <Link to={paths.history} aria-current={here(paths.history)}>{t("nav.history")}</Link>
+        <Link to={paths.home} aria-current={getCurrent(paths.home)}>{t("nav.home")}</Link>
+        <Link to={paths.history} aria-current={getCurrent(paths.history)}>{t("nav.history")}</Link>
       </nav>
       {profile?.kids && <span className="header-kids">{t("profiles.kids")}</span>}
       <ProfileMenu />
@@ -43,9 +43,9 @@ function ProfileMenu() {
   useEffect(() => setOpen(false), [path]);
   useEffect(() => {
     if (!open) return;
-    const outside = (event: Event) => !frame.current?.contains(event.target as Node) && setOpen(false);
-    addEventListener("pointerdown", outside);
-    return () => removeEventListener("pointerdown", outside);
+    const onPointerDown = (event: Event) => !frame.current?.contains(event.target as Node) && setOpen(false);
+    addEventListener("pointerdown", onPointerDown);
+    return () => removeEventListener("pointerdown", onPointerDown);
   }, [open]);
   const kids = profile?.kids ?? false;
   return (

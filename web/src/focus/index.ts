@@ -1,45 +1,44 @@
-/** Arrow keys and remote controls, on top of the pure engine. */
+/** Keyboard and remote-control navigation, on top of the pure engine. */
 import { useEffect, useRef } from "react";
-import { BLANK, type Box, type Direction, type Memory, move, recover, visit } from "./engine";
-import { idOf, readTree, scope } from "./tree";
+import { type Box, type Column, type Direction, move, recover } from "./engine";
+import { getId, readTree, findScope } from "./tree";
 
 const ARROWS: Record<string, Direction> = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" };
 const BACK = new Set(["Escape", "GoBack", "BrowserBack", "XF86Back"]);
 
-let memory: Memory = BLANK;
+let column: Column = null;
 let lastBox: Box | null = null;
 let lastElement: HTMLElement | null = null;
 const lastOf = new Map<string, string>();
-const backs: (() => void)[] = [];
+const backHandlers: (() => void)[] = [];
 
-/** Whether keys, and not a pointer, were used last. */
-let keys = false;
+/** Whether the last input came from a key and not from a pointer. */
+let isKeyboardUsed = false;
 const isTv = () => document.documentElement.dataset.tv !== undefined;
-const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export function focusElement(element: HTMLElement, smooth = true): void {
   element.focus({ preventScroll: true, focusVisible: true } as FocusOptions);
-  element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: smooth && !calm() ? "smooth" : "instant" });
+  element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: smooth && !prefersReducedMotion() ? "smooth" : "instant" });
 }
 
-/** Whether a field wants this arrow for itself. */
-function owns(element: Element | null, direction: Direction): boolean {
+/** Return whether an element handles this arrow key itself. */
+function handlesArrow(element: Element | null, direction: Direction): boolean {
   if (!(element instanceof HTMLElement)) return false;
-  const wanted = element.dataset.focusOwn;
-  if (wanted?.split(" ").includes(direction)) return true;
+  if (element.dataset.focusOwn?.split(" ").includes(direction)) return true;
   if (element instanceof HTMLSelectElement) return direction === "up" || direction === "down";
-  if (element instanceof HTMLInputElement) return inputOwns(element, direction);
+  if (element instanceof HTMLInputElement) return inputHandlesArrow(element, direction);
   return element instanceof HTMLTextAreaElement;
 }
 
-const TYPED = "input:not([type=checkbox],[type=radio],[type=range],[type=file]),textarea";
+const TEXT_FIELDS = "input:not([type=checkbox],[type=radio],[type=range],[type=file]),textarea";
 const TEXTLESS = new Set(["checkbox", "radio", "button", "submit", "file"]);
 
-function inputOwns(input: HTMLInputElement, direction: Direction): boolean {
+function inputHandlesArrow(input: HTMLInputElement, direction: Direction): boolean {
   if (TEXTLESS.has(input.type)) return false;
   if (input.type === "number" || input.type === "range") return true;
   if (direction === "up" || direction === "down") return false;
-  // The caret of an e-mail field cannot be asked for: there, left and right stay inside.
+  // The caret position of an e-mail field is not available: there, left and right stay in the field.
   const at = input.selectionStart;
   if (at === null) return true;
   return direction === "left" ? at > 0 : at < input.value.length;
@@ -47,30 +46,30 @@ function inputOwns(input: HTMLInputElement, direction: Direction): boolean {
 
 function onArrow(event: KeyboardEvent, direction: Direction): void {
   const active = document.activeElement;
-  if (owns(active, direction)) return;
-  const { root, elements } = readTree(scope());
-  const here = active ? idOf(active) : "";
-  const step = elements.has(here) ? move(root, here, direction, memory) : null;
-  const target = step?.id ?? (elements.has(here) ? null : start(root, elements));
-  if (step) memory = step.memory;
+  if (handlesArrow(active, direction)) return;
+  const { root, elements } = readTree(findScope());
+  const current = active ? getId(active) : "";
+  const step = elements.has(current) ? move(root, current, direction, column) : null;
+  const target = step?.id ?? (elements.has(current) ? null : findStart(root, elements));
+  if (step) column = step.column;
   event.preventDefault();
   const element = target ? elements.get(target) : undefined;
   if (element) focusElement(element, !event.repeat);
 }
 
-function start(root: Parameters<typeof recover>[0], elements: Map<string, HTMLElement>): string | null {
+function findStart(root: Parameters<typeof recover>[0], elements: Map<string, HTMLElement>): string | null {
   const first = [...elements].find(([, element]) => element.dataset.focusFirst !== undefined)?.[0];
   return recover(root, lastBox, first ?? null);
 }
 
 function onKey(event: KeyboardEvent): void {
-  keys = true;
+  isKeyboardUsed = true;
   if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.isComposing) return;
   const direction = ARROWS[event.key];
   if (direction && !event.shiftKey) return onArrow(event, direction);
-  const field = event.target instanceof HTMLElement && event.target.matches(TYPED);
+  const field = event.target instanceof HTMLElement && event.target.matches(TEXT_FIELDS);
   if (BACK.has(event.key) || (event.key === "Backspace" && !field)) {
-    const handler = backs.at(-1);
+    const handler = backHandlers.at(-1);
     if (!handler) return;
     event.preventDefault();
     handler();
@@ -87,63 +86,63 @@ function onFocus(event: FocusEvent): void {
   else lastOf.delete(location.pathname);
 }
 
-/** What had the focus is gone: the focus goes to what is nearest now. */
-function onChange(): void {
+/** Move the focus to the nearest element if the focused one was removed. */
+function onMutation(): void {
   if (!lastElement || lastElement.isConnected || document.activeElement !== document.body) return;
-  if (!keys && !isTv()) return;
-  const { root, elements } = readTree(scope());
+  if (!isKeyboardUsed && !isTv()) return;
+  const { root, elements } = readTree(findScope());
   const target = recover(root, lastBox);
   const element = target ? elements.get(target) : undefined;
   if (element) focusElement(element, false);
 }
 
-/** Takes over the arrow keys of the page. */
-export function startFocus(): void {
-  let waiting = 0;
+/** Handle the arrow and back keys of the page. */
+export function startNavigation(): void {
+  let frame = 0;
   addEventListener("keydown", onKey);
-  addEventListener("pointerdown", () => (keys = false));
+  addEventListener("pointerdown", () => (isKeyboardUsed = false));
   document.addEventListener("focusin", onFocus);
   new MutationObserver(() => {
-    waiting ||= requestAnimationFrame(() => {
-      waiting = 0;
-      onChange();
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      onMutation();
     });
   }).observe(document.body, { childList: true, subtree: true });
 }
 
-/** What the back key does while a component is there; the last one to come is asked. */
+/** Handle the back key while a component is mounted; the handler that was added last is called. */
 export function useBack(handler: () => void, active = true): void {
   const latest = useRef(handler);
   latest.current = handler;
   useEffect(() => {
     if (!active) return;
     const entry = () => latest.current();
-    backs.push(entry);
-    return () => void backs.splice(backs.indexOf(entry), 1);
+    backHandlers.push(entry);
+    return () => void backHandlers.splice(backHandlers.indexOf(entry), 1);
   }, [active]);
 }
 
-/** Puts the focus on a page that is ready: where it was on the last visit, or on its first choice. */
-export function useArrival(ready: boolean, always = false): void {
+/** Focus a page that is ready: the element of the last visit, or its first choice. */
+export function useInitialFocus(ready: boolean, always = false): void {
   useEffect(() => {
-    if (!ready || !(keys || isTv() || always)) return;
-    const { root, elements } = readTree(scope());
+    if (!ready || !(isKeyboardUsed || isTv() || always)) return;
+    const { root, elements } = readTree(findScope());
     const remembered = lastOf.get(location.pathname);
-    const target = remembered && elements.has(remembered) ? remembered : start(root, elements);
+    const target = remembered && elements.has(remembered) ? remembered : findStart(root, elements);
     const element = target ? elements.get(target) : undefined;
     if (!element) return;
-    memory = visit(root, idOf(element), { ...memory, column: null });
+    column = null;
     focusElement(element, false);
   }, [ready, always]);
 }
 
-/** Gives the focus back to whatever had it before a dialog came. */
+/** Return the focus to the element that had it before a dialog opened. */
 export function useReturnFocus(): void {
   useEffect(() => {
     const before = document.activeElement;
     return () => {
       if (!(before instanceof HTMLElement) || before === document.body) return;
-      // In the next frame: until then the page behind the dialog is still out of reach.
+      // In the next frame, because until then the page behind the dialog is inert.
       requestAnimationFrame(() => before.isConnected && focusElement(before, false));
     };
   }, []);

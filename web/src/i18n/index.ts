@@ -1,4 +1,4 @@
-/** Every text that a person reads, in the language of the profile, or before there is one, of the browser. */
+/** Texts in the language of the profile, or of the browser before a profile is chosen. */
 import { useSyncExternalStore } from "react";
 import * as format from "./format";
 import { en, type Messages } from "./en";
@@ -16,24 +16,24 @@ const loaders: Record<Language, () => Promise<Messages>> = {
 let language: Language = "en";
 const listeners = new Set<() => void>();
 
-export function supported(tag: string): Language {
+export function chooseLanguage(tag: string): Language {
   const base = tag.toLowerCase().split("-")[0];
   return LANGUAGES.find((one) => one === base) ?? "en";
 }
 
-/** Speaks another language as soon as its texts are here. */
+/** Load the texts of a language and switch to it. */
 export async function setLanguage(tag: string): Promise<void> {
-  const next = supported(tag);
+  const next = chooseLanguage(tag);
   loaded[next] ??= await loaders[next]();
   if (next === language) return;
   language = next;
   document.documentElement.lang = next;
-  translator = make(next);
+  translator = createTranslator(next);
   listeners.forEach((listener) => listener());
 }
 
-/** Puts values into `{name}` and picks from `{count|one film|# films}` by the language's plural rules. */
-export function fill(text: string, values: Record<string, string | number>, tag: string): string {
+/** Replace `{name}` by values, and `{count|one film|# films}` by the plural form of the language. */
+export function formatText(text: string, values: Record<string, string | number>, tag: string): string {
   return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (_, name: string, one?: string, other?: string) => {
     const value = values[name] ?? "";
     if (one === undefined || other === undefined) return String(value);
@@ -42,28 +42,27 @@ export function fill(text: string, values: Record<string, string | number>, tag:
   });
 }
 
-function make(tag: Language) {
+function createTranslator(tag: Language) {
   const messages = loaded[tag] ?? en;
   return {
     language: tag,
-    t: (key: Key, values: Record<string, string | number> = {}) => fill(messages[key], values, tag),
-    /** A text whose key comes from the server, where there is one. */
-    known: (key: string) => (Object.hasOwn(messages, key) ? fill(messages[key as Key], {}, tag) : null),
-    clock: format.clock,
-    span: (ms: number) => format.span(ms, tag),
-    size: (bytes: number) => format.size(bytes, tag),
-    rate: (bps: number) => format.rate(bps, tag),
-    ago: (iso: string) => format.ago(iso, Date.now(), tag),
-    languageName: (other: string) => format.languageName(other, tag),
-    list: (words: string[]) => format.list(words, tag),
-    localised: (texts: Record<string, string> | undefined) => format.localised(texts, tag),
+    t: (key: Key, values: Record<string, string | number> = {}) => formatText(messages[key], values, tag),
+    /** Return the text of a key that comes from the server, or `null`. */
+    find: (key: string) => (Object.hasOwn(messages, key) ? formatText(messages[key as Key], {}, tag) : null),
+    formatClock: format.formatClock,
+    formatDuration: (ms: number) => format.formatDuration(ms, tag),
+    formatSize: (bytes: number) => format.formatSize(bytes, tag),
+    formatRate: (bps: number) => format.formatRate(bps, tag),
+    formatAge: (iso: string) => format.formatAge(iso, Date.now(), tag),
+    getLanguageName: (other: string) => format.getLanguageName(other, tag),
+    localise: (texts: Record<string, string> | undefined) => format.localise(texts, tag),
   };
 }
 
-export type Translator = ReturnType<typeof make>;
-let translator: Translator = make("en");
+export type Translator = ReturnType<typeof createTranslator>;
+let translator: Translator = createTranslator("en");
 
-export const translate = () => translator;
+export const getTranslator = () => translator;
 
 export function useText(): Translator {
   return useSyncExternalStore(

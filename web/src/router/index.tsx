@@ -1,13 +1,13 @@
 /**
- * A small router over the History API. A title page lies over the page one came from, so a location may name
- * the one `under` it; both stay mounted, and going back finds everything as it was.
+ * A router on the History API. A title page is an overlay: its location names the page `under` it. Both stay mounted,
+ * so that going back restores the page below unchanged.
  */
 import { type AnchorHTMLAttributes, type MouseEvent, type Ref, useSyncExternalStore } from "react";
 
 export interface Location {
   path: string;
   search: string;
-  /** The path that an overlay lies over. */
+  /** The path below an overlay. */
   under: string | null;
 }
 
@@ -17,41 +17,41 @@ interface State {
 }
 
 const listeners = new Set<() => void>();
-let current: Location = read();
+let current: Location = readLocation();
 
-function state(): State {
+function readState(): State {
   return (window.history.state ?? {}) as State;
 }
 
-function read(): Location {
+function readLocation(): Location {
   const { pathname, search } = window.location;
-  return { path: pathname, search, under: state().under ?? null };
+  return { path: pathname, search, under: readState().under ?? null };
 }
 
-function settle(): void {
-  current = read();
+function update(): void {
+  current = readLocation();
   listeners.forEach((listener) => listener());
 }
 
-window.addEventListener("popstate", settle);
+window.addEventListener("popstate", update);
 
-export interface Going {
+export interface NavigateOptions {
   replace?: boolean;
-  /** Lay the new page over the one that is shown. */
+  /** Open the new page as an overlay. */
   over?: boolean;
 }
 
-export function go(to: string, { replace = false, over = false }: Going = {}): void {
+export function go(to: string, { replace = false, over = false }: NavigateOptions = {}): void {
   const under = over ? (current.under ?? current.path + current.search) : null;
-  const depth = (state().depth ?? 0) + (replace ? 0 : 1);
+  const depth = (readState().depth ?? 0) + (replace ? 0 : 1);
   window.history[replace ? "replaceState" : "pushState"]({ under, depth } satisfies State, "", to);
-  settle();
+  update();
 }
 
-/** Back to where one came from, or to `otherwise` where this page was the first. */
-export function back(otherwise = "/"): void {
-  if ((state().depth ?? 0) > 0) window.history.back();
-  else go(otherwise, { replace: true });
+/** Go back, or to home if this page was the first. */
+export function back(): void {
+  if ((readState().depth ?? 0) > 0) window.history.back();
+  else go(paths.home, { replace: true });
 }
 
 export function useLocation(): Location {
@@ -64,7 +64,7 @@ export function useLocation(): Location {
   );
 }
 
-/** Matches `/title/:id` against a path; the named parts, or `null`. */
+/** Match a pattern such as `/title/:id` against a path; return the named parts, or `null`. */
 export function match(pattern: string, path: string): Record<string, string> | null {
   const wanted = pattern.split("/");
   const parts = path.replace(/(.)\/$/, "$1").split("/");
@@ -78,17 +78,17 @@ export function match(pattern: string, path: string): Record<string, string> | n
   return found;
 }
 
-type LinkProps = AnchorHTMLAttributes<HTMLAnchorElement> & Going & { to: string; ref?: Ref<HTMLAnchorElement> };
+type LinkProps = AnchorHTMLAttributes<HTMLAnchorElement> & NavigateOptions & { to: string; ref?: Ref<HTMLAnchorElement> };
 
-/** A real link that stays in the application. */
+/** A link that navigates without a page load. */
 export function Link({ to, replace, over, onClick, ...rest }: LinkProps) {
-  function follow(event: MouseEvent<HTMLAnchorElement>) {
+  function onFollow(event: MouseEvent<HTMLAnchorElement>) {
     onClick?.(event);
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
     go(to, { replace, over });
   }
-  return <a {...rest} href={to} onClick={follow} />;
+  return <a {...rest} href={to} onClick={onFollow} />;
 }
 
 export const paths = {

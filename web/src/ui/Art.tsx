@@ -1,17 +1,17 @@
-/** A title's picture; where there is none, one is made of its name: a gradient, a mark, the title in type. */
+/** The artwork of a title, or generated art (a gradient, a shape and the name) if there is none. */
 import { type CSSProperties, useState } from "react";
 import type { Picture } from "../api";
 import "./art.css";
 
-/** A number that is the same for the same text, always (FNV-1a). */
-export function seedOf(text: string): number {
+/** Hash a text (FNV-1a). */
+export function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (const letter of text) hash = Math.imul(hash ^ (letter.codePointAt(0) ?? 0), 0x01000193);
   return hash >>> 0;
 }
 
-// Pairs of velvet and light that sit well on the dark house: picked by eye, not by turning a wheel.
-const PAIRS: readonly (readonly [string, string, string])[] = [
+// Dark, middle and light colours that suit the dark background.
+const PALETTES: readonly (readonly [string, string, string])[] = [
   ["#5b1420", "#e0603a", "#ffc48a"],
   ["#14323b", "#2f8f8a", "#c9efd9"],
   ["#2b1a47", "#8d4fb0", "#f6bcd6"],
@@ -25,20 +25,19 @@ const PAIRS: readonly (readonly [string, string, string])[] = [
 interface ArtProps {
   picture: Picture | null | undefined;
   name: string;
-  /** What is small on the page is looked up when it comes near; a billboard at once. */
+  /** Load the picture at once, not when it is near the viewport. */
   eager?: boolean;
-  /** Generated art without its title, where the page itself shows it. */
+  /** Omit the name in generated art, where the page shows it. */
   bare?: boolean;
-  sizes?: string;
 }
 
 export function Art({ picture, name, eager = false, bare = false }: ArtProps) {
   const [failed, setFailed] = useState<string | null>(null);
-  const [shown, setShown] = useState(false);
-  if (!picture || failed === picture.url) return <MadeArt name={name} bare={bare} />;
+  const [loaded, setLoaded] = useState(false);
+  if (!picture || failed === picture.url) return <GeneratedArt name={name} bare={bare} />;
   return (
     <img
-      className={`art ${shown ? "shown" : ""}`}
+      className={`art ${loaded ? "shown" : ""}`}
       src={picture.url}
       alt=""
       width={picture.width_px}
@@ -49,37 +48,37 @@ export function Art({ picture, name, eager = false, bare = false }: ArtProps) {
       draggable={false}
       style={{ backgroundColor: picture.colour }}
       ref={(image) => {
-        if (image?.complete && image.naturalWidth) setShown(true);
+        if (image?.complete && image.naturalWidth) setLoaded(true);
       }}
-      onLoad={() => setShown(true)}
+      onLoad={() => setLoaded(true)}
       onError={() => setFailed(picture.url)}
     />
   );
 }
 
-function MadeArt({ name, bare }: { name: string; bare: boolean }) {
-  const seed = seedOf(name);
-  const [deep, mid, light] = PAIRS[seed % PAIRS.length] ?? ["#5b1420", "#e0603a", "#ffc48a"];
+function GeneratedArt({ name, bare }: { name: string; bare: boolean }) {
+  const seed = hashText(name);
+  const [deep, mid, light] = PALETTES[seed % PALETTES.length] ?? ["#5b1420", "#e0603a", "#ffc48a"];
   const x = 55 + (seed >>> 5) % 40;
   const y = 8 + (seed >>> 11) % 50;
   const style = { "--deep": deep, "--mid": mid, "--light": light, "--x": `${x}%`, "--y": `${y}%` } as CSSProperties;
   return (
-    <span className="art made shown" style={style} aria-hidden="true">
+    <span className="art generated shown" style={style} aria-hidden="true">
       <svg viewBox="0 0 160 90" preserveAspectRatio="xMidYMid slice">
-        <Mark seed={seed} x={x * 1.6} y={y * 0.9} />
+        <Shape seed={seed} x={x * 1.6} y={y * 0.9} />
       </svg>
-      {!bare && <span className="made-name">{name}</span>}
+      {!bare && <span className="generated-name">{name}</span>}
     </span>
   );
 }
 
-/** One of four marks: rings, rays, hills, a window. */
-function Mark({ seed, x, y }: { seed: number; x: number; y: number }) {
+/** One of four shapes: rings, rays, hills, windows. */
+function Shape({ seed, x, y }: { seed: number; x: number; y: number }) {
   const kind = (seed >>> 17) % 4;
   if (kind === 0) return <g fill="none" stroke="var(--light)" strokeOpacity="0.28">{[14, 26, 40, 56].map((r) => <circle key={r} cx={x} cy={y} r={r} />)}</g>;
   if (kind === 1) {
     const rays = Array.from({ length: 12 }, (_, index) => ((index + (seed % 7) / 7) * Math.PI) / 6);
-    return <g stroke="var(--light)" strokeOpacity="0.2" strokeWidth="1.5">{rays.map((turn) => <path key={turn} d={`M${x} ${y}l${Math.cos(turn) * 170} ${Math.sin(turn) * 170}`} />)}</g>;
+    return <g stroke="var(--light)" strokeOpacity="0.2" strokeWidth="1.5">{rays.map((angle) => <path key={angle} d={`M${x} ${y}l${Math.cos(angle) * 170} ${Math.sin(angle) * 170}`} />)}</g>;
   }
   if (kind === 2) {
     return <g fill="var(--deep)"><path d={`M0 ${52 + (seed % 9)}q40-26 82-6t78-14v60H0z`} fillOpacity="0.5" /><path d={`M0 ${70 + (seed % 7)}q50-18 92 0t68-10v40H0z`} fillOpacity="0.75" /></g>;

@@ -1,6 +1,6 @@
-/** The pictures of profiles: small scenes by name, drawn here. An unknown name gets one of them, always the same. */
+/** Profile pictures: drawn scenes by name. An unknown name is mapped to one of them. */
 import { useId } from "react";
-import { seedOf } from "./Art";
+import { hashText } from "./Art";
 import "./avatar.css";
 
 interface Scene {
@@ -25,7 +25,7 @@ export const AVATARS = Object.keys(SCENES);
 
 export function Avatar({ name, size }: { name: string; size?: string }) {
   const id = useId();
-  const known = Object.hasOwn(SCENES, name) ? name : (AVATARS[seedOf(name) % AVATARS.length] as string);
+  const known = Object.hasOwn(SCENES, name) ? name : (AVATARS[hashText(name) % AVATARS.length] as string);
   const { sky, draw } = SCENES[known as keyof typeof SCENES];
   return (
     <svg className="avatar" viewBox="0 0 100 100" width={size} height={size} aria-hidden="true" focusable="false">

@@ -3,33 +3,33 @@ import { Link } from "../router";
 import { Icon, type IconName } from "./icons";
 import "./button.css";
 
-type Look = "primary" | "secondary" | "quiet" | "danger";
+type Variant = "primary" | "secondary" | "quiet" | "danger";
 
 interface Common {
-  look?: Look;
+  variant?: Variant;
   icon?: IconName;
   busy?: boolean;
   large?: boolean;
 }
 
-function classes({ look = "secondary", large, className }: Common & { className?: string }): string {
-  return ["button", look, large && "large", className].filter(Boolean).join(" ");
+function getClasses({ variant = "secondary", large, className }: Common & { className?: string }): string {
+  return ["button", variant, large && "large", className].filter(Boolean).join(" ");
 }
 
 type ButtonProps = Common & ButtonHTMLAttributes<HTMLButtonElement> & { ref?: Ref<HTMLButtonElement> };
 
-export function Button({ look, icon, busy, large, className, children, ...rest }: ButtonProps) {
+export function Button({ variant, icon, busy, large, className, children, ...rest }: ButtonProps) {
   return (
-    <button type="button" {...rest} className={classes({ look, large, className })} disabled={rest.disabled || busy} aria-busy={busy || undefined}>
+    <button type="button" {...rest} className={getClasses({ variant, large, className })} disabled={rest.disabled || busy} aria-busy={busy || undefined}>
       {busy ? <Spinner /> : icon && <Icon name={icon} size="1.25em" />}
       {children}
     </button>
   );
 }
 
-export function LinkButton({ look, icon, large, className, children, ...rest }: Common & ComponentProps<typeof Link>) {
+export function LinkButton({ variant, icon, large, className, children, ...rest }: Common & ComponentProps<typeof Link>) {
   return (
-    <Link {...rest} className={classes({ look, large, className })}>
+    <Link {...rest} className={getClasses({ variant, large, className })}>
       {icon && <Icon name={icon} size="1.25em" />}
       {children}
     </Link>
@@ -38,7 +38,7 @@ export function LinkButton({ look, icon, large, className, children, ...rest }: 
 
 type IconButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & { icon: IconName; label: string; ref?: Ref<HTMLButtonElement> };
 
-/** A round button that shows an icon and says what it does. */
+/** A round icon button with an accessible label. */
 export function IconButton({ icon, label, className, ...rest }: IconButtonProps) {
   return (
     <button type="button" title={label} aria-label={label} {...rest} className={`icon-button ${className ?? ""}`}>

@@ -5,23 +5,23 @@ import { Link, paths } from "../router";
 import { Art } from "./Art";
 import "./card.css";
 
-export const share = (progress: Progress) =>
+export const getShare = (progress: Progress) =>
   progress.duration_ms > 0 ? Math.min(1, progress.position_ms / progress.duration_ms) : 0;
 
-/** `2024 · 1 hr 24 min · Drama`, as much of it as is known. */
-export function factsOf(card: CardData, text: Translator, genres = 2): string[] {
+/** List the known facts of a title: `2024`, `1 hr 24 min`, `Drama`. */
+export function listFacts(card: CardData, text: Translator, genres = 2): string[] {
   const length =
     card.kind === "series"
       ? card.season_count > 0 && text.t("card.seasons", { count: card.season_count })
-      : card.duration_ms > 0 && text.span(card.duration_ms);
-  const words = [card.year && String(card.year), length, ...card.genres.slice(0, genres).map((genre) => genre.name)];
-  return words.filter((word): word is string => Boolean(word));
+      : card.duration_ms > 0 && text.formatDuration(card.duration_ms);
+  const facts = [card.year && String(card.year), length, ...card.genres.slice(0, genres).map((genre) => genre.name)];
+  return facts.filter((fact): fact is string => Boolean(fact));
 }
 
-export const episodeMark = (season: number, episode: number, text: Translator) => text.t("card.episode", { season, episode });
+export const formatEpisode = (season: number, episode: number, text: Translator) => text.t("card.episode", { season, episode });
 
-export function leftOf(progress: Progress, text: Translator): string {
-  return text.t("card.left", { time: text.span(progress.duration_ms - progress.position_ms) });
+export function formatTimeLeft(progress: Progress, text: Translator): string {
+  return text.t("card.left", { time: text.formatDuration(progress.duration_ms - progress.position_ms) });
 }
 
 export function Maturity({ age }: { age: number }) {
@@ -36,30 +36,30 @@ export function Maturity({ age }: { age: number }) {
 export function ProgressBar({ progress }: { progress: Progress }) {
   return (
     <span className="progress" aria-hidden="true">
-      <span style={{ inlineSize: `${Math.max(3, share(progress) * 100)}%` }} />
+      <span style={{ inlineSize: `${Math.max(3, getShare(progress) * 100)}%` }} />
     </span>
   );
 }
 
 interface CardProps {
   card: CardData;
-  /** Names the place of the card, so that the focus finds back to it. */
+  /** The list that has the card; part of its focus id. */
   place: string;
   eager?: boolean;
   first?: boolean;
-  /** Handlers of a preview, where there is one. */
+  /** The pointer handlers of a preview. */
   hover?: Pick<ComponentProps<typeof Link>, "onPointerEnter" | "onPointerLeave" | "onPointerDown">;
 }
 
-/** A title in a row or a grid. It leads to its page, laid over where one is. */
+/** A title in a row or a grid; it opens the title page as an overlay. */
 export function TitleCard({ card, place, eager, first, hover }: CardProps) {
   const text = useText();
   const { progress } = card;
   const begun = progress && !progress.finished && progress.position_ms > 0;
   const mark = begun && progress.season_number !== null && progress.episode_number !== null
-    ? episodeMark(progress.season_number, progress.episode_number, text)
+    ? formatEpisode(progress.season_number, progress.episode_number, text)
     : null;
-  const line = begun ? [mark, leftOf(progress, text)].filter(Boolean) : factsOf(card, text, 1);
+  const line = begun ? [mark, formatTimeLeft(progress, text)].filter(Boolean) : listFacts(card, text, 1);
   return (
     <Link
       {...hover}
@@ -79,7 +79,7 @@ export function TitleCard({ card, place, eager, first, hover }: CardProps) {
       </span>
       <span className="card-name">{card.name}</span>
       <span className="card-line">{line.join(" · ")}</span>
-      {begun && <span className="visually-hidden">{text.t("card.progress", { percent: Math.round(share(progress) * 100) })}</span>}
+      {begun && <span className="visually-hidden">{text.t("card.progress", { percent: Math.round(getShare(progress) * 100) })}</span>}
     </Link>
   );
 }

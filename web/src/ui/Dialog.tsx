@@ -1,24 +1,23 @@
 import { type ReactNode, useEffect, useId, useRef } from "react";
 import { createPortal } from "react-dom";
-import { useArrival, useBack, useReturnFocus } from "../focus";
+import { useInitialFocus, useBack, useReturnFocus } from "../focus";
 import { useText } from "../i18n";
 import { Button } from "./Button";
 import "./dialog.css";
 
 interface DialogProps {
   title: string;
-  close: () => void;
+  onClose: () => void;
   children: ReactNode;
-  hiddenTitle?: boolean;
 }
 
-/** A question or a form over the page; the rest of the page is out of reach meanwhile. */
-export function Dialog({ title, close, children, hiddenTitle }: DialogProps) {
+/** A modal dialog; the rest of the page is inert. */
+export function Dialog({ title, onClose, children }: DialogProps) {
   const id = useId();
   const ref = useRef<HTMLDivElement>(null);
   const host = useRef(document.getElementById("root"));
   useReturnFocus();
-  useBack(close);
+  useBack(onClose);
   useEffect(() => {
     const root = host.current;
     const before = root?.inert ?? false;
@@ -27,11 +26,11 @@ export function Dialog({ title, close, children, hiddenTitle }: DialogProps) {
       if (root) root.inert = before;
     };
   }, []);
-  useArrival(true, true);
+  useInitialFocus(true, true);
   return createPortal(
-    <div className="dialog-back" onPointerDown={(event) => event.target === event.currentTarget && close()}>
+    <div className="dialog-back" onPointerDown={(event) => event.target === event.currentTarget && onClose()}>
       <div ref={ref} className="dialog" role="dialog" aria-modal="true" aria-labelledby={id} data-focus-scope data-focus="column">
-        <h2 id={id} className={hiddenTitle ? "visually-hidden" : undefined}>{title}</h2>
+        <h2 id={id}>{title}</h2>
         {children}
       </div>
     </div>,
@@ -43,19 +42,19 @@ interface ConfirmProps {
   title: string;
   action: string;
   keep?: string;
-  confirm: () => void;
-  close: () => void;
+  onConfirm: () => void;
+  onClose: () => void;
   busy?: boolean;
 }
 
-/** Says what will be done, and does it only after a second press. */
-export function Confirm({ title, action, keep, confirm, close, busy }: ConfirmProps) {
+/** A dialog that asks for confirmation. */
+export function Confirm({ title, action, keep, onConfirm, onClose, busy }: ConfirmProps) {
   const { t } = useText();
   return (
-    <Dialog title={title} close={close}>
+    <Dialog title={title} onClose={onClose}>
       <div className="dialog-actions" data-focus="row">
-        <Button onClick={close} data-focus-first>{keep ?? t("app.cancel")}</Button>
-        <Button look="danger" busy={busy} onClick={confirm}>{action}</Button>
+        <Button onClick={onClose} data-focus-first>{keep ?? t("app.cancel")}</Button>
+        <Button variant="danger" busy={busy} onClick={onConfirm}>{action}</Button>
       </div>
     </Dialog>
   );

@@ -1,4 +1,4 @@
-import { type InputHTMLAttributes, type ReactNode, useId, useState } from "react";
+import { type InputHTMLAttributes, useId, useState } from "react";
 import { Problem } from "../api";
 import { type Translator, useText } from "../i18n";
 import { IconButton } from "./Button";
@@ -14,15 +14,15 @@ interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
 export function Field({ label, hint, error, type, ...rest }: FieldProps) {
   const id = useId();
   const { t } = useText();
-  const [open, setOpen] = useState(false);
+  const [revealed, setRevealed] = useState(false);
   const secret = type === "password";
   const note = error ?? hint;
   return (
-    <div className={`field ${error ? "wrong" : ""}`}>
+    <div className={`field ${error ? "invalid" : ""}`}>
       <label htmlFor={id}>{label}</label>
       <div className="field-box" data-focus="row">
-        <input id={id} type={secret && open ? "text" : type} aria-invalid={error ? true : undefined} aria-describedby={note ? `${id}-note` : undefined} {...rest} />
-        {secret && <IconButton icon={open ? "hide" : "eye"} label={t(open ? "signIn.hide" : "signIn.show")} onClick={() => setOpen(!open)} />}
+        <input id={id} type={secret && revealed ? "text" : type} aria-invalid={error ? true : undefined} aria-describedby={note ? `${id}-note` : undefined} {...rest} />
+        {secret && <IconButton icon={revealed ? "hide" : "eye"} label={t(revealed ? "signIn.hide" : "signIn.show")} onClick={() => setRevealed(!revealed)} />}
       </div>
       {note && <p id={`${id}-note`} className="field-note">{note}</p>}
     </div>
@@ -36,7 +36,7 @@ interface ChoiceProps<T extends string | number> {
   onChange: (value: T) => void;
 }
 
-/** One of a few, all in sight: also good with a remote control, where a drop-down is not. */
+/** A choice of a few visible options, which works with a remote control. */
 export function Choice<T extends string | number>({ label, value, options, onChange }: ChoiceProps<T>) {
   return (
     <fieldset className="field">
@@ -68,33 +68,32 @@ export function Switch({ label, hint, on, onChange }: SwitchProps) {
   );
 }
 
-/** What went wrong, in the viewer's language. */
-export function sentenceOf(problem: unknown, text: Translator): string {
+/** Describe a problem in the viewer's language. */
+export function describeProblem(problem: unknown, text: Translator): string {
   if (!(problem instanceof Problem)) return text.t("problem.unknown");
-  return text.known(`problem.${problem.kind}`) ?? (problem.status < 500 && problem.message ? problem.message : text.t("problem.unknown"));
+  return text.find(`problem.${problem.kind}`) ?? (problem.status < 500 && problem.message ? problem.message : text.t("problem.unknown"));
 }
 
-export function ProblemNote({ problem, retry, children }: { problem: unknown; retry?: () => void; children?: ReactNode }) {
+export function ProblemNote({ problem, onRetry }: { problem: unknown; onRetry?: () => void }) {
   const text = useText();
   if (!problem) return null;
   return (
     <div className="problem-note" role="alert">
       <Icon name="alert" size="1.35em" />
-      <span>{sentenceOf(problem, text)}</span>
-      {retry && <button type="button" className="problem-retry" onClick={retry}>{text.t("app.retry")}</button>}
-      {children}
+      <span>{describeProblem(problem, text)}</span>
+      {onRetry && <button type="button" className="problem-note-retry" onClick={onRetry}>{text.t("app.retry")}</button>}
     </div>
   );
 }
 
-/** A whole page that could not be loaded. */
-export function ProblemPage({ problem, retry }: { problem: unknown; retry: () => void }) {
+/** The page shown when loading failed. */
+export function ProblemPage({ problem, onRetry }: { problem: unknown; onRetry: () => void }) {
   const text = useText();
   const trace = problem instanceof Problem ? problem.trace : null;
   return (
     <div className="problem-page" role="alert">
-      <h1>{sentenceOf(problem, text)}</h1>
-      <button type="button" className="button primary" onClick={retry} data-focus-first>{text.t("app.retry")}</button>
+      <h1>{describeProblem(problem, text)}</h1>
+      <button type="button" className="button primary" onClick={onRetry} data-focus-first>{text.t("app.retry")}</button>
       {trace && <p className="problem-code">{text.t("problem.code", { code: trace })}</p>}
     </div>
   );

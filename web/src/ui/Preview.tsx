@@ -1,60 +1,60 @@
-/** What a card tells when the pointer rests on it: larger, moving quietly, with the way to play. */
+/** The preview of a card, shown when the pointer rests on it. */
 import { type CSSProperties, type PointerEvent, useEffect } from "react";
 import { createPortal } from "react-dom";
 import type { Card } from "../api";
 import { useText } from "../i18n";
 import { Link, paths } from "../router";
 import { Art } from "./Art";
-import { factsOf, leftOf, Maturity, ProgressBar } from "./Card";
+import { listFacts, formatTimeLeft, Maturity, ProgressBar } from "./Card";
 import { Icon } from "./icons";
 import { Store, useStore } from "./store";
 import "./preview.css";
 
-const REST_MS = 500;
+const HOVER_MS = 500;
 const GROWTH = 1.42;
 const MARGIN_PX = 12;
 
-interface Shown {
+interface PreviewState {
   card: Card | null;
-  /** The card it belongs to: what is opened from here returns the focus there. */
+  /** The element of the card, which gets the focus back. */
   from: HTMLElement | null;
   style: CSSProperties;
 }
 
-const shown = new Store<Shown>({ card: null, from: null, style: {} });
+const preview = new Store<PreviewState>({ card: null, from: null, style: {} });
 let timer = 0;
 
-function place(element: Element): CSSProperties {
+function position(element: Element): CSSProperties {
   const box = element.getBoundingClientRect();
   const width = box.width * GROWTH;
   const left = Math.min(Math.max(MARGIN_PX, box.left + (box.width - width) / 2), document.documentElement.clientWidth - width - MARGIN_PX);
   return { left: left + scrollX, top: box.top + scrollY - (box.width * (GROWTH - 1) * 9) / 32, width };
 }
 
-export function hidePreview(): void {
+function hidePreview(): void {
   clearTimeout(timer);
-  if (shown.get().card) shown.set({ card: null });
+  if (preview.get().card) preview.set({ card: null });
 }
 
-/** What a card does with a pointer; a finger has no hovering. */
-export function previewing(card: Card) {
+/** Create the pointer handlers of a card; previews are for mice only. */
+export function createPreviewHandlers(card: Card) {
   return {
     onPointerEnter: (event: PointerEvent) => {
       const from = event.currentTarget;
       if (event.pointerType !== "mouse" || !(from instanceof HTMLElement)) return;
       const art = from.querySelector(".card-art") ?? from;
       clearTimeout(timer);
-      timer = window.setTimeout(() => shown.set({ card, from, style: place(art) }), REST_MS);
+      timer = window.setTimeout(() => preview.set({ card, from, style: position(art) }), HOVER_MS);
     },
     onPointerLeave: () => clearTimeout(timer),
     onPointerDown: () => clearTimeout(timer),
   };
 }
 
-/** Where previews appear; once on a page. Everything in it is also on the title's page, so that keys do without. */
+/** Renders the preview. Its content is on the title page as well, so it needs no keyboard access. */
 export function PreviewHost() {
   const text = useText();
-  const { card, from, style } = useStore(shown);
+  const { card, from, style } = useStore(preview);
   useEffect(() => {
     addEventListener("scroll", hidePreview, { passive: true, capture: true });
     addEventListener("popstate", hidePreview);
@@ -69,17 +69,17 @@ export function PreviewHost() {
   const begun = progress && !progress.finished && progress.position_ms > 0 ? progress : null;
   return createPortal(
     <div key={card.title_id} className="preview" style={style} aria-hidden="true" data-testid="preview" onPointerLeave={hidePreview} onClickCapture={() => from?.focus({ preventScroll: true })} onClick={hidePreview}>
-      <Link to={paths.title(card.title_id)} over tabIndex={-1} className="preview-art" data-warm="player">
+      <Link to={paths.title(card.title_id)} over tabIndex={-1} className="preview-art" data-preload="player">
         <Art picture={card.pictures.backdrop ?? card.pictures.card} name={card.name} eager />
         {begun && <ProgressBar progress={begun} />}
       </Link>
-      <div className="preview-words">
+      <div className="preview-text">
         <div className="preview-actions">
-          <Link to={paths.watch(card.title_id, progress?.episode_id)} tabIndex={-1} className="preview-play" data-warm="player"><Icon name="play" size="1.15rem" />{text.t(begun ? "title.resume" : "title.play")}</Link>
+          <Link to={paths.watch(card.title_id, progress?.episode_id)} tabIndex={-1} className="preview-play" data-preload="player"><Icon name="play" size="1.15rem" />{text.t(begun ? "title.resume" : "title.play")}</Link>
           <Link to={paths.title(card.title_id)} over tabIndex={-1} className="icon-button preview-more"><Icon name="down" size="1.2rem" /></Link>
         </div>
         <p className="preview-name">{card.name}</p>
-        <p className="preview-facts"><Maturity age={card.maturity} /> {begun ? leftOf(begun, text) : factsOf(card, text).join(" · ")}</p>
+        <p className="preview-facts"><Maturity age={card.maturity} /> {begun ? formatTimeLeft(begun, text) : listFacts(card, text).join(" · ")}</p>
         {card.tagline && <p className="preview-line">{card.tagline}</p>}
       </div>
     </div>,

@@ -1,4 +1,4 @@
-/** A row of cards that pages by screenfuls. Only the cards in sight and a screen to either side are there. */
+/** Rows and grids of cards. A row renders only the visible cards and one screen on either side. */
 import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Card as CardData } from "../api";
 import { useText } from "../i18n";
@@ -6,19 +6,19 @@ import { Link } from "../router";
 import { CardSkeleton, TitleCard } from "./Card";
 import { IconButton } from "./Button";
 import { Icon } from "./icons";
-import { previewing } from "./Preview";
+import { createPreviewHandlers } from "./Preview";
 import "./row.css";
 
-/** Where each row was left, for the next visit. */
-const places = new Map<string, number>();
+/** The scroll position of each row, restored on return. */
+const scrollPositions = new Map<string, number>();
 
 interface Window {
   first: number;
   last: number;
 }
 
-/** The cards to draw for a scroll position; `pitch` is a card with its gap. */
-export function windowOf(left: number, width: number, pitch: number, count: number): Window {
+/** Find the cards to render for a scroll position; `pitch` is the width of a card and its gap. */
+function findWindow(left: number, width: number, pitch: number, count: number): Window {
   if (pitch <= 0) return { first: 0, last: Math.min(count, 12) };
   const screen = Math.ceil(width / pitch);
   const at = Math.floor(left / pitch);
@@ -44,14 +44,14 @@ export function Row({ id, name, cards, to, eager }: RowProps) {
         {(index) => {
           const card = cards[index];
           if (!card) return <AllCard place={id} name={name} to={to ?? ""} />;
-          return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} hover={previewing(card)} />;
+          return <TitleCard key={card.title_id} card={card} place={id} eager={eager && index < 6} hover={createPreviewHandlers(card)} />;
         }}
       </Strip>
     </section>
   );
 }
 
-/** The end of a row that has more: where a remote control finds the whole genre. */
+/** The last card of a row, which leads to the whole genre. */
 function AllCard({ place, name, to }: { place: string; name: string; to: string }) {
   const { t } = useText();
   return (
@@ -61,8 +61,8 @@ function AllCard({ place, name, to }: { place: string; name: string; to: string 
   );
 }
 
-/** Where writing runs from right to left, so do rows, and their scroll positions are negative. */
-const along = (element: HTMLElement) => (getComputedStyle(element).direction === "rtl" ? -1 : 1);
+/** Return -1 for right-to-left text, where scroll positions are negative, else 1. */
+const getDirectionSign = (element: HTMLElement) => (getComputedStyle(element).direction === "rtl" ? -1 : 1);
 
 interface StripProps {
   id: string;
@@ -74,7 +74,7 @@ interface StripProps {
 function Strip({ id, name, count, children }: StripProps) {
   const { t } = useText();
   const strip = useRef<HTMLUListElement>(null);
-  const [state, setState] = useState({ left: places.get(id) ?? 0, width: 0, pitch: 0, room: 0 });
+  const [state, setState] = useState({ left: scrollPositions.get(id) ?? 0, width: 0, pitch: 0, maxLeft: 0 });
 
   useLayoutEffect(() => {
     const element = strip.current;
@@ -83,11 +83,11 @@ function Strip({ id, name, count, children }: StripProps) {
       const style = getComputedStyle(element);
       const card = element.querySelector("li")?.clientWidth ?? 0;
       const pitch = card + Number.parseFloat(style.columnGap || "0");
-      const next = { left: Math.abs(element.scrollLeft), width: element.clientWidth, pitch, room: element.scrollWidth - element.clientWidth };
-      places.set(id, next.left);
-      setState((old) => (same(old, next) ? old : next));
+      const next = { left: Math.abs(element.scrollLeft), width: element.clientWidth, pitch, maxLeft: element.scrollWidth - element.clientWidth };
+      scrollPositions.set(id, next.left);
+      setState((old) => (isSame(old, next) ? old : next));
     };
-    element.scrollLeft = (places.get(id) ?? 0) * along(element);
+    element.scrollLeft = (scrollPositions.get(id) ?? 0) * getDirectionSign(element);
     measure();
     element.addEventListener("scroll", measure, { passive: true });
     const observer = new ResizeObserver(measure);
@@ -98,28 +98,28 @@ function Strip({ id, name, count, children }: StripProps) {
     };
   }, [id, count]);
 
-  const { first, last } = windowOf(state.left, state.width, state.pitch, count);
-  const page = (by: number) => strip.current?.scrollBy({ left: by * along(strip.current) * Math.max(state.pitch, Math.floor(state.width / state.pitch) * state.pitch), behavior: "smooth" });
+  const { first, last } = findWindow(state.left, state.width, state.pitch, count);
+  const scrollPage = (by: number) => strip.current?.scrollBy({ left: by * getDirectionSign(strip.current) * Math.max(state.pitch, Math.floor(state.width / state.pitch) * state.pitch), behavior: "smooth" });
   return (
     <div className="strip-frame">
-      {state.left > 8 && <IconButton className="pager previous" icon="left" label={t("row.previous", { name })} tabIndex={-1} onClick={() => page(-1)} />}
+      {state.left > 8 && <IconButton className="pager previous" icon="left" label={t("row.previous", { name })} tabIndex={-1} onClick={() => scrollPage(-1)} />}
       <ul ref={strip} className="strip" data-focus="row">
         {Array.from({ length: last - first }, (_, offset) => (
           <li key={first + offset} style={{ gridColumn: first + offset + 1 }}>{children(first + offset)}</li>
         ))}
         {last < count && <li aria-hidden="true" style={{ gridColumn: count }} />}
       </ul>
-      {state.left < state.room - 8 && <IconButton className="pager next" icon="right" label={t("row.next", { name })} tabIndex={-1} onClick={() => page(1)} />}
+      {state.left < state.maxLeft - 8 && <IconButton className="pager next" icon="right" label={t("row.next", { name })} tabIndex={-1} onClick={() => scrollPage(1)} />}
     </div>
   );
 }
 
-type State = { left: number; width: number; pitch: number; room: number };
+type StripState = { left: number; width: number; pitch: number; maxLeft: number };
 
-/** A scroll within the same card changes nothing that is drawn. */
-function same(a: State, b: State): boolean {
-  const at = (s: State) => (s.pitch > 0 ? Math.floor(s.left / s.pitch) : 0);
-  const ends = (s: State) => `${s.left > 8} ${s.left < s.room - 8}`;
+/** Return whether two states render the same: a scroll within one card changes nothing. */
+function isSame(a: StripState, b: StripState): boolean {
+  const at = (s: StripState) => (s.pitch > 0 ? Math.floor(s.left / s.pitch) : 0);
+  const ends = (s: StripState) => `${s.left > 8} ${s.left < s.maxLeft - 8}`;
   return a.pitch === b.pitch && a.width === b.width && at(a) === at(b) && ends(a) === ends(b);
 }
 
@@ -134,15 +134,15 @@ export function RowSkeleton() {
   );
 }
 
-/** Cards in a grid, with more to come when its end is near. */
-export function Grid({ place, cards, more }: { place: string; cards: CardData[]; more?: () => void }) {
+/** Cards in a grid; more are loaded when its end is near. */
+export function Grid({ place, cards, onMore }: { place: string; cards: CardData[]; onMore?: () => void }) {
   const end = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (!end.current || !more) return;
-    const observer = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && more(), { rootMargin: "600px" });
+    if (!end.current || !onMore) return;
+    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && onMore(), { rootMargin: "600px" });
     observer.observe(end.current);
     return () => observer.disconnect();
-  }, [more]);
+  }, [onMore]);
   return (
     <>
       <ul className="grid" data-focus="grid">

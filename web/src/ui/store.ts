@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-/** A small observable value. */
+/** An observable value. */
 export class Store<T> {
   private readonly listeners = new Set<() => void>();
 

@@ -1,8 +1,8 @@
-/** The account: its devices, and the way out of all of them. */
+/** The account page: profiles, devices, and sign-out everywhere. */
 import { useState } from "react";
 import { api, type DeviceView } from "../../api";
-import { staleScreens, useScreen } from "../../api/screens";
-import { useArrival, useBack } from "../../focus";
+import { invalidateScreens, useScreen } from "../../api/screens";
+import { useInitialFocus, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, paths } from "../../router";
 import { useViewer } from "../../session";
@@ -14,34 +14,34 @@ import { ProblemNote } from "../../ui/Field";
 export default function AccountPage() {
   const { t } = useText();
   const { profiles } = useViewer();
-  const { data: devices, error, reload } = useScreen("devices", api.devices);
+  const { data: devices, error, reload } = useScreen("devices", api.listDevices);
   const [problem, setProblem] = useState<unknown>(null);
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const [busy, setBusy] = useState(false);
   useBack(() => back());
-  useArrival(devices !== undefined);
+  useInitialFocus(devices !== undefined);
 
   async function remove(device: DeviceView) {
     try {
       await api.removeDevice(device.device_id);
-      staleScreens("devices");
+      invalidateScreens("devices");
     } catch (failure) {
       setProblem(failure);
     }
   }
-  async function everywhere() {
+  async function signOutEverywhere() {
     setBusy(true);
     await api.signOutEverywhere().catch((failure: unknown) => {
       setProblem(failure);
       setBusy(false);
-      setAsking(false);
+      setConfirming(false);
     });
   }
 
   return (
     <main id="main" className="page narrow" data-focus="column">
       <h1>{t("account.title")}</h1>
-      <ProblemNote problem={problem ?? error} retry={error ? reload : undefined} />
+      <ProblemNote problem={problem ?? error} onRetry={error ? reload : undefined} />
       <section className="panel">
         <h2>{t("account.profiles")}</h2>
         <ul className="account-profiles">
@@ -52,27 +52,27 @@ export default function AccountPage() {
       <section className="panel">
         <h2>{t("account.devices")}</h2>
         <p className="page-lead">{t("account.devicesLead")}</p>
-        <ul className="devices" data-focus="column">{devices?.map((device) => <Device key={device.device_id} device={device} remove={() => void remove(device)} />)}</ul>
+        <ul className="devices" data-focus="column">{devices?.map((device) => <Device key={device.device_id} device={device} onRemove={() => void remove(device)} />)}</ul>
       </section>
       <section className="panel">
         <h2>{t("account.everywhere")}</h2>
         <p className="page-lead">{t("account.everywhereLead")}</p>
-        <Button look="danger" onClick={() => setAsking(true)}>{t("account.everywhere")}</Button>
+        <Button variant="danger" onClick={() => setConfirming(true)}>{t("account.everywhere")}</Button>
       </section>
-      {asking && <Confirm title={t("account.everywhereAsk")} action={t("account.everywhere")} busy={busy} confirm={() => void everywhere()} close={() => setAsking(false)} />}
+      {confirming && <Confirm title={t("account.everywhereAsk")} action={t("account.everywhere")} busy={busy} onConfirm={() => void signOutEverywhere()} onClose={() => setConfirming(false)} />}
     </main>
   );
 }
 
-function Device({ device, remove }: { device: DeviceView; remove: () => void }) {
+function Device({ device, onRemove }: { device: DeviceView; onRemove: () => void }) {
   const text = useText();
   const { t } = text;
-  const seen = device.current ? t("account.thisDevice") : t("account.lastSeen", { when: text.ago(device.last_seen_at) });
-  const line = [text.known(`device.${device.kind}`), seen, !device.signed_in && t("account.signedOut")].filter(Boolean).join(" · ");
+  const lastUse = device.current ? t("account.thisDevice") : t("account.lastSeen", { when: text.formatAge(device.last_seen_at) });
+  const line = [text.find(`device.${device.kind}`), lastUse, !device.signed_in && t("account.signedOut")].filter(Boolean).join(" · ");
   return (
     <li className="device" data-testid="device">
       <span><span className="device-name">{device.name}</span><span className="device-line">{line}</span></span>
-      {!device.current && <Button look="quiet" aria-label={t("account.removeLabel", { name: device.name })} onClick={remove}>{t("account.remove")}</Button>}
+      {!device.current && <Button variant="quiet" aria-label={t("account.removeLabel", { name: device.name })} onClick={onRemove}>{t("account.remove")}</Button>}
     </li>
   );
 }

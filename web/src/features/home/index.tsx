@@ -1,50 +1,50 @@
-/** Home: what now? */
+/** The home page. */
 import { api, type Row as RowData } from "../../api";
-import { useLate, useScreen } from "../../api/screens";
-import { useArrival } from "../../focus";
+import { useDelayed, useScreen } from "../../api/screens";
+import { useInitialFocus } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { paths } from "../../router";
 import { ProblemPage } from "../../ui/Field";
 import { Row, RowSkeleton } from "../../ui/Row";
 import { Billboard, BillboardSkeleton } from "./Billboard";
-import { placed } from "./placed";
+import { addProgress } from "./progress";
 import "./home.css";
 
-export const HOME = "home";
-/** While the first films are being prepared the page looks again by itself. */
-const EMPTY_EVERY_MS = 5_000;
-const EVERY_MS = 60_000;
+const HOME = "home";
+/** The interval while the first titles are being prepared. */
+const EMPTY_RELOAD_MS = 5_000;
+const RELOAD_MS = 60_000;
 
 const ORDER: Record<RowData["kind"], number> = { "continue-watching": 0, new: 1, genre: 2 };
 
-/** Continue watching comes first, whatever the server's order. */
-export function ordered(rows: RowData[]): RowData[] {
+/** Sort rows so that continue watching is first. */
+function sortRows(rows: RowData[]): RowData[] {
   return rows.filter((row) => row.cards.length > 0).sort((a, b) => Math.min(ORDER[a.kind], 1) - Math.min(ORDER[b.kind], 1));
 }
 
-function nameOf(row: RowData, { t }: Translator): string {
+function getName(row: RowData, { t }: Translator): string {
   if (row.kind === "continue-watching") return t("home.continue");
   return row.kind === "new" ? t("home.new") : (row.genre?.name ?? "");
 }
 
 export default function HomePage() {
   const text = useText();
-  const { data, error, reload } = useScreen(HOME, api.home, EVERY_MS);
+  const { data, error, reload } = useScreen(HOME, api.getHome, RELOAD_MS);
   const empty = data !== undefined && !data.rows.some((row) => row.cards.length) && !data.billboard;
-  useScreen(HOME, api.home, empty ? EMPTY_EVERY_MS : 0);
-  useArrival(data !== undefined && !empty);
+  useScreen(HOME, api.getHome, empty ? EMPTY_RELOAD_MS : 0);
+  useInitialFocus(data !== undefined && !empty);
 
-  if (!data && error) return <ProblemPage problem={error} retry={reload} />;
+  if (!data && error) return <ProblemPage problem={error} onRetry={reload} />;
   if (!data) return <HomeSkeleton />;
   if (empty) return <Empty text={text} />;
   return (
     <main id="main" className="home" data-focus="column">
       <h1 className="visually-hidden">{text.t("nav.home")}</h1>
-      {data.billboard && <Billboard billboard={placed(data.billboard, data.rows)} />}
-      <div className={`rows ${data.billboard ? "" : "alone"}`} data-focus="column">
+      {data.billboard && <Billboard billboard={addProgress(data.billboard, data.rows)} />}
+      <div className={`rows ${data.billboard ? "" : "no-billboard"}`} data-focus="column">
         {(data.missing.length > 0 || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
-        {ordered(data.rows).map((row, index) => (
-          <Row key={row.row_id} id={`home:${row.row_id}`} name={nameOf(row, text)} cards={row.cards} to={row.genre ? paths.genre(row.genre.genre_id) : undefined} eager={index < 2} />
+        {sortRows(data.rows).map((row, index) => (
+          <Row key={row.row_id} id={`home:${row.row_id}`} name={getName(row, text)} cards={row.cards} to={row.genre ? paths.genre(row.genre.genre_id) : undefined} eager={index < 2} />
         ))}
       </div>
     </main>
@@ -52,9 +52,9 @@ export default function HomePage() {
 }
 
 function HomeSkeleton() {
-  const late = useLate();
+  const delayed = useDelayed();
   return (
-    <main id="main" className="home" aria-busy="true" style={{ visibility: late ? "visible" : "hidden" }}>
+    <main id="main" className="home" aria-busy="true" style={{ visibility: delayed ? "visible" : "hidden" }}>
       <BillboardSkeleton />
       <div className="rows"><RowSkeleton /><RowSkeleton /></div>
     </main>

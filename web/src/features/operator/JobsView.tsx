@@ -9,7 +9,7 @@ import { JobCard } from "./JobCard";
 const EVERY_MS = 1_500;
 const STATES: (JobState | "all")[] = ["all", "running", "queued", "failed", "done", "cancelled"];
 
-export const useJobs = (state?: JobState) => useScreen(`operator:jobs:${state ?? ""}`, () => api.operator.jobs(state), EVERY_MS);
+export const useJobs = (state?: JobState) => useScreen(`operator:jobs:${state ?? ""}`, () => api.operator.listJobs(state), EVERY_MS);
 
 export function JobsView() {
   const { t } = useText();
@@ -22,7 +22,7 @@ export function JobsView() {
 
   async function more() {
     try {
-      const page = await api.operator.jobs(asked, cursor);
+      const page = await api.operator.listJobs(asked, cursor);
       setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
     } catch (failure) {
       setProblem(failure);
@@ -38,7 +38,7 @@ export function JobsView() {
         setState(next);
       }} />
       <ProblemNote problem={problem ?? error} />
-      {jobs.map((job) => <JobCard key={job.job_id} job={job} changed={reload} />)}
+      {jobs.map((job) => <JobCard key={job.job_id} job={job} onChange={reload} />)}
       {data && jobs.length === 0 && <p className="operator-empty">{t("jobs.empty")}</p>}
       {cursor && <Button onClick={() => void more()}>{t("app.more")}</Button>}
     </>

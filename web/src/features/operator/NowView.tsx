@@ -4,23 +4,23 @@ import { useText } from "../../i18n";
 import { Link, paths } from "../../router";
 import { ProblemNote } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
-import { decisions, type Decision } from "./decisions";
+import { listDecisions, type Decision } from "./decisions";
 import { JobCard } from "./JobCard";
 import { useJobs } from "./JobsView";
 
-const EVERY_MS = 3_000;
+const RELOAD_MS = 3_000;
 
 export function NowView() {
   const { t } = useText();
   const jobs = useJobs();
-  const edges = useScreen("operator:edges", api.operator.edges, EVERY_MS);
-  const titles = useScreen("operator:titles", () => api.operator.titles(), 15_000);
+  const edges = useScreen("operator:edges", api.operator.listEdges, RELOAD_MS);
+  const titles = useScreen("operator:titles", () => api.operator.listTitles(), 15_000);
   const all = jobs.data?.items ?? [];
   const running = all.filter((job) => job.state === "running" || job.state === "queued");
-  const known = edges.data ?? [];
-  const open = known.reduce((sum, edge) => sum + edge.report.open_connections, 0);
+  const edgeList = edges.data ?? [];
+  const open = edgeList.reduce((sum, edge) => sum + edge.report.open_connections, 0);
   const published = titles.data?.items.filter((title) => title.state === "published").length;
-  const waiting = decisions(all, known);
+  const decisions = listDecisions(all, edgeList);
   return (
     <>
       <h1>{t("operator.overview")}</h1>
@@ -28,15 +28,15 @@ export function NowView() {
       <ul className="figures">
         <Figure name={t("now.encodes")} value={jobs.data && running.length} to="jobs" />
         <Figure name={t("now.failed")} value={jobs.data && all.filter((job) => job.state === "failed").length} to="jobs" />
-        <Figure name={t("now.edges")} value={edges.data && `${known.filter((edge) => edge.health === "healthy").length} / ${known.length}`} to="edges" />
+        <Figure name={t("now.edges")} value={edges.data && `${edgeList.filter((edge) => edge.health === "healthy").length} / ${edgeList.length}`} to="edges" />
         <Figure name={t("now.connections")} value={edges.data && open} to="edges" />
         <Figure name={t("now.titles")} value={titles.data && `${published}${titles.data.next_cursor ? "+" : ""}`} to="titles" />
       </ul>
       <section className="sheet" aria-label={t("now.decisions")}>
         <h2>{t("now.decisions")}</h2>
-        {waiting.length ? <ul className="decisions">{waiting.map((one) => <DecisionLine key={one.id} decision={one} />)}</ul> : <p className="calm"><Icon name="check" />{t("now.calm")}</p>}
+        {decisions.length ? <ul className="decisions">{decisions.map((one) => <DecisionLine key={one.id} decision={one} />)}</ul> : <p className="all-clear"><Icon name="check" />{t("now.calm")}</p>}
       </section>
-      {running.length > 0 && <section aria-label={t("now.encodes")}><h2>{t("now.encodes")}</h2>{running.map((job) => <JobCard key={job.job_id} job={job} changed={jobs.reload} />)}</section>}
+      {running.length > 0 && <section aria-label={t("now.encodes")}><h2>{t("now.encodes")}</h2>{running.map((job) => <JobCard key={job.job_id} job={job} onChange={jobs.reload} />)}</section>}
     </>
   );
 }

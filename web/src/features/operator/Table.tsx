@@ -3,9 +3,9 @@ import { type ReactNode, useState } from "react";
 export interface Column<T> {
   key: string;
   name: ReactNode;
-  /** What is shown … */
+  /** The content of a cell. */
   cell: (row: T) => ReactNode;
-  /** … and what is sorted by; without it the column does not sort. */
+  /** The value to sort by; without it the column cannot be sorted. */
   sort?: (row: T) => string | number;
   number?: boolean;
 }
@@ -14,11 +14,11 @@ interface TableProps<T> {
   label: string;
   rows: T[];
   columns: Column<T>[];
-  idOf: (row: T) => string;
+  getId: (row: T) => string;
 }
 
-/** Sorts by a press on the name of a column; a second press turns it round. */
-export function Table<T>({ label, rows, columns, idOf }: TableProps<T>) {
+/** A table that sorts by a column when its name is pressed; a second press reverses the order. */
+export function Table<T>({ label, rows, columns, getId }: TableProps<T>) {
   const [order, setOrder] = useState<{ key: string; down: boolean } | null>(null);
   const column = columns.find((one) => one.key === order?.key);
   const sorted = column?.sort ? [...rows].sort((a, b) => compare(column.sort?.(a) ?? "", column.sort?.(b) ?? "") * (order?.down ? -1 : 1)) : rows;
@@ -35,7 +35,7 @@ export function Table<T>({ label, rows, columns, idOf }: TableProps<T>) {
           </tr>
         </thead>
         <tbody>
-          {sorted.map((row) => <tr key={idOf(row)}>{columns.map((one) => <td key={one.key} className={one.number ? "number" : undefined}>{one.cell(row)}</td>)}</tr>)}
+          {sorted.map((row) => <tr key={getId(row)}>{columns.map((one) => <td key={one.key} className={one.number ? "number" : undefined}>{one.cell(row)}</td>)}</tr>)}
         </tbody>
       </table>
     </div>

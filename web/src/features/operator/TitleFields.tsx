@@ -1,7 +1,7 @@
 import { useId } from "react";
 import type { Title } from "../../api";
 import { useText } from "../../i18n";
-import { episodeMark } from "../../ui/Card";
+import { formatEpisode } from "../../ui/Card";
 import { Choice, Field } from "../../ui/Field";
 import type { Details } from "./details";
 
@@ -11,35 +11,35 @@ interface FieldsProps {
   details: Details;
   titles: Title[];
   fault?: string;
-  set: (part: Partial<Details>) => void;
+  onChange: (part: Partial<Details>) => void;
 }
 
-export function TitleFields({ details, titles, fault, set }: FieldsProps) {
+export function TitleFields({ details, titles, fault, onChange }: FieldsProps) {
   const { t } = useText();
   const id = useId();
   return (
     <>
-      <Belonging details={details} titles={titles} set={set} />
+      <TargetField details={details} titles={titles} onChange={onChange} />
       {!details.titleId && (
         <>
-          <Field label={t("upload.name")} value={details.name} error={fault} data-testid="upload-name" onChange={(event) => set({ name: event.target.value })} />
+          <Field label={t("upload.name")} value={details.name} error={fault} data-testid="upload-name" onChange={(event) => onChange({ name: event.target.value })} />
           <div className="field">
             <label htmlFor={id}>{t("upload.synopsis")}</label>
-            <textarea id={id} value={details.synopsis} onChange={(event) => set({ synopsis: event.target.value })} />
+            <textarea id={id} value={details.synopsis} onChange={(event) => onChange({ synopsis: event.target.value })} />
           </div>
           <div className="pair">
-            <Field label={t("upload.year")} type="number" inputMode="numeric" min={1880} max={2100} value={details.year} onChange={(event) => set({ year: event.target.value })} />
-            <Field label={t("upload.genres")} hint={t("upload.genresHint")} value={details.genres} onChange={(event) => set({ genres: event.target.value })} />
+            <Field label={t("upload.year")} type="number" inputMode="numeric" min={1880} max={2100} value={details.year} onChange={(event) => onChange({ year: event.target.value })} />
+            <Field label={t("upload.genres")} hint={t("upload.genresHint")} value={details.genres} onChange={(event) => onChange({ genres: event.target.value })} />
           </div>
-          <Choice label={t("upload.maturity")} value={details.maturity} options={AGES.map((value) => ({ value, label: value }))} onChange={(maturity) => set({ maturity })} />
+          <Choice label={t("upload.maturity")} value={details.maturity} options={AGES.map((value) => ({ value, label: value }))} onChange={(maturity) => onChange({ maturity })} />
         </>
       )}
-      <LanguageField label={t("upload.language")} value={details.language} onChange={(language) => set({ language })} />
+      <LanguageField label={t("upload.language")} value={details.language} onChange={(language) => onChange({ language })} />
     </>
   );
 }
 
-function Belonging({ details, titles, set }: Omit<FieldsProps, "fault">) {
+function TargetField({ details, titles, onChange }: Omit<FieldsProps, "fault">) {
   const text = useText();
   const id = useId();
   return (
@@ -47,15 +47,15 @@ function Belonging({ details, titles, set }: Omit<FieldsProps, "fault">) {
       <label htmlFor={id}>{text.t("upload.into")}</label>
       <select id={id} value={`${details.titleId}|${details.episodeId}`} data-testid="upload-into" onChange={(event) => {
         const [titleId = "", episodeId = ""] = event.target.value.split("|");
-        set({ titleId, episodeId });
+        onChange({ titleId, episodeId });
       }}>
         <option value="|">{text.t("upload.newFilm")}</option>
         {titles.map((title) =>
           title.kind === "film"
-            ? <option key={title.title_id} value={`${title.title_id}|`}>{text.localised(title.names)}</option>
+            ? <option key={title.title_id} value={`${title.title_id}|`}>{text.localise(title.names)}</option>
             : (
-              <optgroup key={title.title_id} label={text.localised(title.names)}>
-                {title.episodes.map((episode) => <option key={episode.episode_id} value={`${title.title_id}|${episode.episode_id}`}>{episodeMark(episode.season_number, episode.number, text)} · {text.localised(episode.names)}</option>)}
+              <optgroup key={title.title_id} label={text.localise(title.names)}>
+                {title.episodes.map((episode) => <option key={episode.episode_id} value={`${title.title_id}|${episode.episode_id}`}>{formatEpisode(episode.season_number, episode.number, text)} · {text.localise(episode.names)}</option>)}
               </optgroup>
             ),
         )}
@@ -73,7 +73,7 @@ export function LanguageField({ label, value, onChange }: { label: string; value
     <div className="field">
       <label htmlFor={id}>{label}</label>
       <select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
-        {COMMON.map((tag) => <option key={tag} value={tag}>{text.languageName(tag)}</option>)}
+        {COMMON.map((tag) => <option key={tag} value={tag}>{text.getLanguageName(tag)}</option>)}
       </select>
     </div>
   );

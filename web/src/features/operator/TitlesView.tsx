@@ -5,12 +5,12 @@ import { type Translator, useText } from "../../i18n";
 import { Button } from "../../ui/Button";
 import { Confirm } from "../../ui/Dialog";
 import { Field, ProblemNote } from "../../ui/Field";
-import { csv, download } from "./csv";
+import { formatCsv, download } from "./csv";
 import { type Column, Table } from "./Table";
 
-const nameOf = (title: Title, text: Translator) => text.localised(title.names) || title.title_id;
+const getName = (title: Title, text: Translator) => text.localise(title.names) || title.title_id;
 
-function playable(title: Title, { t }: Translator): string {
+function describePlayable(title: Title, { t }: Translator): string {
   if (title.kind === "film") return t(title.asset_id ? "titles.yes" : "titles.no");
   return t("titles.episodes", { done: title.episodes.filter((episode) => episode.asset_id).length, count: title.episodes.length });
 }
@@ -20,7 +20,7 @@ const hasAsset = (title: Title) => title.asset_id !== null || title.episodes.som
 export function TitlesView() {
   const text = useText();
   const { t } = text;
-  const { data, error, reload } = useScreen("operator:titles", () => api.operator.titles(), 10_000);
+  const { data, error, reload } = useScreen("operator:titles", () => api.operator.listTitles(), 10_000);
   const [older, setOlder] = useState<{ items: Title[]; cursor: string | null | undefined }>({ items: [], cursor: undefined });
   const [filter, setFilter] = useState("");
   const [withdrawing, setWithdrawing] = useState<Title | null>(null);
@@ -44,29 +44,29 @@ export function TitlesView() {
     setWithdrawing(null);
   }
   const more = () => run("more", async () => {
-    const page = await api.operator.titles(cursor);
+    const page = await api.operator.listTitles(cursor);
     setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
   });
 
   const columns: Column<Title>[] = [
-    { key: "name", name: t("titles.name"), cell: (title) => <strong>{nameOf(title, text)}</strong>, sort: (title) => nameOf(title, text) },
+    { key: "name", name: t("titles.name"), cell: (title) => <strong>{getName(title, text)}</strong>, sort: (title) => getName(title, text) },
     { key: "kind", name: t("titles.kind"), cell: (title) => t(`card.${title.kind}`), sort: (title) => title.kind },
     { key: "state", name: t("titles.state"), cell: (title) => <span className={`state ${title.state}`}>{t(`titles.${title.state}`)}</span>, sort: (title) => title.state },
-    { key: "playable", name: t("titles.playable"), cell: (title) => playable(title, text), sort: (title) => playable(title, text) },
+    { key: "playable", name: t("titles.playable"), cell: (title) => describePlayable(title, text), sort: (title) => describePlayable(title, text) },
     { key: "year", name: t("titles.year"), cell: (title) => title.year ?? "–", sort: (title) => title.year ?? 0, number: true },
     { key: "age", name: t("titles.age"), cell: (title) => title.maturity, sort: (title) => title.maturity, number: true },
     { key: "languages", name: t("titles.languages"), cell: (title) => `${title.audio_languages.join(", ") || "–"} · ${title.subtitle_languages.join(", ") || "–"}` },
     {
       key: "act", name: <span className="visually-hidden">{t("titles.actions")}</span>, cell: (title) =>
         title.state === "published"
-          ? <Button look="quiet" onClick={() => setWithdrawing(title)}>{t("titles.withdraw")}</Button>
-          : <Button look="quiet" disabled={!hasAsset(title)} busy={busy === title.title_id} onClick={() => void run(title.title_id, () => api.operator.publish(title.title_id))}>{t("titles.publish")}</Button>,
+          ? <Button variant="quiet" onClick={() => setWithdrawing(title)}>{t("titles.withdraw")}</Button>
+          : <Button variant="quiet" disabled={!hasAsset(title)} busy={busy === title.title_id} onClick={() => void run(title.title_id, () => api.operator.publishTitle(title.title_id))}>{t("titles.publish")}</Button>,
     },
   ];
 
-  function save() {
-    const lines = rows.map((title) => [title.title_id, nameOf(title, text), title.kind, title.state, title.year ?? "", title.maturity, title.audio_languages.join(" "), title.subtitle_languages.join(" ")]);
-    download("titles.csv", csv(["title_id", "name", "kind", "state", "year", "maturity", "audio", "subtitles"], lines));
+  function exportCsv() {
+    const lines = rows.map((title) => [title.title_id, getName(title, text), title.kind, title.state, title.year ?? "", title.maturity, title.audio_languages.join(" "), title.subtitle_languages.join(" ")]);
+    download("titles.csv", formatCsv(["title_id", "name", "kind", "state", "year", "maturity", "audio", "subtitles"], lines));
   }
 
   return (
@@ -74,13 +74,13 @@ export function TitlesView() {
       <h1>{t("titles.title")}</h1>
       <div className="tools">
         <Field label={t("titles.filter")} type="search" value={filter} onChange={(event) => setFilter(event.target.value)} />
-        <Button onClick={save} disabled={rows.length === 0}>{t("titles.export")}</Button>
+        <Button onClick={exportCsv} disabled={rows.length === 0}>{t("titles.export")}</Button>
       </div>
-      <ProblemNote problem={problem ?? error} retry={reload} />
-      {rows.length > 0 && <Table label={t("titles.title")} rows={rows} columns={columns} idOf={(title) => title.title_id} />}
+      <ProblemNote problem={problem ?? error} onRetry={reload} />
+      {rows.length > 0 && <Table label={t("titles.title")} rows={rows} columns={columns} getId={(title) => title.title_id} />}
       {data && rows.length === 0 && <p className="operator-empty">{t("titles.empty")}</p>}
       {cursor && <Button busy={busy === "more"} onClick={() => void more()}>{t("app.more")}</Button>}
-      {withdrawing && <Confirm title={t("titles.withdrawAsk", { name: nameOf(withdrawing, text) })} action={t("titles.withdraw")} busy={busy !== null} close={() => setWithdrawing(null)} confirm={() => void run(withdrawing.title_id, () => api.operator.withdraw(withdrawing.title_id))} />}
+      {withdrawing && <Confirm title={t("titles.withdrawAsk", { name: getName(withdrawing, text) })} action={t("titles.withdraw")} busy={busy !== null} onClose={() => setWithdrawing(null)} onConfirm={() => void run(withdrawing.title_id, () => api.operator.withdrawTitle(withdrawing.title_id))} />}
     </>
   );
 }

@@ -7,22 +7,22 @@ import type { Item } from "./uploads";
 
 interface LineProps {
   item: Item;
-  drop: () => void;
-  change: (part: Partial<Item>) => void;
+  onRemove: () => void;
+  onChange: (part: Partial<Item>) => void;
 }
 
 const ROLES = { audio: ["main", "commentary", "description"], subtitles: ["main", "caption", "forced"] } as const;
 
 /** A file that is being uploaded. */
-export function UploadLine({ item, drop, change }: LineProps) {
+export function UploadLine({ item, onRemove, onChange }: LineProps) {
   const text = useText();
   const { t } = text;
   const state = useStore(item.state);
   const percent = state.totalBytes ? (state.doneBytes / state.totalBytes) * 100 : 0;
-  const left = state.bps > 0 ? text.span(((state.totalBytes - state.doneBytes) * 8000) / state.bps) : "–";
-  const sizes = { done: text.size(state.doneBytes), total: text.size(state.totalBytes) };
+  const left = state.bps > 0 ? text.formatDuration(((state.totalBytes - state.doneBytes) * 8000) / state.bps) : "–";
+  const sizes = { done: text.formatSize(state.doneBytes), total: text.formatSize(state.totalBytes) };
   const line = {
-    running: t("upload.progress", { ...sizes, rate: text.rate(state.bps), left }),
+    running: t("upload.progress", { ...sizes, rate: text.formatRate(state.bps), left }),
     paused: t("upload.paused", sizes),
     complete: t("upload.complete", sizes),
     failed: t("upload.failed", { reason: state.reason }),
@@ -31,16 +31,16 @@ export function UploadLine({ item, drop, change }: LineProps) {
     <div className={`upload-line ${state.phase}`} data-testid="upload" data-phase={state.phase}>
       <div className="upload-head">
         <strong>{item.upload.file.name}</strong>
-        {state.phase === "running" && <Button look="quiet" icon="pause" onClick={() => void item.upload.pause()}>{t("upload.pause")}</Button>}
-        {(state.phase === "paused" || state.phase === "failed") && <Button look="quiet" icon="play" onClick={() => item.upload.resume()}>{t("upload.resume")}</Button>}
-        <IconButton icon="close" label={t("upload.cancel")} onClick={drop} />
+        {state.phase === "running" && <Button variant="quiet" icon="pause" onClick={() => void item.upload.pause()}>{t("upload.pause")}</Button>}
+        {(state.phase === "paused" || state.phase === "failed") && <Button variant="quiet" icon="play" onClick={() => item.upload.resume()}>{t("upload.resume")}</Button>}
+        <IconButton icon="close" label={t("upload.cancel")} onClick={onRemove} />
       </div>
       <span className="step-bar" role="progressbar" aria-label={item.upload.file.name} aria-valuenow={Math.round(percent)} aria-valuemin={0} aria-valuemax={100}><span style={{ width: `${percent}%` }} /></span>
       <p className="upload-state">{line}</p>
       {item.kind !== "film" && (
         <div className="pair">
-          <LanguageField label={t("upload.language")} value={item.language} onChange={(language) => change({ language })} />
-          <Choice label={t("upload.role")} value={item.role} options={ROLES[item.kind].map((role) => ({ value: role as string, label: roleName(role, text.known) }))} onChange={(role) => change({ role })} />
+          <LanguageField label={t("upload.language")} value={item.language} onChange={(language) => onChange({ language })} />
+          <Choice label={t("upload.role")} value={item.role} options={ROLES[item.kind].map((role) => ({ value: role as string, label: roleName(role, text.find) }))} onChange={(role) => onChange({ role })} />
         </div>
       )}
     </div>

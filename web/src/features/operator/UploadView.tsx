@@ -7,21 +7,21 @@ import { Button, LinkButton } from "../../ui/Button";
 import { ProblemNote } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
 import { Store, useStore } from "../../ui/store";
-import { type Details, EMPTY, reasons, titleFromFile, toIngest } from "./details";
+import { type Details, EMPTY, listReasons, deriveTitle, createIngestRequest } from "./details";
 import { TitleFields } from "./TitleFields";
 import { UploadLine } from "./UploadLine";
-import { FileUpload, type Item, started } from "./uploads";
+import { FileUpload, type Item, createUploadState } from "./uploads";
 
 let counter = 0;
 
-function begin(file: File, kind: Item["kind"], language: string): Item {
-  const state = new Store(started(file.size));
+function startUpload(file: File, kind: Item["kind"], language: string): Item {
+  const state = new Store(createUploadState(file.size));
   const upload = new FileUpload(file, state);
   upload.start().catch((error: unknown) => state.set({ phase: "failed", reason: String(error) }));
   return { key: ++counter, kind, upload, state, language, role: "main" };
 }
 
-/** Uploads go on while one looks at other views. */
+/** The form is kept here, so that uploads continue while other views are shown. */
 const form = new Store<{ items: Item[]; details: Details; queued: boolean }>({ items: [], details: EMPTY, queued: false });
 
 export function UploadView() {
@@ -30,9 +30,9 @@ export function UploadView() {
   const film = items.find((item) => item.kind === "film");
 
   function add(files: FileList | null, kind: Item["kind"]) {
-    const added = [...(files ?? [])].map((file) => begin(file, kind, details.language));
+    const added = [...(files ?? [])].map((file) => startUpload(file, kind, details.language));
     const first = kind === "film" ? added[0]?.upload.file.name : undefined;
-    form.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: titleFromFile(first) } : details });
+    form.set({ items: [...items, ...added], details: first && !details.name ? { ...details, name: deriveTitle(first) } : details });
   }
   function drop(item: Item) {
     void item.upload.cancel();
@@ -45,8 +45,8 @@ export function UploadView() {
     <>
       <h1>{t("upload.title")}</h1>
       <p className="operator-lead">{t("upload.lead")}</p>
-      {film ? <div className="sheet"><UploadLine item={film} drop={() => drop(film)} change={(part) => change(film, part)} /></div> : <Chooser onFiles={(files) => add(files, "film")} />}
-      {film && <IngestForm items={items} details={details} add={add} drop={drop} change={change} />}
+      {film ? <div className="sheet"><UploadLine item={film} onRemove={() => drop(film)} onChange={(part) => change(film, part)} /></div> : <Chooser onFiles={(files) => add(files, "film")} />}
+      {film && <IngestForm items={items} details={details} onAdd={add} onRemove={drop} onChange={change} />}
     </>
   );
 }
@@ -58,7 +58,7 @@ function Queued() {
       <Icon name="check" size="2.5rem" />
       <h1>{t("upload.queued")}</h1>
       <div className="tools">
-        <LinkButton look="primary" to={`${paths.operator}/jobs`}>{t("upload.toJobs")}</LinkButton>
+        <LinkButton variant="primary" to={`${paths.operator}/jobs`}>{t("upload.toJobs")}</LinkButton>
         <Button onClick={() => form.set({ items: [], details: EMPTY, queued: false })}>{t("upload.again")}</Button>
       </div>
     </div>
@@ -68,13 +68,13 @@ function Queued() {
 function Chooser({ onFiles }: { onFiles: (files: FileList | null) => void }) {
   const { t } = useText();
   const [over, setOver] = useState(false);
-  const drag = (on: boolean) => (event: DragEvent) => {
+  const onDrag = (on: boolean) => (event: DragEvent) => {
     event.preventDefault();
     setOver(on);
   };
   return (
-    <label className={`chooser ${over ? "over" : ""}`} onDragOver={drag(true)} onDragLeave={drag(false)} onDrop={(event) => {
-      drag(false)(event);
+    <label className={`chooser ${over ? "over" : ""}`} onDragOver={onDrag(true)} onDragLeave={onDrag(false)} onDrop={(event) => {
+      onDrag(false)(event);
       onFiles(event.dataTransfer.files);
     }}>
       <Icon name="upload" size="2.5rem" />
@@ -88,25 +88,25 @@ function Chooser({ onFiles }: { onFiles: (files: FileList | null) => void }) {
 interface FormProps {
   items: Item[];
   details: Details;
-  add: (files: FileList | null, kind: Item["kind"]) => void;
-  drop: (item: Item) => void;
-  change: (item: Item, part: Partial<Item>) => void;
+  onAdd: (files: FileList | null, kind: Item["kind"]) => void;
+  onRemove: (item: Item) => void;
+  onChange: (item: Item, part: Partial<Item>) => void;
 }
 
-function IngestForm({ items, details, add, drop, change }: FormProps) {
+function IngestForm({ items, details, onAdd, onRemove, onChange }: FormProps) {
   const { t } = useText();
-  const titles = useScreen("operator:titles", () => api.operator.titles());
+  const titles = useScreen("operator:titles", () => api.operator.listTitles());
   const [problem, setProblem] = useState<unknown>(null);
   const [fault, setFault] = useState<string>();
   const [busy, setBusy] = useState(false);
   const sides = items.filter((item) => item.kind !== "film");
-  const set = (part: Partial<Details>) => form.set({ details: { ...details, ...part } });
+  const setDetails = (part: Partial<Details>) => form.set({ details: { ...details, ...part } });
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const missing = !details.titleId && !details.name.trim();
     setFault(missing ? t("check.name") : undefined);
-    const body = toIngest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
+    const body = createIngestRequest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
     if (missing || !body) return;
     setBusy(true);
     setProblem(null);
@@ -117,14 +117,14 @@ function IngestForm({ items, details, add, drop, change }: FormProps) {
   return (
     <form className="sheet upload-form" onSubmit={submit} noValidate>
       <ProblemNote problem={problem} />
-      {problem instanceof Problem && <ul className="reasons">{reasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
-      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} fault={fault} set={set} />
+      {problem instanceof Problem && <ul className="reasons">{listReasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
+      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} fault={fault} onChange={setDetails} />
       <fieldset className="sides">
         <legend>{t("upload.sides")}</legend>
-        {sides.map((item) => <UploadLine key={item.key} item={item} drop={() => drop(item)} change={(part) => change(item, part)} />)}
+        {sides.map((item) => <UploadLine key={item.key} item={item} onRemove={() => onRemove(item)} onChange={(part) => onChange(item, part)} />)}
         <div className="tools">
-          <SideButton label={t("upload.addAudio")} accept="audio/*,.ac3,.eac3,.flac,.wav,.m4a,.mka" onFiles={(files) => add(files, "audio")} />
-          <SideButton label={t("upload.addSubtitles")} accept=".vtt,.srt,.ass,.ttml" onFiles={(files) => add(files, "subtitles")} />
+          <SideButton label={t("upload.addAudio")} accept="audio/*,.ac3,.eac3,.flac,.wav,.m4a,.mka" onFiles={(files) => onAdd(files, "audio")} />
+          <SideButton label={t("upload.addSubtitles")} accept=".vtt,.srt,.ass,.ttml" onFiles={(files) => onAdd(files, "subtitles")} />
         </div>
       </fieldset>
       <Submit items={items} busy={busy} />
@@ -156,20 +156,20 @@ function Submit({ items, busy }: { items: Item[]; busy: boolean }) {
   const ready = items.every((item) => item.state.get().phase === "complete");
   return (
     <div className="upload-submit">
-      {items.map((item) => <Watch key={item.key} item={item} changed={() => tick((count) => count + 1)} />)}
+      {items.map((item) => <UploadObserver key={item.key} item={item} onChange={() => tick((count) => count + 1)} />)}
       {!ready && <span>{t("upload.waiting")}</span>}
-      <Button type="submit" look="primary" large disabled={!ready} busy={busy} data-testid="upload-submit">{t("upload.submit")}</Button>
+      <Button type="submit" variant="primary" large disabled={!ready} busy={busy} data-testid="upload-submit">{t("upload.submit")}</Button>
     </div>
   );
 }
 
-/** Draws its parent again when the upload is complete. */
-function Watch({ item, changed }: { item: Item; changed: () => void }) {
+/** Render the parent again when the phase of an upload changes. */
+function UploadObserver({ item, onChange }: { item: Item; onChange: () => void }) {
   const { phase } = useStore(item.state);
   const last = useRef(phase);
   if (last.current !== phase) {
     last.current = phase;
-    queueMicrotask(changed);
+    queueMicrotask(onChange);
   }
   return null;
 }

@@ -1,9 +1,9 @@
-/** Comma-separated values (RFC 4180). A cell that a spreadsheet would take for a formula is quoted as text. */
-export function csv(header: string[], rows: (string | number)[][]): string {
-  return [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+/** Format comma-separated values (RFC 4180). Cells that a spreadsheet would execute as formulas are escaped. */
+export function formatCsv(header: string[], rows: (string | number)[][]): string {
+  return [header, ...rows].map((row) => row.map(formatCell).join(",")).join("\r\n") + "\r\n";
 }
 
-function cell(value: string | number): string {
+function formatCell(value: string | number): string {
   const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

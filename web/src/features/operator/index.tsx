@@ -1,4 +1,4 @@
-/** The operator's console: calm, light, and in this order: what happens now, what needs a decision, the way in. */
+/** The operator console. */
 import type { ReactNode } from "react";
 import { useText, type Key } from "../../i18n";
 import { Link, paths } from "../../router";

@@ -1,4 +1,4 @@
-/** An upload by the tus protocol: it can be paused, resumed, and continued after the page was closed. */
+/** Uploads with the tus protocol; they can be paused, resumed, and continued after the page was closed. */
 import { Upload } from "tus-js-client";
 import { client } from "../../api";
 import type { Store } from "../../ui/store";
@@ -22,17 +22,17 @@ export interface Item {
   role: string;
 }
 
-export const started = (totalBytes: number): UploadState => ({ phase: "running", doneBytes: 0, totalBytes, bps: 0, uploadId: null, reason: "" });
+export const createUploadState = (totalBytes: number): UploadState => ({ phase: "running", doneBytes: 0, totalBytes, bps: 0, uploadId: null, reason: "" });
 
 const ENDPOINT = "/api/v1/operator/uploads";
 const CHUNK_BYTES = 16 * 1024 * 1024;
 
-/** The id at the end of the upload's own address. */
-export const idOf = (url: string | null): string | null => url?.split(/[?#]/)[0]?.replace(/\/+$/, "").split("/").pop() ?? null;
+/** Return the id at the end of an upload URL. */
+const parseUploadId = (url: string | null): string | null => url?.split(/[?#]/)[0]?.replace(/\/+$/, "").split("/").pop() ?? null;
 
 export class FileUpload {
   private readonly upload: Upload;
-  private mark = { at: 0, bytes: 0 };
+  private resumedAt = { at: 0, bytes: 0 };
 
   constructor(readonly file: File, private readonly store: Store<UploadState>) {
     this.upload = new Upload(file, {
@@ -41,14 +41,14 @@ export class FileUpload {
       retryDelays: [0, 500, 1000, 2000, 4000, 8000, 15000, 30000],
       metadata: { filename: file.name, filetype: file.type },
       removeFingerprintOnSuccess: true,
-      onBeforeRequest: async (request) => request.setHeader("Authorization", `Bearer ${await client.token()}`),
-      onProgress: (done) => this.moved(done),
-      onSuccess: () => this.store.set({ phase: "complete", doneBytes: file.size, uploadId: idOf(this.upload.url) }),
-      onError: (error) => this.store.set({ phase: "failed", reason: reasonOf(error) }),
+      onBeforeRequest: async (request) => request.setHeader("Authorization", `Bearer ${await client.getToken()}`),
+      onProgress: (done) => this.updateProgress(done),
+      onSuccess: () => this.store.set({ phase: "complete", doneBytes: file.size, uploadId: parseUploadId(this.upload.url) }),
+      onError: (error) => this.store.set({ phase: "failed", reason: getReason(error) }),
     });
   }
 
-  /** Goes on where an earlier upload of the same file stopped, or begins. */
+  /** Continue an earlier upload of the same file, or start a new one. */
   async start(): Promise<void> {
     const earlier = await this.upload.findPreviousUploads();
     const last = earlier.at(-1);
@@ -57,7 +57,7 @@ export class FileUpload {
   }
 
   resume(): void {
-    this.mark = { at: Date.now(), bytes: this.store.get().doneBytes };
+    this.resumedAt = { at: Date.now(), bytes: this.store.get().doneBytes };
     this.store.set({ phase: "running", reason: "" });
     this.upload.start();
   }
@@ -67,19 +67,19 @@ export class FileUpload {
     this.store.set({ phase: "paused" });
   }
 
-  /** Gives the upload up; the server forgets what came. */
+  /** Cancel the upload and delete it on the server. */
   async cancel(): Promise<void> {
     await this.upload.abort(this.store.get().phase !== "complete").catch(() => undefined);
   }
 
-  private moved(done: number): void {
-    const passed = (Date.now() - this.mark.at) / 1000;
-    const bps = passed > 0.5 ? (Math.max(0, done - this.mark.bytes) * 8) / passed : this.store.get().bps;
+  private updateProgress(done: number): void {
+    const elapsedS = (Date.now() - this.resumedAt.at) / 1000;
+    const bps = elapsedS > 0.5 ? (Math.max(0, done - this.resumedAt.bytes) * 8) / elapsedS : this.store.get().bps;
     this.store.set({ doneBytes: done, bps });
   }
 }
 
-function reasonOf(error: Error): string {
+function getReason(error: Error): string {
   const response = "originalResponse" in error ? (error.originalResponse as { getBody(): string } | null) : null;
   try {
     const document = JSON.parse(response?.getBody() ?? "") as { title?: string; detail?: string };

@@ -1,50 +1,50 @@
 import { useEffect, useState } from "react";
 import { useText } from "../../i18n";
 import { IconButton } from "../../ui/Button";
-import { episodeMark } from "../../ui/Card";
+import { formatEpisode } from "../../ui/Card";
 import { seekBy, STEP_S, toggleFullscreen, toggleMute, togglePip, togglePlay } from "./keys";
 import { AudioTextMenu, SettingsMenu } from "./Menu";
 import { Scrubber } from "./Scrubber";
-import type { Showing } from "./showing";
+import type { Playback } from "./playback";
 import type { PlayerState } from "./state";
 
 interface ControlsProps {
-  showing: Showing;
+  playback: Playback;
   state: PlayerState;
   frame: HTMLElement;
-  awake: boolean;
-  leave: () => void;
-  next: () => void;
+  visible: boolean;
+  onLeave: () => void;
+  onNext: () => void;
   onMenu: (open: boolean) => void;
 }
 
 export function Controls(props: ControlsProps) {
-  const { showing, state, frame, awake, leave } = props;
+  const { playback, state, frame, visible, onLeave } = props;
   const { t } = useText();
   return (
-    <div className={`controls ${awake ? "" : "hidden"}`} data-testid="controls" data-focus="column">
-      <Surface showing={showing} frame={frame} />
+    <div className={`controls ${visible ? "" : "hidden"}`} data-testid="controls" data-focus="column">
+      <Surface playback={playback} frame={frame} />
       <div className="controls-top" data-focus="row">
-        <IconButton icon="back" label={t("app.back")} onClick={leave} data-testid="control-back" />
+        <IconButton icon="back" label={t("app.back")} onClick={onLeave} data-testid="control-back" />
         <Heading state={state} />
       </div>
-      <Middle showing={showing} state={state} />
+      <Middle playback={playback} state={state} />
       <div className="controls-bottom" data-focus="column">
-        <Times state={state}><Scrubber showing={showing} state={state} /></Times>
+        <Times state={state}><Scrubber playback={playback} state={state} /></Times>
         <Buttons {...props} />
       </div>
     </div>
   );
 }
 
-/** The picture itself: a press pauses, two make it full screen; a finger only wakes the controls. */
-function Surface({ showing, frame }: { showing: Showing; frame: HTMLElement }) {
-  const [fingers, setFingers] = useState(false);
+/** The video surface: a click pauses, a double click toggles full screen; a touch only shows the controls. */
+function Surface({ playback, frame }: { playback: Playback; frame: HTMLElement }) {
+  const [isTouch, setIsTouch] = useState(false);
   return (
     <div
       className="surface"
-      onPointerDown={(event) => setFingers(event.pointerType !== "mouse")}
-      onClick={() => !fingers && togglePlay(showing)}
+      onPointerDown={(event) => setIsTouch(event.pointerType !== "mouse")}
+      onClick={() => !isTouch && togglePlay(playback)}
       onDoubleClick={() => void toggleFullscreen(frame).catch(() => undefined)}
     />
   );
@@ -55,24 +55,24 @@ function Heading({ state }: { state: PlayerState }) {
   const { session } = state;
   if (!session) return <div className="controls-title" />;
   const { season_number: season, episode_number: episode } = session;
-  const line = season != null && episode != null ? [episodeMark(season, episode, text), text.localised(session.episode_names)].filter(Boolean).join(" · ") : null;
+  const line = season != null && episode != null ? [formatEpisode(season, episode, text), text.localise(session.episode_names)].filter(Boolean).join(" · ") : null;
   return (
     <div className="controls-title">
-      <h1>{text.localised(session.names)}</h1>
+      <h1>{text.localise(session.names)}</h1>
       {line && <p>{line}</p>}
     </div>
   );
 }
 
-/** Large buttons in the middle of the picture, for fingers. */
-function Middle({ showing, state }: { showing: Showing; state: PlayerState }) {
+/** Large buttons in the middle of the video, for touch. */
+function Middle({ playback, state }: { playback: Playback; state: PlayerState }) {
   const { t } = useText();
   if (state.phase !== "ready" || state.buffering) return null;
   return (
     <div className="controls-middle">
-      <IconButton icon="backward" label={t("player.backward")} tabIndex={-1} onClick={() => seekBy(showing, -STEP_S)} />
-      <IconButton icon={state.paused ? "play" : "pause"} label={t(state.paused ? "player.play" : "player.pause")} tabIndex={-1} onClick={() => togglePlay(showing)} />
-      <IconButton icon="forward" label={t("player.forward")} tabIndex={-1} onClick={() => seekBy(showing, STEP_S)} />
+      <IconButton icon="backward" label={t("player.backward")} tabIndex={-1} onClick={() => seekBy(playback, -STEP_S)} />
+      <IconButton icon={state.paused ? "play" : "pause"} label={t(state.paused ? "player.play" : "player.pause")} tabIndex={-1} onClick={() => togglePlay(playback)} />
+      <IconButton icon="forward" label={t("player.forward")} tabIndex={-1} onClick={() => seekBy(playback, STEP_S)} />
     </div>
   );
 }
@@ -81,16 +81,16 @@ function Times({ state, children }: { state: PlayerState; children: React.ReactN
   const text = useText();
   return (
     <div className="controls-time">
-      <span data-testid="control-position">{text.clock(state.position * 1000)}</span>
+      <span data-testid="control-position">{text.formatClock(state.position * 1000)}</span>
       {children}
-      <span>{text.clock(state.duration * 1000)}</span>
+      <span>{text.formatClock(state.duration * 1000)}</span>
     </div>
   );
 }
 
 type Open = "audio-text" | "settings" | null;
 
-function Buttons({ showing, state, frame, next, onMenu }: ControlsProps) {
+function Buttons({ playback, state, frame, onNext, onMenu }: ControlsProps) {
   const { t } = useText();
   const [open, setOpen] = useState<Open>(null);
   const full = useFullscreen();
@@ -100,33 +100,33 @@ function Buttons({ showing, state, frame, next, onMenu }: ControlsProps) {
   return (
     <>
       <div className="controls-buttons" data-focus="row">
-        <IconButton icon={state.paused ? "play" : "pause"} label={t(state.paused ? "player.play" : "player.pause")} disabled={!ready} onClick={() => togglePlay(showing)} data-testid="control-play" data-focus-first />
-        <IconButton icon="backward" label={t("player.backward")} disabled={!ready} onClick={() => seekBy(showing, -STEP_S)} data-testid="control-backward" />
-        <IconButton icon="forward" label={t("player.forward")} disabled={!ready} onClick={() => seekBy(showing, STEP_S)} data-testid="control-forward" />
-        <Volume showing={showing} state={state} />
+        <IconButton icon={state.paused ? "play" : "pause"} label={t(state.paused ? "player.play" : "player.pause")} disabled={!ready} onClick={() => togglePlay(playback)} data-testid="control-play" data-focus-first />
+        <IconButton icon="backward" label={t("player.backward")} disabled={!ready} onClick={() => seekBy(playback, -STEP_S)} data-testid="control-backward" />
+        <IconButton icon="forward" label={t("player.forward")} disabled={!ready} onClick={() => seekBy(playback, STEP_S)} data-testid="control-forward" />
+        <Volume playback={playback} state={state} />
         <span className="controls-gap" />
-        {state.session?.next_up && <IconButton icon="next" label={t("player.next")} onClick={next} data-testid="control-next" />}
+        {state.session?.next_up && <IconButton icon="next" label={t("player.next")} onClick={onNext} data-testid="control-next" />}
         <IconButton icon="captions" label={t("player.audioText")} aria-expanded={open === "audio-text"} disabled={!ready} onClick={() => toggle("audio-text")} data-testid="control-audio-text" />
         <IconButton icon="settings" label={t("player.settings")} aria-expanded={open === "settings"} disabled={!ready} onClick={() => toggle("settings")} data-testid="control-settings" />
-        {document.pictureInPictureEnabled && <IconButton className="wide-only" icon="pip" label={t("player.pip")} disabled={!ready} onClick={() => void togglePip(showing.video).catch(() => undefined)} data-testid="control-pip" />}
+        {document.pictureInPictureEnabled && <IconButton className="wide-only" icon="pip" label={t("player.pip")} disabled={!ready} onClick={() => void togglePip(playback.video).catch(() => undefined)} data-testid="control-pip" />}
         <IconButton icon={full ? "windowed" : "fullscreen"} label={t(full ? "player.windowed" : "player.fullscreen")} onClick={() => void toggleFullscreen(frame).catch(() => undefined)} data-testid="control-fullscreen" />
       </div>
-      {open === "audio-text" && <AudioTextMenu showing={showing} state={state} close={() => setOpen(null)} />}
-      {open === "settings" && <SettingsMenu showing={showing} state={state} close={() => setOpen(null)} />}
+      {open === "audio-text" && <AudioTextMenu playback={playback} state={state} onClose={() => setOpen(null)} />}
+      {open === "settings" && <SettingsMenu playback={playback} state={state} onClose={() => setOpen(null)} />}
       {open && <div className="player-panel-back" onClick={() => setOpen(null)} />}
     </>
   );
 }
 
-function Volume({ showing, state }: { showing: Showing; state: PlayerState }) {
+function Volume({ playback, state }: { playback: Playback; state: PlayerState }) {
   const { t } = useText();
-  const silent = state.muted || state.volume === 0;
+  const isMuted = state.muted || state.volume === 0;
   return (
     <span className="volume" data-focus="row">
-      <IconButton icon={silent ? "muted" : state.volume < 0.5 ? "quiet" : "volume"} label={t(silent ? "player.unmute" : "player.mute")} onClick={() => toggleMute(showing)} data-testid="control-mute" />
-      <input type="range" min={0} max={1} step={0.05} value={silent ? 0 : state.volume} aria-label={t("player.volume")} style={{ "--value": silent ? 0 : state.volume } as React.CSSProperties} onChange={(event) => {
-        showing.video.volume = Number(event.target.value);
-        showing.video.muted = false;
+      <IconButton icon={isMuted ? "muted" : state.volume < 0.5 ? "quiet" : "volume"} label={t(isMuted ? "player.unmute" : "player.mute")} onClick={() => toggleMute(playback)} data-testid="control-mute" />
+      <input type="range" min={0} max={1} step={0.05} value={isMuted ? 0 : state.volume} aria-label={t("player.volume")} style={{ "--value": isMuted ? 0 : state.volume } as React.CSSProperties} onChange={(event) => {
+        playback.video.volume = Number(event.target.value);
+        playback.video.muted = false;
       }} />
     </span>
   );
@@ -135,9 +135,9 @@ function Volume({ showing, state }: { showing: Showing; state: PlayerState }) {
 function useFullscreen(): boolean {
   const [full, setFull] = useState(document.fullscreenElement !== null);
   useEffect(() => {
-    const look = () => setFull(document.fullscreenElement !== null);
-    document.addEventListener("fullscreenchange", look);
-    return () => document.removeEventListener("fullscreenchange", look);
+    const onChange = () => setFull(document.fullscreenElement !== null);
+    document.addEventListener("fullscreenchange", onChange);
+    return () => document.removeEventListener("fullscreenchange", onChange);
   }, []);
   return full;
 }

@@ -2,34 +2,34 @@ import { useEffect, useRef, useState } from "react";
 import { focusElement } from "../../focus";
 import { useText } from "../../i18n";
 import { Button } from "../../ui/Button";
-import { episodeMark } from "../../ui/Card";
+import { formatEpisode } from "../../ui/Card";
 import type { PlayerState } from "./state";
 
-const COUNT_S = 10;
-/** The card comes at the credits: the last twentieth, no sooner than this before the end. */
+const COUNTDOWN_S = 10;
+/** The longest time before the end at which the card appears; in short titles it is the last twentieth. */
 const CREDITS_S = 25;
 
-const atCredits = ({ position, duration }: PlayerState) => duration > 0 && duration - position < Math.min(CREDITS_S, duration * 0.05 + 3);
+const isAtCredits = ({ position, duration }: PlayerState) => duration > 0 && duration - position < Math.min(CREDITS_S, duration * 0.05 + 3);
 
 interface NextCardProps {
   state: PlayerState;
-  next: () => void;
-  leave: () => void;
-  replay: () => void;
+  onNext: () => void;
+  onLeave: () => void;
+  onReplay: () => void;
 }
 
-/** What follows: the next episode by itself, or the end. */
-export function NextCard({ state, next, leave, replay }: NextCardProps) {
+/** Offers the next episode at the credits, which starts after a countdown, or what to do at the end. */
+export function NextCard({ state, onNext, onLeave, onReplay }: NextCardProps) {
   const [dismissed, setDismissed] = useState(false);
   const up = state.session?.next_up;
   if (state.phase !== "ready") return null;
-  if (up && atCredits(state) && !dismissed) return <UpNext state={state} next={next} dismiss={() => setDismissed(true)} />;
+  if (up && isAtCredits(state) && !dismissed) return <UpNext state={state} onNext={onNext} onDismiss={() => setDismissed(true)} />;
   if (!state.ended) return null;
-  return <End leave={leave} replay={replay} />;
+  return <EndPanel onLeave={onLeave} onReplay={onReplay} />;
 }
 
-/** The focus goes to what comes next, so that a remote control need not look for it. */
-function useFirst() {
+/** Focus the most likely choice. */
+function useButtonFocus() {
   const first = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     if (first.current) focusElement(first.current, false);
@@ -37,41 +37,41 @@ function useFirst() {
   return first;
 }
 
-function End({ leave, replay }: Pick<NextCardProps, "leave" | "replay">) {
+function EndPanel({ onLeave, onReplay }: Pick<NextCardProps, "onLeave" | "onReplay">) {
   const { t } = useText();
-  const first = useFirst();
+  const first = useButtonFocus();
   return (
     <div className="player-end" data-focus="row" data-testid="player-end">
-      <Button large icon="restart" onClick={replay}>{t("player.replay")}</Button>
-      <Button ref={first} look="primary" large icon="back" onClick={leave}>{t("app.back")}</Button>
+      <Button large icon="restart" onClick={onReplay}>{t("player.replay")}</Button>
+      <Button ref={first} variant="primary" large icon="back" onClick={onLeave}>{t("app.back")}</Button>
     </div>
   );
 }
 
-function UpNext({ state, next, dismiss }: { state: PlayerState; next: () => void; dismiss: () => void }) {
+function UpNext({ state, onNext, onDismiss }: { state: PlayerState; onNext: () => void; onDismiss: () => void }) {
   const text = useText();
   const { t } = text;
-  const [left, setLeft] = useState(COUNT_S);
-  const first = useFirst();
+  const [secondsLeft, setSecondsLeft] = useState(COUNTDOWN_S);
+  const first = useButtonFocus();
   const up = state.session?.next_up;
   const running = !state.paused || state.ended;
   useEffect(() => {
     if (!running) return;
-    const timer = setInterval(() => setLeft((seconds) => seconds - 1), 1000);
+    const timer = setInterval(() => setSecondsLeft((seconds) => seconds - 1), 1000);
     return () => clearInterval(timer);
   }, [running]);
   useEffect(() => {
-    if (left <= 0) next();
-    // Once, when the count has run out.
-  }, [left <= 0]);
+    if (secondsLeft <= 0) onNext();
+    // Once, at the end of the countdown.
+  }, [secondsLeft <= 0]);
   if (!up) return null;
   return (
     <aside className="up-next" data-testid="up-next" data-focus="row">
-      <p className="up-next-when">{t("player.nextIn", { count: Math.max(0, left) })}</p>
-      <p className="up-next-name">{episodeMark(up.season_number, up.number, text)} · {text.localised(up.names)}</p>
+      <p className="up-next-when">{t("player.nextIn", { count: Math.max(0, secondsLeft) })}</p>
+      <p className="up-next-name">{formatEpisode(up.season_number, up.number, text)} · {text.localise(up.names)}</p>
       <div className="up-next-actions">
-        <Button ref={first} look="primary" icon="play" onClick={next} data-testid="next-now">{t("player.playNow")}</Button>
-        <Button look="quiet" onClick={dismiss}>{t("player.watchCredits")}</Button>
+        <Button ref={first} variant="primary" icon="play" onClick={onNext} data-testid="next-now">{t("player.playNow")}</Button>
+        <Button variant="quiet" onClick={onDismiss}>{t("player.watchCredits")}</Button>
       </div>
     </aside>
   );

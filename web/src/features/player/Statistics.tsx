@@ -1,28 +1,28 @@
 import { useEffect, useState } from "react";
 import { useText } from "../../i18n";
-import type { Showing } from "./showing";
+import type { Playback } from "./playback";
 import type { PlayerState } from "./state";
 
-/** Figures for the curious: press d. */
-export function Statistics({ showing, state }: { showing: Showing; state: PlayerState }) {
+/** Playback statistics, toggled with the key d. */
+export function Statistics({ playback, state }: { playback: Playback; state: PlayerState }) {
   const text = useText();
   const { t } = text;
-  const [, tick] = useState(0);
+  const [, render] = useState(0);
   useEffect(() => {
-    const timer = setInterval(() => tick((count) => count + 1), 500);
+    const timer = setInterval(() => render((count) => count + 1), 500);
     return () => clearInterval(timer);
   }, []);
-  const stats = showing.player?.getStats();
-  const { joinedIn, totalRebuffers } = showing.meter;
+  const stats = playback.player?.getStats();
+  const { joinTimeMs, totalRebufferCount } = playback.metrics;
   const lines: [string, string][] = [
-    [t("stats.rendition"), stats ? `${stats.width || "–"} × ${stats.height || "–"} · ${text.rate(stats.streamBandwidth || 0)}` : "–"],
+    [t("stats.rendition"), stats ? `${stats.width || "–"} × ${stats.height || "–"} · ${text.formatRate(stats.streamBandwidth || 0)}` : "–"],
     [t("stats.codecs"), stats?.currentCodecs || "–"],
     [t("stats.buffer"), `${(state.buffered - state.position).toFixed(1)} s`],
-    [t("stats.bandwidth"), text.rate(stats?.estimatedBandwidth || 0)],
-    [t("stats.edge"), showing.lastEdge ?? "–"],
+    [t("stats.bandwidth"), text.formatRate(stats?.estimatedBandwidth || 0)],
+    [t("stats.edge"), playback.lastEdge ?? "–"],
     [t("stats.frames"), `${stats?.droppedFrames || 0} / ${stats?.decodedFrames || 0}`],
-    [t("stats.joined"), joinedIn === null ? "–" : `${joinedIn} ms`],
-    [t("stats.rebuffers"), String(totalRebuffers)],
+    [t("stats.joined"), joinTimeMs === null ? "–" : `${joinTimeMs} ms`],
+    [t("stats.rebuffers"), String(totalRebufferCount)],
     [t("stats.session"), state.session?.session_id ?? "–"],
   ];
   return (

@@ -1,4 +1,4 @@
-/** What this device can decode, asked of the browser once. */
+/** What this device can decode, detected once. */
 import type { Capabilities } from "../../api";
 
 const VIDEO: [string, string][] = [
@@ -13,14 +13,12 @@ const AUDIO: [string, string][] = [
 ];
 const HEIGHTS = [2160, 1440, 1080, 720];
 
-type Supports = (type: string) => boolean;
-
-const supports: Supports = (type) =>
+const canDecode = (type: string) =>
   typeof MediaSource !== "undefined" ? MediaSource.isTypeSupported(type) : document.createElement("video").canPlayType(type) !== "";
 
-const families = (table: [string, string][], can: Supports) => table.filter(([, type]) => can(type)).map(([family]) => family);
+const listFamilies = (table: [string, string][]) => table.filter(([, type]) => canDecode(type)).map(([family]) => family);
 
-async function smooth(height: number): Promise<boolean> {
+async function isSmooth(height: number): Promise<boolean> {
   try {
     const video = { contentType: 'video/mp4; codecs="avc1.640033"', width: Math.round((height * 16) / 9), height, bitrate: height * 5000, framerate: 30 };
     const answer = await navigator.mediaCapabilities.decodingInfo({ type: "media-source", video });
@@ -30,10 +28,10 @@ async function smooth(height: number): Promise<boolean> {
   }
 }
 
-async function measure(): Promise<Capabilities> {
-  const answers = await Promise.all(HEIGHTS.map(smooth));
-  const video = families(VIDEO, supports);
-  const audio = families(AUDIO, supports);
+async function detect(): Promise<Capabilities> {
+  const answers = await Promise.all(HEIGHTS.map(isSmooth));
+  const video = listFamilies(VIDEO);
+  const audio = listFamilies(AUDIO);
   return {
     video: video.length ? video : ["avc1"],
     audio: audio.length ? audio : ["mp4a"],
@@ -43,12 +41,12 @@ async function measure(): Promise<Capabilities> {
   };
 }
 
-let known: Promise<Capabilities> | null = null;
+let detected: Promise<Capabilities> | null = null;
 
-export function capabilities(): Promise<Capabilities> {
-  known ??= measure();
-  return known;
+export function getCapabilities(): Promise<Capabilities> {
+  detected ??= detect();
+  return detected;
 }
 
-/** Whether only the browser itself can play an adaptive stream here (HLS on a phone without Media Source). */
-export const nativeOnly = () => typeof MediaSource === "undefined" && !("ManagedMediaSource" in window);
+/** Return whether only the browser itself can play an adaptive stream (HLS on a phone without Media Source). */
+export const isNativeOnly = () => typeof MediaSource === "undefined" && !("ManagedMediaSource" in window);

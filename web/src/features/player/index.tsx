@@ -1,27 +1,27 @@
-/** The player: picture first. */
+/** The player page. */
 import { useEffect, useRef, useState } from "react";
-import { useArrival, useBack } from "../../focus";
+import { useInitialFocus, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, go, paths } from "../../router";
 import { Spinner } from "../../ui/Button";
 import { useStore } from "../../ui/store";
-import { capabilities } from "./capabilities";
+import { getCapabilities } from "./capabilities";
 import { Controls } from "./Controls";
 import { useKeys } from "./keys";
 import { useMediaSession } from "./mediaSession";
 import { NextCard } from "./NextCard";
 import { loadShaka } from "./shaka";
-import { Showing } from "./showing";
+import { Playback } from "./playback";
 import { Statistics } from "./Statistics";
 import { SubtitleLines } from "./SubtitleLines";
-import { TroublePanel } from "./TroublePanel";
-import { useAwake } from "./useAwake";
+import { ErrorPanel } from "./ErrorPanel";
+import { useControlsVisible } from "./useControlsVisible";
 import "./player.css";
 
-/** Fetches what playing needs before anybody has pressed play. */
-export function warm(): void {
+/** Load what playback needs in advance. */
+export function preload(): void {
   void loadShaka().catch(() => undefined);
-  void capabilities();
+  void getCapabilities();
 }
 
 interface PlayerPageProps {
@@ -31,85 +31,85 @@ interface PlayerPageProps {
 }
 
 export default function PlayerPage(props: PlayerPageProps) {
-  // A retry is a new showing: a new session, a new player, from where the last one was.
+  // A retry is a new playback with a new session and a new player, at the position of the previous one.
   const [attempt, setAttempt] = useState<{ count: number; at: number | null }>({ count: 0, at: null });
-  return <Picture key={attempt.count} {...props} at={attempt.at} again={(at) => setAttempt({ count: attempt.count + 1, at })} />;
+  return <PlayerFrame key={attempt.count} {...props} at={attempt.at} onRetry={(at) => setAttempt({ count: attempt.count + 1, at })} />;
 }
 
 interface Attempt {
-  /** Where the attempt before was, in seconds; `null` leaves it to the server. */
+  /** The position of the previous attempt in seconds; `null` uses the position that the server has stored. */
   at: number | null;
-  again: (at: number | null) => void;
+  onRetry: (at: number | null) => void;
 }
 
-function Picture({ titleId, episodeId, fromStart, at, again }: PlayerPageProps & Attempt) {
+function PlayerFrame({ titleId, episodeId, fromStart, at, onRetry }: PlayerPageProps & Attempt) {
   const { language } = useText();
   const frame = useRef<HTMLElement>(null);
   const video = useRef<HTMLVideoElement>(null);
-  const [showing, setShowing] = useState<Showing | null>(null);
+  const [playback, setPlayback] = useState<Playback | null>(null);
 
   useEffect(() => {
     if (!video.current) return;
-    // No control has the focus at first: from a keyboard, arrows and space steer the picture itself.
+    // No control has the focus at first, so that arrows and space control playback.
     frame.current?.focus({ preventScroll: true });
-    const next = new Showing(video.current, { titleId, episodeId, fromStart, at, language });
-    setShowing(next);
-    void next.start();
-    return () => void next.close();
-    // The language of the page may change while a film runs; the film goes on.
+    const created = new Playback(video.current, { titleId, episodeId, fromStart, at, language });
+    setPlayback(created);
+    void created.start();
+    return () => void created.close();
+    // A change of the page's language does not restart playback.
   }, [titleId, episodeId, fromStart]);
 
   return (
     <main className="player" ref={frame} tabIndex={-1} data-testid="player" data-focus-scope data-focus="column">
       <video ref={video} className="player-video" playsInline data-testid="player-video" />
-      {showing && frame.current && <Overlay showing={showing} frame={frame.current} titleId={titleId} again={again} />}
+      {playback && frame.current && <Overlay playback={playback} frame={frame.current} titleId={titleId} onRetry={onRetry} />}
     </main>
   );
 }
 
 interface OverlayProps {
-  showing: Showing;
+  playback: Playback;
   frame: HTMLElement;
   titleId: string;
-  again: Attempt["again"];
+  onRetry: Attempt["onRetry"];
 }
 
-function Overlay({ showing, frame, titleId, again }: OverlayProps) {
+function Overlay({ playback, frame, titleId, onRetry }: OverlayProps) {
   const { t } = useText();
-  const state = useStore(showing.store);
+  const state = useStore(playback.store);
   const [statistics, setStatistics] = useState(false);
   const [menu, setMenu] = useState(false);
-  const awake = useAwake(frame, state.paused || state.phase !== "ready" || menu);
-  const leave = () => back(paths.title(titleId));
-  const next = () => {
+  const visible = useControlsVisible(frame, state.paused || state.phase !== "ready" || menu);
+  const onLeave = () => back();
+  const onNext = () => {
     const up = state.session?.next_up;
     if (up) go(paths.watch(titleId, up.episode_id), { replace: true });
   };
 
-  useBack(() => (document.fullscreenElement ? void document.exitFullscreen() : leave()));
-  useArrival(state.phase === "ready" && document.documentElement.dataset.tv !== undefined);
-  useKeys({ showing, frame, toggleStatistics: () => setStatistics((on) => !on), next });
-  useMediaSession(showing, state, next);
-  useEffect(() => void frame.classList.toggle("asleep", !awake), [awake, frame]);
+  useBack(() => (document.fullscreenElement ? void document.exitFullscreen() : onLeave()));
+  useInitialFocus(state.phase === "ready" && document.documentElement.dataset.tv !== undefined);
+  useKeys({ playback, frame, onToggleStatistics: () => setStatistics((on) => !on), onNext });
+  useMediaSession(playback, state, onNext);
+  useEffect(() => void frame.classList.toggle("idle", !visible), [visible, frame]);
 
-  if (state.phase === "failed" && state.trouble) return <TroublePanel trouble={state.trouble} retry={() => again(showing.resumeAt)} leave={leave} />;
+  if (state.phase === "failed" && state.error) return <ErrorPanel error={state.error} onRetry={() => onRetry(playback.resumeAt)} onLeave={onLeave} />;
   return (
     <>
-      <SubtitleLines state={state} lifted={awake} />
-      {state.buffering && <Waiting text={t(state.phase === "starting" ? "player.loading" : "player.rebuffering")} />}
-      {state.mending && <p className="player-note" role="status">{t("player.recovering")}</p>}
-      {state.hushed && <p className="player-note" role="status">{t("player.unmuteHint")}</p>}
-      {statistics && <Statistics showing={showing} state={state} />}
-      <Controls showing={showing} state={state} frame={frame} awake={awake} leave={leave} next={next} onMenu={setMenu} />
-      <NextCard state={state} next={next} leave={leave} replay={() => {
-        showing.video.currentTime = 0;
-        void showing.play();
+      <SubtitleLines state={state} raised={visible} />
+      {state.buffering && <BufferingIndicator text={t(state.phase === "starting" ? "player.loading" : "player.rebuffering")} />}
+      {state.recovering && <p className="player-note" role="status">{t("player.recovering")}</p>}
+      {state.mutedByBrowser && <p className="player-note" role="status">{t("player.unmuteHint")}</p>}
+      {statistics && <Statistics playback={playback} state={state} />}
+      <Controls playback={playback} state={state} frame={frame} visible={visible} onLeave={onLeave} onNext={onNext} onMenu={setMenu} />
+      <NextCard state={state} onNext={onNext} onLeave={onLeave} onReplay={() => {
+        playback.video.currentTime = 0;
+        void playback.play();
       }} />
     </>
   );
 }
 
-/** Nothing turns before it has taken long enough to be noticed. */
-function Waiting({ text }: { text: string }) {
+/** A spinner that appears after a short delay (in the style sheet). */
+function BufferingIndicator({ text }: { text: string }) {
   return <div className="player-waiting" role="status"><Spinner /><span className="visually-hidden">{text}</span></div>;
 }

@@ -1,36 +1,36 @@
 /** Keyboard, media keys and remote controls. */
 import { useEffect, useRef } from "react";
-import { translate } from "../../i18n";
-import type { Showing } from "./showing";
+import { getTranslator } from "../../i18n";
+import type { Playback } from "./playback";
 
 export const STEP_S = 10;
 
 interface Commands {
-  showing: Showing;
+  playback: Playback;
   frame: HTMLElement;
-  toggleStatistics: () => void;
-  next: () => void;
+  onToggleStatistics: () => void;
+  onNext: () => void;
 }
 
-export function seekBy(showing: Showing, seconds: number): void {
-  const { video } = showing;
-  const end = Number.isFinite(video.duration) ? video.duration : showing.store.get().duration;
+export function seekBy(playback: Playback, seconds: number): void {
+  const { video } = playback;
+  const end = Number.isFinite(video.duration) ? video.duration : playback.store.get().duration;
   video.currentTime = Math.min(Math.max(0, video.currentTime + seconds), Math.max(0, end - 0.2));
 }
 
-export function togglePlay(showing: Showing): void {
-  if (showing.video.paused) void showing.play();
-  else showing.video.pause();
+export function togglePlay(playback: Playback): void {
+  if (playback.video.paused) void playback.play();
+  else playback.video.pause();
 }
 
-export function toggleMute(showing: Showing): void {
-  const { video } = showing;
+export function toggleMute(playback: Playback): void {
+  const { video } = playback;
   video.muted = !video.muted;
   if (!video.muted && video.volume === 0) video.volume = 0.5;
 }
 
-export function louder(showing: Showing, by: number): void {
-  const { video } = showing;
+export function changeVolume(playback: Playback, by: number): void {
+  const { video } = playback;
   video.volume = Math.round(Math.min(1, Math.max(0, video.volume + by)) * 20) / 20;
   if (by > 0) video.muted = false;
 }
@@ -47,75 +47,75 @@ export async function togglePip(video: HTMLVideoElement): Promise<void> {
   else await video.requestPictureInPicture();
 }
 
-/** Keys that work wherever the focus is. */
-const ALWAYS: Record<string, (commands: Commands) => void> = {
-  k: ({ showing }) => togglePlay(showing),
-  j: ({ showing }) => seekBy(showing, -STEP_S),
-  l: ({ showing }) => seekBy(showing, STEP_S),
-  m: ({ showing }) => toggleMute(showing),
+/** Keys that work whatever has the focus. */
+const GLOBAL_KEYS: Record<string, (commands: Commands) => void> = {
+  k: ({ playback }) => togglePlay(playback),
+  j: ({ playback }) => seekBy(playback, -STEP_S),
+  l: ({ playback }) => seekBy(playback, STEP_S),
+  m: ({ playback }) => toggleMute(playback),
   f: ({ frame }) => void toggleFullscreen(frame).catch(() => undefined),
-  c: ({ showing }) => showing.tracks.toggleText(translate().language),
-  d: ({ toggleStatistics }) => toggleStatistics(),
-  N: ({ next }) => next(),
-  MediaPlayPause: ({ showing }) => togglePlay(showing),
-  MediaPlay: ({ showing }) => void showing.play(),
-  MediaPause: ({ showing }) => showing.video.pause(),
-  MediaStop: ({ showing }) => showing.video.pause(),
-  MediaRewind: ({ showing }) => seekBy(showing, -STEP_S),
-  MediaFastForward: ({ showing }) => seekBy(showing, STEP_S),
-  MediaTrackNext: ({ next }) => next(),
+  c: ({ playback }) => playback.tracks.toggleText(getTranslator().language),
+  d: ({ onToggleStatistics }) => onToggleStatistics(),
+  N: ({ onNext }) => onNext(),
+  MediaPlayPause: ({ playback }) => togglePlay(playback),
+  MediaPlay: ({ playback }) => void playback.play(),
+  MediaPause: ({ playback }) => playback.video.pause(),
+  MediaStop: ({ playback }) => playback.video.pause(),
+  MediaRewind: ({ playback }) => seekBy(playback, -STEP_S),
+  MediaFastForward: ({ playback }) => seekBy(playback, STEP_S),
+  MediaTrackNext: ({ onNext }) => onNext(),
 };
 
-/** Keys that steer the picture while no control has the focus. */
-const BARE: Record<string, (commands: Commands) => void> = {
-  " ": ({ showing }) => togglePlay(showing),
-  Enter: ({ showing }) => togglePlay(showing),
-  ArrowLeft: ({ showing }) => seekBy(showing, -STEP_S),
-  ArrowRight: ({ showing }) => seekBy(showing, STEP_S),
+/** Keys that control playback while no control has the focus. */
+const UNFOCUSED_KEYS: Record<string, (commands: Commands) => void> = {
+  " ": ({ playback }) => togglePlay(playback),
+  Enter: ({ playback }) => togglePlay(playback),
+  ArrowLeft: ({ playback }) => seekBy(playback, -STEP_S),
+  ArrowRight: ({ playback }) => seekBy(playback, STEP_S),
 };
-const VOLUME: Record<string, number> = { ArrowUp: 0.05, ArrowDown: -0.05 };
+const VOLUME_KEYS: Record<string, number> = { ArrowUp: 0.05, ArrowDown: -0.05 };
 
 export function useKeys(commands: Commands): void {
   const latest = useRef(commands);
   latest.current = commands;
   useEffect(() => {
-    const press = (event: KeyboardEvent) => {
+    const onKeyDown = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (handle(event, latest.current)) {
         event.preventDefault();
-        // The page's own arrow keys are not to hear of it.
+        // The page must not handle the key as well.
         event.stopPropagation();
       }
     };
-    addEventListener("keydown", press, true);
-    return () => removeEventListener("keydown", press, true);
+    addEventListener("keydown", onKeyDown, true);
+    return () => removeEventListener("keydown", onKeyDown, true);
   }, []);
 }
 
 function handle(event: KeyboardEvent, commands: Commands): boolean {
-  const always = ALWAYS[event.key] ?? (event.shiftKey ? undefined : ALWAYS[event.key.toLowerCase()]);
+  const always = GLOBAL_KEYS[event.key] ?? (event.shiftKey ? undefined : GLOBAL_KEYS[event.key.toLowerCase()]);
   if (always) {
     always(commands);
     return true;
   }
   const active = document.activeElement;
   const inControls = active instanceof HTMLElement && active !== commands.frame && commands.frame.contains(active);
-  const asleep = commands.frame.classList.contains("asleep");
-  // A card over the picture stays when the controls fade, and so do its buttons.
+  const isIdle = commands.frame.classList.contains("idle");
+  // A card over the video stays when the controls fade, and so do its buttons.
   const onCard = inControls && active.closest(".up-next, .player-end") !== null;
-  if (onCard || (inControls && !asleep)) return false;
-  return bare(event.key, commands);
+  if (onCard || (inControls && !isIdle)) return false;
+  return handleUnfocused(event.key, commands);
 }
 
-function bare(key: string, commands: Commands): boolean {
-  const command = BARE[key];
+function handleUnfocused(key: string, commands: Commands): boolean {
+  const command = UNFOCUSED_KEYS[key];
   if (command) {
     command(commands);
     return true;
   }
-  const volume = VOLUME[key];
-  // From a sofa the arrows lead to the controls; loudness is the television's.
+  const volume = VOLUME_KEYS[key];
+  // On a television the arrows lead to the controls, and the remote control changes the volume.
   if (volume === undefined || document.documentElement.dataset.tv !== undefined) return false;
-  louder(commands.showing, volume);
+  changeVolume(commands.playback, volume);
   return true;
 }

@@ -1,39 +1,39 @@
-/** What the system shows of the showing, and the buttons it offers: lock screens, headphones, media keys. */
+/** The Media Session: what the system shows of the playback, and its media keys. */
 import { useEffect } from "react";
-import { translate } from "../../i18n";
+import { getTranslator } from "../../i18n";
 import { seekBy, STEP_S } from "./keys";
-import type { Showing } from "./showing";
+import type { Playback } from "./playback";
 import type { PlayerState } from "./state";
 
-export function useMediaSession(showing: Showing, state: PlayerState, next: () => void): void {
+export function useMediaSession(playback: Playback, state: PlayerState, onNext: () => void): void {
   const { session } = state;
   useEffect(() => {
     const media = navigator.mediaSession;
     if (!media || !session) return;
-    const text = translate();
-    media.metadata = new MediaMetadata({ title: text.localised(session.episode_names) || text.localised(session.names), artist: session.episode_id ? text.localised(session.names) : "Matinee" });
+    const text = getTranslator();
+    media.metadata = new MediaMetadata({ title: text.localise(session.episode_names) || text.localise(session.names), artist: session.episode_id ? text.localise(session.names) : "Matinee" });
     const handlers: [MediaSessionAction, MediaSessionActionHandler | null][] = [
-      ["play", () => void showing.play()],
-      ["pause", () => showing.video.pause()],
-      ["seekbackward", ({ seekOffset }) => seekBy(showing, -(seekOffset ?? STEP_S))],
-      ["seekforward", ({ seekOffset }) => seekBy(showing, seekOffset ?? STEP_S)],
-      ["seekto", ({ seekTime }) => void (showing.video.currentTime = seekTime ?? showing.video.currentTime)],
-      ["nexttrack", session.next_up ? next : null],
+      ["play", () => void playback.play()],
+      ["pause", () => playback.video.pause()],
+      ["seekbackward", ({ seekOffset }) => seekBy(playback, -(seekOffset ?? STEP_S))],
+      ["seekforward", ({ seekOffset }) => seekBy(playback, seekOffset ?? STEP_S)],
+      ["seekto", ({ seekTime }) => void (playback.video.currentTime = seekTime ?? playback.video.currentTime)],
+      ["nexttrack", session.next_up ? onNext : null],
     ];
-    const set = (action: MediaSessionAction, handler: MediaSessionActionHandler | null) => {
+    const setHandler = (action: MediaSessionAction, handler: MediaSessionActionHandler | null) => {
       try {
         media.setActionHandler(action, handler);
       } catch {
-        // A browser that does not know an action offers no button for it.
+        // The browser does not support the action.
       }
     };
-    handlers.forEach(([action, handler]) => set(action, handler));
+    handlers.forEach(([action, handler]) => setHandler(action, handler));
     return () => {
       media.metadata = null;
-      handlers.forEach(([action]) => set(action, null));
+      handlers.forEach(([action]) => setHandler(action, null));
     };
-    // `next` is made anew at every draw and leads to the same place for the same session.
-  }, [showing, session?.session_id]);
+    // `onNext` is a new function at each render but does the same for the same session.
+  }, [playback, session?.session_id]);
   useEffect(() => {
     if (navigator.mediaSession) navigator.mediaSession.playbackState = state.paused ? "paused" : "playing";
   }, [state.paused]);

@@ -1,8 +1,8 @@
-/** What the player shows: one snapshot, replaced as a whole. */
+/** The state of the player, an immutable snapshot. */
 import type { PlaySession } from "../../api";
 import type { Line } from "./subtitles";
-import { loadTaste, type Taste } from "./taste";
-import type { Trouble } from "./trouble";
+import { loadPreferences, type Preferences } from "./preferences";
+import type { PlaybackError } from "./errors";
 
 export interface Choice {
   id: string;
@@ -18,45 +18,45 @@ export interface PlayerState {
   session: PlaySession | null;
   paused: boolean;
   ended: boolean;
-  /** The picture waits for the network. */
+  /** Playback waits for data. */
   buffering: boolean;
-  /** An edge or a token failed, and another way is being tried. */
-  mending: boolean;
+  /** An edge or a token failed, and another is being tried. */
+  recovering: boolean;
   position: number;
   duration: number;
   buffered: number;
   volume: number;
   muted: boolean;
-  /** The browser allowed no sound before the viewer touches something. */
-  hushed: boolean;
+  /** The browser does not allow sound before the first interaction. */
+  mutedByBrowser: boolean;
   rate: number;
   audio: Choice[];
   text: Choice[];
   heights: number[];
   /** The chosen height; `null` is automatic. */
   height: number | null;
-  shownHeight: number | null;
+  playingHeight: number | null;
   lines: Line[];
-  taste: Taste;
-  trouble: Trouble | null;
+  preferences: Preferences;
+  error: PlaybackError | null;
 }
 
-/** Before anything is known, in the viewer's taste. */
-export function blank(): PlayerState {
-  const taste = loadTaste();
+/** Create the initial state with the stored preferences. */
+export function createState(): PlayerState {
+  const preferences = loadPreferences();
   return {
-    phase: "starting", session: null, paused: false, ended: false, buffering: true, mending: false, position: 0, duration: 0,
-    buffered: 0, volume: taste.volume, muted: taste.muted, hushed: false, rate: 1, audio: [], text: [], heights: [],
-    height: null, shownHeight: null, lines: [], taste, trouble: null,
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, recovering: false, position: 0, duration: 0,
+    buffered: 0, volume: preferences.volume, muted: preferences.muted, mutedByBrowser: false, rate: 1, audio: [], text: [], heights: [],
+    height: null, playingHeight: null, lines: [], preferences, error: null,
   };
 }
 
-/** What somebody asked to see. */
-export interface Wanted {
+/** What to play. */
+export interface PlaybackRequest {
   titleId: string;
   episodeId: string | null;
   fromStart: boolean;
-  /** Seconds to start at, whatever the server remembers; `null` leaves it to the server. */
+  /** The start position in seconds; `null` uses the position that the server has stored. */
   at: number | null;
   language: string;
 }

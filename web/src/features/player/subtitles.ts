@@ -1,4 +1,4 @@
-/** Hands the cues of the chosen subtitles to the page, which draws them to the viewer's taste. */
+/** Passes the cues of the chosen subtitles to the page, which draws them. */
 import type shaka from "shaka-player/dist/shaka-player.dash-es2021";
 
 type Cue = shaka.text.Cue;
@@ -9,10 +9,10 @@ export interface Line {
   text: string;
 }
 
-/** The words of a cue and of all that is nested in it. */
-function wordsOf(cue: Cue): string {
+/** Return the text of a cue and its nested cues. */
+function getCueText(cue: Cue): string {
   if (cue.lineBreak) return "\n";
-  const nested = cue.nestedCues.map(wordsOf).join("");
+  const nested = cue.nestedCues.map(getCueText).join("");
   return cue.payload || nested;
 }
 
@@ -20,27 +20,27 @@ export class Subtitles implements shaka.extern.TextDisplayer {
   private lines: Line[] = [];
   private visible = false;
 
-  constructor(private readonly changed: (lines: Line[]) => void) {}
+  constructor(private readonly onChange: (lines: Line[]) => void) {}
 
   append(cues: Cue[]): void {
-    const known = new Set(this.lines.map((line) => `${line.start}|${line.end}|${line.text}`));
+    const existing = new Set(this.lines.map((line) => `${line.start}|${line.end}|${line.text}`));
     for (const cue of cues) {
-      const line = { start: cue.startTime, end: cue.endTime, text: wordsOf(cue).trim() };
-      if (line.text && !known.has(`${line.start}|${line.end}|${line.text}`)) this.lines.push(line);
+      const line = { start: cue.startTime, end: cue.endTime, text: getCueText(cue).trim() };
+      if (line.text && !existing.has(`${line.start}|${line.end}|${line.text}`)) this.lines.push(line);
     }
     this.lines.sort((a, b) => a.start - b.start);
-    this.tell();
+    this.notify();
   }
 
   remove(start: number, end: number): boolean {
     this.lines = this.lines.filter((line) => line.end <= start || line.start >= end);
-    this.tell();
+    this.notify();
     return true;
   }
 
   setTextVisibility(on: boolean): void {
     this.visible = on;
-    this.tell();
+    this.notify();
   }
 
   isTextVisible(): boolean {
@@ -53,10 +53,10 @@ export class Subtitles implements shaka.extern.TextDisplayer {
 
   async destroy(): Promise<void> {
     this.lines = [];
-    this.tell();
+    this.notify();
   }
 
-  private tell(): void {
-    this.changed(this.visible ? this.lines : []);
+  private notify(): void {
+    this.onChange(this.visible ? this.lines : []);
   }
 }

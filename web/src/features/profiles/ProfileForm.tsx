@@ -1,39 +1,39 @@
 import { type FormEvent, useState } from "react";
 import { api, type NewProfile, type ProfileView } from "../../api";
-import { forgetScreens } from "../../api/screens";
-import { LANGUAGES, supported, useText } from "../../i18n";
+import { clearScreens } from "../../api/screens";
+import { LANGUAGES, chooseLanguage, useText } from "../../i18n";
 import { loadProfiles } from "../../session";
 import { Avatar, AVATARS } from "../../ui/Avatar";
 import { Button } from "../../ui/Button";
 import { Confirm, Dialog } from "../../ui/Dialog";
 import { Choice, Field, ProblemNote, Switch } from "../../ui/Field";
-import { isPin, MOST_PIN } from "./pin";
+import { isPin, MAX_PIN_LENGTH } from "./pin";
 
 const AGES = [0, 6, 12, 16, 18];
 const KIDS_AGE = 6;
 
 type Draft = Required<NewProfile>;
 
-function draft(profile: ProfileView | null, language: string): Draft {
+function createDraft(profile: ProfileView | null, language: string): Draft {
   if (!profile) return { name: "", avatar: AVATARS[Math.floor(Math.random() * AVATARS.length)] ?? "ember", language, maturity: 18, kids: false, pin: null };
   const { name, avatar, maturity, kids } = profile;
-  return { name, avatar, language: supported(profile.language), maturity, kids, pin: null };
+  return { name, avatar, language: chooseLanguage(profile.language), maturity, kids, pin: null };
 }
 
 interface ProfileFormProps {
   profile: ProfileView | null;
   only: boolean;
-  close: () => void;
+  onClose: () => void;
 }
 
-export function ProfileForm({ profile, only, close }: ProfileFormProps) {
+export function ProfileForm({ profile, only, onClose }: ProfileFormProps) {
   const text = useText();
   const { t } = text;
-  const [form, setForm] = useState(() => draft(profile, text.language));
+  const [form, setForm] = useState(() => createDraft(profile, text.language));
   const [problem, setProblem] = useState<unknown>(null);
   const [faults, setFaults] = useState<{ name?: string; pin?: string }>({});
   const [busy, setBusy] = useState(false);
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const change = (part: Partial<Draft>) => setForm({ ...form, ...part });
 
   async function run(task: () => Promise<unknown>) {
@@ -41,13 +41,13 @@ export function ProfileForm({ profile, only, close }: ProfileFormProps) {
     setProblem(null);
     try {
       await task();
-      forgetScreens();
+      clearScreens();
       await loadProfiles();
-      close();
+      onClose();
     } catch (error) {
       setProblem(error);
       setBusy(false);
-      setAsking(false);
+      setConfirming(false);
     }
   }
 
@@ -60,11 +60,11 @@ export function ProfileForm({ profile, only, close }: ProfileFormProps) {
     void run(() => (profile ? api.changeProfile(profile.profile_id, body) : api.addProfile(body)));
   }
 
-  if (asking && profile) {
-    return <Confirm title={t("profiles.deleteAsk", { name: profile.name })} action={t("app.delete")} busy={busy} close={() => setAsking(false)} confirm={() => void run(() => api.removeProfile(profile.profile_id))} />;
+  if (confirming && profile) {
+    return <Confirm title={t("profiles.deleteAsk", { name: profile.name })} action={t("app.delete")} busy={busy} onClose={() => setConfirming(false)} onConfirm={() => void run(() => api.removeProfile(profile.profile_id))} />;
   }
   return (
-    <Dialog title={t(profile ? "profiles.editTitle" : "profiles.newTitle")} close={close}>
+    <Dialog title={t(profile ? "profiles.editTitle" : "profiles.newTitle")} onClose={onClose}>
       <form onSubmit={submit} className="profile-form" noValidate>
         <ProblemNote problem={problem} />
         <Field label={t("profiles.name")} value={form.name} maxLength={40} error={faults.name} data-focus-first data-testid="profile-name" onChange={(event) => change({ name: event.target.value })} />
@@ -74,9 +74,9 @@ export function ProfileForm({ profile, only, close }: ProfileFormProps) {
         <Choice label={t("profiles.maturity")} value={form.maturity} options={AGES.filter((age) => !form.kids || age <= 12).map((value) => ({ value, label: value ? t("profiles.maturityAge", { age: value }) : t("profiles.maturityAll") }))} onChange={(maturity) => change({ maturity })} />
         <PinField profile={profile} pin={form.pin} error={faults.pin} onChange={(pin) => change({ pin })} />
         <div className="dialog-actions" data-focus="row">
-          {profile && !only && <Button look="danger" icon="trash" className="push" onClick={() => setAsking(true)}>{t("app.delete")}</Button>}
-          <Button look="quiet" onClick={close}>{t("app.cancel")}</Button>
-          <Button type="submit" look="primary" busy={busy} data-testid="profile-save">{t("app.save")}</Button>
+          {profile && !only && <Button variant="danger" icon="trash" className="push" onClick={() => setConfirming(true)}>{t("app.delete")}</Button>}
+          <Button variant="quiet" onClick={onClose}>{t("app.cancel")}</Button>
+          <Button type="submit" variant="primary" busy={busy} data-testid="profile-save">{t("app.save")}</Button>
         </div>
       </form>
     </Dialog>
@@ -90,15 +90,15 @@ interface PinFieldProps {
   onChange: (pin: string | null) => void;
 }
 
-/** `null` leaves the PIN as it is, an empty one takes it away. */
+/** The PIN field: `null` keeps the PIN, an empty text removes it. */
 function PinField({ profile, pin, error, onChange }: PinFieldProps) {
   const { t } = useText();
-  const has = profile?.has_pin ?? false;
-  const removing = has && pin === "";
+  const hasPin = profile?.has_pin ?? false;
+  const removing = hasPin && pin === "";
   return (
     <>
-      <Field label={t("profiles.pin")} hint={t(has ? "profiles.pinKeep" : "profiles.pinHint")} inputMode="numeric" autoComplete="off" maxLength={MOST_PIN} disabled={removing} value={pin ?? ""} error={error} data-testid="profile-pin" onChange={(event) => onChange(event.target.value.replace(/\D/g, "") || null)} />
-      {has && <Switch label={t("profiles.pinRemove")} on={removing} onChange={(on) => onChange(on ? "" : null)} />}
+      <Field label={t("profiles.pin")} hint={t(hasPin ? "profiles.pinKeep" : "profiles.pinHint")} inputMode="numeric" autoComplete="off" maxLength={MAX_PIN_LENGTH} disabled={removing} value={pin ?? ""} error={error} data-testid="profile-pin" onChange={(event) => onChange(event.target.value.replace(/\D/g, "") || null)} />
+      {hasPin && <Switch label={t("profiles.pinRemove")} on={removing} onChange={(on) => onChange(on ? "" : null)} />}
     </>
   );
 }

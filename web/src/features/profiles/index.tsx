@@ -1,7 +1,7 @@
-/** Who is watching: choosing a profile, and looking after them. */
+/** The profiles page: choose and manage profiles. */
 import { useEffect, useState } from "react";
 import { api, Problem, type ProfileView } from "../../api";
-import { useArrival, useBack } from "../../focus";
+import { useInitialFocus, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, go, paths } from "../../router";
 import { loadProfiles, useViewer } from "../../session";
@@ -22,7 +22,7 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
   const [opening, setOpening] = useState<string | null>(null);
   const profiles = viewer.profiles;
   useBack(() => (managing ? go(paths.profiles, { replace: true }) : back()), managing || viewer.profile !== null);
-  useArrival(profiles !== null);
+  useInitialFocus(profiles !== null);
 
   const load = () => {
     setProblem(null);
@@ -39,7 +39,7 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
       await api.chooseProfile(profile.profile_id, pin);
       go(paths.home, { replace: true });
     } catch (error) {
-      // Here the list may be old: a profile that has a PIN by now asks for it.
+      // The list may be outdated: the profile may have a PIN by now.
       if (error instanceof Problem && error.kind === "wrong-pin" && pin === undefined) setLocked(profile);
       else if (pin !== undefined) throw error;
       else setProblem(error);
@@ -48,36 +48,36 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
     }
   }
 
-  function press(profile: ProfileView) {
+  function onPress(profile: ProfileView) {
     if (managing) setEdited(profile);
     else if (profile.has_pin) setLocked(profile);
     else void open(profile);
   }
 
-  if (!profiles && problem) return <ProblemPage problem={problem} retry={load} />;
+  if (!profiles && problem) return <ProblemPage problem={problem} onRetry={load} />;
   return (
-    <main className={`who ${managing ? "managing" : ""}`} id="main" data-focus="column">
-      <header className="who-head"><Logo /></header>
+    <main className={`profiles ${managing ? "managing" : ""}`} id="main" data-focus="column">
+      <header className="profiles-header"><Logo /></header>
       <h1>{t(managing ? "profiles.manageTitle" : "profiles.title")}</h1>
       <ProblemNote problem={problem} />
-      <ul className="who-list" data-focus="grid" aria-busy={profiles === null}>
+      <ul className="profiles-list" data-focus="grid" aria-busy={profiles === null}>
         {(profiles ?? []).map((profile, index) => (
           <li key={profile.profile_id} style={{ animationDelay: `${index * 45}ms` }}>
-            <ProfileButton profile={profile} managing={managing} busy={opening === profile.profile_id} first={index === 0} press={() => press(profile)} />
+            <ProfileButton profile={profile} managing={managing} busy={opening === profile.profile_id} first={index === 0} onPress={() => onPress(profile)} />
           </li>
         ))}
         {profiles && (managing || profiles.length < 5) && (
           <li style={{ animationDelay: `${profiles.length * 45}ms` }}>
-            <button type="button" className="who-card" data-testid="profile-add" data-focus-id="who:add" onClick={() => setEdited("new")}>
-              <span className="who-picture who-add"><Icon name="plus" size="2.5rem" /></span>
-              <span className="who-name">{t("profiles.add")}</span>
+            <button type="button" className="profile-card" data-testid="profile-add" data-focus-id="profiles:add" onClick={() => setEdited("new")}>
+              <span className="profile-picture profile-add"><Icon name="plus" size="2.5rem" /></span>
+              <span className="profile-name">{t("profiles.add")}</span>
             </button>
           </li>
         )}
       </ul>
-      {profiles && <Button look="quiet" icon={managing ? "check" : "edit"} data-testid="profiles-manage" onClick={() => go(managing ? paths.profiles : paths.manage, { replace: managing })}>{t(managing ? "app.done" : "profiles.manage")}</Button>}
-      {locked && <PinPad profile={locked} close={() => setLocked(null)} enter={(pin) => open(locked, pin)} />}
-      {edited && <ProfileForm profile={edited === "new" ? null : edited} only={profiles?.length === 1} close={() => setEdited(null)} />}
+      {profiles && <Button variant="quiet" icon={managing ? "check" : "edit"} data-testid="profiles-manage" onClick={() => go(managing ? paths.profiles : paths.manage, { replace: managing })}>{t(managing ? "app.done" : "profiles.manage")}</Button>}
+      {locked && <PinPad profile={locked} onClose={() => setLocked(null)} onEnter={(pin) => open(locked, pin)} />}
+      {edited && <ProfileForm profile={edited === "new" ? null : edited} only={profiles?.length === 1} onClose={() => setEdited(null)} />}
     </main>
   );
 }
@@ -87,31 +87,31 @@ interface ProfileButtonProps {
   managing: boolean;
   busy: boolean;
   first: boolean;
-  press: () => void;
+  onPress: () => void;
 }
 
-function ProfileButton({ profile, managing, busy, first, press }: ProfileButtonProps) {
+function ProfileButton({ profile, managing, busy, first, onPress }: ProfileButtonProps) {
   const { t } = useText();
   return (
     <button
       type="button"
-      className={`who-card ${profile.kids ? "kids" : ""}`}
+      className={`profile-card ${profile.kids ? "kids" : ""}`}
       aria-busy={busy}
       aria-label={managing ? t("profiles.edit", { name: profile.name }) : undefined}
       data-testid="profile-card"
       data-profile-id={profile.profile_id}
-      data-focus-id={`who:${profile.profile_id}`}
+      data-focus-id={`profiles:${profile.profile_id}`}
       data-focus-first={first ? "" : undefined}
-      onClick={press}
+      onClick={onPress}
     >
-      <span className="who-picture">
+      <span className="profile-picture">
         <Avatar name={profile.avatar} />
-        {profile.kids && <span className="who-kids">{t("profiles.kids")}</span>}
-        {managing && <span className="who-edit"><Icon name="edit" size="2.25rem" /></span>}
+        {profile.kids && <span className="profile-kids">{t("profiles.kids")}</span>}
+        {managing && <span className="profile-edit"><Icon name="edit" size="2.25rem" /></span>}
       </span>
-      <span className="who-name">
+      <span className="profile-name">
         {profile.name}
-        {profile.has_pin && <span className="who-lock" role="img" aria-label={t("profiles.locked")}><Icon name="lock" size="1em" /></span>}
+        {profile.has_pin && <span className="profile-lock" role="img" aria-label={t("profiles.locked")}><Icon name="lock" size="1em" /></span>}
       </span>
     </button>
   );

@@ -1,8 +1,8 @@
-/** A PIN as the house takes it: four digits at least, eight at most. Pure. */
-export const LEAST_PIN = 4;
-export const MOST_PIN = 8;
+/** PINs have four to eight digits, as on the server. */
+export const MIN_PIN_LENGTH = 4;
+export const MAX_PIN_LENGTH = 8;
 
-export const isPin = (digits: string) => /^\d+$/.test(digits) && digits.length >= LEAST_PIN && digits.length <= MOST_PIN;
+export const isPin = (digits: string) => /^\d+$/.test(digits) && digits.length >= MIN_PIN_LENGTH && digits.length <= MAX_PIN_LENGTH;
 
-/** The digits after one more; past the longest PIN there is nothing to add. */
-export const withDigit = (digits: string, digit: string) => (digits.length < MOST_PIN ? digits + digit : digits);
+/** Add a digit, up to the maximum length. */
+export const addDigit = (digits: string, digit: string) => (digits.length < MAX_PIN_LENGTH ? digits + digit : digits);

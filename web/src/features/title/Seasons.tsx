@@ -6,12 +6,12 @@ import { Art } from "../../ui/Art";
 import { ProgressBar } from "../../ui/Card";
 import { Choice } from "../../ui/Field";
 import { Icon } from "../../ui/icons";
-import { episodeToPlay } from "./Actions";
+import { findEpisodeToPlay } from "./Actions";
 
-/** Episodes by season, with how far one is in each. */
+/** The episodes by season, with their progress. */
 export function Seasons({ screen }: { screen: TitleScreen }) {
   const { t } = useText();
-  const [number, setNumber] = useState(() => episodeToPlay(screen)?.season ?? screen.seasons[0]?.number ?? 1);
+  const [number, setNumber] = useState(() => findEpisodeToPlay(screen)?.season ?? screen.seasons[0]?.number ?? 1);
   const season = screen.seasons.find((one) => one.number === number) ?? screen.seasons[0];
   return (
     <section className="title-section" aria-label={t("title.episodes")}>
@@ -35,13 +35,13 @@ function Episode({ titleId, name, episode }: { titleId: string; name: string; ep
         {episode.playable && <span className="episode-play"><Icon name="play" size="1.75rem" /></span>}
         {progress && progress.position_ms > 0 && <ProgressBar progress={progress.finished ? { ...progress, position_ms: progress.duration_ms } : progress} />}
       </span>
-      <span className="episode-words">
+      <span className="episode-text">
         <span className="episode-name">{episode.name || text.t("title.episodes")}</span>
-        <span className="episode-line">{episode.playable ? text.span(episode.duration_ms) : text.t("title.soon")}{progress?.finished && ` · ${text.t("card.watched")}`}</span>
+        <span className="episode-line">{episode.playable ? text.formatDuration(episode.duration_ms) : text.t("title.soon")}{progress?.finished && ` · ${text.t("card.watched")}`}</span>
         <span className="episode-synopsis">{episode.synopsis}</span>
       </span>
     </>
   );
-  if (!episode.playable) return <span className="episode away">{body}</span>;
-  return <Link className="episode" to={paths.watch(titleId, episode.episode_id)} data-testid="episode" data-focus-id={`episode:${episode.episode_id}`} data-episode-id={episode.episode_id} data-warm="player">{body}</Link>;
+  if (!episode.playable) return <span className="episode unavailable">{body}</span>;
+  return <Link className="episode" to={paths.watch(titleId, episode.episode_id)} data-testid="episode" data-focus-id={`episode:${episode.episode_id}`} data-episode-id={episode.episode_id} data-preload="player">{body}</Link>;
 }

@@ -1,31 +1,31 @@
-/** A title's page, laid over where one was. */
+/** The title page, an overlay. */
 import { useEffect, useRef } from "react";
 import { api, type CreditView, type TitleScreen } from "../../api";
-import { useLate, useScreen } from "../../api/screens";
-import { useArrival, useBack, useReturnFocus } from "../../focus";
+import { useDelayed, useScreen } from "../../api/screens";
+import { useInitialFocus, useBack, useReturnFocus } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { back, Link, paths } from "../../router";
 import { Art } from "../../ui/Art";
 import { IconButton } from "../../ui/Button";
-import { factsOf, Maturity } from "../../ui/Card";
+import { listFacts, Maturity } from "../../ui/Card";
 import { ProblemPage } from "../../ui/Field";
 import { Grid } from "../../ui/Row";
 import { Actions } from "./Actions";
-import { peopleOf, type Person } from "./people";
+import { listPeople, type Person } from "./people";
 import { Seasons } from "./Seasons";
 import "./title.css";
 
 export default function TitlePage({ titleId }: { titleId: string }) {
   const text = useText();
   const panel = useRef<HTMLDivElement>(null);
-  const { data, error, reload } = useScreen(`title:${titleId}`, () => api.title(titleId));
-  const close = () => back(paths.home);
+  const { data, error, reload } = useScreen(`title:${titleId}`, () => api.getTitle(titleId));
+  const close = () => back();
   useReturnFocus();
   useBack(close);
-  useArrival(data !== undefined, true);
+  useInitialFocus(data !== undefined, true);
   useEffect(() => {
-    document.documentElement.classList.add("held");
-    return () => document.documentElement.classList.remove("held");
+    document.documentElement.classList.add("scroll-locked");
+    return () => document.documentElement.classList.remove("scroll-locked");
   }, []);
   useEffect(() => void panel.current?.scrollTo({ top: 0 }), [titleId]);
 
@@ -33,7 +33,7 @@ export default function TitlePage({ titleId }: { titleId: string }) {
     <div className="title-back" ref={panel} onClick={(event) => event.target === event.currentTarget && close()}>
       <div className="title" role="dialog" aria-modal="true" aria-label={data?.card.name ?? text.t("app.loading")} data-focus-scope data-focus="column" data-testid="title-page">
         <IconButton className="title-close" icon="close" label={text.t("app.close")} onClick={close} data-testid="title-close" data-focus-own="" />
-        {data ? <Body key={titleId} screen={data} text={text} /> : error ? <ProblemPage problem={error} retry={reload} /> : <TitleSkeleton />}
+        {data ? <Body key={titleId} screen={data} text={text} /> : error ? <ProblemPage problem={error} onRetry={reload} /> : <TitleSkeleton />}
       </div>
     </div>
   );
@@ -46,11 +46,11 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
     <>
       <header className="title-head">
         <div className="title-art"><Art picture={card.pictures.backdrop ?? card.pictures.card} name={card.name} eager bare /></div>
-        <div className="title-words">
+        <div className="title-text">
           <h1>{card.name}</h1>
           <p className="title-facts">
             {card.is_new && !card.progress && <span className="title-new">{t("card.new")}</span>}
-            <Maturity age={card.maturity} /> {factsOf(card, text, 0).join(" · ")}
+            <Maturity age={card.maturity} /> {listFacts(card, text, 0).join(" · ")}
           </p>
           <Actions screen={screen} />
         </div>
@@ -60,12 +60,12 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
           {card.tagline && <p className="title-tagline">{card.tagline}</p>}
           <p className="title-synopsis">{screen.synopsis}</p>
         </div>
-        <dl className="title-list">
-          <Named name={t("title.genres")} show={card.genres.length > 0}>
+        <dl className="title-facts-list">
+          <Fact name={t("title.genres")} show={card.genres.length > 0}>
             {card.genres.map((genre, index) => <span key={genre.genre_id}>{index > 0 && ", "}<Link to={paths.genre(genre.genre_id)}>{genre.name}</Link></span>)}
-          </Named>
-          <Named name={t("title.audio")} show={screen.audio_languages.length > 0}>{screen.audio_languages.map(text.languageName).join(", ")}</Named>
-          <Named name={t("title.subtitles")} show>{screen.subtitle_languages.map(text.languageName).join(", ") || t("title.none")}</Named>
+          </Fact>
+          <Fact name={t("title.audio")} show={screen.audio_languages.length > 0}>{screen.audio_languages.map(text.getLanguageName).join(", ")}</Fact>
+          <Fact name={t("title.subtitles")} show>{screen.subtitle_languages.map(text.getLanguageName).join(", ") || t("title.none")}</Fact>
         </dl>
       </div>
       {screen.seasons.length > 0 && <Seasons screen={screen} />}
@@ -80,14 +80,14 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
   );
 }
 
-function Named({ name, show, children }: { name: string; show: boolean; children: React.ReactNode }) {
+function Fact({ name, show, children }: { name: string; show: boolean; children: React.ReactNode }) {
   return show ? <div><dt>{name}</dt><dd>{children}</dd></div> : null;
 }
 
 function Credits({ credits, text }: { credits: CreditView[]; text: Translator }) {
   const { t } = text;
-  const cast = peopleOf(credits.filter((credit) => credit.role === "cast"), text);
-  const crew = peopleOf(credits.filter((credit) => credit.role !== "cast"), text);
+  const cast = listPeople(credits.filter((credit) => credit.role === "cast"), text);
+  const crew = listPeople(credits.filter((credit) => credit.role !== "cast"), text);
   return (
     <section className="title-section" aria-label={t("title.cast")}>
       {cast.length > 0 && <><h2>{t("title.cast")}</h2><People people={cast} /></>}
@@ -96,15 +96,15 @@ function Credits({ credits, text }: { credits: CreditView[]; text: Translator })
   );
 }
 
-const initials = (name: string) => name.split(/\s+/).map((word) => word.charAt(0)).slice(0, 2).join("");
+const getInitials = (name: string) => name.split(/\s+/).map((word) => word.charAt(0)).slice(0, 2).join("");
 
 function People({ people }: { people: Person[] }) {
   return (
     <ul className="people">
-      {people.map(({ name, parts }) => (
+      {people.map(({ name, roles }) => (
         <li key={name}>
-          <span className="person-mark" aria-hidden="true">{initials(name)}</span>
-          <span><span className="person-name">{name}</span><span className="person-role">{parts.join(", ")}</span></span>
+          <span className="person-mark" aria-hidden="true">{getInitials(name)}</span>
+          <span><span className="person-name">{name}</span><span className="person-role">{roles.join(", ")}</span></span>
         </li>
       ))}
     </ul>
@@ -112,9 +112,9 @@ function People({ people }: { people: Person[] }) {
 }
 
 function TitleSkeleton() {
-  const late = useLate();
+  const delayed = useDelayed();
   return (
-    <div aria-busy="true" style={{ visibility: late ? "visible" : "hidden" }}>
+    <div aria-busy="true" style={{ visibility: delayed ? "visible" : "hidden" }}>
       <header className="title-head"><div className="title-art skeleton" /></header>
       <div className="title-about"><span className="skeleton line" /><span className="skeleton line short" /></div>
     </div>

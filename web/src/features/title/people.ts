@@ -1,18 +1,18 @@
-/** Who made a title, each person once with all that they did. Pure. */
+/** The people of a title, each once with all roles. Pure. */
 import type { CreditView } from "../../api";
 import type { Translator } from "../../i18n";
 
 export interface Person {
   name: string;
-  parts: string[];
+  roles: string[];
 }
 
-export function peopleOf(credits: CreditView[], text: Pick<Translator, "known">): Person[] {
+export function listPeople(credits: CreditView[], text: Pick<Translator, "find">): Person[] {
   const people = new Map<string, string[]>();
   for (const { name, role, character } of credits) {
-    const part = character || text.known(`role.${role}`) || role;
-    const parts = people.get(name) ?? [];
-    people.set(name, parts.includes(part) ? parts : [...parts, part]);
+    const label = character || text.find(`role.${role}`) || role;
+    const labels = people.get(name) ?? [];
+    people.set(name, labels.includes(label) ? labels : [...labels, label]);
   }
-  return [...people].map(([name, parts]) => ({ name, parts }));
+  return [...people].map(([name, roles]) => ({ name, roles }));
 }

@@ -1,8 +1,8 @@
-/** The house before the film: a velvet curtain with the light on it. */
-export function Curtain() {
+/** The background of the sign-in page: a velvet curtain. */
+export function Backdrop() {
   const folds = Array.from({ length: 15 }, (_, index) => index);
   return (
-    <svg className="curtain" viewBox="0 0 1500 900" preserveAspectRatio="xMidYMin slice" aria-hidden="true">
+    <svg className="backdrop" viewBox="0 0 1500 900" preserveAspectRatio="xMidYMin slice" aria-hidden="true">
       <defs>
         <linearGradient id="fold" x1="0" x2="1" y1="0" y2="0">
           <stop offset="0" stopColor="#2a0609" />

@@ -1,0 +1,27 @@
+import { useInitialFocus } from "../../focus";
+import { useText } from "../../i18n";
+import { Button } from "../../ui/Button";
+import type { PlaybackError } from "./errors";
+
+interface ErrorPanelProps {
+  error: PlaybackError;
+  onRetry: () => void;
+  onLeave: () => void;
+}
+
+/** The error in one sentence, with a code for support, and the actions. */
+export function ErrorPanel({ error, onRetry, onLeave }: ErrorPanelProps) {
+  const text = useText();
+  useInitialFocus(true, true);
+  const sentence = (error.kind && text.find(`problem.${error.kind}`)) || text.t(error.key);
+  return (
+    <div className="player-error" role="alert" data-testid="player-error" data-focus="column">
+      <h1>{sentence}</h1>
+      <div className="player-error-actions" data-focus="row">
+        <Button variant="primary" large icon="restart" onClick={onRetry} data-testid="player-retry" data-focus-first>{text.t("app.retry")}</Button>
+        <Button large icon="back" onClick={onLeave} data-testid="control-back">{text.t("app.back")}</Button>
+      </div>
+      <p className="player-code">{text.t("problem.code", { code: error.code })}</p>
+    </div>
+  );
+}

@@ -27,9 +27,10 @@ said seen stir stirred stirs teller told
 """
 TOKENS = frozenset(BANNED.split())
 # Words of earlier versions of the web client.
-WEB_TOKENS = TOKENS | frozenset(
-    "asleep awake curtain hears hushed look looks mend mended mending meter shunned showing taste trouble warm".split()
-)
+WEB_BANNED = """
+asleep awake curtain hears hushed look looks mend mended mending meter shunned showing taste trouble warm
+"""
+WEB_TOKENS = TOKENS | frozenset(WEB_BANNED.split())
 WEB_IDENTIFIER = re.compile(r"[A-Za-z][\w-]*")
 # The stored key of the preferences, fields of the API and what the background of the sign-in page shows.
 WEB_ALLOWED = {"lastSeen", "last_seen_at", "matinee.taste", "velvet curtain"}

@@ -48,10 +48,10 @@ export function go(to: string, { replace = false, over = false }: NavigateOption
   update();
 }
 
-/** Go back, or to home if this page was the first. */
-export function back(): void {
+/** Go back, or to `otherwise` if this page was the first. */
+export function back(otherwise = "/"): void {
   if ((readState().depth ?? 0) > 0) window.history.back();
-  else go(paths.home, { replace: true });
+  else go(otherwise, { replace: true });
 }
 
 export function useLocation(): Location {

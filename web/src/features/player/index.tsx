@@ -80,7 +80,7 @@ function Overlay({ playback, frame, titleId, onRetry }: OverlayProps) {
   const [statistics, setStatistics] = useState(false);
   const [menu, setMenu] = useState(false);
   const visible = useControlsVisible(frame, state.paused || state.phase !== "ready" || menu);
-  const onLeave = () => back();
+  const onLeave = () => back(paths.title(titleId));
   const onNext = () => {
     const up = state.session?.next_up;
     if (up) go(paths.watch(titleId, up.episode_id), { replace: true });

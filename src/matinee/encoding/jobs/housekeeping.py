@@ -19,7 +19,10 @@ UNFINISHED_FOR = timedelta(days=14)
 
 
 async def sweep_folders(*, store: JobStore, clock: Clock, folder: Path, keep: timedelta = timedelta(days=2)) -> None:
-    """Delete the working folders of jobs some time after they ended; until then a retry can reuse them."""
+    """Delete the working folders of jobs some time after they ended; until then a retry can reuse them.
+
+    Each process does this: the folders are on its machine.
+    """
     while True:
         try:
             await sweep_folders_once(store=store, clock=clock, folder=folder, keep=keep)

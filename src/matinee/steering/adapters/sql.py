@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
+from msgspec.structs import asdict
 from sqlalchemy import (
     Boolean,
     Column,
@@ -95,12 +96,7 @@ def _to_update(member: FleetMember) -> dict[str, Any]:
 
 
 def _to_row(member: FleetMember) -> dict[str, Any]:
-    return {
-        "edge_id": member.report.edge_id,
-        "report": member.report,
-        "last_seen_at": member.last_seen_at,
-        "draining": member.draining,
-    }
+    return {"edge_id": member.report.edge_id, **asdict(member)}
 
 
 def _set_draining(edge_id: EdgeId, draining: bool, connection: Connection) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
+from msgspec.structs import asdict
 from sqlalchemy import (
     Boolean,
     Column,
@@ -112,7 +113,7 @@ class SqlScheduleStore:
             connection.execute(unfinished.values(ended_at=now, error=ABANDONED))
             connection.execute(delete(_runs).where(_r.schedule == schedule, _r.number <= number - KEPT_RUNS))
             run = Run(schedule=schedule, number=number, instance_id=instance_id, started_at=now, due_at=due_at)
-            connection.execute(insert(_runs).values(**_columns(run)))
+            connection.execute(insert(_runs).values(**asdict(run)))
             return run
 
         return await self._database.write(start)
@@ -166,18 +167,5 @@ def _update_claimed(run: Run) -> Any:
     return update(_schedules).where(_s.schedule == run.schedule, _s.runs == run.number, _s.lease_until.is_not(None))
 
 
-def _columns(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in _r.keys()}  # noqa: SIM118  # a collection of columns
-
-
 def _to_run(row: Sequence[Any]) -> Run:
-    schedule, number, instance_id, due_at, started_at, ended_at, error = row
-    return Run(
-        schedule=schedule,
-        number=number,
-        instance_id=instance_id,
-        due_at=due_at,
-        started_at=started_at,
-        ended_at=ended_at,
-        error=error,
-    )
+    return Run(**dict(zip(_r.keys(), row, strict=True)))

@@ -84,7 +84,7 @@ def render_command(command: click.Command, name: str) -> Iterator[str]:
     yield from [f"## {name}", "", "```", command.get_help(context), "```", ""]
     if isinstance(command, click.Group):
         for child in sorted(command.list_commands(context)):
-            if (found := command.get_command(context, child)) is not None:
+            if (found := command.get_command(context, child)) is not None and not found.hidden:
                 yield from render_command(found, f"{name} {child}")
 
 

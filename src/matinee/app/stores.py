@@ -35,7 +35,7 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     setting: str
-    place: str
+    url: str
     backups: Path
 
     @property
@@ -47,11 +47,11 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exists(self) -> bool:
         """Whether the store can be read: it is on a server, or its file exists."""
-        return url.scheme(self.place) != "sqlite" or url.file_path(self.place).exists()
+        return url.scheme(self.url) != "sqlite" or url.file_path(self.url).exists()
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A store's status. `revision` is empty where the store has none; `trouble` is why it cannot be read or used."""
+    """A store's status. `revision` is empty where the store has none; `problem` is why it cannot be read or used."""
 
     name: str
     setting: str
@@ -59,7 +59,7 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     newest: str
     pending: list[str]
-    trouble: str = ""
+    problem: str = ""
 
 
 def list_stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
@@ -69,7 +69,7 @@ def list_stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
         d.name: f"{d.name}.{d.store}" for d in DOMAINS.values() if d.store
     }
     found = {
-        name: Store(name=name, setting=key, place=values[key], backups=settings.data / "backups")
+        name: Store(name=name, setting=key, url=values[key], backups=settings.data / "backups")
         for name, key in keys.items()
         if url.scheme(values[key]) in {"sqlite", "mysql"}
     }
@@ -83,29 +83,29 @@ def list_stores(settings: Settings, names: tuple[str, ...] = ()) -> list[Store]:
 
 def read_status(store: Store) -> StoreStatus:
     """Read a store's status. Nothing is changed; a file that does not exist is not created."""
-    scripts, trouble, revision = store.scripts, "", ""
+    scripts, problem, revision = store.scripts, "", ""
     try:
         if store.exists:
-            revision = run_on_store(store.place, partial(_read_revision, store.name))
-    except Problem as problem:
-        trouble = str(problem)
-    pending = [] if trouble else [one for one in scripts.revisions if one > revision.removesuffix("…")]
+            revision = run_on_store(store.url, partial(_read_revision, store.name))
+    except Problem as error:
+        problem = str(error)
+    pending = [] if problem else [one for one in scripts.revisions if one > revision.removesuffix("…")]
     return StoreStatus(
         name=store.name,
         setting=store.setting,
-        engine=describe_engine(store.place),
+        engine=describe_engine(store.url),
         revision=revision,
         newest=scripts.newest,
         pending=pending,
-        trouble=trouble or _find_trouble(revision, scripts),
+        problem=problem or _find_problem(revision, scripts),
     )
 
 
 def migrate(store: Store, *, backup: bool) -> None:
     """Upgrade a store to the newest revision. Raises SchemaAhead, EngineUnavailable."""
-    if url.scheme(store.place) == "sqlite":
-        url.file_path(store.place).parent.mkdir(parents=True, exist_ok=True)
-    run_on_store(store.place, partial(upgrade, scripts=store.scripts, name=store.name, backup=backup), store.backups)
+    if url.scheme(store.url) == "sqlite":
+        url.file_path(store.url).parent.mkdir(parents=True, exist_ok=True)
+    run_on_store(store.url, partial(upgrade, scripts=store.scripts, name=store.name, backup=backup), store.backups)
 
 
 def migrate_back(store: Store, to: str, *, backup: bool) -> None:
@@ -114,14 +114,14 @@ def migrate_back(store: Store, to: str, *, backup: bool) -> None:
     if to != NONE and to not in scripts.revisions:
         raise BadSettings(detail=f"{store.name} has no revision {to!r}; there are {', '.join(scripts.revisions)}.")
     to = "" if to == NONE else to
-    run_on_store(store.place, partial(downgrade, scripts=scripts, name=store.name, to=to, backup=backup), store.backups)
+    run_on_store(store.url, partial(downgrade, scripts=scripts, name=store.name, to=to, backup=backup), store.backups)
 
 
 def back_up(store: Store) -> Path | None:
     """Back a store up. Returns the file, or None where there is none; the log then has the reason."""
     if not store.exists:
         return None
-    file: Path | None = run_on_store(store.place, partial(_back_up, store.name), store.backups)
+    file: Path | None = run_on_store(store.url, partial(_back_up, store.name), store.backups)
     return file
 
 
@@ -134,6 +134,6 @@ def _back_up(name: str, connection: MigrationConnection) -> Path | None:
     return connection.back_up(name, _read_revision(name, connection).removesuffix("…") or NONE)
 
 
-def _find_trouble(revision: str, scripts: MigrationScripts) -> str:
+def _find_problem(revision: str, scripts: MigrationScripts) -> str:
     revision = revision.removesuffix("…")
     return "a newer Matinee wrote it" if revision and revision not in scripts.revisions else ""

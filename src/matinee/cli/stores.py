@@ -83,8 +83,8 @@ def _print(selected: list[Store], json_: bool) -> None:
 def _build_table(found: list[StoreStatus]) -> Table:
     table = Table("store", "engine", "revision", "newest", "", box=None, header_style="bold")
     for one in found:
-        state = "see below" if one.trouble else f"pending: {', '.join(one.pending)}" if one.pending else "up to date"
+        state = "see below" if one.problem else f"pending: {', '.join(one.pending)}" if one.pending else "up to date"
         table.add_row(one.name, one.engine, one.revision or "none", one.newest, state)
-    table.caption = "\n".join(f"{one.name}: {one.trouble}" for one in found if one.trouble)
+    table.caption = "\n".join(f"{one.name}: {one.problem}" for one in found if one.problem)
     table.caption_justify = "left"
     return table

@@ -30,6 +30,8 @@ from matinee.kit import log
 WARM_LIMIT = 10_000
 _EMPTY_TTL_S = 30
 _MIN_COPIED_TTL_S = 15
+# Longer than that of other requests: a marker that is stored unnoticed would prevent the warming.
+_MARKER_TIMEOUT_S = 2.0
 _PLAIN = re.compile(r"[!-~]{1,180}")
 _log = log.get()
 
@@ -162,8 +164,13 @@ class MemcachedCache:
     async def _warm_if_empty(self, host: Host) -> None:
         # A restarted host has lost the marker. Of all processes, only the one that stores it again warms the host.
         marker = build_set(f"{self._prefix}~warmed", b"", MAX_TTL_S, only_if_absent=True)
-        reply = await self._request(host, marker)
-        if reply is None or reply.code != b"HD":
+        try:
+            async with asyncio.timeout(_MARKER_TIMEOUT_S):
+                (reply,) = await host.client.request([marker])
+        except (EngineUnavailable, TimeoutError):
+            return
+        host.breaker.succeed()  # it may still be open from the failures before this connection
+        if reply.code != b"HD":
             return
         try:
             count = await self.warm(host.name)

@@ -48,7 +48,7 @@ class EngineWatch:
     def export(self, metrics: Metrics) -> None:
         """Export at `/metrics` whether each engine is ok."""
         gauge = metrics.gauge(
-            "matinee_engine_well", "Whether an engine was ok at the last check", ("engine", "used_for")
+            "matinee_engine_healthy", "Whether an engine was ok at the last check", ("engine", "used_for")
         )
         for one in self._watched:
             metrics.set_source(gauge.labels(one.state.engine, one.used_for), one.is_ok)

@@ -22,9 +22,8 @@ from matinee.lab.engines.known import OPTIONAL
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Two workers for each core, because many tests wait for engines. Without reordering, which would run the files with the
-# fewest tests last: those are the longest journeys.
-WORKERS = ("-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
+# Without reordering, which would run the files with the fewest tests last: those are the longest journeys.
+WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 MEMORY = Path("/dev/shm")  # on Linux
 NEEDED_BYTES = 8 << 30
 WITHOUT_ENGINES = ("tests/unit", "tests/shape")

@@ -81,7 +81,7 @@ class Deployment:
             self._process.kill()
             raise
 
-    def matinee(self, *arguments: str, limit_s: float = 240) -> subprocess.CompletedProcess[str]:
+    def matinee(self, *arguments: str, limit_s: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a command on this deployment."""
         return subprocess.run(
             [sys.executable, "-m", "matinee", *arguments],

@@ -12,7 +12,20 @@ from rich.table import Table
 from matinee.lab.bench.figure import Figure
 from matinee.lab.bench.timing import Bench
 
-AREAS = ("edge", "start", "mesh", "encode", "play", "positions", "events", "cache", "stores", "objects", "rest")
+AREAS = (
+    "edge",
+    "start",
+    "mesh",
+    "tracing",
+    "encode",
+    "play",
+    "positions",
+    "events",
+    "cache",
+    "stores",
+    "objects",
+    "rest",
+)
 FILE = Path("build/bench.json")
 
 

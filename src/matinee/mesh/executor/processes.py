@@ -8,6 +8,7 @@ their length in front.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -27,6 +28,7 @@ from matinee.mesh.executor.worker import HEADER, Failure, pack
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _ARGV: Final = (sys.executable, "-c", "from matinee.mesh.executor.worker import main; main()")
+_EXIT_S: Final = 5.0
 _RETRY_AFTER_MS: Final = 1000
 _log = log.get()
 
@@ -148,5 +150,10 @@ class _Worker:
 
     async def kill(self) -> int:
         """Kill the process, and return its exit status once it has ended."""
+        if self._replies.at_eof():
+            # It is ending by itself. A signal would make `subprocess` reap it, and its exit status would be lost.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EXIT_S):
+                    return await self._process.wait()
         await kill(self._process)
         return await self._process.wait()

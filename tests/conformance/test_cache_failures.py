@@ -294,6 +294,23 @@ async def test_an_empty_replica_is_warmed_from_the_other_zone(ring: PrivateEngin
     assert set(source.loads.values()) == {1}
 
 
+async def test_a_host_that_restarts_empty_is_warmed_by_one_process(ring: PrivateEngines, ring_caches: Caches) -> None:
+    source = Source(**dict.fromkeys(KEYS, "1"))
+    rings = [await ring_caches.open(url=ring.url_near("b"), timeout_ms=2_000) for _ in range(2)]
+    await asyncio.gather(*(cache.get_many(KEYS, source.many) for cache in rings))
+    await wait_until(lambda: not any(ring_of(cache).is_warming for cache in rings))
+    before = [ring_of(cache).warmed for cache in rings]
+    restart_empty(ring.processes[0])
+    async with asyncio.timeout(60):
+        while [ring_of(cache).warmed for cache in rings] == before:
+            for cache in rings:
+                await cache.invalidate(*(f"new{number}" for number in range(40)))  # connects to all hosts
+                await asyncio.sleep(0.05)
+    await wait_until(lambda: not any(ring_of(cache).is_warming for cache in rings))
+    assert sum(ring_of(cache).warmed > count for cache, count in zip(rings, before, strict=True)) == 1
+    assert set(source.loads.values()) == {1}
+
+
 async def test_warming_restores_nothing_that_is_invalidated_meanwhile(
     ring: PrivateEngines, ring_caches: Caches
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, cast
@@ -23,6 +24,7 @@ MAX_TTL_S = 30 * 86_400
 _UNRESPONSIVE_S = 0.01
 # A listing of keys arrives in pieces; after such a pause it has ended.
 _LISTING_TIMEOUT_S = 5.0
+_BUSY_PAUSE_S = 0.05
 _LISTED_KEY = re.compile(rb"key=(\S+) exp=(-?\d+) ")
 
 
@@ -84,7 +86,7 @@ class Memcached:
     async def list_keys(self, prefix: str, limit: int) -> AsyncIterator[str]:
         """Yield at most `limit` keys with a prefix, without the prefix. Raises EngineUnavailable.
 
-        A listing is long, so it has a connection of its own.
+        A listing is long, so it has a connection of its own. Memcached makes one at a time: another one is waited for.
         """
         try:
             async with asyncio.timeout(_LISTING_TIMEOUT_S):
@@ -92,12 +94,14 @@ class Memcached:
         except OSError as error:
             raise self._unavailable(str(error)) from error
         try:
-            writer.write(b"lru_crawler metadump all\r\n")
+            line = await self._start_listing(reader, writer)
             count = 0
-            while count < limit and (key := await self._read_key(reader)) is not None:
+            while count < limit and (match := _LISTED_KEY.match(line)):
+                key = unquote(match[1].decode())
                 if key.startswith(prefix):
                     count += 1
                     yield key.removeprefix(prefix)
+                line = await self._read_line(reader)
         finally:
             writer.transport.abort()
 
@@ -108,22 +112,31 @@ class Memcached:
         if self._connection is not None:
             self._connection.close("the client is closed")
 
-    async def _read_key(self, reader: asyncio.StreamReader) -> str | None:
+    async def _start_listing(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """Return the first line of a listing."""
+        deadline_s = time.monotonic() + _LISTING_TIMEOUT_S
+        while True:
+            writer.write(b"lru_crawler metadump all\r\n")
+            line = await self._read_line(reader)
+            if not line.startswith(b"BUSY"):
+                return line
+            if time.monotonic() > deadline_s:
+                raise self._unavailable("other listings of keys take too long")
+            await asyncio.sleep(_BUSY_PAUSE_S)
+
+    async def _read_line(self, reader: asyncio.StreamReader) -> bytes:
         try:
             async with asyncio.timeout(_LISTING_TIMEOUT_S):
-                line = await reader.readline()
+                return await reader.readline()
         except (OSError, ValueError) as error:
             raise self._unavailable(f"listing keys: {error!r}") from error
-        match = _LISTED_KEY.match(line)
-        return None if match is None else unquote(match[1].decode())
 
     async def _connect_once(self) -> _Connection:
         # Concurrent requests share one attempt, which goes on when one of them is cancelled.
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        self._connection = await asyncio.shield(self._connecting)
-        return self._connection
+        return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -144,6 +157,7 @@ class Memcached:
             connection.close("wrong version")
             oldest = ".".join(map(str, OLDEST))
             raise WrongVersion(engine="memcached", detail=f"{self.engine} is {version}; {oldest} or newer is needed.")
+        self._connection = connection  # before other tasks run, which would open another one
         self.on_connect()
         return connection
 

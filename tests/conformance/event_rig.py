@@ -153,7 +153,7 @@ async def following(view: LogView, handle: BatchHandler, **options: Any) -> Asyn
 async def wait_for(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until a condition holds that nothing notifies of."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not await condition():  # noqa: ASYNC110
+        while not await condition():  # noqa: ASYNC110  # the condition may depend on another process
             await asyncio.sleep(0.05)
 
 

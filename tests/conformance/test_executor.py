@@ -119,7 +119,7 @@ async def test_an_exception_keeps_its_type_and_names_its_place(
 
 async def test_an_argument_that_cannot_be_pickled_is_refused(executor: ProcessExecutor) -> None:
     with pytest.raises(Exception, match="pickle"):
-        await executor.run(functions.echo, lambda: None)  # type: ignore[arg-type]
+        await executor.run(functions.echo, lambda: None)  # type: ignore[arg-type]  # a lambda cannot be pickled
 
 
 async def limit_by_context(executor: ProcessExecutor, file: Path) -> None:

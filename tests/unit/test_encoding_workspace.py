@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -33,7 +33,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 async def once(workspace: Workspace, name: str, inputs: object, kind: type[T], make: Callable[[], Awaitable[T]]) -> T:
     """Return or make a result in a run of its own, of which only the workspace is used."""
-    run = Run(order=None, file_name="", workspace=workspace, tools=None, progress=None)  # type: ignore[arg-type]
+    unused: Any = None
+    run = Run(order=unused, file_name="", workspace=workspace, tools=unused, progress=unused)
     return await run.once("step", name, inputs, kind, make)
 
 

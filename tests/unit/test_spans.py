@@ -21,7 +21,6 @@ import pytest
 from matinee.app.domains import DOMAINS, PROTOCOLS, needs
 from matinee.app.host import build_targets
 from matinee.app.settings import load
-from matinee.catalogue.api import Asset, Genre, SegmentRun, TitleDraft, VideoTrack
 from matinee.drivers.asgi import Server
 from matinee.drivers.metrics import Metrics
 from matinee.edge.adapters.disk import DiskCacheStore
@@ -31,8 +30,9 @@ from matinee.edge.api import EdgeSettings
 from matinee.edge.jobs import send_heartbeats
 from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
-from matinee.kit.ids import AssetId, EdgeId, TitleId
+from matinee.kit.ids import EdgeId
 from matinee.kit.tracing import Span
+from matinee.lab.bench.tracing import TITLE, publish_film
 from matinee.mesh.hosting.domain import Process
 from matinee.mesh.hosting.runtime import open_runtime
 from matinee.mesh.signature import read_signatures
@@ -41,7 +41,7 @@ from matinee.steering.api import Steering
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "journeys"
 BLOCK = re.compile(r"^```calls\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CALL = re.compile(r"(\w+) -> (\w+)\.(\w+)")
-TITLE, ASSET, EDGE = ids.derive(TitleId, "film"), ids.derive(AssetId, "film"), ids.derive(EdgeId, "a")
+EDGE = ids.derive(EdgeId, "a")
 SIGN_IN: dict[str, Any] = {
     "email": "ada@example.org",
     "password": "correct horse battery",
@@ -130,35 +130,6 @@ async def run_deployment(folder: Path) -> AsyncIterator[Deployment]:
         server = await stack.enter_async_context(Server(app))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Deployment(process, recorder, server.address, http)
-
-
-async def publish_film(services: dict[str, Any]) -> str:
-    """Publish a film of 100 s and return the id of its key."""
-    (key,) = await services["licensing"].ensure_content_keys(asset_id=ASSET, labels=("SD",))
-    catalogue, drama = services["catalogue"], Genre(genre_id="drama", names={"en": "Drama"})
-    draft = TitleDraft(title_id=TITLE, kind="film", names={"en": "A film"}, original_language="en", genres=[drama])
-    await catalogue.put_title(draft=draft)
-    video = VideoTrack(
-        track_id="v360",
-        codec="avc1.4d401e",
-        bandwidth_bps=500_000,
-        timescale=1000,
-        init="i.mp4",
-        media="$Number$.m4s",
-        segments=[SegmentRun(0, 4000, 25)],
-        key_id=key.key_id,
-        width_px=640,
-        height_px=360,
-        frame_rate="24/1",
-    )
-    prefix = f"assets/{ASSET}/"
-    await catalogue.attach_asset(
-        asset=Asset(
-            asset_id=ASSET, title_id=TITLE, prefix=prefix, duration_ms=100_000, scheme="cbcs", video=[video], audio=[]
-        )
-    )
-    await catalogue.publish(title_id=TITLE)
-    return str(key.key_id)
 
 
 async def send_edge_heartbeat(deployment: Deployment, folder: Path) -> None:

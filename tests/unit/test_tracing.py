@@ -72,7 +72,7 @@ async def serve(handle: Any) -> AsyncIterator[str]:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110  # an exporter in a thread sets no event
             await asyncio.sleep(0.01)
 
 
@@ -152,7 +152,7 @@ async def request_gateway(status: int, headers: dict[str, str], sampling: float,
 
     app = RequestMiddleware(
         answer,
-        verifier=None,  # type: ignore[arg-type]
+        verifier=None,  # type: ignore[arg-type]  # the answers need no credentials
         clock=SystemClock(),
         deadline_ms=5_000,
         metrics=Metrics(),

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final, TypeVar
 
 from matinee.app.host import host_targets, host_waiting, host_worker
@@ -32,7 +33,8 @@ async def serve_targets(settings: Settings, targets: tuple[str, ...], name: str,
     stopping = asyncio.create_task(wait_for_stop(lifeline))
     with _listen(settings.mesh.host, port) as listener:
         health_url = f"http://{address_of(listener)}/healthz"
-        open_host = lambda: host_targets(  # noqa: E731  # each attempt needs a new context manager
+        open_host = partial(  # each attempt needs a new context manager
+            host_targets,
             settings,
             targets,
             listener=listener,
@@ -53,7 +55,7 @@ async def serve_worker(settings: Settings, target: str, name: str, options: Work
     log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
     stopping = asyncio.create_task(wait_for_stop(lifeline))
-    open_worker = lambda: host_worker(settings, target, name, options, lifeline.report_ready)  # noqa: E731
+    open_worker = partial(host_worker, settings, target, name, options, lifeline.report_ready)
     async with _retry(open_worker, lifeline, stopping) as health_url:
         if health_url is not None:
             lifeline.report_ready(health_url)

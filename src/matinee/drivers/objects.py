@@ -18,7 +18,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import obstore
@@ -101,7 +101,7 @@ class ObjectStore:
 
     def _build(self, idle_timeout_s: float, attempts: int) -> _Store:
         if self.location is not None:
-            return _build_s3(self.location, idle_timeout_s, attempts)
+            return s3.build_store(self.location, idle_timeout_s, attempts)
         if urls.scheme(self.url) == "file":
             return LocalStore(urls.file_path(self.url), automatic_cleanup=True, mkdir=True)
         raise BadStoreUrl(detail=f"{urls.mask(self.url)!r} is no object store: use file:///… or s3://….")
@@ -345,38 +345,6 @@ class ObjectStore:
             detail = f"{operation} {key!r}: {first_line}"
             return StoreRefused(bucket=self.location.bucket, operation=operation, detail=detail)
         return s3.unavailable(self.location, operation, first_line.rpartition(" - ")[2])
-
-
-def _build_s3(location: S3Location, idle_timeout_s: float, attempts: int) -> S3Store:
-    options: dict[str, Any] = {}
-    if location.key_id:
-        # By a provider: obstore would add the environment's session token to keys that are passed as options.
-        credentials = {"access_key_id": location.key_id, "secret_access_key": location.secret, "expires_at": None}
-        credentials |= {"token": location.token} if location.token else {}
-        options["credential_provider"] = lambda: credentials
-    if location.checksum:
-        options["checksum_algorithm"] = "sha256"
-    if location.endpoint:
-        options["endpoint"] = location.bucket_url if location.virtual_hosted else location.endpoint
-    return S3Store(
-        location.bucket,
-        prefix=location.prefix or None,
-        region=location.region,
-        virtual_hosted_style_request=location.virtual_hosted,
-        client_options={
-            "allow_http": location.endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=min(5.0, idle_timeout_s)),
-            "read_timeout": timedelta(seconds=idle_timeout_s),
-            # Limits a complete response, which may be long and read slowly; `read_timeout` detects a silent store.
-            "timeout": timedelta(hours=6),
-        },
-        retry_config={
-            "max_retries": attempts - 1,
-            "retry_timeout": timedelta(seconds=idle_timeout_s * 2),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
-        },
-        **options,
-    )
 
 
 def _to_directory_problem(error: Exception, text: str, key: str) -> Problem:

@@ -13,12 +13,13 @@ import html
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
 import msgspec
+from obstore.store import S3Store
 
 from matinee.drivers.engine import EngineUnavailable, StoreFull
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient, Response
@@ -326,3 +327,36 @@ def _find_text(body: bytes, name: str) -> str:
     """Return the text of the first element with a name. The elements that we read occur once and have no children."""
     found = _find_elements(body, name)
     return html.unescape(found[0].decode()) if found else ""
+
+
+def build_store(location: S3Location, idle_timeout_s: float, attempts: int) -> S3Store:
+    """Build obstore's client of a bucket. The limits are those of `drivers.objects.ObjectStore`."""
+    options: dict[str, Any] = {}
+    if location.key_id:
+        # By a provider: obstore would add the environment's session token to keys that are passed as options.
+        credentials = {"access_key_id": location.key_id, "secret_access_key": location.secret, "expires_at": None}
+        credentials |= {"token": location.token} if location.token else {}
+        options["credential_provider"] = lambda: credentials
+    if location.checksum:
+        options["checksum_algorithm"] = "sha256"
+    if location.endpoint:
+        options["endpoint"] = location.bucket_url if location.virtual_hosted else location.endpoint
+    return S3Store(
+        location.bucket,
+        prefix=location.prefix or None,
+        region=location.region,
+        virtual_hosted_style_request=location.virtual_hosted,
+        client_options={
+            "allow_http": location.endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=min(5.0, idle_timeout_s)),
+            "read_timeout": timedelta(seconds=idle_timeout_s),
+            # Limits a complete response, which may be long and read slowly; `read_timeout` detects a silent store.
+            "timeout": timedelta(hours=6),
+        },
+        retry_config={
+            "max_retries": attempts - 1,
+            "retry_timeout": timedelta(seconds=idle_timeout_s * 2),
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+        },
+        **options,
+    )

@@ -56,7 +56,7 @@ async def _measure(rounds: int, count: int) -> list[Figure]:
     local = _bind(bare)
     suspend_us, local_suspend_us = await _cost_us(rounds, count, bare.suspend, local.suspend)
     echo_us, local_us = await _cost_us(rounds, count, bare.echo, local.echo)
-    tracer = Tracer(sink=_Sink(), sampling=1.0, clock=SystemClock(), rng=Random(1))  # noqa: S311
+    tracer = Tracer(sink=_Sink(), sampling=1.0, clock=SystemClock(), rng=Random(1))  # noqa: S311  # not a secret
     with activate(Context(trace_id="", span=tracer.start(Operation("bench")))):
         (traced_us,) = await _cost_us(rounds, count, local.echo)
     return [

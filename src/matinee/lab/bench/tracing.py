@@ -74,7 +74,7 @@ async def _open_gateway(
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         app = await build_targets(process, tuple({*PROTOCOLS, "gateway"} - {"encoding"}))
         assert app is not None
-        await _publish_film(process.services)
+        await publish_film(process.services)
         account = {"email": "b@matinee.example", "password": "correct horse battery", "name": "B", "device": DEVICE}
         session = await _call(app, "POST", "/auth/sign-up", account)
         (profile,) = await _call(app, "GET", "/profiles", None, session["access_token"])
@@ -127,7 +127,8 @@ async def _call(app: App, method: str, path: str, body: Any = None, token: str =
     return msgspec.json.decode(content) if content else None
 
 
-async def _publish_film(services: dict[str, Any]) -> None:
+async def publish_film(services: dict[str, Any]) -> str:
+    """Publish a film of 100 s, whose files do not exist, and return the id of its key."""
     (key,) = await services["licensing"].ensure_content_keys(asset_id=ASSET, labels=("SD",))
     catalogue, drama = services["catalogue"], Genre(genre_id="drama", names={"en": "Drama"})
     draft = TitleDraft(title_id=TITLE, kind="film", names={"en": "A film"}, original_language="en", genres=[drama])
@@ -151,3 +152,4 @@ async def _publish_film(services: dict[str, Any]) -> None:
     )
     await catalogue.attach_asset(asset=asset)
     await catalogue.publish(title_id=TITLE)
+    return str(key.key_id)

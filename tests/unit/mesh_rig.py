@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import Random
 from typing import Any, Protocol
 
@@ -14,18 +14,19 @@ from matinee.drivers.asgi import Server
 from matinee.drivers.engine import EngineUnavailable
 from matinee.drivers.http import HttpClient
 from matinee.drivers.metrics import Metrics
-from matinee.kit import ids
+from matinee.kit import context, ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.context import Context, current
 from matinee.kit.ids import InstanceId
 from matinee.kit.problem import Problem
-from matinee.kit.tracing import Span, Tracer
+from matinee.kit.tracing import Operation, Span, Tracer
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.api import Instance, idempotent, long_running
 from matinee.mesh.client import MeshClient, bind_remote
 from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory, Membership
 from matinee.mesh.service import Services
+from matinee.mesh.signature import Signature
 
 KEY = "0123456789abcdef"
 
@@ -116,9 +117,15 @@ class Spans:
     def __init__(self) -> None:
         self.recorded: list[Span] = []
 
-    def tracer(self, sampling: float = 1.0) -> Tracer:
-        """Return a tracer whose spans are kept here."""
-        return Tracer(sink=self, sampling=sampling, clock=SystemClock(), rng=Random(1))
+    @contextmanager
+    def trace(self) -> Iterator[None]:
+        """Run a block in a trace whose spans, except the first, are kept here."""
+        tracer = Tracer(sink=self, sampling=1.0, clock=SystemClock(), rng=Random(1))
+        here = context.current()
+        span = tracer.start(Operation("test"), trace_id=here.trace_id)
+        assert span is not None
+        with context.activate(msgspec.structs.replace(here, trace_id=span.trace.trace_id, span=span)):
+            yield
 
     def calls(self) -> list[tuple[Any, ...]]:
         """Return caller, domain, method, kind, outcome and attempts of every recorded call."""
@@ -145,6 +152,16 @@ class Running:
         self.host = host
         self.server = server
         self.membership = membership
+
+
+class TracedClient(MeshClient):
+    """A client each of whose calls is in a trace."""
+
+    spans: Spans
+
+    async def call(self, caller: str, domain: str, signature: Signature, arguments: dict[str, Any]) -> Any:
+        with self.spans.trace():
+            return await super().call(caller, domain, signature, arguments)
 
 
 class Rig:
@@ -188,10 +205,10 @@ class Rig:
 
     def caller(self, domain: str = "theatre", **options: Any) -> Any:
         """Return the Protocol bound to the instances."""
-        options = {"key": KEY, "rng": Random(1), "tracer": self.spans.tracer(), **options}
-        return bind_remote(
-            Theatre, domain, MeshClient(http=self.http, directory=self.directory, **options), caller="tests"
-        )
+        options = {"key": KEY, "rng": Random(1), **options}
+        client = TracedClient(http=self.http, directory=self.directory, **options)
+        client.spans = self.spans
+        return bind_remote(Theatre, domain, client, caller="tests")
 
     async def close(self) -> None:
         """Stop every instance."""

@@ -60,7 +60,8 @@ async def test_a_call_that_suspends_returns_its_result(playhouse: Playhouse) -> 
 
 async def test_a_cancelled_call_is_cancelled_and_recorded(playhouse: Playhouse) -> None:
     spans = Spans()
-    calling = asyncio.create_task(bind_local(playhouse, tracer=spans.tracer()).linger())
+    with spans.trace():
+        calling = asyncio.create_task(bind_local(playhouse).linger())
     await playhouse.entered.wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -104,10 +105,11 @@ async def test_long_running_calls_do_not_use_the_limit_of_others(playhouse: Play
 @pytest.mark.parametrize("force_wire", [False, True])
 async def test_a_call_records_a_span_and_raises_the_problem(playhouse: Playhouse, force_wire: bool) -> None:
     spans = Spans()
-    theatre = bind_local(playhouse, tracer=spans.tracer(), force_wire=force_wire)
-    assert await theatre.book(row=3) == 3
-    with pytest.raises(NoSeats) as caught:
-        await theatre.refuse(row=7)
+    theatre = bind_local(playhouse, force_wire=force_wire)
+    with spans.trace():
+        assert await theatre.book(row=3) == 3
+        with pytest.raises(NoSeats) as caught:
+            await theatre.refuse(row=7)
     assert (caught.value.row, caught.value.names) == (7, ["a"])
     assert spans.calls() == [
         ("tests", "theatre", "book", "internal", "ok", 1),

@@ -30,6 +30,7 @@ def test_command_line_overrides_environment_and_environment_overrides_file(tmp_p
     [
         ("[gateway]\nprot = 1\n", "Did you mean 'gateway.port'"),
         ("[gateway]\nport = 'many'\n", "'gateway.port' cannot be 'many'"),
+        ("[telemetry]\nsampling = 2\n", "'telemetry.sampling' cannot be 2"),
         ("gateway = 3\n", "There is no setting 'gateway'"),
         ("[gateway\n", "is not TOML"),
     ],

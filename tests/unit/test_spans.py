@@ -30,8 +30,9 @@ from matinee.edge.api import EdgeSettings
 from matinee.edge.jobs import send_heartbeats
 from matinee.identity.api import DeviceInfo
 from matinee.kit import ids
+from matinee.kit.context import start_trace
 from matinee.kit.ids import EdgeId
-from matinee.kit.tracing import Span
+from matinee.kit.tracing import Operation, Span, Tracer
 from matinee.lab.bench.tracing import TITLE, publish_film
 from matinee.mesh.hosting.domain import Process
 from matinee.mesh.hosting.runtime import open_runtime
@@ -100,8 +101,10 @@ class Recorder:
 class Deployment:
     """A gateway on a socket with the domains behind it, and a viewer who calls it."""
 
-    def __init__(self, process: Process, recorder: Recorder, url: str, http: aiohttp.ClientSession) -> None:
-        self.process, self.recorder, self.url, self.http = process, recorder, url, http
+    def __init__(
+        self, process: Process, recorder: Recorder, url: str, http: aiohttp.ClientSession, tracer: Tracer
+    ) -> None:
+        self.process, self.recorder, self.url, self.http, self.tracer = process, recorder, url, http, tracer
         self.headers: dict[str, str] = {}
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
@@ -125,11 +128,12 @@ async def run_deployment(folder: Path) -> AsyncIterator[Deployment]:
     settings = load(None, environment={}, overrides=overrides)
     async with open_runtime(settings, sink=recorder) as runtime, AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
-        app = await build_targets(process, targets)
+        with start_trace(runtime.tracer, Operation("a gateway starts")):  # its background calls are in this trace
+            app = await build_targets(process, targets)
         assert app is not None
         server = await stack.enter_async_context(Server(app))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Deployment(process, recorder, server.address, http)
+        yield Deployment(process, recorder, server.address, http, runtime.tracer)
 
 
 async def send_edge_heartbeat(deployment: Deployment, folder: Path) -> None:
@@ -137,9 +141,10 @@ async def send_edge_heartbeat(deployment: Deployment, folder: Path) -> None:
     DiskCacheStore(folder, limit_bytes=1 << 20)
     evictor, metrics = DiskEvictor(folder, 1 << 20), FileEdgeMetrics(folder)
     steering = deployment.process.client(Steering, caller="edge")
-    sending = asyncio.create_task(
-        send_heartbeats(settings=settings, port=9, evictor=evictor, metrics=metrics, steering=steering)
-    )
+    with start_trace(deployment.tracer, Operation("an edge lives")):
+        sending = asyncio.create_task(
+            send_heartbeats(settings=settings, port=9, evictor=evictor, metrics=metrics, steering=steering)
+        )
     await deployment.recorder.wait_for({"edge -> steering.heartbeat"})
     await cancel([sending])
     evictor.close()
@@ -209,7 +214,8 @@ async def test_press_play_makes_the_calls_that_its_page_names(tmp_path: Path) ->
         await at.call("POST", "/playback", asked)  # a player that stops sending heartbeats
         recorder.take()
         works = [work for _, work in at.process.schedules.values()]
-        jobs = [asyncio.ensure_future(work()) for work in (*at.process.jobs.values(), *works)]
+        with start_trace(at.tracer, Operation("meanwhile")):
+            jobs = [asyncio.ensure_future(work()) for work in (*at.process.jobs.values(), *works)]
         await recorder.wait_for(expected["meanwhile"])
         actual["meanwhile"] = recorder.take()
         await cancel(jobs)

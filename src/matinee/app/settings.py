@@ -185,7 +185,7 @@ def _build(values: Values) -> Settings:
 
 def _build_section(name: str, default: msgspec.Struct, given: Mapping[str, Any], data: str) -> msgspec.Struct:
     values = msgspec.structs.asdict(default)
-    for field, kind in get_type_hints(type(default)).items():
+    for field, kind in get_type_hints(type(default), include_extras=True).items():
         if (key := f"{name}.{field}") in given:
             values[field] = _convert(key, given[key], kind)
     return type(default)(**{k: v.replace("{data}", data) if isinstance(v, str) else v for k, v in values.items()})

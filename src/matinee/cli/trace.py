@@ -26,6 +26,9 @@ BAR: Final = 24
 _HIDDEN: Final = re.compile(r"rpc\..*|db\.system\.name|db\.operation\.name|http\.request\.method|http\.route")
 
 
+_HEX: Final = re.compile(r"(?:00-)?([0-9a-fA-F]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
+
+
 class UnknownTrace(Problem, status=404):
     """There is no such trace."""
 
@@ -43,7 +46,13 @@ class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("trace_id", required=False)
-@click.option("--limit", default=20, show_default=True, help="The number of traces to list, newest first.")
+@click.option(
+    "--limit",
+    default=20,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="The number of traces to list, newest first.",
+)
 @json_option
 @with_settings
 def trace(settings: Settings, trace_id: str | None, limit: int, json_: bool) -> None:
@@ -51,18 +60,23 @@ def trace(settings: Settings, trace_id: str | None, limit: int, json_: bool) -> 
     folder = Path(settings.telemetry.folder)
     if trace_id is None:
         found = sorted(_summarise(read_records(folder)), key=lambda one: one.started_at, reverse=True)[:limit]
-        print_json(found) if json_ else Console(width=WIDTH).print(_list_table(found))
+        if json_:
+            print_json(found)
+        elif found:
+            _print(_list_table(found))
+        else:
+            click.echo(_explain_absence(settings, "trace"))
         return
     spans = sorted(read_records(folder, _to_hex(trace_id)), key=lambda span: span.started_at)
     if not spans:
-        raise UnknownTrace(detail=_explain_absence(settings, trace_id))
+        raise UnknownTrace(detail=_explain_absence(settings, f"trace {trace_id}"))
     print_json(spans) if json_ else _print_waterfall(spans)
 
 
 def _to_hex(trace_id: str) -> str:
-    """Return an id in OpenTelemetry's form; both forms are accepted."""
-    if re.fullmatch(r"[0-9a-fA-F]{32}", trace_id):
-        return trace_id.lower()
+    """Return an id in OpenTelemetry's form, from either form or from a `traceparent`. Raises UnknownTrace."""
+    if found := _HEX.fullmatch(trace_id):
+        return found[1].lower()
     try:
         return tracing.to_hex(trace_id)
     except ValueError:
@@ -71,12 +85,12 @@ def _to_hex(trace_id: str) -> str:
         ) from None
 
 
-def _explain_absence(settings: Settings, trace_id: str) -> str:
+def _explain_absence(settings: Settings, what: str) -> str:
     telemetry = settings.telemetry
     if telemetry.otlp_url:
-        return f"There is no trace {trace_id} in {telemetry.folder}: traces go to {telemetry.otlp_url}."
-    share = f"{telemetry.sampling:.0%} of the requests are traced, and those that fail or are slow"
-    return f"There is no trace {trace_id} in {telemetry.folder}: {share} (telemetry.sampling)."
+        return f"There is no {what} in {telemetry.folder}: traces go to {telemetry.otlp_url}."
+    share = "only the share telemetry.sampling of the requests is traced, and those that fail or are slow"
+    return f"There is no {what} in {telemetry.folder}: {share}."
 
 
 def _summarise(records: Iterable[SpanRecord]) -> Iterator[TraceSummary]:
@@ -113,7 +127,7 @@ def _print_waterfall(spans: list[SpanRecord]) -> None:
     total_us = max(1, round((_end(spans) - begin) / timedelta(microseconds=1)))
     trace_id = spans[0].trace_id
     started = f"{begin:%Y-%m-%d %H:%M:%S} UTC"
-    click.echo(f"{tracing.from_hex(trace_id)} ({trace_id}), {started}, {_to_ms(total_us)}, {len(spans)} spans")
+    click.echo(f"{tracing.from_hex(trace_id)} ({trace_id}), {started}, {_to_ms(total_us)}, {_count(spans)}")
     columns = ("offset", "took", "", "operation", "service", "status", "attributes")
     table = Table(*columns, box=None, header_style="bold")
     for column in table.columns[:2]:
@@ -129,7 +143,7 @@ def _print_waterfall(spans: list[SpanRecord]) -> None:
             span.outcome,
             _describe_attributes(span),
         )
-    Console(width=WIDTH, highlight=False).print(table)
+    _print(table)
 
 
 def _walk(spans: list[SpanRecord]) -> Iterator[tuple[int, SpanRecord]]:
@@ -152,9 +166,18 @@ def _draw_bar(offset_us: int, duration_us: int, total_us: int) -> str:
 
 def _describe_attributes(span: SpanRecord) -> str:
     shown = {name: value for name, value in span.attributes.items() if not _HIDDEN.fullmatch(name)}
-    if span.link:
-        shown["link"] = span.link
+    if cause := tracing.parse_traceparent(span.link):
+        shown["link"] = cause.trace_id
     return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in shown.items())
+
+
+def _count(spans: list[SpanRecord]) -> str:
+    return "1 span" if len(spans) == 1 else f"{len(spans)} spans"
+
+
+def _print(table: Table) -> None:
+    # Names and attributes may contain brackets, which are no markup.
+    Console(width=WIDTH, highlight=False, markup=False).print(table)
 
 
 def _to_ms(microseconds: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
@@ -27,15 +27,20 @@ MAX_PAUSE_S: Final = 30.0
 # Responses after which OTLP/HTTP allows the same request again.
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_DURATION_US: Final = 30 * 86_400 * 1_000_000
 _log = log.get()
+
+
+class SpansRefused(Exception):
+    """The destination refused spans, and would refuse them again."""
 
 
 class SpanRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A span as a line of a file. Ids are in OpenTelemetry's form; `link` is the `traceparent` of the cause."""
 
-    started_at: datetime
-    duration_us: int
-    trace_id: str
+    started_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    duration_us: Annotated[int, msgspec.Meta(ge=0, le=_MAX_DURATION_US)]
+    trace_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     span_id: str
     parent_id: str = ""
     name: str
@@ -51,8 +56,8 @@ class SpanRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Destination(Protocol):
     """Where spans are exported to."""
 
-    async def write(self, spans: Sequence[Span]) -> int:
-        """Export spans; return how many were refused for good. Any exception means that a later try may succeed."""
+    async def write(self, spans: Sequence[Span]) -> None:
+        """Export spans. Raises SpansRefused; any other exception means that a later try may succeed."""
 
 
 class SpanExporter:
@@ -76,6 +81,8 @@ class SpanExporter:
         pause_s = self._interval_s
         while True:
             await asyncio.sleep(pause_s)
+            if not self._queue:
+                continue
             try:
                 await self._flush()
             except Exception as error:
@@ -99,9 +106,17 @@ class SpanExporter:
     async def _flush(self) -> None:
         while self._queue:
             batch = list(islice(self._queue, BATCH))
-            self.dropped += await self._destination.write(batch)
-            for _ in batch:
-                self._queue.popleft()
+            try:
+                await self._destination.write(batch)
+            except SpansRefused:
+                self.dropped += self._remove(batch)
+                raise
+            self._remove(batch)
+
+    def _remove(self, batch: Sequence[Span]) -> int:
+        for _ in batch:
+            self._queue.popleft()
+        return len(batch)
 
 
 class TraceFile:
@@ -112,10 +127,9 @@ class TraceFile:
         self._resource = resource
         self._limit_bytes = limit_bytes
 
-    async def write(self, spans: Sequence[Span]) -> int:
+    async def write(self, spans: Sequence[Span]) -> None:
         """Append spans."""
         await asyncio.to_thread(self._append, spans)
-        return 0
 
     def _append(self, spans: Sequence[Span]) -> None:
         lines = b"".join(msgspec.json.encode(to_record(span, self._resource)) + b"\n" for span in spans)
@@ -138,8 +152,8 @@ class Collector:
         self._http = http
         self._resource = resource
 
-    async def write(self, spans: Sequence[Span]) -> int:
-        """Send spans in one request."""
+    async def write(self, spans: Sequence[Span]) -> None:
+        """Send spans in one request. Raises SpansRefused, ConnectionError."""
         records = [to_record(span, self._resource) for span in spans]
         body = await asyncio.to_thread(encode_otlp, records, self._resource)
         response = await self._http.request(
@@ -147,7 +161,8 @@ class Collector:
         )
         if response.status in _RETRYABLE:
             raise ConnectionError(f"the collector answered {response.status}")
-        return 0 if response.status < 300 else len(spans)
+        if response.status >= 300:
+            raise SpansRefused(f"{self._url} answered {response.status}")
 
 
 def to_record(span: Span, resource: Mapping[str, str]) -> SpanRecord:
@@ -217,7 +232,7 @@ def read_records(folder: Path, trace_id: str = "") -> Iterator[SpanRecord]:
     """Yield the spans of a trace, or of all, from the files of all processes. Damaged lines are skipped."""
     decoder = msgspec.json.Decoder(SpanRecord)
     needle = trace_id.encode()
-    for path in sorted(folder.glob("*.jsonl*")):
+    for path in sorted(path for path in folder.glob("*.jsonl*") if path.is_file()):
         with path.open("rb") as file:
             for line in file:
                 if needle in line:

@@ -96,9 +96,9 @@ class traced:  # noqa: N801  # used like a function: `with traced(operation):`
 
 
 def traceparent() -> str:
-    """Return the current span as a W3C `traceparent`, for work that is done later; empty where nothing is traced."""
+    """Return the current span as a W3C `traceparent`, for work that is done later; empty where it is not kept."""
     span = current().span
-    return "" if span is None else span.to_traceparent()
+    return span.to_traceparent() if span is not None and span.trace.is_kept else ""
 
 
 @contextmanager

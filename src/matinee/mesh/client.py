@@ -8,7 +8,7 @@ from typing import Any
 
 from matinee.drivers.http import HttpClient
 from matinee.kit import context
-from matinee.kit.tracing import Operation, Tracer
+from matinee.kit.tracing import Operation
 from matinee.mesh.dispatch import Call, Dispatcher
 from matinee.mesh.membership import Directory
 from matinee.mesh.service import LIMIT_MS
@@ -28,11 +28,9 @@ class MeshClient:
         directory: Directory,
         key: str,
         rng: Random,
-        tracer: Tracer | None = None,
         limit_ms: int = LIMIT_MS,
     ) -> None:
         self.limit_ms = limit_ms
-        self._tracer = tracer
         self._operations: dict[tuple[str, str, str], Operation] = {}
         self._dispatcher = Dispatcher(http=http, directory=directory, key=key, rng=rng)
 
@@ -47,11 +45,7 @@ class MeshClient:
         if outer.deadline_s is not None and outer.deadline_s < deadline_s:
             deadline_s = outer.deadline_s
         operation = self._operation(caller, domain, signature)
-        span = outer.span
-        if span is not None:
-            span = span.start(operation, started_s)
-        elif self._tracer is not None:
-            span = self._tracer.start(operation, trace_id=outer.trace_id)
+        span = None if outer.span is None else outer.span.start(operation, started_s)
         call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, outer.trace_id, span)
         failure: BaseException | None = None
         try:

@@ -156,7 +156,8 @@ class Host:
         return Context(
             trace_id=trace_id,
             deadline_s=time.monotonic() + int(remaining_ms) / 1000 if has_deadline else None,
-            span=self._tracer.start(operation, parent, trace_id=trace_id) if self._tracer is not None else None,
+            # A call outside any trace, such as a heartbeat, starts none.
+            span=self._tracer.start(operation, parent) if parent and self._tracer else None,
         )
 
     async def _healthz(self, send: Send) -> None:

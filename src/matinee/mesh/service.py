@@ -11,7 +11,6 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import context, log
 from matinee.kit.context import Context
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem
-from matinee.kit.tracing import Tracer
 from matinee.mesh import wire
 from matinee.mesh.api import ServiceFailed
 from matinee.mesh.deadline import DeadlineWheel
@@ -100,13 +99,11 @@ class Services:
         metrics: Metrics,
         *,
         limit_ms: int = LIMIT_MS,
-        tracer: Tracer | None = None,
         rng: Random | None = None,
         force_wire: bool = False,
     ) -> None:
         self._metrics = MeshMetrics(metrics)
         self._limit_ms = limit_ms
-        self._tracer = tracer
         self._rng = rng or Random()  # noqa: S311  # spreads retries
         self._force_wire = force_wire
         self._services: dict[str, Service] = {}
@@ -130,7 +127,7 @@ class Services:
 
     def _wrap(self, method: ServiceMethod, caller: str) -> AsyncFunction:
         """Build the wrapper of one method. Every call within the process passes through it, so it is optimised."""
-        signature, limit, tracer, domain = method.signature, method.limit, self._tracer, method.domain
+        signature, limit, domain = method.signature, method.limit, method.domain
         operation = signature.to_operation(domain, "internal", **{"matinee.caller": caller})
         target = _through_wire(method) if self._force_wire else method.target
         limit_s = (signature.limit_ms or self._limit_ms) / 1000
@@ -151,8 +148,6 @@ class Services:
             trace_id, span = outer.trace_id, outer.span
             if span is not None:
                 span = span.start(operation, started_s)
-            elif tracer is not None and (span := tracer.start(operation, trace_id=trace_id)) is not None:
-                trace_id = span.trace.trace_id
             token = set_current(Context(trace_id=trace_id, deadline_s=deadline_s, principal=outer.principal, span=span))
             outcome, failed = "ok", False
             try:

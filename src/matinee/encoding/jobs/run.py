@@ -13,6 +13,8 @@ from matinee.encoding.jobs.reporter import ProgressReporter
 from matinee.encoding.jobs.workspace import Workspace
 from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.ports import Blobs, Encoder, Packager, Prober, Stills
+from matinee.kit.context import traced
+from matinee.kit.tracing import Operation
 from matinee.licensing.api import Licensing
 from matinee.mesh.executor.ports import Executor
 
@@ -53,7 +55,8 @@ class Run:
         if (kept := self.workspace.load(name, inputs, kind)) is not None:
             return kept
         self.worked_on.add(step)
-        made = await make()
+        with traced(Operation(f"encoding.{step}", attributes={"matinee.result": name})):
+            made = await make()
         self.workspace.save(name, inputs, made)
         return made
 

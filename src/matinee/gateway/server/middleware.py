@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from msgspec.structs import replace
+
 from matinee.drivers.asgi import App, Message, Receive, Scope, Send
 from matinee.drivers.metrics import Metrics
 from matinee.gateway.api.problems import Broken
@@ -66,15 +68,17 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started_s = time.monotonic()
-        principal, problem = await self._authenticate(scope)
-        scope["state"] = {**scope.get("state", {}), "token_problem": problem}
         has_deadline = not scope["path"].startswith(_WITHOUT_DEADLINE)
         deadline_s = started_s + self._deadline_s if has_deadline else None
         parent = self._read_parent(scope)
         trace_id = parent.trace_id if parent else ids.generate(TraceId, self._clock.now())
         span = self._tracer.start(_REQUEST, parent, trace_id=trace_id) if self._tracer is not None else None
         response = _ResponseSender(send, trace_id=trace_id, is_private=scope["path"].startswith("/api/"))
-        with activate(Context(trace_id=trace_id, deadline_s=deadline_s, principal=principal, span=span)):
+        request = Context(trace_id=trace_id, deadline_s=deadline_s, span=span)
+        with activate(request):
+            principal, problem = await self._authenticate(scope)
+        scope["state"] = {**scope.get("state", {}), "token_problem": problem}
+        with activate(replace(request, principal=principal)):
             await self._respond(scope, receive, response, deadline_s)
             duration_s = time.monotonic() - started_s
             self._record(scope, response.status, duration_s, principal)

@@ -83,7 +83,7 @@ class Process:
         self.factories: dict[type[Any], Callable[[Wiring[Any]], Any]] = {}
         self._names = {domain.protocol: name for name, domain in domains.items()}
         mesh = runtime.settings.mesh
-        self._local = Services(metrics, limit_ms=mesh.call_ms, tracer=runtime.tracer, force_wire=mesh.force_wire)
+        self._local = Services(metrics, limit_ms=mesh.call_ms, force_wire=mesh.force_wire)
         self._cache: CacheClient | None = None
 
     def client(self, protocol: type[T], *, caller: str) -> T:

@@ -83,9 +83,7 @@ async def open_runtime(
         if sink is None:
             sink = await stack.enter_async_context(_export_spans(settings, service, http))
         tracer = Tracer(sink=sink, sampling=settings.telemetry.sampling, clock=clock, rng=rng)
-        client = MeshClient(
-            http=http, directory=directory, key=key, rng=rng, tracer=tracer, limit_ms=settings.mesh.call_ms
-        )
+        client = MeshClient(http=http, directory=directory, key=key, rng=rng, limit_ms=settings.mesh.call_ms)
         executor = ProcessExecutor(
             workers=settings.mesh.workers or os.cpu_count() or 1,
             initialise=partial(log.configure, level=settings.deployment.log_level, service=f"{service}.worker"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -82,7 +82,7 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
-    """Traces of requests. `sampling`: the share of requests that are traced; 0 turns tracing off.
+    """Traces of requests. `sampling`: the share of requests that are traced, 0 to 1; 0 turns tracing off.
 
     Requests that fail, or take `slow_ms` or longer, are kept although they are not sampled. `otlp_url`: a collector
     (`http://host:4318`), which receives spans by OTLP/HTTP. Without one they are written to files in `folder`, of at
@@ -91,7 +91,7 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     otlp_url: str = ""
-    sampling: float = 0.01
+    sampling: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     slow_ms: int = 2000
     folder: str = "{data}/traces"
     file_bytes: int = 16 << 20

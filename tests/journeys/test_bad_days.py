@@ -55,6 +55,7 @@ async def test_killed_processes_restart_while_playback_and_encoding_continue(
         (recovery_s[name], lost_s[name]) = await asyncio.gather(wait_for_restart(deployment, http, before), seek(page))
         assert deployment.processes()[name]["restarts"] == before["restarts"] + 1
     print("seconds until restart:", recovery_s, "seconds without picture after a seek:", lost_s)
+    await page.evaluate("document.querySelector('video').pause()")  # so that the film does not end before the job
 
     assert (await eventually(lambda: finished_job(deployment, job)))["state"] == "done"
     steps = logged_steps(deployment, job)

@@ -78,6 +78,9 @@ def pytest(folder: Path, *arguments: str, missing: Sequence[str] | dict[str, str
     environment = {
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        # Tests start hundreds of processes; each would compile all its modules where no bytecode may be written.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
         "TMPDIR": str(folder / "tests"),
         "MATINEE_ENGINES": str(folder),
         "MATINEE_ENGINES_ABSENT": ",".join(missing),

@@ -40,7 +40,7 @@ class Argon2:
 
     async def hash(self, secret: str) -> str:
         """Hash a secret; the result contains its salt and the parameters. Raises Overloaded."""
-        return await self._run(lambda: self._hasher.hash(_bytes(secret)))
+        return await self._run(lambda: self._hasher.hash(_encode(secret)))
 
     async def verify(self, hashed: str, secret: str) -> bool:
         """Return whether a secret matches its hash. Raises Overloaded."""
@@ -56,7 +56,7 @@ class Argon2:
 
     def _matches(self, hashed: str, secret: str) -> bool:
         try:
-            return self._hasher.verify(hashed, _bytes(secret))
+            return self._hasher.verify(hashed, _encode(secret))
         except (Argon2Error, InvalidHashError):  # a damaged hash matches nothing
             return False
 
@@ -70,5 +70,5 @@ class Argon2:
             self._pending -= 1
 
 
-def _bytes(secret: str) -> bytes:
+def _encode(secret: str) -> bytes:
     return secret.encode("utf-8", "surrogatepass")

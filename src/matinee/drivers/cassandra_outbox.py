@@ -219,7 +219,7 @@ class CassandraOutbox:
     async def _relay_shard(self, one: _Shard, append: Append) -> int:
         """Relay another shard, up to the last second in which its process may have written."""
         sent = 0
-        for buckets in _chunks(range(one.oldest, one.beat_at + ORPHAN_MS, BUCKET_MS)):
+        for buckets in _split(range(one.oldest, one.beat_at + ORPHAN_MS, BUCKET_MS)):
             found = await asyncio.gather(*(self._read(one.shard, bucket) for bucket in buckets))
             for bucket, facts in zip(buckets, found, strict=True):
                 if facts:
@@ -244,7 +244,7 @@ class CassandraOutbox:
             by_bucket[fact.bucket].append(fact.seq)
         # With the row's own timestamp: clocks of two processes may differ, and a number is used once.
         delete = self._queries["delete"]
-        for some in _chunks([(bucket, seqs) for bucket, all_ in by_bucket.items() for seqs in _chunks(all_, BATCH)]):
+        for some in _split([(bucket, seqs) for bucket, all_ in by_bucket.items() for seqs in _split(all_, BATCH)]):
             await asyncio.gather(
                 *(self._cassandra.execute(delete, bucket * 1000, shard, bucket, seqs) for bucket, seqs in some)
             )
@@ -299,5 +299,5 @@ class _WriteAhead:
         self._outbox.release(self._fact)
 
 
-def _chunks(values: Sequence[T], size: int = CONCURRENCY) -> list[Sequence[T]]:
+def _split(values: Sequence[T], size: int = CONCURRENCY) -> list[Sequence[T]]:
     return [values[start : start + size] for start in range(0, len(values), size)]

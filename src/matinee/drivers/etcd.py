@@ -131,7 +131,7 @@ class Etcd:
         url = f"{self._members[self._current]}/v3/watch"
         try:
             async for line in self._http.stream_lines(
-                url, body=body, headers=self._headers(), timeout_s=_TIMEOUT_S, idle_timeout_s=_WATCH_IDLE_S
+                url, body=body, headers=self._build_headers(), timeout_s=_TIMEOUT_S, idle_timeout_s=_WATCH_IDLE_S
             ):
                 result = msgspec.json.decode(line).get("result", {})
                 if not result or result.get("canceled"):
@@ -193,7 +193,7 @@ class Etcd:
 
     async def _post(self, path: str, request: Mapping[str, Any], timeout_s: float) -> Any:
         url, body = f"{self._members[self._current]}/v3/{path}", msgspec.json.encode(request)
-        response = await self._http.request("POST", url, body=body, headers=self._headers(), timeout_s=timeout_s)
+        response = await self._http.request("POST", url, body=body, headers=self._build_headers(), timeout_s=timeout_s)
         try:
             content = msgspec.json.decode(response.body)
         except msgspec.DecodeError as error:
@@ -223,7 +223,7 @@ class Etcd:
         remedy = "compact, defragment, then disarm its alarm (see the how-to on etcd)"
         return StoreFull(detail=f"{self.engine} has used up its space: {remedy}.")
 
-    def _headers(self) -> dict[str, str]:
+    def _build_headers(self) -> dict[str, str]:
         return {"content-type": "application/json", **({"authorization": self._token} if self._token else {})}
 
     def _encode_key(self, key: str) -> str:

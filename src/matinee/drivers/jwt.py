@@ -108,7 +108,7 @@ class Verifier(Generic[T]):
 
     async def _verify(self, token: str, now: datetime) -> tuple[datetime, T]:
         try:
-            key = await self._key(str(jwt.get_unverified_header(token).get("kid", "")), now)
+            key = await self._get_key(str(jwt.get_unverified_header(token).get("kid", "")), now)
             claims = jwt.decode(
                 token,
                 key,
@@ -122,7 +122,7 @@ class Verifier(Generic[T]):
         except (jwt.PyJWTError, ValueError, OverflowError, TypeError) as error:
             raise Unauthenticated(detail="This access token is not valid.") from error
 
-    async def _key(self, kid: str, now: datetime) -> jwt.PyJWK:
+    async def _get_key(self, kid: str, now: datetime) -> jwt.PyJWK:
         async with self._fetch_lock:
             age = None if self._fetched_at is None else now - self._fetched_at
             if age is None or age > KEYS_MAX_AGE or (kid not in self._keys and age > KEYS_MIN_AGE):

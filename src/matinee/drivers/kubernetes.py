@@ -113,7 +113,9 @@ class Kubernetes:
             if (left_s := deadline - time.monotonic()) <= 0:
                 break
             try:
-                response = await self._http.request("GET", self._url({}), headers=self._headers(), timeout_s=left_s)
+                response = await self._http.request(
+                    "GET", self._build_url({}), headers=self._build_headers(), timeout_s=left_s
+                )
                 if response.status not in _RETRYABLE:
                     return self._parse(response)
                 reason = f"HTTP {response.status}: {_read_message(response)}"
@@ -148,9 +150,9 @@ class Kubernetes:
     def _stream(self, version: str) -> AsyncIterator[bytes]:
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(self._watch_s)}
         return self._http.stream_lines(
-            self._url({**query, "allowWatchBookmarks": "true"}),
+            self._build_url({**query, "allowWatchBookmarks": "true"}),
             method="GET",
-            headers=self._headers(),
+            headers=self._build_headers(),
             timeout_s=_TIMEOUT_S,
             idle_timeout_s=self._watch_s + _WATCH_GRACE_S,
             max_line_bytes=_MAX_LINE_BYTES,
@@ -184,12 +186,12 @@ class Kubernetes:
         detail = f"{self.engine}: {reason}" if reason else f"{self.engine} does not answer"
         return EngineUnavailable(engine=self.engine, detail=detail)
 
-    def _url(self, query: Mapping[str, str]) -> str:
+    def _build_url(self, query: Mapping[str, str]) -> str:
         wanted = self._collection
         path = f"/apis/{wanted.group}/{wanted.version}/namespaces/{self._cluster.namespace}/{wanted.resource}"
         return f"https://{self._cluster.host}{path}?{urlencode({'labelSelector': wanted.labels, **query})}"
 
-    def _headers(self) -> dict[str, str]:
+    def _build_headers(self) -> dict[str, str]:
         headers = {"accept": "application/json", "user-agent": "matinee"}
         if self._cluster.token_file:
             try:

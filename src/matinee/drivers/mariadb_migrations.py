@@ -116,7 +116,7 @@ class MariaDBMigrationConnection:
     def _dump(self, program: str, tables: list[str], target: Path) -> None:
         part = target.with_suffix(".part")
         part.touch(mode=0o600)
-        with _access_file(self._url) as access, part.open("wb") as output:
+        with _write_access_file(self._url) as access, part.open("wb") as output:
             dump = subprocess.run(
                 [program, f"--defaults-extra-file={access}", *DUMP_OPTIONS, str(self._url.database), *tables],
                 stdout=output,
@@ -136,7 +136,7 @@ class MariaDBMigrationConnection:
 
 
 @contextmanager
-def _access_file(url: URL) -> Iterator[str]:
+def _write_access_file(url: URL) -> Iterator[str]:
     """Write the password to a file that only its owner can read, since arguments are visible to all processes."""
     options = {"host": url.host, "port": url.port or 3306, "user": url.username, "password": url.password}
     with tempfile.NamedTemporaryFile("w", prefix="matinee-", suffix=".cnf") as file:

@@ -16,9 +16,9 @@ import html
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import obstore
@@ -153,7 +153,7 @@ class ObjectStore:
             try:
                 result = await obstore.put_async(self._store, key, data, mode={"e_tag": f'"{etag}"'})
             except (AlreadyExistsError, PreconditionError, *_MISSING) as error:
-                if _error_code(error) not in _NOT_MATCHED:
+                if _get_error_code(error) not in _NOT_MATCHED:
                     raise
                 return None
             return _unquote(result["e_tag"])
@@ -250,13 +250,6 @@ class ObjectStore:
             with self._translate_errors("DeleteObjects", key), contextlib.suppress(*_MISSING, NotADirectoryError):
                 await obstore.delete_async(self._store, key)
 
-    async def sign_url(self, method: Literal["GET", "PUT", "HEAD"], key: str, *, expires_s: int) -> str:
-        """Return a URL that allows one method on one object for a while. Raises BadStoreUrl for a directory."""
-        if not isinstance(self._store, S3Store):
-            raise BadStoreUrl(detail=f"{urls.mask(self.url)} is a directory, which has no signed URLs.")
-        with self._translate_errors("sign", key):
-            return await obstore.sign_async(self._store, method, key, timedelta(seconds=expires_s))
-
     async def abort_stale_uploads(self, *, before: datetime, prefix: str = "") -> int:
         """Abort multipart uploads begun before a time, which killed processes leave behind; return their number."""
         if self.location is None or not self.location.key_id:
@@ -331,7 +324,7 @@ class ObjectStore:
                 raise self._to_problem(error, operation, key) from error
 
     def _to_problem(self, error: Exception, operation: str, key: str) -> Problem:
-        text, code = str(error), _error_code(error)
+        text, code = str(error), _get_error_code(error)
         if self.location is None:
             return _to_directory_problem(error, text, key)
         status = int(found[1]) if (found := _STATUS.search(text)) else 0
@@ -364,6 +357,6 @@ def _unquote(etag: str | None) -> str:
     return (etag or "").strip('"')
 
 
-def _error_code(error: Exception) -> str:
+def _get_error_code(error: Exception) -> str:
     found = _CODE.search(str(error))
     return found[1] if found else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -32,7 +31,6 @@ class FileSealer:
 
     def __init__(self, keys: list[bytes], entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._entropy = entropy
-        self._root = keys[0]
         self._ciphers = {_fingerprint(key): AESGCM(key) for key in keys}
         self._newest = _fingerprint(keys[-1])
 
@@ -62,10 +60,6 @@ class FileSealer:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], associated_data)
         except (InvalidTag, ValueError) as error:
             raise SealBroken(detail="It was altered after it was sealed.") from error
-
-    def derive_key(self, purpose: str) -> bytes:
-        """Derive a 32-byte key for another purpose from the file's first key."""
-        return hmac.digest(self._root, b"matinee/derived/" + purpose.encode(), "sha256")
 
 
 def _fingerprint(key: bytes) -> bytes:

@@ -41,7 +41,7 @@ async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIter
     from matinee.edge.adapters.metrics import FileEdgeMetrics
     from matinee.edge.server.worker import run_worker
 
-    settings = _worker_settings(wiring, options)
+    settings = _build_worker_settings(wiring, options)
     data_plane = _open_data_plane(wiring.settings, settings)
     # Behind nginx, which caches, the reactor caches nothing.
     cache = (settings.cache_dir, settings.cache_limit_bytes) if not data_plane else (settings.cache_dir / "reactor", 0)
@@ -59,7 +59,7 @@ async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIter
         yield f"http://127.0.0.1:{server.admin_port}"
 
 
-def _worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) -> EdgeSettings:
+def _build_worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) -> EdgeSettings:
     section, deployment = wiring.settings, wiring.deployment
     pem = addresses.issue_certificate(deployment, wiring.clock).path if deployment.lan else None
     return EdgeSettings(

@@ -63,7 +63,7 @@ class PollingFollower:
         holder = str(ids.generate(InstanceId, self._clock.now()))
 
         async def read(after: str) -> Batch:
-            return await self._read(consumer, after, _names(types), max_batch, max_wait_ms)
+            return await self._read(consumer, after, _list_names(types), max_batch, max_wait_ms)
 
         async def run_once() -> None:
             if await self._events.acquire_lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
@@ -151,7 +151,7 @@ class GroupFollower:
         async def run_once() -> None:
             await self._groups.follow(
                 consumer,
-                _names(types),
+                _list_names(types),
                 start=start,
                 handle=delivery.deliver,
                 max_batch=max_batch,
@@ -257,5 +257,5 @@ async def _run_forever(consumer: str, run_once: Callable[[], Awaitable[None]]) -
             await asyncio.sleep(1)
 
 
-def _names(types: tuple[type[Fact], ...]) -> tuple[str, ...]:
+def _list_names(types: tuple[type[Fact], ...]) -> tuple[str, ...]:
     return tuple(type_name(fact) for fact in types)

@@ -66,7 +66,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     proxy_secret = wiring.runtime.secret("envoy-proxy.key").hex()
     updater = ProxyUpdater(
         proxy=EnvoyProxy(envoy_folder(deployment)),
-        settings=lambda: _proxy_settings(section, deployment, clock, proxy_secret),
+        settings=lambda: _build_proxy_settings(section, deployment, clock, proxy_secret),
         gateways=wiring.runtime.addresses_of("gateway"),
         identity=identity,
         steering=steering,
@@ -93,7 +93,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
             upload_limit_bytes=section.upload_limit_bytes,
             slow_ms=telemetry.slow_ms,
             honour_sampled=telemetry.honour_sampled,
-            **_lan_settings(section, deployment, clock),
+            **_build_lan_settings(section, deployment, clock),
         ),
     )
     verifier = Verifier(fetch_keys=identity.public_keys, parse_claims=parse_principal, clock=clock)
@@ -117,7 +117,7 @@ async def _open_uploads(wiring: Wiring[GatewaySection]) -> UploadStore:
     return DiskUploadStore(Path(place))
 
 
-def _lan_settings(section: GatewaySection, deployment: Deployment, clock: Clock) -> dict[str, Any]:
+def _build_lan_settings(section: GatewaySection, deployment: Deployment, clock: Clock) -> dict[str, Any]:
     """Return what the trust page and the content security policy contain where the network has access."""
     if not deployment.lan:
         return {}
@@ -130,7 +130,7 @@ def _lan_settings(section: GatewaySection, deployment: Deployment, clock: Clock)
     }
 
 
-def _proxy_settings(section: GatewaySection, deployment: Deployment, clock: Clock, secret: str) -> ProxySettings:
+def _build_proxy_settings(section: GatewaySection, deployment: Deployment, clock: Clock, secret: str) -> ProxySettings:
     from matinee.gateway.model.proxy import Certificate, ProxySettings
 
     certificate = None

@@ -49,9 +49,9 @@ class ProxyUpdater:
     async def update(self) -> bool:
         """Update the proxy once; return whether it could be configured, which requires keys to verify tokens."""
         keys, instances, edges = await asyncio.gather(
-            _query("keys", self._identity.public_keys()),
-            _query("gateways", self._gateways()),
-            _query("edges", self._list_edges()),
+            _try_query("keys", self._identity.public_keys()),
+            _try_query("gateways", self._gateways()),
+            _try_query("edges", self._list_edges()),
         )
         self._keys = keys or self._keys
         self._instances = _to_endpoints(instances) if instances is not None else self._instances
@@ -83,7 +83,7 @@ async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:
         _log.info("uploads.expired", count=expired)
 
 
-async def _query(subject: str, query: Awaitable[T]) -> T | None:
+async def _try_query(subject: str, query: Awaitable[T]) -> T | None:
     try:
         with with_timeout(_QUERY_TIMEOUT_MS):
             async with asyncio.timeout(_QUERY_TIMEOUT_MS / 1000):

@@ -181,9 +181,9 @@ def check_sign_up(email: str, password: str, name: str, language: str) -> None:
     """Raise Invalid with every fault of a new account."""
     _raise_if_any(
         [
-            *_email_faults(normalize_email(email)),
-            *_password_faults(normalize_password(password)),
-            *_profile_faults(name=name, language=language),
+            *_check_email(normalize_email(email)),
+            *_check_password(normalize_password(password)),
+            *_check_profile(name=name, language=language),
         ]
     )
 
@@ -197,7 +197,7 @@ def check_profile(
     pin: str | None = None,
 ) -> None:
     """Raise Invalid with every fault of a profile; None and an empty PIN are valid."""
-    _raise_if_any(_profile_faults(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin))
+    _raise_if_any(_check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin))
 
 
 def clean_name(name: str) -> str:
@@ -258,20 +258,20 @@ def _raise_if_any(faults: Iterable[Fault]) -> None:
         raise Invalid(faults=found, detail="; ".join(fault.message for fault in found))
 
 
-def _email_faults(email: str) -> Iterator[Fault]:
+def _check_email(email: str) -> Iterator[Fault]:
     local, at, domain = email.rpartition("@")
     good = at and _LOCAL.fullmatch(local) and all(_LABEL.fullmatch(label) for label in domain.split("."))
     if not good or len(email) > 254:
         yield Fault("email", "Give an e-mail address such as name@example.org.")
 
 
-def _password_faults(password: str) -> Iterator[Fault]:
+def _check_password(password: str) -> Iterator[Fault]:
     shortest, longest = PASSWORD_LENGTHS
     if not shortest <= len(password) <= longest or not _is_encodable(password):
         yield Fault("password", f"Choose a password of {shortest} to {longest} characters.")
 
 
-def _profile_faults(
+def _check_profile(
     *,
     name: str | None = None,
     avatar: str | None = None,

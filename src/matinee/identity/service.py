@@ -76,7 +76,7 @@ class IdentityService:
         model.check_sign_up(email, password, name, language)
         now = self._clock.now()
         account = Account(account_id=ids.generate(AccountId, now), email=model.normalize_email(email), created_at=now)
-        profile = self._new_profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language)
+        profile = self._create_profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language)
         password_hash = await self._secrets.hash(model.normalize_password(password))
         await self._accounts.open_account(
             credentials=Credentials(account=account, password_hash=password_hash),
@@ -89,7 +89,7 @@ class IdentityService:
         address = model.normalize_email(email)
         credentials = await self._accounts.credentials(email=address)
         device_id = await self._find_device(credentials, device)
-        subjects = self._subjects(address, device_id, device)
+        subjects = self._list_subjects(address, device_id, device)
         await self._attempt(subjects)
         secret = model.normalize_password(password)
         is_right = await self._secrets.verify(credentials.password_hash if credentials else self._secrets.decoy, secret)
@@ -177,7 +177,7 @@ class IdentityService:
     ) -> Profile:
         model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         pin_hash = await self._secrets.hash(pin) if pin else None
-        plain = self._new_profile(account_id, name=name, avatar=avatar, language=language)
+        plain = self._create_profile(account_id, name=name, avatar=avatar, language=language)
         profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
         added = StoredProfile(profile=profile, pin_hash=pin_hash)
         return await self._change(account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added))
@@ -239,7 +239,7 @@ class IdentityService:
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         return next((d.device_id for d in devices if d.device_id == device.device_id), None)
 
-    def _subjects(self, address: str, device_id: DeviceId | None, device: DeviceInfo) -> tuple[str, ...]:
+    def _list_subjects(self, address: str, device_id: DeviceId | None, device: DeviceInfo) -> tuple[str, ...]:
         # A known device has its own count, so that attempts by others do not lock its owner out.
         if device_id is not None:
             return (f"device:{device_id}",)
@@ -321,7 +321,7 @@ class IdentityService:
             refresh_expires_in_s=int(self._lifetime.total_seconds()) if token else 0,
         )
 
-    def _new_profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
+    def _create_profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
         return Profile(
             profile_id=ids.generate(ProfileId, self._clock.now()),
             account_id=account_id,

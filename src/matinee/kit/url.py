@@ -47,7 +47,7 @@ def mask(url: str) -> str:
     start, authority, path, query, fragment = components.groups(default="")
     if _has_unescaped_password(authority, path + fragment, query):
         return f"{start}{authority.partition(':')[0]}:{_HIDDEN}@{url.rpartition('@')[2]}"
-    if not (start == "memcached://" and _all_match(_ZONED_HOST, authority)):
+    if not (start == "memcached://" and _matches_all(_ZONED_HOST, authority)):
         authority = _mask_password(authority)
     return start + authority + path + "&".join(map(_mask_option, query.split("&"))) + fragment
 
@@ -57,10 +57,10 @@ def _has_unescaped_password(authority: str, path: str, query: str) -> bool:
     if ":" not in authority or "@" not in path + query:
         return False
     hosts = authority.rpartition("@")[2]
-    return "@" in path or not hosts or not _all_match(_HOST, hosts) or not _OPTION.match(query)
+    return "@" in path or not hosts or not _matches_all(_HOST, hosts) or not _OPTION.match(query)
 
 
-def _all_match(form: re.Pattern[str], authority: str) -> bool:
+def _matches_all(form: re.Pattern[str], authority: str) -> bool:
     return all(form.fullmatch(each) for each in authority.split(","))
 
 

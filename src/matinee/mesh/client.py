@@ -44,7 +44,7 @@ class MeshClient:
         deadline_s = started_s + (signature.limit_ms or self.limit_ms) / 1000
         if outer.deadline_s is not None and outer.deadline_s < deadline_s:
             deadline_s = outer.deadline_s
-        operation = self._operation(caller, domain, signature)
+        operation = self._build_operation(caller, domain, signature)
         span = None if outer.span is None else outer.span.start(operation, started_s)
         call = Call(domain, signature, signature.encode_arguments(arguments), deadline_s, outer.trace_id, span)
         failure: BaseException | None = None
@@ -59,7 +59,7 @@ class MeshClient:
                     span.attributes = {"matinee.attempts": call.attempts}
                 span.end_with(failure)
 
-    def _operation(self, caller: str, domain: str, signature: Signature) -> Operation:
+    def _build_operation(self, caller: str, domain: str, signature: Signature) -> Operation:
         key = (caller, domain, signature.name)
         if key not in self._operations:
             self._operations[key] = signature.to_operation(domain, "client", **{"matinee.caller": caller})

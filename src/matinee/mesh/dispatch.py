@@ -104,7 +104,7 @@ class Dispatcher:
 
     async def _post(self, call: Call, peer: Peer) -> Response:
         started_s = time.monotonic()
-        timeout_s = self._timeout_s(call, peer, started_s)
+        timeout_s = self._compute_timeout_s(call, peer, started_s)
         if timeout_s <= 0.001:
             raise DeadlineExceeded(service=call.domain)
         peer.breaker.begin()
@@ -114,7 +114,7 @@ class Dispatcher:
                 "POST",
                 peer.instance.address + wire.rpc_path(call.domain, call.signature.name),
                 body=call.body,
-                headers=self._headers(call, timeout_s),
+                headers=self._build_headers(call, timeout_s),
                 timeout_s=timeout_s,
             )
         except (ConnectFailed, ConnectionBroken, TimeoutError) as error:
@@ -130,14 +130,14 @@ class Dispatcher:
             peer.observe(ended_s - started_s, ended_s)
         return answer
 
-    def _timeout_s(self, call: Call, peer: Peer, now_s: float) -> float:
+    def _compute_timeout_s(self, call: Call, peer: Peer, now_s: float) -> float:
         remaining_s = call.deadline_s - now_s
         is_quick_read = call.signature.idempotent and call.signature.limit_ms is None
         if call.attempts == 1 and is_quick_read and self._peers.has_other(call.domain, peer):
             return remaining_s / 2  # so that one hung instance leaves time for another
         return remaining_s
 
-    def _headers(self, call: Call, timeout_s: float) -> dict[str, str]:
+    def _build_headers(self, call: Call, timeout_s: float) -> dict[str, str]:
         headers = {
             "authorization": self._bearer,
             "content-type": wire.JSON,

@@ -112,7 +112,7 @@ class Host:
         """Serve one ASGI connection."""
         path = scope.get("path", "")
         if scope["type"] == "http" and path.startswith("/rpc/"):
-            await self._rpc(scope, receive, send)
+            await self._serve_call(scope, receive, send)
         elif scope["type"] == "http" and path in self._probes:
             await self._probes[path](send)
         elif self._app is not None:
@@ -122,10 +122,10 @@ class Host:
         else:
             await _send(send, refuse(NotServed(service=path[:200]), "unknown"))
 
-    async def _rpc(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_call(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         try:
-            reply = self._check(scope, headers) or await self._reply(scope, receive, headers)
+            reply = self._check(scope, headers) or await self._answer(scope, receive, headers)
         except ClientDisconnected:
             return
         await _send(send, reply, close=self.draining)
@@ -140,15 +140,15 @@ class Host:
             return refuse(NotServed(service=scope["path"][:200]), "unknown")
         return None
 
-    async def _reply(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Reply:
+    async def _answer(self, scope: Scope, receive: Receive, headers: dict[bytes, bytes]) -> Reply:
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
         except TooLarge as problem:
             return refuse(problem, "too-large")
         endpoint = self._endpoints[scope["path"]]
-        return await endpoint.reply(body, self._context(headers, endpoint.operation))
+        return await endpoint.reply(body, self._build_context(headers, endpoint.operation))
 
-    def _context(self, headers: dict[bytes, bytes], operation: Operation) -> Context:
+    def _build_context(self, headers: dict[bytes, bytes], operation: Operation) -> Context:
         parent = parse_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         trace_id = parent.trace_id if parent else ids.generate(TraceId, self._clock.now())
         remaining_ms = headers.get(b"x-deadline-ms", b"")

@@ -129,7 +129,7 @@ class Services:
         """Build the wrapper of one method. Every call within the process passes through it, so it is optimised."""
         signature, limit, domain = method.signature, method.limit, method.domain
         operation = signature.to_operation(domain, "internal", **{"matinee.caller": caller})
-        target = _through_wire(method) if self._force_wire else method.target
+        target = _copy_through_wire(method) if self._force_wire else method.target
         limit_s = (signature.limit_ms or self._limit_ms) / 1000
         monotonic, current, set_current, restore = time.monotonic, context.current, context.set_current, context.restore
         start_deadline, acquire, finish = self._deadlines.start, limit.acquire, method.finish
@@ -194,7 +194,7 @@ def _to_problem(error: BaseException, method: ServiceMethod, trace_id: str) -> P
     return method.fail(trace_id) if isinstance(error, Exception) else None
 
 
-def _through_wire(method: ServiceMethod) -> AsyncFunction:
+def _copy_through_wire(method: ServiceMethod) -> AsyncFunction:
     signature = method.signature
 
     async def call(**arguments: Any) -> Any:

@@ -67,10 +67,10 @@ def bind(protocol: type[Any], implement: Callable[[Signature], AsyncFunction]) -
 
 @cache
 def _read_signatures(protocol: type[Any]) -> dict[str, Signature]:
-    return {name: Signature(name, method) for name, method in _methods(protocol)}
+    return {name: Signature(name, method) for name, method in _list_methods(protocol)}
 
 
-def _methods(protocol: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
+def _list_methods(protocol: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, member in inspect.getmembers(protocol, inspect.isfunction):
         if name.startswith("_"):
             continue

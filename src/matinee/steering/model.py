@@ -90,7 +90,7 @@ def to_candidate(member: FleetMember, health: Health, failure_share: float = 0.0
         + max(0.0, load - _FULL_FROM) / (1 - _FULL_FROM) * _COST_FULL
     )
     spare = max(0.1, round(1 - load, 1))
-    return Candidate(report.edge_id, report.base_url, report.region, cost, spare, _seed(report.edge_id))
+    return Candidate(report.edge_id, report.base_url, report.region, cost, spare, _compute_seed(report.edge_id))
 
 
 def add_outcome(before: Experience, now_s: float, *, succeeded: bool, latency_ms: int | None) -> Experience:
@@ -139,7 +139,7 @@ def rank(
             cost += _COST_FAILURES_IN_NETWORK * estimate_failures(experience, now_s)
             cost += _COST_PER_SECOND * (experience.latency_ms or 0.0) / 1000
         steps.append((round(cost / _STEP), edge))
-    best = _select_first(steps, _seed(network), limit)
+    best = _select_first(steps, _compute_seed(network), limit)
     return [RankedEdge(edge_id=e.edge_id, base_url=e.base_url, score=round(step * _STEP, 3)) for step, e in best]
 
 
@@ -164,5 +164,5 @@ def _compute_share(seed: int, edge: Candidate) -> float:
 
 
 @lru_cache(maxsize=16_384)
-def _seed(name: str) -> int:
+def _compute_seed(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

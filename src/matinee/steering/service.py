@@ -75,7 +75,7 @@ class SteeringService:
         now = self._clock.now()
         network = to_network(client_ip)
         edges = rank(
-            self._current_candidates(now),
+            self._list_candidates(now),
             network=network or client_ip,
             region=region,
             avoid=avoid,
@@ -92,7 +92,7 @@ class SteeringService:
             return  # deleted or unknown: no client will be sent there
         now_s = self._clock.now().timestamp()
         latency_ms = None if latency_ms is None or latency_ms < 0 else latency_ms
-        for experiences in (self._experiences, self._experiences_in(to_network(client_ip))):
+        for experiences in (self._experiences, self._find_experiences(to_network(client_ip))):
             before = experiences.get(edge_id, Experience(at_s=now_s))
             experiences[edge_id] = add_outcome(before, now_s, succeeded=succeeded, latency_ms=latency_ms)
 
@@ -150,7 +150,7 @@ class SteeringService:
             _log.warning("fleet.save_failed", error=repr(error))
             self._unsaved |= saving
 
-    def _current_candidates(self, now: datetime) -> list[Candidate]:
+    def _list_candidates(self, now: datetime) -> list[Candidate]:
         if self._candidates_at is None or not timedelta(0) <= now - self._candidates_at < _CANDIDATES_TTL:
             found = (self._to_candidate(member, now.timestamp()) for member in self._members.values())
             self._candidates = [edge for edge in found if edge is not None]
@@ -161,7 +161,7 @@ class SteeringService:
         failure_share = estimate_failures(self._experiences.get(member.report.edge_id), now_s)
         return to_candidate(member, self._assess_health(member), failure_share)
 
-    def _experiences_in(self, network: str) -> dict[EdgeId, Experience]:
+    def _find_experiences(self, network: str) -> dict[EdgeId, Experience]:
         """Return the experiences of a network; the least recently used network is removed when there are too many."""
         known = self._experiences_by_network.pop(network, {})
         if len(known) >= _MAX_EDGES_PER_NETWORK:

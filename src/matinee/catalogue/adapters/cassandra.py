@@ -108,7 +108,7 @@ class CassandraTitleSource:
     async def load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
         """See `TitleStore.load`; at least as new as the last result of `list_changes`."""
         at = _Progress(self._generation, self._revision)
-        rows = await self._rows(_SELECT_TITLE, TitleId, title_ids)
+        rows = await self._read_rows(_SELECT_TITLE, TitleId, title_ids)
         as_of = at.revision if at.generation == self._generation else 0
         found = [
             StoredTitle(title=_title.decode(row.body), revision=row.revision, as_of=as_of)
@@ -120,7 +120,7 @@ class CassandraTitleSource:
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
         """See `TitleStore.asset`."""
-        row = (await self._rows(_SELECT_ASSET, AssetId, [asset_id])).get(asset_id)
+        row = (await self._read_rows(_SELECT_ASSET, AssetId, [asset_id])).get(asset_id)
         return await self._store.asset(asset_id) if row is None else _asset.decode(row.body)
 
     async def list_changes(self, since: int) -> Changes:
@@ -153,20 +153,20 @@ class CassandraTitleSource:
         finally:
             self._resuming = None
 
-    async def _rows(self, query: Query, kind: Callable[[str], K], wanted: Sequence[K]) -> dict[K, _Row | None]:
+    async def _read_rows(self, query: Query, kind: Callable[[str], K], wanted: Sequence[K]) -> dict[K, _Row | None]:
         """Return rows by id, none while the projection is not serving."""
         known = [id_ for id_ in wanted if _is_valid_id(kind, id_)] if self.is_serving else []
         rows: dict[K, _Row | None] = {}
         try:
-            for page in _chunks(known, PAGE):
-                found = await asyncio.gather(*(self._row(query, to_uuid(kind, id_)) for id_ in page))
+            for page in _split(known, PAGE):
+                found = await asyncio.gather(*(self._read_row(query, to_uuid(kind, id_)) for id_ in page))
                 rows |= dict(zip(page, found, strict=True))
         except ENGINE_PROBLEMS as error:
             self._stop_serving(error)
             return {}
         return rows
 
-    async def _row(self, query: Query, key: UUID) -> _Row | None:
+    async def _read_row(self, query: Query, key: UUID) -> _Row | None:
         rows = await self._cassandra.fetch(query, key)
         return _Row(*rows[0][1:]) if rows and rows[0][0] == self._generation else None
 
@@ -242,9 +242,9 @@ class CassandraTitleSource:
 
     async def _project(self, title_ids: Sequence[TitleId], at: _Progress) -> None:
         """Write the current state of titles and their assets."""
-        for page in _chunks(title_ids, PAGE):
+        for page in _split(title_ids, PAGE):
             stored = await self._store.load(list(page))
-            for batch in _chunks(stored, CONCURRENCY):
+            for batch in _split(stored, CONCURRENCY):
                 await asyncio.gather(*(self._project_title(title, at) for title in batch))
 
     async def _project_title(self, stored: StoredTitle, at: _Progress) -> None:
@@ -275,5 +275,5 @@ def _is_valid_id(kind: Callable[[str], str], text: str) -> bool:
 T = TypeVar("T")
 
 
-def _chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+def _split(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (values[start : start + size] for start in range(0, len(values), size))

@@ -160,7 +160,7 @@ class SqlTitleStore:
         return [Genre(genre_id=genre_id, names=names) for genre_id, names in rows]
 
     async def list_changes(self, since: int) -> Changes:
-        return await self._database.read_autocommit(partial(_changes, since))
+        return await self._database.read_autocommit(partial(_read_changes, since))
 
     async def _list(
         self, statement: Select[Any], values: dict[str, Any], after: tuple[datetime, TitleId] | None, limit: int
@@ -195,7 +195,7 @@ def _load_assets(asset_ids: Sequence[AssetId], connection: Connection) -> list[A
     return list(connection.execute(_assets_by_id, {"asset_ids": asset_ids}).scalars()) if asset_ids else []
 
 
-def _changes(since: int, connection: Connection) -> Changes:
+def _read_changes(since: int, connection: Connection) -> Changes:
     newest = connection.execute(_newest_revision).scalar_one()
     title_ids = list(connection.execute(_changed, {"since": since}).scalars()) if newest > since else []
     if len(title_ids) > CHANGES_LIMIT:

@@ -35,12 +35,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 def check_draft(draft: TitleDraft) -> None:
     """Raise Invalid with every fault of a draft."""
-    _raise_if_any(_draft_faults(draft))
+    _raise_if_any(_check_draft(draft))
 
 
 def check_artwork(artwork: list[Artwork]) -> None:
     """Raise Invalid with every fault of a list of pictures."""
-    _raise_if_any(_artwork("artwork", artwork))
+    _raise_if_any(_check_artwork("artwork", artwork))
 
 
 def check_asset(asset: Asset) -> None:
@@ -65,12 +65,12 @@ def _raise_if_any(faults: Iterable[Fault]) -> None:
         raise Invalid(faults=found)
 
 
-def _draft_faults(draft: TitleDraft) -> Iterator[Fault]:
-    yield from _id("title_id", draft.title_id, "tit")
-    yield from _texts("names", draft.names, NAME_LIMIT, needed=True)
-    yield from _texts("synopses", draft.synopses, TEXT_LIMIT)
-    yield from _texts("taglines", draft.taglines, NAME_LIMIT)
-    yield from _language("original_language", draft.original_language)
+def _check_draft(draft: TitleDraft) -> Iterator[Fault]:
+    yield from _check_id("title_id", draft.title_id, "tit")
+    yield from _check_texts("names", draft.names, NAME_LIMIT, needed=True)
+    yield from _check_texts("synopses", draft.synopses, TEXT_LIMIT)
+    yield from _check_texts("taglines", draft.taglines, NAME_LIMIT)
+    yield from _check_language("original_language", draft.original_language)
     if draft.year is not None and not OLDEST_YEAR <= draft.year <= NEWEST_YEAR:
         yield Fault("year", f"give a year from {OLDEST_YEAR} to {NEWEST_YEAR}")
     if not 0 <= draft.maturity <= OLDEST_AGE:
@@ -78,10 +78,10 @@ def _draft_faults(draft: TitleDraft) -> Iterator[Fault]:
     if draft.kind == "film" and draft.episodes:
         yield Fault("episodes", "a film has no episodes")
     yield from _genres(draft)
-    yield from _credits(draft)
-    yield from _artwork("artwork", draft.artwork)
-    yield from _rights(draft.rights)
-    yield from _episodes(draft.episodes)
+    yield from _check_credits(draft)
+    yield from _check_artwork("artwork", draft.artwork)
+    yield from _check_rights(draft.rights)
+    yield from _check_episodes(draft.episodes)
 
 
 def _genres(draft: TitleDraft) -> Iterator[Fault]:
@@ -90,57 +90,57 @@ def _genres(draft: TitleDraft) -> Iterator[Fault]:
     for index, genre in enumerate(draft.genres):
         if len(genre.genre_id) > 64 or not _SLUG.fullmatch(genre.genre_id):
             yield Fault(f"genres.{index}.genre_id", "use lower-case letters, digits and single hyphens")
-        yield from _texts(f"genres.{index}.names", genre.names, NAME_LIMIT, needed=True)
+        yield from _check_texts(f"genres.{index}.names", genre.names, NAME_LIMIT, needed=True)
 
 
-def _credits(draft: TitleDraft) -> Iterator[Fault]:
+def _check_credits(draft: TitleDraft) -> Iterator[Fault]:
     yield from _check_count("credits", draft.credits, CREDITS_LIMIT)
     for index, credit in enumerate(draft.credits):
-        yield from _id(f"credits.{index}.person.person_id", credit.person.person_id, "per")
-        yield from _texts(f"credits.{index}.person.names", credit.person.names, NAME_LIMIT, needed=True)
-        yield from _text(f"credits.{index}.role", credit.role, 64)
+        yield from _check_id(f"credits.{index}.person.person_id", credit.person.person_id, "per")
+        yield from _check_texts(f"credits.{index}.person.names", credit.person.names, NAME_LIMIT, needed=True)
+        yield from _check_text(f"credits.{index}.role", credit.role, 64)
         if credit.character is not None:
-            yield from _text(f"credits.{index}.character", credit.character, NAME_LIMIT)
+            yield from _check_text(f"credits.{index}.character", credit.character, NAME_LIMIT)
 
 
-def _artwork(field: str, artwork: list[Artwork]) -> Iterator[Fault]:
+def _check_artwork(field: str, artwork: list[Artwork]) -> Iterator[Fault]:
     yield from _check_count(field, artwork, LIST_LIMIT)
     for index, picture in enumerate(artwork):
-        yield from _path(f"{field}.{index}.path", picture.path)
+        yield from _check_path(f"{field}.{index}.path", picture.path)
         if not (1 <= picture.width_px <= 20_000 and 1 <= picture.height_px <= 20_000):
             yield Fault(f"{field}.{index}.width_px", "a picture is 1 to 20000 pixels wide and high")
         if not _COLOUR.fullmatch(picture.colour):
             yield Fault(f"{field}.{index}.colour", "give a colour such as `#1a1614`")
         if picture.language is not None:
-            yield from _language(f"{field}.{index}.language", picture.language)
+            yield from _check_language(f"{field}.{index}.language", picture.language)
 
 
-def _rights(rights: list[RightsWindow]) -> Iterator[Fault]:
+def _check_rights(rights: list[RightsWindow]) -> Iterator[Fault]:
     yield from _check_count("rights", rights, 1_000)
     for index, window in enumerate(rights):
         if not _TERRITORY.fullmatch(window.territory):
             yield Fault(f"rights.{index}.territory", "give two capital letters (ISO 3166-1), such as `DE`, or `*`")
-        yield from _time(f"rights.{index}.opens_at", window.opens_at)
-        yield from _time(f"rights.{index}.closes_at", window.closes_at)
+        yield from _check_time(f"rights.{index}.opens_at", window.opens_at)
+        yield from _check_time(f"rights.{index}.closes_at", window.closes_at)
         if _has_zone(window.opens_at) and _has_zone(window.closes_at) and window.opens_at >= window.closes_at:  # type: ignore[operator]  # both are times
             yield Fault(f"rights.{index}.closes_at", "a window closes after it opens")
 
 
-def _episodes(episodes: list[Episode]) -> Iterator[Fault]:
+def _check_episodes(episodes: list[Episode]) -> Iterator[Fault]:
     yield from _check_count("episodes", episodes, EPISODES_LIMIT)
     yield from _check_distinct("episodes", [episode.episode_id for episode in episodes])
     yield from _check_distinct("episodes", [f"season {e.season_number} episode {e.number}" for e in episodes])
     for index, episode in enumerate(episodes):
-        yield from _id(f"episodes.{index}.episode_id", episode.episode_id, "epi")
+        yield from _check_id(f"episodes.{index}.episode_id", episode.episode_id, "epi")
         if not (0 <= episode.season_number <= 10_000 and 0 <= episode.number <= 100_000):
             yield Fault(f"episodes.{index}.number", "seasons are numbered from 0 to 10000, episodes from 0 to 100000")
-        yield from _texts(f"episodes.{index}.names", episode.names, NAME_LIMIT, needed=True)
-        yield from _texts(f"episodes.{index}.synopses", episode.synopses, TEXT_LIMIT)
-        yield from _artwork(f"episodes.{index}.artwork", episode.artwork)
+        yield from _check_texts(f"episodes.{index}.names", episode.names, NAME_LIMIT, needed=True)
+        yield from _check_texts(f"episodes.{index}.synopses", episode.synopses, TEXT_LIMIT)
+        yield from _check_artwork(f"episodes.{index}.artwork", episode.artwork)
 
 
 def _asset_faults(asset: Asset) -> Iterator[Fault]:
-    yield from _id("asset_id", asset.asset_id, "ast")
+    yield from _check_id("asset_id", asset.asset_id, "ast")
     if asset.prefix != f"assets/{asset.asset_id}/":
         yield Fault("prefix", f"the objects of an asset are stored under assets/{asset.asset_id}/")
     if not 0 < asset.duration_ms <= 100 * 3_600_000:
@@ -151,35 +151,35 @@ def _asset_faults(asset: Asset) -> Iterator[Fault]:
     yield from _check_distinct("track_id", track_ids)
     yield from _check_count("track_id", track_ids, 1_000)
     for index, video in enumerate(asset.video):
-        yield from _track(f"video.{index}", video, asset)
+        yield from _check_track(f"video.{index}", video, asset)
         if not (1 <= video.width_px <= 16_384 and 1 <= video.height_px <= 16_384):
             yield Fault(f"video.{index}.height_px", "a rendition is 1 to 16384 pixels wide and high")
         if not _FRAME_RATE.fullmatch(video.frame_rate):
             yield Fault(f"video.{index}.frame_rate", "give a fraction such as `30000/1001`")
     for index, audio in enumerate(asset.audio):
-        yield from _track(f"audio.{index}", audio, asset)
-        yield from _language(f"audio.{index}.language", audio.language)
+        yield from _check_track(f"audio.{index}", audio, asset)
+        yield from _check_language(f"audio.{index}.language", audio.language)
         if not (1 <= audio.channels <= 64 and 1 <= audio.sample_rate_hz <= 768_000):
             yield Fault(f"audio.{index}.channels", "audio has 1 to 64 channels and a sample rate up to 768 kHz")
-    yield from _text_and_thumbnail_faults(asset)
+    yield from _check_texts_and_thumbnails(asset)
 
 
-def _text_and_thumbnail_faults(asset: Asset) -> Iterator[Fault]:
+def _check_texts_and_thumbnails(asset: Asset) -> Iterator[Fault]:
     for index, text in enumerate(asset.text):
-        yield from _track_id(f"text.{index}.track_id", text.track_id)
-        yield from _language(f"text.{index}.language", text.language)
-        yield from _path(f"text.{index}.path", text.path)
+        yield from _check_track_id(f"text.{index}.track_id", text.track_id)
+        yield from _check_language(f"text.{index}.language", text.language)
+        yield from _check_path(f"text.{index}.path", text.path)
     if (sheets := asset.thumbnails) is not None:
-        yield from _path("thumbnails.media", sheets.media)
+        yield from _check_path("thumbnails.media", sheets.media)
         numbers = (sheets.columns, sheets.rows, sheets.width_px, sheets.height_px, sheets.interval_ms, sheets.sheets)
         if "$Number$" not in sheets.media or min(numbers) < 1:
             yield Fault("thumbnails", "sheets are numbered by $Number$, and all sizes are at least 1")
 
 
-def _track(field: str, track: VideoTrack | AudioTrack, asset: Asset) -> Iterator[Fault]:
-    yield from _track_id(f"{field}.track_id", track.track_id)
-    yield from _path(f"{field}.init", track.init)
-    yield from _path(f"{field}.media", track.media)
+def _check_track(field: str, track: VideoTrack | AudioTrack, asset: Asset) -> Iterator[Fault]:
+    yield from _check_track_id(f"{field}.track_id", track.track_id)
+    yield from _check_path(f"{field}.init", track.init)
+    yield from _check_path(f"{field}.media", track.media)
     if "$Number$" not in track.media:
         yield Fault(f"{field}.media", "segments are numbered by $Number$")
     if not _CODEC.fullmatch(track.codec):
@@ -196,12 +196,12 @@ def _track(field: str, track: VideoTrack | AudioTrack, asset: Asset) -> Iterator
         )
 
 
-def _track_id(field: str, track_id: str) -> Iterator[Fault]:
+def _check_track_id(field: str, track_id: str) -> Iterator[Fault]:
     if track_id == "master" or not _TRACK.fullmatch(track_id):
         yield Fault(field, "use letters, digits, `-` and `_`, and not `master`")
 
 
-def _id(field: str, value: str, prefix: str) -> Iterator[Fault]:
+def _check_id(field: str, value: str, prefix: str) -> Iterator[Fault]:
     try:
         ids.decode(value)
     except ValueError:
@@ -211,16 +211,16 @@ def _id(field: str, value: str, prefix: str) -> Iterator[Fault]:
             yield Fault(field, f"ids of this kind begin with `{prefix}_`")
 
 
-def _texts(field: str, texts: Localised, limit: int, *, needed: bool = False) -> Iterator[Fault]:
+def _check_texts(field: str, texts: Localised, limit: int, *, needed: bool = False) -> Iterator[Fault]:
     if needed and not texts:
         yield Fault(field, "give a text in at least one language")
     yield from _check_count(field, list(texts), LANGUAGES_LIMIT)
     for language, text in texts.items():
-        yield from _language(f"{field}.{language[:40]}", language)
-        yield from _text(f"{field}.{language[:40]}", text, limit)
+        yield from _check_language(f"{field}.{language[:40]}", language)
+        yield from _check_text(f"{field}.{language[:40]}", text, limit)
 
 
-def _text(field: str, text: str, limit: int) -> Iterator[Fault]:
+def _check_text(field: str, text: str, limit: int) -> Iterator[Fault]:
     if not text.strip():
         yield Fault(field, "the text is empty")
     elif len(text) > limit:
@@ -229,12 +229,12 @@ def _text(field: str, text: str, limit: int) -> Iterator[Fault]:
         yield Fault(field, "the text contains control characters")
 
 
-def _language(field: str, tag: str) -> Iterator[Fault]:
+def _check_language(field: str, tag: str) -> Iterator[Fault]:
     if len(tag) > 35 or not _LANGUAGE.fullmatch(tag):
         yield Fault(field, "give a language tag such as `en` or `pt-BR` (BCP 47)")
 
 
-def _path(field: str, path: str) -> Iterator[Fault]:
+def _check_path(field: str, path: str) -> Iterator[Fault]:
     if len(path) > 500 or not _PATH.fullmatch(path) or any(part in {".", ".."} for part in path.split("/")):
         yield Fault(field, "give a relative path of letters, digits, `.`, `-`, `_` and `/`")
 
@@ -252,7 +252,7 @@ def _check_distinct(field: str, names: Sequence[str]) -> Iterator[Fault]:
         known.add(name)
 
 
-def _time(field: str, time: datetime | None) -> Iterator[Fault]:
+def _check_time(field: str, time: datetime | None) -> Iterator[Fault]:
     if time is not None and not _has_zone(time):
         yield Fault(field, "a time needs a zone, such as a final `Z`")
 

@@ -146,7 +146,7 @@ class Cache(Generic[V]):
         self, results: Mapping[str, ReadResult], unread: list[str], options: _Options[V]
     ) -> dict[str, V]:
         """Return the values that were read, and load the others, except those that other calls are loading."""
-        values: dict[str, V] = _values(results)
+        values: dict[str, V] = _take_values(results)
         if uncached := {**dict.fromkeys(unread, b""), **_write_ids(_select(results, "too_large"))}:
             values |= await self._load_uncached(uncached, options)
         if missing := _select(results, "miss"):
@@ -159,7 +159,7 @@ class Cache(Generic[V]):
             return await self._load_uncached(dict.fromkeys(missing, b""), options)
         values: dict[str, V] = {}
         if acquired:
-            values |= await self._share(_write_ids(acquired), self._load_and_store(acquired, options.load_many))
+            values |= await self._load_once(_write_ids(acquired), self._load_and_store(acquired, options.load_many))
         if lost := {key: result for key, result in missing.items() if key not in acquired}:
             values |= await self._wait(lost, options)
         return values
@@ -178,7 +178,7 @@ class Cache(Generic[V]):
         loaded = await load_many(keys)
         return {key: loaded[key] for key in keys if key in loaded}
 
-    async def _share(
+    async def _load_once(
         self, write_ids: Mapping[str, bytes], load: Coroutine[Any, Any, Mapping[str, V]]
     ) -> Mapping[str, V]:
         """Load in a task that other calls can join; it continues if this call is cancelled."""
@@ -201,7 +201,7 @@ class Cache(Generic[V]):
         loads = {key[0]: task for key in write_ids.items() if (task := self._loads.get(key)) is not None}
         values: dict[str, V] = {}
         if own := {key: write_id for key, write_id in write_ids.items() if key not in loads}:
-            values |= await self._share(own, self._load(list(own), options.load_many))
+            values |= await self._load_once(own, self._load(list(own), options.load_many))
         return {**values, **await self._join(loads, options)}
 
     async def _join(self, loads: Mapping[str, asyncio.Task[Mapping[str, V]]], options: _Options[V]) -> dict[str, V]:
@@ -242,16 +242,16 @@ class Cache(Generic[V]):
         acquired = await self._entries.acquire_leases(leased) or {}
         values: dict[str, V] = {}
         if acquired:
-            values |= await self._share(_write_ids(acquired), self._load_and_store(acquired, options.load_many))
+            values |= await self._load_once(_write_ids(acquired), self._load_and_store(acquired, options.load_many))
         if left := [key for key in leased if key not in acquired]:
             results = await self._entries.read(left, options.is_valid)
-            values |= _values(results)
+            values |= _take_values(results)
             new_leases = {
                 key: lease
                 for key, lease in _select(results, "leased").items()
                 if not last and lease.write_id != leased[key].write_id
             }
-            done = {*_values(results), *_select(results, "absent"), *new_leases}
+            done = {*_take_values(results), *_select(results, "absent"), *new_leases}
             if rest := {key: results[key].write_id if key in results else b"" for key in left if key not in done}:
                 values |= await self._load_uncached(rest, options)
             if new_leases:
@@ -310,7 +310,7 @@ def _write_ids(results: Mapping[str, ReadResult]) -> dict[str, bytes]:
     return {key: result.write_id for key, result in results.items()}
 
 
-def _values(results: Mapping[str, ReadResult]) -> dict[str, Any]:
+def _take_values(results: Mapping[str, ReadResult]) -> dict[str, Any]:
     return {key: result.value for key, result in results.items() if result.outcome in {"hit", "stale"}}
 
 

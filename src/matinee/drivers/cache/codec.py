@@ -45,7 +45,7 @@ def encode_entry(key: str, entry: CacheEntry) -> bytes:
     """Encode an entry for a new write."""
     times = (entry.created_ms, entry.fresh_until_ms, entry.expires_ms, entry.lease_until_ms)
     header = _HEADER.pack(os.urandom(8), entry.kind, *times, bytes(_CHECKSUM_BYTES))[:-_CHECKSUM_BYTES]
-    return header + _checksum(key, header, entry.body) + entry.body
+    return header + _compute_checksum(key, header, entry.body) + entry.body
 
 
 def decode_entry(key: str, data: bytes) -> CacheEntry | None:
@@ -54,7 +54,7 @@ def decode_entry(key: str, data: bytes) -> CacheEntry | None:
         return None
     write_id, kind, created_ms, fresh_until_ms, expires_ms, lease_until_ms, checksum = _HEADER.unpack_from(data)
     body = data[_HEADER.size :]
-    if checksum != _checksum(key, data[: _HEADER.size - _CHECKSUM_BYTES], body):
+    if checksum != _compute_checksum(key, data[: _HEADER.size - _CHECKSUM_BYTES], body):
         return None
     return CacheEntry(
         kind=EntryKind(kind),
@@ -67,7 +67,7 @@ def decode_entry(key: str, data: bytes) -> CacheEntry | None:
     )
 
 
-def _checksum(key: str, header: bytes, body: bytes) -> bytes:
+def _compute_checksum(key: str, header: bytes, body: bytes) -> bytes:
     name = key.encode()
     digest = hashlib.blake2b(len(name).to_bytes(4, "big") + name + header, digest_size=_CHECKSUM_BYTES)
     digest.update(body)

@@ -160,7 +160,7 @@ class EntryStore(Generic[V]):
         encoded = {key: encode_entry(self._prefix + key, entry) for key, entry in entries.items()}
         tokens = await self._client.swap_many(
             [
-                Swap(self._prefix + key, read[key].token, encoded[key], self._ttl_ms(entry))
+                Swap(self._prefix + key, read[key].token, encoded[key], self._compute_ttl_ms(entry))
                 for key, entry in entries.items()
             ]
         )
@@ -174,7 +174,7 @@ class EntryStore(Generic[V]):
             if self._prefix + key in tokens
         }
 
-    def _ttl_ms(self, entry: CacheEntry) -> int:
+    def _compute_ttl_ms(self, entry: CacheEntry) -> int:
         until_ms = max(entry.expires_ms, entry.lease_until_ms, entry.created_ms + _DROP_AFTER_MS)
         return until_ms - self._now_ms() + _DROP_AFTER_MS
 

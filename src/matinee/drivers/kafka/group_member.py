@@ -79,7 +79,7 @@ class GroupMember:
         try:
             await self._call(self._subscribe)
             while not self._failure.done():
-                for message in await self._call(self._poll, self._offsets_to_commit(), *self._choose_paused()):
+                for message in await self._call(self._poll, self._list_offsets(), *self._choose_paused()):
                     if (queue := self._queues.get(message.partition)) is not None:
                         queue.put(message)
             await self._failure
@@ -107,7 +107,7 @@ class GroupMember:
 
     # Methods called in the event loop.
 
-    def _offsets_to_commit(self) -> list[TopicPartition]:
+    def _list_offsets(self) -> list[TopicPartition]:
         offsets = []
         for partition, queue in self._queues.items():
             if queue.next_offset is not None and queue.next_offset != queue.committed_offset:

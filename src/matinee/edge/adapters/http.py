@@ -33,7 +33,9 @@ class HttpUpstream:
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
         if trace_id := context.current().trace_id:
             headers["traceparent"] = format_traceparent(trace_id)
-        response = await self._session.get(f"{self._url}{self._path(key)}", headers=headers, allow_redirects=False)
+        response = await self._session.get(
+            f"{self._url}{self._build_path(key)}", headers=headers, allow_redirects=False
+        )
         if response.status != (206 if start else 200):
             response.release()
             raise ObjectMissing(key) if response.status == 404 else ConnectionError(f"HTTP status {response.status}")
@@ -43,7 +45,7 @@ class HttpUpstream:
         if self._session is not None:
             await self._session.close()
 
-    def _path(self, key: str) -> str:
+    def _build_path(self, key: str) -> str:
         if key.startswith("public/"):
             return f"/{key.removeprefix('public/')}"
         scope = "/".join(key.split("/", 2)[:2])

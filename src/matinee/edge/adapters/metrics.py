@@ -42,13 +42,13 @@ class FileEdgeMetrics:
         self._values[metric] = value
 
     def totals(self) -> dict[Metric, int]:
-        rows = [(row, _is_locked(path)) for path in self._files() if (row := _read_values(path))]
+        rows = [(row, _is_locked(path)) for path in self._list_files() if (row := _read_values(path))]
         return {m: sum(row[m] for row, alive in rows if alive or m not in GAUGES) for m in Metric}
 
     def count_workers(self) -> int:
-        return sum(map(_is_locked, self._files()))
+        return sum(map(_is_locked, self._list_files()))
 
-    def _files(self) -> list[Path]:
+    def _list_files(self) -> list[Path]:
         return list(self._folder.glob("worker-*"))
 
     def _reset_gauges(self) -> None:

@@ -48,7 +48,7 @@ class Connection:
         try:
             self._extend_deadline(self._settings.header_timeout_s)
             await self._handshake()
-            while (request := await self._next_request()) is not None:
+            while (request := await self._read_request()) is not None:
                 self.is_idle = False
                 self.deadline_s = _NEVER
                 if not await self._handler(self, request) or self.is_closing:
@@ -120,7 +120,7 @@ class Connection:
                 finally:
                     self._loop.remove_reader(self._fd)
 
-    async def _next_request(self) -> Request | None:
+    async def _read_request(self) -> Request | None:
         self._extend_deadline(
             self._settings.idle_timeout_s if not self._reader.is_inside else self._settings.header_timeout_s
         )

@@ -39,17 +39,17 @@ _PREFLIGHT = (
 
 def file_head(request: Request, status: HTTPStatus, meta: ObjectMeta, start: int, stop: int) -> bytes:
     """Return the head of a response with the bytes `start` to `stop` (200, 206) or without a body (304)."""
-    lines = _object_headers(meta)
+    lines = _render_object_headers(meta)
     if status is HTTPStatus.PARTIAL_CONTENT:
         lines += f"Content-Range: bytes {start}-{stop - 1}/{meta.size_bytes}\r\n"
     if status is not HTTPStatus.NOT_MODIFIED:
         lines += f"Content-Length: {stop - start}\r\n"
-    return _head(request, status, lines)
+    return _render_head(request, status, lines)
 
 
 def preflight(request: Request) -> bytes:
     """Return the response to a CORS preflight request."""
-    return _head(request, HTTPStatus.NO_CONTENT, _CORS + _PREFLIGHT)
+    return _render_head(request, HTTPStatus.NO_CONTENT, _CORS + _PREFLIGHT)
 
 
 def text(
@@ -57,7 +57,7 @@ def text(
 ) -> bytes:
     """Return a complete small response that is not cached."""
     lines = f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\nCache-Control: no-store\r\n{headers}"
-    return _head(request, status, _CORS + lines) + (b"" if request.method == "HEAD" else body)
+    return _render_head(request, status, _CORS + lines) + (b"" if request.method == "HEAD" else body)
 
 
 def problem(request: Request, error: Problem) -> bytes:
@@ -78,7 +78,7 @@ def format_unsolicited(error: Problem) -> bytes:
     return problem(Request("GET", "/", {}, keep_alive=False), error)
 
 
-def _head(request: Request, status: HTTPStatus, lines: str) -> bytes:
+def _render_head(request: Request, status: HTTPStatus, lines: str) -> bytes:
     connection = ""
     if not request.keep_alive:
         connection = "Connection: close\r\n"
@@ -94,6 +94,6 @@ def _format_date(now_s: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _object_headers(meta: ObjectMeta) -> str:
+def _render_object_headers(meta: ObjectMeta) -> str:
     modified = f"Last-Modified: {http_date(meta.modified_s)}\r\n" if meta.modified_s else ""
     return f"{_CORS}{_IMMUTABLE}Content-Type: {content_type(meta.key)}\r\nETag: {meta.etag}\r\n{modified}"

@@ -46,9 +46,9 @@ def list_candidates(keyframes: int) -> list[int]:
 
 def choose_frame(frames: Sequence[FrameStats]) -> FrameStats:
     """Choose the frame for a film's artwork: sharp, rich, neither dark nor overexposed; of equals the earliest."""
-    return max(frames, key=_score)
+    return max(frames, key=_score_frame)
 
 
-def _score(frame: FrameStats) -> float:
+def _score_frame(frame: FrameStats) -> float:
     exposure = max(0.0, 1 - abs(frame.light - 0.45) / 0.45) * (0.1 if frame.light < 0.08 else 1)
     return (0.2 + exposure) * (0.1 + frame.sharpness) * (0.3 + frame.contrast) * (0.5 + frame.colour)

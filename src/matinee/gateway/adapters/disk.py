@@ -198,12 +198,12 @@ class DiskUploadStore:
         os.utime(folder / _RECORD_NAME, (now.timestamp(), now.timestamp()))
 
     def _expire(self, before: datetime) -> int:
-        stale = [folder for folder in self._folders() if _is_stale(folder, before)]
+        stale = [folder for folder in self._list_folders() if _is_stale(folder, before)]
         for folder in stale:
             shutil.rmtree(folder, ignore_errors=True)
         return len(stale)
 
-    def _folders(self) -> list[Path]:
+    def _list_folders(self) -> list[Path]:
         return [folder for folder in self._root.glob("upl_*") if _ID.fullmatch(folder.name)]
 
 

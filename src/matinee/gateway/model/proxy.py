@@ -141,7 +141,7 @@ def build_proxy_config(
         host=settings.host,
         port=settings.port,
         routes=ROUTES,
-        limits=_rate_limits(settings),
+        limits=_build_rate_limits(settings),
         certificate=settings.certificate,
     )
     trust = Listener(name="trust", host=settings.host, port=settings.trust_port, routes=TRUST_ROUTES)
@@ -156,7 +156,7 @@ def build_proxy_config(
     )
 
 
-def _rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
+def _build_rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
     return (
         RateLimit(
             name="sign-in",

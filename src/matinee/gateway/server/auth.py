@@ -82,15 +82,15 @@ def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:
 def _respond(state: AppState, grant: Grant, *, is_browser: bool) -> Response[Session]:
     cookies = []
     if is_browser and grant.refresh_token:
-        cookies.append(_cookie(state, grant.refresh_token, max_age_s=grant.refresh_expires_in_s))
+        cookies.append(_build_cookie(state, grant.refresh_token, max_age_s=grant.refresh_expires_in_s))
     return Response(to_session(grant, with_refresh_token=not is_browser), status_code=200, cookies=cookies)
 
 
 def _respond_signed_out(state: AppState) -> Response[None]:
-    return Response(content=None, status_code=204, cookies=[_cookie(state, "", max_age_s=0)])
+    return Response(content=None, status_code=204, cookies=[_build_cookie(state, "", max_age_s=0)])
 
 
-def _cookie(state: AppState, value: str, *, max_age_s: int) -> Cookie:
+def _build_cookie(state: AppState, value: str, *, max_age_s: int) -> Cookie:
     return Cookie(
         key=COOKIE,
         value=value,

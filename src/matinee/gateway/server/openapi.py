@@ -49,7 +49,7 @@ _REFERENCE = re.compile(rb'"#/components/schemas/(\w+)"')
 @functools.cache
 def build_document() -> bytes:
     """Build the document as indented JSON."""
-    app = Litestar(route_handlers=[api_router()], openapi_config=_config(), plugins=[_StructSchemas()])
+    app = Litestar(route_handlers=[api_router()], openapi_config=_build_config(), plugins=[_StructSchemas()])
     generated = msgspec.json.encode(app.openapi_schema.to_schema())
     document = msgspec.json.decode(_GENERIC_NAME.sub(rb"\2\1", generated))
     for path in document["paths"].values():
@@ -59,13 +59,13 @@ def build_document() -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _config() -> OpenAPIConfig:
+def _build_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Matinee",
         version="1",
         description="The public API of a streaming service.",
         use_handler_docstrings=True,
-        operation_id_creator=lambda handler, _method, _path: _camel_case(handler.handler_name),
+        operation_id_creator=lambda handler, _method, _path: _to_camel_case(handler.handler_name),
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
@@ -151,6 +151,6 @@ def _list_references(part: Any, schemas: dict[str, Any]) -> Iterator[str]:
     yield from known
 
 
-def _camel_case(name: str) -> str:
+def _to_camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -19,7 +19,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame
 async def get_trust_page(request: HttpRequest) -> Response[str]:
     """Return the instructions for each kind of device."""
     settings = _require_authority(request)
-    page = _template().substitute(
+    page = _load_template().substitute(
         fingerprint=html.escape(settings.authority_fingerprint), front_url=html.escape(settings.front_url)
     )
     return Response(page, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"})
@@ -32,7 +32,7 @@ async def get_authority_certificate(request: HttpRequest) -> Response[bytes]:
 
 
 @functools.cache
-def _template() -> Template:
+def _load_template() -> Template:
     return Template(Path(__file__).with_name("trust.html").read_text())
 
 

@@ -82,14 +82,14 @@ class UploadController(Controller):
             size_bytes=size_bytes,
             now=now,
         )
-        return _respond(201, **_upload_headers(upload), Location=f"{API}/operator/uploads/{upload.upload_id}")
+        return _respond(201, **_build_upload_headers(upload), Location=f"{API}/operator/uploads/{upload.upload_id}")
 
     @head("/operator/uploads/{upload_id:str}", status_code=200, guards=[require_version])
     async def get_upload_offset(
         self, request: HttpRequest, _version: _Version, upload_id: FromPath[UploadId]
     ) -> Response[None]:
         """Return the state of an upload: `Upload-Offset` of `Upload-Length`."""
-        return _respond(200, **_upload_headers(await _find_own(get_state(request), upload_id)))
+        return _respond(200, **_build_upload_headers(await _find_own(get_state(request), upload_id)))
 
     @patch(
         "/operator/uploads/{upload_id:str}",
@@ -117,7 +117,7 @@ class UploadController(Controller):
             now=state.clock.now(),
             checksum=_parse_checksum(checksum),
         )
-        return _respond(204, **_upload_headers(upload))
+        return _respond(204, **_build_upload_headers(upload))
 
     @delete("/operator/uploads/{upload_id:str}", status_code=204, guards=[require_version])
     async def remove_upload(
@@ -149,7 +149,7 @@ def _parse_checksum(value: str | None) -> tuple[str, bytes] | None:
         raise Invalid(faults=[Fault("upload-checksum", "must be sha1 or sha256 and a digest in base64")]) from error
 
 
-def _upload_headers(upload: Upload) -> dict[str, str]:
+def _build_upload_headers(upload: Upload) -> dict[str, str]:
     expires = format_datetime(upload.touched_at + UPLOAD_TTL, usegmt=True)
     return {
         "Upload-Offset": str(upload.offset_bytes),

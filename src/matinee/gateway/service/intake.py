@@ -27,9 +27,9 @@ class Intake:
 
         Raises UploadNotFound, UploadUnfinished, Unusable, NoSpace, TitleNotFound, EpisodeNotFound.
         """
-        path = await self._path(account_id, request.upload_id)
-        audio = await self._side_files(account_id, request.audio)
-        subtitles = await self._side_files(account_id, request.subtitles)
+        path = await self._find_path(account_id, request.upload_id)
+        audio = await self._find_side_files(account_id, request.audio)
+        subtitles = await self._find_side_files(account_id, request.subtitles)
         title_id = request.title_id
         if title_id is None:
             # Inspect first, so that a file that is refused leaves no title.
@@ -63,14 +63,14 @@ class Intake:
         await self._catalogue.put_title(draft=draft)
         return title_id
 
-    async def _path(self, account_id: AccountId, upload_id: UploadId) -> str:
+    async def _find_path(self, account_id: AccountId, upload_id: UploadId) -> str:
         upload = await self._uploads.find(upload_id=upload_id)
         if upload.account_id != account_id:
             raise UploadNotFound(upload_id=upload_id)
         return await self._uploads.path(upload_id=upload_id)
 
-    async def _side_files(self, account_id: AccountId, sides: list[IngestSide]) -> list[SideFile]:
-        paths = await asyncio.gather(*(self._path(account_id, side.upload_id) for side in sides))
+    async def _find_side_files(self, account_id: AccountId, sides: list[IngestSide]) -> list[SideFile]:
+        paths = await asyncio.gather(*(self._find_path(account_id, side.upload_id) for side in sides))
         return [
             SideFile(path=path, language=side.language, role=side.role) for path, side in zip(paths, sides, strict=True)
         ]

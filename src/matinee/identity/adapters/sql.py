@@ -149,7 +149,7 @@ class SqlIdentityStore:
     ) -> None:
         def store(connection: Connection) -> None:
             connection.execute(insert(_accounts), _account_row(credentials))
-            connection.execute(insert(_profiles), _profile_row(0, StoredProfile(profile=profile)))
+            connection.execute(insert(_profiles), _to_profile_row(0, StoredProfile(profile=profile)))
             self._put_facts(connection, records)
 
         try:
@@ -176,7 +176,7 @@ class SqlIdentityStore:
     async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
         values = {"id": account_id, "profile_id": profile_id}
         row = await self._database.read_autocommit(lambda c: c.execute(_MEMBER, values).one_or_none())
-        return _member(row) if row else None
+        return _to_member(row) if row else None
 
     async def profiles(self, *, account_id: AccountId) -> Profiles:
         return await self._database.read(lambda c: _load_profiles(c, account_id))
@@ -189,7 +189,7 @@ class SqlIdentityStore:
             new = change(old)
             if new.profiles != old:
                 connection.execute(delete(_profiles).where(_p.account_id == account_id))
-                connection.execute(insert(_profiles), [_profile_row(n, one) for n, one in enumerate(new.profiles)])
+                connection.execute(insert(_profiles), [_to_profile_row(n, one) for n, one in enumerate(new.profiles)])
             self._put_facts(connection, new.records)
 
         await self._write(apply)
@@ -284,9 +284,9 @@ def _account(row: Any) -> Account:
     return Account(account_id=row[0], email=row[1], created_at=row[2], status=row[3], roles=row[4])
 
 
-def _member(row: Any) -> Member:
+def _to_member(row: Any) -> Member:
     profile_columns = row[len(_ACCOUNT) :]
-    return Member(account=_account(row), profile=_stored_profile(profile_columns) if profile_columns[0] else None)
+    return Member(account=_account(row), profile=_to_stored_profile(profile_columns) if profile_columns[0] else None)
 
 
 def _credentials(row: Any) -> Credentials:
@@ -297,21 +297,21 @@ def _account_row(credentials: Credentials) -> dict[str, Any]:
     return {**msgspec.structs.asdict(credentials.account), "password_hash": credentials.password_hash}
 
 
-def _stored_profile(row: Any) -> StoredProfile:
+def _to_stored_profile(row: Any) -> StoredProfile:
     *fields, pin_hash = row
     names = ("profile_id", "account_id", "name", "avatar", "language", "maturity", "kids")
     profile = Profile(**dict(zip(names, fields, strict=True)), has_pin=pin_hash is not None)
     return StoredProfile(profile=profile, pin_hash=pin_hash)
 
 
-def _profile_row(place: int, stored: StoredProfile) -> dict[str, Any]:
+def _to_profile_row(place: int, stored: StoredProfile) -> dict[str, Any]:
     row = {**msgspec.structs.asdict(stored.profile), "pin_hash": stored.pin_hash, "place": place}
     del row["has_pin"]
     return row
 
 
 def _load_profiles(connection: Connection, account_id: AccountId) -> Profiles:
-    return tuple(_stored_profile(row) for row in connection.execute(_PROFILES, {"id": account_id}))
+    return tuple(_to_stored_profile(row) for row in connection.execute(_PROFILES, {"id": account_id}))
 
 
 def _update_sign_in(connection: Connection, sign_in: SignIn, now: datetime) -> None:

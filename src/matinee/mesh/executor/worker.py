@@ -39,7 +39,7 @@ def run_worker(requests: BinaryIO, replies: BinaryIO) -> None:
     if initialise is not None:
         initialise()
     while True:
-        replies.write(_reply(received.get()))
+        replies.write(_answer(received.get()))
         replies.flush()
 
 
@@ -50,7 +50,7 @@ def _read_requests(requests: BinaryIO, received: SimpleQueue[bytes]) -> None:
     os._exit(0)
 
 
-def _reply(request: bytes) -> bytes:
+def _answer(request: bytes) -> bytes:
     try:
         caller, function, args = pickle.loads(request)  # noqa: S301  # written by our parent
         with context.activate(caller):

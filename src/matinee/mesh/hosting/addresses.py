@@ -43,13 +43,13 @@ def open_authority(deployment: Deployment, clock: Clock) -> CertificateAuthority
     """Open this deployment's certificate authority, created at the first use."""
     from matinee.drivers.authority import CertificateAuthority
 
-    return CertificateAuthority.open(deployment.secrets / "authority", clock.now(), hosts=_hosts(deployment))
+    return CertificateAuthority.open(deployment.secrets / "authority", clock.now(), hosts=_list_hosts(deployment))
 
 
 def issue_certificate(deployment: Deployment, clock: Clock) -> ServerCertificate:
     """Return this machine's certificate, renewed before it expires."""
-    return open_authority(deployment, clock).issue("deployment", _hosts(deployment), clock.now())
+    return open_authority(deployment, clock).issue("deployment", _list_hosts(deployment), clock.now())
 
 
-def _hosts(deployment: Deployment) -> list[str]:
+def _list_hosts(deployment: Deployment) -> list[str]:
     return list(dict.fromkeys([public_host(deployment), socket.gethostname(), "localhost", "127.0.0.1"]))

@@ -79,7 +79,7 @@ class _Watched:
         return self.state.state == "ok"
 
     async def check(self, now: datetime) -> None:
-        state, detail = await self._health()
+        state, detail = await self._check_health()
         if (state, detail) == (self.state.state, self.state.detail):
             return
         if state != self.state.state:
@@ -88,7 +88,7 @@ class _Watched:
             self.state = msgspec.structs.replace(self.state, since=now)
         self.state = msgspec.structs.replace(self.state, state=state, detail=detail)
 
-    async def _health(self) -> tuple[EngineHealth, str]:
+    async def _check_health(self) -> tuple[EngineHealth, str]:
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):

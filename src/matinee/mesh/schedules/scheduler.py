@@ -50,13 +50,13 @@ class Scheduler:
 
     def add(self, schedule: str, expression: str, work: Work) -> None:
         """Add a schedule. Raises ValueError for an invalid expression."""
-        self._next(expression, self._clock.now())
+        self._compute_next(expression, self._clock.now())
         self._works[schedule] = (expression, work)
 
     async def run(self) -> None:
         """Declare the schedules, then run those that are due, until cancelled."""
         for schedule, (expression, _) in self._works.items():
-            next_at = self._next(expression, self._clock.now())
+            next_at = self._compute_next(expression, self._clock.now())
             await self._store.declare(schedule=schedule, expression=expression, next_at=next_at)
         try:
             while True:
@@ -82,7 +82,7 @@ class Scheduler:
                 task = self._running[name] = asyncio.create_task(self._run(run), name=name)
                 task.add_done_callback(lambda task: self._running.pop(task.get_name(), None))
 
-    def _next(self, expression: str, now: datetime, due_at: datetime | None = None) -> datetime:
+    def _compute_next(self, expression: str, now: datetime, due_at: datetime | None = None) -> datetime:
         return next_run(expression, due_at=due_at or now, now=now, cron=next_occurrence)
 
     async def _run(self, run: Run) -> None:
@@ -100,7 +100,7 @@ class Scheduler:
         self._on_run(run.schedule, outcome)
         now = self._clock.now()
         # A run that was stopped is due at once on another instance.
-        next_at = now if is_stopped else self._next(expression, now, run.due_at)
+        next_at = now if is_stopped else self._compute_next(expression, now, run.due_at)
         try:
             await self._store.finish(run=run, error=error, next_at=next_at, now=now)
         except Exception as failure:  # the lease ends by itself, and the run is repeated

@@ -53,15 +53,17 @@ _idle = (
     .order_by(_c.last_seen_at)
     .limit(bindparam("most"))
 )
-_while_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
+_update_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
 # The latest time stays, in whatever order changes arrive.
 _now = bindparam("now", type_=UtcTime)
 _is_newest = _c.last_seen_at <= _now
 _newest_time = case((_is_newest, _now), else_=_c.last_seen_at)
 _newest_position = case((_is_newest, bindparam("position", type_=BigInteger)), else_=_c.position_ms)
-_move = _while_open.values(position_ms=_newest_position, last_seen_at=_newest_time)
-_avoid = _while_open.values(avoid=bindparam("edges"), last_seen_at=_newest_time)
-_close = _while_open.values(position_ms=bindparam("position"), last_seen_at=bindparam("now"), ended_at=bindparam("now"))
+_move = _update_open.values(position_ms=_newest_position, last_seen_at=_newest_time)
+_avoid = _update_open.values(avoid=bindparam("edges"), last_seen_at=_newest_time)
+_close = _update_open.values(
+    position_ms=bindparam("position"), last_seen_at=bindparam("now"), ended_at=bindparam("now")
+)
 _delete_ended = delete(_sessions).where(_c.ended_at < bindparam("before"))
 
 
@@ -101,13 +103,13 @@ class SqlSessionStore:
         return None if row is None else _to_session(row)
 
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        return await self._while_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
+        return await self._update_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
 
     async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._while_open(_avoid, {"id": session_id, "edges": edge_ids, "now": now}, [])
+        await self._update_open(_avoid, {"id": session_id, "edges": edge_ids, "now": now}, [])
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        return await self._while_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
+        return await self._update_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
 
     async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
         values = {"since": since, "most": limit}
@@ -117,7 +119,7 @@ class SqlSessionStore:
     async def delete_ended(self, *, before: datetime) -> int:
         return await self._database.write(partial(_count, _delete_ended, {"before": before}))
 
-    async def _while_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
+    async def _update_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
         """Change an open session and store the facts; return False, and do neither, where it is not open."""
 
         def transaction(connection: Connection) -> bool:

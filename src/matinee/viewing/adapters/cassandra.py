@@ -135,7 +135,7 @@ class CassandraViewingStore:
             return position
         async with self.outbox.write_ahead(_encode(record), (_INSERT_HISTORY, _to_history_row(key, position))):
             await self._cassandra.execute(_UPDATE_POSITION, *_to_update(key, position, cell))
-        if rows and _month(rows[0][2]) != _month(position.updated_at):
+        if rows and _to_month(rows[0][2]) != _to_month(position.updated_at):
             await self._delete_history(key, rows[0][2])
         return position
 
@@ -172,7 +172,7 @@ class CassandraViewingStore:
         )
         months = sorted((state[0][2] or ()) if state else (), reverse=True)
         if after is not None:
-            months = [month for month in months if month <= _month(after.at)]
+            months = [month for month in months if month <= _to_month(after.at)]
 
         def is_listed(position: Position) -> bool:
             is_after = after is None or model.history_key(position) < after
@@ -205,7 +205,7 @@ class CassandraViewingStore:
         times = [now, *((await self._find_dismissed(profile, dismissed=False)).values()), *([newest] if newest else [])]
         erased_at = max(times)
         stamp = _to_timestamp(erased_at)
-        years = [[year * 100 + month for month in range(1, 13)] for year in _years(erased_at)]
+        years = [[year * 100 + month for month in range(1, 13)] for year in _list_years(erased_at)]
         await asyncio.gather(*(self._cassandra.execute(_ERASE_MONTHS, stamp, *key, months) for months in years))
         await self._cassandra.execute(_ERASE_DISMISSALS, stamp, *key)
         await self._cassandra.execute_batch(
@@ -220,7 +220,7 @@ class CassandraViewingStore:
     async def _delete_history(self, key: _Key, watched_at: datetime) -> None:
         """Delete the row of an earlier month, which readers would ignore, to save them reading it."""
         try:
-            month = _month(watched_at)
+            month = _to_month(watched_at)
             await self._cassandra.execute(
                 _DELETE_HISTORY, _to_timestamp(watched_at), *key.profile, month, key.title_id, key.episode_id
             )
@@ -236,15 +236,15 @@ class CassandraViewingStore:
         self, profile: _Profile, month: int, watched: list[Row], is_listed: Callable[[Position], bool], limit: int
     ) -> list[Position]:
         """Return positions of a month, newest first: at least `limit` of them, or all."""
-        watched = sorted(watched, key=_row_key, reverse=True)
+        watched = sorted(watched, key=_to_row_key, reverse=True)
         found: list[Position] = []
         for start in range(0, len(watched), PAGE):
             keys = [(UUID(title), UUID(episode)) for title, episode, _ in watched[start : start + PAGE]]
             states = await self._cassandra.fetch(_SELECT_EPISODES, *profile.key, keys)
             here = (_to_position(profile.account_id, profile.profile_id, row) for row in states)
-            found = _sort([*found, *(p for p in here if _month(p.updated_at) == month and is_listed(p))])
+            found = _sort([*found, *(p for p in here if _to_month(p.updated_at) == month and is_listed(p))])
             rest = watched[start + PAGE : start + PAGE + 1]
-            if len(found) >= limit and rest and model.history_key(found[limit - 1]) >= _row_key(rest[0]):
+            if len(found) >= limit and rest and model.history_key(found[limit - 1]) >= _to_row_key(rest[0]):
                 break
         return found
 
@@ -354,13 +354,13 @@ def _decode_position(cell: bytes) -> tuple[DeviceId, int, int]:
 
 def _to_history_row(key: _Key, position: Position) -> tuple[object, ...]:
     at = position.updated_at
-    return (*key.profile, _month(at), key.title_id, key.episode_id, at, _to_timestamp(at))
+    return (*key.profile, _to_month(at), key.title_id, key.episode_id, at, _to_timestamp(at))
 
 
 def _to_update(key: _Key, position: Position, cell: bytes) -> tuple[object, ...]:
     at = position.updated_at
     values = (position.device_id, position.position_ms, position.duration_ms)
-    return (_to_timestamp(at), {_month(at)}, cell, at, *values, *key)
+    return (_to_timestamp(at), {_to_month(at)}, cell, at, *values, *key)
 
 
 def _to_timestamp(at: datetime) -> int:
@@ -368,16 +368,16 @@ def _to_timestamp(at: datetime) -> int:
     return to_ms(at) * 1000
 
 
-def _month(at: datetime) -> int:
+def _to_month(at: datetime) -> int:
     """Return a month as a number: 202611 for November 2026."""
     return at.year * 100 + at.month
 
 
-def _years(until: datetime) -> range:
+def _list_years(until: datetime) -> range:
     return range(model.EARLIEST.year, until.year + 1)
 
 
-def _row_key(row: Row) -> HistoryKey:
+def _to_row_key(row: Row) -> HistoryKey:
     title_id, episode_id, updated_at = row
     return HistoryKey(updated_at, from_uuid(TitleId, title_id), _to_episode(episode_id) or "")
 

@@ -59,7 +59,7 @@ def render(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> str:
     upstream_s = max(1, round(settings.upstream_timeout_s))
     values: dict[str, object] = {
         "module": nginx.find_module(nginx.JS_MODULE),
-        "user": _user_directive(),
+        "user": _render_user(),
         "workers": settings.workers,
         "connections": settings.max_connections + 64,
         "files": 4 * settings.max_connections + 256,
@@ -79,15 +79,15 @@ def render(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> str:
         "host": f"[{settings.host}]" if ":" in settings.host else settings.host,
         "port": ports.public,
         "tls": " ssl" if settings.tls_cert else "",
-        "certificate": _certificate_directives(settings),
+        "certificate": _render_certificate(settings),
         "segment": SEGMENT,
-        "refusals": "\n".join(_problem_location(problem) for problem in _REFUSALS),
+        "refusals": "\n".join(_render_problem(problem) for problem in _REFUSALS),
     }
     template = (_HERE / "nginx.conf").read_text()
     return _PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
 
 
-def _problem_location(problem: Problem) -> str:
+def _render_problem(problem: Problem) -> str:
     """Return the location that answers requests which nginx itself refuses."""
     # The size of the file is only in nginx's Content-Range header.
     facts = {name: fact for name, fact in problem.to_document().items() if name != "size_bytes"}
@@ -98,12 +98,12 @@ def _problem_location(problem: Problem) -> str:
     )
 
 
-def _user_directive() -> str:
+def _render_user() -> str:
     # Started by root, nginx would run its workers as another user, who cannot read the cache.
     return f"user {pwd.getpwuid(0).pw_name}; " if os.geteuid() == 0 else ""
 
 
-def _certificate_directives(settings: EdgeSettings) -> str:
+def _render_certificate(settings: EdgeSettings) -> str:
     if not settings.tls_cert:
         return ""
     key = settings.tls_key or settings.tls_cert

@@ -33,16 +33,16 @@ def render_cluster(cluster: Cluster, folder: Path) -> dict[str, Any]:
         # Not by least load: a dead instance has the least, and every retry would select it again.
         "lb_policy": "ROUND_ROBIN",
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "health_checks": [_health_check(cluster)],
+        "health_checks": [_build_health_check(cluster)],
         # If none is known to be healthy, all are tried: they may not have been checked yet.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "outlier_detection": _outlier_detection(cluster),
+        "outlier_detection": _build_outlier_detection(cluster),
         "circuit_breakers": {"thresholds": [{"max_retries": 64, "max_requests": 4096, "max_pending_requests": 1024}]},
         # An instance that left the registry is removed even if it still answers health checks.
         "ignore_health_on_host_removal": True,
     }
     if cluster.pinned:
-        rendered["transport_socket"] = _upstream_tls(cluster)
+        rendered["transport_socket"] = _build_tls(cluster)
     return rendered
 
 
@@ -51,15 +51,15 @@ def render_endpoints(cluster: Cluster) -> dict[str, Any]:
     return {
         "@type": f"{TYPE}envoy.config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": cluster.name,
-        "endpoints": [{"lb_endpoints": [_endpoint(endpoint) for endpoint in cluster.endpoints]}],
+        "endpoints": [{"lb_endpoints": [_build_endpoint(endpoint) for endpoint in cluster.endpoints]}],
     }
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+def _build_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {"endpoint": {"address": {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}}}
 
 
-def _health_check(cluster: Cluster) -> dict[str, Any]:
+def _build_health_check(cluster: Cluster) -> dict[str, Any]:
     interval = to_duration(cluster.health_interval_ms)
     return {
         # Long, because a busy instance must not pass its load to the next. A dead one is found by its callers.
@@ -76,7 +76,7 @@ def _health_check(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _outlier_detection(cluster: Cluster) -> dict[str, Any]:
+def _build_outlier_detection(cluster: Cluster) -> dict[str, Any]:
     return {
         "consecutive_5xx": cluster.eject_after * 4,
         "consecutive_gateway_failure": cluster.eject_after,
@@ -90,7 +90,7 @@ def _outlier_detection(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _upstream_tls(cluster: Cluster) -> dict[str, Any]:
+def _build_tls(cluster: Cluster) -> dict[str, Any]:
     return {
         "name": "tls",
         "typed_config": {

@@ -21,10 +21,10 @@ _TRACKED_CLIENTS = 20_000
 def render_listener(listener: Listener, config: ProxyConfig, folder: Path) -> dict[str, Any]:
     """Render a listener with its filters."""
     chain: dict[str, Any] = {
-        "filters": [{"name": "http", "typed_config": _connection_manager(listener, config, folder)}],
+        "filters": [{"name": "http", "typed_config": _build_connection_manager(listener, config, folder)}],
     }
     if listener.certificate:
-        chain["transport_socket"] = _downstream_tls(listener.certificate, folder)
+        chain["transport_socket"] = _build_tls(listener.certificate, folder)
     return {
         "@type": f"{TYPE}envoy.config.listener.v3.Listener",
         "name": listener.name,
@@ -46,7 +46,7 @@ def render_secret(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-def _downstream_tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
+def _build_tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
     source = file_source(folder / f"secret-{certificate.name}.json")
     return {
         "name": "tls",
@@ -61,14 +61,14 @@ def _downstream_tls(certificate: Certificate, folder: Path) -> dict[str, Any]:
     }
 
 
-def _connection_manager(listener: Listener, config: ProxyConfig, folder: Path) -> dict[str, Any]:
+def _build_connection_manager(listener: Listener, config: ProxyConfig, folder: Path) -> dict[str, Any]:
     routes = file_source(folder / f"routes-{listener.name}.json")
     return {
         "@type": f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": listener.name,
         "codec_type": "AUTO",
         "rds": {"route_config_name": listener.name, "config_source": routes},
-        "http_filters": _filters(listener, config),
+        "http_filters": _build_filters(listener, config),
         "local_reply_config": local_replies(),
         "server_name": "matinee",
         # The peer's address is the client's: there is no trusted proxy before this one.
@@ -89,15 +89,15 @@ def _connection_manager(listener: Listener, config: ProxyConfig, folder: Path) -
     }
 
 
-def _filters(listener: Listener, config: ProxyConfig) -> list[dict[str, Any]]:
+def _build_filters(listener: Listener, config: ProxyConfig) -> list[dict[str, Any]]:
     by_address = [limit for limit in listener.limits if limit.by == "address"]
     by_subject = [limit for limit in listener.limits if limit.by == "subject"]
     # Routes without a body limit disable this filter.
     largest_body = max(route.body_limit_bytes for route in listener.routes)
     return [
-        *([_rate_limit("limit.address", by_address)] if by_address else []),
-        *([_jwt(config.tokens)] if any(route.needs_token for route in listener.routes) else []),
-        *([_rate_limit("limit.subject", by_subject)] if by_subject else []),
+        *([_build_rate_limit("limit.address", by_address)] if by_address else []),
+        *([_build_jwt_filter(config.tokens)] if any(route.needs_token for route in listener.routes) else []),
+        *([_build_rate_limit("limit.subject", by_subject)] if by_subject else []),
         _filter(BODY_LIMIT, "buffer.v3.Buffer", {"max_request_bytes": largest_body}),
         _filter("envoy.filters.http.router", "router.v3.Router", {"suppress_envoy_headers": True}),
     ]
@@ -107,7 +107,7 @@ def _filter(name: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "typed_config": {"@type": f"{_HTTP}.{kind}", **config}}
 
 
-def _jwt(check: TokenCheck) -> dict[str, Any]:
+def _build_jwt_filter(check: TokenCheck) -> dict[str, Any]:
     provider = {
         "issuer": check.issuer,
         "audiences": [check.audience],
@@ -124,7 +124,7 @@ def _jwt(check: TokenCheck) -> dict[str, Any]:
     return _filter(JWT, "jwt_authn.v3.JwtAuthentication", config)
 
 
-def _rate_limit(name: str, limits: list[RateLimit]) -> dict[str, Any]:
+def _build_rate_limit(name: str, limits: list[RateLimit]) -> dict[str, Any]:
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     config = {
         "stat_prefix": name.replace(".", "_"),
@@ -133,7 +133,7 @@ def _rate_limit(name: str, limits: list[RateLimit]) -> dict[str, Any]:
         "filter_enabled": always,
         "filter_enforced": always,
         "rate_limits": [{"actions": [_match_prefix(limit), _identify_client(limit)]} for limit in limits],
-        "descriptors": [_descriptor(limit) for limit in limits],
+        "descriptors": [_build_descriptor(limit) for limit in limits],
         "max_dynamic_descriptors": _TRACKED_CLIENTS,
     }
     return _filter(name, "local_ratelimit.v3.LocalRateLimit", config)
@@ -150,7 +150,7 @@ def _identify_client(limit: RateLimit) -> dict[str, Any]:
     return {"request_headers": {"header_name": _SUBJECT_HEADER, "descriptor_key": "subject"}}
 
 
-def _descriptor(limit: RateLimit) -> dict[str, Any]:
+def _build_descriptor(limit: RateLimit) -> dict[str, Any]:
     key = "remote_address" if limit.by == "address" else "subject"
     # One token per fill, as often as the rate requires; the interval is at least a second.
     fill_s = max(1, 60 // limit.per_minute)

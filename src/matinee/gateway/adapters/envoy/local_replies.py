@@ -25,12 +25,12 @@ def local_replies() -> dict[str, Any]:
     }
     fallback = {"type": "about:blank", "title": "%RESPONSE_CODE_DETAILS%", "status": "%RESPONSE_CODE%"}
     return {
-        "mappers": [_mapper(status, problem) for status, problem in problems.items()],
-        "body_format": _json_format(fallback),
+        "mappers": [_build_mapper(status, problem) for status, problem in problems.items()],
+        "body_format": _build_json_format(fallback),
     }
 
 
-def _mapper(status: int, problem: Problem) -> dict[str, Any]:
+def _build_mapper(status: int, problem: Problem) -> dict[str, Any]:
     document = problem.to_document()
     if status == 413:
         del document["limit_bytes"]
@@ -42,10 +42,10 @@ def _mapper(status: int, problem: Problem) -> dict[str, Any]:
             }
         },
         "status_code": problem.status,
-        "body_format_override": _json_format(document),
+        "body_format_override": _build_json_format(document),
         "headers_to_add": [retry_after] if status in {429, 503} else [],
     }
 
 
-def _json_format(document: dict[str, Any]) -> dict[str, Any]:
+def _build_json_format(document: dict[str, Any]) -> dict[str, Any]:
     return {"json_format": document, "content_type": PROBLEM_JSON}

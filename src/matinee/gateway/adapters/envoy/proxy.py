@@ -37,18 +37,20 @@ def render_files(config: ProxyConfig, folder: Path) -> dict[str, dict[str, Any]]
     """Render every file by its name: endpoints before clusters, routes and secrets before listeners."""
     files: dict[str, dict[str, Any]] = {}
     for cluster in config.clusters:
-        files[f"endpoints-{cluster.name}.json"] = _resources(render_endpoints(cluster))
-    files["clusters.json"] = _resources(*(render_cluster(cluster, folder) for cluster in config.clusters))
+        files[f"endpoints-{cluster.name}.json"] = _build_resources(render_endpoints(cluster))
+    files["clusters.json"] = _build_resources(*(render_cluster(cluster, folder) for cluster in config.clusters))
     for listener in config.listeners:
-        files[f"routes-{listener.name}.json"] = _resources(render_routes(listener, config))
+        files[f"routes-{listener.name}.json"] = _build_resources(render_routes(listener, config))
         if listener.certificate:
-            files[f"secret-{listener.certificate.name}.json"] = _resources(render_secret(listener.certificate))
-    files["listeners.json"] = _resources(*(render_listener(listener, config, folder) for listener in config.listeners))
-    files[envoy.BOOTSTRAP] = _bootstrap(folder)
+            files[f"secret-{listener.certificate.name}.json"] = _build_resources(render_secret(listener.certificate))
+    files["listeners.json"] = _build_resources(
+        *(render_listener(listener, config, folder) for listener in config.listeners)
+    )
+    files[envoy.BOOTSTRAP] = _build_bootstrap(folder)
     return files
 
 
-def _bootstrap(folder: Path) -> dict[str, Any]:
+def _build_bootstrap(folder: Path) -> dict[str, Any]:
     """Render what Envoy reads once at its start; the admin interface listens on loopback."""
     return {
         "node": {"id": "front", "cluster": "matinee"},
@@ -72,5 +74,5 @@ def _bootstrap(folder: Path) -> dict[str, Any]:
     }
 
 
-def _resources(*resources: dict[str, Any]) -> dict[str, Any]:
+def _build_resources(*resources: dict[str, Any]) -> dict[str, Any]:
     return {"resources": list(resources)}

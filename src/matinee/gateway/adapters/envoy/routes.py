@@ -22,7 +22,7 @@ _RETRY_ON: dict[RetryCondition, str] = {
 
 def render_routes(listener: Listener, config: ProxyConfig) -> dict[str, Any]:
     """Render the routes of a listener, for every host name."""
-    routes = [_route(route, listener) for route in listener.routes]
+    routes = [_build_route(route, listener) for route in listener.routes]
     secret = {"header": {"key": _PROXY_HEADER, "value": config.secret}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     return {
         "@type": f"{TYPE}envoy.config.route.v3.RouteConfiguration",
@@ -32,17 +32,17 @@ def render_routes(listener: Listener, config: ProxyConfig) -> dict[str, Any]:
     }
 
 
-def _route(route: Route, listener: Listener) -> dict[str, Any]:
+def _build_route(route: Route, listener: Listener) -> dict[str, Any]:
     if route.hidden:
-        return {"match": _match(route), "direct_response": {"status": 404}}
+        return {"match": _build_match(route), "direct_response": {"status": 404}}
     return {
-        "match": _match(route),
-        "route": _action(route),
-        "typed_per_filter_config": _per_filter(route, listener),
+        "match": _build_match(route),
+        "route": _build_action(route),
+        "typed_per_filter_config": _build_filter_settings(route, listener),
     }
 
 
-def _match(route: Route) -> dict[str, Any]:
+def _build_match(route: Route) -> dict[str, Any]:
     match: dict[str, Any]
     if route.pattern:
         match = {"safe_regex": {"regex": route.pattern}}
@@ -54,7 +54,7 @@ def _match(route: Route) -> dict[str, Any]:
     return match
 
 
-def _action(route: Route) -> dict[str, Any]:
+def _build_action(route: Route) -> dict[str, Any]:
     action: dict[str, Any] = {
         "cluster": route.cluster,
         "timeout": to_duration(route.timeout_ms),
@@ -81,7 +81,7 @@ def _retry_policy(route: Route) -> dict[str, Any]:
     }
 
 
-def _per_filter(route: Route, listener: Listener) -> dict[str, Any]:
+def _build_filter_settings(route: Route, listener: Listener) -> dict[str, Any]:
     limit = route.body_limit_bytes
     body: dict[str, Any] = {"buffer": {"max_request_bytes": limit}} if limit else {"disabled": True}
     per_filter = {BODY_LIMIT: {"@type": f"{_HTTP}.buffer.v3.BufferPerRoute", **body}}

@@ -111,7 +111,9 @@ def test_an_unsampled_trace_holds_a_bounded_number_of_spans() -> None:
     assert len(kept.spans) == HELD_SPANS + 1
 
 
-@pytest.mark.parametrize("header", ["", "00-0-0-0", HEADER.replace("00-", "ff-", 1), f"00-{'0' * 32}-{'1' * 16}-01"])
+@pytest.mark.parametrize(
+    "header", ["", "00-0-0-0", HEADER.replace("00-", "ff-", 1), f"00-{'0' * 32}-{'1' * 16}-01", f"{HEADER}-more"]
+)
 def test_a_malformed_traceparent_is_ignored(header: str) -> None:
     assert parse_traceparent(header) is None
 

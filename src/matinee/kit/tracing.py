@@ -25,7 +25,7 @@ HELD_SPANS: Final = 256
 # Unsampled traces kept for their failure, so that an outage does not record every request.
 KEPT_PER_S: Final = 10
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 class Operation(NamedTuple):
@@ -197,9 +197,9 @@ def format_traceparent(trace_id: str, span_id: int = 0, *, is_sampled: bool = Fa
 def parse_traceparent(header: str) -> TraceParent | None:
     """Parse a W3C `traceparent` header; None when it is missing or malformed."""
     match = _TRACEPARENT.fullmatch(header)
-    if match is None:
+    if match is None or (match[1] == "00" and match[5]):  # later versions may add fields
         return None
-    return TraceParent(from_hex(match[1]), int(match[2], 16), bool(int(match[3], 16) & 1))
+    return TraceParent(from_hex(match[2]), int(match[3], 16), bool(int(match[4], 16) & 1))
 
 
 def to_hex(trace_id: str) -> str:

@@ -52,6 +52,27 @@ async def test_other_devices_get_the_refresh_token_in_the_body(gateway: Deployme
     assert "Set-Cookie" not in fresh.headers
 
 
+@pytest.mark.parametrize("kind", ["phone", "tablet", "tv", "other"])
+async def test_a_page_on_any_device_gets_the_cookie_and_never_the_token(gateway: Deployment, kind: str) -> None:
+    device = {"device": {"name": "x", "kind": kind}}
+    for path, body in (("sign-up", {**CREDENTIALS, **device, "name": "Ada"}), ("sign-in", {**CREDENTIALS, **device})):
+        answer = await call(gateway, "POST", f"/api/v1/auth/{path}", encode(body), {"Origin": gateway.url})
+        assert (answer.status, answer.json["refresh_token"]) == (200, None)
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    sent = {"Cookie": cookie, "Origin": gateway.url}
+    fresh = await call(gateway, "POST", "/api/v1/auth/refresh", None, sent)
+    assert (fresh.status, fresh.json["refresh_token"]) == (200, None)
+    assert fresh.headers["Set-Cookie"].startswith("matinee_refresh=")
+
+
+async def test_a_page_gets_a_cookie_for_a_token_that_it_holds(gateway: Deployment) -> None:
+    viewer = await gateway.viewer(kind="tv", profile=False)
+    body = {"refresh_token": viewer.session["refresh_token"]}
+    fresh = await viewer.call("POST", "/auth/refresh", body, origin=gateway.url)
+    assert (fresh.status, fresh.json["refresh_token"]) == (200, None)
+    assert "Set-Cookie" in fresh.headers
+
+
 async def test_cookie_is_accepted_from_own_pages_only(gateway: Deployment) -> None:
     viewer = await gateway.viewer(profile=False)
     for origin, status in ((None, 403), ("https://evil.example", 403), ("null", 403), (gateway.url, 200)):

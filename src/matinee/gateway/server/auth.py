@@ -13,7 +13,7 @@ from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.model.proxy import API
 from matinee.gateway.server.guards import BEARER, require_sign_in
 from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
-from matinee.identity.api import Grant, TokenRejected
+from matinee.identity.api import DeviceInfo, Grant, TokenRejected
 from matinee.kit import context
 from matinee.kit.structs import build_from
 
@@ -33,7 +33,7 @@ class AuthController(Controller):
         grant = await state.identity.sign_up(
             email=data.email, password=data.password, name=data.name, language=data.language, device=data.device
         )
-        return _respond(state, grant, is_browser=data.device.kind == "browser")
+        return _respond(state, grant, is_browser=_is_browser(request, data.device))
 
     @post("/auth/sign-in", status_code=200)
     async def sign_in(self, request: HttpRequest, data: JSONBody[SignIn]) -> Response[Session]:
@@ -41,7 +41,7 @@ class AuthController(Controller):
         state = get_state(request)
         _check_origin(request, state)
         grant = await state.identity.sign_in(email=data.email, password=data.password, device=data.device)
-        return _respond(state, grant, is_browser=data.device.kind == "browser")
+        return _respond(state, grant, is_browser=_is_browser(request, data.device))
 
     @post("/auth/refresh", status_code=200)
     async def refresh(self, request: HttpRequest, data: JSONBody[Refresh | None] = None) -> Response[Session]:
@@ -49,7 +49,7 @@ class AuthController(Controller):
         state = get_state(request)
         if data is not None and data.refresh_token:
             grant = await state.identity.refresh(refresh_token=data.refresh_token)
-            return _respond(state, grant, is_browser=False)
+            return _respond(state, grant, is_browser=_is_browser(request))
         grant = await state.identity.refresh(refresh_token=_read_cookie(request, state))
         return _respond(state, grant, is_browser=True)
 
@@ -77,6 +77,11 @@ def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:
     """Convert the tokens granted to a device."""
     refresh_token = grant.refresh_token or None if with_refresh_token else None
     return build_from(grant, Session, refresh_token=refresh_token)
+
+
+def _is_browser(request: HttpRequest, device: DeviceInfo | None = None) -> bool:
+    """Return whether the client is a page, on whatever kind of device: only browsers send an origin."""
+    return "origin" in request.headers or (device is not None and device.kind == "browser")
 
 
 def _respond(state: AppState, grant: Grant, *, is_browser: bool) -> Response[Session]:

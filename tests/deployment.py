@@ -4,18 +4,42 @@ import asyncio
 import inspect
 import json
 import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from matinee.lab.deployment import CHROMIUM_FLAGS, Deployment, find_free_port, make_film
 
-__all__ = ["ABSENT", "CHROMIUM_FLAGS", "PASSWORD", "Deployment", "Viewer", "eventually", "find_free_port", "make_film"]
+__all__ = [
+    "ABSENT",
+    "CHROMIUM_FLAGS",
+    "PASSWORD",
+    "Deployment",
+    "Viewer",
+    "create_deployment",
+    "eventually",
+    "find_free_port",
+    "make_film",
+]
 
 ABSENT = os.environ.get("MATINEE_ENGINES_ABSENT", "").split(",")
 PASSWORD = "correct horse battery"
+
+
+@contextmanager
+def create_deployment(data: Path, **options: Any) -> Iterator[Deployment]:
+    """Yield a deployment that is not started yet. At the end it is stopped, also when it did not start, and deleted."""
+    deployment = Deployment(data, **options)
+    try:
+        yield deployment
+    finally:
+        deployment.stop()
+        shutil.rmtree(data, ignore_errors=True)
 
 
 class Viewer:

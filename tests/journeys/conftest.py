@@ -1,29 +1,23 @@
 """Fixtures of the journeys: deployments, an HTTP client and a browser."""
 
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from playwright.async_api import Browser, async_playwright
-from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment
+from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment, create_deployment
 
 
 @pytest.fixture
 def make_deployment(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
     """Create deployments that are stopped at the end."""
-    deployments: list[Deployment] = []
-
-    def make(**options: Any) -> Deployment:
-        deployments.append(Deployment(tmp_path / f"data{len(deployments)}", **options))
-        return deployments[-1]
-
-    yield make
-    for deployment in deployments:
-        deployment.stop()
-        shutil.rmtree(deployment.data, ignore_errors=True)
+    numbers = itertools.count()
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(create_deployment(tmp_path / f"data{next(numbers)}", **options))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
-from tests.deployment import PASSWORD, Deployment, Viewer, eventually, find_free_port, make_film
+from tests.deployment import PASSWORD, Deployment, Viewer, create_deployment, eventually, find_free_port, make_film
 
 pytestmark = [pytest.mark.timeout(900)]
 
@@ -29,12 +28,10 @@ PROCESSES = ("encoding", "services", "envoy", "edge-a", "edge-b")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment for all tests, with a film too long to be buffered completely."""
     folder = tmp_path_factory.mktemp("bad-days")
-    deployment = Deployment(folder / "data", settings={"MATINEE__ENCODING__PROCESSES": "1"})
-    deployment.start()
-    deployment.ingest(make_film(folder / "long.mp4", seconds=420, size="320x180", rate="6"), WATCHED)
-    yield deployment
-    deployment.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    with create_deployment(folder / "data", settings={"MATINEE__ENCODING__PROCESSES": "1"}) as deployment:
+        deployment.start()
+        deployment.ingest(make_film(folder / "long.mp4", seconds=420, size="320x180", rate="6"), WATCHED)
+        yield deployment
 
 
 async def test_killed_processes_restart_while_playback_and_encoding_continue(

@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from tests.deployment import PASSWORD, Deployment, Viewer, make_film
+from tests.deployment import PASSWORD, Deployment, Viewer, create_deployment, make_film
 from tests.journeys.refusals import assert_refused, check_problem, problem, raw
 
 from matinee.drivers.jwt import Signer
@@ -33,13 +33,12 @@ PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=12:duration=3")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One deployment for all of them, with two films in it."""
     folder = tmp_path_factory.mktemp("bad-input")
-    made = Deployment(folder / "data")
-    made.start()
-    for name in ("Good", "As Good"):
-        made.ingest(make_film(folder / f"{name}.mp4", seconds=3, size="160x90", rate="12"), name)
-    yield made
-    made.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    with create_deployment(folder / "data") as deployment:
+        deployment.start()
+        for name in ("Good", "As Good"):
+            film = make_film(folder / f"{name}.mp4", seconds=3, size="160x90", rate="12")
+            deployment.ingest(film, name)
+        yield deployment
 
 
 @pytest.fixture(scope="module")

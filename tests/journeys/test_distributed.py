@@ -1,14 +1,13 @@
 """The distributed deployment on real engines: press play, master to edge, and random kills under load."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from playwright.async_api import Browser
-from tests.deployment import Deployment, Viewer, make_film
+from tests.deployment import Deployment, Viewer, create_deployment, make_film
 from tests.journeys.test_press_play import EMAIL, open_title, wait_for_playback
 
 from matinee.lab.endurance import run_on
@@ -23,11 +22,10 @@ RUN_S = 60
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment on its own engines."""
     folder = tmp_path_factory.mktemp("distributed")
-    deployment = Deployment(folder / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
-    deployment.start("--profile", "distributed", limit_s=START_S)
-    yield deployment
-    deployment.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    settings = {"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"}
+    with create_deployment(folder / "data", settings=settings) as deployment:
+        deployment.start("--profile", "distributed", limit_s=START_S)
+        yield deployment
 
 
 async def test_master_plays_in_a_browser_and_resumes_in_another(

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.deployment import Deployment, Viewer, eventually, make_film
+from tests.deployment import Viewer, create_deployment, eventually, make_film
 from tests.engines import private_engine
 
 from matinee.lab.engines import EngineProcess
@@ -28,21 +29,25 @@ LEASE_S = 5
 class Trial:
     """A deployment in several processes, and the engines of some of its state."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.engines: dict[str, EngineProcess] = {name: private_engine(name, folder) for name in NAMES}
+        for engine in self.engines.values():
+            stack.callback(engine.stop)
         urls = {name: engine.start().url("deployment") for name, engine in self.engines.items()}
         for engine in self.engines.values():
             engine.kill()
-        self.deployment = Deployment(
-            folder / "data",
-            groups="gateway;playback,steering,identity,licensing,catalogue,events;viewing;encoding",
-            settings={
-                "MATINEE__MESH__REGISTRY": urls["etcd"],
-                "MATINEE__VIEWING__STORE": urls["mariadb"],
-                "MATINEE__PLAYBACK__STORE": urls["redis"],
-                "MATINEE__ENCODING__PROCESSES": "1",
-                "MATINEE__EDGE__COUNT": "1",
-            },
+        self.deployment = stack.enter_context(
+            create_deployment(
+                folder / "data",
+                groups="gateway;playback,steering,identity,licensing,catalogue,events;viewing;encoding",
+                settings={
+                    "MATINEE__MESH__REGISTRY": urls["etcd"],
+                    "MATINEE__VIEWING__STORE": urls["mariadb"],
+                    "MATINEE__PLAYBACK__STORE": urls["redis"],
+                    "MATINEE__ENCODING__PROCESSES": "1",
+                    "MATINEE__EDGE__COUNT": "1",
+                },
+            )
         )
 
     def status(self) -> dict[str, Any]:
@@ -79,12 +84,9 @@ class Trial:
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     folder = tmp_path_factory.mktemp("engines-away")
-    trial = Trial(folder)
-    yield trial
-    trial.deployment.stop()
-    for engine in trial.engines.values():
-        engine.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield Trial(folder, stack)
 
 
 @pytest.fixture(scope="module")

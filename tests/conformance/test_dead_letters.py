@@ -223,8 +223,10 @@ async def test_retrying_what_does_not_exist_is_refused(reopen: Opener) -> None:
         await handled.wait_until(lambda: handled.names == ["a"])
         await wait_committed(here)
     assert (await here.events.retry_dead_letters(consumer=CONSUMER)).letters == []
-    with pytest.raises(ConsumerNotFound, match=r"Consumers: test\."):
-        await here.events.retry_dead_letters(consumer="tset")
+    assert await here.events.list_dead_letters(consumer=CONSUMER) == []
+    for request in (here.events.retry_dead_letters, here.events.list_dead_letters):
+        with pytest.raises(ConsumerNotFound, match=r"Consumers: test\."):
+            await request(consumer="tset")
     with pytest.raises(DeadLetterNotFound) as none:
         await here.events.retry_dead_letters(fact_ids=(fact_id("a"),))
     assert none.value.fact_ids == [fact_id("a")]

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator

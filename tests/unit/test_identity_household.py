@@ -13,6 +13,7 @@ from tests.unit.identity_rig import Rig, open_rig
 
 from matinee.events.api import ProfileRemoved
 from matinee.identity.api import (
+    AccountNotFound,
     LastProfile,
     ProfileNotFound,
     TokenRejected,
@@ -114,7 +115,7 @@ async def test_granted_role_is_in_the_next_token(rig: Rig) -> None:
         assert (await rig.identity.grant_role(email="ADA@example.org", role="operator")).roles == ("operator",)
     refreshed = await rig.refresh(grant)
     assert (await rig.verifier.verify(refreshed.access_token)).roles == ("operator",)
-    with pytest.raises(WrongCredentials):
+    with pytest.raises(AccountNotFound):
         await rig.identity.grant_role(email="missing@example.org", role="operator")
 
 

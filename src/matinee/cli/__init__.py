@@ -68,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("matinee"):
             return _fail(describe_missing(error.name))
+        if isinstance(error, OSError) and error.filename:  # a path of the command line or of a setting
+            return _fail(Problem(detail=f"{error.filename}: {error.strerror}."))
         if os.environ.get("MATINEE_DEBUG"):
             raise
         sys.stderr.write(f"matinee: a bug: {error!r}. MATINEE_DEBUG=1 shows where.\n")

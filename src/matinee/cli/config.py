@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from matinee.app import settings
-from matinee.cli.options import DEFAULT_FILE, config_option, json_option, print_json
+from matinee.cli import output
+from matinee.cli.options import DEFAULT_FILE, config_option, json_option
 
 
 @click.group()
@@ -22,12 +21,9 @@ def config() -> None:
 @json_option
 def show(config_file: Path | None, json_: bool) -> None:
     """Show every setting with its value, its default and its source."""
-    views = settings.show(config_file or DEFAULT_FILE)
-    if json_:
-        print_json(views)
-        return
-    table = Table("setting", "value", "default", "from", box=None, header_style="bold")
-    for view in views:
-        default = "" if view.value == view.default else str(view.default)
-        table.add_row(view.key, str(view.value), default, view.source)
-    Console().print(table)
+    output.show(
+        settings.show(config_file or DEFAULT_FILE),
+        ("setting", "value", "default", "from"),
+        lambda view: (view.key, view.value, "" if view.value == view.default else view.default, view.source),
+        as_json=json_,
+    )

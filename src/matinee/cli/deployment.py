@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import click
 import msgspec
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from matinee.app import layout
 from matinee.app.clients import open_clients
 from matinee.app.domains import DOMAINS, needs
 from matinee.app.supervisor import ProcessStatus
 from matinee.app.up import up as run_deployment
-from matinee.cli.jobs import build_table as build_jobs_table
-from matinee.cli.options import json_option, print_json, with_settings
+from matinee.cli.jobs import show_jobs
+from matinee.cli.options import json_option, with_settings
+from matinee.cli.output import print_json, show
 from matinee.drivers.engine import EngineState
 from matinee.encoding.api import Encoding, Job
 from matinee.kit.problem import Problem
@@ -58,11 +58,8 @@ def targets(json_: bool) -> None:
     found = {name: needs(name) for name in DOMAINS}
     if json_:
         print_json(found)
-        return
-    table = Table("target", "calls", box=None, header_style="bold")
-    for name, needed in found.items():
-        table.add_row(name, ", ".join(needed))
-    Console().print(table)
+    else:
+        show(found, ("target", "calls"), lambda name: (name, ", ".join(found[name])))
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,42 +111,31 @@ def _merge_engines(processes: list[ProcessStatus]) -> list[EngineState]:
 
 
 def _print(found: Status) -> None:
-    console = Console()
     if not found.running:
-        console.print("Matinee is not running here; `make up` or `matinee up` starts it.")
+        click.echo("Matinee is not running here; `make up` or `matinee up` starts it.")
         return
-    console.print(f"Matinee is at {found.address}\n")
-    console.print(_process_table(found.processes), "")
+    click.echo(f"Matinee is at {found.address}\n")
+    show(found.processes, ("process", "state", "pid", "restarts"), lambda p: (p.name, p.state, p.pid, p.restarts))
     for process in found.processes:
         if process.waiting:
-            console.print(f"{process.name} is waiting: {escape(process.waiting)}\n", highlight=False)
+            click.echo(f"\n{process.name} is waiting: {process.waiting}")
     if engines := [one for one in found.engines if one.state != "ok" or not one.engine.startswith(LOCAL_ENGINES)]:
-        console.print(_engine_table(engines), "")
+        click.echo()
+        show(engines, ("engine", "state", "since", ""), _engine_cells)
+    click.echo()
     if found.unknown:
-        console.print(f"edges and jobs are unknown: {escape(found.unknown)}", highlight=False)
+        click.echo(f"edges and jobs are unknown: {found.unknown}")
         return
-    console.print(_edge_table(found.edges), "", build_jobs_table(found.jobs) if found.jobs else "no jobs")
+    show(found.edges, ("edge", "address", "health", "load", "hits", "misses"), _edge_cells)
+    click.echo()
+    show_jobs(found.jobs, empty="no jobs")
 
 
-def _process_table(processes: list[ProcessStatus]) -> Table:
-    table = Table("process", "state", "pid", "restarts", box=None, header_style="bold")
-    for process in processes:
-        table.add_row(process.name, process.state, str(process.pid), str(process.restarts))
-    return table
+def _engine_cells(engine: EngineState) -> Iterable[object]:
+    since = f"{engine.since.astimezone():%H:%M:%S}" if engine.state != "ok" else ""
+    return engine.engine, engine.state, since, engine.detail
 
 
-def _engine_table(engines: list[EngineState]) -> Table:
-    table = Table("engine", "state", "since", "", box=None, header_style="bold")
-    for one in engines:
-        since = one.since.astimezone().strftime("%H:%M:%S") if one.state != "ok" else ""
-        table.add_row(one.engine, one.state, since, escape(one.detail))
-    return table
-
-
-def _edge_table(edges: list[Edge]) -> Table:
-    table = Table("edge", "address", "health", "load", "hits", "misses", box=None, header_style="bold")
-    for edge in edges:
-        report = edge.report
-        row = (report.name, report.base_url, edge.health, f"{report.load:.0%}", str(report.hits), str(report.misses))
-        table.add_row(*row)
-    return table
+def _edge_cells(edge: Edge) -> Iterable[object]:
+    report = edge.report
+    return report.name, report.base_url, edge.health, f"{report.load:.0%}", report.hits, report.misses

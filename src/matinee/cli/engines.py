@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from matinee.cli.options import json_option, print_json, with_settings
+from matinee.cli.options import json_option, with_settings
+from matinee.cli.output import print_json
 from matinee.lab.engines import ENGINES, EngineMissing
 from matinee.lab.engines.fetch import fetch
 from matinee.lab.engines.fleet import Fleet

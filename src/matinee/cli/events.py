@@ -10,11 +10,10 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from matinee.app.clients import Clients
-from matinee.cli.options import call, json_option, print_json, with_settings
+from matinee.cli.options import call, json_option, with_settings
+from matinee.cli.output import print_json, show
 from matinee.events.api import DeadLetter, Entry, Events, Fact, RetryResult
 from matinee.kit.clock import SystemClock
 from matinee.mesh.hosting.settings import Settings
@@ -39,11 +38,11 @@ def tail(settings: Settings, since: str, types: str, follow: bool, json_: bool) 
     """Print facts since a time, oldest first; with --json one on each line."""
     moment, names = _parse_moment(since), _parse_types(types)
 
-    async def show(clients: Clients) -> None:
+    async def print_entries(clients: Clients) -> None:
         async for entry in _read_entries(clients.get(Events), moment, names, follow):
             click.echo(msgspec.json.encode(entry) if json_ else _format(entry))
 
-    call(settings, show)
+    call(settings, print_entries)
 
 
 @events.command()
@@ -54,15 +53,8 @@ def tail(settings: Settings, since: str, types: str, follow: bool, json_: bool) 
 def dead(settings: Settings, consumer: str, limit: int, json_: bool) -> None:
     """List the dead letters, the facts that a consumer could not process, newest first."""
     letters = call(settings, lambda clients: clients.get(Events).list_dead_letters(limit=limit, consumer=consumer))
-    if json_:
-        print_json(letters)
-        return
-    table = Table("when", "consumer", "attempts", "reason", "fact", "id", box=None, header_style="bold")
-    table.columns[-1].no_wrap = True
-    for one in letters:
-        fact_id = one.entry.record.fact_id
-        table.add_row(f"{one.at:%F %T}", one.consumer, str(one.tries), one.reason, _type_of(one), fact_id)
-    Console().print(table if letters else "No dead letters.")
+    headings = ("when", "consumer", "attempts", "reason", "fact", "id")
+    show(letters, headings, _to_cells, as_json=json_, empty="No dead letters.")
 
 
 @events.command()
@@ -116,6 +108,11 @@ def _count(letters: list[DeadLetter]) -> str:
     return ", ".join(f"{count} {kind} to {consumer}" for (kind, consumer), count in sorted(counts.items()))
 
 
+def _to_cells(letter: DeadLetter) -> Iterable[object]:
+    fact_id = letter.entry.record.fact_id
+    return f"{letter.at:%F %T}", letter.consumer, letter.tries, letter.reason, _type_of(letter), fact_id
+
+
 def _type_of(letter: DeadLetter) -> str:
     return type(letter.entry.record.fact).__name__
 
@@ -126,13 +123,8 @@ def _type_of(letter: DeadLetter) -> str:
 def lag(settings: Settings, json_: bool) -> None:
     """Show how many facts each consumer has not processed yet."""
     lags = call(settings, lambda clients: clients.get(Events).list_lags())
-    if json_:
-        print_json(lags)
-        return
-    table = Table("consumer", "behind", box=None, header_style="bold")
-    for one in lags:
-        table.add_row(one.consumer, str(one.behind))
-    Console().print(table if lags else "There are no consumers yet.")
+    empty = "There are no consumers yet."
+    show(lags, ("consumer", "behind"), lambda lag: (lag.consumer, lag.behind), as_json=json_, empty=empty)
 
 
 async def _read_entries(events: Events, moment: datetime, types: tuple[str, ...], follow: bool) -> AsyncIterator[Entry]:

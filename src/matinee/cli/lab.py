@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 
 from matinee.cli.engines import engines
-from matinee.cli.options import json_option, print_json, with_settings
+from matinee.cli.options import json_option, with_settings
+from matinee.cli.output import print_json
 from matinee.kit import log
 from matinee.lab.bench import run as bench_run
 from matinee.lab.bench.timing import Bench

@@ -1,21 +1,21 @@
-"""What commands share: the settings options, calls to a running deployment, JSON output."""
+"""What commands share: options, the settings, and calls to a running deployment."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
 from matinee.app.clients import Clients, open_clients
 from matinee.app.settings import load
 from matinee.mesh.hosting.settings import Settings
 
+Opened = TypeVar("Opened")
 Result = TypeVar("Result")
 DEFAULT_FILE = Path("matinee.toml")
 
@@ -53,14 +53,14 @@ def _read(file: Path | None, overrides: dict[str, Any]) -> Settings:
 
 def call(settings: Settings, work: Callable[[Clients], Awaitable[Result]]) -> Result:
     """Connect to the running deployment and do some work with its clients."""
-
-    async def connect() -> Result:
-        async with open_clients(settings) as clients:
-            return await work(clients)
-
-    return asyncio.run(connect())
+    return run_with(open_clients(settings), work)
 
 
-def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+def run_with(context: AbstractAsyncContextManager[Opened], work: Callable[[Opened], Awaitable[Result]]) -> Result:
+    """Open a context and do some work with its value."""
+
+    async def run() -> Result:
+        async with context as opened:
+            return await work(opened)
+
+    return asyncio.run(run())

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from typing import TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from matinee.app.clients import check_started
-from matinee.cli.options import json_option, print_json, with_settings
+from matinee.cli.options import json_option, run_with, with_settings
+from matinee.cli.output import show
 from matinee.mesh.hosting.runtime import open_schedules
 from matinee.mesh.hosting.settings import Settings
-from matinee.mesh.schedules.ports import Order, Run, Schedule, ScheduleStore
+from matinee.mesh.schedules.ports import Order, Run, Schedule, ScheduleNotFound, ScheduleStore
 
-Result = TypeVar("Result")
+_schedule = click.argument("schedule")
 
 
 @click.group()
@@ -31,23 +28,30 @@ def schedules() -> None:
 @with_settings
 def list_(settings: Settings, json_: bool) -> None:
     """List the schedules with their next and last run."""
-    found = _with_store(settings, lambda store: store.list_schedules())
-    print_json(found) if json_ else Console(width=160).print(_schedules_table(found))
+    found = run_with(_open_store(settings), lambda store: store.list_schedules())
+    show(found, ("schedule", "when", "next run", "last run", "took", "error"), _schedule_cells, as_json=json_)
 
 
 @schedules.command()
-@click.argument("schedule")
-@click.option("--limit", default=20, show_default=True, help="The number of runs, newest first.")
+@_schedule
+@click.option(
+    "--limit", default=20, type=click.IntRange(min=1), show_default=True, help="The number of runs, newest first."
+)
 @json_option
 @with_settings
 def history(settings: Settings, schedule: str, limit: int, json_: bool) -> None:
     """List the latest runs of a schedule."""
-    found = _with_store(settings, lambda store: store.list_runs(schedule=schedule, limit=limit))
-    print_json(found) if json_ else Console(width=160).print(_runs_table(found))
+
+    async def read(store: ScheduleStore) -> list[Run]:
+        await _check_known(store, schedule)
+        return await store.list_runs(schedule=schedule, limit=limit)
+
+    found, empty = run_with(_open_store(settings), read), f"{schedule} has not run yet."
+    show(found, ("run", "started", "took", "instance", "error"), _run_cells, as_json=json_, empty=empty)
 
 
 @schedules.command()
-@click.argument("schedule")
+@_schedule
 @with_settings
 def run(settings: Settings, schedule: str) -> None:
     """Run a schedule as soon as an instance can, also a paused one."""
@@ -56,7 +60,7 @@ def run(settings: Settings, schedule: str) -> None:
 
 
 @schedules.command()
-@click.argument("schedule")
+@_schedule
 @with_settings
 def pause(settings: Settings, schedule: str) -> None:
     """Stop running a schedule until it is resumed."""
@@ -65,7 +69,7 @@ def pause(settings: Settings, schedule: str) -> None:
 
 
 @schedules.command()
-@click.argument("schedule")
+@_schedule
 @with_settings
 def resume(settings: Settings, schedule: str) -> None:
     """Run a paused schedule again."""
@@ -74,44 +78,42 @@ def resume(settings: Settings, schedule: str) -> None:
 
 
 def _order(settings: Settings, schedule: str, order: Order) -> None:
-    _with_store(settings, lambda store: store.order(schedule=schedule, order=order))
+    async def give(store: ScheduleStore) -> None:
+        await _check_known(store, schedule)
+        await store.order(schedule=schedule, order=order)
+
+    run_with(_open_store(settings), give)
 
 
-def _with_store(settings: Settings, work: Callable[[ScheduleStore], Awaitable[Result]]) -> Result:
+async def _check_known(store: ScheduleStore, schedule: str) -> None:
+    """Raise ScheduleNotFound, with the names of the known schedules, for an unknown one."""
+    known = [one.schedule for one in await store.list_schedules()]
+    if schedule not in known:
+        detail = f"There is no schedule {schedule!r}; there are {', '.join(known) or 'none'}."
+        raise ScheduleNotFound(schedule=schedule, detail=detail)
+
+
+@contextlib.asynccontextmanager
+async def _open_store(settings: Settings) -> AsyncIterator[ScheduleStore]:
     check_started(settings, settings.mesh.schedules)
-
-    async def connect() -> Result:
-        async with contextlib.AsyncExitStack() as stack:
-            store, _ = await open_schedules(settings, stack)
-            return await work(store)
-
-    return asyncio.run(connect())
+    async with contextlib.AsyncExitStack() as stack:
+        store, _ = await open_schedules(settings, stack)
+        yield store
 
 
-def _schedules_table(schedules: list[Schedule]) -> Table:
-    table = Table("schedule", "when", "next run", "last run", "took", "error", box=None, header_style="bold")
-    for schedule in schedules:
-        last = schedule.last_run
-        next_at = "paused" if schedule.is_paused else _to_text(schedule.next_at)
-        table.add_row(
-            schedule.schedule,
-            schedule.expression,
-            "requested" if schedule.is_requested else next_at,
-            _to_text(last.started_at) if last else "",
-            _duration(last) if last else "",
-            last.error if last else "",
-        )
-    return table
+def _schedule_cells(schedule: Schedule) -> Iterable[object]:
+    next_at = "paused" if schedule.is_paused else _to_text(schedule.next_at)
+    next_at = "requested" if schedule.is_requested else next_at
+    run = schedule.last_run
+    last = (_to_text(run.started_at), _describe_duration(run), run.error) if run else ("", "", "")
+    return schedule.schedule, schedule.expression, next_at, *last
 
 
-def _runs_table(runs: list[Run]) -> Table:
-    table = Table("run", "started", "took", "instance", "error", box=None, header_style="bold")
-    for run in runs:
-        table.add_row(str(run.number), _to_text(run.started_at), _duration(run), run.instance_id, run.error)
-    return table
+def _run_cells(run: Run) -> Iterable[object]:
+    return run.number, _to_text(run.started_at), _describe_duration(run), run.instance_id, run.error
 
 
-def _duration(run: Run) -> str:
+def _describe_duration(run: Run) -> str:
     return "running" if run.duration_ms is None else f"{run.duration_ms} ms"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
-from rich.console import Console
-from rich.table import Table
 
 from matinee.app.stores import Store, StoreStatus, back_up, list_stores, migrate_back, read_status
 from matinee.app.stores import migrate as migrate_store
-from matinee.cli.options import json_option, print_json, with_settings
+from matinee.cli.options import json_option, with_settings
+from matinee.cli.output import print_json, show
 from matinee.kit import log
 from matinee.mesh.hosting.settings import Settings
 
@@ -77,14 +78,9 @@ def _select(settings: Settings, names: tuple[str, ...]) -> list[Store]:
 
 def _print(selected: list[Store], json_: bool) -> None:
     found = [read_status(store) for store in selected]
-    print_json(found) if json_ else Console().print(_build_table(found))
+    show(found, ("store", "engine", "revision", "newest", ""), _to_cells, as_json=json_)
 
 
-def _build_table(found: list[StoreStatus]) -> Table:
-    table = Table("store", "engine", "revision", "newest", "", box=None, header_style="bold")
-    for one in found:
-        state = "see below" if one.problem else f"pending: {', '.join(one.pending)}" if one.pending else "up to date"
-        table.add_row(one.name, one.engine, one.revision or "none", one.newest, state)
-    table.caption = "\n".join(f"{one.name}: {one.problem}" for one in found if one.problem)
-    table.caption_justify = "left"
-    return table
+def _to_cells(store: StoreStatus) -> Iterable[object]:
+    state = f"pending: {', '.join(store.pending)}" if store.pending else "up to date"
+    return store.name, store.engine, store.revision or "none", store.newest, store.problem or state

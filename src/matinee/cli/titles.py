@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from matinee.app.clients import Clients
 from matinee.app.masters import upload_masters
-from matinee.catalogue.api import Catalogue, Genre, TitleDraft
-from matinee.cli.options import call, json_option, print_json, with_settings
+from matinee.catalogue.api import Catalogue, Genre, Title, TitleDraft
+from matinee.cli.options import call, json_option, with_settings
+from matinee.cli.output import print_json, show
 from matinee.encoding.api import Encoding, Job, Order, SideFile
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import EpisodeId, TitleId, generate
@@ -100,6 +100,8 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
 def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: bool, **options: Any) -> None:
     """Make a title of a film file: check, encode, encrypt, package, publish."""
     film = IngestOptions(name=name or file.stem, **options)
+    if film.episode_id and not film.title_id:
+        raise click.UsageError("--episode-id needs the --title-id of its title.")
     path = str(file.expanduser().absolute())
     job = call(settings, lambda clients: _ingest(settings, clients, film, path, wait=wait and not json_))
     if json_:
@@ -168,14 +170,12 @@ def titles() -> None:
 def list_(settings: Settings, json_: bool) -> None:
     """List all titles, newest first."""
     found = call(settings, lambda clients: clients.get(Catalogue).everything()).items
-    if json_:
-        print_json(found)
-        return
-    table = Table("title", "name", "kind", "state", "length", box=None, header_style="bold")
-    for title in found:
-        name = title.names.get(title.original_language) or next(iter(title.names.values()))
-        table.add_row(title.title_id, name, title.kind, title.state, f"{title.duration_ms // 1000} s")
-    Console().print(table)
+    show(found, ("title", "name", "kind", "state", "length"), _to_cells, as_json=json_)
+
+
+def _to_cells(title: Title) -> Iterable[object]:
+    name = title.names.get(title.original_language) or next(iter(title.names.values()))
+    return title.title_id, name, title.kind, title.state, f"{title.duration_ms // 1000} s"
 
 
 @titles.command()

@@ -11,21 +11,17 @@ from typing import Final
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from matinee.cli.options import json_option, print_json, with_settings
+from matinee.cli.options import json_option, with_settings
+from matinee.cli.output import print_json, show
 from matinee.drivers.telemetry import SpanRecord, read_records
 from matinee.kit import tracing
 from matinee.kit.problem import Problem
 from matinee.mesh.hosting.settings import Settings
 
-WIDTH: Final = 160
 BAR: Final = 24
 # Attributes that the name of the span already says.
 _HIDDEN: Final = re.compile(r"rpc\..*|db\.system\.name|db\.operation\.name|http\.request\.method|http\.route")
-
-
 _HEX: Final = re.compile(r"(?:00-)?([0-9a-fA-F]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
 
 
@@ -60,12 +56,8 @@ def trace(settings: Settings, trace_id: str | None, limit: int, json_: bool) -> 
     folder = Path(settings.telemetry.folder)
     if trace_id is None:
         found = sorted(_summarise(read_records(folder)), key=lambda one: one.started_at, reverse=True)[:limit]
-        if json_:
-            print_json(found)
-        elif found:
-            _print(_list_table(found))
-        else:
-            click.echo(_explain_absence(settings, "trace"))
+        headings = ("trace", "started", "took", "spans", "status", "operation")
+        show(found, headings, _trace_cells, as_json=json_, empty=_explain_absence(settings, "trace"))
         return
     spans = sorted(read_records(folder, _to_hex(trace_id)), key=lambda span: span.started_at)
     if not spans:
@@ -113,37 +105,27 @@ def _end(spans: Iterable[SpanRecord]) -> datetime:
     return max(span.started_at + timedelta(microseconds=span.duration_us) for span in spans)
 
 
-def _list_table(traces: list[TraceSummary]) -> Table:
-    table = Table("trace", "started", "took", "spans", "status", "operation", box=None, header_style="bold")
-    for one in traces:
-        status = "failed" if one.failed else "ok"
-        started = f"{one.started_at:%Y-%m-%d %H:%M:%S} UTC"
-        table.add_row(one.trace_id, started, _to_ms(one.duration_us), str(one.spans), status, one.name)
-    return table
+def _trace_cells(trace: TraceSummary) -> Iterable[object]:
+    started, took = _to_text(trace.started_at), _to_ms(trace.duration_us)
+    return trace.trace_id, started, took, trace.spans, "failed" if trace.failed else "ok", trace.name
 
 
 def _print_waterfall(spans: list[SpanRecord]) -> None:
     begin = spans[0].started_at
     total_us = max(1, round((_end(spans) - begin) / timedelta(microseconds=1)))
     trace_id = spans[0].trace_id
-    started = f"{begin:%Y-%m-%d %H:%M:%S} UTC"
-    click.echo(f"{tracing.from_hex(trace_id)} ({trace_id}), {started}, {_to_ms(total_us)}, {_count(spans)}")
-    columns = ("offset", "took", "", "operation", "service", "status", "attributes")
-    table = Table(*columns, box=None, header_style="bold")
-    for column in table.columns[:2]:
-        column.justify = "right"
-    for depth, span in _walk(spans):
+    count = "1 span" if len(spans) == 1 else f"{len(spans)} spans"
+    click.echo(f"{tracing.from_hex(trace_id)} ({trace_id}), {_to_text(begin)}, {_to_ms(total_us)}, {count}")
+
+    def to_cells(row: tuple[int, SpanRecord]) -> Iterable[object]:
+        depth, span = row
         offset_us = round((span.started_at - begin) / timedelta(microseconds=1))
-        table.add_row(
-            _to_ms(offset_us),
-            _to_ms(span.duration_us),
-            _draw_bar(offset_us, span.duration_us, total_us),
-            "  " * depth + span.name,
-            span.service,
-            span.outcome,
-            _describe_attributes(span),
-        )
-    _print(table)
+        bar, name = _draw_bar(offset_us, span.duration_us, total_us), "  " * depth + span.name
+        took, attributes = f"{_to_ms(span.duration_us):>10}", _describe_attributes(span)
+        return f"{_to_ms(offset_us):>10}", took, bar, name, span.service, span.outcome, attributes
+
+    headings = (f"{'offset':>10}", f"{'took':>10}", "", "operation", "service", "status", "attributes")
+    show(list(_walk(spans)), headings, to_cells)
 
 
 def _walk(spans: list[SpanRecord]) -> Iterator[tuple[int, SpanRecord]]:
@@ -171,13 +153,8 @@ def _describe_attributes(span: SpanRecord) -> str:
     return " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in shown.items())
 
 
-def _count(spans: list[SpanRecord]) -> str:
-    return "1 span" if len(spans) == 1 else f"{len(spans)} spans"
-
-
-def _print(table: Table) -> None:
-    # Names and attributes may contain brackets, which are no markup.
-    Console(width=WIDTH, highlight=False, markup=False).print(table)
+def _to_text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _to_ms(microseconds: int) -> str:

@@ -320,7 +320,7 @@ class Events(Protocol):
     @idempotent
     @long_running(limit_ms=45_000)
     async def list_dead_letters(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
-        """Return the newest dead letters, newest first, of one consumer or of all."""
+        """Return the newest dead letters, newest first, of one consumer or of all. Raises ConsumerNotFound."""
 
     @idempotent
     @long_running(limit_ms=45_000)

@@ -106,6 +106,8 @@ class EventsService:
     async def list_dead_letters(self, *, limit: int = 100, consumer: str = "") -> list[DeadLetter]:
         _check_limit(limit)
         found = await self._dead_letters.find_dead_letters(DeadLetterFilter(consumer=consumer), limit=limit)
+        if not found and consumer:
+            await self._check_exists(consumer)
         if unknown := {each.type for each in found if each.letter is None}:
             _log.warning("events.unreadable", types=sorted(unknown))
         return [each.letter for each in found if each.letter is not None]

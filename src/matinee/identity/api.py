@@ -118,6 +118,12 @@ class WrongCredentials(Problem, status=401):
     """The e-mail address or the password is wrong."""
 
 
+class AccountNotFound(Problem, status=404):
+    """There is no account with this e-mail address."""
+
+    email: str
+
+
 class EmailTaken(Problem, status=409):
     """An account with this e-mail address already exists."""
 
@@ -192,7 +198,7 @@ class Identity(Protocol):
 
     @idempotent
     async def grant_role(self, *, email: str, role: str) -> Account:
-        """Give an account a role; for the command line only. Idempotent. Raises WrongCredentials."""
+        """Give an account a role; for the command line only. Idempotent. Raises AccountNotFound."""
 
     @idempotent
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:

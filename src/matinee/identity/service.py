@@ -12,6 +12,7 @@ from matinee.events.api import AccountOpened, AnyFact, FactRecord, ProfileRemove
 from matinee.identity import model
 from matinee.identity.api import (
     Account,
+    AccountNotFound,
     Device,
     DeviceInfo,
     DeviceNotFound,
@@ -150,7 +151,7 @@ class IdentityService:
     async def grant_role(self, *, email: str, role: str) -> Account:
         credentials = await self._accounts.credentials(email=model.normalize_email(email))
         if credentials is None:
-            raise WrongCredentials
+            raise AccountNotFound(email=email)
 
         def add_role(old: Credentials) -> Credentials:
             roles = tuple(sorted({*old.account.roles, role}))
@@ -158,7 +159,7 @@ class IdentityService:
 
         new = await self._accounts.change_account(account_id=credentials.account.account_id, change=add_role)
         if new is None:
-            raise WrongCredentials
+            raise AccountNotFound(email=email)
         return new.account
 
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:

@@ -1,0 +1,47 @@
+"""Output of commands: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.cells import cell_len
+
+Row = TypeVar("Row")
+
+
+def show(
+    rows: Collection[Row],
+    headings: Sequence[str],
+    to_cells: Callable[[Row], Iterable[object]],
+    *,
+    as_json: bool = False,
+    empty: str = "",
+) -> None:
+    """Print rows as JSON or as a table; without rows, `empty` takes the place of the table."""
+    if as_json:
+        print_json(rows)
+    elif rows or not empty:
+        _print_table([headings, *(list(map(_to_text, to_cells(row))) for row in rows)])
+    else:
+        click.echo(empty)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _print_table(lines: Sequence[Sequence[str]]) -> None:
+    """Print a table, with one line for a row however wide the terminal, so that ids can be copied and rows grepped."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        click.secho("  ".join(padded).rstrip(), bold=number == 0)
+
+
+def _to_text(value: object) -> str:
+    return " ".join(str(value).splitlines())

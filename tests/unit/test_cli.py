@@ -1,0 +1,106 @@
+"""The command line: tables, JSON, and one line for what it cannot find."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from matinee.cli import main
+from matinee.cli.output import show
+from matinee.drivers.sql import Database
+from matinee.kit.ids import InstanceId
+from matinee.mesh.schedules.adapters.sql import SqlScheduleStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with two schedules, of which the first has run."""
+
+    async def declare() -> None:
+        async with Database(f"sqlite:///{tmp_path}/schedules.db") as database:
+            store = await SqlScheduleStore.open(database)
+            for schedule in ("catalogue.sweep", "identity.expire"):
+                await store.declare(schedule=schedule, expression="@every 1m", next_at=NOW)
+            claimed = await store.claim(
+                schedule="catalogue.sweep", instance_id=InstanceId("ins_1"), lease_s=60, now=NOW
+            )
+            assert claimed is not None
+            await store.finish(run=claimed, error="disk [full]\nagain", next_at=NOW, now=NOW)
+
+    asyncio.run(declare())
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str], list[str]]:
+    """Run a command; return its exit status and the lines of its two outputs."""
+    status = main(arguments)
+    output = capsys.readouterr()
+    return status, output.out.splitlines(), output.err.splitlines()
+
+
+@pytest.mark.parametrize("command", [["history"], ["history", "--json"], ["run"], ["pause"], ["resume"]])
+def test_an_unknown_schedule_is_one_line_with_the_known_ones(
+    data: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    known = "There is no schedule 'nope'; there are catalogue.sweep, identity.expire."
+    assert run(capsys, "schedules", *command, "nope", "--data", str(data)) == (1, [], [f"matinee: {known}"])
+
+
+def test_history_of_a_schedule(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data", str(data)]
+    status, (headings, row), errors = run(capsys, "schedules", "history", "catalogue.sweep", *options)
+    assert (status, errors) == (0, [])
+    assert headings.split() == ["run", "started", "took", "instance", "error"]
+    assert row == "1    2026-01-01 00:00:00 UTC  0 ms  ins_1     disk [full] again"
+    assert run(capsys, "schedules", "history", "identity.expire", *options)[1] == ["identity.expire has not run yet."]
+    (found,) = json.loads("\n".join(run(capsys, "schedules", "history", "catalogue.sweep", "--json", *options)[1]))
+    assert (found["number"], found["error"]) == (1, "disk [full]\nagain")
+    assert run(capsys, "schedules", "history", "identity.expire", "--json", *options)[1] == ["[]"]
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "line"),
+    [
+        (["titles", "list"], 1, "Matinee is not running on"),
+        (["schedules", "list"], 1, "Matinee is not running on"),
+        (["stores", "status", "nope"], 1, "There is no SQL store 'nope' in these settings; there are mesh, schedules"),
+        (["stores", "back", "catalogue", "--to", "nope"], 2, "catalogue has no revision 'nope'; there are 0001"),
+        (["trace", "nope"], 1, "'nope' is not a trace id"),
+    ],
+)
+def test_what_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], status: int, line: str
+) -> None:
+    found, output, (error,) = run(capsys, *command, "--data", str(tmp_path))
+    assert (found, output) == (status, [])
+    assert error.startswith(f"matinee: {line}")
+
+
+def test_a_path_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    status, output, errors = run(capsys, "stores", "migrate", "--data", f"{file}/data")
+    assert (status, output, errors) == (1, [], [f"matinee: {file}/data: Not a directory."])
+
+
+def test_an_episode_needs_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, errors = run(capsys, "ingest", "film.mp4", "--episode-id", "epi_1", "--data", str(tmp_path))
+    assert (status, errors[-1]) == (2, "Error: --episode-id needs the --title-id of its title.")
+
+
+def test_tables_align_wide_characters_and_stay_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("千と千尋", 1, "x" * 300), ("a", 20, "")]
+    show(rows, ("name", "count", ""), lambda row: row)
+    assert capsys.readouterr().out.splitlines() == [
+        "name      count",
+        f"千と千尋  1      {'x' * 300}",
+        "a         20",
+    ]
+    show([], ("name",), lambda row: row, empty="Nothing.")
+    assert capsys.readouterr().out == "Nothing.\n"
+    show([], ("name",), lambda row: row, as_json=True, empty="Nothing.")
+    assert capsys.readouterr().out == "[]\n"

@@ -15,7 +15,7 @@ from matinee.app.supervisor import ProcessStatus, Program, Supervisor
 
 READY = """
 import asyncio, subprocess, sys
-from matinee.app.supervisor import Lifeline, wait_for_stop
+from matinee.app.lifeline import Lifeline, wait_for_stop
 async def main():
     child = subprocess.Popen(["sleep", "600"])
     print(child.pid, flush=True)
@@ -29,7 +29,7 @@ asyncio.run(main())
 WAITS = """
 import asyncio, sys
 from pathlib import Path
-from matinee.app.supervisor import Lifeline, wait_for_stop
+from matinee.app.lifeline import Lifeline, wait_for_stop
 async def main():
     lifeline = Lifeline()
     for reason in ("mariadb does not answer", "mariadb does not answer", "redis does not answer"):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from matinee.app.host import host_targets, host_waiting, host_worker
-from matinee.app.supervisor import Lifeline, wait_for_stop
+from matinee.app.lifeline import Lifeline, wait_for_stop
 from matinee.drivers.asgi import address_of
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log

@@ -1,9 +1,8 @@
 """Start processes, restart those that end, and stop them all, leaving nothing behind.
 
 Each process has its own process group, which is killed when the process ends, so that no encoder outlives its worker.
-Each also has one end of a socket pair, its *lifeline*. It writes reports to it: whether it is ready, or what it waits
-for. When the supervisor dies, the other end closes and the process stops. A program that does not use the lifeline
-runs under `matinee.app.guard`, which watches it.
+Each also has a lifeline (`matinee.app.lifeline`): it reports on it whether it is ready, and stops when the supervisor
+dies. A program that does not use the lifeline runs under `matinee.app.guard`, which watches it.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import msgspec
 
 from matinee.app.guard import LIFELINE
+from matinee.app.lifeline import ProcessReport
 from matinee.drivers.engine import EngineState
+from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.kit import log
 
 State: TypeAlias = Literal["starting", "waiting", "running", "restarting", "finished", "stopped"]
@@ -55,25 +55,13 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     lifeline: bool = True
 
 
-class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The complete state of a process, as it writes it on its lifeline, one line for each change.
-
-    `health_url` answers while the process lives, `waiting` is the reason why it is not ready yet.
-    """
-
-    ready: bool = False
-    health_url: str = ""
-    waiting: str = ""
-    engines: tuple[EngineState, ...] = ()
-
-
 class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A supervised process as `matinee status` shows it."""
+    """A supervised process as `matinee status` shows it; the last three fields are those of its last report."""
 
     name: str
-    state: State
-    pid: int
-    restarts: int
+    state: State = "starting"
+    pid: int = 0
+    restarts: int = 0
     health_url: str = ""
     waiting: str = ""
     engines: tuple[EngineState, ...] = ()
@@ -100,28 +88,24 @@ class Supervisor:
 
         Raises RuntimeError with its last log line when it is not ready in time or exits repeatedly.
         """
-        process = _Process(program, self._logs / f"{program.name}.log", self._write_record, self._on_waiting)
+        process = _Process(program, self._logs / f"{program.name}.log", self._on_change)
         self._processes[program.name] = process
-        running = process.run()
-        settled = asyncio.create_task(process.settled.wait())
-        while not (await asyncio.wait([running, settled], timeout=ready_s, return_when=asyncio.FIRST_COMPLETED))[0]:
-            if not process.status().waiting:
-                break
-        settled.cancel()
-        if running.done():
-            running.result()
-        if not process.is_ready:
-            raise RuntimeError(f"{program.name} did not get ready: {process.last_log_line()}")
+        await process.wait_until_ready(ready_s)
 
     def statuses(self) -> list[ProcessStatus]:
         """Return the current status of every process."""
-        return [process.status() for process in self._processes.values()]
+        return [process.status for process in self._processes.values()]
 
     async def stop(self) -> None:
         """Stop everything, last started first."""
         for process in reversed(self._processes.values()):
             await process.stop()
         self._record.unlink(missing_ok=True)
+
+    def _on_change(self, before: ProcessStatus, status: ProcessStatus) -> None:
+        self._write_record()
+        if status.waiting not in ("", before.waiting):
+            self._on_waiting(status)
 
     def _write_record(self) -> None:
         fresh = self._record.with_suffix(".new")
@@ -133,145 +117,83 @@ class Supervisor:
 
 
 class _Process:
-    """One program and its current process."""
+    """One program and its current process. `on_change` is called with the status before and after each change."""
 
     def __init__(
-        self,
-        program: Program,
-        log_path: Path,
-        on_change: Callable[[], None],
-        on_waiting: Callable[[ProcessStatus], None],
+        self, program: Program, log_path: Path, on_change: Callable[[ProcessStatus, ProcessStatus], None]
     ) -> None:
-        self.program = program
-        self.is_ready = False
-        self.settled = asyncio.Event()  # set when it was ready once, or exited too often before
+        self.status = ProcessStatus(name=program.name)
+        self._program = program
         self._log_path = log_path
         self._on_change = on_change
-        self._on_waiting = on_waiting
-        self._state: State = "starting"
-        self._restarts = 0
-        self._child: asyncio.subprocess.Process | None = None
-        self._report = ProcessReport()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        # Whether it was ready once; False when it has exited too often before.
+        self._ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._keep_running(), name=f"supervise-{program.name}")
 
-    def run(self) -> asyncio.Task[None]:
-        """Keep the program running until `stop`."""
-        self._task = asyncio.create_task(self._keep_running(), name=f"supervise-{self.program.name}")
-        return self._task
-
-    def status(self) -> ProcessStatus:
-        return ProcessStatus(
-            name=self.program.name,
-            state=self._state,
-            pid=self._child.pid if self._child else 0,
-            restarts=self._restarts,
-            health_url=self._report.health_url,
-            waiting=self._report.waiting,
-            engines=self._report.engines,
-        )
+    async def wait_until_ready(self, limit_s: float) -> None:
+        """Wait until it is ready, without limit while it reports a reason for waiting. Raises RuntimeError."""
+        awaited = (self._task, self._ready)
+        while not (await asyncio.wait(awaited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED))[0]:
+            if not self.status.waiting:
+                break
+        if self._task.done():
+            self._task.result()
+        if not (self._ready.done() and self._ready.result()):
+            raise RuntimeError(f"{self._program.name} did not get ready: {self._read_last_log_line()}")
 
     async def stop(self) -> None:
-        self._stopping = True
-        child = self._child
-        if child is not None and child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(child.wait(), STOP_TIMEOUT_S)
-            except TimeoutError:
-                _kill_group(child.pid)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
         self._set_state("stopped")
-
-    def last_log_line(self) -> str:
-        with contextlib.suppress(OSError):
-            if lines := self._log_path.read_text(errors="replace").strip().splitlines():
-                return lines[-1][:400]
-        return "its log is empty"
 
     async def _keep_running(self) -> None:
         pause_s = BACKOFF_S[0]
-        while not self._stopping:
+        while True:
             started = time.monotonic()
             code = await self._run_once()
-            if self.program.once and code == 0:
+            if self._program.once and code == 0:
                 self._set_state("finished")
-                return
-            if self._stopping:
                 return
             lived_s = time.monotonic() - started
             pause_s = BACKOFF_S[0] if lived_s > STABLE_S else min(pause_s * 2, BACKOFF_S[1])
-            _log.warning("process.ended", name=self.program.name, exit_status=code, lived_s=round(lived_s, 1))
-            self._restarts += 1
-            if self._restarts == MAX_EARLY_EXITS:
-                self.settled.set()
-            self._set_state("restarting")
+            _log.warning("process.ended", name=self._program.name, exit_status=code, lived_s=round(lived_s, 1))
+            self._set_state("restarting", restarts=self.status.restarts + 1)
+            if self.status.restarts == MAX_EARLY_EXITS:
+                self._settle(is_ready=False)
             await asyncio.sleep(pause_s)
 
     async def _run_once(self) -> int:
+        """Run the program until it ends and return its exit status; if cancelled, stop it."""
         ours, theirs = socket.socketpair()
+        reports, lifeline = await asyncio.open_unix_connection(sock=ours)
+        with contextlib.closing(lifeline):
+            with theirs:
+                child = await self._spawn(theirs)
+            self._set_state("restarting" if self.status.restarts else "starting", pid=child.pid)
+            watching = [asyncio.create_task(work) for work in (self._read_reports(reports), self._check_health(child))]
+            try:
+                return await child.wait()
+            except asyncio.CancelledError:
+                await _terminate(child)
+                raise
+            finally:
+                for task in watching:
+                    task.cancel()
+                _kill_group(child.pid)
+
+    async def _spawn(self, lifeline: socket.socket) -> asyncio.subprocess.Process:
+        guard = [] if self._program.lifeline else [sys.executable, "-m", "matinee.app.guard"]
         with self._open_log() as output:
-            child = await asyncio.create_subprocess_exec(
-                *self._command(),
-                env={**os.environ, **self.program.environment, LIFELINE: str(theirs.fileno())},
+            return await asyncio.create_subprocess_exec(
+                *guard,
+                *self._program.command,
+                env={**os.environ, **self._program.environment, LIFELINE: str(lifeline.fileno())},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[lifeline.fileno()],
                 process_group=0,
             )
-        theirs.close()
-        self._child = child
-        self._set_state("starting" if self._restarts == 0 else "restarting")
-        watching = [asyncio.create_task(self._read_reports(ours)), asyncio.create_task(self._check_health(child))]
-        try:
-            return await child.wait()
-        finally:
-            for task in watching:
-                task.cancel()
-            ours.close()
-            _kill_group(child.pid)
-
-    def _command(self) -> Sequence[str]:
-        if self.program.lifeline:
-            return self.program.command
-        return [sys.executable, "-m", "matinee.app.guard", *self.program.command]
-
-    async def _read_reports(self, lifeline: socket.socket) -> None:
-        if not self.program.lifeline:
-            self._on_report(ProcessReport(ready=True))
-            return
-        lifeline.setblocking(False)
-        rest = b""
-        with contextlib.suppress(OSError):  # the process ended
-            while received := await asyncio.get_running_loop().sock_recv(lifeline, 1 << 16):
-                *lines, rest = (rest + received).split(b"\n")
-                for line in lines:
-                    self._on_report(msgspec.json.decode(line, type=ProcessReport))
-
-    def _on_report(self, report: ProcessReport) -> None:
-        has_new_reason = report.waiting and report.waiting != self._report.waiting
-        self._report = report
-        self._state = "running" if report.ready else "waiting" if report.waiting else self._state
-        if report.ready:
-            self.is_ready = True
-            self.settled.set()
-        self._on_change()
-        if has_new_reason:
-            self._on_waiting(self.status())
-
-    async def _check_health(self, child: asyncio.subprocess.Process) -> None:
-        """Kill the process when it no longer answers."""
-        failed = 0
-        while failed < MAX_FAILED_CHECKS:
-            await asyncio.sleep(HEALTH_INTERVAL_S)
-            url = self._report.health_url
-            failed = 0 if not url or await _answers(url) else failed + 1
-        _log.warning("process.unresponsive", name=self.program.name, pid=child.pid)
-        _kill_group(child.pid)
 
     def _open_log(self) -> BinaryIO:
         with contextlib.suppress(FileNotFoundError):
@@ -279,72 +201,67 @@ class _Process:
                 self._log_path.replace(self._log_path.with_suffix(".log.1"))
         return self._log_path.open("ab")
 
-    def _set_state(self, state: State) -> None:
-        self._state, self._report = state, ProcessReport()
-        self._on_change()
+    def _read_last_log_line(self) -> str:
+        with contextlib.suppress(OSError):
+            if lines := self._log_path.read_text(errors="replace").strip().splitlines():
+                return lines[-1][:400]
+        return "its log is empty"
+
+    async def _read_reports(self, reports: asyncio.StreamReader) -> None:
+        if not self._program.lifeline:
+            self._on_report(ProcessReport())
+        with contextlib.suppress(OSError):  # the process ended
+            async for line in reports:
+                self._on_report(msgspec.json.decode(line, type=ProcessReport))
+
+    def _on_report(self, report: ProcessReport) -> None:
+        self._update(state="waiting" if report.waiting else "running", **msgspec.structs.asdict(report))
+        if not report.waiting:
+            self._settle(is_ready=True)
+
+    async def _check_health(self, child: asyncio.subprocess.Process) -> None:
+        """Kill the process when it no longer answers."""
+        failed = 0
+        while failed < MAX_FAILED_CHECKS:
+            await asyncio.sleep(HEALTH_INTERVAL_S)
+            url = self.status.health_url
+            failed = 0 if not url or await _answers(url) else failed + 1
+        _log.warning("process.unresponsive", name=self._program.name, pid=child.pid)
+        _kill_group(child.pid)
+
+    def _set_state(self, state: State, **changes: Any) -> None:
+        """Change the state, and forget the last report."""
+        self._update(state=state, **msgspec.structs.asdict(ProcessReport()), **changes)
+
+    def _update(self, **changes: Any) -> None:
+        before, self.status = self.status, msgspec.structs.replace(self.status, **changes)
+        self._on_change(before, self.status)
+
+    def _settle(self, *, is_ready: bool) -> None:
+        if not self._ready.done():
+            self._ready.set_result(is_ready)
 
 
 async def _answers(health_url: str) -> bool:
     """Return whether a process answers. Any HTTP response counts: an overloaded process is alive."""
-    parts = urlsplit(health_url)
-    try:
-        async with asyncio.timeout(HEALTH_INTERVAL_S):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            writer.write(
-                f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
-            )
-            start = await reader.read(12)
-            writer.close()
-            return start.startswith(b"HTTP/1.1")
-    except (OSError, TimeoutError):
-        return False
+    async with HttpClient() as http:
+        try:
+            await http.request("GET", health_url, timeout_s=HEALTH_INTERVAL_S)
+        except (ConnectFailed, ConnectionBroken, TimeoutError):
+            return False
+    return True
+
+
+async def _terminate(child: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, and wait a limited time for it."""
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        child.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(child.wait(), STOP_TIMEOUT_S)
 
 
 def _kill_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-class Lifeline:
-    """The supervised process's end of the lifeline. Without a supervisor it does nothing."""
-
-    def __init__(self) -> None:
-        number = os.environ.pop(LIFELINE, "")
-        self._socket = socket.socket(fileno=int(number)) if number else None
-
-    def report_ready(self, health_url: str, engines: tuple[EngineState, ...] = ()) -> None:
-        """Report that this process is ready, and the states of its engines."""
-        self._report(ProcessReport(ready=True, health_url=health_url, engines=engines))
-
-    def report_waiting(self, reason: str) -> None:
-        """Report what this process waits for before it can be ready."""
-        self._report(ProcessReport(waiting=reason))
-
-    def _report(self, report: ProcessReport) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.sendall(msgspec.json.encode(report) + b"\n")
-
-    async def wait_closed(self) -> None:
-        """Wait until the supervisor is gone; without one, wait forever."""
-        if self._socket is None:
-            await asyncio.Event().wait()
-            return
-        self._socket.setblocking(False)
-        with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().sock_recv(self._socket, 1)
-
-
-async def wait_for_stop(lifeline: Lifeline) -> None:
-    """Wait for SIGINT, SIGTERM or the end of the supervisor."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    waiting = [asyncio.create_task(stopped.wait()), asyncio.create_task(lifeline.wait_closed())]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
 
 
 def python_command(*arguments: str) -> list[str]:

@@ -22,8 +22,9 @@ from rich.markup import escape
 from matinee.app import layout
 from matinee.app.clients import open_clients
 from matinee.app.extras import check_distributed
+from matinee.app.lifeline import Lifeline, wait_for_stop
 from matinee.app.settings import environment_of
-from matinee.app.supervisor import Lifeline, ProcessStatus, Program, Supervisor, python_command, wait_for_stop
+from matinee.app.supervisor import ProcessStatus, Program, Supervisor, python_command
 from matinee.catalogue.api import Catalogue
 from matinee.drivers import envoy
 from matinee.drivers.keyfile import create_once

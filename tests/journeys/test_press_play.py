@@ -15,17 +15,23 @@ pytestmark = [pytest.mark.timeout(300)]
 ONE = "gateway,playback,viewing,steering,encoding,catalogue,identity,licensing,events"
 SPLIT = "gateway;playback,viewing;identity,licensing;catalogue,events,steering;encoding"
 EMAIL = "ada@example.org"
+SHORT_TOKENS = {"MATINEE__IDENTITY__ACCESS_TOKEN_S": "10", "MATINEE__PLAYBACK__HEARTBEAT_MS": "1000"}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "user_agent": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/131.0.0.0 Mobile Safari/537.36",
+}
 
 
 @pytest.mark.parametrize("groups", [ONE, SPLIT], ids=["one group", "split"])
-async def test_sign_in_play_pause_and_resume_in_another_browser(
+async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
     make_deployment: Callable[..., Deployment],
     http: aiohttp.ClientSession,
     chromium: Browser,
     tmp_path: Path,
     groups: str,
 ) -> None:
-    deployment = make_deployment(groups=groups)
+    deployment = make_deployment(groups=groups, settings=SHORT_TOKENS)
     deployment.start()
     deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
     await Viewer(http, deployment.url).sign_up(EMAIL)
@@ -48,11 +54,19 @@ async def test_sign_in_play_pause_and_resume_in_another_browser(
     stopped = await page.evaluate("document.querySelector('video').currentTime")
     await page.close()
 
-    other = await (await chromium.new_context(viewport={"width": 390, "height": 844})).new_page()
-    await open_title(other, deployment.url)
-    await other.get_by_test_id("play").first.click()
-    resumed = await wait_for_playback(other)
+    phone = await (await chromium.new_context(**PHONE)).new_page()
+    refreshed: list[int] = []
+    phone.on("response", lambda answer: refreshed.append(answer.status) if "/auth/refresh" in answer.url else None)
+    await open_title(phone, deployment.url)
+    await phone.get_by_test_id("play").first.click()
+    resumed = await wait_for_playback(phone)
     assert abs(resumed - stopped) <= 2.5, (resumed, stopped)
+    refreshed.clear()
+    await eventually(lambda: refreshed)
+    assert await wait_for_playback(phone) > resumed
+    await phone.reload()
+    await wait_for_playback(phone)
+    assert set(refreshed) == {200}
 
 
 async def open_title(page: Page, url: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.encoding.model.subtitles import Cue, InvalidSubtitles, format_webvtt, parse_subtitles, shift
+from matinee.encoding.model.subtitles import LIMIT_BYTES, Cue, InvalidSubtitles, format_webvtt, parse_subtitles, shift
 
 SRT = """\ufeff1
 00:00:01,000 --> 00:00:02,500
@@ -63,6 +63,8 @@ def test_other_line_endings_and_utf_16_are_read() -> None:
         (b"hello\n", "ass", 1),
         (b"[Events]\nDialogue: 0,1,2\n", "ass", 2),
         (b"[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,nine,x\n", "ass", 3),
+        (b"9" * 5000 + b":00:05,000 --> 01:00:02,000\nx\n", "srt", 1),
+        (b"[Events]\nFormat: Start, End, Text\nDialogue: " + b"9" * 5000 + b":00:01.00,0:00:02.00,x\n", "ass", 3),
         (b"anything", "docx", 1),
     ],
 )
@@ -70,6 +72,21 @@ def test_invalid_file_is_refused_with_its_line(text: bytes, kind: str, line: int
     with pytest.raises(InvalidSubtitles) as refused:
         parse_subtitles(text, kind)
     assert refused.value.line == line
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt", "ass"])
+@pytest.mark.parametrize("part", ["{\\", "{", "<a", "</v ", "<c.", "&#1", "-->", "\\N", "<00:", " "])
+def test_long_repetition_is_parsed(kind: str, part: str) -> None:
+    start = {"srt": "00:00:01.000 --> 00:00:02.000\n", "ass": "[Events]\nFormat: Start, End, Text\n"}
+    start |= {"vtt": f"WEBVTT\n\n{start['srt']}", "ass": f"{start['ass']}Dialogue: 0:00:01.00,0:00:02.00,"}
+    # In quadratic time this would not end.
+    (cue,) = parse_subtitles(f"{start[kind]}x{part * 500_000}x\n".encode(), kind)
+    assert cue.text[0] == "x"
+
+
+def test_a_file_over_the_limit_is_refused() -> None:
+    with pytest.raises(InvalidSubtitles, match="at most 10 MB"):
+        parse_subtitles(b"x" * (LIMIT_BYTES + 1), "srt")
 
 
 def test_subtitles_are_shifted_and_cut_at_the_end() -> None:

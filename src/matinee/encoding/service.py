@@ -13,7 +13,7 @@ from matinee.encoding.api import Job, JobNotFound, JobState, Order, Report, Side
 from matinee.encoding.model.progress import create_steps
 from matinee.encoding.model.refusals import check_space, make_unusable
 from matinee.encoding.model.renditions import list_warnings
-from matinee.encoding.model.subtitles import InvalidSubtitles, parse_subtitles
+from matinee.encoding.model.subtitles import LIMIT_BYTES, Cue, InvalidSubtitles, parse_subtitles
 from matinee.encoding.ports import Blobs, JobStore, Prober
 from matinee.kit import context, ids
 from matinee.kit.clock import Clock
@@ -31,6 +31,12 @@ async def locate(blobs: Blobs, path: str, into: Path) -> Path:
     if PurePath(path).is_absolute():
         return Path(path)
     return await blobs.fetch(key=path, into=into) or Path(path)
+
+
+def read_subtitles(file: Path, kind: str) -> list[Cue]:
+    """Parse the cues of a file of a kind (`srt`, `vtt`, `ass`). Raises InvalidSubtitles, OSError."""
+    with file.open("rb") as opened:
+        return parse_subtitles(opened.read(LIMIT_BYTES + 1), kind)
 
 
 class EncodingService:
@@ -121,7 +127,7 @@ def _require(job: Job | None, job_id: JobId) -> Job:
 def _check_subtitles(side: SideFile, file: Path) -> None:
     name = PurePath(side.path).name
     try:
-        parse_subtitles(file.read_bytes(), file.suffix[1:].lower())
+        read_subtitles(file, file.suffix[1:].lower())
     except InvalidSubtitles as error:
         remedy = "Correct that line and submit the file again."
         raise make_unusable(name, f"subtitles, line {error.line}", error.what, remedy) from error

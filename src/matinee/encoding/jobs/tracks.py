@@ -11,7 +11,8 @@ from matinee.encoding.model.loudness import compute_gain_db
 from matinee.encoding.model.pictures import plan_thumbnails
 from matinee.encoding.model.plan import AudioTrackPlan, Plan, TextTrackPlan
 from matinee.encoding.model.refusals import make_unusable
-from matinee.encoding.model.subtitles import InvalidSubtitles, format_webvtt, parse_subtitles, shift
+from matinee.encoding.model.subtitles import InvalidSubtitles, format_webvtt, shift
+from matinee.encoding.service import read_subtitles
 
 
 async def encode_audio(run: Run, plan: Plan) -> list[Path]:
@@ -78,7 +79,7 @@ async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path)
 
 def _convert_subtitles(source: Path, kind: str, shift_ms: int, until_ms: int, out: Path) -> None:
     """Convert a file to WebVTT. Raises InvalidSubtitles."""
-    cues = shift(parse_subtitles(source.read_bytes(), kind), shift_ms)
+    cues = shift(read_subtitles(source, kind), shift_ms)
     out.write_bytes(format_webvtt(cues, until_ms=until_ms))
 
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-_TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
+# A film with 4,000 long subtitles has 0.4 MB.
+LIMIT_BYTES = 10 << 20
+
+_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s+(.*))?")
-_ASS_TIME = re.compile(r"\s*(\d+):(\d{2}):(\d{2})[.:](\d{2})\s*")
+_ASS_TIME = re.compile(r"\s*(\d{1,4}):(\d{2}):(\d{2})[.:](\d{2})\s*")
 _SETTING = re.compile(r"(vertical|line|position|size|align|region):\S+")
 _VTT_TAG = re.compile(r"</?(?:[biuc]|ruby|rt|v|lang)(?:[.\s][^<>]*)?>|<(?:\d+:)?\d\d:\d\d\.\d{3}>")
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^}]*\}")
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")  # without { inside: linear
 
 
 class InvalidSubtitles(ValueError):
@@ -37,7 +40,12 @@ class Cue(msgspec.Struct, frozen=True):
 
 
 def parse_subtitles(data: bytes, kind: str) -> list[Cue]:
-    """Parse the cues of a file of a kind (`srt`, `vtt`, `ass`), ordered by time. Raises InvalidSubtitles."""
+    """Parse the cues of a file of a kind (`srt`, `vtt`, `ass`), ordered by time. Raises InvalidSubtitles.
+
+    It takes time linear in the size, of which it refuses more than `LIMIT_BYTES`.
+    """
+    if len(data) > LIMIT_BYTES:
+        raise InvalidSubtitles(1, f"subtitles have at most {LIMIT_BYTES >> 20} MB")
     lines = _decode(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     readers = {"srt": _read_blocks, "vtt": _read_webvtt, "ass": _read_substation, "ssa": _read_substation}
     if kind not in readers:
@@ -164,7 +172,7 @@ def _read_dialogue(fields: list[str], rest: str, line: int) -> Iterator[Cue]:
     if not {"start", "end", "text"} <= values.keys():
         raise InvalidSubtitles(line, "a Dialogue line needs Start, End and Text as its Format line says")
     start_ms, end_ms = (_parse_ass_time(values[edge], line) for edge in ("start", "end"))
-    text = re.sub(r"\\[Nn]", "\n", re.sub(r"\{[^}]*\}", "", values["text"])).replace("\\h", "\u00a0")
+    text = re.sub(r"\\[Nn]", "\n", re.sub(r"\{[^{}]*\}", "", values["text"])).replace("\\h", "\u00a0")
     if end_ms > start_ms and (cleaned := _clean(text)):
         yield Cue(start_ms, end_ms, cleaned)
 

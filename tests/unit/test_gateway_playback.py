@@ -119,6 +119,7 @@ async def test_invalid_bodies_are_refused(gateway: Deployment) -> None:
     for body, status, kind in (
         (b"{", 400, "malformed"),
         (b"\xff\xfe", 400, "malformed"),
+        (b'{"title_id": "\xff", "capabilities": {}}', 400, "malformed"),
         (b"[]", 422, "invalid"),
         (b"{}", 422, "invalid"),
         (b'{"title_id": 7, "capabilities": {}}', 422, "invalid"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from litestar import Controller, Response, post
 from litestar.datastructures import Cookie
 from litestar.params import JSONBody
@@ -122,5 +120,5 @@ def _check_origin(request: HttpRequest, state: AppState) -> None:
     origin = request.headers.get("origin")
     if origin is None or origin in state.settings.origins:
         return
-    if urlsplit(origin).netloc != request.headers.get("host"):
+    if origin.partition("://")[2] != request.headers.get("host"):
         raise ForeignOrigin

@@ -34,7 +34,7 @@ def on_http_exception(request: HttpRequest, error: HTTPException) -> Response[by
 
 def on_exception(_request: HttpRequest, error: Exception) -> Response[bytes]:
     """Answer an unexpected failure with its trace id only; the log has the details."""
-    if isinstance(error, RecursionError):  # JSON nested too deeply
+    if isinstance(error, RecursionError | UnicodeDecodeError):  # JSON nested too deeply, or not UTF-8
         return _respond(Malformed())
     _log.error("request.failed", exc_info=error)
     return _respond(Broken())

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from matinee.lab.engines import ENGINES, EngineProcess, Ring
-from matinee.lab.engines.jars import FAST_START
+from matinee.lab.engines.programs import FAST_START
 
 os.environ |= FAST_START
 _numbers = itertools.count(1)

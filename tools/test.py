@@ -17,8 +17,8 @@ from pathlib import Path
 
 from matinee.lab.engines import ENGINES, EngineFailed, Fleet
 from matinee.lab.engines.fetch import TOOLS, fetch, find_missing
-from matinee.lab.engines.jars import FAST_START
 from matinee.lab.engines.known import OPTIONAL
+from matinee.lab.engines.programs import FAST_START
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

@@ -31,39 +31,28 @@ from matinee.events.api import ConsumerInUse, FactRecord
 from matinee.events.ports import EventLog
 from matinee.kit import context
 from matinee.kit.problem import TooLarge
-from matinee.lab.engines import EngineLocation, EngineProcess
-from matinee.lab.engines.kafka import Kafka
+from matinee.lab.engines import Engine, EngineProcess
+from matinee.lab.engines.kafka import KAFKA
 
 KEYS = 4
 
 
-class ProxiedKafka(Kafka):
-    """A broker with a second listener that advertises the address of a proxy."""
-
-    ports = (*Kafka.ports, "inner", "proxy")
-
-    def prepare(self, location: EngineLocation) -> None:
-        super().prepare(location)
-        config = location.folder / "server.properties"
-        lines = config.read_text().splitlines()
-        more = {
-            "listeners=": f",PROXIED://{location.host}:{location.ports['inner']}",
-            "advertised.listeners=": f",PROXIED://{location.host}:{location.ports['proxy']}",
-            "listener.security.protocol.map=": ",PROXIED:PLAINTEXT",
-        }
-        config.write_text(
-            "\n".join(line + next((v for k, v in more.items() if line.startswith(k)), "") for line in lines)
-        )
-
-    def url_through(self, location: EngineLocation, port: str) -> str:
-        """Return a URL through one of the ports."""
-        return f"kafka://{location.host}:{location.ports[port]}/{unique_name('slow')}"
+def describe_proxied_kafka() -> Engine:
+    """Return a broker with a second listener that advertises the address of a proxy."""
+    config = KAFKA.files["server.properties"]
+    for start, more in (
+        ("\nlisteners=", "PROXIED://{host}:{inner},"),
+        ("\nadvertised.listeners=", "PROXIED://{host}:{proxy},"),
+        ("\nlistener.security.protocol.map=", "PROXIED:PLAINTEXT,"),
+    ):
+        config = config.replace(start, start + more)
+    return msgspec.structs.replace(KAFKA, ports=(*KAFKA.ports, "inner", "proxy"), files={"server.properties": config})
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """A broker that tests may kill."""
-    with EngineProcess(ProxiedKafka(), tmp_path_factory.mktemp("kafka")) as running:
+    with EngineProcess(describe_proxied_kafka(), tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
@@ -81,11 +70,11 @@ async def open_when_available(log_url: str) -> AsyncIterator[LogView]:
 @contextlib.asynccontextmanager
 async def open_proxy(broker: EngineProcess) -> AsyncIterator[tuple[str, SlowProxy]]:
     """Start a proxy; yield the URL of a log through it, and the proxy."""
-    engine = ProxiedKafka()
-    proxy = SlowProxy(engine.url_through(broker.location, "inner"))
-    server = await asyncio.start_server(proxy.serve, broker.location.host, broker.location.ports["proxy"])
+    host, ports = broker.location.host, broker.location.ports
+    proxy = SlowProxy(f"kafka://{host}:{ports['inner']}")
+    server = await asyncio.start_server(proxy.serve, host, ports["proxy"])
     try:
-        yield engine.url_through(broker.location, "proxy"), proxy
+        yield f"kafka://{host}:{ports['proxy']}/{unique_name('slow')}", proxy
     finally:
         server.close()
         proxy.disconnect()

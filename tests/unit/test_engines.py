@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from matinee.lab.engines import EngineFailed, EngineLocation, EngineMissing, EngineProcess
-from matinee.lab.engines.engine import free_ports
+from matinee.lab.engines import Engine, EngineFailed, EngineLocation, EngineMissing, EngineProcess
 from matinee.lab.engines.fleet import Fleet
+from matinee.lab.engines.location import free_ports
 from matinee.lab.engines.process import is_alive
-from matinee.lab.engines.programs import require_program
+from matinee.lab.engines.sources import Source
 
 SERVER = """
 import os, socket, sys
@@ -32,37 +32,17 @@ with open(sys.argv[2], "a+b") as file:
 """
 
 
-class Notebook:
-    """An engine that stores words."""
+def describe(name: str = "notebook", server: str = SERVER) -> Engine:
+    """Return an engine that stores words."""
+    return Engine(
+        source=Source(name=name),
+        start=(sys.executable, "-c", server, "{client}", "{data}/words"),
+        probe=lambda location: send(location, b"?") != b"",
+        base_url="notebook://me:{secret}@{host}:{client}",
+    )
 
-    def __init__(self, name: str = "notebook", server: str = SERVER) -> None:
-        self.name = name
-        self.ports = ("client",)
-        self._server = server
 
-    def check(self) -> None:
-        pass
-
-    def prepare(self, location: EngineLocation) -> None:
-        location.data.mkdir(exist_ok=True)
-
-    def command(self, location: EngineLocation) -> list[str]:
-        return [sys.executable, "-c", self._server, str(location.port), str(location.data / "words")]
-
-    def environment(self, location: EngineLocation) -> dict[str, str]:
-        return {}
-
-    def is_ready(self, location: EngineLocation) -> bool:
-        return send(location, b"?") != b""
-
-    def version(self) -> str:
-        return "1"
-
-    def address(self, location: EngineLocation) -> str:
-        return f"notebook://me:{location.secret}@{location.client}"
-
-    def url(self, location: EngineLocation, namespace: str) -> str:
-        return f"{self.address(location)}/{namespace}"
+NOTEBOOK = describe()
 
 
 def send(location: EngineLocation, word: bytes) -> bytes:
@@ -79,7 +59,7 @@ def ignore(line: str) -> None:
 
 
 def test_data_and_address_survive_a_kill(tmp_path: Path) -> None:
-    with EngineProcess(Notebook(), tmp_path) as running:
+    with EngineProcess(NOTEBOOK, tmp_path) as running:
         url = running.url("x")
         assert send(running.location, b"one") == b"one"
         running.kill()
@@ -91,7 +71,7 @@ def test_data_and_address_survive_a_kill(tmp_path: Path) -> None:
 
 
 def test_paused_engine_hangs_until_it_is_resumed(tmp_path: Path) -> None:
-    with EngineProcess(Notebook(), tmp_path) as running:
+    with EngineProcess(NOTEBOOK, tmp_path) as running:
         running.pause()
         assert send(running.location, b"?") == b""
         running.resume()
@@ -101,7 +81,7 @@ def test_paused_engine_hangs_until_it_is_resumed(tmp_path: Path) -> None:
 
 
 def test_concurrent_starts_start_one_engine(tmp_path: Path) -> None:
-    starters = [EngineProcess(Notebook(), tmp_path) for _ in range(4)]
+    starters = [EngineProcess(NOTEBOOK, tmp_path) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
         pids = set(threads.map(lambda starter: starter.start().pid, starters))
     assert len(pids) == 1
@@ -113,29 +93,29 @@ def test_concurrent_starts_start_one_engine(tmp_path: Path) -> None:
 
 def test_concurrent_processes_choose_one_location(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        places = list(threads.map(lambda _: EngineProcess(Notebook(), tmp_path).location, range(16)))
+        places = list(threads.map(lambda _: EngineProcess(NOTEBOOK, tmp_path).location, range(16)))
     assert all(location == places[0] for location in places)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["place.json"]
     assert stat.S_IMODE((tmp_path / "place.json").stat().st_mode) == 0o600
 
 
 def test_moved_folder_is_opened(tmp_path: Path) -> None:
-    with EngineProcess(Notebook(), tmp_path / "old") as running:
+    with EngineProcess(NOTEBOOK, tmp_path / "old") as running:
         send(running.location, b"one")
     (tmp_path / "old").rename(tmp_path / "new")
-    with EngineProcess(Notebook(), tmp_path / "new") as running:
+    with EngineProcess(NOTEBOOK, tmp_path / "new") as running:
         assert send(running.location, b"?") == b"one"
 
 
 def test_failed_start_has_a_reason_and_leaves_no_process(tmp_path: Path) -> None:
-    running = EngineProcess(Notebook(server="import sys; sys.exit('the disk is broken')"), tmp_path)
+    running = EngineProcess(describe(server="import sys; sys.exit('the disk is broken')"), tmp_path)
     with pytest.raises(EngineFailed, match="the disk is broken"):
         running.start()
     assert running.pid == 0
 
 
 def test_engine_that_never_answers_is_killed(tmp_path: Path) -> None:
-    running = EngineProcess(Notebook(server="import time; time.sleep(600)"), tmp_path)
+    running = EngineProcess(describe(server="import time; time.sleep(600)"), tmp_path)
     with pytest.raises(EngineFailed, match="did not start"):
         running.start(limit_s=0.5)
     assert running.pid == 0
@@ -145,9 +125,9 @@ def test_tied_engine_ends_with_the_process_that_started_it(tmp_path: Path) -> No
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from tests.unit.test_engines import Notebook, EngineProcess
+from tests.unit.test_engines import NOTEBOOK, EngineProcess
 from pathlib import Path
-print(EngineProcess(Notebook(), Path({str(tmp_path)!r})).start().pid, flush=True)
+print(EngineProcess(NOTEBOOK, Path({str(tmp_path)!r})).start().pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -156,7 +136,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_fleet_runs_until_it_is_stopped(tmp_path: Path) -> None:
-    known = {name: Notebook(name) for name in ("a", "b")}
+    known = {name: describe(name) for name in ("a", "b")}
     pids = [running.pid for running in Fleet(tmp_path, known).up(known, ignore).values()]
     again = [running.pid for running in Fleet(tmp_path, known).up(known, ignore).values()]
     statuses = Fleet(tmp_path, known).status()
@@ -173,7 +153,7 @@ def test_fleet_runs_until_it_is_stopped(tmp_path: Path) -> None:
 
 
 def test_failed_start_stops_the_engines_started_with_it(tmp_path: Path) -> None:
-    known = {"a": Notebook("a"), "b": Notebook("b"), "c": Notebook("c", "import sys; sys.exit('no')")}
+    known = {"a": describe("a"), "b": describe("b"), "c": describe("c", "import sys; sys.exit('no')")}
     before = Fleet(tmp_path, known).up(["a"], ignore)["a"].pid
     with pytest.raises(EngineFailed, match="no"):
         Fleet(tmp_path, known).up(["a", "b", "c"], ignore)
@@ -183,7 +163,7 @@ def test_failed_start_stops_the_engines_started_with_it(tmp_path: Path) -> None:
 
 
 def test_settings_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    known = {"a": Notebook("a")}
+    known = {"a": describe("a")}
     fleet = Fleet(tmp_path, known)
     running = fleet.up(known, ignore)["a"]
     file = fleet.write_settings({"viewing.store": ("a", "viewing"), "events.log": ("b", "events")})
@@ -200,7 +180,7 @@ def test_ports_are_free_and_distinct() -> None:
 
 def test_missing_program_is_named_with_a_command_to_install_it() -> None:
     with pytest.raises(EngineMissing, match=r"tape needs the program tape-server: (apt|brew) install tape"):
-        require_program("tape-server", engine="tape", package="tape-server")
+        Source(name="tape", packages={"tape-server": ("tape-server", "tape")}).check()
 
 
 def test_command_reports_in_one_line_what_cannot_be_fetched(tmp_path: Path) -> None:

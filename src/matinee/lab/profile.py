@@ -82,7 +82,7 @@ def _own_settings(settings: Settings) -> list[str]:
 
 
 def _location(settings: Settings, name: str) -> EngineLocation:
-    return open_location(ENGINES[name], settings.data / "engines" / name)
+    return open_location(settings.data / "engines" / name, ENGINES[name].ports)
 
 
 async def _start(engine: Engine, location: EngineLocation, supervisor: Supervisor) -> None:

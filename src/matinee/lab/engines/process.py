@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,8 @@ from typing import Self
 import msgspec
 
 from matinee.app.guard import LIFELINE
-from matinee.lab.engines.engine import Engine, EngineFailed, EngineLocation, open_location
+from matinee.lab.engines.engine import Engine
+from matinee.lab.engines.location import LOOPBACK, EngineFailed, open_location
 
 START_S = 180.0
 STOP_S = 30.0
@@ -35,15 +36,24 @@ class ProcessRecord(msgspec.Struct, kw_only=True):
 class EngineProcess:
     """The process of an engine in a folder. If `tied`, it ends with this process; else it runs until `stop`.
 
-    Several processes may use the same folder: the first one starts the engine, the others find it running.
+    Several processes may use the same folder: the first one starts the engine, the others find it running. `host` and
+    `ports` are those of a new folder.
     """
 
-    def __init__(self, engine: Engine, folder: Path, *, tied: bool = True) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        *,
+        tied: bool = True,
+        host: str = LOOPBACK,
+        ports: dict[str, int] | None = None,
+    ) -> None:
         self.engine = engine
-        self.location: EngineLocation = open_location(engine, folder)
+        self.location = open_location(folder, engine.ports, host=host, ports=ports)
         self._tied = tied
+        self._record = folder.absolute() / "process.json"
         self._lifeline: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -53,10 +63,9 @@ class EngineProcess:
     @property
     def pid(self) -> int:
         """Its process id; 0 if it is not running."""
-        file = self.location.folder / "process.json"
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-            record = msgspec.json.decode(file.read_bytes(), type=ProcessRecord)
-            if read_start_time(record.pid) == record.born:
+            record = msgspec.json.decode(self._record.read_bytes(), type=ProcessRecord)
+            if record.born and record.born == read_start_time(record.pid):
                 return record.pid
         return 0
 
@@ -76,9 +85,10 @@ class EngineProcess:
 
     def start(self, limit_s: float = START_S) -> Self:
         """Start it and wait until it is ready. Idempotent. Raises EngineMissing, EngineFailed."""
-        with self._lock():
+        with (self.location.folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not self.pid and not self.is_ready:  # a deployment may have started it
-                self.engine.check()
+                self.engine.source.check()
                 self.engine.prepare(self.location)
                 self._spawn()
             self._wait_until_ready(limit_s)
@@ -87,31 +97,30 @@ class EngineProcess:
     def stop(self) -> None:
         """Stop it, by force if it does not end in time. Idempotent."""
         if pid := self.pid:
-            self._signal(pid, signal.SIGCONT)
-            self._signal(pid, signal.SIGTERM)
-            self._wait_for_end(pid, STOP_S)
+            self._signal(signal.SIGCONT)
+            self._signal(signal.SIGTERM)
+            _wait_for_end(pid)
         self.kill()
-        (self.location.folder / "process.json").unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Kill it, as a power cut would."""
         if pid := self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            self._wait_for_end(pid, STOP_S)
+            _wait_for_end(pid)
         if self._lifeline is not None:
             self._lifeline.close()
-            self._lifeline = None
 
     def pause(self) -> None:
         """Suspend it: its connections stay open and it does not answer."""
-        self._signal(self.pid, signal.SIGSTOP)
-        while _is_running(self.pid):  # the signal stops its threads one by one
+        self._signal(signal.SIGSTOP)
+        while _has_running_thread(self.pid):  # the signal stops its threads one by one
             time.sleep(POLL_S / 10)
 
     def resume(self) -> None:
         """Continue after a pause."""
-        self._signal(self.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -120,90 +129,59 @@ class EngineProcess:
         self.kill()  # quicker than stop, and acknowledged data is on disk
 
     def _spawn(self) -> None:
-        ours, theirs = socket.socketpair() if self._tied else (None, None)
-        guard = [sys.executable, "-m", "matinee.app.guard"] if theirs is not None else []
-        variables = {LIFELINE: str(theirs.fileno())} if theirs is not None else {}
-        with self.location.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*guard, *self.engine.command(self.location)],
-                env={**os.environ, **self.engine.environment(self.location), **variables},
+        command = self.engine.command(self.location)
+        environment = {**os.environ, **self.engine.environment(self.location)}
+        with contextlib.ExitStack() as stack:
+            inherited = []
+            if self._tied:
+                self._lifeline, theirs = socket.socketpair()
+                inherited = [stack.enter_context(theirs).fileno()]
+                command = [sys.executable, "-m", "matinee.app.guard", *command]
+                environment[LIFELINE] = str(theirs.fileno())
+            output = stack.enter_context(self.location.log.open("ab"))
+            process = subprocess.Popen(
+                command,
+                env=environment,
                 cwd=self.location.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[theirs.fileno()] if theirs is not None else [],
+                pass_fds=inherited,
                 start_new_session=True,
             )
-        if theirs is not None:
-            theirs.close()
-        self._lifeline = ours
-        record = ProcessRecord(pid=self._process.pid, born=read_start_time(self._process.pid))
-        (self.location.folder / "process.json").write_bytes(msgspec.json.encode(record))
+        record = ProcessRecord(pid=process.pid, born=read_start_time(process.pid))
+        threading.Thread(target=process.wait, daemon=True).start()  # or it would stay a zombie when it has ended
+        self._record.write_bytes(msgspec.json.encode(record))
 
     def _wait_until_ready(self, limit_s: float) -> None:
         deadline_s = time.monotonic() + limit_s
         while not self.is_ready:
-            if self._process is not None:
-                self._process.poll()  # or it would stay a zombie
             if not self.pid or time.monotonic() > deadline_s:
-                tail = self.tail_log()
                 self.kill()
-                raise EngineFailed(engine=self.name, detail=f"{self.name} did not start: {tail}")
+                raise EngineFailed(engine=self.name, detail=f"{self.name} did not start: {self._tail_log()}")
             time.sleep(POLL_S)
 
-    def tail_log(self) -> str:
-        """Return the end of its log."""
-        with contextlib.suppress(OSError):
-            lines = self.location.log.read_text(errors="replace").strip().splitlines()
-            return " / ".join(lines[-3:])[-600:] if lines else "its log is empty"
-        return "its log is empty"
+    def _tail_log(self) -> str:
+        lines = self.location.log.read_text(errors="replace").strip().splitlines() if self.location.log.exists() else []
+        return " / ".join(lines[-3:])[-600:] or "its log is empty"
 
-    def _signal(self, pid: int, number: signal.Signals) -> None:
-        if pid:
+    def _signal(self, number: signal.Signals) -> None:
+        if pid := self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-    def _wait_for_end(self, pid: int, limit_s: float) -> None:
-        deadline_s = time.monotonic() + limit_s
-        while is_alive(pid) and time.monotonic() < deadline_s:
-            if self._process is not None and self._process.pid == pid:
-                self._process.poll()
-            time.sleep(POLL_S)
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Exclude other processes that use this folder."""
-        with (self.location.folder / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return _exists(pid) and not Path("/proc").is_dir()
-
-
-def _is_running(pid: int) -> bool:
-    """Tell whether a thread of a process is neither stopped nor ended; unknown without /proc."""
-    states = []
-    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with contextlib.suppress(OSError):  # the thread has ended
-            states.append(file.read_text().rpartition(")")[2].split()[0])
-    return any(state not in "TtXZ" for state in states)
+    return read_start_time(pid) != ""
 
 
 def read_start_time(pid: int) -> str:
     """Return the start time of a process in the format of its system, or an empty string if it does not run."""
-    if not is_alive(pid):
-        return ""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        output = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return output.stdout.strip()
+    if not Path("/proc/self").exists():
+        return "" if _ask_ps(pid, "stat").startswith("Z") else _ask_ps(pid, "lstart")
+    fields = _read_stat(Path(f"/proc/{pid}"))
+    return "" if fields[0] in "XZ" else fields[19]
 
 
 def read_memory_bytes(pid: int) -> int:
@@ -211,15 +189,28 @@ def read_memory_bytes(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        output = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return int(output.stdout.strip() or 0) * 1024
+        return int(_ask_ps(pid, "rss") or 0) * 1024
 
 
-def _exists(pid: int) -> bool:
+def _wait_for_end(pid: int) -> None:
+    deadline_s = time.monotonic() + STOP_S
+    while is_alive(pid) and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+
+
+def _has_running_thread(pid: int) -> bool:
+    """Tell whether a thread of a process is neither stopped nor ended; unknown without /proc."""
+    return any(_read_stat(folder)[0] not in "TtXZ" for folder in Path(f"/proc/{pid}/task").glob("*"))
+
+
+def _read_stat(folder: Path) -> list[str]:
+    """Return the fields of a process or thread in /proc from its state on; Z, as of a zombie, if it has ended."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["Z"]
+
+
+def _ask_ps(pid: int, column: str) -> str:
+    """Return a value of a process, or an empty string if it does not run."""
+    return subprocess.run(["ps", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from matinee.lab.engines.cassandra import Cassandra, has_keyspace, host
-from matinee.lab.engines.engine import EngineFailed, EngineMissing, free_ports, open_location
+from matinee.lab.engines.cassandra import describe_node, has_keyspace, list_hosts
+from matinee.lab.engines.fleet import for_each
+from matinee.lab.engines.location import EngineFailed, EngineMissing, free_ports, is_free
 from matinee.lab.engines.process import EngineProcess
 
 START_S = 400.0
@@ -22,14 +20,17 @@ class Ring:
     """Cassandra on `size` neighbouring loopback addresses; a keyspace has a replica on every node."""
 
     def __init__(self, folder: Path, size: int = 3) -> None:
-        hosts = tuple(host(node) for node in range(size))
-        _check(hosts)
+        hosts = list_hosts(size)
+        for host in hosts:
+            if not is_free(host, 0):  # macOS has one loopback address
+                detail = f"a ring needs the address {host}: sudo ifconfig lo0 alias {host}"
+                raise EngineMissing(engine="cassandra", detail=detail)
         shared = free_ports(("client", "storage"), hosts)  # drivers and nodes expect the same ports on all nodes
         self.nodes: list[EngineProcess] = []
-        for node in range(size):
-            engine, path = Cassandra(node=node, size=size), folder / f"node-{node + 1}"
-            shared = {name: open_location(engine, path, host=hosts[node], ports=shared).ports[name] for name in shared}
-            self.nodes.append(EngineProcess(engine, path))
+        for number, host in enumerate(hosts):
+            node = EngineProcess(describe_node(number, size), folder / f"node-{number + 1}", host=host, ports=shared)
+            shared = {name: node.location.ports[name] for name in shared}
+            self.nodes.append(node)
 
     def url(self, namespace: str) -> str:
         """Create a keyspace unless it exists, and return its URL for settings."""
@@ -42,16 +43,12 @@ class Ring:
 
     def start(self) -> Self:
         """Start all nodes, in parallel, and wait until each knows all others. Idempotent."""
-        self._for_each(lambda node: node.start(START_S))
+        for_each(lambda node: node.start(START_S), self.nodes)
         return self
-
-    def stop(self) -> None:
-        """Stop all nodes."""
-        self._for_each(EngineProcess.stop)
 
     def kill(self) -> None:
         """Kill all nodes."""
-        self._for_each(EngineProcess.kill)
+        for_each(EngineProcess.kill, self.nodes)
 
     def __enter__(self) -> Self:
         try:
@@ -62,18 +59,3 @@ class Ring:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.kill()
-
-    def _for_each(self, action: Callable[[EngineProcess], object]) -> None:
-        with ThreadPoolExecutor(len(self.nodes)) as threads:
-            list(threads.map(action, self.nodes))
-
-
-def _check(hosts: tuple[str, ...]) -> None:
-    """Check that the loopback interface has these addresses; on macOS it has one. Raises EngineMissing."""
-    for address in hosts:
-        with socket.socket() as probe:
-            try:
-                probe.bind((address, 0))
-            except OSError as error:
-                detail = f"a ring needs the address {address}: sudo ifconfig lo0 alias {address}"
-                raise EngineMissing(engine="cassandra", detail=detail) from error

@@ -54,17 +54,9 @@ def open_admin(location: EngineLocation) -> AdminClient:
 
 
 def run_sql(location: EngineLocation, statement: str) -> str:
-    access = [
-        f"--host={location.host}",
-        f"--port={location.port}",
-        "--user=matinee",
-        "--protocol=tcp",
-        "-N",
-        "-e",
-        statement,
-    ]
+    access = [f"--host={location.host}", f"--port={location.port}", "--user=matinee", "--protocol=tcp"]
     environment = {**os.environ, "MYSQL_PWD": location.secret}
-    command = [find_program("mariadb") or "", "--no-defaults", *access]
+    command = [find_program("mariadb") or "", "--no-defaults", *access, "-N", "-e", statement]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 

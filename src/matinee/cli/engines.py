@@ -10,9 +10,8 @@ from rich.table import Table
 
 from matinee.cli.options import json_option, with_settings
 from matinee.cli.output import print_json
-from matinee.lab.engines import ENGINES, EngineMissing
+from matinee.lab.engines import ENGINES, EngineMissing, Fleet
 from matinee.lab.engines.fetch import fetch
-from matinee.lab.engines.fleet import Fleet
 from matinee.lab.engines.known import OPTIONAL
 from matinee.lab.profile import ENGINE_SETTINGS
 from matinee.mesh.hosting.settings import Settings

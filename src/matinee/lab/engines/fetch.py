@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,13 +33,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 def find_missing(names: Iterable[str]) -> dict[str, str]:
     """Return those of some engines and tools that cannot be started, each with the reason."""
-    missing = {}
-    for name in names:
-        try:
-            _SOURCES[name].check()
-        except Problem as problem:
-            missing[name] = str(problem)
-    return missing
+    return {name: reason for name in names if (reason := _find_failure(_SOURCES[name].check))}
 
 
 def fetch(names: Iterable[str], report: Report) -> dict[str, str]:
@@ -48,8 +42,9 @@ def fetch(names: Iterable[str], report: Report) -> dict[str, str]:
     install([package for name in missing for package in _SOURCES[name].find_missing_packages()], report)
     missing = find_missing(missing)
     with ThreadPoolExecutor(max(len(missing), 1)) as threads:
-        failures = dict(zip(missing, threads.map(lambda name: _fetch_one(name, report), missing), strict=True))
-    return {name: reason for name, reason in failures.items() if reason}
+        fetched = threads.map(lambda name: _find_failure(lambda: _SOURCES[name].fetch(report)), missing)
+        failures = dict(zip(missing, fetched, strict=True))
+    return {name: failures[name] or reason for name, reason in find_missing(missing).items()}
 
 
 def install(packages: list[str], report: Report) -> None:
@@ -66,14 +61,13 @@ def install(packages: list[str], report: Report) -> None:
 def _apt(*arguments: str) -> None:
     command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments]
     with contextlib.suppress(EngineFailed):
-        run("apt", command, environment={"DEBIAN_FRONTEND": "noninteractive"}, limit_s=FETCH_S)
+        run("apt", command, {"DEBIAN_FRONTEND": "noninteractive"}, FETCH_S)
 
 
-def _fetch_one(name: str, report: Report) -> str:
-    """Fetch or build one engine; return the reason of a failure, or an empty string."""
+def _find_failure(action: Callable[[], None]) -> str:
+    """Return why an action failed, or an empty string."""
     try:
-        _SOURCES[name].fetch(report)
-        _SOURCES[name].check()
+        action()
     except Problem as problem:
         return str(problem)
     return ""

@@ -21,6 +21,7 @@ from matinee.lab.engines.location import EngineFailed, EngineLocation
 from matinee.lab.engines.sources import Go
 
 ANSWER_S = 2.0
+MODULE = Path(__file__).parents[1] / "data" / "apiserver"
 
 
 def _issue_certificates(location: EngineLocation) -> None:
@@ -63,10 +64,9 @@ KUBERNETES = Engine(
         version="1.33.0",
         # Without optimisations it builds in half the time.
         arguments=(
-            "build", "-buildvcs=false", "-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l",
+            "build", f"-C={MODULE}", "-buildvcs=false", "-mod=readonly", "-ldflags=-s -w", "-gcflags=all=-N -l",
             "-o", "{folder}/kubernetes", ".",
         ),
-        module=Path(__file__).parents[1] / "data" / "apiserver",
         duration="four to fifteen minutes",
     ),
     # A line of `tokens`: token, user, uid, groups.

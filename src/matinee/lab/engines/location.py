@@ -53,11 +53,6 @@ class EngineLocation(msgspec.Struct, frozen=True, kw_only=True):
         """The address for clients."""
         return f"{self.host}:{self.port}"
 
-    @property
-    def log(self) -> Path:
-        """The file of its output."""
-        return self.folder / "log"
-
 
 def open_location(
     folder: Path, purposes: tuple[str, ...], *, host: str = LOOPBACK, ports: dict[str, int] | None = None

@@ -38,7 +38,7 @@ def _run_client(location: EngineLocation, program: str, *arguments: str) -> None
     """Run a client program. Raises EngineFailed."""
     access = ["--no-defaults", f"--host={location.host}", f"--port={location.port}", "--protocol=tcp", "--user=matinee"]
     command = [*_SOURCE.find(program), *access, "--connect-timeout=2", *arguments]
-    run("mariadb", command, environment={"MYSQL_PWD": location.secret})
+    run("mariadb", command, {"MYSQL_PWD": location.secret})
 
 
 def _answers(location: EngineLocation) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 
 from matinee.app.guard import LIFELINE
 from matinee.lab.engines.engine import Engine
-from matinee.lab.engines.location import LOOPBACK, EngineFailed, open_location
+from matinee.lab.engines.location import EngineFailed, open_location
 
 START_S = 180.0
 STOP_S = 30.0
@@ -36,23 +36,15 @@ class ProcessRecord(msgspec.Struct, kw_only=True):
 class EngineProcess:
     """The process of an engine in a folder. If `tied`, it ends with this process; else it runs until `stop`.
 
-    Several processes may use the same folder: the first one starts the engine, the others find it running. `host` and
-    `ports` are those of a new folder.
+    Several processes may use the same folder: the first one starts the engine, the others find it running.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        folder: Path,
-        *,
-        tied: bool = True,
-        host: str = LOOPBACK,
-        ports: dict[str, int] | None = None,
-    ) -> None:
+    def __init__(self, engine: Engine, folder: Path, *, tied: bool = True) -> None:
         self.engine = engine
-        self.location = open_location(folder, engine.ports, host=host, ports=ports)
+        self.location = open_location(folder, engine.ports)
         self._tied = tied
-        self._record = folder.absolute() / "process.json"
+        self._record = self.location.folder / "process.json"
+        self._log = self.location.folder / "log"
         self._lifeline: socket.socket | None = None
 
     @property
@@ -138,7 +130,7 @@ class EngineProcess:
                 inherited = [stack.enter_context(theirs).fileno()]
                 command = [sys.executable, "-m", "matinee.app.guard", *command]
                 environment[LIFELINE] = str(theirs.fileno())
-            output = stack.enter_context(self.location.log.open("ab"))
+            output = stack.enter_context(self._log.open("ab"))
             process = subprocess.Popen(
                 command,
                 env=environment,
@@ -162,7 +154,7 @@ class EngineProcess:
             time.sleep(POLL_S)
 
     def _tail_log(self) -> str:
-        lines = self.location.log.read_text(errors="replace").strip().splitlines() if self.location.log.exists() else []
+        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         return " / ".join(lines[-3:])[-600:] or "its log is empty"
 
     def _signal(self, number: signal.Signals) -> None:

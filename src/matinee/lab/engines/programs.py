@@ -55,19 +55,11 @@ def read_version(path: str) -> str:
     return match[0] if match else ""
 
 
-def run(
-    engine: str,
-    command: Sequence[str],
-    *,
-    folder: Path | None = None,
-    environment: Mapping[str, str] = {},
-    limit_s: float = RUN_S,
-) -> None:
+def run(engine: str, command: Sequence[str], environment: Mapping[str, str] = {}, limit_s: float = RUN_S) -> None:
     """Run a program to its end. Raises EngineFailed, with the errors in its output."""
     try:
         result = subprocess.run(
             command,
-            cwd=folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from typing import Self
 
 from matinee.lab.engines.cassandra import describe_node, has_keyspace, list_hosts
 from matinee.lab.engines.fleet import for_each
-from matinee.lab.engines.location import EngineFailed, EngineMissing, free_ports, is_free
+from matinee.lab.engines.location import EngineFailed, EngineMissing, free_ports, is_free, open_location
 from matinee.lab.engines.process import EngineProcess
 
 START_S = 400.0
@@ -28,9 +28,10 @@ class Ring:
         shared = free_ports(("client", "storage"), hosts)  # drivers and nodes expect the same ports on all nodes
         self.nodes: list[EngineProcess] = []
         for number, host in enumerate(hosts):
-            node = EngineProcess(describe_node(number, size), folder / f"node-{number + 1}", host=host, ports=shared)
-            shared = {name: node.location.ports[name] for name in shared}
-            self.nodes.append(node)
+            engine, path = describe_node(number, size), folder / f"node-{number + 1}"
+            location = open_location(path, engine.ports, host=host, ports=shared)
+            shared = {name: location.ports[name] for name in shared}
+            self.nodes.append(EngineProcess(engine, path))
 
     def url(self, namespace: str) -> str:
         """Create a keyspace unless it exists, and return its URL for settings."""

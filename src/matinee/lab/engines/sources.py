@@ -57,8 +57,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     def fetch(self, report: Report) -> None:
         """Fetch or build what is not a Debian package. Raises EngineMissing, EngineFailed."""
 
-    def missing(self, what: str, remedy: str) -> EngineMissing:
-        """Return the failure to find something."""
+    def missing(self, what: str, remedy: str = "") -> EngineMissing:
+        """Return the failure to find something; the remedy is to fetch it, unless there is another."""
+        remedy = remedy or f"run matinee lab engines up {self.name}"
         return EngineMissing(engine=self.name, detail=f"{self.name} needs {what}: {remedy}")
 
 
@@ -81,7 +82,7 @@ class Jars(Source, frozen=True, kw_only=True):
     def find(self, program: str) -> list[str]:
         java = self._find_java()
         if not self.folder.is_dir():
-            raise self.missing(f"its jars of version {self.version}", _fetch_hint(self.name))
+            raise self.missing(f"its jars of version {self.version}")
         memory = [f"-Xms{self.heap_mb // 2}m", f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
         return [java, *memory, "-XX:+ExitOnOutOfMemoryError", "-cp", f"{self.folder}/*"]
 
@@ -102,10 +103,10 @@ class Jars(Source, frozen=True, kw_only=True):
         report(f"  fetching           {self.name} {self.version} with Maven …")
         dependencies = "".join(_DEPENDENCY.format(*coordinate.split(":")) for coordinate in self.coordinates)
         with tempfile.TemporaryDirectory() as project:
-            (Path(project) / "pom.xml").write_text(_POM.format(dependencies))
-            goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
-            command = [*_LOW_PRIORITY, "mvn", "-B", "-q", "--strict-checksums", *goal]
-            run(self.name, command, folder=Path(project), limit_s=FETCH_S)
+            (pom := Path(project) / "pom.xml").write_text(_POM.format(dependencies))
+            options = ["-B", "-q", "--strict-checksums", f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+            command = [*_LOW_PRIORITY, "mvn", "-f", str(pom), *options, "dependency:copy-dependencies"]
+            run(self.name, command, {}, FETCH_S)
 
     def _find_java(self) -> str:
         if java := find_java(self.javas):
@@ -115,12 +116,11 @@ class Jars(Source, frozen=True, kw_only=True):
 
 
 class Go(Source, frozen=True, kw_only=True):
-    """A program that Go builds: `arguments` of `go`, formatted with the folder to build in, run in `module`."""
+    """A program that Go builds, by `arguments` of `go`, which are formatted with the folder to build in."""
 
     program: str
     version: str
     arguments: tuple[str, ...]
-    module: Path | None = None
     duration: str
 
     @property
@@ -135,7 +135,7 @@ class Go(Source, frozen=True, kw_only=True):
         file = self.folder / program
         if path := str(file) if file.exists() else find_program(program):
             return [path]
-        raise self.missing(f"{self.program} {self.version}", _fetch_hint(self.name))
+        raise self.missing(f"{self.program} {self.version}")
 
     def read_version(self, program: str) -> str:
         return self.version.removeprefix("v")
@@ -148,16 +148,11 @@ class Go(Source, frozen=True, kw_only=True):
     def _build(self, go: str, folder: Path, report: Report) -> None:
         report(f"  building           {self.program} {self.version} with Go ({self.duration}) …")
         command = [*_LOW_PRIORITY, go, *(argument.format(folder=folder) for argument in self.arguments)]
-        environment = {"GOBIN": str(folder), "CGO_ENABLED": "0"}
-        run(self.name, command, folder=self.module or folder, environment=environment, limit_s=FETCH_S)
+        run(self.name, command, {"GOBIN": str(folder), "CGO_ENABLED": "0"}, FETCH_S)
 
 
 def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matinee" / "engines"
-
-
-def _fetch_hint(name: str) -> str:
-    return f"run matinee lab engines up {name}"
 
 
 def _is_installed(wanted: str) -> bool:

@@ -57,7 +57,7 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
     phone = await (await chromium.new_context(**PHONE)).new_page()
     refreshed: list[int] = []
     phone.on("response", lambda answer: refreshed.append(answer.status) if "/auth/refresh" in answer.url else None)
-    await open_title(phone, deployment.url)
+    await open_title(phone, deployment.url.replace("127.0.0.1", "localhost"))
     await phone.get_by_test_id("play").first.click()
     resumed = await wait_for_playback(phone)
     assert abs(resumed - stopped) <= 2.5, (resumed, stopped)

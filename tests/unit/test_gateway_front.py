@@ -82,6 +82,7 @@ async def test_instances_and_edges_are_applied() -> None:
     world.edge_health = [("http://127.0.0.1:9101", "unavailable"), ("https://10.0.0.7:8090/", "draining")]
     await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
+    assert updater.edge_origins() == ("https://10.0.0.7:8090",)
     await updater.update()
     assert len(world.configs) == 2
 

@@ -12,7 +12,6 @@ import yarl
 from tests.unit.gateway_rig import Deployment, call, run_gateway
 
 from matinee.gateway.server import openapi
-from matinee.gateway.server.state import ServerSettings
 from matinee.gateway.server.web import content_security_policy
 from matinee.identity.service import IdentityService
 
@@ -185,10 +184,10 @@ async def test_client_address_is_accepted_from_the_proxy_only(tmp_path: Path) ->
 
 
 def test_host_header_cannot_loosen_the_policy() -> None:
-    settings = ServerSettings(web_root=Path(), media_sources=("https://edge.example",))
-    assert "http://deployment.local:* https://edge.example" in content_security_policy(
-        "deployment.local:8080", settings
+    policy = content_security_policy(
+        "deployment.local:8080", secure=False, edge_origins=["https://edge.example", "http://127.0.0.1:8090"]
     )
-    assert "[::1]:*" in content_security_policy("[::1]:8080", settings)
+    assert "connect-src 'self' http://deployment.local:* https://edge.example http://127.0.0.1:8090;" in policy
+    assert "https://[::1]:*" in content_security_policy("[::1]:8080", secure=True)
     for forged in ("evil; script-src *", "a b", "*", "x\r\ny", "'unsafe-eval'"):
-        assert forged not in content_security_policy(forged, settings).replace("default-src *", "")
+        assert forged not in content_security_policy(forged, secure=False).replace("default-src *", "")

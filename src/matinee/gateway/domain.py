@@ -95,6 +95,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
             honour_sampled=telemetry.honour_sampled,
             **_build_lan_settings(section, deployment, clock),
         ),
+        edge_origins=updater.edge_origins,
     )
     verifier = Verifier(fetch_keys=identity.public_keys, parse_claims=parse_principal, clock=clock)
     return build(state, verifier=verifier, metrics=wiring.metrics, tracer=wiring.runtime.tracer)
@@ -118,7 +119,7 @@ async def _open_uploads(wiring: Wiring[GatewaySection]) -> UploadStore:
 
 
 def _build_lan_settings(section: GatewaySection, deployment: Deployment, clock: Clock) -> dict[str, Any]:
-    """Return what the trust page and the content security policy contain where the network has access."""
+    """Return what the trust page contains where the network has access."""
     if not deployment.lan:
         return {}
     authority = addresses.open_authority(deployment, clock)
@@ -126,7 +127,6 @@ def _build_lan_settings(section: GatewaySection, deployment: Deployment, clock: 
         "authority_der": authority.certificate_der,
         "authority_fingerprint": authority.fingerprint,
         "front_url": addresses.public_url(deployment, section.port),
-        "media_sources": (f"https://{addresses.public_host(deployment)}:*",),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from matinee.gateway.model.proxy import Endpoint, ProxySettings, build_proxy_config
+from matinee.gateway.model.proxy import Endpoint, ProxySettings, build_proxy_config, to_origin
 from matinee.gateway.ports import Proxy, UploadStore
 from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
@@ -44,7 +44,11 @@ class ProxyUpdater:
         self._steering = steering
         self._keys: PublicKeys | None = None
         self._instances: tuple[Endpoint, ...] = ()
-        self._edges: tuple[Endpoint, ...] = ()
+        self._edges: tuple[str, ...] = ()
+
+    def edge_origins(self) -> tuple[str, ...]:
+        """Return the origins of the edges, as last queried."""
+        return tuple(sorted({to_origin(url) for url in self._edges}))
 
     async def update(self) -> bool:
         """Update the proxy once; return whether it could be configured, which requires keys to verify tokens."""
@@ -55,10 +59,11 @@ class ProxyUpdater:
         )
         self._keys = keys or self._keys
         self._instances = _to_endpoints(instances) if instances is not None else self._instances
-        self._edges = _to_endpoints(edges) if edges is not None else self._edges
+        self._edges = tuple(url for url in edges if url) if edges is not None else self._edges
         if self._keys is None:
             return False
-        config = build_proxy_config(self._settings(), gateways=self._instances, edges=self._edges, keys=self._keys)
+        edge_endpoints = _to_endpoints(self._edges)
+        config = build_proxy_config(self._settings(), gateways=self._instances, edges=edge_endpoints, keys=self._keys)
         if await self._proxy.apply(config):
             endpoints = {c.name: [f"{e.host}:{e.port}" for e in c.endpoints] for c in config.clusters}
             _log.info("proxy.updated", **endpoints)

@@ -36,6 +36,12 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
         return cls(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
 
+def to_origin(url: str) -> str:
+    """Return the origin of a URL: its scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Instances of one kind. An instance that fails `eject_after` times in a row is ejected for `eject_ms`.
 

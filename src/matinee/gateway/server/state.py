@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,16 +30,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the gateway's HTTP server.
 
     `origins` are further origins of the web client (a development server). `proxy_secret` is the header by which
-    requests from the proxy are recognised. `media_sources` are the edges, for the content security policy.
-    `authority_der` is the certificate that devices are asked to trust, if any. `front_url` is the address that viewers
-    open.
+    requests from the proxy are recognised. `authority_der` is the certificate that devices are asked to trust, if any.
+    `front_url` is the address that viewers open.
     """
 
     web_root: Path
     secure: bool = False
     territory: str = "ZZ"
     origins: tuple[str, ...] = ()
-    media_sources: tuple[str, ...] = ()
     authority_der: bytes = b""
     authority_fingerprint: str = ""
     front_url: str = "/"
@@ -51,7 +50,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
-    """The domains behind the gateway and its own services."""
+    """The domains behind the gateway and its own services. `edge_origins` returns the current origins of the edges."""
 
     identity: Identity
     catalogue: Catalogue
@@ -65,6 +64,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     instances: Instances
     clock: Clock
     settings: ServerSettings
+    edge_origins: Callable[[], Sequence[str]] = tuple
 
 
 def get_state(request: HttpRequest) -> AppState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from matinee.gateway.api.problems import NoSuchPage
-from matinee.gateway.server.state import HttpRequest, ServerSettings, get_state
+from matinee.gateway.server.state import HttpRequest, get_state
 from matinee.kit.hashing import sha256_hex
 
 _CODINGS = (("br", ".br"), ("gzip", ".gz"))
@@ -83,8 +84,9 @@ async def serve_web_client(request: HttpRequest, path: FromPath[str] = "") -> Re
     if file.compressed:
         headers["Vary"] = "Accept-Encoding"
     if file.content_type.startswith("text/html"):
+        state = get_state(request)
         headers["Content-Security-Policy"] = content_security_policy(
-            request.headers.get("host", ""), get_state(request).settings
+            request.headers.get("host", ""), secure=state.settings.secure, edge_origins=state.edge_origins()
         )
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
@@ -103,11 +105,14 @@ def _select_body(file: WebFile, accept_encoding: str, headers: dict[str, str]) -
     return file.body
 
 
-def content_security_policy(host: str, settings: ServerSettings) -> str:
-    """Return the policy of a page: the own host, and the edges as sources of pictures and video."""
+def content_security_policy(host: str, *, secure: bool, edge_origins: Sequence[str] = ()) -> str:
+    """Return the policy of a page: the own host, and the edges as sources of pictures and video.
+
+    Any port of the own host is a source, so that a page can use an edge that started after it was loaded.
+    """
     named = _HOST.match(host)
-    scheme = "https" if settings.secure else "http"
-    edges = " ".join([*([f"{scheme}://{named.group(1)}:*"] if named else []), *settings.media_sources])
+    scheme = "https" if secure else "http"
+    edges = " ".join([*([f"{scheme}://{named.group(1)}:*"] if named else []), *edge_origins])
     return "; ".join(
         [
             "default-src 'self'",

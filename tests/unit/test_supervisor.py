@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from tests.deployment import eventually
 
-from matinee.app.supervisor import ProcessStatus, Program, Supervisor
+from matinee.app.supervisor import NotStarted, ProcessStatus, Program, Supervisor
 
 READY = """
 import asyncio, subprocess, sys
@@ -96,7 +96,7 @@ async def test_program_that_runs_once_is_not_restarted(supervisor: Supervisor) -
 
 
 async def test_start_failure_names_the_process_and_its_last_log_line(supervisor: Supervisor) -> None:
-    with pytest.raises(RuntimeError, match=r"bad did not get ready: .*no such luck"):
+    with pytest.raises(NotStarted, match=r"bad did not get ready: .*no such luck"):
         await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=3600)
 
 
@@ -109,7 +109,7 @@ async def test_start_waits_while_the_process_reports_a_reason(tmp_path: Path) ->
     program = Program(name="a", command=[sys.executable, "-c", WAITS, str(go)])
     starting = asyncio.create_task(supervisor.start(program, ready_s=5))
     await eventually(lambda: len(reasons) == 2)
-    with pytest.raises(RuntimeError):  # a later start without a reason fails after `ready_s`
+    with pytest.raises(NotStarted):  # a later start without a reason fails after `ready_s`
         await supervisor.start(Program(name="b", command=["sleep", "600"]), ready_s=5)
     assert not starting.done()
     status, _ = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])

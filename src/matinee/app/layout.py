@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,8 +14,13 @@ from matinee.app.domains import DOMAINS
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.gateway.domain import GatewaySection
 from matinee.kit.clock import SystemClock
+from matinee.kit.problem import Problem
 from matinee.mesh.hosting.addresses import open_authority, public_url
 from matinee.mesh.hosting.settings import BadSettings, Settings
+
+
+class AlreadyRunning(Problem, status=409):
+    """Matinee is running on this data directory already."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,16 +55,39 @@ def list_groups(settings: Settings) -> list[Group]:
     ]
 
 
+@contextlib.contextmanager
+def lock(settings: Settings) -> Iterator[None]:
+    """Lock the data directory for `matinee up`, as long as its process lives. Raises AlreadyRunning."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with _lock_file(settings).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise AlreadyRunning(
+                detail=f"Matinee is running on {settings.data} already (process {file.read().strip() or 'unknown'}): "
+                "stop that one, or name another directory with --data."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def is_running(settings: Settings) -> bool:
-    """Return whether `matinee up` runs on this data directory. It locks a file as long as it lives."""
+    """Return whether `matinee up` runs on this data directory."""
     try:
-        with (settings.data / "lock").open() as file:
+        with _lock_file(settings).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except FileNotFoundError:
         return False
     return False
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.data / "lock"
 
 
 def record_file(settings: Settings) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -81,7 +82,7 @@ async def _retry(
 ) -> AsyncIterator[T | None]:
     """Enter a context, retrying while it raises an engine's problem; yield None when stopped before that."""
     reporter = _WaitReporter(lifeline)
-    attempts = 0
+    pauses_s = itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1]))
     while not stopping.done():
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -93,8 +94,7 @@ async def _retry(
                 return
         reporter.report(reason)
         async with meanwhile(reason):
-            await asyncio.wait([stopping], timeout=_PAUSES_S[min(attempts, len(_PAUSES_S) - 1)])
-        attempts += 1
+            await asyncio.wait([stopping], timeout=next(pauses_s))
     yield None
 
 

@@ -42,14 +42,14 @@ def load(
     file: Path | None, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
     """Read the settings. Raises BadSettings with the key, the reason and the source of a wrong value."""
-    return _build(_read(file, os.environ if environment is None else environment, overrides or {}))
+    return _build(_read(file, environment, overrides))
 
 
 def show(
     file: Path | None, environment: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> list[SettingView]:
     """Return every setting with its value, default and source; passwords in URLs are masked."""
-    values = _read(file, os.environ if environment is None else environment, overrides or {})
+    values = _read(file, environment, overrides)
     defaults = flatten(default_settings())
     return [
         SettingView(
@@ -72,8 +72,9 @@ def default_settings() -> Settings:
 
 def sections_of(settings: Settings) -> dict[str, msgspec.Struct]:
     """Return all sections by their names."""
-    shared = {"deployment": settings.deployment, "mesh": settings.mesh, "telemetry": settings.telemetry}
-    return {**shared, "cache": settings.cache, "objects": settings.objects, **settings.domains}
+    sections = msgspec.structs.asdict(settings)
+    domains: dict[str, msgspec.Struct] = sections.pop("domains")
+    return {**sections, **domains}
 
 
 def flatten(settings: Settings) -> dict[str, Any]:
@@ -125,15 +126,15 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def _read(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Values:
+def _read(file: Path | None, environment: Mapping[str, str] | None, overrides: Mapping[str, Any] | None) -> Values:
     values: Values = {}
     for key, value in _read_file(file):
         values[_check(key, f"in {file}")] = (value, "file")
-    for name, text in environment.items():
+    for name, text in (os.environ if environment is None else environment).items():
         if name.upper().startswith(PREFIX):
             key = name[len(PREFIX) :].lower().replace("__", ".")
             values[_check(key, f"in the environment variable {name}")] = (text, "environment")
-    for key, value in overrides.items():
+    for key, value in (overrides or {}).items():
         values[_check(key, "on the command line")] = (value, "command line")
     data = _data_directory(values)
     stored = {_check(key, f"in {data / STORED_FILE}"): value for key, value in read_stored(data).items()}
@@ -179,8 +180,8 @@ def _build(values: Values) -> Settings:
     sections: dict[str, Any] = {
         name: _build_section(name, default, given, data) for name, default in sections_of(default_settings()).items()
     }
-    shared = {name: sections.pop(name) for name in ("deployment", "mesh", "cache", "objects", "telemetry")}
-    return Settings(**shared, domains=sections)
+    domains = {name: sections.pop(name) for name in DOMAINS}
+    return Settings(**sections, domains=domains)
 
 
 def _build_section(name: str, default: msgspec.Struct, given: Mapping[str, Any], data: str) -> msgspec.Struct:

@@ -25,6 +25,7 @@ from matinee.app.lifeline import ProcessReport
 from matinee.drivers.engine import EngineState
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.kit import log
+from matinee.kit.problem import Problem
 
 State: TypeAlias = Literal["starting", "waiting", "running", "restarting", "finished", "stopped"]
 # Long, because a busy machine starts slowly. A process that exits is noticed earlier.
@@ -39,6 +40,10 @@ MAX_EARLY_EXITS = 5
 LOG_LIMIT_BYTES = 16 << 20
 
 _log = log.get()
+
+
+class NotStarted(Problem, status=500):
+    """Matinee could not start."""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +91,15 @@ class Supervisor:
     async def start(self, program: Program, ready_s: float = READY_TIMEOUT_S) -> None:
         """Start a program and wait until it is ready, without limit while it reports that it waits for an engine.
 
-        Raises RuntimeError with its last log line when it is not ready in time or exits repeatedly.
+        Raises NotStarted with its last log line when it is not ready in time or exits repeatedly.
         """
-        process = _Process(program, self._logs / f"{program.name}.log", self._on_change)
+        process = _Process(program, self.log_file(program.name), self._on_change)
         self._processes[program.name] = process
         await process.wait_until_ready(ready_s)
+
+    def log_file(self, name: str) -> Path:
+        """Return the file of a program's output."""
+        return self._logs / f"{name}.log"
 
     def statuses(self) -> list[ProcessStatus]:
         """Return the current status of every process."""
@@ -131,7 +140,7 @@ class _Process:
         self._task = asyncio.create_task(self._keep_running(), name=f"supervise-{program.name}")
 
     async def wait_until_ready(self, limit_s: float) -> None:
-        """Wait until it is ready, without limit while it reports a reason for waiting. Raises RuntimeError."""
+        """Wait until it is ready, without limit while it reports a reason for waiting. Raises NotStarted."""
         awaited = (self._task, self._ready)
         while not (await asyncio.wait(awaited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED))[0]:
             if not self.status.waiting:
@@ -139,7 +148,8 @@ class _Process:
         if self._task.done():
             self._task.result()
         if not (self._ready.done() and self._ready.result()):
-            raise RuntimeError(f"{self._program.name} did not get ready: {self._read_last_log_line()}")
+            failure = f"{self._program.name} did not get ready: {self._read_last_log_line()}"
+            raise NotStarted(detail=f"{failure} (log: {self._log_path})")
 
     async def stop(self) -> None:
         self._task.cancel()
@@ -262,8 +272,3 @@ async def _terminate(child: asyncio.subprocess.Process) -> None:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-def python_command(*arguments: str) -> list[str]:
-    """Return the command that runs `matinee` with this interpreter."""
-    return [sys.executable, "-m", "matinee", *arguments]

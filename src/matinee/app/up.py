@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import secrets
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -24,7 +22,7 @@ from matinee.app.clients import open_clients
 from matinee.app.extras import check_distributed
 from matinee.app.lifeline import Lifeline, wait_for_stop
 from matinee.app.settings import environment_of
-from matinee.app.supervisor import ProcessStatus, Program, Supervisor, python_command
+from matinee.app.supervisor import NotStarted, ProcessStatus, Program, Supervisor
 from matinee.catalogue.api import Catalogue
 from matinee.drivers import envoy
 from matinee.drivers.keyfile import create_once
@@ -33,13 +31,14 @@ from matinee.gateway.domain import GatewaySection, envoy_folder
 from matinee.identity.api import DeviceInfo, EmailTaken, Identity
 from matinee.kit import log
 from matinee.kit.clock import SystemClock
-from matinee.kit.problem import Problem
+from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.settings import Settings
 
 DEMO_EMAIL = "demo@matinee.example"
 FIRST_FILM_TIMEOUT_S = 240.0
 FRONT_TIMEOUT_S = 180.0
+POLL_S = 0.1
 _log = log.get()
 
 
@@ -47,14 +46,6 @@ class PortTaken(Problem, status=409):
     """A port that Matinee needs is taken by another program."""
 
     port: int
-
-
-class AlreadyRunning(Problem, status=409):
-    """Matinee is running on this data directory already."""
-
-
-class NotStarted(Problem, status=500):
-    """Matinee could not start."""
 
 
 class DemoSignIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +90,7 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
     if settings.deployment.profile == "distributed":
         check_distributed()
     await asyncio.to_thread(profile.check, settings, partial(console.print, highlight=False))
-    with _lock(settings.data):
+    with layout.lock(settings):
         _check_ports(settings)
         supervisor = Supervisor(
             logs=settings.data / "logs",
@@ -113,8 +104,6 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
             if starting.done():
                 starting.result()
                 await stopping
-        except RuntimeError as error:
-            raise NotStarted(detail=f"{error} (logs: {settings.data / 'logs'})") from error
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
@@ -132,19 +121,14 @@ async def _start(settings: Settings, supervisor: Supervisor, console: Console, p
         with steps.step("engines"):
             settings = await profile.start(settings, supervisor)
     environment = environment_of(settings)
-    configuration = envoy_folder(settings.deployment)
-    shutil.rmtree(configuration, ignore_errors=True)  # it lists the instances of an earlier start
+    shutil.rmtree(envoy_folder(settings.deployment), ignore_errors=True)  # it lists the instances of an earlier start
     layout.store_address(settings)
     with steps.step("services"):
         await asyncio.gather(*(supervisor.start(program) for program in _services(settings, environment)))
     with steps.step("edges"):
         await asyncio.gather(*(supervisor.start(program) for program in _edges(settings, environment)))
     with steps.step("gateway"):
-        await _wait_until(
-            partial(asyncio.to_thread, (configuration / envoy.BOOTSTRAP).exists), "the gateway did not configure Envoy"
-        )
-        await supervisor.start(Program(name="envoy", command=envoy.build_command(configuration), lifeline=False))
-        await _wait_until(partial(layout.front_answers, settings), "the gateway does not answer through Envoy")
+        await _start_front(settings, supervisor)
     sign_in = None
     if settings.deployment.demo:
         sign_in = await _create_demo_account(settings)
@@ -157,7 +141,7 @@ async def _start(settings: Settings, supervisor: Supervisor, console: Console, p
 def _program(
     name: str, environment: Mapping[str, str], *arguments: str, once: bool = False, lifeline: bool = True
 ) -> Program:
-    command = python_command(*arguments)
+    command = [sys.executable, "-m", "matinee", *arguments]
     return Program(name=name, command=command, environment=environment, once=once, lifeline=lifeline)
 
 
@@ -179,24 +163,6 @@ def _edges(settings: Settings, environment: Mapping[str, str]) -> Iterator[Progr
             yield _program(name, environment, *arguments, "--name", name, "--worker", str(worker))
 
 
-@contextlib.contextmanager
-def _lock(data: Path) -> Iterator[None]:
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise AlreadyRunning(
-                detail=f"Matinee is running on {data} already (process {file.read().strip() or 'unknown'}): "
-                "stop that one, or name another directory with --data."
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 def _check_ports(settings: Settings) -> None:
     """Check that the public ports are free. Raises PortTaken."""
     gateway, edge = settings.of(GatewaySection), settings.of(EdgeSection)
@@ -214,12 +180,26 @@ def _check_ports(settings: Settings) -> None:
                 ) from error
 
 
-async def _wait_until(condition: Callable[[], Awaitable[bool]], failure: str) -> None:
-    end = time.monotonic() + FRONT_TIMEOUT_S
+async def _start_front(settings: Settings, supervisor: Supervisor) -> None:
+    """Start Envoy when the gateway has configured it, and wait until the gateway answers. Raises NotStarted."""
+    configuration = envoy_folder(settings.deployment)
+    if not await _wait_until(
+        partial(asyncio.to_thread, (configuration / envoy.BOOTSTRAP).exists), limit_s=FRONT_TIMEOUT_S
+    ):
+        raise NotStarted(detail=f"the gateway did not configure Envoy (logs: {settings.data / 'logs'})")
+    await supervisor.start(Program(name="envoy", command=envoy.build_command(configuration), lifeline=False))
+    if not await _wait_until(partial(layout.front_answers, settings), limit_s=FRONT_TIMEOUT_S):
+        raise NotStarted(detail=f"the gateway does not answer through Envoy (logs: {settings.data / 'logs'})")
+
+
+async def _wait_until(condition: Callable[[], Awaitable[bool]], *, limit_s: float) -> bool:
+    """Wait until a condition is met; return False if it is not within the limit."""
+    end = time.monotonic() + limit_s
     while not await condition():
         if time.monotonic() > end:
-            raise RuntimeError(failure)
-        await asyncio.sleep(0.1)
+            return False
+        await asyncio.sleep(POLL_S)
+    return True
 
 
 async def _create_demo_account(settings: Settings) -> DemoSignIn:
@@ -241,13 +221,16 @@ async def _create_demo_account(settings: Settings) -> DemoSignIn:
 
 
 async def _wait_for_first_film(settings: Settings) -> None:
-    end = time.monotonic() + FIRST_FILM_TIMEOUT_S
     async with open_clients(settings) as clients:
-        while time.monotonic() < end:
-            if (await clients.get(Catalogue).browse(territory=settings.deployment.territory, limit=1)).items:
-                return
-            await asyncio.sleep(0.25)
-    _log.warning("demo.slow", limit_s=FIRST_FILM_TIMEOUT_S)
+        has_film = partial(_has_film, clients.get(Catalogue), settings.deployment.territory)
+        if not await _wait_until(has_film, limit_s=FIRST_FILM_TIMEOUT_S):
+            _log.warning("demo.slow", limit_s=FIRST_FILM_TIMEOUT_S)
+
+
+async def _has_film(catalogue: Catalogue, territory: str) -> bool:
+    with contextlib.suppress(DeadlineExceeded, Overloaded, Unreachable):  # a busy machine: the next try may succeed
+        return bool((await catalogue.browse(territory=territory, limit=1)).items)
+    return False
 
 
 def _print_welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -> None:

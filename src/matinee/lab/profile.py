@@ -8,7 +8,7 @@ from typing import Any
 
 from matinee.app.settings import default_keys, flatten, read_stored, replace_values, store_values
 from matinee.app.supervisor import MAX_EARLY_EXITS, Program, Supervisor
-from matinee.lab.engines import ENGINES, Engine, EngineLocation, EngineMissing, open_location
+from matinee.lab.engines import ENGINES, Engine, EngineFailed, EngineLocation, EngineMissing, open_location
 from matinee.lab.engines.fetch import fetch
 from matinee.mesh.hosting.settings import BadSettings, Settings
 
@@ -97,7 +97,12 @@ async def _start(engine: Engine, location: EngineLocation, supervisor: Superviso
     deadline_s = asyncio.get_running_loop().time() + START_S
     while not await asyncio.to_thread(engine.is_ready, location):
         if asyncio.get_running_loop().time() > deadline_s:
-            raise RuntimeError(f"{engine.name} did not start")
+            raise _failure(engine, "did not start", supervisor)
         if any(status.restarts >= MAX_EARLY_EXITS for status in supervisor.statuses() if status.name == engine.name):
-            raise RuntimeError(f"{engine.name} exits repeatedly")
+            raise _failure(engine, "exits repeatedly", supervisor)
         await asyncio.sleep(POLL_S)
+
+
+def _failure(engine: Engine, reason: str, supervisor: Supervisor) -> EngineFailed:
+    detail = f"{engine.name} {reason} (log: {supervisor.log_file(engine.name)})"
+    return EngineFailed(engine=engine.name, detail=detail)

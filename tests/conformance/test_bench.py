@@ -1,10 +1,8 @@
 """Every area of the bench at its smallest size: it runs, and its rows are complete."""
 
-import contextlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,19 +10,13 @@ import pytest
 from tests.deployment import ABSENT
 from tests.engines import shared_engine
 
-from matinee.lab.bench.figure import Figure
+from matinee.lab.bench.figures import Figure
 from matinee.lab.bench.run import AREAS, FILE, measure
-from matinee.lab.bench.timing import Bench
 
 REPOSITORY = Path(__file__).parents[2]
-ROW = ["area", "name", "value", "unit", "baseline", "baseline_name", "ratio", "goal", "met"]
+ROW = ["area", "name", "value", "unit", "baseline", "baseline_name", "ratio", "goal", "met", "noise"]
 
 pytestmark = [pytest.mark.timeout(300)]
-
-
-@contextlib.contextmanager
-def shared_engines(*names: str) -> Iterator[dict[str, str]]:
-    yield {name: shared_engine(name).url("bench") for name in names}
 
 
 def check(figures: list[Figure], area: str) -> None:
@@ -40,14 +32,14 @@ def check(figures: list[Figure], area: str) -> None:
 
 @pytest.mark.parametrize("area", [area for area in AREAS if area not in {"edge", "play"}])
 def test_area_runs_at_its_smallest_size(area: str) -> None:
-    figures = measure(area, Bench(smallest=True, open_engines=shared_engines))
+    figures = measure(area, smallest=True, open_engine=lambda name: shared_engine(name).url("bench"))
     assert figures
     check(figures, area)
 
 
 def test_play_runs_at_its_smallest_size() -> None:
     assert "chromium" not in ABSENT, "engine not run: chromium"
-    check(measure("play", Bench(smallest=True)), "play")
+    check(measure("play", smallest=True), "play")
 
 
 @pytest.mark.parametrize("as_script", [True, False], ids=["script", "module"])

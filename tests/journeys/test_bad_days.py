@@ -15,7 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
-from tests.deployment import PASSWORD, Deployment, Viewer, create_deployment, eventually, find_free_port, make_film
+from tests.deployment import Deployment, Viewer, create_deployment, eventually, find_free_port, make_film
+
+from matinee.lab.viewer import sign_in
 
 pytestmark = [pytest.mark.timeout(900)]
 
@@ -139,11 +141,7 @@ def running_groups(groups: set[int]) -> set[int]:
 
 async def watch(page: Page, url: str) -> None:
     """Sign in and play the long film."""
-    await page.goto(url)
-    await page.get_by_test_id("sign-in-email").fill(EMAIL)
-    await page.get_by_test_id("sign-in-password").fill(PASSWORD)
-    await page.get_by_test_id("sign-in-submit").click()
-    await page.get_by_test_id("profile-card").first.click()
+    await sign_in(page, url, EMAIL)
     await page.get_by_test_id("billboard-play").click()
     await page.wait_for_selector("video", timeout=90_000)
     await page.wait_for_function("() => document.querySelector('video').currentTime > 1", timeout=90_000)

@@ -8,7 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
-from tests.deployment import PASSWORD, Deployment, Viewer, eventually, make_film
+from tests.deployment import Deployment, Viewer, eventually, make_film
+
+from matinee.lab.viewer import sign_in
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -71,11 +73,7 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
 
 async def open_title(page: Page, url: str) -> None:
     """Sign in, choose the profile, open the film's page from home."""
-    await page.goto(url)
-    await page.get_by_test_id("sign-in-email").fill(EMAIL)
-    await page.get_by_test_id("sign-in-password").fill(PASSWORD)
-    await page.get_by_test_id("sign-in-submit").click()
-    await page.get_by_test_id("profile-card").first.click()
+    await sign_in(page, url, EMAIL)
     card = page.get_by_test_id("title-card").first
     await expect(card).to_be_visible()
     await card.click()

@@ -12,7 +12,7 @@ from matinee.cli.options import json_option, with_settings
 from matinee.cli.output import print_json
 from matinee.kit import log
 from matinee.lab.bench import run as bench_run
-from matinee.lab.bench.timing import Bench
+from matinee.lab.bench.figures import to_table
 from matinee.mesh.hosting.settings import Settings
 
 
@@ -40,8 +40,8 @@ def demo(settings: Settings) -> None:
 @json_option
 def bench(areas: tuple[str, ...], smallest: bool, json_: bool) -> None:
     """Measure all areas or those named, each figure beside the baseline of the same run."""
-    figures = bench_run.run(areas, Bench(smallest=smallest), lambda area: click.echo(f"measuring {area} …", err=True))
-    print_json(figures) if json_ else Console(width=160).print(bench_run.to_table(figures))
+    figures = bench_run.run(areas, smallest, lambda area: click.echo(f"measuring {area} …", err=True))
+    print_json(figures) if json_ else Console(width=160).print(to_table(figures))
 
 
 @lab.command()

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,20 @@ class Deployment:
         """Return the ends of its logs."""
         logs = sorted((self.data / "logs").glob("*.log"))
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
+
+
+@contextlib.contextmanager
+def deploy_film(
+    folder: Path, *options: str, limit_s: float = 300, size: str = "640x360", rate: str = "24", seconds: float
+) -> Iterator[tuple[Deployment, str]]:
+    """Run a deployment with one film and no limit of requests; yield it and the title's id. Raises DeploymentFailed."""
+    deployment = Deployment(folder / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
+    try:
+        deployment.start(*options, limit_s=limit_s)
+        film = make_film(folder / "film.mp4", seconds=seconds, size=size, rate=rate)
+        yield deployment, deployment.ingest(film, "Film")["title_id"]
+    finally:
+        deployment.stop()
 
 
 def find_free_port(span: int = 1) -> int:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-
-import uvloop
-
 from matinee.catalogue.adapters.cached import POLICY, SharedTitleSource
 from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import SqlTitleStore
@@ -18,47 +13,39 @@ from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import TitleId, derive
-from matinee.lab.bench.figure import Figure, make_figure
-from matinee.lab.bench.timing import Bench, Operation, time_in_turns
+from matinee.lab.bench.harness import Bench, Call, time_in_turns
 
-AREA = "cache"
 TITLES, ROW, IN_FLIGHT = 400, 40, 8
 TIMEOUT_MS = 1000
 
 
-def measure(bench: Bench) -> list[Figure]:
+async def measure(bench: Bench) -> None:
     """Measure; takes about half a minute."""
-    with bench.open_engines("mariadb", "redis", "memcached") as urls:
-        return uvloop.run(_measure(urls, bench.size(200, 8), bench.size(5, 1)))
-
-
-async def _measure(urls: dict[str, str], count: int, rounds: int) -> list[Figure]:
     clock, metrics = SystemClock(), CacheMetrics(Metrics())
-    async with contextlib.AsyncExitStack() as stack:
-        store = await SqlTitleStore.open(await stack.enter_async_context(Database(urls["mariadb"])))
-        memory = MemoryReadModel(store=store, clock=clock)
-        await _put_titles(CatalogueService(store=store, read_model=memory, clock=clock))
-        operations: dict[str, Operation] = {
-            "MariaDB": lambda n: store.load(_row(n)),
-            "memory": lambda n: memory.titles(_row(n)),
-        }
-        for name in ("redis", "memcached"):
-            client = await open_cache_client(
-                urls[name], stack=stack, metrics=metrics, clock=clock, timeout_ms=TIMEOUT_MS
-            )
-            shared = SharedTitleSource(store=store, client=client, clock=clock, policy=POLICY)
-            stack.push_async_callback(shared.close)
-            await shared.list_changes(0)
-            operations[name] = _load(shared)
-        times_us = await time_in_turns(*operations.values(), count=count, in_flight=IN_FLIGHT, rounds=rounds)
-    compare = functools.partial(make_figure, AREA, baseline=times_us[0], baseline_name="MariaDB")
-    return [
-        compare(f"a row of forty titles: {name}", us, "µs")
-        for name, us in list(zip(operations, times_us, strict=True))[1:]
-    ]
+    database = await bench.stack.enter_async_context(Database(bench.open_engine("mariadb")))
+    store = await SqlTitleStore.open(database)
+    memory = MemoryReadModel(store=store, clock=clock)
+    await _put_titles(CatalogueService(store=store, read_model=memory, clock=clock))
+    calls: dict[str, Call] = {
+        "MariaDB": lambda n: store.load(_row(n)),
+        "memory": lambda n: memory.titles(_row(n)),
+    }
+    for name in ("redis", "memcached"):
+        client = await open_cache_client(
+            bench.open_engine(name), stack=bench.stack, metrics=metrics, clock=clock, timeout_ms=TIMEOUT_MS
+        )
+        shared = SharedTitleSource(store=store, client=client, clock=clock, policy=POLICY)
+        bench.stack.push_async_callback(shared.close)
+        await shared.list_changes(0)
+        calls[name] = _load(shared)
+    mariadb, *others = await time_in_turns(
+        calls, count=bench.size(200, 8), in_flight=IN_FLIGHT, rounds=bench.size(5, 1)
+    )
+    for samples in others:
+        bench.report(f"a row of forty titles: {samples.name}", samples, "µs", baseline=mariadb)
 
 
-def _load(shared: SharedTitleSource) -> Operation:
+def _load(shared: SharedTitleSource) -> Call:
     return lambda number: shared.load(_row(number))
 
 

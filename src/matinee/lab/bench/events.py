@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import os
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -14,7 +12,6 @@ from urllib.parse import urlsplit
 
 import confluent_kafka
 import msgspec
-import uvloop
 
 from matinee.drivers.asgi import Server
 from matinee.drivers.http import HttpClient
@@ -24,9 +21,9 @@ from matinee.events.api import Entry, Events, FactRecord, PlaybackHeartbeat, typ
 from matinee.events.service import EventsService
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId, generate
-from matinee.lab.bench.figure import Figure, make_figure
-from matinee.lab.bench.followers import make_heartbeats, measure_kafka, measure_sqlite
-from matinee.lab.bench.timing import Bench, time_in_turns
+from matinee.lab.bench.figures import Samples
+from matinee.lab.bench.followers import PARTITIONS, make_heartbeats, measure_kafka, measure_sqlite
+from matinee.lab.bench.harness import Bench, time_in_turns
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.api import Instance
 from matinee.mesh.client import MeshClient, bind_remote
@@ -34,57 +31,46 @@ from matinee.mesh.host import Host
 from matinee.mesh.membership import Directory
 from matinee.mesh.service import Services
 
-AREA = "events"
 GOAL = 2.0  # twice the time of the bare producer
-BATCH, IN_FLIGHT, PARTITIONS = 100, 8, 4
+BATCH, IN_FLIGHT = 100, 8
 INTERVAL_S, LIMIT_S = 0.01, 30
 
 
-def measure(bench: Bench) -> list[Figure]:
+async def measure(bench: Bench) -> None:
     """Measure; takes about two minutes."""
-    facts, rounds = bench.size(50_000, 2_000), bench.size(5, 1)
-    with bench.open_engines("kafka") as urls:
-        return [
-            *uvloop.run(_measure(urls["kafka"], bench)),
-            *uvloop.run(measure_sqlite(facts, rounds)),
-            *uvloop.run(measure_kafka(f"{urls['kafka']}_follow", PARTITIONS, facts, rounds)),
-        ]
-
-
-async def _measure(url: str, bench: Bench) -> list[Figure]:
-    clock = SystemClock()
-    async with KafkaEventLog.open(url, region="bench", partitions=PARTITIONS, replication=1) as log:
-        service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
-        bare = _BareProducer(url)
-        async with _serve_over_http(service) as remote:
-            times_us = await time_in_turns(
-                lambda n: bare.send(make_heartbeats(n * BATCH, BATCH)),
-                lambda n: service.append(records=make_heartbeats(n * BATCH, BATCH)),
-                lambda n: remote.append(records=make_heartbeats(n * BATCH, BATCH)),
-                count=bench.size(100, 4),
-                in_flight=IN_FLIGHT,
-                rounds=bench.size(5, 1),
-            )
-            ages_ms = await _measure_ages_ms(log, remote, bench.size(300, 20))
-    bare_us, service_us, remote_us = (us / BATCH for us in times_us)
-    compare = functools.partial(
-        make_figure, AREA, baseline=bare_us, baseline_name="bare producer, same settings", goal=GOAL
+    url = bench.open_engine("kafka")
+    log = await bench.stack.enter_async_context(
+        KafkaEventLog.open(url, region="bench", partitions=PARTITIONS, replication=1)
     )
-    return [
-        compare("append a fact: service", service_us, "µs"),
-        compare("append a fact: HTTP", remote_us, "µs"),
-        make_figure(AREA, "HTTP batch to consumer: median", ages_ms[len(ages_ms) // 2], "ms"),
-        make_figure(AREA, "HTTP batch to consumer: p99", ages_ms[int(len(ages_ms) * 0.99)], "ms"),
-    ]
+    service = EventsService(log=log, dead_letters=log, leases=None, clock=SystemClock())
+    remote, bare = await _serve_over_http(service, bench.stack), _BareProducer(url)
+    producer, by_service, by_http = await time_in_turns(
+        {
+            "bare producer, same settings": lambda n: bare.send(make_heartbeats(n * BATCH, BATCH)),
+            "service": lambda n: service.append(records=make_heartbeats(n * BATCH, BATCH)),
+            "HTTP": lambda n: remote.append(records=make_heartbeats(n * BATCH, BATCH)),
+        },
+        count=bench.size(100, 4),
+        in_flight=IN_FLIGHT,
+        rounds=bench.size(5, 1),
+        parts=BATCH,
+    )
+    bench.report("append a fact: service", by_service, "µs", baseline=producer, max_ratio=GOAL)
+    bench.report("append a fact: HTTP", by_http, "µs", baseline=producer, max_ratio=GOAL)
+    ages_s = await _measure_ages_s(log, remote, bench.size(300, 20))
+    bench.report("HTTP batch to consumer: median", Samples(ages_s), "ms")
+    bench.report("HTTP batch to consumer: p99", Samples([ages_s[int(len(ages_s) * 0.99)]]), "ms")
+    await measure_sqlite(bench)
+    await measure_kafka(bench, f"{url}_follow")
 
 
-async def _measure_ages_ms(log: KafkaEventLog, remote: Events, count: int) -> list[float]:
+async def _measure_ages_s(log: KafkaEventLog, remote: Events, count: int) -> list[float]:
     """Return the sorted ages of facts when a follower received them, sent one by one at an even pace."""
     ages: list[float] = []
     start = await log.get_head()
 
     async def handle(entries: list[Entry]) -> None:
-        ages.extend((datetime.now(UTC) - entry.record.at).total_seconds() * 1000 for entry in entries)
+        ages.extend((datetime.now(UTC) - entry.record.at).total_seconds() for entry in entries)
 
     following = asyncio.create_task(
         log.follow("bench", (type_name(PlaybackHeartbeat),), start=start, handle=handle, max_batch=500, max_wait_ms=0)
@@ -111,20 +97,20 @@ async def _wait_for_follower(remote: Events, ages: list[float]) -> None:
     await asyncio.sleep(1)  # until the facts above have arrived
 
 
-@contextlib.asynccontextmanager
-async def _serve_over_http(service: EventsService) -> AsyncIterator[Events]:
-    """Serve the service on a port, and yield a client of it through the mesh; both are in this process."""
+async def _serve_over_http(service: EventsService, stack: AsyncExitStack) -> Events:
+    """Serve the service on a port, and return a client of it through the mesh; both are in this process."""
     clock, registry, key = SystemClock(), MemoryRegistry(), os.urandom(16).hex()
     metrics = Metrics()
-    services = [Services(metrics).add("events", Events, service)]
-    host = Host(key=key, clock=clock, metrics=metrics, services=services)
-    async with Server(host, port=0) as server, HttpClient() as http:
-        instance = Instance(instance_id=generate(InstanceId, clock.now()), address=server.address, services=("events",))
-        await registry.register(instance=instance, lease_s=600, now=clock.now())
-        directory = Directory(registry=registry, clock=clock)
-        await directory.refresh()
-        caller = MeshClient(http=http, directory=directory, key=key, rng=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
-        yield bind_remote(Events, "events", caller, caller="bench")
+    host = Host(key=key, clock=clock, metrics=metrics, services=[Services(metrics).add("events", Events, service)])
+    server = await stack.enter_async_context(Server(host))
+    instance = Instance(instance_id=generate(InstanceId, clock.now()), address=server.address, services=("events",))
+    await registry.register(instance=instance, lease_s=600, now=clock.now())
+    directory = Directory(registry=registry, clock=clock)
+    await directory.refresh()
+    http = await stack.enter_async_context(HttpClient())
+    caller = MeshClient(http=http, directory=directory, key=key, rng=Random(), limit_ms=30_000)  # noqa: S311  # spreads load
+    client: Events = bind_remote(Events, "events", caller, caller="bench")
+    return client
 
 
 class _BareProducer:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import statistics
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import confluent_kafka
@@ -24,17 +23,14 @@ from matinee.events.service import EventsService
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import FactId, PlaySessionId, ProfileId, TitleId
-from matinee.lab.bench.figure import Figure, make_figure
+from matinee.lab.bench.figures import Samples
+from matinee.lab.bench.harness import Bench, Variant, measure_in_turns
 
-AREA = "events"
-BATCH, TIMEOUT_S = 1_000, 120
+BATCH, PARTITIONS, TIMEOUT_S = 1_000, 4, 120
 GOAL = 2.5
 FACT_GOAL_US = 10.0  # 100,000 facts/s
 _TYPE = type_name(PlaybackHeartbeat)
 _decoder = msgspec.json.Decoder(FactRecord)
-
-# Delivers all facts to a new consumer, and returns the time for one in µs.
-Delivery: TypeAlias = Callable[[str], Awaitable[float]]
 
 
 def make_heartbeats(first: int, count: int) -> list[FactRecord]:
@@ -60,58 +56,42 @@ def make_heartbeats(first: int, count: int) -> list[FactRecord]:
     ]
 
 
-async def measure_sqlite(facts: int, rounds: int) -> list[Figure]:
+async def measure_sqlite(bench: Bench) -> None:
     """Measure a follower on SQLite."""
-    clock = SystemClock()
-    with tempfile.TemporaryDirectory(prefix="matinee-bench-") as folder:
-        async with Database(f"sqlite:///{folder}/events.db") as database:
-            log = await SqliteEventLog.open(database)
-            service = EventsService(log=log, dead_letters=log, leases=log, clock=clock)
-            await _append(service, facts)
-            follower = PollingFollower(service, clock)
-
-            async def run_bare(consumer: str) -> float:
-                return await asyncio.to_thread(_read_sqlite, Path(folder) / "events.db", consumer, facts)
-
-            us, bare_us = await _compare(lambda consumer: _follow(follower, consumer, facts), run_bare, rounds)
-    return _to_figures("SQLite", us, bare_us, "sqlite3 and msgspec", FACT_GOAL_US)
+    clock, file = SystemClock(), bench.folder / "events.db"
+    log = await SqliteEventLog.open(await bench.stack.enter_async_context(Database(f"sqlite:///{file}")))
+    service = EventsService(log=log, dead_letters=log, leases=log, clock=clock)
+    follower = PollingFollower(service, clock)
+    samples, bare = await _compare(bench, service, follower, partial(_read_sqlite, file), "sqlite3 and msgspec")
+    bench.report("follow a fact: SQLite", samples, "µs", baseline=bare, max_ratio=GOAL)
+    bench.report("follow a fact: SQLite, time of a fact", samples, "µs", max_value=FACT_GOAL_US)
 
 
-async def measure_kafka(log_url: str, partitions: int, facts: int, rounds: int) -> list[Figure]:
+async def measure_kafka(bench: Bench, url: str) -> None:
     """Measure a follower on Kafka."""
     clock = SystemClock()
-    async with KafkaEventLog.open(log_url, region="bench", partitions=partitions, replication=1) as log:
-        service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
-        await _append(service, facts)
-        follower = GroupFollower(log, service, clock)
-
-        async def run_bare(consumer: str) -> float:
-            return await asyncio.to_thread(_read_kafka, log_url, consumer, facts)
-
-        us, bare_us = await _compare(lambda consumer: _follow(follower, consumer, facts), run_bare, rounds)
-    return _to_figures("Kafka", us, bare_us, "confluent-kafka and msgspec", None)
+    log = await bench.stack.enter_async_context(
+        KafkaEventLog.open(url, region="bench", partitions=PARTITIONS, replication=1)
+    )
+    service = EventsService(log=log, dead_letters=log, leases=None, clock=clock)
+    follower = GroupFollower(log, service, clock)
+    samples, bare = await _compare(bench, service, follower, partial(_read_kafka, url), "confluent-kafka and msgspec")
+    bench.report("follow a fact: Kafka", samples, "µs", baseline=bare, max_ratio=GOAL)
+    bench.report("follow a fact: Kafka, time of a fact", samples, "µs")
 
 
-async def _append(service: EventsService, facts: int) -> None:
+async def _compare(
+    bench: Bench, service: EventsService, follower: Follower, read: Callable[[str, int], float], libraries: str
+) -> list[Samples]:
+    """Deliver all facts to new consumers: of the follower and, in turns, of a loop of the bare libraries."""
+    facts = bench.size(50_000, 2_000)
     for first in range(0, facts, BATCH):
         await service.append(records=make_heartbeats(first, BATCH))
-
-
-async def _compare(ours: Delivery, bare: Delivery, rounds: int) -> tuple[float, float]:
-    """Return the medians of both over rounds in turns."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds):
-        times[0].append(await ours(f"ours-{number}"))
-        times[1].append(await bare(f"bare-{number}"))
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-def _to_figures(engine: str, us: float, bare_us: float, bare_name: str, goal_us: float | None) -> list[Figure]:
-    name = f"follow a fact: {engine}"
-    return [
-        make_figure(AREA, name, us, "µs", baseline=bare_us, baseline_name=f"{bare_name}, same batches", goal=GOAL),
-        make_figure(AREA, f"{name}, time of a fact", us, "µs", goal=goal_us),
-    ]
+    variants: dict[str, Variant] = {
+        "ours": lambda number: _follow(follower, f"ours-{number}", facts),
+        f"{libraries}, same batches": lambda number: asyncio.to_thread(read, f"bare-{number}", facts),
+    }
+    return await measure_in_turns(variants, rounds=bench.size(5, 1), warm_up=False)
 
 
 async def _follow(follower: Follower, consumer: str, facts: int) -> float:
@@ -130,7 +110,7 @@ async def _follow(follower: Follower, consumer: str, facts: int) -> float:
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-    return timer.fact_us
+    return timer.fact_s
 
 
 def _read_sqlite(file: Path, consumer: str, facts: int) -> float:
@@ -145,7 +125,7 @@ def _read_sqlite(file: Path, consumer: str, facts: int) -> float:
         with connection:
             connection.execute("INSERT OR REPLACE INTO bare VALUES (?, ?)", (consumer, after))
     connection.close()
-    return timer.fact_us
+    return timer.fact_s
 
 
 def _read_kafka(log_url: str, consumer: str, facts: int) -> float:
@@ -165,7 +145,7 @@ def _read_kafka(log_url: str, consumer: str, facts: int) -> float:
             is_complete = timer.count(len([_decoder.decode(_value(message)) for message in messages]))
             client.commit(asynchronous=True)
     client.close()
-    return timer.fact_us
+    return timer.fact_s
 
 
 def _value(message: Any) -> bytes:
@@ -179,7 +159,7 @@ class _Timer:
         self._total = total
         self._start_s = 0.0
         self._first = self._count = 0
-        self.fact_us = 0.0
+        self.fact_s = 0.0
 
     def count(self, facts: int) -> bool:
         """Count a batch; return whether it was the last."""
@@ -187,5 +167,5 @@ class _Timer:
         if not self._count:
             self._start_s, self._first = now_s, facts
         self._count += facts
-        self.fact_us = (now_s - self._start_s) / max(1, self._count - self._first) * 1e6
+        self.fact_s = (now_s - self._start_s) / max(1, self._count - self._first)
         return self._count >= self._total

@@ -15,8 +15,8 @@ from matinee.lab.deployment import find_free_port
 START_S = 10
 
 
-class Nginx(NamedTuple):
-    """A running nginx."""
+class ServerProcess(NamedTuple):
+    """A running server."""
 
     pid: int
     port: int
@@ -28,7 +28,7 @@ def is_available() -> bool:
 
 
 @contextlib.contextmanager
-def serve(root: Path, work: Path) -> Iterator[Nginx]:
+def serve(root: Path, work: Path) -> Iterator[ServerProcess]:
     """Serve a folder on a free port of loopback. Raises TimeoutError."""
     work.mkdir(exist_ok=True)
     port, config = find_free_port(), work / "nginx.conf"
@@ -36,7 +36,7 @@ def serve(root: Path, work: Path) -> Iterator[Nginx]:
     process = subprocess.Popen(["nginx", "-p", str(work), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         _wait_for(work / "nginx.pid")
-        yield Nginx(process.pid, port)
+        yield ServerProcess(process.pid, port)
     finally:
         process.terminate()
         process.wait(START_S)

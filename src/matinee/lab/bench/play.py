@@ -7,28 +7,23 @@ the page, and the segments behind nginx.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
-import statistics
-import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
-from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Page, async_playwright
 
 from matinee.lab.bench import nginx
-from matinee.lab.bench.figure import Figure, make_figure
-from matinee.lab.bench.start import PASSWORD, sign_up
-from matinee.lab.bench.timing import Bench
-from matinee.lab.deployment import CHROMIUM_FLAGS, Deployment, make_film
+from matinee.lab.bench.harness import Bench, Variant, measure_in_turns
+from matinee.lab.deployment import CHROMIUM_FLAGS, deploy_film
+from matinee.lab.viewer import Viewer, sign_in
 
-AREA = "play"
 GOAL = 1.5
 SHAKA = Path("web/node_modules/shaka-player/dist/shaka-player.compiled.js")
+EMAIL = "bench@matinee.example"
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 
 # From the click (captured before any handler runs) to the first frame handed to the compositor.
@@ -59,67 +54,41 @@ document.querySelector('#play').onclick = async () => {
 </script>"""
 
 
-def measure(bench: Bench) -> list[Figure]:
+async def measure(bench: Bench) -> None:
     """Measure; without Chromium there is no figure, without nginx no baseline."""
-    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser is None:
-        return []
-    with tempfile.TemporaryDirectory(prefix="matinee-bench-") as temporary:
-        folder = Path(temporary)
-        deployment = Deployment(folder / "data")
-        deployment.start()
-        try:
-            film = make_film(folder / "film.mp4", seconds=bench.size(30, 6), size="1280x720")
-            title_id = deployment.ingest(film, "Bench")["title_id"]
-            return asyncio.run(_measure(deployment, title_id, folder, browser, bench.size(9, 1)))
-        finally:
-            deployment.stop()
-
-
-async def _measure(deployment: Deployment, title_id: str, folder: Path, chromium: str, rounds: int) -> list[Figure]:
-    root = folder / "bare"
-    async with aiohttp.ClientSession() as session:
-        await _write_bare_page(session, deployment, title_id, root)
-    ours: list[float] = []
-    theirs: list[float] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
-        page = await _sign_in(browser, deployment.url)
-        if not nginx.is_available():
-            ours = [await _time_ours(page, deployment.url, title_id) for _ in range(rounds)]
-            return [make_figure(AREA, "time to first frame", statistics.median(ours), "ms")]
-        with nginx.serve(root, folder / "nginx") as server:
-            bare = await browser.new_page()
-            for _ in range(rounds + 1):
-                ours.append(await _time_ours(page, deployment.url, title_id))
-                theirs.append(await _time_bare(bare, f"http://127.0.0.1:{server.port}"))
-        await browser.close()
-    value, baseline = statistics.median(ours[1:]), statistics.median(theirs[1:])
-    name, baseline_name = "time to first frame", "bare Shaka Player, nginx"
-    return [make_figure(AREA, name, value, "ms", baseline=baseline, baseline_name=baseline_name, goal=GOAL)]
-
-
-async def _sign_in(browser: Browser, url: str) -> Page:
-    page = await (await browser.new_context(viewport={"width": 1280, "height": 720})).new_page()
-    await page.goto(url)
-    await page.get_by_test_id("sign-in-email").fill("bench@matinee.example")
-    await page.get_by_test_id("sign-in-password").fill(PASSWORD)
-    await page.get_by_test_id("sign-in-submit").click()
-    await page.get_by_test_id("profile-card").first.click()
+    chromium = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if chromium is None:
+        return
+    deployment, title_id = bench.stack.enter_context(
+        deploy_film(bench.folder, seconds=bench.size(30, 6), size="1280x720")
+    )
+    viewer = Viewer(await bench.stack.enter_async_context(aiohttp.ClientSession()), deployment.url)
+    await viewer.sign_up(EMAIL)
+    playwright = await bench.stack.enter_async_context(async_playwright())
+    browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+    bench.stack.push_async_callback(browser.close)
+    page = await browser.new_page(viewport={"width": 1280, "height": 720})
+    await sign_in(page, deployment.url, EMAIL)
     await page.get_by_test_id("title-card").first.wait_for()
-    return page
+    variants: dict[str, Variant] = {"ours": lambda _: _time_ours(page, f"{deployment.url}/title/{title_id}")}
+    if nginx.is_available():
+        root, bare = bench.folder / "bare", await browser.new_page()
+        await _write_bare_page(viewer, deployment.data, title_id, root)
+        server = bench.stack.enter_context(nginx.serve(root, bench.folder / "nginx"))
+        variants["bare Shaka Player, nginx"] = lambda _: _time_bare(bare, f"http://127.0.0.1:{server.port}/index.html")
+    ours, *baselines = await measure_in_turns(variants, rounds=bench.size(9, 1))
+    bench.report("time to first frame", ours, "ms", baseline=next(iter(baselines), None), max_ratio=GOAL)
 
 
-async def _time_ours(page: Page, url: str, title_id: str) -> float:
-    await page.goto(f"{url}/title/{title_id}")
-    play = page.get_by_test_id("play").first
-    await play.wait_for()
+async def _time_ours(page: Page, url: str) -> float:
+    await page.goto(url)
+    await page.get_by_test_id("play").first.wait_for()
     await page.wait_for_timeout(1500)
     return await _time_click(page, "[data-testid=play]")
 
 
 async def _time_bare(page: Page, url: str) -> float:
-    await page.goto(f"{url}/index.html")
+    await page.goto(url)
     await page.wait_for_timeout(500)
     return await _time_click(page, "#play")
 
@@ -128,37 +97,22 @@ async def _time_click(page: Page, button: str) -> float:
     await page.evaluate(WATCH)
     await page.locator(button).first.click()
     time_ms: float = await page.evaluate("window.firstFrame")
-    return time_ms
+    return time_ms / 1000
 
 
-async def _write_bare_page(session: aiohttp.ClientSession, deployment: Deployment, title_id: str, root: Path) -> None:
+async def _write_bare_page(viewer: Viewer, data: Path, title_id: str, root: Path) -> None:
     """Write a page with the same segments, the manifest in a file, and the keys in the page."""
-    headers = await sign_up(session, deployment.url)
-    request = {"title_id": title_id, "capabilities": {}}
-    play = await _json(session, "POST", f"{deployment.url}/api/v1/playback", request, headers)
-    async with session.get(deployment.url + play["dash_path"]) as response:
-        manifest = await response.text()
+    play = await viewer.call("POST", "/playback", {"title_id": title_id, "capabilities": {}})
+    manifest = await viewer.call("GET", play["dash_path"])
     key_ids = sorted({match.replace("-", "") for match in re.findall(r'default_KID="([0-9a-f-]+)"', manifest)})
-    keys = await _keys(session, deployment.url + play["licence_path"], key_ids, headers, play["licence_token"])
-    shutil.copytree(deployment.data / "objects" / "assets" / play["asset_id"], root)
-    bare = re.sub(r"<BaseURL.*?</BaseURL>", "", manifest, flags=re.DOTALL)
-    (root / "manifest.mpd").write_text(bare)
+    request = {"kids": [_base64url(bytes.fromhex(key_id)) for key_id in key_ids]}
+    token = {"X-Licence-Token": play["licence_token"]}
+    licence = await viewer.call("POST", play["licence_path"], request, headers=token)
+    keys = {_hex(key["kid"]): _hex(key["k"]) for key in licence["keys"]}
+    shutil.copytree(data / "objects" / "assets" / play["asset_id"], root)
+    (root / "manifest.mpd").write_text(re.sub(r"<BaseURL.*?</BaseURL>", "", manifest, flags=re.DOTALL))
     (root / "index.html").write_text(BARE % json.dumps(keys))
     shutil.copy(SHAKA, root / "shaka.js")
-
-
-async def _keys(
-    session: aiohttp.ClientSession, url: str, key_ids: list[str], headers: dict[str, str], token: str
-) -> dict[str, str]:
-    request = {"kids": [_base64url(bytes.fromhex(key_id)) for key_id in key_ids]}
-    licence = await _json(session, "POST", url, request, {**headers, "X-Licence-Token": token})
-    return {_hex(key["kid"]): _hex(key["k"]) for key in licence["keys"]}
-
-
-async def _json(session: aiohttp.ClientSession, method: str, url: str, body: Any, headers: dict[str, str]) -> Any:
-    async with session.request(method, url, json=body, headers=headers) as response:
-        response.raise_for_status()
-        return await response.json()
 
 
 def _base64url(data: bytes) -> str:

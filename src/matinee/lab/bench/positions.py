@@ -10,19 +10,17 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import acsylla
-import uvloop
 
 from matinee.drivers.cassandra import Cassandra
 from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId, derive
-from matinee.lab.bench.figure import Figure, make_figure
-from matinee.lab.bench.timing import Bench, time_in_turns
+from matinee.kit.structs import build_from
+from matinee.lab.bench.harness import Bench, time_in_turns
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.api import Position
 from matinee.viewing.service import ViewingService
 
-AREA = "positions"
 # 0.8 of the bare driver's rate for the store, and 0.5 for the service, as times.
 STORE_GOAL, SERVICE_GOAL = 1.25, 2.0
 IN_FLIGHT, PROFILES = 64, 200
@@ -46,48 +44,46 @@ _WRITE = (
 _FILM = UUID(int=0)
 
 
-def measure(bench: Bench) -> list[Figure]:
+async def measure(bench: Bench) -> None:
     """Measure; takes about two minutes.
 
     Many short rounds, because compaction, garbage collection and the disk vary from one second to the next.
     """
-    with bench.open_engines("cassandra") as urls:
-        return uvloop.run(_measure(urls["cassandra"], bench.size(1_000, 64), bench.size(16, 1), bench.size(60, 1)))
-
-
-async def _measure(url: str, count: int, write_rounds: int, read_rounds: int) -> list[Figure]:
-    clock = SystemClock()
-    async with Cassandra(url) as cassandra:
-        store = await CassandraViewingStore.open(cassandra, clock)
-        service = ViewingService(store=store, clock=clock)
-        bare = await BareDriver.open(url, clock)
-        # Created beforehand, so that only the writes are measured, and others for each, so that none is a repetition.
-        total = count * (write_rounds + 1)
-        for_store, for_service = (
-            [make_position(n, clock, salt) for n in range(total)] for salt in ("store", "service")
-        )
-        records = [make_record(position, clock) for position in for_store]
-        try:
-            written = await time_in_turns(
-                bare.write,
-                lambda n: store.save(for_store[n], record=records[n]),
-                lambda n: service.record(position=for_service[n]),
-                bare.write_position,
-                count=count,
-                in_flight=IN_FLIGHT,
-                rounds=write_rounds,
-            )
-            read = await time_in_turns(
-                bare.read,
-                lambda n: _read(store, for_store[n % total]),
-                lambda n: _read_by_service(service, for_service[n % total]),
-                count=count,
-                in_flight=IN_FLIGHT,
-                rounds=read_rounds,
-            )
-        finally:
-            await bare.close()
-    return [*_figures("write", *written[:3]), *_figures("read", *read), _figure_without_log(written[1], written[3])]
+    url, clock, count, rounds = bench.open_engine("cassandra"), SystemClock(), bench.size(1_000, 64), bench.size(16, 1)
+    store = await CassandraViewingStore.open(await bench.stack.enter_async_context(Cassandra(url)), clock)
+    service = ViewingService(store=store, clock=clock)
+    bare = await BareDriver.open(url, clock)
+    bench.stack.push_async_callback(bare.close)
+    # Created beforehand, so that only the writes are measured, and others for each, so that none is a repetition.
+    total = count * (rounds + 1)
+    for_store, for_service = ([make_position(n, clock, salt) for n in range(total)] for salt in ("store", "service"))
+    records = [make_record(position, clock) for position in for_store]
+    same, single = "bare driver, same statements", "bare driver, one UPDATE and no fact for the log"
+    written = await time_in_turns(
+        {
+            same: bare.write,
+            "store": lambda n: store.save(for_store[n], record=records[n]),
+            "service": lambda n: service.record(position=for_service[n]),
+            single: bare.write_position,
+        },
+        count=count,
+        in_flight=IN_FLIGHT,
+        rounds=rounds,
+    )
+    read = await time_in_turns(
+        {
+            same: bare.read,
+            "store": lambda n: _read(store, for_store[n % total]),
+            "service": lambda n: _read_by_service(service, for_service[n % total]),
+        },
+        count=count,
+        in_flight=IN_FLIGHT,
+        rounds=bench.size(60, 1),
+    )
+    for verb, (baseline, by_store, by_service) in (("write", written[:3]), ("read", read)):
+        bench.report(f"{verb} a position: store", by_store, "µs", baseline=baseline, max_ratio=STORE_GOAL)
+        bench.report(f"{verb} a position: service", by_service, "µs", baseline=baseline, max_ratio=SERVICE_GOAL)
+    bench.report("write a position: store", written[1], "µs", baseline=written[3])
 
 
 class BareDriver:
@@ -157,21 +153,6 @@ class BareDriver:
         return self._titles[number // PROFILES % 20]
 
 
-def _figures(what: str, bare: float, store: float, service: float) -> list[Figure]:
-    name = "bare driver, same statements"
-    return [
-        make_figure(AREA, f"{what} a position: store", store, "µs", baseline=bare, baseline_name=name, goal=STORE_GOAL),
-        make_figure(
-            AREA, f"{what} a position: service", service, "µs", baseline=bare, baseline_name=name, goal=SERVICE_GOAL
-        ),
-    ]
-
-
-def _figure_without_log(store: float, single: float) -> Figure:
-    name = "bare driver, one UPDATE and no fact for the log"
-    return make_figure(AREA, "write a position: store", store, "µs", baseline=single, baseline_name=name)
-
-
 def make_position(number: int, clock: SystemClock, salt: str = "") -> Position:
     """Return a position in one of 20 films of one of some profiles; higher numbers are later."""
     profile = f"{salt}{number % PROFILES}"
@@ -188,17 +169,7 @@ def make_position(number: int, clock: SystemClock, salt: str = "") -> Position:
 
 def make_record(position: Position, clock: SystemClock) -> FactRecord:
     """Return the fact of a position."""
-    now = clock.now()
-    moved = PositionMoved(
-        account_id=position.account_id,
-        profile_id=position.profile_id,
-        title_id=position.title_id,
-        position_ms=position.position_ms,
-        duration_ms=position.duration_ms,
-        device_id=position.device_id,
-        updated_at=position.updated_at,
-    )
-    return new_record(moved, key=position.profile_id, now=now)
+    return new_record(build_from(position, PositionMoved), key=position.profile_id, now=clock.now())
 
 
 async def _read(store: CassandraViewingStore, key: Position) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
-from rich.table import Table
+import uvloop
 
-from matinee.lab.bench.figure import Figure
-from matinee.lab.bench.timing import Bench
+from matinee.lab.bench.figures import Figure
+from matinee.lab.bench.harness import Bench
+from matinee.lab.engines import ENGINES, EngineProcess
 
 AREAS = (
     "edge",
@@ -29,36 +32,32 @@ AREAS = (
 FILE = Path("build/bench.json")
 
 
-def run(areas: Sequence[str], bench: Bench, on_area: Callable[[str], None]) -> list[Figure]:
+def run(areas: Sequence[str], smallest: bool, on_area: Callable[[str], None]) -> list[Figure]:
     """Measure some areas, or all, and write the figures to `build/bench.json`."""
     figures: list[Figure] = []
     for area in areas or AREAS:
         on_area(area)
-        figures += measure(area, bench)
+        figures += measure(area, smallest=smallest)
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2))
     return figures
 
 
-def measure(area: str, bench: Bench) -> list[Figure]:
-    """Measure one area. Its module is imported here, because each imports tools of its own."""
-    figures: list[Figure] = importlib.import_module(f"matinee.lab.bench.{area}").measure(bench)
-    return figures
+def measure(area: str, *, smallest: bool = False, open_engine: Callable[[str], str] | None = None) -> list[Figure]:
+    """Measure one area, on engines of its own by default. Raises EngineMissing.
+
+    Its module is imported here, because each imports tools of its own.
+    """
+    return uvloop.run(_measure(area, smallest, open_engine))
 
 
-def to_table(figures: Sequence[Figure]) -> Table:
-    """Return figures as a table for a terminal."""
-    table = Table("area", "name", "value", "baseline", "ratio", "goal", "met", box=None, header_style="bold")
-    for figure in figures:
-        table.add_row(*_cells(figure))
-    return table
+async def _measure(area: str, smallest: bool, open_engine: Callable[[str], str] | None) -> list[Figure]:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="matinee-bench-")))
 
+        def start_engine(name: str) -> str:
+            return stack.enter_context(EngineProcess(ENGINES[name], folder / name)).url("bench")
 
-def _cells(figure: Figure) -> Iterator[str]:
-    yield figure.area
-    yield figure.name
-    yield f"{figure.value:.4g} {figure.unit}"
-    yield "" if figure.baseline is None else f"{figure.baseline:.4g} {figure.unit} ({figure.baseline_name})"
-    yield "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    yield "" if figure.goal is None else f"≤ {figure.goal:g}"
-    yield "" if figure.met is None else "yes" if figure.met else "NO"
+        bench = Bench(area=area, folder=folder, stack=stack, smallest=smallest, open_engine=open_engine or start_engine)
+        await importlib.import_module(f"matinee.lab.bench.{area}").measure(bench)
+    return bench.figures

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeAlias
-
-import uvloop
 
 from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, AssetId, DeviceId, InstanceId, PlaySessionId, ProfileId, TitleId, derive
-from matinee.lab.bench.figure import Figure, make_figure
+from matinee.lab.bench.harness import Bench, Call, time_in_turns
 from matinee.lab.bench.positions import make_position, make_record
-from matinee.lab.bench.timing import Bench, Operation, time_in_turns
 from matinee.mesh.adapters.sql import SqlRegistry
 from matinee.mesh.api import Instance
 from matinee.playback.adapters.sql import SqlSessionStore
@@ -24,34 +18,28 @@ from matinee.playback.api import Capabilities
 from matinee.playback.model.sessions import StoredSession
 from matinee.viewing.adapters.sql import SqlViewingStore
 
-AREA = "stores"
 IN_FLIGHT = 16
-Operations: TypeAlias = Mapping[str, Operation]
+Calls: TypeAlias = Mapping[str, Call]
 CLOCK = SystemClock()
 
 
-def measure(bench: Bench) -> list[Figure]:
+async def measure(bench: Bench) -> None:
     """Measure; takes about half a minute."""
-    with bench.open_engines("mariadb") as urls, tempfile.TemporaryDirectory(prefix="matinee-bench-") as folder:
-        sqlite = f"sqlite:///{Path(folder)}/bench.db"
-        return uvloop.run(_measure([sqlite, urls["mariadb"]], bench.size(300, 8), bench.size(5, 1)))
+    urls = {"SQLite": f"sqlite:///{bench.folder}/bench.db", "MariaDB": bench.open_engine("mariadb")}
+    databases = {name: await bench.stack.enter_async_context(Database(url)) for name, url in urls.items()}
+    for open_store in (_sessions, _positions, _leases):
+        calls = {engine: await open_store(database) for engine, database in databases.items()}
+        for name in calls["SQLite"]:
+            sqlite, mariadb = await time_in_turns(
+                {engine: own[name] for engine, own in calls.items()},
+                count=bench.size(300, 8),
+                in_flight=IN_FLIGHT,
+                rounds=bench.size(5, 1),
+            )
+            bench.report(f"{name}: MariaDB", mariadb, "µs", baseline=sqlite)
 
 
-async def _measure(urls: list[str], count: int, rounds: int) -> list[Figure]:
-    figures: list[Figure] = []
-    async with contextlib.AsyncExitStack() as stack:
-        databases = [await stack.enter_async_context(Database(url)) for url in urls]
-        for store in (_sessions, _positions, _leases):
-            sqlite, mariadb = [await store(database) for database in databases]
-            for name, operation in sqlite.items():
-                us = await time_in_turns(operation, mariadb[name], count=count, in_flight=IN_FLIGHT, rounds=rounds)
-                figures.append(
-                    make_figure(AREA, f"{name}: MariaDB", us[1], "µs", baseline=us[0], baseline_name="SQLite")
-                )
-    return figures
-
-
-async def _sessions(database: Database) -> Operations:
+async def _sessions(database: Database) -> Calls:
     store = await SqlSessionStore.open(database)
 
     async def begin(number: int) -> None:
@@ -63,7 +51,7 @@ async def _sessions(database: Database) -> Operations:
     return {"begin a play session": begin, "find a play session": find}
 
 
-async def _positions(database: Database) -> Operations:
+async def _positions(database: Database) -> Calls:
     store = await SqlViewingStore.open(database)
 
     async def save(number: int) -> None:
@@ -76,7 +64,7 @@ async def _positions(database: Database) -> Operations:
     return {"save a position": save, "read a position": read}
 
 
-async def _leases(database: Database) -> Operations:
+async def _leases(database: Database) -> Calls:
     registry = await SqlRegistry.open(database)
     for number in range(50):
         instance = Instance(instance_id=derive(InstanceId, str(number)), address="http://127.0.0.1:1", services=("x",))

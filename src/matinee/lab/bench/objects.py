@@ -23,8 +23,8 @@ async def measure(bench: Bench) -> None:
     data, file = os.urandom(SEGMENT_BYTES), bench.folder / "file"
     file.write_bytes(os.urandom(FILE_BYTES))
 
-    async def compare(name: str, alone: Call, store: Call, count: int, in_flight: int) -> None:
-        variants = {"obstore alone": alone, "ours": store}
+    async def compare(name: str, bare_call: Call, own_call: Call, count: int, in_flight: int) -> None:
+        variants = {"obstore alone": bare_call, "ours": own_call}
         baseline, samples = await time_in_turns(variants, count=count, in_flight=in_flight, rounds=bench.size(5, 1))
         bench.report(name, samples, "ms", baseline=baseline, max_ratio=GOAL)
 

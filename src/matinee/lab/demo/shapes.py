@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import sin
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
 
 from matinee.lab.demo.canvas import Art, Point, Size
@@ -68,6 +70,12 @@ def arc(colour: Colour, width: float, start: int, end: int, *corners: Point) -> 
     return Shape("arc", corners, colour, {"width": width}, {"start": start, "end": end})
 
 
+def swell(colour: Colour, width: int, foot: float, top: float, *sines: Sequence[float]) -> Shape:
+    """Return a filled area below a sum of sines: the amplitude, the length of a radian and the phase of each."""
+    crest = [(x, top + sum(by * sin(x / length + sum(phase)) for by, length, *phase in sines)) for x in range(0, width + 1, 2)]
+    return polygon(colour, (0, foot), *crest, (width, foot))
+
+
 def drawing(
     width: float,
     height: float,
@@ -95,7 +103,36 @@ def drawing(
     return paint
 
 
+def ridge(units: int, seed: int, *, base: float, swing: float, rough: float, cell: float) -> list[float]:
+    """Return the heights of a mountain line, one per unit."""
+    rng, heights = np.random.default_rng(seed), np.full(units, base, np.float64)
+    while cell > 6:
+        knots = rng.uniform(-1, 1, int(units / cell) + 3)
+        left, part = np.divmod(np.arange(units) / cell, 1)
+        share, first = (1 - np.cos(part * np.pi)) / 2, left.astype(int)
+        heights += (knots[first] * (1 - share) + knots[first + 1] * share) * swing
+        cell, swing = cell / 2, swing * rough
+    return [max(0.0, float(height)) for height in heights]
+
+
+def mountains(colour: Colour, seed: int, base: float, swing: float) -> Art:
+    """Return a mountain range."""
+    heights = ridge(2280, seed, base=base, swing=swing, rough=0.42, cell=360)
+    outline = [(x, 230 - max(4.0, height)) for x, height in enumerate(heights)]
+    return drawing(2280, 232, [polygon(colour, (0, 240), *outline, (2280, 240))])
+
+
+def to_shape(kind: str, *arguments: Any) -> Shape:
+    """Return a shape by the name of its function."""
+    return _SHAPES[kind](*arguments)
+
+
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """Return a colour between two, at a share from 0 to 1."""
     first, second = (ImageColor.getrgb(colour) if isinstance(colour, str) else colour for colour in (a, b))
     return tuple(round(x + (y - x) * share) for x, y in zip(first, second, strict=True))
+
+
+_SHAPES: dict[str, Callable[..., Shape]] = {
+    function.__name__: function for function in (arc, box, disc, line, oval, polygon, sector, swell)
+}

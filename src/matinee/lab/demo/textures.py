@@ -1,7 +1,8 @@
-"""Gradients, noise, light and type for the demo films, and curves in space and time."""
+"""Gradients, noise, light and type for the demo films."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ Floats: TypeAlias = NDArray[np.float32]
 FONTS = Path(__file__).parents[1] / "data" / "fonts"
 
 
-def gradient(*stops: tuple[float, str], height: float = 720) -> Art:
+def gradient(stops: Sequence[tuple[float, str]], height: float = 720) -> Art:
     """Return a vertical gradient through colours at positions from 0 to 1, dithered against banding."""
 
     def paint(size: Size) -> Image.Image:
@@ -90,27 +91,3 @@ def noise(width: int, height: int, seed: int, *, cell: float = 64, octaves: int 
         total += np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)) / 2**octave
     low, high = float(total.min()), float(total.max())
     return (total - low) / (high - low)
-
-
-def ridge(units: int, seed: int, *, base: float, swing: float, rough: float, cell: float) -> list[float]:
-    """Return the heights of a mountain line, one per unit."""
-    rng, heights = np.random.default_rng(seed), np.full(units, base, np.float64)
-    while cell > 6:
-        knots = rng.uniform(-1, 1, int(units / cell) + 3)
-        left, part = np.divmod(np.arange(units) / cell, 1)
-        share, first = (1 - np.cos(part * np.pi)) / 2, left.astype(int)
-        heights += (knots[first] * (1 - share) + knots[first + 1] * share) * swing
-        cell, swing = cell / 2, swing * rough
-    return [max(0.0, float(height)) for height in heights]
-
-
-def ease(t: float) -> float:
-    """Go from 0 to 1, softly at both ends."""
-    t = min(1.0, max(0.0, t))
-    return t * t * t * (t * (t * 6 - 15) + 10)
-
-
-def overshoot(t: float) -> float:
-    """Go from 0 to 1, a little too far, and back."""
-    t = min(1.0, max(0.0, t)) - 1
-    return 1 + 2.3 * t * t * t + 1.3 * t * t

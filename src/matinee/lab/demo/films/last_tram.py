@@ -103,7 +103,7 @@ def _run(t: float, n: int, x: float, y: float, speed: float) -> Point:
 
 
 SCENE = Scene(
-    gradient((0, "#0a0f22"), (0.5, "#1c2140"), (0.72, "#43304c"), (1, "#0b0a14")),
+    gradient([(0, "#0a0f22"), (0.5, "#1c2140"), (0.72, "#43304c"), (1, "#0b0a14")]),
     [
         Sprite(drawing(_LOOP, 420, _skyline()), lambda t, n: (n * _LOOP - 3 * _distance(t) % _LOOP, 180), count=2),
         Sprite(_street, lambda t, n: (n * _LOOP - 13 * _distance(t) % _LOOP, 60), count=2),

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from matinee.lab.demo.canvas import Art, Point, Size, to_image
+from matinee.lab.demo.motion import ease, overshoot
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import box, drawing
-from matinee.lab.demo.textures import ease, noise, overshoot, word
+from matinee.lab.demo.textures import noise, word
 
 _INK, _RED, _PAPER, _NIGHT = "#201a1c", "#c8362b", "#efe5d2", "#1d1a22"
 _STACKED_S, _STRUCK_S, _FALLING_S, _SIGNED_S = 6, 11, 15.5, 21

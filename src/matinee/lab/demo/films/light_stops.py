@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from matinee.lab.demo.canvas import Art, Point, Size
+from matinee.lab.demo.motion import ease
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import Shape, arc, disc, drawing, line, oval, polygon, sector
-from matinee.lab.demo.textures import ease, glow, gradient, tint
+from matinee.lab.demo.textures import glow, gradient, tint
 
 _PHASES = 12
 _WATER = ((0, "#1b6d86"), (0.12, "#0f4866"), (0.3, "#0a2a48"), (0.55, "#061529"), (0.8, "#030914"), (1, "#010409"))
@@ -99,7 +100,7 @@ def _flash(t: float, n: int, x: float, y: float, when: float) -> Point | None:
 
 SCENE = Scene(
     sprites=[
-        Sprite(gradient(*_WATER, height=3000), lambda t, _: (0, -_depth(t))),
+        Sprite(gradient(_WATER, height=3000), lambda t, _: (0, -_depth(t))),
         Sprite(_shafts, lambda t, _: (14 * sin(t * 0.5) - 40, -_depth(t) * 0.9), end_s=10),
         Sprite(
             [glow(r, "#cfe6ea", strength=s, power=1.2) for r, s in ((2, 0.5), (3, 0.6), (5, 0.34))],

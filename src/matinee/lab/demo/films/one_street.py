@@ -144,7 +144,7 @@ _HOUSES = list(_build())
 _WINDOWS = list(_windows())
 _TREE = _branch((180, 575), -pi / 2, 150, 17, np.random.default_rng(3))
 SCENE = Scene(
-    gradient((0, "#1d2340"), (0.45, "#47416a"), (0.75, "#a8677a"), (1, "#e39a7b")),
+    gradient([(0, "#1d2340"), (0.45, "#47416a"), (0.75, "#a8677a"), (1, "#e39a7b")]),
     [
         Sprite(glow(60, "#fff3d6", strength=0.9, power=0.55), lambda t, _: (930 - 0.2 * _PACE * t, 60)),
         Sprite(

@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from matinee.lab.demo.canvas import Art, Point, Size, to_image
+from matinee.lab.demo.motion import overshoot
 from matinee.lab.demo.scene import Scene, Sprite
 from matinee.lab.demo.shapes import Shape, box, disc, drawing, line, oval, polygon
-from matinee.lab.demo.textures import add_texture, gradient, noise, overshoot
+from matinee.lab.demo.textures import add_texture, gradient, noise
 
 _SIZES = 7
-_SKY = gradient((0, "#f4d9b8"), (0.6, "#f6e6cc"), (1, "#efd3b0"))
+_SKY = gradient([(0, "#f4d9b8"), (0.6, "#f6e6cc"), (1, "#efd3b0")])
 
 
 def _around(share: float, x: float, y: float, radius: float, turn: float = 0) -> Point:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from matinee.lab.demo.canvas import Art, Size
 from matinee.lab.demo.scene import Scene, Sprite, scatter
-from matinee.lab.demo.shapes import Colour, Shape, box, drawing, line, mix, polygon
-from matinee.lab.demo.textures import glow, gradient, noise, ridge, tint
+from matinee.lab.demo.shapes import Colour, Shape, box, drawing, line, mix, polygon, ridge
+from matinee.lab.demo.textures import glow, gradient, noise, tint
 
 _SECONDS = 20
 _WIDTH = 1280 + 22 * _SECONDS + 40
@@ -39,7 +39,7 @@ def _scene(day: _Day, fall: Callable[[int], Sprite], first: int = 0) -> Scene:
             sprites += [_SMOKE, Sprite(_house(day), lambda t, _: (770, 382))]
         sprites += [_hill(day, n), *([fall(n)] if n >= first else [])]
     top, middle, horizon = day.sky
-    return Scene(gradient((0, top), (0.4, middle), (0.66, horizon), (1, horizon)), sprites)
+    return Scene(gradient([(0, top), (0.4, middle), (0.66, horizon), (1, horizon)]), sprites)
 
 
 def _hill(day: _Day, n: int) -> Sprite:

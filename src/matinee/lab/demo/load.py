@@ -1,0 +1,55 @@
+"""Loads scenes from `lab/data/scenes`: backgrounds, sprites with their pictures, and motions.
+
+A picture is the name of a computed one, or a table: its `kind` names a function, by default `drawing`, and the rest are
+its arguments.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path as File
+from typing import Any
+
+import msgspec
+
+from matinee.lab.demo.canvas import Art
+from matinee.lab.demo.motion import Cycle, Path
+from matinee.lab.demo.scene import Scene, Sprite, scatter
+from matinee.lab.demo.shapes import drawing, mountains, to_shape
+from matinee.lab.demo.textures import glow, gradient, word
+
+_SCENES = File(__file__).parents[1] / "data" / "scenes"
+_KINDS: Mapping[str, Callable[..., Art]] = {
+    function.__name__: function for function in (drawing, glow, gradient, mountains, word)
+}
+_STILL = {"x": {}, "y": {}}
+
+
+def load(slug: str, **computed: Any) -> Scene:
+    """Return the scene of a film; `computed` are its sprites, pictures and kinds of picture that are made by code."""
+    data = tomllib.loads((_SCENES / f"{slug}.toml").read_text(encoding="utf-8"))
+    background = _to_art(data["background"], computed) if "background" in data else None
+    sprites: list[Sprite] = []
+    for table in data["sprites"]:
+        sprites += computed[table["computed"]] if "computed" in table else [_to_sprite(table, computed)]
+    return Scene(background, sprites)
+
+
+def _to_sprite(table: dict[str, Any], computed: Mapping[str, Any]) -> Sprite:
+    path = msgspec.convert(_STILL | {axis: table.pop(axis) for axis in "xy" if axis in table}, Path)
+    pick = msgspec.convert(table.pop("pick", {}), Cycle)
+    art, rows = table.pop("art"), [tuple(row) for row in table.pop("places", ())]
+    if "scatter" in table:
+        rows = scatter(**table.pop("scatter"))
+    arts = [_to_art(each, computed) for each in art] if isinstance(art, list) else _to_art(art, computed)
+    return Sprite(arts, path, rows=rows, pick=pick, **table)
+
+
+def _to_art(picture: str | dict[str, Any], computed: Mapping[str, Any]) -> Art:
+    if isinstance(picture, str):
+        return computed[picture]
+    arguments = dict(picture)
+    if "shapes" in arguments:
+        arguments["shapes"] = [to_shape(*values) for values in arguments["shapes"]]
+    return {**_KINDS, **computed}[arguments.pop("kind", "drawing")](**arguments)

@@ -41,7 +41,7 @@ def _to_sprite(table: dict[str, Any], computed: Mapping[str, Any]) -> Sprite:
     pick = msgspec.convert(table.pop("pick", {}), Cycle)
     art, rows = table.pop("art"), [tuple(row) for row in table.pop("places", ())]
     if "scatter" in table:
-        rows = scatter(**table.pop("scatter"))
+        rows = scatter(*table.pop("scatter"))
     arts = [_to_art(each, computed) for each in art] if isinstance(art, list) else _to_art(art, computed)
     return Sprite(arts, path, rows=rows, pick=pick, **table)
 

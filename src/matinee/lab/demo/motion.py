@@ -81,9 +81,10 @@ class Path(msgspec.Struct, frozen=True):
 class Cycle(msgspec.Struct, frozen=True):
     """The number of a picture, which grows by `rate` per second and by `step` from one instance to the next."""
 
+    at: float = 0
     rate: float = 0
     step: float = 1
 
     def __call__(self, t: float, n: int, *row: object) -> int:
         """Return the number for instance `n` at `t` seconds."""
-        return int(self.rate * t + self.step * n)
+        return int(self.at + self.rate * t + self.step * n)

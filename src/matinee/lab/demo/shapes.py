@@ -103,6 +103,18 @@ def drawing(
     return paint
 
 
+def halo(art: Art, radius: float) -> Art:
+    """Return a picture with a blurred copy of itself below."""
+
+    def paint(size: Size) -> Image.Image:
+        image = art(size)
+        blurred = image.filter(ImageFilter.GaussianBlur(radius * size.k))
+        blurred.alpha_composite(image)
+        return blurred
+
+    return paint
+
+
 def ridge(units: int, seed: int, *, base: float, swing: float, rough: float, cell: float) -> list[float]:
     """Return the heights of a mountain line, one per unit."""
     rng, heights = np.random.default_rng(seed), np.full(units, base, np.float64)

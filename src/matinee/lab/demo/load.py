@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from matinee.lab.demo.canvas import Art
+from matinee.lab.demo.canvas import Art, Point
 from matinee.lab.demo.motion import Cycle, Path
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import drawing, mountains, to_shape
@@ -37,13 +37,24 @@ def load(slug: str, **computed: Any) -> Scene:
 
 
 def _to_sprite(table: dict[str, Any], computed: Mapping[str, Any]) -> Sprite:
-    path = msgspec.convert(_STILL | {axis: table.pop(axis) for axis in "xy" if axis in table}, Path)
-    pick = msgspec.convert(table.pop("pick", {}), Cycle)
     art, rows = table.pop("art"), [tuple(row) for row in table.pop("places", ())]
     if "scatter" in table:
         rows = scatter(*table.pop("scatter"))
-    arts = [_to_art(each, computed) for each in art] if isinstance(art, list) else _to_art(art, computed)
-    return Sprite(arts, path, rows=rows, pick=pick, **table)
+    return Sprite(
+        [_to_art(each, computed) for each in art] if isinstance(art, list) else _to_art(art, computed),
+        _to_path(table, computed),
+        rows=rows,
+        pick=msgspec.convert(table.pop("pick", {}), Cycle),
+        **table,
+    )
+
+
+def _to_path(table: dict[str, Any], computed: Mapping[str, Any]) -> Callable[..., Point | None]:
+    if "at" in table:
+        return computed[table.pop("at")]
+    path = msgspec.convert(_STILL | {axis: table.pop(axis) for axis in "xy" if axis in table}, Path)
+    clock = computed[table.pop("clock")] if "clock" in table else None
+    return (lambda t, n, *row: path(clock(t), n, *row)) if clock else path
 
 
 def _to_art(picture: str | dict[str, Any], computed: Mapping[str, Any]) -> Art:

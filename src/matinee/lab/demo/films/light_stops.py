@@ -10,9 +10,8 @@ from PIL import Image
 from matinee.lab.demo.canvas import Art, Point, Size
 from matinee.lab.demo.load import load
 from matinee.lab.demo.motion import ease
-from matinee.lab.demo.scene import Sprite, scatter
 from matinee.lab.demo.shapes import Shape, arc, drawing, halo, line, sector
-from matinee.lab.demo.textures import glow, tint
+from matinee.lab.demo.textures import tint
 
 _PHASES = 12
 
@@ -57,9 +56,4 @@ def _flash(t: float, n: int, x: float, y: float, when: float) -> Point | None:
     return x + 20 * sin(t + n), (y - depth * 0.5) % 760 - 20
 
 
-_SPARKS = Sprite(
-    [glow(radius, colour, strength=0.95) for radius, colour in ((7, "#5df2ff"), (10, "#7dffcf"))],
-    _flash,
-    rows=scatter(8, 46, (20, 1250), (0, 760), (0, 6)),
-)
-SCENE = load("light-stops", shafts=_shafts, jelly=_jelly, sparks=[_SPARKS])
+SCENE = load("light-stops", shafts=_shafts, jelly=_jelly, flash=_flash)

@@ -17,11 +17,11 @@ from matinee.lab.demo.canvas import Art, Point
 from matinee.lab.demo.motion import Cycle, Path
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import drawing, mountains, to_shape
-from matinee.lab.demo.textures import glow, gradient, word
+from matinee.lab.demo.textures import add_texture, glow, gradient, word
 
 _SCENES = File(__file__).parents[1] / "data" / "scenes"
 _KINDS: Mapping[str, Callable[..., Art]] = {
-    function.__name__: function for function in (drawing, glow, gradient, mountains, word)
+    function.__name__: function for function in (add_texture, drawing, glow, gradient, mountains, word)
 }
 _STILL = {"x": {}, "y": {}}
 
@@ -61,6 +61,8 @@ def _to_art(picture: str | dict[str, Any], computed: Mapping[str, Any]) -> Art:
     if isinstance(picture, str):
         return computed[picture]
     arguments = dict(picture)
+    if "art" in arguments:
+        arguments["art"] = _to_art(arguments["art"], computed)
     if "shapes" in arguments:
         arguments["shapes"] = [to_shape(*values) for values in arguments["shapes"]]
     return {**_KINDS, **computed}[arguments.pop("kind", "drawing")](**arguments)

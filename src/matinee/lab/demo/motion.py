@@ -36,13 +36,12 @@ class Sway(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A move that takes some seconds and is made once; each instance starts later than the one before."""
+    """A move that takes some seconds and is made once."""
 
     by: float
     start_s: float
     seconds: float
     curve: Literal["ease", "overshoot"] = "ease"
-    each_s: float = 0
 
 
 class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +59,7 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def value(self, t: float, n: int, start: float, pace: float) -> float:
         """Return the coordinate at `t` seconds; speed and moves are multiplied by `pace`."""
-        moved = sum(m.by * _CURVES[m.curve]((t - m.start_s - n * m.each_s) / m.seconds) for m in self.moves)
+        moved = sum(m.by * _CURVES[m.curve]((t - m.start_s) / m.seconds) for m in self.moves)
         swayed = sum(s.by * sin(s.rate * t + s.step * n + s.phase) for s in self.sways)
         value = self.at + start + n * self.each + (self.speed * t + moved) * pace + swayed
         low, high = self.wrap or (0, 0)

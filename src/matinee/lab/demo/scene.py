@@ -20,9 +20,9 @@ Frames: TypeAlias = Callable[[int], Frame]
 class Sprite:
     """Pictures and their motion: one instance for each of `rows`, or `count` of them.
 
-    `at(t, n, *row)` returns the place of instance `n` in units at `t` seconds after `start_s`, or None to hide it.
-    `pick(t, n, *row)` is the number of its picture, modulo their count. `anchor` is the point of the picture at that
-    place, as shares of its size.
+    Instance `n` appears `n * each_s` seconds after `start_s`. `at(t, n, *row)` returns its place in units at `t`
+    seconds after that, or None to hide it. `pick(t, n, *row)` is the number of its picture, modulo their count.
+    `anchor` is the point of the picture at that place, as shares of its size.
     """
 
     art: Art | Sequence[Art]
@@ -32,6 +32,7 @@ class Sprite:
     pick: Callable[..., int] = lambda t, n, *row: n
     anchor: Point = (0, 0)
     start_s: float = 0
+    each_s: float = 0
     end_s: float = inf
 
     @property
@@ -43,9 +44,9 @@ class Sprite:
         """Return the number of the picture and the place of each visible instance."""
         if not self.start_s <= t < self.end_s:
             return []
-        t, rows = t - self.start_s, enumerate(self.rows or [()] * self.count)
-        placed = [(n, row, self.at(t, n, *row)) for n, row in rows]
-        return [(self.pick(t, n, *row) % len(self.arts), place) for n, row, place in placed if place]
+        instances = [(n, t - self.start_s - n * self.each_s, row) for n, row in enumerate(self.rows or [()] * self.count)]
+        placed = [(n, t, row, self.at(t, n, *row)) for n, t, row in instances if t >= 0]
+        return [(self.pick(t, n, *row) % len(self.arts), place) for n, t, row, place in placed if place]
 
 
 @dataclass(frozen=True)

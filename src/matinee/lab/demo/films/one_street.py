@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee.lab.demo.canvas import Art, Point
-from matinee.lab.demo.scene import Scene, Sprite
+from matinee.lab.demo.load import load
+from matinee.lab.demo.scene import Sprite
 from matinee.lab.demo.shapes import Shape, box, drawing, line, mix, oval, polygon
-from matinee.lab.demo.textures import add_texture, glow, gradient
 
 _PACE = 48  # units per second: two per frame, so that the pan is smooth
 _LENGTH = 1280 + 26 * _PACE
@@ -19,13 +19,6 @@ _GROUND = 600
 _SHADOW, _STUCCO = "#141220", "#fff0dc"
 _WALLS = ("#7b4b4a", "#54616b", "#8a6a4f", "#4f5a52", "#6d5168", "#9a7658", "#5a4e60")
 _LIGHTS, _SHOP_LIGHTS = ("#ffd58a", "#ffc670", "#f9e2ad", "#ffd58a", "#a9c9e8"), ("#ffdf9e", "#f7e8c8", "#cfe6e0")
-_LAMP = [
-    box("#14121d", 31, 30, 37, 330),
-    polygon("#ffe3ac", (22, 36), (46, 36), (40, 4), (28, 4)),
-    polygon("#14121d", (18, 8), (34, -4), (50, 8)),
-    box("#14121d", 20, 34, 48, 38),
-    box("#14121d", 24, 300, 44, 330),
-]
 
 
 class _House(NamedTuple):
@@ -143,21 +136,10 @@ def _walker(phase: float) -> Art:
 _HOUSES = list(_build())
 _WINDOWS = list(_windows())
 _TREE = _branch((180, 575), -pi / 2, 150, 17, np.random.default_rng(3))
-SCENE = Scene(
-    gradient([(0, "#1d2340"), (0.45, "#47416a"), (0.75, "#a8677a"), (1, "#e39a7b")]),
-    [
-        Sprite(glow(60, "#fff3d6", strength=0.9, power=0.55), lambda t, _: (930 - 0.2 * _PACE * t, 60)),
-        Sprite(
-            add_texture(drawing(_LENGTH, 720, _street()), 17, seed=4, cell=30, octaves=3), lambda t, _: (-_PACE * t, 0)
-        ),
-        Sprite([pane for pane, _ in _WINDOWS], _lit, rows=[row for _, row in _WINDOWS]),
-        Sprite(
-            [_walker(n / 8) for n in range(8)],
-            lambda t, _: (560 + 34 * sin(t * 0.12), 472),
-            pick=lambda t, _: int(t * 11),
-        ),
-        Sprite(glow(170, "#ffcf8a", strength=0.5, power=2.4), lambda t, n: (70 + n * 470 - 60 * t, 190), count=7),
-        Sprite(drawing(70, 330, _LAMP), lambda t, n: (210 + n * 470 - 60 * t, 330), count=7),
-        Sprite(drawing(360, 575, _TREE), lambda t, n: (760 + n * 980 - 81.6 * t, 150), count=4),
-    ],
+SCENE = load(
+    "one-street",
+    street=drawing(_LENGTH, 720, _street()),
+    windows=[Sprite([pane for pane, _ in _WINDOWS], _lit, rows=[row for _, row in _WINDOWS])],
+    walker=[_walker(n / 8) for n in range(8)],
+    tree=drawing(360, 575, _TREE),
 )

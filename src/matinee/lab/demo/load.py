@@ -23,12 +23,12 @@ _SCENES = File(__file__).parents[1] / "data" / "scenes"
 _KINDS: Mapping[str, Callable[..., Art]] = {
     function.__name__: function for function in (add_texture, drawing, glow, gradient, mountains, word)
 }
-_STILL = {"x": {}, "y": {}}
 
 
 def load(slug: str, **computed: Any) -> Scene:
     """Return the scene of a film; `computed` are its sprites, pictures and kinds of picture that are made by code."""
     data = tomllib.loads((_SCENES / f"{slug}.toml").read_text(encoding="utf-8"))
+    computed |= {name: _to_art(picture, computed) for name, picture in data.get("pictures", {}).items()}
     background = _to_art(data["background"], computed) if "background" in data else None
     sprites: list[Sprite] = []
     for table in data["sprites"]:
@@ -52,7 +52,7 @@ def _to_sprite(table: dict[str, Any], computed: Mapping[str, Any]) -> Sprite:
 def _to_path(table: dict[str, Any], computed: Mapping[str, Any]) -> Callable[..., Point | None]:
     if "at" in table:
         return computed[table.pop("at")]
-    path = msgspec.convert(_STILL | {axis: table.pop(axis) for axis in "xy" if axis in table}, Path)
+    path = msgspec.convert({name: table.pop(name) for name in ("x", "y", "jitter") if name in table}, Path)
     clock = computed[table.pop("clock")] if "clock" in table else None
     return (lambda t, n, *row: path(clock(t), n, *row)) if clock else path
 

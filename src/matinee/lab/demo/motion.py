@@ -7,6 +7,7 @@ from math import sin
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from matinee.lab.demo.canvas import Point
 
@@ -67,14 +68,22 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Path(msgspec.Struct, frozen=True):
-    """The place of each instance; its row is where it starts and, optionally, its pace."""
+    """The place of each instance; its row is where it starts and, optionally, its pace.
 
-    x: Axis
-    y: Axis
+    With `jitter`, a seed, it is never quite still: eight times a second it is put down anew by hand.
+    """
+
+    x: Axis = Axis()
+    y: Axis = Axis()
+    jitter: int | None = None
 
     def __call__(self, t: float, n: int, x: float = 0, y: float = 0, pace: float = 1) -> Point:
         """Return the place of instance `n` at `t` seconds."""
-        return self.x.value(t, n, x, pace), self.y.value(t, n, y, pace)
+        x, y = self.x.value(t, n, x, pace), self.y.value(t, n, y, pace)
+        if self.jitter is None:
+            return x, y
+        dx, dy = np.random.default_rng(round(t * 8) * 131 + self.jitter).normal(0, 0.9, 2).tolist()
+        return x + dx, y + dy
 
 
 class Cycle(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import msgspec
 
 from matinee.lab.demo.canvas import Art, Point
 from matinee.lab.demo.motion import Cycle, Path
-from matinee.lab.demo.scene import Scene, Sprite, scatter
+from matinee.lab.demo.scene import Animation, Effect, Scene, Sprite, scatter
 from matinee.lab.demo.shapes import drawing, mountains, to_shape
 from matinee.lab.demo.textures import add_texture, glow, gradient, word
 
@@ -25,15 +25,15 @@ _KINDS: Mapping[str, Callable[..., Art]] = {
 }
 
 
-def load(slug: str, **computed: Any) -> Scene:
-    """Return the scene of a film; `computed` are its sprites, pictures and kinds of picture that are made by code."""
+def load(slug: str, *, animation: Animation | None = None, effect: Effect | None = None, **computed: Any) -> Scene:
+    """Return the scene of a film; `computed` are its sprites, pictures, kinds of picture and motions made by code."""
     data = tomllib.loads((_SCENES / f"{slug}.toml").read_text(encoding="utf-8"))
     computed |= {name: _to_art(picture, computed) for name, picture in data.get("pictures", {}).items()}
     background = _to_art(data["background"], computed) if "background" in data else None
     sprites: list[Sprite] = []
     for table in data["sprites"]:
         sprites += computed[table["computed"]] if "computed" in table else [_to_sprite(table, computed)]
-    return Scene(background, sprites)
+    return Scene(background, sprites, animation, effect)
 
 
 def _to_sprite(table: dict[str, Any], computed: Mapping[str, Any]) -> Sprite:

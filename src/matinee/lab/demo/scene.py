@@ -14,6 +14,8 @@ from matinee.lab.demo.canvas import Art, Frame, Layer, Point, Size, to_layer
 
 FPS = 24
 Frames: TypeAlias = Callable[[int], Frame]
+Animation: TypeAlias = Callable[[Size], Frames]
+Effect: TypeAlias = Callable[[Frame, int], None]
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Scene:
 
     background: Art | None = None
     sprites: Sequence[Sprite] = ()
-    animation: Callable[[Size], Frames] | None = None
-    effect: Callable[[Frame, int], None] | None = None
+    animation: Animation | None = None
+    effect: Effect | None = None
 
     def render(self, size: Size) -> Frames:
         """Return the film as a function of the frame's number; pictures are drawn when first needed."""

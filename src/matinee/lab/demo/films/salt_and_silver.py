@@ -8,18 +8,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from matinee.lab.demo.canvas import Frame, Point, Size
-from matinee.lab.demo.scene import Frames, Scene, Sprite
-from matinee.lab.demo.shapes import Shape, box, drawing, line, polygon
+from matinee.lab.demo.load import load
+from matinee.lab.demo.scene import Frames
+from matinee.lab.demo.shapes import Shape, drawing, line, polygon
 from matinee.lab.demo.textures import noise, tint
 
 _SECONDS, _HORIZON = 24, 400
-_LIGHTHOUSE = [
-    polygon("#262626", (0, 150), (26, 132), (60, 138), (96, 128), (120, 150)),
-    polygon("#cecece", (50, 134), (55, 30), (69, 30), (74, 134)),
-    *(box("#464646", 52, y, 72, y + 13) for y in (52, 84, 114)),
-    box("#f0f0f0", 53, 14, 71, 30),
-    polygon("#262626", (50, 14), (62, 2), (74, 14)),
-]
 
 
 def _animate(size: Size) -> Frames:
@@ -80,22 +74,16 @@ def _add_dust(frame: Frame, index: int) -> None:
         pen.line((x, 0, x + 3, height), fill=200, width=1)
 
 
-def _weave(t: float) -> float:
-    """Return how far the film is off in its gate, in units."""
-    return (sin(t * 40.8) + sin(t * 14.64)) * 0.9
+def _turn(t: float, _: int) -> Point | None:
+    """Return the place of the beam, which is seen while the lamp turns this way."""
+    return (1010 - 330 * sin(t * 1.15), 262) if sin(t * 1.15) > 0 else None
 
 
-SCENE = Scene(
+SCENE = load(
+    "salt-and-silver",
     animation=_animate,
-    sprites=[
-        Sprite(_beam, lambda t, _: (1010 - 330 * sin(t * 1.15), 262) if sin(t * 1.15) > 0 else None),
-        Sprite(drawing(120, 150, _LIGHTHOUSE), lambda t, _: (962, 262 + _weave(t))),
-        Sprite(
-            drawing(30, 14, [line("#282828", 2, (1, 9), (8, 4), (15, 8), (22, 4), (29, 9))]),
-            lambda t, n: (240 + 52 * t + 70 * n + 30 * sin(n * 9.1), 150 + 30 * sin(t * 0.8 + n * 1.9) + n * 16),
-            count=4,
-        ),
-        Sprite(drawing(1280, 420, _pier()), lambda t, _: (_weave(t), 300 + _weave(t))),
-    ],
     effect=_add_dust,
+    beam=_beam,
+    turn=_turn,
+    pier=drawing(1280, 420, _pier()),
 )

@@ -46,7 +46,9 @@ class Sprite:
         """Return the number of the picture and the place of each visible instance."""
         if not self.start_s <= t < self.end_s:
             return []
-        instances = [(n, t - self.start_s - n * self.each_s, row) for n, row in enumerate(self.rows or [()] * self.count)]
+        instances = [
+            (n, t - self.start_s - n * self.each_s, row) for n, row in enumerate(self.rows or [()] * self.count)
+        ]
         placed = [(n, t, row, self.at(t, n, *row)) for n, t, row in instances if t >= 0]
         return [(self.pick(t, n, *row) % len(self.arts), place) for n, t, row, place in placed if place]
 

@@ -72,7 +72,10 @@ def arc(colour: Colour, width: float, start: int, end: int, *corners: Point) -> 
 
 def swell(colour: Colour, width: int, foot: float, top: float, *sines: Sequence[float]) -> Shape:
     """Return a filled area below a sum of sines: the amplitude, the length of a radian and the phase of each."""
-    crest = [(x, top + sum(by * sin(x / length + sum(phase)) for by, length, *phase in sines)) for x in range(0, width + 1, 2)]
+    crest = [
+        (x, top + sum(by * sin(x / length + sum(phase)) for by, length, *phase in sines))
+        for x in range(0, width + 1, 2)
+    ]
     return polygon(colour, (0, foot), *crest, (width, foot))
 
 

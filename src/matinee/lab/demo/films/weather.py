@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from matinee.lab.demo.canvas import Art, Size
+from matinee.lab.demo.canvas import Point, Size
+from matinee.lab.demo.motion import Cycle
 from matinee.lab.demo.scene import Scene, Sprite, scatter
 from matinee.lab.demo.shapes import Colour, Shape, box, drawing, line, mix, polygon, ridge
 from matinee.lab.demo.textures import glow, gradient, noise, tint
@@ -17,7 +18,6 @@ from matinee.lab.demo.textures import glow, gradient, noise, tint
 _SECONDS = 20
 _WIDTH = 1280 + 22 * _SECONDS + 40
 _INK = "#3a2b2e"
-_PANES = ((58, 88), (122, 160))
 
 
 class _Day(NamedTuple):
@@ -33,11 +33,11 @@ class _Day(NamedTuple):
 
 def _scene(day: _Day, fall: Callable[[int], Sprite], first: int = 0) -> Scene:
     """Return four hills with the weather between them, and a house behind the nearest."""
+    light = drawing(230, 240, _panes(day.lit + "96"), ground=day.lit + "00", blur=9)
+    house = [Sprite(art, lambda t, _: (770, 382)) for art in (drawing(230, 240, _house(day)), light)]
     sprites: list[Sprite] = []
     for n in range(4):
-        if n == 3:
-            sprites += [_SMOKE, Sprite(_house(day), lambda t, _: (770, 382))]
-        sprites += [_hill(day, n), *([fall(n)] if n >= first else [])]
+        sprites += [*([_SMOKE, *house] if n == 3 else []), _hill(day, n), *([fall(n)] if n >= first else [])]
     top, middle, horizon = day.sky
     return Scene(gradient([(0, top), (0.4, middle), (0.66, horizon), (1, horizon)]), sprites)
 
@@ -66,37 +66,34 @@ def _fence(colour: Colour, feet: list[float]) -> Iterator[Shape]:
             yield line(colour, 2.4, (x, feet[x] - height), (x + 120, feet[x + 120] - height))
 
 
-def _house(day: _Day) -> Art:
-    shapes = [
+def _house(day: _Day) -> list[Shape]:
+    return [
         box(day.wall, 40, 110, 180, 240),
         polygon(day.roof, (24, 116), (70, 40), (212, 40), (200, 116)),
         polygon(day.wall, (40, 116), (70, 62), (100, 116)),
         box(day.roof, 150, 14, 168, 60),
         box(_INK, 98, 176, 116, 240),
-        *(box(day.lit, left, 140, right, 176) for left, right in _PANES),
-        *(line(_INK, 3, ((left + right) / 2, 140), ((left + right) / 2, 176)) for left, right in _PANES),
-        *(line(_INK, 3, (left, 158), (right, 158)) for left, right in _PANES),
+        *_panes(day.lit),
+        *(line(_INK, 3, (x, 140), (x, 176)) for x in (73, 141)),
+        *(line(_INK, 3, (left, 158), (right, 158)) for left, right in ((58, 88), (122, 160))),
     ]
-    light = [box(day.lit + "96", left, 140, right, 176) for left, right in _PANES]
-    house, shine = drawing(230, 240, shapes), drawing(230, 240, light, ground=day.lit + "00", blur=9)
-
-    def paint(size: Size) -> Image.Image:
-        image = house(size)
-        image.alpha_composite(shine(size))
-        return image
-
-    return paint
 
 
-def _age(t: float, n: int) -> float:
-    return (t * 0.32 + n / 9) % 1
+def _panes(colour: str) -> list[Shape]:
+    return [box(colour, 58, 140, 88, 176), box(colour, 122, 140, 160, 176)]
+
+
+def _rise(t: float, n: int) -> Point:
+    """Return the place of a puff of smoke, which the wind takes more and more."""
+    age = (t * 0.32 + n / 9) % 1
+    return 929 + 90 * age**2 + 8 * sin(t * 1.3 + n * 2), 392 - 190 * age
 
 
 _SMOKE = Sprite(
     [glow(radius, "#ece6e0", strength=0.3, power=1.4) for radius in (16, 26, 38)],
-    lambda t, n: (929 + 90 * _age(t, n) ** 2 + 8 * sin(t * 1.3 + n * 2), 392 - 190 * _age(t, n)),
+    _rise,
     count=9,
-    pick=lambda t, n: int(_age(t, n) * 3),
+    pick=Cycle(rate=0.96, step=1 / 3),
     anchor=(0.5, 0.5),
 )
 

@@ -145,7 +145,7 @@ def short(slug: str) -> Reel:
 
 async def test_master_has_the_promised_streams(made: Path) -> None:
     files = make.make(short("last-tram"), made)
-    probe = await Ffmpeg().probe(Path(files.master), ["-show_streams", "-count_packets"], deadline_s=60)
+    probe = await Ffmpeg().probe(Path(files.folder, files.master), ["-show_streams", "-count_packets"], deadline_s=60)
     video, *sound = probe["streams"]
     assert (video["width"], video["height"], video["r_frame_rate"]) == (1280, 720, "24/1")
     assert int(video["nb_read_packets"]) == 3 * FPS
@@ -153,14 +153,15 @@ async def test_master_has_the_promised_streams(made: Path) -> None:
     assert [s["tags"]["language"] for s in sound] == ["eng", "fra"]
     assert all(abs(float(s["duration"]) - 3) < 0.05 for s in sound)
     assert list(files.audio) == ["de"]
-    with wave.open(files.audio["de"]) as file:
+    with wave.open(str(Path(files.folder, files.audio["de"]))) as file:
         assert (file.getnchannels(), file.getnframes()) == (2, 3 * RATE)
 
 
 def test_every_language_has_subtitles(made: Path) -> None:
     files = make.make(short("last-tram"), made)
     assert list(files.subtitles) == ["en", "de", "fr"]
-    assert all(Path(path).read_text(encoding="utf-8").startswith("WEBVTT\n\n00:") for path in files.subtitles.values())
+    for name in files.subtitles.values():
+        assert Path(files.folder, name).read_text(encoding="utf-8").startswith("WEBVTT\n\n00:")
 
 
 def test_artwork_has_every_kind_in_its_aspect_ratio(made: Path) -> None:
@@ -168,11 +169,13 @@ def test_artwork_has_every_kind_in_its_aspect_ratio(made: Path) -> None:
     kinds = {(p.kind, p.language) for p in film.artwork}
     assert kinds == {(k, lang) for k in ("poster", "card") for lang in ("en", "de")} | {("backdrop", None)}
     assert (episode.artwork, [p.kind for p in episode.stills]) == ([], ["still"])
-    for picture in [*film.artwork, *episode.stills]:
-        image = Image.open(picture.path)
+    for picture, path in [
+        (p, Path(files.folder, p.path)) for files in (film, episode) for p in files.artwork + files.stills
+    ]:
+        image = Image.open(path)
         assert image.format == "WEBP"
         assert image.size == (picture.width_px, picture.height_px)
-        assert Path(picture.path).stat().st_size < 400_000
+        assert path.stat().st_size < 400_000
         assert len(picture.colour) == 7
         across, down = (2, 3) if picture.kind == "poster" else (16, 9)
         assert image.width * down == image.height * across
@@ -185,11 +188,8 @@ def test_finished_reel_is_not_made_again_and_an_unfinished_one_is(made: Path, tm
     unfinished = tmp_path / ".weather-snow.making"
     unfinished.mkdir()
     (unfinished / "master.mov").write_bytes(b"partial")
-    progress: list[float] = []
-    files = make.make(short("weather-snow"), tmp_path, progress.append)
-    assert Path(files.master).stat().st_size > 10_000
-    assert progress == sorted(progress)
-    assert progress[-1] == 1
+    files = make.make(short("weather-snow"), tmp_path)
+    assert Path(files.folder, files.master).stat().st_size > 10_000
     assert not unfinished.exists()
 
 

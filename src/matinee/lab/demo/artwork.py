@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,12 @@ def _paint(reel: Reel, *instants_s: float) -> list[Image.Image]:
 
 
 def _save(picture: Image.Image, folder: Path, kind: ArtworkKind, language: str | None) -> Artwork:
-    path = folder / (f"{kind}.{language}.webp" if language else f"{kind}.webp")
-    picture.save(path, quality=84, method=2)
+    name = f"{kind}.{language}.webp" if language else f"{kind}.webp"
+    picture.save(folder / name, quality=84, method=2)
     red, green, blue = (round(float(c) * 0.7) for c in np.asarray(picture.reduce(16)).mean(axis=(0, 1)))
     return Artwork(
         kind=kind,
-        path=str(path),
+        path=name,
         width_px=picture.width,
         height_px=picture.height,
         colour=f"#{red:02x}{green:02x}{blue:02x}",
@@ -115,15 +116,9 @@ def line_width(line: str, style: ArtworkStyle) -> float:
 
 def _break_lines(words: list[str]) -> Iterator[list[str]]:
     """Yield every way to set words in at most four lines."""
-    for breaks in range(1 << (len(words) - 1)):
-        lines = [words[0]]
-        for n, word in enumerate(words[1:]):
-            if breaks >> n & 1:
-                lines.append(word)
-            else:
-                lines[-1] += f" {word}"
-        if len(lines) <= 4:
-            yield lines
+    for count in range(4):
+        for cuts in combinations(range(1, len(words)), count):
+            yield [" ".join(words[start:end]) for start, end in pairwise((0, *cuts, len(words)))]
 
 
 def _set_type(

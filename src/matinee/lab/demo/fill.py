@@ -75,18 +75,18 @@ async def _make(folder: Path, slug: str) -> DemoFiles:
 async def _submit(
     settings: Settings, services: Clients, objects: ObjectStore, entry: CatalogueEntry, files: DemoFiles
 ) -> None:
-    title_id, catalogue = entry.draft.title_id, services.get(Catalogue)
+    title_id, catalogue, folder = entry.draft.title_id, services.get(Catalogue), Path(files.folder)
     await _ensure_title(services, entry.draft)
-    await catalogue.add_artwork(title_id=title_id, artwork=await _store(objects, files.artwork))
+    await catalogue.add_artwork(title_id=title_id, artwork=await _store(objects, folder, files.artwork))
     if entry.episode_id is not None:
-        stills = await _store(objects, files.stills)
+        stills = await _store(objects, folder, files.stills)
         await catalogue.add_artwork(title_id=title_id, artwork=stills, episode_id=entry.episode_id)
     order = Order(
         title_id=title_id,
         episode_id=entry.episode_id,
-        path=files.master,
-        audio=_to_side_files(files.audio),
-        subtitles=_to_side_files(files.subtitles),
+        path=str(folder / files.master),
+        audio=_to_side_files(folder, files.audio),
+        subtitles=_to_side_files(folder, files.subtitles),
         language=entry.draft.original_language,
     )
     async with upload_masters(settings, order) as transferred:
@@ -102,15 +102,15 @@ async def _ensure_title(services: Clients, draft: TitleDraft) -> None:
         await services.get(Catalogue).put_title(draft=draft)
 
 
-def _to_side_files(paths: dict[str, str]) -> list[SideFile]:
-    return [SideFile(path=path, language=language) for language, path in paths.items()]
+def _to_side_files(folder: Path, names: dict[str, str]) -> list[SideFile]:
+    return [SideFile(path=str(folder / name), language=language) for language, name in names.items()]
 
 
-async def _store(objects: ObjectStore, pictures: Iterable[Artwork]) -> list[Artwork]:
+async def _store(objects: ObjectStore, folder: Path, pictures: Iterable[Artwork]) -> list[Artwork]:
     """Store pictures as objects named by their content."""
     stored = []
     for picture in pictures:
-        file = Path(picture.path)
+        file = folder / picture.path
         name = f"{await asyncio.to_thread(sha256_file, file)}{file.suffix}"
         await objects.put_file(f"public/art/{name}", file)
         stored.append(msgspec.structs.replace(picture, path=name))

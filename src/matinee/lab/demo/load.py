@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path as File
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -50,19 +50,22 @@ def _to_sprite(table: dict[str, Any], computed: Mapping[str, Any]) -> Sprite:
 
 
 def _to_path(table: dict[str, Any], computed: Mapping[str, Any]) -> Callable[..., Point | None]:
+    path: Callable[..., Point | None]
     if "at" in table:
-        return computed[table.pop("at")]
-    path = msgspec.convert({name: table.pop(name) for name in ("x", "y", "jitter") if name in table}, Path)
+        path = computed[table.pop("at")]
+    else:
+        path = msgspec.convert({name: table.pop(name) for name in ("x", "y", "jitter") if name in table}, Path)
     clock = computed[table.pop("clock")] if "clock" in table else None
     return (lambda t, n, *row: path(clock(t), n, *row)) if clock else path
 
 
 def _to_art(picture: str | dict[str, Any], computed: Mapping[str, Any]) -> Art:
     if isinstance(picture, str):
-        return computed[picture]
+        return cast(Art, computed[picture])
     arguments = dict(picture)
     if "art" in arguments:
         arguments["art"] = _to_art(arguments["art"], computed)
     if "shapes" in arguments:
         arguments["shapes"] = [to_shape(*values) for values in arguments["shapes"]]
-    return {**_KINDS, **computed}[arguments.pop("kind", "drawing")](**arguments)
+    make: Callable[..., Art] = {**_KINDS, **computed}[arguments.pop("kind", "drawing")]
+    return make(**arguments)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
-from matinee.catalogue.api import Artwork
 from matinee.drivers import process, rawvideo
 from matinee.lab.demo import voice
 from matinee.lab.demo.artwork import make_stills, make_title_artwork
@@ -30,8 +29,8 @@ _ISO_639_2 = {"en": "eng", "de": "deu", "fr": "fra", "ja": "jpn"}  # QuickTime's
 _NOTE = "files.json"
 
 
-def make(reel: Reel, directory: Path, progress: Callable[[float], None] | None = None) -> DemoFiles:
-    """Make a reel in its own folder below `directory` unless it exists; `progress` receives shares up to 1.
+def make(reel: Reel, directory: Path) -> DemoFiles:
+    """Make a reel in its own folder below `directory` unless it exists.
 
     The folder appears at once when it is complete, whenever the process is killed. Raises ToolFailed, OSError.
     """
@@ -42,9 +41,9 @@ def make(reel: Reel, directory: Path, progress: Callable[[float], None] | None =
             folder = directory / f".{reel.slug}.making"
             shutil.rmtree(folder, ignore_errors=True)  # what a killed process has left
             folder.mkdir()
-            _make(reel, folder, progress or (lambda share: None))
+            _make(reel, folder)
             folder.rename(target)
-    return _relocate(msgspec.json.decode((target / _NOTE).read_bytes(), type=DemoFiles), target)
+    return replace(msgspec.json.decode((target / _NOTE).read_bytes(), type=DemoFiles), folder=str(target))
 
 
 async def make_in_process(slug: str, directory: Path, *, deadline_s: float = 900) -> DemoFiles:
@@ -55,57 +54,50 @@ async def make_in_process(slug: str, directory: Path, *, deadline_s: float = 900
     return msgspec.json.decode(output[-1], type=DemoFiles)
 
 
-def _make(reel: Reel, folder: Path, progress: Callable[[float], None]) -> None:
-    audio = _make_sound(reel, folder)
-    master = folder / "master.mov"
-    rawvideo.encode(
-        _paint(reel, lambda share: progress(0.1 + 0.75 * share)),
-        master,
-        size=HD,
-        painted_fps=f"{FPS}/{reel.frames_per_painting}",
-        fps=FPS,
-        sound=[(_ISO_639_2[language], audio[language]) for language in reel.audio],
-        filters=f"{reel.filters},fade=in:d=0.7,fade=out:st={reel.seconds - 1}:d=1",
-        crf=reel.crf,
-    )
-    for language in reel.audio:
-        audio.pop(language).unlink()
+def _make(reel: Reel, folder: Path) -> None:
     files = DemoFiles(
         slug=reel.slug,
-        master=str(master),
-        audio={language: str(path) for language, path in audio.items()},
+        audio=_make_sound(reel, folder),
         subtitles=_make_subtitles(reel, folder),
         artwork=make_title_artwork(reel, folder) if reel.episode in {None, 1} else [],
         stills=make_stills(reel, folder) if reel.episode else [],
     )
-    (folder / _NOTE).write_bytes(msgspec.json.encode(_relocate(files, Path())))
-    progress(1)
+    rawvideo.encode(
+        _paint(reel),
+        folder / files.master,
+        size=HD,
+        painted_fps=f"{FPS}/{reel.frames_per_painting}",
+        fps=FPS,
+        sound=[(_ISO_639_2[language], folder / files.audio[language]) for language in reel.audio],
+        filters=f"{reel.filters},fade=in:d=0.7,fade=out:st={reel.seconds - 1}:d=1",
+        crf=reel.crf,
+    )
+    for language in reel.audio:
+        (folder / files.audio.pop(language)).unlink()
+    (folder / _NOTE).write_bytes(msgspec.json.encode(files))
 
 
-def _paint(reel: Reel, progress: Callable[[float], None]) -> Iterator[bytes]:
-    frames, count = SCENES[reel.slug].render(HD), reel.seconds * FPS
-    for index in range(0, count, reel.frames_per_painting):
+def _paint(reel: Reel) -> Iterator[bytes]:
+    frames = SCENES[reel.slug].render(HD)
+    for index in range(0, reel.seconds * FPS, reel.frames_per_painting):
         yield frames(index).planes()
-        if index % FPS == 0:
-            progress(index / count)
 
 
-def _make_sound(reel: Reel, folder: Path) -> dict[str, Path]:
+def _make_sound(reel: Reel, folder: Path) -> dict[str, str]:
     """Mix the voice of each language with the same music."""
-    music = compose(reel.score, reel.seconds)
-    paths = {}
+    music, names = compose(reel.score, reel.seconds), {}
     for language in (*reel.audio, *reel.extra_audio):
         lines = [(n.start_s, n.end_s, n.spoken.get(language, n.text.get(language, ""))) for n in reel.lines]
-        paths[language] = folder / f"sound.{language}.wav"
-        write_wav(paths[language], mix_voice(music, voice.speak(lines, language, reel.seconds)))
-    return paths
+        names[language] = f"sound.{language}.wav"
+        write_wav(folder / names[language], mix_voice(music, voice.speak(lines, language, reel.seconds)))
+    return names
 
 
 def _make_subtitles(reel: Reel, folder: Path) -> dict[str, str]:
-    paths = {language: folder / f"subtitles.{language}.vtt" for language in reel.lines[0].text}
-    for language, path in paths.items():
-        path.write_text(to_webvtt(reel.lines, language), encoding="utf-8")
-    return {language: str(path) for language, path in paths.items()}
+    names = {language: f"subtitles.{language}.vtt" for language in reel.lines[0].text}
+    for language, name in names.items():
+        (folder / name).write_text(to_webvtt(reel.lines, language), encoding="utf-8")
+    return names
 
 
 def to_webvtt(lines: tuple[Line, ...], language: str) -> str:
@@ -125,20 +117,6 @@ def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _relocate(files: DemoFiles, folder: Path) -> DemoFiles:
-    """Return the same files in another folder."""
-
-    def move(paths: dict[str, str]) -> dict[str, str]:
-        return {language: str(folder / Path(path).name) for language, path in paths.items()}
-
-    def move_art(pictures: list[Artwork]) -> list[Artwork]:
-        return [replace(picture, path=str(folder / Path(picture.path).name)) for picture in pictures]
-
-    master, audio, subtitles = str(folder / "master.mov"), move(files.audio), move(files.subtitles)
-    artwork, stills = move_art(files.artwork), move_art(files.stills)
-    return replace(files, master=master, audio=audio, subtitles=subtitles, artwork=artwork, stills=stills)
 
 
 def main(arguments: list[str]) -> None:

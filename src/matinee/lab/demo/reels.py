@@ -70,13 +70,15 @@ class CatalogueEntry(NamedTuple):
 
 
 class DemoFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of a reel. `audio` is sound beside the master's own, `subtitles` WebVTT, both by language.
+    """The names of the files of a reel in its folder.
 
-    `stills` belong to the film or episode, `artwork` to the title (empty for all but the first episode of a series).
+    `audio` is sound beside the master's own, `subtitles` WebVTT, both by language. `stills` belong to the film or
+    episode, `artwork` to the title (empty for all but the first episode of a series).
     """
 
     slug: str
-    master: str
+    folder: str = ""
+    master: str = "master.mov"
     audio: dict[str, str]
     subtitles: dict[str, str]
     artwork: list[Artwork]

@@ -18,14 +18,21 @@ Floats: TypeAlias = NDArray[np.float32]
 FONTS = Path(__file__).parents[1] / "data" / "fonts"
 
 
+def blend(colours: Sequence[str], at: NDArray[Any], positions: Sequence[float] | None = None) -> NDArray[Any]:
+    """Return rows of RGB between colours, which are at 0, 1, 2… unless positions are given."""
+    channels = np.array([ImageColor.getrgb(colour) for colour in colours]).T
+    known = range(len(colours)) if positions is None else positions
+    return np.stack([np.interp(at, known, channel) for channel in channels], axis=-1)
+
+
 def gradient(stops: Sequence[tuple[float, str]], height: float = 720) -> Art:
     """Return a vertical gradient through colours at positions from 0 to 1, dithered against banding."""
 
     def paint(size: Size) -> Image.Image:
         rows = np.linspace(0, 1, size.px(height), dtype=np.float32)
-        at, colours = [position for position, _ in stops], np.array([ImageColor.getrgb(c) for _, c in stops])
-        columns = [np.interp(rows, at, colours[:, channel]) for channel in range(3)]
-        picture = np.stack(columns, axis=-1)[:, None, :].repeat(size.width, axis=1)
+        picture = blend([colour for _, colour in stops], rows, [at for at, _ in stops])[:, None].repeat(
+            size.width, axis=1
+        )
         return to_image(picture + np.random.default_rng(1).uniform(-0.9, 0.9, (len(rows), size.width, 1)))
 
     return paint

@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
 from matinee.lab.demo.canvas import Bytes, Frame, Size, to_image, to_lookup
 from matinee.lab.demo.scene import Frames, Scene
-from matinee.lab.demo.textures import noise
+from matinee.lab.demo.textures import blend, noise
 
 _SECONDS, _STEP = 20, 2
 _WIDTH, _HEIGHT = 320, 180
@@ -72,10 +72,8 @@ def _evolve(alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _palette() -> Bytes:
     """Return the colour of each age."""
-    young, gone = ([ImageColor.getrgb(colour) for colour in colours] for colours in (_YOUNG, _GONE))
-    fading = np.linspace(0, 1, 246) ** 0.42 * (len(gone) - 1)
-    trail = np.stack([np.interp(fading, range(len(gone)), channel) for channel in np.array(gone).T], axis=-1)
-    return to_lookup(np.concatenate([np.array(young), trail, np.array(gone[-1:] * 6)]))
+    fading = np.concatenate([np.linspace(0, 1, 246) ** 0.42 * (len(_GONE) - 1), np.full(6, len(_GONE) - 1)])
+    return to_lookup(np.concatenate([blend(_YOUNG, np.arange(len(_YOUNG))), blend(_GONE, fading)]))
 
 
 SCENE = Scene(animation=_animate)

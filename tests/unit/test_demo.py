@@ -4,8 +4,10 @@ import io
 import wave
 from collections.abc import Iterator
 from itertools import pairwise
+from math import pi
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -17,9 +19,12 @@ from matinee.drivers.rawvideo import encode
 from matinee.lab.demo import artwork, make
 from matinee.lab.demo.canvas import Size, to_picture
 from matinee.lab.demo.films import SCENES
+from matinee.lab.demo.load import to_sprite
+from matinee.lab.demo.motion import Axis, Move, Sway, Trajectory
 from matinee.lab.demo.reels import ENTRIES, REELS, Reel
-from matinee.lab.demo.scene import FPS
+from matinee.lab.demo.scene import FPS, Sprite
 from matinee.lab.demo.sound import RATE, Score, compose
+from matinee.lab.demo.textures import gradient
 from matinee.lab.demo.voice import SPEAKERS, speak
 
 SMALL = Size(320, 180)
@@ -88,6 +93,25 @@ def test_frame_depends_only_on_its_number(reel: Reel) -> None:
     assert SCENES[reel.slug].render(SMALL)(middle).planes() == planes
     assert frame(middle + 3 * FPS).planes() != planes
     assert np.asarray(to_picture(planes, SMALL)).std() > 4
+
+
+def test_sprites_move_sway_and_wrap_as_described() -> None:
+    bounded = Axis(at=8, each=1, speed=2, wrap=(0, 10))
+    assert [bounded.value(t, 1, 0, 1) for t in (0, 1)] == [9, 1]
+    assert Axis(moves=(Move(100, 1, 2),)).value(2, 0, 5, 1) == 55
+    assert Axis(sways=(Sway(3, 0, phase=pi / 2),)).value(9, 0, 0, 1) == 3
+    path = Trajectory(x=Axis(speed=10), y=Axis(at=1))
+    assert path(2, 0, 5, 0, 0.5) == (15, 1)
+    late = Sprite(gradient([(0, "#000000"), (1, "#ffffff")]), path, count=3, start_s=1, each_s=2, end_s=4)
+    assert [len(late.place(t)) for t in (0, 1, 3, 4)] == [0, 1, 2, 0]
+    assert late.place(3) == [(0, (20, 1)), (0, (0, 1))]
+
+
+def test_mistake_in_a_scene_is_an_error() -> None:
+    with pytest.raises(msgspec.ValidationError, match="sped"):
+        to_sprite({"art": "none", "x": {"sped": 1}}, {"none": None})
+    with pytest.raises(TypeError, match="tail"):
+        to_sprite({"art": "none", "tail": 1}, {"none": None})
 
 
 def test_subtitles_are_webvtt() -> None:

@@ -60,14 +60,18 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def value(self, t: float, n: int, start: float, pace: float) -> float:
         """Return the coordinate at `t` seconds; speed and moves are multiplied by `pace`."""
-        moved = sum(m.by * _CURVES[m.curve]((t - m.start_s) / m.seconds) for m in self.moves)
-        swayed = sum(s.by * sin(s.rate * t + s.step * n + s.phase) for s in self.sways)
-        value = self.at + start + n * self.each + (self.speed * t + moved) * pace + swayed
-        low, high = self.wrap or (0, 0)
-        return (value - low) % (high - low) + low if self.wrap else value
+        value = self.at + start + n * self.each + self.speed * t * pace
+        for sway in self.sways:
+            value += sway.by * sin(sway.rate * t + sway.step * n + sway.phase)
+        for move in self.moves:
+            value += move.by * _CURVES[move.curve]((t - move.start_s) / move.seconds) * pace
+        if self.wrap is None:
+            return value
+        low, high = self.wrap
+        return (value - low) % (high - low) + low
 
 
-class Path(msgspec.Struct, frozen=True):
+class Trajectory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The place of each instance; its row is where it starts and, optionally, its pace.
 
     With `jitter`, a seed, it is never quite still: eight times a second it is put down anew by hand.
@@ -86,7 +90,7 @@ class Path(msgspec.Struct, frozen=True):
         return x + dx, y + dy
 
 
-class Cycle(msgspec.Struct, frozen=True):
+class Cycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The number of a picture, which grows by `rate` per second and by `step` from one instance to the next."""
 
     at: float = 0

@@ -8,15 +8,20 @@ from math import sin
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from matinee.lab.demo.canvas import Art, Point, Size
+from matinee.lab.demo.canvas import Point, Size
 from matinee.lab.demo.load import load
 from matinee.lab.demo.shapes import Shape, box, drawing
 from matinee.lab.demo.textures import typeface
 
 _SECONDS = 22
 _LOOP = 2560
-_SMEAR = 4  # of what is near, by the speed
 _LIT = ("#ffcf87", "#ffb765", "#f7e3b0", "#9fc4d8", "#ff9a6b")
+_SIGNS = (
+    ("KINO", "#ff3d63", 300, 320),
+    ("BAR LUNA", "#35d6c9", 980, 300),
+    ("HOTEL", "#ffb03a", 1560, 320),
+    ("24 H", "#7d8bff", 2160, 360),
+)
 _WALLS = ("#0d0f1f", "#12132a", "#160f22")
 
 
@@ -45,20 +50,23 @@ def _facades() -> Iterator[Shape]:
         x += width + (0 if rng.random() < 0.6 else rng.uniform(30, 90))
 
 
-def _neon(text: str, colour: str) -> Art:
-    """Return a neon sign, smeared by the speed like the façades."""
+def _street(size: Size) -> Image.Image:
+    """Return the near façades with their neon signs, smeared by the speed."""
+    street = drawing(_LOOP, 620, _facades())(size)
+    for text, colour, x, y in _SIGNS:
+        street.alpha_composite(_neon(text, colour, size), (size.px(x), size.px(y)))
+    return street.filter(ImageFilter.BoxBlur((size.k * 4, 0)))
 
-    def paint(size: Size) -> Image.Image:
-        face, at = typeface("bebas-neue", 400, 118 * size.k), (size.px(40), size.px(34))
-        sign = Image.new("RGBA", (round(face.getlength(text)) + size.px(80), size.px(190)), f"{colour}00")
-        ImageDraw.Draw(sign).text(at, text, font=face, fill=colour)
-        halo = sign.filter(ImageFilter.GaussianBlur(15 * size.k))
-        for _ in range(2):
-            halo.alpha_composite(sign.filter(ImageFilter.GaussianBlur(5 * size.k)))
-        ImageDraw.Draw(halo).text(at, text, font=face, fill="#fff0ebeb")
-        return halo.filter(ImageFilter.BoxBlur((size.k * _SMEAR, 0)))
 
-    return paint
+def _neon(text: str, colour: str, size: Size) -> Image.Image:
+    face, at = typeface("bebas-neue", 400, 118 * size.k), (size.px(40), size.px(34))
+    sign = Image.new("RGBA", (round(face.getlength(text)) + size.px(80), size.px(190)), f"{colour}00")
+    ImageDraw.Draw(sign).text(at, text, font=face, fill=colour)
+    halo = sign.filter(ImageFilter.GaussianBlur(15 * size.k))
+    for _ in range(2):
+        halo.alpha_composite(sign.filter(ImageFilter.GaussianBlur(5 * size.k)))
+    ImageDraw.Draw(halo).text(at, text, font=face, fill="#fff0ebeb")
+    return halo
 
 
 def _distance(t: float) -> float:
@@ -78,8 +86,7 @@ def _run(t: float, n: int, x: float, y: float, speed: float) -> Point:
 SCENE = load(
     "last-tram",
     skyline=drawing(_LOOP, 420, _skyline()),
-    street=drawing(_LOOP, 620, _facades(), smear=_SMEAR),
-    neon=_neon,
+    street=_street,
     distance=_distance,
     run=_run,
 )

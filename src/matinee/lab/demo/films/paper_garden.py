@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from matinee.lab.demo.canvas import Art, Point, Size, to_image
 from matinee.lab.demo.load import load
-from matinee.lab.demo.motion import Axis, Path, Sway, overshoot
+from matinee.lab.demo.motion import Axis, Sway, Trajectory, overshoot
 from matinee.lab.demo.scene import Sprite
 from matinee.lab.demo.shapes import Shape, disc, drawing, line, polygon
 from matinee.lab.demo.textures import noise
@@ -77,7 +77,7 @@ def _plant(n: int) -> Sprite:
     x, y = 90 + column * 178 + row * 52 + rng.uniform(-26, 26), 560 + 66 * row
     return Sprite(
         [_paper(150, 300, _PLANTS[(2 * n + row) % 5], zoom * step / (_SIZES - 1)) for step in range(1, _SIZES + 1)],
-        Path(x=Axis(at=x, sways=(Sway(3, 1.4, phase=n),)), y=Axis(at=y), jitter=40 + n),
+        Trajectory(x=Axis(at=x, sways=(Sway(3, 1.4, phase=n),)), y=Axis(at=y), jitter=40 + n),
         pick=lambda t, _: max(0, round(overshoot(t / 1.5) * (_SIZES - 2))),
         anchor=(0.5, 1),
         start_s=2.4 + row * 1.4 + float(rng.uniform(0, 5)),

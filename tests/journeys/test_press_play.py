@@ -12,7 +12,7 @@ from tests.deployment import Deployment, Viewer, eventually, make_film
 
 from matinee.lab.viewer import sign_in
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(600)]
 
 ONE = "gateway,playback,viewing,steering,encoding,catalogue,identity,licensing,events"
 SPLIT = "gateway;playback,viewing;identity,licensing;catalogue,events,steering;encoding"

@@ -175,7 +175,7 @@ def heartbeat(position_ms: int = 30_000, state: Any = "playing", at: datetime = 
     return Heartbeat(position_ms=position_ms, state=state, at=at, **fields)
 
 
-@given(st.integers(), st.integers(min_value=-100_000, max_value=100_000))
+@given(st.integers(min_value=1), st.integers(min_value=-100_000, max_value=100_000))
 def test_position_is_within_the_film_and_the_session(position_ms: int, offset_s: int) -> None:
     now = NOW + timedelta(hours=1)
     moved = sessions.to_position(SESSION, heartbeat(position_ms, at=NOW + timedelta(seconds=offset_s)), now)
@@ -194,6 +194,13 @@ def test_late_heartbeat_keeps_its_time_and_wrong_clocks_are_replaced() -> None:
         moved = sessions.to_position(SESSION, heartbeat(at=sent_at), now)
         assert moved is not None
         assert moved.updated_at == expected
+
+
+def test_a_player_that_stands_still_has_no_new_position() -> None:
+    later = NOW + timedelta(hours=1)
+    paused = replace(SESSION, position_ms=30_000)
+    assert sessions.to_position(paused, heartbeat(30_000, "paused", later), later) is None
+    assert sessions.to_position(paused, heartbeat(29_999, "paused", later), later) is not None
 
 
 @pytest.mark.parametrize("state", ["starting", "failed"])

@@ -128,6 +128,15 @@ async def test_heartbeat_records_position_edge_and_fact(deployment: Deployment) 
     )
 
 
+async def test_heartbeats_of_a_paused_player_record_one_position(deployment: Deployment) -> None:
+    play = await deployment.start()
+    for state in ("playing", "paused", "paused"):
+        deployment.clock.advance(seconds=30)
+        await deployment.heartbeat(play, state=state)
+    assert len(deployment.domains.calls_of("record")) == 1
+    assert len(await deployment.relay_facts()) == 4
+
+
 async def test_next_session_starts_with_the_bandwidth_of_its_network(deployment: Deployment) -> None:
     play = await deployment.start()
     assert play.start_bandwidth_bps == 3_000_000

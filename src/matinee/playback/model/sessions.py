@@ -52,17 +52,19 @@ def clamp_position(session: StoredSession, heartbeat: Heartbeat) -> int:
 
 
 def to_position(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> Position | None:
-    """Return the viewer's new position, or None where the heartbeat has none.
+    """Return the viewer's new position, or None where the heartbeat has none or has not moved.
 
+    A player that stands still, such as a paused one in a forgotten tab, must not replace the position of another.
     Its time is the device's, so that a late heartbeat does not replace a newer one; a time before the session or
     in the future is wrong and replaced by `now`.
     """
-    if heartbeat.state in _WITHOUT_POSITION:
+    position_ms = clamp_position(session, heartbeat)
+    if heartbeat.state in _WITHOUT_POSITION or position_ms == session.position_ms:
         return None
     return build_from(
         session,
         Position,
-        position_ms=clamp_position(session, heartbeat),
+        position_ms=position_ms,
         updated_at=heartbeat.at if session.started_at <= heartbeat.at <= now else now,
     )
 

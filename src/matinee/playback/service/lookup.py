@@ -18,8 +18,8 @@ from matinee.viewing.api import Position, Viewing
 
 _log = log.get()
 T = TypeVar("T")
-# A missing resume point does not fail the start: its lookup gets this share of the time.
-RESUME_SHARE = 0.25
+# A missing resume point does not fail the start, but loses the place: its lookup gets most of the time.
+RESUME_SHARE = 0.75
 
 
 class PlayRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 
@@ -16,15 +16,13 @@ from matinee.lab.engines.known import ENGINES
 from matinee.lab.engines.process import EngineProcess
 from matinee.lab.engines.sources import Jars, Report
 
-State: TypeAlias = Literal["ready", "not answering", "stopped"]
-
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The status of an engine for `matinee lab engines status`; its URL is without the password."""
 
     name: str
     version: str
-    state: State
+    state: Literal["ready", "not answering", "stopped"]
     url: str
     pid: int
     memory_bytes: int

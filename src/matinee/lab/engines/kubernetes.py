@@ -40,8 +40,7 @@ def _is_ready(location: EngineLocation) -> bool:
 def _create_namespace(location: EngineLocation, name: str) -> None:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     if (status := _request(location, "POST", "/api/v1/namespaces", body=body)) not in (201, 409):
-        detail = f"kubernetes did not create the namespace {name}: HTTP {status}"
-        raise EngineFailed(engine="kubernetes", detail=detail)
+        raise EngineFailed(engine="kubernetes", detail=f"kubernetes did not create namespace {name}: HTTP {status}")
 
 
 def _request(location: EngineLocation, method: str, path: str, *, body: object = None, limit_s: float = 30) -> int:

@@ -15,6 +15,7 @@ from matinee.lab.engines import Engine, EngineFailed, EngineLocation, EngineMiss
 from matinee.lab.engines.fleet import Fleet
 from matinee.lab.engines.location import free_ports
 from matinee.lab.engines.process import is_alive
+from matinee.lab.engines.programs import run
 from matinee.lab.engines.sources import Source
 
 SERVER = """
@@ -181,6 +182,11 @@ def test_ports_are_free_and_distinct() -> None:
 def test_missing_program_is_named_with_a_command_to_install_it() -> None:
     with pytest.raises(EngineMissing, match=r"tape needs the program tape-server: (apt|brew) install tape"):
         Source(name="tape", packages={"tape-server": ("tape-server", "tape")}).check()
+
+
+def test_failed_program_is_reported_with_the_errors_in_its_output() -> None:
+    with pytest.raises(EngineFailed, match="tape: exit status 3 / ERROR: no tape$"):
+        run("tape", ["sh", "-c", "echo downloading pkg/errors; echo ERROR: no tape >&2; echo see the log; exit 3"])
 
 
 def test_command_reports_in_one_line_what_cannot_be_fetched(tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ def run(engine: str, command: Sequence[str], environment: Mapping[str, str] = {}
         raise EngineFailed(engine=engine, detail=detail) from error
     if result.returncode:
         lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
-        errors = [line for line in lines if "error" in line.lower()] or lines[-2:]
-        raise EngineFailed(engine=engine, detail=f"{engine}: {' / '.join(errors[:2])[:600]}")
+        errors = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)] or lines[-2:]
+        reason = " / ".join([f"exit status {result.returncode}", *errors[:2]])
+        raise EngineFailed(engine=engine, detail=f"{engine}: {reason[:600]}")
 
 
 def _list_java_homes() -> Iterator[Path]:

@@ -185,7 +185,7 @@ def test_missing_program_is_named_with_a_command_to_install_it() -> None:
 
 
 def test_failed_program_is_reported_with_the_errors_in_its_output() -> None:
-    with pytest.raises(EngineFailed, match="tape: exit status 3 / ERROR: no tape$"):
+    with pytest.raises(EngineFailed, match=r"tape: exit status 3 / ERROR: no tape$"):
         run("tape", ["sh", "-c", "echo downloading pkg/errors; echo ERROR: no tape >&2; echo see the log; exit 3"])
 
 

@@ -198,6 +198,8 @@ async def test_refresh_uploads_and_pages_through_the_proxy(front: FrontRig) -> N
         assert (answer.status, answer.headers["Upload-Offset"]) == (204, str(end))
     gone = await viewer.call("GET", "/nothing")
     assert (gone.status, gone.problem) == (404, "no-such-page")
+    for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics", "/art/../metrics", "/METRICS"):
+        assert b"matinee_" not in (await call(at, "GET", path)).body, path
     assert (await call(at, "GET", "/metrics")).problem == "no-such-page"
     trust = await call(at, "GET", "/trust")
     assert str(front.settings["authority_fingerprint"]).encode() in trust.body

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import SqlTitleStore
@@ -245,7 +246,7 @@ async def call(
     """Request any path."""
     sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **(headers or {})}
     async with deployment.http.request(
-        method, deployment.url + path, data=data, headers=sent, allow_redirects=False
+        method, URL(deployment.url + path, encoded=True), data=data, headers=sent, allow_redirects=False
     ) as answer:
         return HttpResponse(answer.status, answer.headers, await answer.read())
 

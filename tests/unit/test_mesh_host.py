@@ -201,6 +201,13 @@ async def test_a_draining_host_is_not_ready(rig: Rig) -> None:
     assert (drained.status, msgspec.json.decode(drained.body)["state"]) == (503, "draining")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_forwarded_requests_get_no_probes(rig: Rig, path: str) -> None:
+    forwarded = {"x-forwarded-for": "203.0.113.9"}
+    assert (await ask(rig, path, b"", method="GET", headers={})).status == 200
+    assert (await ask(rig, path, b"", method="GET", headers=forwarded)).status == 404
+
+
 async def test_metrics_count_calls_and_problems(rig: Rig) -> None:
     await ask(rig, DESCRIBE)
     await ask(rig, "/rpc/theatre/refuse", b'{"row":1}')

@@ -64,6 +64,8 @@ class Host:
     A failed engine is only reported: all instances share it, and with all of them out of service none would give the
     answers that do not need it, or a clear refusal. Callers detect an instance that cannot reach its engines by its
     responses.
+
+    Probes and metrics are not served to requests that a proxy forwarded, which are those of viewers.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class Host:
         path = scope.get("path", "")
         if scope["type"] == "http" and path.startswith("/rpc/"):
             await self._serve_call(scope, receive, send)
-        elif scope["type"] == "http" and path in self._probes:
+        elif scope["type"] == "http" and path in self._probes and not _is_forwarded(scope):
             await self._probes[path](send)
         elif self._app is not None:
             await self._app(scope, receive, send)
@@ -172,6 +174,10 @@ class Host:
     async def _send_metrics(self, send: Send) -> None:
         headers = [(b"content-type", self._metrics.content_type.encode())]
         await send_response(send, 200, self._metrics.render(), headers)
+
+
+def _is_forwarded(scope: Scope) -> bool:
+    return any(name == b"x-forwarded-for" for name, _ in scope["headers"])
 
 
 async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:

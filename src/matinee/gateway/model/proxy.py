@@ -193,8 +193,7 @@ _UPLOADS = f"{API}/operator/uploads"
 
 ROUTES = (
     # For other processes and for monitoring only.
-    *(Route(cluster=GATEWAYS, path=path, hidden=True) for path in ("/healthz", "/readyz", "/metrics")),
-    Route(cluster=GATEWAYS, prefix="/rpc", hidden=True),
+    *(Route(cluster=GATEWAYS, prefix=path, hidden=True) for path in ("/healthz", "/readyz", "/metrics", "/rpc")),
     Route(cluster=EDGES, prefix="/art/", methods=SAFE_METHODS, retry_if="failed", timeout_ms=10_000),
     # These have a token in their path.
     Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/manifest/.+", methods=SAFE_METHODS, retry_if="lost"),

@@ -138,6 +138,18 @@ async def test_continue_watching_lists_each_title_once_without_finished_films(de
     assert await deployment.continue_watching() == ["dismissed", "show", "film"]
 
 
+async def test_continue_watching_leaves_out_what_was_only_opened(deployment: Deployment) -> None:
+    await deployment.watch("opened", position_ms=300)
+    await deployment.watch("short", position_ms=4_900)
+    await deployment.watch("long", position_ms=9_999, duration_ms=7_200_000)
+    await deployment.watch("show", "e1")
+    await deployment.watch("show", "e2", position_ms=300)
+    (position,) = await deployment.viewing.continue_watching(**WHO)
+    assert (position.title_id, position.episode_id) == ("show", "e1")
+    await deployment.watch("long", position_ms=10_000, duration_ms=7_200_000)
+    assert await deployment.continue_watching() == ["long", "show"]
+
+
 async def test_continue_watching_finds_titles_after_a_long_series(deployment: Deployment) -> None:
     await deployment.watch("film")
     for n in range(150):

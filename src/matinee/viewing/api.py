@@ -32,6 +32,11 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
             left_ms * 20 <= self.duration_ms or (left_ms < 30_000 < self.duration_ms // 10)
         )
 
+    @property
+    def is_barely_started(self) -> bool:
+        """Whether it was opened but not watched: less than 10 s, and less than 5 %."""
+        return self.position_ms < min(10_000, self.duration_ms // 20)
+
 
 class Viewing(Protocol):
     """The positions of profiles in titles and episodes. Account and profile are part of every key."""
@@ -61,7 +66,8 @@ class Viewing(Protocol):
     ) -> list[Position]:
         """Return the newest position in each title, newest first, without dismissed titles.
 
-        Finished films are left out; a finished episode is included, so that the caller can offer the next one.
+        Finished films and what was barely started are left out; a finished episode is included, so that the caller
+        can offer the next one.
         """
 
     @idempotent

@@ -60,10 +60,13 @@ def _find_faults(position: Position) -> Iterable[Fault]:
 
 
 def select_unfinished(newest_first: Iterable[Position], done: set[TitleId]) -> list[Position]:
-    """Return the newest position in each title that is not in `done`, without finished films; add to `done`."""
+    """Return the newest position in each title that is not in `done`, and add the titles to it.
+
+    Finished films are left out. A barely started episode does not hide the progress of its series.
+    """
     found: list[Position] = []
     for position in newest_first:
-        if position.title_id not in done:
+        if position.title_id not in done and not position.is_barely_started:
             done.add(position.title_id)
             if position.episode_id is not None or not position.is_finished:
                 found.append(position)

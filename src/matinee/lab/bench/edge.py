@@ -108,8 +108,8 @@ async def _measure_check(bench: Bench) -> None:
 
     variants = {"none": check(plain), "first": check(with_token), "cached": check(with_token, is_cached=True)}
     none, first, cached = await measure_in_turns(variants, rounds=rounds)
-    bench.report("token check, cached link", cached - none, "µs", max_value=_CHECK_US_GOAL)
-    bench.report("token check, first of a link", first - none, "µs", max_value=_CHECK_US_GOAL)
+    bench.report("token check, cached link", cached.least - none.least, "µs", max_value=_CHECK_US_GOAL)
+    bench.report("token check, first of a link", first.least - none.least, "µs", max_value=_CHECK_US_GOAL)
 
 
 def _check_s(links: LinkVerifier, targets: list[str]) -> float:

@@ -27,6 +27,11 @@ class Samples:
         return statistics.median(self.values)
 
     @property
+    def least(self) -> Samples:
+        """Only the least cost: other work on the machine adds to a cost."""
+        return Samples([min(self.values)], self.name)
+
+    @property
     def noise(self) -> float | None:
         """Half the width of the 95 % confidence interval of the median; with fewer than eight rounds, of the range."""
         count = len(self.values)

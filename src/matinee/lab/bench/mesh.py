@@ -65,4 +65,4 @@ async def measure(bench: Bench) -> None:
 async def _time(bench: Bench, bare: Method, local: Method) -> list[Samples]:
     calls: dict[str, Call] = {"bare": lambda n: bare(number=n), "local": lambda n: local(number=n)}
     count, rounds = bench.size(10_000, 1_000), bench.size(25, 1)
-    return await time_in_turns(calls, count=count, rounds=rounds, clock=time.process_time)
+    return [one.least for one in await time_in_turns(calls, count=count, rounds=rounds, clock=time.process_time)]

@@ -87,6 +87,17 @@ def test_a_path_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest.C
     assert (status, output, errors) == (1, [], [f"matinee: {file}/data: Not a directory."])
 
 
+@pytest.mark.parametrize("command", [["config", "show"], ["stores", "status"]])
+def test_a_settings_file_that_is_named_must_exist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    status, _, errors = run(capsys, *command, "--config", f"{tmp_path}/nope.toml")
+    assert (status, errors[-1]) == (
+        2,
+        f"Error: Invalid value for '--config': File '{tmp_path}/nope.toml' does not exist.",
+    )
+
+
 def test_an_episode_needs_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "ingest", "film.mp4", "--episode-id", "epi_1", "--data", str(tmp_path))
     assert (status, errors[-1]) == (2, "Error: --episode-id needs the --title-id of its title.")

@@ -20,7 +20,10 @@ Result = TypeVar("Result")
 DEFAULT_FILE = Path("matinee.toml")
 
 config_option = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file [matinee.toml]."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Settings file [matinee.toml].",
 )
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
 
@@ -39,16 +42,9 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         if data:
             overrides["deployment.data"] = data
         arguments = {name: value for name, value in options.items() if "__" not in name}
-        return command(settings=_read(config_file, overrides), **arguments)
+        return command(settings=load(config_file or DEFAULT_FILE, overrides=overrides), **arguments)
 
     return run
-
-
-def _read(file: Path | None, overrides: dict[str, Any]) -> Settings:
-    """Read the settings. A file that is named explicitly must exist."""
-    if file is not None and not file.exists():
-        raise click.UsageError(f"There is no settings file {file}.")
-    return load(file or DEFAULT_FILE, overrides=overrides)
 
 
 def call(settings: Settings, work: Callable[[Clients], Awaitable[Result]]) -> Result:

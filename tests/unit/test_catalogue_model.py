@@ -137,8 +137,9 @@ def test_draft_replaces_editable_fields_and_keeps_the_others() -> None:
 
 
 def test_episodes_keep_their_assets_and_are_sorted() -> None:
-    series = rules.apply_draft(draft(kind="series", episodes=[episode(2), episode(1), episode(1, season=2)]), None)
-    assert [(e.season_number, e.number) for e in series.episodes] == [(1, 1), (1, 2), (2, 1)]
+    episodes = [episode(2), episode(1), episode(1, season=2), episode(1, season=0)]
+    series = rules.apply_draft(draft(kind="series", episodes=episodes), None)
+    assert [(e.season_number, e.number) for e in series.episodes] == [(1, 1), (1, 2), (2, 1), (0, 1)]
     played = rules.attach_asset(series, asset(episode_id=episode(2).episode_id), [])
     forged = episode(1, asset_id=ids.derive(AssetId, "forged"), duration_ms=5)
     again = rules.apply_draft(draft(kind="series", episodes=[forged, episode(2, names={"en": "Two"})]), played)
@@ -230,6 +231,11 @@ def test_first_playable_episode_is_chosen_and_next_playable_one_found() -> None:
         choose_episode(series, ids.derive(EpisodeId, "none"))
     with pytest.raises(NotPlayable):
         choose_episode(replace(series, episodes=[episode(1)]), None)
+    special = episode(1, season=0, asset_id=one)
+    series = replace(series, episodes=[special, *episodes])  # as stored before specials came last
+    assert choose_episode(series, None) == episodes[1]
+    assert find_next_episode(series, episodes[3]) == special
+    assert find_next_episode(series, special) is None
     film = Title(title_id=FILM, kind="film", names={"en": "F"}, original_language="en", asset_id=one)
     assert choose_episode(film, None) is None
     with pytest.raises(EpisodeNotFound):

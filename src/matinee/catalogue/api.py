@@ -74,6 +74,11 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     artwork: list[Artwork] = []
 
 
+def watch_order(episode: Episode) -> tuple[bool, int, int]:
+    """Return the sort key of an episode in its series. Specials (season 0) come last."""
+    return (episode.season_number == 0, episode.season_number, episode.number)
+
+
 class _Details(msgspec.Struct, frozen=True, kw_only=True):
     title_id: TitleId
     kind: Kind

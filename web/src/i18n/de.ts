@@ -145,6 +145,7 @@ export const de: Messages = {
   "title.genres": "Genres",
   "title.seasons": "Staffeln",
   "title.season": "Staffel {number}",
+  "title.specials": "Extras",
   "title.episodes": "Folgen",
   "title.more": "Ähnliche Titel",
   "title.soon": "Bald",

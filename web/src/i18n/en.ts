@@ -143,6 +143,7 @@ export const en = {
   "title.genres": "Genres",
   "title.seasons": "Seasons",
   "title.season": "Season {number}",
+  "title.specials": "Specials",
   "title.episodes": "Episodes",
   "title.more": "More like this",
   "title.soon": "Soon",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from matinee.catalogue.api import Episode, NotAvailable, NotPlayable, Title, TitleNotFound, is_open
+from matinee.catalogue.api import Episode, NotAvailable, NotPlayable, Title, TitleNotFound, is_open, watch_order
 from matinee.catalogue.model.rules import find_episode
 from matinee.kit.ids import EpisodeId
 
@@ -29,7 +29,7 @@ def choose_episode(title: Title, episode_id: EpisodeId | None) -> Episode | None
         return episode
     if title.kind == "film":
         return None
-    for episode in title.episodes:
+    for episode in sorted(title.episodes, key=watch_order):
         if episode.asset_id is not None:
             return episode
     raise NotPlayable(title_id=title.title_id)
@@ -37,8 +37,5 @@ def choose_episode(title: Title, episode_id: EpisodeId | None) -> Episode | None
 
 def find_next_episode(title: Title, episode: Episode) -> Episode | None:
     """Find the next playable episode."""
-    position = (episode.season_number, episode.number)
-    for other in title.episodes:
-        if other.asset_id is not None and (other.season_number, other.number) > position:
-            return other
-    return None
+    later = (other for other in title.episodes if other.asset_id and watch_order(other) > watch_order(episode))
+    return min(later, key=watch_order, default=None)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from matinee.catalogue.api import Artwork, Asset, Episode, EpisodeNotFound, NotPlayable, Title, TitleDraft
+from matinee.catalogue.api import Artwork, Asset, Episode, EpisodeNotFound, NotPlayable, Title, TitleDraft, watch_order
 from matinee.kit.ids import AssetId, EpisodeId
 from matinee.kit.problem import Fault, Invalid
 from matinee.kit.structs import build_from
@@ -16,7 +16,7 @@ def apply_draft(draft: TitleDraft, current: Title | None) -> Title:
     """Return the title a draft describes; state, assets and durations of the current title are kept."""
     known = {episode.episode_id: episode for episode in current.episodes} if current else {}
     episodes = [_keep_asset(episode, known.get(episode.episode_id)) for episode in draft.episodes]
-    episodes.sort(key=lambda episode: (episode.season_number, episode.number))
+    episodes.sort(key=watch_order)
     if current is None:
         return build_from(draft, Title, episodes=episodes)
     if current.kind != draft.kind and get_asset_ids(current):

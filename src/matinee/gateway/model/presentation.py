@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
-from matinee.catalogue.api import Artwork, Episode, Genre, Title, choose_text, is_open
+from matinee.catalogue.api import Artwork, Episode, Genre, Title, choose_text, is_open, watch_order
 from matinee.gateway.api import Card, CreditView, EpisodeView, GenreView, Picture, Pictures, Progress, SeasonView
 from matinee.identity.api import Profile
 from matinee.kit.ids import EpisodeId
@@ -71,7 +71,7 @@ def to_card(title: Title, language: str, now: datetime, progress: Progress | Non
         year=title.year,
         tagline=choose_text(title.taglines, [language], title.original_language),
         is_new=title.published_at is not None and now - title.published_at < NEW_FOR,
-        season_count=len({episode.season_number for episode in title.episodes}),
+        season_count=len({episode.season_number for episode in title.episodes if episode.season_number}),
         progress=progress,
     )
 
@@ -89,8 +89,9 @@ def select_billboard(titles: Sequence[Title], day: date) -> Title | None:
 
 def find_next_episode(episodes: Sequence[Episode], after: EpisodeId | None) -> Episode | None:
     """Return the next playable episode: the first if `after` is unknown, None after the last."""
-    position = next((index for index, episode in enumerate(episodes) if episode.episode_id == after), -1)
-    return next((episode for episode in episodes[position + 1 :] if episode.asset_id is not None), None)
+    ordered = sorted(episodes, key=watch_order)
+    position = next((index for index, episode in enumerate(ordered) if episode.episode_id == after), -1)
+    return next((episode for episode in ordered[position + 1 :] if episode.asset_id is not None), None)
 
 
 def resume_progress(title: Title, last: Position) -> Progress | None:
@@ -118,9 +119,9 @@ def select_episode(title: Title, last: Position | None) -> EpisodeId | None:
 
 
 def to_seasons(title: Title, progress: dict[EpisodeId, Progress], language: str) -> list[SeasonView]:
-    """Convert the episodes of a title to the seasons of its page."""
+    """Convert the episodes of a title to the seasons of its page, specials last."""
     views: dict[int, list[EpisodeView]] = {}
-    for episode in title.episodes:
+    for episode in sorted(title.episodes, key=watch_order):
         views.setdefault(episode.season_number, []).append(
             EpisodeView(
                 episode_id=episode.episode_id,
@@ -133,7 +134,7 @@ def to_seasons(title: Title, progress: dict[EpisodeId, Progress], language: str)
                 progress=progress.get(episode.episode_id),
             )
         )
-    return [SeasonView(number=number, episodes=episodes) for number, episodes in sorted(views.items())]
+    return [SeasonView(number=number, episodes=episodes) for number, episodes in views.items()]
 
 
 def to_credit_views(title: Title, language: str) -> list[CreditView]:

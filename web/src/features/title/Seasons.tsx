@@ -16,7 +16,7 @@ export function Seasons({ screen }: { screen: TitleScreen }) {
   return (
     <section className="title-section" aria-label={t("title.episodes")}>
       <h2>{t("title.episodes")}</h2>
-      {screen.seasons.length > 1 && <Choice label={t("title.seasons")} value={number} options={screen.seasons.map((one) => ({ value: one.number, label: t("title.season", { number: one.number }) }))} onChange={setNumber} />}
+      {screen.seasons.length > 1 && <Choice label={t("title.seasons")} value={number} options={screen.seasons.map((one) => ({ value: one.number, label: one.number ? t("title.season", { number: one.number }) : t("title.specials") }))} onChange={setNumber} />}
       <ol className="episodes" data-focus="column">
         {season?.episodes.map((episode) => <li key={episode.episode_id}><Episode titleId={screen.card.title_id} name={screen.card.name} episode={episode} /></li>)}
       </ol>

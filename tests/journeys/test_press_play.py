@@ -77,6 +77,7 @@ async def open_title(page: Page, url: str) -> None:
     card = page.get_by_test_id("title-card").first
     await expect(card).to_be_visible()
     await card.click()
+    await expect(page).to_have_title("Trial by Light · Matinee")
 
 
 async def wait_for_playback(page: Page) -> float:

@@ -8,6 +8,7 @@ import { useText } from "../i18n";
 import { go, Link, match, paths, useLocation } from "../router";
 import { loadProfiles, restoreSession, useViewer } from "../session";
 import { PreviewHost } from "../ui/Preview";
+import { useTitle } from "../ui/title";
 import { Header } from "./Header";
 import { getPlayerPage, preloadPlayer } from "./playerPage";
 
@@ -37,6 +38,7 @@ function SignIn() {
 
 function Unreachable() {
   const { t } = useText();
+  useTitle(t("app.unreachable"));
   return (
     <main className="problem-page">
       <h1>{t("app.unreachable")}</h1>
@@ -124,6 +126,7 @@ function ScrollRestorer({ children }: { children: ReactNode }) {
 
 function NotFound() {
   const { t } = useText();
+  useTitle(t("app.notFound"));
   return (
     <main id="main" className="problem-page">
       <h1>{t("app.notFound")}</h1>

@@ -10,9 +10,11 @@ import { Avatar } from "../../ui/Avatar";
 import { Button, LinkButton } from "../../ui/Button";
 import { Confirm } from "../../ui/Dialog";
 import { ProblemNote } from "../../ui/Field";
+import { useTitle } from "../../ui/title";
 
 export default function AccountPage() {
   const { t } = useText();
+  useTitle(t("account.title"));
   const { profiles } = useViewer();
   const { data: devices, error, reload } = useScreen("devices", api.listDevices);
   const [problem, setProblem] = useState<unknown>(null);

@@ -8,10 +8,12 @@ import { back } from "../../router";
 import { CardSkeleton } from "../../ui/Card";
 import { ProblemNote, ProblemPage } from "../../ui/Field";
 import { Grid } from "../../ui/Row";
+import { useTitle } from "../../ui/title";
 
 export default function GenrePage({ genreId }: { genreId: string }) {
   const { t } = useText();
   const { data, error, reload } = useScreen(`genre:${genreId}`, () => api.getGenre(genreId));
+  useTitle(data?.genre.name);
   const [rest, setRest] = useState<{ cards: Card[]; cursor: string | null | undefined }>({ cards: [], cursor: undefined });
   const [problem, setProblem] = useState<unknown>(null);
   const loading = useRef(false);

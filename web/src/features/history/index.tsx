@@ -10,9 +10,11 @@ import { Art } from "../../ui/Art";
 import { Button, IconButton } from "../../ui/Button";
 import { formatEpisode, formatTimeLeft, ProgressBar } from "../../ui/Card";
 import { ProblemNote, ProblemPage } from "../../ui/Field";
+import { useTitle } from "../../ui/title";
 
 export default function HistoryPage() {
   const { t } = useText();
+  useTitle(t("history.title"));
   const { profile } = useViewer();
   const { data, error, reload } = useScreen("history", () => api.getHistory());
   const [rest, setRest] = useState<{ entries: HistoryEntry[]; cursor: string | null | undefined }>({ entries: [], cursor: undefined });

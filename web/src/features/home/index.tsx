@@ -8,6 +8,7 @@ import { ProblemPage } from "../../ui/Field";
 import { Row, RowSkeleton } from "../../ui/Row";
 import { Billboard, BillboardSkeleton } from "./Billboard";
 import { addProgress } from "./progress";
+import { useTitle } from "../../ui/title";
 import "./home.css";
 
 const HOME = "home";
@@ -29,6 +30,7 @@ function getName(row: RowData, { t }: Translator): string {
 
 export default function HomePage() {
   const text = useText();
+  useTitle(text.t("nav.home"));
   const { data, error, reload } = useScreen(HOME, api.getHome, RELOAD_MS);
   const empty = data !== undefined && !data.rows.some((row) => row.cards.length) && !data.billboard;
   useScreen(HOME, api.getHome, empty ? EMPTY_RELOAD_MS : 0);

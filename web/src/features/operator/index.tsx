@@ -4,6 +4,7 @@ import { useText, type Key } from "../../i18n";
 import { Link, paths } from "../../router";
 import { useViewer } from "../../session";
 import { Icon, Logo } from "../../ui/icons";
+import { useTitle } from "../../ui/title";
 import { EdgesView } from "./EdgesView";
 import { JobsView } from "./JobsView";
 import { NowView } from "./NowView";
@@ -27,6 +28,7 @@ export default function OperatorPage({ path }: { path: string }) {
   const { session } = useViewer();
   const slug = path.slice(paths.operator.length).replace(/^\//, "");
   const current = VIEWS.find((view) => view.slug === slug);
+  useTitle(t(current ? current.name : "operator.title"));
   const allowed = session?.roles.includes("operator");
   return (
     <div className="operator" data-theme="light" data-focus="row">

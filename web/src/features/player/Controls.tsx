@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { useText } from "../../i18n";
 import { IconButton } from "../../ui/Button";
 import { formatEpisode } from "../../ui/Card";
+import { useTitle } from "../../ui/title";
 import { seekBy, STEP_S, toggleFullscreen, toggleMute, togglePip, togglePlay } from "./keys";
 import { AudioTextMenu, SettingsMenu } from "./Menu";
 import { Scrubber } from "./Scrubber";
@@ -53,6 +54,7 @@ function Surface({ playback, frame }: { playback: Playback; frame: HTMLElement }
 function Heading({ state }: { state: PlayerState }) {
   const text = useText();
   const { session } = state;
+  useTitle(session ? text.localise(session.names) : undefined);
   if (!session) return <div className="controls-title" />;
   const { season_number: season, episode_number: episode } = session;
   const line = season != null && episode != null ? [formatEpisode(season, episode, text), text.localise(session.episode_names)].filter(Boolean).join(" · ") : null;

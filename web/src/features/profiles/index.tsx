@@ -9,12 +9,14 @@ import { Avatar } from "../../ui/Avatar";
 import { Button } from "../../ui/Button";
 import { ProblemNote, ProblemPage } from "../../ui/Field";
 import { Icon, Logo } from "../../ui/icons";
+import { useTitle } from "../../ui/title";
 import { PinPad } from "./PinPad";
 import { ProfileForm } from "./ProfileForm";
 import "./profiles.css";
 
 export default function ProfilesPage({ managing }: { managing: boolean }) {
   const { t } = useText();
+  useTitle(t(managing ? "profiles.manageTitle" : "profiles.title"));
   const viewer = useViewer();
   const [problem, setProblem] = useState<unknown>(null);
   const [locked, setLocked] = useState<ProfileView | null>(null);

@@ -8,6 +8,7 @@ import { describeDevice } from "../../session";
 import { Button } from "../../ui/Button";
 import { Field, ProblemNote } from "../../ui/Field";
 import { Logo } from "../../ui/icons";
+import { useTitle } from "../../ui/title";
 import { Backdrop } from "./Backdrop";
 import { validate, type Faults, type Form } from "./validate";
 import "./sign-in.css";
@@ -16,6 +17,7 @@ const EMPTY: Form = { email: "", password: "", name: "" };
 
 export default function SignInPage({ isSignUp }: { isSignUp: boolean }) {
   const text = useText();
+  useTitle(text.t(isSignUp ? "signUp.title" : "signIn.title"));
   useInitialFocus(true, true);
   return (
     <main className="sign-in" data-focus="column" id="main">

@@ -10,6 +10,7 @@ import { IconButton } from "../../ui/Button";
 import { listFacts, Maturity } from "../../ui/Card";
 import { ProblemPage } from "../../ui/Field";
 import { Grid } from "../../ui/Row";
+import { useTitle } from "../../ui/title";
 import { Actions } from "./Actions";
 import { listPeople, type Person } from "./people";
 import { Seasons } from "./Seasons";
@@ -20,6 +21,7 @@ export default function TitlePage({ titleId }: { titleId: string }) {
   const panel = useRef<HTMLDivElement>(null);
   const { data, error, reload } = useScreen(`title:${titleId}`, () => api.getTitle(titleId));
   const close = () => back();
+  useTitle(data?.card.name);
   useReturnFocus();
   useBack(close);
   useInitialFocus(data !== undefined, true);

@@ -45,6 +45,7 @@ async def test_pages_and_files_are_served(gateway: Deployment) -> None:
         assert "script-src" not in page.headers["Content-Security-Policy"]
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert (page.headers["X-Frame-Options"], page.headers["X-Robots-Tag"]) == ("DENY", "noindex")
     script = await call(gateway, "GET", "/assets/app-1a2b.js")
     assert (script.body, script.headers["Cache-Control"]) == (SCRIPT, "public, max-age=31536000, immutable")
     assert script.headers["Content-Type"].startswith("text/javascript")

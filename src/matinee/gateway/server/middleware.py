@@ -25,6 +25,8 @@ _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"x-robots-tag", b"noindex"),
 ]
 _REQUEST = Operation("request", "server")
 _NOT_CACHED = (b"cache-control", b"no-store")

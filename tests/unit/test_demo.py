@@ -181,6 +181,12 @@ async def test_master_has_the_promised_streams(made: Path) -> None:
         assert (file.getnchannels(), file.getnframes()) == (2, 3 * RATE)
 
 
+async def test_german_sound_has_its_language(made: Path) -> None:
+    files = make.make(short("weather-snow"), made)
+    probe = await Ffmpeg().probe(Path(files.folder, files.master), ["-show_streams"], deadline_s=60)
+    assert [s["tags"].get("language") for s in probe["streams"][1:]] == ["eng", "ger"]
+
+
 def test_every_language_has_subtitles(made: Path) -> None:
     files = make.make(short("last-tram"), made)
     assert list(files.subtitles) == ["en", "de", "fr"]

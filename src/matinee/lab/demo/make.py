@@ -25,7 +25,7 @@ from matinee.lab.demo.reels import REELS, DemoFiles, Line, Reel
 from matinee.lab.demo.scene import FPS
 from matinee.lab.demo.sound import compose, mix_voice, write_wav
 
-_ISO_639_2 = {"en": "eng", "de": "deu", "fr": "fra", "ja": "jpn"}  # QuickTime's names of our languages
+_QUICKTIME = {"en": "eng", "de": "ger", "fr": "fra", "ja": "jpn"}  # FFmpeg drops other codes, also "deu", from a .mov
 _NOTE = "files.json"
 
 
@@ -68,7 +68,7 @@ def _make(reel: Reel, folder: Path) -> None:
         size=HD,
         painted_fps=f"{FPS}/{reel.frames_per_painting}",
         fps=FPS,
-        sound=[(_ISO_639_2[language], folder / files.audio[language]) for language in reel.audio],
+        sound=[(_QUICKTIME[language], folder / files.audio[language]) for language in reel.audio],
         filters=f"{reel.filters},fade=in:d=0.7,fade=out:st={reel.seconds - 1}:d=1",
         crf=reel.crf,
     )

@@ -43,7 +43,7 @@ _log = log.get()
 
 
 class PortTaken(Problem, status=409):
-    """A port that Matinee needs is taken by another program."""
+    """A port that Matinee needs cannot be used."""
 
     port: int
 
@@ -175,9 +175,9 @@ def _check_ports(settings: Settings) -> None:
             try:
                 probe.bind((addresses.listen_host(settings.deployment), port))
             except OSError as error:
-                raise PortTaken(
-                    port=port, detail=f"Port {port} is taken by another program: choose one with {option}."
-                ) from error
+                denied = error.errno == errno.EACCES
+                reason = "needs privileges that this user has not" if denied else "is taken by another program"
+                raise PortTaken(port=port, detail=f"Port {port} {reason}: choose one with {option}.") from error
 
 
 async def _start_front(settings: Settings, supervisor: Supervisor) -> None:

@@ -90,11 +90,11 @@ def to_table(figures: Sequence[Figure]) -> Table:
     """Return figures as a table for a terminal."""
     table = Table("area", "name", "value", "baseline", "ratio", "noise", "goal", "met", box=None, header_style="bold")
     for figure in figures:
-        table.add_row(*_cells(figure))
+        table.add_row(*_to_cells(figure))
     return table
 
 
-def _cells(figure: Figure) -> Iterator[str]:
+def _to_cells(figure: Figure) -> Iterator[str]:
     unit = figure.unit if figure.ratio is None else ""
     yield figure.area
     yield figure.name

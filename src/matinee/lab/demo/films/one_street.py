@@ -38,7 +38,7 @@ class _House(NamedTuple):
         return [(left, self.top + 26 + floor * 102) for floor in range(self.floors) for left in lefts]
 
 
-def _build() -> Iterator[_House]:
+def _build_houses() -> Iterator[_House]:
     rng, x, n = np.random.default_rng(23), -20.0, 0
     while x < _LENGTH:
         width, floors = float(rng.choice([210, 250, 290])), int(rng.choice([2, 3, 4, 4]))
@@ -46,7 +46,7 @@ def _build() -> Iterator[_House]:
         x, n = x + width, n + 1
 
 
-def _facade(house: _House) -> Iterator[Shape]:
+def _draw_facade(house: _House) -> Iterator[Shape]:
     x, top, right, wall = house.x, house.top, house.x + house.width, house.wall
     yield box(wall, x, top, right, _GROUND)
     if house.floors % 2:
@@ -64,9 +64,9 @@ def _facade(house: _House) -> Iterator[Shape]:
         yield box(mix(wall, _STUCCO, 0.42), left - 7, upper + 64, left + 47, upper + 70)
 
 
-def _street() -> Iterator[Shape]:
+def _draw_street() -> Iterator[Shape]:
     for house in _HOUSES:
-        yield from _facade(house)
+        yield from _draw_facade(house)
     yield box("#2b2735", 0, _GROUND, _LENGTH, 720)
     yield box("#4a4250", 0, _GROUND, _LENGTH, _GROUND + 36)
     for x in range(0, _LENGTH, 70):
@@ -75,7 +75,7 @@ def _street() -> Iterator[Shape]:
         yield box("#8d8294", x, 676, x + 90, 682)
 
 
-def _pane(colour: str, width: float, height: float, contents: str) -> Art:
+def _draw_pane(colour: str, width: float, height: float, contents: str) -> Art:
     """Return a lit window: light, what is in it, and the bars."""
     ink, step = mix(colour, "#341e28", 0.8), height / 8
     light = [box(mix(colour, "#7a3e28", row * 0.0525), 0, row * step, width, (row + 1) * step) for row in range(8)]
@@ -90,33 +90,33 @@ def _pane(colour: str, width: float, height: float, contents: str) -> Art:
     return drawing(width, height, light + inside[contents])
 
 
-def _windows() -> Iterator[tuple[Art, tuple[float, float, float, float]]]:
+def _list_windows() -> Iterator[tuple[Art, tuple[float, float, float, float]]]:
     """Yield windows with their places and when they are lit: some all evening, some late, some early, some never."""
     rng = np.random.default_rng(29)
     for house in _HOUSES:
-        shop = _pane(str(rng.choice(_SHOP_LIGHTS)), house.width - 114, 60, "shop")
+        shop = _draw_pane(str(rng.choice(_SHOP_LIGHTS)), house.width - 114, 60, "shop")
         yield shop, (house.x + 92, _GROUND - 82, 0, float(rng.uniform(12, 60)))
         for x, y in house.windows():
             on_s, off_s = ((0, 99), (rng.uniform(1, 22), 99), (0, rng.uniform(3, 24)), (99, 99))[
                 np.searchsorted((0.3, 0.55, 0.68), rng.random())
             ]
             contents = str(rng.choice(["person", "curtains", "plant", "", "", ""]))
-            yield _pane(str(rng.choice(_LIGHTS)), 40, 62, contents), (x, y, float(on_s), float(off_s))
+            yield _draw_pane(str(rng.choice(_LIGHTS)), 40, 62, contents), (x, y, float(on_s), float(off_s))
 
 
 def _lit(t: float, _: int, x: float, y: float, on_s: float, off_s: float) -> Point | None:
     return (x - _PACE * t, y) if on_s <= t < off_s and -200 < x - _PACE * t < 1290 else None
 
 
-def _branch(foot: Point, angle: float, length: float, width: float, rng: np.random.Generator) -> Iterator[Shape]:
+def _draw_branch(foot: Point, angle: float, length: float, width: float, rng: np.random.Generator) -> Iterator[Shape]:
     tip = (foot[0] + length * cos(angle), foot[1] + length * sin(angle))
     yield line("#0d0b14", width, foot, tip)
     for side in (-1, 1) if length > 14 else ():
         turn, shorter = float(rng.uniform(0.2, 0.62)), float(rng.uniform(0.66, 0.82))
-        yield from _branch(tip, angle + side * turn, length * shorter, width * 0.66, rng)
+        yield from _draw_branch(tip, angle + side * turn, length * shorter, width * 0.66, rng)
 
 
-def _walker(phase: float) -> Art:
+def _draw_walker(phase: float) -> Art:
     """Return somebody in a long coat and a hat, at one point of a stride."""
     ink, swing, lift = "#15131f", sin(phase * 2 * pi), 2.5 * abs(cos(phase * 2 * pi))
     shapes = [line(ink, 8, (45, 108), (45 + side * 17 * swing, 160 + lift)) for side in (-1, 1)]
@@ -133,13 +133,13 @@ def _walker(phase: float) -> Art:
     return drawing(90, 170, [shape._replace(points=tuple((x, y - lift) for x, y in shape.points)) for shape in shapes])
 
 
-_HOUSES = list(_build())
-_WINDOWS = list(_windows())
-_TREE = _branch((180, 575), -pi / 2, 150, 17, np.random.default_rng(3))
+_HOUSES = list(_build_houses())
+_WINDOWS = list(_list_windows())
+_TREE = _draw_branch((180, 575), -pi / 2, 150, 17, np.random.default_rng(3))
 SCENE = load(
     "one-street",
-    street=drawing(_LENGTH, 720, _street()),
+    street=drawing(_LENGTH, 720, _draw_street()),
     windows=[Sprite([pane for pane, _ in _WINDOWS], _lit, rows=[row for _, row in _WINDOWS])],
-    walker=[_walker(n / 8) for n in range(8)],
+    walker=[_draw_walker(n / 8) for n in range(8)],
     tree=drawing(360, 575, _TREE),
 )

@@ -31,34 +31,34 @@ class _Day(NamedTuple):
     lit: str
 
 
-def _scene(day: _Day, fall: Callable[[int], Sprite], first: int = 0) -> Scene:
+def _build_scene(day: _Day, fall: Callable[[int], Sprite], first: int = 0) -> Scene:
     """Return four hills with the weather between them, and a house behind the nearest."""
-    light = drawing(230, 240, _panes(day.lit + "96"), ground=day.lit + "00", blur=9)
-    house = [Sprite(art, lambda t, _: (770, 382)) for art in (drawing(230, 240, _house(day)), light)]
+    light = drawing(230, 240, _draw_panes(day.lit + "96"), ground=day.lit + "00", blur=9)
+    cottage = [Sprite(art, lambda t, _: (770, 382)) for art in (drawing(230, 240, _draw_house(day)), light)]
     sprites: list[Sprite] = []
     for n in range(4):
-        sprites += [*([_SMOKE, *house] if n == 3 else []), _hill(day, n), *([fall(n)] if n >= first else [])]
+        sprites += [*([_SMOKE, *cottage] if n == 3 else []), _draw_hill(day, n), *([fall(n)] if n >= first else [])]
     top, middle, horizon = day.sky
     return Scene(gradient([(0, top), (0.4, middle), (0.66, horizon), (1, horizon)]), sprites)
 
 
-def _hill(day: _Day, n: int) -> Sprite:
+def _draw_hill(day: _Day, n: int) -> Sprite:
     heights, colour = ridge(_WIDTH, 40 + n, base=60, swing=34 - 5 * n, rough=0.34, cell=520), day.hills[n]
     shapes = [polygon(colour, (0, 480), *((x, 110 - height) for x, height in enumerate(heights)), (_WIDTH, 480))]
     for x, height in scatter(n, (0, 46, 34, 16)[n], (20, _WIDTH - 20), (16, 26)):
-        shapes += _fir(mix("#000000", colour, day.firs), x, 114 - heights[int(x)], height * (0.5 + 0.62 * n))
+        shapes += _draw_fir(mix("#000000", colour, day.firs), x, 114 - heights[int(x)], height * (0.5 + 0.62 * n))
     if n == 3:
-        shapes += _fence(mix(colour, "#18121a", 0.6), [196 - 0.7 * height for height in heights])
+        shapes += _draw_fence(mix(colour, "#18121a", 0.6), [196 - 0.7 * height for height in heights])
     return Sprite(drawing(_WIDTH, 480, shapes), lambda t, _: (-t * (2 + 5 * n) - 10, 262 + 82 * n))
 
 
-def _fir(colour: Colour, x: float, foot: float, height: float) -> Iterator[Shape]:
+def _draw_fir(colour: Colour, x: float, foot: float, height: float) -> Iterator[Shape]:
     for tier in range(3):
         base, wide = foot - height * 0.27 * tier, height * (0.34 - 0.08 * tier)
         yield polygon(colour, (x - wide, base), (x, base - height * 0.5), (x + wide, base))
 
 
-def _fence(colour: Colour, feet: list[float]) -> Iterator[Shape]:
+def _draw_fence(colour: Colour, feet: list[float]) -> Iterator[Shape]:
     """Yield posts and two wires along the foot of the near field."""
     for x in range(30, _WIDTH - 130, 120):
         yield line(colour, 8, (x, feet[x]), (x + (x // 120 * 7) % 5 - 2, feet[x] - 58))
@@ -66,24 +66,24 @@ def _fence(colour: Colour, feet: list[float]) -> Iterator[Shape]:
             yield line(colour, 2.4, (x, feet[x] - height), (x + 120, feet[x + 120] - height))
 
 
-def _house(day: _Day) -> list[Shape]:
+def _draw_house(day: _Day) -> list[Shape]:
     return [
         box(day.wall, 40, 110, 180, 240),
         polygon(day.roof, (24, 116), (70, 40), (212, 40), (200, 116)),
         polygon(day.wall, (40, 116), (70, 62), (100, 116)),
         box(day.roof, 150, 14, 168, 60),
         box(_INK, 98, 176, 116, 240),
-        *_panes(day.lit),
+        *_draw_panes(day.lit),
         *(line(_INK, 3, (x, 140), (x, 176)) for x in (73, 141)),
         *(line(_INK, 3, (left, 158), (right, 158)) for left, right in ((58, 88), (122, 160))),
     ]
 
 
-def _panes(colour: str) -> list[Shape]:
+def _draw_panes(colour: str) -> list[Shape]:
     return [box(colour, 58, 140, 88, 176), box(colour, 122, 140, 160, 176)]
 
 
-def _rise(t: float, n: int) -> Point:
+def _compute_rise(t: float, n: int) -> Point:
     """Return the place of a puff of smoke, which the wind takes more and more."""
     age = (t * 0.32 + n / 9) % 1
     return 929 + 90 * age**2 + 8 * sin(t * 1.3 + n * 2), 392 - 190 * age
@@ -91,14 +91,14 @@ def _rise(t: float, n: int) -> Point:
 
 _SMOKE = Sprite(
     [glow(radius, "#ece6e0", strength=0.3, power=1.4) for radius in (16, 26, 38)],
-    _rise,
+    _compute_rise,
     count=9,
     pick=Cycle(rate=0.96, step=1 / 3),
     anchor=(0.5, 0.5),
 )
 
 
-def _rain(n: int) -> Sprite:
+def _draw_rain(n: int) -> Sprite:
     """Return a sheet of slanted streaks; nearer ones are faster and longer."""
     shapes: list[Shape] = []
     for x, y, stretch in scatter(60 + n, 150 - 26 * n, (0, 1400), (0, 720), (0.7, 1.4)):
@@ -108,7 +108,7 @@ def _rain(n: int) -> Sprite:
     return Sprite(drawing(1400, 720, shapes), lambda t, m: (-60, (520 + 330 * n) * t % 720 - 720 * m), count=2)
 
 
-def _snow(n: int) -> Sprite:
+def _draw_snow(n: int) -> Sprite:
     return Sprite(
         glow(2.2 + 1.5 * n, "#ffffff", strength=0.92, power=0.7),
         lambda t, m, x, y, speed: (
@@ -119,7 +119,7 @@ def _snow(n: int) -> Sprite:
     )
 
 
-def _fog(n: int) -> Sprite:
+def _draw_fog(n: int) -> Sprite:
     """Return a bank of fog; the nearest one sinks and is gone after 15 seconds."""
 
     def paint(size: Size) -> Image.Image:
@@ -138,7 +138,7 @@ _RAIN = _Day(("#39505e", "#6d8890", "#b9c4bc"), _RAIN_HILLS, 0.76, "#d8cfb8", "#
 _SNOW = _Day(("#53618f", "#a99bbd", "#f0cfc7"), _SNOW_HILLS, 0.62, "#7d5a58", "#eef0f8", "#ffd27a")
 _FOG = _Day(("#c9b79a", "#e3cfa8", "#f3e3c0"), _FOG_HILLS, 0.76, "#efe6d0", "#6b4a3a", "#fff0c0")
 SCENES = {
-    "weather-rain": _scene(_RAIN, _rain, 1),
-    "weather-snow": _scene(_SNOW, _snow),
-    "weather-fog": _scene(_FOG, _fog),
+    "weather-rain": _build_scene(_RAIN, _draw_rain, 1),
+    "weather-snow": _build_scene(_SNOW, _draw_snow),
+    "weather-fog": _build_scene(_FOG, _draw_fog),
 }

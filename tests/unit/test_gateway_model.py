@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from matinee.catalogue.api import Artwork, Episode, RightsWindow, Title
 from matinee.gateway.model import files, presentation
 from matinee.identity.api import Profile
+from matinee.kit import ids
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
 
@@ -122,7 +123,7 @@ def test_specials_come_last() -> None:
     series = title(kind="series", episodes=[episode(0, 1), episode(1, 1), episode(2, 1)])
     assert [presentation.select_episode(series, last) for last in (None, at("2x1", 99_000))] == ["1x1", "0x1"]
     assert [season.number for season in presentation.to_seasons(series, {}, "en")] == [1, 2, 0]
-    assert presentation.to_card(series, "en", NOW).season_count == 2
+    assert presentation.to_card(series, VIEWER, NOW).season_count == 2
 
 
 def test_finished_series_has_nothing_to_resume() -> None:
@@ -132,9 +133,46 @@ def test_finished_series_has_nothing_to_resume() -> None:
 
 def test_billboard_changes_every_day() -> None:
     titles = [title(title_id=TitleId(str(number)), artwork=[art("backdrop")]) for number in range(9)]
-    chosen = [presentation.select_billboard(titles, date(2026, 1, day)) for day in range(1, 11)]
+    chosen = [presentation.select_billboard(titles, date(2026, 1, day), {}) for day in range(1, 11)]
     assert len({one.title_id for one in chosen if one}) == presentation.BILLBOARDS
-    assert presentation.select_billboard([title()], date(2026, 1, 1)) is None
+    assert presentation.select_billboard([title()], date(2026, 1, 1), {}) is None
+
+
+def test_billboard_is_never_a_title_watched_to_the_end() -> None:
+    film, other = (title(title_id=TitleId(name), artwork=[art("backdrop")]) for name in ("film", "other"))
+    series = replace(SERIES, title_id=TitleId("series"), artwork=[art("backdrop")])
+    seen = replace(at("x", 99_000), episode_id=None)
+
+    def choose(titles: list[Title], last: dict[str, Position]) -> set[str | None]:
+        positions = {TitleId(name): position for name, position in last.items()}
+        days = (date(2026, 1, day) for day in range(1, 11))
+        chosen = [presentation.select_billboard(titles, day, positions) for day in days]
+        return {one.title_id if one else None for one in chosen}
+
+    assert choose([film, other], {"film": seen}) == {"other"}
+    assert choose([film, other], {"film": replace(seen, position_ms=50_000)}) == {"film", "other"}
+    assert choose([film], {"film": seen}) == {None}
+    assert choose([series], {"series": at("1x2", 99_000)}) == {"series"}
+    assert choose([series], {"series": at("3x1", 99_000)}) == {None}
+
+
+@pytest.mark.parametrize(
+    ("published", "is_new"),
+    [
+        (timedelta(days=-1), False),
+        (timedelta(minutes=20), False),
+        (timedelta(days=2), True),
+        (timedelta(days=39), True),
+    ],
+)
+def test_new_is_what_was_published_after_the_profile_first_saw_the_catalogue(
+    published: timedelta, is_new: bool
+) -> None:
+    profile = replace(VIEWER, profile_id=ids.generate(ProfileId, NOW))
+    added = title(published_at=NOW + published)
+    assert presentation.is_new(added, profile, NOW + timedelta(days=40)) is (is_new and published.days > 10)
+    assert presentation.is_new(added, profile, NOW + max(published, timedelta(0))) is is_new
+    assert not presentation.is_new(title(), profile, NOW)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.text(max_size=30), max_size=4))

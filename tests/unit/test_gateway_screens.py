@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.gateway_rig import CLOCK, DRAMA, NOISE, Deployment, Viewer, artwork, run_gateway
 
-from matinee.catalogue.api import RightsWindow
+from matinee.catalogue.api import Genre, RightsWindow
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.kit.problem import Unreachable
@@ -64,7 +65,7 @@ async def test_home_page(gateway: Deployment) -> None:
     card = screen["rows"][1]["cards"][1]
     assert card["pictures"]["backdrop"]["url"] == "/art/backdrop.jpg"
     assert card["progress"]["position_ms"] == 40_000
-    assert card["is_new"]
+    assert not card["is_new"]  # not to a profile that finds it there
     assert (screen["rows"][1]["cards"][0]["progress"], screen["missing"]) == (None, [])
 
     german = (await viewer.call("POST", "/profiles", {"name": "Ute", "language": "de-AT"})).json["profile_id"]
@@ -160,7 +161,52 @@ async def test_history_and_dismissed_titles(gateway: Deployment) -> None:
     assert card_names((await viewer.call("GET", "/home")).json, "continue-watching") == ["Film"]
     assert (await viewer.call("DELETE", f"/continue-watching/{film}")).status == 204
     assert card_names((await viewer.call("GET", "/home")).json, "continue-watching") == []
+    assert (await viewer.call("GET", "/history")).json["entries"] == []
+    await record_position(viewer, film, 20_000)
+    assert len((await viewer.call("GET", "/history")).json["entries"]) == 1
     assert (await viewer.call("GET", "/history?cursor=garbage")).status in {200, 422}
+
+
+async def test_what_was_watched_to_the_end_can_be_removed_and_is_no_billboard(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    film = await gateway.add_film("Film", artwork=[artwork()])
+    assert (await viewer.call("GET", "/home")).json["billboard"]["card"]["name"] == "Film"
+    await record_position(viewer, film, 99_000)
+    assert (await viewer.call("GET", "/home")).json["billboard"] is None
+    assert len((await viewer.call("GET", "/history")).json["entries"]) == 1
+    assert (await viewer.call("DELETE", f"/continue-watching/{film}")).status == 204
+    assert (await viewer.call("GET", "/history")).json["entries"] == []
+
+
+async def test_a_childs_home_has_fewer_rows(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    genres = [Genre(genre_id=f"genre-{number}", names={"en": f"Genre {number}"}) for number in range(9)]
+    await gateway.add_film("Film", genres=genres)
+
+    async def count_genres() -> int:
+        rows = (await viewer.call("GET", "/home")).json["rows"]
+        return [row["kind"] for row in rows].count("genre")
+
+    assert await count_genres() == 8
+    child = (await viewer.call("POST", "/profiles", {"name": "Kim", "maturity": 6, "kids": True})).json
+    await viewer.choose(child["profile_id"])
+    assert await count_genres() == 3
+
+
+@pytest.mark.parametrize("accept", ["gzip", "br, gzip;q=0.8", "gzip;q=0, br", "identity", ""])
+async def test_home_is_compressed_where_the_client_accepts_it(gateway: Deployment, accept: str) -> None:
+    viewer = await gateway.viewer()
+    for number in range(5):
+        await gateway.add_film(f"Film {number}")
+    plain = await viewer.call("GET", "/home")
+    answer = await viewer.call("GET", "/home", Accept_Encoding=accept)
+    is_accepted = accept in {"gzip", "br, gzip;q=0.8"}
+    assert answer.headers.get("Content-Encoding") == ("gzip" if is_accepted else None)
+    assert (gzip.decompress(answer.body) if is_accepted else answer.body) == plain.body
+    if is_accepted:
+        assert len(answer.body) < len(plain.body) / 3
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        assert (await viewer.call("GET", "/ping", Accept_Encoding=accept)).status in {200, 204}
 
 
 async def test_similar_titles_share_genres(gateway: Deployment) -> None:

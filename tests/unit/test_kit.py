@@ -57,6 +57,12 @@ class TestIds:
         assert (value.version, value.variant) == (7, uuid.RFC_4122)
         assert value.int >> 80 == to_ms(now)
 
+    def test_the_time_of_an_id_is_read(self) -> None:
+        now = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
+        assert ids.read_time(ids.generate(TitleId, now)) == now
+        assert ids.read_time(ids.derive(TitleId, "x")) is None
+        assert ids.read_time("tit_nothing") is None
+
     @given(moments, st.integers(1, 10**9), entropy, entropy)
     def test_ids_sort_by_time(self, now: datetime, later_ms: int, one: bytes, other: bytes) -> None:
         assert ids.uuid7(now, one) < ids.uuid7(now + timedelta(milliseconds=later_ms), other)

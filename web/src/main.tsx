@@ -2,6 +2,7 @@ import "@fontsource-variable/manrope";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
+import { restoreChildTheme } from "./app/childTheme";
 import { setUpDevice } from "./app/device";
 import { startNavigation } from "./focus";
 import { setLanguage } from "./i18n";
@@ -9,6 +10,7 @@ import "./ui/base.css";
 import "./ui/page.css";
 
 setUpDevice();
+restoreChildTheme();
 startNavigation();
 void setLanguage(navigator.language);
 

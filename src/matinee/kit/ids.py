@@ -10,7 +10,7 @@ from datetime import datetime
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any, NewType, TypeVar
 
-from matinee.kit.clock import to_ms
+from matinee.kit.clock import from_ms, to_ms
 
 T = TypeVar("T")
 
@@ -71,6 +71,15 @@ def derive(kind: Callable[[str], T], *parts: str) -> T:
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
     value = _build_uuid(int.from_bytes(digest[:16], "big"), version=8)
     return kind(f"{PREFIXES[kind]}_{encode(value)}")
+
+
+def read_time(text: str) -> datetime | None:
+    """Return when a generated id was made, or None for a derived id and anything else."""
+    try:
+        value = decode(text)
+    except ValueError:
+        return None
+    return from_ms(value.int >> 80) if value.version == 7 else None
 
 
 def _build_uuid(value: int, *, version: int) -> uuid.UUID:

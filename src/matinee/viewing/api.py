@@ -74,11 +74,11 @@ class Viewing(Protocol):
     async def list_history(
         self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None, limit: int = 50
     ) -> Page[Position]:
-        """Return all positions, newest first."""
+        """Return the positions, newest first, without dismissed titles."""
 
     @idempotent
     async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:
-        """Remove a title from continue watching until it is watched again. Idempotent."""
+        """Remove a title from continue watching and from the history until it is watched again. Idempotent."""
 
     @idempotent
     async def erase(self, *, account_id: AccountId, profile_id: ProfileId) -> None:

@@ -64,7 +64,7 @@ class ViewingService:
     ) -> Page[Position]:
         _check_limit(limit)
         after = None if cursor is None else model.parse_cursor(cursor)
-        found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=True)
+        found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=False)
         items = found[:limit]
         next_cursor = make_cursor(*model.history_key(items[-1])) if len(found) > limit else None
         return Page(items=items, next_cursor=next_cursor)

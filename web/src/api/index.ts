@@ -72,7 +72,7 @@ export const api = {
   getGenre: (genre: string, cursor?: string | null) => get<T.GenreScreen>(`/genres/${id(genre)}${formatQuery({ cursor })}`),
   getTitle: (title: string) => get<T.TitleScreen>(`/titles/${id(title)}`),
   getHistory: (cursor?: string | null) => get<T.HistoryScreen>(`/history${formatQuery({ cursor })}`),
-  removeFromContinueWatching: (title: string) => remove(`/continue-watching/${id(title)}`),
+  removeFromHistory: (title: string) => remove(`/continue-watching/${id(title)}`),
 
   startPlayback: (body: T.PlayRequest) => post<T.PlaySession>("/playback", body),
   renewPlayback: (session: string, failed: string[]) => post<T.Renewal>(`/playback/${id(session)}/renew`, { failed }),

@@ -12,6 +12,11 @@ export class Problem extends Error {
     this.facts = facts;
   }
 
+  /** Whether the same request would be refused again. */
+  get isFinal(): boolean {
+    return this.status === 403 || this.status === 404 || this.status === 410;
+  }
+
   /** The trace id of the request in the server's log. */
   get trace(): string | null {
     return typeof this.facts.instance === "string" ? this.facts.instance : null;

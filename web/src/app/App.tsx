@@ -5,12 +5,13 @@ import ProfilesPage from "../features/profiles";
 import SignInPage from "../features/sign-in";
 import TitlePage from "../features/title";
 import { useText } from "../i18n";
-import { go, Link, match, paths, useLocation } from "../router";
-import { loadProfiles, restoreSession, useViewer } from "../session";
+import { addNext, go, Link, match, paths, readNext, useLocation } from "../router";
+import { ensureProfiles, restoreSession, useViewer } from "../session";
 import { PreviewHost } from "../ui/Preview";
 import { useTitle } from "../ui/title";
+import { useChildTheme } from "./childTheme";
 import { Header } from "./Header";
-import { getPlayerPage, preloadPlayer } from "./playerPage";
+import { getPlayerPage, playPreview, preloadPlayer } from "./playerPage";
 
 const OperatorPage = lazy(() => import("../features/operator"));
 const GenrePage = lazy(() => import("../features/genre"));
@@ -22,8 +23,9 @@ export function App() {
   const { t } = useText();
   useEffect(() => void restoreSession(), []);
   useEffect(() => {
-    if (viewer.state === "signed-in" && !viewer.profiles) loadProfiles().catch(() => undefined);
+    if (viewer.state === "signed-in") ensureProfiles().catch(() => undefined);
   }, [viewer.state, viewer.profiles]);
+  useChildTheme();
 
   if (viewer.state === "restoring") return <div className="app-loading" aria-busy="true" aria-label={t("app.loading")} />;
   if (viewer.state === "unreachable") return <Unreachable />;
@@ -32,8 +34,10 @@ export function App() {
 }
 
 function SignIn() {
-  const { path } = useLocation();
-  return <SignInPage isSignUp={path === paths.signUp} />;
+  const { path, search } = useLocation();
+  // The page that was asked for is shown after the sign-in.
+  const next = SIGN_IN_PATHS.includes(path) ? (readNext(search) ?? paths.home) : path + search;
+  return <SignInPage isSignUp={path === paths.signUp} other={addNext(path === paths.signUp ? paths.signIn : paths.signUp, next)} />;
 }
 
 function Unreachable() {
@@ -55,8 +59,8 @@ function SignedIn({ hasProfile }: { hasProfile: boolean }) {
   const isSignIn = SIGN_IN_PATHS.includes(path);
   const isProfiles = path.startsWith(paths.profiles);
   useEffect(() => {
-    if (isSignIn) go(hasProfile ? paths.home : paths.profiles, { replace: true });
-  }, [isSignIn, hasProfile]);
+    if (isSignIn) go(readNext(search) ?? (hasProfile ? paths.home : paths.profiles), { replace: true });
+  }, [isSignIn, hasProfile, search]);
   useEffect(() => (hasProfile ? preloadPlayer() : undefined), [hasProfile]);
   if (isSignIn) return null;
   if (path.startsWith(paths.operator)) return <Suspense><OperatorPage path={path} /></Suspense>;
@@ -91,7 +95,7 @@ function Pages({ path, under }: { path: string; under: string | null }) {
       <div ref={below} data-focus="column">
         <a className="skip" href="#main" tabIndex={overlay ? -1 : 0} data-focus-skip>{t("app.skip")}</a>
         <Header />
-        <PreviewHost />
+        <PreviewHost onPlay={playPreview} />
         <Suspense><ScrollRestorer key={base}>{renderPage(base)}</ScrollRestorer></Suspense>
       </div>
       {overlay && <TitlePage titleId={overlay.id ?? ""} />}

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import { api } from "../api";
 import { useBack } from "../focus";
 import { useText } from "../i18n";
-import { Link, paths, useLocation } from "../router";
+import { go, Link, paths, useLocation } from "../router";
 import { useViewer } from "../session";
 import { Avatar } from "../ui/Avatar";
 import { Icon, Logo } from "../ui/icons";
@@ -59,7 +59,7 @@ function ProfileMenu() {
           <Link to={paths.profiles} data-testid="menu-profiles">{t("nav.profiles")}</Link>
           {!kids && <Link to={paths.account} data-testid="menu-account">{t("nav.account")}</Link>}
           {!kids && session?.roles.includes("operator") && <Link to={paths.operator} data-testid="menu-operator">{t("nav.operator")}</Link>}
-          <button type="button" data-testid="sign-out" onClick={() => void api.signOut()}>{t("nav.signOut")}</button>
+          <button type="button" data-testid="sign-out" onClick={() => void api.signOut().then(() => go(paths.home, { replace: true }))}>{t("nav.signOut")}</button>
         </div>
       )}
     </div>

@@ -1,5 +1,6 @@
 import { type ComponentType, lazy } from "react";
 import type Player from "../features/player";
+import type { Card } from "../api";
 
 type Props = Parameters<typeof Player>[0];
 
@@ -31,4 +32,14 @@ export function preloadPlayer(): () => void {
     removeEventListener("pointerover", onApproach);
     removeEventListener("focusin", onApproach);
   };
+}
+
+/** Play a muted preview of a title in a video element; return how to stop it. */
+export function playPreview(video: HTMLVideoElement, card: Card): () => void {
+  const abort = new AbortController();
+  void load()
+    .then((player) => player.playPreview(video, card, abort.signal))
+    // Without a preview the picture stays.
+    .catch(() => undefined);
+  return () => abort.abort();
 }

@@ -3,6 +3,9 @@
  * so that going back restores the page below unchanged.
  */
 import { type AnchorHTMLAttributes, type MouseEvent, type Ref, useSyncExternalStore } from "react";
+import { handleLayers, prepareNavigation, startLayers, withoutLayer } from "./layers";
+
+export { useLayer } from "./layers";
 
 export interface Location {
   path: string;
@@ -33,7 +36,8 @@ function update(): void {
   listeners.forEach((listener) => listener());
 }
 
-window.addEventListener("popstate", update);
+window.addEventListener("popstate", () => void (handleLayers() || update()));
+startLayers();
 
 export interface NavigateOptions {
   replace?: boolean;
@@ -42,9 +46,11 @@ export interface NavigateOptions {
 }
 
 export function go(to: string, { replace = false, over = false }: NavigateOptions = {}): void {
+  const isReplacing = prepareNavigation(replace, () => go(to, { replace, over }));
+  if (isReplacing === null) return;
   const under = over ? (current.under ?? current.path + current.search) : null;
   const depth = (readState().depth ?? 0) + (replace ? 0 : 1);
-  window.history[replace ? "replaceState" : "pushState"]({ under, depth } satisfies State, "", to);
+  window.history[isReplacing ? "replaceState" : "pushState"](withoutLayer<State>({ under, depth }), "", to);
   update();
 }
 
@@ -62,6 +68,17 @@ export function useLocation(): Location {
     },
     () => current,
   );
+}
+
+/** Return the address that a sign-in page leads to, if it is a page of this client. */
+export function readNext(search: string): string | null {
+  const next = new URLSearchParams(search).get("next");
+  return next && /^\/(?![/\\])/.test(next) ? next : null;
+}
+
+/** Add the page that was asked for to the address of a sign-in page. */
+export function addNext(to: string, next: string): string {
+  return next === "/" ? to : `${to}?${new URLSearchParams({ next })}`;
 }
 
 /** Match a pattern such as `/title/:id` against a path; return the named parts, or `null`. */

@@ -46,7 +46,7 @@ export async function restoreSession(): Promise<void> {
   setViewer({ state: "restoring" });
   try {
     await client.refresh();
-    await loadProfiles();
+    await ensureProfiles();
   } catch (error) {
     const refused = error instanceof Problem && (error.status === 401 || error.status === 403);
     setViewer({ state: refused ? "signed-out" : "unreachable" });
@@ -57,6 +57,17 @@ export async function loadProfiles(): Promise<ProfileView[]> {
   const profiles = await api.listProfiles();
   setViewer({ profiles });
   return profiles;
+}
+
+let pending: Promise<unknown> | null = null;
+
+/** Load the profiles unless they are known or being loaded. */
+export async function ensureProfiles(): Promise<void> {
+  if (viewer.profiles) return;
+  pending ??= loadProfiles().finally(() => {
+    pending = null;
+  });
+  await pending;
 }
 
 export function useViewer(): Viewer {

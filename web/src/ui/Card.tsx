@@ -20,6 +20,12 @@ export function listFacts(card: CardData, text: Translator, genres = 2): string[
 
 export const formatEpisode = (season: number, episode: number, text: Translator) => text.t("card.episode", { season, episode });
 
+/** Format the episode that progress is in, or that is next; `null` for a film and for what is finished. */
+export function formatMark(progress: Progress | null | undefined, text: Translator): string | null {
+  if (!progress || progress.finished || progress.season_number == null || progress.episode_number == null) return null;
+  return formatEpisode(progress.season_number, progress.episode_number, text);
+}
+
 export function formatTimeLeft(progress: Progress, text: Translator): string {
   return text.t("card.left", { time: text.formatDuration(progress.duration_ms - progress.position_ms) });
 }
@@ -48,7 +54,7 @@ interface CardProps {
   eager?: boolean;
   first?: boolean;
   /** The pointer handlers of a preview. */
-  hover?: Pick<ComponentProps<typeof Link>, "onPointerEnter" | "onPointerLeave" | "onPointerDown">;
+  hover?: Pick<ComponentProps<typeof Link>, "onPointerMove" | "onPointerLeave" | "onPointerDown">;
 }
 
 /** A title in a row or a grid; it opens the title page as an overlay. */
@@ -56,10 +62,8 @@ export function TitleCard({ card, place, eager, first, hover }: CardProps) {
   const text = useText();
   const { progress } = card;
   const begun = progress && !progress.finished && progress.position_ms > 0;
-  const mark = begun && progress.season_number !== null && progress.episode_number !== null
-    ? formatEpisode(progress.season_number, progress.episode_number, text)
-    : null;
-  const line = begun ? [mark, formatTimeLeft(progress, text)].filter(Boolean) : listFacts(card, text, 1);
+  const mark = formatMark(progress, text);
+  const line = mark && !begun ? [text.t("card.next", { episode: mark })] : begun ? [mark, formatTimeLeft(progress, text)].filter(Boolean) : listFacts(card, text, 1);
   return (
     <Link
       {...hover}

@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useId, useRef } from "react";
 import { createPortal } from "react-dom";
 import { useInitialFocus, useBack, useReturnFocus } from "../focus";
 import { useText } from "../i18n";
+import { useLayer } from "../router";
 import { Button } from "./Button";
 import "./dialog.css";
 
@@ -18,6 +19,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   const host = useRef(document.getElementById("root"));
   useReturnFocus();
   useBack(onClose);
+  useLayer(onClose);
   useEffect(() => {
     const root = host.current;
     const before = root?.inert ?? false;

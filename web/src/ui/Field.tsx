@@ -1,17 +1,20 @@
 import { type InputHTMLAttributes, useId, useState } from "react";
 import { Problem } from "../api";
 import { type Translator, useText } from "../i18n";
-import { IconButton } from "./Button";
+import { paths } from "../router";
+import { IconButton, LinkButton } from "./Button";
 import { Icon } from "./icons";
 import "./field.css";
 
 interface FieldProps extends InputHTMLAttributes<HTMLInputElement> {
   label: string;
+  /** The labels of the button that reveals a secret; for a password if left out. */
+  revealLabels?: { show: string; hide: string };
   hint?: string;
   error?: string;
 }
 
-export function Field({ label, hint, error, type, ...rest }: FieldProps) {
+export function Field({ label, revealLabels, hint, error, type, ...rest }: FieldProps) {
   const id = useId();
   const { t } = useText();
   const [revealed, setRevealed] = useState(false);
@@ -22,7 +25,7 @@ export function Field({ label, hint, error, type, ...rest }: FieldProps) {
       <label htmlFor={id}>{label}</label>
       <div className="field-box" data-focus="row">
         <input id={id} type={secret && revealed ? "text" : type} aria-invalid={error ? true : undefined} aria-describedby={note ? `${id}-note` : undefined} {...rest} />
-        {secret && <IconButton icon={revealed ? "hide" : "eye"} label={t(revealed ? "signIn.hide" : "signIn.show")} onClick={() => setRevealed(!revealed)} />}
+        {secret && <IconButton icon={revealed ? "hide" : "eye"} label={revealLabels?.[revealed ? "hide" : "show"] ?? t(revealed ? "signIn.hide" : "signIn.show")} onClick={() => setRevealed(!revealed)} />}
       </div>
       {note && <p id={`${id}-note`} className="field-note">{note}</p>}
     </div>
@@ -78,7 +81,7 @@ export function ProblemNote({ problem, onRetry }: { problem: unknown; onRetry?: 
   const text = useText();
   if (!problem) return null;
   return (
-    <div className="problem-note" role="alert">
+    <div className="problem-note" role="alert" tabIndex={-1}>
       <Icon name="alert" size="1.35em" />
       <span>{describeProblem(problem, text)}</span>
       {onRetry && <button type="button" className="problem-note-retry" onClick={onRetry}>{text.t("app.retry")}</button>}
@@ -86,14 +89,16 @@ export function ProblemNote({ problem, onRetry }: { problem: unknown; onRetry?: 
   );
 }
 
-/** The page shown when loading failed. */
+/** The page shown when loading failed; it leads home where trying again is of no use. */
 export function ProblemPage({ problem, onRetry }: { problem: unknown; onRetry: () => void }) {
   const text = useText();
   const trace = problem instanceof Problem ? problem.trace : null;
   return (
     <div className="problem-page" role="alert">
       <h1>{describeProblem(problem, text)}</h1>
-      <button type="button" className="button primary" onClick={onRetry} data-focus-first>{text.t("app.retry")}</button>
+      {problem instanceof Problem && problem.isFinal
+        ? <LinkButton to={paths.home} variant="primary" data-testid="to-home" data-focus-first>{text.t("app.toHome")}</LinkButton>
+        : <button type="button" className="button primary" onClick={onRetry} data-focus-first>{text.t("app.retry")}</button>}
       {trace && <p className="problem-code">{text.t("problem.code", { code: trace })}</p>}
     </div>
   );

@@ -1,5 +1,5 @@
 /** The preview of a card, shown when the pointer rests on it. */
-import { type CSSProperties, type PointerEvent, useEffect } from "react";
+import { type CSSProperties, type PointerEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import type { Card } from "../api";
 import { useText } from "../i18n";
@@ -23,6 +23,8 @@ interface PreviewState {
 
 const preview = new Store<PreviewState>({ card: null, from: null, style: {} });
 let timer = 0;
+/** The card under the pointer, whose preview opens soon. */
+let pending: Element | null = null;
 
 function position(element: Element): CSSProperties {
   const box = element.getBoundingClientRect();
@@ -31,30 +33,60 @@ function position(element: Element): CSSProperties {
   return { left: left + scrollX, top: box.top + scrollY - (box.width * (GROWTH - 1) * 9) / 32, width };
 }
 
-function hidePreview(): void {
+function cancelPreview(): void {
   clearTimeout(timer);
+  pending = null;
+}
+
+function hidePreview(): void {
+  cancelPreview();
   if (preview.get().card) preview.set({ card: null });
 }
 
 /** Create the pointer handlers of a card; previews are for mice only. */
 export function createPreviewHandlers(card: Card) {
   return {
-    onPointerEnter: (event: PointerEvent) => {
+    // A move and not the entry, so that a card which was scrolled below the pointer has its preview too.
+    onPointerMove: (event: PointerEvent) => {
       const from = event.currentTarget;
-      if (event.pointerType !== "mouse" || !(from instanceof HTMLElement)) return;
+      if (event.pointerType !== "mouse" || !(from instanceof HTMLElement) || pending === from) return;
       const art = from.querySelector(".card-art") ?? from;
-      clearTimeout(timer);
+      cancelPreview();
+      pending = from;
       timer = window.setTimeout(() => preview.set({ card, from, style: position(art) }), HOVER_MS);
     },
-    onPointerLeave: () => clearTimeout(timer),
+    onPointerLeave: cancelPreview,
     onPointerDown: () => clearTimeout(timer),
   };
 }
 
+/** Plays a muted preview in a video element; returns how to stop it. */
+export type PreviewPlayer = (video: HTMLVideoElement, card: Card) => () => void;
+
+/** Move a preview that reaches below or above the window into view. */
+function keepInView(element: HTMLElement): void {
+  const header = document.querySelector<HTMLElement>(".header")?.offsetHeight ?? 0;
+  const lowest = scrollY + innerHeight - MARGIN_PX - element.offsetHeight;
+  const highest = scrollY + header + MARGIN_PX;
+  element.style.top = `${Math.max(highest, Math.min(lowest, Number.parseFloat(element.style.top)))}px`;
+}
+
+const wantsStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches || (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
+
 /** Renders the preview. Its content is on the title page as well, so it needs no keyboard access. */
-export function PreviewHost() {
+export function PreviewHost({ onPlay }: { onPlay: PreviewPlayer }) {
   const text = useText();
   const { card, from, style } = useStore(preview);
+  const frame = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    if (card && frame.current) keepInView(frame.current);
+  }, [card]);
+  useEffect(() => {
+    if (!card) return;
+    const onMove = ({ target }: Event) => target instanceof Node && !frame.current?.contains(target) && !from?.contains(target) && hidePreview();
+    addEventListener("pointermove", onMove, { passive: true });
+    return () => removeEventListener("pointermove", onMove);
+  }, [card, from]);
   useEffect(() => {
     addEventListener("scroll", hidePreview, { passive: true, capture: true });
     addEventListener("popstate", hidePreview);
@@ -68,9 +100,10 @@ export function PreviewHost() {
   const { progress } = card;
   const begun = progress && !progress.finished && progress.position_ms > 0 ? progress : null;
   return createPortal(
-    <div key={card.title_id} className="preview" style={style} aria-hidden="true" data-testid="preview" onPointerLeave={hidePreview} onClickCapture={() => from?.focus({ preventScroll: true })} onClick={hidePreview}>
+    <div key={card.title_id} ref={frame} className="preview" style={style} aria-hidden="true" data-testid="preview" onPointerLeave={hidePreview} onClickCapture={() => from?.focus({ preventScroll: true })} onClick={hidePreview}>
       <Link to={paths.title(card.title_id)} over tabIndex={-1} className="preview-art" data-preload="player">
         <Art picture={card.pictures.backdrop ?? card.pictures.card} name={card.name} eager />
+        {!wantsStill() && <PreviewVideo card={card} onPlay={onPlay} />}
         {begun && <ProgressBar progress={begun} />}
       </Link>
       <div className="preview-text">
@@ -85,4 +118,12 @@ export function PreviewHost() {
     </div>,
     document.body,
   );
+}
+
+/** The video, shown above the picture as soon as it plays. */
+function PreviewVideo({ card, onPlay }: { card: Card; onPlay: PreviewPlayer }) {
+  const video = useRef<HTMLVideoElement>(null);
+  const [isPlaying, setIsPlaying] = useState(false);
+  useEffect(() => (video.current ? onPlay(video.current, card) : undefined), [card.title_id, onPlay]);
+  return <video ref={video} className={`preview-video ${isPlaying ? "shown" : ""}`} muted playsInline tabIndex={-1} data-testid="preview-video" onPlaying={() => setIsPlaying(true)} onEnded={() => setIsPlaying(false)} />;
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
 from matinee.catalogue.api import Artwork, Episode, Genre, Title, choose_text, is_open, watch_order
 from matinee.gateway.api import Card, CreditView, EpisodeView, GenreView, Picture, Pictures, Progress, SeasonView
 from matinee.identity.api import Profile
-from matinee.kit.ids import EpisodeId
+from matinee.kit.ids import EpisodeId, TitleId, read_time
 from matinee.viewing.api import Position
 
 NEW_FOR = timedelta(days=30)
+# What is published in the first day of a profile is what it finds there, and not new to it.
+FIRST_SIGHT = timedelta(days=1)
 BILLBOARDS = 5
 
 
@@ -58,8 +60,17 @@ def to_genre_view(genre: Genre, language: str) -> GenreView:
     return GenreView(genre_id=genre.genre_id, name=choose_text(genre.names, [language], "en"))
 
 
-def to_card(title: Title, language: str, now: datetime, progress: Progress | None = None) -> Card:
+def is_new(title: Title, profile: Profile, now: datetime) -> bool:
+    """Return whether a title was published recently, after the profile first saw the catalogue."""
+    if title.published_at is None or now - title.published_at >= NEW_FOR:
+        return False
+    created_at = read_time(profile.profile_id)
+    return created_at is None or title.published_at - created_at >= FIRST_SIGHT
+
+
+def to_card(title: Title, profile: Profile, now: datetime, progress: Progress | None = None) -> Card:
     """Convert a title to the card of a row."""
+    language = profile.language
     return Card(
         title_id=title.title_id,
         kind=title.kind,
@@ -70,7 +81,7 @@ def to_card(title: Title, language: str, now: datetime, progress: Progress | Non
         genres=[to_genre_view(genre, language) for genre in title.genres],
         year=title.year,
         tagline=choose_text(title.taglines, [language], title.original_language),
-        is_new=title.published_at is not None and now - title.published_at < NEW_FOR,
+        is_new=is_new(title, profile, now),
         season_count=len({episode.season_number for episode in title.episodes if episode.season_number}),
         progress=progress,
     )
@@ -81,9 +92,13 @@ def is_visible(title: Title, profile: Profile, territory: str, now: datetime) ->
     return title.state == "published" and title.maturity <= profile.maturity and is_open(title.rights, territory, now)
 
 
-def select_billboard(titles: Sequence[Title], day: date) -> Title | None:
-    """Choose the title at the top of the home page: one of the newest, a different one every day."""
-    candidates = [title for title in titles if any(art.kind == "backdrop" for art in title.artwork)][:BILLBOARDS]
+def select_billboard(titles: Sequence[Title], day: date, last: Mapping[TitleId, Position]) -> Title | None:
+    """Choose the title at the top of the home page: one of the newest not yet watched to the end, by the day.
+
+    `last` is the newest position in each title.
+    """
+    candidates = [title for title in titles if _has_backdrop(title) and not is_watched(title, last.get(title.title_id))]
+    candidates = candidates[:BILLBOARDS]
     return candidates[day.toordinal() % len(candidates)] if candidates else None
 
 
@@ -108,6 +123,15 @@ def resume_progress(title: Title, last: Position) -> Progress | None:
         season_number=episode.season_number,
         episode_number=episode.number,
     )
+
+
+def is_watched(title: Title, last: Position | None) -> bool:
+    """Return whether a title was watched to the end: for a series, nothing is left after its last position."""
+    return last is not None and resume_progress(title, last) is None
+
+
+def _has_backdrop(title: Title) -> bool:
+    return any(art.kind == "backdrop" for art in title.artwork)
 
 
 def select_episode(title: Title, last: Position | None) -> EpisodeId | None:

@@ -12,6 +12,7 @@ from matinee.drivers.asgi import App
 from matinee.drivers.metrics import Metrics
 from matinee.gateway.ports import TokenVerifier
 from matinee.gateway.server import errors, trust, web, wellknown
+from matinee.gateway.server.compression import CompressionMiddleware
 from matinee.gateway.server.middleware import RequestMiddleware
 from matinee.gateway.server.openapi import build_document
 from matinee.gateway.server.routes import api_router
@@ -36,7 +37,7 @@ def build(state: AppState, *, verifier: TokenVerifier, metrics: Metrics, tracer:
         state=State({"app": state, "web_client": web.WebClient(settings.web_root), "openapi": build_document}),
     )
     return RequestMiddleware(
-        cast("App", app),
+        CompressionMiddleware(cast("App", app)),
         verifier=verifier,
         clock=state.clock,
         deadline_ms=settings.deadline_ms,

@@ -52,6 +52,6 @@ class ScreenController(Controller):
 
     @delete("/continue-watching/{title_id:str}")
     async def dismiss_title(self, request: HttpRequest, title_id: FromPath[TitleId]) -> None:
-        """Remove a title from continue watching until it is watched again."""
+        """Remove a title from continue watching and from the history until it is watched again."""
         viewer, profile_id = get_viewer()
         await get_state(request).screens.dismiss(account_id=viewer.account_id, profile_id=profile_id, title_id=title_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -49,6 +49,16 @@ async def fetch_part(name: str, work: Awaitable[T], missing: list[str], share: f
         return None
 
 
+def add_progress(cards: Sequence[Card], last: Mapping[TitleId, Position]) -> list[Card]:
+    """Return the cards with the profile's progress; cards that have one keep it."""
+    return [
+        msgspec.structs.replace(card, progress=presentation.to_progress(last[card.title_id], ()))
+        if card.progress is None and card.title_id in last
+        else card
+        for card in cards
+    ]
+
+
 class ProfileCatalogue:
     """What one profile may see, in its language."""
 
@@ -60,7 +70,7 @@ class ProfileCatalogue:
         self._territory = territory
         self._now = now
         self.profile = profile
-        self.billboard: Billboard | None = None
+        self._newest: Sequence[Title] = ()
 
     async def continue_watching(self, positions: Sequence[Position]) -> Row:
         """Return the row of titles in progress; after a finished episode it has the next one."""
@@ -71,9 +81,9 @@ class ProfileCatalogue:
         return Row(row_id="continue-watching", kind="continue-watching", cards=cards)
 
     async def new(self) -> Row:
-        """Return the row of the newest titles, and choose the billboard from it."""
+        """Return the row of the newest titles; the billboard is chosen from them."""
         page = await self.browse()
-        self.billboard = self._choose_billboard(page.items)
+        self._newest = page.items
         return Row(row_id="new", kind="new", cards=[self.to_card(title) for title in page.items])
 
     async def by_genre(self, genre: Genre) -> Row:
@@ -114,28 +124,21 @@ class ProfileCatalogue:
 
     def to_card(self, title: Title, progress: Progress | None = None) -> Card:
         """Convert a title to a card."""
-        return presentation.to_card(title, self.profile.language, self._now, progress)
+        return presentation.to_card(title, self.profile, self._now, progress)
 
-    async def add_progress(self, cards: Sequence[Card]) -> list[Card]:
-        """Return the cards with the profile's progress; cards that have one keep it."""
-        title_ids = list(dict.fromkeys(card.title_id for card in cards if card.progress is None))
+    async def fetch_last_positions(self, cards: Sequence[Card]) -> dict[TitleId, Position]:
+        """Return the profile's newest position in each title of the cards."""
+        title_ids = list(dict.fromkeys(card.title_id for card in cards))
         if not title_ids:
-            return list(cards)
+            return {}
         positions = await self._viewing.list_positions(
             account_id=self.profile.account_id, profile_id=self.profile.profile_id, title_ids=title_ids
         )
-        newest: dict[TitleId, Progress] = {}
-        for position in positions:
-            newest.setdefault(position.title_id, presentation.to_progress(position, ()))
-        return [
-            msgspec.structs.replace(card, progress=newest[card.title_id])
-            if card.progress is None and card.title_id in newest
-            else card
-            for card in cards
-        ]
+        return {position.title_id: position for position in reversed(positions)}
 
-    def _choose_billboard(self, titles: Sequence[Title]) -> Billboard | None:
-        title = presentation.select_billboard(titles, self._now.date())
+    def choose_billboard(self, last: Mapping[TitleId, Position]) -> Billboard | None:
+        """Choose the billboard from the newest titles; `last` has the profile's positions."""
+        title = presentation.select_billboard(self._newest, self._now.date(), last)
         if title is None:
             return None
         synopsis = choose_text(title.synopses, [self.profile.language], title.original_language)

@@ -11,7 +11,7 @@ from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNo
 from matinee.gateway.api import Card, GenreScreen, HistoryEntry, HistoryScreen, HomeScreen, Row, TitleScreen
 from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.model import presentation
-from matinee.gateway.service.profile_catalogue import ProfileCatalogue, fetch_part, within_deadline
+from matinee.gateway.service.profile_catalogue import ProfileCatalogue, add_progress, fetch_part, within_deadline
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
@@ -19,7 +19,8 @@ from matinee.kit.ids import AccountId, ProfileId, TitleId
 from matinee.playback.api import TooMature
 from matinee.viewing.api import Position, Viewing
 
-GENRE_ROWS = 8
+# A child's home page has fewer rows.
+GENRE_ROWS, CHILD_GENRE_ROWS = 8, 3
 # The share of the remaining time for optional parts, so that the screen can be completed without them.
 _PART_SHARE, _ROWS_SHARE = 0.4, 0.7
 
@@ -56,9 +57,9 @@ class Screens:
             )
             rows = await _fetch_rows(catalogue, started or [], genres or [], missing)
             cards = [card for row in rows for card in row.cards]
-            updated = iter(await fetch_part("progress", catalogue.add_progress(cards), missing) or cards)
-        rows = [msgspec.structs.replace(row, cards=[next(updated) for _ in row.cards]) for row in rows]
-        return HomeScreen(rows=rows, billboard=catalogue.billboard, missing=missing)
+            last = await fetch_part("progress", catalogue.fetch_last_positions(cards), missing) or {}
+        rows = [msgspec.structs.replace(row, cards=add_progress(row.cards, last)) for row in rows]
+        return HomeScreen(rows=rows, billboard=catalogue.choose_billboard(last), missing=missing)
 
     async def genre(
         self, *, account_id: AccountId, profile_id: ProfileId, genre_id: str, cursor: str | None = None
@@ -73,9 +74,9 @@ class Screens:
                 raise NoSuchPage(detail="There is no such genre.")
             page = await within_deadline(catalogue.browse(genre_id=genre_id, cursor=cursor))
             cards = [catalogue.to_card(title) for title in page.items]
-            cards = await fetch_part("progress", catalogue.add_progress(cards), []) or cards
+            last = await fetch_part("progress", catalogue.fetch_last_positions(cards), []) or {}
         view = presentation.to_genre_view(genre, catalogue.profile.language)
-        return GenreScreen(genre=view, cards=cards, next_cursor=page.next_cursor)
+        return GenreScreen(genre=view, cards=add_progress(cards, last), next_cursor=page.next_cursor)
 
     async def title(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> TitleScreen:
         """Return a title's page. Raises TitleNotFound, TooMature, NotAvailable, ProfileNotFound."""
@@ -110,7 +111,7 @@ class Screens:
         return HistoryScreen(entries=entries, next_cursor=page.next_cursor)
 
     async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:
-        """Remove a title from continue watching."""
+        """Remove a title from continue watching and from the history."""
         await self._viewing.dismiss(account_id=account_id, profile_id=profile_id, title_id=title_id)
 
     async def _open_catalogue(self, account_id: AccountId, profile_id: ProfileId) -> ProfileCatalogue:
@@ -135,10 +136,11 @@ class Screens:
 async def _fetch_rows(
     catalogue: ProfileCatalogue, positions: Sequence[Position], genres: Sequence[Genre], missing: list[str]
 ) -> list[Row]:
+    limit = CHILD_GENRE_ROWS if catalogue.profile.kids else GENRE_ROWS
     parts = {
         "continue-watching": catalogue.continue_watching(positions),
         "new": catalogue.new(),
-        **{f"genre-{genre.genre_id}": catalogue.by_genre(genre) for genre in genres[:GENRE_ROWS]},
+        **{f"genre-{genre.genre_id}": catalogue.by_genre(genre) for genre in genres[:limit]},
     }
     rows = await asyncio.gather(*(fetch_part(name, part, missing, _ROWS_SHARE) for name, part in parts.items()))
     return [row for row in rows if row is not None and row.cards]

@@ -4,7 +4,7 @@ import { api, type DeviceView } from "../../api";
 import { invalidateScreens, useScreen } from "../../api/screens";
 import { useInitialFocus, useBack } from "../../focus";
 import { useText } from "../../i18n";
-import { back, paths } from "../../router";
+import { back, go, paths } from "../../router";
 import { useViewer } from "../../session";
 import { Avatar } from "../../ui/Avatar";
 import { Button, LinkButton } from "../../ui/Button";
@@ -33,11 +33,14 @@ export default function AccountPage() {
   }
   async function signOutEverywhere() {
     setBusy(true);
-    await api.signOutEverywhere().catch((failure: unknown) => {
+    try {
+      await api.signOutEverywhere();
+      go(paths.home, { replace: true });
+    } catch (failure) {
       setProblem(failure);
       setBusy(false);
       setConfirming(false);
-    });
+    }
   }
 
   return (

@@ -35,15 +35,16 @@ export default function HistoryPage() {
   async function remove(titleId: string) {
     setRemoved(new Set([...removed, titleId]));
     try {
-      await api.removeFromContinueWatching(titleId);
+      await api.removeFromHistory(titleId);
       invalidateScreens("home");
     } catch (failure) {
+      setRemoved(new Set([...removed].filter((one) => one !== titleId)));
       setProblem(failure);
     }
   }
 
   if (!data && error) return <ProblemPage problem={error} onRetry={reload} />;
-  const entries = data ? [...data.entries, ...rest.entries] : [];
+  const entries = data ? [...data.entries, ...rest.entries].filter((entry) => !removed.has(entry.card.title_id)) : [];
   return (
     <main id="main" className="page narrow" data-focus="column">
       <h1>{t("history.title")}</h1>
@@ -53,7 +54,7 @@ export default function HistoryPage() {
         {entries.map((entry, index) => (
           <li key={`${entry.card.title_id}:${entry.updated_at}`} data-focus="row">
             <Entry entry={entry} first={index === 0} />
-            {isUnfinished(entry) && !removed.has(entry.card.title_id) && <IconButton icon="close" label={`${t("card.forget")}: ${entry.card.name}`} onClick={() => void remove(entry.card.title_id)} />}
+            <IconButton icon="close" label={t("history.remove", { name: entry.card.name })} data-testid="history-remove" onClick={() => void remove(entry.card.title_id)} />
           </li>
         ))}
       </ul>
@@ -62,8 +63,6 @@ export default function HistoryPage() {
     </main>
   );
 }
-
-const isUnfinished = ({ card: { progress } }: HistoryEntry) => progress !== null && !progress.finished;
 
 function Entry({ entry, first }: { entry: HistoryEntry; first: boolean }) {
   const text = useText();

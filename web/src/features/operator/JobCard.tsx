@@ -58,11 +58,13 @@ export function JobCard({ job, onChange }: { job: Job; onChange: () => void }) {
 }
 
 function StepLine({ step }: { step: Step }) {
+  const { find } = useText();
+  const name = find(`step.${step.name}`) ?? step.name;
   const percent = Math.round(getShare(step) * 100);
   return (
     <li className={`step ${step.state}`}>
-      <span className="step-name">{step.name}</span>
-      <span className="step-bar" role="progressbar" aria-label={step.name} aria-valuenow={percent} aria-valuemin={0} aria-valuemax={100}><span style={{ width: `${percent}%` }} /></span>
+      <span className="step-name">{name}</span>
+      <span className="step-bar" role="progressbar" aria-label={name} aria-valuenow={percent} aria-valuemin={0} aria-valuemax={100}><span style={{ width: `${percent}%` }} /></span>
       <span className="step-share">{step.state === "running" || step.state === "done" ? `${percent} %` : "–"}</span>
     </li>
   );

@@ -10,7 +10,7 @@ export function ServicesView() {
   const { data, error, reload } = useScreen("operator:services", api.operator.listServices, 4_000);
   const columns: Column<ServiceView>[] = [
     { key: "service", name: t("services.service"), cell: (row) => <strong>{row.service}</strong>, sort: (row) => row.service },
-    { key: "state", name: t("services.state"), cell: (row) => <span className={`state ${row.state}`}>{row.state}</span>, sort: (row) => row.state },
+    { key: "state", name: t("services.state"), cell: (row) => <span className={`state ${row.state}`}>{text.find(`services.${row.state}`) ?? row.state}</span>, sort: (row) => row.state },
     { key: "address", name: t("services.address"), cell: (row) => <code>{row.address}</code>, sort: (row) => row.address },
     { key: "renewed", name: t("services.renewed"), cell: (row) => text.formatAge(row.renewed_at), sort: (row) => row.renewed_at },
     { key: "instance", name: t("services.instance"), cell: (row) => <code>{row.instance_id}</code> },

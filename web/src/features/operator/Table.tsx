@@ -17,7 +17,10 @@ interface TableProps<T> {
   getId: (row: T) => string;
 }
 
-/** A table that sorts by a column when its name is pressed; a second press reverses the order. */
+/**
+ * A table that sorts by a column when its name is pressed; a second press reverses the order. Where it does not fit, each
+ * row is a list of its columns.
+ */
 export function Table<T>({ label, rows, columns, getId }: TableProps<T>) {
   const [order, setOrder] = useState<{ key: string; down: boolean } | null>(null);
   const column = columns.find((one) => one.key === order?.key);
@@ -35,7 +38,7 @@ export function Table<T>({ label, rows, columns, getId }: TableProps<T>) {
           </tr>
         </thead>
         <tbody>
-          {sorted.map((row) => <tr key={getId(row)}>{columns.map((one) => <td key={one.key} className={one.number ? "number" : undefined}>{one.cell(row)}</td>)}</tr>)}
+          {sorted.map((row) => <tr key={getId(row)}>{columns.map((one) => <td key={one.key} className={one.number ? "number" : undefined} data-column={typeof one.name === "string" ? one.name : undefined}>{one.cell(row)}</td>)}</tr>)}
         </tbody>
       </table>
     </div>

@@ -3,18 +3,19 @@ import type { Title } from "../../api";
 import { useText } from "../../i18n";
 import { formatEpisode } from "../../ui/Card";
 import { Choice, Field } from "../../ui/Field";
-import type { Details } from "./details";
+import { type Details, YEARS } from "./details";
 
 const AGES = ["0", "6", "12", "16", "18"];
 
 interface FieldsProps {
   details: Details;
   titles: Title[];
-  fault?: string;
+  /** The messages of the invalid fields, by their names in the request. */
+  faults: Record<string, string | undefined>;
   onChange: (part: Partial<Details>) => void;
 }
 
-export function TitleFields({ details, titles, fault, onChange }: FieldsProps) {
+export function TitleFields({ details, titles, faults, onChange }: FieldsProps) {
   const { t } = useText();
   const id = useId();
   return (
@@ -22,14 +23,14 @@ export function TitleFields({ details, titles, fault, onChange }: FieldsProps) {
       <TargetField details={details} titles={titles} onChange={onChange} />
       {!details.titleId && (
         <>
-          <Field label={t("upload.name")} value={details.name} error={fault} data-testid="upload-name" onChange={(event) => onChange({ name: event.target.value })} />
+          <Field label={t("upload.name")} value={details.name} error={faults.name} data-testid="upload-name" onChange={(event) => onChange({ name: event.target.value })} />
           <div className="field">
             <label htmlFor={id}>{t("upload.synopsis")}</label>
             <textarea id={id} value={details.synopsis} onChange={(event) => onChange({ synopsis: event.target.value })} />
           </div>
           <div className="pair">
-            <Field label={t("upload.year")} type="number" inputMode="numeric" min={1880} max={2100} value={details.year} onChange={(event) => onChange({ year: event.target.value })} />
-            <Field label={t("upload.genres")} hint={t("upload.genresHint")} value={details.genres} onChange={(event) => onChange({ genres: event.target.value })} />
+            <Field label={t("upload.year")} type="number" inputMode="numeric" min={YEARS.min} max={YEARS.max} value={details.year} error={faults.year} data-testid="upload-year" onChange={(event) => onChange({ year: event.target.value })} />
+            <Field label={t("upload.genres")} hint={t("upload.genresHint")} value={details.genres} error={faults.genre_ids} onChange={(event) => onChange({ genres: event.target.value })} />
           </div>
           <Choice label={t("upload.maturity")} value={details.maturity} options={AGES.map((value) => ({ value, label: value }))} onChange={(maturity) => onChange({ maturity })} />
         </>
@@ -39,7 +40,7 @@ export function TitleFields({ details, titles, fault, onChange }: FieldsProps) {
   );
 }
 
-function TargetField({ details, titles, onChange }: Omit<FieldsProps, "fault">) {
+function TargetField({ details, titles, onChange }: Omit<FieldsProps, "faults">) {
   const text = useText();
   const id = useId();
   return (

@@ -1,13 +1,14 @@
 import { type DragEvent, type FormEvent, useRef, useState } from "react";
-import { api, type IngestRequest, Problem, type Title } from "../../api";
+import { api, getFaults, type IngestRequest, Problem, type Title } from "../../api";
 import { useScreen } from "../../api/screens";
 import { useText } from "../../i18n";
 import { paths } from "../../router";
 import { Button, LinkButton } from "../../ui/Button";
 import { ProblemNote } from "../../ui/Field";
+import { useFailureFocus } from "../../ui/form";
 import { Icon } from "../../ui/icons";
 import { Store, useStore } from "../../ui/store";
-import { type Details, EMPTY, listReasons, deriveTitle, createIngestRequest } from "./details";
+import { type Details, type DetailFaults, EMPTY, listReasons, deriveTitle, createIngestRequest, validateDetails } from "./details";
 import { TitleFields } from "./TitleFields";
 import { UploadLine } from "./UploadLine";
 import { FileUpload, type Item, createUploadState } from "./uploads";
@@ -97,28 +98,34 @@ function IngestForm({ items, details, onAdd, onRemove, onChange }: FormProps) {
   const { t } = useText();
   const titles = useScreen("operator:titles", () => api.operator.listTitles());
   const [problem, setProblem] = useState<unknown>(null);
-  const [fault, setFault] = useState<string>();
+  const [faults, setFaults] = useState<DetailFaults>({});
   const [busy, setBusy] = useState(false);
+  const [formRef, onFailure] = useFailureFocus();
   const sides = items.filter((item) => item.kind !== "film");
   const setDetails = (part: Partial<Details>) => form.set({ details: { ...details, ...part } });
 
   async function submit(event: FormEvent) {
     event.preventDefault();
-    const missing = !details.titleId && !details.name.trim();
-    setFault(missing ? t("check.name") : undefined);
-    const body = createIngestRequest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
-    if (missing || !body) return;
-    setBusy(true);
+    const found = validateDetails(details);
+    setFaults(found);
     setProblem(null);
-    await send(body).catch(setProblem);
+    if (Object.keys(found).length) return onFailure();
+    const body = createIngestRequest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
+    if (!body) return;
+    setBusy(true);
+    await send(body).catch((error: unknown) => {
+      setProblem(error);
+      onFailure();
+    });
     setBusy(false);
   }
 
+  const messages = { ...getFaults(problem), ...Object.fromEntries(Object.entries(faults).map(([field, key]) => [field, t(key)])) };
   return (
-    <form className="sheet upload-form" onSubmit={submit} noValidate>
+    <form ref={formRef} className="sheet upload-form" onSubmit={submit} noValidate>
       <ProblemNote problem={problem} />
       {problem instanceof Problem && <ul className="reasons">{listReasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
-      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} fault={fault} onChange={setDetails} />
+      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} faults={messages} onChange={setDetails} />
       <fieldset className="sides">
         <legend>{t("upload.sides")}</legend>
         {sides.map((item) => <UploadLine key={item.key} item={item} onRemove={() => onRemove(item)} onChange={(part) => onChange(item, part)} />)}

@@ -1,5 +1,6 @@
 /** The details of an upload. Pure. */
 import type { IngestRequest } from "../../api";
+import type { Key } from "../../i18n";
 
 export interface Details {
   name: string;
@@ -13,6 +14,20 @@ export interface Details {
 }
 
 export const EMPTY: Details = { name: "", titleId: "", episodeId: "", synopsis: "", language: "en", year: "", maturity: "0", genres: "" };
+
+export const YEARS = { min: 1880, max: 2100 };
+
+export type DetailFaults = Partial<Record<"name" | "year", Key>>;
+
+/** Check the fields of a new film before the request. */
+export function validateDetails(details: Details): DetailFaults {
+  const faults: DetailFaults = {};
+  if (details.titleId) return faults;
+  if (!details.name.trim()) faults.name = "check.name";
+  const year = Number(details.year);
+  if (details.year && !(Number.isInteger(year) && year >= YEARS.min && year <= YEARS.max)) faults.year = "check.year";
+  return faults;
+}
 
 /** Derive a title from a file name: `the_big-film.final.mp4` becomes `the big film final`. */
 export const deriveTitle = (name: string) => name.replace(/\.[^.]+$/, "").replace(/[_.\-\s]+/g, " ").trim();

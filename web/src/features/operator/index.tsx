@@ -1,8 +1,9 @@
 /** The operator console. */
-import type { ReactNode } from "react";
+import { type ReactNode, useLayoutEffect } from "react";
 import { useText, type Key } from "../../i18n";
 import { Link, paths } from "../../router";
 import { useViewer } from "../../session";
+import { LinkButton } from "../../ui/Button";
 import { Icon, Logo } from "../../ui/icons";
 import { useTitle } from "../../ui/title";
 import { EdgesView } from "./EdgesView";
@@ -28,6 +29,7 @@ export default function OperatorPage({ path }: { path: string }) {
   const { session } = useViewer();
   const slug = path.slice(paths.operator.length).replace(/^\//, "");
   const current = VIEWS.find((view) => view.slug === slug);
+  useLightTheme();
   useTitle(t(current ? current.name : "operator.title"));
   const allowed = session?.roles.includes("operator");
   return (
@@ -42,8 +44,26 @@ export default function OperatorPage({ path }: { path: string }) {
         <Link to={paths.home} className="operator-leave"><Icon name="back" size="1.1em" />{t("operator.leave")}</Link>
       </nav>
       <main id="main" className="operator-main" data-focus="column">
-        {!allowed ? <p className="operator-empty">{t("operator.forbidden")}</p> : current ? current.view() : <p className="operator-empty">{t("app.notFound")}</p>}
+        {allowed && current ? current.view() : <DeadEnd message={t(allowed ? "app.notFound" : "operator.forbidden")} />}
       </main>
+    </div>
+  );
+}
+
+/** Use the light theme for the whole document, so that dialogs have it too. */
+function useLightTheme(): void {
+  useLayoutEffect(() => {
+    document.documentElement.dataset.theme = "light";
+    return () => void delete document.documentElement.dataset.theme;
+  }, []);
+}
+
+function DeadEnd({ message }: { message: string }) {
+  const { t } = useText();
+  return (
+    <div className="operator-empty">
+      <p>{message}</p>
+      <LinkButton to={paths.home} variant="primary" data-testid="to-home">{t("app.toHome")}</LinkButton>
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { type MouseEvent, useEffect, useState } from "react";
 import { useText } from "../../i18n";
 import { IconButton } from "../../ui/Button";
 import { formatEpisode } from "../../ui/Card";
@@ -23,7 +23,7 @@ export function Controls(props: ControlsProps) {
   const { playback, state, frame, visible, onLeave } = props;
   const { t } = useText();
   return (
-    <div className={`controls ${visible ? "" : "hidden"}`} data-testid="controls" data-focus="column">
+    <div className={`controls ${visible ? "" : "hidden"}`} data-testid="controls" data-focus="column" onMouseDown={keepFocus}>
       <Surface playback={playback} frame={frame} />
       <div className="controls-top" data-focus="row">
         <IconButton icon="back" label={t("app.back")} onClick={onLeave} data-testid="control-back" />
@@ -36,6 +36,11 @@ export function Controls(props: ControlsProps) {
       </div>
     </div>
   );
+}
+
+/** A control that is used with a pointer does not take the focus, so that the keys still control playback. */
+function keepFocus(event: MouseEvent): void {
+  if (event.target instanceof Element && event.target.closest("button,.scrubber")) event.preventDefault();
 }
 
 /** The video surface: a click pauses, a double click toggles full screen; a touch only shows the controls. */
@@ -66,15 +71,15 @@ function Heading({ state }: { state: PlayerState }) {
   );
 }
 
-/** Large buttons in the middle of the video, for touch. */
+/** Large buttons in the middle of the video, for touch; the style sheet shows either these or those at the bottom. */
 function Middle({ playback, state }: { playback: Playback; state: PlayerState }) {
   const { t } = useText();
-  if (state.phase !== "ready" || state.buffering) return null;
+  if (state.phase !== "ready") return null;
   return (
-    <div className="controls-middle">
-      <IconButton icon="backward" label={t("player.backward")} tabIndex={-1} onClick={() => seekBy(playback, -STEP_S)} />
-      <IconButton icon={state.paused ? "play" : "pause"} label={t(state.paused ? "player.play" : "player.pause")} tabIndex={-1} onClick={() => togglePlay(playback)} />
-      <IconButton icon="forward" label={t("player.forward")} tabIndex={-1} onClick={() => seekBy(playback, STEP_S)} />
+    <div className="controls-middle" data-focus="row">
+      <IconButton icon="backward" label={t("player.backward")} onClick={() => seekBy(playback, -STEP_S)} />
+      <IconButton icon={state.paused ? "play" : "pause"} label={t(state.paused ? "player.play" : "player.pause")} data-testid="middle-play" onClick={() => togglePlay(playback)} />
+      <IconButton icon="forward" label={t("player.forward")} onClick={() => seekBy(playback, STEP_S)} />
     </div>
   );
 }

@@ -1,7 +1,8 @@
 import { useInitialFocus } from "../../focus";
 import { useText } from "../../i18n";
-import { Button } from "../../ui/Button";
-import type { PlaybackError } from "./errors";
+import { paths } from "../../router";
+import { Button, LinkButton } from "../../ui/Button";
+import { isFinal, type PlaybackError } from "./errors";
 
 interface ErrorPanelProps {
   error: PlaybackError;
@@ -18,7 +19,9 @@ export function ErrorPanel({ error, onRetry, onLeave }: ErrorPanelProps) {
     <div className="player-error" role="alert" data-testid="player-error" data-focus="column">
       <h1>{sentence}</h1>
       <div className="player-error-actions" data-focus="row">
-        <Button variant="primary" large icon="restart" onClick={onRetry} data-testid="player-retry" data-focus-first>{text.t("app.retry")}</Button>
+        {isFinal(error)
+          ? <LinkButton to={paths.home} replace variant="primary" large data-testid="to-home" data-focus-first>{text.t("app.toHome")}</LinkButton>
+          : <Button variant="primary" large icon="restart" onClick={onRetry} data-testid="player-retry" data-focus-first>{text.t("app.retry")}</Button>}
         <Button large icon="back" onClick={onLeave} data-testid="control-back">{text.t("app.back")}</Button>
       </div>
       <p className="player-code">{text.t("problem.code", { code: error.code })}</p>

@@ -1,6 +1,7 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import { focusElement, useBack } from "../../focus";
 import { type Translator, useText } from "../../i18n";
+import { useLayer } from "../../router";
 import { Icon } from "../../ui/icons";
 import type { Playback } from "./playback";
 import type { Choice, PlayerState } from "./state";
@@ -12,17 +13,24 @@ interface PanelProps {
   children: ReactNode;
 }
 
+/** Return the focus to the control that opened a panel. Until the focus moves on, Space pauses instead of reopening it. */
+function returnFocus(opener: Element | null): void {
+  if (!(opener instanceof HTMLElement) || !opener.isConnected) return;
+  opener.dataset.returned = "";
+  opener.addEventListener("blur", () => delete opener.dataset.returned, { once: true });
+  focusElement(opener, false);
+}
+
 /** A panel above the controls; the back key closes it. */
 function Panel({ label, onClose, children }: PanelProps) {
   const ref = useRef<HTMLDivElement>(null);
   useBack(onClose);
+  useLayer(onClose);
   useEffect(() => {
     const opener = document.activeElement;
     const chosen = ref.current?.querySelector<HTMLElement>('[aria-checked="true"]') ?? ref.current?.querySelector<HTMLElement>("button");
     if (chosen) focusElement(chosen, false);
-    return () => {
-      if (opener instanceof HTMLElement && opener.isConnected) focusElement(opener, false);
-    };
+    return () => returnFocus(opener);
   }, []);
   return <div ref={ref} className="player-panel" role="dialog" aria-label={label} data-focus-scope data-focus="row">{children}</div>;
 }
@@ -67,18 +75,20 @@ export function AudioTextMenu({ playback, state, onClose }: MenuProps) {
   const text = useText();
   const { t } = text;
   const set = (change: Partial<Preferences>) => playback.setPreferences(change);
-  const options = <K extends "size" | "colour" | "edge">(name: K, values: Preferences[K][]) => values.map((value) => ({ value, label: t(`player.${name}.${value}` as "player.size.small") }));
+  const options = <K extends "size" | "colour" | "edge" | "background">(name: K, values: Preferences[K][]) => values.map((value) => ({ value, label: t(`player.${name}.${value}` as "player.size.small") }));
   const on = state.text.find((one) => one.active)?.id ?? null;
   return (
     <Panel label={t("player.audioText")} onClose={onClose}>
       <List label={t("player.audio")} testId="menu-audio" value={state.audio.find((one) => one.active)?.id ?? ""} onChoose={(id) => playback.tracks.selectAudio(id)} options={state.audio.map((one) => ({ value: one.id, label: getName(one, text, state.audio) }))} />
       <List label={t("player.subtitles")} testId="menu-text" value={on} onChoose={(id) => playback.tracks.selectText(id)} options={[{ value: null as string | null, label: t("player.off") }, ...state.text.map((one) => ({ value: one.id as string | null, label: getName(one, text, state.text) }))]} />
       {on !== null && (
-        <>
+        <div className="player-styles" data-focus="column">
           <List label={t("player.size")} value={state.preferences.size} onChoose={(size) => set({ size })} options={options("size", ["small", "medium", "large"])} />
           <List label={t("player.colour")} value={state.preferences.colour} onChoose={(colour) => set({ colour })} options={options("colour", ["white", "yellow", "cyan"])} />
-          <List label={t("player.edge")} value={state.preferences.edge} onChoose={(edge) => set({ edge })} options={options("edge", ["shadow", "outline", "box"])} />
-        </>
+          <List label={t("player.edge")} value={state.preferences.edge} onChoose={(edge) => set({ edge })} options={options("edge", ["outline", "shadow", "none"])} />
+          <List label={t("player.background")} value={state.preferences.background} onChoose={(background) => set({ background })} options={options("background", ["soft", "solid", "none"])} />
+          <List label={t("player.place")} value={state.preferences.position} onChoose={(position) => set({ position })} options={[{ value: "bottom" as Preferences["position"], label: t("player.place.bottom") }, { value: "top", label: t("player.place.top") }]} />
+        </div>
       )}
     </Panel>
   );

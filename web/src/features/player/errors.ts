@@ -71,5 +71,10 @@ export function getHttpStatus(error: ShakaError): number {
   return error.code === BAD_STATUS && typeof error.data[1] === "number" ? error.data[1] : 0;
 }
 
+const FINAL = new Set(["title-not-found", "episode-not-found", "too-mature", "not-available", "not-entitled", "no-rendition", "forbidden"]);
+
+/** Return whether another attempt would fail as well. */
+export const isFinal = ({ kind }: PlaybackError): boolean => kind !== undefined && FINAL.has(kind);
+
 /** Return whether playback can continue after this error when the network recovers. */
 export const isRecoverable = (error: unknown): boolean => isShakaError(error) && error.category === NETWORK;

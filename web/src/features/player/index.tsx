@@ -18,6 +18,8 @@ import { ErrorPanel } from "./ErrorPanel";
 import { useControlsVisible } from "./useControlsVisible";
 import "./player.css";
 
+export { playPreview } from "./preview";
+
 /** Load what playback needs in advance. */
 export function preload(): void {
   void loadShaka().catch(() => undefined);

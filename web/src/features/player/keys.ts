@@ -79,16 +79,26 @@ export function useKeys(commands: Commands): void {
   const latest = useRef(commands);
   latest.current = commands;
   useEffect(() => {
+    const stop = (event: KeyboardEvent) => {
+      event.preventDefault();
+      // The page must not handle the key as well.
+      event.stopPropagation();
+    };
+    let isSpaceHandled = false;
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (handle(event, latest.current)) {
-        event.preventDefault();
-        // The page must not handle the key as well.
-        event.stopPropagation();
-      }
+      const isHandled = handle(event, latest.current);
+      if (event.key === " ") isSpaceHandled = isHandled;
+      if (isHandled) stop(event);
     };
+    // Some browsers press a focused button when the Space key is released.
+    const onKeyUp = (event: KeyboardEvent) => event.key === " " && isSpaceHandled && stop(event);
     addEventListener("keydown", onKeyDown, true);
-    return () => removeEventListener("keydown", onKeyDown, true);
+    addEventListener("keyup", onKeyUp, true);
+    return () => {
+      removeEventListener("keydown", onKeyDown, true);
+      removeEventListener("keyup", onKeyUp, true);
+    };
   }, []);
 }
 
@@ -103,9 +113,13 @@ function handle(event: KeyboardEvent, commands: Commands): boolean {
   const isIdle = commands.frame.classList.contains("idle");
   // A card over the video stays when the controls fade, and so do its buttons.
   const onCard = inControls && active.closest(".up-next, .player-end") !== null;
+  if (event.key === " " && inControls && !usesSpace(active)) return handleUnfocused(" ", commands);
   if (onCard || (inControls && !isIdle)) return false;
   return handleUnfocused(event.key, commands);
 }
+
+/** Return whether Space presses this control: a button, except the one that a closed menu returned the focus to. */
+const usesSpace = (control: HTMLElement) => control.matches("button,a") && control.dataset.returned === undefined;
 
 function handleUnfocused(key: string, commands: Commands): boolean {
   const command = UNFOCUSED_KEYS[key];

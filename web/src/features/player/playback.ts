@@ -1,10 +1,11 @@
 /** The playback of one title: a play session, the player on it, and the recovery from failures. */
 import { Store } from "../../ui/store";
-import { api, type HeartbeatState, client, type PlaySession, Problem } from "../../api";
+import { api, type HeartbeatState, type PlaySession, Problem } from "../../api";
 import { invalidateScreens } from "../../api/screens";
 import { getCapabilities, isNativeOnly } from "./capabilities";
 import { Edges } from "./edges";
 import { type Sample, PlaybackMetrics } from "./metrics";
+import { authorizeRequests } from "./requests";
 import { createConfiguration, BUFFER_GOAL_S, addPlayerListeners, loadShaka, type Player, type Shaka } from "./shaka";
 import { createState, type PlayerState, type PlaybackRequest } from "./state";
 import { Subtitles } from "./subtitles";
@@ -111,20 +112,12 @@ export class Playback {
     await player.load(path, session.resume_ms > 0 ? session.resume_ms / 1000 : undefined);
   }
 
-  /** Authorise licence requests, and rewrite segment requests for the current edges and tokens. */
+  /** Authorise the requests, and notice which edges answer and which fail. */
   private addRequestFilters(shaka: Shaka, player: Player): void {
     const net = player.getNetworkingEngine();
-    const { LICENSE, SEGMENT } = shaka.net.NetworkingEngine.RequestType;
-    net?.registerRequestFilter(async (type, request) => {
-      if (type === LICENSE) {
-        request.headers.Authorization = `Bearer ${await client.getToken()}`;
-        request.headers["X-Licence-Token"] = this.session?.licence_token ?? "";
-        request.headers["Content-Type"] = "application/json";
-      }
-      if (type === SEGMENT) request.uris = this.edges.listUrls(request.uris[0] ?? "", Date.now()) ?? request.uris;
-    });
+    authorizeRequests(shaka, player, () => ({ edges: this.edges, licenceToken: this.session?.licence_token ?? "" }));
     net?.registerResponseFilter((type, response) => {
-      if (type !== SEGMENT) return;
+      if (type !== shaka.net.NetworkingEngine.RequestType.SEGMENT) return;
       this.lastEdge = this.edges.findEdge(response.uri) ?? this.lastEdge;
       this.onRecovery();
     });

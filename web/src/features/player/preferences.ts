@@ -7,16 +7,28 @@ export interface Preferences {
   text: string | null;
   size: "small" | "medium" | "large";
   colour: "white" | "yellow" | "cyan";
-  edge: "shadow" | "outline" | "box";
+  edge: "none" | "shadow" | "outline";
+  background: "none" | "soft" | "solid";
+  position: "bottom" | "top";
 }
 
 // The stored name of earlier versions.
 const KEY = "matinee.taste";
-const DEFAULT: Preferences = { volume: 1, muted: false, audio: null, text: null, size: "medium", colour: "white", edge: "shadow" };
+// The background and the outline keep subtitles readable on snow.
+export const DEFAULT: Preferences = { volume: 1, muted: false, audio: null, text: null, size: "medium", colour: "white", edge: "outline", background: "soft", position: "bottom" };
+
+type Stored = Partial<Omit<Preferences, "edge">> & { edge?: Preferences["edge"] | "box" };
+
+/** Complete stored preferences. In earlier versions the background was an edge, and a shadow was the default. */
+export function completePreferences({ edge, ...stored }: Stored): Preferences {
+  const isEarlier = stored.background === undefined;
+  if (isEarlier && edge === "box") return { ...DEFAULT, ...stored, background: "solid" };
+  return { ...DEFAULT, ...stored, edge: isEarlier || !edge || edge === "box" ? DEFAULT.edge : edge };
+}
 
 export function loadPreferences(): Preferences {
   try {
-    return { ...DEFAULT, ...(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Partial<Preferences>) };
+    return completePreferences(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Stored);
   } catch {
     return DEFAULT;
   }

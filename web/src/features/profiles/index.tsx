@@ -4,7 +4,7 @@ import { api, Problem, type ProfileView } from "../../api";
 import { useInitialFocus, useBack } from "../../focus";
 import { useText } from "../../i18n";
 import { back, go, paths } from "../../router";
-import { loadProfiles, useViewer } from "../../session";
+import { ensureProfiles, useViewer } from "../../session";
 import { Avatar } from "../../ui/Avatar";
 import { Button } from "../../ui/Button";
 import { ProblemNote, ProblemPage } from "../../ui/Field";
@@ -28,18 +28,17 @@ export default function ProfilesPage({ managing }: { managing: boolean }) {
 
   const load = () => {
     setProblem(null);
-    loadProfiles().catch(setProblem);
+    ensureProfiles().catch(setProblem);
   };
-  useEffect(() => {
-    if (!profiles) loadProfiles().catch(setProblem);
-  }, [profiles]);
+  useEffect(() => void ensureProfiles().catch(setProblem), [profiles]);
 
   async function open(profile: ProfileView, pin?: string) {
     setOpening(profile.profile_id);
     setProblem(null);
     try {
       await api.chooseProfile(profile.profile_id, pin);
-      go(paths.home, { replace: true });
+      // A page that was asked for before the sign-in is shown now.
+      if (location.pathname.startsWith(paths.profiles)) go(paths.home, { replace: true });
     } catch (error) {
       // The list may be outdated: the profile may have a PIN by now.
       if (error instanceof Problem && error.kind === "wrong-pin" && pin === undefined) setLocked(profile);

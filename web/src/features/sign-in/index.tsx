@@ -3,10 +3,11 @@ import { type FormEvent, useState } from "react";
 import { api, getFaults } from "../../api";
 import { useInitialFocus } from "../../focus";
 import { type Translator, useText } from "../../i18n";
-import { Link, paths } from "../../router";
+import { Link } from "../../router";
 import { describeDevice } from "../../session";
 import { Button } from "../../ui/Button";
 import { Field, ProblemNote } from "../../ui/Field";
+import { useFailureFocus } from "../../ui/form";
 import { Logo } from "../../ui/icons";
 import { useTitle } from "../../ui/title";
 import { Backdrop } from "./Backdrop";
@@ -15,7 +16,13 @@ import "./sign-in.css";
 
 const EMPTY: Form = { email: "", password: "", name: "" };
 
-export default function SignInPage({ isSignUp }: { isSignUp: boolean }) {
+interface SignInPageProps {
+  isSignUp: boolean;
+  /** The address of the other page: sign-up from sign-in, and sign-in from sign-up. */
+  other: string;
+}
+
+export default function SignInPage({ isSignUp, other }: SignInPageProps) {
   const text = useText();
   useTitle(text.t(isSignUp ? "signUp.title" : "signIn.title"));
   useInitialFocus(true, true);
@@ -32,7 +39,7 @@ export default function SignInPage({ isSignUp }: { isSignUp: boolean }) {
         <SignInForm isSignUp={isSignUp} text={text} />
         <p className="sign-in-other">
           {text.t(isSignUp ? "signUp.haveAccount" : "signIn.noAccount")}{" "}
-          <Link to={isSignUp ? paths.signIn : paths.signUp} replace>{text.t(isSignUp ? "signUp.toSignIn" : "signIn.toSignUp")}</Link>
+          <Link to={other} replace>{text.t(isSignUp ? "signUp.toSignIn" : "signIn.toSignUp")}</Link>
         </p>
       </div>
     </main>
@@ -50,19 +57,21 @@ function SignInForm({ isSignUp, text }: { isSignUp: boolean; text: Translator })
   const [faults, setFaults] = useState<Faults>({});
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
+  const [formRef, onFailure] = useFailureFocus();
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const found = validate(form, isSignUp);
     setFaults(found);
     setProblem(null);
-    if (Object.keys(found).length) return;
+    if (Object.keys(found).length) return onFailure();
     setBusy(true);
     try {
       await submitForm(form, isSignUp, text.language);
     } catch (error) {
       setProblem(error);
       setBusy(false);
+      onFailure();
     }
   }
 
@@ -73,7 +82,7 @@ function SignInForm({ isSignUp, text }: { isSignUp: boolean; text: Translator })
     setFaults({ ...faults, [field]: undefined });
   };
   return (
-    <form onSubmit={submit} noValidate>
+    <form ref={formRef} onSubmit={submit} noValidate>
       {problem !== null && <ProblemNote problem={problem} />}
       {isSignUp && (
         <Field label={text.t("signIn.name")} value={form.name} error={note("name")} autoComplete="name" data-testid="sign-up-name" data-focus-first onChange={(event) => set("name")(event.target.value)} />

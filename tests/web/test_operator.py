@@ -1,0 +1,111 @@
+"""The operator console at the widths of laptops and phones, and in the language of the operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from tests.web.rig import DESKTOP, LAPTOP, PHONE, Opener
+
+EDGE_ID = "edg_06f2m3qf7rvk5xw1q2zj8t4s9c"
+
+
+def create_edge() -> dict[str, Any]:
+    report = {
+        "edge_id": EDGE_ID,
+        "name": "edge-frankfurt-1",
+        "region": "eu-central",
+        "base_url": "https://edge.example",
+        "load": 0.42,
+        "open_connections": 12_345,
+        "sent_bytes": 123_456_789_012,
+        "hits": 999_999,
+        "misses": 12_345,
+        "upstream_errors": 1_234,
+        "disk_used_bytes": 812_345_678_901,
+        "disk_limit_bytes": 1_000_000_000_000,
+    }
+    return {"report": report, "health": "draining", "last_seen_at": "2026-01-01T00:00:00Z"}
+
+
+def create_title(number: int) -> dict[str, Any]:
+    return {
+        "title_id": f"tit_{number}",
+        "kind": "series" if number % 2 else "film",
+        "names": {"en": "The Lighthouse Keeper's Long and Windy Winter"},
+        "state": "published",
+        "year": 2025,
+        "maturity": 12,
+        "asset_id": "ast_1",
+        "episodes": [{"episode_id": "epi_1", "asset_id": "ast_1", "season_number": 1, "number": 1, "names": {}}],
+        "audio_languages": ["en", "de", "fr", "ja"],
+        "subtitle_languages": ["en", "de", "fr", "ja", "pl"],
+    }
+
+
+SERVICE = {
+    "service": "recommendations",
+    "instance_id": "ins_06f2m3qf7rvk5xw1q2zj8t4s9c",
+    "address": "http://127.0.0.1:41234",
+    "state": "draining",
+    "renewed_at": "2026-01-01T00:00:00Z",
+}
+STEP = {"name": "analyse", "state": "running", "done": 1, "total": 2}
+JOB = {
+    "job_id": "job_1",
+    "state": "running",
+    "file_name": "film.mov",
+    "order": {"title_id": "tit_1", "episode_id": None},
+    "created_at": "2026-01-01T00:00:00Z",
+    "attempts": 1,
+    "remaining_ms": None,
+    "steps": [STEP],
+    "reason": "",
+    "warnings": [],
+}
+ANSWERS = {
+    "/operator/edges": [create_edge()],
+    "/operator/titles": {"items": [create_title(number) for number in range(3)], "next_cursor": None},
+    "/operator/services": [SERVICE],
+    "/operator/jobs": {"items": [JOB], "next_cursor": None},
+}
+
+
+@pytest.mark.parametrize("size", [PHONE, LAPTOP, DESKTOP])
+@pytest.mark.parametrize("view", ["edges", "titles", "services"])
+def test_no_table_is_cut_off(client: Opener, size: tuple[int, int], view: str) -> None:
+    page = client(ANSWERS, size=size).open(f"/operator/{view}")
+    page.locator("tbody tr").first.wait_for()
+    overflow = """() => {
+      const frame = document.querySelector('.table-frame').getBoundingClientRect();
+      const boxes = [...document.querySelectorAll('.table-frame :is(th, td)')];
+      const cells = boxes.map((cell) => cell.getBoundingClientRect());
+      const isOut = ({ left, right, width }) => width && (right > frame.right + 1 || left < frame.left - 1);
+      return cells.filter(isOut).length
+        + (document.documentElement.scrollWidth > innerWidth ? 1 : 0);
+    }"""
+    assert page.evaluate(overflow) == 0
+    cut = (
+        "() => [...document.querySelectorAll('tbody td')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    )
+    assert page.evaluate(cut) == 0
+
+
+def test_a_dialog_has_the_light_theme_of_the_console(client: Opener) -> None:
+    page = client(ANSWERS).open("/operator/titles")
+    page.get_by_role("button", name="Withdraw").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    assert dialog.evaluate("(one) => getComputedStyle(one).backgroundColor") == "rgb(255, 255, 255)"
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="To the viewer's pages").click()
+    page.get_by_test_id("billboard-play").wait_for()
+    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(20, 16, 14)"
+
+
+def test_steps_and_states_are_translated(client: Opener) -> None:
+    page = client(ANSWERS, language="de").open("/operator/jobs")
+    expect(page.locator(".step-name")).to_have_text("Analysieren")
+    page.get_by_test_id("operator-services").click()
+    expect(page.locator("td .state")).to_have_text("Läuft aus")

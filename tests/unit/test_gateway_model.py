@@ -141,7 +141,7 @@ def test_billboard_changes_every_day() -> None:
 def test_billboard_is_never_a_title_watched_to_the_end() -> None:
     film, other = (title(title_id=TitleId(name), artwork=[art("backdrop")]) for name in ("film", "other"))
     series = replace(SERIES, title_id=TitleId("series"), artwork=[art("backdrop")])
-    seen = replace(at("x", 99_000), episode_id=None)
+    finished = replace(at("x", 99_000), episode_id=None)
 
     def choose(titles: list[Title], last: dict[str, Position]) -> set[str | None]:
         positions = {TitleId(name): position for name, position in last.items()}
@@ -149,9 +149,9 @@ def test_billboard_is_never_a_title_watched_to_the_end() -> None:
         chosen = [presentation.select_billboard(titles, day, positions) for day in days]
         return {one.title_id if one else None for one in chosen}
 
-    assert choose([film, other], {"film": seen}) == {"other"}
-    assert choose([film, other], {"film": replace(seen, position_ms=50_000)}) == {"film", "other"}
-    assert choose([film], {"film": seen}) == {None}
+    assert choose([film, other], {"film": finished}) == {"other"}
+    assert choose([film, other], {"film": replace(finished, position_ms=50_000)}) == {"film", "other"}
+    assert choose([film], {"film": finished}) == {None}
     assert choose([series], {"series": at("1x2", 99_000)}) == {"series"}
     assert choose([series], {"series": at("3x1", 99_000)}) == {None}
 

@@ -1,6 +1,6 @@
 import type { PlayerState } from "./state";
 
-/** The current subtitles in the preferred style; they make room while the controls are shown. */
+/** The current subtitles in the preferred style; they move away from the controls. */
 export function SubtitleLines({ state, raised }: { state: PlayerState; raised: boolean }) {
   const { lines, position, preferences } = state;
   const now = lines.filter((line) => line.start <= position + 0.05 && position < line.end);

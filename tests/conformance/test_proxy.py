@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import ssl
 import subprocess
@@ -195,6 +196,84 @@ async def test_gateway_gets_the_secret_and_the_client_address(rig: ProxyRig) -> 
     # For a client on loopback Envoy appends the machine's own address; the forged one is never the last.
     assert headers["x-forwarded-for"].rpartition(",")[2].strip() not in {"", "203.0.113.9"}
     assert "x-envoy-max-retries" not in headers
+
+
+def headers_at_gateway(rig: ProxyRig, path: str) -> dict[str, str]:
+    """Return the headers of the last request that a gateway received."""
+    requests = [one for backend, _ in rig.gateways.values() for one in backend.requests if one[1] == path]
+    return requests[-1][2]
+
+
+async def test_clients_behind_a_trusted_proxy_have_limits_of_their_own(rig: ProxyRig) -> None:
+    """Every client of this test has the address of the proxy: 127.0.0.1."""
+    client, other = ({"X-Forwarded-For": f"198.51.100.{number}, 203.0.113.9"} for number in (1, 2))
+
+    async def is_limited(headers: dict[str, str]) -> bool:
+        return 429 in [(await rig.call("POST", "/api/v1/auth/sign-in", headers))[0] for _ in range(8)]
+
+    trusted = ("127.0.0.0/8", "203.0.113.0/24")
+    await rig.proxy.apply(rig.config(sign_ins_per_minute=3, trusted=trusted))
+    await eventually(lambda: is_limited(client))
+    assert (await rig.call("POST", "/api/v1/auth/sign-in", other))[0] == 200
+    forged = {**client, "X-Envoy-Max-Retries": "99", "X-Envoy-Retry-On": "5xx"}
+    await rig.call("GET", "/api/v1/auth/x", forged)
+    headers = headers_at_gateway(rig, "/api/v1/auth/x")
+    assert headers["x-forwarded-for"] == "198.51.100.1"
+    assert not [name for name in headers if name.startswith("x-envoy-")]
+
+
+async def test_forwarded_addresses_of_other_peers_are_ignored(rig: ProxyRig) -> None:
+    await rig.proxy.apply(rig.config(sign_ins_per_minute=3, trusted=("203.0.113.0/24",)))
+    numbers = itertools.count()
+
+    async def is_limited() -> bool:
+        headers = {"X-Forwarded-For": f"203.0.113.9, 198.51.100.{next(numbers) % 250}"}
+        return 429 in [(await rig.call("POST", "/api/v1/auth/sign-in", headers))[0] for _ in range(8)]
+
+    await eventually(is_limited)
+    await rig.call("GET", "/api/v1/auth/x", {"X-Forwarded-For": "198.51.100.1"})
+    assert headers_at_gateway(rig, "/api/v1/auth/x")["x-forwarded-for"] == "127.0.0.1"
+
+
+async def test_proxies_that_use_http_1_0_are_answered(rig: ProxyRig) -> None:
+    for host in (b"", b"Host: films.example.org\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        writer.write(b"GET /titles/x HTTP/1.0\r\n" + host + b"\r\n")
+        assert (await reader.readline()).split()[1] == b"200"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_one_edge_is_reached_below_its_name(rig: ProxyRig) -> None:
+    edge = {"edge-c": [_endpoint(rig.edges["c"][1])]}
+    keys = PublicKeys(keys=[PublicKey(**key) for key in rig.signer.public_keys()])
+    config = build_proxy_config(
+        rig.settings, gateways=rig.config().clusters[0].endpoints, edges=[], keys=keys, named_edges=edge
+    )
+    await rig.proxy.apply(config)
+
+    async def is_served() -> bool:
+        status, _, body = await rig.call("GET", "/edge/edge-c/t/token/assets/a/v/1.m4s")
+        return status == 200 and body["name"] == "c"
+
+    await eventually(is_served)
+    assert rig.edges["c"][0].requests[-1][1] == "/t/token/assets/a/v/1.m4s"
+    for path in ("/edge/edge-c", "/edge/edge-x/t/a"):
+        assert (await rig.call("GET", path))[2]["name"] in "ab", "the gateway answers"
+
+
+async def test_ipv6_clients_are_served(rig: ProxyRig) -> None:
+    await rig.proxy.apply(rig.config(host="::", port=(port := find_free_port())))
+    for host in ("[::1]", "127.0.0.1"):
+
+        async def is_served(url: str = f"http://{host}:{port}/api/v1/auth/x") -> bool:
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with rig.http.get(url) as answer:
+                    return answer.status == 200
+            return False
+
+        await eventually(is_served)
+    assert headers_at_gateway(rig, "/api/v1/auth/x")["x-forwarded-for"] in {"127.0.0.1", "::1"}
 
 
 async def test_proxy_verifies_tokens(rig: ProxyRig, tmp_path: Path) -> None:

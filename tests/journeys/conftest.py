@@ -28,11 +28,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
-    assert "chromium" not in ABSENT, "engine not run: chromium"
-    executable = next(
-        path for name in ("chromium", "google-chrome", "chromium-browser") if (path := shutil.which(name))
-    )
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
         yield browser
         await browser.close()
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium."""
+    assert "chromium" not in ABSENT, "engine not run: chromium"
+    return next(path for name in ("chromium", "google-chrome", "chromium-browser") if (path := shutil.which(name)))

@@ -103,6 +103,7 @@ class Deployment:
     domains: dict[str, Any]
     folder: Path
     emails: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
 
     async def viewer(self, *, kind: str = "browser", profile: bool = True, operator: bool = False) -> Viewer:
         """Sign up a new viewer."""
@@ -244,7 +245,8 @@ async def call(
     deployment: Deployment, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """Request any path."""
-    sent = {"Content-Type": "application/json", "Accept-Encoding": "identity", **(headers or {})}
+    common = {"Content-Type": "application/json", "Accept-Encoding": "identity", **deployment.headers}
+    sent = {**common, **(headers or {})}
     async with deployment.http.request(
         method, URL(deployment.url + path, encoded=True), data=data, headers=sent, allow_redirects=False
     ) as answer:

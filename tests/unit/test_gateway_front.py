@@ -87,6 +87,33 @@ async def test_instances_and_edges_are_applied() -> None:
     assert len(world.configs) == 2
 
 
+async def test_edges_below_the_public_url_are_reached_through_the_front() -> None:
+    class BehindFront(FakeWorld):
+        async def list_edges(self) -> list[Edge]:
+            names = {"edge-a": "http://127.0.0.1:9101", "edge-b": "http://[::1]:9102", "../x": "http://127.0.0.1:9"}
+            reports = [
+                EdgeReport(edge_id=EdgeId(name), name=name, base_url=f"https://films.example/edge/{name}", address=url)
+                for name, url in names.items()
+            ]
+            direct = EdgeReport(
+                edge_id=EdgeId("c"), name="c", base_url="http://10.0.0.7:1", address="http://10.0.0.7:1"
+            )
+            return [Edge(report=one, health=Health.HEALTHY, last_seen_at=NOW) for one in [*reports, direct]]
+
+    world = BehindFront()
+    updater = world.updater()
+    await updater.update()
+    assert world.endpoints("edge-edge-a") == [9101]
+    assert world.endpoints("edge-edge-b") == [9102]
+    assert sorted(world.endpoints(EDGES)) == [1, 9, 9101, 9102]
+    routes = {
+        route.prefix: route for route in world.configs[0].listeners[0].routes if route.prefix.startswith("/edge/")
+    }
+    assert set(routes) == {"/edge/edge-a/", "/edge/edge-b/"}
+    assert {route.retries for route in routes.values()} == {0}, "the player chooses the edge"
+    assert updater.edge_origins() == ("http://10.0.0.7:1", "https://films.example")
+
+
 async def test_failing_queries_keep_their_last_result() -> None:
     world = FakeWorld()
     updater = world.updater()

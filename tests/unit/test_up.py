@@ -12,6 +12,7 @@ from rich.console import Console
 
 from matinee.app.settings import load
 from matinee.app.up import PortTaken, up
+from matinee.mesh.hosting.settings import BadSettings
 
 
 class EmbeddedProfile:
@@ -37,3 +38,10 @@ async def test_an_unusable_port_is_named_with_its_reason(
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(PortTaken, match=f"Port 80 {reason}.*--port"):
         await up(settings, Console(), EmbeddedProfile())
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+async def test_an_address_that_the_machine_has_not_is_named(tmp_path: Path, host: str) -> None:
+    values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), "MATINEE__DEPLOYMENT__LISTEN": host}
+    with pytest.raises(BadSettings, match=f"no address {host}"):
+        await up(load(None, values), Console(), EmbeddedProfile())

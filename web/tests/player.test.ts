@@ -3,7 +3,7 @@ import { Problem } from "../src/api/problem";
 import { Edges, FAILED_EDGE_MS, splitUrl } from "../src/features/player/edges";
 import { PlaybackMetrics } from "../src/features/player/metrics";
 import { getSheetPath, findTile } from "../src/features/player/thumbnails";
-import { explainFailure, isSessionOver, isRecoverable, getHttpStatus, describeError } from "../src/features/player/errors";
+import { InsecurePage, explainFailure, isSessionOver, isRecoverable, getHttpStatus, describeError } from "../src/features/player/errors";
 
 const A = { edge_id: "edg_a", base_url: "http://10.0.0.1:9001/t/alpha/" };
 const B = { edge_id: "edg_b", base_url: "https://edge.example/cdn/t/beta/" };
@@ -109,6 +109,7 @@ describe("playback errors", () => {
   it("reports the problem of the gateway, and accepts any error", () => {
     expect(describeError(new Problem("too-mature", 403, "no", { instance: "trc_9" }))).toEqual({ key: "problem.unknown", kind: "too-mature", code: "trc_9" });
     expect(describeError(undefined).key).toBe("player.error.unknown");
+    expect(describeError(new InsecurePage()).key).toBe("player.error.insecure");
   });
 
   it("reports the edges when the gateway responds, and the network when it does not", () => {

@@ -16,7 +16,7 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.ids import InstanceId
 from matinee.mesh.api import Instance
 from matinee.mesh.host import Host, Readiness
-from matinee.mesh.hosting.addresses import own_address
+from matinee.mesh.hosting.addresses import ALL_ADDRESSES, own_address
 from matinee.mesh.hosting.domain import Process, Wiring, WorkerOptions
 from matinee.mesh.hosting.runtime import Runtime, open_runtime, open_schedules
 from matinee.mesh.hosting.settings import Settings
@@ -25,7 +25,6 @@ from matinee.mesh.membership import Membership
 from matinee.mesh.schedules.scheduler import Scheduler
 
 DRAIN_TIMEOUT_S = 5.0
-ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.gateway.domain import GatewaySection
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import Problem
-from matinee.mesh.hosting.addresses import open_authority, public_url
+from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.settings import BadSettings, Settings
 
 
@@ -110,16 +110,17 @@ def read_address(settings: Settings) -> str:
 
 def front_url(settings: Settings) -> str:
     """Return the URL that viewers open."""
-    return public_url(settings.deployment, settings.of(GatewaySection).port)
+    return addresses.front_url(settings.deployment, settings.of(GatewaySection).port)
 
 
 async def front_answers(settings: Settings) -> bool:
     """Return whether the gateway answers through Envoy."""
     deployment = settings.deployment
-    trusted = open_authority(deployment, SystemClock()).certificate_pem if deployment.lan else ""
+    trusted = addresses.open_authority(deployment, SystemClock()).certificate_pem if deployment.lan else ""
+    url = addresses.local_url(deployment, settings.of(GatewaySection).port)
     async with HttpClient(ca_pem=trusted) as http:
         try:
-            response = await http.request("GET", f"{front_url(settings)}/.well-known/jwks.json", timeout_s=2)
+            response = await http.request("GET", f"{url}/.well-known/jwks.json", timeout_s=2)
         except (ConnectFailed, ConnectionBroken, TimeoutError):
             return False
         return response.status == 200

@@ -34,7 +34,7 @@ from matinee.kit import log
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 from matinee.mesh.hosting import addresses
-from matinee.mesh.hosting.settings import Settings
+from matinee.mesh.hosting.settings import BadSettings, Settings
 
 DEMO_EMAIL = "demo@matinee.example"
 FIRST_FILM_TIMEOUT_S = 240.0
@@ -171,14 +171,22 @@ def _check_ports(settings: Settings) -> None:
     if settings.deployment.lan:
         options[gateway.trust_port] = "MATINEE__GATEWAY__TRUST_PORT"
     for port, option in options.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((addresses.listen_host(settings.deployment), port))
-            except OSError as error:
-                denied = error.errno == errno.EACCES
-                reason = "needs privileges that this user has not" if denied else "is taken by another program"
-                raise PortTaken(port=port, detail=f"Port {port} {reason}: choose one with {option}.") from error
+        _check_port(addresses.listen_host(settings.deployment), port, option)
+
+
+def _check_port(host: str, port: int, option: str) -> None:
+    """Check that a process can listen on a port. Raises PortTaken; BadSettings where this machine has no such host."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise BadSettings(detail=f"This machine has no address {host} (deployment.listen).") from error
+            denied = error.errno == errno.EACCES
+            reason = "needs privileges that this user has not" if denied else "is taken by another program"
+            raise PortTaken(port=port, detail=f"Port {port} {reason}: choose one with {option}.") from error
 
 
 async def _start_front(settings: Settings, supervisor: Supervisor) -> None:

@@ -23,7 +23,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `upstream` is an object store (`file:///…`, `s3://…`) or another edge (`http://…`). Every key in `token_keys` is
     accepted, so that keys can be rotated; the first signs requests to another edge. `base_url` is the URL given to
-    clients; empty means that it is made from host and port. `admin_port` None means no admin port.
+    clients, `address` the one at which the front reaches this edge; empty means that it is made from host and port.
+    `admin_port` None means no admin port.
     """
 
     edge_id: EdgeId
@@ -40,6 +41,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: str = "edge"
     region: str = "local"
     base_url: str = ""
+    address: str = ""
     workers: int = 1
     max_connections: int = 4096
     header_timeout_s: float = 10.0

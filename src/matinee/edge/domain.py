@@ -16,13 +16,16 @@ from matinee.kit.clock import Clock
 from matinee.kit.ids import EdgeId, derive
 from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.domain import Domain, Wiring, WorkerOptions
+from matinee.mesh.hosting.settings import BadSettings, check_public_url
 from matinee.steering.api import EDGE_LINK_KEY, Steering
 
 
 class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
     """The edges that `up` starts: `count` of them on `port`, `port` + 1, …; `workers` processes each.
 
-    `data_plane`: what serves the bytes: `reactor`, our own server, or `nginx` in front of it.
+    `data_plane`: what serves the bytes: `reactor`, our own server, or `nginx` in front of it. `public_url`: the URL of
+    an edge behind a proxy or CDN of its own, with `{edge}` for its name (`https://{edge}.example.org`); empty means
+    below the front's public URL, or where the edge listens if there is none.
     """
 
     count: int = 2
@@ -31,6 +34,13 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
     data_plane: Literal["reactor", "nginx"] = "reactor"
     cache: str = "{data}/edge"
     cache_limit_bytes: int = 20 << 30
+    public_url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.public_url:
+            check_public_url("edge.public_url", self.public_url, is_edge=True)
+            if self.count > 1 and "{edge}" not in self.public_url:
+                raise BadSettings(detail="edge.public_url needs {edge}, the name of the edge, where there are several.")
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +83,8 @@ def _build_worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) 
         host=addresses.listen_host(deployment),
         port=options.port,
         admin_port=0,
-        base_url=addresses.public_url(deployment, options.port),
+        base_url=addresses.edge_url(deployment, section.public_url, options.name, options.port),
+        address=addresses.internal_url(deployment, options.port),
         workers=section.workers,
         tls_cert=pem,
         tls_key=pem,

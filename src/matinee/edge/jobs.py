@@ -66,8 +66,8 @@ class EdgeReporter:
     """Makes the reports of heartbeats. CPU load is measured between two of them."""
 
     def __init__(self, settings: EdgeSettings, port: int, metrics: EdgeMetrics) -> None:
-        scheme = "https" if settings.tls_cert else "http"
-        self._base_url = settings.base_url or f"{scheme}://{settings.host}:{port}"
+        self._address = settings.address or _format_url(settings, port)
+        self._base_url = settings.base_url or self._address
         self._settings = settings
         self._metrics = metrics
         self._last: tuple[float, int] | None = None
@@ -79,6 +79,7 @@ class EdgeReporter:
             edge_id=settings.edge_id,
             name=settings.name,
             base_url=self._base_url,
+            address=self._address,
             region=settings.region,
             load=self._load(now_s, totals),
             open_connections=totals[Metric.CONNECTIONS],
@@ -99,3 +100,8 @@ class EdgeReporter:
             cpu = (cpu_ms - self._last[1]) / ((now_s - self._last[0]) * 1000 * workers)
         self._last = (now_s, cpu_ms)
         return round(min(1.0, max(connections, cpu, 0.0)), 3)
+
+
+def _format_url(settings: EdgeSettings, port: int) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,10 +14,11 @@ from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Encoding
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
+from matinee.kit.hashing import sha256_hex
 from matinee.licensing.api import Licensing
 from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.domain import Domain, Wiring
-from matinee.mesh.hosting.settings import Deployment
+from matinee.mesh.hosting.settings import BadSettings, Deployment
 from matinee.playback.api import Playback
 from matinee.steering.api import Steering
 from matinee.viewing.api import Viewing
@@ -29,6 +33,9 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True):
     """The public API and the web client. `port` is Envoy's; `web` is the built web client, empty for the one included.
 
     `uploads`: where uploads wait: a folder or, for gateways on several machines, a prefix of `objects.store` in S3.
+    `hosts`: further names, separated by commas, by which viewers reach Matinee; requests for others are refused.
+    `trusted_proxies`: networks and addresses, separated by commas, of the reverse proxies in front of Matinee, whose
+    `X-Forwarded-For` is believed.
     """
 
     port: int = 8080
@@ -38,6 +45,23 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True):
     upload_limit_bytes: int = 200 << 30
     requests_per_minute: int = 1200
     sign_ins_per_minute: int = 30
+    hosts: str = ""
+    trusted_proxies: str = ""
+
+    def __post_init__(self) -> None:
+        _ = self.trusted_networks
+
+    @property
+    def trusted_networks(self) -> tuple[str, ...]:
+        """The networks of reverse proxies, as `address/length`. Raises BadSettings for what is none."""
+        try:
+            return tuple(str(ipaddress.ip_network(network)) for network in _split(self.trusted_proxies))
+        except ValueError as error:
+            raise BadSettings(detail=f"gateway.trusted_proxies: {error}.") from error
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def envoy_folder(deployment: Deployment) -> Path:
@@ -87,12 +111,13 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         clock=clock,
         settings=ServerSettings(
             web_root=Path(section.web) if section.web else _included_client(),
-            secure=deployment.lan,
             territory=territory,
             proxy_secret=proxy_secret,
             upload_limit_bytes=section.upload_limit_bytes,
             slow_ms=telemetry.slow_ms,
             honour_sampled=telemetry.honour_sampled,
+            cookie=f"matinee_refresh_{sha256_hex(proxy_secret.encode())[:8]}",
+            **_build_address_settings(section, deployment),
             **_build_lan_settings(section, deployment, clock),
         ),
         edge_origins=updater.edge_origins,
@@ -118,6 +143,21 @@ async def _open_uploads(wiring: Wiring[GatewaySection]) -> UploadStore:
     return DiskUploadStore(Path(place))
 
 
+def _build_address_settings(section: GatewaySection, deployment: Deployment) -> dict[str, Any]:
+    """Return what depends on the URL that viewers open, and on the names by which they reach this deployment."""
+    public = urlsplit(addresses.front_url(deployment, section.port))
+    own = [socket.gethostname(), f"{socket.gethostname()}.local"] if deployment.lan else []
+    names = [public.hostname or "", addresses.public_host(deployment), *own, *_split(section.hosts)]
+    is_public_tls = public.scheme == "https" and not deployment.lan
+    return {
+        "secure": public.scheme == "https",
+        "origins": (f"{public.scheme}://{public.netloc}".lower(),),
+        "hosts": frozenset(name.lower() for name in names),
+        # Not with the local authority: the page that explains it is on a port without TLS of the same name.
+        "strict_host": public.hostname or "" if is_public_tls else "",
+    }
+
+
 def _build_lan_settings(section: GatewaySection, deployment: Deployment, clock: Clock) -> dict[str, Any]:
     """Return what the trust page contains where the network has access."""
     if not deployment.lan:
@@ -126,7 +166,7 @@ def _build_lan_settings(section: GatewaySection, deployment: Deployment, clock: 
     return {
         "authority_der": authority.certificate_der,
         "authority_fingerprint": authority.fingerprint,
-        "front_url": addresses.public_url(deployment, section.port),
+        "front_url": addresses.front_url(deployment, section.port),
     }
 
 
@@ -140,6 +180,7 @@ def _build_proxy_settings(section: GatewaySection, deployment: Deployment, clock
     return ProxySettings(
         host=addresses.listen_host(deployment),
         port=section.port,
+        trusted=section.trusted_networks,
         trust_port=section.trust_port if deployment.lan else 0,
         requests_per_minute=section.requests_per_minute,
         sign_ins_per_minute=section.sign_ins_per_minute,

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from matinee.gateway.model.proxy import Endpoint, ProxySettings, build_proxy_config, to_origin
+from matinee.gateway.model.proxy import EDGE_PATH, Endpoint, ProxySettings, build_proxy_config, to_origin
 from matinee.gateway.ports import Proxy, UploadStore
 from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
-from matinee.steering.api import Health, Steering
+from matinee.steering.api import EdgeReport, Health, Steering
 
 T = TypeVar("T")
 _log = log.get()
 _UPDATE_INTERVAL_S = 1.0
 _QUERY_TIMEOUT_MS = 1500
 UPLOAD_TTL = timedelta(days=2)
+# A name becomes a part of a path and of a file's name.
+_EDGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ProxyUpdater:
@@ -44,11 +47,11 @@ class ProxyUpdater:
         self._steering = steering
         self._keys: PublicKeys | None = None
         self._instances: tuple[Endpoint, ...] = ()
-        self._edges: tuple[str, ...] = ()
+        self._edges: tuple[EdgeReport, ...] = ()
 
     def edge_origins(self) -> tuple[str, ...]:
         """Return the origins of the edges, as last queried."""
-        return tuple(sorted({to_origin(url) for url in self._edges}))
+        return tuple(sorted({to_origin(edge.base_url) for edge in self._edges}))
 
     async def update(self) -> bool:
         """Update the proxy once; return whether it could be configured, which requires keys to verify tokens."""
@@ -59,11 +62,16 @@ class ProxyUpdater:
         )
         self._keys = keys or self._keys
         self._instances = _to_endpoints(instances) if instances is not None else self._instances
-        self._edges = tuple(url for url in edges if url) if edges is not None else self._edges
+        self._edges = tuple(edges) if edges is not None else self._edges
         if self._keys is None:
             return False
-        edge_endpoints = _to_endpoints(self._edges)
-        config = build_proxy_config(self._settings(), gateways=self._instances, edges=edge_endpoints, keys=self._keys)
+        config = build_proxy_config(
+            self._settings(),
+            gateways=self._instances,
+            edges=_to_endpoints([edge.address or edge.base_url for edge in self._edges]),
+            named_edges=_group_by_name(self._edges),
+            keys=self._keys,
+        )
         if await self._proxy.apply(config):
             endpoints = {c.name: [f"{e.host}:{e.port}" for e in c.endpoints] for c in config.clusters}
             _log.info("proxy.updated", **endpoints)
@@ -78,8 +86,9 @@ class ProxyUpdater:
                 _log.warning("proxy.update_failed", error=repr(error))
             await asyncio.sleep(_UPDATE_INTERVAL_S)
 
-    async def _list_edges(self) -> list[str]:
-        return [edge.report.base_url for edge in await self._steering.list_edges() if edge.health != Health.UNAVAILABLE]
+    async def _list_edges(self) -> list[EdgeReport]:
+        edges = await self._steering.list_edges()
+        return [edge.report for edge in edges if edge.health != Health.UNAVAILABLE and edge.report.base_url]
 
 
 async def expire_uploads(*, uploads: UploadStore, clock: Clock) -> None:
@@ -100,3 +109,13 @@ async def _try_query(subject: str, query: Awaitable[T]) -> T | None:
 
 def _to_endpoints(urls: Sequence[str]) -> tuple[Endpoint, ...]:
     return tuple(sorted({Endpoint.from_url(url) for url in urls if url}))
+
+
+def _group_by_name(edges: Sequence[EdgeReport]) -> dict[str, list[Endpoint]]:
+    """Return the addresses of the edges that clients reach through the front, by their names."""
+    found: dict[str, list[Endpoint]] = {}
+    for edge in edges:
+        is_behind_front = edge.base_url.endswith(f"{EDGE_PATH}{edge.name}")
+        if is_behind_front and edge.address and _EDGE_NAME.fullmatch(edge.name):
+            found.setdefault(edge.name, []).append(Endpoint.from_url(edge.address))
+    return found

@@ -30,11 +30,15 @@ class Health(StrEnum):
 
 
 class EdgeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """An edge's heartbeat. `load` is from 0 (idle) to 1 (full); counters start with the edge."""
+    """An edge's heartbeat. `load` is from 0 (idle) to 1 (full); counters start with the edge.
+
+    Clients use `base_url`, other processes `address`; an earlier version sends none, then `base_url` is both.
+    """
 
     edge_id: EdgeId
     name: str
     base_url: str
+    address: str = ""
     region: str = "local"
     load: float = 0.0
     open_connections: int = 0

@@ -272,6 +272,7 @@ export const de: Messages = {
   "player.error.media": "Dieses Gerät konnte das Bild nicht dekodieren.",
   "player.error.support":
     "Dieser Browser spielt kein geschütztes Video. Nimm ein aktuelles Chrome, Edge, Firefox oder Safari.",
+  "player.error.insecure": "Video braucht https oder localhost: Öffne diese Seite mit https:// oder als localhost auf dem Rechner, der sie bereitstellt.",
   "player.error.unknown": "Der Player ist stehen geblieben.",
   "player.error.timeout": "Das Video wurde nicht rechtzeitig geladen. Versuche es noch einmal.",
   "stats.title": "Statistik",
@@ -306,6 +307,7 @@ export const de: Messages = {
   "upload.paused": "Angehalten bei {done} von {total}",
   "upload.complete": "Hochgeladen, {total}",
   "upload.failed": "Das Hochladen ist stehen geblieben: {reason}",
+  "upload.proxyLimit": "Ein Proxy vor Matinee lehnt Anfragen von 512 KB ab (413). Erhöhe seine Grenze (nginx: client_max_body_size) und setze dann fort.",
   "upload.into": "Gehört zu",
   "upload.newFilm": "Ein neuer Film",
   "upload.name": "Titel",

@@ -32,6 +32,16 @@ class ForeignOrigin(Problem, status=403):
     """The request comes from a page of another site."""
 
 
+class ProxyBypassed(Problem, status=403):
+    """Requests are accepted only through the proxy in front of the gateway."""
+
+
+class MisdirectedRequest(Problem, status=421):
+    """This deployment is not known by this host name."""
+
+    host: str
+
+
 class Broken(Problem, status=500):
     """An internal error; the trace id identifies it in the log."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -13,6 +13,8 @@ from matinee.identity.api import PublicKeys
 API = "/api/v1"
 GATEWAYS = "gateways"
 EDGES = "edges"
+# The path below which the front passes requests on to one edge, by its name.
+EDGE_PATH = "/edge/"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 KIB = 1 << 10
 
@@ -98,12 +100,17 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """A port and its routes; the first matching route is used."""
+    """A port and its routes; the first matching route is used.
+
+    A peer in a `trusted` network is a proxy: the client's address is the last one in `X-Forwarded-For` that is in none
+    of them.
+    """
 
     name: str
     host: str
     port: int
     routes: tuple[Route, ...]
+    trusted: tuple[str, ...] = ()
     limits: tuple[RateLimit, ...] = ()
     certificate: Certificate | None = None
 
@@ -126,10 +133,14 @@ class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Addresses, limits and certificates of the proxy. `trust_port` 0 means no page with the local authority."""
+    """Addresses, limits and certificates of the proxy. `trust_port` 0 means no page with the local authority.
+
+    `trusted` are the networks of reverse proxies in front of this one.
+    """
 
     host: str = "127.0.0.1"
     port: int
+    trusted: tuple[str, ...] = ()
     trust_port: int = 0
     requests_per_minute: int = 1200
     sign_ins_per_minute: int = 30
@@ -139,14 +150,21 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_proxy_config(
-    settings: ProxySettings, *, gateways: Sequence[Endpoint], edges: Sequence[Endpoint], keys: PublicKeys
+    settings: ProxySettings,
+    *,
+    gateways: Sequence[Endpoint],
+    edges: Sequence[Endpoint],
+    keys: PublicKeys,
+    named_edges: Mapping[str, Sequence[Endpoint]] | None = None,
 ) -> ProxyConfig:
-    """Build the configuration: the API, the web client and artwork on one address."""
+    """Build the configuration: the API, the web client, artwork and `named_edges` on one address."""
+    named = named_edges or {}
     main = Listener(
         name="front",
         host=settings.host,
         port=settings.port,
-        routes=ROUTES,
+        routes=(*(_build_edge_route(name) for name in sorted(named)), *ROUTES),
+        trusted=settings.trusted,
         limits=_build_rate_limits(settings),
         certificate=settings.certificate,
     )
@@ -155,10 +173,27 @@ def build_proxy_config(
         listeners=(main, trust) if settings.trust_port else (main,),
         clusters=(
             Cluster(name=GATEWAYS, endpoints=tuple(sorted(set(gateways))), health_path="/readyz"),
-            Cluster(name=EDGES, endpoints=tuple(sorted(set(edges))), health_path="/healthz", pinned=settings.pinned),
+            _build_edge_cluster(EDGES, edges, settings),
+            *(_build_edge_cluster(f"edge-{name}", named[name], settings) for name in sorted(named)),
         ),
         tokens=TokenCheck(keys=keys),
         secret=settings.secret,
+    )
+
+
+def _build_edge_cluster(name: str, endpoints: Sequence[Endpoint], settings: ProxySettings) -> Cluster:
+    return Cluster(name=name, endpoints=tuple(sorted(set(endpoints))), health_path="/healthz", pinned=settings.pinned)
+
+
+def _build_edge_route(name: str) -> Route:
+    """Return the route to one edge. The player chooses the edge, so that another one is never tried instead."""
+    return Route(
+        cluster=f"edge-{name}",
+        prefix=f"{EDGE_PATH}{name}/",
+        methods=SAFE_METHODS,
+        rewrite="/",
+        timeout_ms=0,
+        retries=0,
     )
 
 

@@ -38,11 +38,9 @@ def build(state: AppState, *, verifier: TokenVerifier, metrics: Metrics, tracer:
     )
     return RequestMiddleware(
         CompressionMiddleware(cast("App", app)),
+        settings=settings,
         verifier=verifier,
         clock=state.clock,
-        deadline_ms=settings.deadline_ms,
         metrics=metrics,
         tracer=tracer,
-        slow_ms=settings.slow_ms,
-        honour_sampled=settings.honour_sampled,
     )

@@ -15,8 +15,6 @@ from matinee.identity.api import DeviceInfo, Grant, TokenRejected
 from matinee.kit import context
 from matinee.kit.structs import build_from
 
-COOKIE = "matinee_refresh"
-
 
 class AuthController(Controller):
     """Signing up, in and out."""
@@ -95,7 +93,7 @@ def _respond_signed_out(state: AppState) -> Response[None]:
 
 def _build_cookie(state: AppState, value: str, *, max_age_s: int) -> Cookie:
     return Cookie(
-        key=COOKIE,
+        key=state.settings.cookie,
         value=value,
         path=f"{API}/auth",
         httponly=True,
@@ -106,7 +104,7 @@ def _build_cookie(state: AppState, value: str, *, max_age_s: int) -> Cookie:
 
 
 def _read_cookie(request: HttpRequest, state: AppState) -> str:
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(state.settings.cookie)
     if not token:
         raise TokenRejected
     if "origin" not in request.headers:

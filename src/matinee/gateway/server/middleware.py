@@ -7,12 +7,14 @@ import time
 
 from msgspec.structs import replace
 
-from matinee.drivers.asgi import App, Message, Receive, Scope, Send
+from matinee.drivers.asgi import App, Header, Message, Receive, Scope, Send
 from matinee.drivers.metrics import Metrics
 from matinee.gateway.api.problems import Broken
 from matinee.gateway.model.proxy import API
 from matinee.gateway.ports import TokenVerifier
 from matinee.gateway.server import errors
+from matinee.gateway.server.admission import find_refusal, parse_host
+from matinee.gateway.server.state import ServerSettings
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.context import Context, Principal, activate
@@ -28,6 +30,7 @@ _SECURITY_HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"x-robots-tag", b"noindex"),
 ]
+_TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _REQUEST = Operation("request", "server")
 _NOT_CACHED = (b"cache-control", b"no-store")
 # How long these take depends on their size, so they have no deadline.
@@ -37,29 +40,28 @@ _WITHOUT_DEADLINE = (f"{API}/operator/uploads", f"{API}/operator/ingest")
 class RequestMiddleware:
     """An ASGI application around the routes.
 
-    A request that takes `slow_ms` or longer keeps its trace. A client chooses the trace id by `traceparent`, and with
-    `honour_sampled` also whether the request is traced.
+    A request that takes `settings.slow_ms` or longer keeps its trace. A client chooses the trace id by `traceparent`,
+    and with `honour_sampled` also whether the request is traced.
     """
 
     def __init__(
         self,
         app: App,
         *,
+        settings: ServerSettings,
         verifier: TokenVerifier,
         clock: Clock,
-        deadline_ms: int,
         metrics: Metrics,
         tracer: Tracer | None = None,
-        slow_ms: int = 2_000,
-        honour_sampled: bool = False,
     ) -> None:
         self._app = app
+        self._settings = settings
         self._verifier = verifier
         self._clock = clock
-        self._deadline_s = deadline_ms / 1000
+        self._deadline_s = settings.deadline_ms / 1000
         self._tracer = tracer
-        self._slow_s = slow_ms / 1000
-        self._honour_sampled = honour_sampled
+        self._slow_s = settings.slow_ms / 1000
+        self._honour_sampled = settings.honour_sampled
         self._requests = metrics.counter(
             "matinee_gateway_requests_total", "Requests answered.", ("method", "route", "status")
         )
@@ -75,17 +77,28 @@ class RequestMiddleware:
         parent = self._read_parent(scope)
         trace_id = parent.trace_id if parent else ids.generate(TraceId, self._clock.now())
         span = self._tracer.start(_REQUEST, parent, trace_id=trace_id) if self._tracer is not None else None
-        response = _ResponseSender(send, trace_id=trace_id, is_private=scope["path"].startswith("/api/"))
+        response = _ResponseSender(send, [*self._list_headers(scope), (b"x-trace-id", trace_id.encode())])
         request = Context(trace_id=trace_id, deadline_s=deadline_s, span=span)
         with activate(request):
-            principal, problem = await self._authenticate(scope)
+            refusal = find_refusal(scope, self._settings)
+            principal, problem = (None, None) if refusal else await self._authenticate(scope)
         scope["state"] = {**scope.get("state", {}), "token_problem": problem}
         with activate(replace(request, principal=principal)):
-            await self._respond(scope, receive, response, deadline_s)
+            if refusal:
+                await response.send_problem(refusal)
+            else:
+                await self._respond(scope, receive, response, deadline_s)
             duration_s = time.monotonic() - started_s
             self._record(scope, response.status, duration_s, principal)
             if span is not None:
                 _end_span(span, scope, response.status, keep=has_deadline and duration_s >= self._slow_s)
+
+    def _list_headers(self, scope: Scope) -> list[Header]:
+        """Return the headers that a response gets unless it has them."""
+        headers = [*_SECURITY_HEADERS, *([_NOT_CACHED] if scope["path"].startswith("/api/") else [])]
+        if self._settings.strict_host and self._settings.strict_host == parse_host(_read_host(scope)):
+            headers.append(_TLS_ONLY)
+        return headers
 
     def _read_parent(self, scope: Scope) -> TraceParent | None:
         """Return the trace that the client started. Its wish to be sampled is not obeyed: anyone could send it."""
@@ -146,12 +159,16 @@ def _end_span(span: Span, scope: Scope, status: int, *, keep: bool) -> None:
     span.end("ok" if status < 500 else str(status), failed=status >= 500, keep=keep)
 
 
+def _read_host(scope: Scope) -> bytes:
+    return next((value for name, value in scope["headers"] if name == b"host"), b"")
+
+
 class _ResponseSender:
     """Adds headers to a response and remembers its status."""
 
-    def __init__(self, send: Send, *, trace_id: str, is_private: bool) -> None:
+    def __init__(self, send: Send, headers: list[Header]) -> None:
         self._send = send
-        self._extra = [*_SECURITY_HEADERS, *([_NOT_CACHED] if is_private else []), (b"x-trace-id", trace_id.encode())]
+        self._extra = headers
         self.status = 0
 
     async def __call__(self, message: Message) -> None:

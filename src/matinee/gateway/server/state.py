@@ -29,15 +29,21 @@ HttpRequest: TypeAlias = Request[Any, Any, Any]
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the gateway's HTTP server.
 
-    `origins` are further origins of the web client (a development server). `proxy_secret` is the header by which
-    requests from the proxy are recognised. `authority_der` is the certificate that devices are asked to trust, if any.
-    `front_url` is the address that viewers open.
+    `origins` are the origins of the web client besides the host that a request names: the public URL's, a development
+    server's. `hosts` are the names by which viewers reach the deployment, besides `localhost` and addresses.
+    `proxy_secret` is the header by which requests from the proxy are recognised; others are then refused.
+    `strict_host` is the name for which browsers are told to use TLS only. `authority_der` is the certificate that
+    devices are asked to trust, if any. `front_url` is the address that viewers open. `cookie` is the name of the
+    refresh token's cookie: browsers do not separate the cookies of two ports.
     """
 
     web_root: Path
     secure: bool = False
     territory: str = "ZZ"
     origins: tuple[str, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    strict_host: str = ""
+    cookie: str = "matinee_refresh"
     authority_der: bytes = b""
     authority_fingerprint: str = ""
     front_url: str = "/"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -10,10 +12,31 @@ import msgspec
 from matinee.kit.problem import Problem
 
 Section = TypeVar("Section", bound=msgspec.Struct)
+_PUBLIC_URL = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?(?P<path>/[^?#\s]*[^?#\s/])?/?"
+)
 
 
 class BadSettings(Problem, status=422):
     """The settings cannot be used."""
+
+
+def check_public_url(key: str, value: str, *, is_edge: bool = False) -> None:
+    """Check a URL that viewers use. Raises BadSettings."""
+    example = f"{key} must be like https://films.example.org:8443, not {value!r}"
+    parts = _PUBLIC_URL.fullmatch(value.replace("{edge}", "edge") if is_edge else value)
+    if not parts or not 0 < int(parts["port"] or 1) < 65536:
+        raise BadSettings(detail=f"{example}.")
+    if parts["path"] and not is_edge:
+        raise BadSettings(detail=f"{example}: Matinee has to be at the root of a name or port, not below a path.")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +45,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     `profile`: state in files, or in real engines that `up` starts. `groups`: the targets that share a process; `a,b;c`
     is one process for a and b and one for c. Targets that are not named share one more. `instances`: the number of
     processes of each group.
+
+    `host`: the name or address by which devices reach this machine. `listen`: the address on which gateway and edges
+    listen, `0.0.0.0` or `::` for all; empty means all with `lan`, else 127.0.0.1. `public_url`: the URL that viewers
+    open where a reverse proxy is in front (`https://films.example.org:8443`); the edges are then below its `/edge/`.
     """
 
     data: str = "data"
@@ -29,11 +56,19 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     territory: str = "ZZ"
     lan: bool = False
     host: str = ""
+    listen: str = ""
+    public_url: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     demo: bool = True
     profile: Literal["embedded", "distributed"] = "embedded"
     instances: int = 1
     groups: str = ""
+
+    def __post_init__(self) -> None:
+        if self.public_url:
+            check_public_url("deployment.public_url", self.public_url)
+        if self.listen and not _is_address(self.listen):
+            raise BadSettings(detail=f"deployment.listen must be an address of this machine, not {self.listen!r}.")
 
     @property
     def folder(self) -> Path:

@@ -25,7 +25,7 @@ export function UploadLine({ item, onRemove, onChange }: LineProps) {
     running: t("upload.progress", { ...sizes, rate: text.formatRate(state.bps), left }),
     paused: t("upload.paused", sizes),
     complete: t("upload.complete", sizes),
-    failed: t("upload.failed", { reason: state.reason }),
+    failed: t("upload.failed", { reason: state.isRefusedByProxy ? t("upload.proxyLimit") : state.reason }),
   }[state.phase];
   return (
     <div className={`upload-line ${state.phase}`} data-testid="upload" data-phase={state.phase}>

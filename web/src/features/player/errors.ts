@@ -21,6 +21,9 @@ export interface ShakaError {
 export const isShakaError = (error: unknown): error is ShakaError =>
   typeof error === "object" && error !== null && "category" in error && "code" in error && "severity" in error;
 
+/** The browser offers no decryption, because the page was opened neither with https nor at localhost. */
+export class InsecurePage extends Error {}
+
 const NETWORK = 1;
 const MANIFEST = 4;
 const DRM = 6;
@@ -52,6 +55,7 @@ export function explainFailure(renewError: unknown): string | undefined {
 export function describeError(error: unknown, known?: string): PlaybackError {
   if (error instanceof Problem && error.kind === "timeout") return { key: "player.error.timeout", kind: known, code: "timeout" };
   if (error instanceof Problem) return { key: "problem.unknown", kind: error.kind, code: error.trace ?? error.kind };
+  if (error instanceof InsecurePage) return { key: "player.error.insecure", code: "insecure" };
   if (!isShakaError(error)) return { key: "player.error.unknown", code: error instanceof Error ? error.name : "unknown" };
   const code = `S${error.code}`;
   const kind = findProblemKind(error) ?? known;

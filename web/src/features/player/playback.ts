@@ -11,7 +11,7 @@ import { createState, type PlayerState, type PlaybackRequest } from "./state";
 import { Subtitles } from "./subtitles";
 import { savePreferences, type Preferences } from "./preferences";
 import { Tracks } from "./tracks";
-import { explainFailure, isSessionOver, isShakaError, isRecoverable, getHttpStatus, describeError } from "./errors";
+import { InsecurePage, explainFailure, isSessionOver, isShakaError, isRecoverable, getHttpStatus, describeError } from "./errors";
 
 /** Starting fails after this time, because the player waits forever for a licence that was refused. */
 const START_LIMIT_MS = 25_000;
@@ -68,6 +68,7 @@ export class Playback {
   }
 
   private async open(): Promise<void> {
+    if (!isSecureContext && !isNativeOnly()) throw new InsecurePage();
     const { fromStart, at } = this.request;
     // The player and its decryption module are prepared while the session is requested.
     const [player, opened] = await Promise.all([this.createPlayer(), this.requestSession(fromStart && at === null)]);

@@ -78,7 +78,7 @@ def render(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> str:
         "filler_port": ports.filler,
         "host": f"[{settings.host}]" if ":" in settings.host else settings.host,
         "port": ports.public,
-        "tls": " ssl" if settings.tls_cert else "",
+        "tls": f"{' ipv6only=off' if settings.host == '::' else ''}{' ssl' if settings.tls_cert else ''}",
         "certificate": _render_certificate(settings),
         "segment": SEGMENT,
         "refusals": "\n".join(_render_problem(problem) for problem in _REFUSALS),

@@ -28,10 +28,15 @@ def render_listener(listener: Listener, config: ProxyConfig, folder: Path) -> di
     return {
         "@type": f"{TYPE}envoy.config.listener.v3.Listener",
         "name": listener.name,
-        "address": {"socket_address": {"address": listener.host, "port_value": listener.port}},
+        "address": {"socket_address": _build_address(listener)},
         "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [chain],
     }
+
+
+def _build_address(listener: Listener) -> dict[str, Any]:
+    address: dict[str, Any] = {"address": listener.host, "port_value": listener.port}
+    return {**address, "ipv4_compat": True} if listener.host == "::" else address
 
 
 def render_secret(certificate: Certificate) -> dict[str, Any]:
@@ -71,8 +76,7 @@ def _build_connection_manager(listener: Listener, config: ProxyConfig, folder: P
         "http_filters": _build_filters(listener, config),
         "local_reply_config": local_replies(),
         "server_name": "matinee",
-        # The peer's address is the client's: there is no trusted proxy before this one.
-        "use_remote_address": True,
+        **_detect_client(listener.trusted),
         "internal_address_config": {"cidr_ranges": []},
         "normalize_path": True,
         "merge_slashes": True,
@@ -81,12 +85,47 @@ def _build_connection_manager(listener: Listener, config: ProxyConfig, folder: P
             "idle_timeout": "300s",
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
+        # Reverse proxies still use HTTP/1.0; nginx does by default.
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
         "http2_protocol_options": {"max_concurrent_streams": 128},
         "request_headers_timeout": "10s",
         "stream_idle_timeout": "60s",
         "max_request_headers_kb": 32,
         "delayed_close_timeout": "1s",
     }
+
+
+def _detect_client(trusted: tuple[str, ...]) -> dict[str, Any]:
+    """Return how Envoy finds the client's address: it is the peer's, unless the peer is a trusted proxy."""
+    if not trusted:
+        return {"use_remote_address": True}
+    return {
+        "use_remote_address": False,
+        "original_ip_detection_extensions": [
+            {
+                "name": "envoy.http.original_ip_detection.xff",
+                "typed_config": {
+                    "@type": f"{TYPE}envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+                    "xff_trusted_cidrs": {"cidrs": [_to_cidr(network) for network in trusted]},
+                },
+            }
+        ],
+        # With `use_remote_address` Envoy removes these itself: they change retries and timeouts.
+        "early_header_mutation_extensions": [
+            {
+                "name": "envoy.http.early_header_mutation.header_mutation",
+                "typed_config": {
+                    "@type": f"{TYPE}envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": [{"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}],
+                },
+            }
+        ],
+    }
+
+
+def _to_cidr(network: str) -> dict[str, Any]:
+    prefix, _, length = network.partition("/")
+    return {"address_prefix": prefix, "prefix_len": int(length)}
 
 
 def _build_filters(listener: Listener, config: ProxyConfig) -> list[dict[str, Any]]:

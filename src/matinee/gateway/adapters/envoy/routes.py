@@ -23,13 +23,17 @@ _RETRY_ON: dict[RetryCondition, str] = {
 def render_routes(listener: Listener, config: ProxyConfig) -> dict[str, Any]:
     """Render the routes of a listener, for every host name."""
     routes = [_build_route(route, listener) for route in listener.routes]
-    secret = {"header": {"key": _PROXY_HEADER, "value": config.secret}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    headers = {_PROXY_HEADER: config.secret, "x-forwarded-for": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
     return {
         "@type": f"{TYPE}envoy.config.route.v3.RouteConfiguration",
         "name": listener.name,
         "virtual_hosts": [{"name": listener.name, "domains": ["*"], "routes": routes}],
-        "request_headers_to_add": [secret],
+        "request_headers_to_add": [_overwrite(name, value) for name, value in headers.items()],
     }
+
+
+def _overwrite(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _build_route(route: Route, listener: Listener) -> dict[str, Any]:

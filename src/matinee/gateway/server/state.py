@@ -32,7 +32,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     `origins` are the origins of the web client besides the host that a request names: the public URL's, a development
     server's. `hosts` are the names by which viewers reach the deployment, besides `localhost` and addresses.
     `proxy_secret` is the header by which requests from the proxy are recognised; others are then refused.
-    `strict_host` is the name for which browsers are told to use TLS only. `authority_der` is the certificate that
+    `strict_host` is the name for which browsers must use TLS only. `authority_der` is the certificate that
     devices are asked to trust, if any. `front_url` is the address that viewers open. `cookie` is the name of the
     refresh token's cookie: browsers do not separate the cookies of two ports.
     """

@@ -168,7 +168,9 @@ async def test_full_engine_still_deletes(stores: Stores) -> None:
         session_id=play.session("a").session_id, position_ms=0, now=NOW, records=[b"ended"]
     )
     await stores.admin.config_set("maxmemory", "1mb")
-    await stores.sign_ins.end(sign_in_id=signs.sign_in().sign_in_id)
+    old = signs.sign_in()
+    ended = {"account_id": old.account_id, "sign_in_id": old.sign_in_id, "record": signs.new_end_record()}
+    assert await stores.sign_ins.end(**ended) == 1
     await stores.throttle.reset(subjects=("pin:a",))
     assert await stores.throttle.expire_attempts(before=signs.later(10**9)) == 0
     assert await signs.look(stores.sign_ins) is None
@@ -183,7 +185,7 @@ async def test_emptied_engine_finds_nothing_and_takes_new_data(stores: Stores) -
     assert await stores.sessions.find(session_id=one) is None
     assert not await stores.sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
     assert not await stores.sessions.close(session_id=one, position_ms=1000, now=NOW, records=[b"ended"])
-    assert await stores.sessions.find_idle(since=play.NOW, limit=10) == []
+    assert await stores.sessions.find_open(idle_since=play.NOW, limit=10) == []
     assert await signs.look(stores.sign_ins) is None
     assert await play.relay_records(stores.sessions) == []
     await stores.fill()

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener, start_python
 
-from matinee.events.api import FactRecord, RefreshTokenReused
+from matinee.events.api import FactRecord, RefreshTokenReused, SignInsEnded
 from matinee.identity.adapters.redis import RedisSignInStore
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.api import Device, TokenRejected
+from matinee.identity.api import Device
 from matinee.identity.model import SignIn
 from matinee.identity.ports import SignInChange
 from matinee.kit import ids
@@ -70,23 +70,26 @@ def new_reuse_record() -> FactRecord:
     return FactRecord(fact_id=ids.derive(FactId, "1"), at=NOW, key=ADA, fact=fact)
 
 
+def new_end_record(name: str = "end") -> FactRecord:
+    return FactRecord(fact_id=ids.derive(FactId, name), at=NOW, key=ADA, fact=SignInsEnded(account_id=ADA))
+
+
 async def look(store: Store, name: str = "1") -> SignIn | None:
-    """The sign-in as it is kept; looking must not change it."""
-    found: list[SignIn] = []
+    return await store.find(sign_in_id=SignInId(f"sin_{name}"))
 
-    def only_look(stored: SignIn) -> SignInChange:
-        found.append(stored)
-        raise TokenRejected
 
-    try:
-        await store.change(sign_in_id=SignInId(f"sin_{name}"), now=later(999), change=only_look)
-    except TokenRejected:
-        return found[-1]
-    return None
+async def relay(store: Store) -> list[FactRecord]:
+    relayed: list[bytes] = []
+
+    async def append(records: list[bytes]) -> None:
+        relayed.extend(records)
+
+    await store.outbox.relay(append)
+    return [msgspec.json.decode(one, type=FactRecord) for one in relayed]
 
 
 async def test_sign_in_is_visible_to_all_instances(open_again: Open) -> None:
-    full = sign_in(spent=(b"a", b""), profile_id=ProfileId("pro_1"))
+    full = sign_in(spent=(b"a", b""), profile_id=ProfileId("pro_1"), proved_at=later(-5))
     await (await open_again()).begin(sign_in=full, device=device())
     store = await open_again()
     assert await look(store) == full
@@ -97,7 +100,8 @@ async def test_sign_in_is_visible_to_all_instances(open_again: Open) -> None:
 async def test_change_updates_sign_in_and_device(open_again: Open) -> None:
     store = await open_again()
     await store.begin(sign_in=sign_in(), device=device())
-    new = sign_in(live=(b"2a", b"2b"), spent=(b"1",), turned_at=later(5), expires_at=later(200), profile_id="pro_2")
+    changed = {"turned_at": later(5), "expires_at": later(200), "proved_at": later(4), "profile_id": "pro_2"}
+    new = sign_in(live=(b"2a", b"2b"), spent=(b"1",), **changed)
     change = SignInChange(sign_in=new)
     assert await store.change(sign_in_id=new.sign_in_id, now=later(5), change=lambda old: change) == change
     again = await open_again()
@@ -113,13 +117,7 @@ async def test_change_can_end_a_sign_in_with_a_fact(open_again: Open) -> None:
     assert await store.change(sign_in_id=SignInId("sin_1"), now=NOW, change=lambda old: ended) == ended
     assert await look(store) is None
     assert await store.devices(account_id=ADA, now=NOW) == [device(signed_in=False)]
-    relayed: list[bytes] = []
-
-    async def append(records: list[bytes]) -> None:
-        relayed.extend(records)
-
-    await (await open_again()).outbox.relay(append)
-    assert [msgspec.json.decode(one, type=FactRecord) for one in relayed] == [record]
+    assert await relay(await open_again()) == [record]
 
 
 async def test_device_is_stored_once(open_again: Open) -> None:
@@ -138,8 +136,10 @@ async def test_devices_are_listed_by_account_last_seen_first(open_again: Open) -
     await store.begin(sign_in=sign_in("bob", "a", bob), device=device("a"))
     assert [one.device_id for one in await store.devices(account_id=ADA, now=NOW)] == ["dev_b", "dev_a", "dev_c"]
     assert await store.devices(account_id=bob, now=NOW) == [device("a")]
-    assert await store.remove_device(account_id=bob, device_id=DeviceId("dev_a"))
-    assert not await store.remove_device(account_id=bob, device_id=DeviceId("dev_a"))
+    removal: dict[str, Any] = {"account_id": bob, "device_id": DeviceId("dev_a"), "record": new_end_record()}
+    assert await store.remove_device(**removal)
+    assert not await store.remove_device(**removal)
+    assert await relay(store) == [new_end_record()]
     assert len(await store.devices(account_id=ADA, now=NOW)) == 3
     assert await look(store, "bob") is None
     assert await look(store, "a")
@@ -149,12 +149,16 @@ async def test_sign_ins_end_singly_or_together(open_again: Open) -> None:
     store = await open_again()
     for name in "123":
         await store.begin(sign_in=sign_in(name), device=device())
-    await store.begin(sign_in=sign_in("bob", account_id=AccountId("acc_bob")), device=device())
-    for _ in range(2):
-        await store.end(sign_in_id=SignInId("sin_1"))
-    assert await store.end_all(account_id=ADA) == 2
-    assert await store.end_all(account_id=ADA) == 0
+    bob = AccountId("acc_bob")
+    await store.begin(sign_in=sign_in("bob", account_id=bob), device=device())
+    one, two = new_end_record("1"), new_end_record("2")
+    assert await store.end(account_id=bob, sign_in_id=SignInId("sin_1"), record=one) == 0
+    assert await store.end(account_id=ADA, sign_in_id=SignInId("sin_1"), record=one) == 1
+    assert await store.end(account_id=ADA, sign_in_id=SignInId("sin_1"), record=one) == 0
+    assert await store.end(account_id=ADA, record=two) == 2
+    assert await store.end(account_id=ADA, record=two) == 0
     again = await open_again()
+    assert await relay(again) == [one, two]
     assert await again.devices(account_id=ADA, now=NOW) == [device(signed_in=False)]
     assert await look(again, "bob")
 
@@ -187,7 +191,7 @@ async def test_concurrent_sign_ins_share_one_device(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
     await asyncio.gather(*(stores[n % 3].begin(sign_in=sign_in(str(n)), device=device()) for n in range(9)))
     assert await stores[0].devices(account_id=ADA, now=NOW) == [device()]
-    assert await stores[0].end_all(account_id=ADA) == 9
+    assert await stores[0].end(account_id=ADA, record=new_end_record()) == 9
 
 
 async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) -> None:
@@ -257,11 +261,12 @@ async def _turn(store: Store, plain: Plain, name: str, live: tuple[bytes, ...]) 
 
 async def _end(store: Store, plain: Plain, name: str, _: None) -> None:
     plain.sign_ins.pop(name, None)
-    await store.end(sign_in_id=SignInId(f"sin_{name}"))
+    await store.end(account_id=ADA, sign_in_id=SignInId(f"sin_{name}"), record=new_end_record())
 
 
 async def _remove(store: Store, plain: Plain, _: None, on: str) -> None:
-    assert await store.remove_device(account_id=ADA, device_id=DeviceId(f"dev_{on}")) == (on in plain.devices)
+    removed = await store.remove_device(account_id=ADA, device_id=DeviceId(f"dev_{on}"), record=new_end_record())
+    assert removed == (on in plain.devices)
     plain.devices.discard(on)
     plain.sign_ins = {k: v for k, v in plain.sign_ins.items() if v.device_id != f"dev_{on}"}
 

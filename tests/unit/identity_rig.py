@@ -19,6 +19,7 @@ from matinee.identity.service import IdentityService
 from matinee.kit.clock import ManualClock
 from matinee.kit.context import Principal
 from matinee.kit.ids import ProfileId
+from matinee.kit.structs import build_from
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
 BROWSER = DeviceInfo(name="Chromium")
@@ -48,6 +49,9 @@ class Rig:
 
     async def sign_in(self, password: str = PASSWORD, device: DeviceInfo = BROWSER, email: str = EMAIL) -> Grant:
         return await self.identity.sign_in(email=email, password=password, device=device)
+
+    def principal(self, grant: Grant) -> Principal:
+        return build_from(grant, Principal)
 
     async def first_profile(self, grant: Grant) -> ProfileId:
         return (await self.identity.profiles(account_id=grant.account_id))[0].profile_id

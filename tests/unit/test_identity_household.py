@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.identity_rig import Rig, open_rig
+from tests.unit.identity_rig import EMAIL, PASSWORD, Rig, open_rig
 
-from matinee.events.api import ProfileRemoved
+from matinee.events.api import ProfileChanged, ProfileRemoved
 from matinee.identity.api import (
     AccountNotFound,
+    Grant,
     LastProfile,
     ProfileNotFound,
+    ProofRequired,
     TokenRejected,
     TooManyAttempts,
     TooManyProfiles,
     WrongCredentials,
+    WrongPassword,
     WrongPin,
 )
 from matinee.identity.model import Credentials
-from matinee.kit.ids import AccountId, ProfileId, SignInId
+from matinee.kit.context import Principal
+from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 
 
@@ -35,31 +39,31 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 async def test_profiles_are_created_changed_and_removed(rig: Rig) -> None:
     grant = await rig.sign_up()
-    account_id = grant.account_id
+    account_id, ada = grant.account_id, rig.principal(grant)
     made = await rig.identity.create_profile(
-        account_id=account_id, name=" Kit ", avatar="moss", language="de", kids=True, pin="1234"
+        principal=ada, name=" Kit ", avatar="moss", language="de", kids=True, pin="1234"
     )
     assert (made.name, made.maturity, made.kids, made.has_pin) == ("Kit", 12, True, True)
     changed = await rig.identity.update_profile(
-        account_id=account_id, profile_id=made.profile_id, name="Kim", maturity=16, kids=False, pin=""
+        principal=ada, profile_id=made.profile_id, name="Kim", maturity=16, kids=False, pin=""
     )
     assert (changed.name, changed.maturity, changed.avatar, changed.has_pin) == ("Kim", 16, "moss", False)
     viewer = await rig.identity.viewer(account_id=account_id, profile_id=made.profile_id)
     assert (viewer.profile, viewer.account.account_id) == (changed, account_id)
     await rig.facts()
     for _ in range(2):
-        await rig.identity.remove_profile(account_id=account_id, profile_id=made.profile_id)
+        await rig.identity.remove_profile(principal=ada, profile_id=made.profile_id)
     assert await rig.facts() == [ProfileRemoved(account_id=account_id, profile_id=made.profile_id)]
     with pytest.raises(ProfileNotFound):
         await rig.identity.viewer(account_id=account_id, profile_id=made.profile_id)
     with pytest.raises(LastProfile):
-        await rig.identity.remove_profile(account_id=account_id, profile_id=await rig.first_profile(grant))
+        await rig.identity.remove_profile(principal=ada, profile_id=await rig.first_profile(grant))
 
 
 async def test_concurrent_calls_cannot_exceed_eight_profiles(rig: Rig) -> None:
     grant = await rig.sign_up()
     makes = [
-        rig.instance().create_profile(account_id=grant.account_id, name=f"P{n}", avatar="moss", language="en")
+        rig.instance().create_profile(principal=rig.principal(grant), name=f"P{n}", avatar="moss", language="en")
         for n in range(12)
     ]
     outcomes = await asyncio.gather(*makes, return_exceptions=True)
@@ -71,23 +75,24 @@ async def test_profiles_of_another_account_are_not_found(rig: Rig) -> None:
     ada, bob = await rig.sign_up(), await rig.sign_up("bob@example.org")
     theirs = await rig.first_profile(bob)
     reach: dict[str, Any] = {"account_id": ada.account_id, "profile_id": theirs}
+    change: dict[str, Any] = {"principal": rig.principal(ada), "profile_id": theirs}
     with pytest.raises(ProfileNotFound):
         await rig.identity.viewer(**reach)
     with pytest.raises(ProfileNotFound):
-        await rig.identity.update_profile(**reach, name="Mine")
+        await rig.identity.update_profile(**change, name="Mine")
     with pytest.raises(ProfileNotFound):
         await rig.choose(ada, theirs)
     with pytest.raises(TokenRejected):
         await rig.identity.choose_profile(**{**reach, "account_id": bob.account_id}, sign_in_id=ada.sign_in_id)
-    await rig.identity.create_profile(account_id=ada.account_id, name="B", avatar="moss", language="en")
-    await rig.identity.remove_profile(**reach)
+    await rig.identity.create_profile(principal=rig.principal(ada), name="B", avatar="moss", language="en")
+    await rig.identity.remove_profile(**change)
     assert await rig.first_profile(bob) == theirs
 
 
 async def test_profile_with_pin_needs_its_pin(rig: Rig) -> None:
     grant = await rig.sign_up()
     profile_id = await rig.first_profile(grant)
-    await rig.identity.update_profile(account_id=grant.account_id, profile_id=profile_id, pin="0042")
+    await rig.identity.update_profile(principal=rig.principal(grant), profile_id=profile_id, pin="0042")
     for _ in range(9):
         with pytest.raises(WrongPin):  # a PIN not given is not a wrong try
             await rig.choose(grant, profile_id)
@@ -103,9 +108,10 @@ async def test_profile_with_pin_needs_its_pin(rig: Rig) -> None:
 
 async def test_removed_profile_is_dropped_from_the_sign_in(rig: Rig) -> None:
     grant = await rig.sign_up()
-    made = await rig.identity.create_profile(account_id=grant.account_id, name="B", avatar="moss", language="en")
+    ada = rig.principal(grant)
+    made = await rig.identity.create_profile(principal=ada, name="B", avatar="moss", language="en")
     await rig.choose(grant, made.profile_id)
-    await rig.identity.remove_profile(account_id=grant.account_id, profile_id=made.profile_id)
+    await rig.identity.remove_profile(principal=ada, profile_id=made.profile_id)
     assert (await rig.refresh(grant)).profile_id is None
 
 
@@ -141,13 +147,140 @@ async def test_unknown_accounts_have_no_profiles_or_devices(rig: Rig) -> None:
     missing, nothing = AccountId("acc_none"), ProfileId("pro_none")
     assert await rig.identity.profiles(account_id=missing) == []
     assert await rig.identity.devices(account_id=missing) == []
-    assert await rig.identity.sign_out_everywhere(account_id=missing) == 0
-    await rig.identity.sign_out(sign_in_id=SignInId("sin_none"))
+    await rig.identity.sign_out(account_id=missing, sign_in_id=SignInId("sin_none"))
     with pytest.raises(Forbidden):
         await rig.identity.account(account_id=missing)
-    with pytest.raises(Forbidden):
-        await rig.identity.create_profile(account_id=missing, name="A", avatar="moss", language="en")
-    with pytest.raises(Forbidden):
-        await rig.identity.remove_profile(account_id=missing, profile_id=nothing)
+    nobody = Principal(account_id=missing, device_id=DeviceId("dev_none"), sign_in_id=SignInId("sin_none"))
+    for change in (
+        rig.identity.sign_out_everywhere(principal=nobody),
+        rig.identity.create_profile(principal=nobody, name="A", avatar="moss", language="en"),
+        rig.identity.remove_profile(principal=nobody, profile_id=nothing),
+    ):
+        with pytest.raises(TokenRejected):
+            await change
     with pytest.raises(ProfileNotFound):
         await rig.identity.viewer(account_id=missing, profile_id=nothing)
+
+
+async def sign_in_as_child(rig: Rig, *, roles: tuple[str, ...] = ()) -> tuple[Grant, ProfileId, ProfileId]:
+    """Return a sign-in on which a child's profile was chosen, that profile, and an adult's with a PIN."""
+    grant = await rig.sign_up()
+    adult, parent = rig.principal(grant), await rig.first_profile(grant)
+    for role in roles:
+        await rig.identity.grant_role(email=EMAIL, role=role)
+    child = await rig.identity.create_profile(principal=adult, name="Kit", avatar="moss", language="en", kids=True)
+    await rig.identity.update_profile(principal=adult, profile_id=parent, pin="0042")
+    return await rig.choose(grant, child.profile_id), child.profile_id, parent
+
+
+async def test_child_cannot_change_the_household(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig)
+    who = rig.principal(grant)
+    assert not who.is_adult
+    attempts: list[Callable[[], Awaitable[object]]] = [
+        lambda: rig.identity.update_profile(principal=who, profile_id=child, maturity=18, kids=False),
+        lambda: rig.identity.update_profile(principal=who, profile_id=child, name="Me"),
+        lambda: rig.identity.update_profile(principal=who, profile_id=parent, pin=""),
+        lambda: rig.identity.create_profile(principal=who, name="Free", avatar="moss", language="en"),
+        lambda: rig.identity.remove_profile(principal=who, profile_id=parent),
+        lambda: rig.identity.remove_device(principal=who, device_id=grant.device_id),
+        lambda: rig.identity.sign_out_everywhere(principal=who),
+    ]
+    before = await rig.identity.profiles(account_id=grant.account_id)
+    for attempt in attempts:
+        with pytest.raises(ProofRequired):
+            await attempt()
+    assert await rig.identity.profiles(account_id=grant.account_id) == before
+    await rig.identity.prove(principal=who, password=PASSWORD)  # a parent takes over
+    assert (await rig.identity.update_profile(principal=who, profile_id=child, name="Me")).name == "Me"
+
+
+async def test_a_proof_is_a_password_or_the_pin_of_an_adult(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig)
+    who = rig.principal(grant)
+    for wrong in ({"password": "guess"}, {}):
+        with pytest.raises(WrongPassword):
+            await rig.identity.prove(principal=who, **wrong)
+    for profile_id, pin in ((child, "0042"), (parent, "1111"), (parent, None)):
+        with pytest.raises(WrongPin):
+            await rig.identity.prove(principal=who, profile_id=profile_id, pin=pin)
+    with pytest.raises(ProofRequired):
+        await rig.identity.sign_out_everywhere(principal=who)
+    await rig.identity.prove(principal=who, profile_id=parent, pin="0042")
+    await rig.identity.update_profile(principal=who, profile_id=child, maturity=6)
+    rig.clock.advance(minutes=10)
+    with pytest.raises(ProofRequired):
+        await rig.identity.update_profile(principal=who, profile_id=child, maturity=12)
+
+
+async def test_guessing_a_proof_is_delayed(rig: Rig) -> None:
+    grant, _, _ = await sign_in_as_child(rig)
+    for _ in range(5):
+        with pytest.raises(WrongPassword):
+            await rig.identity.prove(principal=rig.principal(grant), password="guess")
+    with pytest.raises(TooManyAttempts):
+        await rig.identity.prove(principal=rig.principal(grant), password=PASSWORD)
+
+
+async def test_choosing_an_adult_by_pin_is_a_proof_and_choosing_a_child_ends_it(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig)
+    adult = rig.principal(await rig.choose(grant, parent, "0042"))
+    await rig.identity.update_profile(principal=adult, profile_id=child, maturity=6)
+    await rig.choose(grant, child)
+    with pytest.raises(ProofRequired):  # also with the token of the adult
+        await rig.identity.update_profile(principal=adult, profile_id=child, maturity=12)
+
+
+async def test_adult_changes_the_looks_of_the_own_profile_without_a_proof(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    own = await rig.first_profile(grant)
+    other = await rig.identity.create_profile(
+        principal=rig.principal(grant), name="B", avatar="moss", language="en", maturity=16
+    )
+    who = rig.principal(await rig.choose(grant, own))
+    rig.clock.advance(minutes=10)
+    changed = await rig.identity.update_profile(principal=who, profile_id=own, name="A", avatar="dusk", language="de")
+    assert (changed.name, changed.avatar, changed.language) == ("A", "dusk", "de")
+    for profile_id, change in ((own, {"pin": "1234"}), (own, {"maturity": 21}), (other.profile_id, {"name": "C"})):
+        with pytest.raises(ProofRequired):
+            await rig.identity.update_profile(principal=who, profile_id=profile_id, **change)
+
+
+async def test_child_has_no_roles(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig, roles=("operator",))
+    token = await rig.verifier.verify(grant.access_token)
+    assert (token.roles, token.is_adult) == ((), False)
+    adult = await rig.choose(grant, parent, "0042")
+    assert (adult.roles, adult.is_adult) == (("operator",), True)
+    await rig.choose(grant, child)
+    await rig.identity.prove(principal=rig.principal(grant), password=PASSWORD)
+    await rig.identity.remove_profile(principal=rig.principal(grant), profile_id=child)
+    verified = await rig.identity.verify_sign_in(principal=rig.principal(adult))
+    assert verified.roles == ("operator",)
+    signed_in = await rig.sign_in()
+    refreshed = await rig.refresh(signed_in)
+    assert refreshed.roles == ("operator",)
+
+
+async def test_verified_sign_in_has_the_present_roles(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig, roles=("operator",))
+    adult = rig.principal(await rig.choose(grant, parent, "0042"))
+    assert (await rig.identity.verify_sign_in(principal=adult)).roles == ("operator",)
+    await rig.identity.update_profile(principal=adult, profile_id=parent, maturity=16)
+    assert await rig.identity.verify_sign_in(principal=adult) == msgspec.structs.replace(
+        adult, roles=(), is_adult=False
+    )
+    await rig.identity.sign_out(account_id=adult.account_id, sign_in_id=adult.sign_in_id)
+    with pytest.raises(TokenRejected):
+        await rig.identity.verify_sign_in(principal=adult)
+    with pytest.raises(TokenRejected):
+        await rig.identity.viewer(account_id=adult.account_id, profile_id=child, sign_in_id=adult.sign_in_id)
+
+
+async def test_changed_profile_is_a_fact(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig)
+    adult = rig.principal(await rig.choose(grant, parent, "0042"))
+    await rig.facts()
+    for _ in range(2):
+        await rig.identity.update_profile(principal=adult, profile_id=child, maturity=0)
+    assert await rig.facts() == [ProfileChanged(account_id=grant.account_id, profile_id=child, maturity=0)]

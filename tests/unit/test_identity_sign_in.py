@@ -10,7 +10,7 @@ import pytest
 from tests.unit.identity_rig import BROWSER, EMAIL, PASSWORD, Rig, open_rig
 
 from matinee.drivers.argon import Argon2
-from matinee.events.api import AccountOpened, RefreshTokenReused
+from matinee.events.api import AccountOpened, RefreshTokenReused, SignInsEnded
 from matinee.identity import jobs
 from matinee.identity.api import (
     DeviceInfo,
@@ -163,7 +163,9 @@ async def test_reused_token_revokes_the_sign_in_and_emits_a_fact(rig: Rig) -> No
         await rig.refresh(thief)
     with pytest.raises(TokenRejected):
         await rig.choose(thief, await rig.first_profile(grant))
-    assert RefreshTokenReused(account_id=grant.account_id, device_id=grant.device_id) in await rig.facts()
+    revoked = {"account_id": grant.account_id, "device_id": grant.device_id}
+    facts = await rig.facts()
+    assert facts[-2:] == [RefreshTokenReused(**revoked), SignInsEnded(**revoked, sign_in_id=grant.sign_in_id)]
     await rig.sign_in()
 
 
@@ -193,12 +195,14 @@ async def test_malformed_refresh_token_is_refused(rig: Rig, text: str) -> None:
 async def test_signing_out_ends_one_or_all_sign_ins(rig: Rig) -> None:
     one, two, three = await rig.sign_up(), await rig.sign_in(), await rig.sign_in()
     other = await rig.sign_up("bob@example.org")
-    await rig.identity.sign_out(sign_in_id=one.sign_in_id)
-    await rig.identity.sign_out(sign_in_id=one.sign_in_id)
+    await rig.identity.sign_out(account_id=one.account_id, sign_in_id=one.sign_in_id)
+    await rig.identity.sign_out(account_id=one.account_id, sign_in_id=one.sign_in_id)
     with pytest.raises(TokenRejected):
         await rig.refresh(one)
     two = await rig.refresh(two)
-    assert await rig.identity.sign_out_everywhere(account_id=one.account_id) == 2
+    await rig.facts()
+    assert await rig.identity.sign_out_everywhere(principal=rig.principal(two)) == 2
+    assert await rig.facts() == [SignInsEnded(account_id=one.account_id)]
     for gone in (two, three):
         with pytest.raises(TokenRejected):
             await rig.refresh(gone)
@@ -209,8 +213,8 @@ async def test_removed_device_is_signed_out_and_deleted(rig: Rig) -> None:
     one, two = await rig.sign_up(), await rig.sign_in()
     stranger = await rig.sign_up("bob@example.org")
     with pytest.raises(DeviceNotFound):
-        await rig.identity.remove_device(account_id=stranger.account_id, device_id=one.device_id)
-    await rig.identity.remove_device(account_id=one.account_id, device_id=one.device_id)
+        await rig.identity.remove_device(principal=rig.principal(stranger), device_id=one.device_id)
+    await rig.identity.remove_device(principal=rig.principal(two), device_id=one.device_id)
     with pytest.raises(TokenRejected):
         await rig.refresh(one)
     assert [d.device_id for d in await rig.identity.devices(account_id=one.account_id)] == [two.device_id]

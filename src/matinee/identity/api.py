@@ -56,7 +56,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens (RFC 6749 §5.1). A refresh token can be used once; `refresh_token` is empty if it did not change."""
+    """Tokens (RFC 6749 §5.1). A refresh token can be used once; `refresh_token` is empty if it did not change.
+
+    `is_adult` is false for the profile of a child, which has none of the account's roles.
+    """
 
     access_token: str
     expires_in_s: int
@@ -64,6 +67,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     device_id: DeviceId
     sign_in_id: SignInId
     profile_id: ProfileId | None = None
+    is_adult: bool = True
     roles: tuple[str, ...] = ()
     refresh_token: str = ""
     refresh_expires_in_s: int = 0
@@ -99,6 +103,7 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True):
     device: DeviceId
     sign_in: SignInId
     profile: ProfileId | None = None
+    adult: bool = False
     roles: tuple[str, ...] = ()
 
 
@@ -110,6 +115,7 @@ def parse_principal(claims: Mapping[str, Any]) -> Principal:
         device_id=parsed.device,
         sign_in_id=parsed.sign_in,
         profile_id=parsed.profile,
+        is_adult=parsed.adult,
         roles=parsed.roles,
     )
 
@@ -154,6 +160,14 @@ class WrongPin(Problem, status=403):
     """The PIN is wrong."""
 
 
+class WrongPassword(Problem, status=403):
+    """The password is wrong."""
+
+
+class ProofRequired(Problem, status=403):
+    """This change needs the password, or the PIN of an adult's profile, given a few minutes ago at most."""
+
+
 class TooManyProfiles(Problem, status=409):
     """The account has the maximum number of profiles."""
 
@@ -185,12 +199,31 @@ class Identity(Protocol):
     ) -> Grant:
         """Return an access token for a profile. Raises ProfileNotFound, WrongPin, TooManyAttempts, TokenRejected."""
 
+    async def prove(
+        self,
+        *,
+        principal: Principal,
+        password: str | None = None,
+        profile_id: ProfileId | None = None,
+        pin: str | None = None,
+    ) -> None:
+        """Prove by the password, or by the PIN of an adult's profile, that an adult of the household is present.
+
+        For some minutes this sign-in may then change the household. Signing in, and choosing an adult's profile by its
+        PIN, are such proofs too; choosing a child's profile ends them. Raises WrongPassword, WrongPin, ProfileNotFound,
+        TooManyAttempts, TokenRejected.
+        """
+
     @idempotent
-    async def sign_out(self, *, sign_in_id: SignInId) -> None:
+    async def verify_sign_in(self, *, principal: Principal) -> Principal:
+        """Return a principal with its present roles. Raises TokenRejected when the sign-in or the account has ended."""
+
+    @idempotent
+    async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
         """End one sign-in. Idempotent."""
 
-    async def sign_out_everywhere(self, *, account_id: AccountId) -> int:
-        """End every sign-in of an account; return their number."""
+    async def sign_out_everywhere(self, *, principal: Principal) -> int:
+        """End every sign-in of an account; return their number. Raises ProofRequired, TokenRejected."""
 
     @idempotent
     async def account(self, *, account_id: AccountId) -> Account:
@@ -207,7 +240,7 @@ class Identity(Protocol):
     async def create_profile(
         self,
         *,
-        account_id: AccountId,
+        principal: Principal,
         name: str,
         avatar: str,
         language: str,
@@ -215,12 +248,12 @@ class Identity(Protocol):
         kids: bool = False,
         pin: str | None = None,
     ) -> Profile:
-        """Add a profile. Raises Invalid, TooManyProfiles."""
+        """Add a profile. Raises ProofRequired, TokenRejected, Invalid, TooManyProfiles."""
 
     async def update_profile(
         self,
         *,
-        account_id: AccountId,
+        principal: Principal,
         profile_id: ProfileId,
         name: str | None = None,
         avatar: str | None = None,
@@ -229,22 +262,31 @@ class Identity(Protocol):
         kids: bool | None = None,
         pin: str | None = None,
     ) -> Profile:
-        """Change the given fields; an empty `pin` removes the PIN. Raises Invalid, ProfileNotFound."""
+        """Change the given fields; an empty `pin` removes the PIN.
+
+        An adult may change the name, the avatar and the language of the own profile; all else needs a proof. Raises
+        ProofRequired, TokenRejected, Invalid, ProfileNotFound.
+        """
 
     @idempotent
-    async def remove_profile(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
-        """Remove a profile. Idempotent. Raises LastProfile."""
+    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
+        """Remove a profile. Idempotent. Raises ProofRequired, TokenRejected, LastProfile."""
 
     @idempotent
     async def devices(self, *, account_id: AccountId) -> list[Device]:
         """List the devices of an account, the last seen first."""
 
-    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> None:
-        """Sign a device out and remove it. Raises DeviceNotFound."""
+    async def remove_device(self, *, principal: Principal, device_id: DeviceId) -> None:
+        """Sign a device out and remove it. Raises ProofRequired, TokenRejected, DeviceNotFound."""
 
     @idempotent
-    async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
-        """Return an account and one of its profiles. Raises ProfileNotFound, Forbidden."""
+    async def viewer(
+        self, *, account_id: AccountId, profile_id: ProfileId, sign_in_id: SignInId | None = None
+    ) -> Viewer:
+        """Return an account and one of its profiles, and check that a sign-in has not ended.
+
+        Raises ProfileNotFound, Forbidden, TokenRejected.
+        """
 
     @idempotent
     async def public_keys(self) -> PublicKeys:

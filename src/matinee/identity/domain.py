@@ -14,6 +14,7 @@ from matinee.mesh.hosting.domain import Domain, Wiring
 class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
     """Accounts and tokens; times in seconds.
 
+    `proof_s`: how long the household may be changed after the password or an adult's PIN was given.
     `sessions` stores sign-ins and their devices, `throttle` counts failed attempts; where empty, `store` does.
     """
 
@@ -22,6 +23,7 @@ class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
     throttle: str = ""
     access_token_s: int = 600
     refresh_token_s: int = 60 * 86_400
+    proof_s: int = 600
 
 
 async def _build(wiring: Wiring[IdentitySection]) -> Identity:
@@ -50,6 +52,7 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
         clock=wiring.clock,
         access_ttl_s=settings.access_token_s,
         refresh_ttl_s=settings.refresh_token_s,
+        proof_s=settings.proof_s,
     )
 
 

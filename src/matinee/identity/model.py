@@ -8,7 +8,7 @@ import re
 import unicodedata
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -23,6 +23,7 @@ from matinee.identity.api import (
     TooManyProfiles,
 )
 from matinee.kit import ids
+from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Fault, Invalid
 
@@ -30,6 +31,8 @@ PROFILE_LIMIT = 8
 # The highest maturity of a kids profile.
 KIDS_MATURITY = 12
 MATURITY_LIMIT = 21
+# The lowest maturity of an adult's profile.
+ADULT_MATURITY = 18
 FIRST_AVATAR = "ember"
 PASSWORD_LENGTHS = (8, 128)
 NAME_LIMIT = 40
@@ -49,6 +52,8 @@ _AVATAR = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 # Controls, lone surrogates, line and paragraph separators: characters that a line of text cannot show.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _PIN = re.compile(r"[0-9]{4,8}")
+# What an adult may change on the own profile at any time.
+_OWN_FIELDS = frozenset({"name", "avatar", "language"})
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +74,8 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     """One sign-in on one device: a family of refresh tokens.
 
     `handle` is the digest of a secret that all tokens of the family contain. `live` has the digests of the valid
-    tokens (several if tabs refreshed concurrently), `spent` those that were valid before `turned_at`.
+    tokens (several if tabs refreshed concurrently), `spent` those that were valid before `turned_at`. `proved_at` is
+    the last time at which an adult gave the password or a PIN.
     """
 
     sign_in_id: SignInId
@@ -81,6 +87,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     spent: tuple[bytes, ...] = ()
     profile_id: ProfileId | None = None
+    proved_at: datetime | None = None
 
 
 class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +101,13 @@ class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
         """Return the token as text."""
         parts = ids.decode(self.sign_in_id).bytes + self.handle + self.secret
         return urlsafe_b64encode(parts).rstrip(b"=").decode()
+
+
+class Rights(msgspec.Struct, frozen=True, kw_only=True):
+    """What an access token states of its bearer."""
+
+    is_adult: bool
+    roles: tuple[str, ...]
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +158,19 @@ def rotate(
             raise TokenRejected
         return msgspec.structs.replace(sign_in, live=(*sign_in.live, fresh), expires_at=expires_at)
     return None
+
+
+def check_sign_in(sign_in: SignIn | None, account_id: AccountId, now: datetime) -> SignIn:
+    """Return a sign-in of an account that has not ended. Raises TokenRejected."""
+    if sign_in is None or sign_in.account_id != account_id or sign_in.expires_at <= now:
+        raise TokenRejected
+    return sign_in
+
+
+def get_rights(account: Account, profile: Profile | None, chosen: ProfileId | None) -> Rights:
+    """Return the rights of a sign-in: a child's profile, or one that no longer exists, has no roles."""
+    is_adult_present = is_adult(profile) if profile is not None else chosen is None
+    return Rights(is_adult=is_adult_present, roles=account.roles if is_adult_present else ())
 
 
 def get_wait_ms(attempts: Attempts | None, now: datetime) -> int:
@@ -231,12 +258,34 @@ def change_profile(
     return tuple(new if one is old else one for one in profiles)
 
 
+def list_changed(before: tuple[StoredProfile, ...], after: tuple[StoredProfile, ...]) -> list[Profile]:
+    """List the profiles that were there before and are not the same any more."""
+    old = {stored.profile.profile_id: stored for stored in before}
+    return [stored.profile for stored in after if old.get(stored.profile.profile_id, stored) != stored]
+
+
 def remove_profile(profiles: tuple[StoredProfile, ...], profile_id: ProfileId) -> tuple[StoredProfile, ...]:
     """Remove a profile. Raises LastProfile."""
     rest = tuple(one for one in profiles if one.profile.profile_id != profile_id)
     if not rest:
         raise LastProfile
     return rest
+
+
+def is_adult(profile: Profile) -> bool:
+    """Return whether a profile is an adult's."""
+    return not profile.kids and profile.maturity >= ADULT_MATURITY
+
+
+def may_change_alone(principal: Principal, profile_id: ProfileId, changes: Collection[str]) -> bool:
+    """Return whether an adult may change these fields of a profile without a proof: the looks of the own one."""
+    return principal.is_adult and principal.profile_id == profile_id and _OWN_FIELDS.issuperset(changes)
+
+
+def choose_profile(sign_in: SignIn, profile: Profile, now: datetime, *, with_pin: bool) -> SignIn:
+    """Return a sign-in on which a profile was chosen. An adult's PIN is a proof; a child's profile ends proofs."""
+    proved_at = None if not is_adult(profile) else now if with_pin else sign_in.proved_at
+    return msgspec.structs.replace(sign_in, profile_id=profile.profile_id, proved_at=proved_at)
 
 
 def find_profile(profiles: tuple[StoredProfile, ...], profile_id: ProfileId) -> StoredProfile:

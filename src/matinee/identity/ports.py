@@ -74,17 +74,20 @@ class SignInStore(Protocol):
     ) -> SignInChange | None:
         """Change or end a sign-in and set its device's `last_seen_at`; None if there is no such sign-in."""
 
-    async def end(self, *, sign_in_id: SignInId) -> None:
-        """Delete a sign-in. Idempotent."""
+    async def find(self, *, sign_in_id: SignInId) -> SignIn | None:
+        """Return a sign-in, expired or not."""
 
-    async def end_all(self, *, account_id: AccountId) -> int:
-        """Delete every sign-in of an account; return their number."""
+    async def end(self, *, account_id: AccountId, sign_in_id: SignInId | None = None, record: FactRecord) -> int:
+        """Delete one sign-in of an account or, without an id, all; return their number.
+
+        The fact is stored with the deletion where there was one.
+        """
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
         """List the devices of an account, the last seen first; `signed_in` if a sign-in is valid at `now`."""
 
-    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
-        """Delete a device and its sign-ins; return whether it existed."""
+    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
+        """Delete a device and its sign-ins; return whether it existed. The fact is stored with the deletion."""
 
     async def expire(self, *, now: datetime) -> int:
         """Delete expired sign-ins; return their number."""

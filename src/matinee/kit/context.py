@@ -15,12 +15,16 @@ from matinee.kit.tracing import Operation, Span, Tracer
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """The signed-in caller as stated by the access token; `profile_id` is None until a profile is chosen."""
+    """The signed-in caller as stated by the access token.
+
+    `profile_id` is None until a profile is chosen; `is_adult` is false for a child's profile.
+    """
 
     account_id: AccountId
     device_id: DeviceId
     sign_in_id: SignInId
     profile_id: ProfileId | None = None
+    is_adult: bool = False
     roles: tuple[str, ...] = ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matinee.catalogue.api import Catalogue
-from matinee.events.api import Events, relay_facts
+from matinee.events.api import Events, Follower, relay_facts
 from matinee.identity.api import Identity
 from matinee.licensing.api import Licensing
 from matinee.mesh.hosting.domain import Domain, Wiring
@@ -46,6 +46,7 @@ async def _build(wiring: Wiring[PlaybackSection]) -> Playback:
         options=wiring.settings,
     )
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
+    wiring.add_job(jobs.end_revoked_sessions, service, wiring.get_provided(Follower))
     wiring.add_schedule("@every 15s", jobs.end_idle_sessions, service)
     return service
 

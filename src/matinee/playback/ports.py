@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from matinee.kit.ids import EdgeId, PlaySessionId
+from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 
@@ -30,8 +30,10 @@ class SessionStore(Protocol):
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         """End a session; return False, and store nothing, where it is not open."""
 
-    async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
-        """List open sessions without a heartbeat since a time, the longest idle first."""
+    async def find_open(
+        self, *, account_id: AccountId | None = None, idle_since: datetime | None = None, limit: int
+    ) -> list[StoredSession]:
+        """List the open sessions of an account, or those without a heartbeat since a time, the longest idle first."""
 
     async def delete_ended(self, *, before: datetime) -> int:
         """Delete sessions that ended before a time, and return how many."""

@@ -45,13 +45,17 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign-in and its tokens. Browsers get no `refresh_token` here but a cookie."""
+    """A sign-in and its tokens. Browsers get no `refresh_token` here but a cookie.
+
+    With `is_adult` false a child's profile is chosen: it has no roles and cannot see the account.
+    """
 
     access_token: str
     expires_in_s: int
     account_id: AccountId
     device_id: DeviceId
     profile_id: ProfileId | None = None
+    is_adult: bool = True
     roles: tuple[str, ...] = ()
     refresh_token: str | None = None
 
@@ -93,6 +97,14 @@ class ProfileChange(msgspec.Struct, frozen=True, kw_only=True):
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
     """The PIN of a profile that has one."""
 
+    pin: str | None = None
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof that an adult is present: the password, or the PIN of an adult's profile."""
+
+    password: str | None = None
+    profile_id: ProfileId | None = None
     pin: str | None = None
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 from litestar import Controller, Response, post
 from litestar.datastructures import Cookie
 from litestar.params import JSONBody
 
-from matinee.gateway.api import Refresh, Session, SignIn, SignUp
+from matinee.gateway.api import Proof, Refresh, Session, SignIn, SignUp
 from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.model.proxy import API
-from matinee.gateway.server.guards import BEARER, require_sign_in
+from matinee.gateway.server.guards import BEARER, require_adult, require_sign_in
 from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
 from matinee.identity.api import DeviceInfo, Grant, TokenRejected
 from matinee.kit import context
+from matinee.kit.context import Principal
 from matinee.kit.structs import build_from
 
 
@@ -53,20 +55,23 @@ class AuthController(Controller):
     async def sign_out(self, request: HttpRequest) -> Response[None]:
         """End this sign-in, by the access token or, if that has expired, by the cookie."""
         state = get_state(request)
-        principal = context.current().principal
-        if principal is None:
-            sign_in_id = (await state.identity.refresh(refresh_token=_read_cookie(request, state))).sign_in_id
-        else:
-            sign_in_id = principal.sign_in_id
-        await state.identity.sign_out(sign_in_id=sign_in_id)
+        signed_in: Principal | Grant | None = context.current().principal
+        if signed_in is None:
+            signed_in = await state.identity.refresh(refresh_token=_read_cookie(request, state))
+        await state.identity.sign_out(account_id=signed_in.account_id, sign_in_id=signed_in.sign_in_id)
         return _respond_signed_out(state)
 
-    @post("/auth/sign-out-everywhere", status_code=204, guards=[require_sign_in], security=BEARER)
+    @post("/auth/sign-out-everywhere", status_code=204, guards=[require_adult], security=BEARER)
     async def sign_out_everywhere(self, request: HttpRequest) -> Response[None]:
         """End every sign-in of the account."""
         state = get_state(request)
-        await state.identity.sign_out_everywhere(account_id=get_principal().account_id)
+        await state.identity.sign_out_everywhere(principal=get_principal())
         return _respond_signed_out(state)
+
+    @post("/auth/prove", status_code=204, guards=[require_sign_in], security=BEARER)
+    async def prove(self, request: HttpRequest, data: JSONBody[Proof]) -> None:
+        """Give the password or an adult's PIN again, so that this sign-in may change the household for some minutes."""
+        await get_state(request).identity.prove(principal=get_principal(), **msgspec.structs.asdict(data))
 
 
 def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from matinee.gateway.server.state import get_principal, get_viewer
+from matinee.gateway.server.state import AppState, get_principal, get_viewer
+from matinee.kit.context import Principal
 from matinee.kit.problem import Forbidden, Problem
 
 BEARER = ({"bearer": list[str]()},)  # how the OpenAPI document describes an access token
@@ -28,8 +29,29 @@ async def require_profile(connection: _Connection, handler: BaseRouteHandler) ->
     get_viewer()
 
 
-async def require_operator(connection: _Connection, handler: BaseRouteHandler) -> None:
-    """Require the operator role. Raises Unauthenticated, TokenRejected, Forbidden."""
+async def require_adult(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Refuse the profiles of children. Raises Unauthenticated, TokenRejected, Forbidden."""
     await require_sign_in(connection, handler)
-    if "operator" not in get_principal().roles:
+    if not get_principal().is_adult:
+        raise Forbidden(detail="This is not open to the profile of a child.")
+
+
+async def require_current_sign_in(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Require a sign-in that has not ended since its token was issued. Raises Unauthenticated, TokenRejected."""
+    await require_sign_in(connection, handler)
+    await _verify(connection)
+
+
+async def require_operator(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Require the operator role now, not only when the token was issued.
+
+    Raises Unauthenticated, TokenRejected, Forbidden.
+    """
+    await require_sign_in(connection, handler)
+    if "operator" not in get_principal().roles or "operator" not in (await _verify(connection)).roles:
         raise Forbidden(detail="This requires the operator role.")
+
+
+async def _verify(connection: _Connection) -> Principal:
+    state: AppState = connection.app.state.app
+    return await state.identity.verify_sign_in(principal=get_principal())

@@ -9,7 +9,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from matinee.gateway.api import ClearKeyRequest, PlayRequest, RenewRequest
 from matinee.gateway.server.client_address import client_ip
-from matinee.gateway.server.guards import BEARER, require_profile
+from matinee.gateway.server.guards import BEARER, require_current_sign_in, require_profile
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state, get_viewer
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.licensing.api import ClearKeyLicence
@@ -70,7 +70,7 @@ class PlaybackController(Controller):
         """End a session."""
         await get_state(request).playback.end(principal=get_principal(), session_id=session_id, heartbeat=data)
 
-    @post("/licences/clearkey", status_code=200)
+    @post("/licences/clearkey", status_code=200, guards=[require_current_sign_in])
     async def get_clearkey_licence(
         self,
         request: HttpRequest,

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 
 from matinee.gateway.api import DeviceView, NewProfile, Pin, ProfileChange, ProfileView, Session
 from matinee.gateway.server.auth import to_session
-from matinee.gateway.server.guards import BEARER, require_sign_in
+from matinee.gateway.server.guards import BEARER, require_adult, require_sign_in
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.identity.api import Profile
 from matinee.kit.ids import DeviceId, ProfileId
@@ -34,28 +34,26 @@ class ProfileController(Controller):
 
     @post("/profiles")
     async def create_profile(self, request: HttpRequest, data: JSONBody[NewProfile]) -> ProfileView:
-        """Create a profile."""
+        """Create a profile; needs a proof."""
         return _to_view(
-            await get_state(request).identity.create_profile(
-                account_id=get_principal().account_id, **msgspec.structs.asdict(data)
-            )
+            await get_state(request).identity.create_profile(principal=get_principal(), **msgspec.structs.asdict(data))
         )
 
     @patch("/profiles/{profile_id:str}")
     async def update_profile(
         self, request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[ProfileChange]
     ) -> ProfileView:
-        """Change a profile."""
+        """Change a profile. All but the looks of one's own profile needs a proof."""
         return _to_view(
             await get_state(request).identity.update_profile(
-                account_id=get_principal().account_id, profile_id=profile_id, **msgspec.structs.asdict(data)
+                principal=get_principal(), profile_id=profile_id, **msgspec.structs.asdict(data)
             )
         )
 
     @delete("/profiles/{profile_id:str}")
     async def remove_profile(self, request: HttpRequest, profile_id: FromPath[ProfileId]) -> None:
-        """Remove a profile and its history."""
-        await get_state(request).identity.remove_profile(account_id=get_principal().account_id, profile_id=profile_id)
+        """Remove a profile and its history; needs a proof."""
+        await get_state(request).identity.remove_profile(principal=get_principal(), profile_id=profile_id)
 
     @post("/profiles/{profile_id:str}/choose", status_code=200)
     async def choose_profile(
@@ -71,17 +69,17 @@ class ProfileController(Controller):
         )
         return to_session(grant, with_refresh_token=False)
 
-    @get("/devices")
+    @get("/devices", guards=[require_adult])
     async def list_devices(self, request: HttpRequest) -> list[DeviceView]:
         """List the devices of the account, most recently used first."""
         principal = get_principal()
         found = await get_state(request).identity.devices(account_id=principal.account_id)
         return [build_from(device, DeviceView, current=device.device_id == principal.device_id) for device in found]
 
-    @delete("/devices/{device_id:str}")
+    @delete("/devices/{device_id:str}", guards=[require_adult])
     async def remove_device(self, request: HttpRequest, device_id: FromPath[DeviceId]) -> None:
-        """Sign a device out and remove it."""
-        await get_state(request).identity.remove_device(account_id=get_principal().account_id, device_id=device_id)
+        """Sign a device out and remove it; needs a proof."""
+        await get_state(request).identity.remove_device(principal=get_principal(), device_id=device_id)
 
 
 def _to_view(profile: Profile) -> ProfileView:

@@ -17,6 +17,7 @@ from redis.commands.core import AsyncScript
 
 from matinee.drivers.redis import Redis
 from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
+from matinee.events.api import FactRecord
 from matinee.identity import model
 from matinee.identity.api import Device
 from matinee.identity.model import Attempts, SignIn
@@ -81,12 +82,16 @@ end
 return {1}
 """
 )
-_END = _DROP + "return drop(ARGV[2])"
-_END_ALL = (
-    _DROP
+# Deletions come first: a full Redis allows them, and then the fact too (a script that has written is not interrupted).
+_END = (
+    PUT_FACTS
+    + _DROP
     + """
-local ended = 0
-for _, id in ipairs(redis.call('HKEYS', ARGV[1] .. 'sign-ins:' .. ARGV[2])) do ended = ended + drop(id) end
+local account, only, ended = ARGV[2], ARGV[3], 0
+for _, id in ipairs(redis.call('HKEYS', ARGV[1] .. 'sign-ins:' .. account)) do
+  if only == '' or only == id then ended = ended + drop(id) end
+end
+if ended > 0 then put_facts(KEYS[2], 4) end
 return ended
 """
 )
@@ -95,13 +100,16 @@ local device_entry = redis.call('HGETALL', ARGV[1] .. 'devices:' .. ARGV[2])
 return {device_entry, redis.call('HGETALL', ARGV[1] .. 'sign-ins:' .. ARGV[2])}
 """
 _REMOVE_DEVICE = (
-    _DROP
+    PUT_FACTS
+    + _DROP
     + """
 local stored = redis.call('HGETALL', ARGV[1] .. 'sign-ins:' .. ARGV[2])
 for at = 1, #stored, 2 do
   if string.match(stored[at + 1], '^[^ ]*') == ARGV[3] then drop(stored[at]) end
 end
-return redis.call('HDEL', ARGV[1] .. 'devices:' .. ARGV[2], ARGV[3])
+local removed = redis.call('HDEL', ARGV[1] .. 'devices:' .. ARGV[2], ARGV[3])
+if removed > 0 then put_facts(KEYS[2], 4) end
+return removed
 """
 )
 _EXPIRE = (
@@ -121,9 +129,8 @@ class RedisSignInStore:
         self._redis = redis
         self._prefix, self._by_end = redis.key("identity:"), redis.key("identity:by-end")
         self._begin, self._change = redis.script(_BEGIN), redis.script(_CHANGE)
-        self._end, self._end_all = redis.script(_END), redis.script(_END_ALL)
-        self._devices, self._remove_device = redis.script(_DEVICES), redis.script(_REMOVE_DEVICE)
-        self._expire = redis.script(_EXPIRE)
+        self._end, self._remove_device = redis.script(_END), redis.script(_REMOVE_DEVICE)
+        self._devices, self._expire = redis.script(_DEVICES), redis.script(_EXPIRE)
         self.outbox = RedisOutbox(redis, redis.key("identity:outbox"))
 
     @classmethod
@@ -141,8 +148,7 @@ class RedisSignInStore:
     async def change(
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
     ) -> SignInChange | None:
-        key = f"{self._prefix}sign-in:{sign_in_id}"
-        stored: Any = await self._redis.retry(lambda client: client.hget(key, "body"))
+        stored = await self._read(sign_in_id)
         for _ in range(_ROUNDS):
             if not stored:
                 return None
@@ -153,11 +159,14 @@ class RedisSignInStore:
             stored = current[0] if current else None
         raise Overloaded(retry_after_ms=_RETRY_AFTER_MS)
 
-    async def end(self, *, sign_in_id: SignInId) -> None:
-        await self._run(self._end, sign_in_id)
+    async def find(self, *, sign_in_id: SignInId) -> SignIn | None:
+        stored = await self._read(sign_in_id)
+        return _sign_in.decode(stored) if stored else None
 
-    async def end_all(self, *, account_id: AccountId) -> int:
-        return int(await self._run(self._end_all, account_id))
+    async def end(self, *, account_id: AccountId, sign_in_id: SignInId | None = None, record: FactRecord) -> int:
+        ended = int(await self._run(self._end, account_id, sign_in_id or "", msgspec.json.encode(record)))
+        self.outbox.notify()
+        return ended
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
         entries, signed_in = await self._run(self._devices, account_id)
@@ -169,14 +178,20 @@ class RedisSignInStore:
         ]
         return sorted(found, key=lambda device: (-to_ms(device.last_seen_at), device.device_id))
 
-    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
-        return bool(await self._run(self._remove_device, account_id, device_id))
+    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
+        removed = bool(await self._run(self._remove_device, account_id, device_id, msgspec.json.encode(record)))
+        self.outbox.notify()
+        return removed
 
     async def expire(self, *, now: datetime) -> int:
         deleted = 0
         while expired := int(await self._run(self._expire, to_ms(now), _BATCH)):
             deleted += expired
         return deleted
+
+    async def _read(self, sign_in_id: SignInId) -> Any:
+        key = f"{self._prefix}sign-in:{sign_in_id}"
+        return await self._redis.retry(lambda client: client.hget(key, "body"))
 
     async def _compare_and_set(self, old: SignIn, stored: bytes, result: SignInChange, now: datetime) -> Any:
         new = result.sign_in or old

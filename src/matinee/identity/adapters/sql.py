@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -37,6 +37,7 @@ from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChang
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 
+T = TypeVar("T")
 _metadata = MetaData()
 _accounts = Table(
     "identity_account",
@@ -82,6 +83,7 @@ _sign_ins = Table(
     Column("turned_at", UtcTime),
     Column("expires_at", UtcTime, index=True),
     Column("profile_id", String(40)),
+    Column("proved_at", UtcTime),
 )
 _attempts = Table(
     "identity_tries",
@@ -106,8 +108,9 @@ _MEMBER = (
 )
 _LOCK_ACCOUNT = select(_a.account_id).where(_a.account_id == bindparam("id")).with_for_update()
 _PROFILES = select(*_PROFILE).where(_p.account_id == bindparam("id")).order_by(_p.place)
-_SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id")).with_for_update()
-_CHANGING = ("live", "spent", "turned_at", "expires_at", "profile_id")
+_SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id"))
+_LOCK_SIGN_IN = _SIGN_IN.with_for_update()
+_CHANGING = ("live", "spent", "turned_at", "expires_at", "profile_id", "proved_at")
 _UPDATE_SIGN_IN = (
     update(_sign_ins).where(_s.sign_in_id == bindparam("id")).values({name: bindparam(name) for name in _CHANGING})
 )
@@ -211,7 +214,7 @@ class SqlIdentityStore:
         self, *, sign_in_id: SignInId, now: datetime, change: Callable[[SignIn], SignInChange]
     ) -> SignInChange | None:
         def apply(connection: Connection) -> SignInChange | None:
-            if (row := connection.execute(_SIGN_IN, {"id": sign_in_id}).one_or_none()) is None:
+            if (row := connection.execute(_LOCK_SIGN_IN, {"id": sign_in_id}).one_or_none()) is None:
                 return None
             new = change(SignIn(**row._mapping))
             if new.sign_in is None:
@@ -226,11 +229,21 @@ class SqlIdentityStore:
             self.outbox.notify()
         return result
 
-    async def end(self, *, sign_in_id: SignInId) -> None:
-        await self._delete(_sign_ins, _s.sign_in_id == sign_in_id)
+    async def find(self, *, sign_in_id: SignInId) -> SignIn | None:
+        row = await self._database.read_autocommit(lambda c: c.execute(_SIGN_IN, {"id": sign_in_id}).one_or_none())
+        return SignIn(**row._mapping) if row else None
 
-    async def end_all(self, *, account_id: AccountId) -> int:
-        return await self._delete(_sign_ins, _s.account_id == account_id)
+    async def end(self, *, account_id: AccountId, sign_in_id: SignInId | None = None, record: FactRecord) -> int:
+        condition = _s.account_id == account_id
+        if sign_in_id is not None:
+            condition = and_(condition, _s.sign_in_id == sign_in_id)
+
+        def delete_sign_ins(connection: Connection) -> int:
+            if ended := connection.execute(delete(_sign_ins).where(condition)).rowcount:
+                self._put_facts(connection, (record,))
+            return ended
+
+        return await self._write(delete_sign_ins)
 
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
         values = {"id": account_id, "now": now}
@@ -240,13 +253,16 @@ class SqlIdentityStore:
             for row in rows
         ]
 
-    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> bool:
+    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
         def remove(connection: Connection) -> bool:
             connection.execute(delete(_sign_ins).where(_s.account_id == account_id, _s.device_id == device_id))
             statement = delete(_devices).where(_d.account_id == account_id, _d.device_id == device_id)
-            return connection.execute(statement).rowcount > 0
+            if not connection.execute(statement).rowcount:
+                return False
+            self._put_facts(connection, (record,))
+            return True
 
-        return await self._database.write(remove)
+        return await self._write(remove)
 
     async def expire(self, *, now: datetime) -> int:
         return await self._delete(_sign_ins, _s.expires_at <= now)
@@ -272,9 +288,10 @@ class SqlIdentityStore:
     async def _delete(self, table: Table, condition: ColumnElement[bool]) -> int:
         return await self._database.write(lambda c: c.execute(delete(table).where(condition)).rowcount)
 
-    async def _write(self, transaction: Callable[[Connection], None]) -> None:
-        await self._database.write(transaction)
+    async def _write(self, transaction: Callable[[Connection], T]) -> T:
+        result = await self._database.write(transaction)
         self.outbox.notify()
+        return result
 
     def _put_facts(self, connection: Connection, records: tuple[FactRecord, ...]) -> None:
         self.outbox.put(connection, [msgspec.json.encode(record) for record in records])

@@ -1,4 +1,4 @@
-"""`SessionStore` in Redis: one hash per session, and two sorted sets to find idle and ended sessions.
+"""`SessionStore` in Redis: a hash for each session, sets of the open and the ended ones, a set of open ones by account.
 
 Each change is one script, which changes the session, the sets and the facts atomically. Its first write is one that a
 full Redis refuses. No key expires: sessions are deleted by `delete_ended`.
@@ -17,7 +17,7 @@ from redis.commands.core import AsyncScript
 from matinee.drivers.redis import Redis
 from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
 from matinee.kit.clock import from_ms, to_ms
-from matinee.kit.ids import EdgeId, PlaySessionId
+from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 _Fields: TypeAlias = list[bytes | None]
@@ -26,14 +26,17 @@ _DELETE_BATCH = 500
 _body = msgspec.json.Decoder(StoredSession)
 _edges = msgspec.json.Decoder(tuple[EdgeId, ...])
 
-# KEYS: the session, the open sessions by their last heartbeat, the stream of facts, the ended sessions by their end.
-# ARGV[1] is the session's id. Scripts are idempotent: they are repeated when an answer is lost.
+# KEYS: the session, the open sessions by their last heartbeat, the stream of facts, the ended sessions by their end; for a
+# new one also the open sessions of its account, a key that the session keeps. ARGV[1] is the session's id. Scripts are
+# idempotent: they are repeated when an answer is lost.
 _CREATE = (
     PUT_FACTS
     + """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], 'body', ARGV[2], 'seen', ARGV[3], 'position', ARGV[4], 'avoid', ARGV[5])
+redis.call('HSET', KEYS[1], 'siblings', KEYS[5])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+redis.call('SADD', KEYS[5], ARGV[1])
 put_facts(KEYS[3], 6)
 return 1
 """
@@ -75,6 +78,8 @@ if ended then return by == ARGV[4] and 1 or 0 end
 redis.call('HSET', KEYS[1], 'seen', ARGV[2], 'position', ARGV[3], 'ended', ARGV[2], 'by', ARGV[4])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
+local siblings = redis.call('HGET', KEYS[1], 'siblings')
+if siblings then redis.call('SREM', siblings, ARGV[1]) end
 put_facts(KEYS[3], 5)
 return 1
 """
@@ -106,7 +111,8 @@ class RedisSessionStore:
     async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
         body, avoid = msgspec.json.encode(session), msgspec.json.encode(session.avoid)
         values = (body, to_ms(session.last_seen_at), session.position_ms, avoid)
-        await self._run(self._create, session.session_id, *values, *records)
+        siblings = self._siblings_key(session.account_id)
+        await self._run(self._create, session.session_id, *values, *records, more_keys=(siblings,))
 
     async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
         fields: Any = await self._redis.retry(lambda client: client.hmget(self._key(session_id), _FIELDS))
@@ -122,13 +128,20 @@ class RedisSessionStore:
         by = secrets.token_hex(8)  # a repeated script recognises its own close by this
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
-    async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
+    async def find_open(
+        self, *, account_id: AccountId | None = None, idle_since: datetime | None = None, limit: int
+    ) -> list[StoredSession]:
         async with self._redis.operation() as client:
+            if account_id is not None:
+                session_ids = await _list_members(client, self._siblings_key(account_id))
+            else:
+                session_ids = await _list_before(client, self._open, idle_since, limit)
             pipeline = client.pipeline(transaction=False)
-            for session_id in await _list_before(client, self._open, since, limit):
+            for session_id in session_ids:
                 pipeline.hmget(self._key(session_id), _FIELDS)
             found = [_to_session(fields) for fields in await pipeline.execute()]
-        return [session for session in found if session is not None and session.ended_at is None]
+        still_open = (session for session in found if session is not None and session.ended_at is None)
+        return sorted(still_open, key=lambda session: session.last_seen_at)[:limit]
 
     async def delete_ended(self, *, before: datetime) -> int:
         deleted = 0
@@ -139,8 +152,14 @@ class RedisSessionStore:
                     return deleted
                 deleted += await self._delete(keys=[self._ended, *map(self._key, ended)], args=ended)
 
-    async def _run(self, script: AsyncScript, session_id: PlaySessionId, *values: bytes | int | str) -> bool:
-        keys = [self._key(session_id), self._open, self.outbox.stream, self._ended]
+    async def _run(
+        self,
+        script: AsyncScript,
+        session_id: PlaySessionId,
+        *values: bytes | int | str,
+        more_keys: tuple[str, ...] = (),
+    ) -> bool:
+        keys = [self._key(session_id), self._open, self.outbox.stream, self._ended, *more_keys]
         changed = await self._redis.retry(lambda _: script(keys=keys, args=[session_id, *values]))
         self.outbox.notify()
         return bool(changed)
@@ -148,10 +167,19 @@ class RedisSessionStore:
     def _key(self, session_id: str) -> str:
         return self._redis.key(f"playback:session:{session_id}")
 
+    def _siblings_key(self, account_id: AccountId) -> str:
+        return self._redis.key(f"playback:open:{account_id}")
 
-async def _list_before(client: RedisClient, index: str, moment: datetime, limit: int) -> list[str]:
+
+async def _list_before(client: RedisClient, index: str, moment: datetime | None, limit: int) -> list[str]:
     """List the ids in a sorted set from before a moment, the earliest first."""
-    found: Any = await client.zrange(index, "-inf", f"({to_ms(moment)}", byscore=True, offset=0, num=limit)
+    end = "+inf" if moment is None else f"({to_ms(moment)}"
+    found: Any = await client.zrange(index, "-inf", end, byscore=True, offset=0, num=limit)
+    return [session_id.decode() for session_id in found]
+
+
+async def _list_members(client: RedisClient, index: str) -> list[str]:
+    found: Any = await client.smembers(index)
     return [session_id.decode() for session_id in found]
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
-from matinee.kit.ids import EdgeId, PlaySessionId
+from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 _MEDIUM = (1 << 24) - 1
@@ -36,6 +36,7 @@ _sessions = Table(
     "playback_sessions",
     _metadata,
     Column("session_id", String(40), primary_key=True),
+    Column("account_id", String(40)),
     Column("last_seen_at", UtcTime, nullable=False),
     Column("ended_at", UtcTime),
     Column("position_ms", BigInteger, nullable=False),
@@ -48,11 +49,9 @@ _c = _sessions.c
 _create = insert(_sessions)
 _columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoid)
 _find = _columns.where(_c.session_id == bindparam("id"))
-_idle = (
-    _columns.where(_c.ended_at.is_(None), _c.last_seen_at < bindparam("since"))
-    .order_by(_c.last_seen_at)
-    .limit(bindparam("most"))
-)
+_open = _columns.where(_c.ended_at.is_(None)).order_by(_c.last_seen_at).limit(bindparam("most"))
+_idle = _open.where(_c.last_seen_at < bindparam("since"))
+_open_of_account = _open.where(_c.account_id == bindparam("account"))
 _update_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
 # The latest time stays, in whatever order changes arrive.
 _now = bindparam("now", type_=UtcTime)
@@ -83,6 +82,7 @@ class SqlSessionStore:
     async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
         row = {
             "session_id": session.session_id,
+            "account_id": session.account_id,
             "last_seen_at": session.last_seen_at,
             "position_ms": session.position_ms,
             "avoid": session.avoid,
@@ -111,9 +111,12 @@ class SqlSessionStore:
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._update_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
 
-    async def find_idle(self, *, since: datetime, limit: int) -> list[StoredSession]:
-        values = {"since": since, "most": limit}
-        rows = await self._database.read(lambda connection: connection.execute(_idle, values).all())
+    async def find_open(
+        self, *, account_id: AccountId | None = None, idle_since: datetime | None = None, limit: int
+    ) -> list[StoredSession]:
+        statement = _idle if account_id is None else _open_of_account
+        values = {"since": idle_since, "account": account_id, "most": limit}
+        rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
         return [_to_session(row) for row in rows]
 
     async def delete_ended(self, *, before: datetime) -> int:

@@ -8,7 +8,7 @@ import msgspec
 
 from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted
 from matinee.kit.context import Principal
-from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, AssetId, DeviceId, EdgeId, EpisodeId, PlaySessionId, ProfileId, SignInId, TitleId
 from matinee.kit.structs import build_from
 from matinee.playback.api import Capabilities, Heartbeat
 from matinee.viewing.api import Position
@@ -20,7 +20,11 @@ _STEP_BACK_MS = 2_000
 
 
 class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A play session as stored. `avoid` are the edges that failed last."""
+    """A play session as stored.
+
+    `sign_in_id` is the sign-in that started it, `maturity` the age rating of the title, `avoid` the edges that failed
+    last.
+    """
 
     session_id: PlaySessionId
     account_id: AccountId
@@ -37,6 +41,8 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     position_ms: int
     episode_id: EpisodeId | None = None
+    sign_in_id: SignInId | None = None
+    maturity: int = 0
     avoid: tuple[EdgeId, ...] = ()
     ended_at: datetime | None = None
 
@@ -87,7 +93,7 @@ def to_heartbeat_fact(session: StoredSession, heartbeat: Heartbeat) -> PlaybackH
 
 
 def to_ended_fact(session: StoredSession, position_ms: int, reason: str) -> PlaybackEnded:
-    """Return the fact that a session ended; `reason` is `stopped`, `ended`, `failed` or `lost`."""
+    """Return the fact that a session ended; `reason` is `stopped`, `ended`, `failed`, `lost` or `revoked`."""
     return build_from(session, PlaybackEnded, position_ms=position_ms, reason=reason)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from matinee.catalogue.api import Catalogue, Playable
 from matinee.identity.api import Identity, Viewer
 from matinee.kit import context, log
-from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
+from matinee.kit.ids import AccountId, EpisodeId, ProfileId, SignInId, TitleId
 from matinee.kit.problem import DeadlineExceeded, Problem
 from matinee.playback.api import NotEntitled, TooMature
 from matinee.steering.api import RankedEdge, Steering
@@ -27,6 +27,7 @@ class PlayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     account_id: AccountId
     profile_id: ProfileId
+    sign_in_id: SignInId
     title_id: TitleId
     episode_id: EpisodeId | None
     territory: str
@@ -69,7 +70,9 @@ class StartLookup:
 
     async def _collect(self, request: PlayRequest, timeout_s: float) -> StartData:
         viewer, playable, edges, position = await asyncio.gather(
-            self._identity.viewer(account_id=request.account_id, profile_id=request.profile_id),
+            self._identity.viewer(
+                account_id=request.account_id, profile_id=request.profile_id, sign_in_id=request.sign_in_id
+            ),
             self._get_playable(request, request.episode_id),
             self._steering.rank(client_ip=request.client_ip),
             self._get_position(request, timeout_s * RESUME_SHARE),

@@ -9,12 +9,12 @@ import msgspec
 
 from matinee.catalogue.api import Asset, Catalogue
 from matinee.events.api import PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, new_record
-from matinee.identity.api import Identity
+from matinee.identity.api import Identity, ProfileNotFound, TokenRejected
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.context import Principal
 from matinee.kit.hashing import verify_path_token
-from matinee.kit.ids import EdgeId, EpisodeId, PlaySessionId, TitleId
+from matinee.kit.ids import AccountId, EdgeId, EpisodeId, PlaySessionId, ProfileId, SignInId, TitleId
 from matinee.kit.problem import Forbidden
 from matinee.kit.structs import build_from
 from matinee.licensing.api import LicenceTerms, Licensing
@@ -41,7 +41,8 @@ from matinee.steering.api import RankedEdge, Steering
 from matinee.viewing.api import Viewing
 
 _log = log.get()
-_IDLE_BATCH = 200
+_BATCH = 200
+_ACCOUNT_LIMIT = 10_000
 _DELETE_AFTER = timedelta(days=1)
 
 
@@ -66,6 +67,7 @@ class PlaybackService:
         options: PlaybackOptions,
     ) -> None:
         self._store = store
+        self._identity = identity
         self._catalogue = catalogue
         self._viewing = viewing
         self._steering = steering
@@ -96,6 +98,7 @@ class PlaybackService:
         request = PlayRequest(
             account_id=principal.account_id,
             profile_id=principal.profile_id,
+            sign_in_id=principal.sign_in_id,
             title_id=title_id,
             episode_id=episode_id,
             territory=territory,
@@ -177,12 +180,35 @@ class PlaybackService:
     async def end_idle(self) -> int:
         """End sessions without heartbeats and return how many; delete those that ended long ago."""
         now = self._clock.now()
-        idle = await self._store.find_idle(since=now - timedelta(seconds=self._options.idle_s), limit=_IDLE_BATCH)
+        since = now - timedelta(seconds=self._options.idle_s)
+        idle = await self._store.find_open(idle_since=since, limit=_BATCH)
         for session in idle:
             fact = sessions.to_ended_fact(session, session.position_ms, "lost")
             await self._close(session, session.position_ms, now, [fact])
         await self._store.delete_ended(before=now - _DELETE_AFTER)
         return len(idle)
+
+    async def end_revoked(self, *, account_id: AccountId) -> int:
+        """End the sessions of an account that may no longer play, and return how many."""
+        allowed: dict[tuple[ProfileId, SignInId | None], int] = {}
+        ended = 0
+        for session in await self._store.find_open(account_id=account_id, limit=_ACCOUNT_LIMIT):
+            viewer = (session.profile_id, session.sign_in_id)
+            if viewer not in allowed:
+                allowed[viewer] = await self._find_maturity(account_id, *viewer)
+            if session.maturity > allowed[viewer]:
+                fact = sessions.to_ended_fact(session, session.position_ms, "revoked")
+                await self._close(session, session.position_ms, self._clock.now(), [fact])
+                ended += 1
+        return ended
+
+    async def _find_maturity(self, account_id: AccountId, profile_id: ProfileId, sign_in_id: SignInId | None) -> int:
+        """Return the highest age rating that a viewer may watch now, -1 where the viewer may watch nothing."""
+        try:
+            viewer = await self._identity.viewer(account_id=account_id, profile_id=profile_id, sign_in_id=sign_in_id)
+        except (TokenRejected, ProfileNotFound, Forbidden):
+            return -1
+        return viewer.profile.maturity
 
     def _create_session(
         self, principal: Principal, request: PlayRequest, capabilities: Capabilities, data: StartData
@@ -195,6 +221,8 @@ class PlaybackService:
             account_id=request.account_id,
             profile_id=request.profile_id,
             device_id=principal.device_id,
+            sign_in_id=principal.sign_in_id,
+            maturity=playable.maturity,
             title_id=request.title_id,
             asset_id=asset.asset_id,
             original_language=playable.original_language,

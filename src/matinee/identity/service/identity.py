@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
 
-from matinee.events.api import AccountOpened, AnyFact, FactRecord, ProfileRemoved, RefreshTokenReused, new_record
+from matinee.events.api import (
+    AccountOpened,
+    AnyFact,
+    FactRecord,
+    ProfileChanged,
+    ProfileRemoved,
+    RefreshTokenReused,
+    SignInsEnded,
+    new_record,
+)
 from matinee.identity import model
 from matinee.identity.api import (
     Account,
@@ -21,7 +31,6 @@ from matinee.identity.api import (
     ProfileNotFound,
     PublicKeys,
     TokenRejected,
-    TooManyAttempts,
     Viewer,
     WrongCredentials,
     WrongPin,
@@ -38,15 +47,22 @@ from matinee.identity.ports import (
     SignInStore,
     Throttle,
 )
+from matinee.identity.service.grants import GrantIssuer
+from matinee.identity.service.proofs import Proofs
 from matinee.kit import ids
 from matinee.kit.clock import Clock
+from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 from matinee.kit.structs import build_from
 
 
 class IdentityService:
-    """Implements `Identity`. Access tokens expire after `access_ttl_s`, an unused sign-in after `refresh_ttl_s`."""
+    """Implements `Identity`.
+
+    Access tokens expire after `access_ttl_s`, an unused sign-in after `refresh_ttl_s`. A proof that an adult is present
+    is valid for `proof_s`.
+    """
 
     def __init__(
         self,
@@ -60,15 +76,16 @@ class IdentityService:
         access_ttl_s: int = 600,
         refresh_ttl_s: int = 30 * 86_400,
         refresh_grace_s: int = 10,
+        proof_s: int = 600,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._accounts = accounts
         self._sign_ins = sign_ins
-        self._throttle = throttle
         self._secrets = secrets
         self._signer = signer
         self._clock = clock
-        self._access_ttl_s = access_ttl_s
+        self._proofs = Proofs(sign_ins=sign_ins, throttle=throttle, secrets=secrets, clock=clock, valid_s=proof_s)
+        self._grants = GrantIssuer(signer=signer, clock=clock, access_ttl_s=access_ttl_s, refresh_ttl_s=refresh_ttl_s)
         self._lifetime = timedelta(seconds=refresh_ttl_s)
         self._grace = timedelta(seconds=refresh_grace_s)
         self._entropy = entropy
@@ -91,13 +108,10 @@ class IdentityService:
         credentials = await self._accounts.credentials(email=address)
         device_id = await self._find_device(credentials, device)
         subjects = self._list_subjects(address, device_id, device)
-        await self._attempt(subjects)
-        secret = model.normalize_password(password)
-        is_right = await self._secrets.verify(credentials.password_hash if credentials else self._secrets.decoy, secret)
-        if credentials is None or not is_right or credentials.account.status != "active":
+        is_right = await self._proofs.verify_password(credentials, password, subjects=subjects)
+        if credentials is None or not is_right:
             raise WrongCredentials
-        await self._throttle.reset(subjects=subjects)
-        await self._rehash(credentials, secret)
+        await self._rehash(credentials, model.normalize_password(password))
         return await self._begin(credentials.account, device_id or ids.generate(DeviceId, self._clock.now()), device)
 
     async def refresh(self, *, refresh_token: str) -> Grant:
@@ -109,7 +123,7 @@ class IdentityService:
             rotated = model.rotate(
                 sign_in, token, model.hash_secret(fresh.secret), now, grace=self._grace, lifetime=self._lifetime
             )
-            return SignInChange(sign_in=rotated, records=() if rotated else (self._record_reuse(sign_in),))
+            return SignInChange(sign_in=rotated, records=() if rotated else self._record_reuse(sign_in))
 
         change = await self._sign_ins.change(sign_in_id=token.sign_in_id, now=now, change=rotate)
         if change is None or change.sign_in is None:
@@ -124,24 +138,54 @@ class IdentityService:
             raise ProfileNotFound(profile_id=profile_id)
         if member.account.status != "active":
             raise TokenRejected
-        await self._check_pin(member.profile, pin)
-        now = self._clock.now()
+        await self._proofs.check_pin(member.profile, pin)
+        now, profile, with_pin = self._clock.now(), member.profile.profile, member.profile.pin_hash is not None
 
         def choose(sign_in: SignIn) -> SignInChange:
-            if sign_in.account_id != account_id or sign_in.expires_at <= now:
-                raise TokenRejected
-            return SignInChange(sign_in=msgspec.structs.replace(sign_in, profile_id=profile_id))
+            model.check_sign_in(sign_in, account_id, now)
+            return SignInChange(sign_in=model.choose_profile(sign_in, profile, now, with_pin=with_pin))
 
         change = await self._sign_ins.change(sign_in_id=sign_in_id, now=now, change=choose)
         if change is None or change.sign_in is None:
             raise TokenRejected
-        return self._grant(member, change.sign_in)
+        return self._grants.issue(member, change.sign_in)
 
-    async def sign_out(self, *, sign_in_id: SignInId) -> None:
-        await self._sign_ins.end(sign_in_id=sign_in_id)
+    async def prove(
+        self,
+        *,
+        principal: Principal,
+        password: str | None = None,
+        profile_id: ProfileId | None = None,
+        pin: str | None = None,
+    ) -> None:
+        if profile_id is not None:
+            await self._check_adults_pin(principal.account_id, profile_id, pin)
+        else:
+            account = await self.account(account_id=principal.account_id)
+            credentials = await self._accounts.credentials(email=account.email)
+            await self._proofs.check_password(credentials, password or "", principal)
+        await self._proofs.record(principal)
 
-    async def sign_out_everywhere(self, *, account_id: AccountId) -> int:
-        return await self._sign_ins.end_all(account_id=account_id)
+    async def verify_sign_in(self, *, principal: Principal) -> Principal:
+        sign_in, member = await asyncio.gather(
+            self._proofs.require_sign_in(principal.account_id, principal.sign_in_id),
+            self._accounts.member(account_id=principal.account_id, profile_id=principal.profile_id),
+        )
+        if member is None or member.account.status != "active":
+            raise TokenRejected
+        profile = member.profile.profile if member.profile else None
+        rights = model.get_rights(member.account, profile, principal.profile_id or sign_in.profile_id)
+        return msgspec.structs.replace(principal, is_adult=rights.is_adult, roles=rights.roles)
+
+    async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
+        fact = SignInsEnded(account_id=account_id, sign_in_id=sign_in_id)
+        record = self._record(fact, account_id)
+        await self._sign_ins.end(account_id=account_id, sign_in_id=sign_in_id, record=record)
+
+    async def sign_out_everywhere(self, *, principal: Principal) -> int:
+        await self._proofs.require(principal)
+        record = self._record(SignInsEnded(account_id=principal.account_id), principal.account_id)
+        return await self._sign_ins.end(account_id=principal.account_id, record=record)
 
     async def account(self, *, account_id: AccountId) -> Account:
         if (member := await self._accounts.member(account_id=account_id, profile_id=None)) is None:
@@ -168,7 +212,7 @@ class IdentityService:
     async def create_profile(
         self,
         *,
-        account_id: AccountId,
+        principal: Principal,
         name: str,
         avatar: str,
         language: str,
@@ -177,16 +221,19 @@ class IdentityService:
         pin: str | None = None,
     ) -> Profile:
         model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
+        await self._proofs.require(principal)
         pin_hash = await self._secrets.hash(pin) if pin else None
-        plain = self._create_profile(account_id, name=name, avatar=avatar, language=language)
+        plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
         profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
         added = StoredProfile(profile=profile, pin_hash=pin_hash)
-        return await self._change(account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added))
+        return await self._change(
+            principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
+        )
 
     async def update_profile(
         self,
         *,
-        account_id: AccountId,
+        principal: Principal,
         profile_id: ProfileId,
         name: str | None = None,
         avatar: str | None = None,
@@ -196,33 +243,46 @@ class IdentityService:
         pin: str | None = None,
     ) -> Profile:
         model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
-        pin_hash = await self._secrets.hash(pin) if pin else pin
         given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
         given["name"] = None if name is None else model.clean_name(name)
         changes = {field: value for field, value in given.items() if value is not None}
+        if pin is not None or not model.may_change_alone(principal, profile_id, changes):
+            await self._proofs.require(principal)
+        pin_hash = await self._secrets.hash(pin) if pin else pin
         return await self._change(
-            account_id, profile_id, lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes)
+            principal.account_id,
+            profile_id,
+            lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes),
         )
 
-    async def remove_profile(self, *, account_id: AccountId, profile_id: ProfileId) -> None:
-        record = self._record(ProfileRemoved(account_id=account_id, profile_id=profile_id), profile_id)
+    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
+        await self._proofs.require(principal)
+        record = self._record(ProfileRemoved(account_id=principal.account_id, profile_id=profile_id), profile_id)
 
         def remove(profiles: Profiles) -> ProfilesChange:
             rest = model.remove_profile(profiles, profile_id)
             return ProfilesChange(profiles=rest, records=() if rest == profiles else (record,))
 
-        await self._accounts.change_profiles(account_id=account_id, change=remove)
+        await self._accounts.change_profiles(account_id=principal.account_id, change=remove)
 
     async def devices(self, *, account_id: AccountId) -> list[Device]:
         return await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
 
-    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId) -> None:
-        if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id):
+    async def remove_device(self, *, principal: Principal, device_id: DeviceId) -> None:
+        await self._proofs.require(principal)
+        account_id = principal.account_id
+        record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
+        if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
             raise DeviceNotFound(device_id=device_id)
 
-    async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
+    async def viewer(
+        self, *, account_id: AccountId, profile_id: ProfileId, sign_in_id: SignInId | None = None
+    ) -> Viewer:
         # Not cached: a closed account or a lowered maturity must apply to the next play on every instance.
-        member = await self._accounts.member(account_id=account_id, profile_id=profile_id)
+        member, _ = await asyncio.gather(
+            self._accounts.member(account_id=account_id, profile_id=profile_id),
+            self._check_sign_in(account_id, sign_in_id),
+        )
         if member is None or member.profile is None:
             raise ProfileNotFound(profile_id=profile_id)
         if member.account.status != "active":
@@ -247,21 +307,6 @@ class IdentityService:
         email = f"email:{model.hash_secret(address.encode()).hex()}"
         return (email,) if device.device_id is None else (email, f"stranger:{device.device_id[:64]}")
 
-    async def _attempt(self, subjects: tuple[str, ...]) -> None:
-        if wait_ms := await self._throttle.attempt(subjects=subjects, now=self._clock.now()):
-            raise TooManyAttempts(retry_after_ms=wait_ms)
-
-    async def _check_pin(self, stored: StoredProfile, pin: str | None) -> None:
-        if stored.pin_hash is None:
-            return
-        if not pin:
-            raise WrongPin(detail="This profile needs its PIN.")
-        subjects = (f"pin:{stored.profile.profile_id}",)
-        await self._attempt(subjects)
-        if not await self._secrets.verify(stored.pin_hash, pin[:64]):
-            raise WrongPin
-        await self._throttle.reset(subjects=subjects)
-
     async def _rehash(self, credentials: Credentials, secret: str) -> None:
         if not self._secrets.needs_rehash(credentials.password_hash):
             return
@@ -285,42 +330,18 @@ class IdentityService:
             live=(model.hash_secret(token.secret),),
             turned_at=now,
             expires_at=now + self._lifetime,
+            proved_at=now,
         )
         name = model.clean_device_name(device)
         stored_device = Device(device_id=device_id, name=name, kind=device.kind, last_seen_at=now, signed_in=True)
         await self._sign_ins.begin(sign_in=sign_in, device=stored_device)
-        return self._grant(Member(account=account), sign_in, token)
+        return self._grants.issue(Member(account=account), sign_in, token)
 
     async def _grant_sign_in(self, sign_in: SignIn, token: RefreshToken) -> Grant:
         member = await self._accounts.member(account_id=sign_in.account_id, profile_id=sign_in.profile_id)
         if member is None or member.account.status != "active":
             raise TokenRejected
-        return self._grant(member, sign_in, token)
-
-    def _grant(self, member: Member, sign_in: SignIn, token: RefreshToken | None = None) -> Grant:
-        profile_id = member.profile.profile.profile_id if member.profile else None
-        issued_at_s = int(self._clock.now().timestamp())
-        claims = {
-            "iss": "matinee",
-            "aud": "matinee",
-            "sub": sign_in.account_id,
-            "iat": issued_at_s,
-            "exp": issued_at_s + self._access_ttl_s,
-            "profile": profile_id,
-            "device": sign_in.device_id,
-            "sign_in": sign_in.sign_in_id,
-            "roles": member.account.roles,
-        }
-        return build_from(
-            sign_in,
-            Grant,
-            access_token=self._signer.sign(claims),
-            expires_in_s=self._access_ttl_s,
-            profile_id=profile_id,
-            roles=member.account.roles,
-            refresh_token=token.encode() if token else "",
-            refresh_expires_in_s=int(self._lifetime.total_seconds()) if token else 0,
-        )
+        return self._grants.issue(member, sign_in, token)
 
     def _create_profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
         return Profile(
@@ -331,6 +352,16 @@ class IdentityService:
             language=language,
         )
 
+    async def _check_sign_in(self, account_id: AccountId, sign_in_id: SignInId | None) -> None:
+        if sign_in_id is not None:
+            await self._proofs.require_sign_in(account_id, sign_in_id)
+
+    async def _check_adults_pin(self, account_id: AccountId, profile_id: ProfileId, pin: str | None) -> None:
+        stored = model.find_profile(await self._accounts.profiles(account_id=account_id), profile_id)
+        if stored.pin_hash is None or not model.is_adult(stored.profile):
+            raise WrongPin(detail="This is not the profile of an adult with a PIN.")
+        await self._proofs.check_pin(stored, pin)
+
     async def _change(
         self, account_id: AccountId, profile_id: ProfileId, change: Callable[[Profiles], Profiles]
     ) -> Profile:
@@ -339,14 +370,18 @@ class IdentityService:
 
         def apply(profiles: Profiles) -> ProfilesChange:
             results[:] = [change(profiles)]
-            return ProfilesChange(profiles=results[0])
+            changed = model.list_changed(profiles, results[0])
+            return ProfilesChange(profiles=results[0], records=tuple(map(self._record_change, changed)))
 
         await self._accounts.change_profiles(account_id=account_id, change=apply)
         return model.find_profile(results[0], profile_id).profile
 
-    def _record_reuse(self, sign_in: SignIn) -> FactRecord:
-        fact = RefreshTokenReused(account_id=sign_in.account_id, device_id=sign_in.device_id)
-        return self._record(fact, sign_in.account_id)
+    def _record_change(self, profile: Profile) -> FactRecord:
+        return self._record(build_from(profile, ProfileChanged), profile.profile_id)
+
+    def _record_reuse(self, sign_in: SignIn) -> tuple[FactRecord, ...]:
+        facts = (build_from(sign_in, RefreshTokenReused), build_from(sign_in, SignInsEnded))
+        return tuple(self._record(fact, sign_in.account_id) for fact in facts)
 
     def _record(self, fact: AnyFact, key: str) -> FactRecord:
         return new_record(fact, key=key, now=self._clock.now())

@@ -1,7 +1,4 @@
-"""The public interface of events: the facts, and the log that stores them.
-
-A fact is a frozen Struct named in the past tense. Changes to a fact are additive only: a new field has a default.
-"""
+"""The public interface of events: the facts, and the log that stores them."""
 
 from __future__ import annotations
 
@@ -11,164 +8,66 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from matinee.kit import context, ids
-from matinee.kit.ids import (
-    AccountId,
-    AssetId,
-    DeviceId,
-    EdgeId,
-    EpisodeId,
-    FactId,
-    JobId,
-    PlaySessionId,
-    ProfileId,
-    TitleId,
+from matinee.events.api.facts import (
+    AccountOpened,
+    AnyFact,
+    EncodeFailed,
+    EncodeFinished,
+    Fact,
+    PlaybackEnded,
+    PlaybackHeartbeat,
+    PlaybackStarted,
+    PositionMoved,
+    ProfileChanged,
+    ProfileRemoved,
+    RefreshTokenReused,
+    SignInsEnded,
+    TitleChanged,
+    TitlePublished,
+    TitleWithdrawn,
+    type_name,
 )
+from matinee.kit import context, ids
+from matinee.kit.ids import FactId
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent, long_running
 
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
-    """The superclass of all facts. The tag is the type name under which a fact is stored.
-
-    It is the class name; a renamed fact keeps its first name as its tag, so that stored facts stay readable.
-    """
-
-
-def type_name(fact: Fact | type[Fact]) -> str:
-    """Return the name under which facts of a type are stored."""
-    return str(fact.__struct_config__.tag)
-
-
-class AccountOpened(Fact, frozen=True, kw_only=True, tag=True):
-    """An account was created."""
-
-    account_id: AccountId
-
-
-class ProfileRemoved(Fact, frozen=True, kw_only=True, tag=True):
-    """A profile was removed; its data must be erased."""
-
-    account_id: AccountId
-    profile_id: ProfileId
-
-
-class RefreshTokenReused(Fact, frozen=True, kw_only=True, tag=True):
-    """A refresh token was used after its successor: the sign-in was revoked."""
-
-    account_id: AccountId
-    device_id: DeviceId
-
-
-class TitlePublished(Fact, frozen=True, kw_only=True, tag=True):
-    """A title, or one more of its assets, can be played."""
-
-    title_id: TitleId
-    asset_id: AssetId | None = None
-
-
-class TitleWithdrawn(Fact, frozen=True, kw_only=True, tag=True):
-    """A title is no longer offered."""
-
-    title_id: TitleId
-
-
-class TitleChanged(Fact, frozen=True, kw_only=True, tag=True):
-    """What is shown of a title, or what can be played of it, changed.
-
-    `aspects` are any of `details`, `artwork`, `episodes` and `assets`. Readers with a copy read the title again.
-    """
-
-    title_id: TitleId
-    aspects: tuple[str, ...] = ()
-
-
-class EncodeFinished(Fact, frozen=True, kw_only=True, tag=True):
-    """An encoding job succeeded; its asset is attached to the title."""
-
-    job_id: JobId
-    title_id: TitleId
-    asset_id: AssetId
-
-
-class EncodeFailed(Fact, frozen=True, kw_only=True, tag=True):
-    """An encoding job failed."""
-
-    job_id: JobId
-    title_id: TitleId
-    reason: str
-
-
-class PlaybackStarted(Fact, frozen=True, kw_only=True, tag=True):
-    """A play session was opened."""
-
-    session_id: PlaySessionId
-    account_id: AccountId
-    profile_id: ProfileId
-    device_id: DeviceId
-    title_id: TitleId
-    asset_id: AssetId
-    episode_id: EpisodeId | None = None
-    edge_ids: tuple[EdgeId, ...] = ()
-    resumed_at_ms: int = 0
-
-
-class PlaybackHeartbeat(Fact, frozen=True, kw_only=True, tag="PlaybackBeat"):
-    """Measurements of a player since its last heartbeat, in the terms of CTA-2066."""
-
-    session_id: PlaySessionId
-    profile_id: ProfileId
-    title_id: TitleId
-    position_ms: int
-    state: str
-    playing_ms: int = 0
-    rebuffering_ms: int = 0
-    rebuffer_count: int = 0
-    join_time_ms: int | None = None
-    bandwidth_bps: int | None = None
-    rendition: str | None = None
-    dropped_frames: int = 0
-    edge_id: EdgeId | None = None
-    error_code: str | None = None
-
-
-class PlaybackEnded(Fact, frozen=True, kw_only=True, tag=True):
-    """A play session was closed, or ended because its player stopped reporting."""
-
-    session_id: PlaySessionId
-    profile_id: ProfileId
-    title_id: TitleId
-    position_ms: int
-    reason: str
-
-
-class PositionMoved(Fact, frozen=True, kw_only=True, tag=True):
-    """The position of a profile in a title or an episode changed."""
-
-    account_id: AccountId
-    profile_id: ProfileId
-    title_id: TitleId
-    position_ms: int
-    duration_ms: int
-    device_id: DeviceId
-    updated_at: datetime
-    episode_id: EpisodeId | None = None
-
-
-AnyFact: TypeAlias = (
-    AccountOpened
-    | ProfileRemoved
-    | RefreshTokenReused
-    | TitlePublished
-    | TitleWithdrawn
-    | TitleChanged
-    | EncodeFinished
-    | EncodeFailed
-    | PlaybackStarted
-    | PlaybackHeartbeat
-    | PlaybackEnded
-    | PositionMoved
-)
+__all__ = [
+    "AccountOpened",
+    "AnyFact",
+    "BadCursor",
+    "Batch",
+    "BatchHandler",
+    "ConsumerInUse",
+    "ConsumerNotFound",
+    "DeadLetter",
+    "DeadLetterNotFound",
+    "EncodeFailed",
+    "EncodeFinished",
+    "Entry",
+    "Events",
+    "Fact",
+    "FactOutbox",
+    "FactRecord",
+    "Follower",
+    "Lag",
+    "LeasesNotSupported",
+    "PlaybackEnded",
+    "PlaybackHeartbeat",
+    "PlaybackStarted",
+    "PositionMoved",
+    "ProfileChanged",
+    "ProfileRemoved",
+    "RefreshTokenReused",
+    "RetryResult",
+    "SignInsEnded",
+    "TitleChanged",
+    "TitlePublished",
+    "TitleWithdrawn",
+    "new_record",
+    "relay_facts",
+    "type_name",
+]
 
 
 class FactRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -13,7 +13,7 @@ import msgspec
 from matinee.catalogue.api import Asset, AssetNotFound, AudioTrack, Episode, Playable, SegmentRun, TextTrack, VideoTrack
 from matinee.drivers.sql import Database
 from matinee.events.api import FactRecord
-from matinee.identity.api import Account, Profile, Viewer
+from matinee.identity.api import Account, Profile, TokenRejected, Viewer
 from matinee.kit import ids
 from matinee.kit.clock import ManualClock
 from matinee.kit.context import Principal
@@ -99,6 +99,7 @@ class FakeDomains:
     def __init__(self) -> None:
         self.maturity = 18
         self.status: Any = "active"
+        self.ended_sign_ins: set[SignInId] = set()
         self.playables = {
             None: Playable(title_id=TITLE, names={"en": "A film"}, original_language="en", maturity=12, asset=asset())
         }
@@ -124,7 +125,11 @@ class FakeDomains:
     def calls_of(self, name: str) -> list[dict[str, Any]]:
         return [arguments for called, arguments in self.calls if called == name]
 
-    async def viewer(self, *, account_id: AccountId, profile_id: ProfileId) -> Viewer:
+    async def viewer(
+        self, *, account_id: AccountId, profile_id: ProfileId, sign_in_id: SignInId | None = None
+    ) -> Viewer:
+        if sign_in_id in self.ended_sign_ins:
+            raise TokenRejected
         account = Account(account_id=account_id, email="", created_at=NOW, status=self.status)
         profile = Profile(
             profile_id=profile_id, account_id=account_id, name="Ada", avatar="", language="en", maturity=self.maturity

@@ -181,18 +181,21 @@ async def test_access_by_role(gateway: Deployment) -> None:
 
 async def test_profiles_and_devices_belong_to_their_account(gateway: Deployment) -> None:
     viewer, stranger = await gateway.viewer(), await gateway.viewer()
+    adult = viewer.profile_id
     created = await viewer.call("POST", "/profiles", {"name": "Kid", "kids": True, "maturity": 6, "pin": "1234"})
     assert created.status == 201
     kid = created.json["profile_id"]
     assert created.json["has_pin"]
     assert (await viewer.choose(kid, "0000")).problem == "wrong-pin"
     assert (await viewer.choose(kid, "1234")).json["profile_id"] == kid
+    assert (await viewer.call("POST", "/auth/prove", {"password": PASSWORD})).status == 204
     changed = await viewer.call("PATCH", f"/profiles/{kid}", {"name": "Bo", "pin": ""})
     assert (changed.json["name"], changed.json["has_pin"]) == ("Bo", False)
     for method, path in (("PATCH", f"/profiles/{kid}"), ("POST", f"/profiles/{kid}/choose")):
         answer = await stranger.call(method, path, {})
         assert (answer.status, answer.problem) == (404, "profile-not-found")
     assert (await viewer.call("DELETE", f"/profiles/{kid}")).status == 204
+    await viewer.choose(adult)
     devices = (await viewer.call("GET", "/devices")).json
     assert [device["current"] for device in devices] == [True]
     answer = await stranger.call("DELETE", f"/devices/{devices[0]['device_id']}")

@@ -13,9 +13,21 @@ from msgspec.structs import replace
 from tests.unit.playback_rig import EDGE_IDS, NOW, TITLE, Deployment, is_valid_link, open_deployment, principal
 
 from matinee.catalogue.api import TitleNotFound
-from matinee.events.api import FactRecord, PlaybackEnded, PlaybackHeartbeat, PlaybackStarted, relay_facts
+from matinee.events.api import (
+    BatchHandler,
+    FactRecord,
+    PlaybackEnded,
+    PlaybackHeartbeat,
+    PlaybackStarted,
+    ProfileChanged,
+    ProfileRemoved,
+    SignInsEnded,
+    new_record,
+    relay_facts,
+)
+from matinee.identity.api import ProfileNotFound, TokenRejected
 from matinee.kit import ids
-from matinee.kit.ids import AssetId, PlaySessionId
+from matinee.kit.ids import AssetId, PlaySessionId, SignInId
 from matinee.kit.problem import Invalid, Unreachable
 from matinee.playback import jobs
 from matinee.playback.api import LinkExpired, SessionNotFound
@@ -39,6 +51,17 @@ class FakeEvents:
             await self._changed.wait_for(lambda: len(self.records) >= count)
 
 
+class OneBatch:
+    """A follower that delivers its facts once."""
+
+    def __init__(self, *facts: Any) -> None:
+        self._records = [new_record(fact, key="", now=NOW) for fact in facts]
+
+    async def follow(self, *, types: tuple[type[Any], ...], handle: BatchHandler, **_: Any) -> None:
+        assert all(isinstance(record.fact, types) for record in self._records)
+        await handle(self._records)
+
+
 @pytest.fixture
 async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
     async with open_deployment(tmp_path) as deployment:
@@ -59,6 +82,54 @@ async def test_manifest_needs_the_token_of_its_session(deployment: Deployment) -
             await deployment.playback.get_manifest(session_id=session_id, token=given, name="manifest.mpd")
     assert "<MPD" in await deployment.manifest(play)
     assert (await deployment.manifest(play, "master.m3u8")).startswith("#EXTM3U")
+
+
+async def test_sessions_of_an_ended_sign_in_end_with_their_licences(deployment: Deployment) -> None:
+    ended, kept, other = principal(), replace(principal(), sign_in_id=ids.derive(SignInId, "tv")), principal("bo")
+    plays = [await deployment.start(who) for who in (ended, kept, other)]
+    deployment.domains.ended_sign_ins.add(ended.sign_in_id)
+    with pytest.raises(TokenRejected):
+        await deployment.start(ended)
+    follower = OneBatch(
+        SignInsEnded(account_id=ended.account_id, sign_in_id=ended.sign_in_id),
+        SignInsEnded(account_id=other.account_id, sign_in_id=ids.derive(SignInId, "another")),
+    )
+    await jobs.end_revoked_sessions(deployment.playback, follower)
+    with pytest.raises(SessionNotFound):
+        await deployment.manifest(plays[0])
+    with pytest.raises(SessionNotFound):
+        await deployment.heartbeat(plays[0])
+    for play in plays[1:]:
+        assert "<MPD" in await deployment.manifest(play)
+    assert [call["session_id"] for call in deployment.domains.calls_of("revoke")] == [plays[0].session_id]
+    ends = [fact.reason for fact in await deployment.relay_facts() if isinstance(fact, PlaybackEnded)]
+    assert ends == ["revoked"]
+
+
+@pytest.mark.parametrize("fact", [ProfileChanged, ProfileRemoved])
+async def test_sessions_above_a_lowered_maturity_end(deployment: Deployment, fact: type[Any]) -> None:
+    who = principal()
+    play = await deployment.start()
+    change = {"account_id": who.account_id, "profile_id": who.profile_id}
+    change |= {"maturity": 12} if fact is ProfileChanged else {}
+    deployment.domains.maturity = 12  # that of the film
+    await jobs.end_revoked_sessions(deployment.playback, OneBatch(fact(**change)))
+    assert "<MPD" in await deployment.manifest(play)
+    if fact is ProfileChanged:
+        deployment.domains.maturity = 11
+    else:
+        deployment.domains.failing["viewer"] = ProfileNotFound(profile_id=who.profile_id)
+    await jobs.end_revoked_sessions(deployment.playback, OneBatch(fact(**change)))
+    with pytest.raises(SessionNotFound):
+        await deployment.playback.renew(principal=who, session_id=play.session_id, client_ip="192.0.2.7")
+
+
+async def test_sessions_stay_while_identity_cannot_be_asked(deployment: Deployment) -> None:
+    play = await deployment.start()
+    deployment.domains.failing["viewer"] = Unreachable(service="identity")
+    with pytest.raises(Unreachable):  # so that the follower tries again
+        await deployment.playback.end_revoked(account_id=principal().account_id)
+    assert "<MPD" in await deployment.manifest(play)
 
 
 async def test_expired_links_are_renewed_during_the_session(deployment: Deployment) -> None:

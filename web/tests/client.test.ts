@@ -3,7 +3,7 @@ import { createClient } from "../src/api/client";
 import { getFaults, Problem } from "../src/api/problem";
 import type { Session } from "../src/api/types";
 
-const session = (token: string): Session => ({ access_token: token, expires_in_s: 300, account_id: "acc", device_id: "dev", profile_id: null, roles: [], refresh_token: null });
+const session = (token: string): Session => ({ access_token: token, expires_in_s: 300, account_id: "acc", device_id: "dev", profile_id: null, is_adult: true, roles: [], refresh_token: null });
 const json = (body: unknown, status = 200) => new Response(body === null ? null : JSON.stringify(body), { status });
 const problem = (kind: string, status: number, facts = {}) => json({ type: `/problems/${kind}`, title: kind, status, ...facts }, status);
 
@@ -13,7 +13,7 @@ interface Call {
 }
 
 /** Create a client whose gateway is a function. */
-function createGateway(answer: (call: Call, calls: Call[]) => Response | Promise<Response>) {
+function createGateway(answer: (call: Call, calls: Call[]) => Response | Promise<Response>, proofs: boolean[] = []) {
   const calls: Call[] = [];
   const changes: (Session | null)[] = [];
   let clock = 0;
@@ -37,6 +37,7 @@ function createGateway(answer: (call: Call, calls: Call[]) => Response | Promise
         inside -= 1;
       }
     },
+    requestProof: () => Promise.resolve(proofs.shift() ?? false),
     onSessionChange: (next) => changes.push(next),
   });
   return { client, calls, changes, lockCount: () => lockCount, advance: (ms: number) => (clock += ms) };
@@ -53,6 +54,18 @@ describe("the API client", () => {
     client.setSession(session("old"));
     expect(await client.call("GET", "/home")).toEqual({ ok: "/home" });
     expect(calls.map((call) => call.path)).toEqual(["/home", "/auth/refresh", "/home"]);
+  });
+
+  it("asks for a proof and tries again", async () => {
+    const { client, calls } = createGateway((_, calls) => (calls.length === 1 ? problem("proof-required", 403) : json({ ok: true })), [true]);
+    expect(await client.call("PATCH", "/profiles/p")).toEqual({ ok: true });
+    expect(calls.map((call) => call.path)).toEqual(["/profiles/p", "/profiles/p"]);
+  });
+
+  it("fails where no proof is given, without a second try", async () => {
+    const { client, calls } = createGateway(() => problem("proof-required", 403), [false]);
+    await expect(client.call("PATCH", "/profiles/p")).rejects.toMatchObject({ kind: "proof-required" });
+    expect(calls).toHaveLength(1);
   });
 
   it("refreshes once for many requests at the same time", async () => {

@@ -277,7 +277,7 @@ def is_adult(profile: Profile) -> bool:
     return not profile.kids and profile.maturity >= ADULT_MATURITY
 
 
-def may_change_alone(principal: Principal, profile_id: ProfileId, changes: Collection[str]) -> bool:
+def may_change_freely(principal: Principal, profile_id: ProfileId, changes: Collection[str]) -> bool:
     """Return whether an adult may change these fields of a profile without a proof: the looks of the own one."""
     return principal.is_adult and principal.profile_id == profile_id and _OWN_FIELDS.issuperset(changes)
 

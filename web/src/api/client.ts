@@ -14,6 +14,8 @@ export interface ClientDependencies {
   now: () => number;
   /** Runs a task under a lock that all tabs of the browser share. */
   runExclusive: <T>(task: () => Promise<T>) => Promise<T>;
+  /** Ask the viewer for the password or a PIN, which the server wants for this change; `false` if refused. */
+  requestProof: () => Promise<boolean>;
   /** Called with every new session, and with `null` when the sign-in has ended. */
   onSessionChange: (session: Session | null) => void;
 }
@@ -29,6 +31,8 @@ function createTraceparent(): string {
   const hex = Array.from(crypto.getRandomValues(new Uint8Array(24)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
+
+const readBody = async <T>(response: Response) => (response.status === 204 ? undefined : await response.json()) as T;
 
 export function createClient(dependencies: ClientDependencies) {
   let session: Session | null = null;
@@ -82,8 +86,12 @@ export function createClient(dependencies: ClientDependencies) {
       if (session?.access_token === token) await refresh();
       response = await send(method, path, options);
     }
-    if (!response.ok) throw await readProblem(response);
-    return (response.status === 204 ? undefined : await response.json()) as T;
+    if (response.ok) return await readBody<T>(response);
+    const problem = await readProblem(response);
+    if (problem.kind !== "proof-required" || !(await dependencies.requestProof())) throw problem;
+    response = await send(method, path, options);
+    if (response.ok) return await readBody<T>(response);
+    throw await readProblem(response);
   }
 
   return {

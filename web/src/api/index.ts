@@ -7,6 +7,7 @@ export { getFaults, Problem } from "./problem";
 
 type Listener = (session: T.Session | null) => void;
 const listeners = new Set<Listener>();
+let askForProof: () => Promise<boolean> = () => Promise.resolve(false);
 let chain: Promise<unknown> = Promise.resolve();
 
 /** Run tasks of this tab in turn, where the browser has no locks because the page was loaded over plain HTTP. */
@@ -21,12 +22,18 @@ export const client = createClient({
   now: () => Date.now(),
   runExclusive: <R>(task: () => Promise<R>) =>
     navigator.locks ? (navigator.locks.request("matinee-refresh", task) as Promise<R>) : runInTurn(task),
+  requestProof: () => askForProof(),
   onSessionChange: (session) => listeners.forEach((listener) => listener(session)),
 });
 
 export function onSession(listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
+}
+
+/** Set the function that asks the viewer for a proof. It is called before a change of the household. */
+export function onProofRequired(ask: () => Promise<boolean>): void {
+  askForProof = ask;
 }
 
 const formatQuery = (values: Record<string, string | null | undefined>): string => {
@@ -57,6 +64,8 @@ export const api = {
   signIn: (body: T.SignIn) => startSession("/auth/sign-in", body),
   signOut: () => endSession("/auth/sign-out"),
   signOutEverywhere: () => endSession("/auth/sign-out-everywhere"),
+
+  prove: (body: T.Proof) => post("/auth/prove", body),
 
   listProfiles: () => get<T.ProfileView[]>("/profiles"),
   addProfile: (body: T.NewProfile) => post<T.ProfileView>("/profiles", body),

@@ -13,6 +13,7 @@ export type Session = Schemas["Session"];
 export type ProfileView = Schemas["ProfileView"];
 export type NewProfile = Schemas["NewProfile"];
 export type ProfileChange = Schemas["ProfileChange"];
+export type Proof = Schemas["Proof"];
 export type DeviceInfo = Schemas["DeviceInfo"];
 export type SignUp = Schemas["SignUp"];
 export type SignIn = Schemas["SignIn"];

@@ -4,6 +4,7 @@ import HomePage from "../features/home";
 import ProfilesPage from "../features/profiles";
 import SignInPage from "../features/sign-in";
 import TitlePage from "../features/title";
+import type { Session } from "../api";
 import { useText } from "../i18n";
 import { addNext, go, Link, match, paths, readNext, useLocation } from "../router";
 import { ensureProfiles, restoreSession, useViewer } from "../session";
@@ -12,6 +13,7 @@ import { useTitle } from "../ui/title";
 import { useChildTheme } from "./childTheme";
 import { Header } from "./Header";
 import { getPlayerPage, playPreview, preloadPlayer } from "./playerPage";
+import { ProofHost } from "./ProofDialog";
 
 const OperatorPage = lazy(() => import("../features/operator"));
 const GenrePage = lazy(() => import("../features/genre"));
@@ -30,7 +32,12 @@ export function App() {
   if (viewer.state === "restoring") return <div className="app-loading" aria-busy="true" aria-label={t("app.loading")} />;
   if (viewer.state === "unreachable") return <Unreachable />;
   if (viewer.state === "signed-out") return <SignIn />;
-  return <SignedIn hasProfile={viewer.session?.profile_id != null} />;
+  return (
+    <>
+      <SignedIn session={viewer.session} />
+      <ProofHost />
+    </>
+  );
 }
 
 function SignIn() {
@@ -54,8 +61,10 @@ function Unreachable() {
 
 const SIGN_IN_PATHS: readonly string[] = [paths.signIn, paths.signUp];
 
-function SignedIn({ hasProfile }: { hasProfile: boolean }) {
+function SignedIn({ session }: { session: Session | null }) {
   const { path, search, under } = useLocation();
+  const hasProfile = session?.profile_id != null;
+  const isOperator = session?.roles?.includes("operator") ?? false;
   const isSignIn = SIGN_IN_PATHS.includes(path);
   const isProfiles = path.startsWith(paths.profiles);
   useEffect(() => {
@@ -63,11 +72,11 @@ function SignedIn({ hasProfile }: { hasProfile: boolean }) {
   }, [isSignIn, hasProfile, search]);
   useEffect(() => (hasProfile ? preloadPlayer() : undefined), [hasProfile]);
   if (isSignIn) return null;
-  if (path.startsWith(paths.operator)) return <Suspense><OperatorPage path={path} /></Suspense>;
+  if (path.startsWith(paths.operator) && isOperator) return <Suspense><OperatorPage path={path} /></Suspense>;
   if (isProfiles || !hasProfile) return <ProfilesPage managing={path === paths.manage} />;
   const watching = match("/watch/:id", path);
   if (watching) return <Player key={path + search} titleId={watching.id ?? ""} search={search} />;
-  return <Pages path={path} under={under} />;
+  return <Pages path={path} under={under} isAdult={session?.is_adult ?? false} />;
 }
 
 function Player({ titleId, search }: { titleId: string; search: string }) {
@@ -82,7 +91,7 @@ function Player({ titleId, search }: { titleId: string; search: string }) {
 }
 
 /** The pages with a header, and the title page as an overlay. */
-function Pages({ path, under }: { path: string; under: string | null }) {
+function Pages({ path, under, isAdult }: { path: string; under: string | null; isAdult: boolean }) {
   const { t } = useText();
   const overlay = match("/title/:id", path);
   const below = useRef<HTMLDivElement>(null);
@@ -96,19 +105,19 @@ function Pages({ path, under }: { path: string; under: string | null }) {
         <a className="skip" href="#main" tabIndex={overlay ? -1 : 0} data-focus-skip>{t("app.skip")}</a>
         <Header />
         <PreviewHost onPlay={playPreview} />
-        <Suspense><ScrollRestorer key={base}>{renderPage(base)}</ScrollRestorer></Suspense>
+        <Suspense><ScrollRestorer key={base}>{renderPage(base, isAdult)}</ScrollRestorer></Suspense>
       </div>
       {overlay && <TitlePage titleId={overlay.id ?? ""} />}
     </>
   );
 }
 
-function renderPage(path: string): ReactNode {
+function renderPage(path: string, isAdult: boolean): ReactNode {
   const genre = match("/genre/:id", path);
   if (path === paths.home) return <HomePage />;
   if (genre) return <GenrePage genreId={genre.id ?? ""} />;
   if (path === paths.history) return <HistoryPage />;
-  if (path === paths.account) return <AccountPage />;
+  if (path === paths.account && isAdult) return <AccountPage />;
   return <NotFound />;
 }
 

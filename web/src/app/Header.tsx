@@ -47,7 +47,6 @@ function ProfileMenu() {
     addEventListener("pointerdown", onPointerDown);
     return () => removeEventListener("pointerdown", onPointerDown);
   }, [open]);
-  const kids = profile?.kids ?? false;
   return (
     <div className="menu" ref={frame} data-focus="column">
       <button type="button" className="menu-button" aria-expanded={open} aria-label={t("nav.menu", { name: profile?.name ?? "" })} data-testid="profile-menu" onClick={() => setOpen(!open)}>
@@ -57,8 +56,8 @@ function ProfileMenu() {
       {open && (
         <div className="menu-list" data-focus="column">
           <Link to={paths.profiles} data-testid="menu-profiles">{t("nav.profiles")}</Link>
-          {!kids && <Link to={paths.account} data-testid="menu-account">{t("nav.account")}</Link>}
-          {!kids && session?.roles.includes("operator") && <Link to={paths.operator} data-testid="menu-operator">{t("nav.operator")}</Link>}
+          {session?.is_adult && <Link to={paths.account} data-testid="menu-account">{t("nav.account")}</Link>}
+          {session?.roles.includes("operator") && <Link to={paths.operator} data-testid="menu-operator">{t("nav.operator")}</Link>}
           <button type="button" data-testid="sign-out" onClick={() => void api.signOut().then(() => go(paths.home, { replace: true }))}>{t("nav.signOut")}</button>
         </div>
       )}

@@ -16,6 +16,7 @@ from matinee.kit.problem import Fault, Invalid, Problem, TooLarge
 
 PROBLEM_JSON = "application/problem+json"
 _log = log.get()
+_NO_BODY = repr("data")  # what Litestar says of a missing body
 _FIELD_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -87,5 +88,7 @@ def _to_faults(error: ValidationException) -> list[Fault]:
 
 
 def _to_fault(entry: dict[str, Any]) -> Fault:
-    key = str(entry.get("key", ""))
-    return Fault(key.removeprefix("data.").removeprefix("data"), str(entry.get("message", "is invalid")))
+    key, message = str(entry.get("key", "")), str(entry.get("message", "is invalid"))
+    if message == _NO_BODY:
+        return Fault("", "This request needs a JSON body.")
+    return Fault(key.removeprefix("data.").removeprefix("data"), message)

@@ -246,7 +246,7 @@ class IdentityService:
         given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
         given["name"] = None if name is None else model.clean_name(name)
         changes = {field: value for field, value in given.items() if value is not None}
-        if pin is not None or not model.may_change_alone(principal, profile_id, changes):
+        if pin is not None or not model.may_change_freely(principal, profile_id, changes):
             await self._proofs.require(principal)
         pin_hash = await self._secrets.hash(pin) if pin else pin
         return await self._change(

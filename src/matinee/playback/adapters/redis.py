@@ -26,9 +26,9 @@ _DELETE_BATCH = 500
 _body = msgspec.json.Decoder(StoredSession)
 _edges = msgspec.json.Decoder(tuple[EdgeId, ...])
 
-# KEYS: the session, the open sessions by their last heartbeat, the stream of facts, the ended sessions by their end; for a
-# new one also the open sessions of its account, a key that the session keeps. ARGV[1] is the session's id. Scripts are
-# idempotent: they are repeated when an answer is lost.
+# KEYS: the session, the open sessions by their last heartbeat, the stream of facts, the ended sessions by their end;
+# for a new one also the open sessions of its account, a key that it keeps. ARGV[1] is the session's id. Scripts
+# are idempotent: they are repeated when an answer is lost.
 _CREATE = (
     PUT_FACTS
     + """

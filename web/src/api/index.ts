@@ -1,5 +1,6 @@
 /** The public API, one function for each route. */
 import { createClient } from "./client";
+import { takeEarly } from "./early";
 import type * as T from "./types";
 
 export * from "./types";
@@ -18,7 +19,7 @@ function runInTurn<R>(task: () => Promise<R>): Promise<R> {
 }
 
 export const client = createClient({
-  fetch: (input, init) => fetch(input, init),
+  fetch: async (input, init) => (await takeEarly(init?.method ?? "GET", input)) ?? fetch(input, init),
   now: () => Date.now(),
   runExclusive: <R>(task: () => Promise<R>) =>
     navigator.locks ? (navigator.locks.request("matinee-refresh", task) as Promise<R>) : runInTurn(task),

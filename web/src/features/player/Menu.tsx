@@ -82,13 +82,17 @@ export function AudioTextMenu({ playback, state, onClose }: MenuProps) {
       <List label={t("player.audio")} testId="menu-audio" value={state.audio.find((one) => one.active)?.id ?? ""} onChoose={(id) => playback.tracks.selectAudio(id)} options={state.audio.map((one) => ({ value: one.id, label: getName(one, text, state.audio) }))} />
       <List label={t("player.subtitles")} testId="menu-text" value={on} onChoose={(id) => playback.tracks.selectText(id)} options={[{ value: null as string | null, label: t("player.off") }, ...state.text.map((one) => ({ value: one.id as string | null, label: getName(one, text, state.text) }))]} />
       {on !== null && (
-        <div className="player-styles" data-focus="column">
-          <List label={t("player.size")} value={state.preferences.size} onChoose={(size) => set({ size })} options={options("size", ["small", "medium", "large"])} />
-          <List label={t("player.colour")} value={state.preferences.colour} onChoose={(colour) => set({ colour })} options={options("colour", ["white", "yellow", "cyan"])} />
-          <List label={t("player.edge")} value={state.preferences.edge} onChoose={(edge) => set({ edge })} options={options("edge", ["outline", "shadow", "none"])} />
-          <List label={t("player.background")} value={state.preferences.background} onChoose={(background) => set({ background })} options={options("background", ["soft", "solid", "none"])} />
-          <List label={t("player.place")} value={state.preferences.position} onChoose={(position) => set({ position })} options={[{ value: "bottom" as Preferences["position"], label: t("player.place.bottom") }, { value: "top", label: t("player.place.top") }]} />
-        </div>
+        <>
+          <div className="player-styles" data-focus="column">
+            <List label={t("player.size")} value={state.preferences.size} onChoose={(size) => set({ size })} options={options("size", ["small", "medium", "large"])} />
+            <List label={t("player.colour")} value={state.preferences.colour} onChoose={(colour) => set({ colour })} options={options("colour", ["white", "yellow", "cyan"])} />
+            <List label={t("player.edge")} value={state.preferences.edge} onChoose={(edge) => set({ edge })} options={options("edge", ["outline", "shadow", "none"])} />
+          </div>
+          <div className="player-styles" data-focus="column">
+            <List label={t("player.background")} value={state.preferences.background} onChoose={(background) => set({ background })} options={options("background", ["soft", "solid", "none"])} />
+            <List label={t("player.place")} value={state.preferences.position} onChoose={(position) => set({ position })} options={[{ value: "bottom" as Preferences["position"], label: t("player.place.bottom") }, { value: "top", label: t("player.place.top") }]} />
+          </div>
+        </>
       )}
     </Panel>
   );

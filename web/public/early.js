@@ -1,0 +1,16 @@
+/* Requests the data of the first page while the client itself is being loaded. `api/early.ts` takes the answers. */
+(() => {
+  if (!localStorage.getItem("matinee.signed-in")) return;
+  const api = "/api/v1";
+  const json = { Accept: "application/json", "Content-Type": "application/json" };
+  const send = () => fetch(`${api}/auth/refresh`, { method: "POST", headers: json, body: "{}", credentials: "same-origin" });
+  // The lock of the client: two tabs must not use one refresh token.
+  const refresh = navigator.locks ? navigator.locks.request("matinee-refresh", send) : send();
+  const session = refresh.then((answer) => (answer.ok ? answer.clone().json() : null));
+  const get = (path) =>
+    session.then((known) => (known?.profile_id ? fetch(api + path, { headers: { Accept: json.Accept, Authorization: `Bearer ${known.access_token}` } }) : null));
+  const early = { [`POST ${api}/auth/refresh`]: refresh, [`GET ${api}/profiles`]: get("/profiles") };
+  if (location.pathname === "/") early[`GET ${api}/home`] = get("/home");
+  for (const answer of Object.values(early)) answer.catch(() => undefined);
+  window.__matineeEarly = early;
+})();

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
+import stat
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -175,6 +176,15 @@ async def test_unchanged_configuration_is_not_applied_again(rig: ProxyRig) -> No
     assert await rig.reopen().apply(rig.config(gateways="a"))
 
 
+async def test_only_the_owner_reaches_the_admin_page(rig: ProxyRig, tmp_path: Path) -> None:
+    path = Path(envoy.read_admin_socket(tmp_path / "envoy"))
+    mode = (await asyncio.to_thread(path.stat)).st_mode
+    assert (stat.S_ISSOCK(mode), mode & 0o777) == (True, 0o600)
+    connector = aiohttp.UnixConnector(str(path))
+    async with aiohttp.ClientSession(connector=connector) as http, http.get("http://envoy/stats/prometheus") as page:
+        assert page.status == 200
+
+
 async def test_requests_are_routed(rig: ProxyRig) -> None:
     for path, names in (("/", "ab"), ("/titles/x", "ab"), ("/api/v1/home", "ab"), ("/art/a/b.jpg", "cd")):
         status, _, body = await rig.call("GET", path, rig.token())
@@ -330,6 +340,35 @@ async def test_body_limit_does_not_apply_to_uploads(rig: ProxyRig) -> None:
     assert (status, body["type"]) == (413, "/problems/too-large")
     status, _, body = await rig.call("PATCH", "/api/v1/operator/uploads/upl_1", rig.token(), large * 8)
     assert (status, body["bytes"]) == (200, len(large) * 8)
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(rig: ProxyRig) -> None:
+    config = rig.config()
+    front = config.listeners[0]
+    routes = tuple(replace(route, stream_ms=1000) if route.stream_ms else route for route in front.routes)
+    assert [route for route in front.routes if route.stream_ms == 30_000]
+    await rig.proxy.apply(replace(config, listeners=(replace(front, routes=routes),)))
+
+    async def is_ended(method: bytes) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        head = method + b" /api/v1/auth/sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        try:
+            writer.write(head)
+            for _ in range(40):
+                writer.write(b"x")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        return (await reader.readline()).split()[1] in {b"408", b"413", b"504"}
+        finally:
+            writer.close()
+        return False
+
+    await eventually(lambda: is_ended(b"POST"))
+
+
+async def test_a_get_with_a_body_is_refused_at_its_second_byte(rig: ProxyRig) -> None:
+    status, _, body = await rig.call("GET", "/titles/x", data=b"xx")
+    assert (status, body["type"]) == (413, "/problems/too-large")
 
 
 async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

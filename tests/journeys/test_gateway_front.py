@@ -66,8 +66,8 @@ class FrontRig:
 
     async def _read_clusters(self) -> str:
         """Return the page of clusters of Envoy's admin interface."""
-        page = f"http://{envoy.read_admin_address(self.folder / 'envoy')}/clusters"
-        async with aiohttp.ClientSession() as http, http.get(page) as answer:
+        connector = aiohttp.UnixConnector(envoy.read_admin_socket(self.folder / "envoy"))
+        async with aiohttp.ClientSession(connector=connector) as http, http.get("http://envoy/clusters") as answer:
             return await answer.text()
 
 

@@ -181,8 +181,21 @@ async def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
         "listeners.json",
         "routes-front.json",
     ]
+    admin = msgspec.json.decode((folder / "bootstrap.json").read_bytes())["admin"]["address"]["pipe"]
+    assert admin["mode"] == 0o600
     for path in folder.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         msgspec.json.decode(path.read_bytes())
-    assert envoy.read_admin_address(folder) == ""
+    assert envoy.read_admin_socket(folder) == ""
     assert str(folder / "bootstrap.json") in envoy.build_command(folder)
+
+
+def test_admin_socket_has_a_short_path_in_a_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert envoy.choose_admin_socket(Path("/d")) == Path("/d/admin.sock")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    socket = envoy.choose_admin_socket(tmp_path / ("x" * 120))
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
+    assert socket != envoy.choose_admin_socket(tmp_path / ("y" * 120))
+    socket.parent.chmod(0o777)
+    with pytest.raises(envoy.EnvoyMissing, match="another user"):
+        envoy.choose_admin_socket(tmp_path / ("x" * 120))

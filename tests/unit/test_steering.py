@@ -278,6 +278,28 @@ async def test_failed_requests_lower_the_rank_in_their_network(tmp_path: Path) -
     await database.__aexit__()
 
 
+async def test_false_failures_of_one_network_change_nothing_for_others(tmp_path: Path) -> None:
+    clock = ManualClock()
+    database, steering = await open_service(tmp_path, clock)
+    for name in ("a", "b"):
+        await steering.heartbeat(report=report(name))
+    clients = [f"10.{number}.0.1" for number in range(40)]
+
+    async def rank_all() -> list[EdgeId]:
+        clock.advance(seconds=1)  # candidates are kept for half a second
+        return [(await steering.rank(client_ip=client))[0].edge_id for client in clients]
+
+    before = await rank_all()
+    for _ in range(20):
+        await steering.observe(client_ip="192.0.2.9", edge_id=EdgeId("edg_a"), succeeded=False)
+    assert await rank_all() == before
+    assert (await steering.rank(client_ip="192.0.2.9"))[0].edge_id == "edg_b"
+    for client in clients[:10]:  # an edge that fails for many networks is avoided by all
+        await steering.observe(client_ip=client, edge_id=EdgeId("edg_a"), succeeded=False)
+    assert set(await rank_all()) == {"edg_b"}
+    await database.__aexit__()
+
+
 async def test_an_edge_without_heartbeats_is_deleted_after_a_day(tmp_path: Path) -> None:
     clock = ManualClock()
     database, steering = await open_service(tmp_path, clock)

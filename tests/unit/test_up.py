@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from matinee.app import layout
 from matinee.app.settings import load
 from matinee.app.up import PortTaken, up
+from matinee.cli import main
+from matinee.gateway.domain import GatewaySection, find_web_client
 from matinee.mesh.hosting.settings import BadSettings
 
 
@@ -45,3 +49,46 @@ async def test_an_address_that_the_machine_has_not_is_named(tmp_path: Path, host
     values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), "MATINEE__DEPLOYMENT__LISTEN": host}
     with pytest.raises(BadSettings, match=f"no address {host}"):
         await up(load(None, values), Console(), EmbeddedProfile())
+
+
+async def test_a_missing_web_client_is_named_before_the_start(tmp_path: Path) -> None:
+    values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), "MATINEE__GATEWAY__WEB": str(tmp_path)}
+    with pytest.raises(BadSettings, match=r"index\.html is missing.*gateway\.web"):
+        await up(load(None, values), Console(), EmbeddedProfile())
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_web_client_is_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/index.html").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_web_client(GatewaySection(web="web")) == tmp_path / "web"
+    assert find_web_client(GatewaySection()).is_absolute()
+
+
+def test_other_users_lose_access_to_an_existing_data_directory(tmp_path: Path) -> None:
+    settings = load(None, {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data")})
+    settings.data.mkdir(mode=0o755)
+    assert layout.protect_data(settings)
+    assert settings.data.stat().st_mode & 0o777 == 0o700
+    assert not layout.protect_data(settings)
+
+
+def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    settings = load(None, {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data")})
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(layout.DataUnusable, match=r"data cannot be used: Read-only file system"), layout.lock(settings):
+        pass
+
+
+def test_files_are_created_for_their_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        main(["--version"])
+        (tmp_path / "file").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600

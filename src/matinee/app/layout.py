@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -21,6 +22,10 @@ from matinee.mesh.hosting.settings import BadSettings, Settings
 
 class AlreadyRunning(Problem, status=409):
     """Matinee is running on this data directory already."""
+
+
+class DataUnusable(Problem, status=500):
+    """Matinee cannot write its data directory."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +62,8 @@ def list_groups(settings: Settings) -> list[Group]:
 
 @contextlib.contextmanager
 def lock(settings: Settings) -> Iterator[None]:
-    """Lock the data directory for `matinee up`, as long as its process lives. Raises AlreadyRunning."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    with _lock_file(settings).open("a+") as file:
+    """Lock the data directory for `matinee up`, as long as its process lives. Raises AlreadyRunning, DataUnusable."""
+    with _open_lock(settings) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -72,6 +76,32 @@ def lock(settings: Settings) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def protect_data(settings: Settings) -> bool:
+    """Deny other users the data directory; return whether they had access. Raises DataUnusable."""
+    mode = settings.data.stat().st_mode
+    if not mode & 0o077:
+        return False
+    try:
+        settings.data.chmod(mode & 0o700)
+    except OSError as error:
+        raise _make_unusable(settings, error) from error
+    return True
+
+
+def _open_lock(settings: Settings) -> TextIO:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return _lock_file(settings).open("a+")
+    except OSError as error:
+        raise _make_unusable(settings, error) from error
+
+
+def _make_unusable(settings: Settings, error: OSError) -> DataUnusable:
+    return DataUnusable(
+        detail=f"The data directory {settings.data} cannot be used: {error.strerror}. Name another with --data."
+    )
 
 
 def is_running(settings: Settings) -> bool:

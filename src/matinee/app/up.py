@@ -28,7 +28,7 @@ from matinee.catalogue.api import Catalogue
 from matinee.drivers import envoy
 from matinee.drivers.keyfile import create_once
 from matinee.edge.domain import EdgeSection
-from matinee.gateway.domain import GatewaySection, envoy_folder
+from matinee.gateway.domain import GatewaySection, envoy_folder, find_web_client
 from matinee.identity.api import DeviceInfo, EmailTaken, Identity
 from matinee.kit import log
 from matinee.kit.clock import SystemClock
@@ -86,12 +86,16 @@ class Profile(Protocol):
 async def up(settings: Settings, console: Console, profile: Profile) -> None:
     """Start everything, print the address, and run until stopped.
 
-    Raises AlreadyRunning, PortTaken, NotStarted, and what `Profile.check` raises; then everything is stopped again.
+    Raises AlreadyRunning, BadSettings, DataUnusable, PortTaken, NotStarted, and what `Profile.check` raises; then
+    everything is stopped again.
     """
     if settings.deployment.profile == "distributed":
         check_distributed()
     await asyncio.to_thread(profile.check, settings, partial(console.print, highlight=False))
+    find_web_client(settings.of(GatewaySection))
     with layout.lock(settings):
+        if layout.protect_data(settings):
+            console.print(f"  other users could read {settings.data}: now only its owner can", highlight=False)
         _check_ports(settings)
         supervisor = Supervisor(
             logs=settings.data / "logs",

@@ -55,7 +55,11 @@ def matinee() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status. An expected failure is reported in one line."""
+    """Run a command and return its exit status. An expected failure is reported in one line.
+
+    Files that this process and its children create are readable by their owner only.
+    """
+    os.umask(0o077)
     try:
         status = matinee.main(args=arguments, prog_name="matinee", standalone_mode=False)
     except click.ClickException as error:

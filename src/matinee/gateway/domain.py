@@ -110,7 +110,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         instances=RegistryInstances(wiring.runtime.directory, clock),
         clock=clock,
         settings=ServerSettings(
-            web_root=Path(section.web) if section.web else _included_client(),
+            web_root=find_web_client(section),
             territory=territory,
             proxy_secret=proxy_secret,
             upload_limit_bytes=section.upload_limit_bytes,
@@ -126,10 +126,18 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     return build(state, verifier=verifier, metrics=wiring.metrics, tracer=wiring.runtime.tracer)
 
 
-def _included_client() -> Path:
-    """Return the web client: that of the wheel, or in a checkout the one that was built there."""
-    packaged = Path(__file__).parent / "web"
-    return packaged if packaged.exists() else Path(__file__).resolve().parents[3] / "web" / "dist"
+def find_web_client(section: GatewaySection) -> Path:
+    """Return the folder of the web client: by the setting, of the wheel, or in a checkout the one that was built there.
+
+    Raises BadSettings where it is not there.
+    """
+    packaged = Path(__file__).resolve().parent / "web"
+    included = packaged if packaged.exists() else Path(__file__).resolve().parents[3] / "web" / "dist"
+    root = Path(section.web).absolute() if section.web else included
+    if not (root / "index.html").is_file():
+        remedy = "Correct gateway.web" if section.web else "Build it with `make setup`"
+        raise BadSettings(detail=f"There is no web client: {root / 'index.html'} is missing. {remedy}.")
+    return root
 
 
 async def _open_uploads(wiring: Wiring[GatewaySection]) -> UploadStore:

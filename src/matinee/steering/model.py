@@ -23,6 +23,8 @@ _GRACE_BEFORE_START_S = 60.0
 
 HALF_LIFE_S = 600.0
 _PRIOR_TRIES = 2.0  # assumed successful tries, so that a single failure has a small effect
+_PRIOR_TRIES_OF_ALL = 20.0  # as many that the failures of a single network do not change the ranking for others
+_FORGOTTEN = 0.5
 _FULL_FROM = 0.8
 _STEP = 0.1  # costs are rounded to this, and edges of equal cost share the clients
 
@@ -103,12 +105,21 @@ def add_outcome(before: Experience, now_s: float, *, succeeded: bool, latency_ms
     return Experience(before.tried * decay + 1.0, failed, average_ms, max(now_s, before.at_s))
 
 
-def estimate_failures(experience: Experience | None, now_s: float) -> float:
-    """Return the estimated share of requests that fail, from 0 to 1."""
+def estimate_failures(experience: Experience | None, now_s: float, *, of_all: bool = False) -> float:
+    """Return the estimated share of requests that fail, from 0 to 1: those of one network, or `of_all`."""
     if experience is None:
         return 0.0
     decay = _compute_decay(experience, now_s)
-    return experience.failed * decay / (experience.tried * decay + _PRIOR_TRIES)
+    prior = _PRIOR_TRIES_OF_ALL if of_all else _PRIOR_TRIES
+    return experience.failed * decay / (experience.tried * decay + prior)
+
+
+def counts_for_all(before: Experience | None, now_s: float, *, succeeded: bool) -> bool:
+    """Return whether a network's report counts for all clients; `before` is the network's experience until then.
+
+    Of failures a network's first in a while counts, because its clients may report what did not happen.
+    """
+    return succeeded or before is None or before.failed * _compute_decay(before, now_s) < _FORGOTTEN
 
 
 def _compute_decay(experience: Experience, now_s: float) -> float:

@@ -19,6 +19,7 @@ from matinee.steering.model import (
     FleetMember,
     add_outcome,
     assess_health,
+    counts_for_all,
     estimate_failures,
     rank,
     to_candidate,
@@ -92,7 +93,9 @@ class SteeringService:
             return  # deleted or unknown: no client will be sent there
         now_s = self._clock.now().timestamp()
         latency_ms = None if latency_ms is None or latency_ms < 0 else latency_ms
-        for experiences in (self._experiences, self._find_experiences(to_network(client_ip))):
+        own = self._find_experiences(to_network(client_ip))
+        counts = counts_for_all(own.get(edge_id), now_s, succeeded=succeeded)
+        for experiences in (own, self._experiences) if counts else (own,):
             before = experiences.get(edge_id, Experience(at_s=now_s))
             experiences[edge_id] = add_outcome(before, now_s, succeeded=succeeded, latency_ms=latency_ms)
 
@@ -158,7 +161,7 @@ class SteeringService:
         return self._candidates
 
     def _to_candidate(self, member: FleetMember, now_s: float) -> Candidate | None:
-        failure_share = estimate_failures(self._experiences.get(member.report.edge_id), now_s)
+        failure_share = estimate_failures(self._experiences.get(member.report.edge_id), now_s, of_all=True)
         return to_candidate(member, self._assess_health(member), failure_share)
 
     def _find_experiences(self, network: str) -> dict[EdgeId, Experience]:

@@ -63,7 +63,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Requests to a prefix, to exactly `path`, or to a `pattern` (RE2). A `hidden` route answers 404.
 
-    `timeout_ms` 0 and `body_limit_bytes` 0 mean no limit. `rewrite` replaces the prefix.
+    `timeout_ms` 0 and `body_limit_bytes` 0 mean no limit. `stream_ms` limits the whole exchange, the arrival of the
+    body included; 0 means no limit. `rewrite` replaces the prefix.
     """
 
     cluster: str
@@ -73,6 +74,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     methods: tuple[str, ...] = ()
     needs_token: bool = False
     timeout_ms: int = 15_000
+    stream_ms: int = 0
     idle_ms: int = 60_000
     retries: int = 2
     retry_if: RetryCondition = "unsent"
@@ -225,6 +227,8 @@ def _build_rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
 
 
 _UPLOADS = f"{API}/operator/uploads"
+# A body that arrives slower than this is not waited for. Requests by safe methods have none: the first byte is refused.
+_BODY_MS = 30_000
 
 ROUTES = (
     # For other processes and for monitoring only.
@@ -232,18 +236,18 @@ ROUTES = (
     Route(cluster=EDGES, prefix="/art/", methods=SAFE_METHODS, retry_if="failed", timeout_ms=10_000),
     # These have a token in their path.
     Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/manifest/.+", methods=SAFE_METHODS, retry_if="lost"),
-    Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/beacon/[^/]+"),
+    Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/beacon/[^/]+", stream_ms=_BODY_MS),
     Route(cluster=GATEWAYS, prefix=f"{API}/licences/hls/", methods=SAFE_METHODS, retry_if="lost"),
-    Route(cluster=GATEWAYS, prefix=f"{API}/auth/sign-out-everywhere", needs_token=True),
-    Route(cluster=GATEWAYS, prefix=f"{API}/auth/"),
+    Route(cluster=GATEWAYS, prefix=f"{API}/auth/sign-out-everywhere", needs_token=True, stream_ms=_BODY_MS),
+    Route(cluster=GATEWAYS, prefix=f"{API}/auth/", stream_ms=_BODY_MS),
     # Long and large; the client resumes them itself.
     Route(cluster=GATEWAYS, prefix=_UPLOADS, needs_token=True, timeout_ms=0, body_limit_bytes=0, retries=0),
     # Copies and probes films.
     Route(cluster=GATEWAYS, prefix=f"{API}/operator/ingest", needs_token=True, timeout_ms=600_000, idle_ms=600_000),
     Route(cluster=GATEWAYS, prefix=f"{API}/", methods=SAFE_METHODS, needs_token=True, retry_if="lost"),
-    Route(cluster=GATEWAYS, prefix=f"{API}/", needs_token=True),
+    Route(cluster=GATEWAYS, prefix=f"{API}/", needs_token=True, stream_ms=_BODY_MS),
     Route(cluster=GATEWAYS, prefix="/", methods=SAFE_METHODS, retry_if="lost"),
-    Route(cluster=GATEWAYS, prefix="/"),
+    Route(cluster=GATEWAYS, prefix="/", stream_ms=_BODY_MS),
 )
 # Plain HTTP serves only the page about the local authority.
 TRUST_ROUTES = (

@@ -51,10 +51,11 @@ def render_files(config: ProxyConfig, folder: Path) -> dict[str, dict[str, Any]]
 
 
 def _build_bootstrap(folder: Path) -> dict[str, Any]:
-    """Render what Envoy reads once at its start; the admin interface listens on loopback."""
+    """Render what Envoy reads once at its start. Its admin interface shows secrets: only its owner may connect."""
+    admin = {"path": str(envoy.choose_admin_socket(folder)), "mode": 0o600}
     return {
         "node": {"id": "front", "cluster": "matinee"},
-        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "admin": {"address": {"pipe": admin}},
         "dynamic_resources": {
             "cds_config": file_source(folder / "clusters.json"),
             "lds_config": file_source(folder / "listeners.json"),

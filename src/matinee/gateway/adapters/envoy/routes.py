@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matinee.gateway.adapters.envoy.clusters import TYPE, to_duration
-from matinee.gateway.model.proxy import Listener, ProxyConfig, RetryCondition, Route
+from matinee.gateway.model.proxy import SAFE_METHODS, Listener, ProxyConfig, RetryCondition, Route
 
 JWT = "envoy.filters.http.jwt_authn"
 BODY_LIMIT = "envoy.filters.http.buffer"
@@ -64,6 +64,8 @@ def _build_action(route: Route) -> dict[str, Any]:
         "timeout": to_duration(route.timeout_ms),
         "idle_timeout": to_duration(route.idle_ms),
     }
+    if route.stream_ms:
+        action["max_stream_duration"] = {"max_stream_duration": to_duration(route.stream_ms)}
     if route.retries:
         action["retry_policy"] = _retry_policy(route)
     if route.rewrite:
@@ -86,7 +88,7 @@ def _retry_policy(route: Route) -> dict[str, Any]:
 
 
 def _build_filter_settings(route: Route, listener: Listener) -> dict[str, Any]:
-    limit = route.body_limit_bytes
+    limit = 1 if route.methods and set(route.methods) <= set(SAFE_METHODS) else route.body_limit_bytes
     body: dict[str, Any] = {"buffer": {"max_request_bytes": limit}} if limit else {"disabled": True}
     per_filter = {BODY_LIMIT: {"@type": f"{_HTTP}.buffer.v3.BufferPerRoute", **body}}
     if any(other.needs_token for other in listener.routes):

@@ -28,13 +28,19 @@ PUBLIC = {
     "/api/v1/playback/{session_id}/beacon/{token}",
 }
 # What an adult alone may use.
-ACCOUNT = {"/api/v1/devices", "/api/v1/devices/{device_id}", "/api/v1/auth/sign-out-everywhere"}
+ACCOUNT = {
+    "/api/v1/devices",
+    "/api/v1/devices/{device_id}",
+    "/api/v1/auth/sign-out-everywhere",
+    "/api/v1/auth/password",
+}
 HEARTBEAT = {"position_ms": 0, "state": "playing", "at": "2026-05-01T00:00:00Z"}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/playback/{session_id}/end"): HEARTBEAT,
     ("POST", "/api/v1/playback/{session_id}/heartbeat"): HEARTBEAT,
     ("POST", "/api/v1/playback/{session_id}/beacon/{token}"): HEARTBEAT,
     ("POST", "/api/v1/operator/edges/{edge_id}/drain"): {"draining": True},
+    ("PUT", "/api/v1/auth/password"): {"password": "battery staple"},
 }
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0"}
 PIECE = {"Content-Type": "application/offset+octet-stream"}

@@ -127,6 +127,16 @@ async def test_sign_out_everywhere(gateway: Deployment) -> None:
         assert (await viewer.call("POST", "/auth/refresh", origin=gateway.url, Cookie=cookie)).status == 401
 
 
+async def test_changed_password_signs_this_browser_in_again(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    answer = await viewer.call("PUT", "/auth/password", {"password": "battery staple"}, origin=gateway.url)
+    assert (answer.status, answer.json["profile_id"]) == (200, viewer.profile_id)
+    old, new = viewer.cookie, answer.headers["Set-Cookie"].partition(";")[0]
+    for cookie, status in ((old, 401), (new, 200)):
+        refreshed = await viewer.call("POST", "/auth/refresh", origin=gateway.url, Cookie=cookie)
+        assert refreshed.status == status
+
+
 async def test_invalid_credentials_are_refused(gateway: Deployment) -> None:
     viewer = await gateway.viewer(profile=False)
     wrong = await viewer.call(

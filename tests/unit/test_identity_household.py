@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from tests.unit.identity_rig import EMAIL, PASSWORD, Rig, open_rig
 
-from matinee.events.api import ProfileChanged, ProfileRemoved
+from matinee.events.api import ProfileChanged, ProfileRemoved, SignInsEnded
 from matinee.identity.api import (
     AccountNotFound,
     Grant,
@@ -28,7 +28,7 @@ from matinee.identity.api import (
 from matinee.identity.model import Credentials
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
-from matinee.kit.problem import Forbidden
+from matinee.kit.problem import Forbidden, Invalid
 
 
 @pytest.fixture
@@ -284,3 +284,48 @@ async def test_changed_profile_is_a_fact(rig: Rig) -> None:
     for _ in range(2):
         await rig.identity.update_profile(principal=adult, profile_id=child, maturity=0)
     assert await rig.facts() == [ProfileChanged(account_id=grant.account_id, profile_id=child, maturity=0)]
+
+
+async def test_changed_password_ends_other_sign_ins_and_keeps_device_and_profile(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    other = await rig.sign_in()
+    profile_id = await rig.first_profile(grant)
+    who = rig.principal(await rig.choose(grant, profile_id))
+    rig.clock.advance(minutes=10)
+    with pytest.raises(ProofRequired):
+        await rig.identity.change_password(principal=who, password="battery staple")
+    await rig.identity.prove(principal=who, password=PASSWORD)
+    with pytest.raises(Invalid):
+        await rig.identity.change_password(principal=who, password="short")
+    await rig.facts()
+    fresh = await rig.identity.change_password(principal=who, password="battery staple")
+    assert (fresh.device_id, fresh.profile_id, fresh.is_adult) == (grant.device_id, profile_id, True)
+    assert await rig.facts() == [SignInsEnded(account_id=grant.account_id)]
+    for ended in (grant, other):
+        with pytest.raises(TokenRejected):
+            await rig.refresh(ended)
+    assert (await rig.refresh(fresh)).profile_id == profile_id
+    with pytest.raises(WrongCredentials):
+        await rig.sign_in()
+    assert (await rig.sign_in("battery staple")).account_id == grant.account_id
+    assert [one.name for one in await rig.identity.devices(account_id=grant.account_id)][-1] == "Chromium"
+
+
+async def test_operator_resets_a_password_ends_sign_ins_and_revokes_a_role(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    await rig.identity.grant_role(email=EMAIL, role="operator")
+    for _ in range(2):
+        assert (await rig.identity.revoke_role(email=EMAIL, role="operator")).roles == ()
+    await rig.identity.reset_password(email="ADA@example.org", password="battery staple")
+    with pytest.raises(TokenRejected):
+        await rig.refresh(grant)
+    await rig.sign_in("battery staple")
+    assert await rig.identity.end_sign_ins(email=EMAIL) == 1
+    for call in (
+        rig.identity.find_account(email="none@example.org"),
+        rig.identity.revoke_role(email="none@example.org", role="operator"),
+        rig.identity.reset_password(email="none@example.org", password="battery staple"),
+        rig.identity.end_sign_ins(email="none@example.org"),
+    ):
+        with pytest.raises(AccountNotFound):
+            await call

@@ -229,9 +229,32 @@ class Identity(Protocol):
     async def account(self, *, account_id: AccountId) -> Account:
         """Return an account. Raises Forbidden if there is none."""
 
+    async def change_password(self, *, principal: Principal, password: str) -> Grant:
+        """Change the password, end every sign-in of the account, and sign this device in again.
+
+        Raises ProofRequired, TokenRejected, Invalid.
+        """
+
+    @idempotent
+    async def find_account(self, *, email: str) -> Account:
+        """Return the account with an e-mail address; for the command line only, like the next four.
+
+        Raises AccountNotFound.
+        """
+
     @idempotent
     async def grant_role(self, *, email: str, role: str) -> Account:
-        """Give an account a role; for the command line only. Idempotent. Raises AccountNotFound."""
+        """Give an account a role. Idempotent. Raises AccountNotFound."""
+
+    @idempotent
+    async def revoke_role(self, *, email: str, role: str) -> Account:
+        """Take a role from an account. Idempotent. Raises AccountNotFound."""
+
+    async def reset_password(self, *, email: str, password: str) -> Account:
+        """Set the password of an account and end every sign-in. Raises AccountNotFound, Invalid."""
+
+    async def end_sign_ins(self, *, email: str) -> int:
+        """End every sign-in of an account; return their number. Raises AccountNotFound."""
 
     @idempotent
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:

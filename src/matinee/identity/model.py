@@ -215,6 +215,11 @@ def check_sign_up(email: str, password: str, name: str, language: str) -> None:
     )
 
 
+def check_password(password: str) -> None:
+    """Raise Invalid for a password that may not be chosen."""
+    _raise_if_any(_check_password(normalize_password(password)))
+
+
 def check_profile(
     *,
     name: str | None = None,

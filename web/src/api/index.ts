@@ -49,8 +49,8 @@ const post = <R = void>(path: string, body?: unknown) => client.call<R>("POST", 
 const remove = (path: string) => client.call<void>("DELETE", path);
 const id = encodeURIComponent;
 
-async function startSession(path: string, body: unknown): Promise<T.Session> {
-  const session = await post<T.Session>(path, body);
+async function startSession(path: string, body: unknown, method = "POST"): Promise<T.Session> {
+  const session = await client.call<T.Session>(method, path, { body });
   client.setSession(session);
   return session;
 }
@@ -66,6 +66,7 @@ export const api = {
   signOut: () => endSession("/auth/sign-out"),
   signOutEverywhere: () => endSession("/auth/sign-out-everywhere"),
 
+  changePassword: (body: T.NewPassword) => startSession("/auth/password", body, "PUT"),
   prove: (body: T.Proof) => post("/auth/prove", body),
 
   listProfiles: () => get<T.ProfileView[]>("/profiles"),

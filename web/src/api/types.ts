@@ -14,6 +14,7 @@ export type ProfileView = Schemas["ProfileView"];
 export type NewProfile = Schemas["NewProfile"];
 export type ProfileChange = Schemas["ProfileChange"];
 export type Proof = Schemas["Proof"];
+export type NewPassword = Schemas["NewPassword"];
 export type DeviceInfo = Schemas["DeviceInfo"];
 export type SignUp = Schemas["SignUp"];
 export type SignIn = Schemas["SignIn"];

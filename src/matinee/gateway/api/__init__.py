@@ -108,6 +108,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     pin: str | None = None
 
 
+class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """The password that replaces the present one."""
+
+    password: str
+
+
 class DeviceView(Device, frozen=True, kw_only=True):
     """A device of the account."""
 

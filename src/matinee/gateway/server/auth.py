@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import Controller, Response, post
+from litestar import Controller, Response, post, put
 from litestar.datastructures import Cookie
 from litestar.params import JSONBody
 
-from matinee.gateway.api import Proof, Refresh, Session, SignIn, SignUp
+from matinee.gateway.api import NewPassword, Proof, Refresh, Session, SignIn, SignUp
 from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.model.proxy import API
 from matinee.gateway.server.guards import BEARER, require_adult, require_sign_in
@@ -72,6 +72,13 @@ class AuthController(Controller):
     async def prove(self, request: HttpRequest, data: JSONBody[Proof]) -> None:
         """Give the password or an adult's PIN again, so that this sign-in may change the household for some minutes."""
         await get_state(request).identity.prove(principal=get_principal(), **msgspec.structs.asdict(data))
+
+    @put("/auth/password", guards=[require_adult], security=BEARER)
+    async def change_password(self, request: HttpRequest, data: JSONBody[NewPassword]) -> Response[Session]:
+        """Change the password; needs a proof. Every sign-in ends, and this device gets a new one."""
+        state = get_state(request)
+        grant = await state.identity.change_password(principal=get_principal(), password=data.password)
+        return _respond(state, grant, is_browser=_is_browser(request))
 
 
 def to_session(grant: Grant, *, with_refresh_token: bool) -> Session:

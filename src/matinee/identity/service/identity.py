@@ -22,7 +22,6 @@ from matinee.events.api import (
 from matinee.identity import model
 from matinee.identity.api import (
     Account,
-    AccountNotFound,
     Device,
     DeviceInfo,
     DeviceNotFound,
@@ -47,6 +46,7 @@ from matinee.identity.ports import (
     SignInStore,
     Throttle,
 )
+from matinee.identity.service.accounts import Accounts
 from matinee.identity.service.grants import GrantIssuer
 from matinee.identity.service.proofs import Proofs
 from matinee.kit import ids
@@ -85,6 +85,7 @@ class IdentityService:
         self._signer = signer
         self._clock = clock
         self._proofs = Proofs(sign_ins=sign_ins, throttle=throttle, secrets=secrets, clock=clock, valid_s=proof_s)
+        self._changes = Accounts(accounts=accounts, sign_ins=sign_ins, secrets=secrets, clock=clock)
         self._grants = GrantIssuer(signer=signer, clock=clock, access_ttl_s=access_ttl_s, refresh_ttl_s=refresh_ttl_s)
         self._lifetime = timedelta(seconds=refresh_ttl_s)
         self._grace = timedelta(seconds=refresh_grace_s)
@@ -101,7 +102,7 @@ class IdentityService:
             profile=profile,
             records=(self._record(AccountOpened(account_id=account.account_id), account.account_id),),
         )
-        return await self._begin(account, ids.generate(DeviceId, now), device)
+        return await self._begin(Member(account=account), ids.generate(DeviceId, now), device)
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo) -> Grant:
         address = model.normalize_email(email)
@@ -112,7 +113,8 @@ class IdentityService:
         if credentials is None or not is_right:
             raise WrongCredentials
         await self._rehash(credentials, model.normalize_password(password))
-        return await self._begin(credentials.account, device_id or ids.generate(DeviceId, self._clock.now()), device)
+        member = Member(account=credentials.account)
+        return await self._begin(member, device_id or ids.generate(DeviceId, self._clock.now()), device)
 
     async def refresh(self, *, refresh_token: str) -> Grant:
         token = model.parse_refresh_token(refresh_token)
@@ -178,33 +180,45 @@ class IdentityService:
         return msgspec.structs.replace(principal, is_adult=rights.is_adult, roles=rights.roles)
 
     async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
-        fact = SignInsEnded(account_id=account_id, sign_in_id=sign_in_id)
-        record = self._record(fact, account_id)
-        await self._sign_ins.end(account_id=account_id, sign_in_id=sign_in_id, record=record)
+        await self._changes.end_sign_ins(account_id, sign_in_id)
 
     async def sign_out_everywhere(self, *, principal: Principal) -> int:
         await self._proofs.require(principal)
-        record = self._record(SignInsEnded(account_id=principal.account_id), principal.account_id)
-        return await self._sign_ins.end(account_id=principal.account_id, record=record)
+        return await self._changes.end_sign_ins(principal.account_id)
+
+    async def change_password(self, *, principal: Principal, password: str) -> Grant:
+        await self._proofs.require(principal)
+        member = await self._accounts.member(account_id=principal.account_id, profile_id=principal.profile_id)
+        if member is None:
+            raise Forbidden
+        account = member.account
+        await self._changes.set_password(account, password)
+        devices = await self._sign_ins.devices(account_id=account.account_id, now=self._clock.now())
+        device = next((one for one in devices if one.device_id == principal.device_id), None)
+        info = DeviceInfo(name="") if device is None else build_from(device, DeviceInfo)
+        return await self._begin(member, principal.device_id, info)
 
     async def account(self, *, account_id: AccountId) -> Account:
         if (member := await self._accounts.member(account_id=account_id, profile_id=None)) is None:
             raise Forbidden
         return member.account
 
+    async def find_account(self, *, email: str) -> Account:
+        return await self._changes.find(email)
+
     async def grant_role(self, *, email: str, role: str) -> Account:
-        credentials = await self._accounts.credentials(email=model.normalize_email(email))
-        if credentials is None:
-            raise AccountNotFound(email=email)
+        return await self._changes.change_roles(email, lambda roles: roles | {role})
 
-        def add_role(old: Credentials) -> Credentials:
-            roles = tuple(sorted({*old.account.roles, role}))
-            return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, roles=roles))
+    async def revoke_role(self, *, email: str, role: str) -> Account:
+        return await self._changes.change_roles(email, lambda roles: roles - {role})
 
-        new = await self._accounts.change_account(account_id=credentials.account.account_id, change=add_role)
-        if new is None:
-            raise AccountNotFound(email=email)
-        return new.account
+    async def reset_password(self, *, email: str, password: str) -> Account:
+        account = await self._changes.find(email)
+        await self._changes.set_password(account, password)
+        return account
+
+    async def end_sign_ins(self, *, email: str) -> int:
+        return await self._changes.end_sign_ins((await self._changes.find(email)).account_id)
 
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:
         return [stored.profile for stored in await self._accounts.profiles(account_id=account_id)]
@@ -318,14 +332,15 @@ class IdentityService:
 
         await self._accounts.change_account(account_id=credentials.account.account_id, change=renew_hash)
 
-    async def _begin(self, account: Account, device_id: DeviceId, device: DeviceInfo) -> Grant:
+    async def _begin(self, member: Member, device_id: DeviceId, device: DeviceInfo) -> Grant:
         now = self._clock.now()
         sign_in_id = ids.generate(SignInId, now)
         token = RefreshToken(sign_in_id=sign_in_id, handle=self._entropy(16), secret=self._entropy(32))
         sign_in = SignIn(
             sign_in_id=sign_in_id,
-            account_id=account.account_id,
+            account_id=member.account.account_id,
             device_id=device_id,
+            profile_id=member.profile.profile.profile_id if member.profile else None,
             handle=model.hash_secret(token.handle),
             live=(model.hash_secret(token.secret),),
             turned_at=now,
@@ -335,7 +350,7 @@ class IdentityService:
         name = model.clean_device_name(device)
         stored_device = Device(device_id=device_id, name=name, kind=device.kind, last_seen_at=now, signed_in=True)
         await self._sign_ins.begin(sign_in=sign_in, device=stored_device)
-        return self._grants.issue(Member(account=account), sign_in, token)
+        return self._grants.issue(member, sign_in, token)
 
     async def _grant_sign_in(self, sign_in: SignIn, token: RefreshToken) -> Grant:
         member = await self._accounts.member(account_id=sign_in.account_id, profile_id=sign_in.profile_id)

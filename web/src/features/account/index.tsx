@@ -11,6 +11,7 @@ import { Button, LinkButton } from "../../ui/Button";
 import { Confirm } from "../../ui/Dialog";
 import { ProblemNote } from "../../ui/Field";
 import { useTitle } from "../../ui/title";
+import { PasswordPanel } from "./PasswordPanel";
 
 export default function AccountPage() {
   const { t } = useText();
@@ -59,6 +60,7 @@ export default function AccountPage() {
         <p className="page-lead">{t("account.devicesLead")}</p>
         <ul className="devices" data-focus="column">{devices?.map((device) => <Device key={device.device_id} device={device} onRemove={() => void remove(device)} />)}</ul>
       </section>
+      <PasswordPanel />
       <section className="panel">
         <h2>{t("account.everywhere")}</h2>
         <p className="page-lead">{t("account.everywhereLead")}</p>

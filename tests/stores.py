@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from multiprocessing import connection
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
+import pytest
 from sqlalchemy import Connection, inspect, text
 from tests.engines import shared_engine
 
@@ -21,6 +25,17 @@ from matinee.drivers.sql import Database
 # The engines of SQL stores, as parameters of a suite, and of stores that also have an adapter for Redis.
 SQL = ("sqlite", "mariadb")
 SQL_OR_REDIS = (*SQL, "redis")
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        "hypothesis.strategies",
+        "tests.stores",
+        "matinee.identity.adapters.sql",
+        "matinee.identity.adapters.redis",
+        "matinee.licensing.adapters.sql",
+        "matinee.licensing.service",
+    ]
+)
 _numbers = itertools.count()
 
 
@@ -86,7 +101,40 @@ def _delete_rows(connection: Connection) -> None:
             connection.execute(text(f"DELETE FROM {table}"))
 
 
-def start_python(file: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a test's own file as a program, with the imports of this process."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
-    return subprocess.Popen([sys.executable, file, *arguments], stdout=subprocess.PIPE, text=True, env=environment)
+class Program:
+    """A test's own file that runs as a program. `stdout` is its output."""
+
+    def __init__(self, file: str, *arguments: str) -> None:
+        reader, writer = FORKS.Pipe(duplex=False)
+        with reader, writer:
+            self.stdout = os.fdopen(os.dup(reader.fileno()))  # closed by `communicate`
+            self._process = FORKS.Process(target=_run_program, args=(file, arguments, writer), daemon=True)
+            self._process.start()
+
+    def kill(self) -> None:
+        """Kill it, as a power cut would."""
+        self._process.kill()
+
+    def communicate(self) -> str:
+        """Wait for its end and return the rest of its output."""
+        with self.stdout:
+            rest = self.stdout.read()
+        self._process.join()
+        return rest
+
+
+def start_python(file: str, *arguments: str) -> Program:
+    """Start a test's own file as a program, forked from a process that has imported most of what it needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
+        ensure_running()
+    return Program(file, *arguments)
+
+
+def _run_program(file: str, arguments: tuple[str, ...], output: connection.Connection) -> None:
+    os.dup2(output.fileno(), 1)
+    output.close()
+    sys.stdout = os.fdopen(1, "w")  # open until the process ends
+    sys.argv = [file, *arguments]
+    runpy.run_path(file, run_name="__main__")
+    sys.stdout.flush()

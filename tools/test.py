@@ -1,8 +1,8 @@
 """Run all tests, and name the engines that were not available at the end; on CI that is a failure.
 
 Missing engines are fetched first, once for each machine: Debian packages if permitted, jars with Maven, the S3 gateway
-with Go; meanwhile the tests that need no engine run. Engines are started once for all tests and stopped at the end.
-Tests of an engine that takes long to build run last.
+with Go; meanwhile the tests that need no engine run. Engines are started once for all tests, those that few tests use
+by the first of them, and stopped at the end. Tests of an engine that takes long to build run last.
 """
 
 import contextlib
@@ -22,8 +22,9 @@ from matinee.lab.engines.programs import FAST_START
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Without reordering, which would run the files with the fewest tests last: those are the longest journeys.
-WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# One more than there are processors, because many tests wait for other processes or for a lease to expire. Without
+# reordering, which would run the files with the fewest tests last: those are the longest journeys.
+WORKERS = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
 MEMORY = Path("/dev/shm")  # on Linux
 NEEDED_BYTES = 8 << 30
 WITHOUT_ENGINES = ("tests/unit", "tests/shape")
@@ -40,13 +41,13 @@ def main(arguments: list[str]) -> int:
         late = OPTIONAL if not arguments and find_missing(OPTIONAL) else ()
         if not late:
             missing |= building.result()
-        if not arguments:
-            start(folder, [name for name in ENGINES if name not in missing and name not in late])
+        os.environ.update(FAST_START)
+        if not arguments:  # a test that needs one waits for it
+            executor.submit(start, folder, [name for name in quick if name in ENGINES and name not in missing])
         rest = arguments or [*WORKERS, *(f"--ignore={path}" for path in early)]
         code = pytest(folder, *rest, *exclude(late), missing=missing) or code
         if late:
             missing |= building.result()
-            start(folder, [name for name in late if name not in missing])
             code = pytest(folder, *rest, *select(late), missing=missing) or code
     for reason in missing.values():
         report(f"  left out           {reason}")
@@ -66,7 +67,6 @@ def exclude(names: Sequence[str]) -> tuple[str, ...]:
 
 def start(folder: Path, names: list[str]) -> None:
     """Start the shared engines. A failure is reported; the tests of that engine then fail."""
-    os.environ.update(FAST_START)
     try:
         Fleet(folder).up(names, report)
     except EngineFailed as problem:
@@ -80,7 +80,6 @@ def pytest(folder: Path, *arguments: str, missing: Sequence[str] | dict[str, str
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         # Tests start hundreds of processes; each would compile all its modules where no bytecode may be written.
         "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
         "TMPDIR": str(folder / "tests"),
         "MATINEE_ENGINES": str(folder),
         "MATINEE_ENGINES_ABSENT": ",".join(missing),

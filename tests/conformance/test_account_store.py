@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
-from tests.stores import SQL, database_url, start_python, store_opener
+from tests.stores import SQL, Program, database_url, start_python, store_opener
 
 from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, FactRecord, ProfileRemoved
@@ -208,7 +207,7 @@ async def test_concurrent_changes_lose_nothing(open_again: Open) -> None:
 async def test_one_of_several_concurrent_processes_gets_the_address(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start("race", url, str(n)) for n in range(3)]
-    won = [line for racer in racers for line in racer.communicate()[0].split()]
+    won = [line for racer in racers for line in racer.communicate().split()]
     assert len(won) == len(set(won)) == 20
     store = await open_again()
     for address in won:
@@ -221,10 +220,9 @@ async def test_one_of_several_concurrent_processes_gets_the_address(url: str, op
 async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) -> None:
     await open_again()
     writer = start("write", url, "k")
-    assert writer.stdout
     answered = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()
-    answered += writer.communicate()[0].split("\n")[:-1]
+    answered += writer.communicate().split("\n")[:-1]
     store = await open_again()
     facts = {one.key for one in await read_facts(store)}
     for address in answered:
@@ -289,7 +287,7 @@ async def _profiles(store: SqlIdentityStore, kept: dict[str, Any], name: str, ag
         kept[name] = (kept[name][0], wanted)
 
 
-def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
+def start(task: str, url: str, name: str) -> Program:
     """Run one of the tasks below in a process of its own."""
     return start_python(__file__, task, url, name)
 

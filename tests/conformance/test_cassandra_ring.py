@@ -121,7 +121,7 @@ class History:
         async def repeat(action: Any, *args: Any) -> None:
             while not ends.is_set():
                 await action(*args)
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.15)  # leaves time to a node that starts
 
         async with asyncio.TaskGroup() as workers:
             for n in range(WRITERS):

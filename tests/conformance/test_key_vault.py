@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores import SQL, database_url, start_python, store_opener
+from tests.stores import SQL, Program, database_url, start_python, store_opener
 
 from matinee.drivers.sql import Database
 from matinee.kit.ids import AssetId, PlaySessionId
@@ -94,7 +93,7 @@ async def test_concurrent_writers_end_with_the_same_keys(open_again: Open) -> No
 async def test_concurrent_processes_end_with_the_same_keys(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start("race", url, str(n)) for n in range(3)]
-    answers = [racer.communicate()[0].split() for racer in racers]
+    answers = [racer.communicate().split() for racer in racers]
     assert answers[0] == answers[1] == answers[2]
     assert len(answers[0]) == 20
 
@@ -102,10 +101,9 @@ async def test_concurrent_processes_end_with_the_same_keys(url: str, open_again:
 async def test_acknowledged_writes_survive_a_killed_process(url: str, open_again: Open) -> None:
     await open_again()
     writer = start("write", url, "k")
-    assert writer.stdout
     acknowledged = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()
-    acknowledged += writer.communicate()[0].split("\n")[:-1]
+    acknowledged += writer.communicate().split("\n")[:-1]
     vault = await open_again()
     for asset in acknowledged:
         assert len(await vault.list_keys(asset_id=AssetId(asset))) == 3
@@ -150,7 +148,7 @@ async def test_the_vault_agrees_with_a_dict(url: str, steps: list[Any]) -> None:
             assert found.revoked == (session in revoked)
 
 
-def start(task: str, url: str, name: str) -> subprocess.Popen[str]:
+def start(task: str, url: str, name: str) -> Program:
     """Run one of the tasks below in another process."""
     return start_python(__file__, task, url, name)
 

@@ -197,10 +197,9 @@ async def test_concurrent_sign_ins_share_one_device(open_again: Open) -> None:
 async def test_acknowledged_writes_survive_a_kill(url: str, open_again: Open) -> None:
     await open_again()
     writer = start_python(__file__, url, "k")
-    assert writer.stdout
     answered = [writer.stdout.readline().strip() for _ in range(25)]
     writer.kill()
-    answered += writer.communicate()[0].split("\n")[:-1]
+    answered += writer.communicate().split("\n")[:-1]
     store = await open_again()
     stored = await look(store, "k")
     assert stored

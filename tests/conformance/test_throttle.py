@@ -82,7 +82,7 @@ async def test_concurrent_counts_of_the_same_subjects_do_not_deadlock(open_again
 async def test_attempts_of_concurrent_processes_are_all_counted(url: str, open_again: Open) -> None:
     await open_again()
     racers = [start_python(__file__, url, str(n)) for n in range(3)]
-    relayed = [line for racer in racers for line in racer.communicate()[0].splitlines()]
+    relayed = [line for racer in racers for line in racer.communicate().splitlines()]
     answers = [int(line) for line in relayed if line.isdigit()]  # the others are of the log
     assert len(answers) == 30
     assert answers.count(0) == model.FREE_ATTEMPTS

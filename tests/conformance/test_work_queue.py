@@ -279,7 +279,6 @@ async def test_item_of_a_killed_worker_is_claimed_after_its_lease(open_store: Op
     store = await open_store()
     one = await store.add(item=export(), key="a")
     worker = await asyncio.to_thread(start_python, __file__, url)
-    assert worker.stdout is not None
     claimed = await asyncio.to_thread(worker.stdout.readline)
     worker.kill()
     await asyncio.to_thread(worker.communicate)

@@ -15,8 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
-from tests.deployment import Deployment, Viewer, create_deployment, eventually, find_free_port, make_film
+from tests.deployment import Deployment, Viewer, create_deployment, eventually, find_free_port, find_job, make_film
 
+from matinee.encoding.api import Job
 from matinee.lab.viewer import sign_in
 
 pytestmark = [pytest.mark.timeout(900)]
@@ -43,8 +44,8 @@ async def test_killed_processes_restart_while_playback_and_encoding_continue(
     await viewer.sign_up(EMAIL)
     page = await (await chromium.new_context()).new_page()
     await watch(page, deployment.url)
-    job = submit(deployment, make_film(tmp_path / "other.mp4", seconds=45), "Killed and Finished")
-    await eventually(lambda: step_state(deployment, job, "encode") == "running")
+    job = submit(deployment, make_film(tmp_path / "other.mp4", seconds=45, rate="12"), "Killed and Finished")
+    await eventually(lambda: is_encoding(deployment, job))
 
     lost_s = {"nothing": await seek(page)}
     recovery_s = {}
@@ -56,7 +57,7 @@ async def test_killed_processes_restart_while_playback_and_encoding_continue(
     print("seconds until restart:", recovery_s, "seconds without picture after a seek:", lost_s)
     await page.evaluate("document.querySelector('video').pause()")  # so that the film does not end before the job
 
-    assert (await eventually(lambda: finished_job(deployment, job)))["state"] == "done"
+    assert (await eventually(lambda: find_finished_job(deployment, job))).state == "done"
     steps = logged_steps(deployment, job)
     done = [step["step"] for step in steps if not step["kept"]]
     assert len(done) == len(set(done)), "a finished step was repeated"
@@ -81,8 +82,8 @@ async def test_killed_supervisor_leaves_no_process_and_loses_nothing(
     play = await viewer.call("POST", "/playback", request)
     heartbeat = {"position_ms": 90_000, "state": "playing", "at": datetime.now(UTC).isoformat()}
     await viewer.call("POST", f"/playback/{play['session_id']}/heartbeat", heartbeat)
-    job = submit(deployment, make_film(tmp_path / "third.mp4", seconds=40), "Begun Before")
-    await eventually(lambda: step_state(deployment, job, "encode") == "running")
+    job = submit(deployment, make_film(tmp_path / "third.mp4", seconds=40, rate="12"), "Begun Before")
+    await eventually(lambda: is_encoding(deployment, job))
 
     groups = {process["pid"] for process in deployment.processes().values()}
     assert running_groups(groups) == groups
@@ -95,7 +96,7 @@ async def test_killed_supervisor_leaves_no_process_and_loses_nothing(
 
     again = await viewer.call("POST", "/playback", request)
     assert again["resume_ms"] == pytest.approx(90_000, abs=5_000)
-    assert (await eventually(lambda: finished_job(deployment, job)))["state"] == "done"
+    assert (await eventually(lambda: find_finished_job(deployment, job))).state == "done"
     assert await eventually(lambda: is_on_home(viewer, "Begun Before"))
 
 
@@ -114,8 +115,8 @@ async def test_obstacles_to_a_second_up_are_reported_in_one_line(deployment: Dep
 
 
 async def test_interrupt_leaves_no_process(deployment: Deployment, tmp_path: Path) -> None:
-    job = submit(deployment, make_film(tmp_path / "fourth.mp4", seconds=40), "Interrupted")
-    await eventually(lambda: step_state(deployment, job, "encode") == "running")
+    job = submit(deployment, make_film(tmp_path / "fourth.mp4", seconds=40, rate="12"), "Interrupted")
+    await eventually(lambda: is_encoding(deployment, job))
     groups = {process["pid"] for process in deployment.processes().values()}
     started_s = time.monotonic()
     assert deployment.stop() == 0
@@ -191,17 +192,14 @@ def submit(deployment: Deployment, file: Path, name: str) -> str:
     return job_id
 
 
-def jobs(deployment: Deployment) -> dict[str, dict[str, Any]]:
-    return {job["job_id"]: job for job in json.loads(deployment.matinee("jobs", "list", "--json").stdout)}
+async def is_encoding(deployment: Deployment, job_id: str) -> bool:
+    job = await find_job(deployment, job_id)
+    return job is not None and any(step.name == "encode" and step.state == "running" for step in job.steps)
 
 
-def step_state(deployment: Deployment, job_id: str, name: str) -> str:
-    return next(str(step["state"]) for step in jobs(deployment)[job_id]["steps"] if step["name"] == name)
-
-
-def finished_job(deployment: Deployment, job_id: str) -> dict[str, Any] | None:
-    job = jobs(deployment)[job_id]
-    return None if job["state"] in ("queued", "running") else job
+async def find_finished_job(deployment: Deployment, job_id: str) -> Job | None:
+    job = await find_job(deployment, job_id)
+    return None if job is None or job.state in ("queued", "running") else job
 
 
 def logged_steps(deployment: Deployment, job_id: str) -> list[dict[str, Any]]:

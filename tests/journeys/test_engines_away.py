@@ -92,10 +92,8 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
 @pytest.fixture(scope="module")
 def title(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A film that can be played."""
-    title = trial.deployment.ingest(
-        make_film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=240, size="320x180", rate="6"), "Long Evening"
-    )
-    return str(title["title_id"])
+    film = make_film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=240, size="160x90", rate="6")
+    return trial.deployment.ingest(film, "Long Evening")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ async def test_pages_pictures_and_edges_are_served_with_tls(
         settings={"MATINEE__DEPLOYMENT__HOST": "127.0.0.1", "MATINEE__GATEWAY__TRUST_PORT": str(trust_port)}
     )
     deployment.start("--lan")
-    deployment.ingest(make_film(tmp_path / "a.mp4", seconds=4), "Under Lock")
+    deployment.ingest(make_film(tmp_path / "a.mp4", seconds=4, size="160x90", rate="12"), "Under Lock")
     front = f"https://127.0.0.1:{deployment.port}"
 
     async with http.get(f"http://127.0.0.1:{trust_port}/") as page:

@@ -36,7 +36,7 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
 ) -> None:
     deployment = make_deployment(groups=groups, settings=SHORT_TOKENS)
     deployment.start()
-    deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40), "Trial by Light")
+    deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40, rate="12"), "Trial by Light")
     await Viewer(http, deployment.url).sign_up(EMAIL)
 
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
@@ -98,7 +98,7 @@ async def test_profiles_have_separate_positions_and_history(
 ) -> None:
     deployment = make_deployment()
     deployment.start()
-    title = deployment.ingest(make_film(tmp_path / "a.mp4", seconds=40), "Alone")["title_id"]
+    title = deployment.ingest(make_film(tmp_path / "a.mp4", seconds=40, size="160x90", rate="6"), "Alone")
     viewer = Viewer(http, deployment.url)
     await viewer.sign_up(EMAIL)
     first = viewer.profile_id

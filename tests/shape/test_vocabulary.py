@@ -61,7 +61,8 @@ VERBS = frozenset({"embed", "exceed", "feed", "need", "proceed", "seed", "shed",
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_file_uses_standard_terms(path: Path) -> None:
     source = path.read_text()
-    faults = [*_find_words(path, ast.parse(source)), *_find_participles(ast.parse(source)), *_find_phrases(source)]
+    tree = ast.parse(source)
+    faults = [*_find_words(path, tree), *_find_participles(tree), *_find_phrases(source)]
     assert not faults, "\n".join(faults)
 
 

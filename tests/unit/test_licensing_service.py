@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import stat
-import subprocess
 import sys
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.stores import start_python
 
 from matinee.drivers.keyfile import KeyFileUnusable
 from matinee.drivers.sql import Database
@@ -104,10 +104,10 @@ async def test_concurrent_calls_return_the_same_keys(rig: Rig) -> None:
 
 
 def test_concurrent_processes_return_the_same_keys(tmp_path: Path) -> None:
-    racers = [subprocess.Popen([sys.executable, __file__, str(tmp_path)], stdout=subprocess.PIPE) for _ in range(3)]
-    answers = {racer.communicate()[0] for racer in racers}
+    racers = [start_python(__file__, str(tmp_path)) for _ in range(3)]
+    answers = {racer.communicate() for racer in racers}
     assert len(answers) == 1
-    assert answers != {b""}
+    assert answers != {""}
 
 
 async def test_a_licence_contains_only_covered_keys(rig: Rig) -> None:

@@ -25,6 +25,18 @@ async def main():
 asyncio.run(main())
 """
 
+# It hangs while it stops, as one does whose engines have ended.
+HANGS = """
+import asyncio
+from matinee.app.lifeline import Lifeline, wait_for_stop
+async def main():
+    lifeline = Lifeline()
+    lifeline.report_ready("")
+    await wait_for_stop(lifeline, 0.2)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
 
 WAITS = """
 import asyncio, sys
@@ -121,21 +133,21 @@ async def test_start_waits_while_the_process_reports_a_reason(tmp_path: Path) ->
     await supervisor.stop()
 
 
-@pytest.mark.parametrize("lifeline", [True, False], ids=["with a lifeline", "with a guard"])
-async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path, lifeline: bool) -> None:
-    command = [sys.executable, "-c", READY] if lifeline else ["sleep", "600"]
-    code = f"""
+@pytest.mark.parametrize("code", [READY, HANGS, ""], ids=["with a lifeline", "that hangs", "with a guard"])
+async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path, code: str) -> None:
+    command = [sys.executable, "-c", code] if code else ["sleep", "600"]
+    supervising = f"""
 import asyncio, sys
 from pathlib import Path
 from matinee.app.supervisor import Program, Supervisor
 async def main():
     s = Supervisor(logs=Path({str(tmp_path)!r}), record=Path({str(tmp_path)!r}) / "run.json")
-    await s.start(Program(name="a", command={command!r}, lifeline={lifeline}))
+    await s.start(Program(name="a", command={command!r}, lifeline={bool(code)}))
     print(s.statuses()[0].pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
-    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", supervising, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     child = int(await parent.stdout.readline())
     parent.kill()

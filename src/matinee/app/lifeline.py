@@ -16,6 +16,9 @@ import msgspec
 from matinee.app.guard import LIFELINE
 from matinee.drivers.engine import EngineState
 
+# The supervisor gives a process as long to stop.
+ORPHAN_LIMIT_S = 10.0
+
 
 class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
     """The complete state of a process, which it writes on its lifeline, one line for each change.
@@ -58,13 +61,15 @@ class Lifeline:
             await asyncio.get_running_loop().sock_recv(self._socket, 1)
 
 
-async def wait_for_stop(lifeline: Lifeline) -> None:
-    """Wait for SIGINT, SIGTERM or the end of the supervisor."""
+async def wait_for_stop(lifeline: Lifeline, orphan_limit_s: float = ORPHAN_LIMIT_S) -> None:
+    """Wait for SIGINT, SIGTERM or the end of the supervisor; after that, this process is killed when the limit ends."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     waiting = [asyncio.create_task(stopped.wait()), asyncio.create_task(lifeline.wait_closed())]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if waiting[1].done():  # nothing else would end a process that hangs while it stops
+        signal.setitimer(signal.ITIMER_REAL, orphan_limit_s)
     for task in waiting:
         task.cancel()

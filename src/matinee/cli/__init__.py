@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -42,10 +43,18 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = _EARLIER_NAMES.get(cmd_name, cmd_name)
-        if name not in _MODULES:
-            return None
+        return _import_command(name) if name in _MODULES else None
+
+
+def _import_command(name: str) -> click.Command:
+    """Import a command, without looking for garbage meanwhile, which takes a tenth of the time."""
+    gc.disable()
+    try:
         command: click.Command = getattr(importlib.import_module(f"matinee.cli.{_MODULES[name]}"), name)
-        return command
+    finally:
+        gc.freeze()
+        gc.enable()
+    return command
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -92,12 +93,12 @@ class Deployment:
             check=False,
         )
 
-    def ingest(self, file: Path, name: str, *options: str) -> dict[str, Any]:
-        """Ingest a film, wait until it can be played, and return its title. Raises DeploymentFailed."""
+    def ingest(self, file: Path, name: str, *options: str) -> str:
+        """Ingest a film, wait until it can be played, and return its title's id. Raises DeploymentFailed."""
         result = self.matinee("ingest", str(file), "--title", name, *options)
-        if result.returncode:
+        if result.returncode or not (title := re.search(r"\((tit_\w+)\)", result.stdout)):
             raise self._failure(f"The film was not ingested: {(result.stdout + result.stderr).strip()}")
-        return next(title for title in self.titles() if name in title["names"].values())
+        return title[1]
 
     def titles(self) -> list[dict[str, Any]]:
         """Return the titles of `matinee titles list`."""
@@ -129,7 +130,7 @@ def deploy_film(
     try:
         deployment.start(*options, limit_s=limit_s)
         film = make_film(folder / "film.mp4", seconds=seconds, size=size, rate=rate)
-        yield deployment, deployment.ingest(film, "Film")["title_id"]
+        yield deployment, deployment.ingest(film, "Film")
     finally:
         deployment.stop()
 

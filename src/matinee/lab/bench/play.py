@@ -60,7 +60,7 @@ async def measure(bench: Bench) -> None:
     if chromium is None:
         return
     deployment, title_id = bench.stack.enter_context(
-        deploy_film(bench.folder, seconds=bench.size(30, 6), size="1280x720")
+        deploy_film(bench.folder, seconds=bench.size(30, 6), size="320x180" if bench.smallest else "1280x720")
     )
     viewer = Viewer(await bench.stack.enter_async_context(aiohttp.ClientSession()), deployment.url)
     await viewer.sign_up(EMAIL)

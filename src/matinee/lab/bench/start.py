@@ -14,7 +14,7 @@ CLIENTS = 8
 
 async def measure(bench: Bench) -> None:
     """Measure the requests of some clients at once; edges and encoders take no part."""
-    deployment, title_id = bench.stack.enter_context(deploy_film(bench.folder, seconds=6))
+    deployment, title_id = bench.stack.enter_context(deploy_film(bench.folder, seconds=6, size="160x90", rate="12"))
     viewer = Viewer(await bench.stack.enter_async_context(aiohttp.ClientSession()), deployment.url)
     await viewer.sign_up("bench@matinee.example")
     processes = deployment.processes()

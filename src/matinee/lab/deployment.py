@@ -21,7 +21,7 @@ import imageio_ffmpeg
 from matinee.kit.problem import Problem
 
 STARTED = "Ctrl-C stops it"
-STOP_S = 30
+STOP_S = 120  # only a busy machine takes long
 # Others than those of `lab.engines`.
 PORTS = (30_000, 32_700)
 CHROMIUM_FLAGS = (

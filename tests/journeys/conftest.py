@@ -8,8 +8,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment, create_deployment
+
+# As of `eventually`, the limit only ends tests that would never end.
+expect.set_options(timeout=90_000)
 
 
 @pytest.fixture

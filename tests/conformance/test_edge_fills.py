@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -329,4 +330,16 @@ async def test_evictor_scans_for_objects_missing_in_the_arrivals(tmp_path: Path)
     assert rival.evict() == 0
     assert rival.used_bytes() == 4 * 2024
     rival.close()
+    disk.close()
+
+
+def test_a_disk_cache_leaves_the_reserve_free(tmp_path: Path) -> None:
+    free_bytes = shutil.disk_usage(tmp_path).free
+    disk = DiskCacheStore(tmp_path, 1 << 40, spare_bytes=2 * free_bytes)
+    writer = disk.begin_fill("assets/a/1.m4s")
+    assert writer is not None
+    with pytest.raises(OSError, match="reserved"):
+        writer.allocate(ObjectMeta("assets/a/1.m4s", 10, '"x"', 0))
+    writer.discard()
+    assert disk.begin_memory_fill(ObjectMeta("assets/a/1.m4s", 10, '"x"', 0)) is not None
     disk.close()

@@ -298,6 +298,20 @@ async def test_clients_over_the_connection_limit_get_a_503(tmp_path: Path) -> No
         assert (await rig.request("/healthz")).status == 200
 
 
+async def test_one_client_cannot_take_all_connections(tmp_path: Path) -> None:
+    async with run_origin() as origin, run_edge(tmp_path, origin, max_connections_per_client=2) as rig:
+        connections = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]
+        await wait_until(lambda: rig.total(Metric.CONNECTIONS) == 2)
+        assert b" 503 " in await rig.send_raw(b"")
+        other = await asyncio.open_connection("127.0.0.1", rig.port, local_addr=("127.0.0.2", 0))
+        other[1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in await other[0].readline()
+        for _, writer in [*connections, other]:
+            writer.close()
+        await wait_until(lambda: rig.total(Metric.CONNECTIONS) == 0)
+        assert (await rig.request("/healthz")).status == 200
+
+
 async def test_stop_waits_for_responses(tmp_path: Path) -> None:
     async with run_origin() as origin, run_edge(tmp_path, origin) as rig:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT

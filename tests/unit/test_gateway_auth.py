@@ -41,6 +41,17 @@ async def test_cookie_is_secure_with_tls(tmp_path: Path) -> None:
         assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
+async def test_deployments_on_one_host_do_not_share_a_cookie(tmp_path: Path) -> None:
+    """Browsers separate cookies by host, not by port."""
+    async with run_gateway(tmp_path / "a", cookie="matinee_refresh_1") as one:
+        cookie = (await one.viewer()).cookie
+        assert cookie.startswith("matinee_refresh_1=")
+        async with run_gateway(tmp_path / "b", cookie="matinee_refresh_2") as two:
+            theirs = (await two.viewer()).cookie
+        both = {"Cookie": f"{theirs}; {cookie}", "Origin": one.url}
+        assert (await call(one, "POST", "/api/v1/auth/refresh", None, both)).status == 200
+
+
 async def test_other_devices_get_the_refresh_token_in_the_body(gateway: Deployment) -> None:
     viewer = await gateway.viewer(kind="tv", profile=False)
     token = viewer.session["refresh_token"]

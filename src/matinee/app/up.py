@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import secrets
 import shutil
 import socket
@@ -22,6 +23,7 @@ from matinee.app import layout
 from matinee.app.clients import open_clients
 from matinee.app.extras import check_distributed
 from matinee.app.lifeline import Lifeline, wait_for_stop
+from matinee.app.reaper import reap_orphans
 from matinee.app.settings import environment_of
 from matinee.app.supervisor import NotStarted, ProcessStatus, Program, Supervisor
 from matinee.catalogue.api import Catalogue
@@ -104,16 +106,23 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
         )
         stopping = asyncio.create_task(wait_for_stop(Lifeline()))
         starting = asyncio.create_task(_start(settings, supervisor, console, profile))
+        reaping = asyncio.create_task(_reap(supervisor))
         try:
             await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
                 await stopping
         finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            for task in (starting, reaping):
+                task.cancel()
+            await asyncio.gather(starting, reaping, return_exceptions=True)
             console.print("  stopping …")
             await supervisor.stop()
+
+
+async def _reap(supervisor: Supervisor) -> None:
+    if os.getpid() == 1:
+        await reap_orphans(lambda: [status.pid for status in supervisor.statuses()])
 
 
 def _print_waiting(status: ProcessStatus, console: Console) -> None:

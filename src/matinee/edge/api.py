@@ -24,7 +24,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `upstream` is an object store (`file:///…`, `s3://…`) or another edge (`http://…`). Every key in `token_keys` is
     accepted, so that keys can be rotated; the first signs requests to another edge. `base_url` is the URL given to
     clients, `address` the one at which the front reaches this edge; empty means that it is made from host and port.
-    `admin_port` None means no admin port.
+    `admin_port` None means no admin port. `max_connections_per_client` 0 means no limit for one address.
     """
 
     edge_id: EdgeId
@@ -44,6 +44,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     address: str = ""
     workers: int = 1
     max_connections: int = 4096
+    max_connections_per_client: int = 0
     header_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
     send_timeout_s: float = 30.0

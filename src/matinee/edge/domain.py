@@ -43,6 +43,12 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadSettings(detail="edge.public_url needs {edge}, the name of the edge, where there are several.")
 
 
+# Left free on the disk for the stores of sign-in and playback. Objects that do not fit are served without caching.
+_SPARE_BYTES = 512 << 20
+# More than any household or player needs. There is no limit where proxies connect for all their clients.
+_CONNECTIONS_PER_CLIENT = 256
+
+
 @contextlib.asynccontextmanager
 async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIterator[str]:
     """Run one worker of an edge and yield its admin address."""
@@ -57,7 +63,7 @@ async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIter
     cache = (settings.cache_dir, settings.cache_limit_bytes) if not data_plane else (settings.cache_dir / "reactor", 0)
     worker = run_worker(
         settings,
-        store=DiskCacheStore(*cache),
+        store=DiskCacheStore(*cache, spare_bytes=_SPARE_BYTES),
         evictor=DiskEvictor(*cache),
         metrics=FileEdgeMetrics(settings.cache_dir),
         upstream=_open_upstream(settings, wiring.clock),
@@ -71,6 +77,7 @@ async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIter
 
 def _build_worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) -> EdgeSettings:
     section, deployment = wiring.settings, wiring.deployment
+    is_behind_proxy = bool(section.public_url or deployment.public_url)
     pem = addresses.issue_certificate(deployment, wiring.clock).path if deployment.lan else None
     return EdgeSettings(
         edge_id=derive(EdgeId, deployment.region, options.name),
@@ -85,6 +92,7 @@ def _build_worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) 
         admin_port=0,
         base_url=addresses.edge_url(deployment, section.public_url, options.name, options.port),
         address=addresses.internal_url(deployment, options.port),
+        max_connections_per_client=_CONNECTIONS_PER_CLIENT if deployment.lan and not is_behind_proxy else 0,
         workers=section.workers,
         tls_cert=pem,
         tls_key=pem,

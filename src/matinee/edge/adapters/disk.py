@@ -65,6 +65,8 @@ class DiskFillWriter:
     def allocate(self, meta: ObjectMeta) -> None:
         if self._path is not None and meta.size_bytes + HEADER_BYTES > self._store.limit_bytes // 2:
             raise OSError(errno.EFBIG, "larger than half the cache")
+        if self._path is not None and not self._store.has_space(self.file.fd, meta.size_bytes):
+            raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
         self.meta = meta
         if self._path is not None:
             _reserve(self.file.fd, HEADER_BYTES + meta.size_bytes)
@@ -116,8 +118,9 @@ class DiskFillReader:
 class DiskCacheStore:
     """Fulfils `CacheStore`: one process's view of a cache directory."""
 
-    def __init__(self, root: Path, limit_bytes: int) -> None:
+    def __init__(self, root: Path, limit_bytes: int, *, spare_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes
+        self._spare_bytes = spare_bytes
         self._objects = root / "objects"
         self._fills = root / "fills"
         for folder in (self._fills, root / "state", *(self._objects / f"{n:02x}" for n in range(256))):
@@ -131,6 +134,11 @@ class DiskCacheStore:
         """Close every file."""
         self._opened.clear()
         os.close(self._arrivals)
+
+    def has_space(self, fd: int, size_bytes: int) -> bool:
+        """Whether an object fits on the disk of a file beside the reserve."""
+        disk = os.fstatvfs(fd)
+        return disk.f_bavail * disk.f_frsize >= size_bytes + self._spare_bytes
 
     def find(self, key: str) -> DiskCachedObject | None:
         cached = self._opened.get(key) or self._open(key)

@@ -46,6 +46,7 @@ class EdgeServer:
             handler=delivery.handle,
             metrics=metrics,
             max_connections=settings.max_connections,
+            max_per_client=settings.max_connections_per_client,
             tls=tls_context(cert, key) if cert and key else None,
         )
         admin = AdminHandler(settings, metrics, self.jobs)

@@ -6,6 +6,8 @@ import asyncio
 import socket
 import ssl
 import time
+from collections import Counter
+from functools import partial
 
 from matinee.edge.api import EdgeBusy, EdgeSettings, RequestTooSlow
 from matinee.edge.ports import EdgeMetrics, Metric
@@ -31,12 +33,15 @@ class TcpListener:
         handler: Handler,
         metrics: EdgeMetrics,
         max_connections: int,
+        max_per_client: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings
         self._handler = handler
         self._metrics = metrics
         self._max_connections = max_connections
+        self._max_per_client = max_per_client
+        self._by_client: Counter[str] = Counter()
         self._tls = tls
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._sock: socket.socket | None = None
@@ -84,7 +89,7 @@ class TcpListener:
         assert self._sock is not None
         for _ in range(_ACCEPTS_PER_TURN):
             try:
-                sock, _ = self._sock.accept()
+                sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:  # out of file descriptors: other connections must close first
@@ -92,9 +97,9 @@ class TcpListener:
                 loop.remove_reader(self._sock.fileno())
                 loop.call_later(_ACCEPT_RETRY_S, self._watch)
                 return
-            self._serve(sock)
+            self._serve(sock, peer[0])
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, client: str) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -102,18 +107,25 @@ class TcpListener:
         except OSError:
             return sock.close()
         connection = Connection(transport, self._handler, self._metrics, self._settings)
-        if len(self._open) >= self._max_connections:
+        if len(self._open) >= self._max_connections or self._has_too_many(client):
             if self._tls is None:
                 connection.send_nowait(responses.format_unsolicited(EdgeBusy()))
             return transport.sock.close()
         task = asyncio.create_task(connection.serve())
         self._open[task] = connection
+        self._by_client[client] += 1
         self._metrics.add(Metric.CONNECTIONS)
-        task.add_done_callback(self._on_closed)
+        task.add_done_callback(partial(self._on_closed, client))
         return None
 
-    def _on_closed(self, task: asyncio.Task[None]) -> None:
+    def _has_too_many(self, client: str) -> bool:
+        return 0 < self._max_per_client <= self._by_client[client]
+
+    def _on_closed(self, client: str, task: asyncio.Task[None]) -> None:
         del self._open[task]
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
         self._metrics.add(Metric.CONNECTIONS, -1)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("connection.failed", exc_info=error)

@@ -112,3 +112,12 @@ def test_profiles_are_fetched_once(client: Opener) -> None:
     page.wait_for_load_state("networkidle")
     assert opened.requests.count("GET /profiles") == 1
     assert opened.requests.count("GET /home") == 1
+
+
+def test_the_data_of_home_is_requested_before_the_client_is_loaded(client: Opener) -> None:
+    opened = client()
+    opened.page.context.route("**/assets/index-*.js", lambda route: route.abort())
+    page = opened.open("/")
+    page.wait_for_load_state("networkidle")
+    assert opened.requests[0] == "POST /auth/refresh"
+    assert set(opened.requests[1:]) == {"GET /home", "GET /profiles"}

@@ -36,7 +36,7 @@ export default function HomePage() {
   const empty = data !== undefined && !data.rows.some((row) => row.cards.length) && !data.billboard;
   useScreen(HOME, api.getHome, empty ? EMPTY_RELOAD_MS : 0);
   useInitialFocus(data !== undefined && !empty);
-  const isFirst = useFirstPaint(data !== undefined);
+  const isFirst = useFirstPaint(data !== undefined) && data?.billboard != null;
 
   if (!data && error) return <ProblemPage problem={error} onRetry={reload} />;
   if (!data) return <HomeSkeleton />;
@@ -47,7 +47,7 @@ export default function HomePage() {
       {data.billboard && <Billboard billboard={addProgress(data.billboard, data.rows)} />}
       <div className={`rows ${data.billboard ? "" : "no-billboard"}`} data-focus="column">
         {(data.missing.length > 0 || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
-        {sortRows(data.rows).slice(0, isFirst ? FIRST_ROWS : undefined).map((row, index) => (
+        {!isFirst && sortRows(data.rows).map((row, index) => (
           <Row key={row.row_id} id={`home:${row.row_id}`} name={getName(row, text)} cards={row.cards} to={row.genre ? paths.genre(row.genre.genre_id) : undefined} eager={index < 2} />
         ))}
       </div>
@@ -55,10 +55,10 @@ export default function HomePage() {
   );
 }
 
-/** The rows in the first frame, so that the billboard is shown early. */
-const FIRST_ROWS = 1;
-
-/** Return whether the data has just arrived and is about to be painted; data that was there before is shown at once. */
+/**
+ * Return whether the data has just arrived and is about to be painted: the first frame has the billboard only, so that
+ * it is shown early. Data that was there before is shown at once.
+ */
 function useFirstPaint(ready: boolean): boolean {
   const [isPainted, setIsPainted] = useState(ready);
   useEffect(() => {

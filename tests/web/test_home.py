@@ -93,7 +93,7 @@ def test_the_title_of_the_billboard_is_visible_from_its_first_frame(client: Open
 
 
 def measure_cards(page: Page) -> float:
-    page.get_by_test_id("billboard-play").wait_for()
+    page.get_by_test_id("title-card").first.wait_for()
     width: float = page.evaluate(
         "() => document.querySelector('[data-testid=title-card]').getBoundingClientRect().width"
     )

@@ -25,6 +25,7 @@ from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.drivers.telemetry import Collector, SpanExporter, TraceFile, read_records
 from matinee.gateway.server.middleware import RequestMiddleware
+from matinee.gateway.server.state import ServerSettings
 from matinee.kit import context, tracing
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import Overloaded, Unauthenticated
@@ -156,19 +157,18 @@ async def request_gateway(status: int, headers: dict[str, str], sampling: float,
 
     app = RequestMiddleware(
         answer,
+        settings=ServerSettings(web_root=Path(), **options),
         verifier=None,  # type: ignore[arg-type]  # the answers need no credentials
         clock=SystemClock(),
-        deadline_ms=5_000,
         metrics=Metrics(),
         tracer=make_tracer(kept, sampling),
-        **options,
     )
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    encoded = [(name.encode(), value.encode()) for name, value in {"host": "localhost", **headers}.items()]
     await app({"type": "http", "method": "GET", "path": "/api/v1/x", "headers": encoded}, None, send)  # type: ignore[arg-type]
     return kept, dict(sent[0]["headers"])
 

@@ -36,8 +36,9 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
 ) -> None:
     deployment = make_deployment(groups=groups, settings=SHORT_TOKENS)
     deployment.start()
-    deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40, rate="12"), "Trial by Light")
-    await Viewer(http, deployment.url).sign_up(EMAIL)
+    title_id = deployment.ingest(make_film(tmp_path / "trial.mp4", seconds=40, rate="12"), "Trial by Light")
+    viewer = Viewer(http, deployment.url)
+    await viewer.sign_up(EMAIL)
 
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
     await open_title(page, deployment.url)
@@ -70,6 +71,26 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
     await phone.reload()
     await wait_for_playback(phone)
     assert set(refreshed) == {200}
+    await check_signing_out_stops_playback(deployment, viewer, title_id)
+
+
+async def check_signing_out_stops_playback(deployment: Deployment, viewer: Viewer, title_id: str) -> None:
+    await viewer.sign_in(EMAIL)
+    play = await viewer.call("POST", "/playback", {"title_id": title_id, "capabilities": {}})
+    await viewer.call("GET", play["dash_path"])
+    ended = deployment.matinee("accounts", "sign-out", EMAIL)
+    assert re.fullmatch(r"[3-9] sign-ins ended\n", ended.stdout), ended
+    status, problem = await viewer.request("POST", "/playback", {"title_id": title_id, "capabilities": {}})
+    assert status == 401, problem
+
+    async def is_ended() -> bool:
+        status, _ = await viewer.request("GET", play["dash_path"])
+        assert status in {200, 404}
+        return status == 404
+
+    await eventually(is_ended)
+    unknown = deployment.matinee("accounts", "sign-out", "nobody@example.org")
+    assert (unknown.returncode, unknown.stdout, unknown.stderr.count("\n")) == (1, "", 1)
 
 
 async def open_title(page: Page, url: str) -> None:

@@ -49,6 +49,12 @@ class Viewer:
         self.account_id = session["account_id"]
         await self.choose((await self.call("GET", "/profiles"))[0]["profile_id"])
 
+    async def sign_in(self, email: str) -> None:
+        """Sign in and choose the first profile."""
+        body = {"email": email, "password": PASSWORD, "device": {"name": "test"}}
+        self._use_token(await self.call("POST", "/auth/sign-in", body))
+        await self.choose((await self.call("GET", "/profiles"))[0]["profile_id"])
+
     async def choose(self, profile_id: str) -> None:
         """Choose a profile."""
         self._use_token(await self.call("POST", f"/profiles/{profile_id}/choose", {}))

@@ -50,11 +50,11 @@ def later(seconds: float) -> datetime:
 async def test_attempts_are_counted_across_instances(open_again: Open) -> None:
     one, two = await open_again(), await open_again()
     for n in range(5):
-        assert await (one, two)[n % 2].attempt(subjects=("email:a", f"device:{n}"), now=NOW) == 0
-    assert await (await open_again()).attempt(subjects=("device:x", "email:a"), now=NOW) == 1000
+        assert await (one, two)[n % 2].attempt(subjects=("pin:a", f"device:{n}"), now=NOW) == 0
+    assert await (await open_again()).attempt(subjects=("device:x", "pin:a"), now=NOW) == 1000
     assert await one.attempt(subjects=("device:x",), now=NOW) == 0  # a refused try counted for nothing
-    await two.reset(subjects=("email:a", "email:none"))
-    assert await one.attempt(subjects=("email:a",), now=NOW) == 0
+    await two.reset(subjects=("pin:a", "email:none"))
+    assert await one.attempt(subjects=("pin:a",), now=NOW) == 0
 
 
 async def test_old_attempts_are_deleted(open_again: Open) -> None:
@@ -68,7 +68,7 @@ async def test_old_attempts_are_deleted(open_again: Open) -> None:
 
 async def test_concurrent_first_attempts_are_all_counted(open_again: Open) -> None:
     stores = [await open_again() for _ in range(3)]
-    attempts = [stores[n % 3].attempt(subjects=("email:a", f"device:{n}"), now=NOW) for n in range(9)]
+    attempts = [stores[n % 3].attempt(subjects=("pin:a", f"device:{n}"), now=NOW) for n in range(9)]
     assert sorted(await asyncio.gather(*attempts)) == [0] * model.FREE_ATTEMPTS + [1000] * 4
 
 
@@ -108,7 +108,7 @@ async def test_store_behaves_like_a_dict(new_place: NewPlace, steps: list[tuple[
             store, subjects = await reopen(), tuple(names)
             if what == "try":
                 now += timedelta(seconds=figure)
-                wait_ms = max(model.get_wait_ms(plain.get(name), now) for name in names)
+                wait_ms = max(model.get_wait_ms(name, plain.get(name), now) for name in names)
                 assert await store.attempt(subjects=subjects, now=now) == wait_ms
                 plain |= {} if wait_ms else {name: model.add_attempt(plain.get(name), now) for name in names}
             elif what == "forgive":
@@ -126,7 +126,7 @@ async def _run(url: str, name: str) -> None:
     async with reopening(url) as reopen:
         store = await reopen()
         for _ in range(10):
-            print(await store.attempt(subjects=("email:a", f"device:{name}"), now=NOW), flush=True)
+            print(await store.attempt(subjects=("pin:a", f"device:{name}"), now=NOW), flush=True)
 
 
 if __name__ == "__main__":

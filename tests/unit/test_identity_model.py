@@ -253,9 +253,11 @@ def test_failed_attempts_are_delayed_and_expire() -> None:
     waits = []
     for _ in range(20):
         attempts = model.add_attempt(attempts, NOW)
-        waits.append(model.get_wait_ms(attempts, NOW))
+        waits.append(model.get_wait_ms("pin:1", attempts, NOW))
     assert waits[:5] == [0, 0, 0, 0, 1000]
     assert waits[5:8] == [2000, 4000, 8000]
     assert waits[-1] == 900_000
-    assert model.get_wait_ms(attempts, NOW + timedelta(minutes=15)) == 0
+    assert model.get_wait_ms("pin:1", attempts, NOW + timedelta(minutes=15)) == 0
+    assert model.get_wait_ms("email:1", attempts, NOW) == 0
+    assert model.get_wait_ms("email:1", Attempts(count=500, last_at=NOW), NOW) == 60_000
     assert model.add_attempt(attempts, NOW + timedelta(hours=1, seconds=1)).count == 1

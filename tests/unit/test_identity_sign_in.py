@@ -91,6 +91,24 @@ async def test_guessing_delays_strangers_but_not_the_owner(rig: Rig) -> None:
         await rig.sign_in("wrong")  # counted from nought again
 
 
+async def test_guessing_in_one_network_does_not_lock_the_owner_out_in_another(rig: Rig) -> None:
+    await rig.sign_up()
+    credentials = {"email": EMAIL, "device": BROWSER}
+    for n in range(5):
+        with pytest.raises(WrongCredentials):
+            await rig.identity.sign_in(**credentials, password="wrong", client_ip=f"192.0.2.{n}")
+    with pytest.raises(TooManyAttempts):
+        await rig.identity.sign_in(**credentials, password="wrong", client_ip="192.0.2.9")
+    for n in range(95):
+        with pytest.raises(WrongCredentials):
+            await rig.identity.sign_in(**credentials, password="wrong", client_ip=f"10.0.{n}.1")
+    with pytest.raises(TooManyAttempts) as caught:  # guesses from many networks are limited too
+        await rig.identity.sign_in(**credentials, password=PASSWORD, client_ip="198.51.100.1")
+    assert caught.value.retry_after_ms <= 1000
+    rig.clock.advance(seconds=1)
+    await rig.identity.sign_in(**credentials, password=PASSWORD, client_ip="198.51.100.1")
+
+
 async def test_addresses_without_account_are_delayed_alike(rig: Rig) -> None:
     for _ in range(5):
         with pytest.raises(WrongCredentials):

@@ -184,7 +184,7 @@ class Identity(Protocol):
     async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
         """Open an account with its first profile and sign in. Raises Invalid, EmailTaken."""
 
-    async def sign_in(self, *, email: str, password: str, device: DeviceInfo) -> Grant:
+    async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
         """Sign in. Raises WrongCredentials, TooManyAttempts."""
 
     async def refresh(self, *, refresh_token: str) -> Grant:

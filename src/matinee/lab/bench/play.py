@@ -24,6 +24,7 @@ from matinee.lab.viewer import Viewer, sign_in
 GOAL = 1.5
 SHAKA = Path("web/node_modules/shaka-player/dist/shaka-player.compiled.js")
 EMAIL = "bench@matinee.example"
+TIMEOUT_MS = 180_000  # only ends what would never end: a page loads slowly on a busy machine
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 
 # From the click (captured before any handler runs) to the first frame handed to the compositor.
@@ -68,6 +69,7 @@ async def measure(bench: Bench) -> None:
     browser = await playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
     bench.stack.push_async_callback(browser.close)
     page = await browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(TIMEOUT_MS)
     await sign_in(page, deployment.url, EMAIL)
     await page.get_by_test_id("title-card").first.wait_for()
     variants: dict[str, Variant] = {"ours": lambda _: _time_ours(page, f"{deployment.url}/title/{title_id}")}

@@ -68,7 +68,8 @@ def test_the_web_client_is_found_from_any_directory(tmp_path: Path, monkeypatch:
 
 def test_other_users_lose_access_to_an_existing_data_directory(tmp_path: Path) -> None:
     settings = load(None, {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data")})
-    settings.data.mkdir(mode=0o755)
+    settings.data.mkdir()
+    settings.data.chmod(0o755)  # whatever the umask is
     assert layout.protect_data(settings)
     assert settings.data.stat().st_mode & 0o777 == 0o700
     assert not layout.protect_data(settings)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
-from tests.web.rig import DESKTOP, LAPTOP, PHONE, Opener, create_card, create_home, create_play_session
+from playwright.sync_api import Page, Route, expect
+from tests.web.rig import DESKTOP, LAPTOP, ORIGIN, PHONE, Opener, create_card, create_home, create_play_session
 from tests.web.test_forms import is_in_view
 
 SIZES = [PHONE, LAPTOP, DESKTOP]
@@ -114,3 +114,17 @@ def test_a_childs_profile_has_larger_cards_and_its_own_colours(client: Opener, s
     child.get_by_test_id("profile-card").first.click()
     child.get_by_test_id("billboard-play").wait_for()
     child.wait_for_function("() => document.documentElement.dataset.profile === undefined")
+
+
+def test_an_early_request_that_comes_late_does_not_block_the_client(client: Opener) -> None:
+    opened = client()
+    page = opened.page
+    # Another tab refreshes its token. Meanwhile the client waits for the lock, and `early.js` arrives after that.
+    other_tab = "navigator.locks.request('matinee-refresh', () => new Promise((done) => setTimeout(done, 2500)))"
+    page.add_init_script(f"void {other_tab}")
+    late: list[Route] = []
+    page.route("**/early.js", lambda route: late.append(route))  # Playwright sets an attribute of it
+    page.goto(f"{ORIGIN}/", wait_until="commit")
+    page.wait_for_timeout(1200)
+    late[0].fallback()
+    page.get_by_test_id("title-card").first.wait_for()

@@ -4,9 +4,11 @@
   const api = "/api/v1";
   const json = { Accept: "application/json", "Content-Type": "application/json" };
   const send = () => fetch(`${api}/auth/refresh`, { method: "POST", headers: json, body: "{}", credentials: "same-origin" });
-  // The lock of the client: two tabs must not use one refresh token.
-  const refresh = navigator.locks ? navigator.locks.request("matinee-refresh", send) : send();
-  const session = refresh.then((answer) => (answer.ok ? answer.clone().json() : null));
+  // The lock of the client: two tabs must not use one refresh token. If it is not free there is no early request: the
+  // client, which takes the answer while it has the lock, would wait for a request that waits for the lock.
+  const request = (lock) => (lock ? send() : null);
+  const refresh = navigator.locks ? navigator.locks.request("matinee-refresh", { ifAvailable: true }, request) : send();
+  const session = refresh.then((answer) => (answer?.ok ? answer.clone().json() : null));
   const get = (path) =>
     session.then((known) => (known?.profile_id ? fetch(api + path, { headers: { Accept: json.Accept, Authorization: `Bearer ${known.access_token}` } }) : null));
   const early = { [`POST ${api}/auth/refresh`]: refresh, [`GET ${api}/profiles`]: get("/profiles") };

@@ -45,7 +45,8 @@ async def test_concurrent_processes_create_a_keyspace_and_migrate_it(url: str) -
     new = url.replace(url.rpartition("/")[2].partition("?")[0], unique_name("new")) + "&replication=1"
 
     async def migrate_and_write(n: int) -> None:
-        async with Cassandra(new) as cassandra:
+        # Long limits, because five changes of the schema take a busy machine long.
+        async with Cassandra(new, limit_s=120, attempt_s=30) as cassandra:
             await migrate(cassandra, "things", STEPS)
             await cassandra.execute(PUT, n, "x")
             await cassandra.check()

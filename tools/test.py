@@ -22,9 +22,9 @@ from matinee.lab.engines.programs import FAST_START
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# One more than there are processors, because many tests wait for other processes or for a lease to expire. Without
-# reordering, which would run the files with the fewest tests last: those are the longest journeys.
-WORKERS = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
+# One more than there are processors would not be faster: the processors are busy. Without reordering, which would run
+# the files with the fewest tests last: those are the longest journeys.
+WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 MEMORY = Path("/dev/shm")  # on Linux
 NEEDED_BYTES = 8 << 30
 WITHOUT_ENGINES = ("tests/unit", "tests/shape")

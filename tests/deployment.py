@@ -26,6 +26,7 @@ __all__ = [
     "Viewer",
     "create_deployment",
     "eventually",
+    "find_chromium",
     "find_free_port",
     "find_job",
     "make_film",
@@ -45,6 +46,12 @@ def create_deployment(data: Path, *, settings: Mapping[str, str] = {}, groups: s
     finally:
         deployment.stop()
         shutil.rmtree(data, ignore_errors=True)
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium."""
+    assert "chromium" not in ABSENT, "engine not run: chromium"
+    return next(path for name in ("chromium", "google-chrome", "chromium-browser") if (path := shutil.which(name)))
 
 
 async def find_job(deployment: Deployment, job_id: str) -> Job | None:

@@ -1,7 +1,6 @@
 """Fixtures of the journeys: deployments, an HTTP client and a browser."""
 
 import itertools
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
-from tests.deployment import ABSENT, CHROMIUM_FLAGS, Deployment, create_deployment
+from tests.deployment import CHROMIUM_FLAGS, Deployment, create_deployment, find_chromium
 
 # As of `eventually`, the limit only ends tests that would never end.
 expect.set_options(timeout=90_000)
@@ -35,9 +34,3 @@ async def chromium() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
         yield browser
         await browser.close()
-
-
-def find_chromium() -> str:
-    """Return the path of Chromium."""
-    assert "chromium" not in ABSENT, "engine not run: chromium"
-    return next(path for name in ("chromium", "google-chrome", "chromium-browser") if (path := shutil.which(name)))

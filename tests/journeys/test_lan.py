@@ -7,8 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from playwright.async_api import async_playwright, expect
-from tests.deployment import CHROMIUM_FLAGS, Deployment, Viewer, eventually, find_free_port, make_film
-from tests.journeys.conftest import find_chromium
+from tests.deployment import CHROMIUM_FLAGS, Deployment, Viewer, eventually, find_chromium, find_free_port, make_film
 from tests.journeys.test_press_play import EMAIL, open_title, wait_for_playback
 
 pytestmark = [pytest.mark.timeout(300)]

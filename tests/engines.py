@@ -117,8 +117,10 @@ class SlowProxy:
             await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
             for task in copying:
                 task.cancel()
-            self._open -= {writer, outer}
             outer.transport.abort()
+            writer.close()  # an abort would drop the end of an answer after which the engine closes its connection
+            await writer.wait_closed()
+            self._open -= {writer, outer}
         writer.transport.abort()
 
     async def _copy(

@@ -38,6 +38,7 @@ from matinee.identity.service import IdentityService
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AssetId, EdgeId, EpisodeId, InstanceId, TitleId
+from matinee.kit.structs import build_from
 from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.service import LicensingService
 from matinee.mesh.executor.processes import ProcessExecutor
@@ -156,6 +157,12 @@ class Deployment:
             await self.attach_asset(title_id, episode.episode_id)
         await self.domains["catalogue"].publish(title_id=title_id)
         return title_id, [episode.episode_id for episode in episodes]
+
+    async def remove_episode(self, title_id: TitleId, episode_id: EpisodeId) -> None:
+        """Remove an episode from a series."""
+        title = await self.domains["catalogue"].title(title_id=title_id)
+        episodes = [episode for episode in title.episodes if episode.episode_id != episode_id]
+        await self.domains["catalogue"].put_title(draft=build_from(title, TitleDraft, episodes=episodes))
 
     async def attach_asset(self, title_id: TitleId, episode_id: EpisodeId | None = None) -> None:
         """Attach an asset of 100 s."""

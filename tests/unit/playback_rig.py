@@ -136,7 +136,20 @@ class FakeDomains:
         )
         return await self._call("viewer", Viewer(account=account, profile=profile))
 
-    async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
+    async def playable(
+        self,
+        *,
+        title_id: TitleId,
+        territory: str,
+        episode_id: EpisodeId | None = None,
+        last_episode_id: EpisodeId | None = None,
+        last_finished: bool = False,
+    ) -> Playable:
+        if last_finished:
+            following = self.playables[last_episode_id].next_episode
+            episode_id = following.episode_id if following else None
+        elif last_episode_id is not None:
+            episode_id = last_episode_id
         return await self._call("playable", self.playables[episode_id], territory=territory, episode_id=episode_id)
 
     async def asset(self, *, asset_id: AssetId) -> Asset:

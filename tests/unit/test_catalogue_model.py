@@ -28,11 +28,12 @@ from matinee.catalogue.api import (
     TitleNotFound,
     VideoTrack,
     choose_text,
+    find_next_episode,
     is_open,
 )
 from matinee.catalogue.model import rules
-from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode
-from matinee.catalogue.model.validation import check_asset, check_draft
+from matinee.catalogue.model.playing import check_available, choose_episode
+from matinee.catalogue.model.validation import EPISODES_LIMIT, check_asset, check_draft
 from matinee.kit import ids
 from matinee.kit.clock import from_ms
 from matinee.kit.ids import AssetId, EpisodeId, PersonId, TitleId
@@ -146,6 +147,27 @@ def test_episodes_keep_their_assets_and_are_sorted() -> None:
     assert [(e.asset_id, e.duration_ms) for e in again.episodes] == [(None, 0), (asset().asset_id, 37_000)]
 
 
+def test_episode_that_is_removed_and_added_again_keeps_its_asset() -> None:
+    one, two = episode(1), episode(2)
+    series = rules.apply_draft(draft(kind="series", episodes=[one, two]), None)
+    series = rules.attach_asset(series, asset(episode_id=two.episode_id), [])
+    removed = rules.apply_draft(draft(kind="series", episodes=[one]), series)
+    assert (removed.episodes, rules.get_asset_ids(removed)) == ([one], set())
+    moved = episode(7, episode_id=two.episode_id)
+    again = rules.apply_draft(draft(kind="series", episodes=[one, moved]), removed)
+    assert again.episodes[1] == replace(moved, asset_id=asset().asset_id, duration_ms=37_000)
+    assert again.removed_episodes == []
+
+
+def test_removed_episodes_are_bounded() -> None:
+    episodes = [episode(number) for number in range(EPISODES_LIMIT)]
+    series = rules.apply_draft(draft(kind="series", episodes=episodes), None)
+    series = rules.apply_draft(draft(kind="series", episodes=[episode(1, season=2)]), series)
+    series = rules.apply_draft(draft(kind="series"), series)
+    assert len(series.removed_episodes) == EPISODES_LIMIT
+    assert series.removed_episodes[-1].season_number == 2
+
+
 def test_kind_cannot_change_once_there_is_an_asset() -> None:
     current = rules.attach_asset(rules.apply_draft(draft(), None), asset(), [])
     with pytest.raises(Invalid) as caught:
@@ -223,8 +245,8 @@ def test_first_playable_episode_is_chosen_and_next_playable_one_found() -> None:
     series = Title(title_id=FILM, kind="series", names={"en": "S"}, original_language="en", episodes=episodes)
     assert choose_episode(series, None) == episodes[1]
     assert choose_episode(series, episodes[3].episode_id) == episodes[3]
-    assert find_next_episode(series, episodes[1]) == episodes[3]
-    assert find_next_episode(series, episodes[3]) is None
+    assert find_next_episode(series, episodes[1].episode_id) == episodes[3]
+    assert find_next_episode(series, episodes[3].episode_id) is None
     with pytest.raises(NotPlayable):
         choose_episode(series, episodes[0].episode_id)
     with pytest.raises(EpisodeNotFound):
@@ -234,12 +256,39 @@ def test_first_playable_episode_is_chosen_and_next_playable_one_found() -> None:
     special = episode(1, season=0, asset_id=one)
     series = replace(series, episodes=[special, *episodes])  # as stored before specials came last
     assert choose_episode(series, None) == episodes[1]
-    assert find_next_episode(series, episodes[3]) == special
-    assert find_next_episode(series, special) is None
+    assert find_next_episode(series, episodes[3].episode_id) == special
+    assert find_next_episode(series, special.episode_id) is None
     film = Title(title_id=FILM, kind="film", names={"en": "F"}, original_language="en", asset_id=one)
     assert choose_episode(film, None) is None
     with pytest.raises(EpisodeNotFound):
         choose_episode(film, episodes[0].episode_id)
+
+
+def test_series_continues_after_an_episode_that_was_removed() -> None:
+    one = ids.derive(AssetId, "one")
+    episodes = [episode(number, season, asset_id=one) for season, number in ((0, 1), (1, 1), (1, 2), (1, 3), (2, 1))]
+    special, first, second, third, last = episodes
+    series = rules.apply_draft(draft(kind="series", episodes=episodes), None)
+    series = replace(series, episodes=[first, second, third, last, special])
+
+    def play(without: list[Episode], watched: Episode, *, finished: bool) -> Episode | None:
+        left = [each for each in series.episodes if each not in without]
+        changed = rules.apply_draft(draft(kind="series", episodes=left), series)
+        return choose_episode(changed, None, watched.episode_id, last_finished=finished)
+
+    assert play([], second, finished=False) == second
+    assert play([], second, finished=True) == third
+    for finished in (False, True):
+        assert play([second], second, finished=finished) == third
+        assert play([third, second], second, finished=finished) == last
+        assert play([last], last, finished=finished) == special
+        assert play([last, special], last, finished=finished) == first
+        assert play([], episode(9, season=9), finished=finished) == first
+    anew = episode(2, episode_id=ids.derive(EpisodeId, "anew"), asset_id=one)
+    replaced = rules.apply_draft(draft(kind="series", episodes=[first, anew, third]), series)
+    replaced = replace(replaced, episodes=[first, anew, third])
+    assert choose_episode(replaced, None, second.episode_id) == anew
+    assert choose_episode(replaced, None, second.episode_id, last_finished=True) == third
 
 
 def test_valid_draft_and_asset_pass() -> None:

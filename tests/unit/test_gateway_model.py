@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from matinee.catalogue.api import Artwork, Episode, RightsWindow, Title
+from matinee.catalogue.api import Artwork, Episode, RemovedEpisode, RightsWindow, Title
 from matinee.gateway.model import files, presentation
 from matinee.identity.api import Profile
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, AssetId, DeviceId, EpisodeId, ProfileId, TitleId
+from matinee.kit.structs import build_from
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -117,6 +118,21 @@ def at(episode_id: str, position_ms: int) -> Position:
 )
 def test_episode_to_play(last: Position | None, plays: str) -> None:
     assert presentation.select_episode(SERIES, last) == plays
+
+
+@pytest.mark.parametrize("position_ms", [50_000, 99_000])
+@pytest.mark.parametrize(("removed", "plays"), [("1x2", "2x1"), ("2x1", "3x1"), ("3x1", None)])
+def test_series_goes_on_after_a_removed_episode(removed: str, plays: str | None, position_ms: int) -> None:
+    kept = [each for each in SERIES.episodes if each.episode_id != removed]
+    series = replace(SERIES, episodes=kept, removed_episodes=[to_removed(SERIES, removed)])
+    resumed = presentation.resume_progress(series, at(removed, position_ms))
+    assert (resumed and (resumed.episode_id, resumed.position_ms)) == (plays and (plays, 0))
+    assert presentation.select_episode(series, at(removed, position_ms)) == (plays or "1x1")
+
+
+def to_removed(series: Title, episode_id: str) -> RemovedEpisode:
+    found = next(each for each in series.episodes if each.episode_id == episode_id)
+    return build_from(found, RemovedEpisode)
 
 
 def test_specials_come_last() -> None:

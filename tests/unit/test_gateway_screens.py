@@ -148,6 +148,20 @@ async def test_series_resumes(gateway: Deployment) -> None:
     assert episodes[2]["episode_id"] == three
 
 
+async def test_series_resumes_after_an_episode_that_was_removed(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    title_id, (one, two, three, _) = await gateway.add_series("Nights", (4,))
+    await record_position(viewer, title_id, 30_000, two)
+    await gateway.remove_episode(title_id, two)
+    home = (await viewer.call("GET", "/home")).json
+    cards = [card for row in home["rows"] for card in row["cards"] if card["title_id"] == title_id]
+    assert len(cards) > 1
+    assert {(card["progress"]["episode_id"], card["progress"]["position_ms"]) for card in cards} == {(three, 0)}
+    page = (await viewer.call("GET", f"/titles/{title_id}")).json
+    assert page["play_episode_id"] == three
+    assert one in str(page["seasons"])
+
+
 async def test_history_and_dismissed_titles(gateway: Deployment) -> None:
     viewer, other = await gateway.viewer(), await gateway.viewer()
     film = await gateway.add_film("Film")

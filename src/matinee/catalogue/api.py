@@ -74,7 +74,17 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     artwork: list[Artwork] = []
 
 
-def watch_order(episode: Episode) -> tuple[bool, int, int]:
+class RemovedEpisode(msgspec.Struct, frozen=True, kw_only=True):
+    """An episode that was removed from its series; added again under its id it has its asset again."""
+
+    episode_id: EpisodeId
+    season_number: int
+    number: int
+    duration_ms: int = 0
+    asset_id: AssetId | None = None
+
+
+def watch_order(episode: Episode | RemovedEpisode) -> tuple[bool, int, int]:
     """Return the sort key of an episode in its series. Specials (season 0) come last."""
     return (episode.season_number == 0, episode.season_number, episode.number)
 
@@ -104,6 +114,7 @@ class Title(_Details, frozen=True, kw_only=True):
     audio_languages: list[str] = []
     subtitle_languages: list[str] = []
     published_at: datetime | None = None
+    removed_episodes: list[RemovedEpisode] = []
 
 
 class TitleDraft(_Details, frozen=True, kw_only=True):
@@ -263,6 +274,22 @@ def _find_nearest(texts: Localised, language: str) -> str:
     return next((text for tag, text in known.items() if tag.partition("-")[0] == primary), "")
 
 
+def find_next_episode(title: Title, last_episode_id: EpisodeId | None, *, finished: bool = True) -> Episode | None:
+    """Return the playable episode of a series to watch after the last one; None where nothing follows.
+
+    An unfinished one is watched again, or the one that replaced it. It is the first where the last is unknown.
+    """
+    known: list[Episode | RemovedEpisode] = [*title.episodes, *title.removed_episodes]
+    last = next((episode for episode in known if episode.episode_id == last_episode_id), None)
+    playable = sorted((episode for episode in title.episodes if episode.asset_id), key=watch_order)
+    if last is None:
+        return next(iter(playable), None)
+    place = watch_order(last)
+    return next(
+        (each for each in playable if watch_order(each) > place or (not finished and watch_order(each) == place)), None
+    )
+
+
 def is_open(rights: list[RightsWindow], territory: str, now: datetime) -> bool:
     """Return whether a window is open. If a territory has windows of its own, those for `*` are ignored."""
     own = [window for window in rights if window.territory == territory]
@@ -333,8 +360,19 @@ class Catalogue(Protocol):
         """Withdraw a title. Idempotent. Raises TitleNotFound."""
 
     @idempotent
-    async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
-        """Return the asset of a film or an episode; for a series without `episode_id`, of its first playable episode.
+    async def playable(
+        self,
+        *,
+        title_id: TitleId,
+        territory: str,
+        episode_id: EpisodeId | None = None,
+        last_episode_id: EpisodeId | None = None,
+        last_finished: bool = False,
+    ) -> Playable:
+        """Return the asset of a film or an episode.
+
+        For a series without `episode_id` it is that of the last watched episode or, where that was finished or
+        removed, of the next one; without either, of the first playable episode.
 
         Raises TitleNotFound (also for unpublished titles), EpisodeNotFound, NotPlayable, NotAvailable.
         """

@@ -17,9 +17,10 @@ from matinee.catalogue.api import (
     Title,
     TitleDraft,
     TitleNotFound,
+    find_next_episode,
 )
 from matinee.catalogue.model import rules
-from matinee.catalogue.model.playing import check_available, choose_episode, find_next_episode
+from matinee.catalogue.model.playing import check_available, choose_episode
 from matinee.catalogue.model.validation import check_artwork, check_asset, check_draft, check_limit, check_territory
 from matinee.catalogue.ports import Change, ListEntry, ReadModel, Rule, TitleFilter, TitleStore
 from matinee.events.api import TitleChanged, TitlePublished, TitleWithdrawn, new_record
@@ -135,14 +136,22 @@ class CatalogueService:
 
         return await self._change(title_id, rule)
 
-    async def playable(self, *, title_id: TitleId, territory: str, episode_id: EpisodeId | None = None) -> Playable:
+    async def playable(
+        self,
+        *,
+        title_id: TitleId,
+        territory: str,
+        episode_id: EpisodeId | None = None,
+        last_episode_id: EpisodeId | None = None,
+        last_finished: bool = False,
+    ) -> Playable:
         title = await self.title(title_id=title_id)
         check_available(title, territory, self._clock.now())
-        episode = choose_episode(title, episode_id)
+        episode = choose_episode(title, episode_id, last_episode_id, last_finished=last_finished)
         asset_id = title.asset_id if episode is None else episode.asset_id
         if asset_id is None or (asset := await self._read_model.asset(asset_id)) is None:
             raise NotPlayable(title_id=title_id)
-        next_episode = None if episode is None else find_next_episode(title, episode)
+        next_episode = None if episode is None else find_next_episode(title, episode.episode_id)
         return build_from(title, Playable, asset=asset, episode=episode, next_episode=next_episode)
 
     async def _change(self, title_id: TitleId, rule: Rule) -> Title:

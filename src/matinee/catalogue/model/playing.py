@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from matinee.catalogue.api import Episode, NotAvailable, NotPlayable, Title, TitleNotFound, is_open, watch_order
+from matinee.catalogue.api import (
+    Episode,
+    NotAvailable,
+    NotPlayable,
+    Title,
+    TitleNotFound,
+    find_next_episode,
+    is_open,
+)
 from matinee.catalogue.model.rules import find_episode
 from matinee.kit.ids import EpisodeId
 
@@ -17,8 +25,16 @@ def check_available(title: Title, territory: str, now: datetime) -> None:
         raise NotAvailable(title_id=title.title_id, territory=territory)
 
 
-def choose_episode(title: Title, episode_id: EpisodeId | None) -> Episode | None:
-    """Choose the episode to play, None for a film. Without `episode_id` it is the first playable one.
+def choose_episode(
+    title: Title,
+    episode_id: EpisodeId | None,
+    last_episode_id: EpisodeId | None = None,
+    *,
+    last_finished: bool = False,
+) -> Episode | None:
+    """Choose the episode to play, None for a film.
+
+    Without `episode_id` it is the one after the last watched episode, else the first playable one.
 
     Raises EpisodeNotFound, NotPlayable.
     """
@@ -29,13 +45,7 @@ def choose_episode(title: Title, episode_id: EpisodeId | None) -> Episode | None
         return episode
     if title.kind == "film":
         return None
-    for episode in sorted(title.episodes, key=watch_order):
-        if episode.asset_id is not None:
-            return episode
-    raise NotPlayable(title_id=title.title_id)
-
-
-def find_next_episode(title: Title, episode: Episode) -> Episode | None:
-    """Find the next playable episode."""
-    later = (other for other in title.episodes if other.asset_id and watch_order(other) > watch_order(episode))
-    return min(later, key=watch_order, default=None)
+    following = find_next_episode(title, last_episode_id, finished=last_finished) or find_next_episode(title, None)
+    if following is None:
+        raise NotPlayable(title_id=title.title_id)
+    return following

@@ -6,16 +6,29 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from matinee.catalogue.api import Artwork, Asset, Episode, EpisodeNotFound, NotPlayable, Title, TitleDraft, watch_order
+from matinee.catalogue.api import (
+    Artwork,
+    Asset,
+    Episode,
+    EpisodeNotFound,
+    NotPlayable,
+    RemovedEpisode,
+    Title,
+    TitleDraft,
+    watch_order,
+)
 from matinee.kit.ids import AssetId, EpisodeId
 from matinee.kit.problem import Fault, Invalid
 from matinee.kit.structs import build_from
 
+# As many removed episodes are remembered as a series may have.
+REMOVED_LIMIT = 5_000
+
 
 def apply_draft(draft: TitleDraft, current: Title | None) -> Title:
     """Return the title a draft describes; state, assets and durations of the current title are kept."""
-    known = {episode.episode_id: episode for episode in current.episodes} if current else {}
-    episodes = [_keep_asset(episode, known.get(episode.episode_id)) for episode in draft.episodes]
+    known = _list_known_episodes(current) if current else {}
+    episodes = [_keep_asset(episode, known.pop(episode.episode_id, None)) for episode in draft.episodes]
     episodes.sort(key=watch_order)
     if current is None:
         return build_from(draft, Title, episodes=episodes)
@@ -24,7 +37,8 @@ def apply_draft(draft: TitleDraft, current: Title | None) -> Title:
             faults=[Fault("kind", f"this title already has assets as a {current.kind}, so its kind cannot change")]
         )
     edited = {name: getattr(draft, name) for name in draft.__struct_fields__}
-    return replace(current, **{**edited, "episodes": episodes})
+    removed = [build_from(episode, RemovedEpisode) for episode in known.values()]
+    return replace(current, **{**edited, "episodes": episodes, "removed_episodes": removed[-REMOVED_LIMIT:]})
 
 
 def add_artwork(title: Title, artwork: list[Artwork], episode_id: EpisodeId | None) -> Title:
@@ -86,7 +100,13 @@ def find_episode(title: Title, episode_id: EpisodeId) -> Episode:
     raise EpisodeNotFound(episode_id=episode_id)
 
 
-def _keep_asset(drafted: Episode, known: Episode | None) -> Episode:
+def _list_known_episodes(title: Title) -> dict[EpisodeId, Episode | RemovedEpisode]:
+    """List a title's episodes by id, those removed earliest first."""
+    known: list[Episode | RemovedEpisode] = [*title.removed_episodes, *title.episodes]
+    return {episode.episode_id: episode for episode in known}
+
+
+def _keep_asset(drafted: Episode, known: Episode | RemovedEpisode | None) -> Episode:
     if known is None:
         return replace(drafted, asset_id=None, duration_ms=0)
     return replace(drafted, asset_id=known.asset_id, duration_ms=known.duration_ms)

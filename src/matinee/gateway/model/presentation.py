@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
-from matinee.catalogue.api import Artwork, Episode, Genre, Title, choose_text, is_open, watch_order
+from matinee.catalogue.api import (
+    Artwork,
+    Episode,
+    Genre,
+    RemovedEpisode,
+    Title,
+    choose_text,
+    find_next_episode,
+    is_open,
+    watch_order,
+)
 from matinee.gateway.api import Card, CreditView, EpisodeView, GenreView, Picture, Pictures, Progress, SeasonView
 from matinee.identity.api import Profile
 from matinee.kit.ids import EpisodeId, TitleId, read_time
@@ -42,9 +52,10 @@ def to_pictures(artwork: Sequence[Artwork], language: str) -> Pictures:
     )
 
 
-def to_progress(position: Position, episodes: Sequence[Episode]) -> Progress:
-    """Convert a stored position."""
-    episode = next((e for e in episodes if e.episode_id == position.episode_id), None)
+def to_progress(position: Position, title: Title) -> Progress:
+    """Convert a stored position in a film or an episode, which may have been removed."""
+    known: list[Episode | RemovedEpisode] = [*title.episodes, *title.removed_episodes]
+    episode = next((episode for episode in known if episode.episode_id == position.episode_id), None)
     return Progress(
         position_ms=position.position_ms,
         duration_ms=position.duration_ms,
@@ -102,20 +113,15 @@ def select_billboard(titles: Sequence[Title], day: date, last: Mapping[TitleId, 
     return candidates[day.toordinal() % len(candidates)] if candidates else None
 
 
-def find_next_episode(episodes: Sequence[Episode], after: EpisodeId | None) -> Episode | None:
-    """Return the next playable episode: the first if `after` is unknown, None after the last."""
-    ordered = sorted(episodes, key=watch_order)
-    position = next((index for index, episode in enumerate(ordered) if episode.episode_id == after), -1)
-    return next((episode for episode in ordered[position + 1 :] if episode.asset_id is not None), None)
-
-
 def resume_progress(title: Title, last: Position) -> Progress | None:
     """Return what "continue watching" offers after the last position; None if everything has been watched."""
-    if not last.is_finished:
-        return to_progress(last, title.episodes)
-    episode = find_next_episode(title.episodes, last.episode_id) if last.episode_id else None
+    if last.episode_id is None:
+        return None if last.is_finished else to_progress(last, title)
+    episode = find_next_episode(title, last.episode_id, finished=last.is_finished)
     if episode is None:
         return None
+    if episode.episode_id == last.episode_id:
+        return to_progress(last, title)
     return Progress(
         position_ms=0,
         duration_ms=episode.duration_ms,
@@ -138,7 +144,7 @@ def select_episode(title: Title, last: Position | None) -> EpisodeId | None:
     """Return what the play button of a series plays: the episode in progress, else the next, else the first."""
     if last is not None and (after := resume_progress(title, last)) is not None:
         return after.episode_id
-    first = find_next_episode(title.episodes, None)
+    first = find_next_episode(title, None)
     return first.episode_id if first else None
 
 

@@ -49,16 +49,6 @@ async def fetch_part(name: str, work: Awaitable[T], missing: list[str], share: f
         return None
 
 
-def add_progress(cards: Sequence[Card], last: Mapping[TitleId, Position]) -> list[Card]:
-    """Return the cards with the profile's progress; cards that have one keep it."""
-    return [
-        msgspec.structs.replace(card, progress=presentation.to_progress(last[card.title_id], ()))
-        if card.progress is None and card.title_id in last
-        else card
-        for card in cards
-    ]
-
-
 class ProfileCatalogue:
     """What one profile may see, in its language."""
 
@@ -71,6 +61,7 @@ class ProfileCatalogue:
         self._now = now
         self.profile = profile
         self._newest: Sequence[Title] = ()
+        self._shown: dict[TitleId, Title] = {}
 
     async def continue_watching(self, positions: Sequence[Position]) -> Row:
         """Return the row of titles in progress; after a finished episode it has the next one."""
@@ -124,7 +115,17 @@ class ProfileCatalogue:
 
     def to_card(self, title: Title, progress: Progress | None = None) -> Card:
         """Convert a title to a card."""
+        self._shown[title.title_id] = title
         return presentation.to_card(title, self.profile, self._now, progress)
+
+    def add_progress(self, cards: Sequence[Card], last: Mapping[TitleId, Position]) -> list[Card]:
+        """Return cards that were made here with the profile's progress; those that have one keep it."""
+        return [
+            msgspec.structs.replace(card, progress=self._find_progress(last[card.title_id]))
+            if card.progress is None and card.title_id in last
+            else card
+            for card in cards
+        ]
 
     async def fetch_last_positions(self, cards: Sequence[Card]) -> dict[TitleId, Position]:
         """Return the profile's newest position in each title of the cards."""
@@ -135,6 +136,13 @@ class ProfileCatalogue:
             account_id=self.profile.account_id, profile_id=self.profile.profile_id, title_ids=title_ids
         )
         return {position.title_id: position for position in reversed(positions)}
+
+    def _find_progress(self, last: Position) -> Progress | None:
+        """Return the progress of a card: for a series, in the episode that it goes on with."""
+        title = self._shown[last.title_id]
+        return (
+            presentation.to_progress(last, title) if title.kind == "film" else presentation.resume_progress(title, last)
+        )
 
     def choose_billboard(self, last: Mapping[TitleId, Position]) -> Billboard | None:
         """Choose the billboard from the newest titles; `last` has the profile's positions."""

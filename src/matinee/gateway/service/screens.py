@@ -11,7 +11,7 @@ from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNo
 from matinee.gateway.api import Card, GenreScreen, HistoryEntry, HistoryScreen, HomeScreen, Row, TitleScreen
 from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.model import presentation
-from matinee.gateway.service.profile_catalogue import ProfileCatalogue, add_progress, fetch_part, within_deadline
+from matinee.gateway.service.profile_catalogue import ProfileCatalogue, fetch_part, within_deadline
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
@@ -58,7 +58,7 @@ class Screens:
             rows = await _fetch_rows(catalogue, started or [], genres or [], missing)
             cards = [card for row in rows for card in row.cards]
             last = await fetch_part("progress", catalogue.fetch_last_positions(cards), missing) or {}
-        rows = [msgspec.structs.replace(row, cards=add_progress(row.cards, last)) for row in rows]
+        rows = [msgspec.structs.replace(row, cards=catalogue.add_progress(row.cards, last)) for row in rows]
         return HomeScreen(rows=rows, billboard=catalogue.choose_billboard(last), missing=missing)
 
     async def genre(
@@ -76,7 +76,7 @@ class Screens:
             cards = [catalogue.to_card(title) for title in page.items]
             last = await fetch_part("progress", catalogue.fetch_last_positions(cards), []) or {}
         view = presentation.to_genre_view(genre, catalogue.profile.language)
-        return GenreScreen(genre=view, cards=add_progress(cards, last), next_cursor=page.next_cursor)
+        return GenreScreen(genre=view, cards=catalogue.add_progress(cards, last), next_cursor=page.next_cursor)
 
     async def title(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> TitleScreen:
         """Return a title's page. Raises TitleNotFound, TooMature, NotAvailable, ProfileNotFound."""
@@ -149,12 +149,12 @@ async def _fetch_rows(
 def _to_title_screen(
     catalogue: ProfileCatalogue, title: Title, positions: Sequence[Position], similar: list[Card], missing: list[str]
 ) -> TitleScreen:
-    language, episodes = catalogue.profile.language, title.episodes
+    language = catalogue.profile.language
     last = positions[0] if positions else None
     # Positions are newest first, so that of several for one episode the newest is kept.
-    progress = {p.episode_id: presentation.to_progress(p, episodes) for p in reversed(positions) if p.episode_id}
+    progress = {p.episode_id: presentation.to_progress(p, title) for p in reversed(positions) if p.episode_id}
     return TitleScreen(
-        card=catalogue.to_card(title, presentation.to_progress(last, episodes) if last else None),
+        card=catalogue.to_card(title, presentation.to_progress(last, title) if last else None),
         synopsis=choose_text(title.synopses, [language], title.original_language),
         original_language=title.original_language,
         credits=presentation.to_credit_views(title, language),
@@ -168,5 +168,5 @@ def _to_title_screen(
 
 
 def _to_entry(catalogue: ProfileCatalogue, title: Title, position: Position) -> HistoryEntry:
-    progress = presentation.to_progress(position, title.episodes)
+    progress = presentation.to_progress(position, title)
     return HistoryEntry(card=catalogue.to_card(title, progress), updated_at=position.updated_at)

@@ -73,7 +73,9 @@ class StartLookup:
             self._identity.viewer(
                 account_id=request.account_id, profile_id=request.profile_id, sign_in_id=request.sign_in_id
             ),
-            self._get_playable(request, request.episode_id),
+            self._catalogue.playable(
+                title_id=request.title_id, territory=request.territory, episode_id=request.episode_id
+            ),
             self._steering.rank(client_ip=request.client_ip),
             self._get_position(request, timeout_s * RESUME_SHARE),
             return_exceptions=True,
@@ -83,14 +85,9 @@ class StartLookup:
         playable = _unwrap(playable)
         _check_maturity(playable, viewer)
         position = _unwrap(position)
-        if request.episode_id is None and position is not None:
-            playable = await self._choose_episode(request, playable, position)
+        if position is not None and playable.episode is not None and request.episode_id is None:
+            playable = await self._resume_series(request, playable, position)
         return StartData(playable=playable, edges=_unwrap(edges), position=position)
-
-    async def _get_playable(self, request: PlayRequest, episode_id: EpisodeId | None) -> Playable:
-        return await self._catalogue.playable(
-            title_id=request.title_id, territory=request.territory, episode_id=episode_id
-        )
 
     async def _get_position(self, request: PlayRequest, timeout_s: float) -> Position | None:
         if request.from_start:
@@ -107,17 +104,17 @@ class StartLookup:
             _log.warning("playback.no_resume_point", error=repr(error))
             return None
 
-    async def _choose_episode(self, request: PlayRequest, first: Playable, position: Position) -> Playable:
-        """Return the last watched episode of a series, or the next one where it was watched to its end."""
-        if first.episode is None or position.episode_id is None:
-            return first
+    async def _resume_series(self, request: PlayRequest, first: Playable, position: Position) -> Playable:
+        """Return the episode that a series goes on with after its last position; the first if that cannot be found."""
         try:
-            last = await self._get_playable(request, position.episode_id)
-            if not position.is_finished:
-                return last
-            following = last.next_episode
-            return await self._get_playable(request, following.episode_id) if following else first
-        except Problem:  # the episode no longer exists
+            return await self._catalogue.playable(
+                title_id=request.title_id,
+                territory=request.territory,
+                last_episode_id=position.episode_id,
+                last_finished=position.is_finished,
+            )
+        except Problem as error:
+            _log.warning("playback.no_resume_episode", error=repr(error))
             return first
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from tests.stores import SQL, Program, database_url, start_python, store_opener
 from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, FactRecord, ProfileRemoved
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.api import Account, EmailTaken, LastProfile, Profile
+from matinee.identity.adapters.sql_audit import SqlAuditLog
+from matinee.identity.api import Account, AuditEntry, EmailTaken, LastProfile, Profile
 from matinee.identity.model import Credentials, StoredProfile
 from matinee.identity.ports import Profiles, ProfilesChange
 from matinee.kit import ids
-from matinee.kit.ids import AccountId, FactId, ProfileId
+from matinee.kit.ids import AccountId, AuditEntryId, FactId, ProfileId
 from matinee.kit.problem import Forbidden
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123_000, tzinfo=UTC)
@@ -312,3 +313,92 @@ async def _task(task: str, url: str, name: str) -> None:
 
 if __name__ == "__main__":
     asyncio.run(_task(*sys.argv[1:]))
+
+
+async def test_accounts_are_listed_newest_first_by_a_part_of_the_address(open_again: Open) -> None:
+    store = await open_again()
+    for number, name in enumerate(("ada", "bob", "a_c", "dan")):
+        stored = credentials(name)
+        account = msgspec.structs.replace(stored.account, created_at=NOW + timedelta(seconds=number // 2))
+        stored = msgspec.structs.replace(stored, account=account)
+        await store.open_account(credentials=stored, profile=profile(f"first-{name}", name), records=())
+
+    async def names(query: str, after: Account | None = None, limit: int = 10) -> list[str]:
+        position = (after.created_at, after.account_id) if after else None
+        found = await store.list_accounts(query=query, after=position, limit=limit)
+        return [account.email.partition("@")[0] for account in found]
+
+    assert await names("") == ["dan", "a_c", "bob", "ada"]
+    first = await store.list_accounts(query="", after=None, limit=2)
+    assert await names("", first[-1]) == ["bob", "ada"]
+    assert await names("d") == ["dan", "ada"]
+    assert await names("a_") == ["a_c"]
+    assert await names("%") == []
+
+
+async def test_accounts_are_found_by_role_and_status(open_again: Open) -> None:
+    store = await open_again()
+    for name, more in (
+        ("ada", {"roles": ("operator",)}),
+        ("bob", {}),
+        ("cat", {"roles": ("operator",), "status": "closed"}),
+        ("dan", {"roles": ("other",)}),
+    ):
+        await store.open_account(credentials=credentials(name, **more), profile=profile("p" + name, name), records=())
+    again = await open_again()
+    assert await again.list_by_role(role="operator") == ["acc_ada"]
+    assert await again.list_closed() == ["acc_cat"]
+
+
+async def test_account_is_erased_with_facts_about_its_profiles(open_again: Open) -> None:
+    store = await open_again()
+    ada, _ = await open_account(store), await open_account(store, "bob")
+    await read_facts(store)
+    seen: list[Profiles] = []
+
+    def to_records(profiles: Profiles) -> tuple[FactRecord, ...]:
+        seen.append(profiles)
+        return (record("erased"),)
+
+    for _ in range(2):
+        await store.erase_account(account_id=ada.account.account_id, to_records=to_records)
+    again = await open_again()
+    assert [[one.profile.name for one in profiles] for profiles in seen] == [["first-ada"]]
+    assert await read_facts(again) == [record("erased")]
+    assert await again.credentials(email="ada@example.org") is None
+    assert await again.profiles(account_id=AccountId("acc_ada")) == ()
+    assert len(await again.profiles(account_id=AccountId("acc_bob"))) == 1
+    await open_account(again)
+
+
+async def test_audit_log_is_listed_with_addresses_of_accounts_that_exist(url: str, open_again: Open) -> None:
+    await open_account(await open_again())
+    ada, gone = AccountId("acc_ada"), AccountId("acc_gone")
+    entries = [
+        AuditEntry(entry_id=AuditEntryId(f"aud_{n}"), at=NOW + timedelta(seconds=n // 2), act="sign-in", **parties)
+        for n, parties in enumerate(
+            [
+                {"actor_id": ada, "account_id": ada, "client": "::1"},
+                {"actor_id": ada, "account_id": gone, "detail": "x"},
+                {"account_id": gone},
+                {"actor_id": gone},
+            ]
+        )
+    ]
+    async with Database(url) as database:
+        log = SqlAuditLog(database)
+        for entry in entries:
+            await log.add(entry)
+        found = await log.list_entries(account_id=None, after=None, limit=10)
+        assert [(entry.entry_id, entry.actor, entry.account) for entry in found] == [
+            ("aud_3", None, None),
+            ("aud_2", None, None),
+            ("aud_1", "ada@example.org", None),
+            ("aud_0", "ada@example.org", "ada@example.org"),
+        ]
+        assert msgspec.structs.replace(found[-1], actor=None, account=None) == entries[0]
+        after = (found[1].at, found[1].entry_id)
+        assert await log.list_entries(account_id=None, after=after, limit=1) == [found[2]]
+        assert await log.list_entries(account_id=ada, after=None, limit=10) == found[2:]
+        assert await log.delete_before(before=NOW + timedelta(seconds=1)) == 2
+        assert await log.list_entries(account_id=None, after=None, limit=10) == found[:2]

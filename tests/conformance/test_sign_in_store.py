@@ -145,6 +145,21 @@ async def test_devices_are_listed_by_account_last_seen_first(open_again: Open) -
     assert await look(store, "a")
 
 
+async def test_account_is_erased_with_its_devices(open_again: Open) -> None:
+    store = await open_again()
+    bob = AccountId("acc_bob")
+    for name, account_id in (("1", ADA), ("2", ADA), ("3", bob)):
+        await store.begin(sign_in=sign_in(name, account_id=account_id), device=device())
+    for _ in range(2):
+        await store.erase(account_id=ADA, record=new_end_record())
+    again = await open_again()
+    assert await again.devices(account_id=ADA, now=NOW) == []
+    assert await look(again) is None
+    assert len(await again.devices(account_id=bob, now=NOW)) == 1
+    assert await look(again, "3")
+    assert await relay(again) == [new_end_record()]
+
+
 async def test_sign_ins_end_singly_or_together(open_again: Open) -> None:
     store = await open_again()
     for name in "123":

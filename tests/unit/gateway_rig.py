@@ -22,6 +22,7 @@ from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.jwt import Signer, Verifier
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.objects import ObjectStore
+from matinee.drivers.passwords import find_weakness
 from matinee.drivers.sql import Database
 from matinee.drivers.vault import FileSealer
 from matinee.encoding.adapters.ffmpeg import FfmpegProber
@@ -33,7 +34,8 @@ from matinee.gateway.api import ServiceView
 from matinee.gateway.server import AppState, ServerSettings, build
 from matinee.gateway.service import Intake, Screens
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.api import parse_principal
+from matinee.identity.adapters.sql_audit import SqlAuditLog
+from matinee.identity.api import COMMAND_LINE, parse_principal
 from matinee.identity.service import IdentityService
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
@@ -114,7 +116,9 @@ class Deployment:
         answer = await viewer.call("POST", "/auth/sign-up", body, origin=None)
         assert answer.status == 200, answer.body
         if operator:
-            await self.domains["identity"].grant_role(email=viewer.email, role="operator")
+            identity = self.domains["identity"]
+            account_id = (await identity.find_account(email=viewer.email)).account_id
+            await identity.grant_role(by=COMMAND_LINE, account_id=account_id, role="operator")
             body = {"email": viewer.email, "password": PASSWORD, "device": {"name": "test", "kind": kind}}
             answer = await viewer.call("POST", "/auth/sign-in", body)
         viewer.use(answer)
@@ -273,7 +277,7 @@ async def run_gateway(
         territory = settings.get("territory", "ZZ")
         uploads = DiskUploadStore(folder / "uploads", spare_bytes=0)
         state = AppState(
-            **{name: domain for name, domain in used.items() if name != "viewing"},
+            **used,
             screens=Screens(**screen_parts, clock=CLOCK, territory=territory, deadline_ms=screen_deadline_ms),
             intake=Intake(uploads=uploads, catalogue=used["catalogue"], encoding=used["encoding"]),
             uploads=uploads,
@@ -296,13 +300,16 @@ async def build_domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
 
     argon = Argon2(time_cost=1, memory_kib=64)
     stack.callback(argon.close)
-    accounts = await SqlIdentityStore.open(await database("identity"))
+    identity_database = await database("identity")
+    accounts = await SqlIdentityStore.open(identity_database)
     identity = IdentityService(
         accounts=accounts,
         sign_ins=accounts,
         throttle=accounts,
+        audit=SqlAuditLog(identity_database),
         secrets=argon,
         signer=Signer.open(folder / "tokens.pem"),
+        find_weakness=find_weakness,
         clock=CLOCK,
     )
     titles = await SqlTitleStore.open(await database("catalogue"))

@@ -11,9 +11,11 @@ import msgspec
 
 from matinee.drivers.argon import Argon2
 from matinee.drivers.jwt import Signer, Verifier
+from matinee.drivers.passwords import find_weakness
 from matinee.drivers.sql import Database
 from matinee.events.api import AnyFact, FactRecord
 from matinee.identity.adapters.sql import SqlIdentityStore
+from matinee.identity.adapters.sql_audit import SqlAuditLog
 from matinee.identity.api import DeviceInfo, Grant, parse_principal
 from matinee.identity.service import IdentityService
 from matinee.kit.clock import ManualClock
@@ -28,8 +30,9 @@ BROWSER = DeviceInfo(name="Chromium")
 class Rig:
     """The service, put together as the wiring does it, and the facts it relayed."""
 
-    def __init__(self, store: SqlIdentityStore, folder: Path) -> None:
+    def __init__(self, store: SqlIdentityStore, audit: SqlAuditLog, folder: Path) -> None:
         self.store = store
+        self.audit = audit
         self.folder = folder
         self.clock = ManualClock()
         self.argon = Argon2(time_cost=1, memory_kib=64)
@@ -41,8 +44,14 @@ class Rig:
     def instance(self, **more: Any) -> IdentityService:
         """One more process of the service on the same store."""
         signer = Signer.open(self.folder / "signing.pem")
-        parts = {"accounts": self.store, "sign_ins": self.store, "throttle": self.store, "secrets": self.argon}
-        return IdentityService(**{**parts, "signer": signer, "clock": self.clock, **more})
+        parts: dict[str, Any] = {
+            "accounts": self.store,
+            "sign_ins": self.store,
+            "throttle": self.store,
+            "secrets": self.argon,
+        }
+        parts |= {"audit": self.audit, "find_weakness": find_weakness, "signer": signer, "clock": self.clock}
+        return IdentityService(**{**parts, **more})
 
     async def sign_up(self, email: str = EMAIL) -> Grant:
         return await self.identity.sign_up(email=email, password=PASSWORD, name="Ada", language="en", device=BROWSER)
@@ -64,6 +73,10 @@ class Rig:
     async def refresh(self, grant: Grant) -> Grant:
         return await self.identity.refresh(refresh_token=grant.refresh_token)
 
+    async def acts(self) -> list[str]:
+        """Return the acts in the audit log, oldest first."""
+        return [entry.act for entry in (await self.identity.audit_log()).items][::-1]
+
     async def facts(self) -> list[AnyFact]:
         relayed: list[AnyFact] = []
 
@@ -78,6 +91,6 @@ class Rig:
 async def open_rig(folder: Path) -> AsyncIterator[Rig]:
     """A rig on an empty store."""
     async with Database(f"sqlite:///{folder}/identity.db") as database:
-        rig = Rig(await SqlIdentityStore.open(database), folder)
+        rig = Rig(await SqlIdentityStore.open(database), SqlAuditLog(database), folder)
         yield rig
         rig.argon.close()

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ OPERATIONS = [
 ]
 # These need no sign-in: signing in, and addresses that contain a signed token.
 PUBLIC = {
-    *(f"/api/v1/auth/{name}" for name in ("refresh", "sign-in", "sign-out", "sign-up")),
+    *(f"/api/v1/auth/{name}" for name in ("options", "refresh", "sign-in", "sign-out", "sign-up")),
     "/api/v1/licences/hls/{token}/{key_id}",
     "/api/v1/playback/{session_id}/manifest/{token}/{name}",
     "/api/v1/playback/{session_id}/beacon/{token}",
 }
 # What an adult alone may use.
 ACCOUNT = {
+    "/api/v1/account",
+    "/api/v1/account/export",
     "/api/v1/devices",
     "/api/v1/devices/{device_id}",
     "/api/v1/auth/sign-out-everywhere",
@@ -41,6 +44,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/playback/{session_id}/beacon/{token}"): HEARTBEAT,
     ("POST", "/api/v1/operator/edges/{edge_id}/drain"): {"draining": True},
     ("PUT", "/api/v1/auth/password"): {"password": "battery staple"},
+    ("POST", "/api/v1/profiles"): {"name": "Kit"},
+    ("PATCH", "/api/v1/profiles/{profile_id}"): {"maturity": 18},
+    ("POST", "/api/v1/operator/accounts"): {"email": "kit@example.org", "name": "Kit"},
 }
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0"}
 PIECE = {"Content-Type": "application/offset+octet-stream"}
@@ -86,6 +92,23 @@ async def test_operator_routes_need_the_role_of_an_adult(gateway: Deployment) ->
         if path.startswith("/api/v1/operator/"):
             for who in (viewer, child):
                 assert (await use(gateway, method, path, who)).status == 403, (method, path)
+
+
+async def test_changes_of_accounts_need_a_proof(tmp_path: Path) -> None:
+    """Every operation that says so refuses an operator whose last proof is too old."""
+    async with run_gateway(tmp_path) as gateway:
+        operator = await gateway.viewer(operator=True)
+        gateway.domains["identity"]._proofs._validity = timedelta(0)
+        needing = [
+            (method.upper(), path)
+            for path, operations in API["paths"].items()
+            for method, operation in operations.items()
+            if "needs a proof" in operation["summary"]
+        ]
+        assert len(needing) >= 15
+        for method, path in needing:
+            answer = await use(gateway, method, path, operator, profile_id=operator.profile_id, role="operator")
+            assert (answer.status, answer.problem) == (403, "proof-required"), (method, path)
 
 
 async def test_child_cannot_see_or_change_the_account(gateway: Deployment) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matinee.drivers.argon import Argon2
-from matinee.drivers.jwt import Signer, Verifier, rotate_keys
+from matinee.drivers.jwt import ACTIVE_AFTER_S, RotatedTooSoon, Signer, Verifier
 from matinee.drivers.keyfile import KeyFileUnusable
 from matinee.identity.api import parse_principal
 from matinee.kit.clock import ManualClock
@@ -125,17 +127,53 @@ async def test_oversized_token_is_refused_unread(gate: Gate) -> None:
     assert gate.asked == 0
 
 
-async def test_tokens_survive_a_key_rotation_and_new_keys_are_found(gate: Gate) -> None:
+def age(path: Path, seconds: float) -> None:
+    """Make a key file look as if it had changed that long ago."""
+    changed_s = time.time() - seconds
+    os.utime(path, (changed_s, changed_s))
+
+
+def key_id(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+async def test_new_key_signs_once_everybody_knows_it(gate: Gate) -> None:
+    other = Signer.open(gate.path)  # one more process
     old = gate.signer.sign(gate.claims())
     await gate.verifier.verify(old)
-    rotate_keys(gate.path)
-    new = Signer.open(gate.path)
-    assert len(new.public_keys()) == 2
-    gate.clock.advance(seconds=6)
-    await gate.verifier.verify(new.sign(gate.claims()))
+    gate.signer.rotate()
+    assert len(other.public_keys()) == 2
+    assert key_id(other.sign(gate.claims())) == key_id(gate.signer.sign(gate.claims())) == key_id(old)
+    age(gate.path, ACTIVE_AFTER_S + 1)
+    assert key_id(other.sign(gate.claims())) == key_id(gate.signer.sign(gate.claims())) != key_id(old)
+    gate.clock.advance(minutes=6)
+    await gate.verifier.verify(other.sign(gate.claims()))
     await Gate(gate.path).verifier.verify(old)
-    rotate_keys(gate.path)
+    gate.signer.rotate()
     await assert_refused(Gate(gate.path), old)  # two rotations later its key is gone
+
+
+async def test_second_rotation_waits_until_the_first_key_signs(gate: Gate) -> None:
+    gate.signer.rotate()
+    with pytest.raises(RotatedTooSoon) as refused:
+        gate.signer.rotate()
+    assert 0 < refused.value.retry_after_ms <= ACTIVE_AFTER_S * 1000
+    assert len(gate.signer.public_keys()) == 2
+
+
+async def test_discarding_rotation_makes_all_tokens_void(gate: Gate) -> None:
+    old = gate.signer.sign(gate.claims())
+    gate.signer.rotate()
+    gate.signer.rotate(discard=True)
+    assert len(gate.signer.public_keys()) == 1
+    await gate.verifier.verify(gate.signer.sign(gate.claims()))
+    await assert_refused(gate, old)
+
+
+async def test_unusable_file_leaves_the_keys_in_use(gate: Gate) -> None:
+    gate.signer.sign(gate.claims())
+    gate.path.write_text("broken")
+    assert key_id(gate.signer.sign(gate.claims())) == gate.signer.public_keys()[0]["kid"]
 
 
 async def test_unknown_keys_do_not_cause_repeated_requests(gate: Gate, tmp_path: Path) -> None:
@@ -166,7 +204,7 @@ async def test_number_of_cached_tokens_is_limited(tmp_path: Path) -> None:
 def test_key_file_is_readable_by_its_owner_only(gate: Gate) -> None:
     assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
     assert list(gate.path.parent.iterdir()) == [gate.path]
-    rotate_keys(gate.path)
+    gate.signer.rotate()
     assert stat.S_IMODE(gate.path.stat().st_mode) == 0o600
     assert list(gate.path.parent.iterdir()) == [gate.path]
 

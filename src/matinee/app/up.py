@@ -31,7 +31,7 @@ from matinee.drivers import envoy
 from matinee.drivers.keyfile import create_once
 from matinee.edge.domain import EdgeSection
 from matinee.gateway.domain import GatewaySection, envoy_folder, find_web_client
-from matinee.identity.api import DeviceInfo, EmailTaken, Identity
+from matinee.identity.api import COMMAND_LINE, EmailTaken, Identity
 from matinee.kit import log
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
@@ -149,7 +149,8 @@ async def _start(settings: Settings, supervisor: Supervisor, console: Console, p
         await supervisor.start(_program("demo", environment, "lab", "demo", once=True, lifeline=False))
         with steps.step("first film"):
             await _wait_for_first_film(settings)
-    _print_welcome(settings, sign_in, console)
+    is_empty = sign_in is None and not await _has_account(settings)
+    _print_welcome(settings, sign_in, console, is_empty=is_empty)
 
 
 def _program(
@@ -231,15 +232,19 @@ async def _create_demo_account(settings: Settings) -> DemoSignIn:
     async with open_clients(settings) as clients:
         identity = clients.get(Identity)
         with contextlib.suppress(EmailTaken):
-            await identity.sign_up(
+            await identity.create_account(
+                by=COMMAND_LINE,
                 email=sign_in.email,
                 password=sign_in.password,
                 name="Demo",
-                language="en",
-                device=DeviceInfo(name="matinee up", kind="other"),
+                roles=("operator",),
             )
-        await identity.grant_role(email=sign_in.email, role="operator")
     return sign_in
+
+
+async def _has_account(settings: Settings) -> bool:
+    async with open_clients(settings) as clients:
+        return bool((await clients.get(Identity).list_accounts()).items)
 
 
 async def _wait_for_first_film(settings: Settings) -> None:
@@ -255,13 +260,16 @@ async def _has_film(catalogue: Catalogue, territory: str) -> bool:
     return False
 
 
-def _print_welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console) -> None:
+def _print_welcome(settings: Settings, sign_in: DemoSignIn | None, console: Console, *, is_empty: bool) -> None:
     deployment = settings.deployment
     console.print(f"\n  Matinee is at [bold]{layout.front_url(settings)}[/]")
     if sign_in is not None:
         console.print(
             f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False
         )
+    if is_empty:
+        console.print("  nobody has an account; in another terminal open the first one:", highlight=False)
+        console.print("  matinee accounts create YOU@EXAMPLE.ORG --role operator", highlight=False)
     if deployment.lan:
         trust_url = f"http://{addresses.public_host(deployment)}:{settings.of(GatewaySection).trust_port}/"
         fingerprint = addresses.open_authority(deployment, SystemClock()).fingerprint

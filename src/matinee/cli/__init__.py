@@ -25,6 +25,7 @@ _MODULES = {
     "titles": "titles",
     "jobs": "jobs",
     "accounts": "accounts",
+    "keys": "accounts",
     "events": "events",
     "stores": "stores",
     "schedules": "schedules",

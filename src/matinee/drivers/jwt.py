@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
+import time
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,44 +20,84 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace_file, to_pem
+from matinee.kit import log
 from matinee.kit.clock import Clock, from_ms
-from matinee.kit.problem import Unauthenticated
+from matinee.kit.problem import Problem, Unauthenticated
 
 T = TypeVar("T")
+_log = log.get()
 ALGORITHM = "ES256"
 TOKEN_LIMIT = 8192
 KEYS_MAX_AGE = timedelta(minutes=5)
 # An unknown key may be a new one, so the keys are fetched; this limits how often forged tokens can cause that.
 KEYS_MIN_AGE = timedelta(seconds=5)
+# When a new key begins to sign: every verifier has fetched it by then.
+ACTIVE_AFTER_S = (KEYS_MAX_AGE + timedelta(minutes=1)).total_seconds()
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----", re.DOTALL)
 
 
-class Signer:
-    """Signs with its newest key and publishes all its keys, so that tokens stay valid after a rotation."""
+class RotatedTooSoon(Problem, status=409):
+    """The keys were rotated a short time ago: the newest one does not sign yet."""
 
-    def __init__(self, keys: list[EllipticCurvePrivateKey]) -> None:
-        self._key = keys[-1]
-        self._public = [_to_jwk(key) for key in keys]
-        self._headers = {"kid": self._public[-1]["kid"]}
+    retry_after_ms: int
+
+
+class Signer:
+    """Signs with the keys in a file and publishes them all, so that tokens stay valid after a rotation.
+
+    A changed file is read again. Its newest key, the last one, signs once `ACTIVE_AFTER_S` have passed since the file
+    changed: by then every verifier has it. Until then the one before it signs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._version = _read_version(path)
+        self._keys = _read_keys(path)
+        self._public = [_to_jwk(key) for key in self._keys]
 
     @classmethod
     def open(cls, path: Path) -> Signer:
         """Read the keys in a PEM file, newest last, and create it where it is missing. Raises KeyFileUnusable."""
-        return cls(_read_keys(path))
+        return cls(path)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Sign a token with these claims."""
-        return jwt.encode(dict(claims), self._key, algorithm=ALGORITHM, headers=self._headers)
+        self._reload()
+        at = -1 if len(self._keys) == 1 or self._wait_s() <= 0 else -2
+        return jwt.encode(dict(claims), self._keys[at], ALGORITHM, headers={"kid": self._public[at]["kid"]})
 
     def public_keys(self) -> list[dict[str, str]]:
         """Return the public keys as JSON Web Keys (RFC 7517); a key's id is its thumbprint (RFC 7638)."""
+        self._reload()
         return self._public
 
+    def rotate(self, *, discard: bool = False) -> None:
+        """Add a new key to the file and remove all but the one that signs; with `discard` remove that one too.
 
-def rotate_keys(path: Path, *, keep: int = 2) -> None:
-    """Add a new key to a file, with which signers opened later sign, and remove all but the newest `keep`."""
-    keys = [*_read_keys(path), generate_private_key(SECP256R1())][-keep:]
-    replace_file(path, b"".join(to_pem(key) for key in keys))
+        Raises RotatedTooSoon, KeyFileUnusable.
+        """
+        self._reload()
+        wait_s = self._wait_s()
+        if not discard and len(self._keys) > 1 and wait_s > 0:
+            raise RotatedTooSoon(retry_after_ms=math.ceil(wait_s * 1000))
+        kept = [] if discard else self._keys[-1:]
+        replace_file(self._path, b"".join(to_pem(key) for key in [*kept, generate_private_key(SECP256R1())]))
+        self._reload()
+
+    def _wait_s(self) -> float:
+        """Return the seconds until the newest key signs. A file from the future counts as changed now."""
+        changed_s = min(self._version[0] / 1e9, time.time())
+        return changed_s + ACTIVE_AFTER_S - time.time()
+
+    def _reload(self) -> None:
+        version = _read_version(self._path)
+        if version == self._version:
+            return
+        try:
+            self._keys = _read_keys(self._path)
+        except KeyFileUnusable as problem:  # the keys read before stay in use
+            _log.error("keys.unusable", path=str(self._path), error=str(problem))
+        self._version, self._public = version, [_to_jwk(key) for key in self._keys]
 
 
 class Verifier(Generic[T]):
@@ -138,8 +180,20 @@ class Verifier(Generic[T]):
             if not self._keys:  # the keys fetched before stay in use
                 raise
         else:
-            self._keys = {key["kid"]: jwt.PyJWK(key, ALGORITHM) for key in answer["keys"]}
+            keys = {key["kid"]: jwt.PyJWK(key, ALGORITHM) for key in answer["keys"]}
+            if self._keys.keys() - keys.keys():  # tokens signed with a discarded key are void
+                self._cache.clear()
+            self._keys = keys
         self._fetched_at = now
+
+
+def _read_version(path: Path) -> tuple[int, int]:
+    """Return what changes with the file: its time in nanoseconds and its inode."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_ino)
 
 
 def _read_keys(path: Path) -> list[EllipticCurvePrivateKey]:

@@ -104,6 +104,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         licensing=wiring.client(Licensing),
         encoding=encoding,
         steering=steering,
+        viewing=viewing,
         screens=Screens(identity=identity, catalogue=catalogue, viewing=viewing, clock=clock, territory=territory),
         intake=Intake(uploads=uploads, catalogue=catalogue, encoding=encoding),
         uploads=uploads,

@@ -16,6 +16,8 @@ class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
 
     `proof_s`: how long the household may be changed after the password or an adult's PIN was given.
     `sessions` stores sign-ins and their devices, `throttle` counts failed attempts; where empty, `store` does.
+    `sign_up`: whether strangers may open an account, by default only in a deployment with the demo. `audit_days`: how
+    long the audit log keeps an entry.
     """
 
     store: str = "sqlite:///{data}/identity.db"
@@ -24,17 +26,22 @@ class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
     access_token_s: int = 600
     refresh_token_s: int = 60 * 86_400
     proof_s: int = 600
+    sign_up: bool | None = None
+    audit_days: int = 365
 
 
 async def _build(wiring: Wiring[IdentitySection]) -> Identity:
     from matinee.drivers.argon import Argon2
     from matinee.drivers.jwt import Signer
+    from matinee.drivers.passwords import find_weakness
     from matinee.identity import jobs
     from matinee.identity.adapters.sql import SqlIdentityStore
+    from matinee.identity.adapters.sql_audit import SqlAuditLog
     from matinee.identity.service import IdentityService
 
     settings, events = wiring.settings, wiring.client(Events)
-    store = await SqlIdentityStore.open(await wiring.database("store"))
+    database = await wiring.database("store")
+    store, audit = await SqlIdentityStore.open(database), SqlAuditLog(database)
     sign_ins = await _open(wiring, "sessions") if settings.sessions else store
     throttle = await _open(wiring, "throttle") if settings.throttle else store
     secrets = Argon2()
@@ -42,18 +49,24 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
     wiring.add_job(relay_facts, store.outbox, events)
     if sign_ins is not store:
         wiring.add_job(relay_facts, sign_ins.outbox, events)
-    wiring.add_schedule("@every 10m", jobs.delete_expired, sign_ins, throttle, wiring.clock)
-    return IdentityService(
+    service = IdentityService(
         accounts=store,
         sign_ins=sign_ins,
         throttle=throttle,
+        audit=audit,
         secrets=secrets,
         signer=Signer.open(wiring.deployment.secrets / "access-tokens.pem"),
+        find_weakness=find_weakness,
         clock=wiring.clock,
+        is_sign_up_open=wiring.deployment.demo if settings.sign_up is None else settings.sign_up,
         access_ttl_s=settings.access_token_s,
         refresh_ttl_s=settings.refresh_token_s,
         proof_s=settings.proof_s,
     )
+    wiring.add_schedule("@every 10m", jobs.delete_expired, sign_ins, throttle, wiring.clock)
+    wiring.add_schedule("@every 10m", jobs.finish_closing, service)
+    wiring.add_schedule("@every 24h", jobs.delete_old_entries, audit, wiring.clock, keep_days=settings.audit_days)
+    return service
 
 
 async def _open(wiring: Wiring[IdentitySection], key: Literal["sessions", "throttle"]) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from matinee.identity.model import ATTEMPTS_EXPIRE_AFTER
-from matinee.identity.ports import SignInStore, Throttle
+from matinee.identity.ports import AuditLog, SignInStore, Throttle
+from matinee.identity.service import IdentityService
 from matinee.kit import log
 from matinee.kit.clock import Clock
 
@@ -17,3 +20,15 @@ async def delete_expired(sign_ins: SignInStore, throttle: Throttle, clock: Clock
     expired = await throttle.expire_attempts(before=now - ATTEMPTS_EXPIRE_AFTER)
     if ended or expired:
         _log.info("identity.expired", sign_ins=ended, attempts=expired)
+
+
+async def finish_closing(service: IdentityService) -> None:
+    """Erase closed accounts whose erasure was interrupted."""
+    if erased := await service.finish_closing():
+        _log.info("identity.erased", accounts=erased)
+
+
+async def delete_old_entries(audit: AuditLog, clock: Clock, *, keep_days: int) -> None:
+    """Delete old entries of the audit log."""
+    if deleted := await audit.delete_before(before=clock.now() - timedelta(days=keep_days)):
+        _log.info("audit.expired", entries=deleted)

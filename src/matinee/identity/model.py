@@ -242,6 +242,17 @@ def check_password(password: str) -> None:
     _raise_if_any(_check_password(normalize_password(password)))
 
 
+def list_words(*texts: str) -> list[str]:
+    """List texts about a person, their words, and Matinee's name: what a password must not be made of."""
+    words = [word for text in texts for word in (text, *re.split(r"[\W_]+", text))]
+    return [*dict.fromkeys(word.lower() for word in (*words, "matinee") if word)]
+
+
+def check_weakness(weakness: str) -> None:
+    """Raise Invalid if there is a reason why a password is easy to guess."""
+    _raise_if_any([Fault("password", f"this is easy to guess: {weakness}")] if weakness else [])
+
+
 def check_profile(
     *,
     name: str | None = None,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from matinee.events.api import FactRecord
-from matinee.identity.api import Account, Device, Profile
+from matinee.identity.api import Account, AuditEntry, Device, Profile
 from matinee.identity.model import Credentials, SignIn, StoredProfile
-from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
+from matinee.kit.ids import AccountId, AuditEntryId, DeviceId, ProfileId, SignInId
 
 Profiles: TypeAlias = tuple[StoredProfile, ...]
+# Returns why a password is easy to guess, an empty text if it is not. The other argument are words about its owner.
+FindWeakness: TypeAlias = Callable[[str, Sequence[str]], Awaitable[str]]
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,20 @@ class AccountStore(Protocol):
     async def change_profiles(self, *, account_id: AccountId, change: Callable[[Profiles], ProfilesChange]) -> None:
         """Change the profiles of an account; nothing changes if `change` raises. Raises Forbidden."""
 
+    async def list_accounts(self, *, query: str, after: tuple[datetime, AccountId] | None, limit: int) -> list[Account]:
+        """List accounts whose e-mail address contains `query`, newest first, after a time and an id."""
+
+    async def list_by_role(self, *, role: str) -> list[AccountId]:
+        """List the active accounts with a role."""
+
+    async def list_closed(self) -> list[AccountId]:
+        """List the accounts that are closed but not erased."""
+
+    async def erase_account(
+        self, *, account_id: AccountId, to_records: Callable[[Profiles], tuple[FactRecord, ...]]
+    ) -> None:
+        """Delete an account and its profiles, and store the facts that follow from those. Idempotent."""
+
 
 class SignInStore(Protocol):
     """Sign-ins and their devices."""
@@ -89,6 +105,9 @@ class SignInStore(Protocol):
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
         """Delete a device and its sign-ins; return whether it existed. The fact is stored with the deletion."""
 
+    async def erase(self, *, account_id: AccountId, record: FactRecord) -> None:
+        """Delete the sign-ins and devices of an account. The fact is stored where there was a sign-in. Idempotent."""
+
     async def expire(self, *, now: datetime) -> int:
         """Delete expired sign-ins; return their number."""
 
@@ -104,6 +123,21 @@ class Throttle(Protocol):
 
     async def expire_attempts(self, *, before: datetime) -> int:
         """Delete counts whose last attempt was before a time; return their number."""
+
+
+class AuditLog(Protocol):
+    """The audit log."""
+
+    async def add(self, entry: AuditEntry) -> None:
+        """Store an entry."""
+
+    async def list_entries(
+        self, *, account_id: AccountId | None, after: tuple[datetime, AuditEntryId] | None, limit: int
+    ) -> list[AuditEntry]:
+        """List entries, newest first, after a time and an id: all, or those of which an account is a party."""
+
+    async def delete_before(self, *, before: datetime) -> int:
+        """Delete the entries before a time; return their number."""
 
 
 class Secrets(Protocol):
@@ -123,6 +157,9 @@ class Secrets(Protocol):
 
 class Signer(Protocol):
     """Signs access tokens."""
+
+    def rotate(self, *, discard: bool = False) -> None:
+        """Add a key, which signs some minutes later, or with `discard` replace all at once. Raises KeyFileUnusable."""
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return a signed token."""

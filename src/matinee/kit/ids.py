@@ -29,6 +29,7 @@ EdgeId = NewType("EdgeId", str)
 FactId = NewType("FactId", str)
 InstanceId = NewType("InstanceId", str)
 TraceId = NewType("TraceId", str)
+AuditEntryId = NewType("AuditEntryId", str)
 
 PREFIXES: dict[Callable[[str], Any], str] = {
     AccountId: "acc",
@@ -46,6 +47,7 @@ PREFIXES: dict[Callable[[str], Any], str] = {
     FactId: "fct",
     InstanceId: "ins",
     TraceId: "trc",
+    AuditEntryId: "aud",
 }
 
 # Crockford's alphabet in lower case: sorts like the number, and no letter looks like a digit.

@@ -42,7 +42,10 @@ class DeploymentFailed(Problem, status=500):
 
 
 class Deployment:
-    """A `matinee up` without the demo. `settings` are `MATINEE__…` variables; `groups` is `deployment.groups`."""
+    """A `matinee up` without the demo, in which viewers may sign up.
+
+    `settings` are `MATINEE__…` variables; `groups` is `deployment.groups`.
+    """
 
     def __init__(self, data: Path, *, groups: str = "", settings: Mapping[str, str] | None = None) -> None:
         self.data = data
@@ -50,6 +53,7 @@ class Deployment:
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ,
+            "MATINEE__IDENTITY__SIGN_UP": "true",
             **(settings or {}),
             "MATINEE__DEPLOYMENT__DATA": str(data),
             "COLUMNS": "200",

@@ -72,9 +72,15 @@ class Viewing(Protocol):
 
     @idempotent
     async def list_history(
-        self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None, limit: int = 50
+        self,
+        *,
+        account_id: AccountId,
+        profile_id: ProfileId,
+        cursor: str | None = None,
+        limit: int = 50,
+        dismissed: bool = False,
     ) -> Page[Position]:
-        """Return the positions, newest first, without dismissed titles."""
+        """Return the positions, newest first; those of dismissed titles only with `dismissed`."""
 
     @idempotent
     async def dismiss(self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId) -> None:

@@ -60,11 +60,17 @@ class ViewingService:
         return found[:limit]
 
     async def list_history(
-        self, *, account_id: AccountId, profile_id: ProfileId, cursor: str | None = None, limit: int = 50
+        self,
+        *,
+        account_id: AccountId,
+        profile_id: ProfileId,
+        cursor: str | None = None,
+        limit: int = 50,
+        dismissed: bool = False,
     ) -> Page[Position]:
         _check_limit(limit)
         after = None if cursor is None else model.parse_cursor(cursor)
-        found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=False)
+        found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=dismissed)
         items = found[:limit]
         next_cursor = make_cursor(*model.history_key(items[-1])) if len(found) > limit else None
         return Page(items=items, next_cursor=next_cursor)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from matinee.events.api.facts import (
+    AccountClosed,
     AccountOpened,
     AnyFact,
     EncodeFailed,
@@ -33,6 +34,7 @@ from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent, long_running
 
 __all__ = [
+    "AccountClosed",
     "AccountOpened",
     "AnyFact",
     "BadCursor",

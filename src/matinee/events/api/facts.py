@@ -39,6 +39,12 @@ class AccountOpened(Fact, frozen=True, kw_only=True, tag=True):
     account_id: AccountId
 
 
+class AccountClosed(Fact, frozen=True, kw_only=True, tag=True):
+    """An account was erased; what is stored of it must be erased too. Its profiles have facts of their own."""
+
+    account_id: AccountId
+
+
 class ProfileRemoved(Fact, frozen=True, kw_only=True, tag=True):
     """A profile was removed; its data must be erased."""
 
@@ -166,6 +172,7 @@ class PositionMoved(Fact, frozen=True, kw_only=True, tag=True):
 
 AnyFact: TypeAlias = (
     AccountOpened
+    | AccountClosed
     | ProfileChanged
     | ProfileRemoved
     | SignInsEnded

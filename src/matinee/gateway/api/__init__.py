@@ -15,9 +15,10 @@ from typing import Literal
 
 import msgspec
 
-from matinee.identity.api import Device, DeviceInfo
+from matinee.identity.api import Account, AccountExport, Device, DeviceInfo
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, JobId, ProfileId, TitleId, UploadId
 from matinee.playback.api import Capabilities
+from matinee.viewing.api import Position
 
 
 class SignUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,12 @@ class SignUp(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     device: DeviceInfo
     language: str = "en"
+
+
+class AuthOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one can sign in. `sign_up`: whether strangers may open an account."""
+
+    sign_up: bool
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +119,51 @@ class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
     """The password that replaces the present one."""
 
     password: str
+
+
+class NewAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that an operator opens; without `password` one is generated."""
+
+    email: str
+    name: str
+    language: str = "en"
+    password: str | None = None
+    roles: list[Literal["operator"]] = []
+
+
+class GivenPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """The password that an operator gives an account; without one it is generated."""
+
+    password: str | None = None
+
+
+class AccountWithPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """An account and the password that was generated for it, which is not shown again."""
+
+    account: Account
+    password: str | None = None
+
+
+class AccountScreen(msgspec.Struct, frozen=True, kw_only=True):
+    """An account for the operator."""
+
+    account: Account
+    profiles: list[ProfileView]
+    devices: list[Device]
+
+
+class EndedSignIns(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of sign-ins that were ended."""
+
+    ended: int
+
+
+class PersonalData(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of an account's people, for them to keep. `history` has the positions of each profile."""
+
+    exported_at: datetime
+    account: AccountExport
+    history: dict[ProfileId, list[Position]]
 
 
 class DeviceView(Device, frozen=True, kw_only=True):

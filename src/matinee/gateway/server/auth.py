@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import Controller, Response, post, put
+from litestar import Controller, Response, get, post, put
 from litestar.datastructures import Cookie
 from litestar.params import JSONBody
 
-from matinee.gateway.api import NewPassword, Proof, Refresh, Session, SignIn, SignUp
+from matinee.gateway.api import AuthOptions, NewPassword, Proof, Refresh, Session, SignIn, SignUp
 from matinee.gateway.api.problems import ForeignOrigin
 from matinee.gateway.model.proxy import API
 from matinee.gateway.server.client_address import client_ip
@@ -24,13 +24,23 @@ class AuthController(Controller):
 
     tags = ("auth",)
 
+    @get("/auth/options")
+    async def get_options(self, request: HttpRequest) -> AuthOptions:
+        """Return how one can sign in."""
+        return AuthOptions(sign_up=await get_state(request).identity.is_sign_up_open())
+
     @post("/auth/sign-up", status_code=200)
     async def sign_up(self, request: HttpRequest, data: JSONBody[SignUp]) -> Response[Session]:
         """Create an account with its first profile and sign in."""
         state = get_state(request)
         _check_origin(request, state)
         grant = await state.identity.sign_up(
-            email=data.email, password=data.password, name=data.name, language=data.language, device=data.device
+            email=data.email,
+            password=data.password,
+            name=data.name,
+            language=data.language,
+            device=data.device,
+            client_ip=client_ip(request, state.settings),
         )
         return _respond(state, grant, is_browser=_is_browser(request, data.device))
 
@@ -63,25 +73,30 @@ class AuthController(Controller):
         if signed_in is None:
             signed_in = await state.identity.refresh(refresh_token=_read_cookie(request, state))
         await state.identity.sign_out(account_id=signed_in.account_id, sign_in_id=signed_in.sign_in_id)
-        return _respond_signed_out(state)
+        return respond_signed_out(state)
 
     @post("/auth/sign-out-everywhere", status_code=204, guards=[require_adult], security=BEARER)
     async def sign_out_everywhere(self, request: HttpRequest) -> Response[None]:
-        """End every sign-in of the account."""
+        """End every sign-in of the account; needs a proof."""
         state = get_state(request)
-        await state.identity.sign_out_everywhere(principal=get_principal())
-        return _respond_signed_out(state)
+        address = client_ip(request, state.settings)
+        await state.identity.sign_out_everywhere(principal=get_principal(), client_ip=address)
+        return respond_signed_out(state)
 
     @post("/auth/prove", status_code=204, guards=[require_sign_in], security=BEARER)
     async def prove(self, request: HttpRequest, data: JSONBody[Proof]) -> None:
         """Give the password or an adult's PIN again, so that this sign-in may change the household for some minutes."""
-        await get_state(request).identity.prove(principal=get_principal(), **msgspec.structs.asdict(data))
+        state = get_state(request)
+        address = client_ip(request, state.settings)
+        await state.identity.prove(principal=get_principal(), **msgspec.structs.asdict(data), client_ip=address)
 
     @put("/auth/password", guards=[require_adult], security=BEARER)
     async def change_password(self, request: HttpRequest, data: JSONBody[NewPassword]) -> Response[Session]:
         """Change the password; needs a proof. Every sign-in ends, and this device gets a new one."""
         state = get_state(request)
-        grant = await state.identity.change_password(principal=get_principal(), password=data.password)
+        grant = await state.identity.change_password(
+            principal=get_principal(), password=data.password, client_ip=client_ip(request, state.settings)
+        )
         return _respond(state, grant, is_browser=_is_browser(request))
 
 
@@ -103,7 +118,8 @@ def _respond(state: AppState, grant: Grant, *, is_browser: bool) -> Response[Ses
     return Response(to_session(grant, with_refresh_token=not is_browser), status_code=200, cookies=cookies)
 
 
-def _respond_signed_out(state: AppState) -> Response[None]:
+def respond_signed_out(state: AppState) -> Response[None]:
+    """Return the answer that deletes a browser's cookie."""
     return Response(content=None, status_code=204, cookies=[_build_cookie(state, "", max_age_s=0)])
 
 

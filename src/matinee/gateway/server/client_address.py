@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from matinee.gateway.server.state import HttpRequest, ServerSettings
+from typing import Any
+
+from litestar.connection import ASGIConnection
+
+from matinee.gateway.server.state import ServerSettings
 
 _UNKNOWN = "0.0.0.0"  # noqa: S104  # a value, not an address to bind
 
 
-def client_ip(request: HttpRequest, settings: ServerSettings) -> str:
+def client_ip(request: ASGIConnection[Any, Any, Any, Any], settings: ServerSettings) -> str:
     """Return the client's address: behind the proxy the one that it found, else that of the connection.
 
     The proxy replaces the `X-Forwarded-For` of clients, and requests that bypass it are not accepted.

@@ -7,11 +7,14 @@ from typing import Any, TypeAlias
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from matinee.gateway.server.client_address import client_ip
 from matinee.gateway.server.state import AppState, get_principal, get_viewer
+from matinee.identity.api import Actor
 from matinee.kit.context import Principal
 from matinee.kit.problem import Forbidden, Problem
 
 BEARER = ({"bearer": list[str]()},)  # how the OpenAPI document describes an access token
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -50,6 +53,27 @@ async def require_operator(connection: _Connection, handler: BaseRouteHandler) -
     await require_sign_in(connection, handler)
     if "operator" not in get_principal().roles or "operator" not in (await _verify(connection)).roles:
         raise Forbidden(detail="This requires the operator role.")
+
+
+async def require_proof(connection: _Connection, _handler: BaseRouteHandler) -> None:
+    """Require that an adult gave the password or a PIN a short time ago. Raises ProofRequired, TokenRejected."""
+    state: AppState = connection.app.state.app
+    await state.identity.require_proof(principal=get_principal())
+
+
+async def record_operator_act(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Write a request that changes something into the audit log, before it is handled."""
+    if connection.scope["method"] in _SAFE:  # type: ignore[typeddict-item]  # not the scope of a WebSocket
+        return
+    state: AppState = connection.app.state.app
+    detail = " ".join([handler.handler_name, *map(str, connection.path_params.values())])
+    await state.identity.record_act(by=get_actor(connection), detail=detail)
+
+
+def get_actor(connection: _Connection) -> Actor:
+    """Return who sent a request, for the audit log. Raises Unauthenticated."""
+    state: AppState = connection.app.state.app
+    return Actor(account_id=get_principal().account_id, client=client_ip(connection, state.settings))
 
 
 async def _verify(connection: _Connection) -> Principal:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from matinee.catalogue.api import Title, TitleDraft
 from matinee.encoding.api import Job, JobState
 from matinee.gateway.api import Drain, IngestAnswer, IngestRequest, ServiceView
-from matinee.gateway.server.guards import BEARER, require_operator
+from matinee.gateway.server.guards import BEARER, record_operator_act, require_operator
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.kit.ids import EdgeId, JobId, TitleId
 from matinee.kit.page import Page
@@ -22,7 +22,7 @@ class OperatorController(Controller):
     """Ingest, jobs, titles, services, edges."""
 
     tags = ("operator",)
-    guards = (require_operator,)
+    guards = (require_operator, record_operator_act)
     security = BEARER
 
     @post("/operator/ingest", status_code=202)

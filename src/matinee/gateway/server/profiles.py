@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 
 from matinee.gateway.api import DeviceView, NewProfile, Pin, ProfileChange, ProfileView, Session
 from matinee.gateway.server.auth import to_session
+from matinee.gateway.server.client_address import client_ip
 from matinee.gateway.server.guards import BEARER, require_adult, require_sign_in
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.identity.api import Profile
@@ -30,12 +31,12 @@ class ProfileController(Controller):
     async def list_profiles(self, request: HttpRequest) -> list[ProfileView]:
         """List the profiles of the account."""
         found = await get_state(request).identity.profiles(account_id=get_principal().account_id)
-        return [_to_view(profile) for profile in found]
+        return [to_profile_view(profile) for profile in found]
 
     @post("/profiles")
     async def create_profile(self, request: HttpRequest, data: JSONBody[NewProfile]) -> ProfileView:
         """Create a profile; needs a proof."""
-        return _to_view(
+        return to_profile_view(
             await get_state(request).identity.create_profile(principal=get_principal(), **msgspec.structs.asdict(data))
         )
 
@@ -44,7 +45,7 @@ class ProfileController(Controller):
         self, request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[ProfileChange]
     ) -> ProfileView:
         """Change a profile. All but the looks of one's own profile needs a proof."""
-        return _to_view(
+        return to_profile_view(
             await get_state(request).identity.update_profile(
                 principal=get_principal(), profile_id=profile_id, **msgspec.structs.asdict(data)
             )
@@ -79,8 +80,11 @@ class ProfileController(Controller):
     @delete("/devices/{device_id:str}", guards=[require_adult])
     async def remove_device(self, request: HttpRequest, device_id: FromPath[DeviceId]) -> None:
         """Sign a device out and remove it; needs a proof."""
-        await get_state(request).identity.remove_device(principal=get_principal(), device_id=device_id)
+        state = get_state(request)
+        address = client_ip(request, state.settings)
+        await state.identity.remove_device(principal=get_principal(), device_id=device_id, client_ip=address)
 
 
-def _to_view(profile: Profile) -> ProfileView:
+def to_profile_view(profile: Profile) -> ProfileView:
+    """Return what a page shows of a profile."""
     return build_from(profile, ProfileView)

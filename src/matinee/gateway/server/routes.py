@@ -6,6 +6,7 @@ from litestar import Router
 from litestar.types import ControllerRouterHandler
 
 from matinee.gateway.model.proxy import API
+from matinee.gateway.server.accounts import AccountController, OperatorAccountController
 from matinee.gateway.server.auth import AuthController
 from matinee.gateway.server.operator import OperatorController
 from matinee.gateway.server.playback import PlaybackController, PlaybackLinkController
@@ -20,10 +21,12 @@ def api_router() -> Router:
         AuthController,
         PlaybackLinkController,
         ProfileController,
+        AccountController,
         ScreenController,
         PlaybackController,
         get_upload_options,
         UploadController,
         OperatorController,
+        OperatorAccountController,
     ]
     return Router(API, route_handlers=handlers)

@@ -22,6 +22,7 @@ from matinee.kit.problem import Forbidden, Unauthenticated
 from matinee.licensing.api import Licensing
 from matinee.playback.api import Playback
 from matinee.steering.api import Steering
+from matinee.viewing.api import Viewing
 
 HttpRequest: TypeAlias = Request[Any, Any, Any]
 
@@ -64,6 +65,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     licensing: Licensing
     encoding: Encoding
     steering: Steering
+    viewing: Viewing
     screens: Screens
     intake: Intake
     uploads: UploadStore

@@ -112,6 +112,16 @@ if removed > 0 then put_facts(KEYS[2], 4) end
 return removed
 """
 )
+_ERASE = (
+    PUT_FACTS
+    + _DROP
+    + """
+local ended = 0
+for _, id in ipairs(redis.call('HKEYS', ARGV[1] .. 'sign-ins:' .. ARGV[2])) do ended = ended + drop(id) end
+redis.call('DEL', ARGV[1] .. 'devices:' .. ARGV[2])
+if ended > 0 then put_facts(KEYS[2], 3) end
+"""
+)
 _EXPIRE = (
     _DROP
     + """
@@ -131,6 +141,7 @@ class RedisSignInStore:
         self._begin, self._change = redis.script(_BEGIN), redis.script(_CHANGE)
         self._end, self._remove_device = redis.script(_END), redis.script(_REMOVE_DEVICE)
         self._devices, self._expire = redis.script(_DEVICES), redis.script(_EXPIRE)
+        self._erase = redis.script(_ERASE)
         self.outbox = RedisOutbox(redis, redis.key("identity:outbox"))
 
     @classmethod
@@ -182,6 +193,10 @@ class RedisSignInStore:
         removed = bool(await self._run(self._remove_device, account_id, device_id, msgspec.json.encode(record)))
         self.outbox.notify()
         return removed
+
+    async def erase(self, *, account_id: AccountId, record: FactRecord) -> None:
+        await self._run(self._erase, account_id, msgspec.json.encode(record))
+        self.outbox.notify()
 
     async def expire(self, *, now: datetime) -> int:
         deleted = 0

@@ -7,30 +7,14 @@ from datetime import datetime
 from typing import Any, Self, TypeVar
 
 import msgspec
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from matinee.drivers.sql import Database, JsonBytes, UtcTime
-from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
+from matinee.drivers.sql import Database
+from matinee.drivers.sql_outbox import SqlOutbox
 from matinee.events.api import FactRecord
 from matinee.identity import model
+from matinee.identity.adapters import tables
 from matinee.identity.api import Account, Device, EmailTaken, Profile
 from matinee.identity.model import Attempts, Credentials, SignIn, StoredProfile
 from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChange
@@ -38,72 +22,16 @@ from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Forbidden
 
 T = TypeVar("T")
-_metadata = MetaData()
-_accounts = Table(
-    "identity_account",
-    _metadata,
-    Column("account_id", String(40), primary_key=True),
-    Column("email", String(254), unique=True),
-    Column("password_hash", String(255)),
-    Column("created_at", UtcTime),
-    Column("status", String(16)),
-    Column("roles", JsonBytes(tuple[str, ...])),
-)
-_profiles = Table(
-    "identity_profile",
-    _metadata,
-    Column("profile_id", String(40), primary_key=True),
-    Column("account_id", String(40), index=True),
-    Column("place", Integer),
-    Column("name", String(160)),
-    Column("avatar", String(64)),
-    Column("language", String(40)),
-    Column("maturity", Integer),
-    Column("kids", Boolean),
-    Column("pin_hash", String(255)),
-)
-_devices = Table(
-    "identity_device",
-    _metadata,
-    Column("account_id", String(40), primary_key=True),
-    Column("device_id", String(40), primary_key=True),
-    Column("name", String(160)),
-    Column("kind", String(16)),
-    Column("last_seen_at", UtcTime),
-)
-_sign_ins = Table(
-    "identity_sign_in",
-    _metadata,
-    Column("sign_in_id", String(40), primary_key=True),
-    Column("account_id", String(40), index=True),
-    Column("device_id", String(40)),
-    Column("handle", LargeBinary),
-    Column("live", JsonBytes(tuple[bytes, ...])),
-    Column("spent", JsonBytes(tuple[bytes, ...])),
-    Column("turned_at", UtcTime),
-    Column("expires_at", UtcTime, index=True),
-    Column("profile_id", String(40)),
-    Column("proved_at", UtcTime),
-)
-_attempts = Table(
-    "identity_tries",
-    _metadata,
-    Column("subject", String(128), primary_key=True),
-    Column("count", Integer),
-    Column("last_at", UtcTime, index=True),
-)
-_outbox = define_outbox_table(_metadata, "identity")
-
-_a, _p, _d, _s, _t = _accounts.c, _profiles.c, _devices.c, _sign_ins.c, _attempts.c
+_a, _p, _d, _s, _t = tables.accounts.c, tables.profiles.c, tables.devices.c, tables.sign_ins.c, tables.attempts.c
 _ACCOUNT = (_a.account_id, _a.email, _a.created_at, _a.status, _a.roles)
 _PROFILE = (_p.profile_id, _p.account_id, _p.name, _p.avatar, _p.language, _p.maturity, _p.kids, _p.pin_hash)
 _BY_EMAIL = select(*_ACCOUNT, _a.password_hash).where(_a.email == bindparam("email"))
 _BY_ID = select(*_ACCOUNT, _a.password_hash).where(_a.account_id == bindparam("id")).with_for_update()
-_SET_ACCOUNT = update(_accounts).where(_a.account_id == bindparam("id"))
+_SET_ACCOUNT = update(tables.accounts).where(_a.account_id == bindparam("id"))
 _MEMBER = (
     select(*_ACCOUNT, *_PROFILE)
-    .select_from(_accounts)
-    .outerjoin(_profiles, and_(_p.account_id == _a.account_id, _p.profile_id == bindparam("profile_id")))
+    .select_from(tables.accounts)
+    .outerjoin(tables.profiles, and_(_p.account_id == _a.account_id, _p.profile_id == bindparam("profile_id")))
     .where(_a.account_id == bindparam("id"))
 )
 _LOCK_ACCOUNT = select(_a.account_id).where(_a.account_id == bindparam("id")).with_for_update()
@@ -112,10 +40,12 @@ _SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id"))
 _LOCK_SIGN_IN = _SIGN_IN.with_for_update()
 _CHANGING = ("live", "spent", "turned_at", "expires_at", "profile_id", "proved_at")
 _UPDATE_SIGN_IN = (
-    update(_sign_ins).where(_s.sign_in_id == bindparam("id")).values({name: bindparam(name) for name in _CHANGING})
+    update(tables.sign_ins)
+    .where(_s.sign_in_id == bindparam("id"))
+    .values({name: bindparam(name) for name in _CHANGING})
 )
 _UPDATE_DEVICE = (
-    update(_devices)
+    update(tables.devices)
     .where(_d.account_id == bindparam("account"), _d.device_id == bindparam("device"))
     .values(last_seen_at=bindparam("now"))
 )
@@ -139,7 +69,7 @@ class SqlIdentityStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = SqlOutbox(database, _outbox)
+        self.outbox = SqlOutbox(database, tables.outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:
@@ -151,8 +81,8 @@ class SqlIdentityStore:
         self, *, credentials: Credentials, profile: Profile, records: tuple[FactRecord, ...]
     ) -> None:
         def store(connection: Connection) -> None:
-            connection.execute(insert(_accounts), _account_row(credentials))
-            connection.execute(insert(_profiles), _to_profile_row(0, StoredProfile(profile=profile)))
+            connection.execute(insert(tables.accounts), _account_row(credentials))
+            connection.execute(insert(tables.profiles), _to_profile_row(0, StoredProfile(profile=profile)))
             self._put_facts(connection, records)
 
         try:
@@ -191,22 +121,56 @@ class SqlIdentityStore:
             old = _load_profiles(connection, account_id)
             new = change(old)
             if new.profiles != old:
-                connection.execute(delete(_profiles).where(_p.account_id == account_id))
-                connection.execute(insert(_profiles), [_to_profile_row(n, one) for n, one in enumerate(new.profiles)])
+                connection.execute(delete(tables.profiles).where(_p.account_id == account_id))
+                connection.execute(
+                    insert(tables.profiles), [_to_profile_row(n, one) for n, one in enumerate(new.profiles)]
+                )
             self._put_facts(connection, new.records)
 
         await self._write(apply)
+
+    async def list_accounts(self, *, query: str, after: tuple[datetime, AccountId] | None, limit: int) -> list[Account]:
+        statement = select(*_ACCOUNT).order_by(_a.created_at.desc(), _a.account_id.desc()).limit(limit)
+        if query:
+            statement = statement.where(_a.email.contains(query, autoescape=True))
+        if after:
+            at, account_id = after
+            older = or_(_a.created_at < at, and_(_a.created_at == at, _a.account_id < account_id))
+            statement = statement.where(older)
+        return [_account(row) for row in await self._database.read(lambda c: c.execute(statement).all())]
+
+    async def list_by_role(self, *, role: str) -> list[AccountId]:
+        statement = select(_a.account_id, _a.roles).where(_a.roles != (), _a.status == "active")
+        rows = await self._database.read(lambda c: c.execute(statement).all())
+        return [AccountId(account_id) for account_id, roles in rows if role in roles]
+
+    async def list_closed(self) -> list[AccountId]:
+        statement = select(_a.account_id).where(_a.status == "closed")
+        return list(await self._database.read(lambda c: c.execute(statement).scalars().all()))
+
+    async def erase_account(
+        self, *, account_id: AccountId, to_records: Callable[[Profiles], tuple[FactRecord, ...]]
+    ) -> None:
+        def erase(connection: Connection) -> None:
+            if connection.execute(_LOCK_ACCOUNT, {"id": account_id}).one_or_none() is None:
+                return
+            records = to_records(_load_profiles(connection, account_id))
+            connection.execute(delete(tables.profiles).where(_p.account_id == account_id))
+            connection.execute(delete(tables.accounts).where(_a.account_id == account_id))
+            self._put_facts(connection, records)
+
+        await self._write(erase)
 
     async def begin(self, *, sign_in: SignIn, device: Device) -> None:
         def store(connection: Connection) -> None:
             same_device = and_(_d.account_id == sign_in.account_id, _d.device_id == device.device_id)
             fields = {"name": device.name, "kind": device.kind, "last_seen_at": device.last_seen_at}
             if connection.execute(select(_d.device_id).where(same_device)).one_or_none():
-                connection.execute(update(_devices).where(same_device).values(fields))
+                connection.execute(update(tables.devices).where(same_device).values(fields))
             else:
                 row = {"account_id": sign_in.account_id, "device_id": device.device_id, **fields}
-                connection.execute(insert(_devices), row)
-            connection.execute(insert(_sign_ins), msgspec.structs.asdict(sign_in))
+                connection.execute(insert(tables.devices), row)
+            connection.execute(insert(tables.sign_ins), msgspec.structs.asdict(sign_in))
 
         await self._database.write(store, retry_on_conflict=True)
 
@@ -218,7 +182,7 @@ class SqlIdentityStore:
                 return None
             new = change(SignIn(**row._mapping))
             if new.sign_in is None:
-                connection.execute(delete(_sign_ins).where(_s.sign_in_id == sign_in_id))
+                connection.execute(delete(tables.sign_ins).where(_s.sign_in_id == sign_in_id))
             else:
                 _update_sign_in(connection, new.sign_in, now)
             self._put_facts(connection, new.records)
@@ -239,7 +203,7 @@ class SqlIdentityStore:
             condition = and_(condition, _s.sign_in_id == sign_in_id)
 
         def delete_sign_ins(connection: Connection) -> int:
-            if ended := connection.execute(delete(_sign_ins).where(condition)).rowcount:
+            if ended := connection.execute(delete(tables.sign_ins).where(condition)).rowcount:
                 self._put_facts(connection, (record,))
             return ended
 
@@ -255,8 +219,8 @@ class SqlIdentityStore:
 
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
         def remove(connection: Connection) -> bool:
-            connection.execute(delete(_sign_ins).where(_s.account_id == account_id, _s.device_id == device_id))
-            statement = delete(_devices).where(_d.account_id == account_id, _d.device_id == device_id)
+            connection.execute(delete(tables.sign_ins).where(_s.account_id == account_id, _s.device_id == device_id))
+            statement = delete(tables.devices).where(_d.account_id == account_id, _d.device_id == device_id)
             if not connection.execute(statement).rowcount:
                 return False
             self._put_facts(connection, (record,))
@@ -264,8 +228,16 @@ class SqlIdentityStore:
 
         return await self._write(remove)
 
+    async def erase(self, *, account_id: AccountId, record: FactRecord) -> None:
+        def remove_all(connection: Connection) -> None:
+            if connection.execute(delete(tables.sign_ins).where(_s.account_id == account_id)).rowcount:
+                self._put_facts(connection, (record,))
+            connection.execute(delete(tables.devices).where(_d.account_id == account_id))
+
+        await self._write(remove_all)
+
     async def expire(self, *, now: datetime) -> int:
-        return await self._delete(_sign_ins, _s.expires_at <= now)
+        return await self._delete(tables.sign_ins, _s.expires_at <= now)
 
     async def attempt(self, *, subjects: tuple[str, ...], now: datetime) -> int:
         def count(connection: Connection) -> int:
@@ -280,10 +252,10 @@ class SqlIdentityStore:
         return await self._database.write(count, retry_on_conflict=True)
 
     async def reset(self, *, subjects: tuple[str, ...]) -> None:
-        await self._delete(_attempts, _t.subject.in_(subjects))
+        await self._delete(tables.attempts, _t.subject.in_(subjects))
 
     async def expire_attempts(self, *, before: datetime) -> int:
-        return await self._delete(_attempts, _t.last_at < before)
+        return await self._delete(tables.attempts, _t.last_at < before)
 
     async def _delete(self, table: Table, condition: ColumnElement[bool]) -> int:
         return await self._database.write(lambda c: c.execute(delete(table).where(condition)).rowcount)
@@ -346,7 +318,7 @@ def _load_attempts(connection: Connection, subject: str) -> Attempts | None:
 
 def _store_attempts(connection: Connection, subject: str, current: Attempts | None, new: Attempts) -> None:
     if current is None:
-        connection.execute(insert(_attempts), {"subject": subject, "count": new.count, "last_at": new.last_at})
+        connection.execute(insert(tables.attempts), {"subject": subject, "count": new.count, "last_at": new.last_at})
     else:
-        statement = update(_attempts).where(_t.subject == subject).values(count=new.count, last_at=new.last_at)
+        statement = update(tables.attempts).where(_t.subject == subject).values(count=new.count, last_at=new.last_at)
         connection.execute(statement)

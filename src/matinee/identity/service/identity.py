@@ -10,18 +10,17 @@ from datetime import timedelta
 import msgspec
 
 from matinee.events.api import (
-    AccountOpened,
-    AnyFact,
     FactRecord,
     ProfileChanged,
     ProfileRemoved,
     RefreshTokenReused,
     SignInsEnded,
-    new_record,
 )
 from matinee.identity import model
 from matinee.identity.api import (
     Account,
+    Act,
+    Actor,
     Device,
     DeviceInfo,
     DeviceNotFound,
@@ -29,14 +28,18 @@ from matinee.identity.api import (
     Profile,
     ProfileNotFound,
     PublicKeys,
+    SignUpClosed,
     TokenRejected,
     Viewer,
     WrongCredentials,
+    WrongPassword,
     WrongPin,
 )
 from matinee.identity.model import Credentials, RefreshToken, SignIn, StoredProfile
 from matinee.identity.ports import (
     AccountStore,
+    AuditLog,
+    FindWeakness,
     Member,
     Profiles,
     ProfilesChange,
@@ -46,7 +49,7 @@ from matinee.identity.ports import (
     SignInStore,
     Throttle,
 )
-from matinee.identity.service.accounts import Accounts
+from matinee.identity.service.administration import Administration
 from matinee.identity.service.grants import GrantIssuer
 from matinee.identity.service.proofs import Proofs
 from matinee.kit import ids
@@ -58,7 +61,7 @@ from matinee.kit.problem import Forbidden
 from matinee.kit.structs import build_from
 
 
-class IdentityService:
+class IdentityService(Administration):
     """Implements `Identity`.
 
     Access tokens expire after `access_ttl_s`, an unused sign-in after `refresh_ttl_s`. A proof that an adult is present
@@ -71,39 +74,47 @@ class IdentityService:
         accounts: AccountStore,
         sign_ins: SignInStore,
         throttle: Throttle,
+        audit: AuditLog,
         secrets: Secrets,
         signer: Signer,
+        find_weakness: FindWeakness,
         clock: Clock,
+        is_sign_up_open: bool = True,
         access_ttl_s: int = 600,
         refresh_ttl_s: int = 30 * 86_400,
         refresh_grace_s: int = 10,
         proof_s: int = 600,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._accounts = accounts
-        self._sign_ins = sign_ins
-        self._secrets = secrets
-        self._signer = signer
-        self._clock = clock
+        super().__init__(
+            accounts=accounts,
+            sign_ins=sign_ins,
+            audit=audit,
+            secrets=secrets,
+            signer=signer,
+            find_weakness=find_weakness,
+            clock=clock,
+        )
+        self._is_sign_up_open = is_sign_up_open
         self._proofs = Proofs(sign_ins=sign_ins, throttle=throttle, secrets=secrets, clock=clock, valid_s=proof_s)
-        self._changes = Accounts(accounts=accounts, sign_ins=sign_ins, secrets=secrets, clock=clock)
         self._grants = GrantIssuer(signer=signer, clock=clock, access_ttl_s=access_ttl_s, refresh_ttl_s=refresh_ttl_s)
         self._lifetime = timedelta(seconds=refresh_ttl_s)
         self._grace = timedelta(seconds=refresh_grace_s)
         self._entropy = entropy
 
-    async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
-        model.check_sign_up(email, password, name, language)
-        now = self._clock.now()
-        account = Account(account_id=ids.generate(AccountId, now), email=model.normalize_email(email), created_at=now)
-        profile = self._create_profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language)
-        password_hash = await self._secrets.hash(model.normalize_password(password))
-        await self._accounts.open_account(
-            credentials=Credentials(account=account, password_hash=password_hash),
-            profile=profile,
-            records=(self._record(AccountOpened(account_id=account.account_id), account.account_id),),
-        )
-        return await self._begin(Member(account=account), ids.generate(DeviceId, now), device)
+    async def is_sign_up_open(self) -> bool:
+        return self._is_sign_up_open
+
+    async def sign_up(
+        self, *, email: str, password: str, name: str, language: str, device: DeviceInfo, client_ip: str = ""
+    ) -> Grant:
+        if not self._is_sign_up_open:
+            raise SignUpClosed
+        account = await self._prepare_account(email, password, name, language)
+        by = Actor(account_id=account.account_id, client=client_ip)
+        await self._audit.record("sign-up", by, account.account_id)
+        await self._open_account(account, password, name, language)
+        return await self._begin(Member(account=account), ids.generate(DeviceId, account.created_at), device)
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
         address = model.normalize_email(email)
@@ -111,8 +122,13 @@ class IdentityService:
         device_id = await self._find_device(credentials, device)
         subjects = model.list_sign_in_subjects(address, device_id, device, to_network(client_ip))
         is_right = await self._proofs.verify_password(credentials, password, subjects=subjects)
+        account_id = credentials.account.account_id if credentials else None
         if credentials is None or not is_right:
+            await self._audit.record("sign-in-failed", Actor(client=client_ip), account_id)
             raise WrongCredentials
+        await self._audit.record(
+            "sign-in", Actor(account_id=account_id, client=client_ip), account_id, detail=device.kind
+        )
         await self._rehash(credentials, model.normalize_password(password))
         member = Member(account=credentials.account)
         return await self._begin(member, device_id or ids.generate(DeviceId, self._clock.now()), device)
@@ -129,6 +145,8 @@ class IdentityService:
             return SignInChange(sign_in=rotated, records=() if rotated else self._record_reuse(sign_in))
 
         change = await self._sign_ins.change(sign_in_id=token.sign_in_id, now=now, change=rotate)
+        if change is not None and change.sign_in is None:
+            await self._audit.record("token-reused", Actor(), AccountId(change.records[0].key))
         if change is None or change.sign_in is None:
             raise TokenRejected
         return await self._grant_sign_in(change.sign_in, fresh)
@@ -160,14 +178,22 @@ class IdentityService:
         password: str | None = None,
         profile_id: ProfileId | None = None,
         pin: str | None = None,
+        client_ip: str = "",
     ) -> None:
-        if profile_id is not None:
-            await self._check_adults_pin(principal.account_id, profile_id, pin)
-        else:
-            account = await self.account(account_id=principal.account_id)
-            credentials = await self._accounts.credentials(email=account.email)
-            await self._proofs.check_password(credentials, password or "", principal)
+        try:
+            if profile_id is not None:
+                await self._check_adults_pin(principal.account_id, profile_id, pin)
+            else:
+                account = await self.account(account_id=principal.account_id)
+                credentials = await self._accounts.credentials(email=account.email)
+                await self._proofs.check_password(credentials, password or "", principal)
+        except (WrongPassword, WrongPin):
+            await self._record_own("proof-failed", principal, client_ip)
+            raise
         await self._proofs.record(principal)
+
+    async def require_proof(self, *, principal: Principal) -> None:
+        await self._proofs.require(principal)
 
     async def verify_sign_in(self, *, principal: Principal) -> Principal:
         sign_in, member = await asyncio.gather(
@@ -181,20 +207,24 @@ class IdentityService:
         return msgspec.structs.replace(principal, is_adult=rights.is_adult, roles=rights.roles)
 
     async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
-        await self._changes.end_sign_ins(account_id, sign_in_id)
+        await self._audit.record("sign-out", Actor(account_id=account_id), account_id)
+        await self._end_sign_ins(account_id, sign_in_id)
 
-    async def sign_out_everywhere(self, *, principal: Principal) -> int:
+    async def sign_out_everywhere(self, *, principal: Principal, client_ip: str = "") -> int:
         await self._proofs.require(principal)
-        return await self._changes.end_sign_ins(principal.account_id)
+        await self._record_own("sign-ins-ended", principal, client_ip)
+        return await self._end_sign_ins(principal.account_id)
 
-    async def change_password(self, *, principal: Principal, password: str) -> Grant:
+    async def change_password(self, *, principal: Principal, password: str, client_ip: str = "") -> Grant:
         await self._proofs.require(principal)
         member = await self._accounts.member(account_id=principal.account_id, profile_id=principal.profile_id)
         if member is None:
             raise Forbidden
-        account = member.account
-        await self._changes.set_password(account, password)
-        devices = await self._sign_ins.devices(account_id=account.account_id, now=self._clock.now())
+        account_id = principal.account_id
+        await self._check_password(password, member.account.email)
+        await self._record_own("password-changed", principal, client_ip)
+        await self._set_password(account_id, password)
+        devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         device = next((one for one in devices if one.device_id == principal.device_id), None)
         info = DeviceInfo(name="") if device is None else build_from(device, DeviceInfo)
         return await self._begin(member, principal.device_id, info)
@@ -203,23 +233,6 @@ class IdentityService:
         if (member := await self._accounts.member(account_id=account_id, profile_id=None)) is None:
             raise Forbidden
         return member.account
-
-    async def find_account(self, *, email: str) -> Account:
-        return await self._changes.find(email)
-
-    async def grant_role(self, *, email: str, role: str) -> Account:
-        return await self._changes.change_roles(email, lambda roles: roles | {role})
-
-    async def revoke_role(self, *, email: str, role: str) -> Account:
-        return await self._changes.change_roles(email, lambda roles: roles - {role})
-
-    async def reset_password(self, *, email: str, password: str) -> Account:
-        account = await self._changes.find(email)
-        await self._changes.set_password(account, password)
-        return account
-
-    async def end_sign_ins(self, *, email: str) -> int:
-        return await self._changes.end_sign_ins((await self._changes.find(email)).account_id)
 
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:
         return [stored.profile for stored in await self._accounts.profiles(account_id=account_id)]
@@ -283,8 +296,9 @@ class IdentityService:
     async def devices(self, *, account_id: AccountId) -> list[Device]:
         return await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
 
-    async def remove_device(self, *, principal: Principal, device_id: DeviceId) -> None:
+    async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
         await self._proofs.require(principal)
+        await self._record_own("device-removed", principal, client_ip)
         account_id = principal.account_id
         record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
         if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
@@ -352,14 +366,9 @@ class IdentityService:
             raise TokenRejected
         return self._grants.issue(member, sign_in, token)
 
-    def _create_profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
-        return Profile(
-            profile_id=ids.generate(ProfileId, self._clock.now()),
-            account_id=account_id,
-            name=model.clean_name(name),
-            avatar=avatar,
-            language=language,
-        )
+    async def _record_own(self, act: Act, principal: Principal, client_ip: str) -> None:
+        by = Actor(account_id=principal.account_id, client=client_ip)
+        await self._audit.record(act, by, principal.account_id, detail=principal.device_id)
 
     async def _check_sign_in(self, account_id: AccountId, sign_in_id: SignInId | None) -> None:
         if sign_in_id is not None:
@@ -391,6 +400,3 @@ class IdentityService:
     def _record_reuse(self, sign_in: SignIn) -> tuple[FactRecord, ...]:
         facts = (build_from(sign_in, RefreshTokenReused), build_from(sign_in, SignInsEnded))
         return tuple(self._record(fact, sign_in.account_id) for fact in facts)
-
-    def _record(self, fact: AnyFact, key: str) -> FactRecord:
-        return new_record(fact, key=key, now=self._clock.now())

@@ -8,10 +8,60 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from matinee.identity.api.audit import COMMAND_LINE, Act, Actor, AuditEntry
+from matinee.identity.api.problems import (
+    AccountNotFound,
+    DeviceNotFound,
+    EmailTaken,
+    LastOperator,
+    LastProfile,
+    ProfileNotFound,
+    ProofRequired,
+    SignUpClosed,
+    TokenRejected,
+    TooManyAttempts,
+    TooManyProfiles,
+    WrongCredentials,
+    WrongPassword,
+    WrongPin,
+)
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
-from matinee.kit.problem import Problem
+from matinee.kit.page import Page
 from matinee.mesh.api import idempotent
+
+__all__ = [
+    "COMMAND_LINE",
+    "Account",
+    "AccountDetails",
+    "AccountExport",
+    "AccountNotFound",
+    "Act",
+    "Actor",
+    "AuditEntry",
+    "Device",
+    "DeviceInfo",
+    "DeviceNotFound",
+    "EmailTaken",
+    "Grant",
+    "Identity",
+    "LastOperator",
+    "LastProfile",
+    "Profile",
+    "ProfileNotFound",
+    "ProofRequired",
+    "PublicKey",
+    "PublicKeys",
+    "SignUpClosed",
+    "TokenRejected",
+    "TooManyAttempts",
+    "TooManyProfiles",
+    "Viewer",
+    "WrongCredentials",
+    "WrongPassword",
+    "WrongPin",
+    "parse_principal",
+]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +123,20 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     refresh_expires_in_s: int = 0
 
 
+class AccountDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, its profiles and its devices."""
+
+    account: Account
+    profiles: list[Profile]
+    devices: list[Device]
+
+
+class AccountExport(AccountDetails, frozen=True, kw_only=True):
+    """What identity stores of a person. `audit` is the part of the audit log about the account, newest first."""
+
+    audit: list[AuditEntry]
+
+
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     """The account and profile that playback checks."""
 
@@ -120,69 +184,16 @@ def parse_principal(claims: Mapping[str, Any]) -> Principal:
     )
 
 
-class WrongCredentials(Problem, status=401):
-    """The e-mail address or the password is wrong."""
-
-
-class AccountNotFound(Problem, status=404):
-    """There is no account with this e-mail address."""
-
-    email: str
-
-
-class EmailTaken(Problem, status=409):
-    """An account with this e-mail address already exists."""
-
-
-class TooManyAttempts(Problem, status=429):
-    """Too many failed attempts; wait before the next one."""
-
-    retry_after_ms: int
-
-
-class TokenRejected(Problem, status=401):
-    """This sign-in is no longer valid; sign in again."""
-
-
-class ProfileNotFound(Problem, status=404):
-    """There is no such profile in this account."""
-
-    profile_id: ProfileId
-
-
-class DeviceNotFound(Problem, status=404):
-    """There is no such device in this account."""
-
-    device_id: DeviceId
-
-
-class WrongPin(Problem, status=403):
-    """The PIN is wrong."""
-
-
-class WrongPassword(Problem, status=403):
-    """The password is wrong."""
-
-
-class ProofRequired(Problem, status=403):
-    """This change needs the password, or the PIN of an adult's profile, given a few minutes ago at most."""
-
-
-class TooManyProfiles(Problem, status=409):
-    """The account has the maximum number of profiles."""
-
-    limit: int
-
-
-class LastProfile(Problem, status=409):
-    """The last profile of an account cannot be removed."""
-
-
 class Identity(Protocol):
     """Sign users in, manage their profiles and devices."""
 
-    async def sign_up(self, *, email: str, password: str, name: str, language: str, device: DeviceInfo) -> Grant:
-        """Open an account with its first profile and sign in. Raises Invalid, EmailTaken."""
+    async def is_sign_up_open(self) -> bool:
+        """Return whether strangers may open an account."""
+
+    async def sign_up(
+        self, *, email: str, password: str, name: str, language: str, device: DeviceInfo, client_ip: str = ""
+    ) -> Grant:
+        """Open an account with its first profile and sign in. Raises SignUpClosed, Invalid, EmailTaken."""
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
         """Sign in. Raises WrongCredentials, TooManyAttempts."""
@@ -206,6 +217,7 @@ class Identity(Protocol):
         password: str | None = None,
         profile_id: ProfileId | None = None,
         pin: str | None = None,
+        client_ip: str = "",
     ) -> None:
         """Prove by the password, or by the PIN of an adult's profile, that an adult of the household is present.
 
@@ -215,6 +227,10 @@ class Identity(Protocol):
         """
 
     @idempotent
+    async def require_proof(self, *, principal: Principal) -> None:
+        """Raise ProofRequired unless a proof was given a short time ago. Raises TokenRejected."""
+
+    @idempotent
     async def verify_sign_in(self, *, principal: Principal) -> Principal:
         """Return a principal with its present roles. Raises TokenRejected when the sign-in or the account has ended."""
 
@@ -222,14 +238,14 @@ class Identity(Protocol):
     async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
         """End one sign-in. Idempotent."""
 
-    async def sign_out_everywhere(self, *, principal: Principal) -> int:
+    async def sign_out_everywhere(self, *, principal: Principal, client_ip: str = "") -> int:
         """End every sign-in of an account; return their number. Raises ProofRequired, TokenRejected."""
 
     @idempotent
     async def account(self, *, account_id: AccountId) -> Account:
         """Return an account. Raises Forbidden if there is none."""
 
-    async def change_password(self, *, principal: Principal, password: str) -> Grant:
+    async def change_password(self, *, principal: Principal, password: str, client_ip: str = "") -> Grant:
         """Change the password, end every sign-in of the account, and sign this device in again.
 
         Raises ProofRequired, TokenRejected, Invalid.
@@ -237,24 +253,62 @@ class Identity(Protocol):
 
     @idempotent
     async def find_account(self, *, email: str) -> Account:
-        """Return the account with an e-mail address; for the command line only, like the next four.
-
-        Raises AccountNotFound.
-        """
+        """Return the account with an e-mail address. Raises AccountNotFound."""
 
     @idempotent
-    async def grant_role(self, *, email: str, role: str) -> Account:
+    async def list_accounts(self, *, query: str = "", cursor: str | None = None) -> Page[Account]:
+        """List the accounts whose e-mail address contains `query`, newest first. Raises Invalid."""
+
+    @idempotent
+    async def describe_account(self, *, account_id: AccountId) -> AccountDetails:
+        """Return an account with its profiles and devices. Raises AccountNotFound."""
+
+    async def create_account(
+        self, *, by: Actor, email: str, password: str, name: str, language: str = "en", roles: tuple[str, ...] = ()
+    ) -> Account:
+        """Open an account for somebody else, with its first profile. Raises Invalid, EmailTaken."""
+
+    @idempotent
+    async def grant_role(self, *, by: Actor, account_id: AccountId, role: str) -> Account:
         """Give an account a role. Idempotent. Raises AccountNotFound."""
 
     @idempotent
-    async def revoke_role(self, *, email: str, role: str) -> Account:
-        """Take a role from an account. Idempotent. Raises AccountNotFound."""
+    async def revoke_role(self, *, by: Actor, account_id: AccountId, role: str) -> Account:
+        """Take a role from an account. Idempotent. Raises AccountNotFound, LastOperator."""
 
-    async def reset_password(self, *, email: str, password: str) -> Account:
+    async def reset_password(self, *, by: Actor, account_id: AccountId, password: str) -> Account:
         """Set the password of an account and end every sign-in. Raises AccountNotFound, Invalid."""
 
-    async def end_sign_ins(self, *, email: str) -> int:
+    async def end_sign_ins(self, *, by: Actor, account_id: AccountId) -> int:
         """End every sign-in of an account; return their number. Raises AccountNotFound."""
+
+    @idempotent
+    async def export_account(self, *, by: Actor, account_id: AccountId) -> AccountExport:
+        """Return what identity stores of a person. Raises AccountNotFound."""
+
+    @idempotent
+    async def close_account(self, *, by: Actor, account_id: AccountId) -> None:
+        """Close an account and erase it: its sign-ins, devices and profiles, and what other domains store of them.
+
+        An erasure that a crash interrupts is finished within minutes. Idempotent. Raises LastOperator.
+        """
+
+    async def record_act(self, *, by: Actor, detail: str) -> None:
+        """Record an act of an operator in the audit log, before it is done; `detail` is the operation and its object.
+
+        Acts on accounts are recorded by their own methods.
+        """
+
+    @idempotent
+    async def audit_log(self, *, account_id: AccountId | None = None, cursor: str | None = None) -> Page[AuditEntry]:
+        """List the audit log, newest first: all, or what an account did and what was done to it. Raises Invalid."""
+
+    async def rotate_keys(self, *, by: Actor, discard: bool = False) -> None:
+        """Add a key that signs access tokens some minutes from now, when everybody knows it.
+
+        The previous key still verifies tokens. With `discard` the new key signs at once and all others are void, for
+        keys that have become known: clients then refresh their tokens. Raises KeyFileUnusable.
+        """
 
     @idempotent
     async def profiles(self, *, account_id: AccountId) -> list[Profile]:
@@ -299,7 +353,7 @@ class Identity(Protocol):
     async def devices(self, *, account_id: AccountId) -> list[Device]:
         """List the devices of an account, the last seen first."""
 
-    async def remove_device(self, *, principal: Principal, device_id: DeviceId) -> None:
+    async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
         """Sign a device out and remove it. Raises ProofRequired, TokenRejected, DeviceNotFound."""
 
     @idempotent

@@ -1,0 +1,28 @@
+"""Add the audit log, and the order in which accounts are listed."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "identity_audit",
+        sa.Column("entry_id", sa.String(40), primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False, index=True),
+        sa.Column("act", sa.String(40), nullable=False),
+        sa.Column("client", sa.String(64), nullable=False),
+        sa.Column("detail", sa.String(255), nullable=False),
+        sa.Column("actor_id", sa.String(40), index=True),
+        sa.Column("account_id", sa.String(40), index=True),
+    )
+    op.create_index("ix_identity_account_created_at", "identity_account", ["created_at"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_identity_account_created_at", "identity_account")
+    op.drop_table("identity_audit")

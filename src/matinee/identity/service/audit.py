@@ -1,0 +1,55 @@
+"""Writes and reads the audit log."""
+
+from __future__ import annotations
+
+from matinee.identity.api import Act, Actor, AuditEntry
+from matinee.identity.ports import AuditLog
+from matinee.kit import ids
+from matinee.kit.clock import Clock
+from matinee.kit.ids import AccountId, AuditEntryId
+from matinee.kit.page import Page, make_cursor, parse_cursor
+
+_PAGE = 50
+_CLIENT_LIMIT, _DETAIL_LIMIT = 64, 255
+
+
+class Audit:
+    """Writes entries before their acts, so that no act is without one, and lists them."""
+
+    def __init__(self, *, log: AuditLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+
+    async def record(self, act: Act, by: Actor, account_id: AccountId | None = None, *, detail: str = "") -> None:
+        """Store an entry. Every e-mail address in `detail` would survive its account: there must be none."""
+        now = self._clock.now()
+        await self._log.add(
+            AuditEntry(
+                entry_id=ids.generate(AuditEntryId, now),
+                at=now,
+                act=act,
+                client=by.client[:_CLIENT_LIMIT],
+                detail=detail[:_DETAIL_LIMIT],
+                actor_id=by.account_id,
+                account_id=account_id,
+            )
+        )
+
+    async def list_entries(self, account_id: AccountId | None, cursor: str | None) -> Page[AuditEntry]:
+        """List a page of entries. Raises Invalid."""
+        after = None
+        if cursor is not None:
+            at, (entry_id,) = parse_cursor(cursor, 1)
+            after = at, AuditEntryId(entry_id)
+        found = await self._log.list_entries(account_id=account_id, after=after, limit=_PAGE + 1)
+        page = found[:_PAGE]
+        return Page(items=page, next_cursor=make_cursor(page[-1].at, page[-1].entry_id) if len(found) > _PAGE else None)
+
+    async def list_all(self, account_id: AccountId) -> list[AuditEntry]:
+        """List every entry of which an account is a party."""
+        page = await self.list_entries(account_id, None)
+        entries = page.items
+        while page.next_cursor is not None:
+            page = await self.list_entries(account_id, page.next_cursor)
+            entries += page.items
+        return entries

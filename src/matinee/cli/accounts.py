@@ -13,7 +13,7 @@ import msgspec
 from matinee.app.clients import Clients
 from matinee.cli.options import Result, call, json_option, with_settings
 from matinee.cli.output import show as show_table
-from matinee.gateway.service import export_account
+from matinee.gateway.api.export import export_account
 from matinee.identity.api import COMMAND_LINE, Account, AuditEntry, Identity
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId

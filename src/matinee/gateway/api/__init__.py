@@ -15,10 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from matinee.identity.api import Account, AccountExport, Device, DeviceInfo
+from matinee.identity.api import Account, Device, DeviceInfo
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, JobId, ProfileId, TitleId, UploadId
 from matinee.playback.api import Capabilities
-from matinee.viewing.api import Position
 
 
 class SignUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,14 +155,6 @@ class EndedSignIns(msgspec.Struct, frozen=True, kw_only=True):
     """The number of sign-ins that were ended."""
 
     ended: int
-
-
-class PersonalData(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored of an account's people, for them to keep. `history` has the positions of each profile."""
-
-    exported_at: datetime
-    account: AccountExport
-    history: dict[ProfileId, list[Position]]
 
 
 class DeviceView(Device, frozen=True, kw_only=True):

@@ -14,13 +14,12 @@ from matinee.gateway.api import (
     EndedSignIns,
     GivenPassword,
     NewAccount,
-    PersonalData,
 )
+from matinee.gateway.api.export import PersonalData, export_account
 from matinee.gateway.server.auth import respond_signed_out
 from matinee.gateway.server.guards import BEARER, get_actor, require_adult, require_operator, require_proof
 from matinee.gateway.server.profiles import to_profile_view
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
-from matinee.gateway.service import export_account
 from matinee.identity.api import Account, AuditEntry
 from matinee.kit.ids import AccountId
 from matinee.kit.page import Page

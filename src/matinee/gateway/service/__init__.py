@@ -1,8 +1,7 @@
-"""Composes screens and exports from several domains, and turns uploads into titles."""
+"""Composes screens from several domains, and turns uploads into titles."""
 
-from matinee.gateway.service.export import export_account
 from matinee.gateway.service.intake import Intake
 from matinee.gateway.service.screens import Screens
 from matinee.gateway.service.warmup import warm_up
 
-__all__ = ["Intake", "Screens", "export_account", "warm_up"]
+__all__ = ["Intake", "Screens", "warm_up"]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from matinee.gateway.api import PersonalData
-from matinee.identity.api import Actor, Identity
+from datetime import datetime
+
+import msgspec
+
+from matinee.identity.api import AccountExport, Actor, Identity
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AccountId, ProfileId
 from matinee.viewing.api import Position, Viewing
 
 _PAGE = 100
+
+
+class PersonalData(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of an account's people, for them to keep. `history` has the positions of each profile."""
+
+    exported_at: datetime
+    account: AccountExport
+    history: dict[ProfileId, list[Position]]
 
 
 async def export_account(

@@ -39,7 +39,25 @@ class SignInChange(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[FactRecord, ...] = ()
 
 
-class AccountStore(Protocol):
+class AccountDirectory(Protocol):
+    """Finds accounts for operators, and erases them."""
+
+    async def list_accounts(self, *, query: str, after: tuple[datetime, AccountId] | None, limit: int) -> list[Account]:
+        """List accounts whose e-mail address contains `query`, newest first, after a time and an id."""
+
+    async def list_by_role(self, *, role: str) -> list[AccountId]:
+        """List the active accounts with a role."""
+
+    async def list_closed(self) -> list[AccountId]:
+        """List the accounts that are closed but not erased."""
+
+    async def erase_account(
+        self, *, account_id: AccountId, to_records: Callable[[Profiles], tuple[FactRecord, ...]]
+    ) -> None:
+        """Delete an account and its profiles, and store the facts that follow from those. Idempotent."""
+
+
+class AccountStore(AccountDirectory, Protocol):
     """Accounts and their profiles. A change is a pure function; a transaction may call it several times."""
 
     async def open_account(
@@ -64,22 +82,18 @@ class AccountStore(Protocol):
     async def change_profiles(self, *, account_id: AccountId, change: Callable[[Profiles], ProfilesChange]) -> None:
         """Change the profiles of an account; nothing changes if `change` raises. Raises Forbidden."""
 
-    async def list_accounts(self, *, query: str, after: tuple[datetime, AccountId] | None, limit: int) -> list[Account]:
-        """List accounts whose e-mail address contains `query`, newest first, after a time and an id."""
 
-    async def list_by_role(self, *, role: str) -> list[AccountId]:
-        """List the active accounts with a role."""
+class DeviceStore(Protocol):
+    """The devices that have signed in."""
 
-    async def list_closed(self) -> list[AccountId]:
-        """List the accounts that are closed but not erased."""
+    async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
+        """List the devices of an account, the last seen first; `signed_in` if a sign-in is valid at `now`."""
 
-    async def erase_account(
-        self, *, account_id: AccountId, to_records: Callable[[Profiles], tuple[FactRecord, ...]]
-    ) -> None:
-        """Delete an account and its profiles, and store the facts that follow from those. Idempotent."""
+    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
+        """Delete a device and its sign-ins; return whether it existed. The fact is stored with the deletion."""
 
 
-class SignInStore(Protocol):
+class SignInStore(DeviceStore, Protocol):
     """Sign-ins and their devices."""
 
     async def begin(self, *, sign_in: SignIn, device: Device) -> None:
@@ -98,12 +112,6 @@ class SignInStore(Protocol):
 
         The fact is stored with the deletion where there was one.
         """
-
-    async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
-        """List the devices of an account, the last seen first; `signed_in` if a sign-in is valid at `now`."""
-
-    async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
-        """Delete a device and its sign-ins; return whether it existed. The fact is stored with the deletion."""
 
     async def erase(self, *, account_id: AccountId, record: FactRecord) -> None:
         """Delete the sign-ins and devices of an account. The fact is stored where there was a sign-in. Idempotent."""

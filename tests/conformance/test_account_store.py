@@ -354,16 +354,16 @@ async def test_account_is_erased_with_facts_about_its_profiles(open_again: Open)
     store = await open_again()
     ada, _ = await open_account(store), await open_account(store, "bob")
     await read_facts(store)
-    seen: list[Profiles] = []
+    before: list[Profiles] = []
 
     def to_records(profiles: Profiles) -> tuple[FactRecord, ...]:
-        seen.append(profiles)
+        before.append(profiles)
         return (record("erased"),)
 
     for _ in range(2):
         await store.erase_account(account_id=ada.account.account_id, to_records=to_records)
     again = await open_again()
-    assert [[one.profile.name for one in profiles] for profiles in seen] == [["first-ada"]]
+    assert [[one.profile.name for one in profiles] for profiles in before] == [["first-ada"]]
     assert await read_facts(again) == [record("erased")]
     assert await again.credentials(email="ada@example.org") is None
     assert await again.profiles(account_id=AccountId("acc_ada")) == ()

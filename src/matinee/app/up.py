@@ -268,7 +268,7 @@ def _print_welcome(settings: Settings, sign_in: DemoSignIn | None, console: Cons
             f"  sign in with   [bold]{sign_in.email}[/]  password [bold]{sign_in.password}[/]", highlight=False
         )
     if is_empty:
-        console.print("  nobody has an account; in another terminal open the first one:", highlight=False)
+        console.print("  there is no account; open the first one in another terminal:", highlight=False)
         console.print("  matinee accounts create YOU@EXAMPLE.ORG --role operator", highlight=False)
     if deployment.lan:
         trust_url = f"http://{addresses.public_host(deployment)}:{settings.of(GatewaySection).trust_port}/"

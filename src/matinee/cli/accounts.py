@@ -209,7 +209,7 @@ def keys() -> None:
 )
 @with_settings
 def rotate(settings: Settings, discard: bool) -> None:
-    """Add a new key, which signs once every process has it. Nobody is signed out."""
+    """Add a new key, which signs once every process has it. Sign-ins stay."""
     call(settings, lambda clients: clients.get(Identity).rotate_keys(by=COMMAND_LINE, discard=discard))
     click.echo("the new key signs now; devices refresh their tokens" if discard else "the new key signs in six minutes")
 

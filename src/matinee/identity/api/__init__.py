@@ -304,7 +304,7 @@ class Identity(Protocol):
         """List the audit log, newest first: all, or what an account did and what was done to it. Raises Invalid."""
 
     async def rotate_keys(self, *, by: Actor, discard: bool = False) -> None:
-        """Add a key that signs access tokens some minutes from now, when everybody knows it.
+        """Add a key that signs access tokens some minutes from now, when every process has it.
 
         The previous key still verifies tokens. With `discard` the new key signs at once and all others are void, for
         keys that have become known: clients then refresh their tokens. Raises KeyFileUnusable.

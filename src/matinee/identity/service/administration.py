@@ -124,7 +124,7 @@ class Administration:
     async def close_account(self, *, by: Actor, account_id: AccountId) -> None:
         await self._check_last_operator(account_id)
         await self._audit.record("account-closed", by, account_id)
-        # From here nobody can sign in; `finish_closing` goes on after a crash.
+        # From here no sign-in succeeds; `finish_closing` goes on after a crash.
         await self._accounts.change_account(account_id=account_id, change=_close)
         await self._erase(account_id)
 

@@ -81,7 +81,7 @@ class History:
     async def save(self, store: CassandraViewingStore, device: str) -> None:
         phase, started_at, position = self.phases[-1], time.monotonic(), self.new_position(device)
         try:
-            stands = await store.save(position, record=fact(position))
+            stands = await store.save(position, record=fact(position), now=position.updated_at)
         except ENGINE_PROBLEMS:
             phase.failed += 1
             phase.longest_failure_ms = max(phase.longest_failure_ms, elapsed_ms(started_at))
@@ -305,7 +305,8 @@ async def _kill_writer(writer: asyncio.subprocess.Process) -> int:
 async def write_until_killed(url: str) -> None:
     async with open_store(url) as store:
         for step in range(100_000):
-            await store.save(_killed_writers_position(step), record=fact(_killed_writers_position(step)))
+            position = _killed_writers_position(step)
+            await store.save(position, record=fact(position), now=position.updated_at)
             print("saved", step, flush=True)
 
 

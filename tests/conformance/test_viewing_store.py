@@ -29,6 +29,7 @@ from matinee.viewing.adapters.sql import SqlViewingStore
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
 ACCOUNT = ids.derive(AccountId, "a")
 ANNA, BEN = (ACCOUNT, ids.derive(ProfileId, "anna")), (ACCOUNT, ids.derive(ProfileId, "ben"))
 Store: TypeAlias = SqlViewingStore | CassandraViewingStore
@@ -99,8 +100,8 @@ def fact(position: Position) -> FactRecord:
     return new_record(moved, key=position.profile_id, now=NOW)
 
 
-async def save(store: Store, position: Position) -> Position:
-    return await store.save(position, record=fact(position))
+async def save(store: Store, position: Position, now: datetime | None = None) -> Position:
+    return await store.save(position, record=fact(position), now=now or LATER)
 
 
 async def relay(store: Store) -> list[Position]:
@@ -116,7 +117,25 @@ async def relay(store: Store) -> list[Position]:
 
 
 async def list_all(store: Store, who: tuple[AccountId, ProfileId] = ANNA) -> list[Position]:
-    return await store.list_recent(*who, after=None, limit=1000, dismissed=True)
+    return await store.list_recent(*who, after=None, limit=1000, dismissed=True, now=LATER)
+
+
+async def test_a_clock_that_was_ahead_does_not_keep_later_positions_out(open_store: Opener) -> None:
+    store = await open_store()
+    await save(store, at(5 * 3600, position_ms=1), now=NOW + timedelta(hours=5))
+    for second in (100, 110, 120):
+        now = NOW + timedelta(seconds=second)
+        assert await save(store, at(second), now=now) == at(second)
+        assert await save(store, at(second - 5), now=now) == at(second)
+        assert await list_all(store) == [at(second)]
+
+
+async def test_a_dismissal_by_a_clock_that_was_ahead_is_ignored(open_store: Opener) -> None:
+    store = await open_store()
+    await save(store, at(10))
+    await store.dismiss(*ANNA, title("film"), now=NOW + timedelta(hours=5))
+    now = NOW + timedelta(seconds=20)
+    assert await store.list_recent(*ANNA, after=None, limit=9, dismissed=False, now=now) == [at(10)]
 
 
 async def test_saved_positions_are_read_after_a_reopen(open_store: Opener) -> None:
@@ -159,7 +178,7 @@ async def test_profiles_are_separate(open_store: Opener) -> None:
     same_name_elsewhere = (ids.derive(AccountId, "b"), ANNA[1])
     assert await list_all(store, same_name_elsewhere) == []
     await store.dismiss(*BEN, title("film"), now=NOW + timedelta(hours=1))
-    assert len(await store.list_recent(*ANNA, after=None, limit=9, dismissed=False)) == 1
+    assert len(await store.list_recent(*ANNA, after=None, limit=9, dismissed=False, now=LATER)) == 1
     await store.erase(*BEN, now=NOW + timedelta(hours=1))
     assert (await list_all(store, BEN), await list_all(store)) == ([], [at(9)])
 
@@ -173,7 +192,7 @@ async def test_the_history_is_read_in_pages(open_store: Opener) -> None:
     assert everything == sorted(everything, key=model.history_key, reverse=True)
     paged: list[Position] = []
     while page := await store.list_recent(
-        *ANNA, after=model.history_key(paged[-1]) if paged else None, limit=4, dismissed=True
+        *ANNA, after=model.history_key(paged[-1]) if paged else None, limit=4, dismissed=True, now=LATER
     ):
         paged += page
     assert paged == everything
@@ -183,7 +202,7 @@ async def test_a_dismissed_title_is_listed_again_after_it_is_watched(open_store:
     store = await open_store()
 
     async def list_shown() -> list[TitleId]:
-        return [p.title_id for p in await store.list_recent(*ANNA, after=None, limit=9, dismissed=False)]
+        return [p.title_id for p in await store.list_recent(*ANNA, after=None, limit=9, dismissed=False, now=LATER)]
 
     await save(store, at(10))
     await save(store, at(11, "other"))
@@ -252,7 +271,7 @@ async def test_a_title_watched_again_months_later_is_listed_once(open_store: Ope
     }
     paged: list[Position] = []
     while page := await store.list_recent(
-        *ANNA, after=model.history_key(paged[-1]) if paged else None, limit=3, dismissed=True
+        *ANNA, after=model.history_key(paged[-1]) if paged else None, limit=3, dismissed=True, now=LATER
     ):
         paged += page
     assert paged == everything
@@ -372,7 +391,7 @@ async def test_the_store_agrees_with_a_dict(open_store: Opener, steps: list[Any]
             await store.erase(p.account_id, p.profile_id, now=now)
     for _, profile_id in (ANNA, BEN):
         for dismissed in (True, False):
-            got = await store.list_recent(account_id, profile_id, after=None, limit=100, dismissed=dismissed)
+            got = await store.list_recent(account_id, profile_id, after=None, limit=100, dismissed=dismissed, now=LATER)
             assert got == plain.recent((account_id, profile_id), dismissed)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+# By how much clocks of two machines may differ. A stored time that is further ahead of now is from a clock that was
+# wrong: it must not win, keep a lease, or delay anything, until that time has come.
+CLOCK_SKEW: Final = timedelta(minutes=1)
 
 
 class Clock(Protocol):
@@ -37,6 +41,28 @@ class ManualClock:
         """Move forward by `timedelta(**amount)` and return the new time."""
         self._now += timedelta(**amount)
         return self._now
+
+
+class BoundedTimes:
+    """Bounds stored times: one that is ahead of now counts as the moment when it was first read here."""
+
+    def __init__(self) -> None:
+        self._first_read: dict[Hashable, tuple[datetime, datetime]] = {}
+
+    def bound(self, key: Hashable, moment: datetime, now: datetime) -> datetime:
+        """Return the time stored under a key, or when it was first read if it is ahead of `now`."""
+        if moment <= now + CLOCK_SKEW:
+            self._first_read.pop(key, None)
+            return moment
+        known, read_at = self._first_read.get(key, (None, now))
+        if known != moment or read_at > now:
+            read_at = now
+        self._first_read[key] = moment, read_at
+        return read_at
+
+    def keep_only(self, keys: set[Hashable]) -> None:
+        """Forget all keys but these."""
+        self._first_read = {key: times for key, times in self._first_read.items() if key in keys}
 
 
 def from_ms(epoch_ms: int) -> datetime:

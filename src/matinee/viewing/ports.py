@@ -20,9 +20,10 @@ class ViewingStore(Protocol):
 
     exact_facts: ClassVar[bool]
 
-    async def save(self, position: Position, *, record: FactRecord) -> Position:
+    async def save(self, position: Position, *, record: FactRecord, now: datetime) -> Position:
         """Store a position if it has precedence over the stored one; return the one that is then stored.
 
+        Over a stored one that is ahead of `now`, by more than clocks differ, every position has precedence.
         `record` is stored for relay in the same atomic step, only with a change. A first position that is not newer
         than the erasure of the profile is not stored.
         """
@@ -38,12 +39,22 @@ class ViewingStore(Protocol):
         """Return every position in some titles, newest first."""
 
     async def list_recent(
-        self, account_id: AccountId, profile_id: ProfileId, *, after: HistoryKey | None, limit: int, dismissed: bool
+        self,
+        account_id: AccountId,
+        profile_id: ProfileId,
+        *,
+        after: HistoryKey | None,
+        limit: int,
+        dismissed: bool,
+        now: datetime,
     ) -> list[Position]:
-        """Return positions after a key, newest first; `dismissed` includes those older than their dismissal."""
+        """Return positions after a key, newest first; `dismissed` includes those older than their dismissal.
+
+        A dismissal that is ahead of `now`, by more than clocks differ, is ignored.
+        """
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
-        """Store when a title was dismissed; the latest time stays."""
+        """Store when a title was dismissed; the latest time stays, unless it is ahead of `now`."""
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
         """Delete all data of a profile, and store when."""

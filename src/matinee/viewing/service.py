@@ -29,7 +29,7 @@ class ViewingService:
         now = self._clock.now()
         position = model.normalise(position, now)
         moved = build_from(position, PositionMoved)
-        return await self._store.save(position, record=new_record(moved, key=position.profile_id, now=now))
+        return await self._store.save(position, record=new_record(moved, key=position.profile_id, now=now), now=now)
 
     async def get_position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None
@@ -51,8 +51,11 @@ class ViewingService:
         found: list[Position] = []
         done: set[TitleId] = set()
         after: model.HistoryKey | None = None
+        now = self._clock.now()
         for _ in range(PAGES):
-            page = await self._store.list_recent(account_id, profile_id, after=after, limit=PAGE, dismissed=False)
+            page = await self._store.list_recent(
+                account_id, profile_id, after=after, limit=PAGE, dismissed=False, now=now
+            )
             found += model.select_unfinished(page, done)
             if len(found) >= limit or len(page) < PAGE:
                 break
@@ -70,7 +73,9 @@ class ViewingService:
     ) -> Page[Position]:
         _check_limit(limit)
         after = None if cursor is None else model.parse_cursor(cursor)
-        found = await self._store.list_recent(account_id, profile_id, after=after, limit=limit + 1, dismissed=dismissed)
+        found = await self._store.list_recent(
+            account_id, profile_id, after=after, limit=limit + 1, dismissed=dismissed, now=self._clock.now()
+        )
         items = found[:limit]
         next_cursor = make_cursor(*model.history_key(items[-1])) if len(found) > limit else None
         return Page(items=items, next_cursor=next_cursor)

@@ -62,7 +62,7 @@ async def measure(bench: Bench) -> None:
     written = await time_in_turns(
         {
             same: bare.write,
-            "store": lambda n: store.save(for_store[n], record=records[n]),
+            "store": lambda n: store.save(for_store[n], record=records[n], now=clock.now()),
             "service": lambda n: service.record(position=for_service[n]),
             single: bare.write_position,
         },

@@ -55,7 +55,8 @@ async def _positions(database: Database) -> Calls:
     store = await SqlViewingStore.open(database)
 
     async def save(number: int) -> None:
-        await store.save(make_position(number, CLOCK), record=make_record(make_position(number, CLOCK), CLOCK))
+        position = make_position(number, CLOCK)
+        await store.save(position, record=make_record(position, CLOCK), now=CLOCK.now())
 
     async def read(number: int) -> None:
         key = make_position(number, CLOCK)

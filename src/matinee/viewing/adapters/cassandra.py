@@ -15,9 +15,8 @@ Rows left by concurrent or killed writers are therefore never returned.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar, Final, NamedTuple, Self
 from uuid import UUID
 
@@ -29,10 +28,11 @@ from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable
 from matinee.events.api import FactRecord, PositionMoved
 from matinee.kit import log
-from matinee.kit.clock import Clock, to_ms
+from matinee.kit.clock import CLOCK_SKEW, Clock, to_ms
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.kit.problem import Fault, Invalid
 from matinee.viewing import model
+from matinee.viewing.adapters.cluster_clock import ClusterClock
 from matinee.viewing.api import Position
 from matinee.viewing.model import HistoryKey
 
@@ -54,6 +54,10 @@ SCHEMA: Final = (
 )
 _SELECT_EPISODE = Query(
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
+    " WHERE user_id = ? AND profile_id = ? AND title_id = ? AND episode_id = ?"
+)
+_SELECT_STORED = Query(
+    "SELECT title_id, episode_id, updated_at, stands, WRITETIME(stands) FROM playback_state"
     " WHERE user_id = ? AND profile_id = ? AND title_id = ? AND episode_id = ?"
 )
 _SELECT_TITLES = Query(
@@ -97,9 +101,6 @@ _SET_ERASED_AT = Query("UPDATE playback_state USING TIMESTAMP ? SET erased_at = 
 
 PAGE: Final = 100
 CONCURRENT_MONTHS: Final = 3
-# By how much this machine's clock may be ahead of the cluster's before times of positions are corrected.
-MAX_AHEAD_MS: Final = 2000
-CLOCK_CHECK_S: Final = 60.0
 _FILM: Final = UUID(int=0)
 _NO_EPISODE: Final = str(_FILM)
 _encode: Final = msgspec.json.Encoder().encode
@@ -113,8 +114,7 @@ class CassandraViewingStore:
 
     def __init__(self, cassandra: Cassandra, clock: Clock) -> None:
         self._cassandra = cassandra
-        self._clock = clock
-        self._ahead_ms, self._clock_checked_s = 0, float("-inf")
+        self._cluster_clock = ClusterClock(cassandra, clock)
         self.outbox = CassandraOutbox(cassandra, "viewing", clock)
 
     @classmethod
@@ -123,18 +123,22 @@ class CassandraViewingStore:
         await migrate(cassandra, "viewing", SCHEMA)
         return cls(cassandra, clock)
 
-    async def save(self, position: Position, *, record: FactRecord) -> Position:
+    async def save(self, position: Position, *, record: FactRecord, now: datetime) -> Position:
         key = _Key.of(position)
-        if not self._is_clock_checked():
+        if not self._cluster_clock.is_right:
             position, record = await self._correct_time(position, record)
-        rows = await self._cassandra.fetch(_SELECT_EPISODE, *key)
+        rows = await self._cassandra.fetch(_SELECT_STORED, *key)
         cell = _encode_position(position)
-        if rows and rows[0][2:] >= (position.updated_at, cell):  # ordered as `model.precedence`
-            return _to_position(position.account_id, position.profile_id, rows[0])
+        is_older = bool(rows) and rows[0][2:4] >= (position.updated_at, cell)  # ordered as `model.precedence`
+        if is_older and rows[0][2] <= now + CLOCK_SKEW:
+            return _to_position(position.account_id, position.profile_id, rows[0][:4])
         if not rows and await self._is_erased(key, position):
             return position
         async with self.outbox.write_ahead(_encode(record), (_INSERT_HISTORY, _to_history_row(key, position))):
-            await self._cassandra.execute(_UPDATE_POSITION, *_to_update(key, position, cell))
+            timestamp = _to_timestamp(position.updated_at)
+            if rows and rows[0][4] > timestamp:  # the stored one was ahead, and Cassandra keeps the later write
+                timestamp = rows[0][4] + 1
+            await self._cassandra.execute(_UPDATE_POSITION, timestamp, *_to_update(key, position, cell))
         if rows and _to_month(rows[0][2]) != _to_month(position.updated_at):
             await self._delete_history(key, rows[0][2])
         return position
@@ -164,7 +168,14 @@ class CassandraViewingStore:
         return _sort([_to_position(account_id, profile_id, row) for row in rows])
 
     async def list_recent(
-        self, account_id: AccountId, profile_id: ProfileId, *, after: HistoryKey | None, limit: int, dismissed: bool
+        self,
+        account_id: AccountId,
+        profile_id: ProfileId,
+        *,
+        after: HistoryKey | None,
+        limit: int,
+        dismissed: bool,
+        now: datetime,
     ) -> list[Position]:
         profile = _to_profile(account_id, profile_id)
         state, hidden = await asyncio.gather(
@@ -177,7 +188,7 @@ class CassandraViewingStore:
         def is_listed(position: Position) -> bool:
             is_after = after is None or model.history_key(position) < after
             dismissed_at = hidden.get(position.title_id)
-            return is_after and not (dismissed_at and position.updated_at <= dismissed_at)
+            return is_after and not (dismissed_at and position.updated_at <= dismissed_at <= now + CLOCK_SKEW)
 
         found: list[Position] = []
         for start in range(0, len(months), CONCURRENT_MONTHS):
@@ -191,6 +202,7 @@ class CassandraViewingStore:
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
         profile = _to_profile(account_id, profile_id)
+        now = await self._cluster_clock.bound(now)
         await self._cassandra.execute(_DISMISS, *profile.key, _to_uuid(TitleId, title_id), now, _to_timestamp(now))
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
@@ -248,29 +260,18 @@ class CassandraViewingStore:
                 break
         return found
 
-    def _is_clock_checked(self) -> bool:
-        """Return whether this machine's clock was recently found not to be ahead of the cluster's."""
-        return self._ahead_ms <= MAX_AHEAD_MS and time.monotonic() - self._clock_checked_s <= CLOCK_CHECK_S
-
     async def _correct_time(self, position: Position, record: FactRecord) -> tuple[Position, FactRecord]:
         """Return the position with its time bounded by the cluster's clock.
 
         `model.normalise` has bounded it by this machine's clock.
         """
-        if time.monotonic() - self._clock_checked_s > CLOCK_CHECK_S:
-            self._clock_checked_s = time.monotonic()
-            self._ahead_ms = to_ms(self._clock.now()) - await self._cassandra.fetch_now_ms()
-            if self._ahead_ms > MAX_AHEAD_MS:
-                _log.warning("viewing.clock_ahead", ahead_ms=self._ahead_ms)
-        if self._ahead_ms <= MAX_AHEAD_MS:
-            return position, record
-        latest = self._clock.now() - timedelta(milliseconds=self._ahead_ms)
-        if position.updated_at <= latest:
+        at = await self._cluster_clock.bound(position.updated_at)
+        if at == position.updated_at:
             return position, record
         fact = record.fact
         if isinstance(fact, PositionMoved):
-            fact = msgspec.structs.replace(fact, updated_at=latest)
-        return msgspec.structs.replace(position, updated_at=latest), msgspec.structs.replace(record, fact=fact)
+            fact = msgspec.structs.replace(fact, updated_at=at)
+        return msgspec.structs.replace(position, updated_at=at), msgspec.structs.replace(record, fact=fact)
 
 
 class _Profile(NamedTuple):
@@ -360,7 +361,7 @@ def _to_history_row(key: _Key, position: Position) -> tuple[object, ...]:
 def _to_update(key: _Key, position: Position, cell: bytes) -> tuple[object, ...]:
     at = position.updated_at
     values = (position.device_id, position.position_ms, position.duration_ms)
-    return (_to_timestamp(at), {_to_month(at)}, cell, at, *values, *key)
+    return ({_to_month(at)}, cell, at, *values, *key)
 
 
 def _to_timestamp(at: datetime) -> int:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
+    or_,
     select,
     tuple_,
     update,
@@ -33,6 +34,7 @@ from sqlalchemy.exc import IntegrityError
 from matinee.drivers.sql import Database, UtcTime
 from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
 from matinee.events.api import FactRecord
+from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
 from matinee.viewing.model import HistoryKey
@@ -81,18 +83,22 @@ _match_episode = [
 ]
 _newest_first = [_p.updated_at.desc(), _p.title_id.desc(), _p.episode_id.desc()]
 _values = ("position_ms", "duration_ms", "updated_at", "device_id")
+_latest = bindparam("b_latest", type_=UtcTime)  # later times are from clocks that were ahead
 
 # In the order of `model.precedence`.
 _UPDATE = (
     update(_positions)
     .where(
         *_match_episode,
-        tuple_(_p.updated_at, _p.device_id, _p.position_ms, _p.duration_ms)
-        < tuple_(
-            bindparam("b_updated_at", type_=UtcTime),
-            bindparam("b_device_id"),
-            bindparam("b_position_ms"),
-            bindparam("b_duration_ms"),
+        or_(
+            tuple_(_p.updated_at, _p.device_id, _p.position_ms, _p.duration_ms)
+            < tuple_(
+                bindparam("b_updated_at", type_=UtcTime),
+                bindparam("b_device_id"),
+                bindparam("b_position_ms"),
+                bindparam("b_duration_ms"),
+            ),
+            _p.updated_at > _latest,
         ),
     )
     .values({name: bindparam(f"b_{name}") for name in _values})
@@ -121,6 +127,7 @@ _NOT_DISMISSED = ~exists().where(
     _d.profile_id == _p.profile_id,
     _d.title_id == _p.title_id,
     _d.dismissed_at >= _p.updated_at,
+    _d.dismissed_at <= _latest,
 )
 # By whether a key is given, and whether dismissed titles are included.
 _SELECTS_RECENT: dict[tuple[bool, bool], Select[Any]] = {
@@ -149,8 +156,8 @@ class SqlViewingStore:
         await database.migrate("matinee.viewing.adapters:migrations", "viewing")
         return cls(database)
 
-    async def save(self, position: Position, *, record: FactRecord) -> Position:
-        stored, has_changed = await self._database.write(partial(_save, position, msgspec.json.encode(record)))
+    async def save(self, position: Position, *, record: FactRecord, now: datetime) -> Position:
+        stored, has_changed = await self._database.write(partial(_save, position, msgspec.json.encode(record), now))
         if has_changed:
             self.outbox.notify()
         return stored
@@ -175,9 +182,16 @@ class SqlViewingStore:
         )
 
     async def list_recent(
-        self, account_id: AccountId, profile_id: ProfileId, *, after: HistoryKey | None, limit: int, dismissed: bool
+        self,
+        account_id: AccountId,
+        profile_id: ProfileId,
+        *,
+        after: HistoryKey | None,
+        limit: int,
+        dismissed: bool,
+        now: datetime,
     ) -> list[Position]:
-        binds = {**_to_binds(account_id, profile_id), "b_limit": limit}
+        binds = {**_to_binds(account_id, profile_id), "b_limit": limit, "b_latest": now + CLOCK_SKEW}
         if after is not None:
             binds |= dict(zip(("b_updated_at", "b_title_id", "b_episode_id"), after, strict=True))
         statement = _SELECTS_RECENT[after is not None, dismissed]
@@ -198,9 +212,9 @@ class SqlViewingStore:
         await self._database.write(erase)
 
 
-def _save(position: Position, record: bytes, connection: Connection) -> tuple[Position, bool]:
+def _save(position: Position, record: bytes, now: datetime, connection: Connection) -> tuple[Position, bool]:
     columns = {**msgspec.structs.asdict(position), "episode_id": position.episode_id or ""}
-    binds = {f"b_{name}": value for name, value in columns.items()}
+    binds = {f"b_{name}": value for name, value in columns.items()} | {"b_latest": now + CLOCK_SKEW}
     while not connection.execute(_UPDATE, binds).rowcount:
         if row := connection.execute(_SELECT_LOCKED, binds).first():
             # It may have been inserted after the update, and be older: it is locked now, so the update decides.
@@ -237,13 +251,14 @@ def _insert(table: Table, columns: dict[str, Any], connection: Connection) -> bo
 
 
 def _store_latest(table: Table, key: dict[str, str], column: Any, now: datetime, connection: Connection) -> None:
-    """Store a time under a key unless a later one is stored."""
+    """Store a time under a key unless a later one is stored that is not ahead of it."""
     match = [table.c[name] == value for name, value in key.items()]
     if connection.execute(select(column).where(*match).with_for_update()).first() is None and _insert(
         table, {**key, column.name: now}, connection
     ):
         return
-    connection.execute(update(table).where(*match, column < now).values({column: now}))
+    is_older = or_(column < now, column > now + CLOCK_SKEW)
+    connection.execute(update(table).where(*match, is_older).values({column: now}))
 
 
 def _to_binds(account_id: AccountId, profile_id: ProfileId) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -106,6 +107,15 @@ async def test_a_stale_value_is_returned_while_the_source_fails(caches: Caches) 
     source.values["a"] = "new"
     assert await cache.get("a", source.one("a")) == "old"
     await wait_until(lambda: key_count(cache, "stored") == 2)
+    assert await cache.get("a", source.one("a")) == "new"
+
+
+async def test_a_value_of_a_clock_that_was_ahead_is_loaded_again(caches: Caches) -> None:
+    clock, source = ManualClock(SystemClock().now() + timedelta(hours=5)), Source(a="old")
+    cache = await caches.open(clock=clock, policy=CachePolicy(fresh_ms=1_000, ttl_ms=60_000, jitter=0))
+    await cache.get("a", source.one("a"))
+    source.values["a"] = "new"
+    clock.advance(hours=-5)
     assert await cache.get("a", source.one("a")) == "new"
 
 

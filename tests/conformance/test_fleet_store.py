@@ -58,6 +58,13 @@ async def test_an_older_report_changes_nothing(reopen: Opener) -> None:
     assert (await load_all(store))["a"].report.hits == 10
 
 
+async def test_a_report_of_a_clock_that_was_ahead_is_replaced(reopen: Opener) -> None:
+    store = await reopen()
+    await store.save([member("a", 5 * 3600, hits=10)])
+    await store.save([member("a", 5, hits=5)])
+    assert (await load_all(store))["a"] == member("a", 5, hits=5)
+
+
 async def test_an_empty_store_has_no_edges(reopen: Opener) -> None:
     store = await reopen()
     await store.save([])

@@ -111,6 +111,19 @@ async def test_latest_of_two_moves_stays(open_store: Opener) -> None:
     assert await relay_records(store) == [b"newer", b"older"]
 
 
+async def test_time_from_a_clock_that_was_ahead_does_not_stay(open_store: Opener) -> None:
+    store = await open_store()
+    one, other = session("a", last_seen_at=NOW + timedelta(hours=5)), session("b")
+    for each in (one, other):
+        await store.create(session=each, records=[])
+    late = NOW + timedelta(seconds=30)
+    since = late - timedelta(minutes=10)
+    assert [s.session_id for s in await store.find_open(idle_since=since, now=late, limit=9)] == [one.session_id]
+    assert await store.move(session_id=one.session_id, position_ms=31_000, now=late, records=[])
+    assert await store.find(session_id=one.session_id) == replace(one, position_ms=31_000, last_seen_at=late)
+    assert await store.find_open(idle_since=since, now=late, limit=9) == []
+
+
 async def test_ended_session_does_not_change(open_store: Opener) -> None:
     store = await open_store()
     one = session("a")

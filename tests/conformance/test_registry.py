@@ -196,6 +196,20 @@ async def test_a_lease_is_renewed(open_leasing: Open) -> None:
     assert await registry.list_instances(now=time.now) == ()
 
 
+async def test_an_instance_of_a_clock_that_was_ahead_is_listed_only_while_it_renews(open_leasing: Open) -> None:
+    registry = await open_leasing()
+    if registry.uses_engine_clock:
+        return
+    await register(registry, instance("a"), instance("b"), at=5 * 3600)
+    listed = []
+    for second in (0, 2, 4, 6, 8):
+        await registry.renew(instance_id=InstanceId("ins_a"), lease_s=LEASE_S, now=later(5 * 3600 + second))
+        listed.append(await registry.list_instances(now=later(second)))
+    assert listed == [(instance("a"), instance("b"))] * 3 + [(instance("a"),)] * 2
+    await registry.renew(instance_id=InstanceId("ins_b"), lease_s=LEASE_S, now=later(9))
+    assert await registry.list_instances(now=later(9)) == (instance("a"), instance("b"))
+
+
 async def test_an_expired_lease_is_not_renewed(open_leasing: Open) -> None:
     registry = await open_leasing()
     time = Time(registry)

@@ -68,6 +68,24 @@ async def test_declaring_again_keeps_the_state_unless_the_expression_changed(ope
     assert (schedule.next_at, schedule.expression, schedule.is_paused) == (later(99), "@every 2m", True)
 
 
+async def test_a_next_run_that_is_later_than_it_can_be_is_replaced(open_again: Open) -> None:
+    store = await open_again()
+    await declare(store, at_s=5 * 3600)
+    await declare(store, at_s=60)
+    (schedule,) = await store.list_schedules()
+    assert schedule.next_at == later(60)
+
+
+async def test_a_lease_of_a_clock_that_was_ahead_ends_as_if_it_had_begun_now(open_again: Open) -> None:
+    store = await open_again()
+    await declare(store)
+    run = await start(store, at_s=5 * 3600)
+    assert await claim(store, instance_id=OTHER) is None
+    assert await claim(store, at_s=LEASE_S - 1, instance_id=OTHER) is None
+    again = await start(store, at_s=LEASE_S, instance_id=OTHER)
+    assert (again.number, await store.renew(run=run, lease_s=LEASE_S, now=later(LEASE_S))) == (2, False)
+
+
 async def test_a_due_schedule_is_claimed_once(open_again: Open) -> None:
     stores = await asyncio.gather(*(open_again() for _ in range(4)))
     await declare(stores[0], at_s=1)

@@ -182,6 +182,21 @@ async def test_released_item_waits_until_available(open_store: Opener) -> None:
     assert (await must_claim(store, "w1", NOW + timedelta(seconds=30))).attempts == 2
 
 
+async def test_delay_of_a_clock_that_was_ahead_has_passed(open_store: Opener) -> None:
+    store = await open_store()
+    await store.add(item=replace(export(), created_at=NOW + timedelta(hours=5)), key="a")
+    assert (await must_claim(store, "w1")).attempts == 1
+
+
+async def test_lease_of_a_clock_that_was_ahead_ends_as_if_it_had_begun_now(open_store: Opener) -> None:
+    store = await open_store()
+    await store.add(item=export(), key="a")
+    mine = await must_claim(store, "w1", NOW + timedelta(hours=5))
+    assert await claim(store, "w2") is None
+    assert await claim(store, "w2", NOW + LEASE - timedelta(milliseconds=1)) is None
+    assert (await must_claim(store, "w2", NOW + LEASE)).item_id == mine.item_id
+
+
 async def test_waiting_item_is_cancelled_at_once(open_store: Opener) -> None:
     store = await open_store()
     one = await store.add(item=export(), key="a")

@@ -280,6 +280,16 @@ async def test_own_changes_are_visible_at_once_and_others_within_half_a_second(d
         await here.playable(title_id=FILM, territory="DE")
 
 
+async def test_changes_of_others_are_visible_also_after_the_clock_was_set_back(deployment: Deployment) -> None:
+    here, there = await deployment.instance(), await deployment.instance()
+    await publish_title(here)
+    await there.playable(title_id=FILM, territory="DE")
+    deployment.clock.advance(hours=-5)
+    await here.withdraw(title_id=FILM)
+    with pytest.raises(TitleNotFound):
+        await there.playable(title_id=FILM, territory="DE")
+
+
 async def test_asset_replaced_under_its_id_is_read_again(deployment: Deployment) -> None:
     here, there = await deployment.instance(), await deployment.instance()
     await publish_title(here)

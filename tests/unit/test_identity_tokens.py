@@ -256,3 +256,11 @@ async def test_argon2_verifies_hashes_and_refuses_overload() -> None:
         await crowded.hash("x")
     argon.close()
     crowded.close()
+
+
+async def test_new_keys_are_fetched_also_after_the_clock_was_set_back(gate: Gate, tmp_path: Path) -> None:
+    gate.clock.advance(hours=5)
+    await gate.verifier.verify(gate.signer.sign(gate.claims()))
+    gate.clock.advance(hours=-5)
+    gate.path = tmp_path / "keys" / "other.pem"
+    await gate.verifier.verify(Signer.open(gate.path).sign(gate.claims()))

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.kit import context, ids, log, url
-from matinee.kit.clock import ManualClock, SystemClock, from_ms, to_ms
+from matinee.kit.clock import CLOCK_SKEW, BoundedTimes, ManualClock, SystemClock, from_ms, to_ms
 from matinee.kit.context import Context
 from matinee.kit.ids import JobId, TitleId
 from matinee.kit.structs import build_from
@@ -229,3 +229,16 @@ def test_struct_is_built_from_the_attributes_of_another() -> None:
         build_from(point, _Sum)
     with pytest.raises(TypeError, match="colour"):
         build_from(point, _Sum, label="a", colour="blue")
+
+
+def test_time_ahead_of_now_counts_as_the_moment_when_it_was_first_read() -> None:
+    times, now = BoundedTimes(), datetime(2026, 1, 1, tzinfo=UTC)
+    near, ahead, minute = now + CLOCK_SKEW, now + timedelta(hours=5), timedelta(minutes=1)
+    assert times.bound("a", near, now) == near
+    assert [times.bound("a", ahead, now + minute * n) for n in range(3)] == [now] * 3
+    assert times.bound("a", ahead + minute, now + minute) == now + minute
+    assert times.bound("b", ahead, now + minute) == now + minute
+    assert times.bound("b", ahead, now) == now  # the clock was set back again
+    times.keep_only({"b"})
+    assert times.bound("a", ahead + minute, now + minute * 2) == now + minute * 2
+    assert times.bound("a", ahead, ahead) == ahead

@@ -143,6 +143,22 @@ async def test_instances_are_kept_when_the_registry_comes_back_empty(clock: Manu
     assert directory.instances == (other,), "after the settling time the list is applied at once"
 
 
+async def test_missing_instances_are_not_kept_for_longer_after_the_clock_was_set_back(clock: ManualClock) -> None:
+    registry = FailingRegistry()
+    await registry.register(instance=ONE, lease_s=60, now=clock.now())
+    directory = Directory(registry=registry, clock=clock)
+    await directory.refresh()
+    registry.is_unavailable = True
+    await directory.refresh()
+    registry.is_unavailable = False
+    registry.lose_data()
+    await directory.refresh()
+    assert directory.instances == (ONE,)
+    clock.advance(hours=-5)
+    await directory.refresh()
+    assert directory.instances == ()
+
+
 async def test_concurrent_refreshes_share_one_read(clock: ManualClock) -> None:
     registry = FailingRegistry()
     directory = Directory(registry=registry, clock=clock)

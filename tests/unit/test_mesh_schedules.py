@@ -76,6 +76,11 @@ class Rig:
         )
         self.scheduler.add("work", "@every 1m", work)
 
+    async def is_due_in(self, **span: float) -> bool:
+        """Return whether the next run is in the future, and not later than some time from now."""
+        (schedule,) = await self.store.list_schedules()
+        return timedelta(0) < schedule.next_at - self.clock.now() <= timedelta(**span)
+
     async def last_run(self) -> Run | None:
         schedules = await self.store.list_schedules()
         return schedules[0].last_run if schedules else None
@@ -111,6 +116,23 @@ async def test_a_failed_run_is_recorded_and_the_next_one_follows(tmp_path: Path)
         rig.clock.advance(minutes=1)
         await eventually(lambda: len(runs) == 2)
         await eventually(lambda: rig.outcomes == ["work failed", "work ok"])
+
+
+async def test_a_schedule_runs_also_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    runs: list[int] = []
+
+    async def work() -> None:
+        runs.append(1)
+
+    async with running(tmp_path, work) as (rig, _):
+        await eventually(lambda: rig.is_due_in(minutes=1))
+        rig.clock.advance(hours=5)
+        await eventually(lambda: len(runs) == 2)
+        await eventually(lambda: rig.is_due_in(minutes=1))
+        rig.clock.advance(hours=-5)
+        await eventually(lambda: rig.is_due_in(minutes=1))
+        rig.clock.advance(minutes=1)
+        await eventually(lambda: len(runs) == 3)
 
 
 async def test_a_requested_run_starts_without_being_due(tmp_path: Path) -> None:

@@ -340,6 +340,18 @@ async def test_idle_sessions_are_ended_and_later_deleted(deployment: Deployment)
     assert await deployment.store.find(session_id=idle.session_id) is None
 
 
+async def test_session_of_a_clock_that_was_ahead_becomes_idle(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, idle_s=600)
+    deployment.clock.advance(hours=5)
+    await deployment.start()
+    deployment.clock.advance(hours=-5)
+    ended = []
+    for _ in range(3):
+        ended.append(await deployment.playback.end_idle())
+        deployment.clock.advance(seconds=400)
+    assert ended == [0, 0, 1]
+
+
 async def test_invalid_heartbeat_stores_nothing(deployment: Deployment) -> None:
     play = await deployment.start()
     with pytest.raises(Invalid):

@@ -223,6 +223,33 @@ async def test_a_registration_survives_a_restart(tmp_path: Path) -> None:
     await database.__aexit__()
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_edges_of_a_clock_that_was_ahead_become_unavailable(tmp_path: Path, is_restarted: bool) -> None:
+    clock = ManualClock()
+    clock.advance(hours=5)
+    database, steering = await open_service(tmp_path, clock)
+    for name in ("dead", "alive"):
+        await steering.heartbeat(report=report(name))
+        for _ in range(9):
+            await steering.observe(client_ip="192.0.2.1", edge_id=EdgeId(f"edg_{name}"), succeeded=name == "dead")
+    clock.advance(hours=-5)
+    if is_restarted:
+        await database.__aexit__()
+        database, steering = await open_service(tmp_path, clock)
+    for _ in range(8):
+        await steering.synchronise()
+        await steering.heartbeat(report=report("alive"))
+        assert await steering.rank(client_ip="192.0.2.1")
+        clock.advance(seconds=2)
+    await steering.synchronise()
+    assert [(e.report.edge_id, e.health) for e in await steering.list_edges()] == [
+        ("edg_alive", "healthy"),
+        ("edg_dead", "unavailable"),
+    ]
+    assert [e.score for e in await steering.rank(client_ip="192.0.2.1")] == [0.0]
+    await database.__aexit__()
+
+
 async def test_two_instances_exchange_their_edges(tmp_path: Path) -> None:
     clock = ManualClock()
     one_database, one = await open_service(tmp_path, clock)

@@ -26,7 +26,7 @@ from matinee.drivers.cassandra import Cassandra, Change, Query
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.drivers.outbox import BATCH, GATHER_S, Append, RelayLoop
 from matinee.kit import log
-from matinee.kit.clock import Clock, to_ms
+from matinee.kit.clock import BoundedTimes, Clock, from_ms, to_ms
 
 T = TypeVar("T")
 BUCKET_MS: Final = 1000
@@ -97,6 +97,7 @@ class CassandraOutbox:
         self._sent: list[StoredFact] = []  # rows to be deleted
         self._heartbeat_at = 0
         self._adopt_at = 0.0
+        self._beats = BoundedTimes()
         self._loop = RelayLoop(domain)
         self._relay_lock, self._heartbeat_lock = asyncio.Lock(), asyncio.Lock()
 
@@ -201,20 +202,27 @@ class CassandraOutbox:
 
     async def _adopt(self, append: Append) -> None:
         """Relay this process's share of the orphans."""
-        now_ms = to_ms(self._clock.now())
         shards = await self._read_shards()
-        orphans = [one for one in shards if self._is_orphan(one, now_ms)]
+        silent_ms = self._measure_silence(shards)
+        orphans = [one for one in shards if self._is_orphan(one, silent_ms[one.shard])]
         alive = sorted({one.shard for one in shards} - {one.shard for one in orphans} | {self._shard})
         for one in orphans:
             if alive[one.shard.int % len(alive)] != self._shard:
                 continue
             if sent := await self._relay_shard(one, append):
                 _log.info("outbox.adopt", outbox=self._domain, shard=str(one.shard), facts=sent)
-            elif one.has_ended or one.beat_at < now_ms - FORGET_MS:
+            elif one.has_ended or silent_ms[one.shard] > FORGET_MS:
                 await self._delete_shard(one)
 
-    def _is_orphan(self, one: _Shard, now_ms: int) -> bool:
-        return one.shard != self._shard and (one.has_ended or one.beat_at < now_ms - ORPHAN_MS)
+    def _measure_silence(self, shards: list[_Shard]) -> dict[uuid.UUID, int]:
+        """Return the time since the last heartbeat of each shard, in milliseconds."""
+        now = self._clock.now()
+        self._beats.keep_only({one.shard for one in shards})
+        beats = {one.shard: self._beats.bound(one.shard, from_ms(one.beat_at), now) for one in shards}
+        return {shard: to_ms(now) - to_ms(beat) for shard, beat in beats.items()}
+
+    def _is_orphan(self, one: _Shard, silent_ms: int) -> bool:
+        return one.shard != self._shard and (one.has_ended or silent_ms > ORPHAN_MS)
 
     async def _relay_shard(self, one: _Shard, append: Append) -> int:
         """Relay another shard, up to the last second in which its process may have written."""

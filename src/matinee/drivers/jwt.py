@@ -167,7 +167,8 @@ class Verifier(Generic[T]):
     async def _get_key(self, kid: str, now: datetime) -> jwt.PyJWK:
         async with self._fetch_lock:
             age = None if self._fetched_at is None else now - self._fetched_at
-            if age is None or age > KEYS_MAX_AGE or (kid not in self._keys and age > KEYS_MIN_AGE):
+            is_recent = age is not None and timedelta(0) <= age <= KEYS_MAX_AGE  # negative: the clock was set back
+            if age is None or not is_recent or (kid not in self._keys and age > KEYS_MIN_AGE):
                 await self._refresh_keys(now)
         if kid not in self._keys:
             raise Unauthenticated(detail="This access token is signed with an unknown key.")

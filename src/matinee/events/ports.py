@@ -10,6 +10,9 @@ import msgspec
 
 from matinee.events.api import Batch, DeadLetter, Entry, FactRecord, Lag
 
+# The longest lease of a consumer.
+MAX_LEASE_MS = 600_000
+
 
 class EventLog(Protocol):
     """A durable log: an acknowledged append survives the process and the machine.

@@ -18,7 +18,7 @@ from matinee.events.api import (
     RetryResult,
 )
 from matinee.events.model import TYPE_NAMES
-from matinee.events.ports import ConsumerLeases, DeadLetterFilter, DeadLetterStore, EventLog
+from matinee.events.ports import MAX_LEASE_MS, ConsumerLeases, DeadLetterFilter, DeadLetterStore, EventLog
 from matinee.kit import context, log
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Fault, Invalid
@@ -29,7 +29,6 @@ MAX_LIMIT = 5_000
 MAX_RECORDS = 5_000
 MAX_RETRIED = 1_000
 MAX_CURSOR = 64 << 10
-MAX_LEASE_MS = 600_000
 # A long poll answers this long before the deadline of its request, so that the answer arrives in time.
 MARGIN_MS = 250
 _log = log.get()

@@ -138,7 +138,7 @@ class Directory:
             self.instances = listed
 
     def _add_missing(self, listed: tuple[Instance, ...], settled_at: datetime) -> tuple[Instance, ...]:
-        if self._clock.now() >= settled_at:
+        if not timedelta(0) < settled_at - self._clock.now() <= self._settle:
             self._settled_at = None
             return listed
         merged = {instance.instance_id: instance for instance in self.instances if not instance.draining}

@@ -22,6 +22,7 @@ class SessionStore(Protocol):
         """Record that an open session is at a position; return False, and store nothing, where it is not open.
 
         Of several moves the position with the latest time stays, in whatever order they arrive; all facts are stored.
+        A stored time that is ahead of `now`, by more than clocks differ, does not stay.
         """
 
     async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
@@ -31,9 +32,17 @@ class SessionStore(Protocol):
         """End a session; return False, and store nothing, where it is not open."""
 
     async def find_open(
-        self, *, account_id: AccountId | None = None, idle_since: datetime | None = None, limit: int
+        self,
+        *,
+        account_id: AccountId | None = None,
+        idle_since: datetime | None = None,
+        now: datetime | None = None,
+        limit: int,
     ) -> list[StoredSession]:
-        """List the open sessions of an account, or those without a heartbeat since a time, the longest idle first."""
+        """List the open sessions of an account, or those without a heartbeat since a time, the longest idle first.
+
+        With `now` the idle ones are followed by those whose last heartbeat is ahead of it by more than clocks differ.
+        """
 
     async def delete_ended(self, *, before: datetime) -> int:
         """Delete sessions that ended before a time, and return how many."""

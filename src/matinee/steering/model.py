@@ -11,6 +11,7 @@ from operator import itemgetter
 
 import msgspec
 
+from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.ids import EdgeId
 from matinee.steering.api import EdgeReport, Health, RankedEdge
 
@@ -102,7 +103,7 @@ def add_outcome(before: Experience, now_s: float, *, succeeded: bool, latency_ms
     if latency_ms is not None:
         average_ms = float(latency_ms) if average_ms is None else average_ms + (latency_ms - average_ms) * 0.3
     failed = before.failed * decay + (0.0 if succeeded else 1.0)
-    return Experience(before.tried * decay + 1.0, failed, average_ms, max(now_s, before.at_s))
+    return Experience(before.tried * decay + 1.0, failed, average_ms, now_s)
 
 
 def estimate_failures(experience: Experience | None, now_s: float, *, of_all: bool = False) -> float:
@@ -123,6 +124,8 @@ def counts_for_all(before: Experience | None, now_s: float, *, succeeded: bool) 
 
 
 def _compute_decay(experience: Experience, now_s: float) -> float:
+    if experience.at_s > now_s + CLOCK_SKEW.total_seconds():  # the clock was ahead: when it was is unknown
+        return 0.0
     return math.exp2(-max(0.0, now_s - experience.at_s) / HALF_LIFE_S)
 
 

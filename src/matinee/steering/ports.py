@@ -13,7 +13,10 @@ class FleetStore(Protocol):
     """The edges of the fleet, shared by the instances of steering."""
 
     async def save(self, members: list[FleetMember]) -> None:
-        """Store reports and their times; an older report changes nothing, and `draining` stays."""
+        """Store reports and their times; an older report changes nothing, and `draining` stays.
+
+        A stored report whose time is ahead of the new one's by more than clocks differ is replaced.
+        """
 
     async def load(self, since: datetime) -> list[FleetMember]:
         """Return the edges with a heartbeat since a time."""

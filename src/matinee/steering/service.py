@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 
 from matinee.kit import log
-from matinee.kit.clock import Clock
+from matinee.kit.clock import BoundedTimes, Clock
 from matinee.kit.ids import EdgeId
 from matinee.kit.network import to_network
 from matinee.steering.api import Edge, EdgeNotFound, EdgeReport, Health, NoEdge, RankedEdge
@@ -49,6 +49,7 @@ class SteeringService:
         self._has_read = False
         self._read_at = self._started_at
         self._is_store_unavailable = False  # then heartbeats at other instances are unknown
+        self._last_seen = BoundedTimes()
         self._candidates: list[Candidate] = []
         self._candidates_at: datetime | None = None
         self._experiences: dict[EdgeId, Experience] = {}
@@ -117,6 +118,7 @@ class SteeringService:
 
     async def synchronise(self) -> None:
         """Store new reports and load those of other instances. The fleet stays as it is if the store is unavailable."""
+        self._bound_times(self._clock.now())
         await self._save()
         try:
             stored = await self._fleet.load(self._clock.now() - RETENTION)
@@ -135,8 +137,19 @@ class SteeringService:
             del self._members[edge_id]
             self._experiences.pop(edge_id, None)
 
+    def _bound_times(self, now: datetime) -> None:
+        """Replace times that are ahead of now by now: the clock was ahead."""
+        self._started_at, self._read_at = min(self._started_at, now), min(self._read_at, now)
+        for edge_id, member in self._members.items():
+            if member.last_seen_at > now:
+                self._members[edge_id] = msgspec.structs.replace(member, last_seen_at=now)
+
     def _merge(self, stored: list[FleetMember]) -> None:
+        now = self._clock.now()
+        self._last_seen.keep_only({member.report.edge_id for member in stored})
         for member in stored:
+            last_seen_at = self._last_seen.bound(member.report.edge_id, member.last_seen_at, now)
+            member = msgspec.structs.replace(member, last_seen_at=last_seen_at)
             known = self._members.get(member.report.edge_id)
             if known is not None and known.last_seen_at >= member.last_seen_at:
                 member = msgspec.structs.replace(known, draining=member.draining)

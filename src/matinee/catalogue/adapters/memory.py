@@ -22,6 +22,7 @@ from matinee.kit.ids import AssetId, TitleId
 K = TypeVar("K")
 V = TypeVar("V")
 FRESH_MS = 500
+_FRESH = timedelta(milliseconds=FRESH_MS)
 _log = log.get()
 
 
@@ -48,7 +49,7 @@ class MemoryReadModel:
         self._assets: _LruCache[AssetId, Asset] = _LruCache(assets_limit)
         self._single_flight = _SingleFlight()
         self._revision = 0
-        self._fresh_until: datetime | None = None
+        self._fresh_at: datetime | None = None
 
     async def titles(self, title_ids: list[TitleId]) -> dict[TitleId, Title]:
         await self._freshen()
@@ -85,10 +86,11 @@ class MemoryReadModel:
             changed = set(changes.title_ids)
             self._assets.drop_where(lambda asset: asset.title_id in changed)
         self._revision = max(self._revision, changes.revision)
-        self._fresh_until = asked_at + timedelta(milliseconds=FRESH_MS)
+        self._fresh_at = asked_at
 
     async def _freshen(self) -> None:
-        if self._fresh_until is not None and self._clock.now() < self._fresh_until:
+        # After a clock was set back the age is negative.
+        if self._fresh_at is not None and timedelta(0) <= self._clock.now() - self._fresh_at < _FRESH:
             return
         try:
             await self._single_flight.run("freshen", self.catch_up)

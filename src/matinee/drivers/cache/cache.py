@@ -288,7 +288,8 @@ class Cache(Generic[V]):
     # Repeating invalidations
 
     def _is_pending(self, key: str) -> bool:
-        return key in self._pending or to_ms(self._clock.now()) < self._bypass_until_ms
+        left_ms = self._bypass_until_ms - to_ms(self._clock.now())
+        return key in self._pending or 0 < left_ms <= self._policy.ttl_ms
 
     async def _deliver(self, keys: Iterable[str]) -> None:
         batch = {key: self._pending[key] for key in keys if key in self._pending}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from random import Random
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -12,7 +13,7 @@ from matinee.drivers.cache.client import CacheClient
 from matinee.drivers.cache.codec import CacheEntry, EntryKind, decode_entry, encode_entry, schema_digest
 from matinee.drivers.cache.engine import StoredBytes, Swap, Token
 from matinee.drivers.cache.policy import CachePolicy
-from matinee.kit.clock import Clock, to_ms
+from matinee.kit.clock import CLOCK_SKEW, Clock, to_ms
 
 V = TypeVar("V")
 IsValid: TypeAlias = Callable[[V], bool]
@@ -22,6 +23,7 @@ _INVALIDATED_TTL_MS = 10_000
 _TOO_LARGE_TTL_MS = 60_000
 # An engine drops an entry a little later than the entry itself says.
 _DROP_AFTER_MS = 1_000
+_SKEW_MS = CLOCK_SKEW // timedelta(milliseconds=1)
 
 
 class ReadResult(NamedTuple):
@@ -112,6 +114,8 @@ class EntryStore(Generic[V]):
         entry = decode_entry(self._prefix + key, stored.value)
         if entry is None:
             self.count("corrupt")
+            return ReadResult("miss", token)
+        if entry.created_ms > now_ms + _SKEW_MS:  # by a clock that was ahead: its times mean nothing
             return ReadResult("miss", token)
         if entry.kind == EntryKind.LEASE and entry.lease_until_ms > now_ms:
             return ReadResult("leased", token, entry)

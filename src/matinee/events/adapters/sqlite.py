@@ -8,7 +8,7 @@ number of the last row read. Concurrent appends share one fsync (`drivers.sql`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Any, ClassVar, Final, Self
@@ -20,9 +20,9 @@ from matinee.drivers.sql import Database
 from matinee.events.adapters.letters import parse_letter, parse_redelivered, to_redelivered
 from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, FactRecord, Lag, type_name
 from matinee.events.model import FACT_TYPES
-from matinee.events.ports import DeadLetterFilter, StoredDeadLetter
+from matinee.events.ports import MAX_LEASE_MS, DeadLetterFilter, StoredDeadLetter
 from matinee.kit import ids, log
-from matinee.kit.clock import to_ms
+from matinee.kit.clock import CLOCK_SKEW, to_ms
 from matinee.kit.ids import FactId
 
 MAX_SEQ: Final = 2**63 - 1
@@ -54,7 +54,7 @@ FROM events_consumer ORDER BY consumer
 _ACQUIRE_LEASE = """
 INSERT INTO events_lease (consumer, holder, until_ms) VALUES (?, ?, ?)
 ON CONFLICT (consumer) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
-WHERE holder = excluded.holder OR until_ms <= ?
+WHERE holder = excluded.holder OR until_ms <= ? OR until_ms > ?
 """
 _IS_HOLDER = "SELECT count(*) FROM events_lease WHERE consumer = ? AND holder = ?"
 _ADD_LETTER = "INSERT INTO events_dead_letter (consumer, fact_id, type, letter) VALUES (?, ?, ?, ?)"
@@ -113,7 +113,9 @@ class SqliteEventLog:
 
     async def acquire_lease(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
         def acquire(connection: Connection) -> bool:
-            _execute(_ACQUIRE_LEASE, (consumer, holder, to_ms(until), to_ms(now)), connection)
+            # A lease that ends later than any can is from a clock that was ahead.
+            latest = now + timedelta(milliseconds=MAX_LEASE_MS) + CLOCK_SKEW
+            _execute(_ACQUIRE_LEASE, (consumer, holder, to_ms(until), to_ms(now), to_ms(latest)), connection)
             return bool(_read_rows(_IS_HOLDER, connection, consumer, holder)[0][0])
 
         return await self._database.write(acquire)

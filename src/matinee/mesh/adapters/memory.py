@@ -9,6 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from matinee.kit.ids import InstanceId
+from matinee.mesh.adapters.lease_times import LeaseTimes
 from matinee.mesh.api import Instance
 
 
@@ -20,6 +21,7 @@ class MemoryRegistry:
 
     def __init__(self) -> None:
         self._entries: dict[InstanceId, tuple[Instance, datetime]] = {}
+        self._leases = LeaseTimes()
 
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
         self._entries[instance.instance_id] = (instance, now + timedelta(seconds=lease_s))
@@ -40,8 +42,8 @@ class MemoryRegistry:
         self._entries.pop(instance_id, None)
 
     async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
-        live = {i: instance for i, (instance, expires_at) in self._entries.items() if expires_at > now}
-        return tuple(live[i] for i in sorted(live))
+        expiries = {i: expires_at for i, (_, expires_at) in self._entries.items() if expires_at > now}
+        return tuple(self._entries[i][0] for i in sorted(self._leases.select_live(expiries, now)))
 
     async def wait_for_change(self, *, poll_s: float) -> None:
         await asyncio.sleep(poll_s)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from matinee.drivers.engine import StoreFull
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.ids import InstanceId
+from matinee.mesh.adapters.lease_times import LeaseTimes
 from matinee.mesh.api import Instance
 
 _instances = Table(
@@ -45,7 +46,7 @@ _REPLACE = delete(_instances).where(_is_this | (_t.expires_at <= bindparam("now"
 _RENEW = update(_instances).where(_is_this, _t.expires_at > bindparam("now")).values(expires_at=bindparam("until"))
 _DRAIN = update(_instances).where(_is_this).values(draining=True)
 _LEAVE = delete(_instances).where(_is_this)
-_LIVE = select(_t.instance, _t.draining).where(_t.expires_at > bindparam("now")).order_by(_t.instance_id)
+_LIVE = select(_instances).where(_t.expires_at > bindparam("now")).order_by(_t.instance_id)
 
 
 class SqlRegistry:
@@ -57,6 +58,7 @@ class SqlRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._full_since: datetime | None = None
+        self._leases = LeaseTimes()
 
     @classmethod
     async def open(cls, database: Database) -> Self:
@@ -96,11 +98,11 @@ class SqlRegistry:
         await self._change(_LEAVE, {"this": instance_id})
 
     async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
-        def select_live(connection: Connection) -> tuple[Instance, ...]:
-            rows = connection.execute(_LIVE, {"now": self._full_since or now})
-            return tuple(msgspec.structs.replace(instance, draining=draining) for instance, draining in rows)
-
-        return await self._database.read(select_live)
+        rows = await self._database.read(lambda c: c.execute(_LIVE, {"now": self._full_since or now}).all())
+        live = self._leases.select_live({row.instance_id: row.expires_at for row in rows}, now)
+        return tuple(
+            msgspec.structs.replace(row.instance, draining=row.draining) for row in rows if row.instance_id in live
+        )
 
     async def wait_for_change(self, *, poll_s: float) -> None:
         await asyncio.sleep(poll_s)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 WorkState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 ClaimStatus: TypeAlias = Literal["active", "cancelled", "lost"]
+
+# No item waits longer than this before its next attempt.
+LONGEST_DELAY: Final = timedelta(hours=1)
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,4 +47,5 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def compute_delay(self, attempts: int) -> timedelta:
         """Return the delay after an attempt."""
-        return timedelta(seconds=self.first_delay_s * self.factor ** max(0, attempts - 1))
+        delay = timedelta(seconds=self.first_delay_s * self.factor ** max(0, attempts - 1))
+        return min(delay, LONGEST_DELAY)

@@ -27,7 +27,9 @@ class WorkQueue(Protocol[Item]):
     async def claim(self, *, owner: str, now: datetime, lease_until: datetime) -> Item | None:
         """Claim the free item of the highest priority, of equals the oldest, and count an attempt.
 
-        A free item whose cancellation was requested is cancelled instead.
+        A free item whose cancellation was requested is cancelled instead. Times that are ahead of `now` by more than
+        a lease or a delay lasts are from a clock that was ahead: such a delay has passed, such a lease ends at
+        `lease_until`.
         """
 
     async def save(

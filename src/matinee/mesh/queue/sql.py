@@ -32,9 +32,9 @@ from sqlalchemy.engine import RowMapping
 
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.drivers.sql_outbox import SqlOutbox
-from matinee.kit.clock import from_ms
+from matinee.kit.clock import CLOCK_SKEW, from_ms
 from matinee.kit.page import Page
-from matinee.mesh.queue.items import ClaimStatus, WorkItem, WorkState
+from matinee.mesh.queue.items import LONGEST_DELAY, ClaimStatus, WorkItem, WorkState
 from matinee.mesh.queue.ports import Item
 
 _MEDIUM = (1 << 24) - 1
@@ -135,9 +135,13 @@ class SqlWorkQueue(Generic[Item]):
 
     def _claim(self, owner: str, now: datetime, lease_until: datetime, connection: Connection) -> Item | None:
         # Repeated, because other workers may claim all items of one page while more are free.
-        while rows := connection.execute(self._statements.find_free, {"now": now}).mappings().all():
+        times = {"now": now, "longest_delay": now + LONGEST_DELAY, "longest_lease": lease_until + CLOCK_SKEW}
+        while rows := connection.execute(self._statements.find_free, times).mappings().all():
             for row in rows:
                 item: Item = row["body"]
+                if row["state"] == "running" and row["lease_until"] > now:
+                    self._change(row, {"lease_until": lease_until}, connection)
+                    continue
                 if row["cancel_asked"]:
                     self._end_cancelled(row, now, connection)
                     continue
@@ -227,9 +231,11 @@ class _Statements:
             c.cancel_asked,
             c.body,
         )
+        longest_delay = bindparam("longest_delay", type_=UtcTime)
+        longest_lease = bindparam("longest_lease", type_=UtcTime)
         waiting, expired = (
-            and_(c.state == "queued", c.available_at <= now),
-            and_(c.state == "running", c.lease_until <= now),
+            and_(c.state == "queued", or_(c.available_at <= now, c.available_at > longest_delay)),
+            and_(c.state == "running", or_(c.lease_until <= now, c.lease_until > longest_lease)),
         )
         self.insert = insert(table)
         self.find = rows.where(c.item_id == bindparam("id"))

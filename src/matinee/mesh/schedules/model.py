@@ -20,11 +20,15 @@ def parse_interval(expression: str) -> timedelta | None:
 def next_run(
     expression: str, *, due_at: datetime, now: datetime, cron: Callable[[str, datetime], datetime]
 ) -> datetime:
-    """Return the next time after `now`. Intervals count from `due_at`, so that they do not drift."""
+    """Return the next time after `now`. Intervals count from `due_at`, so that they do not drift.
+
+    They count from `now` where `due_at` is ahead of it, because the clock was set back.
+    """
     interval = parse_interval(expression)
     if interval is None:
         return cron(expression, now)
     if not interval:
         raise ValueError(f"an interval must be positive: {expression!r}")
-    missed = max(0, (now - due_at) // interval)
+    due_at = min(due_at, now)
+    missed = (now - due_at) // interval
     return due_at + (missed + 1) * interval

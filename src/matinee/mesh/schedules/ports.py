@@ -51,12 +51,16 @@ class ScheduleStore(Protocol):
     """The schedules of a deployment, shared by all instances."""
 
     async def declare(self, *, schedule: str, expression: str, next_at: datetime) -> None:
-        """Add a schedule; a known one keeps its state, and its next run unless the expression has changed."""
+        """Add a schedule; a known one keeps its state, and its next run.
+
+        The next run is replaced where the expression has changed, or the stored one is later: a clock was ahead.
+        """
 
     async def claim(self, *, schedule: str, instance_id: InstanceId, lease_s: float, now: datetime) -> Run | None:
         """Start a run if the schedule is due or requested and no other instance holds a valid lease.
 
-        A run whose lease has expired is recorded as abandoned.
+        A run whose lease has expired is recorded as abandoned. A lease that ends later than `lease_s` from now, by
+        more than clocks differ, is shortened to `lease_s`.
         """
 
     async def renew(self, *, run: Run, lease_s: float, now: datetime) -> bool:

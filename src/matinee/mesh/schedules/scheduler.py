@@ -10,11 +10,11 @@ from typing import TypeAlias
 
 from matinee.drivers.cron import next_occurrence
 from matinee.kit import context, log
-from matinee.kit.clock import Clock
+from matinee.kit.clock import CLOCK_SKEW, Clock
 from matinee.kit.ids import InstanceId
 from matinee.kit.tracing import Operation, Tracer
 from matinee.mesh.schedules.model import next_run
-from matinee.mesh.schedules.ports import Run, ScheduleStore
+from matinee.mesh.schedules.ports import Run, Schedule, ScheduleStore
 
 Work: TypeAlias = Callable[[], Awaitable[object]]
 _log = log.get()
@@ -72,6 +72,7 @@ class Scheduler:
         now = self._clock.now()
         for schedule in await self._store.list_schedules():
             name = schedule.schedule
+            await self._correct_next(schedule, now)
             is_due = schedule.is_requested or (not schedule.is_paused and schedule.next_at <= now)
             if not is_due or name not in self._works or name in self._running:
                 continue
@@ -81,6 +82,12 @@ class Scheduler:
             if run is not None:
                 task = self._running[name] = asyncio.create_task(self._run(run), name=name)
                 task.add_done_callback(lambda task: self._running.pop(task.get_name(), None))
+
+    async def _correct_next(self, schedule: Schedule, now: datetime) -> None:
+        """Declare a schedule again whose next run is later than it can be: a clock was ahead."""
+        expression, _ = self._works.get(schedule.schedule, ("", None))
+        if expression and schedule.next_at > (next_at := self._compute_next(expression, now)) + CLOCK_SKEW:
+            await self._store.declare(schedule=schedule.schedule, expression=expression, next_at=next_at)
 
     def _compute_next(self, expression: str, now: datetime, due_at: datetime | None = None) -> datetime:
         return next_run(expression, due_at=due_at or now, now=now, cron=next_occurrence)

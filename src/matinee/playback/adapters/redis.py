@@ -7,7 +7,7 @@ full Redis refuses. No key expires: sessions are deleted by `delete_ended`.
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeAlias
 
 import msgspec
@@ -16,7 +16,7 @@ from redis.commands.core import AsyncScript
 
 from matinee.drivers.redis import Redis
 from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
-from matinee.kit.clock import from_ms, to_ms
+from matinee.kit.clock import CLOCK_SKEW, from_ms, to_ms
 from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
@@ -41,12 +41,13 @@ put_facts(KEYS[3], 6)
 return 1
 """
 )
-# The latest time stays, in whatever order changes arrive.
-_IF_OPEN = """
+# The latest time stays, in whatever order changes arrive, unless it is from a clock that was ahead.
+_IF_OPEN = f"""
 local seen, ended, by = unpack(redis.call('HMGET', KEYS[1], 'seen', 'ended', 'by'))
 if not seen then return 0 end
 local function change(...)
-  if tonumber(ARGV[2]) < tonumber(seen) then return end
+  local ahead_ms = tonumber(seen) - tonumber(ARGV[2])
+  if ahead_ms > 0 and ahead_ms <= {CLOCK_SKEW // timedelta(milliseconds=1)} then return end
   redis.call('HSET', KEYS[1], 'seen', ARGV[2], ...)
   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 end
@@ -129,13 +130,19 @@ class RedisSessionStore:
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
     async def find_open(
-        self, *, account_id: AccountId | None = None, idle_since: datetime | None = None, limit: int
+        self,
+        *,
+        account_id: AccountId | None = None,
+        idle_since: datetime | None = None,
+        now: datetime | None = None,
+        limit: int,
     ) -> list[StoredSession]:
         async with self._redis.operation() as client:
             if account_id is not None:
                 session_ids = await _list_members(client, self._siblings_key(account_id))
             else:
                 session_ids = await _list_before(client, self._open, idle_since, limit)
+                session_ids += await _list_after(client, self._open, now + CLOCK_SKEW, limit) if now else []
             pipeline = client.pipeline(transaction=False)
             for session_id in session_ids:
                 pipeline.hmget(self._key(session_id), _FIELDS)
@@ -175,6 +182,12 @@ async def _list_before(client: RedisClient, index: str, moment: datetime | None,
     """List the ids in a sorted set from before a moment, the earliest first."""
     end = "+inf" if moment is None else f"({to_ms(moment)}"
     found: Any = await client.zrange(index, "-inf", end, byscore=True, offset=0, num=limit)
+    return [session_id.decode() for session_id in found]
+
+
+async def _list_after(client: RedisClient, index: str, moment: datetime, limit: int) -> list[str]:
+    """List the ids in a sorted set from after a moment, the earliest first."""
+    found: Any = await client.zrange(index, f"({to_ms(moment)}", "+inf", byscore=True, offset=0, num=limit)
     return [session_id.decode() for session_id in found]
 
 

@@ -21,12 +21,14 @@ from sqlalchemy import (
     case,
     delete,
     insert,
+    or_,
     select,
     update,
 )
 
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
+from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
@@ -50,12 +52,14 @@ _create = insert(_sessions)
 _columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoid)
 _find = _columns.where(_c.session_id == bindparam("id"))
 _open = _columns.where(_c.ended_at.is_(None)).order_by(_c.last_seen_at).limit(bindparam("most"))
+_latest = bindparam("latest", type_=UtcTime)  # later times are from clocks that were ahead
 _idle = _open.where(_c.last_seen_at < bindparam("since"))
+_idle_or_ahead = _open.where(or_(_c.last_seen_at < bindparam("since"), _c.last_seen_at > _latest))
 _open_of_account = _open.where(_c.account_id == bindparam("account"))
 _update_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
 # The latest time stays, in whatever order changes arrive.
 _now = bindparam("now", type_=UtcTime)
-_is_newest = _c.last_seen_at <= _now
+_is_newest = or_(_c.last_seen_at <= _now, _c.last_seen_at > _latest)
 _newest_time = case((_is_newest, _now), else_=_c.last_seen_at)
 _newest_position = case((_is_newest, bindparam("position", type_=BigInteger)), else_=_c.position_ms)
 _move = _update_open.values(position_ms=_newest_position, last_seen_at=_newest_time)
@@ -112,10 +116,20 @@ class SqlSessionStore:
         return await self._update_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
 
     async def find_open(
-        self, *, account_id: AccountId | None = None, idle_since: datetime | None = None, limit: int
+        self,
+        *,
+        account_id: AccountId | None = None,
+        idle_since: datetime | None = None,
+        now: datetime | None = None,
+        limit: int,
     ) -> list[StoredSession]:
-        statement = _idle if account_id is None else _open_of_account
-        values = {"since": idle_since, "account": account_id, "most": limit}
+        values: dict[str, Any] = {"since": idle_since, "account": account_id, "most": limit}
+        if account_id is not None:
+            statement = _open_of_account
+        elif now is None:
+            statement = _idle
+        else:
+            statement, values["latest"] = _idle_or_ahead, now + CLOCK_SKEW
         rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
         return [_to_session(row) for row in rows]
 
@@ -124,6 +138,8 @@ class SqlSessionStore:
 
     async def _update_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
         """Change an open session and store the facts; return False, and do neither, where it is not open."""
+
+        values["latest"] = values["now"] + CLOCK_SKEW
 
         def transaction(connection: Connection) -> bool:
             if not _count(statement, values, connection):

@@ -181,12 +181,18 @@ class PlaybackService:
         """End sessions without heartbeats and return how many; delete those that ended long ago."""
         now = self._clock.now()
         since = now - timedelta(seconds=self._options.idle_s)
-        idle = await self._store.find_open(idle_since=since, limit=_BATCH)
-        for session in idle:
+        ended = 0
+        for session in await self._store.find_open(idle_since=since, now=now, limit=_BATCH):
+            if session.last_seen_at > now:  # by a clock that was ahead: it counts as now
+                await self._store.move(
+                    session_id=session.session_id, position_ms=session.position_ms, now=now, records=[]
+                )
+                continue
+            ended += 1
             fact = sessions.to_ended_fact(session, session.position_ms, "lost")
             await self._close(session, session.position_ms, now, [fact])
         await self._store.delete_ended(before=now - _DELETE_AFTER)
-        return len(idle)
+        return ended
 
     async def end_revoked(self, *, account_id: AccountId) -> int:
         """End the sessions of an account that may no longer play, and return how many."""

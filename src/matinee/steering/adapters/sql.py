@@ -18,11 +18,13 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    or_,
     select,
     update,
 )
 
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
+from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.ids import EdgeId
 from matinee.steering.api import EdgeReport
 from matinee.steering.model import FleetMember
@@ -40,7 +42,10 @@ _SELECT_KNOWN = select(_edges.c.edge_id).where(_edges.c.edge_id.in_(bindparam("i
 _INSERT = insert(_edges)
 _UPDATE = (
     update(_edges)
-    .where(_edges.c.edge_id == bindparam("id"), _edges.c.last_seen_at <= bindparam("seen_at"))
+    .where(
+        _edges.c.edge_id == bindparam("id"),
+        or_(_edges.c.last_seen_at <= bindparam("seen_at"), _edges.c.last_seen_at > bindparam("latest")),
+    )
     .values(report=bindparam("new_report"), last_seen_at=bindparam("seen_at"))
 )
 _SELECT_SINCE = select(_edges.c.report, _edges.c.last_seen_at, _edges.c.draining).where(
@@ -92,7 +97,9 @@ def _save(members: Sequence[FleetMember], connection: Connection) -> None:
 
 
 def _to_update(member: FleetMember) -> dict[str, Any]:
-    return {"id": member.report.edge_id, "seen_at": member.last_seen_at, "new_report": member.report}
+    seen_at = member.last_seen_at
+    latest = seen_at + CLOCK_SKEW
+    return {"id": member.report.edge_id, "seen_at": seen_at, "latest": latest, "new_report": member.report}
 
 
 def _to_row(member: FleetMember) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,13 +17,14 @@ from matinee.drivers.objects import ObjectNotFound, ObjectStore
 from matinee.drivers.s3 import CompletedPart, S3Bucket
 from matinee.gateway.api.problems import ChecksumMismatch, OffsetMismatch, UploadBusy, UploadNotFound
 from matinee.kit import log
-from matinee.kit.clock import to_ms
+from matinee.kit.clock import CLOCK_SKEW, to_ms
 from matinee.kit.ids import AccountId, UploadId
 from matinee.kit.problem import Problem, TooLarge
 
 LEASE_MS = 30_000
 RECORD_NAME = ".upload.json"
 _RENEW_INTERVAL_S = LEASE_MS / 3000
+_SKEW_MS = CLOCK_SKEW // timedelta(milliseconds=1)
 _SAVE_ATTEMPTS = 3
 _log = log.get()
 
@@ -90,7 +91,7 @@ class S3UploadWriter:
     async def acquire(self, upload_id: UploadId, offset_bytes: int) -> None:
         """Acquire the lease and start renewing it. Raises UploadBusy, OffsetMismatch."""
         self._upload_id = upload_id
-        if self.record.writer and self._now_ms() < self.record.lease_until_ms:
+        if self.record.writer and 0 < self.record.lease_until_ms - self._now_ms() <= LEASE_MS + _SKEW_MS:
             raise UploadBusy(upload_id=upload_id)
         if self.record.offset_bytes != offset_bytes:
             raise OffsetMismatch(offset_bytes=self.record.offset_bytes)

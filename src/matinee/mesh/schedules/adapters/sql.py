@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from matinee.drivers.sql import Database, UtcTime
+from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.ids import InstanceId
 from matinee.mesh.schedules.ports import Order, Run, Schedule, ScheduleNotFound
 
@@ -78,11 +79,11 @@ class SqlScheduleStore:
 
     async def declare(self, *, schedule: str, expression: str, next_at: datetime) -> None:
         def insert_or_update(connection: Connection) -> None:
-            known = connection.execute(select(_s.expression).where(_s.schedule == schedule)).scalar()
+            known = connection.execute(select(_s.expression, _s.next_at).where(_s.schedule == schedule)).first()
             if known is None:
                 values = {"schedule": schedule, "expression": expression, "next_at": next_at}
                 connection.execute(insert(_schedules).values(**values, paused=False, requested=False, runs=0))
-            elif known != expression:
+            elif known.expression != expression or known.next_at > next_at:
                 change = update(_schedules).where(_s.schedule == schedule)
                 connection.execute(change.values(expression=expression, next_at=next_at))
 
@@ -104,8 +105,13 @@ class SqlScheduleStore:
             )
         )
 
+        lease_until = now + timedelta(seconds=lease_s)
+        is_ahead = and_(_s.schedule == schedule, _s.lease_until > lease_until + CLOCK_SKEW)
+        shorten = update(_schedules).where(is_ahead).values(lease_until=lease_until)
+
         def start(connection: Connection) -> Run | None:
             if connection.execute(take).rowcount == 0:
+                connection.execute(shorten)
                 return None
             is_this = _s.schedule == schedule
             number, due_at = connection.execute(select(_s.runs, _s.next_at).where(is_this)).one()

@@ -254,7 +254,9 @@ async def _check_and_report(url: str, history: History, acknowledged: int) -> No
     """Compare positions and facts with the history, and write the report."""
     async with open_store(url) as store:
         waited = await store.outbox.relay(history.append)
-        standing = {one.title_id: one for one in await store.list_recent(*WHO, after=None, limit=100, dismissed=True)}
+        standing = {
+            one.title_id: one for one in await store.list_recent(*WHO, after=None, limit=100, dismissed=True, now=NOW)
+        }
         lost = {one for step in range(acknowledged + 1) if (one := _killed_writers_position(step))} - {None}
     by_phase = {phase.phase: phase for phase in history.phases}
     report = {

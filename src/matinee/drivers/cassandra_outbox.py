@@ -97,7 +97,7 @@ class CassandraOutbox:
         self._sent: list[StoredFact] = []  # rows to be deleted
         self._heartbeat_at = 0
         self._adopt_at = 0.0
-        self._beats = BoundedTimes()
+        self._heartbeats = BoundedTimes()
         self._loop = RelayLoop(domain)
         self._relay_lock, self._heartbeat_lock = asyncio.Lock(), asyncio.Lock()
 
@@ -217,9 +217,9 @@ class CassandraOutbox:
     def _measure_silence(self, shards: list[_Shard]) -> dict[uuid.UUID, int]:
         """Return the time since the last heartbeat of each shard, in milliseconds."""
         now = self._clock.now()
-        self._beats.keep_only({one.shard for one in shards})
-        beats = {one.shard: self._beats.bound(one.shard, from_ms(one.beat_at), now) for one in shards}
-        return {shard: to_ms(now) - to_ms(beat) for shard, beat in beats.items()}
+        self._heartbeats.keep_only({one.shard for one in shards})
+        heartbeats = {one.shard: self._heartbeats.bound(one.shard, from_ms(one.beat_at), now) for one in shards}
+        return {shard: to_ms(now) - to_ms(at) for shard, at in heartbeats.items()}
 
     def _is_orphan(self, one: _Shard, silent_ms: int) -> bool:
         return one.shard != self._shard and (one.has_ended or silent_ms > ORPHAN_MS)

@@ -234,11 +234,11 @@ def test_struct_is_built_from_the_attributes_of_another() -> None:
 def test_time_ahead_of_now_counts_as_the_moment_when_it_was_first_read() -> None:
     times, now = BoundedTimes(), datetime(2026, 1, 1, tzinfo=UTC)
     near, ahead, minute = now + CLOCK_SKEW, now + timedelta(hours=5), timedelta(minutes=1)
-    assert times.bound("a", near, now) == near
-    assert [times.bound("a", ahead, now + minute * n) for n in range(3)] == [now] * 3
-    assert times.bound("a", ahead + minute, now + minute) == now + minute
-    assert times.bound("b", ahead, now + minute) == now + minute
-    assert times.bound("b", ahead, now) == now  # the clock was set back again
+    assert times.limit("a", near, now) == near
+    assert [times.limit("a", ahead, now + minute * n) for n in range(3)] == [now] * 3
+    assert times.limit("a", ahead + minute, now + minute) == now + minute
+    assert times.limit("b", ahead, now + minute) == now + minute
+    assert times.limit("b", ahead, now) == now  # the clock was set back again
     times.keep_only({"b"})
-    assert times.bound("a", ahead + minute, now + minute * 2) == now + minute * 2
-    assert times.bound("a", ahead, ahead) == ahead
+    assert times.limit("a", ahead + minute, now + minute * 2) == now + minute * 2
+    assert times.limit("a", ahead, ahead) == ahead

@@ -218,7 +218,7 @@ class CassandraOutbox:
         """Return the time since the last heartbeat of each shard, in milliseconds."""
         now = self._clock.now()
         self._heartbeats.keep_only({one.shard for one in shards})
-        heartbeats = {one.shard: self._heartbeats.bound(one.shard, from_ms(one.beat_at), now) for one in shards}
+        heartbeats = {one.shard: self._heartbeats.limit(one.shard, from_ms(one.beat_at), now) for one in shards}
         return {shard: to_ms(now) - to_ms(at) for shard, at in heartbeats.items()}
 
     def _is_orphan(self, one: _Shard, silent_ms: int) -> bool:

@@ -49,7 +49,7 @@ class BoundedTimes:
     def __init__(self) -> None:
         self._first_read: dict[Hashable, tuple[datetime, datetime]] = {}
 
-    def bound(self, key: Hashable, moment: datetime, now: datetime) -> datetime:
+    def limit(self, key: Hashable, moment: datetime, now: datetime) -> datetime:
         """Return the time stored under a key, or when it was first read if it is ahead of `now`."""
         if moment <= now + CLOCK_SKEW:
             self._first_read.pop(key, None)

@@ -148,7 +148,7 @@ class SteeringService:
         now = self._clock.now()
         self._last_seen.keep_only({member.report.edge_id for member in stored})
         for member in stored:
-            last_seen_at = self._last_seen.bound(member.report.edge_id, member.last_seen_at, now)
+            last_seen_at = self._last_seen.limit(member.report.edge_id, member.last_seen_at, now)
             member = msgspec.structs.replace(member, last_seen_at=last_seen_at)
             known = self._members.get(member.report.edge_id)
             if known is not None and known.last_seen_at >= member.last_seen_at:

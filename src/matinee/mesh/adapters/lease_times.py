@@ -23,4 +23,4 @@ class LeaseTimes:
     def select_live(self, expiries: Mapping[InstanceId, datetime], now: datetime) -> set[InstanceId]:
         """Return the instances that are live, of those whose leases end after `now`."""
         self._times.keep_only(set(expiries))
-        return {one for one, expires_at in expiries.items() if self._times.bound(one, expires_at, now) + _GRACE > now}
+        return {one for one, expires_at in expiries.items() if self._times.limit(one, expires_at, now) + _GRACE > now}

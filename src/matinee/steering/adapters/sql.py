@@ -44,9 +44,9 @@ _UPDATE = (
     update(_edges)
     .where(
         _edges.c.edge_id == bindparam("id"),
-        or_(_edges.c.last_seen_at <= bindparam("seen_at"), _edges.c.last_seen_at > bindparam("latest")),
+        or_(_edges.c.last_seen_at <= bindparam("at"), _edges.c.last_seen_at > bindparam("latest")),
     )
-    .values(report=bindparam("new_report"), last_seen_at=bindparam("seen_at"))
+    .values(report=bindparam("new_report"), last_seen_at=bindparam("at"))
 )
 _SELECT_SINCE = select(_edges.c.report, _edges.c.last_seen_at, _edges.c.draining).where(
     _edges.c.last_seen_at >= bindparam("since")
@@ -97,9 +97,8 @@ def _save(members: Sequence[FleetMember], connection: Connection) -> None:
 
 
 def _to_update(member: FleetMember) -> dict[str, Any]:
-    seen_at = member.last_seen_at
-    latest = seen_at + CLOCK_SKEW
-    return {"id": member.report.edge_id, "seen_at": seen_at, "latest": latest, "new_report": member.report}
+    at = member.last_seen_at
+    return {"id": member.report.edge_id, "at": at, "latest": at + CLOCK_SKEW, "new_report": member.report}
 
 
 def _to_row(member: FleetMember) -> dict[str, Any]:

@@ -202,7 +202,7 @@ class CassandraViewingStore:
 
     async def dismiss(self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, *, now: datetime) -> None:
         profile = _to_profile(account_id, profile_id)
-        now = await self._cluster_clock.bound(now)
+        now = await self._cluster_clock.limit(now)
         await self._cassandra.execute(_DISMISS, *profile.key, _to_uuid(TitleId, title_id), now, _to_timestamp(now))
 
     async def erase(self, account_id: AccountId, profile_id: ProfileId, *, now: datetime) -> None:
@@ -265,7 +265,7 @@ class CassandraViewingStore:
 
         `model.normalise` has bounded it by this machine's clock.
         """
-        at = await self._cluster_clock.bound(position.updated_at)
+        at = await self._cluster_clock.limit(position.updated_at)
         if at == position.updated_at:
             return position, record
         fact = record.fact

@@ -30,7 +30,7 @@ class ClusterClock:
         """Whether this machine's clock was recently found not to be ahead."""
         return self._ahead_ms <= MAX_AHEAD_MS and not self._is_check_due()
 
-    async def bound(self, moment: datetime) -> datetime:
+    async def limit(self, moment: datetime) -> datetime:
         """Return a time from this machine's clock, or the cluster's time if it is ahead of that."""
         if self._is_check_due():
             self._checked_s, self._offset_ms = time.monotonic(), self._compute_offset_ms()

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.unit.identity_rig import BROWSER, EMAIL, PASSWORD, Rig, open_rig
 
+from matinee.drivers.engine import EngineReadOnly
 from matinee.events.api import AccountClosed, ProfileRemoved, SignInsEnded
 from matinee.identity import jobs
 from matinee.identity.api import (
@@ -63,6 +64,7 @@ async def test_where_sign_up_is_closed_an_operator_opens_accounts(rig: Rig) -> N
     assert [profile.name for profile in await rig.identity.profiles(account_id=account_id)] == ["Ada"]
     with pytest.raises(EmailTaken):
         await create(rig)
+    assert await rig.acts() == ["account-created", "sign-in"]
 
 
 async def test_accounts_are_found_by_a_part_of_the_address_page_by_page(rig: Rig) -> None:
@@ -215,6 +217,23 @@ async def test_audit_log_tells_who_did_what_from_where(rig: Rig) -> None:
         ("account-closed", None, bob),
         ("account-created", None, bob),
     ]
+
+
+async def test_sign_in_works_where_the_audit_log_cannot_be_written_and_changes_do_not(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = await rig.sign_up()
+
+    async def fail(_: AuditEntry) -> None:
+        raise EngineReadOnly(engine="sql")
+
+    monkeypatch.setattr(rig.audit, "add", fail)
+    assert (await rig.sign_in()).account_id == grant.account_id
+    with pytest.raises(WrongCredentials):
+        await rig.sign_in("wrong horse")
+    with pytest.raises(EngineReadOnly):
+        await rig.identity.close_account(by=COMMAND_LINE, account_id=grant.account_id)
+    assert (await rig.refresh(grant)).account_id == grant.account_id
 
 
 async def test_audit_log_is_paged_and_expires(rig: Rig) -> None:

@@ -16,8 +16,8 @@ class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
 
     `proof_s`: how long the household may be changed after the password or an adult's PIN was given.
     `sessions` stores sign-ins and their devices, `throttle` counts failed attempts; where empty, `store` does.
-    `sign_up`: whether strangers may open an account, by default only in a deployment with the demo. `audit_days`: how
-    long the audit log keeps an entry.
+    `sign_up`: whether strangers may open an account: `open`, `closed`, or `demo`, which is open only with the demo.
+    `audit_days`: how long the audit log keeps an entry.
     """
 
     store: str = "sqlite:///{data}/identity.db"
@@ -26,7 +26,7 @@ class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
     access_token_s: int = 600
     refresh_token_s: int = 60 * 86_400
     proof_s: int = 600
-    sign_up: bool | None = None
+    sign_up: Literal["demo", "open", "closed"] = "demo"
     audit_days: int = 365
 
 
@@ -58,7 +58,7 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
         signer=Signer.open(wiring.deployment.secrets / "access-tokens.pem"),
         find_weakness=find_weakness,
         clock=wiring.clock,
-        is_sign_up_open=wiring.deployment.demo if settings.sign_up is None else settings.sign_up,
+        is_sign_up_open=settings.sign_up == "open" or (settings.sign_up == "demo" and wiring.deployment.demo),
         access_ttl_s=settings.access_token_s,
         refresh_ttl_s=settings.refresh_token_s,
         proof_s=settings.proof_s,

@@ -53,7 +53,7 @@ class Deployment:
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ,
-            "MATINEE__IDENTITY__SIGN_UP": "true",
+            "MATINEE__IDENTITY__SIGN_UP": "open",
             **(settings or {}),
             "MATINEE__DEPLOYMENT__DATA": str(data),
             "COLUMNS": "200",

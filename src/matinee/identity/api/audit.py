@@ -32,7 +32,7 @@ Act: TypeAlias = Literal[
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts. `client` is a network address or `command line`; without an account, an operator of commands."""
+    """Who acts, and from where: `client` is a network address or `command line`. Commands have no account."""
 
     account_id: AccountId | None = None
     client: str = ""

@@ -23,6 +23,7 @@ from matinee.identity.api import (
     AccountNotFound,
     Actor,
     AuditEntry,
+    EmailTaken,
     LastOperator,
     Profile,
 )
@@ -146,10 +147,12 @@ class Administration:
         self._signer.rotate(discard=discard)
 
     async def _prepare_account(self, email: str, password: str, name: str, language: str) -> Account:
-        """Return a new account, not yet stored. Raises Invalid."""
+        """Return a new account, not yet stored. Raises Invalid, EmailTaken."""
         model.check_sign_up(email, password, name, language)
         address, now = model.normalize_email(email), self._clock.now()
         await self._check_password(password, address, name)
+        if await self._accounts.credentials(email=address) is not None:
+            raise EmailTaken
         return Account(account_id=ids.generate(AccountId, now), email=address, created_at=now)
 
     async def _open_account(self, account: Account, password: str, name: str, language: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from matinee.identity.api import Act, Actor, AuditEntry
 from matinee.identity.ports import AuditLog
-from matinee.kit import ids
+from matinee.kit import ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AccountId, AuditEntryId
 from matinee.kit.page import Page, make_cursor, parse_cursor
+from matinee.kit.problem import Problem
 
+_log = log.get()
 _PAGE = 50
 _CLIENT_LIMIT, _DETAIL_LIMIT = 64, 255
 
@@ -21,7 +23,7 @@ class Audit:
         self._clock = clock
 
     async def record(self, act: Act, by: Actor, account_id: AccountId | None = None, *, detail: str = "") -> None:
-        """Store an entry. Every e-mail address in `detail` would survive its account: there must be none."""
+        """Store an entry. There must be no e-mail address in `detail`: it would outlive its account."""
         now = self._clock.now()
         await self._log.add(
             AuditEntry(
@@ -34,6 +36,15 @@ class Audit:
                 account_id=account_id,
             )
         )
+
+    async def record_if_possible(
+        self, act: Act, by: Actor, account_id: AccountId | None = None, *, detail: str = ""
+    ) -> None:
+        """Store an entry of a sign-in, which is not refused because the audit log cannot be written."""
+        try:
+            await self.record(act, by, account_id, detail=detail)
+        except Problem as problem:
+            _log.error("audit.not_written", act=act, client=by.client, account_id=account_id, error=str(problem))
 
     async def list_entries(self, account_id: AccountId | None, cursor: str | None) -> Page[AuditEntry]:
         """List a page of entries. Raises Invalid."""

@@ -11,21 +11,16 @@ import msgspec
 
 from matinee.events.api import (
     FactRecord,
-    ProfileChanged,
-    ProfileRemoved,
     RefreshTokenReused,
     SignInsEnded,
 )
 from matinee.identity import model
 from matinee.identity.api import (
     Account,
-    Act,
     Actor,
     Device,
     DeviceInfo,
-    DeviceNotFound,
     Grant,
-    Profile,
     ProfileNotFound,
     PublicKeys,
     SignUpClosed,
@@ -35,22 +30,20 @@ from matinee.identity.api import (
     WrongPassword,
     WrongPin,
 )
-from matinee.identity.model import Credentials, RefreshToken, SignIn, StoredProfile
+from matinee.identity.model import Credentials, RefreshToken, SignIn
 from matinee.identity.ports import (
     AccountStore,
     AuditLog,
     FindWeakness,
     Member,
-    Profiles,
-    ProfilesChange,
     Secrets,
     Signer,
     SignInChange,
     SignInStore,
     Throttle,
 )
-from matinee.identity.service.administration import Administration
 from matinee.identity.service.grants import GrantIssuer
+from matinee.identity.service.household import Household
 from matinee.identity.service.proofs import Proofs
 from matinee.kit import ids
 from matinee.kit.clock import Clock
@@ -61,7 +54,7 @@ from matinee.kit.problem import Forbidden
 from matinee.kit.structs import build_from
 
 
-class IdentityService(Administration):
+class IdentityService(Household):
     """Implements `Identity`.
 
     Access tokens expire after `access_ttl_s`, an unused sign-in after `refresh_ttl_s`. A proof that an adult is present
@@ -124,11 +117,10 @@ class IdentityService(Administration):
         is_right = await self._proofs.verify_password(credentials, password, subjects=subjects)
         account_id = credentials.account.account_id if credentials else None
         if credentials is None or not is_right:
-            await self._audit.record("sign-in-failed", Actor(client=client_ip), account_id)
+            await self._audit.record_if_possible("sign-in-failed", Actor(client=client_ip), account_id)
             raise WrongCredentials
-        await self._audit.record(
-            "sign-in", Actor(account_id=account_id, client=client_ip), account_id, detail=device.kind
-        )
+        by = Actor(account_id=account_id, client=client_ip)
+        await self._audit.record_if_possible("sign-in", by, account_id, detail=device.kind)
         await self._rehash(credentials, model.normalize_password(password))
         member = Member(account=credentials.account)
         return await self._begin(member, device_id or ids.generate(DeviceId, self._clock.now()), device)
@@ -146,7 +138,7 @@ class IdentityService(Administration):
 
         change = await self._sign_ins.change(sign_in_id=token.sign_in_id, now=now, change=rotate)
         if change is not None and change.sign_in is None:
-            await self._audit.record("token-reused", Actor(), AccountId(change.records[0].key))
+            await self._audit.record_if_possible("token-reused", Actor(), AccountId(change.records[0].key))
         if change is None or change.sign_in is None:
             raise TokenRejected
         return await self._grant_sign_in(change.sign_in, fresh)
@@ -207,7 +199,7 @@ class IdentityService(Administration):
         return msgspec.structs.replace(principal, is_adult=rights.is_adult, roles=rights.roles)
 
     async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
-        await self._audit.record("sign-out", Actor(account_id=account_id), account_id)
+        await self._audit.record_if_possible("sign-out", Actor(account_id=account_id), account_id)
         await self._end_sign_ins(account_id, sign_in_id)
 
     async def sign_out_everywhere(self, *, principal: Principal, client_ip: str = "") -> int:
@@ -233,76 +225,6 @@ class IdentityService(Administration):
         if (member := await self._accounts.member(account_id=account_id, profile_id=None)) is None:
             raise Forbidden
         return member.account
-
-    async def profiles(self, *, account_id: AccountId) -> list[Profile]:
-        return [stored.profile for stored in await self._accounts.profiles(account_id=account_id)]
-
-    async def create_profile(
-        self,
-        *,
-        principal: Principal,
-        name: str,
-        avatar: str,
-        language: str,
-        maturity: int = 18,
-        kids: bool = False,
-        pin: str | None = None,
-    ) -> Profile:
-        model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
-        await self._proofs.require(principal)
-        pin_hash = await self._secrets.hash(pin) if pin else None
-        plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
-        profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
-        added = StoredProfile(profile=profile, pin_hash=pin_hash)
-        return await self._change(
-            principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
-        )
-
-    async def update_profile(
-        self,
-        *,
-        principal: Principal,
-        profile_id: ProfileId,
-        name: str | None = None,
-        avatar: str | None = None,
-        language: str | None = None,
-        maturity: int | None = None,
-        kids: bool | None = None,
-        pin: str | None = None,
-    ) -> Profile:
-        model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
-        given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
-        given["name"] = None if name is None else model.clean_name(name)
-        changes = {field: value for field, value in given.items() if value is not None}
-        if pin is not None or not model.may_change_freely(principal, profile_id, changes):
-            await self._proofs.require(principal)
-        pin_hash = await self._secrets.hash(pin) if pin else pin
-        return await self._change(
-            principal.account_id,
-            profile_id,
-            lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes),
-        )
-
-    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
-        await self._proofs.require(principal)
-        record = self._record(ProfileRemoved(account_id=principal.account_id, profile_id=profile_id), profile_id)
-
-        def remove(profiles: Profiles) -> ProfilesChange:
-            rest = model.remove_profile(profiles, profile_id)
-            return ProfilesChange(profiles=rest, records=() if rest == profiles else (record,))
-
-        await self._accounts.change_profiles(account_id=principal.account_id, change=remove)
-
-    async def devices(self, *, account_id: AccountId) -> list[Device]:
-        return await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
-
-    async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
-        await self._proofs.require(principal)
-        await self._record_own("device-removed", principal, client_ip)
-        account_id = principal.account_id
-        record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
-        if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
-            raise DeviceNotFound(device_id=device_id)
 
     async def viewer(
         self, *, account_id: AccountId, profile_id: ProfileId, sign_in_id: SignInId | None = None
@@ -366,10 +288,6 @@ class IdentityService(Administration):
             raise TokenRejected
         return self._grants.issue(member, sign_in, token)
 
-    async def _record_own(self, act: Act, principal: Principal, client_ip: str) -> None:
-        by = Actor(account_id=principal.account_id, client=client_ip)
-        await self._audit.record(act, by, principal.account_id, detail=principal.device_id)
-
     async def _check_sign_in(self, account_id: AccountId, sign_in_id: SignInId | None) -> None:
         if sign_in_id is not None:
             await self._proofs.require_sign_in(account_id, sign_in_id)
@@ -379,23 +297,6 @@ class IdentityService(Administration):
         if stored.pin_hash is None or not model.is_adult(stored.profile):
             raise WrongPin(detail="This is not the profile of an adult with a PIN.")
         await self._proofs.check_pin(stored, pin)
-
-    async def _change(
-        self, account_id: AccountId, profile_id: ProfileId, change: Callable[[Profiles], Profiles]
-    ) -> Profile:
-        # The store may call `apply` several times; the last result is the one that was committed.
-        results: list[Profiles] = []
-
-        def apply(profiles: Profiles) -> ProfilesChange:
-            results[:] = [change(profiles)]
-            changed = model.list_changed(profiles, results[0])
-            return ProfilesChange(profiles=results[0], records=tuple(map(self._record_change, changed)))
-
-        await self._accounts.change_profiles(account_id=account_id, change=apply)
-        return model.find_profile(results[0], profile_id).profile
-
-    def _record_change(self, profile: Profile) -> FactRecord:
-        return self._record(build_from(profile, ProfileChanged), profile.profile_id)
 
     def _record_reuse(self, sign_in: SignIn) -> tuple[FactRecord, ...]:
         facts = (build_from(sign_in, RefreshTokenReused), build_from(sign_in, SignInsEnded))

@@ -1,0 +1,115 @@
+"""Profiles and devices: changed by the people of an account, after a proof that an adult is present."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from matinee.events.api import FactRecord, ProfileChanged, ProfileRemoved, SignInsEnded
+from matinee.identity import model
+from matinee.identity.api import Act, Actor, Device, DeviceNotFound, Profile
+from matinee.identity.model import StoredProfile
+from matinee.identity.ports import Profiles, ProfilesChange
+from matinee.identity.service.administration import Administration
+from matinee.identity.service.proofs import Proofs
+from matinee.kit.context import Principal
+from matinee.kit.ids import AccountId, DeviceId, ProfileId
+from matinee.kit.structs import build_from
+
+
+class Household(Administration):
+    """The part of `Identity` that lists and changes profiles and devices."""
+
+    _proofs: Proofs
+
+    async def profiles(self, *, account_id: AccountId) -> list[Profile]:
+        return [stored.profile for stored in await self._accounts.profiles(account_id=account_id)]
+
+    async def create_profile(
+        self,
+        *,
+        principal: Principal,
+        name: str,
+        avatar: str,
+        language: str,
+        maturity: int = 18,
+        kids: bool = False,
+        pin: str | None = None,
+    ) -> Profile:
+        model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
+        await self._proofs.require(principal)
+        pin_hash = await self._secrets.hash(pin) if pin else None
+        plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
+        profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
+        added = StoredProfile(profile=profile, pin_hash=pin_hash)
+        return await self._change(
+            principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
+        )
+
+    async def update_profile(
+        self,
+        *,
+        principal: Principal,
+        profile_id: ProfileId,
+        name: str | None = None,
+        avatar: str | None = None,
+        language: str | None = None,
+        maturity: int | None = None,
+        kids: bool | None = None,
+        pin: str | None = None,
+    ) -> Profile:
+        model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
+        given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
+        given["name"] = None if name is None else model.clean_name(name)
+        changes = {field: value for field, value in given.items() if value is not None}
+        if pin is not None or not model.may_change_freely(principal, profile_id, changes):
+            await self._proofs.require(principal)
+        pin_hash = await self._secrets.hash(pin) if pin else pin
+        return await self._change(
+            principal.account_id,
+            profile_id,
+            lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes),
+        )
+
+    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
+        await self._proofs.require(principal)
+        record = self._record(ProfileRemoved(account_id=principal.account_id, profile_id=profile_id), profile_id)
+
+        def remove(profiles: Profiles) -> ProfilesChange:
+            rest = model.remove_profile(profiles, profile_id)
+            return ProfilesChange(profiles=rest, records=() if rest == profiles else (record,))
+
+        await self._accounts.change_profiles(account_id=principal.account_id, change=remove)
+
+    async def devices(self, *, account_id: AccountId) -> list[Device]:
+        return await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
+
+    async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
+        await self._proofs.require(principal)
+        await self._record_own("device-removed", principal, client_ip)
+        account_id = principal.account_id
+        record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
+        if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
+            raise DeviceNotFound(device_id=device_id)
+
+    async def _record_own(self, act: Act, principal: Principal, client_ip: str) -> None:
+        by = Actor(account_id=principal.account_id, client=client_ip)
+        await self._audit.record(act, by, principal.account_id, detail=principal.device_id)
+
+    async def _change(
+        self, account_id: AccountId, profile_id: ProfileId, change: Callable[[Profiles], Profiles]
+    ) -> Profile:
+        # The store may call `apply` several times; the last result is the one that was committed.
+        results: list[Profiles] = []
+
+        def apply(profiles: Profiles) -> ProfilesChange:
+            results[:] = [change(profiles)]
+            changed = model.list_changed(profiles, results[0])
+            return ProfilesChange(profiles=results[0], records=tuple(map(self._record_change, changed)))
+
+        await self._accounts.change_profiles(account_id=account_id, change=apply)
+        return model.find_profile(results[0], profile_id).profile
+
+    def _record_change(self, profile: Profile) -> FactRecord:
+        return self._record(build_from(profile, ProfileChanged), profile.profile_id)

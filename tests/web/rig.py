@@ -160,7 +160,7 @@ class Client:
             return answer if isinstance(answer, tuple) else (200, answer)
         if path in {"/auth/refresh", "/auth/sign-in", "/auth/sign-up"} or path.endswith("/choose"):
             return self._sign_in(path)
-        if path == "/auth/sign-out":
+        if path == "/auth/sign-out" or (request.method, path) == ("DELETE", "/account"):
             self.signed_in = False
             return 204, None
         return (204, None) if request.method != "GET" else NOWHERE
@@ -172,7 +172,8 @@ class Client:
             self.profile_id = path.split("/")[2]
         self.signed_in = True
         session = {"access_token": "t", "expires_in_s": 600, "account_id": "acc_1", "device_id": "dev_1"}
-        return 200, {**session, "profile_id": self.profile_id, "roles": ["operator"], "refresh_token": None}
+        rights = {"is_adult": self.profile_id != KIM["profile_id"], "roles": ["operator"]}
+        return 200, {**session, **rights, "profile_id": self.profile_id, "refresh_token": None}
 
 
 def _send_file(route: Route, file: Path) -> None:
@@ -203,9 +204,26 @@ def open_client(
     )
     if signed_in:
         context.add_init_script("localStorage.setItem('matinee.signed-in', '1')")
-    defaults = {"/profiles": [{**profile, "language": language} for profile in (ADA, KIM)], "/home": create_home()}
+    defaults = {
+        "/profiles": [{**profile, "language": language} for profile in (ADA, KIM)],
+        "/home": create_home(),
+        "/auth/options": {"sign_up": True},
+    }
     page = context.new_page()
     client = Client(page, {**defaults, **(answers or {})}, film, signed_in=signed_in, profile_id=profile_id)
     context.route("**/*", client.respond)
     page.set_default_timeout(10_000)
     return client
+
+
+def assert_nothing_is_cut_off(page: Page) -> None:
+    """Assert that the tables of a page, and the page itself, show all of their content."""
+    overflow = """() => {
+      const isOut = ({ left, right, width }, frame) => width && (right > frame.right + 1 || left < frame.left - 1);
+      const out = [...document.querySelectorAll('.table-frame :is(th, td)')].filter((cell) =>
+        isOut(cell.getBoundingClientRect(), cell.closest('.table-frame').getBoundingClientRect()));
+      return out.length + (document.documentElement.scrollWidth > innerWidth ? 1 : 0);
+    }"""
+    assert page.evaluate(overflow) == 0
+    cut = "() => [...document.querySelectorAll('tbody td')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    assert page.evaluate(cut) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from tests.web.rig import DESKTOP, LAPTOP, PHONE, Opener
+from tests.web.rig import DESKTOP, LAPTOP, PHONE, Opener, assert_nothing_is_cut_off
 
 EDGE_ID = "edg_06f2m3qf7rvk5xw1q2zj8t4s9c"
 
@@ -77,19 +77,7 @@ ANSWERS = {
 def test_no_table_is_cut_off(client: Opener, size: tuple[int, int], view: str) -> None:
     page = client(ANSWERS, size=size).open(f"/operator/{view}")
     page.locator("tbody tr").first.wait_for()
-    overflow = """() => {
-      const frame = document.querySelector('.table-frame').getBoundingClientRect();
-      const boxes = [...document.querySelectorAll('.table-frame :is(th, td)')];
-      const cells = boxes.map((cell) => cell.getBoundingClientRect());
-      const isOut = ({ left, right, width }) => width && (right > frame.right + 1 || left < frame.left - 1);
-      return cells.filter(isOut).length
-        + (document.documentElement.scrollWidth > innerWidth ? 1 : 0);
-    }"""
-    assert page.evaluate(overflow) == 0
-    cut = (
-        "() => [...document.querySelectorAll('tbody td')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
-    )
-    assert page.evaluate(cut) == 0
+    assert_nothing_is_cut_off(page)
 
 
 def test_a_dialog_has_the_light_theme_of_the_console(client: Opener) -> None:

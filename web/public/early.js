@@ -1,7 +1,12 @@
 /* Requests the data of the first page while the client itself is being loaded. `api/early.ts` takes the answers. */
 (() => {
-  if (!localStorage.getItem("matinee.signed-in")) return;
   const api = "/api/v1";
+  if (!localStorage.getItem("matinee.signed-in")) {
+    const options = fetch(`${api}/auth/options`, { headers: { Accept: "application/json" } });
+    options.catch(() => undefined);
+    window.__matineeEarly = { [`GET ${api}/auth/options`]: options };
+    return;
+  }
   const json = { Accept: "application/json", "Content-Type": "application/json" };
   const send = () => fetch(`${api}/auth/refresh`, { method: "POST", headers: json, body: "{}", credentials: "same-origin" });
   // The lock of the client: two tabs must not use one refresh token. If it is not free there is no early request: the

@@ -79,23 +79,26 @@ export function createClient(dependencies: ClientDependencies) {
     return refreshing;
   }
 
-  async function call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
+  /** Send a request and return its response, which is not an error. */
+  async function request(method: string, path: string, options: CallOptions): Promise<Response> {
     const token = session?.access_token;
     let response = await send(method, path, options);
     if (response.status === 401 && token && !path.startsWith("/auth/sign-")) {
       if (session?.access_token === token) await refresh();
       response = await send(method, path, options);
     }
-    if (response.ok) return await readBody<T>(response);
+    if (response.ok) return response;
     const problem = await readProblem(response);
     if (problem.kind !== "proof-required" || !(await dependencies.requestProof())) throw problem;
     response = await send(method, path, options);
-    if (response.ok) return await readBody<T>(response);
+    if (response.ok) return response;
     throw await readProblem(response);
   }
 
   return {
-    call,
+    call: async <T>(method: string, path: string, options: CallOptions = {}): Promise<T> => readBody<T>(await request(method, path, options)),
+    /** Return the content of a file. */
+    download: async (path: string): Promise<Blob> => (await request("GET", path, {})).blob(),
     refresh,
     setSession,
     getSession: () => session,

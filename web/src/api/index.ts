@@ -46,7 +46,8 @@ const formatQuery = (values: Record<string, string | null | undefined>): string 
 
 const get = <R>(path: string) => client.call<R>("GET", path);
 const post = <R = void>(path: string, body?: unknown) => client.call<R>("POST", path, { body });
-const remove = (path: string) => client.call<void>("DELETE", path);
+const put = <R = void>(path: string, body?: unknown) => client.call<R>("PUT", path, { body });
+const remove = <R = void>(path: string) => client.call<R>("DELETE", path);
 const id = encodeURIComponent;
 
 async function startSession(path: string, body: unknown, method = "POST"): Promise<T.Session> {
@@ -55,17 +56,21 @@ async function startSession(path: string, body: unknown, method = "POST"): Promi
   return session;
 }
 
-async function endSession(path: string): Promise<void> {
-  await post(path);
+async function endSession(path: string, method = "POST"): Promise<void> {
+  await client.call(method, path);
   client.setSession(null);
 }
 
 export const api = {
+  getAuthOptions: () => get<T.AuthOptions>("/auth/options"),
   signUp: (body: T.SignUp) => startSession("/auth/sign-up", body),
   signIn: (body: T.SignIn) => startSession("/auth/sign-in", body),
   signOut: () => endSession("/auth/sign-out"),
   signOutEverywhere: () => endSession("/auth/sign-out-everywhere"),
 
+  getAccount: () => get<T.Account>("/account"),
+  exportAccount: () => client.download("/account/export"),
+  closeAccount: () => endSession("/account", "DELETE"),
   changePassword: (body: T.NewPassword) => startSession("/auth/password", body, "PUT"),
   prove: (body: T.Proof) => post("/auth/prove", body),
 
@@ -100,6 +105,17 @@ export const api = {
     withdrawTitle: (title: string) => post<T.Title>(`/operator/titles/${id(title)}/withdraw`),
     listServices: () => get<T.ServiceView[]>("/operator/services"),
     listEdges: () => get<T.Edge[]>("/operator/edges"),
+    listAccounts: (query: string, cursor?: string | null) => get<T.Page<T.Account>>(`/operator/accounts${formatQuery({ query, cursor })}`),
+    createAccount: (body: T.NewAccount) => post<T.AccountPassword>("/operator/accounts", body),
+    getAccount: (account: string) => get<T.AccountDetails>(`/operator/accounts/${id(account)}`),
+    resetPassword: (account: string, password: string | null) => put<T.AccountPassword>(`/operator/accounts/${id(account)}/password`, { password }),
+    grantOperator: (account: string) => put<T.Account>(`/operator/accounts/${id(account)}/roles/operator`),
+    revokeOperator: (account: string) => remove<T.Account>(`/operator/accounts/${id(account)}/roles/operator`),
+    endSignIns: (account: string) => remove<T.EndedSignIns>(`/operator/accounts/${id(account)}/sign-ins`),
+    exportAccount: (account: string) => client.download(`/operator/accounts/${id(account)}/export`),
+    closeAccount: (account: string) => remove(`/operator/accounts/${id(account)}`),
+    listAudit: (account_id: string | null, cursor?: string | null) => get<T.Page<T.AuditEntry>>(`/operator/audit${formatQuery({ account_id, cursor })}`),
+    rotateKeys: () => post("/operator/keys/rotate"),
     setDraining: (edge: string, draining: boolean) => post<T.Edge>(`/operator/edges/${id(edge)}/drain`, { draining }),
   },
 };

@@ -6,7 +6,7 @@ import SignInPage from "../features/sign-in";
 import TitlePage from "../features/title";
 import type { Session } from "../api";
 import { useText } from "../i18n";
-import { addNext, go, Link, match, paths, readNext, useLocation } from "../router";
+import { addNext, go, Link, match, paths, readNext, useLocation, useScroll } from "../router";
 import { ensureProfiles, restoreSession, useViewer } from "../session";
 import { PreviewHost } from "../ui/Preview";
 import { useTitle } from "../ui/title";
@@ -121,19 +121,11 @@ function renderPage(path: string, isAdult: boolean): ReactNode {
   return <NotFound />;
 }
 
-/** The scroll position of each page, restored on return. */
-const scrollPositions = new Map<string, number>();
-
+/** Restores the scroll position of the page that was shown when it mounted. */
 function ScrollRestorer({ children }: { children: ReactNode }) {
   const { path } = useLocation();
-  const key = useRef(path);
-  useEffect(() => {
-    const path = key.current;
-    scrollTo({ top: scrollPositions.get(path) ?? 0, behavior: "instant" });
-    const onScroll = () => void scrollPositions.set(path, scrollY);
-    addEventListener("scroll", onScroll, { passive: true });
-    return () => removeEventListener("scroll", onScroll);
-  }, []);
+  const [mounted] = useState(path);
+  useScroll(mounted);
   return children;
 }
 

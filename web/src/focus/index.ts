@@ -136,14 +136,23 @@ export function useInitialFocus(ready: boolean, always = false): void {
   }, [ready, always]);
 }
 
-/** Return the focus to the element that had it before a dialog opened. */
+/** The element that gets the focus in the next frame. */
+let returning: HTMLElement | null = null;
+
+/** Return the focus to the element that had it before a dialog opened, or before the dialog that it replaces. */
 export function useReturnFocus(): void {
   useEffect(() => {
-    const before = document.activeElement;
+    const before = returning ?? document.activeElement;
+    returning = null;
     return () => {
       if (!(before instanceof HTMLElement) || before === document.body) return;
+      returning = before;
       // In the next frame, because until then the page behind the dialog is inert.
-      requestAnimationFrame(() => before.isConnected && focusElement(before, false));
+      requestAnimationFrame(() => {
+        if (returning !== before) return;
+        returning = null;
+        if (before.isConnected) focusElement(before, false);
+      });
     };
   }, []);
 }

@@ -45,8 +45,13 @@ export function formatAge(iso: string, now: number, language: string): string {
   if (absolute < 60) return format.format(0, "minute");
   if (absolute < 3600) return format.format(Math.round(seconds / 60), "minute");
   if (absolute < 86_400) return format.format(Math.round(seconds / 3600), "hour");
-  return format.format(Math.round(seconds / 86_400), "day");
+  const days = Math.round(seconds / 86_400);
+  if (Math.abs(days) < 60) return format.format(days, "day");
+  return Math.abs(days) < 730 ? format.format(Math.round(days / 30.44), "month") : format.format(Math.round(days / 365.25), "year");
 }
+
+/** `Jan 2, 2026, 12:00:00 PM`. */
+export const formatMoment = (iso: string, language: string): string => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(iso));
 
 /** Return the name of a language in the viewer's language. */
 export function getLanguageName(tag: string, language: string): string {

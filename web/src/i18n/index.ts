@@ -54,6 +54,7 @@ function createTranslator(tag: Language) {
     formatSize: (bytes: number) => format.formatSize(bytes, tag),
     formatRate: (bps: number) => format.formatRate(bps, tag),
     formatAge: (iso: string) => format.formatAge(iso, Date.now(), tag),
+    formatMoment: (iso: string) => format.formatMoment(iso, tag),
     getLanguageName: (other: string) => format.getLanguageName(other, tag),
     localise: (texts: Record<string, string> | undefined) => format.localise(texts, tag),
   };

@@ -6,6 +6,7 @@ import { type AnchorHTMLAttributes, type MouseEvent, type Ref, useSyncExternalSt
 import { handleLayers, prepareNavigation, startLayers, withoutLayer } from "./layers";
 
 export { useLayer } from "./layers";
+export { useScroll } from "./scroll";
 
 export interface Location {
   path: string;
@@ -119,6 +120,9 @@ export const paths = {
   history: "/history",
   account: "/account",
   operator: "/operator",
+  /** The accounts of the operator console; `rest` is the part of the address after it. */
+  accounts: (rest = "") => `/operator/accounts${rest}`,
+  audit: (account?: string) => `/operator/audit${account ? `?${new URLSearchParams({ account })}` : ""}`,
   watch: (title: string, episode?: string | null, fromStart = false) => {
     const search = new URLSearchParams();
     if (episode) search.set("episode", episode);

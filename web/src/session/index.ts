@@ -10,12 +10,14 @@ export interface Viewer {
   session: Session | null;
   profiles: ProfileView[] | null;
   profile: ProfileView | null;
+  /** What the sign-in page says. */
+  notice: "account-closed" | null;
 }
 
 const SIGNED_IN = "matinee.signed-in";
 const DEVICE = "matinee.device";
 
-let viewer: Viewer = { state: "restoring", session: null, profiles: null, profile: null };
+let viewer: Viewer = { state: "restoring", session: null, profiles: null, profile: null, notice: null };
 const listeners = new Set<() => void>();
 
 function setViewer(change: Partial<Viewer>): void {
@@ -37,7 +39,7 @@ onSession((session) => {
   localStorage.setItem(DEVICE, session.device_id);
   // Cached screens of one profile must not be shown to another.
   if (viewer.session?.profile_id !== session.profile_id) clearScreens();
-  setViewer({ state: "signed-in", session });
+  setViewer({ state: "signed-in", session, notice: null });
 });
 
 /** Restore the session from the refresh cookie. */
@@ -51,6 +53,12 @@ export async function restoreSession(): Promise<void> {
     const refused = error instanceof Problem && (error.status === 401 || error.status === 403);
     setViewer({ state: refused ? "signed-out" : "unreachable" });
   }
+}
+
+/** Close the account; the sign-in page then says so. */
+export async function closeAccount(): Promise<void> {
+  await api.closeAccount();
+  setViewer({ notice: "account-closed" });
 }
 
 export async function loadProfiles(): Promise<ProfileView[]> {

@@ -9,11 +9,13 @@ import "./dialog.css";
 interface DialogProps {
   title: string;
   onClose: () => void;
+  /** Whether a press outside the dialog closes it. */
+  isDismissable?: boolean;
   children: ReactNode;
 }
 
 /** A modal dialog; the rest of the page is inert. */
-export function Dialog({ title, onClose, children }: DialogProps) {
+export function Dialog({ title, onClose, isDismissable = true, children }: DialogProps) {
   const id = useId();
   const ref = useRef<HTMLDivElement>(null);
   const host = useRef(document.getElementById("root"));
@@ -30,7 +32,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   }, []);
   useInitialFocus(true, true);
   return createPortal(
-    <div className="dialog-back" onPointerDown={(event) => event.target === event.currentTarget && onClose()}>
+    <div className="dialog-back" onPointerDown={(event) => isDismissable && event.target === event.currentTarget && onClose()}>
       <div ref={ref} className="dialog" role="dialog" aria-modal="true" aria-labelledby={id} data-focus-scope data-focus="column">
         <h2 id={id}>{title}</h2>
         {children}

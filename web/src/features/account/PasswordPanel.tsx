@@ -2,42 +2,43 @@ import { type FormEvent, useState } from "react";
 import { api, getFaults } from "../../api";
 import { invalidateScreens } from "../../api/screens";
 import { useText } from "../../i18n";
+import { useAction } from "../../ui/action";
 import { Button } from "../../ui/Button";
 import { Field, ProblemNote } from "../../ui/Field";
+import { useFailureFocus } from "../../ui/form";
 
 /** The form that changes the password. The server asks for the present one, unless that was given a short time ago. */
 export function PasswordPanel() {
   const { t } = useText();
   const [password, setPassword] = useState("");
-  const [problem, setProblem] = useState<unknown>(null);
-  const [state, setState] = useState<"editing" | "busy" | "changed">("editing");
-  const fault = getFaults(problem).password;
+  const [isMissing, setIsMissing] = useState(false);
+  const { busy, problem, result, run } = useAction();
+  const [formRef, onFailure] = useFailureFocus();
+  const serverFault = getFaults(problem).password;
+  const fault = isMissing ? t("check.newPassword") : serverFault;
 
   async function submit(event: FormEvent) {
     event.preventDefault();
-    if (!password || state === "busy") return;
-    setProblem(null);
-    setState("busy");
-    try {
+    setIsMissing(!password);
+    if (!password) return onFailure();
+    const isDone = await run(async () => {
       await api.changePassword({ password });
       invalidateScreens("devices");
-      setPassword("");
-      setState("changed");
-    } catch (failure) {
-      setProblem(failure);
-      setState("editing");
-    }
+      return t("account.passwordChanged");
+    });
+    if (isDone) setPassword("");
+    else onFailure();
   }
 
   return (
     <section className="panel">
       <h2>{t("account.password")}</h2>
       <p className="page-lead">{t("account.passwordLead")}</p>
-      <form onSubmit={(event) => void submit(event)} noValidate data-testid="password-form">
-        {!fault && <ProblemNote problem={problem} />}
+      <form ref={formRef} onSubmit={(event) => void submit(event)} noValidate data-testid="password-form">
+        {!serverFault && <ProblemNote problem={problem} />}
         <Field label={t("account.newPassword")} type="password" autoComplete="new-password" value={password} error={fault} hint={t("signUp.passwordHint")} data-testid="new-password" onChange={(event) => setPassword(event.target.value)} />
-        <Button type="submit" busy={state === "busy"} data-testid="password-save">{t("account.passwordSave")}</Button>
-        {state === "changed" && <p className="page-lead" role="status">{t("account.passwordChanged")}</p>}
+        <Button type="submit" busy={busy} data-testid="password-save">{t("account.passwordSave")}</Button>
+        {result && <p className="panel-result" role="status">{result}</p>}
       </form>
     </section>
   );

@@ -1,4 +1,4 @@
-/** The account page: profiles, devices, and sign-out everywhere. */
+/** The account page: profiles, devices, the password, sign-out everywhere, export and closing. */
 import { useState } from "react";
 import { api, type DeviceView } from "../../api";
 import { invalidateScreens, useScreen } from "../../api/screens";
@@ -7,10 +7,12 @@ import { useText } from "../../i18n";
 import { back, go, paths } from "../../router";
 import { useViewer } from "../../session";
 import { Avatar } from "../../ui/Avatar";
+import { useAction } from "../../ui/action";
 import { Button, LinkButton } from "../../ui/Button";
 import { Confirm } from "../../ui/Dialog";
 import { ProblemNote } from "../../ui/Field";
 import { useTitle } from "../../ui/title";
+import { ClosePanel, DataPanel } from "./DataPanels";
 import { PasswordPanel } from "./PasswordPanel";
 
 export default function AccountPage() {
@@ -18,36 +20,18 @@ export default function AccountPage() {
   useTitle(t("account.title"));
   const { profiles } = useViewer();
   const { data: devices, error, reload } = useScreen("devices", api.listDevices);
-  const [problem, setProblem] = useState<unknown>(null);
-  const [confirming, setConfirming] = useState(false);
-  const [busy, setBusy] = useState(false);
+  const removal = useAction();
   useBack(() => back());
   useInitialFocus(devices !== undefined);
 
-  async function remove(device: DeviceView) {
-    try {
-      await api.removeDevice(device.device_id);
-      invalidateScreens("devices");
-    } catch (failure) {
-      setProblem(failure);
-    }
-  }
-  async function signOutEverywhere() {
-    setBusy(true);
-    try {
-      await api.signOutEverywhere();
-      go(paths.home, { replace: true });
-    } catch (failure) {
-      setProblem(failure);
-      setBusy(false);
-      setConfirming(false);
-    }
-  }
+  const remove = (device: DeviceView) => removal.run(async () => {
+    await api.removeDevice(device.device_id);
+    invalidateScreens("devices");
+  });
 
   return (
     <main id="main" className="page narrow" data-focus="column">
       <h1>{t("account.title")}</h1>
-      <ProblemNote problem={problem ?? error} onRetry={error ? reload : undefined} />
       <section className="panel">
         <h2>{t("account.profiles")}</h2>
         <ul className="account-profiles">
@@ -58,16 +42,36 @@ export default function AccountPage() {
       <section className="panel">
         <h2>{t("account.devices")}</h2>
         <p className="page-lead">{t("account.devicesLead")}</p>
+        <ProblemNote problem={removal.problem ?? error} onRetry={error ? reload : undefined} />
         <ul className="devices" data-focus="column">{devices?.map((device) => <Device key={device.device_id} device={device} onRemove={() => void remove(device)} />)}</ul>
       </section>
       <PasswordPanel />
-      <section className="panel">
-        <h2>{t("account.everywhere")}</h2>
-        <p className="page-lead">{t("account.everywhereLead")}</p>
-        <Button variant="danger" onClick={() => setConfirming(true)}>{t("account.everywhere")}</Button>
-      </section>
-      {confirming && <Confirm title={t("account.everywhereAsk")} action={t("account.everywhere")} busy={busy} onConfirm={() => void signOutEverywhere()} onClose={() => setConfirming(false)} />}
+      <EverywherePanel />
+      <DataPanel />
+      <ClosePanel />
     </main>
+  );
+}
+
+function EverywherePanel() {
+  const { t } = useText();
+  const { busy, problem, run } = useAction();
+  const [confirming, setConfirming] = useState(false);
+
+  async function signOut() {
+    const isDone = await run(api.signOutEverywhere);
+    setConfirming(false);
+    if (isDone) go(paths.home, { replace: true });
+  }
+
+  return (
+    <section className="panel">
+      <h2>{t("account.everywhere")}</h2>
+      <p className="page-lead">{t("account.everywhereLead")}</p>
+      <ProblemNote problem={problem} />
+      <Button variant="danger" onClick={() => setConfirming(true)}>{t("account.everywhere")}</Button>
+      {confirming && <Confirm title={t("account.everywhereAsk")} action={t("account.everywhere")} busy={busy} onConfirm={() => void signOut()} onClose={() => setConfirming(false)} />}
+    </section>
   );
 }
 

@@ -2,6 +2,7 @@ import { api, type ServiceView } from "../../api";
 import { useScreen } from "../../api/screens";
 import { useText } from "../../i18n";
 import { ProblemNote } from "../../ui/Field";
+import { RotateKeys } from "./RotateKeys";
 import { type Column, Table } from "./Table";
 
 export function ServicesView() {
@@ -21,6 +22,7 @@ export function ServicesView() {
       <ProblemNote problem={error} onRetry={reload} />
       {data && data.length > 0 && <Table label={t("services.title")} rows={data} columns={columns} getId={(row) => `${row.service}:${row.instance_id}`} />}
       {data?.length === 0 && <p className="operator-empty">{t("services.empty")}</p>}
+      <RotateKeys />
     </>
   );
 }

@@ -5,7 +5,8 @@ import { type Translator, useText } from "../../i18n";
 import { Button } from "../../ui/Button";
 import { Confirm } from "../../ui/Dialog";
 import { Field, ProblemNote } from "../../ui/Field";
-import { formatCsv, download } from "./csv";
+import { saveFile } from "../../ui/file";
+import { createCsv } from "./csv";
 import { type Column, Table } from "./Table";
 
 const getName = (title: Title, text: Translator) => text.localise(title.names) || title.title_id;
@@ -66,7 +67,7 @@ export function TitlesView() {
 
   function exportCsv() {
     const lines = rows.map((title) => [title.title_id, getName(title, text), title.kind, title.state, title.year ?? "", title.maturity, title.audio_languages.join(" "), title.subtitle_languages.join(" ")]);
-    download("titles.csv", formatCsv(["title_id", "name", "kind", "state", "year", "maturity", "audio", "subtitles"], lines));
+    saveFile("titles.csv", createCsv(["title_id", "name", "kind", "state", "year", "maturity", "audio", "subtitles"], lines));
   }
 
   return (

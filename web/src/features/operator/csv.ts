@@ -8,11 +8,4 @@ function formatCell(value: string | number): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-export function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
-}
+export const createCsv = (header: string[], rows: (string | number)[][]) => new Blob([formatCsv(header, rows)], { type: "text/csv;charset=utf-8" });

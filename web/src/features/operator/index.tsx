@@ -1,11 +1,14 @@
 /** The operator console. */
 import { type ReactNode, useLayoutEffect } from "react";
 import { useText, type Key } from "../../i18n";
-import { Link, paths } from "../../router";
+import { Link, paths, useScroll } from "../../router";
 import { useViewer } from "../../session";
 import { LinkButton } from "../../ui/Button";
 import { Icon, Logo } from "../../ui/icons";
 import { useTitle } from "../../ui/title";
+import { AccountsView } from "./AccountsView";
+import { AccountView } from "./AccountView";
+import { AuditView } from "./AuditView";
 import { EdgesView } from "./EdgesView";
 import { JobsView } from "./JobsView";
 import { NowView } from "./NowView";
@@ -15,11 +18,13 @@ import { UploadView } from "./UploadView";
 import "./operator.css";
 import "./table.css";
 
-const VIEWS: { slug: string; name: Key; view: () => ReactNode }[] = [
+const VIEWS: { slug: string; name: Key; view: () => ReactNode; item?: (id: string) => ReactNode }[] = [
   { slug: "", name: "operator.overview", view: () => <NowView /> },
   { slug: "upload", name: "operator.upload", view: () => <UploadView /> },
   { slug: "jobs", name: "operator.jobs", view: () => <JobsView /> },
   { slug: "titles", name: "operator.titles", view: () => <TitlesView /> },
+  { slug: "accounts", name: "operator.accounts", view: () => <AccountsView />, item: (id) => <AccountView key={id} accountId={id} /> },
+  { slug: "audit", name: "operator.audit", view: () => <AuditView /> },
   { slug: "services", name: "operator.services", view: () => <ServicesView /> },
   { slug: "edges", name: "operator.edges", view: () => <EdgesView /> },
 ];
@@ -27,9 +32,11 @@ const VIEWS: { slug: string; name: Key; view: () => ReactNode }[] = [
 export default function OperatorPage({ path }: { path: string }) {
   const { t } = useText();
   const { session } = useViewer();
-  const slug = path.slice(paths.operator.length).replace(/^\//, "");
+  const [slug = "", id, ...more] = path.slice(paths.operator.length).replace(/^\/|\/$/g, "").split("/");
   const current = VIEWS.find((view) => view.slug === slug);
+  const content = id === undefined ? current?.view() : !more.length && current?.item?.(id);
   useLightTheme();
+  useScroll(path);
   useTitle(t(current ? current.name : "operator.title"));
   const allowed = session?.roles.includes("operator");
   return (
@@ -44,7 +51,7 @@ export default function OperatorPage({ path }: { path: string }) {
         <Link to={paths.home} className="operator-leave"><Icon name="back" size="1.1em" />{t("operator.leave")}</Link>
       </nav>
       <main id="main" className="operator-main" data-focus="column">
-        {allowed && current ? current.view() : <DeadEnd message={t(allowed ? "app.notFound" : "operator.forbidden")} />}
+        {(allowed && content) || <DeadEnd message={t(allowed ? "app.notFound" : "operator.forbidden")} />}
       </main>
     </div>
   );

@@ -1,11 +1,12 @@
 /** The sign-in and sign-up page. */
 import { type FormEvent, useState } from "react";
 import { api, getFaults } from "../../api";
+import { useScreen } from "../../api/screens";
 import { useInitialFocus } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { Link } from "../../router";
-import { describeDevice } from "../../session";
-import { Button } from "../../ui/Button";
+import { describeDevice, useViewer } from "../../session";
+import { Button, LinkButton } from "../../ui/Button";
 import { Field, ProblemNote } from "../../ui/Field";
 import { useFailureFocus } from "../../ui/form";
 import { Logo } from "../../ui/icons";
@@ -23,26 +24,59 @@ interface SignInPageProps {
 }
 
 export default function SignInPage({ isSignUp, other }: SignInPageProps) {
-  const text = useText();
-  useTitle(text.t(isSignUp ? "signUp.title" : "signIn.title"));
-  useInitialFocus(true, true);
+  const { t } = useText();
+  useTitle(t(isSignUp ? "signUp.title" : "signIn.title"));
   return (
     <main className="sign-in" data-focus="column" id="main">
       <Backdrop />
       <div className="sign-in-side">
         <Logo height="2.25rem" />
-        <p className="sign-in-tagline">{text.t("signIn.tagline")}</p>
+        <p className="sign-in-tagline">{t("signIn.tagline")}</p>
       </div>
-      <div className="sign-in-panel" key={String(isSignUp)}>
-        <h1>{text.t(isSignUp ? "signUp.title" : "signIn.title")}</h1>
-        <p className="sign-in-lead">{text.t(isSignUp ? "signUp.lead" : "signIn.lead")}</p>
-        <SignInForm isSignUp={isSignUp} text={text} />
-        <p className="sign-in-other">
-          {text.t(isSignUp ? "signUp.haveAccount" : "signIn.noAccount")}{" "}
-          <Link to={other} replace>{text.t(isSignUp ? "signUp.toSignIn" : "signIn.toSignUp")}</Link>
-        </p>
-      </div>
+      <Panel key={String(isSignUp)} isSignUp={isSignUp} other={other} />
     </main>
+  );
+}
+
+/** Return whether strangers may sign up, `undefined` until it is known. If it cannot be asked, the sign-up will tell. */
+function useSignUpOpen(): boolean | undefined {
+  const { data, error } = useScreen("auth:options", api.getAuthOptions);
+  return data?.sign_up ?? (error === undefined ? undefined : true);
+}
+
+function Panel({ isSignUp, other }: SignInPageProps) {
+  const text = useText();
+  const { t } = text;
+  const { notice } = useViewer();
+  const isOpen = useSignUpOpen();
+  // The form keeps its place until it is known, so that nothing moves.
+  const isPending = isSignUp && isOpen === undefined;
+  useInitialFocus(!isPending, true);
+  if (isSignUp && isOpen === false) return <Closed to={other} />;
+  return (
+    <div className="sign-in-panel" style={{ visibility: isPending ? "hidden" : undefined }}>
+      <h1>{t(isSignUp ? "signUp.title" : "signIn.title")}</h1>
+      {notice && <p className="sign-in-notice" role="status">{t("signIn.accountClosed")}</p>}
+      <p className="sign-in-lead">{t(isSignUp ? "signUp.lead" : "signIn.lead")}</p>
+      <SignInForm isSignUp={isSignUp} text={text} />
+      <p className="sign-in-other" style={{ visibility: isOpen === undefined ? "hidden" : undefined }}>
+        {isOpen === false
+          ? t("signIn.closed")
+          : <>{t(isSignUp ? "signUp.haveAccount" : "signIn.noAccount")} <Link to={other} replace>{t(isSignUp ? "signUp.toSignIn" : "signIn.toSignUp")}</Link></>}
+      </p>
+    </div>
+  );
+}
+
+/** What the sign-up page says where strangers may not sign up. */
+function Closed({ to }: { to: string }) {
+  const { t } = useText();
+  return (
+    <div className="sign-in-panel" data-testid="sign-up-closed">
+      <h1>{t("signUp.closedTitle")}</h1>
+      <p className="sign-in-lead">{t("signUp.closedLead")}</p>
+      <LinkButton to={to} replace variant="primary" large className="sign-in-submit" data-focus-first>{t("signUp.toSignIn")}</LinkButton>
+    </div>
   );
 }
 

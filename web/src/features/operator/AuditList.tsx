@@ -1,0 +1,48 @@
+import { api, type AuditEntry } from "../../api";
+import { useText } from "../../i18n";
+import { Link, paths } from "../../router";
+import { Button } from "../../ui/Button";
+import { ProblemNote } from "../../ui/Field";
+import { usePages } from "./pages";
+import { type Column, Table } from "./Table";
+import { Time } from "./Time";
+
+const EVERY_MS = 10_000;
+
+/** The audit log, newest first; of one account, or of all. */
+export function AuditList({ accountId }: { accountId: string | null }) {
+  const text = useText();
+  const { t } = text;
+  const { items, isStale, error, hasMore, isLoadingMore, more, reload } = usePages(`operator:audit:${accountId ?? ""}`, (cursor) => api.operator.listAudit(accountId, cursor), EVERY_MS);
+  const columns: Column<AuditEntry>[] = [
+    { key: "act", name: t("audit.act"), cell: (entry) => <Act entry={entry} /> },
+    { key: "account", name: t("audit.account"), cell: (entry) => <Who id={entry.account_id} email={entry.account} /> },
+    { key: "actor", name: t("audit.actor"), cell: (entry) => <Who id={entry.actor_id} email={entry.actor} /> },
+    { key: "client", name: t("audit.client"), cell: (entry) => (entry.client === COMMAND_LINE ? t("audit.commandLine") : entry.client || "–") },
+    { key: "at", name: t("audit.at"), cell: (entry) => <Time at={entry.at} /> },
+  ];
+  return (
+    <>
+      <ProblemNote problem={error} onRetry={reload} />
+      <div aria-busy={isStale} className="pages">
+        {items.length > 0 && <Table label={t("operator.audit")} rows={items} columns={columns} getId={(entry) => entry.entry_id} />}
+        {!isStale && items.length === 0 && <p className="operator-empty">{t("audit.empty")}</p>}
+      </div>
+      {hasMore && <p><Button busy={isLoadingMore} data-testid="more" onClick={more}>{t("app.more")}</Button></p>}
+    </>
+  );
+}
+
+const COMMAND_LINE = "command line";
+
+function Act({ entry }: { entry: AuditEntry }) {
+  const text = useText();
+  return <><strong>{text.find(`act.${entry.act}`) ?? entry.act}</strong>{entry.detail && <span className="sub"><code>{entry.detail}</code></span>}</>;
+}
+
+/** An account, by its e-mail address as long as it has one. */
+function Who({ id, email }: { id: string | null; email: string | null }) {
+  const { t } = useText();
+  if (id && email) return <Link className="row-name-link" to={paths.accounts(`/${id}`)}>{email}</Link>;
+  return id ? <span title={id}>{t("audit.erased")}</span> : <>–</>;
+}

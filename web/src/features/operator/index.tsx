@@ -1,5 +1,5 @@
 /** The operator console. */
-import { type ReactNode, useLayoutEffect } from "react";
+import { type ReactNode, useEffect, useLayoutEffect, useRef } from "react";
 import { useText, type Key } from "../../i18n";
 import { Link, paths, useScroll } from "../../router";
 import { useViewer } from "../../session";
@@ -35,6 +35,7 @@ export default function OperatorPage({ path }: { path: string }) {
   const [slug = "", id, ...more] = path.slice(paths.operator.length).replace(/^\/|\/$/g, "").split("/");
   const current = VIEWS.find((view) => view.slug === slug);
   const content = id === undefined ? current?.view() : !more.length && current?.item?.(id);
+  const views = useCurrentInView(slug);
   useLightTheme();
   useScroll(path);
   useTitle(t(current ? current.name : "operator.title"));
@@ -43,7 +44,7 @@ export default function OperatorPage({ path }: { path: string }) {
     <div className="operator" data-theme="light" data-focus="row">
       <nav className="operator-nav" aria-label={t("operator.nav")} data-focus="column">
         <Link to={paths.operator} className="operator-logo"><Logo height="1.5rem" /><span>{t("operator.title")}</span></Link>
-        <ul>
+        <ul ref={views}>
           {VIEWS.map((view) => (
             <li key={view.slug}><Link to={view.slug ? `${paths.operator}/${view.slug}` : paths.operator} aria-current={view === current ? "page" : undefined} data-testid={`operator-${view.slug || "now"}`}>{t(view.name)}</Link></li>
           ))}
@@ -63,6 +64,16 @@ function useLightTheme(): void {
     document.documentElement.dataset.theme = "light";
     return () => void delete document.documentElement.dataset.theme;
   }, []);
+}
+
+/** Scroll the list of views, which is a line on phones, so that the current one is in view. */
+function useCurrentInView(slug: string) {
+  const list = useRef<HTMLUListElement>(null);
+  useEffect(() => {
+    const current = list.current?.querySelector<HTMLElement>("[aria-current]");
+    if (list.current && current) list.current.scrollLeft = current.offsetLeft - (list.current.clientWidth - current.offsetWidth) / 2;
+  }, [slug]);
+  return list;
 }
 
 function DeadEnd({ message }: { message: string }) {

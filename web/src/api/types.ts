@@ -55,44 +55,11 @@ export type ServiceView = Schemas["ServiceView"];
 export type Edge = Schemas["Edge"];
 export type HeartbeatState = Heartbeat["state"];
 export type JobState = Job["state"];
-
-export interface AuthOptions {
-  sign_up: boolean;
-}
-export interface Account {
-  account_id: string;
-  email: string;
-  created_at: string;
-  status: "active" | "closed";
-  roles: string[];
-}
-export interface NewAccount {
-  email: string;
-  name: string;
-  language: string;
-  password: string | null;
-  roles: "operator"[];
-}
-export interface AccountPassword {
-  account: Account;
-  password: string | null;
-}
-export interface AccountDetails {
-  account: Account;
-  profiles: ProfileView[];
-  devices: Omit<DeviceView, "current">[];
-}
-export interface EndedSignIns {
-  ended: number;
-}
-export interface AuditEntry {
-  entry_id: string;
-  at: string;
-  act: string;
-  client: string;
-  detail: string;
-  actor_id: string | null;
-  actor: string | null;
-  account_id: string | null;
-  account: string | null;
-}
+export type AuthOptions = Schemas["AuthOptions"];
+export type Account = Schemas["Account"];
+export type NewAccount = Schemas["NewAccount"];
+export type AccountWithPassword = Schemas["AccountWithPassword"];
+export type AccountScreen = Schemas["AccountScreen"];
+export type Device = Schemas["Device"];
+export type EndedSignIns = Schemas["EndedSignIns"];
+export type AuditEntry = Schemas["AuditEntry"];

@@ -4,8 +4,8 @@ import { useText } from "../../i18n";
 export const OPERATOR = "operator";
 
 export function AccountState({ account }: { account: Account }) {
-  const text = useText();
-  return <span className={`state ${account.status}`}>{text.find(`accounts.${account.status}`) ?? account.status}</span>;
+  const { t } = useText();
+  return <span className={`state ${account.status}`}>{t(`accounts.${account.status}`)}</span>;
 }
 
 export function Roles({ account }: { account: Account }) {

@@ -1,4 +1,4 @@
-import { type AccountDetails, api, Problem } from "../../api";
+import { type AccountScreen, api, type Device, Problem, type ProfileView } from "../../api";
 import { useScreen } from "../../api/screens";
 import { useBack, useInitialFocus } from "../../focus";
 import { useText } from "../../i18n";
@@ -14,9 +14,6 @@ import { AccountState, Roles } from "./AccountState";
 import { AuditList } from "./AuditList";
 import { type Column, Table } from "./Table";
 import { Time } from "./Time";
-
-type Profile = AccountDetails["profiles"][number];
-type Device = AccountDetails["devices"][number];
 
 /** The page of one account. */
 export function AccountView({ accountId }: { accountId: string }) {
@@ -36,7 +33,7 @@ export function AccountView({ accountId }: { accountId: string }) {
   );
 }
 
-function Details({ details: { account, profiles, devices }, isOwn }: { details: AccountDetails; isOwn: boolean }) {
+function Details({ details: { account, profiles, devices }, isOwn }: { details: AccountScreen; isOwn: boolean }) {
   const { t } = useText();
   return (
     <>
@@ -57,10 +54,10 @@ function Details({ details: { account, profiles, devices }, isOwn }: { details: 
   );
 }
 
-function Profiles({ profiles }: { profiles: Profile[] }) {
+function Profiles({ profiles }: { profiles: ProfileView[] }) {
   const text = useText();
   const { t } = text;
-  const columns: Column<Profile>[] = [
+  const columns: Column<ProfileView>[] = [
     { key: "name", name: t("profiles.name"), cell: (profile) => <span className="with-avatar"><Avatar name={profile.avatar} size="2rem" /><strong>{profile.name}</strong></span> },
     { key: "kind", name: t("titles.kind"), cell: (profile) => t(profile.kids ? "accounts.child" : "accounts.adult") },
     { key: "age", name: t("profiles.maturity"), cell: (profile) => (profile.maturity ? t("profiles.maturityAge", { age: profile.maturity }) : t("profiles.maturityAll")) },

@@ -11,8 +11,7 @@ const EVERY_MS = 10_000;
 
 /** The audit log, newest first; of one account, or of all. */
 export function AuditList({ accountId }: { accountId: string | null }) {
-  const text = useText();
-  const { t } = text;
+  const { t } = useText();
   const { items, isStale, error, hasMore, isLoadingMore, more, reload } = usePages(`operator:audit:${accountId ?? ""}`, (cursor) => api.operator.listAudit(accountId, cursor), EVERY_MS);
   const columns: Column<AuditEntry>[] = [
     { key: "act", name: t("audit.act"), cell: (entry) => <Act entry={entry} /> },
@@ -36,8 +35,8 @@ export function AuditList({ accountId }: { accountId: string | null }) {
 const COMMAND_LINE = "command line";
 
 function Act({ entry }: { entry: AuditEntry }) {
-  const text = useText();
-  return <><strong>{text.find(`act.${entry.act}`) ?? entry.act}</strong>{entry.detail && <span className="sub"><code>{entry.detail}</code></span>}</>;
+  const { t } = useText();
+  return <><strong>{t(`act.${entry.act}`)}</strong>{entry.detail && <span className="sub"><code>{entry.detail}</code></span>}</>;
 }
 
 /** An account, by its e-mail address as long as it has one. */

@@ -1,5 +1,5 @@
 import { type FormEvent, useState } from "react";
-import { type AccountPassword, api, getFaults } from "../../api";
+import { type AccountWithPassword, api, getFaults } from "../../api";
 import { invalidateScreens } from "../../api/screens";
 import { type Key, LANGUAGES, useText } from "../../i18n";
 import { go, paths } from "../../router";
@@ -37,11 +37,11 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
   const { t } = text;
   const [draft, setDraft] = useState<Draft>({ email: "", name: "", language: text.language, password: "", isOperator: false });
   const [faults, setFaults] = useState<Faults>({});
-  const [created, setCreated] = useState<AccountPassword | null>(null);
+  const [created, setCreated] = useState<AccountWithPassword | null>(null);
   const { busy, problem, run } = useAction();
   const [formRef, onFailure] = useFailureFocus();
   const change = (part: Partial<Draft>) => setDraft({ ...draft, ...part });
-  const show = ({ account }: AccountPassword) => go(paths.accounts(`/${account.account_id}`));
+  const show = ({ account }: AccountWithPassword) => go(paths.accounts(`/${account.account_id}`));
 
   async function submit(event: FormEvent) {
     event.preventDefault();

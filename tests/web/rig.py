@@ -225,5 +225,7 @@ def assert_nothing_is_cut_off(page: Page) -> None:
       return out.length + (document.documentElement.scrollWidth > innerWidth ? 1 : 0);
     }"""
     assert page.evaluate(overflow) == 0
-    cut = "() => [...document.querySelectorAll('tbody td')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    cut = (
+        "() => [...document.querySelectorAll('tbody td')].filter((one) => one.scrollWidth > one.clientWidth + 1).length"
+    )
     assert page.evaluate(cut) == 0

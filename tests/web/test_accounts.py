@@ -154,7 +154,9 @@ def test_a_household_exports_its_data_after_a_proof(client: Opener) -> None:
 
 
 def test_an_export_that_failed_says_so_beside_its_button(client: Opener) -> None:
-    page = client({**ANSWERS, "/account/export": (503, {"type": "/problems/overloaded", "status": 503})}).open("/account")
+    page = client({**ANSWERS, "/account/export": (503, {"type": "/problems/overloaded", "status": 503})}).open(
+        "/account"
+    )
     page.get_by_test_id("account-export").click()
     panel = page.locator(".panel", has=page.get_by_test_id("account-export"))
     expect(panel.get_by_role("alert")).to_have_text("The service is busy. Try again shortly.")
@@ -312,7 +314,10 @@ def test_the_role_is_given_and_taken(client: Opener) -> None:
         account["roles"] = ["operator"] if request.method == "PUT" else []
         return account
 
-    answers = {f"GET {OPERATOR}/acc_2": lambda _: {**DETAILS, "account": account}, f"{OPERATOR}/acc_2/roles/operator": set_role}
+    answers = {
+        f"GET {OPERATOR}/acc_2": lambda _: {**DETAILS, "account": account},
+        f"{OPERATOR}/acc_2/roles/operator": set_role,
+    }
     page = client({**ANSWERS, **answers}).open("/operator/accounts/acc_2")
     page.get_by_test_id("account-role").click()
     page.get_by_role("dialog").get_by_role("button", name="Make operator").click()
@@ -325,7 +330,9 @@ def test_the_role_is_given_and_taken(client: Opener) -> None:
 def test_what_failed_says_so_beside_its_button(client: Opener) -> None:
     path = f"{OPERATOR}/acc_2"
     operator = {**DETAILS, "account": {**OTHER, "roles": ["operator"]}}
-    page = client({**ANSWERS, f"GET {path}": operator, f"DELETE {path}/roles/operator": LAST_OPERATOR}).open("/operator/accounts/acc_2")
+    page = client({**ANSWERS, f"GET {path}": operator, f"DELETE {path}/roles/operator": LAST_OPERATOR}).open(
+        "/operator/accounts/acc_2"
+    )
     page.get_by_test_id("account-role").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke operator").click()
     line = page.locator(".action", has=page.get_by_test_id("account-role"))

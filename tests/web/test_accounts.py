@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Request, expect
 from tests.web.rig import (
     ADA,
     DESKTOP,
@@ -25,7 +25,7 @@ SIZES = [PHONE, LAPTOP, DESKTOP]
 CLOSED = {"/auth/options": {"sign_up": False}}
 PROOF_REQUIRED = (403, {"type": "/problems/proof-required", "title": "", "status": 403})
 LAST_OPERATOR = (409, {"type": "/problems/last-operator", "title": "", "status": 409})
-PASSWORD = "plum-otter-lantern-62"  # noqa: S105 - an invented one
+PASSWORD = "plum-otter-lantern-62"
 OPERATOR = "/operator/accounts"
 
 

@@ -245,8 +245,8 @@ def test_more_accounts_are_loaded(client: Opener) -> None:
 
 
 def test_a_search_without_result_says_so(client: Opener) -> None:
-    page = client({**ANSWERS, OPERATOR: create_page([])}).open("/operator/accounts?q=nobody")
-    expect(page.get_by_text("No account has “nobody” in its e-mail address.")).to_be_visible()
+    page = client({**ANSWERS, OPERATOR: create_page([])}).open("/operator/accounts?q=nowhere")
+    expect(page.get_by_text("No account has “nowhere” in its e-mail address.")).to_be_visible()
 
 
 def test_an_account_is_created_and_its_password_is_shown_once(client: Opener) -> None:
@@ -400,7 +400,7 @@ def test_the_signing_key_is_rotated_after_a_confirmation(client: Opener) -> None
     expect(page.get_by_text("A new key is in place.")).to_be_visible()
 
 
-def test_an_account_is_reached_and_left_with_keys_alone(client: Opener) -> None:
+def test_an_account_is_reached_and_left_with_keys_only(client: Opener) -> None:
     page = client(ANSWERS).open("/operator/accounts?tv")
     link = page.get_by_test_id("account-link").last
     link.wait_for()

@@ -79,7 +79,7 @@ function Devices({ devices }: { devices: Device[] }) {
     { key: "name", name: t("profiles.name"), cell: (device) => <strong>{device.name}</strong> },
     { key: "kind", name: t("titles.kind"), cell: (device) => text.find(`device.${device.kind}`) ?? device.kind },
     { key: "state", name: t("accounts.signedIn"), cell: (device) => t(device.signed_in ? "titles.yes" : "accounts.no") },
-    { key: "seen", name: t("accounts.lastSeen"), cell: (device) => <Time at={device.last_seen_at} /> },
+    { key: "last", name: t("accounts.lastSeen"), cell: (device) => <Time at={device.last_seen_at} /> },
   ];
   return (
     <>

@@ -16,6 +16,7 @@ from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.service import CatalogueService
 from matinee.drivers.sql import Database
 from matinee.drivers.vault import FileSealer
+from matinee.encoding.adapters.sources import SqlSourceStore
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.jobs import Tools, run_worker
 from matinee.encoding.service import EncodingService
@@ -30,6 +31,7 @@ class EncodingDeployment:
     """The services of a folder, and its paths."""
 
     store: SqlJobStore
+    sources: SqlSourceStore
     tools: Tools
     encoding: EncodingService
     catalogue: CatalogueService
@@ -55,10 +57,17 @@ async def open_deployment(
         executor = await stack.enter_async_context(ProcessExecutor(workers=1))
         tools = make_tools(data, catalogue, licensing, executor, processes=1, chunk_s=chunk_s)
         store = await SqlJobStore.open(at["encoding"])
+        sources = SqlSourceStore(at["encoding"])
         encoding = EncodingService(
-            store=store, blobs=tools.blobs, prober=tools.prober, catalogue=catalogue, executor=executor, clock=clock
+            store=store,
+            sources=sources,
+            blobs=tools.blobs,
+            prober=tools.prober,
+            catalogue=catalogue,
+            executor=executor,
+            clock=clock,
         )
-        yield EncodingDeployment(store, tools, encoding, catalogue, licensing, data / "objects", data / "work")
+        yield EncodingDeployment(store, sources, tools, encoding, catalogue, licensing, data / "objects", data / "work")
 
 
 async def _main(data: Path, chunk_s: int) -> None:

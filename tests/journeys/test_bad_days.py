@@ -186,7 +186,7 @@ async def front_answers(deployment: Deployment, http: aiohttp.ClientSession) -> 
 
 def submit(deployment: Deployment, file: Path, name: str) -> str:
     """Ingest a film without waiting for the job."""
-    result = deployment.matinee("ingest", str(file), "--title", name, "--json")
+    result = deployment.matinee("ingest", str(file), "--again", "--title", name, "--json")
     assert result.returncode == 0, result.stderr
     job_id: str = json.loads(result.stdout)["job_id"]
     return job_id

@@ -132,6 +132,12 @@ async def test_a_good_film_with_broken_subtitles_leaves_no_title(deployment: Dep
     assert_refused(await asyncio.to_thread(deployment.matinee, *words), "broken.srt: subtitles, line 2: ")
 
 
+@pytest.mark.usefixtures("unchanged")
+async def test_a_film_that_was_ingested_before_is_refused_in_one_line(deployment: Deployment, tmp_path: Path) -> None:
+    same = make_film(tmp_path / "same.mp4", seconds=3, size="160x90", rate="12")
+    assert_refused(await asyncio.to_thread(deployment.matinee, "ingest", str(same)), "same.mp4 is already “")
+
+
 ODD: dict[str, tuple[str, ...]] = {
     "ten bit “odd” 'size' 12.5.mkv": (
         *("-f", "lavfi", "-i", "testsrc2=size=162x98:rate=25/2:duration=4"),

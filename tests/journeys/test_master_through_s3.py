@@ -52,6 +52,7 @@ async def deployment(data: Path, url: str) -> AsyncIterator[EncodingDeployment]:
         tools = dataclasses.replace(one.tools, blobs=ObjectBlobs(ObjectStore(url, idle_timeout_s=2, attempts=2)))
         encoding = EncodingService(
             store=one.store,
+            sources=one.sources,
             blobs=tools.blobs,
             prober=tools.prober,
             catalogue=one.catalogue,

@@ -27,6 +27,7 @@ from matinee.drivers.sql import Database
 from matinee.drivers.vault import FileSealer
 from matinee.encoding.adapters.ffmpeg import FfmpegProber
 from matinee.encoding.adapters.objects import ObjectBlobs
+from matinee.encoding.adapters.sources import SqlSourceStore
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.service import EncodingService
 from matinee.gateway.adapters.disk import DiskUploadStore
@@ -322,8 +323,10 @@ async def build_domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
         token_key=KEY,
         clock=CLOCK,
     )
+    jobs = await database("encoding")
     encoding = EncodingService(
-        store=await SqlJobStore.open(await database("encoding")),
+        store=await SqlJobStore.open(jobs),
+        sources=SqlSourceStore(jobs),
         blobs=ObjectBlobs(ObjectStore(f"file://{folder}/objects")),
         prober=FfmpegProber(Ffmpeg()),
         catalogue=catalogue,

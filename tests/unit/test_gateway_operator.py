@@ -149,6 +149,32 @@ async def test_ingest_creates_a_title_and_a_job(gateway: Deployment, tmp_path: P
     assert (await operator.call("POST", f"/operator/titles/{first.json['title_id']}/publish")).problem == "not-playable"
 
 
+async def test_file_that_was_ingested_before_is_refused(gateway: Deployment, tmp_path: Path) -> None:
+    operator = await gateway.viewer(operator=True)
+    film = write_film(tmp_path / "film.mp4")
+    one, two = await upload(operator, film), await upload(operator, film, "copy.mp4")
+    first = (await operator.call("POST", "/operator/ingest", {"upload_id": one, "name": "Night Bus"})).json
+    refused = await operator.call("POST", "/operator/ingest", {"upload_id": two, "name": "Late Bus"})
+    assert (refused.status, refused.problem) == (409, "already-ingested")
+    assert (refused.json["title_id"], refused.json["name"]) == (first["title_id"], "Night Bus")
+    assert refused.json["detail"].startswith(f"copy.mp4 is already “Night Bus” ({first['title_id']}).")
+    assert len((await operator.call("GET", "/operator/titles")).json["items"]) == 1
+    same = await operator.call("POST", "/operator/ingest", {"upload_id": one, "title_id": first["title_id"]})
+    assert (same.status, same.json) == (202, first)
+    again = await operator.call("POST", "/operator/ingest", {"upload_id": two, "name": "Late Bus", "again": True})
+    assert again.status == 202
+    assert again.json["title_id"] != first["title_id"]
+
+
+async def test_file_of_a_cancelled_job_can_be_ingested_again(gateway: Deployment, tmp_path: Path) -> None:
+    operator = await gateway.viewer(operator=True)
+    film = write_film(tmp_path / "film.mp4")
+    one, two = await upload(operator, film), await upload(operator, film, "copy.mp4")
+    first = (await operator.call("POST", "/operator/ingest", {"upload_id": one})).json
+    await operator.call("POST", f"/operator/jobs/{first['job_id']}/cancel")
+    assert (await operator.call("POST", "/operator/ingest", {"upload_id": two})).status == 202
+
+
 async def test_refused_files_leave_no_title(gateway: Deployment) -> None:
     operator, other = await gateway.viewer(operator=True), await gateway.viewer(operator=True)
     text = await upload(operator, b"just text", "notes.txt")

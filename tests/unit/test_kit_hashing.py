@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.kit.hashing import mint_path_token, sha256_file, sha256_hex, verify_path_token
+from matinee.kit.hashing import fingerprint_file, mint_path_token, sha256_file, sha256_hex, verify_path_token
 
 KEY = b"k" * 32
 EXPIRES_S = 0x6A000000
@@ -61,3 +61,15 @@ def test_the_expiry_cannot_absorb_part_of_the_scope() -> None:
 
 def test_a_token_that_expires_before_1970_is_refused() -> None:
     assert not verify("a", mint_path_token(KEY, "a", -5), now_s=-10)
+
+
+def test_fingerprint_differs_by_size_and_content(tmp_path: Path) -> None:
+    def fingerprint(content: bytes) -> str:
+        (tmp_path / "file").write_bytes(content)
+        return fingerprint_file(tmp_path / "file")
+
+    large = bytes(range(256)) * 40_000
+    contents = [b"", b"a", b"b", b"a" * 65_536, large, large[:-1] + b"a", large + b"a", b"a" + large[1:]]
+    prints = [fingerprint(content) for content in contents]
+    assert len(set(prints)) == len(contents)
+    assert prints == [fingerprint(content) for content in contents]

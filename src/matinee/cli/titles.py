@@ -55,6 +55,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
     subtitles: list[SideFile]
     title_id: TitleId | None
     episode_id: EpisodeId | None
+    again: bool
 
     def to_draft(self) -> TitleDraft:
         """Return the draft of a new title."""
@@ -77,6 +78,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
             episode_id=self.episode_id,
             audio=self.audio,
             subtitles=self.subtitles,
+            again=self.again,
             language=self.language,
             priority=10,
         )
@@ -94,6 +96,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--subtitles", multiple=True, callback=_parse_side_files, metavar="LANG=FILE", help=".srt, .vtt or .ass.")
 @click.option("--title-id", help="Add to, or encode again, an existing title.")
 @click.option("--episode-id", help="The episode of that title.")
+@click.option("--again", is_flag=True, help="Make another title of a file that was ingested before.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show progress until it can be played.")
 @json_option
 @with_settings
@@ -116,7 +119,14 @@ async def _ingest(settings: Settings, clients: Clients, film: IngestOptions, pat
     encoding, draft = clients.get(Encoding), film.to_draft()
     async with upload_masters(settings, film.to_order(film.title_id or draft.title_id, path)) as order:
         # Check the files first, so that a refused film leaves no title behind.
-        await encoding.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
+        await encoding.inspect(
+            path=order.path,
+            audio=order.audio,
+            subtitles=order.subtitles,
+            title_id=order.title_id,
+            episode_id=order.episode_id,
+            again=order.again,
+        )
         if film.title_id is None:
             await clients.get(Catalogue).put_title(draft=draft)
         job = await encoding.submit(order=order)

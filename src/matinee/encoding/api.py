@@ -77,7 +77,8 @@ class SideFile(msgspec.Struct, frozen=True, kw_only=True):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A master file to encode for a title. Paths are absolute on this machine, or keys of the object store.
 
-    `publish` publishes the title once the asset is attached; `consume` moves the files instead of copying them.
+    `publish` publishes the title once the asset is attached; `consume` moves the files instead of copying them;
+    `again` allows a file of which another title was made.
     """
 
     title_id: TitleId
@@ -87,6 +88,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     subtitles: list[SideFile] = []
     publish: bool = True
     consume: bool = False
+    again: bool = False
     language: str = "und"
     priority: int = 0
 
@@ -132,6 +134,15 @@ class Unusable(Problem, status=422):
     remedy: str
 
 
+class AlreadyIngested(Problem, status=409):
+    """A title was already made of this file."""
+
+    file: str
+    title_id: TitleId
+    name: str
+    episode_id: EpisodeId | None = None
+
+
 class JobNotFound(Problem, status=404):
     """There is no such job."""
 
@@ -150,10 +161,20 @@ class Encoding(Protocol):
 
     @idempotent
     @long_running(limit_ms=60_000)
-    async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
+    async def inspect(
+        self,
+        *,
+        path: str,
+        audio: Sequence[SideFile] = (),
+        subtitles: Sequence[SideFile] = (),
+        title_id: TitleId | None = None,
+        episode_id: EpisodeId | None = None,
+        again: bool = False,
+    ) -> Report:
         """Probe a master, check its side files and the free space, and report its streams.
 
-        Raises Unusable with the file, the stream and the remedy; NoSpace.
+        Raises Unusable with the file, the stream and the remedy; NoSpace; AlreadyIngested if a title or an episode
+        other than the given one was made of the same content, unless `again`.
         """
 
     @idempotent
@@ -161,7 +182,7 @@ class Encoding(Protocol):
     async def submit(self, *, order: Order) -> Job:
         """Inspect a master and queue its job. Idempotent while a job of the same title, episode and file is unfinished.
 
-        Raises Unusable, NoSpace, TitleNotFound.
+        Raises Unusable, NoSpace, AlreadyIngested, TitleNotFound.
         """
 
     @idempotent

@@ -31,13 +31,15 @@ async def _build(wiring: Wiring[EncodingSection]) -> Encoding:
     from matinee.encoding.adapters.ffmpeg import FfmpegEncoder, FfmpegProber, FfmpegStills
     from matinee.encoding.adapters.objects import ObjectBlobs
     from matinee.encoding.adapters.packager import ShakaPackager
+    from matinee.encoding.adapters.sources import SqlSourceStore
     from matinee.encoding.adapters.sql import SqlJobStore
     from matinee.encoding.service import EncodingService
     from matinee.kit import ids
     from matinee.kit.ids import InstanceId
 
     settings, clock, catalogue = wiring.settings, wiring.clock, wiring.client(Catalogue)
-    store = await SqlJobStore.open(await wiring.database("store"))
+    database = await wiring.database("store")
+    store, sources = await SqlJobStore.open(database), SqlSourceStore(database)
     objects, ffmpeg = ObjectStore(wiring.objects.store), Ffmpeg()
     wiring.watch(objects, "objects.store")
     await objects.ensure_bucket()
@@ -61,7 +63,13 @@ async def _build(wiring: Wiring[EncodingSection]) -> Encoding:
     wiring.add_schedule("@every 1h", jobs.sweep_objects, remove_unfinished=blobs.remove_unfinished, clock=clock)
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
     return EncodingService(
-        store=store, blobs=blobs, prober=prober, catalogue=catalogue, executor=wiring.executor, clock=clock
+        store=store,
+        sources=sources,
+        blobs=blobs,
+        prober=prober,
+        catalogue=catalogue,
+        executor=wiring.executor,
+        clock=clock,
     )
 
 

@@ -14,11 +14,30 @@ from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.pictures import FrameStats
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
 from matinee.encoding.model.source import MediaSource
+from matinee.kit.ids import EpisodeId, JobId, TitleId
 from matinee.licensing.api import ContentKey
 from matinee.mesh.queue.ports import WorkQueue
 
 OnProgress: TypeAlias = Callable[[int], None]
 JobStore: TypeAlias = WorkQueue[Job]
+
+
+class IngestedSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What was last made of a file's content, and by which job."""
+
+    title_id: TitleId
+    job_id: JobId
+    episode_id: EpisodeId | None = None
+
+
+class SourceStore(Protocol):
+    """The files that were ingested, by the fingerprint of their content."""
+
+    async def find(self, *, fingerprint: str) -> IngestedSource | None:
+        """Return what was last made of a file's content."""
+
+    async def save(self, *, fingerprint: str, source: IngestedSource) -> None:
+        """Store what is made of a file's content; it replaces what was stored."""
 
 
 class Blobs(Protocol):

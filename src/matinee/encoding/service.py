@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from msgspec.structs import replace
 
-from matinee.catalogue.api import Catalogue, EpisodeNotFound
+from matinee.catalogue.api import Catalogue, EpisodeNotFound, TitleNotFound, choose_text
 from matinee.encoding.api import Job, JobNotFound, JobState, Order, Report, SideFile
 from matinee.encoding.model.progress import create_steps
-from matinee.encoding.model.refusals import check_space, make_unusable
+from matinee.encoding.model.refusals import check_space, make_already_ingested, make_unusable
 from matinee.encoding.model.renditions import list_warnings
 from matinee.encoding.model.subtitles import LIMIT_BYTES, Cue, InvalidSubtitles, parse_subtitles
-from matinee.encoding.ports import Blobs, JobStore, Prober
+from matinee.encoding.ports import Blobs, IngestedSource, JobStore, Prober, SourceStore
 from matinee.kit import context, ids
 from matinee.kit.clock import Clock
-from matinee.kit.hashing import sha256_hex
-from matinee.kit.ids import JobId
+from matinee.kit.hashing import fingerprint_file, sha256_hex
+from matinee.kit.ids import EpisodeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
+from matinee.kit.structs import build_from
 from matinee.mesh.executor.ports import Executor
 
 PAGE_LIMIT = 200
@@ -46,6 +49,7 @@ class EncodingService:
         self,
         *,
         store: JobStore,
+        sources: SourceStore,
         blobs: Blobs,
         prober: Prober,
         catalogue: Catalogue,
@@ -53,22 +57,32 @@ class EncodingService:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._sources = sources
         self._blobs = blobs
         self._prober = prober
         self._catalogue = catalogue
         self._executor = executor
         self._clock = clock
 
-    async def inspect(self, *, path: str, audio: Sequence[SideFile] = (), subtitles: Sequence[SideFile] = ()) -> Report:
-        with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
-            file = await locate(self._blobs, path, Path(folder))
-            source = await self._prober.probe(path=file, name=PurePath(path).name)
-            await self._check_side_files(audio, subtitles, Path(folder))
-        check_space(source.report.size_bytes, await self._blobs.get_free_bytes())
-        return replace(source.report, warnings=list_warnings(source))
+    async def inspect(
+        self,
+        *,
+        path: str,
+        audio: Sequence[SideFile] = (),
+        subtitles: Sequence[SideFile] = (),
+        title_id: TitleId | None = None,
+        episode_id: EpisodeId | None = None,
+        again: bool = False,
+    ) -> Report:
+        report, fingerprint = await self._inspect(path, audio, subtitles)
+        if not again:
+            await self._check_not_ingested(fingerprint, PurePath(path).name, title_id, episode_id)
+        return report
 
     async def submit(self, *, order: Order) -> Job:
-        report = await self.inspect(path=order.path, audio=order.audio, subtitles=order.subtitles)
+        report, fingerprint = await self._inspect(order.path, order.audio, order.subtitles)
+        if not order.again:
+            await self._check_not_ingested(fingerprint, PurePath(order.path).name, order.title_id, order.episode_id)
         await self._check_title(order)
         now = self._clock.now()
         job = Job(
@@ -82,7 +96,9 @@ class EncodingService:
             file_name=PurePath(order.path).name,
             warnings=report.warnings,
         )
-        return await self._store.add(item=job, key=_build_film_key(order))
+        added = await self._store.add(item=job, key=_build_film_key(order))
+        await self._sources.save(fingerprint=fingerprint, source=build_from(order, IngestedSource, job_id=added.job_id))
+        return added
 
     async def get_job(self, *, job_id: JobId) -> Job:
         return _require(await self._store.find(item_id=job_id), job_id)
@@ -99,6 +115,31 @@ class EncodingService:
 
     async def retry(self, *, job_id: JobId) -> Job:
         return _require(await self._store.retry(item_id=job_id, now=self._clock.now()), job_id)
+
+    async def _inspect(self, path: str, audio: Sequence[SideFile], subtitles: Sequence[SideFile]) -> tuple[Report, str]:
+        """Return the report on a master, and the fingerprint of its content."""
+        with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
+            file = await locate(self._blobs, path, Path(folder))
+            source = await self._prober.probe(path=file, name=PurePath(path).name)
+            await self._check_side_files(audio, subtitles, Path(folder))
+            fingerprint = await asyncio.to_thread(fingerprint_file, file)
+        check_space(source.report.size_bytes, await self._blobs.get_free_bytes())
+        return replace(source.report, warnings=list_warnings(source)), fingerprint
+
+    async def _check_not_ingested(
+        self, fingerprint: str, file: str, title_id: TitleId | None, episode_id: EpisodeId | None
+    ) -> None:
+        """Raise AlreadyIngested where another title or episode was made of this content, or is being made."""
+        known = await self._sources.find(fingerprint=fingerprint)
+        if known is None or (known.title_id, known.episode_id) == (title_id, episode_id):
+            return
+        job = await self._store.find(item_id=known.job_id)
+        if job is not None and job.state in ("failed", "cancelled"):
+            return
+        with contextlib.suppress(TitleNotFound):
+            title = await self._catalogue.title(title_id=known.title_id)
+            name = choose_text(title.names, [], title.original_language)
+            raise make_already_ingested(file, known.title_id, known.episode_id, name)
 
     async def _check_side_files(self, audio: Sequence[SideFile], subtitles: Sequence[SideFile], folder: Path) -> None:
         for side in audio:

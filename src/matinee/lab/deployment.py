@@ -99,7 +99,7 @@ class Deployment:
 
     def ingest(self, file: Path, name: str, *options: str) -> str:
         """Ingest a film, wait until it can be played, and return its title's id. Raises DeploymentFailed."""
-        result = self.matinee("ingest", str(file), "--title", name, *options)
+        result = self.matinee("ingest", str(file), "--again", "--title", name, *options)
         if result.returncode or not (title := re.search(r"\((tit_\w+)\)", result.stdout)):
             raise self._failure(f"The film was not ingested: {(result.stdout + result.stderr).strip()}")
         return title[1]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from matinee.encoding.api import NoSpace, Unusable
+from matinee.encoding.api import AlreadyIngested, NoSpace, Unusable
+from matinee.kit.ids import EpisodeId, TitleId
 
 # The stored master, the chunks and the packaged asset together, at most.
 _SPACE_PER_BYTE = 2.5
@@ -15,6 +16,12 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 def make_unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
     """Make the problem of a file: which stream, what is wrong and what to do."""
     return Unusable(file=file, stream=stream, remedy=remedy, detail=f"{file}: {stream}: {what}. {remedy}")
+
+
+def make_already_ingested(file: str, title_id: TitleId, episode_id: EpisodeId | None, name: str) -> AlreadyIngested:
+    """Make the problem of a file of which a title was made: which title, and what to do."""
+    detail = f"{file} is already “{name}” ({episode_id or title_id}). To make another title of it, ingest it `again`."
+    return AlreadyIngested(file=file, title_id=title_id, episode_id=episode_id, name=name, detail=detail)
 
 
 def make_no_space(what: str, needed_bytes: int = 0, free_bytes: int = 0) -> NoSpace:

@@ -335,7 +335,10 @@ class IngestSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to ingest an upload. Without `title_id` a film of this name is created."""
+    """A request to ingest an upload. Without `title_id` a film of this name is created.
+
+    `again` allows a file of which another title was made.
+    """
 
     upload_id: UploadId
     name: str = ""
@@ -348,6 +351,7 @@ class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
     genre_ids: list[str] = []
     audio: list[IngestSide] = []
     subtitles: list[IngestSide] = []
+    again: bool = False
 
 
 class IngestAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,16 +25,19 @@ class Intake:
     async def ingest(self, *, account_id: AccountId, request: IngestRequest) -> IngestAnswer:
         """Queue a job for a complete upload. A repeated request for the same upload uses the same title.
 
-        Raises UploadNotFound, UploadUnfinished, Unusable, NoSpace, TitleNotFound, EpisodeNotFound.
+        Raises UploadNotFound, UploadUnfinished, Unusable, NoSpace, AlreadyIngested, TitleNotFound, EpisodeNotFound.
         """
         path = await self._find_path(account_id, request.upload_id)
         audio = await self._find_side_files(account_id, request.audio)
         subtitles = await self._find_side_files(account_id, request.subtitles)
         title_id = request.title_id
         if title_id is None:
+            title_id = ids.derive(TitleId, request.upload_id)
             # Inspect first, so that a file that is refused leaves no title.
-            await self._encoding.inspect(path=path, audio=audio, subtitles=subtitles)
-            title_id = await self._create_title(request, path)
+            await self._encoding.inspect(
+                path=path, audio=audio, subtitles=subtitles, title_id=title_id, again=request.again
+            )
+            await self._create_title(title_id, request, path)
         order = Order(
             title_id=title_id,
             episode_id=request.episode_id,
@@ -42,13 +45,13 @@ class Intake:
             audio=audio,
             subtitles=subtitles,
             consume=True,
+            again=request.again,
             language=request.language,
         )
         job = await self._encoding.submit(order=order)
         return IngestAnswer(title_id=title_id, job_id=job.job_id)
 
-    async def _create_title(self, request: IngestRequest, path: str) -> TitleId:
-        title_id = ids.derive(TitleId, request.upload_id)
+    async def _create_title(self, title_id: TitleId, request: IngestRequest, path: str) -> None:
         known = {genre.genre_id: genre for genre in await self._catalogue.genres()}
         draft = TitleDraft(
             title_id=title_id,
@@ -61,7 +64,6 @@ class Intake:
             genres=[known.get(genre_id) or _unknown_genre(genre_id) for genre_id in request.genre_ids],
         )
         await self._catalogue.put_title(draft=draft)
-        return title_id
 
     async def _find_path(self, account_id: AccountId, upload_id: UploadId) -> str:
         upload = await self._uploads.find(upload_id=upload_id)

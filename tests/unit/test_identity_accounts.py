@@ -20,6 +20,7 @@ from matinee.identity.api import (
     DeviceInfo,
     EmailTaken,
     LastOperator,
+    RotatedTooSoon,
     SignUpClosed,
     TokenRejected,
     WrongCredentials,
@@ -268,7 +269,9 @@ async def test_password_that_is_hard_to_guess_is_accepted(rig: Rig, password: st
 
 async def test_rotated_key_is_published(rig: Rig) -> None:
     await rig.identity.rotate_keys(by=COMMAND_LINE)
+    with pytest.raises(RotatedTooSoon):
+        await rig.identity.rotate_keys(by=COMMAND_LINE)
     assert len((await rig.instance().public_keys()).keys) == 2
     await rig.identity.rotate_keys(by=COMMAND_LINE, discard=True)
     assert len((await rig.instance().public_keys()).keys) == 1
-    assert await rig.acts() == ["keys-rotated", "keys-rotated"]
+    assert await rig.acts() == ["keys-rotated"] * 3

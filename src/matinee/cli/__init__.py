@@ -97,10 +97,12 @@ def _fail(problem: Problem) -> int:
 
 
 def _describe(problem: Problem) -> str:
+    if isinstance(problem, Invalid) and problem.faults:
+        return "; ".join(
+            f"{fault.field}: {fault.message}" if fault.field else fault.message for fault in problem.faults
+        )
     if problem.detail:
-        facts = ""
-    else:
-        values = {k: v for k, v in problem.facts().items() if k not in {"detail", "faults"} and v not in ("", None)}
-        facts = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
-    faults = "; ".join(f"{f.field}: {f.message}" for f in problem.faults) if isinstance(problem, Invalid) else ""
-    return " ".join(part for part in (str(problem), faults, f"({facts})" if facts else "") if part)
+        return problem.detail
+    facts = {name: value for name, value in problem.facts().items() if name != "detail" and value not in ("", None)}
+    listed = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items())
+    return f"{problem} ({listed})" if listed else str(problem)

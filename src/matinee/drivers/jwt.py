@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from matinee.drivers.keyfile import KeyFileUnusable, create_once, replace_file, to_pem
 from matinee.kit import log
 from matinee.kit.clock import Clock, from_ms
-from matinee.kit.problem import Problem, Unauthenticated
+from matinee.kit.problem import Unauthenticated
 
 T = TypeVar("T")
 _log = log.get()
@@ -34,12 +34,6 @@ KEYS_MIN_AGE = timedelta(seconds=5)
 # When a new key begins to sign: every verifier has fetched it by then.
 ACTIVE_AFTER_S = (KEYS_MAX_AGE + timedelta(minutes=1)).total_seconds()
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----", re.DOTALL)
-
-
-class RotatedTooSoon(Problem, status=409):
-    """The keys were rotated a short time ago: the newest one does not sign yet."""
-
-    retry_after_ms: int
 
 
 class Signer:
@@ -71,18 +65,19 @@ class Signer:
         self._reload()
         return self._public
 
-    def rotate(self, *, discard: bool = False) -> None:
+    def rotate(self, *, discard: bool = False) -> int:
         """Add a new key to the file and remove all but the one that signs; with `discard` remove that one too.
 
-        Raises RotatedTooSoon, KeyFileUnusable.
+        Return 0, or the milliseconds to wait where the newest key does not sign yet. Raises KeyFileUnusable.
         """
         self._reload()
         wait_s = self._wait_s()
         if not discard and len(self._keys) > 1 and wait_s > 0:
-            raise RotatedTooSoon(retry_after_ms=math.ceil(wait_s * 1000))
+            return math.ceil(wait_s * 1000)
         kept = [] if discard else self._keys[-1:]
         replace_file(self._path, b"".join(to_pem(key) for key in [*kept, generate_private_key(SECP256R1())]))
         self._reload()
+        return 0
 
     def _wait_s(self) -> float:
         """Return the seconds until the newest key signs. A file from the future counts as changed now."""

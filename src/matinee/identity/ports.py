@@ -166,8 +166,11 @@ class Secrets(Protocol):
 class Signer(Protocol):
     """Signs access tokens."""
 
-    def rotate(self, *, discard: bool = False) -> None:
-        """Add a key, which signs some minutes later, or with `discard` replace all at once. Raises KeyFileUnusable."""
+    def rotate(self, *, discard: bool = False) -> int:
+        """Add a key, which signs some minutes later, or with `discard` replace all at once.
+
+        Return 0, or the milliseconds to wait where the newest key does not sign yet. Raises KeyFileUnusable.
+        """
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return a signed token."""

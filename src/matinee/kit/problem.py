@@ -81,7 +81,8 @@ class Problem(Exception):
         """Rebuild a problem from its document. Raises ValueError for an unknown type or an invalid fact."""
         kind = cls.kinds.get(str(document.get("type", "")).rpartition("/")[2])
         if kind is None:
-            raise ValueError(f"unknown problem {document.get('type')!r}")
+            text = document.get("detail") or document.get("title")
+            raise ValueError(f"unknown problem {document.get('type')!r}: {text}")
         return kind._from_facts(document)
 
     @classmethod

@@ -17,6 +17,7 @@ from matinee.identity.api.problems import (
     LastProfile,
     ProfileNotFound,
     ProofRequired,
+    RotatedTooSoon,
     SignUpClosed,
     TokenRejected,
     TooManyAttempts,
@@ -52,6 +53,7 @@ __all__ = [
     "ProofRequired",
     "PublicKey",
     "PublicKeys",
+    "RotatedTooSoon",
     "SignUpClosed",
     "TokenRejected",
     "TooManyAttempts",
@@ -307,7 +309,7 @@ class Identity(Protocol):
         """Add a key that signs access tokens some minutes from now, when every process has it.
 
         The previous key still verifies tokens. With `discard` the new key signs at once and all others are void, for
-        keys that have become known: clients then refresh their tokens. Raises KeyFileUnusable.
+        keys that have become known: clients then refresh their tokens. Raises RotatedTooSoon, KeyFileUnusable.
         """
 
     @idempotent

@@ -71,3 +71,9 @@ class SignUpClosed(Problem, status=403):
 
 class LastOperator(Problem, status=409):
     """This is the last operator: give another account the role first."""
+
+
+class RotatedTooSoon(Problem, status=409):
+    """The keys were rotated a short time ago: the newest one does not sign yet."""
+
+    retry_after_ms: int

@@ -26,6 +26,7 @@ from matinee.identity.api import (
     EmailTaken,
     LastOperator,
     Profile,
+    RotatedTooSoon,
 )
 from matinee.identity.model import Credentials
 from matinee.identity.ports import AccountStore, AuditLog, FindWeakness, Profiles, Secrets, Signer, SignInStore
@@ -144,7 +145,8 @@ class Administration:
 
     async def rotate_keys(self, *, by: Actor, discard: bool = False) -> None:
         await self._audit.record("keys-rotated", by, detail="discard" if discard else "")
-        self._signer.rotate(discard=discard)
+        if wait_ms := self._signer.rotate(discard=discard):
+            raise RotatedTooSoon(retry_after_ms=wait_ms)
 
     async def _prepare_account(self, email: str, password: str, name: str, language: str) -> Account:
         """Return a new account, not yet stored. Raises Invalid, EmailTaken."""

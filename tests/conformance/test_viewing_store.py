@@ -29,7 +29,7 @@ from matinee.viewing.adapters.sql import SqlViewingStore
 from matinee.viewing.api import Position
 
 NOW = datetime(2026, 5, 1, 20, tzinfo=UTC)
-LATER = NOW + timedelta(days=1)
+LATER = NOW + timedelta(days=3650)
 ACCOUNT = ids.derive(AccountId, "a")
 ANNA, BEN = (ACCOUNT, ids.derive(ProfileId, "anna")), (ACCOUNT, ids.derive(ProfileId, "ben"))
 Store: TypeAlias = SqlViewingStore | CassandraViewingStore

@@ -127,6 +127,9 @@ async def test_invalid_bodies_are_refused(gateway: Deployment) -> None:
         (b"", 422, "invalid"),
         (b'{"title_id": "' + b"x" * 400_000 + b'"}', 413, "too-large"),
         (b"[" * 100_000, 400, "malformed"),
+        (b'{"x": ' + b"9" * 10_000 + b"}", 422, "invalid"),
+        (b'{"title_id": "t", "capabilities": {}, "title_id": "u"}', 400, "duplicate-key"),
+        (b'{"title_id": "t", "capabilities": {"x": [{"y": 1, "\\u0079" : 2}]}}', 400, "duplicate-key"),
     ):
         answer = await viewer.call("POST", "/playback", body)
         assert (answer.status, answer.problem) == (status, kind), body[:40]

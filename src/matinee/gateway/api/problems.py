@@ -10,6 +10,12 @@ class Malformed(Problem, status=400):
     """The body is not valid JSON."""
 
 
+class DuplicateKey(Problem, status=400):
+    """An object in the body has a key twice."""
+
+    key: str
+
+
 class NoSuchPage(Problem, status=404):
     """There is no such page."""
 

@@ -12,6 +12,7 @@ from matinee.drivers.asgi import App
 from matinee.drivers.metrics import Metrics
 from matinee.gateway.ports import TokenVerifier
 from matinee.gateway.server import errors, trust, web, wellknown
+from matinee.gateway.server.body import JsonRequest
 from matinee.gateway.server.compression import CompressionMiddleware
 from matinee.gateway.server.middleware import RequestMiddleware
 from matinee.gateway.server.openapi import build_document
@@ -34,6 +35,7 @@ def build(state: AppState, *, verifier: TokenVerifier, metrics: Metrics, tracer:
         openapi_config=None,
         logging_config=None,
         request_max_body_size=settings.body_limit_bytes,
+        request_class=JsonRequest,
         state=State({"app": state, "web_client": web.WebClient(settings.web_root), "openapi": build_document}),
     )
     return RequestMiddleware(

@@ -23,6 +23,7 @@ from matinee.playback.api import Capabilities
 from matinee.playback.model.sessions import StoredSession
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SERVED = (EdgeId("edg_a"), EdgeId("edg_b"))
 NewPlace = Callable[[], str]
 Store = SqlSessionStore | RedisSessionStore
 Opener = Callable[[], Awaitable[Store]]
@@ -91,8 +92,10 @@ async def test_moves_change_position_and_time(open_store: Opener) -> None:
     await store.create(session=one, records=[])
     later = NOW + timedelta(seconds=30)
     assert await store.move(session_id=one.session_id, position_ms=30_000, now=later, records=[b"heartbeat"])
-    await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_b"), EdgeId("edg_a")), now=later)
-    moved = replace(one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")))
+    await store.set_edges(session_id=one.session_id, avoid=(EdgeId("edg_b"), EdgeId("edg_a")), served=SERVED, now=later)
+    moved = replace(
+        one, position_ms=30_000, last_seen_at=later, avoid=(EdgeId("edg_b"), EdgeId("edg_a")), served=SERVED
+    )
     assert await (await open_store()).find(session_id=one.session_id) == moved
     assert await relay_records(store) == [b"heartbeat"]
 
@@ -104,9 +107,9 @@ async def test_latest_of_two_moves_stays(open_store: Opener) -> None:
     late, later = NOW + timedelta(seconds=30), NOW + timedelta(seconds=31)
     assert await store.move(session_id=one.session_id, position_ms=31_000, now=later, records=[b"newer"])
     assert await store.move(session_id=one.session_id, position_ms=30_000, now=late, records=[b"older"])
-    await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_a"),), now=late)
+    await store.set_edges(session_id=one.session_id, avoid=(EdgeId("edg_a"),), served=SERVED, now=late)
     assert await store.find(session_id=one.session_id) == replace(
-        one, position_ms=31_000, last_seen_at=later, avoid=(EdgeId("edg_a"),)
+        one, position_ms=31_000, last_seen_at=later, avoid=(EdgeId("edg_a"),), served=SERVED
     )
     assert await relay_records(store) == [b"newer", b"older"]
 
@@ -132,7 +135,7 @@ async def test_ended_session_does_not_change(open_store: Opener) -> None:
     later = NOW + timedelta(minutes=1)
     assert not await store.move(session_id=one.session_id, position_ms=9_000, now=later, records=[b"heartbeat"])
     assert not await store.close(session_id=one.session_id, position_ms=9_000, now=later, records=[b"ended again"])
-    await store.avoid_edges(session_id=one.session_id, edge_ids=(EdgeId("edg_a"),), now=later)
+    await store.set_edges(session_id=one.session_id, avoid=(EdgeId("edg_a"),), served=SERVED, now=later)
     assert await store.find(session_id=one.session_id) == replace(one, position_ms=5_000, ended_at=NOW)
     assert await relay_records(store) == [b"ended"]
     assert not await store.move(
@@ -268,14 +271,14 @@ def _apply_step(one: StoredSession, step: str, figure: int, now: datetime) -> St
     if one.ended_at is not None:
         return one
     if step == "steer":
-        return replace(one, avoid=(EdgeId(str(figure)),), last_seen_at=now)
+        return replace(one, avoid=(EdgeId(str(figure)),), served=SERVED, last_seen_at=now)
     ended_at = now if step == "close" else None
     return replace(one, position_ms=figure, last_seen_at=now, ended_at=ended_at)
 
 
 async def _take(store: Store, session_id: PlaySessionId, step: str, figure: int, now: datetime, fact: bytes) -> None:
     if step == "steer":
-        await store.avoid_edges(session_id=session_id, edge_ids=(EdgeId(str(figure)),), now=now)
+        await store.set_edges(session_id=session_id, avoid=(EdgeId(str(figure)),), served=SERVED, now=now)
     elif step == "move":
         await store.move(session_id=session_id, position_ms=figure, now=now, records=[fact])
     else:

@@ -99,6 +99,7 @@ class FakeDomains:
     def __init__(self) -> None:
         self.maturity = 18
         self.status: Any = "active"
+        self.edge_ids = EDGE_IDS
         self.ended_sign_ins: set[SignInId] = set()
         self.playables = {
             None: Playable(title_id=TITLE, names={"en": "A film"}, original_language="en", maturity=12, asset=asset())
@@ -169,7 +170,7 @@ class FakeDomains:
     async def rank(
         self, *, client_ip: str, region: str = "local", avoid: tuple[EdgeId, ...] = (), limit: int = 3
     ) -> list[RankedEdge]:
-        order = sorted(EDGE_IDS, key=lambda edge_id: edge_id in avoid)
+        order = sorted(self.edge_ids, key=lambda edge_id: edge_id in avoid)
         edges = [RankedEdge(edge_id=edge_id, base_url=f"http://{edge_id}", score=0) for edge_id in order]
         return await self._call("rank", edges, client_ip=client_ip, avoid=avoid)
 

@@ -31,6 +31,7 @@ from matinee.kit.ids import AssetId, PlaySessionId, SignInId
 from matinee.kit.problem import Invalid, Unreachable
 from matinee.playback import jobs
 from matinee.playback.api import LinkExpired, SessionNotFound
+from matinee.playback.model.reports import LIMIT, WINDOW_S
 
 
 class FakeEvents:
@@ -176,6 +177,46 @@ async def test_failed_edge_is_ranked_last_from_then_on(deployment: Deployment) -
     assert hosts == [*EDGE_IDS[1:], EDGE_IDS[0]]
     again = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
     assert again.deliveries[0].edge_id == EDGE_IDS[1]
+
+
+async def test_only_failures_of_edges_that_a_session_was_given_count(deployment: Deployment) -> None:
+    deployment.domains.edge_ids = EDGE_IDS[:2]
+    play = await deployment.start()
+    failed = tuple(EDGE_IDS)
+    await deployment.playback.renew(
+        principal=principal(), session_id=play.session_id, client_ip="192.0.2.7", failed=(*failed, EDGE_IDS[0])
+    )
+    reported = [call["edge_id"] for call in deployment.domains.calls_of("observe")]
+    assert sorted(reported) == sorted(EDGE_IDS[:2])
+    await deployment.heartbeat(play, edge_id=EDGE_IDS[2])
+    await deployment.heartbeat(play, edge_id=EDGE_IDS[2], state="failed")
+    assert len(deployment.domains.calls_of("observe")) == 2
+    deployment.domains.edge_ids = EDGE_IDS[2:]
+    await deployment.manifest(play)
+    for edge_id in (EDGE_IDS[0], EDGE_IDS[2]):
+        await deployment.heartbeat(play, edge_id=edge_id, state="failed")
+    reported = [call["edge_id"] for call in deployment.domains.calls_of("observe")]
+    assert reported[2:] == [EDGE_IDS[0], EDGE_IDS[2]]
+
+
+async def test_failures_reported_by_one_account_are_capped(deployment: Deployment) -> None:
+    async def report(name: str, times: int) -> int:
+        play = await deployment.start(principal(name))
+        before = len(deployment.domains.calls_of("observe"))
+        for number in range(times):
+            await deployment.playback.renew(
+                principal=principal(name),
+                session_id=play.session_id,
+                client_ip=f"192.0.{number}.7",
+                failed=tuple(EDGE_IDS[:1]),
+            )
+        return len(deployment.domains.calls_of("observe")) - before
+
+    assert await report("ada", LIMIT + 8) == LIMIT
+    assert await report("ada", 1) == 0
+    assert await report("bo", 2) == 2
+    deployment.clock.advance(seconds=WINDOW_S)
+    assert await report("ada", 1) == 1
 
 
 async def test_heartbeat_records_position_edge_and_fact(deployment: Deployment) -> None:

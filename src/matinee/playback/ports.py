@@ -25,8 +25,10 @@ class SessionStore(Protocol):
         A stored time that is ahead of `now`, by more than clocks differ, does not stay.
         """
 
-    async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        """Set the edges that an open session avoids."""
+    async def set_edges(
+        self, *, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], served: tuple[EdgeId, ...], now: datetime
+    ) -> None:
+        """Set the edges that an open session avoids, and those that it was given."""
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         """End a session; return False, and store nothing, where it is not open."""

@@ -21,7 +21,8 @@ from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 _Fields: TypeAlias = list[bytes | None]
-_FIELDS = ("body", "seen", "position", "avoid", "ended")  # the body as created; the others change
+# The body as created; the others change. The last is missing in sessions of earlier versions.
+_FIELDS = ("body", "seen", "position", "avoid", "ended", "served")
 _DELETE_BATCH = 500
 _body = msgspec.json.Decoder(StoredSession)
 _edges = msgspec.json.Decoder(tuple[EdgeId, ...])
@@ -62,11 +63,11 @@ put_facts(KEYS[3], 4)
 return 1
 """
 )
-_AVOID = (
+_SET_EDGES = (
     _IF_OPEN
     + """
 if ended then return 0 end
-redis.call('HSET', KEYS[1], 'avoid', ARGV[3])
+redis.call('HSET', KEYS[1], 'avoid', ARGV[3], 'served', ARGV[4])
 change()
 return 1
 """
@@ -99,7 +100,7 @@ class RedisSessionStore:
         self._redis = redis
         self._open, self._ended = redis.key("playback:open"), redis.key("playback:ended")
         self._create, self._move = redis.script(_CREATE), redis.script(_MOVE)
-        self._avoid, self._close = redis.script(_AVOID), redis.script(_CLOSE)
+        self._set_edges, self._close = redis.script(_SET_EDGES), redis.script(_CLOSE)
         self._delete = redis.script(_DELETE)
         self.outbox = RedisOutbox(redis, redis.key("playback:outbox"))
 
@@ -122,8 +123,11 @@ class RedisSessionStore:
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._run(self._move, session_id, to_ms(now), position_ms, *records)
 
-    async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._run(self._avoid, session_id, to_ms(now), msgspec.json.encode(edge_ids))
+    async def set_edges(
+        self, *, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], served: tuple[EdgeId, ...], now: datetime
+    ) -> None:
+        edges = msgspec.json.encode(avoid), msgspec.json.encode(served)
+        await self._run(self._set_edges, session_id, to_ms(now), *edges)
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         by = secrets.token_hex(8)  # a repeated script recognises its own close by this
@@ -197,13 +201,15 @@ async def _list_members(client: RedisClient, index: str) -> list[str]:
 
 
 def _to_session(fields: _Fields) -> StoredSession | None:
-    body, last_seen, position, avoid, ended = fields
+    body, last_seen, position, avoid, ended, served = fields
     if body is None or last_seen is None or position is None or avoid is None:
         return None
+    session = _body.decode(body)
     return msgspec.structs.replace(
-        _body.decode(body),
+        session,
         last_seen_at=from_ms(int(last_seen)),
         position_ms=int(position),
         avoid=_edges.decode(avoid),
+        served=session.served if served is None else _edges.decode(served),
         ended_at=None if ended is None else from_ms(int(ended)),
     )

@@ -43,13 +43,14 @@ _sessions = Table(
     Column("ended_at", UtcTime),
     Column("position_ms", BigInteger, nullable=False),
     Column("avoid", JsonBytes(tuple[EdgeId, ...], _MEDIUM), nullable=False),
+    Column("served", JsonBytes(tuple[EdgeId, ...], _MEDIUM)),  # null in rows of earlier versions
     Column("body", JsonBytes(StoredSession, _MEDIUM), nullable=False),
 )
 _outbox = define_outbox_table(_metadata, "playback")
 _c = _sessions.c
 
 _create = insert(_sessions)
-_columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoid)
+_columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoid, _c.served)
 _find = _columns.where(_c.session_id == bindparam("id"))
 _open = _columns.where(_c.ended_at.is_(None)).order_by(_c.last_seen_at).limit(bindparam("most"))
 _latest = bindparam("latest", type_=UtcTime)  # later times are from clocks that were ahead
@@ -63,7 +64,9 @@ _is_newest = or_(_c.last_seen_at <= _now, _c.last_seen_at > _latest)
 _newest_time = case((_is_newest, _now), else_=_c.last_seen_at)
 _newest_position = case((_is_newest, bindparam("position", type_=BigInteger)), else_=_c.position_ms)
 _move = _update_open.values(position_ms=_newest_position, last_seen_at=_newest_time)
-_avoid = _update_open.values(avoid=bindparam("edges"), last_seen_at=_newest_time)
+_set_edges = _update_open.values(
+    avoid=bindparam("avoided"), served=bindparam("served_edges"), last_seen_at=_newest_time
+)
 _close = _update_open.values(
     position_ms=bindparam("position"), last_seen_at=bindparam("now"), ended_at=bindparam("now")
 )
@@ -90,6 +93,7 @@ class SqlSessionStore:
             "last_seen_at": session.last_seen_at,
             "position_ms": session.position_ms,
             "avoid": session.avoid,
+            "served": session.served,
             "body": session,
         }
 
@@ -109,8 +113,11 @@ class SqlSessionStore:
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._update_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
 
-    async def avoid_edges(self, *, session_id: PlaySessionId, edge_ids: tuple[EdgeId, ...], now: datetime) -> None:
-        await self._update_open(_avoid, {"id": session_id, "edges": edge_ids, "now": now}, [])
+    async def set_edges(
+        self, *, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], served: tuple[EdgeId, ...], now: datetime
+    ) -> None:
+        values = {"id": session_id, "avoided": avoid, "served_edges": served, "now": now}
+        await self._update_open(_set_edges, values, [])
 
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._update_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
@@ -159,5 +166,10 @@ def _count(statement: Update | Delete, values: dict[str, Any], connection: Conne
 def _to_session(row: Row[*tuple[Any, ...]]) -> StoredSession:
     session: StoredSession = row.body
     return replace(
-        session, last_seen_at=row.last_seen_at, ended_at=row.ended_at, position_ms=row.position_ms, avoid=row.avoid
+        session,
+        last_seen_at=row.last_seen_at,
+        ended_at=row.ended_at,
+        position_ms=row.position_ms,
+        avoid=row.avoid,
+        served=session.served if row.served is None else row.served,
     )

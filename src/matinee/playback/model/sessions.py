@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -13,6 +14,8 @@ from matinee.kit.structs import build_from
 from matinee.playback.api import Capabilities, Heartbeat
 from matinee.viewing.api import Position
 
+# So many of the edges that a session was given are remembered.
+_SERVED_LIMIT = 16
 # In these states the player's position is not the viewer's.
 _WITHOUT_POSITION = frozenset({"starting", "failed"})
 _EARLIEST_RESUME_MS = 10_000
@@ -23,7 +26,7 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     """A play session as stored.
 
     `sign_in_id` is the sign-in that started it, `maturity` the age rating of the title, `avoid` the edges that failed
-    last.
+    last, `served` those that it was given.
     """
 
     session_id: PlaySessionId
@@ -44,12 +47,18 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     sign_in_id: SignInId | None = None
     maturity: int = 0
     avoid: tuple[EdgeId, ...] = ()
+    served: tuple[EdgeId, ...] = ()
     ended_at: datetime | None = None
 
 
 def is_owned_by(session: StoredSession, principal: Principal) -> bool:
     """Return whether a session belongs to this profile."""
     return session.profile_id == principal.profile_id and session.account_id == principal.account_id
+
+
+def add_served(session: StoredSession, edge_ids: Iterable[EdgeId]) -> tuple[EdgeId, ...]:
+    """Return the edges that a session was given, with more of them."""
+    return tuple(dict.fromkeys((*session.served, *edge_ids)))[-_SERVED_LIMIT:]
 
 
 def clamp_position(session: StoredSession, heartbeat: Heartbeat) -> int:

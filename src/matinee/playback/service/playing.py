@@ -34,6 +34,7 @@ from matinee.playback.model.capabilities import list_key_labels, select_tracks
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
 from matinee.playback.model.manifests import render_manifest
 from matinee.playback.model.options import PlaybackOptions
+from matinee.playback.model.reports import FailureReports
 from matinee.playback.model.sessions import StoredSession
 from matinee.playback.ports import SessionStore
 from matinee.playback.service.lookup import PlayRequest, StartData, StartLookup
@@ -76,6 +77,7 @@ class PlaybackService:
         self._token_key = token_key
         self._edge_token_key = edge_token_key
         self._options = options
+        self._failures = FailureReports()
         self._bandwidths = BandwidthHistory(default_bps=options.start_bandwidth_bps)
         self._lookup = StartLookup(
             identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, timeout_ms=options.start_ms
@@ -108,7 +110,7 @@ class PlaybackService:
         data = await self._lookup.collect(request)
         asset = select_tracks(data.playable.asset, capabilities)
         session = self._create_session(principal, request, capabilities, data)
-        fact = sessions.to_started_fact(session, tuple(edge.edge_id for edge in data.edges))
+        fact = sessions.to_started_fact(session, session.served)
         grants, _ = await asyncio.gather(
             self._grant(session, asset, data.edges, session.started_at),
             self._store.create(session=session, records=[_encode(fact, session.started_at)]),
@@ -128,6 +130,8 @@ class PlaybackService:
         self._check_token(links.get_manifest_scope(session_id), token, now)
         session = await self._get_open_session(session_id, now)
         asset, grants = await self._renew_grants(session, session.client_ip, session.avoid, now)
+        if (served := sessions.add_served(session, _list_edges(grants))) != session.served:
+            await self._store.set_edges(session_id=session_id, avoid=session.avoid, served=served, now=now)
         key_folder = links.build_hls_key_folder(grants.licence_token)
         return render_manifest(name, asset, grants.deliveries, session.original_language, key_folder)
 
@@ -138,11 +142,13 @@ class PlaybackService:
         now = self._clock.now()
         session = await self._get_own_session(principal, session_id, now)
         avoid = failed or session.avoid
+        reported = dict.fromkeys(failed)
         await asyncio.gather(
-            self._store.avoid_edges(session_id=session_id, edge_ids=avoid, now=now),
-            *(self._report_edge(client_ip, edge_id, succeeded=False) for edge_id in failed),
+            *(self._report_edge(session, client_ip, edge_id, now, succeeded=False) for edge_id in reported)
         )
         _, grants = await self._renew_grants(session, client_ip, avoid, now)
+        served = sessions.add_served(session, _list_edges(grants))
+        await self._store.set_edges(session_id=session_id, avoid=avoid, served=served, now=now)
         return grants
 
     async def record_heartbeat(
@@ -240,6 +246,7 @@ class PlaybackService:
             expires_at=now + timedelta(seconds=self._options.session_s),
             position_ms=sessions.compute_resume_ms(data.position, episode_id, asset.duration_ms),
             episode_id=episode_id,
+            served=tuple(edge.edge_id for edge in data.edges),
         )
 
     async def _renew_grants(
@@ -275,13 +282,21 @@ class PlaybackService:
         if heartbeat.bandwidth_bps:
             self._bandwidths.record(client_ip, heartbeat.bandwidth_bps)
         if heartbeat.edge_id is not None:
-            await self._report_edge(client_ip, heartbeat.edge_id, succeeded=heartbeat.state != "failed")
+            has_failed = heartbeat.state == "failed"
+            await self._report_edge(session, client_ip, heartbeat.edge_id, now, succeeded=not has_failed)
 
     async def _record_position(self, session: StoredSession, heartbeat: Heartbeat, now: datetime) -> None:
         if (position := sessions.to_position(session, heartbeat, now)) is not None:
             await self._viewing.record(position=position)
 
-    async def _report_edge(self, client_ip: str, edge_id: EdgeId, *, succeeded: bool) -> None:
+    async def _report_edge(
+        self, session: StoredSession, client_ip: str, edge_id: EdgeId, now: datetime, *, succeeded: bool
+    ) -> None:
+        """Report an outcome to steering, unless a client could only have made it up."""
+        if edge_id not in session.served:
+            return
+        if not succeeded and not self._failures.count(session.account_id, now.timestamp()):
+            return
         try:
             await self._steering.observe(client_ip=client_ip, edge_id=edge_id, succeeded=succeeded)
         except Exception as error:  # a lost observation does not matter
@@ -314,6 +329,10 @@ class PlaybackService:
         if session is None or session.ended_at is not None or session.expires_at <= now:
             raise SessionNotFound(session_id=session_id)
         return session
+
+
+def _list_edges(grants: Renewal) -> list[EdgeId]:
+    return [delivery.edge_id for delivery in grants.deliveries]
 
 
 def _encode(fact: PlaybackStarted | PlaybackHeartbeat | PlaybackEnded, now: datetime) -> bytes:

@@ -45,6 +45,33 @@ async def test_nginx_is_restarted_and_keeps_its_cache(tmp_path: Path) -> None:
         await wait_until(lambda: rig.total(Metric.HITS) == 1)
 
 
+async def test_one_client_cannot_take_all_connections(tmp_path: Path) -> None:
+    async with (
+        run_origin() as origin,
+        run_edge(tmp_path, origin, data_plane="nginx", max_connections_per_client=2) as rig,
+    ):
+        origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT
+        origin.pause_at = 1000
+        running = [asyncio.create_task(rig.request(link("v/1.m4s"))) for _ in range(2)]
+        await wait_until(lambda: rig.origin.requests)
+        await eventually(lambda: is_busy(rig))
+        request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        other = await asyncio.open_connection("127.0.0.1", rig.port, local_addr=("127.0.0.2", 0))
+        other[1].write(request)
+        assert b" 200 " in await other[0].readline()
+        other[1].close()
+        origin.resume.set()
+        assert [(await response).body for response in running] == [SEGMENT] * 2
+        # The server behind nginx gets all requests from one address.
+        assert [(await rig.request("/healthz")).status for _ in range(5)] == [200] * 5
+
+
+async def is_busy(rig: Rig) -> bool:
+    """Return whether a request is refused with the problem of a busy edge."""
+    response = await rig.request("/healthz")
+    return response.status == 503 and msgspec.json.decode(response.body)["type"].endswith("edge-busy")
+
+
 async def test_restarted_deployment_stops_the_nginx_it_left_behind(tmp_path: Path) -> None:
     async with run_origin() as origin:
         origin.objects["assets/ast_1/v/1.m4s"] = SEGMENT

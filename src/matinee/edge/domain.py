@@ -25,7 +25,9 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
 
     `data_plane`: what serves the bytes: `reactor`, our own server, or `nginx` in front of it. `public_url`: the URL of
     an edge behind a proxy or CDN of its own, with `{edge}` for its name (`https://{edge}.example.org`); empty means
-    below the front's public URL, or where the edge listens if there is none.
+    below the front's public URL, or where the edge listens if there is none. `connections_per_client`: the most from
+    one address to one worker, or to nginx, which counts those on which it answers a request. 0 means no limit; there is
+    none either where a proxy connects for its clients.
     """
 
     count: int = 2
@@ -35,8 +37,12 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
     cache: str = "{data}/edge"
     cache_limit_bytes: int = 20 << 30
     public_url: str = ""
+    # More than any household or player needs.
+    connections_per_client: int = 256
 
     def __post_init__(self) -> None:
+        if self.connections_per_client < 0:
+            raise BadSettings(detail="edge.connections_per_client must not be negative.")
         if self.public_url:
             check_public_url("edge.public_url", self.public_url, is_edge=True)
             if self.count > 1 and "{edge}" not in self.public_url:
@@ -45,8 +51,6 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
 
 # Left free on the disk for the stores of sign-in and playback. Objects that do not fit are served without caching.
 _SPARE_BYTES = 512 << 20
-# More than any household or player needs. There is no limit where proxies connect for all their clients.
-_CONNECTIONS_PER_CLIENT = 256
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +96,7 @@ def _build_worker_settings(wiring: Wiring[EdgeSection], options: WorkerOptions) 
         admin_port=0,
         base_url=addresses.edge_url(deployment, section.public_url, options.name, options.port),
         address=addresses.internal_url(deployment, options.port),
-        max_connections_per_client=_CONNECTIONS_PER_CLIENT if deployment.lan and not is_behind_proxy else 0,
+        max_connections_per_client=section.connections_per_client if deployment.lan and not is_behind_proxy else 0,
         workers=section.workers,
         tls_cert=pem,
         tls_key=pem,

@@ -70,7 +70,9 @@ async def run_worker(
 
 def behind_data_plane(settings: EdgeSettings) -> EdgeSettings:
     """Return the settings of the server behind a data plane, which owns the public port and TLS."""
-    return msgspec.structs.replace(settings, host="127.0.0.1", port=0, tls_cert=None, tls_key=None)
+    return msgspec.structs.replace(
+        settings, host="127.0.0.1", port=0, tls_cert=None, tls_key=None, max_connections_per_client=0
+    )
 
 
 def _raise_file_limit() -> None:

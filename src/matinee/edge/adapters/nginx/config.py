@@ -15,7 +15,15 @@ from pathlib import Path
 import msgspec
 
 from matinee.drivers import nginx
-from matinee.edge.api import AddressTooLong, BadRequest, EdgeSettings, HeaderTooLarge, OriginFailed, OutsideFile
+from matinee.edge.api import (
+    AddressTooLong,
+    BadRequest,
+    EdgeBusy,
+    EdgeSettings,
+    HeaderTooLarge,
+    OriginFailed,
+    OutsideFile,
+)
 from matinee.edge.model.addresses import SEGMENT
 from matinee.kit.problem import Problem
 
@@ -26,7 +34,9 @@ _HERE = Path(__file__).parent
 _PLACEHOLDER = re.compile(r"@(\w+)@")
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
-_REFUSALS = (OriginFailed(), BadRequest(), AddressTooLong(), HeaderTooLarge(), OutsideFile(size_bytes=0))
+# From nginx's manual: one megabyte of the zone holds 8,000 clients.
+_CLIENT_ZONE = "limit_conn_zone $binary_remote_addr zone=clients:4m;"
+_REFUSALS = (EdgeBusy(), OriginFailed(), BadRequest(), AddressTooLong(), HeaderTooLarge(), OutsideFile(size_bytes=0))
 
 
 class NginxPorts(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +77,8 @@ def render(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> str:
         "idle_s": max(1, round(settings.idle_timeout_s)),
         "send_s": max(1, round(settings.send_timeout_s)),
         "temporary": " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in _TEMPORARY),
+        "client_zone": _CLIENT_ZONE if settings.max_connections_per_client else "",
+        "client_limit": _render_client_limit(settings.max_connections_per_client),
         "folder": folder,
         "status_port": ports.status,
         "log_port": ports.log,
@@ -85,6 +97,11 @@ def render(folder: Path, settings: EdgeSettings, ports: NginxPorts) -> str:
     }
     template = (_HERE / "nginx.conf").read_text()
     return _PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
+
+
+def _render_client_limit(limit: int) -> str:
+    """Return the directives that limit the connections of one address, of those on which a request is answered."""
+    return f"limit_conn clients {limit}; limit_conn_status 503; error_page 503 = /nginx-edge-busy;" if limit else ""
 
 
 def _render_problem(problem: Problem) -> str:

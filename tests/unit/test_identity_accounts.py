@@ -198,7 +198,7 @@ async def test_audit_log_tells_who_did_what_from_where(rig: Rig) -> None:
     spent = ada.refresh_token
     for _ in range(2):
         ada = await identity.refresh(refresh_token=ada.refresh_token)
-    rig.clock.advance(minutes=1)
+    rig.clock.advance(minutes=2)
     with pytest.raises(TokenRejected):
         await identity.refresh(refresh_token=spent)
     entries = (await identity.audit_log()).items[::-1]

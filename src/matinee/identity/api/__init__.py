@@ -203,8 +203,8 @@ class Identity(Protocol):
     async def refresh(self, *, refresh_token: str) -> Grant:
         """Exchange a refresh token for new tokens; the chosen profile is kept.
 
-        Reuse of a token after its successor was used revokes the sign-in (RFC 9700 §4.14.2). Two tabs that refresh
-        within a few seconds both succeed. Raises TokenRejected.
+        Reuse of a token revokes the sign-in (RFC 9700 §4.14.2), except within a minute while its successor is unused:
+        a second tab, or a device that did not get the answer, gets tokens too. Raises TokenRejected.
         """
 
     async def choose_profile(

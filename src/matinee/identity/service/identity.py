@@ -75,7 +75,7 @@ class IdentityService(Household):
         is_sign_up_open: bool = True,
         access_ttl_s: int = 600,
         refresh_ttl_s: int = 30 * 86_400,
-        refresh_grace_s: int = 10,
+        refresh_grace_s: int = 60,
         proof_s: int = 600,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:

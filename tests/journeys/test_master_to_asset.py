@@ -24,10 +24,12 @@ from matinee.encoding.jobs.worker import create_worker, run_worker
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import Chunk
 from matinee.encoding.ports import Blobs, Encoder
-from matinee.events.api import EncodeFailed, EncodeFinished, FactRecord
+from matinee.events.api import EncodeFinished, FactRecord
 from matinee.kit.clock import SystemClock
+from matinee.kit.disk import RESERVE_BYTES
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import TitleId
+from matinee.mesh.queue.items import RetryPolicy
 from matinee.mesh.queue.worker import QueueWorker
 
 FILM = TitleId("tit_01jh0000000000000000000000")
@@ -57,7 +59,8 @@ async def master(tmp_path: Path) -> Path:
 def worker(deployment: EncodingDeployment, **options: Any) -> QueueWorker[Job]:
     clock = options.pop("clock", SystemClock())
     tools = dataclasses.replace(deployment.tools, **options)
-    return create_worker(store=deployment.store, tools=tools, clock=clock, folder=deployment.work, owner="w")
+    folder, policy = deployment.work, RetryPolicy(wait_s=0)
+    return create_worker(store=deployment.store, tools=tools, clock=clock, folder=folder, owner="w", policy=policy)
 
 
 async def relay_facts(deployment: EncodingDeployment) -> list[Any]:
@@ -286,19 +289,68 @@ class FullBlobs:
         await self._blobs.put_file(key=key, path=path, move=move, copy_of=copy_of)
 
 
-async def test_full_disk_fails_the_job_and_leaves_no_objects(deployment: EncodingDeployment, master: Path) -> None:
+async def test_job_waits_while_the_object_store_is_full_and_leaves_no_objects(
+    deployment: EncodingDeployment, master: Path
+) -> None:
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
-    await worker(deployment, blobs=FullBlobs(deployment.tools.blobs, 5)).run_next()
-    failed = await deployment.encoding.get_job(job_id=job.job_id)
-    assert (failed.state, failed.reason) == ("failed", "The object store is full: free some space.")
+    for _ in range(7):
+        await worker(deployment, blobs=FullBlobs(deployment.tools.blobs, 5)).run_next()
+    waiting = await deployment.encoding.get_job(job_id=job.job_id)
+    assert waiting.state == "queued"
+    assert waiting.reason == "The object store is full: free some space. The job then goes on by itself."
     assert not [path for path in (deployment.objects / "assets").rglob("*") if path.is_file()]
-    assert [type(fact) for fact in await relay_facts(deployment)] == [EncodeFailed]
+    assert await relay_facts(deployment) == []
     assert (await deployment.catalogue.title(title_id=FILM)).asset_id is None
-    await deployment.encoding.retry(job_id=job.job_id)
     counting = CountingEncoder(deployment.tools.encoder)
     await worker(deployment, encoder=counting).run_next()
-    assert (await deployment.encoding.get_job(job_id=job.job_id)).state == "done"
+    done = await deployment.encoding.get_job(job_id=job.job_id)
+    assert (done.state, done.reason) == ("done", "")
     assert counting.chunks == []
+
+
+class ShrinkingBlobs:
+    """An object store whose disk has nothing left beside the reserve while `is_full`."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.is_full = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    async def get_free_bytes(self) -> int | None:
+        return -1 if self.is_full else 1 << 40
+
+
+class FillingEncoder(CountingEncoder):
+    """An encoder that fills the disk in its first chunk, and then takes long."""
+
+    def __init__(self, encoder: Encoder, blobs: ShrinkingBlobs) -> None:
+        super().__init__(encoder)
+        self._shrinking = blobs
+
+    async def encode_chunk(self, **options: Any) -> None:
+        self._shrinking.is_full = True
+        await asyncio.Event().wait()
+
+
+async def test_job_stops_at_the_reserve_and_goes_on_once_there_is_space(
+    deployment: EncodingDeployment, master: Path
+) -> None:
+    blobs = ShrinkingBlobs(deployment.tools.blobs)
+    job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master)))
+    async with asyncio.timeout(60):
+        await worker(deployment, blobs=blobs, encoder=FillingEncoder(deployment.tools.encoder, blobs)).run_next()
+    kept = "The rest of the disk is kept for sign-in and playback: free some space. The job then goes on by itself."
+    for reserve_bytes in (RESERVE_BYTES, 1 << 60):
+        waiting = await deployment.encoding.get_job(job_id=job.job_id)
+        assert (waiting.state, waiting.reason, waiting.attempts) == ("queued", kept, 0)
+        assert {step.state for step in waiting.steps} == {"done", "waiting"}
+        blobs.is_full = reserve_bytes == RESERVE_BYTES
+        await worker(deployment, blobs=blobs, reserve_bytes=reserve_bytes).run_next()
+    blobs.is_full = False
+    await worker(deployment, blobs=blobs).run_next()
+    assert (await deployment.encoding.get_job(job_id=job.job_id)).state == "done"
 
 
 async def test_missing_master_fails_the_job_at_once(deployment: EncodingDeployment, master: Path) -> None:

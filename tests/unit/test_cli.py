@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def test_a_path_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest.C
     file.touch()
     status, output, errors = run(capsys, "stores", "migrate", "--data", f"{file}/data")
     assert (status, output, errors) == (1, [], [f"matinee: {file}/data: Not a directory."])
+
+
+def test_backup_that_would_fill_the_disk_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path))
+    assert run(capsys, "stores", "migrate", "viewing", *data)[0] == 0
+    os.truncate(tmp_path / "viewing.db", 1 << 43)
+    status, output, errors = run(capsys, "stores", "backup", "viewing", *data)
+    assert (status, output) == (1, [])
+    (line,) = errors
+    assert line.startswith("matinee: There is not enough space for a backup of viewing.db in ")
+    assert "(8,796,093 MB needed, " in line
+    assert list((tmp_path / "backups").iterdir()) == []
 
 
 @pytest.mark.parametrize("command", [["config", "show"], ["stores", "status"]])

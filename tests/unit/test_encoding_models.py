@@ -288,14 +288,14 @@ def test_remaining_time_is_estimated_once_enough_is_done() -> None:
     [
         (Unusable(file="a", stream="file", remedy="b", detail="a: file: broken"), True, "a: file: broken"),
         (Unreachable(service="catalogue"), False, "did not answer"),
-        (OSError(errno.ENOSPC, "No space left on device"), True, "disk is full"),
-        (MediaToolFailed("ffmpeg ended with status 1", disk_full=True), True, "disk is full"),
+        (OSError(errno.ENOSPC, "No space left on device"), False, "disk is full: free some space."),
+        (MediaToolFailed("ffmpeg ended with status 1", disk_full=True), False, "The job then goes on by itself."),
         (MediaToolFailed("ffmpeg ended with status 1: boom"), False, "boom"),
         (ExceptionGroup("several", [ValueError("one\ntwo")]), False, "one two"),
     ],
 )
 def test_failures_are_final_or_transient(error: Exception, final: bool, reason: str) -> None:
     failure = classify_failure(error)
-    assert failure.final is final
+    assert (failure.final, failure.waits) == (final, "goes on by itself" in failure.reason)
     assert reason in failure.reason
     assert "\n" not in failure.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from matinee.kit import context, ids, log, url
 from matinee.kit.clock import CLOCK_SKEW, BoundedTimes, ManualClock, SystemClock, from_ms, to_ms
 from matinee.kit.context import Context
+from matinee.kit.disk import measure_spare_bytes
 from matinee.kit.ids import JobId, TitleId
 from matinee.kit.structs import build_from
 
@@ -242,3 +244,11 @@ def test_time_ahead_of_now_counts_as_the_moment_when_it_was_first_read() -> None
     times.keep_only({"b"})
     assert times.limit("a", ahead + minute, now + minute * 2) == now + minute * 2
     assert times.limit("a", ahead, ahead) == ahead
+
+
+def test_spare_bytes_are_what_is_free_above_the_reserve(tmp_path: Path) -> None:
+    free_bytes = shutil.disk_usage(tmp_path).free
+    with (tmp_path / "file").open("wb") as file:
+        for place in (tmp_path, file.fileno()):
+            assert abs(measure_spare_bytes(place, 0) - free_bytes) < 1 << 30
+            assert measure_spare_bytes(place, 1 << 60) < 0

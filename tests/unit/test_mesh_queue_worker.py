@@ -69,7 +69,9 @@ class Rig:
         return QueueWorker(
             queue=self.queue,
             start=start,
-            classify=lambda error: Failure(final=isinstance(error, ValueError), reason=str(error)),
+            classify=lambda error: Failure(
+                final=isinstance(error, ValueError), reason=str(error), waits=isinstance(error, BlockingIOError)
+            ),
             clock=self.clock,
             owner=owner,
             name="export",
@@ -107,6 +109,19 @@ async def test_transient_failure_is_retried_after_a_delay_and_then_final(rig: Ri
     found = await rig.find()
     assert (found.state, found.reason, found.attempts) == ("failed", "not now", 2)
     assert await relay_facts(rig.queue) == [b"failed"]
+
+
+async def test_item_that_waits_is_attempted_until_it_can_go_on(rig: Rig) -> None:
+    waiting = rig.worker(error=BlockingIOError("no space"))
+    for _ in range(5):
+        assert await waiting.run_next()
+        found = await rig.find()
+        assert (found.state, found.reason, found.attempts) == ("queued", "no space", 0)
+        assert not await waiting.run_next()
+        rig.clock.advance(seconds=15)
+    assert await rig.worker().run_next()
+    found = await rig.find()
+    assert (found.state, found.reason) == ("done", "")
 
 
 async def test_final_failure_is_not_retried(rig: Rig) -> None:

@@ -142,6 +142,7 @@ async def _show_progress(encoding: Encoding, job: Job) -> Job:
         TimeRemainingColumn(),
     )
     with bars:
+        reason = ""
         tasks = {step.name: bars.add_task(step.name, total=None, start=False) for step in job.steps}
         while True:
             for step in (step for step in job.steps if step.state in ("running", "done")):
@@ -150,6 +151,9 @@ async def _show_progress(encoding: Encoding, job: Job) -> Job:
                 bars.update(tasks[step.name], total=total, completed=total if step.state == "done" else step.done)
             if job.state not in ("queued", "running"):
                 break
+            if job.state == "queued" and job.reason and job.reason != reason:
+                bars.console.print(f"  {job.reason}", highlight=False)
+            reason = job.reason
             await asyncio.sleep(POLL_INTERVAL_S)
             job = await _poll(encoding, job)
     if job.state != "done":

@@ -47,7 +47,8 @@ class SqliteMigrationConnection:
 
     def back_up(self, name: str, revision: str) -> Path | None:
         """Copy what is committed, by a second connection."""
-        target = backup_path(self._backups, self._file.name, revision, "db")
+        size_bytes = self._file.stat().st_size
+        target = backup_path(self._backups, self._file.name, revision, "db", size_bytes=size_bytes)
         part = target.with_suffix(".part")
         engine = create_sqlite_engine(f"sqlite:///{self._file}", begin="BEGIN")
         try:

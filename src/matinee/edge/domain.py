@@ -13,6 +13,7 @@ from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import DataPlane, Upstream
 from matinee.kit import url
 from matinee.kit.clock import Clock
+from matinee.kit.disk import RESERVE_BYTES
 from matinee.kit.ids import EdgeId, derive
 from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.domain import Domain, Wiring, WorkerOptions
@@ -49,10 +50,6 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadSettings(detail="edge.public_url needs {edge}, the name of the edge, where there are several.")
 
 
-# Left free on the disk for the stores of sign-in and playback. Objects that do not fit are served without caching.
-_SPARE_BYTES = 512 << 20
-
-
 @contextlib.asynccontextmanager
 async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIterator[str]:
     """Run one worker of an edge and yield its admin address."""
@@ -67,7 +64,8 @@ async def _run(wiring: Wiring[EdgeSection], options: WorkerOptions) -> AsyncIter
     cache = (settings.cache_dir, settings.cache_limit_bytes) if not data_plane else (settings.cache_dir / "reactor", 0)
     worker = run_worker(
         settings,
-        store=DiskCacheStore(*cache, spare_bytes=_SPARE_BYTES),
+        # Objects that do not fit are served without caching.
+        store=DiskCacheStore(*cache, spare_bytes=RESERVE_BYTES),
         evictor=DiskEvictor(*cache),
         metrics=FileEdgeMetrics(settings.cache_dir),
         upstream=_open_upstream(settings, wiring.clock),

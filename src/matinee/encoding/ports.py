@@ -62,7 +62,7 @@ class Blobs(Protocol):
         """Return a local file with the object's content, downloaded into a folder only if remote; None: no object."""
 
     async def get_free_bytes(self) -> int | None:
-        """Return the free space, or None where there is no limit."""
+        """Return the free space above the reserve, which may be used up, or None where there is no limit."""
 
     async def delete(self, *, prefix: str) -> None:
         """Delete every object below a prefix. Idempotent."""

@@ -29,6 +29,7 @@ import msgspec
 from matinee.edge.adapters.files import open_shared, try_lock
 from matinee.edge.adapters.frequencies import SharedFrequencies
 from matinee.edge.ports import ObjectMeta, OpenFile
+from matinee.kit.disk import measure_spare_bytes
 
 HEADER_BYTES = 1024
 _MAGIC = b"matinee1"
@@ -137,8 +138,7 @@ class DiskCacheStore:
 
     def has_space(self, fd: int, size_bytes: int) -> bool:
         """Whether an object fits on the disk of a file beside the reserve."""
-        disk = os.fstatvfs(fd)
-        return disk.f_bavail * disk.f_frsize >= size_bytes + self._spare_bytes
+        return measure_spare_bytes(fd, self._spare_bytes) >= size_bytes
 
     def find(self, key: str) -> DiskCachedObject | None:
         cached = self._opened.get(key) or self._open(key)

@@ -17,6 +17,7 @@ from matinee.drivers.objects import ObjectHead, ObjectNotFound, ObjectStore
 from matinee.encoding.api import INCOMING
 from matinee.encoding.model.refusals import DISK_FULL, make_no_space
 from matinee.kit import url
+from matinee.kit.disk import measure_spare_bytes
 from matinee.kit.hashing import sha256_hex
 
 
@@ -71,7 +72,7 @@ class ObjectBlobs:
         if self._root is None:
             return None
         self._root.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self._root).free
+        return measure_spare_bytes(self._root)
 
     async def delete(self, *, prefix: str) -> None:
         await self._objects.delete_prefix(prefix)
@@ -156,7 +157,7 @@ class ObjectBlobs:
 def _check_space(head: ObjectHead, part: Path) -> None:
     """Raise NoSpace before downloading what does not fit on this machine's disk."""
     needed = head.size_bytes - (part.stat().st_size if part.exists() else 0)
-    free = shutil.disk_usage(part.parent).free
+    free = measure_spare_bytes(part.parent)
     if needed > free:
         raise make_no_space("There is not enough space to work on the film", needed, free)
 

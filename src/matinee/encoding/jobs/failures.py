@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matinee.encoding.api import NoSpace
 from matinee.encoding.model.refusals import DISK_FULL, make_no_space
 from matinee.encoding.ports import MediaToolFailed
 from matinee.kit.problem import Problem
@@ -16,11 +17,17 @@ def classify_failure(error: BaseException) -> Failure:
     """Classify the exception that ended a job; of a group, its first: the one that stopped the others."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, NoSpace):
+        return _wait_for_space(error)
     if isinstance(error, Problem):
         return Failure(error.status not in _TRANSIENT, _format_line(str(error)))
     if is_disk_full(error):
-        return Failure(True, str(make_no_space("The disk is full")))
+        return _wait_for_space(make_no_space("The disk is full"))
     return Failure(False, _format_line(str(error) or type(error).__name__))
+
+
+def _wait_for_space(error: NoSpace) -> Failure:
+    return Failure(False, _format_line(f"{error} The job then goes on by itself."), waits=True)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from matinee.encoding.jobs.workspace import Workspace
 from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.ports import Blobs, Encoder, Packager, Prober, Stills
 from matinee.kit.context import traced
+from matinee.kit.disk import RESERVE_BYTES
 from matinee.kit.tracing import Operation
 from matinee.licensing.api import Licensing
 from matinee.mesh.executor.ports import Executor
@@ -23,7 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """The dependencies of the steps. At most `processes` encoders run at once; a chunk is about `chunk_s` long."""
+    """The dependencies of the steps. At most `processes` encoders run at once; a chunk is about `chunk_s` long.
+
+    `reserve_bytes` stay free on the disk of the working folders.
+    """
 
     blobs: Blobs
     prober: Prober
@@ -37,6 +41,7 @@ class Tools:
     preset: str = "veryfast"
     chunk_s: int = 40
     max_lines: int = 1080
+    reserve_bytes: int = RESERVE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

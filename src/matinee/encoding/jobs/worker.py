@@ -14,6 +14,7 @@ from matinee.encoding.jobs.failures import classify_failure
 from matinee.encoding.jobs.pipeline import run_job
 from matinee.encoding.jobs.reporter import ProgressReporter
 from matinee.encoding.jobs.run import Run, Tools
+from matinee.encoding.jobs.space import SpaceGuard
 from matinee.encoding.jobs.workspace import Workspace
 from matinee.encoding.model.progress import stop_steps
 from matinee.encoding.ports import JobStore
@@ -21,7 +22,7 @@ from matinee.events.api import EncodeFailed, EncodeFinished, new_record
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId
 from matinee.kit.tracing import Tracer
-from matinee.mesh.queue.items import WorkState
+from matinee.mesh.queue.items import RetryPolicy, WorkState
 from matinee.mesh.queue.worker import QueueWorker
 
 
@@ -33,7 +34,14 @@ async def run_worker(
 
 
 def create_worker(
-    *, store: JobStore, tools: Tools, clock: Clock, folder: Path, owner: str, tracer: Tracer | None = None
+    *,
+    store: JobStore,
+    tools: Tools,
+    clock: Clock,
+    folder: Path,
+    owner: str,
+    tracer: Tracer | None = None,
+    policy: RetryPolicy | None = None,
 ) -> QueueWorker[Job]:
     """Create a worker; its `owner` is unique."""
     start = partial(EncodingWork, tools=tools, clock=clock, folder=folder)
@@ -44,6 +52,7 @@ def create_worker(
         clock=clock,
         owner=owner,
         name="encode",
+        policy=policy,
         tracer=tracer,
     )
 
@@ -67,7 +76,14 @@ class EncodingWork:
             tools=self._tools,
             progress=self._progress,
         )
-        self._asset_id = (await run_job(run)).asset_id
+        space = SpaceGuard(self._tools, workspace.folder)
+        await space.check_start()
+        async with asyncio.TaskGroup() as group:
+            guard = group.create_task(space.watch())
+            try:
+                self._asset_id = (await run_job(run)).asset_id
+            finally:
+                guard.cancel()
 
     def snapshot(self) -> Job:
         return self._progress.estimate()

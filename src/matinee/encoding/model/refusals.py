@@ -27,7 +27,7 @@ def make_already_ingested(file: str, title_id: TitleId, episode_id: EpisodeId | 
 def make_no_space(what: str, needed_bytes: int = 0, free_bytes: int = 0) -> NoSpace:
     """Make the problem of a full disk; 0 bytes needed means that the need is unknown."""
     need = f" ({needed_bytes / 1e6:,.0f} MB needed, {free_bytes / 1e6:,.0f} MB free)" if needed_bytes else ""
-    detail = f"{what}{need}: free some space, then retry the job."
+    detail = f"{what}{need}: free some space."
     return NoSpace(needed_bytes=needed_bytes, free_bytes=free_bytes, detail=detail)
 
 

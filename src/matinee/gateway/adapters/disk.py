@@ -33,6 +33,7 @@ from matinee.gateway.api.problems import (
 from matinee.gateway.model.files import sanitize_file_name
 from matinee.gateway.ports import Upload
 from matinee.kit.clock import from_ms
+from matinee.kit.disk import measure_spare_bytes
 from matinee.kit.ids import AccountId, UploadId
 from matinee.kit.problem import TooLarge
 from matinee.kit.structs import build_from
@@ -139,9 +140,7 @@ class DiskUploadStore:
 
     def _create(self, upload_id: UploadId, record: DiskUploadRecord, now: datetime) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        free_bytes = shutil.disk_usage(self._root).free
-        if record.size_bytes + self._spare_bytes > free_bytes:
-            raise InsufficientStorage(needed_bytes=record.size_bytes, free_bytes=max(0, free_bytes - self._spare_bytes))
+        self._check_space(record.size_bytes)
         folder = self._folder(upload_id)
         try:
             folder.mkdir()
@@ -178,15 +177,20 @@ class DiskUploadStore:
         return data
 
     def _write(self, data: BinaryIO, batch: bytes) -> None:
-        free_bytes = shutil.disk_usage(self._root).free
-        if batch and free_bytes < self._spare_bytes + len(batch):
-            raise InsufficientStorage(needed_bytes=len(batch), free_bytes=max(0, free_bytes - self._spare_bytes))
+        if batch:
+            self._check_space(len(batch))
         view = memoryview(batch)
         try:
             while view:
                 view = view[data.write(view) :]
         except OSError as error:
             raise _translate_full(error, len(batch)) from error
+
+    def _check_space(self, needed_bytes: int) -> None:
+        """Raise InsufficientStorage for what does not fit beside the reserve."""
+        spare_bytes = measure_spare_bytes(self._root, self._spare_bytes)
+        if needed_bytes > spare_bytes:
+            raise InsufficientStorage(needed_bytes=needed_bytes, free_bytes=max(0, spare_bytes))
 
     def _close(self, upload_id: UploadId, data: BinaryIO, now: datetime) -> None:
         with data:

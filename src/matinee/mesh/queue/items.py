@@ -39,11 +39,15 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How often an item is attempted, and how long it waits: each delay is `factor` times the previous one."""
+    """How often an item is attempted, and how long it waits: each delay is `factor` times the previous one.
+
+    `wait_s` is the delay of an item that waits for a change outside.
+    """
 
     max_attempts: int = 5
     first_delay_s: float = 5.0
     factor: float = 4.0
+    wait_s: float = 15.0
 
     def compute_delay(self, attempts: int) -> timedelta:
         """Return the delay after an attempt."""

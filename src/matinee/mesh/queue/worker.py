@@ -27,10 +27,14 @@ RELEASE_S = 3.0
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why an item failed. `final` when another attempt cannot help; `reason` is one line."""
+    """Why an item failed. `final` when another attempt cannot help; `reason` is one line.
+
+    An item that `waits` for a change outside is attempted again and again; these attempts do not count.
+    """
 
     final: bool
     reason: str
+    waits: bool = False
 
 
 class Work(Protocol[Item_co]):
@@ -152,17 +156,20 @@ class QueueWorker(Generic[Item]):
         _log.warning(
             f"{self._name}.stopped", item_id=item.item_id, final=failure.final, reason=failure.reason, trace=trace
         )
-        if failure.final or item.attempts >= self._policy.max_attempts:
+        if failure.waits:
+            await self._release(work, failure.reason, timedelta(seconds=self._policy.wait_s))
+        elif failure.final or item.attempts >= self._policy.max_attempts:
             await self._end(work, "failed", failure.reason)
         else:
             delay = self._policy.compute_delay(item.attempts)
             await self._end(work, "queued", failure.reason, available_at=self._clock.now() + delay)
 
-    async def _release(self, work: Work[Item]) -> None:
-        """Queue the item for another worker; a stopping worker does not count as a failed attempt."""
-        item, records = work.end("queued", None)
+    async def _release(self, work: Work[Item], reason: str | None = None, delay: timedelta = timedelta(0)) -> None:
+        """Queue the item again after an attempt that does not count, such as that of a stopping worker."""
+        item, records = work.end("queued", reason)
         item = replace(item, attempts=max(0, item.attempts - 1), updated_at=self._clock.now())
-        await self._queue.save(item=item, owner=self._owner, records=records)
+        available_at = item.updated_at + delay
+        await self._queue.save(item=item, owner=self._owner, records=records, available_at=available_at)
 
     async def _end(
         self, work: Work[Item], state: WorkState, reason: str | None = None, available_at: datetime | None = None

@@ -1,11 +1,13 @@
 """Probing of master files: what is read from valid ones, and why invalid ones are refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from tests.unit.encoding_rig import FFMPEG, make_clip, make_film
 
+from matinee.drivers.ffmpeg import Ffmpeg
+from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.ffmpeg import FfmpegProber
 from matinee.encoding.api import Unusable
 
@@ -81,6 +83,30 @@ async def test_cover_image_is_not_a_video_stream(tmp_path: Path) -> None:
     await FFMPEG.run([*inputs, "-c:v", "mjpeg", "-disposition:v", "attached_pic", f"file:{path}"], deadline_s=30)
     with pytest.raises(Unusable, match="picture: it has none"):
         await PROBER.probe(path=path, name="song.m4a")
+
+
+async def test_long_tags_are_ignored(tmp_path: Path) -> None:
+    tags = tmp_path / "tags.txt"
+    tags.write_text(f";FFMETADATA1\ntitle={'x' * (2 << 20)}\n[STREAM]\ntitle={'y' * (2 << 20)}\n")
+    path = await make_clip(
+        tmp_path / "film.mkv", "-i", f"file:{tags}", "-map_metadata", "1", "-map_metadata:s:v", "1:s", *X264
+    )
+    assert path.stat().st_size > 4 << 20
+    assert (await PROBER.probe(path=path, name=path.name)).report.video.codec == "h264"
+
+
+class LostListing(Ffmpeg):
+    """FFmpeg that cannot list the packets of a file."""
+
+    async def probe_rows(self, path: Path, show: Sequence[str], *, deadline_s: float) -> list[list[str]]:
+        raise ToolFailed("ffprobe", 1, ["Invalid data found when processing input"])
+
+
+async def test_picture_whose_frames_cannot_be_listed_is_refused(tmp_path: Path) -> None:
+    path = await make_clip(tmp_path / "film.mkv", *X264)
+    with pytest.raises(Unusable) as refused:
+        await FfmpegProber(LostListing()).probe(path=path, name=path.name)
+    assert "its frames cannot be listed" in str(refused.value)
 
 
 async def test_undecodable_picture_is_refused(tmp_path: Path) -> None:

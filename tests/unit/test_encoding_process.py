@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.drivers.process import ToolFailed, run
+from matinee.drivers.process import OutputTooLong, ToolFailed, run
 
 # A shell prints its pid within the deadline even on a busy machine; Python starts too slowly for that.
 SLEEPER = ["sh", "-c", "echo $$; exec sleep 60"]
@@ -44,6 +44,21 @@ async def test_failure_has_the_status_and_last_lines() -> None:
         await run([sys.executable, "-c", code], deadline_s=30)
     assert failed.value.status == 1
     assert failed.value.disk_full
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_program_that_writes_an_endless_line_is_killed(stream: str) -> None:
+    code = f"import sys\nwhile True: sys.{stream}.write('x' * 4096)"
+    with pytest.raises(ToolFailed, match="a line of its output is too long"):
+        await run([sys.executable, "-c", code], deadline_s=60)
+
+
+async def test_reader_of_lines_can_end_the_program() -> None:
+    def refuse(line: str) -> None:
+        raise OutputTooLong("it writes too much")
+
+    with pytest.raises(ToolFailed, match="it writes too much"):
+        await run(["sh", "-c", "while :; do echo x; done"], deadline_s=60, on_line=refuse)
 
 
 async def test_deadline_kills_the_process() -> None:

@@ -19,6 +19,8 @@ FORMATS = (
 )
 _SAFE_INPUT = ("-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS)
 NICE = 10
+# What ffprobe may show of a file: the frames of 13 hours at 60 a second.
+MAX_LINES = 3_000_000
 
 
 def input_arguments(path: Path) -> list[str]:
@@ -62,8 +64,14 @@ class Ffmpeg:
 
     async def _probe_lines(self, output: str, path: Path, show: Sequence[str], deadline_s: float) -> list[str]:
         lines: list[str] = []
+
+        def on_line(line: str) -> None:
+            lines.append(line)
+            if len(lines) > MAX_LINES:
+                raise process.OutputTooLong(f"ffprobe shows more than {MAX_LINES:,} lines")
+
         argv = [self._ffprobe, "-hide_banner", "-v", "error", "-of", output, *show, *input_arguments(path)]
-        await process.run(argv, deadline_s=deadline_s, on_line=lines.append)
+        await process.run(argv, deadline_s=deadline_s, on_line=on_line)
         return lines
 
 

@@ -36,6 +36,10 @@ class ToolFailed(Exception):
         return any("No space left on device" in line or "Disk quota exceeded" in line for line in self.tail)
 
 
+class OutputTooLong(Exception):
+    """A program writes more than its caller reads."""
+
+
 async def run(
     argv: Sequence[str],
     *,
@@ -46,8 +50,8 @@ async def run(
 ) -> list[str]:
     """Run a program to its end and return the last lines of its error output.
 
-    `on_line` is called with each line of standard output. Raises ToolFailed. When cancelled, kills the program and
-    waits for its end.
+    `on_line` is called with each line of standard output; it may raise OutputTooLong, which ends the program. Raises
+    ToolFailed. When cancelled, kills the program and waits for its end.
     """
     process = await asyncio.create_subprocess_exec(
         *_build_argv(argv, nice), cwd=cwd, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, limit=_MAX_LINE_BYTES
@@ -60,6 +64,10 @@ async def run(
             status = await process.wait()
     except TimeoutError:
         pass
+    except OutputTooLong as error:
+        tail.append(str(error))
+        await kill(process)
+        status = process.returncode or 1
     finally:
         await kill(process)
     if status != 0:
@@ -69,7 +77,13 @@ async def run(
 
 async def _read_lines(stream: asyncio.StreamReader | None, on_line: Callable[[str], object] | None) -> None:
     assert stream is not None
-    async for line in stream:
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError as error:  # longer than `_MAX_LINE_BYTES`
+            raise OutputTooLong("a line of its output is too long") from error
+        if not line:
+            return
         if on_line is not None:
             on_line(line.decode(errors="replace").rstrip("\r\n"))
 

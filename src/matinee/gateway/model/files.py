@@ -26,6 +26,5 @@ def sanitize_file_name(name: str) -> str:
     last = PurePosixPath(name.replace("\\", "/")).name
     clean = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C").strip().lstrip(".")
     stem, suffix = PurePosixPath(clean or "upload").stem, PurePosixPath(clean).suffix[:16]
-    while len((stem + suffix).encode()) > _NAME_BYTES:
-        stem = stem[:-1]
-    return stem + suffix
+    room = _NAME_BYTES - len(suffix.encode())
+    return stem.encode()[:room].decode(errors="ignore") + suffix

@@ -17,7 +17,7 @@ from matinee.encoding.adapters.ffmpeg import filters, reading
 from matinee.encoding.api import AudioStream
 from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.model.source import MediaSource
-from matinee.encoding.ports import OnProgress
+from matinee.encoding.ports import MediaToolFailed, OnProgress
 
 PROBE_S = 120
 LISTING_S = 10 * PROBE_S
@@ -43,7 +43,11 @@ class FfmpegProber:
         if not stream.get("codec_name") or not stream.get("width") or not stream.get("height"):
             raise make_unusable(name, _name_stream(stream), "its format is unknown or damaged", _EXPORT)
         await self._check_decodable(path, name, stream)
-        return reading.read_source(shown, stream, await self._list_times(path, stream["index"]), size_bytes)
+        try:
+            times = await self._list_times(path, stream["index"])
+        except MediaToolFailed as failure:
+            raise make_unusable(name, _name_stream(stream), "its frames cannot be listed", _EXPORT) from failure
+        return reading.read_source(shown, stream, times, size_bytes)
 
     async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
         _check_readable(path, name)

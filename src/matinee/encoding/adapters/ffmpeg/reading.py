@@ -18,7 +18,7 @@ UNINDEXED_LEAD_S = 15
 _ENTRIES = (
     "format=format_name,start_time,duration,size:stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,"
     "pix_fmt,bits_per_raw_sample,field_order,color_space,color_transfer,r_frame_rate,avg_frame_rate,"
-    "channels,sample_rate,start_time,duration:stream_tags=language,title:stream_disposition:stream_side_data=rotation"
+    "channels,sample_rate,start_time,duration:stream_tags=language:stream_disposition:stream_side_data=rotation"
 )
 SHOW = ("-show_entries", _ENTRIES)
 

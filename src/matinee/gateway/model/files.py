@@ -26,5 +26,5 @@ def sanitize_file_name(name: str) -> str:
     last = PurePosixPath(name.replace("\\", "/")).name
     clean = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C").strip().lstrip(".")
     stem, suffix = PurePosixPath(clean or "upload").stem, PurePosixPath(clean).suffix[:16]
-    room = _NAME_BYTES - len(suffix.encode())
-    return stem.encode()[:room].decode(errors="ignore") + suffix
+    limit = _NAME_BYTES - len(suffix.encode())
+    return stem.encode()[:limit].decode(errors="ignore") + suffix

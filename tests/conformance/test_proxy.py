@@ -366,6 +366,39 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(rig: ProxyRig) -> N
     await eventually(lambda: is_ended(b"POST"))
 
 
+async def measure_silence(port: int) -> float:
+    """Connect, send nothing, and return the seconds until the connection is closed."""
+    started_s = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    writer.close()
+    return time.monotonic() - started_s
+
+
+async def test_silent_connections_are_closed(rig: ProxyRig, tmp_path: Path) -> None:
+    leaf = CertificateAuthority.open(tmp_path / "authority", datetime.now(UTC))
+    issued = leaf.issue("front", ("127.0.0.1",), datetime.now(UTC))
+    certificate = Certificate(name="front", chain=issued.chain, private_key=issued.private_key)
+    for changes in ({"handshake_ms": 1_000}, {"idle_ms": 1_000}):
+        port = find_free_port()
+        config = rig.config(port=port, certificate=certificate if "handshake_ms" in changes else None)
+        front = config.listeners[0]
+        assert (front.handshake_ms, front.idle_ms) == (10_000, 75_000)
+        await rig.proxy.apply(replace(config, listeners=(replace(front, **changes),)))
+        await eventually(lambda port=port: accepts(port))
+        assert await measure_silence(port) < 8
+
+
+async def accepts(port: int) -> bool:
+    """Return whether connections to a port are accepted."""
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+    return False
+
+
 async def test_a_get_with_a_body_is_refused_at_its_second_byte(rig: ProxyRig) -> None:
     status, _, body = await rig.call("GET", "/titles/x", data=b"xx")
     assert (status, body["type"]) == (413, "/problems/too-large")

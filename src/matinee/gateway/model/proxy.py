@@ -105,7 +105,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """A port and its routes; the first matching route is used.
 
     A peer in a `trusted` network is a proxy: the client's address is the last one in `X-Forwarded-For` that is in none
-    of them.
+    of them. A connection without a request is closed after `idle_ms`, without a TLS handshake after `handshake_ms`.
     """
 
     name: str
@@ -115,6 +115,9 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     trusted: tuple[str, ...] = ()
     limits: tuple[RateLimit, ...] = ()
     certificate: Certificate | None = None
+    # Envoy limits connections only in total (10,000), so that silent ones must not last.
+    idle_ms: int = 75_000
+    handshake_ms: int = 10_000
 
 
 class TokenCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ def render_listener(listener: Listener, config: ProxyConfig, folder: Path) -> di
     }
     if listener.certificate:
         chain["transport_socket"] = _build_tls(listener.certificate, folder)
+        chain["transport_socket_connect_timeout"] = to_duration(listener.handshake_ms)
     return {
         "@type": f"{TYPE}envoy.config.listener.v3.Listener",
         "name": listener.name,
@@ -82,7 +83,7 @@ def _build_connection_manager(listener: Listener, config: ProxyConfig, folder: P
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "common_http_protocol_options": {
-            "idle_timeout": "300s",
+            "idle_timeout": to_duration(listener.idle_ms),
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
         # Reverse proxies still use HTTP/1.0; nginx does by default.

@@ -287,10 +287,15 @@ def test_a_fault_of_the_server_is_shown_at_its_field(client: Opener) -> None:
     weak = (422, {"type": "/problems/invalid", "title": "Invalid", "status": 422, "faults": faults})
     page = client({**ANSWERS, f"PUT {OPERATOR}/acc_2/password": weak}).open("/operator/accounts/acc_2")
     page.get_by_test_id("account-reset").click()
+    page.get_by_test_id("reset-password").fill("short")
+    page.get_by_test_id("reset-submit").click()
+    expect(page.get_by_test_id("reset-password")).to_be_focused()
+    expect(page.get_by_text("Use at least 8 characters.")).to_be_visible()
     page.get_by_test_id("reset-password").fill("password")
     page.get_by_test_id("reset-submit").click()
     expect(page.get_by_test_id("reset-password")).to_be_focused()
-    expect(page.get_by_text("This password is often used.")).to_be_visible()
+    expect(page.get_by_text("This password is easy to guess.")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_password_is_reset_where_the_clipboard_is_out_of_reach(client: Opener) -> None:
@@ -397,7 +402,7 @@ def test_the_signing_key_is_rotated_after_a_confirmation(client: Opener) -> None
     assert "POST /operator/keys/rotate" not in opened.requests
     page.get_by_test_id("keys-rotate").click()
     page.get_by_role("dialog").get_by_role("button", name="Rotate the key").click()
-    expect(page.get_by_text("A new key is in place.")).to_be_visible()
+    expect(page.get_by_text("A new key is in place and signs within minutes.")).to_be_visible()
 
 
 def test_an_account_is_reached_and_left_with_keys_only(client: Opener) -> None:

@@ -34,9 +34,13 @@ export function AuditList({ accountId }: { accountId: string | null }) {
 
 const COMMAND_LINE = "command line";
 
-function Act({ entry }: { entry: AuditEntry }) {
-  const { t } = useText();
-  return <><strong>{t(`act.${entry.act}`)}</strong>{entry.detail && <span className="sub"><code>{entry.detail}</code></span>}</>;
+/** The texts that name the details of acts: kinds of devices, and roles. */
+const DETAILS: Partial<Record<AuditEntry["act"], string>> = { "sign-in": "device", "role-granted": "accounts", "role-revoked": "accounts" };
+
+function Act({ entry: { act, detail } }: { entry: AuditEntry }) {
+  const { t, find } = useText();
+  const known = DETAILS[act] && find(`${DETAILS[act]}.${detail}`);
+  return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}</span>}</>;
 }
 
 /** An account, by its e-mail address as long as it has one. */

@@ -8,6 +8,7 @@ import { Button } from "../../ui/Button";
 import { Dialog } from "../../ui/Dialog";
 import { Choice, Field, ProblemNote, Switch } from "../../ui/Field";
 import { useFailureFocus } from "../../ui/form";
+import { checkNewPassword, getPasswordFault } from "../../ui/password";
 import { OPERATOR } from "./AccountState";
 import { PasswordShown } from "./PasswordShown";
 
@@ -19,12 +20,15 @@ interface Draft {
   isOperator: boolean;
 }
 
-type Faults = Partial<Record<"email" | "name", Key>>;
+type Faults = Partial<Record<"email" | "name" | "password", Key>>;
 
-function validate({ email, name }: Draft): Faults {
+function validate({ email, name, password }: Draft): Faults {
   const faults: Faults = {};
   if (!/^[^\s@]+@[^\s@]+$/.test(email.trim())) faults.email = "check.email";
   if (!name.trim()) faults.name = "check.name";
+  // Without a password one is generated.
+  const wrong = password ? checkNewPassword(password) : undefined;
+  if (wrong) faults.password = wrong;
   return faults;
 }
 
@@ -59,15 +63,16 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
 
   if (created?.password) return <PasswordShown email={created.account.email} password={created.password} onClose={() => show(created)} />;
   const serverFaults = getFaults(problem);
-  const note = (field: keyof Faults) => (faults[field] ? t(faults[field]) : serverFaults[field]);
+  const weak = getPasswordFault(problem);
+  const note = (field: keyof Faults) => (faults[field] ? t(faults[field]) : field === "password" && weak ? t(weak) : serverFaults[field]);
   return (
     <Dialog title={t("accounts.create")} onClose={onClose} isDismissable={false}>
       <form ref={formRef} onSubmit={(event) => void submit(event)} noValidate>
-        <ProblemNote problem={problem} />
+        {Object.keys(serverFaults).length === 0 && <ProblemNote problem={problem} />}
         <Field label={t("accounts.email")} type="email" inputMode="email" autoComplete="off" value={draft.email} error={note("email")} data-focus-first data-testid="create-email" onChange={(event) => change({ email: event.target.value })} />
         <Field label={t("accounts.name")} maxLength={40} autoComplete="off" value={draft.name} error={note("name")} data-testid="create-name" onChange={(event) => change({ name: event.target.value })} />
         <Choice label={t("profiles.language")} value={draft.language} options={LANGUAGES.map((value) => ({ value: value as string, label: new Intl.DisplayNames(value, { type: "language" }).of(value) ?? value }))} onChange={(language) => change({ language })} />
-        <Field label={t("signIn.password")} type="password" autoComplete="new-password" value={draft.password} error={serverFaults.password} hint={t("accounts.passwordHint")} data-testid="create-password" onChange={(event) => change({ password: event.target.value })} />
+        <Field label={t("signIn.password")} type="password" autoComplete="new-password" value={draft.password} error={note("password")} hint={t("accounts.passwordHint")} data-testid="create-password" onChange={(event) => change({ password: event.target.value })} />
         <Switch label={t("accounts.operator")} hint={t("accounts.operatorHint")} on={draft.isOperator} onChange={(isOperator) => change({ isOperator })} />
         <div className="dialog-actions" data-focus="row">
           <Button variant="quiet" onClick={onClose}>{t("app.cancel")}</Button>

@@ -10,6 +10,7 @@ import { Button, LinkButton } from "../../ui/Button";
 import { Field, ProblemNote } from "../../ui/Field";
 import { useFailureFocus } from "../../ui/form";
 import { Logo } from "../../ui/icons";
+import { getPasswordFault } from "../../ui/password";
 import { useTitle } from "../../ui/title";
 import { Backdrop } from "./Backdrop";
 import { validate, type Faults, type Form } from "./validate";
@@ -110,14 +111,15 @@ function SignInForm({ isSignUp, text }: { isSignUp: boolean; text: Translator })
   }
 
   const serverFaults = getFaults(problem);
-  const note = (field: keyof Form) => (faults[field] ? text.t(faults[field]) : serverFaults[field]);
+  const weak = getPasswordFault(problem);
+  const note = (field: keyof Form) => (faults[field] ? text.t(faults[field]) : field === "password" && weak ? text.t(weak) : serverFaults[field]);
   const set = (field: keyof Form) => (value: string) => {
     setForm({ ...form, [field]: value });
     setFaults({ ...faults, [field]: undefined });
   };
   return (
     <form ref={formRef} onSubmit={submit} noValidate>
-      {problem !== null && <ProblemNote problem={problem} />}
+      {Object.keys(serverFaults).length === 0 && <ProblemNote problem={problem} />}
       {isSignUp && (
         <Field label={text.t("signIn.name")} value={form.name} error={note("name")} autoComplete="name" data-testid="sign-up-name" data-focus-first onChange={(event) => set("name")(event.target.value)} />
       )}

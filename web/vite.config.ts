@@ -14,6 +14,8 @@ export default defineConfig({
     chunkSizeWarningLimit: 700,
     // Fonts stay files: inlined, every subset would be downloaded by everyone.
     assetsInlineLimit: 0,
+    // What the first page shares with others is one file: the entry, which waits for the early billboard, cannot have it.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "shared", minShareCount: 2 }] } } },
   },
   server: { proxy: { "/api": gateway, "/art": gateway } },
 });

@@ -1,3 +1,4 @@
+import "./app/afterEarlyPaint";
 import "@fontsource-variable/manrope";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

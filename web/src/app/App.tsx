@@ -1,10 +1,11 @@
 /** The root component: chooses the page by sign-in, profile and address. */
-import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useLayoutEffect, useRef, useState } from "react";
 import HomePage from "../features/home";
 import ProfilesPage from "../features/profiles";
 import SignInPage from "../features/sign-in";
 import TitlePage from "../features/title";
 import type { Session } from "../api";
+import { removeEarlyPaint } from "../api/early";
 import { useText } from "../i18n";
 import { addNext, go, Link, match, paths, readNext, useLocation, useScroll } from "../router";
 import { ensureProfiles, restoreSession, useViewer } from "../session";
@@ -28,6 +29,7 @@ export function App() {
     if (viewer.state === "signed-in") ensureProfiles().catch(() => undefined);
   }, [viewer.state, viewer.profiles]);
   useChildTheme();
+  useEarlyPaint();
 
   if (viewer.state === "restoring") return <div className="app-loading" aria-busy="true" aria-label={t("app.loading")} />;
   if (viewer.state === "unreachable") return <Unreachable />;
@@ -38,6 +40,16 @@ export function App() {
       <ProofHost />
     </>
   );
+}
+
+/** Remove the early billboard if something else than the home page is shown. */
+function useEarlyPaint(): void {
+  const { state, session } = useViewer();
+  const { path, under } = useLocation();
+  const isHome = (under ?? path) === paths.home && (state === "restoring" || (state === "signed-in" && session?.profile_id != null));
+  useLayoutEffect(() => {
+    if (!isHome) removeEarlyPaint();
+  }, [isHome]);
 }
 
 function SignIn() {

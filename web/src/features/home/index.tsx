@@ -1,6 +1,7 @@
 /** The home page. */
-import { startTransition, useEffect, useState } from "react";
+import { startTransition, useEffect, useLayoutEffect, useState } from "react";
 import { api, type Row as RowData } from "../../api";
+import { isEarlyPainted, removeEarlyPaint } from "../../api/early";
 import { useDelayed, useScreen } from "../../api/screens";
 import { useInitialFocus } from "../../focus";
 import { type Translator, useText } from "../../i18n";
@@ -36,6 +37,10 @@ export default function HomePage() {
   const empty = data !== undefined && !data.rows.some((row) => row.cards.length) && !data.billboard;
   useScreen(HOME, api.getHome, empty ? EMPTY_RELOAD_MS : 0);
   useInitialFocus(data !== undefined && !empty);
+  const isKnown = data !== undefined || error !== undefined;
+  useLayoutEffect(() => {
+    if (isKnown) removeEarlyPaint();
+  }, [isKnown]);
   const isFirst = useFirstPaint(data !== undefined) && data?.billboard != null;
 
   if (!data && error) return <ProblemPage problem={error} onRetry={reload} />;
@@ -78,7 +83,7 @@ function useFirstPaint(ready: boolean): boolean {
 function HomeSkeleton() {
   const delayed = useDelayed();
   return (
-    <main id="main" className="home" aria-busy="true" style={{ visibility: delayed ? "visible" : "hidden" }}>
+    <main id="main" className="home" aria-busy="true" style={{ visibility: delayed && !isEarlyPainted() ? "visible" : "hidden" }}>
       <BillboardSkeleton />
       <div className="rows"><RowSkeleton /><RowSkeleton /></div>
     </main>

@@ -1,0 +1,4 @@
+/** Delays the modules that are imported after this one. */
+import { waitForEarlyPaint } from "../api/early";
+
+await waitForEarlyPaint();

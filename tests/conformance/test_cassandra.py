@@ -228,15 +228,24 @@ async def test_position_from_a_clock_that_is_ahead_is_replaced(cassandra: Cassan
     wrong = await CassandraViewingStore.open(cassandra, clock)
     right = await CassandraViewingStore.open(cassandra, SystemClock())
     ahead = position(clock.now())
-    stands = await wrong.save(ahead, record=fact(ahead))
+    stands = await wrong.save(ahead, record=fact(ahead), now=clock.now())
     assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
     await wrong.outbox.relay(log.append)
     (relayed,) = (msgspec.json.decode(record, type=FactRecord).fact for record in log.records)
     assert isinstance(relayed, PositionMoved)
     assert relayed.updated_at == stands.updated_at
     later = position(stands.updated_at + timedelta(seconds=1))
-    assert await right.save(later, record=fact(later)) == later
+    assert await right.save(later, record=fact(later), now=later.updated_at) == later
     assert await wrong.list_by_titles(later.account_id, later.profile_id, [later.title_id]) == [later]
+
+
+async def test_clock_that_is_set_is_compared_again(cassandra: Cassandra) -> None:
+    clock = ManualClock(SystemClock().now())
+    store = await CassandraViewingStore.open(cassandra, clock)
+    for days in (0, 400):
+        now = clock.advance(days=days)
+        stands = await store.save(position(now), record=fact(position(now)), now=now)
+        assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
 
 
 async def test_invalid_id_is_refused(cassandra: Cassandra) -> None:
@@ -244,7 +253,7 @@ async def test_invalid_id_is_refused(cassandra: Cassandra) -> None:
     for title_id in ("film", ids.derive(AccountId, "a"), "tit_x"):
         odd = msgspec.structs.replace(position(datetime.now(UTC)), title_id=TitleId(title_id))
         with pytest.raises(Invalid):
-            await store.save(odd, record=fact(odd))
+            await store.save(odd, record=fact(odd), now=odd.updated_at)
         assert await store.list_by_titles(odd.account_id, odd.profile_id, [odd.title_id]) == []
 
 

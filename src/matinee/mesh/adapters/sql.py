@@ -98,7 +98,8 @@ class SqlRegistry:
         await self._change(_LEAVE, {"this": instance_id})
 
     async def list_instances(self, *, now: datetime) -> tuple[Instance, ...]:
-        rows = await self._database.read(lambda c: c.execute(_LIVE, {"now": self._full_since or now}).all())
+        now = self._full_since or now
+        rows = await self._database.read(lambda c: c.execute(_LIVE, {"now": now}).all())
         live = self._leases.select_live({row.instance_id: row.expires_at for row in rows}, now)
         return tuple(
             msgspec.structs.replace(row.instance, draining=row.draining) for row in rows if row.instance_id in live

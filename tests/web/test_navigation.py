@@ -121,3 +121,12 @@ def test_the_data_of_home_is_requested_before_the_client_is_loaded(client: Opene
     page.wait_for_load_state("networkidle")
     assert opened.requests[0] == "POST /auth/refresh"
     assert set(opened.requests[1:]) == {"GET /home", "GET /profiles"}
+
+
+@pytest.mark.parametrize("path", ["/title/tit_1", "/profiles", "/history", "/operator"])
+def test_a_page_that_cannot_be_loaded_says_so(client: Opener, path: str) -> None:
+    opened = client()
+    opened.page.context.route(f"**/assets/{path.split('/')[1]}-*.js", lambda route: route.abort())
+    page = opened.open(path)
+    expect(page.get_by_text("Matinee cannot be reached. Check the network.")).to_be_visible()
+    expect(page.get_by_text("Try again")).to_be_visible()

@@ -4,7 +4,7 @@ import { takeEarly } from "./early";
 import type * as T from "./types";
 
 export * from "./types";
-export { getFaults, Problem } from "./problem";
+export { createOfflineProblem, getFaults, Problem } from "./problem";
 
 type Listener = (session: T.Session | null) => void;
 const listeners = new Set<Listener>();

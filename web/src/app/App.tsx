@@ -1,9 +1,7 @@
 /** The root component: chooses the page by sign-in, profile and address. */
-import { lazy, type ReactNode, Suspense, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { lazy, type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
 import HomePage from "../features/home";
-import ProfilesPage from "../features/profiles";
 import SignInPage from "../features/sign-in";
-import TitlePage from "../features/title";
 import type { Session } from "../api";
 import { removeEarlyPaint } from "../api/early";
 import { useText } from "../i18n";
@@ -13,6 +11,8 @@ import { PreviewHost } from "../ui/Preview";
 import { useTitle } from "../ui/title";
 import { useChildTheme } from "./childTheme";
 import { Header } from "./Header";
+import { PageBoundary } from "./PageBoundary";
+import { preloadPages, profilesPage, titlePage } from "./pages";
 import { getPlayerPage, playPreview, preloadPlayer } from "./playerPage";
 import { ProofHost } from "./ProofDialog";
 
@@ -54,6 +54,7 @@ function useEarlyPaint(): void {
 
 function SignIn() {
   const { path, search } = useLocation();
+  useEffect(() => profilesPage.preload(), []);
   // The page that was asked for is shown after the sign-in.
   const next = SIGN_IN_PATHS.includes(path) ? (readNext(search) ?? paths.home) : path + search;
   return <SignInPage isSignUp={path === paths.signUp} other={addNext(path === paths.signUp ? paths.signIn : paths.signUp, next)} />;
@@ -83,9 +84,10 @@ function SignedIn({ session }: { session: Session | null }) {
     if (isSignIn) go(readNext(search) ?? (hasProfile ? paths.home : paths.profiles), { replace: true });
   }, [isSignIn, hasProfile, search]);
   useEffect(() => (hasProfile ? preloadPlayer() : undefined), [hasProfile]);
+  useEffect(() => (hasProfile ? preloadPages() : undefined), [hasProfile]);
   if (isSignIn) return null;
-  if (path.startsWith(paths.operator) && isOperator) return <Suspense><OperatorPage path={path} /></Suspense>;
-  if (isProfiles || !hasProfile) return <ProfilesPage managing={path === paths.manage} />;
+  if (path.startsWith(paths.operator) && isOperator) return <PageBoundary><OperatorPage path={path} /></PageBoundary>;
+  if (isProfiles || !hasProfile) return <Profiles managing={path === paths.manage} />;
   const watching = match("/watch/:id", path);
   if (watching) return <Player key={path + search} titleId={watching.id ?? ""} search={search} />;
   return <Pages path={path} under={under} isAdult={session?.is_adult ?? false} />;
@@ -96,10 +98,20 @@ function Player({ titleId, search }: { titleId: string; search: string }) {
   // Chosen once, because another component would restart the player.
   const [PlayerPage] = useState(() => getPlayerPage());
   return (
-    <Suspense fallback={<div className="player-loading" />}>
+    <PageBoundary fallback={<div className="player-loading" />}>
       <PlayerPage titleId={titleId} episodeId={query.get("episode")} fromStart={query.get("from") === "start"} />
-    </Suspense>
+    </PageBoundary>
   );
+}
+
+function Profiles({ managing }: { managing: boolean }) {
+  const [ProfilesPage] = useState(() => profilesPage.get());
+  return <PageBoundary fallback={<div className="app-loading" />}><ProfilesPage managing={managing} /></PageBoundary>;
+}
+
+function Title({ titleId }: { titleId: string }) {
+  const [TitlePage] = useState(() => titlePage.get());
+  return <PageBoundary><TitlePage titleId={titleId} /></PageBoundary>;
 }
 
 /** The pages with a header, and the title page as an overlay. */
@@ -117,9 +129,9 @@ function Pages({ path, under, isAdult }: { path: string; under: string | null; i
         <a className="skip" href="#main" tabIndex={overlay ? -1 : 0} data-focus-skip>{t("app.skip")}</a>
         <Header />
         <PreviewHost onPlay={playPreview} />
-        <Suspense><ScrollRestorer key={base}>{renderPage(base, isAdult)}</ScrollRestorer></Suspense>
+        <PageBoundary key={base}><ScrollRestorer>{renderPage(base, isAdult)}</ScrollRestorer></PageBoundary>
       </div>
-      {overlay && <TitlePage titleId={overlay.id ?? ""} />}
+      {overlay && <Title titleId={overlay.id ?? ""} />}
     </>
   );
 }

@@ -288,6 +288,13 @@ async def test_changed_profile_is_a_fact(rig: Rig) -> None:
     assert await rig.facts() == [ProfileChanged(account_id=grant.account_id, profile_id=child, maturity=0)]
 
 
+async def test_proof_of_a_clock_that_was_ahead_is_none(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    rig.clock.advance(hours=-5)
+    with pytest.raises(ProofRequired):
+        await rig.identity.require_proof(principal=rig.principal(grant))
+
+
 async def test_changed_password_ends_other_sign_ins_and_keeps_device_and_profile(rig: Rig) -> None:
     grant = await rig.sign_up()
     other = await rig.sign_in()

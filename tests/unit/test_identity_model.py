@@ -191,7 +191,7 @@ def test_token_is_valid_once_and_then_its_successor() -> None:
 
 def test_two_tabs_within_the_grace_period_both_succeed() -> None:
     second = turn(family(), b"s" * 32, b"2a", 100)
-    both = turn(second, b"s" * 32, b"2b", 110) if second else None
+    both = turn(second, b"s" * 32, b"2b", 109) if second else None
     assert both
     assert len(both.live) == 2
     assert turn(both, b"2a", b"3", 200)
@@ -201,10 +201,16 @@ def test_two_tabs_within_the_grace_period_both_succeed() -> None:
 def test_reused_token_revokes_the_family() -> None:
     second = turn(family(), b"s" * 32, b"2", 100)
     assert second
-    assert turn(second, b"s" * 32, b"x", 110.001) is None
+    assert turn(second, b"s" * 32, b"x", 110) is None
     third = turn(second, b"2", b"3", 101)
     assert third
     assert turn(third, b"s" * 32, b"x", 101) is None  # its successor was used: no grace
+
+
+def test_reuse_is_found_after_a_clock_that_was_ahead() -> None:
+    second = turn(family(), b"s" * 32, b"2", 7200)
+    assert second
+    assert turn(second, b"s" * 32, b"x", 100) is None
 
 
 def test_token_of_another_family_revokes_nothing() -> None:
@@ -237,7 +243,7 @@ def test_only_valid_tokens_and_recent_siblings_rotate(steps: list[tuple[int, int
         now_s += wait_s
         handed = issued[pick % len(issued)]
         live = model.hash_secret(handed) in sign_in.live
-        twin = model.hash_secret(handed) in sign_in.spent and now_s - (sign_in.turned_at - NOW).total_seconds() <= 10
+        twin = model.hash_secret(handed) in sign_in.spent and now_s - (sign_in.turned_at - NOW).total_seconds() < 10
         if twin and not live and len(sign_in.live) == model.SIBLING_LIMIT:
             return
         issued.append(b"%d" % len(issued))
@@ -259,5 +265,6 @@ def test_failed_attempts_are_delayed_and_expire() -> None:
     assert waits[-1] == 900_000
     assert model.get_wait_ms("pin:1", attempts, NOW + timedelta(minutes=15)) == 0
     assert model.get_wait_ms("email:1", attempts, NOW) == 0
+    assert model.get_wait_ms("pin:1", attempts, NOW - timedelta(hours=5)) == 0  # the clock was ahead
     assert model.get_wait_ms("email:1", Attempts(count=500, last_at=NOW), NOW) == 60_000
     assert model.add_attempt(attempts, NOW + timedelta(hours=1, seconds=1)).count == 1

@@ -23,6 +23,7 @@ from matinee.identity.api import (
     TooManyProfiles,
 )
 from matinee.kit import ids
+from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Fault, Invalid
@@ -157,11 +158,16 @@ def rotate(
     expires_at = now + lifetime
     if presented in sign_in.live:
         return msgspec.structs.replace(sign_in, live=(fresh,), spent=sign_in.live, turned_at=now, expires_at=expires_at)
-    if presented in sign_in.spent and now - sign_in.turned_at <= grace:
+    if presented in sign_in.spent and is_recent(sign_in.turned_at, now, grace):
         if len(sign_in.live) >= SIBLING_LIMIT:
             raise TokenRejected
         return msgspec.structs.replace(sign_in, live=(*sign_in.live, fresh), expires_at=expires_at)
     return None
+
+
+def is_recent(moment: datetime, now: datetime, limit: timedelta) -> bool:
+    """Return whether a moment is less than a limit ago. A time from a clock that was ahead is not recent."""
+    return moment - CLOCK_SKEW <= now < moment + limit
 
 
 def check_sign_in(sign_in: SignIn | None, account_id: AccountId, now: datetime) -> SignIn:
@@ -196,7 +202,7 @@ def get_wait_ms(subject: str, attempts: Attempts | None, now: datetime) -> int:
     """Return the milliseconds until the next attempt of a subject is allowed."""
     is_anywhere = subject.startswith(ANYWHERE)
     free = FREE_ATTEMPTS_ANYWHERE if is_anywhere else FREE_ATTEMPTS
-    if attempts is None or attempts.count < free:
+    if attempts is None or attempts.count < free or attempts.last_at > now + CLOCK_SKEW:
         return 0
     longest = LONGEST_WAIT_ANYWHERE if is_anywhere else LONGEST_WAIT
     wait = min(timedelta(seconds=2 ** min(attempts.count - free, 10)), longest)

@@ -73,7 +73,7 @@ class Proofs:
     async def require(self, principal: Principal) -> None:
         """Raise ProofRequired unless a proof was given on this sign-in a short time ago. Raises TokenRejected."""
         sign_in = await self.require_sign_in(principal.account_id, principal.sign_in_id)
-        if sign_in.proved_at is None or self._clock.now() - sign_in.proved_at >= self._validity:
+        if sign_in.proved_at is None or not model.is_recent(sign_in.proved_at, self._clock.now(), self._validity):
             raise ProofRequired
 
     async def require_sign_in(self, account_id: AccountId, sign_in_id: SignInId) -> SignIn:

@@ -403,6 +403,11 @@ def test_the_signing_key_is_rotated_after_a_confirmation(client: Opener) -> None
     page.get_by_test_id("keys-rotate").click()
     page.get_by_role("dialog").get_by_role("button", name="Rotate the key").click()
     expect(page.get_by_text("A new key is in place and signs within minutes.")).to_be_visible()
+    too_soon = {"type": "/problems/rotated-too-soon", "title": "", "status": 409}
+    opened.answers["POST /operator/keys/rotate"] = (409, too_soon)
+    page.get_by_test_id("keys-rotate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate the key").click()
+    expect(page.locator(".action").get_by_role("alert")).to_contain_text("rotated a short time ago")
 
 
 def test_an_account_is_reached_and_left_with_keys_only(client: Opener) -> None:

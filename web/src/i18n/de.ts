@@ -129,7 +129,7 @@ export const de: Messages = {
   "profiles.pinCheck": "Eine PIN hat vier bis acht Ziffern.",
   "profiles.deleteAsk": "{name} löschen? Der Verlauf geht mit verloren.",
   "proof.title": "Bestätige, dass du es bist",
-  "proof.lead": "Das ändert den Haushalt. Dazu braucht es das Passwort oder die PIN einer erwachsenen Person.",
+  "proof.lead": "Dazu braucht es das Passwort oder die PIN einer erwachsenen Person des Haushalts.",
   "proof.way": "Bestätigen mit",
   "proof.submit": "Bestätigen",
 

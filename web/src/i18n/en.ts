@@ -127,7 +127,7 @@ export const en = {
   "profiles.pinCheck": "A PIN has four to eight digits.",
   "profiles.deleteAsk": "Delete {name}? Its history goes with it.",
   "proof.title": "Confirm that it is you",
-  "proof.lead": "This changes the household. It needs the password, or the PIN of an adult.",
+  "proof.lead": "This needs the password, or the PIN of an adult of the household.",
   "proof.way": "Confirm by",
   "proof.submit": "Confirm",
 

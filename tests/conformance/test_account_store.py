@@ -20,7 +20,7 @@ from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, FactRecord, ProfileRemoved
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.adapters.sql_audit import SqlAuditLog
-from matinee.identity.api import Account, AuditEntry, EmailTaken, LastProfile, Profile
+from matinee.identity.api import Account, AuditEntry, EmailTaken, LastOperator, LastProfile, Profile
 from matinee.identity.model import Credentials, StoredProfile
 from matinee.identity.ports import Profiles, ProfilesChange
 from matinee.kit import ids
@@ -336,7 +336,11 @@ async def test_accounts_are_listed_newest_first_by_a_part_of_the_address(open_ag
     assert await names("%") == []
 
 
-async def test_accounts_are_found_by_role_and_status(open_again: Open) -> None:
+def without_roles(old: Credentials) -> Credentials:
+    return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, roles=()))
+
+
+async def test_accounts_are_found_by_status_and_one_keeps_the_role(open_again: Open) -> None:
     store = await open_again()
     for name, more in (
         ("ada", {"roles": ("operator",)}),
@@ -346,8 +350,27 @@ async def test_accounts_are_found_by_role_and_status(open_again: Open) -> None:
     ):
         await store.open_account(credentials=credentials(name, **more), profile=profile("p" + name, name), records=())
     again = await open_again()
-    assert await again.list_by_role(role="operator") == ["acc_ada"]
     assert await again.list_closed() == ["acc_cat"]
+    with pytest.raises(LastOperator):
+        await again.change_account(account_id=AccountId("acc_ada"), change=without_roles, keep_role="operator")
+    assert await again.change_account(account_id=AccountId("acc_dan"), change=without_roles, keep_role="operator")
+    ada = await again.credentials(email="ada@example.org")
+    assert ada is not None
+    assert ada.account.roles == ("operator",)
+
+
+async def test_one_of_two_concurrent_changes_keeps_the_last_role(open_again: Open) -> None:
+    store, other = await open_again(), await open_again()
+    names = ("ada", "bob")
+    for name in names:
+        stored = credentials(name, roles=("operator",))
+        await store.open_account(credentials=stored, profile=profile("p" + name, name), records=())
+    changes = [
+        each.change_account(account_id=AccountId(f"acc_{name}"), change=without_roles, keep_role="operator")
+        for each, name in zip((store, other), names, strict=True)
+    ]
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    assert sorted(isinstance(result, LastOperator) for result in results) == [False, True]
 
 
 async def test_account_is_erased_with_facts_about_its_profiles(open_again: Open) -> None:

@@ -215,8 +215,11 @@ async def test_profiles_and_devices_belong_to_their_account(gateway: Deployment)
     for method, path in (("PATCH", f"/profiles/{kid}"), ("POST", f"/profiles/{kid}/choose")):
         answer = await stranger.call(method, path, {})
         assert (answer.status, answer.problem) == (404, "profile-not-found")
+    assert (await viewer.call("DELETE", f"/profiles/{kid}")).problem == "proof-required"  # it was good for one change
+    assert (await viewer.call("POST", "/auth/prove", {"password": PASSWORD})).status == 204
     assert (await viewer.call("DELETE", f"/profiles/{kid}")).status == 204
     await viewer.choose(adult)
+    assert (await viewer.call("POST", "/auth/prove", {"password": PASSWORD})).status == 204
     devices = (await viewer.call("GET", "/devices")).json
     assert [device["current"] for device in devices] == [True]
     answer = await stranger.call("DELETE", f"/devices/{devices[0]['device_id']}")

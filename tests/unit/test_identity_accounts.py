@@ -252,7 +252,20 @@ async def test_audit_log_is_paged_and_expires(rig: Rig) -> None:
     assert (await rig.identity.audit_log()).items == []
 
 
-@pytest.mark.parametrize("password", ["password", "Password123!", "qwertz12", "matinee1", "example1", EMAIL, "a" * 128])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "password",
+        "Password123!",
+        "qwertz12",
+        "matinee1",
+        "example1",
+        " password ",
+        "password password",
+        EMAIL,
+        "a" * 128,
+    ],
+)
 async def test_password_that_is_easy_to_guess_is_refused(rig: Rig, password: str) -> None:
     with pytest.raises(Invalid) as refused:
         await rig.identity.sign_up(email=EMAIL, password=password, name="Ada", language="en", device=BROWSER)

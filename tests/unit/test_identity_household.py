@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,72 @@ async def test_changed_profile_is_a_fact(rig: Rig) -> None:
     for _ in range(2):
         await rig.identity.update_profile(principal=adult, profile_id=child, maturity=0)
     assert await rig.facts() == [ProfileChanged(account_id=grant.account_id, profile_id=child, maturity=0)]
+
+
+async def test_proof_on_the_page_of_a_child_is_good_for_one_change(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig)
+    kid = rig.principal(await rig.choose(grant, child))
+    await rig.identity.prove(principal=kid, profile_id=parent, pin="0042")
+    await rig.identity.update_profile(principal=kid, profile_id=child, name="Kitty")
+    for call in (
+        rig.identity.update_profile(principal=kid, profile_id=parent, pin=""),
+        rig.identity.change_password(principal=kid, password="battery staple"),
+        rig.identity.remove_profile(principal=kid, profile_id=parent),
+    ):
+        with pytest.raises(ProofRequired):
+            await call
+    await rig.identity.prove(principal=kid, password=PASSWORD)
+    changes = [rig.identity.update_profile(principal=kid, profile_id=child, name=name) for name in "ab"]
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    assert sorted(isinstance(result, ProofRequired) for result in results) == [False, True]
+
+
+async def test_proof_of_an_adult_is_none_for_a_child_in_another_tab(rig: Rig) -> None:
+    grant, child, parent = await sign_in_as_child(rig)
+    kid = rig.principal(await rig.choose(grant, child))
+    adult = rig.principal(await rig.choose(grant, parent, "0042"))
+    with pytest.raises(ProofRequired):
+        await rig.identity.update_profile(principal=kid, profile_id=child, maturity=18)
+    await rig.identity.update_profile(principal=adult, profile_id=child, maturity=6)
+    await rig.choose(grant, child)
+    with pytest.raises(Forbidden):
+        await rig.identity.prove(principal=adult, password=PASSWORD)
+    with pytest.raises(ProofRequired):
+        await rig.identity.update_profile(principal=kid, profile_id=child, maturity=18)
+
+
+async def test_operator_whose_profile_was_chosen_in_another_tab_keeps_the_role(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    await rig.identity.grant_role(by=COMMAND_LINE, account_id=grant.account_id, role="operator")
+    await rig.choose(grant, await rig.first_profile(grant))
+    verified = await rig.identity.verify_sign_in(principal=rig.principal(grant))
+    assert (verified.roles, verified.is_adult) == (("operator",), True)
+
+
+async def test_guesses_of_a_pin_on_one_device_do_not_lock_another(rig: Rig) -> None:
+    grant, _, parent = await sign_in_as_child(rig)
+    for _ in range(6):
+        with contextlib.suppress(WrongPin, TooManyAttempts):
+            await rig.choose(grant, parent, "1111")
+    with pytest.raises(TooManyAttempts):
+        await rig.choose(grant, parent, "0042")
+    other = await rig.sign_in()
+    assert (await rig.choose(other, parent, "0042")).profile_id == parent
+
+
+async def test_changes_of_profiles_are_in_the_audit_log_without_their_values(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    ada = rig.principal(grant)
+    made = await rig.identity.create_profile(principal=ada, name="B", avatar="moss", language="en", pin="4711")
+    await rig.identity.update_profile(principal=ada, profile_id=made.profile_id, name="Secret", pin="1234")
+    await rig.identity.remove_profile(principal=ada, profile_id=made.profile_id)
+    entries = (await rig.identity.audit_log()).items
+    details = {entry.act: entry.detail for entry in entries if entry.act.startswith("profile-")}
+    assert details == {
+        "profile-created": made.profile_id,
+        "profile-changed": f"{made.profile_id} name pin",
+        "profile-removed": made.profile_id,
+    }
 
 
 async def test_proof_of_a_clock_that_was_ahead_is_none(rig: Rig) -> None:

@@ -44,6 +44,25 @@ async def test_an_unusable_port_is_named_with_its_reason(
         await up(settings, Console(), EmbeddedProfile())
 
 
+@pytest.mark.parametrize(
+    ("port", "edge_port", "fault"),
+    [
+        ("8580", "8580", "Port 8580 is used twice, by --port and --edge-port"),
+        ("8580", "8579", "Port 8580 is used twice, by --port and --edge-port"),
+        ("8580", "65535", "There is no port 65536.*--edge-port"),
+        ("0", "8580", "There is no port 0.*--port"),
+    ],
+)
+async def test_ports_that_cannot_be_used_together_are_named(
+    tmp_path: Path, port: str, edge_port: str, fault: str
+) -> None:
+    values = {"MATINEE__GATEWAY__PORT": port, "MATINEE__EDGE__PORT": edge_port}
+    with pytest.raises(BadSettings, match=fault):
+        await up(
+            load(None, {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), **values}), Console(), EmbeddedProfile()
+        )
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 async def test_an_address_that_the_machine_has_not_is_named(tmp_path: Path, host: str) -> None:
     values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), "MATINEE__DEPLOYMENT__LISTEN": host}

@@ -179,12 +179,18 @@ def _edges(settings: Settings, environment: Mapping[str, str]) -> Iterator[Progr
 
 
 def _check_ports(settings: Settings) -> None:
-    """Check that the public ports are free. Raises PortTaken."""
+    """Check that the public ports exist, differ and are free. Raises BadSettings, PortTaken."""
     gateway, edge = settings.of(GatewaySection), settings.of(EdgeSection)
-    options = {gateway.port: "--port"} | {edge.port + number: "--edge-port" for number in range(edge.count)}
+    wanted = [(gateway.port, "--port"), *((edge.port + number, "--edge-port") for number in range(edge.count))]
     if settings.deployment.lan:
-        options[gateway.trust_port] = "MATINEE__GATEWAY__TRUST_PORT"
-    for port, option in options.items():
+        wanted.append((gateway.trust_port, "MATINEE__GATEWAY__TRUST_PORT"))
+    options: dict[int, str] = {}
+    for port, option in wanted:
+        if not 0 < port < 65_536:
+            raise BadSettings(detail=f"There is no port {port}: choose another one with {option}.")
+        if port in options:
+            raise BadSettings(detail=f"Port {port} is used twice, by {options[port]} and {option}: choose two ports.")
+        options[port] = option
         _check_port(addresses.listen_host(settings.deployment), port, option)
 
 

@@ -19,7 +19,9 @@ async def find_weakness(password: str, words: Sequence[str] = ()) -> str:
 def _estimate(password: str, words: Sequence[str]) -> str:
     from zxcvbn import zxcvbn  # with its dictionaries, which take long to load
 
-    found = zxcvbn(password, user_inputs=list(words))
+    # Spaces make no password harder to guess, but zxcvbn counts them.
+    texts = dict.fromkeys([password.strip(), "".join(password.split())])
+    found = min((zxcvbn(text, user_inputs=list(words)) for text in texts), key=lambda one: one["guesses"])
     if found["score"] >= _MIN_SCORE:
         return ""
     return str(found["feedback"]["warning"] or "Add another word or two; uncommon words are better.")

@@ -80,7 +80,8 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
 
     `handle` is the digest of a secret that all tokens of the family contain. `live` has the digests of the valid
     tokens (several if tabs refreshed concurrently), `spent` those that were valid before `turned_at`. `proved_at` is
-    the last time at which an adult gave the password or a PIN.
+    the last time at which an adult gave the password or a PIN; where that was done on the page of a child,
+    `proved_for` is the child's profile, and the proof is good for one change.
     """
 
     sign_in_id: SignInId
@@ -93,6 +94,7 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     spent: tuple[bytes, ...] = ()
     profile_id: ProfileId | None = None
     proved_at: datetime | None = None
+    proved_for: ProfileId | None = None
 
 
 class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -328,8 +330,19 @@ def may_change_freely(principal: Principal, profile_id: ProfileId, changes: Coll
 
 def choose_profile(sign_in: SignIn, profile: Profile, now: datetime, *, with_pin: bool) -> SignIn:
     """Return a sign-in on which a profile was chosen. An adult's PIN is a proof; a child's profile ends proofs."""
-    proved_at = None if not is_adult(profile) else now if with_pin else sign_in.proved_at
-    return msgspec.structs.replace(sign_in, profile_id=profile.profile_id, proved_at=proved_at)
+    kept = sign_in.proved_at if sign_in.proved_for is None else None
+    proved_at = None if not is_adult(profile) else now if with_pin else kept
+    return msgspec.structs.replace(sign_in, profile_id=profile.profile_id, proved_at=proved_at, proved_for=None)
+
+
+def is_proved(sign_in: SignIn, principal: Principal, now: datetime, validity: timedelta) -> bool:
+    """Return whether a proof that an adult is present lets a principal change the household.
+
+    A proof by an adult does not let a child on the same device change anything, in another tab for example.
+    """
+    proved_for = None if principal.is_adult else principal.profile_id
+    is_for = sign_in.proved_for == proved_for and (principal.is_adult or proved_for is not None)
+    return is_for and sign_in.proved_at is not None and is_recent(sign_in.proved_at, now, validity)
 
 
 def find_profile(profiles: tuple[StoredProfile, ...], profile_id: ProfileId) -> StoredProfile:

@@ -45,9 +45,6 @@ class AccountDirectory(Protocol):
     async def list_accounts(self, *, query: str, after: tuple[datetime, AccountId] | None, limit: int) -> list[Account]:
         """List accounts whose e-mail address contains `query`, newest first, after a time and an id."""
 
-    async def list_by_role(self, *, role: str) -> list[AccountId]:
-        """List the active accounts with a role."""
-
     async def list_closed(self) -> list[AccountId]:
         """List the accounts that are closed but not erased."""
 
@@ -69,9 +66,12 @@ class AccountStore(AccountDirectory, Protocol):
         """Return the account with an e-mail address."""
 
     async def change_account(
-        self, *, account_id: AccountId, change: Callable[[Credentials], Credentials]
+        self, *, account_id: AccountId, change: Callable[[Credentials], Credentials], keep_role: str = ""
     ) -> Credentials | None:
-        """Change roles, status or password hash; return the result, None if there is no such account."""
+        """Change roles, status or password hash; return the result, None if there is no such account.
+
+        With `keep_role` it raises LastOperator, and changes nothing, where no active account would have that role.
+        """
 
     async def member(self, *, account_id: AccountId, profile_id: ProfileId | None) -> Member | None:
         """Return an account and one of its profiles."""

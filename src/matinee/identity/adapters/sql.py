@@ -15,7 +15,7 @@ from matinee.drivers.sql_outbox import SqlOutbox
 from matinee.events.api import FactRecord
 from matinee.identity import model
 from matinee.identity.adapters import tables
-from matinee.identity.api import Account, Device, EmailTaken, Profile
+from matinee.identity.api import Account, Device, EmailTaken, LastOperator, Profile
 from matinee.identity.model import Attempts, Credentials, SignIn, StoredProfile
 from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChange
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
@@ -34,11 +34,17 @@ _MEMBER = (
     .outerjoin(tables.profiles, and_(_p.account_id == _a.account_id, _p.profile_id == bindparam("profile_id")))
     .where(_a.account_id == bindparam("id"))
 )
+_LOCK_ROLES = (
+    select(_a.account_id, _a.roles)
+    .where(_a.roles != (), _a.status == "active", _a.account_id != bindparam("id"))
+    .order_by(_a.account_id)
+    .with_for_update()
+)
 _LOCK_ACCOUNT = select(_a.account_id).where(_a.account_id == bindparam("id")).with_for_update()
 _PROFILES = select(*_PROFILE).where(_p.account_id == bindparam("id")).order_by(_p.place)
 _SIGN_IN = select(*_s).where(_s.sign_in_id == bindparam("id"))
 _LOCK_SIGN_IN = _SIGN_IN.with_for_update()
-_CHANGING = ("live", "spent", "turned_at", "expires_at", "profile_id", "proved_at")
+_CHANGING = ("live", "spent", "turned_at", "expires_at", "profile_id", "proved_at", "proved_for")
 _UPDATE_SIGN_IN = (
     update(tables.sign_ins)
     .where(_s.sign_in_id == bindparam("id"))
@@ -95,12 +101,17 @@ class SqlIdentityStore:
         return _credentials(row) if row else None
 
     async def change_account(
-        self, *, account_id: AccountId, change: Callable[[Credentials], Credentials]
+        self, *, account_id: AccountId, change: Callable[[Credentials], Credentials], keep_role: str = ""
     ) -> Credentials | None:
         def apply(connection: Connection) -> Credentials | None:
             if (row := connection.execute(_BY_ID, {"id": account_id}).one_or_none()) is None:
                 return None
-            new = change(_credentials(row))
+            old = _credentials(row)
+            new = change(old)
+            if _has_role(old.account, keep_role) and not _has_role(new.account, keep_role):
+                others = connection.execute(_LOCK_ROLES, {"id": account_id}).all()
+                if not any(keep_role in roles for _, roles in others):
+                    raise LastOperator
             connection.execute(_SET_ACCOUNT.values(_account_row(new)), {"id": account_id})
             return new
 
@@ -138,11 +149,6 @@ class SqlIdentityStore:
             older = or_(_a.created_at < at, and_(_a.created_at == at, _a.account_id < account_id))
             statement = statement.where(older)
         return [_account(row) for row in await self._database.read(lambda c: c.execute(statement).all())]
-
-    async def list_by_role(self, *, role: str) -> list[AccountId]:
-        statement = select(_a.account_id, _a.roles).where(_a.roles != (), _a.status == "active")
-        rows = await self._database.read(lambda c: c.execute(statement).all())
-        return [AccountId(account_id) for account_id, roles in rows if role in roles]
 
     async def list_closed(self) -> list[AccountId]:
         statement = select(_a.account_id).where(_a.status == "closed")
@@ -267,6 +273,10 @@ class SqlIdentityStore:
 
     def _put_facts(self, connection: Connection, records: tuple[FactRecord, ...]) -> None:
         self.outbox.put(connection, [msgspec.json.encode(record) for record in records])
+
+
+def _has_role(account: Account, role: str) -> bool:
+    return account.status == "active" and role in account.roles
 
 
 def _account(row: Any) -> Account:

@@ -53,6 +53,7 @@ sign_ins = Table(
     Column("expires_at", UtcTime, index=True),
     Column("profile_id", String(40)),
     Column("proved_at", UtcTime),
+    Column("proved_for", String(40)),
 )
 attempts = Table(
     "identity_tries",

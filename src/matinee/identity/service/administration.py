@@ -24,7 +24,6 @@ from matinee.identity.api import (
     Actor,
     AuditEntry,
     EmailTaken,
-    LastOperator,
     Profile,
     RotatedTooSoon,
 )
@@ -101,8 +100,6 @@ class Administration:
 
     async def revoke_role(self, *, by: Actor, account_id: AccountId, role: str) -> Account:
         await self._require_account(account_id)
-        if role == OPERATOR:
-            await self._check_last_operator(account_id)
         await self._audit.record("role-revoked", by, account_id, detail=role)
         return await self._change_roles(account_id, lambda roles: roles - {role})
 
@@ -124,10 +121,9 @@ class Administration:
         return build_from(details, AccountExport, audit=await self._audit.list_all(account_id))
 
     async def close_account(self, *, by: Actor, account_id: AccountId) -> None:
-        await self._check_last_operator(account_id)
         await self._audit.record("account-closed", by, account_id)
         # From here no sign-in succeeds; `finish_closing` goes on after a crash.
-        await self._accounts.change_account(account_id=account_id, change=_close)
+        await self._accounts.change_account(account_id=account_id, change=_close, keep_role=OPERATOR)
         await self._erase(account_id)
 
     async def finish_closing(self) -> int:
@@ -180,11 +176,6 @@ class Administration:
             raise AccountNotFound(account_id=account_id)
         return member.account
 
-    async def _check_last_operator(self, account_id: AccountId) -> None:
-        """Raise LastOperator for the only account with the role."""
-        if await self._accounts.list_by_role(role=OPERATOR) == [account_id]:
-            raise LastOperator
-
     async def _check_password(self, password: str, *words: str) -> None:
         """Raise Invalid for a password that may not be chosen; `words` are words about its owner."""
         model.check_password(password)
@@ -196,7 +187,7 @@ class Administration:
             roles = tuple(sorted(change(frozenset(old.account.roles))))
             return msgspec.structs.replace(old, account=msgspec.structs.replace(old.account, roles=roles))
 
-        new = await self._accounts.change_account(account_id=account_id, change=apply)
+        new = await self._accounts.change_account(account_id=account_id, change=apply, keep_role=OPERATOR)
         if new is None:
             raise AccountNotFound(account_id=account_id)
         return new.account

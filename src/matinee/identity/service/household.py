@@ -43,6 +43,7 @@ class Household(Administration):
         plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
         profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
         added = StoredProfile(profile=profile, pin_hash=pin_hash)
+        await self._record_profile("profile-created", principal, profile.profile_id)
         return await self._change(
             principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
         )
@@ -66,6 +67,8 @@ class Household(Administration):
         if pin is not None or not model.may_change_freely(principal, profile_id, changes):
             await self._proofs.require(principal)
         pin_hash = await self._secrets.hash(pin) if pin else pin
+        fields = [*changes, *([] if pin is None else ["pin"])]
+        await self._record_profile("profile-changed", principal, profile_id, *fields)
         return await self._change(
             principal.account_id,
             profile_id,
@@ -74,6 +77,7 @@ class Household(Administration):
 
     async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
         await self._proofs.require(principal)
+        await self._record_profile("profile-removed", principal, profile_id)
         record = self._record(ProfileRemoved(account_id=principal.account_id, profile_id=profile_id), profile_id)
 
         def remove(profiles: Profiles) -> ProfilesChange:
@@ -92,6 +96,11 @@ class Household(Administration):
         record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
         if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
             raise DeviceNotFound(device_id=device_id)
+
+    async def _record_profile(self, act: Act, principal: Principal, profile_id: ProfileId, *fields: str) -> None:
+        """Record a change of a profile; the entry names the changed fields, and not their values."""
+        by = Actor(account_id=principal.account_id)
+        await self._audit.record(act, by, principal.account_id, detail=" ".join([profile_id, *fields]))
 
     async def _record_own(self, act: Act, principal: Principal, client_ip: str) -> None:
         by = Actor(account_id=principal.account_id, client=client_ip)

@@ -151,7 +151,7 @@ class IdentityService(Household):
             raise ProfileNotFound(profile_id=profile_id)
         if member.account.status != "active":
             raise TokenRejected
-        await self._proofs.check_pin(member.profile, pin)
+        await self._proofs.check_pin(member.profile, pin, sign_in_id)
         now, profile, with_pin = self._clock.now(), member.profile.profile, member.profile.pin_hash is not None
 
         def choose(sign_in: SignIn) -> SignInChange:
@@ -172,9 +172,10 @@ class IdentityService(Household):
         pin: str | None = None,
         client_ip: str = "",
     ) -> None:
+        await self._check_child_is_not_here(principal)
         try:
             if profile_id is not None:
-                await self._check_adults_pin(principal.account_id, profile_id, pin)
+                await self._check_adults_pin(principal, profile_id, pin)
             else:
                 account = await self.account(account_id=principal.account_id)
                 credentials = await self._accounts.credentials(email=account.email)
@@ -188,14 +189,14 @@ class IdentityService(Household):
         await self._proofs.require(principal)
 
     async def verify_sign_in(self, *, principal: Principal) -> Principal:
-        sign_in, member = await asyncio.gather(
-            self._proofs.require_sign_in(principal.account_id, principal.sign_in_id),
-            self._accounts.member(account_id=principal.account_id, profile_id=principal.profile_id),
-        )
+        account_id = principal.account_id
+        sign_in = await self._proofs.require_sign_in(account_id, principal.sign_in_id)
+        # A token without a profile has the rights of the profile that was chosen in another tab since.
+        chosen = principal.profile_id or sign_in.profile_id
+        member = await self._accounts.member(account_id=account_id, profile_id=chosen)
         if member is None or member.account.status != "active":
             raise TokenRejected
-        profile = member.profile.profile if member.profile else None
-        rights = model.get_rights(member.account, profile, principal.profile_id or sign_in.profile_id)
+        rights = model.get_rights(member.account, member.profile.profile if member.profile else None, chosen)
         return msgspec.structs.replace(principal, is_adult=rights.is_adult, roles=rights.roles)
 
     async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
@@ -292,11 +293,18 @@ class IdentityService(Household):
         if sign_in_id is not None:
             await self._proofs.require_sign_in(account_id, sign_in_id)
 
-    async def _check_adults_pin(self, account_id: AccountId, profile_id: ProfileId, pin: str | None) -> None:
-        stored = model.find_profile(await self._accounts.profiles(account_id=account_id), profile_id)
+    async def _check_adults_pin(self, principal: Principal, profile_id: ProfileId, pin: str | None) -> None:
+        stored = model.find_profile(await self._accounts.profiles(account_id=principal.account_id), profile_id)
         if stored.pin_hash is None or not model.is_adult(stored.profile):
             raise WrongPin(detail="This is not the profile of an adult with a PIN.")
-        await self._proofs.check_pin(stored, pin)
+        await self._proofs.check_pin(stored, pin, principal.sign_in_id)
+
+    async def _check_child_is_not_here(self, principal: Principal) -> None:
+        """Refuse an adult's proof where a child's profile was chosen since on the same device, in another tab."""
+        sign_in = await self._proofs.require_sign_in(principal.account_id, principal.sign_in_id)
+        member = await self._accounts.member(account_id=principal.account_id, profile_id=sign_in.profile_id)
+        if principal.is_adult and member and member.profile and not model.is_adult(member.profile.profile):
+            raise Forbidden(detail="A child's profile was chosen on this device. Choose your own profile again.")
 
     def _record_reuse(self, sign_in: SignIn) -> tuple[FactRecord, ...]:
         facts = (build_from(sign_in, RefreshTokenReused), build_from(sign_in, SignInsEnded))

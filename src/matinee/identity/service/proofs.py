@@ -47,34 +47,54 @@ class Proofs:
         if not await self.verify_password(credentials, password, subjects=(f"device:{principal.device_id}",)):
             raise WrongPassword
 
-    async def check_pin(self, stored: StoredProfile, pin: str | None) -> None:
-        """Raise WrongPin unless this is the profile's PIN, or it has none. Raises TooManyAttempts."""
+    async def check_pin(self, stored: StoredProfile, pin: str | None, sign_in_id: SignInId) -> None:
+        """Raise WrongPin unless this is the profile's PIN, or it has none. Raises TooManyAttempts.
+
+        Attempts are counted for each sign-in, so that a child who guesses does not lock the adult out elsewhere.
+        """
         if stored.pin_hash is None:
             return
         if not pin:
             raise WrongPin(detail="This profile needs its PIN.")
-        subjects = (f"pin:{stored.profile.profile_id}",)
+        subjects = (f"pin:{stored.profile.profile_id}@{sign_in_id}",)
         await self._attempt(subjects)
         if not await self._secrets.verify(stored.pin_hash, pin[:64]):
             raise WrongPin
         await self._throttle.reset(subjects=subjects)
 
     async def record(self, principal: Principal) -> None:
-        """Record that an adult gave a proof on this sign-in. Raises TokenRejected."""
-        now = self._clock.now()
+        """Record that an adult gave a proof on this sign-in; on a child's page it is good for one change.
+
+        Raises TokenRejected.
+        """
+        now, proved_for = self._clock.now(), None if principal.is_adult else principal.profile_id
 
         def prove(sign_in: SignIn) -> SignInChange:
             model.check_sign_in(sign_in, principal.account_id, now)
-            return SignInChange(sign_in=msgspec.structs.replace(sign_in, proved_at=now))
+            return SignInChange(sign_in=msgspec.structs.replace(sign_in, proved_at=now, proved_for=proved_for))
 
         if await self._sign_ins.change(sign_in_id=principal.sign_in_id, now=now, change=prove) is None:
             raise TokenRejected
 
     async def require(self, principal: Principal) -> None:
-        """Raise ProofRequired unless a proof was given on this sign-in a short time ago. Raises TokenRejected."""
+        """Raise ProofRequired unless a proof was given on this sign-in a short time ago. Raises TokenRejected.
+
+        The proof that was given on a child's page is used up.
+        """
+        now = self._clock.now()
         sign_in = await self.require_sign_in(principal.account_id, principal.sign_in_id)
-        if sign_in.proved_at is None or not model.is_recent(sign_in.proved_at, self._clock.now(), self._validity):
+        if not model.is_proved(sign_in, principal, now, self._validity):
             raise ProofRequired
+        if principal.is_adult:
+            return
+
+        def use_up(current: SignIn) -> SignInChange:
+            if not model.is_proved(current, principal, now, self._validity):
+                raise ProofRequired
+            return SignInChange(sign_in=msgspec.structs.replace(current, proved_at=None, proved_for=None))
+
+        if await self._sign_ins.change(sign_in_id=principal.sign_in_id, now=now, change=use_up) is None:
+            raise TokenRejected
 
     async def require_sign_in(self, account_id: AccountId, sign_in_id: SignInId) -> SignIn:
         """Return a sign-in of an account. Raises TokenRejected when it has ended."""

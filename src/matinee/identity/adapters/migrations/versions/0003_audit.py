@@ -1,4 +1,4 @@
-"""Add the audit log, and the order in which accounts are listed."""
+"""Add the audit log, the order in which accounts are listed, and for whom a proof was given."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.String(40), index=True),
         sa.Column("account_id", sa.String(40), index=True),
     )
+    op.add_column("identity_sign_in", sa.Column("proved_for", sa.String(40)))
     op.create_index("ix_identity_account_created_at", "identity_account", ["created_at"])
 
 
 def downgrade() -> None:
     op.drop_index("ix_identity_account_created_at", "identity_account")
+    op.drop_column("identity_sign_in", "proved_for")
     op.drop_table("identity_audit")

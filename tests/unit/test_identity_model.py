@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matinee.identity import model
 from matinee.identity.api import DeviceInfo, LastProfile, Profile, ProfileNotFound, TokenRejected, TooManyProfiles
-from matinee.identity.model import Attempts, RefreshToken, SignIn, StoredProfile
+from matinee.identity.model import Attempts, RefreshToken, SignIn, StoredProfile, validation
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
 from matinee.kit.problem import Invalid
@@ -23,7 +23,7 @@ GOOD = {"email": "ada@example.org", "password": "correct horse", "name": "Ada", 
 
 def faulty(**changes: str) -> set[str]:
     try:
-        model.check_sign_up(**{**GOOD, **changes})
+        validation.check_sign_up(**{**GOOD, **changes})
     except Invalid as problem:
         return {fault.field for fault in problem.faults if fault.message}
     return set()
@@ -57,8 +57,10 @@ def test_invalid_address_is_refused(email: str) -> None:
 
 
 def test_equivalent_spellings_normalize_to_one_address() -> None:
-    assert model.normalize_email(" ADA@Bücher.example\n") == model.normalize_email("ada@xn--bcher-kva.example")
-    assert model.normalize_email("ａｄａ@example.org") == "ada@example.org"
+    assert validation.normalize_email(" ADA@Bücher.example\n") == validation.normalize_email(
+        "ada@xn--bcher-kva.example"
+    )
+    assert validation.normalize_email("ａｄａ@example.org") == "ada@example.org"
 
 
 @pytest.mark.parametrize("password", ["12345678", "x" * 128, "        ", "pässwörd", "🎬🎬🎬🎬🎬🎬🎬🎬"])
@@ -93,16 +95,16 @@ def test_checks_accept_any_text_as_input(text: str) -> None:
 
 def test_faults_of_a_profile_are_named() -> None:
     with pytest.raises(Invalid) as caught:
-        model.check_profile(name="", avatar="../x", language="", maturity=99, pin="12")
+        validation.check_profile(name="", avatar="../x", language="", maturity=99, pin="12")
     assert {fault.field for fault in caught.value.faults} == {"name", "avatar", "language", "maturity", "pin"}
-    model.check_profile(pin="")
-    model.check_profile(name="A", avatar="ember", language="pt-BR", maturity=0, pin="0000")
+    validation.check_profile(pin="")
+    validation.check_profile(name="A", avatar="ember", language="pt-BR", maturity=0, pin="0000")
 
 
 def test_unusable_device_name_is_replaced() -> None:
-    assert model.clean_device_name(DeviceInfo(name=" TV\x1b[2J ")) == "TV[2J"
-    assert model.clean_device_name(DeviceInfo(name="\n\t")) == "Unknown device"
-    assert len(model.clean_device_name(DeviceInfo(name="x" * 999))) == 80
+    assert validation.clean_device_name(DeviceInfo(name=" TV\x1b[2J ")) == "TV[2J"
+    assert validation.clean_device_name(DeviceInfo(name="\n\t")) == "Unknown device"
+    assert len(validation.clean_device_name(DeviceInfo(name="x" * 999))) == 80
 
 
 def stored_profile(name: str, **more: object) -> StoredProfile:

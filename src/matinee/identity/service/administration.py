@@ -27,7 +27,7 @@ from matinee.identity.api import (
     Profile,
     RotatedTooSoon,
 )
-from matinee.identity.model import Credentials
+from matinee.identity.model import Credentials, validation
 from matinee.identity.ports import AccountStore, AuditLog, FindWeakness, Profiles, Secrets, Signer, SignInStore
 from matinee.identity.service.audit import Audit
 from matinee.kit import ids
@@ -63,7 +63,7 @@ class Administration:
         self._clock = clock
 
     async def find_account(self, *, email: str) -> Account:
-        credentials = await self._accounts.credentials(email=model.normalize_email(email))
+        credentials = await self._accounts.credentials(email=validation.normalize_email(email))
         if credentials is None:
             raise AccountNotFound(email=email)
         return credentials.account
@@ -146,8 +146,8 @@ class Administration:
 
     async def _prepare_account(self, email: str, password: str, name: str, language: str) -> Account:
         """Return a new account, not yet stored. Raises Invalid, EmailTaken."""
-        model.check_sign_up(email, password, name, language)
-        address, now = model.normalize_email(email), self._clock.now()
+        validation.check_sign_up(email, password, name, language)
+        address, now = validation.normalize_email(email), self._clock.now()
         await self._check_password(password, address, name)
         if await self._accounts.credentials(email=address) is not None:
             raise EmailTaken
@@ -155,7 +155,7 @@ class Administration:
 
     async def _open_account(self, account: Account, password: str, name: str, language: str) -> None:
         """Store a new account with its first profile. Raises EmailTaken."""
-        password_hash = await self._secrets.hash(model.normalize_password(password))
+        password_hash = await self._secrets.hash(validation.normalize_password(password))
         await self._accounts.open_account(
             credentials=Credentials(account=account, password_hash=password_hash),
             profile=self._create_profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language),
@@ -166,7 +166,7 @@ class Administration:
         return Profile(
             profile_id=ids.generate(ProfileId, self._clock.now()),
             account_id=account_id,
-            name=model.clean_name(name),
+            name=validation.clean_name(name),
             avatar=avatar,
             language=language,
         )
@@ -178,9 +178,9 @@ class Administration:
 
     async def _check_password(self, password: str, *words: str) -> None:
         """Raise Invalid for a password that may not be chosen; `words` are words about its owner."""
-        model.check_password(password)
-        weakness = await self._find_weakness(model.normalize_password(password), model.list_words(*words))
-        model.check_weakness(weakness)
+        validation.check_password(password)
+        weakness = await self._find_weakness(validation.normalize_password(password), validation.list_words(*words))
+        validation.check_weakness(weakness)
 
     async def _change_roles(self, account_id: AccountId, change: Callable[[frozenset[str]], Iterable[str]]) -> Account:
         def apply(old: Credentials) -> Credentials:
@@ -194,7 +194,7 @@ class Administration:
 
     async def _set_password(self, account_id: AccountId, password: str) -> None:
         """Replace the password and end every sign-in; repeat it after a failure in between."""
-        hashed = await self._secrets.hash(model.normalize_password(password))
+        hashed = await self._secrets.hash(validation.normalize_password(password))
         await self._accounts.change_account(
             account_id=account_id, change=lambda old: msgspec.structs.replace(old, password_hash=hashed)
         )

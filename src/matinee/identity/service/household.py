@@ -9,7 +9,7 @@ import msgspec
 from matinee.events.api import FactRecord, ProfileChanged, ProfileRemoved, SignInsEnded
 from matinee.identity import model
 from matinee.identity.api import Act, Actor, Device, DeviceNotFound, Profile
-from matinee.identity.model import StoredProfile
+from matinee.identity.model import StoredProfile, validation
 from matinee.identity.ports import Profiles, ProfilesChange
 from matinee.identity.service.administration import Administration
 from matinee.identity.service.proofs import Proofs
@@ -37,7 +37,7 @@ class Household(Administration):
         kids: bool = False,
         pin: str | None = None,
     ) -> Profile:
-        model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
+        validation.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         await self._proofs.require(principal)
         pin_hash = await self._secrets.hash(pin) if pin else None
         plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
@@ -60,9 +60,9 @@ class Household(Administration):
         kids: bool | None = None,
         pin: str | None = None,
     ) -> Profile:
-        model.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
+        validation.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
-        given["name"] = None if name is None else model.clean_name(name)
+        given["name"] = None if name is None else validation.clean_name(name)
         changes = {field: value for field, value in given.items() if value is not None}
         if pin is not None or not model.may_change_freely(principal, profile_id, changes):
             await self._proofs.require(principal)

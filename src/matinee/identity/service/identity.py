@@ -30,7 +30,7 @@ from matinee.identity.api import (
     WrongPassword,
     WrongPin,
 )
-from matinee.identity.model import Credentials, RefreshToken, SignIn
+from matinee.identity.model import Credentials, RefreshToken, SignIn, validation
 from matinee.identity.ports import (
     AccountStore,
     AuditLog,
@@ -110,7 +110,7 @@ class IdentityService(Household):
         return await self._begin(Member(account=account), ids.generate(DeviceId, account.created_at), device)
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
-        address = model.normalize_email(email)
+        address = validation.normalize_email(email)
         credentials = await self._accounts.credentials(email=address)
         device_id = await self._find_device(credentials, device)
         subjects = model.list_sign_in_subjects(address, device_id, device, to_network(client_ip))
@@ -121,7 +121,7 @@ class IdentityService(Household):
             raise WrongCredentials
         by = Actor(account_id=account_id, client=client_ip)
         await self._audit.record_if_possible("sign-in", by, account_id, detail=device.kind)
-        await self._rehash(credentials, model.normalize_password(password))
+        await self._rehash(credentials, validation.normalize_password(password))
         member = Member(account=credentials.account)
         return await self._begin(member, device_id or ids.generate(DeviceId, self._clock.now()), device)
 
@@ -278,7 +278,7 @@ class IdentityService(Household):
             expires_at=now + self._lifetime,
             proved_at=now,
         )
-        name = model.clean_device_name(device)
+        name = validation.clean_device_name(device)
         stored_device = Device(device_id=device_id, name=name, kind=device.kind, last_seen_at=now, signed_in=True)
         await self._sign_ins.begin(sign_in=sign_in, device=stored_device)
         return self._grants.issue(member, sign_in, token)

@@ -8,7 +8,7 @@ import msgspec
 
 from matinee.identity import model
 from matinee.identity.api import ProofRequired, TokenRejected, TooManyAttempts, WrongPassword, WrongPin
-from matinee.identity.model import Credentials, SignIn, StoredProfile
+from matinee.identity.model import Credentials, SignIn, StoredProfile, validation
 from matinee.identity.ports import Secrets, SignInChange, SignInStore, Throttle
 from matinee.kit.clock import Clock
 from matinee.kit.context import Principal
@@ -36,7 +36,7 @@ class Proofs:
         """
         await self._attempt(subjects)
         hashed = credentials.password_hash if credentials else self._secrets.decoy
-        is_right = await self._secrets.verify(hashed, model.normalize_password(password))
+        is_right = await self._secrets.verify(hashed, validation.normalize_password(password))
         if not is_right or credentials is None or credentials.account.status != "active":
             return False
         await self._throttle.reset(subjects=subjects)

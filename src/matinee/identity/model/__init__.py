@@ -1,14 +1,12 @@
-"""Rules: validation of accounts and profiles, rotation of refresh tokens, delays after failed attempts."""
+"""Rules: profiles, rotation of refresh tokens, proofs, delays after failed attempts."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import re
-import unicodedata
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -26,18 +24,13 @@ from matinee.kit import ids
 from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
-from matinee.kit.problem import Fault, Invalid
 
 PROFILE_LIMIT = 8
 # The highest maturity of a kids profile.
 KIDS_MATURITY = 12
-MATURITY_LIMIT = 21
 # The lowest maturity of an adult's profile.
 ADULT_MATURITY = 18
 FIRST_AVATAR = "ember"
-PASSWORD_LENGTHS = (8, 128)
-NAME_LIMIT = 40
-DEVICE_NAME_LIMIT = 80
 # Attempts without a delay; each further one doubles the delay up to LONGEST_WAIT.
 FREE_ATTEMPTS = 5
 LONGEST_WAIT = timedelta(minutes=15)
@@ -49,14 +42,6 @@ ATTEMPTS_EXPIRE_AFTER = timedelta(hours=1)
 # How many tabs may rotate one refresh token at the same time.
 SIBLING_LIMIT = 8
 
-# What `<input type=email>` takes (HTML Living Standard §4.10.5.1.5), and letters beyond ASCII (RFC 6531).
-_LOCAL = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]{1,64}")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,4}")
-_AVATAR = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-# Controls, lone surrogates, line and paragraph separators: characters that a line of text cannot show.
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_PIN = re.compile(r"[0-9]{4,8}")
 # What an adult may change on the own profile at any time.
 _OWN_FIELDS = frozenset({"name", "avatar", "language"})
 
@@ -218,74 +203,6 @@ def add_attempt(attempts: Attempts | None, now: datetime) -> Attempts:
     return Attempts(count=attempts.count + 1, last_at=now)
 
 
-def normalize_email(email: str) -> str:
-    """Normalize an address to NFKC, lower case, the domain in ASCII form if it has one."""
-    plain = email.strip().encode("utf-8", "replace").decode()
-    local, at, domain = unicodedata.normalize("NFKC", plain).lower().rpartition("@")
-    try:
-        return f"{local}{at}{domain.encode('idna').decode()}"
-    except UnicodeError:
-        return f"{local}{at}{domain}"
-
-
-def normalize_password(password: str) -> str:
-    """Normalize a password to NFKC before hashing (NIST SP 800-63B §3.1.1.2)."""
-    # Longer input is invalid anyway; the limit bounds the work.
-    return unicodedata.normalize("NFKC", password[: 8 * PASSWORD_LENGTHS[1]])
-
-
-def check_sign_up(email: str, password: str, name: str, language: str) -> None:
-    """Raise Invalid with every fault of a new account."""
-    _raise_if_any(
-        [
-            *_check_email(normalize_email(email)),
-            *_check_password(normalize_password(password)),
-            *_check_profile(name=name, language=language),
-        ]
-    )
-
-
-def check_password(password: str) -> None:
-    """Raise Invalid for a password that may not be chosen."""
-    _raise_if_any(_check_password(normalize_password(password)))
-
-
-def list_words(*texts: str) -> list[str]:
-    """List texts about a person, their words, and Matinee's name: what a password must not be made of."""
-    words = [word for text in texts for word in (text, *re.split(r"[\W_]+", text))]
-    return [*dict.fromkeys(word.lower() for word in (*words, "matinee") if word)]
-
-
-def check_weakness(weakness: str) -> None:
-    """Raise Invalid if there is a reason why a password is easy to guess."""
-    _raise_if_any([Fault("password", f"this is easy to guess: {weakness}")] if weakness else [])
-
-
-def check_profile(
-    *,
-    name: str | None = None,
-    avatar: str | None = None,
-    language: str | None = None,
-    maturity: int | None = None,
-    pin: str | None = None,
-) -> None:
-    """Raise Invalid with every fault of a profile; None and an empty PIN are valid."""
-    _raise_if_any(_check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin))
-
-
-def clean_name(name: str) -> str:
-    """Normalize a name to NFC without surrounding space."""
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def clean_device_name(device: DeviceInfo) -> str:
-    """Return the printable part of a device's name; an unusable name never prevents a sign-in."""
-    printable = "".join(
-        letter for letter in clean_name(device.name) if unicodedata.category(letter) not in _UNPRINTABLE
-    )
-    return printable[:DEVICE_NAME_LIMIT] or "Unknown device"
-
-
 def add_profile(profiles: tuple[StoredProfile, ...], added: StoredProfile) -> tuple[StoredProfile, ...]:
     """Add a profile. Raises TooManyProfiles."""
     if len(profiles) >= PROFILE_LIMIT:
@@ -357,54 +274,3 @@ def _limit_maturity(stored: StoredProfile) -> StoredProfile:
     if not stored.profile.kids or stored.profile.maturity <= KIDS_MATURITY:
         return stored
     return msgspec.structs.replace(stored, profile=msgspec.structs.replace(stored.profile, maturity=KIDS_MATURITY))
-
-
-def _raise_if_any(faults: Iterable[Fault]) -> None:
-    if found := list(faults):
-        raise Invalid(faults=found, detail="; ".join(fault.message for fault in found))
-
-
-def _check_email(email: str) -> Iterator[Fault]:
-    local, at, domain = email.rpartition("@")
-    good = at and _LOCAL.fullmatch(local) and all(_LABEL.fullmatch(label) for label in domain.split("."))
-    if not good or len(email) > 254:
-        yield Fault("email", "Give an e-mail address such as name@example.org.")
-
-
-def _check_password(password: str) -> Iterator[Fault]:
-    shortest, longest = PASSWORD_LENGTHS
-    if not shortest <= len(password) <= longest or not _is_encodable(password):
-        yield Fault("password", f"Choose a password of {shortest} to {longest} characters.")
-
-
-def _check_profile(
-    *,
-    name: str | None = None,
-    avatar: str | None = None,
-    language: str | None = None,
-    maturity: int | None = None,
-    pin: str | None = None,
-) -> Iterator[Fault]:
-    if name is not None and not _is_name(clean_name(name)):
-        yield Fault("name", f"Give a name of 1 to {NAME_LIMIT} characters.")
-    if avatar is not None and not _AVATAR.fullmatch(avatar):
-        yield Fault("avatar", "Choose an avatar by its name, such as ember.")
-    if language is not None and not _LANGUAGE.fullmatch(language):
-        yield Fault("language", "Give a language tag such as en or pt-BR.")
-    if maturity is not None and not 0 <= maturity <= MATURITY_LIMIT:
-        yield Fault("maturity", f"Give an age from 0 to {MATURITY_LIMIT}.")
-    if pin and not _PIN.fullmatch(pin):
-        yield Fault("pin", "Choose a PIN of 4 to 8 digits.")
-
-
-def _is_name(name: str) -> bool:
-    categories = {unicodedata.category(letter) for letter in name}
-    return len(name) <= NAME_LIMIT and bool(categories - {"Cf", "Zs"}) and not categories & _UNPRINTABLE
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -70,6 +70,7 @@ export const de: Messages = {
   "problem.proof-required": "Diese Änderung braucht das Passwort oder die PIN einer erwachsenen Person.",
   "problem.wrong-password": "Dieses Passwort stimmt nicht.",
   "problem.wrong-pin": "Diese PIN stimmt nicht.",
+  "problem.profile-not-found": "Dieses Profil gibt es nicht mehr. Wähle ein anderes.",
   "problem.too-many-profiles": "Die Höchstzahl der Profile ist erreicht.",
   "problem.last-profile": "Das letzte Profil lässt sich nicht löschen.",
   "problem.invalid": "Etwas im Formular stimmt nicht.",

@@ -68,6 +68,7 @@ export const en = {
   "problem.proof-required": "This change needs the password, or the PIN of an adult.",
   "problem.wrong-password": "That password is not right.",
   "problem.wrong-pin": "That PIN is not right.",
+  "problem.profile-not-found": "This profile no longer exists. Choose another one.",
   "problem.too-many-profiles": "The maximum number of profiles is reached.",
   "problem.last-profile": "The last profile cannot be deleted.",
   "problem.invalid": "Something in the form is not right.",

@@ -19,12 +19,11 @@ from tests.stores import SQL, Program, database_url, start_python, store_opener
 from matinee.drivers.sql import Database
 from matinee.events.api import AccountOpened, FactRecord, ProfileRemoved
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.adapters.sql_audit import SqlAuditLog
-from matinee.identity.api import Account, AuditEntry, EmailTaken, LastOperator, LastProfile, Profile
+from matinee.identity.api import Account, EmailTaken, LastOperator, LastProfile, Profile
 from matinee.identity.model import Credentials, StoredProfile
 from matinee.identity.ports import Profiles, ProfilesChange
 from matinee.kit import ids
-from matinee.kit.ids import AccountId, AuditEntryId, FactId, ProfileId
+from matinee.kit.ids import AccountId, FactId, ProfileId
 from matinee.kit.problem import Forbidden
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123_000, tzinfo=UTC)
@@ -392,36 +391,3 @@ async def test_account_is_erased_with_facts_about_its_profiles(open_again: Open)
     assert await again.profiles(account_id=AccountId("acc_ada")) == ()
     assert len(await again.profiles(account_id=AccountId("acc_bob"))) == 1
     await open_account(again)
-
-
-async def test_audit_log_is_listed_with_addresses_of_accounts_that_exist(url: str, open_again: Open) -> None:
-    await open_account(await open_again())
-    ada, gone = AccountId("acc_ada"), AccountId("acc_gone")
-    entries = [
-        AuditEntry(entry_id=AuditEntryId(f"aud_{n}"), at=NOW + timedelta(seconds=n // 2), act="sign-in", **parties)
-        for n, parties in enumerate(
-            [
-                {"actor_id": ada, "account_id": ada, "client": "::1"},
-                {"actor_id": ada, "account_id": gone, "detail": "x"},
-                {"account_id": gone},
-                {"actor_id": gone},
-            ]
-        )
-    ]
-    async with Database(url) as database:
-        log = SqlAuditLog(database)
-        for entry in entries:
-            await log.add(entry)
-        found = await log.list_entries(account_id=None, after=None, limit=10)
-        assert [(entry.entry_id, entry.actor, entry.account) for entry in found] == [
-            ("aud_3", None, None),
-            ("aud_2", None, None),
-            ("aud_1", "ada@example.org", None),
-            ("aud_0", "ada@example.org", "ada@example.org"),
-        ]
-        assert msgspec.structs.replace(found[-1], actor=None, account=None) == entries[0]
-        after = (found[1].at, found[1].entry_id)
-        assert await log.list_entries(account_id=None, after=after, limit=1) == [found[2]]
-        assert await log.list_entries(account_id=ada, after=None, limit=10) == found[2:]
-        assert await log.delete_before(before=NOW + timedelta(seconds=1)) == 2
-        assert await log.list_entries(account_id=None, after=None, limit=10) == found[:2]

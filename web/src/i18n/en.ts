@@ -414,7 +414,7 @@ export const en = {
   "services.renewed": "Last heartbeat",
   "services.empty": "No service has registered.",
   "keys.title": "Signing key",
-  "keys.lead": "Signs the access tokens. Replace it regularly; nobody is signed out.",
+  "keys.lead": "Signs the access tokens. Replace it regularly; all sign-ins stay valid.",
   "keys.rotate": "Rotate the key",
   "keys.ask": "Rotate the signing key? A new key signs within minutes; tokens signed with the previous one stay valid until they expire.",
   "keys.rotated": "A new key is in place and signs within minutes.",

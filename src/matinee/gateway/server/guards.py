@@ -63,7 +63,7 @@ async def require_proof(connection: _Connection, _handler: BaseRouteHandler) -> 
 
 async def record_operator_act(connection: _Connection, handler: BaseRouteHandler) -> None:
     """Write a request that changes something into the audit log, before it is handled."""
-    if connection.scope["method"] in _SAFE:  # type: ignore[typeddict-item]  # not the scope of a WebSocket
+    if connection.scope.get("method") in _SAFE:
         return
     state: AppState = connection.app.state.app
     detail = " ".join([handler.handler_name, *map(str, connection.path_params.values())])

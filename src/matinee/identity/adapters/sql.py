@@ -108,7 +108,7 @@ class SqlIdentityStore:
                 return None
             old = _credentials(row)
             new = change(old)
-            if _has_role(old.account, keep_role) and not _has_role(new.account, keep_role):
+            if keep_role and _has_role(old.account, keep_role) and not _has_role(new.account, keep_role):
                 others = connection.execute(_LOCK_ROLES, {"id": account_id}).all()
                 if not any(keep_role in roles for _, roles in others):
                     raise LastOperator

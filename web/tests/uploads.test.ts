@@ -17,8 +17,8 @@ describe("uploads", () => {
   });
 
   it("repeats what may succeed later", () => {
-    const retried = [0, 409, 423, 500, 503].map((status) => isRetried({ status, body: "" }, true));
-    expect(retried).toEqual([true, true, true, true, true]);
+    const retried = [0, 408, 409, 423, 500, 503].map((status) => isRetried({ status, body: "" }, true));
+    expect(retried).toEqual([true, true, true, true, true, true]);
     expect([400, 401, 404].map((status) => isRetried({ status, body: "" }, true))).toEqual([false, false, false]);
     expect(isRetried(OWN, true)).toBe(false);
   });

@@ -10,6 +10,14 @@ class Malformed(Problem, status=400):
     """The body is not valid JSON."""
 
 
+class ClientLeft(Problem, status=499):
+    """The client closed the connection before its request had arrived."""
+
+
+class TooSlow(Problem, status=408):
+    """The request arrives too slowly."""
+
+
 class DuplicateKey(Problem, status=400):
     """An object in the body has a key twice."""
 

@@ -14,6 +14,7 @@ from matinee.gateway.model.proxy import API
 from matinee.gateway.ports import TokenVerifier
 from matinee.gateway.server import errors
 from matinee.gateway.server.admission import find_refusal, parse_host
+from matinee.gateway.server.body import notice_departure
 from matinee.gateway.server.state import ServerSettings
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
@@ -114,7 +115,7 @@ class RequestMiddleware:
     ) -> None:
         try:
             async with asyncio.timeout(None if deadline_s is None else deadline_s - time.monotonic()):
-                await self._app(scope, receive, response)
+                await self._app(scope, notice_departure(receive), response)
         except TimeoutError:
             await response.send_problem(DeadlineExceeded(service="gateway"))
         except Exception as error:  # outside the handlers' own error handling

@@ -12,6 +12,7 @@ from litestar import Request
 from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Encoding
 from matinee.gateway.ports import Instances, UploadStore
+from matinee.gateway.server.body import BodyRate
 from matinee.gateway.service import Intake, Screens
 from matinee.identity.api import Identity
 from matinee.kit import context
@@ -52,6 +53,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int = 10_000
     body_limit_bytes: int = 256 << 10
     upload_limit_bytes: int = 200 << 30
+    upload_rate: BodyRate = BodyRate()
     slow_ms: int = 2_000
     honour_sampled: bool = False
 

@@ -16,6 +16,7 @@ from matinee.gateway.jobs import UPLOAD_TTL
 from matinee.gateway.model.files import parse_metadata
 from matinee.gateway.model.proxy import API
 from matinee.gateway.ports import Upload
+from matinee.gateway.server.body import require_rate
 from matinee.gateway.server.guards import BEARER, require_operator
 from matinee.gateway.server.state import AppState, HttpRequest, get_principal, get_state
 from matinee.kit import ids
@@ -105,7 +106,11 @@ class UploadController(Controller):
         offset_bytes: Annotated[int, HeaderParameter(name="Upload-Offset", ge=0, lt=_MAX_BYTES)],
         checksum: Annotated[str | None, HeaderParameter(name="Upload-Checksum")] = None,
     ) -> Response[None]:
-        """Continue an upload at its offset."""
+        """Continue an upload at its offset.
+
+        What arrived is kept if the connection breaks, or if the body is ended because it arrives at less than 500 bytes
+        a second (408).
+        """
         state = get_state(request)
         if request.headers.get("content-type") != "application/offset+octet-stream":
             raise NotAcceptable(detail="Send application/offset+octet-stream.")
@@ -113,7 +118,7 @@ class UploadController(Controller):
         upload = await state.uploads.append(
             upload_id=upload_id,
             offset_bytes=offset_bytes,
-            pieces=request.stream(),
+            pieces=require_rate(request.stream(), state.settings.upload_rate),
             now=state.clock.now(),
             checksum=_parse_checksum(checksum),
         )

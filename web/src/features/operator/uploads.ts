@@ -111,7 +111,7 @@ export const needsSmallChunks = (failure: Failure): boolean => failure.status ==
 /** Return whether a failed request is repeated; `isLarge` if it sent a large piece. */
 export function isRetried(failure: Failure, isLarge: boolean): boolean {
   if (isProxyLimit(failure)) return isLarge;
-  return failure.status < 400 || failure.status >= 500 || failure.status === 409 || failure.status === 423;
+  return failure.status < 400 || failure.status >= 500 || failure.status === 408 || failure.status === 409 || failure.status === 423;
 }
 
 function getReason(error: Error): string {

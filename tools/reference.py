@@ -5,7 +5,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import click
 import msgspec
@@ -60,7 +60,7 @@ def render_settings() -> str:
     for name, section in settings.sections_of(settings.default_settings()).items():
         doc = (type(section).__doc__ or "").strip().replace("\n    ", "\n")
         lines += [f"## [{name}]", "", doc, "", "| key | type | default |", "|---|---|---|"]
-        for field, kind in get_type_hints(type(section)).items():
+        for field, kind in get_type_hints(type(section), include_extras=True).items():
             value = getattr(section, field)
             lines.append(f"| `{field}` | {describe_type(kind)} | `{value!r}` |".replace("'", ""))
         lines.append("")
@@ -69,6 +69,8 @@ def render_settings() -> str:
 
 def describe_type(kind: Any) -> str:
     """Describe a type for readers."""
+    for bounds in getattr(kind, "__metadata__", ()):
+        return f"{describe_type(get_args(kind)[0])}, {bounds.ge} to {bounds.le}"
     return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
 
 

@@ -1,6 +1,7 @@
 """The command line: tables, JSON, and one line for what it cannot find."""
 
 import asyncio
+import io
 import json
 import os
 from datetime import UTC, datetime
@@ -114,6 +115,17 @@ def test_a_settings_file_that_is_named_must_exist(
 def test_an_episode_needs_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "ingest", "film.mp4", "--episode-id", "epi_1", "--data", str(tmp_path))
     assert (status, errors[-1]) == (2, "Error: --episode-id needs the --title-id of its title.")
+
+
+def test_an_account_needs_a_password_without_a_terminal_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    status, _, errors = run(capsys, "accounts", "create", "ada@example.org", "--data", str(tmp_path))
+    assert (status, "--generate" in errors[-1]) == (2, True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+    status, _, errors = run(capsys, "accounts", "create", "ada@example.org", "--data", str(tmp_path))
+    assert (status, "is not running" in errors[-1]) == (1, True)
 
 
 def test_tables_align_wide_characters_and_stay_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from matinee.identity.api import (
     DeviceInfo,
     EmailTaken,
     LastOperator,
+    LastProfile,
     RotatedTooSoon,
     SignUpClosed,
     TokenRejected,
@@ -171,6 +172,29 @@ async def test_interrupted_closing_is_finished(rig: Rig, monkeypatch: pytest.Mon
     await rig.sign_up()
 
 
+async def test_closing_is_repeated_but_not_invented(rig: Rig) -> None:
+    account_id = await create(rig)
+    with pytest.raises(AccountNotFound):
+        await rig.identity.close_account(by=COMMAND_LINE, account_id=NOBODY)
+    for _ in range(2):  # the answer to the first was lost
+        await rig.identity.close_account(by=COMMAND_LINE, account_id=account_id)
+    assert await rig.acts() == ["account-created", "account-closed"]
+
+
+async def test_export_tells_nothing_about_others(rig: Rig) -> None:
+    boss, bob = await create(rig), await create(rig, "bob@example.org")
+    by = Actor(account_id=boss, client="192.0.2.1")
+    await rig.identity.reset_password(by=by, account_id=bob, password=FRESH)
+    for account_id, other in ((boss, "bob@example.org"), (bob, EMAIL)):
+        exported = await rig.identity.export_account(by=COMMAND_LINE, account_id=account_id)
+        assert "password-reset" in [entry.act for entry in exported.audit]
+        text = msgspec.json.encode(exported.audit).decode()
+        assert other not in text
+        assert ("192.0.2.1" in text) == (account_id == boss)
+    log = (await rig.identity.audit_log(account_id=bob)).items
+    assert {entry.actor for entry in log if entry.act == "password-reset"} == {EMAIL}
+
+
 async def test_export_has_the_profiles_devices_and_acts_but_no_secret(rig: Rig) -> None:
     grant = await rig.sign_up()
     exported = await rig.identity.export_account(by=COMMAND_LINE, account_id=grant.account_id)
@@ -217,6 +241,29 @@ async def test_audit_log_tells_who_did_what_from_where(rig: Rig) -> None:
     assert [(entry.act, entry.account, entry.account_id) for entry in about_bob] == [
         ("account-closed", None, bob),
         ("account-created", None, bob),
+    ]
+
+
+async def test_changes_of_the_household_are_recorded_with_their_address(rig: Rig) -> None:
+    grant, client_ip = await rig.sign_up(), "192.0.2.7"
+    principal, first = rig.principal(grant), await rig.first_profile(grant)
+    added = await rig.identity.create_profile(
+        principal=principal, name="Kit", avatar="moss", language="en", client_ip=client_ip
+    )
+    await rig.identity.update_profile(principal=principal, profile_id=added.profile_id, maturity=6, client_ip=client_ip)
+    await rig.identity.remove_profile(principal=principal, profile_id=added.profile_id, client_ip=client_ip)
+    with pytest.raises(LastProfile):
+        await rig.identity.remove_profile(principal=principal, profile_id=first, client_ip=client_ip)
+    await rig.identity.sign_out(account_id=grant.account_id, sign_in_id=grant.sign_in_id, client_ip=client_ip)
+    entries = (await rig.identity.audit_log()).items[::-1][1:]
+    assert {entry.client for entry in entries} == {client_ip}
+    assert [(entry.act, entry.detail) for entry in entries] == [
+        ("profile-created", added.profile_id),
+        ("profile-changed", f"{added.profile_id} maturity"),
+        ("profile-removed", added.profile_id),
+        ("profile-removed", first),
+        ("refused", "profile-removed last-profile"),
+        ("sign-out", ""),
     ]
 
 
@@ -287,4 +334,4 @@ async def test_rotated_key_is_published(rig: Rig) -> None:
     assert len((await rig.instance().public_keys()).keys) == 2
     await rig.identity.rotate_keys(by=COMMAND_LINE, discard=True)
     assert len((await rig.instance().public_keys()).keys) == 1
-    assert await rig.acts() == ["keys-rotated"] * 3
+    assert await rig.acts() == ["keys-rotated", "keys-rotated", "refused", "keys-rotated"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from matinee.drivers.argon import Argon2
 from matinee.events.api import AccountOpened, RefreshTokenReused, SignInsEnded
 from matinee.identity import jobs
 from matinee.identity.api import (
+    COMMAND_LINE,
     DeviceInfo,
     DeviceNotFound,
     EmailTaken,
@@ -252,3 +254,38 @@ async def test_expired_sign_ins_are_deleted(rig: Rig) -> None:
     rig.clock.advance(days=31)
     await jobs.delete_expired(rig.store, rig.store, rig.clock)
     assert await rig.store.expire(now=rig.clock.now()) == 0
+
+
+@pytest.mark.parametrize("end", ["reset", "close"])
+async def test_sign_in_that_is_checked_during_a_reset_or_a_closing_has_ended_after_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    grant = await rig.sign_up()
+    account_id, verify = grant.account_id, rig.argon.verify
+
+    async def verify_and_end(hashed: str, secret: str) -> bool:
+        is_right = await verify(hashed, secret)
+        monkeypatch.setattr(rig.argon, "verify", verify)
+        if end == "reset":
+            await rig.identity.reset_password(by=COMMAND_LINE, account_id=account_id, password="battery staple")
+        else:
+            await rig.identity.close_account(by=COMMAND_LINE, account_id=account_id)
+        return is_right
+
+    monkeypatch.setattr(rig.argon, "verify", verify_and_end)
+    with pytest.raises(WrongCredentials):
+        await rig.sign_in()
+    devices = await rig.identity.devices(account_id=account_id)
+    assert not any(device.signed_in for device in devices)
+    assert end == "reset" or devices == []
+
+
+async def test_sign_ins_that_renew_the_hash_at_once_both_work(rig: Rig) -> None:
+    await rig.sign_up()
+    stronger = Argon2(time_cost=2, memory_kib=64)
+    identity = rig.instance(secrets=stronger)
+    sign_in = partial(identity.sign_in, email=EMAIL, password=PASSWORD, device=BROWSER)
+    grants = await asyncio.gather(sign_in(), sign_in(), sign_in())
+    stronger.close()
+    for grant in grants:
+        await rig.refresh(grant)

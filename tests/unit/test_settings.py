@@ -1,11 +1,12 @@
 """Settings: their sources, and the errors for wrong ones."""
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from matinee.app import settings
-from matinee.app.settings import load, show
+from matinee.app.settings import default_settings, load, sections_of, show
 from matinee.edge.domain import EdgeSection
 from matinee.gateway.domain import GatewaySection
 from matinee.identity.domain import IdentitySection
@@ -32,6 +33,10 @@ def test_command_line_overrides_environment_and_environment_overrides_file(tmp_p
         ("[gateway]\nport = 'many'\n", "'gateway.port' cannot be 'many'"),
         ("[telemetry]\nsampling = 2\n", "'telemetry.sampling' cannot be 2"),
         ("gateway = 3\n", "There is no setting 'gateway'"),
+        ("[edge]\ncount = 0\n", "'edge.count' cannot be 0"),
+        ("[edge]\nport = 70000\n", "'edge.port' cannot be 70000"),
+        ("[identity]\nrefresh_token_s = 99999999999999\n", "'identity.refresh_token_s' cannot be 99999999999999"),
+        ("[encoding]\npreset = 'quick'\n", "'encoding.preset' cannot be 'quick'"),
         ("[gateway\n", "is not TOML"),
     ],
 )
@@ -41,6 +46,16 @@ def test_wrong_setting_is_named_with_its_remedy(tmp_path: Path, text: str, messa
     with pytest.raises(BadSettings) as caught:
         load(file, {})
     assert message in str(caught.value)
+
+
+def test_every_number_has_bounds() -> None:
+    unbounded = [
+        f"{name}.{field}"
+        for name, section in sections_of(default_settings()).items()
+        for field, kind in get_type_hints(type(section), include_extras=True).items()
+        if kind in (int, float)
+    ]
+    assert unbounded == []
 
 
 def test_show_includes_the_source_and_masks_passwords() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from matinee.app.domains import DOMAINS, PROTOCOLS, needs
@@ -37,6 +38,7 @@ from matinee.lab.bench.tracing import TITLE, publish_film
 from matinee.mesh.hosting.domain import Process
 from matinee.mesh.hosting.runtime import open_runtime
 from matinee.mesh.signature import read_signatures
+from matinee.playback.domain import PlaybackSection
 from matinee.steering.api import Steering
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "journeys"
@@ -122,10 +124,13 @@ class Deployment:
 
 @asynccontextmanager
 async def run_deployment(folder: Path) -> AsyncIterator[Deployment]:
-    overrides = {"deployment.data": str(folder), "playback.idle_s": 0, "mesh.force_wire": True}
+    overrides = {"deployment.data": str(folder), "mesh.force_wire": True}
     overrides |= {"telemetry.sampling": 1.0}
     recorder, targets = Recorder(), tuple({*PROTOCOLS, "gateway"} - {"encoding"})
     settings = load(None, environment={}, overrides=overrides)
+    # A player without a heartbeat is idle at once, which the settings do not permit.
+    playback = msgspec.structs.replace(settings.of(PlaybackSection), idle_s=0)
+    settings = msgspec.structs.replace(settings, domains={**settings.domains, "playback": playback})
     async with open_runtime(settings, sink=recorder) as runtime, AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
         with start_trace(runtime.tracer, Operation("a gateway starts")):  # its background calls are in this trace

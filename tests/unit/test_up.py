@@ -50,7 +50,6 @@ async def test_an_unusable_port_is_named_with_its_reason(
         ("8580", "8580", "Port 8580 is used twice, by --port and --edge-port"),
         ("8580", "8579", "Port 8580 is used twice, by --port and --edge-port"),
         ("8580", "65535", "There is no port 65536.*--edge-port"),
-        ("0", "8580", "There is no port 0.*--port"),
     ],
 )
 async def test_ports_that_cannot_be_used_together_are_named(

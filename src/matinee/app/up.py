@@ -7,12 +7,14 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -36,7 +38,7 @@ from matinee.kit import log
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
 from matinee.mesh.hosting import addresses
-from matinee.mesh.hosting.settings import BadSettings, Settings
+from matinee.mesh.hosting.settings import BadSettings, Deployment, Settings
 
 DEMO_EMAIL = "demo@matinee.example"
 FIRST_FILM_TIMEOUT_S = 240.0
@@ -275,10 +277,22 @@ def _print_welcome(settings: Settings, sign_in: DemoSignIn | None, console: Cons
         )
     if is_empty:
         console.print("  there is no account; open the first one in another terminal:", highlight=False)
-        console.print("  matinee accounts create YOU@EXAMPLE.ORG --role operator", highlight=False)
+        create = f"{_get_command()} accounts create YOU@EXAMPLE.ORG --role operator{_get_data_option(settings)}"
+        console.print(f"  {create}", highlight=False, soft_wrap=True)
     if deployment.lan:
         trust_url = f"http://{addresses.public_host(deployment)}:{settings.of(GatewaySection).trust_port}/"
         fingerprint = addresses.open_authority(deployment, SystemClock()).fingerprint
-        console.print(f"  on a phone or a TV, first open {trust_url}: it explains how to trust this deployment")
-        console.print(f"  the SHA-256 fingerprint of the certificate is {fingerprint}", highlight=False)
+        trust = f"  on a phone or a TV, first open {trust_url}: it explains how to trust this deployment"
+        console.print(trust, soft_wrap=True)
+        console.print(f"  the SHA-256 fingerprint of the certificate is {fingerprint}", highlight=False, soft_wrap=True)
     console.print("  Ctrl-C stops it\n")
+
+
+def _get_command() -> str:
+    """Return how this command was called, so that it can be called again in another terminal."""
+    return "matinee" if shutil.which("matinee") else shlex.quote(sys.argv[0])
+
+
+def _get_data_option(settings: Settings) -> str:
+    data = str(settings.data)
+    return "" if data == str(Path(Deployment().data).absolute()) else f" --data {shlex.quote(data)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -104,5 +105,7 @@ def _describe(problem: Problem) -> str:
     if problem.detail:
         return problem.detail
     facts = {name: value for name, value in problem.facts().items() if name != "detail" and value not in ("", None)}
+    if wait_ms := facts.pop("retry_after_ms", 0):
+        return f"{problem}. Try again in {math.ceil(wait_ms / 1000)} s."
     listed = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items())
     return f"{problem} ({listed})" if listed else str(problem)

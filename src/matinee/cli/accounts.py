@@ -14,7 +14,7 @@ from matinee.app.clients import Clients
 from matinee.cli.options import Result, call, json_option, with_settings
 from matinee.cli.output import show as show_table
 from matinee.gateway.api.export import export_account
-from matinee.identity.api import COMMAND_LINE, Account, AuditEntry, Identity
+from matinee.identity.api import COMMAND_LINE, NAME_LIMIT, Account, AuditEntry, Identity
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId
 from matinee.kit.page import Page
@@ -84,7 +84,7 @@ def create(
             by=COMMAND_LINE,
             email=email,
             password=password,
-            name=name or email.partition("@")[0],
+            name=name or email.partition("@")[0][:NAME_LIMIT],
             language=language,
             roles=roles,
         )
@@ -237,7 +237,11 @@ async def _collect(list_page: Callable[[str | None], Awaitable[Page[Result]]], l
 def _choose_password(generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(_GENERATED_BYTES)
-    password: str = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    if sys.stdin.isatty():
+        prompted: str = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+        return prompted
+    if not (password := sys.stdin.readline().rstrip("\r\n")):
+        raise click.UsageError("Standard input is no terminal: write the password to it, or use --generate.")
     return password
 
 

@@ -12,6 +12,7 @@ import msgspec
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import DataPlane, Upstream
 from matinee.kit import url
+from matinee.kit.bounds import Bytes, Count, CountOrZero, Port
 from matinee.kit.clock import Clock
 from matinee.kit.disk import RESERVE_BYTES
 from matinee.kit.ids import EdgeId, derive
@@ -31,19 +32,17 @@ class EdgeSection(msgspec.Struct, frozen=True, kw_only=True):
     none either where a proxy connects for its clients.
     """
 
-    count: int = 2
-    port: int = 8090
-    workers: int = 1
+    count: Count = 2
+    port: Port = 8090
+    workers: Count = 1
     data_plane: Literal["reactor", "nginx"] = "reactor"
     cache: str = "{data}/edge"
-    cache_limit_bytes: int = 20 << 30
+    cache_limit_bytes: Bytes = 20 << 30
     public_url: str = ""
     # More than any household or player needs.
-    connections_per_client: int = 256
+    connections_per_client: CountOrZero = 256
 
     def __post_init__(self) -> None:
-        if self.connections_per_client < 0:
-            raise BadSettings(detail="edge.connections_per_client must not be negative.")
         if self.public_url:
             check_public_url("edge.public_url", self.public_url, is_edge=True)
             if self.count > 1 and "{edge}" not in self.public_url:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Encoding
 from matinee.events.api import Events, relay_facts
+from matinee.kit.bounds import CountOrZero
 from matinee.licensing.api import Licensing
 from matinee.mesh.hosting.domain import Domain, Wiring
+
+Preset: TypeAlias = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
 
 
 class EncodingSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,8 +25,8 @@ class EncodingSection(msgspec.Struct, frozen=True, kw_only=True):
 
     store: str = "sqlite:///{data}/encoding.db"
     work: str = "{data}/work"
-    processes: int = 0
-    preset: str = "veryfast"
+    processes: CountOrZero = 0
+    preset: Preset = "veryfast"
 
 
 async def _build(wiring: Wiring[EncodingSection]) -> Encoding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from matinee.events.api import Events, Follower
+from matinee.kit.bounds import Count, DaysOrZero
 from matinee.mesh.hosting.domain import Domain, Wiring
 
 
@@ -16,9 +17,9 @@ class EventsSection(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     log: str = "sqlite:///{data}/events.db"
-    partitions: int = 6
-    replication: int = 1
-    retention_days: int = 0
+    partitions: Count = 6
+    replication: Count = 1
+    retention_days: DaysOrZero = 0
 
 
 async def _prepare(wiring: Wiring[EventsSection]) -> Events | None:

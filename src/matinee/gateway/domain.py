@@ -13,6 +13,7 @@ import msgspec
 from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Encoding
 from matinee.identity.api import Identity
+from matinee.kit.bounds import Bytes, Port, Rate
 from matinee.kit.clock import Clock
 from matinee.kit.hashing import sha256_hex
 from matinee.licensing.api import Licensing
@@ -38,13 +39,13 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True):
     `X-Forwarded-For` is believed.
     """
 
-    port: int = 8080
-    trust_port: int = 8081
+    port: Port = 8080
+    trust_port: Port = 8081
     web: str = ""
     uploads: str = "{data}/uploads"
-    upload_limit_bytes: int = 200 << 30
-    requests_per_minute: int = 1200
-    sign_ins_per_minute: int = 30
+    upload_limit_bytes: Bytes = 200 << 30
+    requests_per_minute: Rate = 1200
+    sign_ins_per_minute: Rate = 30
     hosts: str = ""
     trusted_proxies: str = ""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from matinee.events.api import Events, relay_facts
 from matinee.identity.api import Identity
+from matinee.kit.bounds import Days, Seconds
 from matinee.mesh.hosting.domain import Domain, Wiring
 
 
@@ -23,11 +24,11 @@ class IdentitySection(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "sqlite:///{data}/identity.db"
     sessions: str = ""
     throttle: str = ""
-    access_token_s: int = 600
-    refresh_token_s: int = 60 * 86_400
-    proof_s: int = 600
+    access_token_s: Seconds = 600
+    refresh_token_s: Seconds = 60 * 86_400
+    proof_s: Seconds = 600
     sign_up: Literal["demo", "open", "closed"] = "demo"
-    audit_days: int = 365
+    audit_days: Days = 365
 
 
 async def _build(wiring: Wiring[IdentitySection]) -> Identity:

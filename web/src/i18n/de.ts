@@ -502,6 +502,8 @@ export const de: Messages = {
   "act.account-exported": "Daten exportiert",
   "act.keys-rotated": "Signaturschlüssel erneuert",
   "act.operator": "Aktion des Betriebs",
+  "act.refused": "Abgelehnt",
+  "act.discard": "Alle früheren Schlüssel verworfen",
   "edges.title": "Edges",
   "edges.load": "Last",
   "edges.connections": "Verbindungen",

@@ -498,6 +498,8 @@ export const en = {
   "act.account-exported": "Data exported",
   "act.keys-rotated": "Signing key rotated",
   "act.operator": "Operator action",
+  "act.refused": "Refused",
+  "act.discard": "All earlier keys discarded",
   "edges.title": "Edges",
   "edges.load": "Load",
   "edges.connections": "Connections",

@@ -59,20 +59,24 @@ class AuthController(Controller):
     async def refresh(self, request: HttpRequest, data: JSONBody[Refresh | None] = None) -> Response[Session]:
         """Return new tokens for a refresh token, from a browser's cookie or another device's body."""
         state = get_state(request)
+        address = client_ip(request, state.settings)
         if data is not None and data.refresh_token:
-            grant = await state.identity.refresh(refresh_token=data.refresh_token)
+            grant = await state.identity.refresh(refresh_token=data.refresh_token, client_ip=address)
             return _respond(state, grant, is_browser=_is_browser(request))
-        grant = await state.identity.refresh(refresh_token=_read_cookie(request, state))
+        grant = await state.identity.refresh(refresh_token=_read_cookie(request, state), client_ip=address)
         return _respond(state, grant, is_browser=True)
 
     @post("/auth/sign-out", status_code=204)
     async def sign_out(self, request: HttpRequest) -> Response[None]:
         """End this sign-in, by the access token or, if that has expired, by the cookie."""
         state = get_state(request)
+        address = client_ip(request, state.settings)
         signed_in: Principal | Grant | None = context.current().principal
         if signed_in is None:
-            signed_in = await state.identity.refresh(refresh_token=_read_cookie(request, state))
-        await state.identity.sign_out(account_id=signed_in.account_id, sign_in_id=signed_in.sign_in_id)
+            signed_in = await state.identity.refresh(refresh_token=_read_cookie(request, state), client_ip=address)
+        await state.identity.sign_out(
+            account_id=signed_in.account_id, sign_in_id=signed_in.sign_in_id, client_ip=address
+        )
         return respond_signed_out(state)
 
     @post("/auth/sign-out-everywhere", status_code=204, guards=[require_adult], security=BEARER)

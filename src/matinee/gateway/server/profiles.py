@@ -36,8 +36,12 @@ class ProfileController(Controller):
     @post("/profiles")
     async def create_profile(self, request: HttpRequest, data: JSONBody[NewProfile]) -> ProfileView:
         """Create a profile; needs a proof."""
+        state = get_state(request)
+        address = client_ip(request, state.settings)
         return to_profile_view(
-            await get_state(request).identity.create_profile(principal=get_principal(), **msgspec.structs.asdict(data))
+            await state.identity.create_profile(
+                principal=get_principal(), **msgspec.structs.asdict(data), client_ip=address
+            )
         )
 
     @patch("/profiles/{profile_id:str}")
@@ -45,16 +49,20 @@ class ProfileController(Controller):
         self, request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[ProfileChange]
     ) -> ProfileView:
         """Change a profile. All but the looks of one's own profile needs a proof."""
+        state = get_state(request)
+        address = client_ip(request, state.settings)
         return to_profile_view(
-            await get_state(request).identity.update_profile(
-                principal=get_principal(), profile_id=profile_id, **msgspec.structs.asdict(data)
+            await state.identity.update_profile(
+                principal=get_principal(), profile_id=profile_id, **msgspec.structs.asdict(data), client_ip=address
             )
         )
 
     @delete("/profiles/{profile_id:str}")
     async def remove_profile(self, request: HttpRequest, profile_id: FromPath[ProfileId]) -> None:
         """Remove a profile and its history; needs a proof."""
-        await get_state(request).identity.remove_profile(principal=get_principal(), profile_id=profile_id)
+        state = get_state(request)
+        address = client_ip(request, state.settings)
+        await state.identity.remove_profile(principal=get_principal(), profile_id=profile_id, client_ip=address)
 
     @post("/profiles/{profile_id:str}/choose", status_code=200)
     async def choose_profile(

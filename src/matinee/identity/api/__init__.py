@@ -33,6 +33,7 @@ from matinee.mesh.api import idempotent
 
 __all__ = [
     "COMMAND_LINE",
+    "NAME_LIMIT",
     "Account",
     "AccountDetails",
     "AccountExport",
@@ -64,6 +65,9 @@ __all__ = [
     "WrongPin",
     "parse_principal",
 ]
+
+# The most characters of a profile's name.
+NAME_LIMIT = 40
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +204,7 @@ class Identity(Protocol):
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
         """Sign in. Raises WrongCredentials, TooManyAttempts."""
 
-    async def refresh(self, *, refresh_token: str) -> Grant:
+    async def refresh(self, *, refresh_token: str, client_ip: str = "") -> Grant:
         """Exchange a refresh token for new tokens; the chosen profile is kept.
 
         Reuse of a token revokes the sign-in (RFC 9700 §4.14.2), except within a minute while its successor is unused:
@@ -237,7 +241,7 @@ class Identity(Protocol):
         """Return a principal with its present roles. Raises TokenRejected when the sign-in or the account has ended."""
 
     @idempotent
-    async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
+    async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId, client_ip: str = "") -> None:
         """End one sign-in. Idempotent."""
 
     async def sign_out_everywhere(self, *, principal: Principal, client_ip: str = "") -> int:
@@ -292,7 +296,7 @@ class Identity(Protocol):
     async def close_account(self, *, by: Actor, account_id: AccountId) -> None:
         """Close an account and erase it: its sign-ins, devices and profiles, and what other domains store of them.
 
-        An erasure that a crash interrupts is finished within minutes. Idempotent. Raises LastOperator.
+        An erasure that a crash interrupts is finished within minutes. Idempotent. Raises AccountNotFound, LastOperator.
         """
 
     async def record_act(self, *, by: Actor, detail: str) -> None:
@@ -326,6 +330,7 @@ class Identity(Protocol):
         maturity: int = 18,
         kids: bool = False,
         pin: str | None = None,
+        client_ip: str = "",
     ) -> Profile:
         """Add a profile. Raises ProofRequired, TokenRejected, Invalid, TooManyProfiles."""
 
@@ -340,6 +345,7 @@ class Identity(Protocol):
         maturity: int | None = None,
         kids: bool | None = None,
         pin: str | None = None,
+        client_ip: str = "",
     ) -> Profile:
         """Change the given fields; an empty `pin` removes the PIN.
 
@@ -348,7 +354,7 @@ class Identity(Protocol):
         """
 
     @idempotent
-    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
+    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId, client_ip: str = "") -> None:
         """Remove a profile. Idempotent. Raises ProofRequired, TokenRejected, LastProfile."""
 
     @idempotent

@@ -9,7 +9,8 @@ import msgspec
 
 from matinee.kit.ids import AccountId, AuditEntryId
 
-# `operator` is any other act of an operator; its detail names the operation.
+# `operator` is any other act of an operator; its detail names the operation. The detail of `refused` is the act that
+# was recorded just before it, and the kind of the problem.
 Act: TypeAlias = Literal[
     "sign-up",
     "sign-in",
@@ -31,6 +32,7 @@ Act: TypeAlias = Literal[
     "account-exported",
     "keys-rotated",
     "operator",
+    "refused",
 ]
 
 
@@ -48,7 +50,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the audit log: at `at` `actor` did `act` to `account`, from `client`.
 
     `actor` and `account` are e-mail addresses, None where there is no such account or no longer. An entry is written
-    before its act, which may have failed after that.
+    before its act; an act that is refused after that has a second entry.
     """
 
     entry_id: AuditEntryId

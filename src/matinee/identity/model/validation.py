@@ -6,12 +6,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from matinee.identity.api import DeviceInfo
+from matinee.identity.api import NAME_LIMIT, DeviceInfo
 from matinee.kit.problem import Fault, Invalid
 
 MATURITY_LIMIT = 21
 PASSWORD_LENGTHS = (8, 128)
-NAME_LIMIT = 40
 DEVICE_NAME_LIMIT = 80
 # What `<input type=email>` takes (HTML Living Standard §4.10.5.1.5), and letters beyond ASCII (RFC 6531).
 _LOCAL = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]{1,64}")

@@ -89,25 +89,25 @@ class Administration:
     ) -> Account:
         account = await self._prepare_account(email, password, name, language)
         account = msgspec.structs.replace(account, roles=tuple(sorted(set(roles))))
-        await self._audit.record("account-created", by, account.account_id, detail=" ".join(account.roles))
-        await self._open_account(account, password, name, language)
+        async with self._audit.recording("account-created", by, account.account_id, detail=" ".join(account.roles)):
+            await self._open_account(account, password, name, language)
         return account
 
     async def grant_role(self, *, by: Actor, account_id: AccountId, role: str) -> Account:
         await self._require_account(account_id)
-        await self._audit.record("role-granted", by, account_id, detail=role)
-        return await self._change_roles(account_id, lambda roles: roles | {role})
+        async with self._audit.recording("role-granted", by, account_id, detail=role):
+            return await self._change_roles(account_id, lambda roles: roles | {role})
 
     async def revoke_role(self, *, by: Actor, account_id: AccountId, role: str) -> Account:
         await self._require_account(account_id)
-        await self._audit.record("role-revoked", by, account_id, detail=role)
-        return await self._change_roles(account_id, lambda roles: roles - {role})
+        async with self._audit.recording("role-revoked", by, account_id, detail=role):
+            return await self._change_roles(account_id, lambda roles: roles - {role})
 
     async def reset_password(self, *, by: Actor, account_id: AccountId, password: str) -> Account:
         account = await self._require_account(account_id)
         await self._check_password(password, account.email)
-        await self._audit.record("password-reset", by, account_id)
-        await self._set_password(account_id, password)
+        async with self._audit.recording("password-reset", by, account_id):
+            await self._set_password(account_id, password)
         return account
 
     async def end_sign_ins(self, *, by: Actor, account_id: AccountId) -> int:
@@ -118,12 +118,16 @@ class Administration:
     async def export_account(self, *, by: Actor, account_id: AccountId) -> AccountExport:
         details = await self.describe_account(account_id=account_id)
         await self._audit.record("account-exported", by, account_id)
-        return build_from(details, AccountExport, audit=await self._audit.list_all(account_id))
+        return build_from(details, AccountExport, audit=await self._audit.list_own(account_id))
 
     async def close_account(self, *, by: Actor, account_id: AccountId) -> None:
-        await self._audit.record("account-closed", by, account_id)
-        # From here no sign-in succeeds; `finish_closing` goes on after a crash.
-        await self._accounts.change_account(account_id=account_id, change=_close, keep_role=OPERATOR)
+        if await self._accounts.member(account_id=account_id, profile_id=None) is None:
+            if await self._audit.has_act("account-closed", account_id):
+                return
+            raise AccountNotFound(account_id=account_id)
+        async with self._audit.recording("account-closed", by, account_id):
+            # From here no sign-in succeeds; `finish_closing` goes on after a crash.
+            await self._accounts.change_account(account_id=account_id, change=_close, keep_role=OPERATOR)
         await self._erase(account_id)
 
     async def finish_closing(self) -> int:
@@ -140,9 +144,9 @@ class Administration:
         return await self._audit.list_entries(account_id, cursor)
 
     async def rotate_keys(self, *, by: Actor, discard: bool = False) -> None:
-        await self._audit.record("keys-rotated", by, detail="discard" if discard else "")
-        if wait_ms := self._signer.rotate(discard=discard):
-            raise RotatedTooSoon(retry_after_ms=wait_ms)
+        async with self._audit.recording("keys-rotated", by, detail="discard" if discard else ""):
+            if wait_ms := self._signer.rotate(discard=discard):
+                raise RotatedTooSoon(retry_after_ms=wait_ms)
 
     async def _prepare_account(self, email: str, password: str, name: str, language: str) -> Account:
         """Return a new account, not yet stored. Raises Invalid, EmailTaken."""
@@ -153,14 +157,16 @@ class Administration:
             raise EmailTaken
         return Account(account_id=ids.generate(AccountId, now), email=address, created_at=now)
 
-    async def _open_account(self, account: Account, password: str, name: str, language: str) -> None:
+    async def _open_account(self, account: Account, password: str, name: str, language: str) -> Credentials:
         """Store a new account with its first profile. Raises EmailTaken."""
         password_hash = await self._secrets.hash(validation.normalize_password(password))
+        credentials = Credentials(account=account, password_hash=password_hash)
         await self._accounts.open_account(
-            credentials=Credentials(account=account, password_hash=password_hash),
+            credentials=credentials,
             profile=self._create_profile(account.account_id, name=name, avatar=model.FIRST_AVATAR, language=language),
             records=(self._record(AccountOpened(account_id=account.account_id), account.account_id),),
         )
+        return credentials
 
     def _create_profile(self, account_id: AccountId, *, name: str, avatar: str, language: str) -> Profile:
         return Profile(
@@ -192,13 +198,16 @@ class Administration:
             raise AccountNotFound(account_id=account_id)
         return new.account
 
-    async def _set_password(self, account_id: AccountId, password: str) -> None:
-        """Replace the password and end every sign-in; repeat it after a failure in between."""
+    async def _set_password(self, account_id: AccountId, password: str) -> Credentials:
+        """Replace the password and end every sign-in; repeat it after a failure in between. Raises AccountNotFound."""
         hashed = await self._secrets.hash(validation.normalize_password(password))
-        await self._accounts.change_account(
+        credentials = await self._accounts.change_account(
             account_id=account_id, change=lambda old: msgspec.structs.replace(old, password_hash=hashed)
         )
         await self._end_sign_ins(account_id)
+        if credentials is None:
+            raise AccountNotFound(account_id=account_id)
+        return credentials
 
     async def _end_sign_ins(self, account_id: AccountId, sign_in_id: SignInId | None = None) -> int:
         record = self._record(SignInsEnded(account_id=account_id, sign_in_id=sign_in_id), account_id)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
 from matinee.identity.api import Act, Actor, AuditEntry
 from matinee.identity.ports import AuditLog
 from matinee.kit import ids, log
@@ -13,6 +18,8 @@ from matinee.kit.problem import Problem
 _log = log.get()
 _PAGE = 50
 _CLIENT_LIMIT, _DETAIL_LIMIT = 64, 255
+# From this status on a problem is a failure, and the act may have happened.
+_FAILURE = 500
 
 
 class Audit:
@@ -37,6 +44,19 @@ class Audit:
             )
         )
 
+    @asynccontextmanager
+    async def recording(
+        self, act: Act, by: Actor, account_id: AccountId | None = None, *, detail: str = ""
+    ) -> AsyncIterator[None]:
+        """Store an entry before an act, and one more if the act is refused."""
+        await self.record(act, by, account_id, detail=detail)
+        try:
+            yield
+        except Problem as problem:
+            if problem.status < _FAILURE:
+                await self.record("refused", by, account_id, detail=f"{act} {problem.kind()}")
+            raise
+
     async def record_if_possible(
         self, act: Act, by: Actor, account_id: AccountId | None = None, *, detail: str = ""
     ) -> None:
@@ -56,11 +76,23 @@ class Audit:
         page = found[:_PAGE]
         return Page(items=page, next_cursor=make_cursor(page[-1].at, page[-1].entry_id) if len(found) > _PAGE else None)
 
-    async def list_all(self, account_id: AccountId) -> list[AuditEntry]:
-        """List every entry of which an account is a party."""
+    async def has_act(self, act: Act, account_id: AccountId) -> bool:
+        """Return whether an act is among the newest entries of which an account is a party."""
+        return any(entry.act == act for entry in (await self.list_entries(account_id, None)).items)
+
+    async def list_own(self, account_id: AccountId) -> list[AuditEntry]:
+        """List every entry of which an account is a party, without what it tells about other people."""
         page = await self.list_entries(account_id, None)
         entries = page.items
         while page.next_cursor is not None:
             page = await self.list_entries(account_id, page.next_cursor)
             entries += page.items
-        return entries
+        return [_hide_others(entry, account_id) for entry in entries]
+
+
+def _hide_others(entry: AuditEntry, account_id: AccountId) -> AuditEntry:
+    if entry.actor_id not in (None, account_id):
+        entry = msgspec.structs.replace(entry, actor_id=None, actor=None, client="")
+    if entry.account_id not in (None, account_id):
+        entry = msgspec.structs.replace(entry, account_id=None, account=None)
+    return entry

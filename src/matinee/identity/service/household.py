@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
@@ -36,6 +37,7 @@ class Household(Administration):
         maturity: int = 18,
         kids: bool = False,
         pin: str | None = None,
+        client_ip: str = "",
     ) -> Profile:
         validation.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         await self._proofs.require(principal)
@@ -43,10 +45,10 @@ class Household(Administration):
         plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
         profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
         added = StoredProfile(profile=profile, pin_hash=pin_hash)
-        await self._record_profile("profile-created", principal, profile.profile_id)
-        return await self._change(
-            principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
-        )
+        async with self._recording_profile("profile-created", principal, client_ip, profile.profile_id):
+            return await self._change(
+                principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
+            )
 
     async def update_profile(
         self,
@@ -59,6 +61,7 @@ class Household(Administration):
         maturity: int | None = None,
         kids: bool | None = None,
         pin: str | None = None,
+        client_ip: str = "",
     ) -> Profile:
         validation.check_profile(name=name, avatar=avatar, language=language, maturity=maturity, pin=pin)
         given = {"avatar": avatar, "language": language, "maturity": maturity, "kids": kids}
@@ -68,43 +71,45 @@ class Household(Administration):
             await self._proofs.require(principal)
         pin_hash = await self._secrets.hash(pin) if pin else pin
         fields = [*changes, *([] if pin is None else ["pin"])]
-        await self._record_profile("profile-changed", principal, profile_id, *fields)
-        return await self._change(
-            principal.account_id,
-            profile_id,
-            lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes),
-        )
+        async with self._recording_profile("profile-changed", principal, client_ip, profile_id, *fields):
+            return await self._change(
+                principal.account_id,
+                profile_id,
+                lambda profiles: model.change_profile(profiles, profile_id, pin_hash, changes),
+            )
 
-    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId) -> None:
+    async def remove_profile(self, *, principal: Principal, profile_id: ProfileId, client_ip: str = "") -> None:
         await self._proofs.require(principal)
-        await self._record_profile("profile-removed", principal, profile_id)
         record = self._record(ProfileRemoved(account_id=principal.account_id, profile_id=profile_id), profile_id)
 
         def remove(profiles: Profiles) -> ProfilesChange:
             rest = model.remove_profile(profiles, profile_id)
             return ProfilesChange(profiles=rest, records=() if rest == profiles else (record,))
 
-        await self._accounts.change_profiles(account_id=principal.account_id, change=remove)
+        async with self._recording_profile("profile-removed", principal, client_ip, profile_id):
+            await self._accounts.change_profiles(account_id=principal.account_id, change=remove)
 
     async def devices(self, *, account_id: AccountId) -> list[Device]:
         return await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
 
     async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
         await self._proofs.require(principal)
-        await self._record_own("device-removed", principal, client_ip)
         account_id = principal.account_id
         record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
-        if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
-            raise DeviceNotFound(device_id=device_id)
+        async with self._recording_own("device-removed", principal, client_ip):
+            if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
+                raise DeviceNotFound(device_id=device_id)
 
-    async def _record_profile(self, act: Act, principal: Principal, profile_id: ProfileId, *fields: str) -> None:
+    def _recording_profile(
+        self, act: Act, principal: Principal, client_ip: str, profile_id: ProfileId, *fields: str
+    ) -> AbstractAsyncContextManager[None]:
         """Record a change of a profile; the entry names the changed fields, and not their values."""
-        by = Actor(account_id=principal.account_id)
-        await self._audit.record(act, by, principal.account_id, detail=" ".join([profile_id, *fields]))
-
-    async def _record_own(self, act: Act, principal: Principal, client_ip: str) -> None:
         by = Actor(account_id=principal.account_id, client=client_ip)
-        await self._audit.record(act, by, principal.account_id, detail=principal.device_id)
+        return self._audit.recording(act, by, principal.account_id, detail=" ".join([profile_id, *fields]))
+
+    def _recording_own(self, act: Act, principal: Principal, client_ip: str) -> AbstractAsyncContextManager[None]:
+        by = Actor(account_id=principal.account_id, client=client_ip)
+        return self._audit.recording(act, by, principal.account_id, detail=principal.device_id)
 
     async def _change(
         self, account_id: AccountId, profile_id: ProfileId, change: Callable[[Profiles], Profiles]

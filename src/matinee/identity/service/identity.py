@@ -30,7 +30,7 @@ from matinee.identity.api import (
     WrongPassword,
     WrongPin,
 )
-from matinee.identity.model import Credentials, RefreshToken, SignIn, validation
+from matinee.identity.model import Credentials, RefreshToken, SignIn, StoredProfile, validation
 from matinee.identity.ports import (
     AccountStore,
     AuditLog,
@@ -105,9 +105,9 @@ class IdentityService(Household):
             raise SignUpClosed
         account = await self._prepare_account(email, password, name, language)
         by = Actor(account_id=account.account_id, client=client_ip)
-        await self._audit.record("sign-up", by, account.account_id)
-        await self._open_account(account, password, name, language)
-        return await self._begin(Member(account=account), ids.generate(DeviceId, account.created_at), device)
+        async with self._audit.recording("sign-up", by, account.account_id):
+            credentials = await self._open_account(account, password, name, language)
+        return await self._begin(credentials, ids.generate(DeviceId, account.created_at), device)
 
     async def sign_in(self, *, email: str, password: str, device: DeviceInfo, client_ip: str = "") -> Grant:
         address = validation.normalize_email(email)
@@ -121,11 +121,10 @@ class IdentityService(Household):
             raise WrongCredentials
         by = Actor(account_id=account_id, client=client_ip)
         await self._audit.record_if_possible("sign-in", by, account_id, detail=device.kind)
-        await self._rehash(credentials, validation.normalize_password(password))
-        member = Member(account=credentials.account)
-        return await self._begin(member, device_id or ids.generate(DeviceId, self._clock.now()), device)
+        credentials = await self._rehash(credentials, validation.normalize_password(password))
+        return await self._begin(credentials, device_id or ids.generate(DeviceId, self._clock.now()), device)
 
-    async def refresh(self, *, refresh_token: str) -> Grant:
+    async def refresh(self, *, refresh_token: str, client_ip: str = "") -> Grant:
         token = model.parse_refresh_token(refresh_token)
         fresh = RefreshToken(sign_in_id=token.sign_in_id, handle=token.handle, secret=self._entropy(32))
         now = self._clock.now()
@@ -138,7 +137,9 @@ class IdentityService(Household):
 
         change = await self._sign_ins.change(sign_in_id=token.sign_in_id, now=now, change=rotate)
         if change is not None and change.sign_in is None:
-            await self._audit.record_if_possible("token-reused", Actor(), AccountId(change.records[0].key))
+            await self._audit.record_if_possible(
+                "token-reused", Actor(client=client_ip), AccountId(change.records[0].key)
+            )
         if change is None or change.sign_in is None:
             raise TokenRejected
         return await self._grant_sign_in(change.sign_in, fresh)
@@ -181,7 +182,8 @@ class IdentityService(Household):
                 credentials = await self._accounts.credentials(email=account.email)
                 await self._proofs.check_password(credentials, password or "", principal)
         except (WrongPassword, WrongPin):
-            await self._record_own("proof-failed", principal, client_ip)
+            by = Actor(account_id=principal.account_id, client=client_ip)
+            await self._audit.record("proof-failed", by, principal.account_id, detail=principal.device_id)
             raise
         await self._proofs.record(principal)
 
@@ -199,14 +201,15 @@ class IdentityService(Household):
         rights = model.get_rights(member.account, member.profile.profile if member.profile else None, chosen)
         return msgspec.structs.replace(principal, is_adult=rights.is_adult, roles=rights.roles)
 
-    async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId) -> None:
-        await self._audit.record_if_possible("sign-out", Actor(account_id=account_id), account_id)
+    async def sign_out(self, *, account_id: AccountId, sign_in_id: SignInId, client_ip: str = "") -> None:
+        by = Actor(account_id=account_id, client=client_ip)
+        await self._audit.record_if_possible("sign-out", by, account_id)
         await self._end_sign_ins(account_id, sign_in_id)
 
     async def sign_out_everywhere(self, *, principal: Principal, client_ip: str = "") -> int:
         await self._proofs.require(principal)
-        await self._record_own("sign-ins-ended", principal, client_ip)
-        return await self._end_sign_ins(principal.account_id)
+        async with self._recording_own("sign-ins-ended", principal, client_ip):
+            return await self._end_sign_ins(principal.account_id)
 
     async def change_password(self, *, principal: Principal, password: str, client_ip: str = "") -> Grant:
         await self._proofs.require(principal)
@@ -215,12 +218,12 @@ class IdentityService(Household):
             raise Forbidden
         account_id = principal.account_id
         await self._check_password(password, member.account.email)
-        await self._record_own("password-changed", principal, client_ip)
-        await self._set_password(account_id, password)
+        async with self._recording_own("password-changed", principal, client_ip):
+            credentials = await self._set_password(account_id, password)
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         device = next((one for one in devices if one.device_id == principal.device_id), None)
         info = DeviceInfo(name="") if device is None else build_from(device, DeviceInfo)
-        return await self._begin(member, principal.device_id, info)
+        return await self._begin(credentials, principal.device_id, info, member.profile)
 
     async def account(self, *, account_id: AccountId) -> Account:
         if (member := await self._accounts.member(account_id=account_id, profile_id=None)) is None:
@@ -252,19 +255,26 @@ class IdentityService(Household):
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         return next((d.device_id for d in devices if d.device_id == device.device_id), None)
 
-    async def _rehash(self, credentials: Credentials, secret: str) -> None:
+    async def _rehash(self, credentials: Credentials, secret: str) -> Credentials:
+        """Renew the hash of the right password if it is weaker than today's. Raises WrongCredentials."""
         if not self._secrets.needs_rehash(credentials.password_hash):
-            return
+            return credentials
         fresh = await self._secrets.hash(secret)
 
         def renew_hash(old: Credentials) -> Credentials:
             same = old.password_hash == credentials.password_hash
             return msgspec.structs.replace(old, password_hash=fresh) if same else old
 
-        await self._accounts.change_account(account_id=credentials.account.account_id, change=renew_hash)
+        account_id = credentials.account.account_id
+        current = await self._accounts.change_account(account_id=account_id, change=renew_hash)
+        if current is None or not await self._secrets.verify(current.password_hash, secret):
+            raise WrongCredentials
+        return current
 
-    async def _begin(self, member: Member, device_id: DeviceId, device: DeviceInfo) -> Grant:
-        now = self._clock.now()
+    async def _begin(
+        self, credentials: Credentials, device_id: DeviceId, device: DeviceInfo, profile: StoredProfile | None = None
+    ) -> Grant:
+        member, now = Member(account=credentials.account, profile=profile), self._clock.now()
         sign_in_id = ids.generate(SignInId, now)
         token = RefreshToken(sign_in_id=sign_in_id, handle=self._entropy(16), secret=self._entropy(32))
         sign_in = SignIn(
@@ -281,7 +291,23 @@ class IdentityService(Household):
         name = validation.clean_device_name(device)
         stored_device = Device(device_id=device_id, name=name, kind=device.kind, last_seen_at=now, signed_in=True)
         await self._sign_ins.begin(sign_in=sign_in, device=stored_device)
+        await self._check_unchanged(credentials, sign_in_id)
         return self._grants.issue(member, sign_in, token)
+
+    async def _check_unchanged(self, credentials: Credentials, sign_in_id: SignInId) -> None:
+        """End a new sign-in whose account was closed, or got another password, before the sign-in was stored.
+
+        Those changes end the sign-ins that are stored. Raises WrongCredentials.
+        """
+        account_id = credentials.account.account_id
+        current = await self._accounts.credentials(email=credentials.account.email)
+        if current is None or (current.account.account_id, current.account.status) != (account_id, "active"):
+            await self._erase(account_id)
+        elif current.password_hash != credentials.password_hash:
+            await self._end_sign_ins(account_id, sign_in_id)
+        else:
+            return
+        raise WrongCredentials
 
     async def _grant_sign_in(self, sign_in: SignIn, token: RefreshToken) -> Grant:
         member = await self._accounts.member(account_id=sign_in.account_id, profile_id=sign_in.profile_id)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from matinee.kit.bounds import Bytes, Count, CountOrZero, Milliseconds
 from matinee.kit.problem import Problem
 
 Section = TypeVar("Section", bound=msgspec.Struct)
@@ -61,7 +62,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     demo: bool = True
     profile: Literal["embedded", "distributed"] = "embedded"
-    instances: int = 1
+    instances: Count = 1
     groups: str = ""
 
     def __post_init__(self) -> None:
@@ -94,9 +95,9 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     registry: str = "sqlite:///{data}/registry.db"
     schedules: str = "sqlite:///{data}/schedules.db"
     host: str = "127.0.0.1"
-    call_ms: int = 5000
+    call_ms: Milliseconds = 5000
     force_wire: bool = False
-    workers: int = 0
+    workers: CountOrZero = 0
 
 
 class Cache(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +108,7 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     engine: str = "memory://"
-    call_ms: int = 50
+    call_ms: Milliseconds = 50
 
 
 class Objects(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,9 +128,9 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
 
     otlp_url: str = ""
     sampling: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
-    slow_ms: int = 2000
+    slow_ms: Milliseconds = 2000
     folder: str = "{data}/traces"
-    file_bytes: int = 16 << 20
+    file_bytes: Bytes = 16 << 20
     honour_sampled: bool = False
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from matinee.kit.bounds import BitsPerSecond, Milliseconds, Seconds
+
 
 class PlaybackOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Validities, in seconds, and the deadline of a start.
@@ -12,9 +14,9 @@ class PlaybackOptions(msgspec.Struct, frozen=True, kw_only=True):
     longest time without a heartbeat. `start_bandwidth_bps`: the bandwidth assumed for a network without measurements.
     """
 
-    link_s: int = 6 * 3600
-    session_s: int = 12 * 3600
-    idle_s: int = 600
-    heartbeat_ms: int = 30_000
-    start_ms: int = 2000
-    start_bandwidth_bps: int = 3_000_000
+    link_s: Seconds = 6 * 3600
+    session_s: Seconds = 12 * 3600
+    idle_s: Seconds = 600
+    heartbeat_ms: Milliseconds = 30_000
+    start_ms: Milliseconds = 2000
+    start_bandwidth_bps: BitsPerSecond = 3_000_000

@@ -34,13 +34,14 @@ export function AuditList({ accountId }: { accountId: string | null }) {
 
 const COMMAND_LINE = "command line";
 
-/** The texts that name the details of acts: kinds of devices, and roles. */
-const DETAILS: Partial<Record<AuditEntry["act"], string>> = { "sign-in": "device", "role-granted": "accounts", "role-revoked": "accounts" };
+/** The texts that name the details of acts: kinds of devices, roles, and the act that was refused. */
+const DETAILS: Partial<Record<AuditEntry["act"], string>> = { "sign-in": "device", "role-granted": "accounts", "role-revoked": "accounts", "keys-rotated": "act", refused: "act" };
 
 function Act({ entry: { act, detail } }: { entry: AuditEntry }) {
   const { t, find } = useText();
-  const known = DETAILS[act] && find(`${DETAILS[act]}.${detail}`);
-  return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}</span>}</>;
+  const [name, reason] = act === "refused" ? detail.split(" ") : [detail];
+  const known = DETAILS[act] && find(`${DETAILS[act]}.${name}`);
+  return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}{reason && known && ` · ${find(`problem.${reason}`) ?? reason}`}</span>}</>;
 }
 
 /** An account, by its e-mail address as long as it has one. */

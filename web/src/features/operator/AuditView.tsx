@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { type FormEvent, useState } from "react";
 import { api } from "../../api";
 import { useScreen } from "../../api/screens";
 import { useText } from "../../i18n";
@@ -40,11 +40,18 @@ function AccountFilter() {
   const [typed, setTyped] = useState("");
   const query = useSettled(typed.trim());
   return (
-    <div className="tools">
+    <form className="tools" onSubmit={choose}>
       <Field label={t("audit.filter")} type="search" value={typed} autoComplete="off" data-testid="audit-filter" onChange={(event) => setTyped(event.target.value)} />
       {query && <Found query={query} />}
-    </div>
+    </form>
   );
+}
+
+/** Enter chooses the account if there is one only. */
+function choose(event: FormEvent<HTMLFormElement>) {
+  event.preventDefault();
+  const found = event.currentTarget.querySelectorAll<HTMLButtonElement>(".choice");
+  if (found.length === 1) found[0]?.click();
 }
 
 function Found({ query }: { query: string }) {

@@ -307,6 +307,9 @@ async def test_proxy_verifies_tokens(rig: ProxyRig, tmp_path: Path) -> None:
     assert (await rig.call("GET", f"/api/v1/home?access_token={token}"))[0] == 401
     assert not [one for backend, _ in rig.gateways.values() for one in backend.requests if one[1].startswith("/api")]
     assert (await rig.call("GET", "/api/v1/home", rig.token()))[0] == 200
+    upgrade = {**rig.token(), "Connection": "Upgrade", "Upgrade": "websocket"}
+    status, _, body = await rig.call("GET", "/api/v1/home", upgrade)
+    assert (status, body["type"]) == (400, "/problems/malformed-request"), "not a matter of the token"
     for path in ("/api/v1/auth/refresh", "/api/v1/playback/pls_1/manifest/t/m.mpd", "/api/v1/licences/hls/t/k"):
         assert (await rig.call("GET", path))[0] == 200
     assert (await rig.call("POST", "/api/v1/playback/pls_1/beacon/t"))[0] == 200
@@ -327,11 +330,26 @@ async def test_rate_limits_are_per_client(rig: ProxyRig) -> None:
     assert 429 in statuses
     status, headers, body = await rig.call("POST", "/api/v1/auth/sign-in")
     assert (status, body["type"], headers["Retry-After"]) == (429, "/problems/too-many-requests", "1")
+    assert (await rig.call("POST", "/api/v1/auth/sign-up"))[0] == 429, "one limit for both"
+    for path in ("/api/v1/auth/sign-out", "/api/v1/auth/sign-out-everywhere", "/api/v1/auth/refresh"):
+        assert (await rig.call("POST", path, rig.token("acc_c")))[0] == 200, path
     many = [(await rig.call("GET", "/api/v1/home", rig.token("acc_a")))[0] for _ in range(40)]
     assert many[:15] == [200] * 15
     assert 429 in many
     assert (await rig.call("GET", "/api/v1/home", rig.token("acc_b")))[0] == 200
     assert (await rig.call("GET", "/"))[0] == 200
+
+
+async def test_signing_out_has_a_limit_of_its_own(rig: ProxyRig) -> None:
+    await rig.proxy.apply(rig.config(sign_ins_per_minute=3))
+
+    async def is_limited() -> bool:
+        return 429 in [(await rig.call("POST", "/api/v1/auth/sign-in"))[0] for _ in range(8)]
+
+    await eventually(is_limited)
+    sign_outs = [(await rig.call("POST", "/api/v1/auth/sign-out"))[0] for _ in range(80)]
+    assert sign_outs[:60] == [200] * 60
+    assert 429 in sign_outs
 
 
 async def test_body_limit_does_not_apply_to_uploads(rig: ProxyRig) -> None:
@@ -364,6 +382,46 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(rig: ProxyRig) -> N
         return False
 
     await eventually(lambda: is_ended(b"POST"))
+
+
+HOST = b"Host: localhost\r\n"
+LINES = (
+    (b"GET http://localhost/titles/x HTTP/1.1\r\n" + HOST, 200, ""),
+    (b"GET HTTP://LOCALHOST:8080/titles/x?a=b HTTP/1.1\r\n" + HOST, 200, ""),
+    (b"GET http://localhost HTTP/1.1\r\n" + HOST, 200, ""),
+    (b"GET http://localhost/api/v1/auth/x HTTP/1.1\r\n" + HOST, 200, ""),
+    (b"GET http://localhost/metrics HTTP/1.1\r\n" + HOST, 404, "no-such-page"),
+    # Only for connections by TLS (RFC 9110 section 4.3.3).
+    (b"GET https://localhost/titles/x HTTP/1.1\r\n" + HOST, 400, "malformed-request"),
+    (b"GARBAGE\r\n", 400, "malformed-request"),
+    (b"GET /\x01 HTTP/1.1\r\n" + HOST, 400, "malformed-request"),
+    (b"GET / HTTP/1.1\r\n", 400, "malformed-request"),
+    (b"GET / HTTP/1.1\r\n" + HOST + b"Bad Name: 1\r\n", 400, "malformed-request"),
+    (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: many\r\n", 400, "malformed-request"),
+    (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", 400, "malformed-request"),
+    (b"GET /a%2fb HTTP/1.1\r\n" + HOST, 400, "malformed-request"),
+    (b"GET / HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: Upgrade\r\n", 400, "malformed-request"),
+    (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 70_000 + b"\r\n", 431, "headers-too-large"),
+    (b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n", 405, "method-not-allowed"),
+    (b"CONNECT localhost HTTP/1.1\r\n" + HOST, 400, "malformed-request"),
+)
+
+
+async def send_head(port: int, head: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + b"Connection: close\r\n\r\n")
+    async with asyncio.timeout(20):
+        answer = await reader.read(8192)
+    writer.close()
+    return answer
+
+
+async def test_request_lines_are_read_or_refused_at_once(rig: ProxyRig) -> None:
+    answers = await asyncio.gather(*(send_head(rig.port, head) for head, *_ in LINES))
+    for (head, status, kind), answer in zip(LINES, answers, strict=True):
+        assert answer.split()[1] == str(status).encode(), (head[:80], answer)
+        assert f"/problems/{kind}".encode() in answer or not kind, (head[:80], answer)
+        assert b"JSON" not in answer
 
 
 async def measure_silence(port: int) -> float:

@@ -165,6 +165,11 @@ def test_only_expected_routes_need_no_token() -> None:
     assert all(route.methods for route in retried), "only safe methods are retried after they were sent"
 
 
+def test_bodies_are_not_waited_for_without_limit() -> None:
+    unlimited = [route.prefix for route in ROUTES if not (route.hidden or route.methods or route.stream_ms)]
+    assert unlimited == ["/api/v1/operator/uploads"], "only these have a rate instead"
+
+
 async def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     world = FakeWorld()
     folder = tmp_path / "envoy"

@@ -10,6 +10,14 @@ class Malformed(Problem, status=400):
     """The body is not valid JSON."""
 
 
+class MalformedRequest(Problem, status=400):
+    """The request is not valid HTTP."""
+
+
+class HeadersTooLarge(Problem, status=431):
+    """The headers of the request are too large."""
+
+
 class ClientLeft(Problem, status=499):
     """The client closed the connection before its request had arrived."""
 

@@ -84,10 +84,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """At most `per_minute` requests below a prefix, `burst` of them at once, per address or per signed-in account."""
+    """At most `per_minute` requests below some prefixes, `burst` of them at once, per address or signed-in account."""
 
     name: str
-    prefix: str
+    prefixes: tuple[str, ...]
     per_minute: int
     burst: int
     by: Literal["address", "subject"]
@@ -206,22 +206,30 @@ def _build_rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
     return (
         RateLimit(
             name="sign-in",
-            prefix=f"{API}/auth/sign-",
+            prefixes=(f"{API}/auth/sign-in", f"{API}/auth/sign-up"),
             per_minute=settings.sign_ins_per_minute,
             burst=settings.sign_ins_per_minute,
+            by="address",
+        ),
+        # Whoever may sign in may sign out, also while others at the address guess passwords.
+        RateLimit(
+            name="sign-out",
+            prefixes=(f"{API}/auth/sign-out",),
+            per_minute=settings.sign_ins_per_minute * 20,
+            burst=settings.sign_ins_per_minute * 20,
             by="address",
         ),
         # Many clients may share one address.
         RateLimit(
             name="address",
-            prefix="/api/",
+            prefixes=("/api/",),
             per_minute=settings.requests_per_minute * 10,
             burst=settings.requests_per_minute * 4,
             by="address",
         ),
         RateLimit(
             name="subject",
-            prefix="/api/",
+            prefixes=("/api/",),
             per_minute=settings.requests_per_minute,
             burst=max(settings.requests_per_minute // 3, 20),
             by="subject",
@@ -232,6 +240,7 @@ def _build_rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
 _UPLOADS = f"{API}/operator/uploads"
 # A body that arrives slower than this is not waited for. Requests by safe methods have none: the first byte is refused.
 _BODY_MS = 30_000
+_INGEST_MS = 600_000
 
 ROUTES = (
     # For other processes and for monitoring only.
@@ -246,7 +255,14 @@ ROUTES = (
     # Long and large; the client resumes them itself.
     Route(cluster=GATEWAYS, prefix=_UPLOADS, needs_token=True, timeout_ms=0, body_limit_bytes=0, retries=0),
     # Copies and probes films.
-    Route(cluster=GATEWAYS, prefix=f"{API}/operator/ingest", needs_token=True, timeout_ms=600_000, idle_ms=600_000),
+    Route(
+        cluster=GATEWAYS,
+        prefix=f"{API}/operator/ingest",
+        needs_token=True,
+        timeout_ms=_INGEST_MS,
+        idle_ms=_INGEST_MS,
+        stream_ms=_INGEST_MS + _BODY_MS,
+    ),
     Route(cluster=GATEWAYS, prefix=f"{API}/", methods=SAFE_METHODS, needs_token=True, retry_if="lost"),
     Route(cluster=GATEWAYS, prefix=f"{API}/", needs_token=True, stream_ms=_BODY_MS),
     Route(cluster=GATEWAYS, prefix="/", methods=SAFE_METHODS, retry_if="lost"),

@@ -172,15 +172,19 @@ def _build_rate_limit(name: str, limits: list[RateLimit]) -> dict[str, Any]:
         "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
         "filter_enabled": always,
         "filter_enforced": always,
-        "rate_limits": [{"actions": [_match_prefix(limit), _identify_client(limit)]} for limit in limits],
+        "rate_limits": [
+            {"actions": [_match_prefix(limit, prefix), _identify_client(limit)]}
+            for limit in limits
+            for prefix in limit.prefixes
+        ],
         "descriptors": [_build_descriptor(limit) for limit in limits],
         "max_dynamic_descriptors": _TRACKED_CLIENTS,
     }
     return _filter(name, "local_ratelimit.v3.LocalRateLimit", config)
 
 
-def _match_prefix(limit: RateLimit) -> dict[str, Any]:
-    path = {"name": ":path", "string_match": {"prefix": limit.prefix}}
+def _match_prefix(limit: RateLimit, prefix: str) -> dict[str, Any]:
+    path = {"name": ":path", "string_match": {"prefix": prefix}}
     return {"header_value_match": {"descriptor_key": "limit", "descriptor_value": limit.name, "headers": [path]}}
 
 

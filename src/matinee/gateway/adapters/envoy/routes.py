@@ -19,10 +19,13 @@ _RETRY_ON: dict[RetryCondition, str] = {
     "failed": f"{_UNSENT},reset,5xx",
 }
 
+# Envoy refuses CONNECT (`upgrade_configs` does not have it) where a route matches it; else the client waits.
+_CONNECT = {"match": {"connect_matcher": {}}, "direct_response": {"status": 405}}
+
 
 def render_routes(listener: Listener, config: ProxyConfig) -> dict[str, Any]:
     """Render the routes of a listener, for every host name."""
-    routes = [_build_route(route, listener) for route in listener.routes]
+    routes = [_CONNECT, *(_build_route(route, listener) for route in listener.routes)]
     headers = {_PROXY_HEADER: config.secret, "x-forwarded-for": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
     return {
         "@type": f"{TYPE}envoy.config.route.v3.RouteConfiguration",

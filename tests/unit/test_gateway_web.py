@@ -49,7 +49,7 @@ async def test_pages_and_files_are_served(gateway: Deployment) -> None:
     script = await call(gateway, "GET", "/assets/app-1a2b.js")
     assert (script.body, script.headers["Cache-Control"]) == (SCRIPT, "public, max-age=31536000, immutable")
     assert script.headers["Content-Type"].startswith("text/javascript")
-    for missing in ("/assets/gone.js", "/favicon.ico"):
+    for missing in ("/assets/gone.js", "/assets/gone", "/assets/", "/assets", "//assets/x", "/favicon.ico", "/a/b.png"):
         assert (await call(gateway, "GET", missing)).problem == "no-such-page"
 
 

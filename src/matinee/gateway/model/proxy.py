@@ -211,7 +211,7 @@ def _build_rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
             burst=settings.sign_ins_per_minute,
             by="address",
         ),
-        # Whoever may sign in may sign out, also while others at the address guess passwords.
+        # Separate, so that guessing passwords at an address keeps nobody there from signing out.
         RateLimit(
             name="sign-out",
             prefixes=(f"{API}/auth/sign-out",),

@@ -38,23 +38,27 @@ class WebClient:
         self._root = root
         self._modified_ns = 0
         self._files: dict[str, WebFile] = {}
+        self._folders: set[str] = set()
 
     def find(self, path: str) -> WebFile:
         """Return the file at a path, or index.html for a page of the client. Raises NoSuchPage."""
         if path in {"", "index.html"} or not self._files:
             self._read_if_changed()
-        found = self._files.get(path)
-        if found is None and "." not in path.rpartition("/")[2]:
-            found = self._files.get("index.html")
+        found = self._files.get("index.html" if self._is_page(path) else path)
         if found is None:
             raise NoSuchPage
         return found
+
+    def _is_page(self, path: str) -> bool:
+        """Return whether a path is a page of the client: it names neither a file nor anything in a built folder."""
+        return "." not in path.rpartition("/")[2] and path.partition("/")[0] not in self._folders
 
     def _read_if_changed(self) -> None:
         index = self._root / "index.html"
         modified_ns = index.stat().st_mtime_ns if index.is_file() else 0
         if modified_ns != self._modified_ns:
             self._modified_ns, self._files = modified_ns, _read_folder(self._root)
+            self._folders = {path.partition("/")[0] for path in self._files if "/" in path}
 
 
 def _read_folder(root: Path) -> dict[str, WebFile]:

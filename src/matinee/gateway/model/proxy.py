@@ -211,7 +211,7 @@ def _build_rate_limits(settings: ProxySettings) -> tuple[RateLimit, ...]:
             burst=settings.sign_ins_per_minute,
             by="address",
         ),
-        # Separate, so that guessing passwords at an address keeps nobody there from signing out.
+        # Separate: guessed passwords must not prevent others at the same address from signing out.
         RateLimit(
             name="sign-out",
             prefixes=(f"{API}/auth/sign-out",),

@@ -44,7 +44,7 @@ class WebClient:
         """Return the file at a path, or index.html for a page of the client. Raises NoSuchPage."""
         if path in {"", "index.html"} or not self._files:
             self._read_if_changed()
-        found = self._files.get("index.html" if self._is_page(path) else path)
+        found = self._files.get(path) or (self._files.get("index.html") if self._is_page(path) else None)
         if found is None:
             raise NoSuchPage
         return found

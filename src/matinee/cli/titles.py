@@ -110,9 +110,15 @@ def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: 
     if json_:
         print_json(job)
     elif wait:
-        click.echo(f"“{film.name}” is on the home page ({job.order.title_id}).")
+        click.echo(_describe_done(film, job))
     else:
         click.echo(f"{job.job_id} is {job.state}; `matinee jobs list` shows its progress.")
+
+
+def _describe_done(film: IngestOptions, job: Job) -> str:
+    if film.title_id is None:
+        return f"“{film.name}” is on the home page ({job.order.title_id})."
+    return f"“{film.name}” is encoded, for {film.episode_id or film.title_id}."
 
 
 async def _ingest(settings: Settings, clients: Clients, film: IngestOptions, path: str, *, wait: bool) -> Job:

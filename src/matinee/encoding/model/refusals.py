@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from matinee.encoding.api import AlreadyIngested, NoSpace, Unusable
+from matinee.kit.disk import RESERVE_BYTES
 from matinee.kit.ids import EpisodeId, TitleId
 
 # The stored master, the chunks and the packaged asset together, at most.
@@ -20,13 +21,19 @@ def make_unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
 
 def make_already_ingested(file: str, title_id: TitleId, episode_id: EpisodeId | None, name: str) -> AlreadyIngested:
     """Make the problem of a file of which a title was made: which title, and what to do."""
-    detail = f"{file} is already “{name}” ({episode_id or title_id}). To make another title of it, ingest it `again`."
+    detail = f"{file} is already “{name}” ({episode_id or title_id}). To make another title of it, use `--again`."
     return AlreadyIngested(file=file, title_id=title_id, episode_id=episode_id, name=name, detail=detail)
 
 
 def make_no_space(what: str, needed_bytes: int = 0, free_bytes: int = 0) -> NoSpace:
-    """Make the problem of a full disk; 0 bytes needed means that the need is unknown."""
-    need = f" ({needed_bytes / 1e6:,.0f} MB needed, {free_bytes / 1e6:,.0f} MB free)" if needed_bytes else ""
+    """Make the problem of a full disk; 0 bytes needed means that the need is unknown.
+
+    `free_bytes` is what may be used: the disk's free space less the reserve.
+    """
+    free_bytes = max(0, free_bytes)
+    numbers = f"{needed_bytes / 1e6:,.0f} MB needed, {free_bytes / 1e6:,.0f} MB may be used"
+    reserve = f"{RESERVE_BYTES / 1e6:,.0f} MB stay free for sign-in and playback"
+    need = f" ({numbers}; {reserve})" if needed_bytes else ""
     detail = f"{what}{need}: free some space."
     return NoSpace(needed_bytes=needed_bytes, free_bytes=free_bytes, detail=detail)
 

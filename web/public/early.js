@@ -52,8 +52,12 @@
     section.append(art, text);
     root.append(section);
     document.body.prepend(root);
+    return art.firstChild ? Promise.race([art.firstChild.decode().catch(() => undefined), wait(PICTURE_MS)]) : undefined;
   }
 
+  /** The client waits no longer than this for the picture of the billboard. */
+  const PICTURE_MS = 300;
+  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   const nextFrame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   if (home && !isTv) {
     window.__matineePainted = home

@@ -112,6 +112,40 @@ def test_a_settings_file_that_is_named_must_exist(
     )
 
 
+@pytest.mark.parametrize("value", ["", " "])
+@pytest.mark.parametrize(
+    "command", [["up"], ["status"], ["stores", "status"], ["accounts", "list"], ["lab", "engines", "status"]]
+)
+def test_an_empty_data_directory_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str], value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, output, errors = run(capsys, *command, "--data", value)
+    assert (status, output) == (2, [])
+    assert errors == ["matinee: The setting 'deployment.data' must not be empty (command line)."]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["config", "show", "--config", ""],
+        ["accounts", "export", "ada@example.org", "--out", ""],
+        ["lab", "engines", "status", "--dir", " "],
+        ["ingest", ""],
+        ["ingest", "film.mp4", "--audio", "de="],
+    ],
+)
+def test_an_empty_path_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, errors = run(capsys, *command)
+    assert status == 2
+    assert errors[-1].startswith("Error: Invalid value for ")
+    assert "must not be empty" in errors[-1] or "existing file" in errors[-1]
+
+
 def test_an_episode_needs_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "ingest", "film.mp4", "--episode-id", "epi_1", "--data", str(tmp_path))
     assert (status, errors[-1]) == (2, "Error: --episode-id needs the --title-id of its title.")

@@ -48,6 +48,33 @@ def test_wrong_setting_is_named_with_its_remedy(tmp_path: Path, text: str, messa
     assert message in str(caught.value)
 
 
+def test_only_settings_that_mean_something_empty_may_be_empty(tmp_path: Path) -> None:
+    """An empty path would be the working directory; shells make one of an unset variable."""
+    may_be_empty = {
+        "deployment.groups", "deployment.host", "deployment.listen", "deployment.public_url", "edge.public_url",
+        "gateway.hosts", "gateway.trusted_proxies", "gateway.web", "identity.sessions", "identity.throttle",
+        "telemetry.otlp_url",
+    }  # fmt: skip
+    strings = [key for key, value in settings.flatten(default_settings()).items() if isinstance(value, str)]
+    for key in strings:
+        environment = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path), settings.PREFIX + key.replace(".", "__").upper(): ""}
+        if key in may_be_empty:
+            load(None, environment)
+        else:
+            with pytest.raises(BadSettings, match=f"{key}' must not be empty"):
+                load(None, environment)
+
+
+@pytest.mark.parametrize("where", ["file", "environment", "command line"])
+def test_an_empty_data_directory_is_refused(tmp_path: Path, where: str) -> None:
+    file = tmp_path / "matinee.toml"
+    file.write_text("[deployment]\ndata = ''\n" if where == "file" else "")
+    environment = {"MATINEE__DEPLOYMENT__DATA": ""} if where == "environment" else {}
+    with pytest.raises(BadSettings) as caught:
+        load(file, environment, {"deployment.data": " "} if where == "command line" else {})
+    assert caught.value.detail == f"The setting 'deployment.data' must not be empty ({where})."
+
+
 def test_every_number_has_bounds() -> None:
     unbounded = [
         f"{name}.{field}"

@@ -24,6 +24,8 @@ Source: TypeAlias = Literal["default", "deployment", "file", "environment", "com
 Values: TypeAlias = dict[str, tuple[Any, Source]]
 PREFIX = "MATINEE__"
 STORED_FILE = "deployment.toml"
+# Besides settings that are empty by default: all targets share one process.
+_MAY_BE_EMPTY = {"deployment.groups"}
 # Names that earlier versions used: they are read, never written.
 _EARLIER_STORED_FILE = "house.toml"
 _EARLIER_SECTIONS = {"house": "deployment"}
@@ -136,9 +138,18 @@ def _read(file: Path | None, environment: Mapping[str, str] | None, overrides: M
             values[_check(key, f"in the environment variable {name}")] = (text, "environment")
     for key, value in (overrides or {}).items():
         values[_check(key, "on the command line")] = (value, "command line")
+    _check_empty(values)
     data = _data_directory(values)
     stored = {_check(key, f"in {data / STORED_FILE}"): value for key, value in read_stored(data).items()}
     return {**{key: (value, "deployment") for key, value in stored.items()}, **values}
+
+
+def _check_empty(values: Values) -> None:
+    """Raise BadSettings for an empty path, URL or name: an empty path would be the working directory."""
+    defaults = flatten(default_settings())
+    for key, (value, source) in values.items():
+        if isinstance(value, str) and not value.strip() and defaults[key] and key not in _MAY_BE_EMPTY:
+            raise BadSettings(detail=f"The setting {key!r} must not be empty ({source}).")
 
 
 def _data_directory(values: Values) -> Path:

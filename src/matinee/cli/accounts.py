@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from matinee.app.clients import Clients
-from matinee.cli.options import Result, call, json_option, with_settings
+from matinee.cli.options import PathType, Result, call, json_option, with_settings
 from matinee.cli.output import show as show_table
 from matinee.gateway.api.export import export_account
 from matinee.identity.api import COMMAND_LINE, NAME_LIMIT, Account, AuditEntry, Identity
@@ -143,7 +143,7 @@ def sign_out(settings: Settings, email: str) -> None:
 
 @accounts.command()
 @_email
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file to write [standard output].")
+@click.option("--out", type=PathType(dir_okay=False), help="The file to write [standard output].")
 @with_settings
 def export(settings: Settings, email: str, out: Path | None) -> None:
     """Write what is stored of an account's people, as JSON."""

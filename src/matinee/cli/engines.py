@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from matinee.cli.options import json_option, with_settings
+from matinee.cli.options import PathType, json_option, with_settings
 from matinee.cli.output import print_json
 from matinee.lab.engines import ENGINES, EngineMissing, Fleet
 from matinee.lab.engines.fetch import fetch
@@ -20,7 +20,7 @@ _names = click.argument("names", nargs=-1, type=click.Choice(list(ENGINES)), met
 _dir = click.option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathType(file_okay=False),
     help="The folder of the engines' data [{data}/engines].",
 )
 

@@ -19,10 +19,24 @@ Opened = TypeVar("Opened")
 Result = TypeVar("Result")
 DEFAULT_FILE = Path("matinee.toml")
 
+
+class PathType(click.Path):
+    """The path of a file or folder. An empty one is refused: it would be the working directory."""
+
+    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(path_type=Path, exists=exists, file_okay=file_okay, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a path."""
+        if not str(value).strip():
+            self.fail("The path must not be empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 config_option = click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PathType(exists=True, dir_okay=False),
     help="Settings file [matinee.toml].",
 )
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
@@ -39,7 +53,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*, config_file: Path | None, data: str | None, **options: Any) -> Any:
         overrides = {n.replace("__", "."): value for n, value in options.items() if "__" in n and value is not None}
-        if data:
+        if data is not None:
             overrides["deployment.data"] = data
         arguments = {name: value for name, value in options.items() if "__" not in name}
         return command(settings=load(config_file or DEFAULT_FILE, overrides=overrides), **arguments)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from matinee.app.clients import Clients
 from matinee.app.masters import upload_masters
 from matinee.catalogue.api import Catalogue, Genre, Title, TitleDraft
-from matinee.cli.options import call, json_option, with_settings
+from matinee.cli.options import PathType, call, json_option, with_settings
 from matinee.cli.output import print_json, show
 from matinee.encoding.api import Encoding, Job, Order, SideFile
 from matinee.kit.clock import SystemClock
@@ -85,7 +85,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PathType())
 @click.option("--title", "name", help="The title's name [the file's name].")
 @click.option("--synopsis", default="", help="A short description.")
 @click.option("--language", default="en", show_default=True, help="The film's own language (BCP 47).")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from operator import attrgetter
 
 import msgspec
 
-# A film with 4,000 long subtitles has 0.4 MB.
-LIMIT_BYTES = 10 << 20
+# Ten times a film with 4,000 long subtitles; enough for Advanced SubStation with drawn signs.
+LIMIT_BYTES = 4 << 20
 
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s+(.*))?")
 _ASS_TIME = re.compile(r"\s*(\d{1,4}):(\d{2}):(\d{2})[.:](\d{2})\s*")
 _SETTING = re.compile(r"(vertical|line|position|size|align|region):\S+")
-_VTT_TAG = re.compile(r"</?(?:[biuc]|ruby|rt|v|lang)(?:[.\s][^<>]*)?>|<(?:\d+:)?\d\d:\d\d\.\d{3}>")
+_VTT_TAG = re.compile(r"(</?(?:[biuc]|ruby|rt|v|lang)(?:[.\s][^<>]*)?>|<(?:\d+:)?\d\d:\d\d\.\d{3}>)")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")  # without { inside: linear
+_SPECIAL = re.compile(r"[<&>{]")
+_BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|nbsp|lrm|rlm|#\d+|#x[0-9a-fA-F]+);)")
+_NOT_SHOWN = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
 
 
 class InvalidSubtitles(ValueError):
@@ -30,7 +34,7 @@ class InvalidSubtitles(ValueError):
         return f"line {self.line}: {self.what}"
 
 
-class Cue(msgspec.Struct, frozen=True):
+class Cue(msgspec.Struct, frozen=True, gc=False):
     """A text and the time it is shown."""
 
     start_ms: int
@@ -50,7 +54,7 @@ def parse_subtitles(data: bytes, kind: str) -> list[Cue]:
     readers = {"srt": _read_blocks, "vtt": _read_webvtt, "ass": _read_substation, "ssa": _read_substation}
     if kind not in readers:
         raise InvalidSubtitles(1, f".{kind} files are not supported; use .srt, .vtt or .ass")
-    cues = sorted(readers[kind](lines), key=lambda cue: (cue.start_ms, cue.end_ms))
+    cues = sorted(readers[kind](lines), key=attrgetter("start_ms", "end_ms"))
     if not cues:
         raise InvalidSubtitles(len(lines), "the file has no subtitles")
     return cues
@@ -99,7 +103,7 @@ def _read_webvtt(lines: list[str]) -> Iterator[Cue]:
 def _read_blocks(lines: list[str]) -> Iterator[Cue]:
     """Read blocks: an optional number or name, a timing, text. Notes and styles are skipped."""
     for first, block in _split_blocks(lines):
-        if re.match(r"(NOTE|STYLE|REGION)([ \t]|$)", block[0]):
+        if _NOT_SHOWN.match(block[0]):
             continue
         at = next((n for n, line in enumerate(block[:2]) if "-->" in line), None)
         if at is None:
@@ -128,29 +132,30 @@ def _parse_cue(timing: str, text: list[str], line: int) -> Cue:
     start_ms, end_ms = _parse_time(match.groups()[:4], line), _parse_time(match.groups()[4:8], line)
     if end_ms < start_ms:
         raise InvalidSubtitles(line, "the subtitle ends before it begins")
-    settings = " ".join(setting for setting in (match[9] or "").split() if _SETTING.fullmatch(setting))
+    settings = " ".join(filter(_SETTING.fullmatch, match[9].split())) if match[9] else ""
     return Cue(start_ms, end_ms, _clean("\n".join(text)), settings)
 
 
 def _parse_time(parts: tuple[str | None, ...], line: int) -> int:
-    hours, minutes, seconds, fraction = (part or "0" for part in parts)
-    if int(minutes) > 59 or int(seconds) > 59:
+    hours, minutes, seconds = int(parts[0] or 0), int(parts[1] or 0), int(parts[2] or 0)
+    if minutes > 59 or seconds > 59:
         raise InvalidSubtitles(line, "minutes and seconds are at most 59")
-    return ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((parts[3] or "").ljust(3, "0"))
 
 
 def _clean(text: str) -> str:
     """Keep the tags of WebVTT, drop other markup and escape special characters."""
-    pieces, at = [], 0
-    for match in _VTT_TAG.finditer(text):
-        pieces += [_escape(text[at : match.start()]), match[0]]
-        at = match.end()
-    kept = "".join([*pieces, _escape(text[at:])])
-    return "\n".join(line.strip() for line in kept.split("\n") if line.strip())
+    if _SPECIAL.search(text):
+        pieces = _VTT_TAG.split(text)  # text, tag, text, tag, …, text
+        pieces[::2] = map(_escape, pieces[::2])
+        text = "".join(pieces)
+    return "\n".join(filter(None, map(str.strip, text.split("\n"))))
 
 
 def _escape(text: str) -> str:
-    text = re.sub(r"&(?!(?:amp|lt|gt|nbsp|lrm|rlm|#\d+|#x[0-9a-fA-F]+);)", "&amp;", _MARKUP.sub("", text))
+    if not _SPECIAL.search(text):
+        return text
+    text = _BARE_AMPERSAND.sub("&amp;", _MARKUP.sub("", text))
     return text.replace("<", "&lt;").replace("-->", "--&gt;")
 
 

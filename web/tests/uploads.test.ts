@@ -11,6 +11,13 @@ describe("uploads", () => {
     expect(isRetried(PROXY, true)).toBe(true);
   });
 
+  it("sends small pieces after a large one took too long", () => {
+    for (const status of [408, 499, 504]) {
+      const failure = { status, body: "Client Closed Request" };
+      expect([needsSmallChunks(failure), isRetried(failure, true), isRetried(failure, false)]).toEqual([true, true, true]);
+    }
+  });
+
   it("names the proxy if it refuses small pieces too", () => {
     expect(isRetried(PROXY, false)).toBe(false);
     expect([PROXY, OWN].map(isProxyLimit)).toEqual([true, false]);

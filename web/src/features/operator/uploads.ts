@@ -105,13 +105,16 @@ function toFailure(error: Error): Failure {
 /** Return whether a proxy in front of Matinee refused the size of a request: Matinee itself sends a problem document. */
 export const isProxyLimit = ({ status, body }: Failure): boolean => status === 413 && !body.trimStart().startsWith("{");
 
+/** Return whether a request was ended because its piece took too long to arrive. Proxies do so too, with 499 or 504. */
+const isTimeout = ({ status }: Failure): boolean => status === 408 || status === 499 || status === 504;
+
 /** Return whether to continue with small pieces. A proxy may also close the connection while it refuses a large one. */
-export const needsSmallChunks = (failure: Failure): boolean => failure.status === 0 || isProxyLimit(failure);
+export const needsSmallChunks = (failure: Failure): boolean => failure.status === 0 || isProxyLimit(failure) || isTimeout(failure);
 
 /** Return whether a failed request is repeated; `isLarge` if it sent a large piece. */
 export function isRetried(failure: Failure, isLarge: boolean): boolean {
   if (isProxyLimit(failure)) return isLarge;
-  return failure.status < 400 || failure.status >= 500 || failure.status === 408 || failure.status === 409 || failure.status === 423;
+  return failure.status < 400 || failure.status >= 500 || isTimeout(failure) || failure.status === 409 || failure.status === 423;
 }
 
 function getReason(error: Error): string {

@@ -162,6 +162,15 @@ def test_an_account_needs_a_password_without_a_terminal_too(
     assert (status, "is not running" in errors[-1]) == (1, True)
 
 
+def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show(["\x1b]0;owned\x07", "de\u202emo\x9b31m", "famil\u200dy\u00a0!"], ["name"], lambda name: [name])
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "\ufffd]0;owned\ufffd",
+        "de\ufffdmo\ufffd31m",
+        "famil\u200dy\u00a0!",
+    ]
+
+
 def test_tables_align_wide_characters_and_stay_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("千と千尋", 1, "x" * 300), ("a", 20, "")]
     show(rows, ("name", "count", ""), lambda row: row)

@@ -18,16 +18,18 @@ from matinee.identity.api import (
     Actor,
     AuditEntry,
     DeviceInfo,
+    DeviceNotFound,
     EmailTaken,
     LastOperator,
     LastProfile,
+    ProfileNotFound,
     RotatedTooSoon,
     SignUpClosed,
     TokenRejected,
     WrongCredentials,
     WrongPassword,
 )
-from matinee.kit.ids import AccountId
+from matinee.kit.ids import AccountId, DeviceId, ProfileId
 from matinee.kit.problem import Forbidden, Invalid
 
 NOBODY = AccountId("acc_nobody")
@@ -265,6 +267,26 @@ async def test_changes_of_the_household_are_recorded_with_their_address(rig: Rig
         ("refused", "profile-removed last-profile"),
         ("sign-out", ""),
     ]
+
+
+async def test_ids_that_a_client_invents_are_not_in_the_audit_log(rig: Rig) -> None:
+    grant = await rig.sign_up()
+    principal, forged = rig.principal(grant), "\n2026-01-01 sign-in root@example.org\x1b]0;owned\x07"
+    await rig.identity.remove_profile(principal=principal, profile_id=ProfileId(forged))
+    with pytest.raises(ProfileNotFound):
+        await rig.identity.update_profile(principal=principal, profile_id=ProfileId(forged), name="Kit")
+    with pytest.raises(DeviceNotFound):
+        await rig.identity.remove_device(principal=principal, device_id=DeviceId(forged))
+    assert await rig.acts() == ["sign-up"]
+    await rig.identity.record_act(by=COMMAND_LINE, detail=f"put_title {forged}\u202e\u009b")
+    (entry, _) = (await rig.identity.audit_log()).items
+    assert entry.detail == "put_title \ufffd2026-01-01 sign-in root@example.org\ufffd]0;owned\ufffd\ufffd\ufffd"
+
+
+async def test_the_removed_device_is_recorded(rig: Rig) -> None:
+    phone, sofa = await rig.sign_up(), await rig.sign_in()
+    await rig.identity.remove_device(principal=rig.principal(sofa), device_id=phone.device_id)
+    assert (await rig.identity.audit_log()).items[0].detail == phone.device_id
 
 
 async def test_sign_in_works_where_the_audit_log_cannot_be_written_and_changes_do_not(

@@ -49,6 +49,7 @@ def test_valid_address_is_accepted(email: str) -> None:
     [
         *("", "@", "ada", "ada@", "@example.org", "a b@example.org", "ada@exa mple.org", "ada@-x.org", "ada@x..org"),
         *("ada@example.org.", "a@b@c@", f"{'a' * 65}@example.org", f"ada@{'a' * 64}.org", "a\n@b.c", "\ud800@b.c,"),
+        *("de\u200bmo@b.c", "de\u202emo@b.c", "a\x9b31mred@b.c", "\ue000@b.c", "de\U000e0041mo@b.c"),
         f"ada@{'.'.join(['a' * 60] * 5)}",
     ],
 )

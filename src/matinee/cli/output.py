@@ -10,6 +10,8 @@ import click
 import msgspec
 from rich.cells import cell_len
 
+from matinee.kit.text import replace_controls
+
 Row = TypeVar("Row")
 
 
@@ -44,4 +46,4 @@ def _print_table(lines: Sequence[Sequence[str]]) -> None:
 
 
 def _to_text(value: object) -> str:
-    return " ".join(str(value).splitlines())
+    return replace_controls(" ".join(str(value).splitlines()))

@@ -97,7 +97,12 @@ def _raise_if_any(faults: Iterable[Fault]) -> None:
 
 def _check_email(email: str) -> Iterator[Fault]:
     local, at, domain = email.rpartition("@")
-    good = at and _LOCAL.fullmatch(local) and all(_LABEL.fullmatch(label) for label in domain.split("."))
+    good = (
+        at
+        and _LOCAL.fullmatch(local)
+        and local.isprintable()
+        and all(_LABEL.fullmatch(label) for label in domain.split("."))
+    )
     if not good or len(email) > 254:
         yield Fault("email", "Give an e-mail address such as name@example.org.")
 

@@ -14,6 +14,7 @@ from matinee.kit.clock import Clock
 from matinee.kit.ids import AccountId, AuditEntryId
 from matinee.kit.page import Page, make_cursor, parse_cursor
 from matinee.kit.problem import Problem
+from matinee.kit.text import replace_controls
 
 _log = log.get()
 _PAGE = 50
@@ -30,7 +31,10 @@ class Audit:
         self._clock = clock
 
     async def record(self, act: Act, by: Actor, account_id: AccountId | None = None, *, detail: str = "") -> None:
-        """Store an entry. There must be no e-mail address in `detail`: it would outlive its account."""
+        """Store an entry. There must be no e-mail address in `detail`: it would outlive its account.
+
+        What cannot be printed is replaced: clients choose the ids in their paths, which are part of a detail.
+        """
         now = self._clock.now()
         await self._log.add(
             AuditEntry(
@@ -38,7 +42,7 @@ class Audit:
                 at=now,
                 act=act,
                 client=by.client[:_CLIENT_LIMIT],
-                detail=detail[:_DETAIL_LIMIT],
+                detail=replace_controls(detail[:_DETAIL_LIMIT]),
                 actor_id=by.account_id,
                 account_id=account_id,
             )

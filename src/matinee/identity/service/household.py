@@ -69,6 +69,7 @@ class Household(Administration):
         changes = {field: value for field, value in given.items() if value is not None}
         if pin is not None or not model.may_change_freely(principal, profile_id, changes):
             await self._proofs.require(principal)
+        model.find_profile(await self._accounts.profiles(account_id=principal.account_id), profile_id)
         pin_hash = await self._secrets.hash(pin) if pin else pin
         fields = [*changes, *([] if pin is None else ["pin"])]
         async with self._recording_profile("profile-changed", principal, client_ip, profile_id, *fields):
@@ -80,6 +81,8 @@ class Household(Administration):
 
     async def remove_profile(self, *, principal: Principal, profile_id: ProfileId, client_ip: str = "") -> None:
         await self._proofs.require(principal)
+        if profile_id not in [profile.profile_id for profile in await self.profiles(account_id=principal.account_id)]:
+            return
         record = self._record(ProfileRemoved(account_id=principal.account_id, profile_id=profile_id), profile_id)
 
         def remove(profiles: Profiles) -> ProfilesChange:
@@ -95,10 +98,12 @@ class Household(Administration):
     async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
         await self._proofs.require(principal)
         account_id = principal.account_id
+        if device_id not in [device.device_id for device in await self.devices(account_id=account_id)]:
+            raise DeviceNotFound(device_id=device_id)
         record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
-        async with self._recording_own("device-removed", principal, client_ip):
-            if not await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record):
-                raise DeviceNotFound(device_id=device_id)
+        by = Actor(account_id=account_id, client=client_ip)
+        async with self._audit.recording("device-removed", by, account_id, detail=device_id):
+            await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record)
 
     def _recording_profile(
         self, act: Act, principal: Principal, client_ip: str, profile_id: ProfileId, *fields: str

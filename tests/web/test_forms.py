@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
-from tests.web.rig import ADA, DESKTOP, LAPTOP, PHONE, PHONE_ON_ITS_SIDE, Opener
+from playwright.sync_api import Locator, Page, Request, expect
+from tests.web.rig import ADA, DESKTOP, LAPTOP, PHONE, PHONE_ON_ITS_SIDE, Answers, Opener
 
 SIZES = [PHONE, PHONE_ON_ITS_SIDE, LAPTOP, DESKTOP]
 FAULTS = [{"field": "name", "message": "This name is taken."}]
@@ -85,22 +87,51 @@ def test_a_pin_is_masked_until_it_is_revealed(client: Opener) -> None:
     assert pin.evaluate("(input) => input.type") == "password"
 
 
-def test_an_upload_with_a_wrong_year_shows_its_error_at_the_year(client: Opener, tmp_path: Path) -> None:
+@pytest.fixture
+def open_upload(client: Opener, tmp_path: Path) -> Callable[[Answers], Any]:
+    """A function that opens the page of uploads, with a film that is uploaded."""
     master = tmp_path / "film.mp4"
     master.write_bytes(b"film")
-    opened = client({"/operator/titles": {"items": [], "next_cursor": None}})
+
+    def open_page(answers: Answers) -> Any:
+        opened = client({"/operator/titles": {"items": [], "next_cursor": None}, **answers})
+        page = opened.page
+        page.context.route("**/operator/uploads**", lambda route: route.fulfill(status=201, headers=UPLOADED, body=""))
+        opened.open("/operator/upload")
+        page.get_by_test_id("upload-file").set_input_files(master)
+        expect(page.locator("[data-testid=upload][data-phase=complete]")).to_be_visible()
+        return opened
+
+    return open_page
+
+
+def test_an_upload_with_a_wrong_year_shows_its_error_at_the_year(open_upload: Callable[[Answers], Any]) -> None:
+    opened = open_upload({})
     page = opened.page
-    page.context.route("**/operator/uploads**", lambda route: route.fulfill(status=201, headers=UPLOADED, body=""))
-    opened.open("/operator/upload")
-    page.get_by_test_id("upload-file").set_input_files(master)
     year = page.get_by_test_id("upload-year")
     year.fill("26")
-    expect(page.locator("[data-testid=upload][data-phase=complete]")).to_be_visible()
     page.get_by_test_id("upload-submit").click()
     expect(year).to_be_focused()
     expect(page.get_by_text("Enter a year from 1880")).to_be_visible()
     assert is_in_view(year)
     assert "POST /operator/ingest" not in opened.requests
+
+
+def test_a_film_that_is_there_already_becomes_another_title_on_request(open_upload: Callable[[Answers], Any]) -> None:
+    bodies: list[Any] = []
+
+    def ingest(request: Request) -> Any:
+        bodies.append(request.post_data_json)
+        facts = {"type": "/problems/already-ingested", "name": "Harbour", "title_id": "tit_1"}
+        return {"job_id": "job_1"} if bodies[-1]["again"] else (409, facts)
+
+    page = open_upload({"/operator/ingest": ingest}).page
+    page.get_by_test_id("upload-submit").click()
+    expect(page.get_by_role("alert")).to_have_text("Matinee already has a title of this film.")
+    expect(page.get_by_test_id("upload-existing")).to_have_text("Open “Harbour”")
+    page.get_by_test_id("upload-anyway").click()
+    expect(page.get_by_text("Queued. Its progress is under Jobs.")).to_be_visible()
+    assert [body["again"] for body in bodies] == [False, True]
 
 
 UPLOADED = {"Location": "/api/v1/operator/uploads/upl_1", "Upload-Offset": "4", "Tus-Resumable": "1.0.0"}

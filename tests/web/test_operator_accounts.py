@@ -31,7 +31,7 @@ def test_no_table_of_accounts_is_cut_off(client: Opener, size: tuple[int, int], 
     page = client(ANSWERS, size=size).open(f"/operator/{view}")
     page.locator("tbody tr").first.wait_for()
     if view == "accounts/acc_2":
-        page.get_by_text("Operator action").wait_for()
+        page.get_by_text("Title published").wait_for()
     assert_nothing_is_cut_off(page)
 
 
@@ -54,6 +54,32 @@ def test_accounts_are_searched_as_one_types_and_back_finds_the_search_again(clie
     page.go_back()
     expect(page.get_by_test_id("account-search")).to_have_value("person")
     expect(page.get_by_test_id("account-link")).to_have_count(1)
+
+
+def test_the_list_follows_the_address(client: Opener) -> None:
+    def search(request: Request) -> Any:
+        return create_page([OTHER] if "query=" in request.url else [OWN, OTHER], None)
+
+    page = client({**ANSWERS, OPERATOR: search}).open("/operator/accounts?q=person")
+    expect(page.get_by_test_id("account-link")).to_have_count(1)
+    page.get_by_test_id("operator-accounts").click()
+    expect(page.get_by_test_id("account-search")).to_have_value("")
+    expect(page.get_by_test_id("account-link")).to_have_count(2)
+    page.go_back()
+    expect(page.get_by_test_id("account-search")).to_have_value("person")
+    expect(page.get_by_test_id("account-link")).to_have_count(1)
+
+
+def test_back_finds_the_further_accounts_again(client: Opener) -> None:
+    def send_page(request: Request) -> Any:
+        return create_page([OTHER]) if "cursor=c" in request.url else create_page([OWN], "c")
+
+    page = client({**ANSWERS, OPERATOR: send_page}).open("/operator/accounts")
+    page.get_by_test_id("more").click()
+    page.get_by_test_id("account-link").nth(1).click()
+    expect(page.get_by_role("heading", name=OTHER["email"])).to_be_visible()
+    page.go_back()
+    expect(page.get_by_test_id("account-link")).to_have_count(2)
 
 
 def test_more_accounts_are_loaded(client: Opener) -> None:
@@ -94,8 +120,11 @@ def test_an_account_is_created_and_its_password_is_shown_once(client: Opener) ->
     page.get_by_test_id("password-copy").click()
     expect(page.get_by_text("Copied.")).to_be_visible()
     assert page.evaluate("() => navigator.clipboard.readText()") == PASSWORD
-    # A press beside the dialog does not lose the password.
+    # Neither a press beside the dialog nor Escape nor Back loses the password.
     page.mouse.click(5, 5)
+    page.keyboard.press("Escape")
+    page.go_back()
+    expect(page.get_by_test_id("generated-password")).to_have_text(PASSWORD)
     page.get_by_test_id("password-done").click()
     page.wait_for_url(f"{ORIGIN}/operator/accounts/acc_2")
     expect(page.get_by_role("heading", name=OTHER["email"])).to_be_visible()
@@ -204,7 +233,7 @@ def test_the_audit_log_is_filtered_by_an_account_and_translated(client: Opener) 
 
     page = client({**ANSWERS, "/operator/audit": send}, language="de").open("/operator/audit")
     rows = page.locator("tbody tr")
-    expect(rows.nth(0)).to_contain_text("Aktion des Betriebs")
+    expect(rows.nth(0)).to_contain_text("Titel veröffentlicht")
     expect(rows.nth(1)).to_contain_text("Kommandozeile")
     expect(rows.nth(2)).to_contain_text("Gelöschtes Konto")
     page.get_by_test_id("audit-filter").fill("person")

@@ -11,17 +11,19 @@ interface DialogProps {
   onClose: () => void;
   /** Whether a press outside the dialog closes it. */
   isDismissable?: boolean;
+  /** What Escape and Back do instead of closing it. */
+  onBack?: () => void;
   children: ReactNode;
 }
 
 /** A modal dialog; the rest of the page is inert. */
-export function Dialog({ title, onClose, isDismissable = true, children }: DialogProps) {
+export function Dialog({ title, onClose, isDismissable = true, onBack = onClose, children }: DialogProps) {
   const id = useId();
   const ref = useRef<HTMLDivElement>(null);
   const host = useRef(document.getElementById("root"));
   useReturnFocus();
-  useBack(onClose);
-  useLayer(onClose);
+  useBack(onBack);
+  useLayer(onBack);
   useEffect(() => {
     const root = host.current;
     const before = root?.inert ?? false;

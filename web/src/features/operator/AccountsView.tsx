@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { type Account, api } from "../../api";
 import { useText } from "../../i18n";
 import { go, Link, paths, useLocation } from "../../router";
@@ -21,10 +21,19 @@ export function AccountsView() {
   const query = useSettled(typed.trim());
   const { items, isStale, error, hasMore, isLoadingMore, more, reload } = usePages(ACCOUNTS + query, (cursor) => api.operator.listAccounts(query, cursor));
   const [creating, setCreating] = useState(false);
+  const written = useRef(query);
   useEffect(() => {
-    const known = new URLSearchParams(location.search).get(QUERY) ?? "";
-    if (query !== known) go(paths.accounts(query && `?${new URLSearchParams({ [QUERY]: query })}`), { replace: true });
+    if (query === written.current) return;
+    written.current = query;
+    go(paths.accounts(query && `?${new URLSearchParams({ [QUERY]: query })}`), { replace: true });
   }, [query]);
+  // Another address of this page, by a link or by Back, is another search.
+  useEffect(() => {
+    const asked = new URLSearchParams(search).get(QUERY) ?? "";
+    if (asked === written.current) return;
+    written.current = asked;
+    setTyped(asked);
+  }, [search]);
 
   const columns: Column<Account>[] = [
     { key: "email", name: t("accounts.email"), cell: (account) => <Link className="row-name-link" to={paths.accounts(`/${account.account_id}`)} data-testid="account-link" data-focus-id={`account:${account.account_id}`}>{account.email}</Link>, sort: (account) => account.email },
@@ -36,7 +45,7 @@ export function AccountsView() {
     <>
       <h1>{t("operator.accounts")}</h1>
       <div className="tools" data-focus="row">
-        <Field label={t("accounts.search")} type="search" value={typed} autoComplete="off" data-testid="account-search" onChange={(event) => setTyped(event.target.value)} />
+        <Field label={t("accounts.search")} type="search" value={typed} maxLength={254} autoComplete="off" data-testid="account-search" onChange={(event) => setTyped(event.target.value)} />
         <Button icon="plus" data-testid="account-create" onClick={() => setCreating(true)}>{t("accounts.create")}</Button>
       </div>
       <ProblemNote problem={error} onRetry={reload} />

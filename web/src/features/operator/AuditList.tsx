@@ -41,7 +41,15 @@ function Act({ entry: { act, detail } }: { entry: AuditEntry }) {
   const { t, find } = useText();
   const [name, reason] = act === "refused" ? detail.split(" ") : [detail];
   const known = DETAILS[act] && find(`${DETAILS[act]}.${name}`);
+  if (act === "operator") return <Operation detail={detail} />;
   return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}{reason && known && ` · ${find(`problem.${reason}`) ?? reason}`}</span>}</>;
+}
+
+/** What an operator did to a title, a job or an edge. */
+function Operation({ detail }: { detail: string }) {
+  const { t, find } = useText();
+  const [name, ...ids] = detail.split(" ");
+  return <><strong>{find(`operation.${name}`) ?? t("act.operator")}</strong><span className="sub"><code>{ids.join(" ") || name}</code></span></>;
 }
 
 /** An account, by its e-mail address as long as it has one. */

@@ -41,7 +41,7 @@ function AccountFilter() {
   const query = useSettled(typed.trim());
   return (
     <form className="tools" onSubmit={choose}>
-      <Field label={t("audit.filter")} type="search" value={typed} autoComplete="off" data-testid="audit-filter" onChange={(event) => setTyped(event.target.value)} />
+      <Field label={t("audit.filter")} type="search" value={typed} maxLength={254} autoComplete="off" data-testid="audit-filter" onChange={(event) => setTyped(event.target.value)} />
       {query && <Found query={query} />}
     </form>
   );

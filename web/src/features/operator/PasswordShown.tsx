@@ -20,14 +20,16 @@ interface PasswordShownProps {
   onClose: () => void;
 }
 
-/** The dialog that shows a generated password. It cannot be shown again. */
+const stay = () => undefined;
+
+/** The dialog that shows a generated password. It cannot be shown again, so only its own button closes it. */
 export function PasswordShown({ email, password, onClose }: PasswordShownProps) {
   const { t } = useText();
   const [isCopied, setIsCopied] = useState(false);
   const shown = useRef<HTMLElement>(null);
   const copy = async () => shown.current && setIsCopied(await copyText(shown.current));
   return (
-    <Dialog title={t("accounts.generated")} onClose={onClose} isDismissable={false}>
+    <Dialog title={t("accounts.generated")} onClose={onClose} isDismissable={false} onBack={stay}>
       <p className="page-lead">{t("accounts.generatedLead", { email })}</p>
       <p className="password-shown"><code ref={shown} data-testid="generated-password">{password}</code></p>
       <p role="status" className="field-note">{isCopied && t("accounts.copied")}</p>

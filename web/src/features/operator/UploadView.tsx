@@ -104,13 +104,13 @@ function IngestForm({ items, details, onAdd, onRemove, onChange }: FormProps) {
   const sides = items.filter((item) => item.kind !== "film");
   const setDetails = (part: Partial<Details>) => form.set({ details: { ...details, ...part } });
 
-  async function submit(event: FormEvent) {
-    event.preventDefault();
+  async function submit(event: FormEvent | null, again = false) {
+    event?.preventDefault();
     const found = validateDetails(details);
     setFaults(found);
     setProblem(null);
     if (Object.keys(found).length) return onFailure();
-    const body = createIngestRequest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })));
+    const body = createIngestRequest(details, items.map((item) => ({ kind: item.kind, uploadId: item.state.get().uploadId, language: item.language, role: item.role })), again);
     if (!body) return;
     setBusy(true);
     await send(body).catch((error: unknown) => {
@@ -120,11 +120,13 @@ function IngestForm({ items, details, onAdd, onRemove, onChange }: FormProps) {
     setBusy(false);
   }
 
+  const known = problem instanceof Problem && problem.kind === "already-ingested" ? problem : null;
   const messages = { ...getFaults(problem), ...Object.fromEntries(Object.entries(faults).map(([field, key]) => [field, t(key)])) };
   return (
-    <form ref={formRef} className="sheet upload-form" onSubmit={submit} noValidate>
+    <form ref={formRef} className="sheet upload-form" onSubmit={(event) => void submit(event)} noValidate>
       <ProblemNote problem={problem} />
-      {problem instanceof Problem && <ul className="reasons">{listReasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
+      {known && <Known problem={known} busy={busy} onAgain={() => void submit(null, true)} />}
+      {problem instanceof Problem && !known && <ul className="reasons">{listReasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
       <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} faults={messages} onChange={setDetails} />
       <fieldset className="sides">
         <legend>{t("upload.sides")}</legend>
@@ -136,6 +138,18 @@ function IngestForm({ items, details, onAdd, onRemove, onChange }: FormProps) {
       </fieldset>
       <Submit items={items} busy={busy} />
     </form>
+  );
+}
+
+/** The title that was made of a file before, and the way to make another. */
+function Known({ problem, busy, onAgain }: { problem: Problem; busy: boolean; onAgain: () => void }) {
+  const { t } = useText();
+  const { name, title_id } = problem.facts;
+  return (
+    <div className="tools" data-focus="row">
+      <LinkButton to={paths.title(String(title_id))} data-testid="upload-existing">{t("upload.existing", { name: String(name) })}</LinkButton>
+      <Button busy={busy} data-testid="upload-anyway" onClick={onAgain}>{t("upload.anyway")}</Button>
+    </div>
   );
 }
 

@@ -46,7 +46,7 @@ const listSides = (sides: Side[], kind: Side["kind"]) =>
   sides.filter((side) => side.kind === kind).map((side) => ({ upload_id: side.uploadId ?? "", language: side.language, role: side.role }));
 
 /** Create the request, or return `null` while an upload is incomplete. */
-export function createIngestRequest(details: Details, sides: Side[]): IngestRequest | null {
+export function createIngestRequest(details: Details, sides: Side[], again = false): IngestRequest | null {
   const film = sides.find((side) => side.kind === "film");
   if (!film?.uploadId || sides.some((side) => !side.uploadId)) return null;
   return {
@@ -61,6 +61,7 @@ export function createIngestRequest(details: Details, sides: Side[]): IngestRequ
     genre_ids: parseGenres(details.genres),
     audio: listSides(sides, "audio"),
     subtitles: listSides(sides, "subtitles"),
+    again,
   };
 }
 

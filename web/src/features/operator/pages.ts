@@ -14,9 +14,12 @@ export interface Pages<T> {
   reload: () => void;
 }
 
+/** How many further pages of each list were shown, so that Back finds them again. */
+const further = new Map<string, number>();
+
 /** A list that is loaded page by page. The first page is reloaded every `everyMs` as long as it is the only one. */
 export function usePages<T>(key: string, load: (cursor?: string | null) => Promise<Page<T>>, everyMs = 0): Pages<T> {
-  const [loaded, setLoaded] = useState<{ key: string; items: T[]; cursor: string | null } | null>(null);
+  const [loaded, setLoaded] = useState<{ key: string; items: T[]; cursor: string | null; pages: number } | null>(null);
   const rest = loaded?.key === key ? loaded : null;
   const first = useScreen(key, () => load(), rest ? 0 : everyMs);
   const next = useAction();
@@ -26,8 +29,14 @@ export function usePages<T>(key: string, load: (cursor?: string | null) => Promi
 
   const more = () => next.run(async () => {
     const page = await load(cursor);
-    setLoaded({ key, items: [...(rest?.items ?? []), ...page.items], cursor: page.next_cursor });
+    const pages = (rest?.pages ?? 0) + 1;
+    further.set(key, Math.max(pages, further.get(key) ?? 0));
+    setLoaded({ key, items: [...(rest?.items ?? []), ...page.items], cursor: page.next_cursor, pages });
   });
+  const isShort = cursor != null && !next.problem && (rest?.pages ?? 0) < (further.get(key) ?? 0);
+  useEffect(() => {
+    if (isShort && first.data) void more();
+  }, [isShort, first.data, rest?.pages]);
   const reload = () => {
     setLoaded(null);
     first.reload();

@@ -159,6 +159,18 @@ async def test_second_rotation_waits_until_the_first_key_signs(gate: Gate) -> No
     assert len(gate.signer.public_keys()) == 2
 
 
+async def test_key_file_of_a_clock_that_was_ahead_delays_the_new_key_no_longer(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.signer.rotate()
+    age(gate.path, -86_400)
+    assert 0 < gate.signer.rotate() <= ACTIVE_AFTER_S * 1000
+    later_s = time.monotonic() + ACTIVE_AFTER_S
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    assert key_id(gate.signer.sign(gate.claims())) == gate.signer.public_keys()[-1]["kid"]
+    assert gate.signer.rotate() == 0
+
+
 async def test_discarding_rotation_makes_all_tokens_void(gate: Gate) -> None:
     old = gate.signer.sign(gate.claims())
     gate.signer.rotate()

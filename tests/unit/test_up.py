@@ -76,6 +76,14 @@ async def test_a_missing_web_client_is_named_before_the_start(tmp_path: Path) ->
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("key", ["EDGE__CACHE", "ENCODING__WORK", "GATEWAY__UPLOADS", "TELEMETRY__FOLDER"])
+async def test_a_folder_that_cannot_be_made_is_named_before_the_start(tmp_path: Path, key: str) -> None:
+    (tmp_path / "file").touch()
+    values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), f"MATINEE__{key}": str(tmp_path / "file")}
+    with pytest.raises(BadSettings, match=f"{key.lower().replace('__', '.')} cannot be .*/file: File exists"):
+        await up(load(None, values), Console(), EmbeddedProfile())
+
+
 def test_the_web_client_is_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").touch()

@@ -13,7 +13,10 @@ import msgspec
 
 from matinee.app.domains import DOMAINS
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
+from matinee.edge.domain import EdgeSection
+from matinee.encoding.domain import EncodingSection
 from matinee.gateway.domain import GatewaySection
+from matinee.kit import url
 from matinee.kit.clock import SystemClock
 from matinee.kit.problem import Problem
 from matinee.mesh.hosting import addresses
@@ -38,10 +41,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 def list_groups(settings: Settings) -> list[Group]:
     """Return the processes that `deployment.groups` describes.
 
-    Raises BadSettings for a target that is unknown or named twice, and for less than one instance.
+    Raises BadSettings for a target that is unknown or named twice.
     """
-    if settings.deployment.instances < 1:
-        raise BadSettings(detail="deployment.instances must be at least 1.")
     groups = [
         tuple(name.strip() for name in part.split(",") if name.strip())
         for part in settings.deployment.groups.split(";")
@@ -88,6 +89,23 @@ def protect_data(settings: Settings) -> bool:
     except OSError as error:
         raise _make_unusable(settings, error) from error
     return True
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders that settings name. Raises BadSettings for one that cannot be used."""
+    folders = {
+        "edge.cache": settings.of(EdgeSection).cache,
+        "encoding.work": settings.of(EncodingSection).work,
+        "gateway.uploads": settings.of(GatewaySection).uploads,
+        "telemetry.folder": settings.telemetry.folder,
+    }
+    for key, folder in folders.items():
+        if url.scheme(folder):  # in an object store
+            continue
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadSettings(detail=f"{key} cannot be {folder}: {error.strerror}.") from error
 
 
 def _open_lock(settings: Settings) -> TextIO:

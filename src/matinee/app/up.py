@@ -100,6 +100,7 @@ async def up(settings: Settings, console: Console, profile: Profile) -> None:
     with layout.lock(settings):
         if layout.protect_data(settings):
             console.print(f"  other users could read {settings.data}: now only its owner can", highlight=False)
+        layout.make_folders(settings)
         _check_ports(settings)
         supervisor = Supervisor(
             logs=settings.data / "logs",

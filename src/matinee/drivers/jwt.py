@@ -45,6 +45,7 @@ class Signer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._read_at_s = time.monotonic()
         self._version = _read_version(path)
         self._keys = _read_keys(path)
         self._public = [_to_jwk(key) for key in self._keys]
@@ -80,14 +81,15 @@ class Signer:
         return 0
 
     def _wait_s(self) -> float:
-        """Return the seconds until the newest key signs. A file from the future counts as changed now."""
-        changed_s = min(self._version[0] / 1e9, time.time())
-        return changed_s + ACTIVE_AFTER_S - time.time()
+        """Return the seconds until the newest key signs. A file from the future counts as changed when it was read."""
+        known_s = max(time.time() - self._version[0] / 1e9, time.monotonic() - self._read_at_s)
+        return ACTIVE_AFTER_S - known_s
 
     def _reload(self) -> None:
         version = _read_version(self._path)
         if version == self._version:
             return
+        self._read_at_s = time.monotonic()
         try:
             self._keys = _read_keys(self._path)
         except KeyFileUnusable as problem:  # the keys read before stay in use

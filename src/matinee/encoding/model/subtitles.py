@@ -53,7 +53,7 @@ def parse_subtitles(data: bytes, kind: str) -> list[Cue]:
     lines = _decode(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     readers = {"srt": _read_blocks, "vtt": _read_webvtt, "ass": _read_substation, "ssa": _read_substation}
     if kind not in readers:
-        raise InvalidSubtitles(1, f".{kind} files are not supported; use .srt, .vtt or .ass")
+        raise InvalidSubtitles(1, f".{kind} files are not subtitles that Matinee reads: .srt, .vtt and .ass are")
     cues = sorted(readers[kind](lines), key=attrgetter("start_ms", "end_ms"))
     if not cues:
         raise InvalidSubtitles(len(lines), "the file has no subtitles")

@@ -46,7 +46,7 @@ def test_accounts_are_searched_as_one_types_and_back_finds_the_search_again(clie
     expect(page.get_by_test_id("account-link")).to_have_count(2)
     page.get_by_test_id("account-search").press_sequentially("person", delay=30)
     expect(page.get_by_test_id("account-link")).to_have_count(1)
-    assert queries == ["", "query=person"]
+    assert (queries[0], queries[-1]) == ("", "query=person")
     page.get_by_test_id("account-link").click()
     expect(page.get_by_role("heading", name=OTHER["email"])).to_be_visible()
     expect(page).to_have_title(f"{OTHER['email']} · Matinee")

@@ -121,10 +121,10 @@ async def test_time_from_a_clock_that_was_ahead_does_not_stay(open_store: Opener
         await store.create(session=each, records=[])
     late = NOW + timedelta(seconds=30)
     since = late - timedelta(minutes=10)
-    assert [s.session_id for s in await store.find_open(idle_since=since, now=late, limit=9)] == [one.session_id]
+    assert [s.session_id for s in await store.list_idle(since=since, now=late, limit=9)] == [one.session_id]
     assert await store.move(session_id=one.session_id, position_ms=31_000, now=late, records=[])
     assert await store.find(session_id=one.session_id) == replace(one, position_ms=31_000, last_seen_at=late)
-    assert await store.find_open(idle_since=since, now=late, limit=9) == []
+    assert await store.list_idle(since=since, now=late, limit=9) == []
 
 
 async def test_ended_session_does_not_change(open_store: Opener) -> None:
@@ -150,10 +150,10 @@ async def test_open_sessions_of_an_account_are_listed(open_store: Opener) -> Non
         at = NOW + timedelta(minutes=minute)
         await store.create(session=session(name, account_id=account_id, last_seen_at=at), records=[])
     await store.close(session_id=ids.derive(PlaySessionId, "over"), position_ms=0, now=NOW, records=[])
-    found = await (await open_store()).find_open(account_id=ada, limit=10)
+    found = await (await open_store()).list_open(account_id=ada, limit=10)
     assert [one.session_id for one in found] == [ids.derive(PlaySessionId, name) for name in ("b", "a")]
-    assert await store.find_open(account_id=ids.derive(AccountId, "none"), limit=10) == []
-    assert len(await store.find_open(account_id=ada, limit=1)) == 1
+    assert await store.list_open(account_id=ids.derive(AccountId, "none"), limit=10) == []
+    assert len(await store.list_open(account_id=ada, limit=1)) == 1
 
 
 async def test_concurrent_closes_end_it_once(open_store: Opener) -> None:
@@ -174,10 +174,10 @@ async def test_idle_sessions_are_listed_longest_idle_first(open_store: Opener) -
         await store.create(session=session(name, last_seen_at=NOW - timedelta(minutes=idle_min)), records=[])
     await store.close(session_id=ids.derive(PlaySessionId, "over"), position_ms=0, now=NOW, records=[])
     since = NOW - timedelta(minutes=10)
-    assert [s.session_id for s in await store.find_open(idle_since=since, limit=10)] == [
+    assert [s.session_id for s in await store.list_idle(since=since, now=NOW, limit=10)] == [
         ids.derive(PlaySessionId, n) for n in ("b", "c")
     ]
-    assert len(await store.find_open(idle_since=since, limit=1)) == 1
+    assert len(await store.list_idle(since=since, now=NOW, limit=1)) == 1
 
 
 async def test_only_sessions_that_ended_before_are_deleted(open_store: Opener) -> None:

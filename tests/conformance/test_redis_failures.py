@@ -185,7 +185,7 @@ async def test_emptied_engine_finds_nothing_and_takes_new_data(stores: Stores) -
     assert await stores.sessions.find(session_id=one) is None
     assert not await stores.sessions.move(session_id=one, position_ms=1000, now=NOW, records=[b"heartbeat"])
     assert not await stores.sessions.close(session_id=one, position_ms=1000, now=NOW, records=[b"ended"])
-    assert await stores.sessions.find_open(idle_since=play.NOW, limit=10) == []
+    assert await stores.sessions.list_idle(since=play.NOW, now=play.NOW, limit=10) == []
     assert await signs.look(stores.sign_ins) is None
     assert await play.relay_records(stores.sessions) == []
     await stores.fill()

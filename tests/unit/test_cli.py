@@ -146,6 +146,13 @@ def test_an_empty_path_is_refused(
     assert "must not be empty" in errors[-1] or "existing file" in errors[-1]
 
 
+def test_settings_of_a_data_directory_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, rows, _ = run(capsys, "config", "show", "--data", str(tmp_path), "--json")
+    shown = {setting["key"]: setting for setting in json.loads("\n".join(rows))}
+    assert (status, shown["deployment.data"]["value"]) == (0, str(tmp_path))
+    assert shown["identity.store"]["value"] == f"sqlite:///{tmp_path}/identity.db"
+
+
 def test_an_episode_needs_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "ingest", "film.mp4", "--episode-id", "epi_1", "--data", str(tmp_path))
     assert (status, errors[-1]) == (2, "Error: --episode-id needs the --title-id of its title.")
@@ -160,6 +167,17 @@ def test_an_account_needs_a_password_without_a_terminal_too(
     monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
     status, _, errors = run(capsys, "accounts", "create", "ada@example.org", "--data", str(tmp_path))
     assert (status, "is not running" in errors[-1]) == (1, True)
+
+
+def test_input_that_is_not_utf8_is_one_line_without_the_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        "\udcff secret".encode()
+
+    monkeypatch.setattr("matinee.cli.accounts.call", fail)
+    status, _, errors = run(capsys, "accounts", "sign-out", "\udcff@example.org", "--data", str(tmp_path))
+    assert (status, errors) == (1, ["matinee: An argument or the standard input is not valid UTF-8."])
 
 
 def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

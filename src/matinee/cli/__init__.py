@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(describe_missing(error.name))
         if isinstance(error, OSError) and error.filename:  # a path of the command line or of a setting
             return _fail(Problem(detail=f"{error.filename}: {error.strerror}."))
+        if isinstance(error, UnicodeEncodeError):  # its text would be the whole input, which may be a password
+            return _fail(Problem(detail="An argument or the standard input is not valid UTF-8."))
         if os.environ.get("MATINEE_DEBUG"):
             raise
         sys.stderr.write(f"matinee: a bug: {error!r}. MATINEE_DEBUG=1 shows where.\n")

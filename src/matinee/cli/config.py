@@ -8,7 +8,7 @@ import click
 
 from matinee.app import settings
 from matinee.cli import output
-from matinee.cli.options import DEFAULT_FILE, config_option, json_option
+from matinee.cli.options import DEFAULT_FILE, config_option, data_option, json_option
 
 
 @click.group()
@@ -18,11 +18,12 @@ def config() -> None:
 
 @config.command()
 @config_option
+@data_option
 @json_option
-def show(config_file: Path | None, json_: bool) -> None:
+def show(config_file: Path | None, data: str | None, json_: bool) -> None:
     """Show every setting with its value, its default and its source."""
     output.show(
-        settings.show(config_file or DEFAULT_FILE),
+        settings.show(config_file or DEFAULT_FILE, overrides={} if data is None else {"deployment.data": data}),
         ("setting", "value", "default", "from"),
         lambda view: (view.key, view.value, "" if view.value == view.default else view.default, view.source),
         as_json=json_,

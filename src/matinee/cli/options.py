@@ -39,6 +39,7 @@ config_option = click.option(
     type=PathType(exists=True, dir_okay=False),
     help="Settings file [matinee.toml].",
 )
+data_option = click.option("--data", help="The data directory, which holds all state [data].")
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
 
 
@@ -49,7 +50,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @config_option
-    @click.option("--data", help="The data directory, which holds all state [data].")
+    @data_option
     @functools.wraps(command)
     def run(*, config_file: Path | None, data: str | None, **options: Any) -> Any:
         overrides = {n.replace("__", "."): value for n, value in options.items() if "__" in n and value is not None}

@@ -9,7 +9,20 @@ from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 
-class SessionStore(Protocol):
+class IdleSessions(Protocol):
+    """Finds the sessions that their players did not end."""
+
+    async def list_idle(self, *, since: datetime, now: datetime, limit: int) -> list[StoredSession]:
+        """List the open sessions without a heartbeat since a time, the longest idle first.
+
+        They are followed by those whose last heartbeat is ahead of `now` by more than clocks differ.
+        """
+
+    async def delete_ended(self, *, before: datetime) -> int:
+        """Delete sessions that ended before a time, and return how many."""
+
+
+class SessionStore(IdleSessions, Protocol):
     """Play sessions. Changes store their facts (encoded `events.api.FactRecord`s) in the same transaction."""
 
     async def create(self, *, session: StoredSession, records: list[bytes]) -> None:
@@ -33,18 +46,5 @@ class SessionStore(Protocol):
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         """End a session; return False, and store nothing, where it is not open."""
 
-    async def find_open(
-        self,
-        *,
-        account_id: AccountId | None = None,
-        idle_since: datetime | None = None,
-        now: datetime | None = None,
-        limit: int,
-    ) -> list[StoredSession]:
-        """List the open sessions of an account, or those without a heartbeat since a time, the longest idle first.
-
-        With `now` the idle ones are followed by those whose last heartbeat is ahead of it by more than clocks differ.
-        """
-
-    async def delete_ended(self, *, before: datetime) -> int:
-        """Delete sessions that ended before a time, and return how many."""
+    async def list_open(self, *, account_id: AccountId, limit: int) -> list[StoredSession]:
+        """List the open sessions of an account, the longest idle first."""

@@ -7,6 +7,7 @@ full Redis refuses. No key expires: sessions are deleted by `delete_ended`.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeAlias
 
@@ -133,26 +134,15 @@ class RedisSessionStore:
         by = secrets.token_hex(8)  # a repeated script recognises its own close by this
         return await self._run(self._close, session_id, to_ms(now), position_ms, by, *records)
 
-    async def find_open(
-        self,
-        *,
-        account_id: AccountId | None = None,
-        idle_since: datetime | None = None,
-        now: datetime | None = None,
-        limit: int,
-    ) -> list[StoredSession]:
+    async def list_open(self, *, account_id: AccountId, limit: int) -> list[StoredSession]:
         async with self._redis.operation() as client:
-            if account_id is not None:
-                session_ids = await _list_members(client, self._siblings_key(account_id))
-            else:
-                session_ids = await _list_before(client, self._open, idle_since, limit)
-                session_ids += await _list_after(client, self._open, now + CLOCK_SKEW, limit) if now else []
-            pipeline = client.pipeline(transaction=False)
-            for session_id in session_ids:
-                pipeline.hmget(self._key(session_id), _FIELDS)
-            found = [_to_session(fields) for fields in await pipeline.execute()]
-        still_open = (session for session in found if session is not None and session.ended_at is None)
-        return sorted(still_open, key=lambda session: session.last_seen_at)[:limit]
+            return await self._load_open(client, await _list_members(client, self._siblings_key(account_id)), limit)
+
+    async def list_idle(self, *, since: datetime, now: datetime, limit: int) -> list[StoredSession]:
+        async with self._redis.operation() as client:
+            session_ids = await _list_before(client, self._open, since, limit)
+            session_ids += await _list_after(client, self._open, now + CLOCK_SKEW, limit)
+            return await self._load_open(client, session_ids, limit)
 
     async def delete_ended(self, *, before: datetime) -> int:
         deleted = 0
@@ -162,6 +152,15 @@ class RedisSessionStore:
                 if not ended:
                     return deleted
                 deleted += await self._delete(keys=[self._ended, *map(self._key, ended)], args=ended)
+
+    async def _load_open(self, client: RedisClient, session_ids: Sequence[str], limit: int) -> list[StoredSession]:
+        """Return those sessions that are still open, the longest idle first."""
+        pipeline = client.pipeline(transaction=False)
+        for session_id in session_ids:
+            pipeline.hmget(self._key(session_id), _FIELDS)
+        found = [_to_session(fields) for fields in await pipeline.execute()]
+        still_open = (session for session in found if session is not None and session.ended_at is None)
+        return sorted(still_open, key=lambda session: session.last_seen_at)[:limit]
 
     async def _run(
         self,
@@ -182,10 +181,9 @@ class RedisSessionStore:
         return self._redis.key(f"playback:open:{account_id}")
 
 
-async def _list_before(client: RedisClient, index: str, moment: datetime | None, limit: int) -> list[str]:
+async def _list_before(client: RedisClient, index: str, moment: datetime, limit: int) -> list[str]:
     """List the ids in a sorted set from before a moment, the earliest first."""
-    end = "+inf" if moment is None else f"({to_ms(moment)}"
-    found: Any = await client.zrange(index, "-inf", end, byscore=True, offset=0, num=limit)
+    found: Any = await client.zrange(index, "-inf", f"({to_ms(moment)}", byscore=True, offset=0, num=limit)
     return [session_id.decode() for session_id in found]
 
 

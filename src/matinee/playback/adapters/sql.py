@@ -14,6 +14,7 @@ from sqlalchemy import (
     Delete,
     MetaData,
     Row,
+    Select,
     String,
     Table,
     Update,
@@ -54,8 +55,7 @@ _columns = select(_c.body, _c.last_seen_at, _c.ended_at, _c.position_ms, _c.avoi
 _find = _columns.where(_c.session_id == bindparam("id"))
 _open = _columns.where(_c.ended_at.is_(None)).order_by(_c.last_seen_at).limit(bindparam("most"))
 _latest = bindparam("latest", type_=UtcTime)  # later times are from clocks that were ahead
-_idle = _open.where(_c.last_seen_at < bindparam("since"))
-_idle_or_ahead = _open.where(or_(_c.last_seen_at < bindparam("since"), _c.last_seen_at > _latest))
+_idle = _open.where(or_(_c.last_seen_at < bindparam("since"), _c.last_seen_at > _latest))
 _open_of_account = _open.where(_c.account_id == bindparam("account"))
 _update_open = update(_sessions).where(_c.session_id == bindparam("id"), _c.ended_at.is_(None))
 # The latest time stays, in whatever order changes arrive.
@@ -122,26 +122,18 @@ class SqlSessionStore:
     async def close(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
         return await self._update_open(_close, {"id": session_id, "position": position_ms, "now": now}, records)
 
-    async def find_open(
-        self,
-        *,
-        account_id: AccountId | None = None,
-        idle_since: datetime | None = None,
-        now: datetime | None = None,
-        limit: int,
-    ) -> list[StoredSession]:
-        values: dict[str, Any] = {"since": idle_since, "account": account_id, "most": limit}
-        if account_id is not None:
-            statement = _open_of_account
-        elif now is None:
-            statement = _idle
-        else:
-            statement, values["latest"] = _idle_or_ahead, now + CLOCK_SKEW
-        rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
-        return [_to_session(row) for row in rows]
+    async def list_open(self, *, account_id: AccountId, limit: int) -> list[StoredSession]:
+        return await self._list(_open_of_account, {"account": account_id, "most": limit})
+
+    async def list_idle(self, *, since: datetime, now: datetime, limit: int) -> list[StoredSession]:
+        return await self._list(_idle, {"since": since, "latest": now + CLOCK_SKEW, "most": limit})
 
     async def delete_ended(self, *, before: datetime) -> int:
         return await self._database.write(partial(_count, _delete_ended, {"before": before}))
+
+    async def _list(self, statement: Select[Any], values: dict[str, Any]) -> list[StoredSession]:
+        rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
+        return [_to_session(row) for row in rows]
 
     async def _update_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
         """Change an open session and store the facts; return False, and do neither, where it is not open."""

@@ -188,7 +188,7 @@ class PlaybackService:
         now = self._clock.now()
         since = now - timedelta(seconds=self._options.idle_s)
         ended = 0
-        for session in await self._store.find_open(idle_since=since, now=now, limit=_BATCH):
+        for session in await self._store.list_idle(since=since, now=now, limit=_BATCH):
             if session.last_seen_at > now:  # by a clock that was ahead: it counts as now
                 await self._store.move(
                     session_id=session.session_id, position_ms=session.position_ms, now=now, records=[]
@@ -204,7 +204,7 @@ class PlaybackService:
         """End the sessions of an account that may no longer play, and return how many."""
         allowed: dict[tuple[ProfileId, SignInId | None], int] = {}
         ended = 0
-        for session in await self._store.find_open(account_id=account_id, limit=_ACCOUNT_LIMIT):
+        for session in await self._store.list_open(account_id=account_id, limit=_ACCOUNT_LIMIT):
             viewer = (session.profile_id, session.sign_in_id)
             if viewer not in allowed:
                 allowed[viewer] = await self._find_maturity(account_id, *viewer)

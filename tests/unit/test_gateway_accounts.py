@@ -96,12 +96,16 @@ async def test_acts_of_operators_are_in_the_audit_log(gateway: Deployment) -> No
     title_id = await gateway.add_film("A film")
     assert (await operator.call("POST", f"/operator/titles/{title_id}/withdraw")).status == 200
     assert (await operator.call("POST", "/operator/titles/none/publish")).status == 404
+    assert (await operator.call("PUT", "/operator/titles/x", {})).status == 422
     assert (await operator.call("GET", "/operator/jobs")).status == 200
     log: list[dict[str, Any]] = (await operator.call("GET", "/operator/audit")).json["items"]
     acts = {(entry["act"], entry["actor"], entry["client"], entry["detail"]) for entry in log}
-    assert {entry for entry in acts if entry[0] == "operator"} == {
+    assert {entry for entry in acts if entry[0] in {"operator", "refused"}} == {
         ("operator", operator.email, "127.0.0.1", f"withdraw_title {title_id}"),
         ("operator", operator.email, "127.0.0.1", "publish_title none"),
+        ("refused", operator.email, "127.0.0.1", "publish_title none title-not-found"),
+        ("operator", operator.email, "127.0.0.1", "put_title x"),
+        ("refused", operator.email, "127.0.0.1", "put_title x invalid"),
     }
     about = await operator.call("GET", f"/operator/audit?account_id={operator.session['account_id']}")
     assert len(about.json["items"]) == len(log)

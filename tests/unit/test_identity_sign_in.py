@@ -289,3 +289,23 @@ async def test_sign_ins_that_renew_the_hash_at_once_both_work(rig: Rig) -> None:
     stronger.close()
     for grant in grants:
         await rig.refresh(grant)
+
+
+async def test_change_of_the_password_that_a_reset_overtakes_is_refused(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thief = await rig.sign_up()
+    compute = rig.argon.hash
+
+    async def hash_after_a_reset(secret: str) -> str:
+        monkeypatch.setattr(rig.argon, "hash", compute)
+        await rig.identity.reset_password(by=COMMAND_LINE, account_id=thief.account_id, password="battery staple")
+        return await compute(secret)
+
+    monkeypatch.setattr(rig.argon, "hash", hash_after_a_reset)
+    with pytest.raises(TokenRejected):
+        await rig.identity.change_password(principal=rig.principal(thief), password="plum otter lantern")
+    await rig.sign_in("battery staple")
+    with pytest.raises(WrongCredentials):
+        await rig.sign_in("plum otter lantern")
+    assert "refused" in await rig.acts()

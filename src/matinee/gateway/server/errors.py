@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 from litestar import Response
+from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException, ValidationException
 
 from matinee.gateway.api.problems import Broken, Malformed, MethodNotAllowed, NoSuchPage
-from matinee.gateway.server.state import HttpRequest
+from matinee.gateway.server.state import RECORDED_ACT, HttpRequest
 from matinee.kit import context, log
 from matinee.kit.problem import Fault, Invalid, Problem, TooLarge
 
@@ -20,25 +21,25 @@ _NO_BODY = repr("data")  # what Litestar says of a missing body
 _FIELD_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
-def on_problem(_request: HttpRequest, problem: Problem) -> Response[bytes]:
+def on_problem(request: HttpRequest, problem: Problem) -> Response[bytes]:
     """Answer an expected failure. A problem with status 500 is reported like an unexpected one."""
     if problem.status != 500:
-        return _respond(problem)
+        return _respond(request, problem)
     _log.error("request.failed", exc_info=problem)
-    return _respond(Broken())
+    return _respond(request, Broken())
 
 
 def on_http_exception(request: HttpRequest, error: HTTPException) -> Response[bytes]:
     """Answer a request that Litestar refuses."""
-    return _respond(_translate(request, error))
+    return _respond(request, _translate(request, error))
 
 
-def on_exception(_request: HttpRequest, error: Exception) -> Response[bytes]:
+def on_exception(request: HttpRequest, error: Exception) -> Response[bytes]:
     """Answer an unexpected failure with its trace id only; the log has the details."""
     if isinstance(error, RecursionError | UnicodeDecodeError):  # JSON nested too deeply, or not UTF-8
-        return _respond(Malformed())
+        return _respond(request, Malformed())
     _log.error("request.failed", exc_info=error)
-    return _respond(Broken())
+    return _respond(request, Broken())
 
 
 def encode(problem: Problem) -> bytes:
@@ -46,12 +47,18 @@ def encode(problem: Problem) -> bytes:
     return msgspec.json.encode(problem.to_document(context.current().trace_id))
 
 
-def _respond(problem: Problem) -> Response[bytes]:
+def _respond(request: HttpRequest, problem: Problem) -> Response[bytes]:
     headers = {"WWW-Authenticate": 'Bearer realm="matinee"'} if problem.status == 401 else {}
     retry_after_ms = getattr(problem, "retry_after_ms", None)
     if retry_after_ms is not None:
         headers["Retry-After"] = str(-(-int(retry_after_ms) // 1000))
-    return Response(encode(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
+    background = None
+    if problem.status < 500 and (record_act := request.scope.get("state", {}).get(RECORDED_ACT)):
+        detail = f"{record_act.keywords['detail']} {problem.kind()}"
+        background = BackgroundTask(record_act, detail=detail, is_refused=True)
+    return Response(
+        encode(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers, background=background
+    )
 
 
 def _translate(request: HttpRequest, error: HTTPException) -> Problem:

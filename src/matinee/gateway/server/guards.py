@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeAlias
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from matinee.gateway.server.client_address import client_ip
-from matinee.gateway.server.state import AppState, get_principal, get_viewer
+from matinee.gateway.server.state import RECORDED_ACT, AppState, get_principal, get_viewer
 from matinee.identity.api import Actor
 from matinee.kit.context import Principal
 from matinee.kit.problem import Forbidden, Problem
@@ -66,8 +67,13 @@ async def record_operator_act(connection: _Connection, handler: BaseRouteHandler
     if connection.scope.get("method") in _SAFE:
         return
     state: AppState = connection.app.state.app
-    detail = " ".join([handler.handler_name, *map(str, connection.path_params.values())])
-    await state.identity.record_act(by=get_actor(connection), detail=detail)
+    act = partial(
+        state.identity.record_act,
+        by=get_actor(connection),
+        detail=" ".join([handler.handler_name, *map(str, connection.path_params.values())]),
+    )
+    await act()
+    connection.state[RECORDED_ACT] = act
 
 
 def get_actor(connection: _Connection) -> Actor:

@@ -27,6 +27,9 @@ from matinee.viewing.api import Viewing
 
 HttpRequest: TypeAlias = Request[Any, Any, Any]
 
+# Where a request keeps the function that recorded its act in the audit log.
+RECORDED_ACT = "recorded_act"
+
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the gateway's HTTP server.

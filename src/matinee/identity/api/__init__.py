@@ -299,10 +299,11 @@ class Identity(Protocol):
         An erasure that a crash interrupts is finished within minutes. Idempotent. Raises AccountNotFound, LastOperator.
         """
 
-    async def record_act(self, *, by: Actor, detail: str) -> None:
+    async def record_act(self, *, by: Actor, detail: str, is_refused: bool = False) -> None:
         """Record an act of an operator in the audit log, before it is done; `detail` is the operation and its object.
 
-        Acts on accounts are recorded by their own methods.
+        With `is_refused` record that it was refused after that; the detail then ends with the kind of the problem. Acts
+        on accounts are recorded by their own methods.
         """
 
     @idempotent

@@ -26,6 +26,7 @@ from matinee.identity.api import (
     EmailTaken,
     Profile,
     RotatedTooSoon,
+    TokenRejected,
 )
 from matinee.identity.model import Credentials, validation
 from matinee.identity.ports import AccountStore, AuditLog, FindWeakness, Profiles, Secrets, Signer, SignInStore
@@ -107,6 +108,7 @@ class Administration:
         account = await self._require_account(account_id)
         await self._check_password(password, account.email)
         async with self._audit.recording("password-reset", by, account_id):
+            await self._end_sign_ins(account_id)  # before too: no change of the password that needs one goes on
             await self._set_password(account_id, password)
         return account
 
@@ -137,8 +139,8 @@ class Administration:
             await self._erase(account_id)
         return len(closed)
 
-    async def record_act(self, *, by: Actor, detail: str) -> None:
-        await self._audit.record("operator", by, detail=detail)
+    async def record_act(self, *, by: Actor, detail: str, is_refused: bool = False) -> None:
+        await self._audit.record("refused" if is_refused else "operator", by, detail=detail)
 
     async def audit_log(self, *, account_id: AccountId | None = None, cursor: str | None = None) -> Page[AuditEntry]:
         return await self._audit.list_entries(account_id, cursor)
@@ -198,12 +200,19 @@ class Administration:
             raise AccountNotFound(account_id=account_id)
         return new.account
 
-    async def _set_password(self, account_id: AccountId, password: str) -> Credentials:
-        """Replace the password and end every sign-in; repeat it after a failure in between. Raises AccountNotFound."""
+    async def _set_password(self, account_id: AccountId, password: str, *, replacing: str | None = None) -> Credentials:
+        """Replace the password and end every sign-in; repeat it after a failure in between.
+
+        `replacing` is the hash that must still be there. Raises AccountNotFound, TokenRejected.
+        """
         hashed = await self._secrets.hash(validation.normalize_password(password))
-        credentials = await self._accounts.change_account(
-            account_id=account_id, change=lambda old: msgspec.structs.replace(old, password_hash=hashed)
-        )
+
+        def change(old: Credentials) -> Credentials:
+            if replacing not in (None, old.password_hash):
+                raise TokenRejected
+            return msgspec.structs.replace(old, password_hash=hashed)
+
+        credentials = await self._accounts.change_account(account_id=account_id, change=change)
         await self._end_sign_ins(account_id)
         if credentials is None:
             raise AccountNotFound(account_id=account_id)

@@ -212,14 +212,16 @@ class IdentityService(Household):
             return await self._end_sign_ins(principal.account_id)
 
     async def change_password(self, *, principal: Principal, password: str, client_ip: str = "") -> Grant:
-        await self._proofs.require(principal)
-        member = await self._accounts.member(account_id=principal.account_id, profile_id=principal.profile_id)
-        if member is None:
-            raise Forbidden
         account_id = principal.account_id
+        member = await self._accounts.member(account_id=account_id, profile_id=principal.profile_id)
+        current = None if member is None else await self._accounts.credentials(email=member.account.email)
+        if member is None or current is None:
+            raise Forbidden
+        # After the password was read: one that is reset from here on is not replaced.
+        await self._proofs.require(principal)
         await self._check_password(password, member.account.email)
         async with self._recording_own("password-changed", principal, client_ip):
-            credentials = await self._set_password(account_id, password)
+            credentials = await self._set_password(account_id, password, replacing=current.password_hash)
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         device = next((one for one in devices if one.device_id == principal.device_id), None)
         info = DeviceInfo(name="") if device is None else build_from(device, DeviceInfo)

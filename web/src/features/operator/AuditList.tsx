@@ -39,9 +39,10 @@ const DETAILS: Partial<Record<AuditEntry["act"], string>> = { "sign-in": "device
 
 function Act({ entry: { act, detail } }: { entry: AuditEntry }) {
   const { t, find } = useText();
-  const [name, reason] = act === "refused" ? detail.split(" ") : [detail];
-  const known = DETAILS[act] && find(`${DETAILS[act]}.${name}`);
   if (act === "operator") return <Operation detail={detail} />;
+  const parts = act === "refused" ? detail.split(" ") : [detail];
+  const reason = parts.length > 1 ? parts.at(-1) : null;
+  const known = find(`operation.${parts[0]}`) ?? (DETAILS[act] && find(`${DETAILS[act]}.${parts[0]}`));
   return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}{reason && known && ` · ${find(`problem.${reason}`) ?? reason}`}</span>}</>;
 }
 

@@ -84,6 +84,24 @@ async def test_a_folder_that_cannot_be_made_is_named_before_the_start(tmp_path: 
         await up(load(None, values), Console(), EmbeddedProfile())
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("OBJECTS__STORE", "file://{file}", "objects.store cannot be .*/file: File exists"),
+        ("EDGE__CACHE", "file://{file}", "edge.cache is the path of a folder"),
+        ("GATEWAY__UPLOADS", "http://x/y", "gateway.uploads is the path of a folder"),
+    ],
+)
+async def test_a_url_that_names_no_folder_is_named_before_the_start(
+    tmp_path: Path, key: str, value: str, fault: str
+) -> None:
+    (tmp_path / "file").touch()
+    values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data")}
+    values[f"MATINEE__{key}"] = value.replace("{file}", str(tmp_path / "file"))
+    with pytest.raises(BadSettings, match=fault):
+        await up(load(None, values), Console(), EmbeddedProfile())
+
+
 def test_the_web_client_is_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web/index.html").touch()

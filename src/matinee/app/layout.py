@@ -93,15 +93,19 @@ def protect_data(settings: Settings) -> bool:
 
 def make_folders(settings: Settings) -> None:
     """Make the folders that settings name. Raises BadSettings for one that cannot be used."""
+    store, uploads = settings.objects.store, settings.of(GatewaySection).uploads
     folders = {
         "edge.cache": settings.of(EdgeSection).cache,
         "encoding.work": settings.of(EncodingSection).work,
-        "gateway.uploads": settings.of(GatewaySection).uploads,
         "telemetry.folder": settings.telemetry.folder,
     }
+    if url.scheme(uploads) != "s3":
+        folders["gateway.uploads"] = uploads
+    if url.scheme(store) == "file":
+        folders["objects.store"] = str(url.file_path(store))
     for key, folder in folders.items():
-        if url.scheme(folder):  # in an object store
-            continue
+        if "://" in folder:
+            raise BadSettings(detail=f"{key} is the path of a folder, and not {folder}.")
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:

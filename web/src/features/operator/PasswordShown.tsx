@@ -1,4 +1,4 @@
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useText } from "../../i18n";
 import { Button } from "../../ui/Button";
 import { Dialog } from "../../ui/Dialog";
@@ -21,12 +21,17 @@ interface PasswordShownProps {
 }
 
 const stay = () => undefined;
+const ask = (event: BeforeUnloadEvent) => event.preventDefault();
 
 /** The dialog that shows a generated password. It cannot be shown again, so only its own button closes it. */
 export function PasswordShown({ email, password, onClose }: PasswordShownProps) {
   const { t } = useText();
   const [isCopied, setIsCopied] = useState(false);
   const shown = useRef<HTMLElement>(null);
+  useEffect(() => {
+    window.addEventListener("beforeunload", ask);
+    return () => window.removeEventListener("beforeunload", ask);
+  }, []);
   const copy = async () => shown.current && setIsCopied(await copyText(shown.current));
   return (
     <Dialog title={t("accounts.generated")} onClose={onClose} isDismissable={false} onBack={stay}>

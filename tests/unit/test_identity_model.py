@@ -103,7 +103,7 @@ def test_faults_of_a_profile_are_named() -> None:
 
 
 def test_unusable_device_name_is_replaced() -> None:
-    assert validation.clean_device_name(DeviceInfo(name=" TV\x1b[2J ")) == "TV[2J"
+    assert validation.clean_device_name(DeviceInfo(name=" TV\x1b[2J\u202e ")) == "TV[2J"
     assert validation.clean_device_name(DeviceInfo(name="\n\t")) == "Unknown device"
     assert len(validation.clean_device_name(DeviceInfo(name="x" * 999))) == 80
 

@@ -13,8 +13,9 @@ _DIRECTIONS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 
 def replace_controls(text: str) -> str:
     """Return a text on one line, with U+FFFD for each character that a terminal or a reader would obey."""
-    return "".join("\ufffd" if _is_unsafe(letter) else letter for letter in text)
+    return "".join("\ufffd" if is_unsafe(letter) else letter for letter in text)
 
 
-def _is_unsafe(letter: str) -> bool:
+def is_unsafe(letter: str) -> bool:
+    """Return whether a character is a control, a separator of lines, a lone surrogate, or overrides the direction."""
     return letter in _DIRECTIONS or unicodedata.category(letter) in _UNSAFE

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from matinee.identity.api import NAME_LIMIT, DeviceInfo
 from matinee.kit.problem import Fault, Invalid
+from matinee.kit.text import is_unsafe
 
 MATURITY_LIMIT = 21
 PASSWORD_LENGTHS = (8, 128)
@@ -17,8 +18,6 @@ _LOCAL = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]{1,64}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,4}")
 _AVATAR = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-# Controls, lone surrogates, line and paragraph separators: characters that a line of text cannot show.
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _PIN = re.compile(r"[0-9]{4,8}")
 
 
@@ -84,9 +83,7 @@ def clean_name(name: str) -> str:
 
 def clean_device_name(device: DeviceInfo) -> str:
     """Return the printable part of a device's name; an unusable name never prevents a sign-in."""
-    printable = "".join(
-        letter for letter in clean_name(device.name) if unicodedata.category(letter) not in _UNPRINTABLE
-    )
+    printable = "".join(letter for letter in clean_name(device.name) if not is_unsafe(letter))
     return printable[:DEVICE_NAME_LIMIT] or "Unknown device"
 
 
@@ -135,7 +132,7 @@ def _check_profile(
 
 def _is_name(name: str) -> bool:
     categories = {unicodedata.category(letter) for letter in name}
-    return len(name) <= NAME_LIMIT and bool(categories - {"Cf", "Zs"}) and not categories & _UNPRINTABLE
+    return len(name) <= NAME_LIMIT and bool(categories - {"Cf", "Zs"}) and not any(map(is_unsafe, name))
 
 
 def _is_encodable(text: str) -> bool:

@@ -112,6 +112,12 @@ async def test_start_failure_names_the_process_and_its_last_log_line(supervisor:
         await supervisor.start(program("bad", "raise SystemExit('no such luck')"), ready_s=3600)
 
 
+async def test_start_ends_soon_where_a_process_refuses_its_settings(supervisor: Supervisor) -> None:
+    with pytest.raises(NotStarted, match=r"bad did not get ready: .*no such store"):
+        await supervisor.start(program("bad", "import sys; print('no such store'); sys.exit(2)"), ready_s=3600)
+    assert supervisor.statuses()[0].restarts == 2
+
+
 async def test_start_waits_while_the_process_reports_a_reason(tmp_path: Path) -> None:
     reasons: list[str] = []
     record, go = tmp_path / "run" / "processes.json", tmp_path / "go"

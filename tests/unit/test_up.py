@@ -87,6 +87,7 @@ async def test_a_folder_that_cannot_be_made_is_named_before_the_start(tmp_path: 
 @pytest.mark.parametrize(
     ("key", "value", "fault"),
     [
+        ("OBJECTS__STORE", "{file}", "objects.store cannot be .*/file: use file"),
         ("OBJECTS__STORE", "file://{file}", "objects.store cannot be .*/file: File exists"),
         ("EDGE__CACHE", "file://{file}", "edge.cache is the path of a folder"),
         ("GATEWAY__UPLOADS", "http://x/y", "gateway.uploads is the path of a folder"),

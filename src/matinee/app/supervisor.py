@@ -36,6 +36,8 @@ BACKOFF_S = (0.1, 10.0)
 STABLE_S = 30.0
 HEALTH_INTERVAL_S = 5.0
 MAX_FAILED_CHECKS = 3
+# The exit status of our processes where the settings cannot be used.
+BAD_SETTINGS = 2
 MAX_EARLY_EXITS = 5
 LOG_LIMIT_BYTES = 16 << 20
 
@@ -91,7 +93,7 @@ class Supervisor:
     async def start(self, program: Program, ready_s: float = READY_TIMEOUT_S) -> None:
         """Start a program and wait until it is ready, without limit while it reports that it waits for an engine.
 
-        Raises NotStarted with its last log line when it is not ready in time or exits repeatedly.
+        Raises NotStarted with its last log line when it is not ready in time, exits repeatedly or refuses its settings.
         """
         process = _Process(program, self.log_file(program.name), self._on_change)
         self._processes[program.name] = process
@@ -168,7 +170,9 @@ class _Process:
             pause_s = BACKOFF_S[0] if lived_s > STABLE_S else min(pause_s * 2, BACKOFF_S[1])
             _log.warning("process.ended", name=self._program.name, exit_status=code, lived_s=round(lived_s, 1))
             self._set_state("restarting", restarts=self.status.restarts + 1)
-            if self.status.restarts == MAX_EARLY_EXITS:
+            # Twice, because a port may have been taken by a process that was ending.
+            is_refused = self._program.lifeline and code == BAD_SETTINGS and self.status.restarts > 1
+            if is_refused or self.status.restarts == MAX_EARLY_EXITS:
                 self._settle(is_ready=False)
             await asyncio.sleep(pause_s)
 

@@ -22,7 +22,7 @@ class EmailTaken(Problem, status=409):
 
 
 class TooManyAttempts(Problem, status=429):
-    """Too many failed attempts; wait before the next one."""
+    """Too many attempts; wait before the next one."""
 
     retry_after_ms: int
 

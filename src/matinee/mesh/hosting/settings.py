@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from matinee.kit import url
 from matinee.kit.bounds import Bytes, Count, CountOrZero, Milliseconds
 from matinee.kit.problem import Problem
 
@@ -115,6 +116,10 @@ class Objects(msgspec.Struct, frozen=True, kw_only=True):
     """The object store of sources, segments and artwork: `file:///…` or `s3://KEY:SECRET@bucket/prefix?endpoint=…`."""
 
     store: str = "file://{data}/objects"
+
+    def __post_init__(self) -> None:
+        if url.scheme(self.store) not in {"file", "s3"}:
+            raise BadSettings(detail=f"objects.store cannot be {url.mask(self.store)}: use file:///… or s3://….")
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):

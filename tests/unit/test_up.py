@@ -76,24 +76,20 @@ async def test_a_missing_web_client_is_named_before_the_start(tmp_path: Path) ->
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("key", ["EDGE__CACHE", "ENCODING__WORK", "GATEWAY__UPLOADS", "TELEMETRY__FOLDER"])
-async def test_a_folder_that_cannot_be_made_is_named_before_the_start(tmp_path: Path, key: str) -> None:
-    (tmp_path / "file").touch()
-    values = {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), f"MATINEE__{key}": str(tmp_path / "file")}
-    with pytest.raises(BadSettings, match=f"{key.lower().replace('__', '.')} cannot be .*/file: File exists"):
-        await up(load(None, values), Console(), EmbeddedProfile())
-
-
 @pytest.mark.parametrize(
     ("key", "value", "fault"),
     [
+        ("EDGE__CACHE", "{file}", "edge.cache cannot be .*/file: File exists"),
+        ("EDGE__CACHE", "file://{file}", "edge.cache is the path of a folder"),
+        ("ENCODING__WORK", "{file}", "encoding.work cannot be .*/file: File exists"),
+        ("GATEWAY__UPLOADS", "{file}", "gateway.uploads cannot be .*/file: File exists"),
+        ("GATEWAY__UPLOADS", "http://x/y", "gateway.uploads is the path of a folder"),
         ("OBJECTS__STORE", "{file}", "objects.store cannot be .*/file: use file"),
         ("OBJECTS__STORE", "file://{file}", "objects.store cannot be .*/file: File exists"),
-        ("EDGE__CACHE", "file://{file}", "edge.cache is the path of a folder"),
-        ("GATEWAY__UPLOADS", "http://x/y", "gateway.uploads is the path of a folder"),
+        ("TELEMETRY__FOLDER", "{file}", "telemetry.folder cannot be .*/file: File exists"),
     ],
 )
-async def test_a_url_that_names_no_folder_is_named_before_the_start(
+async def test_a_folder_that_cannot_be_used_is_named_before_the_start(
     tmp_path: Path, key: str, value: str, fault: str
 ) -> None:
     (tmp_path / "file").touch()

@@ -303,7 +303,7 @@ class IdentityService(Household):
         """
         account_id = credentials.account.account_id
         current = await self._accounts.credentials(email=credentials.account.email)
-        if current is None or (current.account.account_id, current.account.status) != (account_id, "active"):
+        if current is None or current.account.account_id != account_id or current.account.status == "closed":
             await self._erase(account_id)
         elif current.password_hash != credentials.password_hash:
             await self._end_sign_ins(account_id, sign_in_id)

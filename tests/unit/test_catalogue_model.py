@@ -4,8 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from matinee.catalogue.api import (
@@ -35,9 +33,7 @@ from matinee.catalogue.model import rules
 from matinee.catalogue.model.playing import check_available, choose_episode
 from matinee.catalogue.model.validation import EPISODES_LIMIT, check_asset, check_draft
 from matinee.kit import ids
-from matinee.kit.clock import from_ms
 from matinee.kit.ids import AssetId, EpisodeId, PersonId, TitleId
-from matinee.kit.page import make_cursor, parse_cursor
 from matinee.kit.problem import Invalid
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -386,16 +382,3 @@ def test_invalid_asset_names_the_field(fields: dict[str, Any], field: str) -> No
     with pytest.raises(Invalid) as caught:
         check_asset(asset(**fields))
     assert field in faults(caught.value)
-
-
-@given(st.integers(min_value=0, max_value=7_000_000_000_000), st.text(max_size=40))
-def test_cursor_round_trips(at_ms: int, name: str) -> None:
-    at = from_ms(at_ms)
-    assert parse_cursor(make_cursor(at, name), 1) == (at, [name])
-
-
-@pytest.mark.parametrize("cursor", ["", "!", "ü", "e30", "WzEsMl0", "Wy0xLFsieCJdXQ", "WzEsW11d", "x" * 400])
-def test_invalid_cursor_is_refused(cursor: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        parse_cursor(cursor, 1)
-    assert faults(caught.value) == ["cursor"]

@@ -18,8 +18,8 @@ from matinee.steering.model import (
 from matinee.steering.service import SteeringService
 
 
-def report(name: str, **more: object) -> EdgeReport:
-    return EdgeReport(edge_id=EdgeId(f"edg_{name}"), name=name, base_url=f"http://{name}", **more)  # type: ignore[arg-type]
+def report(name: str) -> EdgeReport:
+    return EdgeReport(edge_id=EdgeId(f"edg_{name}"), name=name, base_url=f"http://{name}")
 
 
 async def open_service(path: Path, clock: ManualClock) -> tuple[Database, SteeringService]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,26 +30,19 @@ from matinee.steering.model import (
 NOW = ManualClock().now()
 
 
-def report(name: str, **more: object) -> EdgeReport:
-    return EdgeReport(edge_id=EdgeId(f"edg_{name}"), name=name, base_url=f"http://{name}", **more)  # type: ignore[arg-type]
+def report(name: str, **more: Any) -> EdgeReport:
+    return EdgeReport(edge_id=EdgeId(f"edg_{name}"), name=name, base_url=f"http://{name}", **more)
 
 
-def candidate(name: str, **more: object) -> Candidate:
+def candidate(name: str, **more: Any) -> Candidate:
     found = to_candidate(FleetMember(report=report(name, **more), last_seen_at=NOW), "healthy")
     assert found is not None
     return found
 
 
-def order(edges: list[Candidate], network: str = "10.0.0.0/24", **more: object) -> list[str]:
-    options: dict[str, object] = {
-        "region": "local",
-        "avoid": (),
-        "experiences": {},
-        "now_s": 0.0,
-        "limit": 99,
-        **more,
-    }
-    return [e.edge_id for e in rank(edges, network=network, **options)]  # type: ignore[arg-type]
+def order(edges: list[Candidate], network: str = "10.0.0.0/24", **more: Any) -> list[str]:
+    options: dict[str, Any] = {"region": "local", "avoid": (), "experiences": {}, "now_s": 0.0, "limit": 99, **more}
+    return [e.edge_id for e in rank(edges, network=network, **options)]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Household(Administration):
         plain = self._create_profile(principal.account_id, name=name, avatar=avatar, language=language)
         profile = msgspec.structs.replace(plain, maturity=maturity, kids=kids, has_pin=pin_hash is not None)
         added = StoredProfile(profile=profile, pin_hash=pin_hash)
-        async with self._recording_profile("profile-created", principal, client_ip, profile.profile_id):
+        async with self._recording("profile-created", principal, client_ip, profile.profile_id):
             return await self._change(
                 principal.account_id, profile.profile_id, lambda profiles: model.add_profile(profiles, added)
             )
@@ -72,7 +72,7 @@ class Household(Administration):
         model.find_profile(await self._accounts.profiles(account_id=principal.account_id), profile_id)
         pin_hash = await self._secrets.hash(pin) if pin else pin
         fields = [*changes, *([] if pin is None else ["pin"])]
-        async with self._recording_profile("profile-changed", principal, client_ip, profile_id, *fields):
+        async with self._recording("profile-changed", principal, client_ip, profile_id, *fields):
             return await self._change(
                 principal.account_id,
                 profile_id,
@@ -89,7 +89,7 @@ class Household(Administration):
             rest = model.remove_profile(profiles, profile_id)
             return ProfilesChange(profiles=rest, records=() if rest == profiles else (record,))
 
-        async with self._recording_profile("profile-removed", principal, client_ip, profile_id):
+        async with self._recording("profile-removed", principal, client_ip, profile_id):
             await self._accounts.change_profiles(account_id=principal.account_id, change=remove)
 
     async def devices(self, *, account_id: AccountId) -> list[Device]:
@@ -101,20 +101,15 @@ class Household(Administration):
         if device_id not in [device.device_id for device in await self.devices(account_id=account_id)]:
             raise DeviceNotFound(device_id=device_id)
         record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
-        by = Actor(account_id=account_id, client=client_ip)
-        async with self._audit.recording("device-removed", by, account_id, detail=device_id):
+        async with self._recording("device-removed", principal, client_ip, device_id):
             await self._sign_ins.remove_device(account_id=account_id, device_id=device_id, record=record)
 
-    def _recording_profile(
-        self, act: Act, principal: Principal, client_ip: str, profile_id: ProfileId, *fields: str
+    def _recording(
+        self, act: Act, principal: Principal, client_ip: str, *details: str
     ) -> AbstractAsyncContextManager[None]:
-        """Record a change of a profile; the entry names the changed fields, and not their values."""
+        """Record an act; of a change the entry names the changed fields, and not their values."""
         by = Actor(account_id=principal.account_id, client=client_ip)
-        return self._audit.recording(act, by, principal.account_id, detail=" ".join([profile_id, *fields]))
-
-    def _recording_own(self, act: Act, principal: Principal, client_ip: str) -> AbstractAsyncContextManager[None]:
-        by = Actor(account_id=principal.account_id, client=client_ip)
-        return self._audit.recording(act, by, principal.account_id, detail=principal.device_id)
+        return self._audit.recording(act, by, principal.account_id, detail=" ".join(details))
 
     async def _change(
         self, account_id: AccountId, profile_id: ProfileId, change: Callable[[Profiles], Profiles]

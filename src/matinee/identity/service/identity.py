@@ -208,7 +208,7 @@ class IdentityService(Household):
 
     async def sign_out_everywhere(self, *, principal: Principal, client_ip: str = "") -> int:
         await self._proofs.require(principal)
-        async with self._recording_own("sign-ins-ended", principal, client_ip):
+        async with self._recording("sign-ins-ended", principal, client_ip, principal.device_id):
             return await self._end_sign_ins(principal.account_id)
 
     async def change_password(self, *, principal: Principal, password: str, client_ip: str = "") -> Grant:
@@ -220,7 +220,7 @@ class IdentityService(Household):
         # After the password was read: one that is reset from here on is not replaced.
         await self._proofs.require(principal)
         await self._check_password(password, member.account.email)
-        async with self._recording_own("password-changed", principal, client_ip):
+        async with self._recording("password-changed", principal, client_ip, principal.device_id):
             credentials = await self._set_password(account_id, password, replacing=current.password_hash)
         devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
         device = next((one for one in devices if one.device_id == principal.device_id), None)

@@ -1,0 +1,91 @@
+"""A film in the catalogue, workers that encode it, and how its tracks are played."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
+from tests.unit.encoding_rig import FFMPEG
+
+from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, VideoTrack
+from matinee.encoding.api import Job
+from matinee.encoding.jobs.worker import create_worker
+from matinee.encoding.model.ladder import Rung
+from matinee.encoding.model.plan import Chunk
+from matinee.encoding.ports import Encoder
+from matinee.events.api import FactRecord
+from matinee.kit.clock import SystemClock
+from matinee.kit.ids import TitleId
+from matinee.mesh.queue.items import RetryPolicy
+from matinee.mesh.queue.worker import QueueWorker
+
+FILM = TitleId("tit_01jh0000000000000000000000")
+
+
+SECONDS, RATE = 9, 25
+
+
+class FutureClock:
+    """A clock ahead of all others: every lease has ended."""
+
+    def now(self) -> datetime:
+        return SystemClock().now() + timedelta(minutes=5)
+
+
+@asynccontextmanager
+async def open_with_film(data: Path) -> AsyncIterator[EncodingDeployment]:
+    """Open the services of a folder in which there is a draft of a film."""
+    async with open_deployment(data) as one:
+        draft = TitleDraft(title_id=FILM, kind="film", names={"en": "A film"}, original_language="en")
+        await one.catalogue.put_title(draft=draft)
+        yield one
+
+
+def worker(deployment: EncodingDeployment, **options: Any) -> QueueWorker[Job]:
+    clock = options.pop("clock", SystemClock())
+    tools = dataclasses.replace(deployment.tools, **options)
+    folder, policy = deployment.work, RetryPolicy(wait_s=0)
+    return create_worker(store=deployment.store, tools=tools, clock=clock, folder=folder, owner="w", policy=policy)
+
+
+async def relay_facts(deployment: EncodingDeployment) -> list[Any]:
+    records: list[bytes] = []
+
+    async def append(batch: list[bytes]) -> None:
+        records.extend(batch)
+
+    await deployment.store.outbox.relay(append)
+    return [msgspec.json.decode(record, type=FactRecord).fact for record in records]
+
+
+async def play(deployment: EncodingDeployment, asset: Asset, track: VideoTrack | AudioTrack, into: Path) -> list[str]:
+    """Join a track's segments, decrypt and decode them, and return the times of the frames."""
+    count = sum(run.count for run in track.segments)
+    names = [track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))]
+    folder = deployment.objects / "assets" / asset.asset_id
+    (into / "track.mp4").write_bytes(b"".join((folder / name).read_bytes() for name in names))
+    keys = await deployment.licensing.ensure_content_keys(asset_id=asset.asset_id, labels=("AUDIO", "SD", "HD"))
+    key = next(key.key for key in keys if key.key_id == track.key_id)
+    decode = ["-xerror", "-decryption_key", key, "-i", "track.mp4", "-map", "0", "-fps_mode", "passthrough"]
+    stats = ["-stats_enc_pre", "times", "-stats_enc_pre_fmt", "{t}", "-f", "null", "-"]
+    assert await FFMPEG.run([*decode, *stats], cwd=into, deadline_s=60) == []
+    return (into / "times").read_text().split()
+
+
+class CountingEncoder:
+    """An encoder that records what it encodes."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.chunks: list[tuple[str, int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    async def encode_chunk(self, *, chunk: Chunk, outputs: dict[Rung, Path], **options: Any) -> None:
+        self.chunks += [(rung.name, chunk.first) for rung in outputs]
+        await self._encoder.encode_chunk(chunk=chunk, outputs=outputs, **options)

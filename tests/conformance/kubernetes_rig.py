@@ -100,6 +100,9 @@ class Controller:
     async def register(self, *, instance: Instance, lease_s: float, now: datetime) -> None:
         pod = _pod(instance.instance_id)
         wanted = [slice_of(service, pod, instance.address, draining=instance.draining) for service in instance.services]
+        if instance.app_address:
+            app = {"name": "app", "port": urlsplit(instance.app_address).port}
+            wanted = [{**one, "ports": [app, *one["ports"]]} for one in wanted]
         names = {one["metadata"]["name"] for one in wanted}
         for one in wanted:
             await self._api.put_slice(one)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from tests.deployment import eventually, find_free_port
 
 from matinee.app.clients import open_clients
+from matinee.app.domains import DOMAINS
 from matinee.app.settings import load
 from matinee.drivers.http import ConnectFailed, HttpClient
 from matinee.drivers.sql import Database
@@ -25,8 +26,11 @@ from matinee.mesh.hosting.addresses import own_address
 
 
 @asynccontextmanager
-async def serve(settings: dict[str, str], port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = [sys.executable, "-m", "matinee", "serve", "events", "--port", str(port)]
+async def serve(
+    settings: dict[str, str], port: int, *, targets: Sequence[str] = ("events",), app_port: int = 0
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    ports = ("--port", str(port), "--app-port", str(app_port))
+    command = [sys.executable, "-m", "matinee", "serve", *targets, *ports]
     process = await asyncio.create_subprocess_exec(
         *command, env={**os.environ, **settings}, stderr=asyncio.subprocess.PIPE
     )
@@ -42,10 +46,14 @@ def environment(folder: Path, host: str) -> dict[str, str]:
     return {"MATINEE__DEPLOYMENT__DATA": str(folder), "MATINEE__MESH__HOST": host}
 
 
-async def registered_addresses(folder: Path) -> list[str]:
+async def registered_addresses(folder: Path) -> list[tuple[str, str]]:
     async with Database(f"sqlite:///{folder}/registry.db") as database:
         found = await (await SqlRegistry.open(database)).list_instances(now=SystemClock().now())
-        return [one.address for one in found]
+        return [(one.address, one.app_address) for one in found]
+
+
+async def is_registered(folder: Path, address: str, app_address: str) -> bool:
+    return await registered_addresses(folder) == [(address, app_address)]
 
 
 async def is_ready(address: str) -> bool:
@@ -73,9 +81,26 @@ async def test_services_are_called_at_the_address_they_listen_at(host: str, tmp_
     async with serve(settings, port):
         await eventually(lambda: is_ready(called_at))
         assert await is_ready(f"http://127.0.0.1:{port}") is (host != "own" or own == "127.0.0.1")
-        assert await registered_addresses(tmp_path) == [called_at]
+        assert await registered_addresses(tmp_path) == [(called_at, "")]
         async with open_clients(load(None, settings)) as clients:
             assert await clients.get(Events).get_head() == ""
+
+
+async def test_application_is_served_on_a_port_of_its_own(tmp_path: Path) -> None:
+    port, app_port = find_free_port(), find_free_port()
+    settings = {**environment(tmp_path, "0.0.0.0"), "MATINEE__GATEWAY__WEB": str(tmp_path / "web")}
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/index.html").write_text("<title>Matinee</title>")
+    targets = [name for name, domain in DOMAINS.items() if domain.run is None]
+    async with serve(settings, port, targets=targets, app_port=app_port):
+        address, app_address = (f"http://{own_address()}:{each}" for each in (port, app_port))
+        await eventually(lambda: is_ready(address))
+        await eventually(lambda: is_registered(tmp_path, address, app_address))
+        assert not await is_ready(app_address)
+        async with serve(settings, find_free_port(), targets=targets, app_port=app_port) as second:
+            assert second.stderr is not None
+            assert f"Cannot listen on 0.0.0.0:{app_port}" in (await second.stderr.read()).decode()
+            assert await second.wait() == 2
 
 
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,22 @@ async def test_failing_gateway_is_ejected(rig: ProxyRig) -> None:
     breaking.close()
 
 
+async def test_health_is_checked_on_a_port_of_its_own(rig: ProxyRig) -> None:
+    config = rig.config(gateways="ab")
+    one, other = config.clusters[0].endpoints
+    checked = (Endpoint(one.host, one.port, health_port=find_free_port()), other)
+    await rig.proxy.apply(
+        replace(config, clusters=(replace(config.clusters[0], endpoints=checked), config.clusters[1]))
+    )
+    healthy = next(name for name, (_, server) in rig.gateways.items() if server.port == other.port)
+
+    async def is_left_out() -> bool:
+        answers = [await rig.call("GET", "/api/v1/home", rig.token()) for _ in range(20)]
+        return {(status, body["name"]) for status, _, body in answers} == {(200, healthy)}
+
+    await eventually(is_left_out)
+
+
 async def test_stopped_gateway_gets_no_requests(rig: ProxyRig) -> None:
     await rig.gateways["b"][1].__aexit__()
     for method in ("GET", "POST"):

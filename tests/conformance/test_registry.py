@@ -41,9 +41,11 @@ Empty = Callable[[], AbstractAsyncContextManager[Open]]
 
 
 def instance(name: str, *services: str, draining: bool = False) -> Instance:
+    host = f"10.0.{ord(name[0])}.{ord(name[-1])}"
     return Instance(
         instance_id=InstanceId(f"ins_{name}"),
-        address=f"http://10.0.{ord(name[0])}.{ord(name[-1])}:8000",
+        address=f"http://{host}:8000",
+        app_address=f"http://{host}:8001" if name == "a" else "",
         services=services or ("identity",),
         draining=draining,
     )

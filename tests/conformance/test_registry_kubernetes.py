@@ -103,7 +103,7 @@ async def test_instances_follow_from_endpoint_conditions_ports_and_addresses(nam
     for one in (
         slice_with("b", "b-1", ready, unready, unknown),
         slice_with("b", "b-2", ready, ending, failing),  # a pod that moves between slices is in both for a while
-        slice_with("a", "a-1", ready, metrics=9000, mesh=8000),
+        slice_with("a", "a-1", ready, metrics=9000, app=8001, mesh=8000),
         slice_with("a", "a-2", endpoint("003", "fd00::3", ready=True), kind="IPv6"),
         slice_with("a", "a-3", endpoint("008", "fd00::8", ready=True), kind="IPv6", _=8000),
         slice_with("a", "a-4", kind="IPv6"),
@@ -113,12 +113,12 @@ async def test_instances_follow_from_endpoint_conditions_ports_and_addresses(nam
     manual = {"addresses": ["10.0.0.77"]}
     await namespace.api.put_slice(slice_with("c", "c-1", manual))
     found = [
-        ("ins_003", "http://10.0.0.3:8000", ("a", "b"), False),
-        ("ins_005", "http://10.0.0.5:8000", ("b",), True),
-        ("ins_006", "http://10.0.0.6:8000", ("b",), True),
-        ("ins_007", "http://10.0.0.7:8000", ("b",), False),
-        ("ins_008", "http://[fd00::8]:8000", ("a",), False),
-        ("ins_10.0.0.77", "http://10.0.0.77:8000", ("c",), False),
+        ("ins_003", "http://10.0.0.3:8000", "http://10.0.0.3:8001", ("a", "b"), False),
+        ("ins_005", "http://10.0.0.5:8000", "", ("b",), True),
+        ("ins_006", "http://10.0.0.6:8000", "", ("b",), True),
+        ("ins_007", "http://10.0.0.7:8000", "", ("b",), False),
+        ("ins_008", "http://[fd00::8]:8000", "", ("a",), False),
+        ("ins_10.0.0.77", "http://10.0.0.77:8000", "", ("c",), False),
     ]
     for registry in (namespace.registry, await namespace.open(namespace.url)):  # one that follows, and a new one
         await eventually(lambda registry=registry: has_instances(registry, found))
@@ -126,7 +126,7 @@ async def test_instances_follow_from_endpoint_conditions_ports_and_addresses(nam
 
 async def has_instances(registry: KubernetesRegistry, found: list[tuple[Any, ...]]) -> bool:
     listed = await registry.list_instances(now=NOW)
-    return [(one.instance_id, one.address, one.services, one.draining) for one in listed] == found
+    return [(one.instance_id, one.address, one.app_address, one.services, one.draining) for one in listed] == found
 
 
 async def test_slices_of_other_applications_are_ignored(namespace: Namespace) -> None:

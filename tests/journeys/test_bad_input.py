@@ -19,6 +19,8 @@ from tests.deployment import PASSWORD, Deployment, Viewer, create_deployment, ma
 from tests.journeys.refusals import assert_refused, check_problem, problem, raw
 
 from matinee.drivers.jwt import Signer
+from matinee.drivers.sql import Database
+from matinee.mesh.adapters.sql import SqlRegistry
 
 pytestmark = [pytest.mark.timeout(400)]
 
@@ -303,6 +305,24 @@ async def test_requests_that_make_no_sense(deployment: Deployment, person: Calla
     for path in ("/rpc/identity/sign_up", "/rpc", "/metrics", "/readyz", "/healthz"):
         await problem(ada, "GET", deployment.url + path, 404)
         await problem(ada, "POST", deployment.url + path, 404, {})
+
+
+async def test_internal_paths_and_the_application_have_listeners_of_their_own(deployment: Deployment) -> None:
+    async with Database(f"sqlite:///{deployment.data}/registry.db") as database, aiohttp.ClientSession() as http:
+        instances = await (await SqlRegistry.open(database)).list_instances(now=datetime.now(UTC))
+        (gateway,) = (one for one in instances if "gateway" in one.services)
+        secret = (deployment.data / "secrets/envoy-proxy.key").read_bytes().hex()
+        key = (deployment.data / "secrets/mesh.key").read_text()
+        headers = {"X-Matinee-Proxy": secret, "Authorization": f"Bearer {key}"}
+        for path, status in (("/metrics", 200), ("/healthz", 200), ("/readyz", 200), ("/", 404), ("/api/v1/ping", 404)):
+            async with http.get(gateway.address + path, headers=headers) as answer:
+                assert (answer.status, b"<title>" in await answer.read()) == (status, False), path
+        for path in ("/metrics", "/healthz", "/readyz", "/rpc/identity/public_keys"):
+            async with http.get(gateway.app_address + path, headers=headers) as page:
+                assert b"<title>" in await page.read(), f"{path} is not a page of the web client"
+        for address, status in ((gateway.address, 200), (gateway.app_address, 405)):
+            async with http.post(f"{address}/rpc/identity/public_keys", json={}, headers=headers) as answer:
+                assert answer.status == status
 
 
 PATHS = (

@@ -23,6 +23,8 @@ from matinee.drivers.authority import CertificateAuthority
 from matinee.gateway.adapters.envoy import EnvoyProxy
 from matinee.gateway.jobs import ProxyUpdater
 from matinee.gateway.model.proxy import Certificate, ProxySettings
+from matinee.kit.ids import InstanceId, generate
+from matinee.mesh.api import Instance
 
 pytestmark = [pytest.mark.timeout(180)]
 HOSTS = ("127.0.0.1", "localhost")
@@ -34,7 +36,7 @@ class FrontRig:
 
     deployment: Deployment
     gateways: dict[str, AsyncExitStack]
-    urls: list[str]
+    instances: dict[str, Instance]
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -43,13 +45,18 @@ class FrontRig:
         stack = AsyncExitStack()
         running = await stack.enter_async_context(run_gateway(self.folder, **self.settings))
         self.gateways[running.url] = stack
-        self.urls.append(running.url)
+        self.instances[running.url] = Instance(
+            instance_id=generate(InstanceId, CLOCK.now()),
+            address=running.internal_url,
+            app_address=running.url,
+            services=("gateway",),
+        )
         return running.url
 
     async def leave(self, url: str, *, deregister: bool) -> None:
         """Stop a gateway, if wanted after it has left the registry and Envoy has followed."""
         if deregister:
-            self.urls.remove(url)
+            del self.instances[url]
             await eventually(lambda: self.is_removed(url))
         await self.gateways.pop(url).aclose()
 
@@ -102,17 +109,14 @@ async def front(tmp_path: Path) -> AsyncIterator[FrontRig]:
         }
         first = await stack.enter_async_context(run_gateway(tmp_path, **settings))
         rig = FrontRig(
-            Deployment(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, [], tmp_path, settings
+            Deployment(f"https://127.0.0.1:{port}", http, first.domains, tmp_path), {}, {}, tmp_path, settings
         )
-
-        async def gateways() -> list[str]:
-            return list(rig.urls)
 
         folder = tmp_path / "envoy"
         updater = ProxyUpdater(
             proxy=EnvoyProxy(folder),
             settings=proxy_settings,
-            gateways=gateways,
+            gateways=lambda: list(rig.instances.values()),
             identity=first.domains["identity"],
             steering=first.domains["steering"],
         )
@@ -156,7 +160,7 @@ async def test_home_is_complete_while_gateways_join_and_leave(front: FrontRig) -
             await asyncio.sleep(0.02)
 
     watching = [asyncio.create_task(request_home()) for _ in range(3)]
-    first = front.urls[0]
+    first = next(iter(front.instances))
     second = await front.join()
     phase = "the second has joined"
     await eventually(lambda: front.has_requests(second))

@@ -106,6 +106,7 @@ class Deployment:
     http: aiohttp.ClientSession
     domains: dict[str, Any]
     folder: Path
+    internal_url: str = ""
     emails: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -288,11 +289,12 @@ async def run_gateway(
         )
         verifier = Verifier(fetch_keys=domains["identity"].public_keys, parse_claims=parse_principal, clock=CLOCK)
         app = build(state, verifier=verifier, metrics=metrics)
-        host = Host(key="mesh key", clock=CLOCK, metrics=metrics, app=app)
-        server = await stack.enter_async_context(Server(host))
+        host = Host(key="mesh key", clock=CLOCK, metrics=metrics)
+        internal = await stack.enter_async_context(Server(host))
+        server = await stack.enter_async_context(Server(app))
         http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         await stack.enter_async_context(http)
-        yield Deployment(server.address, http, domains, folder)
+        yield Deployment(server.address, http, domains, folder, internal.address)
 
 
 async def build_domains(folder: Path, stack: AsyncExitStack) -> dict[str, Any]:

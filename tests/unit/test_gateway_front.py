@@ -18,8 +18,9 @@ from matinee.gateway.adapters.envoy import EnvoyProxy
 from matinee.gateway.jobs import ProxyUpdater
 from matinee.gateway.model.proxy import EDGES, GATEWAYS, ROUTES, Endpoint, ProxyConfig, ProxySettings
 from matinee.identity.api import PublicKey, PublicKeys
-from matinee.kit.ids import EdgeId
+from matinee.kit.ids import EdgeId, InstanceId
 from matinee.kit.problem import Unreachable
+from matinee.mesh.api import Instance
 from matinee.steering.api import Edge, EdgeReport, Health
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,13 +31,21 @@ class FakeWorld:
     """The registry, identity, steering and proxy of a test; queries named in `failing` fail."""
 
     def __init__(self) -> None:
-        self.urls: list[str] = ["http://127.0.0.1:9001"]
+        self.ports: list[int] = [9001]
         self.edge_health: list[tuple[str, Health]] = [("http://127.0.0.1:9101", "healthy")]
         self.failing: set[str] = set()
         self.configs: list[ProxyConfig] = []
 
-    async def gateways(self) -> Sequence[str]:
-        return self._answer("gateways", self.urls)
+    def gateways(self) -> Sequence[Instance]:
+        return [
+            Instance(
+                instance_id=InstanceId(f"ins_{port}"),
+                address=f"http://127.0.0.1:{port - 1000}",
+                app_address=f"http://127.0.0.1:{port}",
+                services=("gateway",),
+            )
+            for port in self.ports
+        ]
 
     async def public_keys(self) -> PublicKeys:
         keys: PublicKeys = self._answer("keys", KEYS)
@@ -78,13 +87,24 @@ async def test_instances_and_edges_are_applied() -> None:
     updater = world.updater()
     assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
-    world.urls = ["http://127.0.0.1:9002", "http://127.0.0.1:9001", "http://127.0.0.1:9002", ""]
+    world.ports = [9002, 9001, 9002]
     world.edge_health = [("http://127.0.0.1:9101", "unavailable"), ("https://10.0.0.7:8090/", "draining")]
     await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
     assert updater.edge_origins() == ("https://10.0.0.7:8090",)
     await updater.update()
     assert len(world.configs) == 2
+    gateways = next(made for made in world.configs[-1].clusters if made.name == GATEWAYS)
+    assert [one.health_port for one in gateways.endpoints] == [8001, 8002]
+
+
+async def test_instance_of_an_older_version_is_reached_at_its_one_address() -> None:
+    world = FakeWorld()
+    old = Instance(instance_id=InstanceId("ins_1"), address="http://127.0.0.1:8001", services=("gateway",))
+    world.gateways = lambda: [old]  # type: ignore[method-assign]
+    await world.updater().update()
+    (gateways,) = (made for made in world.configs[-1].clusters if made.name == GATEWAYS)
+    assert gateways.endpoints == (Endpoint("127.0.0.1", 8001),)
 
 
 async def test_edges_below_the_public_url_are_reached_through_the_front() -> None:
@@ -122,7 +142,7 @@ async def test_failing_queries_keep_their_last_result() -> None:
     assert world.configs == []
     world.failing = set()
     await updater.update()
-    world.failing = {"keys", "edges", "gateways"}
+    world.failing = {"keys", "edges"}
     assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
     assert len(world.configs) == 1

@@ -119,8 +119,8 @@ async def test_keys_description_and_problems_are_served(gateway: Deployment) -> 
     assert (await call(gateway, "GET", "/schema/openapi.json")).body == openapi.build_document()
     page = await call(gateway, "GET", "/problems/too-large")
     assert (page.status, b"<h1>" in page.body) == (200, True)
-    metrics = (await call(gateway, "GET", "/metrics")).body.decode()
-    assert 'route="/.well-known/jwks.json",status="200"' in metrics
+    async with gateway.http.get(f"{gateway.internal_url}/metrics") as metrics:
+        assert 'route="/.well-known/jwks.json",status="200"' in await metrics.text()
 
 
 async def test_trust_page_offers_the_certificate(gateway: Deployment) -> None:

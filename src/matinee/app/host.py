@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from socket import socket
 
 from matinee.app.domains import DOMAINS, required_by
 from matinee.drivers.asgi import App, Server
@@ -19,7 +19,7 @@ from matinee.mesh.host import Host, Readiness
 from matinee.mesh.hosting.addresses import ALL_ADDRESSES, own_address
 from matinee.mesh.hosting.domain import Process, Wiring, WorkerOptions
 from matinee.mesh.hosting.runtime import Runtime, open_runtime, open_schedules
-from matinee.mesh.hosting.settings import Settings
+from matinee.mesh.hosting.settings import BadSettings, Settings
 from matinee.mesh.jobs import JobSupervisor
 from matinee.mesh.membership import Membership
 from matinee.mesh.schedules.scheduler import Scheduler
@@ -27,19 +27,31 @@ from matinee.mesh.schedules.scheduler import Scheduler
 DRAIN_TIMEOUT_S = 5.0
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address of this machine, or on all. Raises BadSettings where it has no such address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
+    except OSError as error:
+        raise BadSettings(detail=f"Cannot listen on {host}:{port} (mesh.host): {error.strerror}.") from error
+
+
 @contextlib.asynccontextmanager
 async def host_targets(
     settings: Settings,
     targets: tuple[str, ...],
     *,
-    listener: socket,
+    listener: socket.socket,
+    app_port: int,
     name: str,
     on_engines: Callable[[tuple[EngineState, ...]], None],
 ) -> AsyncIterator[Server]:
     """Serve targets on a socket; at the end drain, leave the registry, and close everything.
 
-    `on_engines` is called when the state of an engine changes. Raises one of `drivers.engine.ENGINE_PROBLEMS` where a
-    needed engine cannot be used: the socket then stays open.
+    An application among them, which viewers use, has a port of its own, so that what is for other processes only
+    cannot be reached on it; 0 takes a free one. `on_engines` is called when the state of an engine changes. Raises
+    BadSettings where the port is taken, and one of `drivers.engine.ENGINE_PROBLEMS` where a needed engine cannot be
+    used: the socket then stays open.
     """
     async with open_runtime(settings, service=name) as runtime, contextlib.AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
@@ -47,11 +59,13 @@ async def host_targets(
         if process.schedules:
             process.jobs["schedules"] = (await _open_scheduler(process)).run
         jobs = _create_supervisor(process.metrics)
-        host = _build_host(process, app, jobs)
+        host = _build_host(process, jobs)
         runtime.engines.export(process.metrics)
         _export_dropped_spans(runtime, process.metrics)
-        async with Server(host, listener=listener.dup()) as server:
-            membership = _create_membership(runtime, _callable_address(settings.mesh.host, server), targets)
+        async with Server(host, listener=listener.dup()) as server, _serve_app(app, settings, app_port) as app_server:
+            address = _callable_address(settings.mesh.host, server)
+            app_address = _callable_address(settings.mesh.host, app_server) if app_server else ""
+            membership = _create_membership(runtime, address, targets, app_address)
             await membership.join()
             engines = runtime.engines
             jobs.start("membership", membership.run)
@@ -71,7 +85,7 @@ async def host_targets(
 
 
 @contextlib.asynccontextmanager
-async def host_waiting(reason: str, listener: socket) -> AsyncIterator[None]:
+async def host_waiting(reason: str, listener: socket.socket) -> AsyncIterator[None]:
     """Answer health checks on a socket while the process waits for an engine."""
     key = os.urandom(32).hex()  # unknown to all callers: nothing can be called yet
     host = Host(key=key, clock=SystemClock(), metrics=Metrics(), readiness=lambda: Readiness(waiting=reason))
@@ -156,13 +170,22 @@ def _export_dropped_spans(runtime: Runtime, metrics: Metrics) -> None:
     metrics.set_source(gauge, lambda: runtime.tracer.sink.dropped)
 
 
-def _build_host(process: Process, app: App | None, jobs: JobSupervisor) -> Host:
+@contextlib.asynccontextmanager
+async def _serve_app(app: App | None, settings: Settings, port: int) -> AsyncIterator[Server | None]:
+    """Serve the application, if there is one."""
+    if app is None:
+        yield None
+        return
+    async with Server(app, listener=listen(settings.mesh.host, port)) as server:
+        yield server
+
+
+def _build_host(process: Process, jobs: JobSupervisor) -> Host:
     return Host(
         key=process.runtime.mesh_key,
         clock=process.runtime.clock,
         metrics=process.metrics,
         services=process.served,
-        app=app,
         tracer=process.runtime.tracer,
         readiness=lambda: Readiness(engines=process.runtime.engines.states, jobs=jobs.failing),
     )
@@ -173,7 +196,11 @@ def _callable_address(host: str, server: Server) -> str:
     return f"http://{own_address()}:{server.port}" if host in ALL_ADDRESSES else server.address
 
 
-def _create_membership(runtime: Runtime, address: str, targets: Sequence[str]) -> Membership:
-    instance_id = ids.generate(InstanceId, runtime.clock.now())
-    instance = Instance(instance_id=instance_id, address=address, services=tuple(sorted(targets)))
+def _create_membership(runtime: Runtime, address: str, targets: Sequence[str], app_address: str = "") -> Membership:
+    instance = Instance(
+        instance_id=ids.generate(InstanceId, runtime.clock.now()),
+        address=address,
+        app_address=app_address,
+        services=tuple(sorted(targets)),
+    )
     return Membership(registry=runtime.registry, instance=instance, clock=runtime.clock)

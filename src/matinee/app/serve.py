@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final, TypeVar
 
-from matinee.app.host import host_targets, host_waiting, host_worker
+from matinee.app.host import host_targets, host_waiting, host_worker, listen
 from matinee.app.lifeline import Lifeline, wait_for_stop
 from matinee.drivers.asgi import address_of
 from matinee.drivers.engine import ENGINE_PROBLEMS
 from matinee.kit import log
 from matinee.mesh.hosting.domain import WorkerOptions
 from matinee.mesh.hosting.engines import describe_problem
-from matinee.mesh.hosting.settings import BadSettings, Settings
+from matinee.mesh.hosting.settings import Settings
 
 T = TypeVar("T")
 # The pauses grow, so that an engine that recovers is not flooded by all processes.
@@ -27,18 +26,19 @@ _PAUSES_S: Final = (0.5, 1.0, 2.0)
 _LOG_INTERVAL_S: Final = 10.0
 
 
-async def serve_targets(settings: Settings, targets: tuple[str, ...], name: str, port: int) -> None:
+async def serve_targets(settings: Settings, targets: tuple[str, ...], name: str, port: int, app_port: int) -> None:
     """Serve targets until stopped."""
     log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
     stopping = asyncio.create_task(wait_for_stop(lifeline))
-    with _listen(settings.mesh.host, port) as listener:
+    with listen(settings.mesh.host, port) as listener:
         health_url = f"http://{address_of(listener)}/healthz"
         open_host = partial(  # each attempt needs a new context manager
             host_targets,
             settings,
             targets,
             listener=listener,
+            app_port=app_port,
             name=name,
             on_engines=lambda engines: lifeline.report_ready(health_url, engines),
         )
@@ -62,15 +62,6 @@ async def serve_worker(settings: Settings, target: str, name: str, options: Work
             lifeline.report_ready(health_url)
             log.get().info(f"{target}.up", address=health_url)
             await stopping
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Listen on an address of this machine, or on all. Raises BadSettings where it has no such address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
-    except OSError as error:
-        raise BadSettings(detail=f"Cannot listen on {host}:{port} (mesh.host): {error.strerror}.") from error
 
 
 @contextlib.asynccontextmanager

@@ -17,16 +17,23 @@ from matinee.mesh.hosting.settings import Settings
 @click.argument("targets", nargs=-1, required=True, type=click.Choice(list(DOMAINS)))
 @click.option("--name", help="The name in the logs [the first target's].")
 @click.option("--port", default=0, help="The port to listen on; 0 takes a free one.")
+@click.option("--app-port", default=0, help="The port for the front, where a target is `gateway`; 0 takes a free one.")
 @click.option("--edge", "edge_name", help="The edge's name, where the target is `edge`.")
 @click.option("--worker", default=0, help="The number of this worker among those that share an edge's port.")
 @with_settings
 def serve(
-    settings: Settings, targets: tuple[str, ...], name: str | None, port: int, edge_name: str | None, worker: int
+    settings: Settings,
+    targets: tuple[str, ...],
+    name: str | None,
+    port: int,
+    app_port: int,
+    edge_name: str | None,
+    worker: int,
 ) -> None:
     """Run one process that serves some targets; it calls others through the mesh."""
     workers = [target for target in targets if DOMAINS[target].run]
     if not workers:
-        uvloop.run(serve_targets(settings, targets, name or targets[0], port))
+        uvloop.run(serve_targets(settings, targets, name or targets[0], port, app_port))
         return
     if len(targets) > 1:
         raise click.UsageError(f"The target `{workers[0]}` needs a process of its own.")

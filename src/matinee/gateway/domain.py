@@ -92,7 +92,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     updater = ProxyUpdater(
         proxy=EnvoyProxy(envoy_folder(deployment)),
         settings=lambda: _build_proxy_settings(section, deployment, clock, proxy_secret),
-        gateways=wiring.runtime.addresses_of("gateway"),
+        gateways=lambda: wiring.runtime.list_instances("gateway"),
         identity=identity,
         steering=steering,
     )

@@ -14,6 +14,7 @@ from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
+from matinee.mesh.api import Instance
 from matinee.steering.api import EdgeReport, Health, Steering
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class ProxyUpdater:
         *,
         proxy: Proxy,
         settings: Callable[[], ProxySettings],
-        gateways: Callable[[], Awaitable[Sequence[str]]],
+        gateways: Callable[[], Sequence[Instance]],
         identity: Identity,
         steering: Steering,
     ) -> None:
@@ -46,7 +47,6 @@ class ProxyUpdater:
         self._identity = identity
         self._steering = steering
         self._keys: PublicKeys | None = None
-        self._instances: tuple[Endpoint, ...] = ()
         self._edges: tuple[EdgeReport, ...] = ()
 
     def edge_origins(self) -> tuple[str, ...]:
@@ -55,19 +55,16 @@ class ProxyUpdater:
 
     async def update(self) -> bool:
         """Update the proxy once; return whether it could be configured, which requires keys to verify tokens."""
-        keys, instances, edges = await asyncio.gather(
-            _try_query("keys", self._identity.public_keys()),
-            _try_query("gateways", self._gateways()),
-            _try_query("edges", self._list_edges()),
+        keys, edges = await asyncio.gather(
+            _try_query("keys", self._identity.public_keys()), _try_query("edges", self._list_edges())
         )
         self._keys = keys or self._keys
-        self._instances = _to_endpoints(instances) if instances is not None else self._instances
         self._edges = tuple(edges) if edges is not None else self._edges
         if self._keys is None:
             return False
         config = build_proxy_config(
             self._settings(),
-            gateways=self._instances,
+            gateways=[_find_app(instance) for instance in self._gateways()],
             edges=_to_endpoints([edge.address or edge.base_url for edge in self._edges]),
             named_edges=_group_by_name(self._edges),
             keys=self._keys,
@@ -105,6 +102,15 @@ async def _try_query(subject: str, query: Awaitable[T]) -> T | None:
     except Exception as error:
         _log.warning("proxy.query_failed", subject=subject, error=repr(error))
         return None
+
+
+def _find_app(instance: Instance) -> Endpoint:
+    """Return where an instance's application is reached. One of an older version serves all at one address."""
+    internal = Endpoint.from_url(instance.address)
+    if not instance.app_address:
+        return internal
+    app = Endpoint.from_url(instance.app_address)
+    return Endpoint(app.host, app.port, health_port=internal.port)
 
 
 def _to_endpoints(urls: Sequence[str]) -> tuple[Endpoint, ...]:

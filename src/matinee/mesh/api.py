@@ -63,9 +63,13 @@ class NotServed(Problem, status=404):
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that serves domains at `address` (`http://host:port`). A draining one gets no new calls."""
+    """A process that serves domains at `address` (`http://host:port`). A draining one gets no new calls.
+
+    `app_address`: where the front reaches its application, which viewers use; empty where it has none.
+    """
 
     instance_id: InstanceId
     address: str
+    app_address: str = ""
     services: tuple[str, ...]
     draining: bool = False

@@ -1,6 +1,6 @@
 """Implementations served over HTTP at `POST /rpc/<domain>/<method>`, beside `/healthz`, `/readyz` and `/metrics`.
 
-A plain ASGI application. All other paths go to the application mounted behind it.
+A plain ASGI application, for other processes and for monitoring only: viewers' requests have a listener of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from matinee.drivers.asgi import App, ClientDisconnected, Header, Receive, Scope, Send, read_body, send_response
+from matinee.drivers.asgi import ClientDisconnected, Header, Receive, Scope, Send, read_body, send_response
 from matinee.drivers.engine import EngineState
 from matinee.drivers.metrics import Metrics
 from matinee.kit import ids
@@ -57,15 +57,12 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 class Host:
     """The HTTP server application of one process, which serves `services` to remote callers.
 
-    `key` is the secret that callers must present; `readiness` is reported by `/readyz`; `app` gets every other path
-    and the lifespan.
+    `key` is the secret that callers must present; `readiness` is reported by `/readyz`.
 
     `/readyz` is a 503 while the process starts or drains, or a job keeps failing: another instance can then do better.
     A failed engine is only reported: all instances share it, and with all of them out of service none would give the
     answers that do not need it, or a clear refusal. Callers detect an instance that cannot reach its engines by its
     responses.
-
-    Probes and metrics are not served to requests that a proxy forwarded, which are those of viewers.
     """
 
     def __init__(
@@ -76,7 +73,6 @@ class Host:
         metrics: Metrics,
         services: Sequence[Service] = (),
         readiness: Callable[[], Readiness] = Readiness,
-        app: App | None = None,
         tracer: Tracer | None = None,
         max_body_bytes: int = 8 << 20,
     ) -> None:
@@ -86,7 +82,6 @@ class Host:
         self._metrics = metrics
         self._services = services
         self._readiness = readiness
-        self._app = app
         self._tracer = tracer
         self._max_body_bytes = max_body_bytes
         self._endpoints = {
@@ -115,10 +110,8 @@ class Host:
         path = scope.get("path", "")
         if scope["type"] == "http" and path.startswith("/rpc/"):
             await self._serve_call(scope, receive, send)
-        elif scope["type"] == "http" and path in self._probes and not _is_forwarded(scope):
+        elif scope["type"] == "http" and path in self._probes:
             await self._probes[path](send)
-        elif self._app is not None:
-            await self._app(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:
@@ -174,10 +167,6 @@ class Host:
     async def _send_metrics(self, send: Send) -> None:
         headers = [(b"content-type", self._metrics.content_type.encode())]
         await send_response(send, 200, self._metrics.render(), headers)
-
-
-def _is_forwarded(scope: Scope) -> bool:
-    return any(name == b"x-forwarded-for" for name, _ in scope["headers"])
 
 
 async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:

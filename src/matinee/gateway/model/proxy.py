@@ -24,10 +24,11 @@ RetryCondition: TypeAlias = Literal["unsent", "lost", "failed"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):
-    """The address of an instance."""
+    """The address of an instance. `health_port` is that of its health check, 0 means `port`."""
 
     host: str
     port: int
+    health_port: int = 0
 
     @classmethod
     def from_url(cls, url: str) -> Endpoint:
@@ -243,7 +244,7 @@ _BODY_MS = 30_000
 _INGEST_MS = 600_000
 
 ROUTES = (
-    # For other processes and for monitoring only.
+    # These are on a listener of their own; without these routes the web client would show its page there.
     *(Route(cluster=GATEWAYS, prefix=path, hidden=True) for path in ("/healthz", "/readyz", "/metrics", "/rpc")),
     Route(cluster=EDGES, prefix="/art/", methods=SAFE_METHODS, retry_if="failed", timeout_ms=10_000),
     # These have a token in their path.

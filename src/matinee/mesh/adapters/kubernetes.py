@@ -27,8 +27,9 @@ SLICES: Final = Collection(
     resource="endpointslices",
     labels=f"app.kubernetes.io/part-of=matinee,{SERVICE}",
 )
-# The name of the port to call, where a Service has several.
+# The names of the port to call, where a Service has several, and of the port of an application.
 PORT: Final = "mesh"
+APP_PORT: Final = "app"
 # While a watch is open, `wait_for_change` returns after this time without a change: reading the watched state is free.
 _POLL_S: Final = 1.5
 # Changes come in groups: a pod is in a slice of every Service that leads to it. One read covers those within this time.
@@ -85,19 +86,25 @@ class _Slice(msgspec.Struct, frozen=True, rename="camel"):
         """Yield an instance for each listed endpoint, with the service of this slice."""
         if not (port := self._find_port()):
             return
+        app_port = next((each.port for each in self.ports or () if each.name == APP_PORT), None)
         for endpoint in self.endpoints or ():
             if endpoint.is_listed:
                 host = endpoint.addresses[0]
                 yield Instance(
                     instance_id=endpoint.instance_id,
-                    address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+                    address=_format_address(host, port),
+                    app_address=_format_address(host, app_port) if app_port else "",
                     services=(self.metadata.labels[SERVICE],),
                     draining=endpoint.draining,
                 )
 
     def _find_port(self) -> int:
         ports = sorted(self.ports or (), key=lambda each: each.name != PORT)
-        return next((each.port for each in ports if each.port), 0)
+        return next((each.port for each in ports if each.port and each.name != APP_PORT), 0)
+
+
+def _format_address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 _decoder = msgspec.json.Decoder(_Slice)
@@ -202,6 +209,7 @@ def _merge(slices: Iterable[_Slice]) -> tuple[Instance, ...]:
             known = found.get(instance.instance_id, instance)
             found[instance.instance_id] = msgspec.structs.replace(
                 known,
+                app_address=known.app_address or instance.app_address,
                 services=tuple(sorted({*known.services, *instance.services})),
                 draining=known.draining or instance.draining,
             )

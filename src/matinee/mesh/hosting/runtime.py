@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from matinee.drivers.telemetry import Collector, SpanExporter, TraceFile
 from matinee.kit import log, url
 from matinee.kit.clock import Clock, SystemClock
 from matinee.kit.tracing import SpanSink, Tracer
+from matinee.mesh.api import Instance
 from matinee.mesh.client import MeshClient
 from matinee.mesh.executor.ports import Executor
 from matinee.mesh.executor.processes import ProcessExecutor
@@ -50,17 +51,10 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
         """Return a secret that all processes share, generated at its first use."""
         return create_once(self.settings.deployment.secrets / name, lambda: os.urandom(size_bytes))
 
-    def addresses_of(self, service: str) -> Callable[[], Awaitable[Sequence[str]]]:
-        """Return a function that lists the addresses of a service's instances that take new calls."""
-
-        async def addresses() -> Sequence[str]:
-            return [
-                instance.address
-                for instance in self.directory.instances
-                if service in instance.services and not instance.draining
-            ]
-
-        return addresses
+    def list_instances(self, service: str) -> Sequence[Instance]:
+        """Return a service's instances that take new calls."""
+        listed = self.directory.instances
+        return [instance for instance in listed if service in instance.services and not instance.draining]
 
 
 @contextlib.asynccontextmanager

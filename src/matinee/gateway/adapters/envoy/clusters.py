@@ -56,7 +56,10 @@ def render_endpoints(cluster: Cluster) -> dict[str, Any]:
 
 
 def _build_endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    return {"endpoint": {"address": {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}}}
+    rendered: dict[str, Any] = {"address": {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}}
+    if endpoint.health_port:
+        rendered["health_check_config"] = {"port_value": endpoint.health_port}
+    return {"endpoint": rendered}
 
 
 def _build_health_check(cluster: Cluster) -> dict[str, Any]:

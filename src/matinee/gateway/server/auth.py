@@ -40,7 +40,7 @@ class AuthController(Controller):
             name=data.name,
             language=data.language,
             device=data.device,
-            client_ip=client_ip(request, state.settings),
+            client_ip=client_ip(request),
         )
         return _respond(state, grant, is_browser=_is_browser(request, data.device))
 
@@ -49,9 +49,8 @@ class AuthController(Controller):
         """Sign in."""
         state = get_state(request)
         _check_origin(request, state)
-        address = client_ip(request, state.settings)
         grant = await state.identity.sign_in(
-            email=data.email, password=data.password, device=data.device, client_ip=address
+            email=data.email, password=data.password, device=data.device, client_ip=client_ip(request)
         )
         return _respond(state, grant, is_browser=_is_browser(request, data.device))
 
@@ -59,18 +58,17 @@ class AuthController(Controller):
     async def refresh(self, request: HttpRequest, data: JSONBody[Refresh | None] = None) -> Response[Session]:
         """Return new tokens for a refresh token, from a browser's cookie or another device's body."""
         state = get_state(request)
-        address = client_ip(request, state.settings)
-        if data is not None and data.refresh_token:
-            grant = await state.identity.refresh(refresh_token=data.refresh_token, client_ip=address)
-            return _respond(state, grant, is_browser=_is_browser(request))
-        grant = await state.identity.refresh(refresh_token=_read_cookie(request, state), client_ip=address)
-        return _respond(state, grant, is_browser=True)
+        own = data.refresh_token if data is not None else None
+        grant = await state.identity.refresh(
+            refresh_token=own or _read_cookie(request, state), client_ip=client_ip(request)
+        )
+        return _respond(state, grant, is_browser=not own or _is_browser(request))
 
     @post("/auth/sign-out", status_code=204)
     async def sign_out(self, request: HttpRequest) -> Response[None]:
         """End this sign-in, by the access token or, if that has expired, by the cookie."""
         state = get_state(request)
-        address = client_ip(request, state.settings)
+        address = client_ip(request)
         signed_in: Principal | Grant | None = context.current().principal
         if signed_in is None:
             signed_in = await state.identity.refresh(refresh_token=_read_cookie(request, state), client_ip=address)
@@ -83,23 +81,22 @@ class AuthController(Controller):
     async def sign_out_everywhere(self, request: HttpRequest) -> Response[None]:
         """End every sign-in of the account; needs a proof."""
         state = get_state(request)
-        address = client_ip(request, state.settings)
-        await state.identity.sign_out_everywhere(principal=get_principal(), client_ip=address)
+        await state.identity.sign_out_everywhere(principal=get_principal(), client_ip=client_ip(request))
         return respond_signed_out(state)
 
     @post("/auth/prove", status_code=204, guards=[require_sign_in], security=BEARER)
     async def prove(self, request: HttpRequest, data: JSONBody[Proof]) -> None:
         """Give the password or an adult's PIN again, so that this sign-in may change the household for some minutes."""
-        state = get_state(request)
-        address = client_ip(request, state.settings)
-        await state.identity.prove(principal=get_principal(), **msgspec.structs.asdict(data), client_ip=address)
+        await get_state(request).identity.prove(
+            principal=get_principal(), **msgspec.structs.asdict(data), client_ip=client_ip(request)
+        )
 
     @put("/auth/password", guards=[require_adult], security=BEARER)
     async def change_password(self, request: HttpRequest, data: JSONBody[NewPassword]) -> Response[Session]:
         """Change the password; needs a proof. Every sign-in ends, and this device gets a new one."""
         state = get_state(request)
         grant = await state.identity.change_password(
-            principal=get_principal(), password=data.password, client_ip=client_ip(request, state.settings)
+            principal=get_principal(), password=data.password, client_ip=client_ip(request)
         )
         return _respond(state, grant, is_browser=_is_browser(request))
 

@@ -78,8 +78,7 @@ async def record_operator_act(connection: _Connection, handler: BaseRouteHandler
 
 def get_actor(connection: _Connection) -> Actor:
     """Return who sent a request, for the audit log. Raises Unauthenticated."""
-    state: AppState = connection.app.state.app
-    return Actor(account_id=get_principal().account_id, client=client_ip(connection, state.settings))
+    return Actor(account_id=get_principal().account_id, client=client_ip(connection))
 
 
 async def _verify(connection: _Connection) -> Principal:

@@ -33,7 +33,7 @@ class PlaybackController(Controller):
             episode_id=data.episode_id,
             capabilities=data.capabilities,
             from_start=data.from_start,
-            client_ip=client_ip(request, state.settings),
+            client_ip=client_ip(request),
             territory=state.settings.territory,
         )
 
@@ -46,7 +46,7 @@ class PlaybackController(Controller):
         return await state.playback.renew(
             principal=get_principal(),
             session_id=session_id,
-            client_ip=client_ip(request, state.settings),
+            client_ip=client_ip(request),
             failed=tuple(EdgeId(edge) for edge in data.failed) if data else (),
         )
 
@@ -60,7 +60,7 @@ class PlaybackController(Controller):
             principal=get_principal(),
             session_id=session_id,
             heartbeat=data,
-            client_ip=client_ip(request, state.settings),
+            client_ip=client_ip(request),
         )
 
     @post("/playback/{session_id:str}/end", status_code=204)
@@ -96,7 +96,7 @@ class PlaybackLinkController(Controller):
         """Record the last heartbeat of a page that is closing. Its media type may be text/plain, by `sendBeacon`."""
         state = get_state(request)
         await state.playback.record_beacon(
-            session_id=session_id, token=token, heartbeat=data, client_ip=client_ip(request, state.settings)
+            session_id=session_id, token=token, heartbeat=data, client_ip=client_ip(request)
         )
 
     @get(

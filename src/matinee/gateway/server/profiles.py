@@ -36,33 +36,30 @@ class ProfileController(Controller):
     @post("/profiles")
     async def create_profile(self, request: HttpRequest, data: JSONBody[NewProfile]) -> ProfileView:
         """Create a profile; needs a proof."""
-        state = get_state(request)
-        address = client_ip(request, state.settings)
-        return to_profile_view(
-            await state.identity.create_profile(
-                principal=get_principal(), **msgspec.structs.asdict(data), client_ip=address
-            )
+        profile = await get_state(request).identity.create_profile(
+            principal=get_principal(), **msgspec.structs.asdict(data), client_ip=client_ip(request)
         )
+        return to_profile_view(profile)
 
     @patch("/profiles/{profile_id:str}")
     async def update_profile(
         self, request: HttpRequest, profile_id: FromPath[ProfileId], data: JSONBody[ProfileChange]
     ) -> ProfileView:
         """Change a profile. All but the looks of one's own profile needs a proof."""
-        state = get_state(request)
-        address = client_ip(request, state.settings)
-        return to_profile_view(
-            await state.identity.update_profile(
-                principal=get_principal(), profile_id=profile_id, **msgspec.structs.asdict(data), client_ip=address
-            )
+        profile = await get_state(request).identity.update_profile(
+            principal=get_principal(),
+            profile_id=profile_id,
+            **msgspec.structs.asdict(data),
+            client_ip=client_ip(request),
         )
+        return to_profile_view(profile)
 
     @delete("/profiles/{profile_id:str}")
     async def remove_profile(self, request: HttpRequest, profile_id: FromPath[ProfileId]) -> None:
         """Remove a profile and its history; needs a proof."""
-        state = get_state(request)
-        address = client_ip(request, state.settings)
-        await state.identity.remove_profile(principal=get_principal(), profile_id=profile_id, client_ip=address)
+        await get_state(request).identity.remove_profile(
+            principal=get_principal(), profile_id=profile_id, client_ip=client_ip(request)
+        )
 
     @post("/profiles/{profile_id:str}/choose", status_code=200)
     async def choose_profile(
@@ -88,9 +85,9 @@ class ProfileController(Controller):
     @delete("/devices/{device_id:str}", guards=[require_adult])
     async def remove_device(self, request: HttpRequest, device_id: FromPath[DeviceId]) -> None:
         """Sign a device out and remove it; needs a proof."""
-        state = get_state(request)
-        address = client_ip(request, state.settings)
-        await state.identity.remove_device(principal=get_principal(), device_id=device_id, client_ip=address)
+        await get_state(request).identity.remove_device(
+            principal=get_principal(), device_id=device_id, client_ip=client_ip(request)
+        )
 
 
 def to_profile_view(profile: Profile) -> ProfileView:

@@ -96,10 +96,16 @@ async def test_application_is_served_on_a_port_of_its_own(tmp_path: Path) -> Non
         address, app_address = (f"http://{own_address()}:{each}" for each in (port, app_port))
         await eventually(lambda: is_ready(address))
         await eventually(lambda: is_registered(tmp_path, address, app_address))
-        assert not await is_ready(app_address)
+        secret = (tmp_path / "secrets/envoy-proxy.key").read_bytes().hex()
+        async with HttpClient() as http:
+            for path in ("/", "/readyz"):
+                page = await http.request("GET", app_address + path, headers={"x-matinee-proxy": secret}, timeout_s=5)
+                assert page.body == b"<title>Matinee</title>"
         async with serve(settings, find_free_port(), targets=targets, app_port=app_port) as second:
             assert second.stderr is not None
-            assert f"Cannot listen on 0.0.0.0:{app_port}" in (await second.stderr.read()).decode()
+            error = (await second.stderr.read()).decode()
+            assert f"Cannot listen on port {app_port} of 0.0.0.0" in error
+            assert "Traceback" not in error
             assert await second.wait() == 2
 
 

@@ -101,11 +101,11 @@ async def test_instances_follow_from_endpoint_conditions_ports_and_addresses(nam
     failing = endpoint("006", "10.0.0.6", ready=False, serving=False, terminating=True)
     unknown = endpoint("007", "10.0.0.7")
     for one in (
-        slice_with("b", "b-1", ready, unready, unknown),
+        slice_with("b", "b-1", ready, unready, unknown, app=8001, mesh=8000),
         slice_with("b", "b-2", ready, ending, failing),  # a pod that moves between slices is in both for a while
-        slice_with("a", "a-1", ready, metrics=9000, app=8001, mesh=8000),
+        slice_with("a", "a-1", ready, metrics=9000, mesh=8000),
         slice_with("a", "a-2", endpoint("003", "fd00::3", ready=True), kind="IPv6"),
-        slice_with("a", "a-3", endpoint("008", "fd00::8", ready=True), kind="IPv6", _=8000),
+        slice_with("a", "a-3", endpoint("008", "fd00::8", ready=True), kind="IPv6", app=8001, _=8000),
         slice_with("a", "a-4", kind="IPv6"),
         {**slice_with("a", "a-5", endpoint("009", "10.0.0.9")), "ports": []},
     ):
@@ -116,8 +116,8 @@ async def test_instances_follow_from_endpoint_conditions_ports_and_addresses(nam
         ("ins_003", "http://10.0.0.3:8000", "http://10.0.0.3:8001", ("a", "b"), False),
         ("ins_005", "http://10.0.0.5:8000", "", ("b",), True),
         ("ins_006", "http://10.0.0.6:8000", "", ("b",), True),
-        ("ins_007", "http://10.0.0.7:8000", "", ("b",), False),
-        ("ins_008", "http://[fd00::8]:8000", "", ("a",), False),
+        ("ins_007", "http://10.0.0.7:8000", "http://10.0.0.7:8001", ("b",), False),
+        ("ins_008", "http://[fd00::8]:8000", "http://[fd00::8]:8001", ("a",), False),
         ("ins_10.0.0.77", "http://10.0.0.77:8000", "", ("c",), False),
     ]
     for registry in (namespace.registry, await namespace.open(namespace.url)):  # one that follows, and a new one

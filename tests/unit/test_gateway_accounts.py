@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.deployment import eventually
 from tests.unit.gateway_rig import CLOCK, PASSWORD, Deployment, Viewer, call, run_gateway
 
 from matinee.viewing.api import Position
@@ -98,15 +99,24 @@ async def test_acts_of_operators_are_in_the_audit_log(gateway: Deployment) -> No
     assert (await operator.call("POST", "/operator/titles/none/publish")).status == 404
     assert (await operator.call("PUT", "/operator/titles/x", {})).status == 422
     assert (await operator.call("GET", "/operator/jobs")).status == 200
-    log: list[dict[str, Any]] = (await operator.call("GET", "/operator/audit")).json["items"]
-    acts = {(entry["act"], entry["actor"], entry["client"], entry["detail"]) for entry in log}
-    assert {entry for entry in acts if entry[0] in {"operator", "refused"}} == {
+    expected = {
         ("operator", operator.email, "127.0.0.1", f"withdraw_title {title_id}"),
         ("operator", operator.email, "127.0.0.1", "publish_title none"),
         ("refused", operator.email, "127.0.0.1", "publish_title none title-not-found"),
         ("operator", operator.email, "127.0.0.1", "put_title x"),
         ("refused", operator.email, "127.0.0.1", "put_title x invalid"),
     }
+
+    async def read_log() -> list[dict[str, Any]]:
+        log: list[dict[str, Any]] = (await operator.call("GET", "/operator/audit")).json["items"]
+        return log
+
+    async def has_all() -> bool:  # a refusal is recorded after its answer
+        acts = {(entry["act"], entry["actor"], entry["client"], entry["detail"]) for entry in await read_log()}
+        return {entry for entry in acts if entry[0] in {"operator", "refused"}} == expected
+
+    await eventually(has_all)
+    log = await read_log()
     about = await operator.call("GET", f"/operator/audit?account_id={operator.session['account_id']}")
     assert len(about.json["items"]) == len(log)
     assert (await operator.call("GET", "/operator/audit?cursor=x")).status == 422

@@ -87,7 +87,7 @@ async def test_instances_and_edges_are_applied() -> None:
     updater = world.updater()
     assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
-    world.ports = [9002, 9001, 9002]
+    world.ports = [9002, 9001]
     world.edge_health = [("http://127.0.0.1:9101", "unavailable"), ("https://10.0.0.7:8090/", "draining")]
     await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
@@ -96,6 +96,23 @@ async def test_instances_and_edges_are_applied() -> None:
     assert len(world.configs) == 2
     gateways = next(made for made in world.configs[-1].clusters if made.name == GATEWAYS)
     assert [one.health_port for one in gateways.endpoints] == [8001, 8002]
+
+
+async def test_successor_of_a_killed_instance_at_the_same_address_is_used() -> None:
+    world = FakeWorld()
+    killed, successor = (
+        Instance(
+            instance_id=InstanceId(f"ins_{port}"),
+            address=f"http://127.0.0.1:{port}",
+            app_address="http://127.0.0.1:9001",
+            services=("gateway",),
+        )
+        for port in (8009, 8001)
+    )
+    world.gateways = lambda: [killed, successor]  # type: ignore[method-assign]
+    await world.updater().update()
+    (gateways,) = (made for made in world.configs[-1].clusters if made.name == GATEWAYS)
+    assert gateways.endpoints == (Endpoint("127.0.0.1", 9001, health_port=8001),)
 
 
 async def test_instance_of_an_older_version_is_reached_at_its_one_address() -> None:

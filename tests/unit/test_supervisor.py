@@ -118,6 +118,21 @@ async def test_start_ends_soon_where_a_process_refuses_its_settings(supervisor: 
     assert supervisor.statuses()[0].restarts == 2
 
 
+async def test_start_goes_on_where_settings_are_refused_once_after_a_crash(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    count = f"""
+import pathlib, sys
+runs = pathlib.Path({str(tmp_path / "runs")!r})
+number = len(runs.read_text()) + 1 if runs.exists() else 1
+runs.write_text("x" * number)
+if number < 3:
+    sys.exit(number)
+"""
+    await supervisor.start(program("odd", count + READY))
+    assert supervisor.statuses()[0].restarts == 2
+
+
 async def test_start_waits_while_the_process_reports_a_reason(tmp_path: Path) -> None:
     reasons: list[str] = []
     record, go = tmp_path / "run" / "processes.json", tmp_path / "go"

@@ -86,6 +86,7 @@ async def test_a_missing_web_client_is_named_before_the_start(tmp_path: Path) ->
         ("GATEWAY__UPLOADS", "http://x/y", "gateway.uploads is the path of a folder"),
         ("OBJECTS__STORE", "{file}", "objects.store cannot be .*/file: use file"),
         ("OBJECTS__STORE", "file://{file}", "objects.store cannot be .*/file: File exists"),
+        ("OBJECTS__STORE", "file://data/objects", "objects.store cannot be file://data/objects: use file:///"),
         ("TELEMETRY__FOLDER", "{file}", "telemetry.folder cannot be .*/file: File exists"),
     ],
 )

@@ -257,7 +257,7 @@ def test_the_audit_log_says_what_was_refused_and_why(client: Opener) -> None:
     rows = page.locator("tbody tr")
     expect(rows.nth(0)).to_contain_text("Refused")
     expect(rows.nth(0)).to_contain_text("Role revoked · This is the last operator.")
-    expect(rows.nth(1)).to_contain_text("Title published · ")
+    expect(rows.nth(1)).to_contain_text("Title published tit_1 · This title is no longer here.")
 
 
 def test_the_signing_key_is_rotated_after_a_confirmation(client: Opener) -> None:

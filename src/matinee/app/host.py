@@ -19,21 +19,12 @@ from matinee.mesh.host import Host, Readiness
 from matinee.mesh.hosting.addresses import ALL_ADDRESSES, own_address
 from matinee.mesh.hosting.domain import Process, Wiring, WorkerOptions
 from matinee.mesh.hosting.runtime import Runtime, open_runtime, open_schedules
-from matinee.mesh.hosting.settings import BadSettings, Settings
+from matinee.mesh.hosting.settings import Settings
 from matinee.mesh.jobs import JobSupervisor
 from matinee.mesh.membership import Membership
 from matinee.mesh.schedules.scheduler import Scheduler
 
 DRAIN_TIMEOUT_S = 5.0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address of this machine, or on all. Raises BadSettings where it has no such address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
-    except OSError as error:
-        raise BadSettings(detail=f"Cannot listen on {host}:{port} (mesh.host): {error.strerror}.") from error
 
 
 @contextlib.asynccontextmanager
@@ -42,16 +33,15 @@ async def host_targets(
     targets: tuple[str, ...],
     *,
     listener: socket.socket,
-    app_port: int,
+    app_listener: socket.socket | None,
     name: str,
     on_engines: Callable[[tuple[EngineState, ...]], None],
 ) -> AsyncIterator[Server]:
     """Serve targets on a socket; at the end drain, leave the registry, and close everything.
 
-    An application among them, which viewers use, has a port of its own, so that what is for other processes only
-    cannot be reached on it; 0 takes a free one. `on_engines` is called when the state of an engine changes. Raises
-    BadSettings where the port is taken, and one of `drivers.engine.ENGINE_PROBLEMS` where a needed engine cannot be
-    used: the socket then stays open.
+    An application among them, which viewers use, has a socket of its own, so that what is for other processes only
+    cannot be reached there. `on_engines` is called when the state of an engine changes. Raises one of
+    `drivers.engine.ENGINE_PROBLEMS` where a needed engine cannot be used: the sockets then stay open.
     """
     async with open_runtime(settings, service=name) as runtime, contextlib.AsyncExitStack() as stack:
         process = Process(runtime, domains=DOMAINS, stack=stack, metrics=Metrics())
@@ -62,7 +52,7 @@ async def host_targets(
         host = _build_host(process, jobs)
         runtime.engines.export(process.metrics)
         _export_dropped_spans(runtime, process.metrics)
-        async with Server(host, listener=listener.dup()) as server, _serve_app(app, settings, app_port) as app_server:
+        async with Server(host, listener=listener.dup()) as server, _serve_app(app, app_listener) as app_server:
             address = _callable_address(settings.mesh.host, server)
             app_address = _callable_address(settings.mesh.host, app_server) if app_server else ""
             membership = _create_membership(runtime, address, targets, app_address)
@@ -171,12 +161,12 @@ def _export_dropped_spans(runtime: Runtime, metrics: Metrics) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serve_app(app: App | None, settings: Settings, port: int) -> AsyncIterator[Server | None]:
+async def _serve_app(app: App | None, listener: socket.socket | None) -> AsyncIterator[Server | None]:
     """Serve the application, if there is one."""
-    if app is None:
+    if app is None or listener is None:
         yield None
         return
-    async with Server(app, listener=listen(settings.mesh.host, port)) as server:
+    async with Server(app, listener=listener.dup()) as server:
         yield server
 
 

@@ -102,10 +102,13 @@ def make_folders(settings: Settings) -> None:
     if url.scheme(uploads) != "s3":
         folders["gateway.uploads"] = uploads
     if url.scheme(store) == "file":
-        folders["objects.store"] = str(url.file_path(store))
+        try:
+            folders["objects.store"] = str(url.file_path(store))
+        except ValueError as error:
+            raise BadSettings(detail=f"objects.store cannot be {url.mask(store)}: use file:///….") from error
     for key, folder in folders.items():
         if "://" in folder:
-            raise BadSettings(detail=f"{key} is the path of a folder, and not {folder}.")
+            raise BadSettings(detail=f"{key} is the path of a folder, and not {url.mask(folder)}.")
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Final, TypeVar
 
-from matinee.app.host import host_targets, host_waiting, host_worker, listen
+from matinee.app.domains import DOMAINS
+from matinee.app.host import host_targets, host_waiting, host_worker
 from matinee.app.lifeline import Lifeline, wait_for_stop
-from matinee.drivers.asgi import address_of
+from matinee.drivers.asgi import address_of, listen
 from matinee.drivers.engine import ENGINE_PROBLEMS
-from matinee.kit import log
+from matinee.kit import log, url
 from matinee.mesh.hosting.domain import WorkerOptions
 from matinee.mesh.hosting.engines import describe_problem
-from matinee.mesh.hosting.settings import Settings
+from matinee.mesh.hosting.settings import BadSettings, Settings
 
 T = TypeVar("T")
 # The pauses grow, so that an engine that recovers is not flooded by all processes.
@@ -31,20 +33,21 @@ async def serve_targets(settings: Settings, targets: tuple[str, ...], name: str,
     log.configure(level=settings.deployment.log_level, service=name)
     lifeline = Lifeline()
     stopping = asyncio.create_task(wait_for_stop(lifeline))
-    with listen(settings.mesh.host, port) as listener:
+    with _listen(settings, port) as listener, _listen_for_app(settings, targets, app_port) as app_listener:
         health_url = f"http://{address_of(listener)}/healthz"
         open_host = partial(  # each attempt needs a new context manager
             host_targets,
             settings,
             targets,
             listener=listener,
-            app_port=app_port,
+            app_listener=app_listener,
             name=name,
             on_engines=lambda engines: lifeline.report_ready(health_url, engines),
         )
         async with _retry(open_host, lifeline, stopping, lambda reason: host_waiting(reason, listener)) as server:
             if server is not None:
-                listener.close()  # the server has a duplicate; once that is closed, connections must be refused
+                for each in filter(None, (listener, app_listener)):
+                    each.close()  # the server has a duplicate; once that is closed, connections must be refused
                 lifeline.report_ready(health_url)
                 log.get().info("process.up", address=server.address, targets=list(targets))
                 await stopping
@@ -62,6 +65,27 @@ async def serve_worker(settings: Settings, target: str, name: str, options: Work
             lifeline.report_ready(health_url)
             log.get().info(f"{target}.up", address=health_url)
             await stopping
+
+
+def _listen(settings: Settings, port: int) -> socket.socket:
+    """Listen at `mesh.host`. Raises BadSettings."""
+    host = settings.mesh.host
+    try:
+        return listen(host, port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadSettings(detail=f"Cannot listen on port {port} of {host} (mesh.host): {reason}.") from error
+
+
+def _listen_for_app(
+    settings: Settings, targets: tuple[str, ...], port: int
+) -> AbstractContextManager[socket.socket | None]:
+    """Listen for requests to the application, if a target has one. Raises BadSettings."""
+    if all(DOMAINS[target].protocol for target in targets):
+        return contextlib.nullcontext()
+    if port == 0 and url.scheme(settings.mesh.registry) == "kubernetes":
+        raise BadSettings(detail="Kubernetes has to know the port of the application: name it with --app-port.")
+    return _listen(settings, port)
 
 
 @contextlib.asynccontextmanager

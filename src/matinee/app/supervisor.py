@@ -137,7 +137,7 @@ class _Process:
         self._program = program
         self._log_path = log_path
         self._on_change = on_change
-        # Whether it was ready once; False when it has exited too often before.
+        # Whether it was ready once; False when it has exited too often before, or refused its settings twice.
         self._ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep_running(), name=f"supervise-{program.name}")
 
@@ -159,7 +159,7 @@ class _Process:
         self._set_state("stopped")
 
     async def _keep_running(self) -> None:
-        pause_s = BACKOFF_S[0]
+        pause_s, refusals = BACKOFF_S[0], 0
         while True:
             started = time.monotonic()
             code = await self._run_once()
@@ -170,9 +170,9 @@ class _Process:
             pause_s = BACKOFF_S[0] if lived_s > STABLE_S else min(pause_s * 2, BACKOFF_S[1])
             _log.warning("process.ended", name=self._program.name, exit_status=code, lived_s=round(lived_s, 1))
             self._set_state("restarting", restarts=self.status.restarts + 1)
-            # Twice, because a port may have been taken by a process that was ending.
-            is_refused = self._program.lifeline and code == BAD_SETTINGS and self.status.restarts > 1
-            if is_refused or self.status.restarts == MAX_EARLY_EXITS:
+            # Twice in a row, because a port may have been taken by a process that was ending.
+            refusals = refusals + 1 if self._program.lifeline and code == BAD_SETTINGS else 0
+            if refusals == 2 or self.status.restarts == MAX_EARLY_EXITS:
                 self._settle(is_ready=False)
             await asyncio.sleep(pause_s)
 

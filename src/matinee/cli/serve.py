@@ -12,12 +12,16 @@ from matinee.edge.domain import EdgeSection
 from matinee.mesh.hosting.domain import WorkerOptions
 from matinee.mesh.hosting.settings import Settings
 
+_PORT = click.IntRange(0, 65535)
+
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, type=click.Choice(list(DOMAINS)))
 @click.option("--name", help="The name in the logs [the first target's].")
-@click.option("--port", default=0, help="The port to listen on; 0 takes a free one.")
-@click.option("--app-port", default=0, help="The port for the front, where a target is `gateway`; 0 takes a free one.")
+@click.option("--port", type=_PORT, default=0, help="The port to listen on; 0 takes a free one.")
+@click.option(
+    "--app-port", type=_PORT, default=0, help="The port for the front, with the target `gateway`; 0 takes a free one."
+)
 @click.option("--edge", "edge_name", help="The edge's name, where the target is `edge`.")
 @click.option("--worker", default=0, help="The number of this worker among those that share an edge's port.")
 @with_settings
@@ -31,6 +35,8 @@ def serve(
     worker: int,
 ) -> None:
     """Run one process that serves some targets; it calls others through the mesh."""
+    if app_port and "gateway" not in targets:
+        raise click.UsageError("--app-port needs the target `gateway`.")
     workers = [target for target in targets if DOMAINS[target].run]
     if not workers:
         uvloop.run(serve_targets(settings, targets, name or targets[0], port, app_port))

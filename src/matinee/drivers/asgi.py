@@ -53,6 +53,12 @@ async def send_response(send: Send, status: int, body: bytes, headers: Iterable[
     await send({"type": "http.response.body", "body": body})
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on an address of this machine, or on all. Raises OSError for one that is taken or does not exist."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
+
+
 def address_of(listener: socket.socket) -> str:
     """Return the `host:port` at which a listening socket is reached from this machine."""
     bound, port = listener.getsockname()[:2]
@@ -109,7 +115,7 @@ class Server:
         return int(self._listener.getsockname()[1])
 
     async def __aenter__(self) -> Server:
-        self._listener = self._given_listener or _listen(self._host, self._port)
+        self._listener = self._given_listener or listen(self._host, self._port)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
         await self._server.startup_done.wait()
         if self._serving.done() or not self._server.started:
@@ -139,8 +145,3 @@ class _Uvicorn(uvicorn.Server):
             raise RuntimeError("the application did not start; its log has the reason") from error
         finally:
             self.startup_done.set()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)

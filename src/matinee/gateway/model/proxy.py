@@ -163,7 +163,10 @@ def build_proxy_config(
     keys: PublicKeys,
     named_edges: Mapping[str, Sequence[Endpoint]] | None = None,
 ) -> ProxyConfig:
-    """Build the configuration: the API, the web client, artwork and `named_edges` on one address."""
+    """Build the configuration: the API, the web client, artwork and `named_edges` on one address.
+
+    `gateways` are in the order of their start.
+    """
     named = named_edges or {}
     main = Listener(
         name="front",
@@ -178,13 +181,18 @@ def build_proxy_config(
     return ProxyConfig(
         listeners=(main, trust) if settings.trust_port else (main,),
         clusters=(
-            Cluster(name=GATEWAYS, endpoints=tuple(sorted(set(gateways))), health_path="/readyz"),
+            Cluster(name=GATEWAYS, endpoints=_keep_newest(gateways), health_path="/readyz"),
             _build_edge_cluster(EDGES, edges, settings),
             *(_build_edge_cluster(f"edge-{name}", named[name], settings) for name in sorted(named)),
         ),
         tokens=TokenCheck(keys=keys),
         secret=settings.secret,
     )
+
+
+def _keep_newest(gateways: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Return one endpoint for each address: a killed instance is registered for some seconds beside its successor."""
+    return tuple(sorted({(endpoint.host, endpoint.port): endpoint for endpoint in gateways}.values()))
 
 
 def _build_edge_cluster(name: str, endpoints: Sequence[Endpoint], settings: ProxySettings) -> Cluster:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -54,11 +56,19 @@ def _respond(request: HttpRequest, problem: Problem) -> Response[bytes]:
         headers["Retry-After"] = str(-(-int(retry_after_ms) // 1000))
     background = None
     if problem.status < 500 and (record_act := request.scope.get("state", {}).get(RECORDED_ACT)):
-        detail = f"{record_act.keywords['detail']} {problem.kind()}"
-        background = BackgroundTask(record_act, detail=detail, is_refused=True)
+        background = BackgroundTask(_record_refusal, record_act, problem)
     return Response(
         encode(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers, background=background
     )
+
+
+async def _record_refusal(record_act: partial[Awaitable[None]], refusal: Problem) -> None:
+    """Add a refused act to the audit log. The answer has been sent: where that fails, only the log can tell."""
+    detail = f"{record_act.keywords['detail']} {refusal.kind()}"
+    try:
+        await record_act(detail=detail, is_refused=True)
+    except Problem as error:
+        _log.error("audit.not_written", detail=detail, error=str(error))
 
 
 def _translate(request: HttpRequest, error: HTTPException) -> Problem:

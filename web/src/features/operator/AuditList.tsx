@@ -40,10 +40,11 @@ const DETAILS: Partial<Record<AuditEntry["act"], string>> = { "sign-in": "device
 function Act({ entry: { act, detail } }: { entry: AuditEntry }) {
   const { t, find } = useText();
   if (act === "operator") return <Operation detail={detail} />;
-  const parts = act === "refused" ? detail.split(" ") : [detail];
-  const reason = parts.length > 1 ? parts.at(-1) : null;
-  const known = find(`operation.${parts[0]}`) ?? (DETAILS[act] && find(`${DETAILS[act]}.${parts[0]}`));
-  return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}{reason && known && ` · ${find(`problem.${reason}`) ?? reason}`}</span>}</>;
+  const [name, ...ids] = act === "refused" ? detail.split(" ") : [detail];
+  const reason = ids.pop();
+  const known = find(`operation.${name}`) ?? (DETAILS[act] && find(`${DETAILS[act]}.${name}`));
+  const more = known && <>{ids.length > 0 && <> <code>{ids.join(" ")}</code></>}{reason && ` · ${find(`problem.${reason}`) ?? reason}`}</>;
+  return <><strong>{t(`act.${act}`)}</strong>{detail && <span className="sub">{known ?? <code>{detail}</code>}{more}</span>}</>;
 }
 
 /** What an operator did to a title, a job or an edge. */

@@ -109,6 +109,26 @@ async def test_application_is_served_on_a_port_of_its_own(tmp_path: Path) -> Non
             assert await second.wait() == 2
 
 
+@pytest.mark.parametrize(
+    ("targets", "app_port", "registry", "reason"),
+    [
+        (("gateway",), 0, "kubernetes:///films", "name it with --app-port"),
+        (("events",), 8001, "", "--app-port needs the target `gateway`"),
+        (("gateway",), 70000, "", "70000 is not in the range 0<=x<=65535"),
+    ],
+)
+async def test_ports_that_cannot_be_used_are_refused_in_one_line(
+    targets: Sequence[str], app_port: int, registry: str, reason: str, tmp_path: Path
+) -> None:
+    settings = environment(tmp_path, "127.0.0.1") | ({"MATINEE__MESH__REGISTRY": registry} if registry else {})
+    async with serve(settings, 0, targets=targets, app_port=app_port) as process:
+        assert process.stderr is not None
+        error = (await process.stderr.read()).decode()
+        assert reason in error
+        assert "Traceback" not in error
+        assert await process.wait() == 2
+
+
 async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
     async with serve(environment(tmp_path, "192.0.2.77"), find_free_port()) as process:
         assert process.stderr is not None

@@ -72,9 +72,8 @@ def _listen(settings: Settings, port: int) -> socket.socket:
     host = settings.mesh.host
     try:
         return listen(host, port)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadSettings(detail=f"Cannot listen on port {port} of {host} (mesh.host): {reason}.") from error
+    except OSError as error:
+        raise BadSettings(detail=f"Cannot listen on port {port} of {host} (mesh.host): {error.strerror}.") from error
 
 
 def _listen_for_app(

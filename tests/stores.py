@@ -29,11 +29,13 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         "hypothesis.strategies",
+        "pytest",
         "tests.stores",
         "matinee.identity.adapters.sql",
         "matinee.identity.adapters.redis",
         "matinee.licensing.adapters.sql",
         "matinee.licensing.service",
+        "matinee.drivers.migrations",
     ]
 )
 _numbers = itertools.count()

@@ -8,14 +8,13 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import get_context
-from multiprocessing.context import ForkProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, MetaData, String, insert, select, text
-from tests.stores import SQL, database_url
+from tests.stores import FORKS, SQL, database_url
 
 from matinee.drivers.backups import BACKUPS
 from matinee.drivers.engine import SchemaAhead
@@ -207,9 +206,9 @@ def read_notes(url: str) -> Any:
     return write(url, lambda c: [row[0] for row in c.execute(text("SELECT name FROM shop_note"))])
 
 
-def start_process(direction: str, url: str, folder: Path, point: str) -> ForkProcess:
-    """Start another process, which has all imports already."""
-    other = get_context("fork").Process(target=migrate, args=(direction, url, folder, point))
+def start_process(direction: str, url: str, folder: Path, point: str) -> ForkServerProcess:
+    """Start another process, not as a fork of this one: a lock that one of its threads holds would never be free."""
+    other = FORKS.Process(target=migrate, args=(direction, url, folder, point))
     other.start()
     return other
 

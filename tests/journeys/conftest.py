@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
 from tests.deployment import CHROMIUM_FLAGS, Deployment, create_deployment, find_chromium
+from tests.journeys.master_rig import SECONDS
+from tests.unit.encoding_rig import make_film
 
 # As of `eventually`, the limit only ends tests that would never end.
 expect.set_options(timeout=90_000)
@@ -20,6 +22,12 @@ def make_deployment(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
     numbers = itertools.count()
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(create_deployment(tmp_path / f"data{next(numbers)}", **options))
+
+
+@pytest.fixture
+async def master(tmp_path: Path) -> Path:
+    """Return a film that takes some seconds to encode, in a file whose name has to be quoted."""
+    return await make_film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
 
 
 @pytest.fixture

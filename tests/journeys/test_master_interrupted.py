@@ -22,7 +22,6 @@ from tests.journeys.master_rig import (
     relay_facts,
     worker,
 )
-from tests.unit.encoding_rig import make_film
 
 from matinee.encoding.api import Job, NoSpace, Order
 from matinee.encoding.jobs.worker import run_worker
@@ -35,11 +34,6 @@ from matinee.kit.disk import RESERVE_BYTES
 async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
     async with open_with_film(tmp_path / "data") as one:
         yield one
-
-
-@pytest.fixture
-async def master(tmp_path: Path) -> Path:
-    return await make_film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
 
 
 async def test_job_of_a_killed_worker_resumes_after_its_finished_chunks(

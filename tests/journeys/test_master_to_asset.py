@@ -22,7 +22,7 @@ from tests.journeys.master_rig import (
     relay_facts,
     worker,
 )
-from tests.unit.encoding_rig import make_clip, make_film
+from tests.unit.encoding_rig import make_clip
 
 from matinee.catalogue.api import Asset, TitleNotFound
 from matinee.encoding.api import Order, SideFile, Unusable
@@ -37,11 +37,6 @@ from matinee.kit.ids import TitleId
 async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
     async with open_with_film(tmp_path / "data") as one:
         yield one
-
-
-@pytest.fixture
-async def master(tmp_path: Path) -> Path:
-    return await make_film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
 
 
 async def test_master_becomes_an_asset_that_plays(deployment: EncodingDeployment, master: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,25 +26,24 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = PublicKeys(keys=[PublicKey(kid="k", x="x", y="y")])
 
 
+def make_gateway(app_port: int, port: int) -> Instance:
+    """Return a gateway; with `app_port` 0 one of an older version, which serves all at one address."""
+    return Instance(
+        instance_id=InstanceId(f"ins_{port}"),
+        address=f"http://127.0.0.1:{port}",
+        app_address=f"http://127.0.0.1:{app_port}" if app_port else "",
+        services=("gateway",),
+    )
+
+
 class FakeWorld:
     """The registry, identity, steering and proxy of a test; queries named in `failing` fail."""
 
     def __init__(self) -> None:
-        self.ports: list[int] = [9001]
+        self.gateways = [make_gateway(9001, 8001)]
         self.edge_health: list[tuple[str, Health]] = [("http://127.0.0.1:9101", "healthy")]
         self.failing: set[str] = set()
         self.configs: list[ProxyConfig] = []
-
-    def gateways(self) -> Sequence[Instance]:
-        return [
-            Instance(
-                instance_id=InstanceId(f"ins_{port}"),
-                address=f"http://127.0.0.1:{port - 1000}",
-                app_address=f"http://127.0.0.1:{port}",
-                services=("gateway",),
-            )
-            for port in self.ports
-        ]
 
     async def public_keys(self) -> PublicKeys:
         keys: PublicKeys = self._answer("keys", KEYS)
@@ -73,7 +71,7 @@ class FakeWorld:
         return ProxyUpdater(
             proxy=self,
             settings=lambda: ProxySettings(port=8080),
-            gateways=self.gateways,
+            gateways=lambda: self.gateways,
             identity=fake,
             steering=fake,
         )
@@ -87,7 +85,7 @@ async def test_instances_and_edges_are_applied() -> None:
     updater = world.updater()
     assert await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001], [9101])
-    world.ports = [9002, 9001]
+    world.gateways = [make_gateway(9002, 8002), make_gateway(9001, 8001)]
     world.edge_health = [("http://127.0.0.1:9101", "unavailable"), ("https://10.0.0.7:8090/", "draining")]
     await updater.update()
     assert (world.endpoints(GATEWAYS), world.endpoints(EDGES)) == ([9001, 9002], [8090])
@@ -100,16 +98,8 @@ async def test_instances_and_edges_are_applied() -> None:
 
 async def test_successor_of_a_killed_instance_at_the_same_address_is_used() -> None:
     world = FakeWorld()
-    killed, successor = (
-        Instance(
-            instance_id=InstanceId(f"ins_{port}"),
-            address=f"http://127.0.0.1:{port}",
-            app_address="http://127.0.0.1:9001",
-            services=("gateway",),
-        )
-        for port in (8009, 8001)
-    )
-    world.gateways = lambda: [killed, successor]  # type: ignore[method-assign]
+    killed, successor = make_gateway(9001, 8009), make_gateway(9001, 8001)
+    world.gateways = [killed, successor]
     await world.updater().update()
     (gateways,) = (made for made in world.configs[-1].clusters if made.name == GATEWAYS)
     assert gateways.endpoints == (Endpoint("127.0.0.1", 9001, health_port=8001),)
@@ -117,8 +107,7 @@ async def test_successor_of_a_killed_instance_at_the_same_address_is_used() -> N
 
 async def test_instance_of_an_older_version_is_reached_at_its_one_address() -> None:
     world = FakeWorld()
-    old = Instance(instance_id=InstanceId("ins_1"), address="http://127.0.0.1:8001", services=("gateway",))
-    world.gateways = lambda: [old]  # type: ignore[method-assign]
+    world.gateways = [make_gateway(0, 8001)]
     await world.updater().update()
     (gateways,) = (made for made in world.configs[-1].clusters if made.name == GATEWAYS)
     assert gateways.endpoints == (Endpoint("127.0.0.1", 8001),)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from matinee.app.domains import DOMAINS, required_by
 from matinee.drivers.asgi import App, Server
@@ -160,14 +161,11 @@ def _export_dropped_spans(runtime: Runtime, metrics: Metrics) -> None:
     metrics.set_source(gauge, lambda: runtime.tracer.sink.dropped)
 
 
-@contextlib.asynccontextmanager
-async def _serve_app(app: App | None, listener: socket.socket | None) -> AsyncIterator[Server | None]:
+def _serve_app(app: App | None, listener: socket.socket | None) -> AbstractAsyncContextManager[Server | None]:
     """Serve the application, if there is one."""
     if app is None or listener is None:
-        yield None
-        return
-    async with Server(app, listener=listener.dup()) as server:
-        yield server
+        return contextlib.nullcontext()
+    return Server(app, listener=listener.dup())
 
 
 def _build_host(process: Process, jobs: JobSupervisor) -> Host:

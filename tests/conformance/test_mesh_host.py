@@ -117,7 +117,7 @@ async def test_application_is_served_on_a_port_of_its_own(tmp_path: Path) -> Non
         (("gateway",), 70000, "", "70000 is not in the range 0<=x<=65535"),
     ],
 )
-async def test_ports_that_cannot_be_used_are_refused_in_one_line(
+async def test_ports_that_cannot_be_used_are_refused(
     targets: Sequence[str], app_port: int, registry: str, reason: str, tmp_path: Path
 ) -> None:
     settings = environment(tmp_path, "127.0.0.1") | ({"MATINEE__MESH__REGISTRY": registry} if registry else {})

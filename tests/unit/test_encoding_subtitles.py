@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.encoding.model.subtitles import LIMIT_BYTES, Cue, InvalidSubtitles, format_webvtt, parse_subtitles, shift
+from matinee.encoding.model.cues import LIMIT_LETTERS, Cue, InvalidSubtitles
+from matinee.encoding.model.subtitles import LIMIT_BYTES, count_outside, format_webvtt, parse_subtitles, shift
 
 SRT = """\ufeff1
 00:00:01,000 --> 00:00:02,500
@@ -56,7 +57,7 @@ def test_other_line_endings_and_utf_16_are_read() -> None:
         (b"1\n00:00:01,000 --> 00:00:02,000\nx\n\n2\n00:00:0x,000 --> 00:00:02,000\ny\n", "srt", 6),
         (b"1\n00:00:05,000 --> 00:00:02,000\nx\n", "srt", 2),
         (b"1\n00:61:05,000 --> 01:00:02,000\nx\n", "srt", 2),
-        (b"1\n00:00:01,000 --> 00:00:02,000\ncaf\xe9\n", "srt", 3),
+        (b"1\n00:00:01,000 --> 00:00:02,000\n\xe9\xff\xbf\n", "srt", 3),
         (b"00:00:01.000 --> 00:00:02.000\nx\n", "vtt", 1),
         (b"", "srt", 1),
         (b"\x00\x01\x02", "srt", 1),
@@ -76,12 +77,16 @@ def test_invalid_file_is_refused_with_its_line(text: bytes, kind: str, line: int
 
 @pytest.mark.parametrize("kind", ["srt", "vtt", "ass"])
 @pytest.mark.parametrize("part", ["{\\", "{", "<a", "</v ", "<c.", "<i>", "&#1", "-->", "\\N", "<00:", " "])
-def test_long_repetition_is_parsed(kind: str, part: str) -> None:
+def test_long_repetition_is_parsed_or_refused(kind: str, part: str) -> None:
     start = {"srt": "00:00:01.000 --> 00:00:02.000\n", "ass": "[Events]\nFormat: Start, End, Text\n"}
     start |= {"vtt": f"WEBVTT\n\n{start['srt']}", "ass": f"{start['ass']}Dialogue: 0:00:01.00,0:00:02.00,"}
     # In quadratic time this would not end.
-    (cue,) = parse_subtitles(f"{start[kind]}x{part * 500_000}x\n".encode(), kind)
-    assert cue.text[0] == "x"
+    try:
+        (cue,) = parse_subtitles(f"{start[kind]}x{part * 500_000}x\n".encode(), kind)
+        assert cue.text[0] == "x"
+        assert len(cue.text) <= LIMIT_LETTERS
+    except InvalidSubtitles as error:
+        assert "letters cannot be shown" in error.what  # noqa: PT017  # either is right
 
 
 def test_a_file_over_the_limit_is_refused() -> None:
@@ -93,6 +98,13 @@ def test_subtitles_are_shifted_and_cut_at_the_end() -> None:
     cues = [Cue(0, 900, "gone"), Cue(1000, 5000, "cut"), Cue(9000, 9500, "after")]
     assert shift(cues, -1000) == [Cue(0, 4000, "cut"), Cue(8000, 8500, "after")]
     assert format_webvtt(shift(cues, -1000), until_ms=3000).decode() == "WEBVTT\n\n00:00:00.000 --> 00:00:03.000\ncut\n"
+
+
+def test_cues_after_the_end_are_counted_and_refused_where_all_are() -> None:
+    cues = [Cue(1000, 5000, "in"), Cue(3000, 9500, "after")]
+    assert count_outside(cues, 3000) == 1
+    with pytest.raises(InvalidSubtitles, match=r"no subtitle is within the film: .* 00:00:00\.900.* 00:00:01\.000"):
+        count_outside(cues, 900)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.integers(1, 10**5), st.text("ab <>&-\né", min_size=1))))

@@ -125,8 +125,8 @@ class Encoder(Protocol):
     ) -> None:
         """Encode an audio track with the duration of the picture."""
 
-    async def extract_subtitles(self, *, master: Path, stream: int, out: Path) -> None:
-        """Convert a subtitle stream to a WebVTT file."""
+    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
+        """Extract a subtitle stream into a file of its own kind (`TEXT_CODECS`), in the character set that it has."""
 
 
 class Stills(Protocol):

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 
 from matinee.catalogue.api import Catalogue, EpisodeNotFound, TitleNotFound, choose_text
 from matinee.encoding.api import Job, JobNotFound, JobState, Order, Report, SideFile
+from matinee.encoding.model.cues import InvalidSubtitles
 from matinee.encoding.model.progress import create_steps
-from matinee.encoding.model.refusals import check_space, make_already_ingested, make_unusable
+from matinee.encoding.model.refusals import check_space, make_already_ingested, make_unusable, make_unusable_subtitles
 from matinee.encoding.model.renditions import list_warnings
-from matinee.encoding.model.subtitles import LIMIT_BYTES, Cue, InvalidSubtitles, parse_subtitles
+from matinee.encoding.model.subtitles import LIMIT_BYTES, Subtitles, count_outside
+from matinee.encoding.model.subtitles import read_subtitles as parse
 from matinee.encoding.ports import Blobs, IngestedSource, JobStore, Prober, SourceStore
 from matinee.kit import context, ids
 from matinee.kit.clock import Clock
@@ -36,10 +38,20 @@ async def locate(blobs: Blobs, path: str, into: Path) -> Path:
     return await blobs.fetch(key=path, into=into) or Path(path)
 
 
-def read_subtitles(file: Path, kind: str) -> list[Cue]:
-    """Parse the cues of a file of a kind (`srt`, `vtt`, `ass`). Raises InvalidSubtitles, OSError."""
+def read_subtitles(file: Path, kind: str, language: str) -> Subtitles:
+    """Read a file of a kind (`srt`, `vtt`, `ass`), probably in a language. Raises InvalidSubtitles, OSError."""
     with file.open("rb") as opened:
-        return parse_subtitles(opened.read(LIMIT_BYTES + 1), kind)
+        return parse(opened.read(LIMIT_BYTES + 1), kind, language)
+
+
+def list_notes(subtitles: Subtitles, until_ms: int) -> list[str]:
+    """List what a person should know about subtitles. Raises InvalidSubtitles where none is within the film."""
+    notes = []
+    if subtitles.charset:
+        notes.append(f"they are not UTF-8 and were read as {subtitles.charset}: check the letters")
+    if outside := count_outside(subtitles.cues, until_ms):
+        notes.append(f"{outside} of {len(subtitles.cues)} begin after the end of the film and are left out")
+    return notes
 
 
 class EncodingService:
@@ -121,10 +133,10 @@ class EncodingService:
         with tempfile.TemporaryDirectory(prefix="matinee-inspect-") as folder:
             file = await locate(self._blobs, path, Path(folder))
             source = await self._prober.probe(path=file, name=PurePath(path).name)
-            await self._check_side_files(audio, subtitles, Path(folder))
+            notes = await self._check_side_files(audio, subtitles, Path(folder), source.report.duration_ms)
             fingerprint = await asyncio.to_thread(fingerprint_file, file)
         check_space(source.report.size_bytes, await self._blobs.get_free_bytes())
-        return replace(source.report, warnings=list_warnings(source)), fingerprint
+        return replace(source.report, warnings=[*list_warnings(source), *notes]), fingerprint
 
     async def _check_not_ingested(
         self, fingerprint: str, file: str, title_id: TitleId | None, episode_id: EpisodeId | None
@@ -141,13 +153,18 @@ class EncodingService:
             name = choose_text(title.names, [], title.original_language)
             raise make_already_ingested(file, known.title_id, known.episode_id, name)
 
-    async def _check_side_files(self, audio: Sequence[SideFile], subtitles: Sequence[SideFile], folder: Path) -> None:
+    async def _check_side_files(
+        self, audio: Sequence[SideFile], subtitles: Sequence[SideFile], folder: Path, duration_ms: int
+    ) -> list[str]:
+        """Return what a person should know about the files. Raises Unusable."""
         for side in audio:
             file = await locate(self._blobs, side.path, folder)
             await self._prober.probe_audio(path=file, name=PurePath(side.path).name)
+        notes: list[str] = []
         for side in subtitles:
             file = await locate(self._blobs, side.path, folder)
-            await self._executor.run(_check_subtitles, side, file)
+            notes += await self._executor.run(_check_subtitles, side, file, duration_ms)
+        return notes
 
     async def _check_title(self, order: Order) -> None:
         """Raise TitleNotFound, EpisodeNotFound or Invalid where the order's title does not fit."""
@@ -165,13 +182,13 @@ def _require(job: Job | None, job_id: JobId) -> Job:
     return job
 
 
-def _check_subtitles(side: SideFile, file: Path) -> None:
+def _check_subtitles(side: SideFile, file: Path, duration_ms: int) -> list[str]:
     name = PurePath(side.path).name
     try:
-        read_subtitles(file, file.suffix[1:].lower())
+        subtitles = read_subtitles(file, file.suffix[1:].lower(), side.language)
+        return [f"{name}: {note}" for note in list_notes(subtitles, duration_ms)]
     except InvalidSubtitles as error:
-        remedy = "Correct that line and submit the file again."
-        raise make_unusable(name, f"subtitles, line {error.line}", error.what, remedy) from error
+        raise make_unusable_subtitles(name, error) from error
     except OSError as error:
         what = f"it cannot be read ({error.strerror})"
         raise make_unusable(name, "subtitles", what, "Check its path and permissions.") from error

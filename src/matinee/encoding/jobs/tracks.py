@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 
+from msgspec.structs import replace
+
 from matinee.catalogue.api import TextTrack, Thumbnails
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.jobs.workspace import durable_outputs
+from matinee.encoding.model.cues import InvalidSubtitles
+from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.loudness import compute_gain_db
 from matinee.encoding.model.pictures import plan_thumbnails
 from matinee.encoding.model.plan import AudioTrackPlan, Plan, TextTrackPlan
-from matinee.encoding.model.refusals import make_unusable
-from matinee.encoding.model.subtitles import InvalidSubtitles, format_webvtt, shift
-from matinee.encoding.service import read_subtitles
+from matinee.encoding.model.refusals import make_unusable_subtitles
+from matinee.encoding.model.renditions import TEXT_CODECS
+from matinee.encoding.model.subtitles import format_webvtt, shift
+from matinee.encoding.ports import MediaToolFailed
+from matinee.encoding.service import list_notes, read_subtitles
 
 
 async def encode_audio(run: Run, plan: Plan) -> list[Path]:
@@ -61,26 +67,50 @@ async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
 
 
 async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> bool:
+    """Write a track. A side file that is unusable is refused; a stream is left out with a warning."""
     file, kind, shift_ms = await run.fetch(text.source_key), PurePath(text.source_key).suffix[1:].lower(), 0
-    if text.stream is not None:
-        extracted, kind, shift_ms = out.with_suffix(".own.vtt"), "vtt", -plan.source.start_us // 1000
-        await run.tools.encoder.extract_subtitles(master=file, stream=text.stream, out=extracted)
-        file = extracted
+    name = f"subtitles (stream {text.stream})"
     try:
-        await run.tools.executor.run(_convert_subtitles, file, kind, shift_ms, plan.duration_ms, out)
+        if text.stream is not None:
+            file, shift_ms = await _extract_subtitles(run, plan, file, text.stream, out), -plan.source.start_us // 1000
+            kind = file.suffix[1:]
+        notes = await run.tools.executor.run(
+            _convert_subtitles, file, kind, text.language, shift_ms, plan.duration_ms, out
+        )
     except InvalidSubtitles as error:
         if text.stream is None:
-            name, where = PurePath(text.source_key).name, f"subtitles, line {error.line}"
-            raise make_unusable(name, where, error.what, "Correct that line.") from error
-        run.progress.warn(f"subtitles (stream {text.stream}) are skipped: {error}")
+            raise make_unusable_subtitles(_name_side_file(run, text), error) from error
+        run.progress.warn(f"{name} are left out: {error}")
         return False
+    except MediaToolFailed as failure:
+        if failure.disk_full:
+            raise
+        run.progress.warn(f"{name} are left out: they cannot be read")
+        return False
+    for note in notes if text.stream is not None else ():  # those of a side file are known since the order
+        run.progress.warn(f"{name}: {note}")
     return True
 
 
-def _convert_subtitles(source: Path, kind: str, shift_ms: int, until_ms: int, out: Path) -> None:
-    """Convert a file to WebVTT. Raises InvalidSubtitles."""
-    cues = shift(read_subtitles(source, kind), shift_ms)
-    out.write_bytes(format_webvtt(cues, until_ms=until_ms))
+def _name_side_file(run: Run, text: TextTrackPlan) -> str:
+    names = [side.path for side in run.order.subtitles if parse_language(side.language) == text.language]
+    return PurePath(names[-1] if names else text.source_key).name
+
+
+async def _extract_subtitles(run: Run, plan: Plan, master: Path, stream: int, out: Path) -> Path:
+    codec = next(found.codec for found in plan.source.report.subtitles if found.index == stream)
+    extracted = out.with_suffix(f".own.{TEXT_CODECS[codec]}")
+    await run.tools.encoder.extract_subtitles(master=master, stream=stream, codec=codec, out=extracted)
+    return extracted
+
+
+def _convert_subtitles(source: Path, kind: str, language: str, shift_ms: int, until_ms: int, out: Path) -> list[str]:
+    """Convert a file to WebVTT, and return what a person should know about it. Raises InvalidSubtitles."""
+    found = read_subtitles(source, kind, language)
+    moved = replace(found, cues=shift(found.cues, shift_ms))
+    notes = list_notes(moved, until_ms)
+    out.write_bytes(format_webvtt(moved.cues, until_ms=until_ms))
+    return notes
 
 
 async def make_thumbnails(run: Run, plan: Plan, film: Path) -> tuple[Thumbnails, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from matinee.encoding.api import AlreadyIngested, NoSpace, Unusable
+from matinee.encoding.model.cues import InvalidSubtitles
 from matinee.kit.disk import RESERVE_BYTES
 from matinee.kit.ids import EpisodeId, TitleId
 
@@ -17,6 +18,14 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 def make_unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
     """Make the problem of a file: which stream, what is wrong and what to do."""
     return Unusable(file=file, stream=stream, remedy=remedy, detail=f"{file}: {stream}: {what}. {remedy}")
+
+
+def make_unusable_subtitles(file: str, error: InvalidSubtitles) -> Unusable:
+    """Make the problem of a file of subtitles."""
+    if error.line is None:
+        return make_unusable(file, "subtitles", error.what, "Use the subtitles of this film.")
+    remedy = "Correct that line and submit the file again."
+    return make_unusable(file, f"subtitles, line {error.line}", error.what, remedy)
 
 
 def make_already_ingested(file: str, title_id: TitleId, episode_id: EpisodeId | None, name: str) -> AlreadyIngested:

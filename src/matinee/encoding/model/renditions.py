@@ -10,7 +10,8 @@ from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, AudioTrackPlan, TextRole, TextTrackPlan
 from matinee.encoding.model.source import MediaSource, Role
 
-TEXT_CODECS = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text"})
+# The codecs of subtitles that are text, and the kind of file that each is extracted to.
+TEXT_CODECS = {"subrip": "srt", "ass": "ass", "ssa": "ass", "webvtt": "vtt", "mov_text": "srt", "text": "srt"}
 
 
 def plan_audio(

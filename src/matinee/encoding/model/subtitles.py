@@ -4,60 +4,77 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from operator import attrgetter
 
 import msgspec
 
+from matinee.encoding.model.charsets import UndecodableText, decode_text
+from matinee.encoding.model.cues import Cue, InvalidSubtitles, clean_text
+from matinee.encoding.model.substation import read_substation
+
 # Ten times a film with 4,000 long subtitles; enough for Advanced SubStation with drawn signs.
 LIMIT_BYTES = 4 << 20
-
-_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
+_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})(?:[.,](\d{1,9}))?"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s+(.*))?")
-_ASS_TIME = re.compile(r"\s*(\d{1,4}):(\d{2}):(\d{2})[.:](\d{2})\s*")
-_SETTING = re.compile(r"(vertical|line|position|size|align|region):\S+")
-_VTT_TAG = re.compile(r"(</?(?:[biuc]|ruby|rt|v|lang)(?:[.\s][^<>]*)?>|<(?:\d+:)?\d\d:\d\d\.\d{3}>)")
-_MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")  # without { inside: linear
-_SPECIAL = re.compile(r"[<&>{]")
-_BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|nbsp|lrm|rlm|#\d+|#x[0-9a-fA-F]+);)")
+# A line that was meant as a time, whatever is wrong with it.
+_LIKE_TIMING = re.compile(r"\s*-?\d{1,4}\s*:\s*\d{1,2}(?:\s*:\s*\d{1,2})?(?:\s*[.,:]\s*\d|\s*-{1,2}\s*>)")
+_NUMBER = re.compile(r"\s*\d{1,9}\s*")
+_MICRODVD = re.compile(r"\{\d{1,9}\}\{\d{1,9}\}")
+_SETTING = re.compile(
+    r"vertical:(?:rl|lr)|line:-?\d{1,4}(?:\.\d{1,4})?%?(?:,(?:start|center|end))?|size:\d{1,3}(?:\.\d{1,4})?%"
+    r"|position:\d{1,3}(?:\.\d{1,4})?%(?:,(?:line-left|center|line-right))?|align:(?:start|center|end|left|right)"
+)
 _NOT_SHOWN = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
 
 
-class InvalidSubtitles(ValueError):
-    """The file does not have the format of its name; `line` counts from 1."""
+class Subtitles(msgspec.Struct, frozen=True):
+    """The cues of a file, ordered by time. `charset` names what it was written in where that had to be detected."""
 
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(line, what)
-        self.line = line
-        self.what = what
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.what}"
+    cues: list[Cue]
+    charset: str = ""
 
 
-class Cue(msgspec.Struct, frozen=True, gc=False):
-    """A text and the time it is shown."""
+def read_subtitles(data: bytes, kind: str, language: str = "und") -> Subtitles:
+    """Read a file of a kind (`srt`, `vtt`, `ass`) in any character set. Raises InvalidSubtitles.
 
-    start_ms: int
-    end_ms: int
-    text: str
-    settings: str = ""
-
-
-def parse_subtitles(data: bytes, kind: str) -> list[Cue]:
-    """Parse the cues of a file of a kind (`srt`, `vtt`, `ass`), ordered by time. Raises InvalidSubtitles.
-
-    It takes time linear in the size, of which it refuses more than `LIMIT_BYTES`.
+    `language` helps where the character set is not sure. The time is linear in the size, of which more than
+    `LIMIT_BYTES` are refused.
     """
     if len(data) > LIMIT_BYTES:
         raise InvalidSubtitles(1, f"subtitles have at most {LIMIT_BYTES >> 20} MB")
-    lines = _decode(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    readers = {"srt": _read_blocks, "vtt": _read_webvtt, "ass": _read_substation, "ssa": _read_substation}
-    if kind not in readers:
-        raise InvalidSubtitles(1, f".{kind} files are not subtitles that Matinee reads: .srt, .vtt and .ass are")
+    if kind not in ("srt", "vtt", "ass", "ssa"):
+        raise InvalidSubtitles(1, f".{kind} files are not subtitles that Matinee reads: .srt, .vtt, .ass and .ssa are")
+    try:
+        text, charset = decode_text(data, language)
+    except UndecodableText as error:
+        raise InvalidSubtitles(error.line, error.what) from None
+    return Subtitles(_parse(text, kind), charset)
+
+
+def parse_subtitles(data: bytes, kind: str, language: str = "und") -> list[Cue]:
+    """Return the cues of `read_subtitles`."""
+    return read_subtitles(data, kind, language).cues
+
+
+def _parse(text: str, kind: str) -> list[Cue]:
+    text = text.replace("\ufeff", "").replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    readers = {"srt": _read_subrip, "vtt": _read_webvtt, "ass": read_substation, "ssa": read_substation}
     cues = sorted(readers[kind](lines), key=attrgetter("start_ms", "end_ms"))
     if not cues:
         raise InvalidSubtitles(len(lines), "the file has no subtitles")
     return cues
+
+
+def count_outside(cues: list[Cue], until_ms: int) -> int:
+    """Count the cues that begin after the end of the film. Raises InvalidSubtitles where that is all of them."""
+    outside = sum(cue.start_ms >= until_ms for cue in cues)
+    if outside == len(cues):
+        when = f"the film ends at {_format_time(until_ms)}"
+        first = f", the first subtitle begins at {_format_time(cues[0].start_ms)}" if cues else ""
+        raise InvalidSubtitles(None, f"no subtitle is within the film: {when}{first}")
+    return outside
 
 
 def format_webvtt(cues: list[Cue], *, until_ms: int) -> bytes:
@@ -81,38 +98,65 @@ def _format_time(ms: int) -> str:
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
-def _decode(data: bytes) -> str:
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InvalidSubtitles(line, "this is not UTF-8 text; save the file as UTF-8") from None
-    if "\0" in text:
-        raise InvalidSubtitles(text[: text.index("\0")].count("\n") + 1, "this is not text")
-    return text
-
-
 def _read_webvtt(lines: list[str]) -> Iterator[Cue]:
     if not re.match(r"WEBVTT([ \t]|$)", lines[0]):
         raise InvalidSubtitles(1, "a WebVTT file begins with the line WEBVTT")
-    blank = next((n for n, line in enumerate(lines) if not line.strip()), len(lines))
-    return _read_blocks([""] * blank + lines[blank:])
+    end = next((n for n, line in enumerate(lines) if not line.strip() or "-->" in line), len(lines))
+    return _read_blocks([""] * end + lines[end:])
+
+
+def _read_subrip(lines: list[str]) -> Iterator[Cue]:
+    """Read SubRip; a file of another format with this name is read as what it is."""
+    start = next((line for line in lines if line.strip()), "")
+    if re.match(r"WEBVTT([ \t]|$)", lines[0]):
+        return _read_webvtt(lines)
+    if start.strip().lower() == "[script info]":
+        return read_substation(lines)
+    if _MICRODVD.match(start):
+        what = "this is MicroDVD, which counts frames: save it as .srt, with times"
+        raise InvalidSubtitles(lines.index(start) + 1, what)
+    return _read_blocks(lines)
 
 
 def _read_blocks(lines: list[str]) -> Iterator[Cue]:
-    """Read blocks: an optional number or name, a timing, text. Notes and styles are skipped."""
+    """Read blocks: an optional number or name, a timing, text. Notes and styles are skipped.
+
+    Blank lines may be missing between blocks, or be inside of a text.
+    """
+    cue: tuple[int, str, list[str]] | None = None
     for first, block in _split_blocks(lines):
-        if _NOT_SHOWN.match(block[0]):
+        starts = list(_find_timings(block, first))
+        if _NOT_SHOWN.match(block[0]) or (len(block) == 1 and _NUMBER.fullmatch(block[0])):
             continue
-        at = next((n for n, line in enumerate(block[:2]) if "-->" in line), None)
-        if at is None:
-            raise InvalidSubtitles(
-                first, f"a time such as 00:00:01,000 --> 00:00:02,000 was expected, not {block[0][:40]!r}"
-            )
-        cue = _parse_cue(block[at], block[at + 1 :], first + at)
-        if cue.text and cue.end_ms > cue.start_ms:
-            yield cue
+        if not starts or starts[0] > 1:
+            if cue is None or (not starts and any(map(_LIKE_TIMING.match, block[:2]))):
+                what = f"a time such as 00:00:01,000 --> 00:00:02,000 was expected, not {block[0][:40]!r}"
+                raise InvalidSubtitles(first, what)
+            cue[2].extend(_drop_number(block[: starts[0]]) if starts else block)
+        for start, end in pairwise([*starts, len(block)]):
+            if cue:
+                yield from _parse_cue(*cue)
+            text = block[start + 1 : end]
+            cue = first + start, block[start], _drop_number(text) if end < len(block) else text
+    if cue:
+        yield from _parse_cue(*cue)
+
+
+def _find_timings(block: list[str], first: int) -> Iterator[int]:
+    """Yield the positions of the times in a block; its own is in its first two lines."""
+    own = next((n for n, line in enumerate(block[:2]) if "-->" in line), None)
+    for n, line in enumerate(block):
+        if n == own:
+            yield n
+        elif "-->" in line and _LIKE_TIMING.match(line):
+            if not _TIMING.fullmatch(line):
+                raise InvalidSubtitles(first + n, f"the time {line.strip()[:60]!r} cannot be read")
+            yield n
+
+
+def _drop_number(text: list[str]) -> list[str]:
+    """Return a text without the number of the subtitle that directly follows it."""
+    return text[:-1] if text and _NUMBER.fullmatch(text[-1]) else text
 
 
 def _split_blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -125,66 +169,22 @@ def _split_blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
             block = []
 
 
-def _parse_cue(timing: str, text: list[str], line: int) -> Cue:
-    match = _TIMING.fullmatch(timing)
+def _parse_cue(line: int, times: str, text: list[str]) -> Iterator[Cue]:
+    """Yield the cue, or nothing where it has no text or no duration."""
+    match = _TIMING.fullmatch(times)
     if match is None:
-        raise InvalidSubtitles(line, f"the time {timing.strip()[:60]!r} cannot be read")
+        raise InvalidSubtitles(line, f"the time {times.strip()[:60]!r} cannot be read")
     start_ms, end_ms = _parse_time(match.groups()[:4], line), _parse_time(match.groups()[4:8], line)
     if end_ms < start_ms:
         raise InvalidSubtitles(line, "the subtitle ends before it begins")
-    settings = " ".join(filter(_SETTING.fullmatch, match[9].split())) if match[9] else ""
-    return Cue(start_ms, end_ms, _clean("\n".join(text)), settings)
+    settings = (match[9] or "").replace("align:middle", "align:center").split()
+    cleaned = clean_text("\n".join(text), line)
+    if cleaned and end_ms > start_ms:
+        yield Cue(start_ms, end_ms, cleaned, " ".join(filter(_SETTING.fullmatch, settings)))
 
 
 def _parse_time(parts: tuple[str | None, ...], line: int) -> int:
     hours, minutes, seconds = int(parts[0] or 0), int(parts[1] or 0), int(parts[2] or 0)
     if minutes > 59 or seconds > 59:
         raise InvalidSubtitles(line, "minutes and seconds are at most 59")
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((parts[3] or "").ljust(3, "0"))
-
-
-def _clean(text: str) -> str:
-    """Keep the tags of WebVTT, drop other markup and escape special characters."""
-    if _SPECIAL.search(text):
-        pieces = _VTT_TAG.split(text)  # text, tag, text, tag, …, text
-        pieces[::2] = map(_escape, pieces[::2])
-        text = "".join(pieces)
-    return "\n".join(filter(None, map(str.strip, text.split("\n"))))
-
-
-def _escape(text: str) -> str:
-    if not _SPECIAL.search(text):
-        return text
-    text = _BARE_AMPERSAND.sub("&amp;", _MARKUP.sub("", text))
-    return text.replace("<", "&lt;").replace("-->", "--&gt;")
-
-
-def _read_substation(lines: list[str]) -> Iterator[Cue]:
-    """Read the `Dialogue:` lines of `[Events]`, whose `Format:` line gives the order of fields."""
-    fields: list[str] = []
-    if not any(line.strip().lower() == "[events]" for line in lines):
-        raise InvalidSubtitles(1, "an Advanced SubStation file needs a section [Events]")
-    for number, line in enumerate(lines, 1):
-        name, _, rest = line.partition(":")
-        if name.strip() == "Format":
-            fields = [field.strip().lower() for field in rest.split(",")]
-        elif name.strip() == "Dialogue":
-            yield from _read_dialogue(fields, rest, number)
-
-
-def _read_dialogue(fields: list[str], rest: str, line: int) -> Iterator[Cue]:
-    values = dict(zip(fields, rest.split(",", max(0, len(fields) - 1)), strict=False))
-    if not {"start", "end", "text"} <= values.keys():
-        raise InvalidSubtitles(line, "a Dialogue line needs Start, End and Text as its Format line says")
-    start_ms, end_ms = (_parse_ass_time(values[edge], line) for edge in ("start", "end"))
-    text = re.sub(r"\\[Nn]", "\n", re.sub(r"\{[^{}]*\}", "", values["text"])).replace("\\h", "\u00a0")
-    if end_ms > start_ms and (cleaned := _clean(text)):
-        yield Cue(start_ms, end_ms, cleaned)
-
-
-def _parse_ass_time(text: str, line: int) -> int:
-    match = _ASS_TIME.fullmatch(text)
-    if match is None:
-        raise InvalidSubtitles(line, f"the time {text.strip()[:20]!r} cannot be read")
-    hours, minutes, seconds, hundredths = map(int, match.groups())
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + hundredths * 10
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((parts[3] or "")[:3].ljust(3, "0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,11 @@ from msgspec.structs import asdict
 
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import filters
+from matinee.encoding.adapters.ffmpeg import filters, timed_text
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
-from matinee.encoding.ports import Loudness, OnProgress
+from matinee.encoding.ports import Loudness, MediaToolFailed, OnProgress
 
 DEADLINE_S = 12 * 3600
 SAMPLE_RATE_HZ = 48_000
@@ -75,9 +76,24 @@ class FfmpegEncoder:
         arguments = [*input_arguments(master), "-filter_complex", graph, *encode, "-f", "mp4", out.name]
         await self._run(arguments, cwd=out.parent)
 
-    async def extract_subtitles(self, *, master: Path, stream: int, out: Path) -> None:
-        arguments = [*input_arguments(master), "-map", f"0:{stream}", "-c:s", "webvtt", "-f", "webvtt", out.name]
-        await self._run(arguments, cwd=out.parent)
+    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
+        source = [*input_arguments(master), "-map", f"0:{stream}"]
+        if codec == "mov_text":
+            await self._extract_timed_text(source, out)
+            return
+        # Packets are copied: FFmpeg's decoders stop at text that is not UTF-8, and show drawings as text.
+        form = "webvtt" if out.suffix == ".vtt" else out.suffix[1:]
+        await self._run([*source, "-c:s", "copy", "-f", form, out.name], cwd=out.parent)
+
+    async def _extract_timed_text(self, source: Sequence[str], out: Path) -> None:
+        """Convert timed text with its italics, or without them where it is not UTF-8."""
+        with contextlib.suppress(MediaToolFailed):
+            if not await self._run([*source, "-c:s", "srt", "-f", "srt", out.name], cwd=out.parent):
+                return
+        packets, listing = out.with_suffix(".packets"), out.with_suffix(".times")
+        times = ["-map", source[-1], "-c:s", "copy", "-f", "framecrc", listing.name]
+        await self._run([*source, "-c:s", "copy", "-f", "data", packets.name, *times], cwd=out.parent)
+        timed_text.write_subrip(packets, listing, out)
 
     async def _run(
         self,

@@ -46,6 +46,8 @@ def main(goal, arguments):
     step("matinee itself", [ROOT / "pyproject.toml"], install_self)
     step("web packages", [ROOT / "web" / "package-lock.json"], install_web)
     step("web client", web_sources(), build_web)
+    if goal == "develop":
+        step("players for tests", [ROOT / "web" / "players" / "package-lock.json"], lambda: install_web("players"))
     if time.monotonic() - started > 2:
         report("ready", "set up in {:.0f} s".format(time.monotonic() - started))
 
@@ -87,9 +89,9 @@ def install_self():
     script.chmod(0o755)
 
 
-def install_web():
-    """Install the web client's packages from its lock."""
-    run([BIN / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=ROOT / "web")
+def install_web(folder="."):
+    """Install the packages of the web client, or of a folder in it, from the lock there."""
+    run([BIN / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=ROOT / "web" / folder)
 
 
 def build_web():

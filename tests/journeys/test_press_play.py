@@ -41,6 +41,8 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
     await viewer.sign_up(EMAIL)
 
     page = await (await chromium.new_context(viewport={"width": 1440, "height": 900})).new_page()
+    licences: list[str] = []
+    page.on("request", lambda request: licences.append(request.url) if "/licences/" in request.url else None)
     await open_title(page, deployment.url)
     await page.get_by_test_id("play").first.click()
     start = await wait_for_playback(page)
@@ -54,6 +56,7 @@ async def test_sign_in_play_pause_resume_on_a_phone_and_outlive_the_token_there(
     assert quality["frames"] > 100
     assert quality["encrypted"]
     assert quality["height"] > 0
+    assert licences == [f"{deployment.url}/api/v1/licences/clearkey"]
     await page.evaluate("document.querySelector('video').pause()")
     stopped = await page.evaluate("document.querySelector('video').currentTime")
     await page.close()

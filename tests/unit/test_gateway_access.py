@@ -24,6 +24,7 @@ OPERATIONS = [
 # These need no sign-in: signing in, and addresses that contain a signed token.
 PUBLIC = {
     *(f"/api/v1/auth/{name}" for name in ("options", "refresh", "sign-in", "sign-out", "sign-up")),
+    "/api/v1/licences/clearkey/{token}",
     "/api/v1/licences/hls/{token}/{key_id}",
     "/api/v1/playback/{session_id}/manifest/{token}/{name}",
     "/api/v1/playback/{session_id}/beacon/{token}",

@@ -183,6 +183,7 @@ def test_only_expected_routes_need_no_token() -> None:
     api = {path for path in open_routes if path.startswith("/api/")}
     assert api == {
         "/api/v1/auth/",
+        "/api/v1/licences/clearkey/",
         "/api/v1/licences/hls/",
         "/api/v1/playback/[^/]+/manifest/.+",
         "/api/v1/playback/[^/]+/beacon/[^/]+",

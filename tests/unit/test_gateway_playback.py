@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import pytest
@@ -103,6 +106,57 @@ async def test_licences_require_a_valid_token(gateway: Deployment) -> None:
     key = await call(gateway, "GET", path)
     assert (key.status, key.body) == (200, bytes.fromhex(keys[0].key))
     assert (await call(gateway, "GET", f"/api/v1/licences/hls/x/{keys[0].key_id}")).problem == "licence-refused"
+
+
+async def test_pages_of_other_origins_get_manifests_and_licences_by_their_links(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    session = await start_session(viewer)
+    manifest = await call(gateway, "GET", session["dash_path"])
+    laurl = re.findall(r"<dashif:Laurl>([^<]+)<", manifest.body.decode())[0]
+    assert urlsplit(laurl).netloc == urlsplit(gateway.url).netloc
+    keys = await gateway.domains["licensing"].ensure_content_keys(asset_id=session["asset_id"], labels=("SD",))
+    kids = [base64.urlsafe_b64encode(bytes.fromhex(key.key_id)).rstrip(b"=").decode() for key in keys]
+    body = msgspec.json.encode({"kids": kids, "type": "temporary"})
+    for path in (urlsplit(laurl).path, session["clearkey_path"]):
+        # hls.js names no media type.
+        licence = await call(gateway, "POST", path, body, {"Content-Type": "application/octet-stream"})
+        assert (licence.status, {key["kid"] for key in licence.json["keys"]}) == (200, set(kids))
+    head, _, _ = session["clearkey_path"].rpartition("/")
+    refused = await call(gateway, "POST", f"{head}/forged", body)
+    assert (refused.status, refused.problem) == (403, "licence-refused")
+    for path in (session["dash_path"], session["hls_path"], session["clearkey_path"]):
+        answer = await call(gateway, "OPTIONS", path)
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (204, "*"), path
+        assert "Content-Type" in answer.headers["Access-Control-Allow-Headers"]
+    for answer in (manifest, licence, refused):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    own = await viewer.call("GET", "/profiles")
+    assert "Access-Control-Allow-Origin" not in own.headers
+
+
+async def test_manifests_answer_head_requests_and_are_compressed(gateway: Deployment) -> None:
+    session = await start_session(await gateway.viewer())
+    for path in (session["dash_path"], session["hls_path"]):
+        full = await call(gateway, "GET", path)
+        head = await call(gateway, "HEAD", path)
+        assert (head.status, head.body, head.headers["Content-Type"]) == (200, b"", full.headers["Content-Type"])
+        packed = await call(gateway, "GET", path, headers={"Accept-Encoding": "gzip"})
+        if len(full.body) >= 1_400:  # a shorter one fits into a packet
+            assert packed.headers["Content-Encoding"] == "gzip", path
+            assert packed.headers["Vary"] == "Accept-Encoding"
+            assert len(gzip.decompress(packed.body)) == len(full.body)
+    assert len((await call(gateway, "GET", session["dash_path"])).body) >= 1_400
+
+
+async def test_key_format_of_hls_is_chosen_by_query(gateway: Deployment) -> None:
+    session = await start_session(await gateway.viewer())
+    for path, key_format in (("hls_path", "identity"), ("hls_clearkey_path", "org.w3.clearkey")):
+        master = (await call(gateway, "GET", session[path])).body.decode()
+        uri = next(line for line in master.splitlines() if line and not line.startswith("#"))
+        playlist = (await call(gateway, "GET", urljoin(session[path], uri))).body.decode()
+        assert f'KEYFORMAT="{key_format}"' in playlist
+    unknown = session["hls_path"] + "?keys=fairplay"
+    assert (await call(gateway, "GET", unknown)).status == 422
 
 
 async def test_unplayable_titles_are_refused(gateway: Deployment) -> None:

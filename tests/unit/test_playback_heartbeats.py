@@ -151,7 +151,7 @@ async def test_idle_sessions_are_ended_and_later_deleted(deployment: Deployment)
     (lost,) = await deployment.relay_facts()
     assert (lost.session_id, lost.position_ms, lost.reason) == (idle.session_id, 12_000, "lost")
     assert deployment.domains.calls_of("revoke") == [
-        {"session_id": idle.session_id, "expires_at": NOW + timedelta(hours=12)}
+        {"session_id": idle.session_id, "expires_at": NOW + timedelta(hours=24, seconds=100)}
     ]
     deployment.clock.advance(days=2)
     await deployment.playback.end_idle()

@@ -130,13 +130,52 @@ async def test_expired_links_are_renewed_during_the_session(deployment: Deployme
     assert not is_valid_link(renewed.deliveries[0].base_url, now, ids.derive(AssetId, "other"))
 
 
+async def test_links_in_manifests_are_valid_as_long_as_the_session(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, link_s=60, session_s=3600)
+    play = await deployment.start()
+    bodies = [await deployment.manifest(play, name) for name in ("manifest.mpd", "v480.m3u8")]
+    now = deployment.clock.advance(seconds=3600)
+    assert not is_valid_link(play.deliveries[0].base_url, now)
+    assert all(is_valid_link(body, now) for body in bodies)
+    assert "<MPD" in await deployment.manifest(play)
+    expiry = {terms["terms"].expires_at for terms in deployment.domains.calls_of("grant")}
+    assert expiry == {NOW + timedelta(seconds=60), NOW + timedelta(milliseconds=play.duration_ms, seconds=3600)}
+
+
+async def test_requests_for_manifests_keep_a_session_open(deployment: Deployment) -> None:
+    polled, left = await deployment.start(), await deployment.start(principal("bo"))
+    for _ in range(4):
+        deployment.clock.advance(seconds=400)
+        assert "PATHWAY-PRIORITY" in await deployment.manifest(polled, "steering.json")
+        await deployment.playback.end_idle()
+    assert "<MPD" in await deployment.manifest(polled)
+    with pytest.raises(SessionNotFound):
+        await deployment.manifest(left)
+
+
+async def test_session_without_heartbeats_lasts_until_it_expires(deployment: Deployment) -> None:
+    deployment = Deployment(deployment.store, link_s=60, session_s=3600)
+    play = await deployment.start(heartbeats=False)
+    assert play.expires_at == NOW + timedelta(milliseconds=play.duration_ms, seconds=3600)
+    for _ in range(5):
+        deployment.clock.advance(seconds=700)
+        assert await deployment.playback.end_idle() == 0
+    assert is_valid_link(play.deliveries[0].base_url, deployment.clock.now())
+    assert "<MPD" in await deployment.manifest(play)
+    for _ in range(2):
+        deployment.clock.advance(seconds=700)
+        await deployment.playback.end_idle()
+    assert [fact.reason for fact in await deployment.relay_facts() if isinstance(fact, PlaybackEnded)] == ["lost"]
+
+
 async def test_links_expire_with_the_session(deployment: Deployment) -> None:
     deployment = Deployment(deployment.store, link_s=600, session_s=900)
     play = await deployment.start()
     deployment.clock.advance(seconds=600)
     renewed = await deployment.playback.renew(principal=principal(), session_id=play.session_id, client_ip="192.0.2.7")
-    assert renewed.expires_at == NOW + timedelta(seconds=900)
-    deployment.clock.advance(seconds=300)
+    film_s = play.duration_ms // 1000
+    assert renewed.expires_at == NOW + timedelta(seconds=900 + film_s)
+    deployment.clock.advance(seconds=300 + film_s)
     with pytest.raises(LinkExpired):
         await deployment.manifest(play)
     with pytest.raises(SessionNotFound):
@@ -225,7 +264,7 @@ async def test_ended_session_accepts_no_requests(deployment: Deployment) -> None
         await deployment.end(play, position_ms=42_000, state="paused")
     assert deployment.domains.calls_of("record")[-1]["position"].position_ms == 42_000
     assert deployment.domains.calls_of("revoke") == [
-        {"session_id": play.session_id, "expires_at": NOW + timedelta(hours=12)}
+        {"session_id": play.session_id, "expires_at": NOW + timedelta(hours=24, seconds=100)}
     ]
     started, heartbeat, ended = await deployment.relay_facts()
     assert (type(started), type(heartbeat)) == (PlaybackStarted, PlaybackHeartbeat)

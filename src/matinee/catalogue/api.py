@@ -150,13 +150,18 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VideoTrack(Track, frozen=True, kw_only=True):
-    """A rendition; `frame_rate` is a fraction such as `30000/1001`."""
+    """A rendition; `frame_rate` is a fraction such as `30000/1001`.
+
+    `iframes` are the sizes of the part of each segment that ends with its first picture (`kit.packing`); it is empty
+    where they are not known.
+    """
 
     width_px: int
     height_px: int
     frame_rate: str
     average_bandwidth_bps: int = 0
     range: Literal["SDR", "HDR10", "HLG"] = "SDR"
+    iframes: bytes = b""
 
 
 class AudioTrack(Track, frozen=True, kw_only=True):
@@ -169,14 +174,25 @@ class AudioTrack(Track, frozen=True, kw_only=True):
     label: str = ""
 
 
+class TextSegments(msgspec.Struct, frozen=True, kw_only=True):
+    """Subtitles in segments (`wvtt` in fragmented MP4), named like those of a `Track`."""
+
+    bandwidth_bps: int
+    timescale: int
+    init: str
+    media: str
+    segments: list[SegmentRun]
+
+
 class TextTrack(msgspec.Struct, frozen=True, kw_only=True):
-    """Subtitles as one WebVTT file."""
+    """Subtitles as one WebVTT file and, unless the asset was made before there were any, in segments."""
 
     track_id: str
     language: str
     path: str
     role: Literal["subtitle", "caption", "forced"] = "subtitle"
     label: str = ""
+    segmented: TextSegments | None = None
 
 
 class Thumbnails(msgspec.Struct, frozen=True, kw_only=True):

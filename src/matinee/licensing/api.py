@@ -85,6 +85,13 @@ class Licensing(Protocol):
         """
 
     @idempotent
+    async def issue_licence_by_link(self, *, token: str, key_ids: list[str]) -> ClearKeyLicence:
+        """Return a licence to a player that has no other credential than the token.
+
+        Raises LicenceRefused, UnknownKey.
+        """
+
+    @idempotent
     async def get_identity_key(self, *, token: str, key_id: str) -> bytes:
         """Return the 16 bytes of a key (hexadecimal id), for the HLS key format `identity`.
 

@@ -55,8 +55,10 @@ class LicensingService:
         terms = self._verify(token)
         if (terms.profile_id, terms.device_id) != (profile_id, device_id):
             raise LicenceRefused
-        keys = await self._select_keys(terms, [model.parse_web_key_id(kid) for kid in key_ids[:KEYS_LIMIT]])
-        return ClearKeyLicence(keys=[model.to_web_key(key.key_id, await self._unseal(key)) for key in keys])
+        return await self._issue_licence(terms, key_ids)
+
+    async def issue_licence_by_link(self, *, token: str, key_ids: list[str]) -> ClearKeyLicence:
+        return await self._issue_licence(self._verify(token), key_ids)
 
     async def get_identity_key(self, *, token: str, key_id: str) -> bytes:
         (key,) = await self._select_keys(self._verify(token), [model.parse_key_id(key_id)])
@@ -64,6 +66,10 @@ class LicensingService:
 
     async def revoke(self, *, session_id: PlaySessionId, expires_at: datetime) -> None:
         await self._vault.revoke(session_id=session_id, expires_at=expires_at)
+
+    async def _issue_licence(self, terms: LicenceTerms, key_ids: list[str]) -> ClearKeyLicence:
+        keys = await self._select_keys(terms, [model.parse_web_key_id(kid) for kid in key_ids[:KEYS_LIMIT]])
+        return ClearKeyLicence(keys=[model.to_web_key(key.key_id, await self._unseal(key)) for key in keys])
 
     def _verify(self, token: str) -> LicenceTerms:
         return model.verify_token(token, self._token_key, self._clock.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,9 @@ from matinee.kit.context import Principal
 from matinee.kit.ids import AssetId, EdgeId, EpisodeId, PlaySessionId, TitleId
 from matinee.kit.problem import Problem
 from matinee.mesh.api import idempotent
+
+# How an HLS player gets keys: each by its own address, or from a ClearKey licence server.
+KeyFormat: TypeAlias = Literal["identity", "clearkey"]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +73,11 @@ class NextUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a player needs. Paths (`…_path`) are at the gateway and contain their own signed token."""
+    """All that a player needs. Paths (`…_path`) are at the gateway and contain their own signed token.
+
+    The licence server at `clearkey_path` is for players without an access token; `licence_path` needs one and
+    `licence_token`. `hls_clearkey_path` is for HLS players that get their keys from a licence server.
+    """
 
     session_id: PlaySessionId
     title_id: TitleId
@@ -95,6 +102,8 @@ class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
     audio: list[AudioChoice] = []
     text: list[TextChoice] = []
     thumbnails: ThumbnailSheets | None = None
+    hls_clearkey_path: str = ""
+    clearkey_path: str = ""
 
 
 class Renewal(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,18 +184,31 @@ class Playback(Protocol):
         territory: str,
         episode_id: EpisodeId | None = None,
         from_start: bool = False,
+        heartbeats: bool = True,
     ) -> PlaySession:
         """Start a session. Its data is requested concurrently under one deadline.
+
+        A session whose player sends no `heartbeats` lasts, with its links, until it is ended or expires.
 
         Raises NotEntitled, TooMature, NoRendition, TitleNotFound, EpisodeNotFound, NotPlayable, NotAvailable, NoEdge.
         """
 
     @idempotent
-    async def get_manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
+    async def get_manifest(
+        self,
+        *,
+        session_id: PlaySessionId,
+        token: str,
+        name: str,
+        origin: str = "",
+        key_format: KeyFormat = "identity",
+    ) -> Manifest:
         """Render `manifest.mpd`, `master.m3u8` or `<track id>.m3u8` for a session, with newly signed URLs.
 
-        `master.m3u8` refers to `<track id>~<edge id>.m3u8` and `steering.json`: an edge is a pathway of HLS content
-        steering. Raises LinkExpired, SessionNotFound, ManifestNotFound, NoEdge.
+        The URLs are valid as long as the session, because a player does not request the manifest of a film again.
+        `master.m3u8` refers to `<track id>~<edge id>.m3u8`, to `steering.json` (an edge is a pathway of HLS content
+        steering) and to playlists of I-frames. `origin` is where the player reaches the gateway. The request
+        keeps the session open. Raises LinkExpired, SessionNotFound, ManifestNotFound, NoEdge.
         """
 
     async def renew(

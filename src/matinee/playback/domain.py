@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class PlaybackSection(PlaybackOptions, frozen=True, kw_only=True):
     """Play sessions. `link_s`: the lifetime of a signed URL; `start_ms`: the deadline of starting playback.
 
+    `session_s`: the lifetime of a session and of the links in its manifests, beyond the duration of the film;
+    `idle_s`: the longest time without a heartbeat or a request for a manifest.
     `start_bandwidth_bps`: the bandwidth assumed for a network that has no measurements yet.
     """
 

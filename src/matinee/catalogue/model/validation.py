@@ -6,8 +6,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from matinee.catalogue.api import Artwork, Asset, AudioTrack, Episode, Localised, RightsWindow, TitleDraft, VideoTrack
+from matinee.catalogue.api import (
+    Artwork,
+    Asset,
+    AudioTrack,
+    Episode,
+    Localised,
+    RightsWindow,
+    TextSegments,
+    TitleDraft,
+    VideoTrack,
+)
 from matinee.kit import ids
+from matinee.kit.packing import unpack_sizes
 from matinee.kit.problem import Fault, Invalid
 
 NAME_LIMIT = 300
@@ -156,6 +167,8 @@ def _asset_faults(asset: Asset) -> Iterator[Fault]:
             yield Fault(f"video.{index}.height_px", "a rendition is 1 to 16384 pixels wide and high")
         if not _FRAME_RATE.fullmatch(video.frame_rate):
             yield Fault(f"video.{index}.frame_rate", "give a fraction such as `30000/1001`")
+        if not _has_valid_iframes(video):
+            yield Fault(f"video.{index}.iframes", "give one size for each segment, or none")
     for index, audio in enumerate(asset.audio):
         yield from _check_track(f"audio.{index}", audio, asset)
         yield from _check_language(f"audio.{index}.language", audio.language)
@@ -169,6 +182,8 @@ def _check_texts_and_thumbnails(asset: Asset) -> Iterator[Fault]:
         yield from _check_track_id(f"text.{index}.track_id", text.track_id)
         yield from _check_language(f"text.{index}.language", text.language)
         yield from _check_path(f"text.{index}.path", text.path)
+        if text.segmented is not None:
+            yield from _check_segments(f"text.{index}.segmented", text.segmented)
     if (sheets := asset.thumbnails) is not None:
         yield from _check_path("thumbnails.media", sheets.media)
         numbers = (sheets.columns, sheets.rows, sheets.width_px, sheets.height_px, sheets.interval_ms, sheets.sheets)
@@ -178,22 +193,34 @@ def _check_texts_and_thumbnails(asset: Asset) -> Iterator[Fault]:
 
 def _check_track(field: str, track: VideoTrack | AudioTrack, asset: Asset) -> Iterator[Fault]:
     yield from _check_track_id(f"{field}.track_id", track.track_id)
+    yield from _check_segments(field, track)
+    if not _CODEC.fullmatch(track.codec):
+        yield Fault(f"{field}.codec", "give a codec such as `avc1.640028` (RFC 6381)")
+    if track.key_id is not None and (asset.scheme == "none" or not _KEY_ID.fullmatch(track.key_id)):
+        yield Fault(
+            f"{field}.key_id", "an encrypted track has a key id of 32 hexadecimal digits, a clear track has none"
+        )
+
+
+def _check_segments(field: str, track: VideoTrack | AudioTrack | TextSegments) -> Iterator[Fault]:
     yield from _check_path(f"{field}.init", track.init)
     yield from _check_path(f"{field}.media", track.media)
     if "$Number$" not in track.media:
         yield Fault(f"{field}.media", "segments are numbered by $Number$")
-    if not _CODEC.fullmatch(track.codec):
-        yield Fault(f"{field}.codec", "give a codec such as `avc1.640028` (RFC 6381)")
     if track.bandwidth_bps < 1 or track.timescale < 1:
         yield Fault(f"{field}.bandwidth_bps", "bandwidth and timescale are above 0")
     if not track.segments or any(run.start < 0 or run.duration < 1 or run.count < 1 for run in track.segments):
         yield Fault(f"{field}.segments", "a track has segments, each longer than 0")
     elif sum(run.count for run in track.segments) > SEGMENTS_LIMIT:
         yield Fault(f"{field}.segments", f"a track has at most {SEGMENTS_LIMIT} segments")
-    if track.key_id is not None and (asset.scheme == "none" or not _KEY_ID.fullmatch(track.key_id)):
-        yield Fault(
-            f"{field}.key_id", "an encrypted track has a key id of 32 hexadecimal digits, a clear track has none"
-        )
+
+
+def _has_valid_iframes(track: VideoTrack) -> bool:
+    try:
+        count = len(unpack_sizes(track.iframes))
+    except ValueError:
+        return False
+    return count in {0, sum(run.count for run in track.segments)}
 
 
 def _check_track_id(field: str, track_id: str) -> Iterator[Fault]:

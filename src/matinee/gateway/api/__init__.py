@@ -305,12 +305,13 @@ class HistoryScreen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to play a title or an episode."""
+    """A request to play a title or an episode. `heartbeats` is false for a player that sends none."""
 
     title_id: TitleId
     capabilities: Capabilities
     episode_id: EpisodeId | None = None
     from_start: bool = False
+    heartbeats: bool = True
 
 
 class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):

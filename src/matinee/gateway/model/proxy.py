@@ -259,6 +259,7 @@ ROUTES = (
     Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/manifest/.+", methods=SAFE_METHODS, retry_if="lost"),
     Route(cluster=GATEWAYS, pattern=f"{API}/playback/[^/]+/beacon/[^/]+", stream_ms=_BODY_MS),
     Route(cluster=GATEWAYS, prefix=f"{API}/licences/hls/", methods=SAFE_METHODS, retry_if="lost"),
+    Route(cluster=GATEWAYS, prefix=f"{API}/licences/clearkey/", stream_ms=_BODY_MS),
     Route(cluster=GATEWAYS, prefix=f"{API}/auth/sign-out-everywhere", needs_token=True, stream_ms=_BODY_MS),
     Route(cluster=GATEWAYS, prefix=f"{API}/auth/", stream_ms=_BODY_MS),
     # Long and large; the client resumes them itself.

@@ -15,6 +15,7 @@ from matinee.gateway.server import errors, trust, web, wellknown
 from matinee.gateway.server.body import JsonRequest
 from matinee.gateway.server.compression import CompressionMiddleware
 from matinee.gateway.server.middleware import RequestMiddleware
+from matinee.gateway.server.open_links import OpenLinksMiddleware
 from matinee.gateway.server.openapi import build_document
 from matinee.gateway.server.routes import api_router
 from matinee.gateway.server.state import AppState
@@ -39,7 +40,7 @@ def build(state: AppState, *, verifier: TokenVerifier, metrics: Metrics, tracer:
         state=State({"app": state, "web_client": web.WebClient(settings.web_root), "openapi": build_document}),
     )
     return RequestMiddleware(
-        CompressionMiddleware(cast("App", app)),
+        OpenLinksMiddleware(CompressionMiddleware(cast("App", app))),
         settings=settings,
         verifier=verifier,
         clock=state.clock,

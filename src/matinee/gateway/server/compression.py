@@ -1,4 +1,4 @@
-"""Compresses the JSON documents of the API. Files of the web client are compressed when they are built."""
+"""Compresses the documents of the API and manifests. Files of the web client are compressed when they are built."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matinee.drivers.asgi import App, Message, Receive, Scope, Send
 # Below this a document fits into one packet anyway.
 _MIN_BYTES = 1_400
 _LEVEL = 5
+_TYPES = (b"application/json", b"application/dash+xml", b"application/vnd.apple.mpegurl")
 
 
 class CompressionMiddleware:
@@ -44,7 +45,7 @@ class _Compressor:
         self._start: Message | None = None
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and _is_json(message):
+        if message["type"] == "http.response.start" and _is_text(message):
             self._start = message
             return
         if self._start is not None:
@@ -55,9 +56,9 @@ class _Compressor:
         await self._send(message)
 
 
-def _is_json(start: Message) -> bool:
+def _is_text(start: Message) -> bool:
     headers: dict[bytes, bytes] = {name.lower(): value for name, value in start["headers"]}
-    return headers.get(b"content-type", b"").startswith(b"application/json") and b"content-encoding" not in headers
+    return headers.get(b"content-type", b"").startswith(_TYPES) and b"content-encoding" not in headers
 
 
 def _compress(start: Message, message: Message) -> tuple[Message, Message]:

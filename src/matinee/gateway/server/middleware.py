@@ -12,7 +12,7 @@ from matinee.drivers.metrics import Metrics
 from matinee.gateway.api.problems import Broken
 from matinee.gateway.model.proxy import API
 from matinee.gateway.ports import TokenVerifier
-from matinee.gateway.server import errors
+from matinee.gateway.server import errors, open_links
 from matinee.gateway.server.admission import find_refusal, parse_host
 from matinee.gateway.server.body import notice_departure
 from matinee.gateway.server.state import ServerSettings
@@ -96,7 +96,11 @@ class RequestMiddleware:
 
     def _list_headers(self, scope: Scope) -> list[Header]:
         """Return the headers that a response gets unless it has them."""
-        headers = [*_SECURITY_HEADERS, *([_NOT_CACHED] if scope["path"].startswith("/api/") else [])]
+        headers = [
+            *open_links.list_headers(scope),
+            *_SECURITY_HEADERS,
+            *([_NOT_CACHED] if scope["path"].startswith("/api/") else []),
+        ]
         if self._settings.strict_host and self._settings.strict_host == parse_host(_read_host(scope)):
             headers.append(_TLS_ONLY)
         return headers

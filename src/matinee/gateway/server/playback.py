@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Controller, Response, get, post
-from litestar.params import FromPath, HeaderParameter, JSONBody
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 
 from matinee.gateway.api import ClearKeyRequest, PlayRequest, RenewRequest
-from matinee.gateway.server.client_address import client_ip
+from matinee.gateway.server.client_address import client_ip, find_origin
 from matinee.gateway.server.guards import BEARER, require_current_sign_in, require_profile
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state, get_viewer
 from matinee.kit.ids import EdgeId, PlaySessionId
 from matinee.licensing.api import ClearKeyLicence
-from matinee.playback.api import Heartbeat, PlaySession, Renewal
+from matinee.playback.api import Heartbeat, KeyFormat, PlaySession, Renewal
 
 
 class PlaybackController(Controller):
@@ -33,6 +33,7 @@ class PlaybackController(Controller):
             episode_id=data.episode_id,
             capabilities=data.capabilities,
             from_start=data.from_start,
+            heartbeats=data.heartbeats,
             client_ip=client_ip(request),
             territory=state.settings.territory,
         )
@@ -104,11 +105,29 @@ class PlaybackLinkController(Controller):
         media_type="application/dash+xml",
     )
     async def get_manifest(
-        self, request: HttpRequest, session_id: FromPath[PlaySessionId], token: FromPath[str], name: FromPath[str]
+        self,
+        request: HttpRequest,
+        session_id: FromPath[PlaySessionId],
+        token: FromPath[str],
+        name: FromPath[str],
+        keys: FromQuery[KeyFormat] = "identity",
     ) -> Response[bytes]:
-        """Return a manifest of a session: `manifest.mpd`, `master.m3u8` or `<track id>.m3u8`."""
-        manifest = await get_state(request).playback.get_manifest(session_id=session_id, token=token, name=name)
+        """Return a manifest of a session: `manifest.mpd`, `master.m3u8` or `<track id>.m3u8`.
+
+        `keys` is how an HLS player gets keys: each by its address, or from a ClearKey licence server.
+        """
+        state = get_state(request)
+        manifest = await state.playback.get_manifest(
+            session_id=session_id, token=token, name=name, origin=find_origin(request), key_format=keys
+        )
         return Response(manifest.body, media_type=manifest.content_type)
+
+    @post("/licences/clearkey/{token:str}", status_code=200)
+    async def get_licence_by_link(
+        self, request: HttpRequest, token: FromPath[str], data: JSONBody[ClearKeyRequest]
+    ) -> ClearKeyLicence:
+        """Return a ClearKey licence for the requested keys, if the licence token in the path covers them."""
+        return await get_state(request).licensing.issue_licence_by_link(token=token, key_ids=data.kids)
 
     @get("/licences/hls/{token:str}/{key_id:str}", media_type="application/octet-stream")
     async def get_hls_key(self, request: HttpRequest, token: FromPath[str], key_id: FromPath[str]) -> Response[bytes]:

@@ -31,6 +31,8 @@ def build_play_session(
         resume_ms=session.position_ms,
         dash_path=folder + "manifest.mpd",
         hls_path=folder + "master.m3u8",
+        hls_clearkey_path=folder + "master.m3u8?keys=clearkey",
+        clearkey_path=links.build_key_links(grants.licence_token).licence,
         beacon_path=links.build_beacon_path(key, session.session_id, session.expires_at),
         licence_path=links.LICENCE_PATH,
         licence_token=grants.licence_token,

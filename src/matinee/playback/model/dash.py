@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
-from matinee.catalogue.api import Asset, AudioTrack, TextTrack, Thumbnails, Track, VideoTrack
+from matinee.catalogue.api import Asset, AudioTrack, TextSegments, TextTrack, Thumbnails, Track, VideoTrack
 from matinee.playback.api import Delivery
+from matinee.playback.model import names
 from matinee.playback.model.capabilities import get_codec_family
 
 CONTENT_TYPE = "application/dash+xml"
 MPD, CENC, DVB = "urn:mpeg:dash:schema:mpd:2011", "urn:mpeg:cenc:2013", "urn:dvb:dash:dash-extensions:2014-1"
+DASHIF = "https://dashif.org/CPS"
 CLEARKEY = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
 _COMMON_SYSTEM = uuid.UUID("1077efec-c0b2-4d02-ace3-3c1e52e2fb4b")  # W3C "cenc" initialization data format
 _ROLES = {"description": "description", "commentary": "commentary", "caption": "caption", "forced": "forced-subtitle"}
@@ -25,10 +28,11 @@ _TEXT_BPS = 1_000
 
 register_namespace("cenc", CENC)
 register_namespace("dvb", DVB)
+register_namespace("dashif", DASHIF)
 
 
-def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str) -> bytes:
-    """Render the manifest of an asset's tracks at these edges, best first."""
+def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str, licence_url: str) -> bytes:
+    """Render the manifest of an asset's tracks at these edges, best first. `licence_url` is a ClearKey server."""
     root = Element(
         "MPD",
         {
@@ -43,21 +47,20 @@ def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str)
         attributes = {"serviceLocation": delivery.edge_id, f"{{{DVB}}}priority": str(priority), f"{{{DVB}}}weight": "1"}
         SubElement(root, "BaseURL", attributes).text = delivery.base_url
     period = SubElement(root, "Period", {"id": "0", "start": "PT0S"})
-    for number, adaptation in enumerate(_render_adaptations(asset, original_language), start=1):
+    for number, adaptation in enumerate(_render_adaptations(asset, original_language, licence_url), start=1):
         adaptation.set("id", str(number))
         period.append(adaptation)
     document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return document
 
 
-def _render_adaptations(asset: Asset, original_language: str) -> Iterator[Element]:
-    encryption = _describe_encryption(asset)
+def _render_adaptations(asset: Asset, original_language: str, licence_url: str) -> Iterator[Element]:
+    encryption = _describe_encryption(asset, licence_url)
     yield from _render_video_sets(asset, encryption)
-    audio = sorted(asset.audio, key=lambda track: (track.language != original_language, _get_audio_kind(track)))
-    for _, tracks in groupby(audio, key=_get_audio_kind):
-        yield _render_audio_set(list(tracks), encryption)
+    yield from _render_audio_sets(asset, original_language, encryption)
+    text_names = names.name_text(asset.text)
     for text in asset.text:
-        yield _render_text_set(text)
+        yield _render_text_set(text, text_names[text.track_id])
     if asset.thumbnails is not None:
         yield _render_image_set(asset.thumbnails)
 
@@ -81,6 +84,8 @@ def _render_video_sets(asset: Asset, encryption: _Encryption) -> Iterator[Elemen
 
 
 def _render_video_set(tracks: list[VideoTrack], encryption: _Encryption, switchable: list[str]) -> Element:
+    largest = max(tracks, key=lambda track: track.height_px)
+    shape = Fraction(largest.width_px, largest.height_px)
     adaptation = Element(
         "AdaptationSet",
         {
@@ -90,6 +95,8 @@ def _render_video_set(tracks: list[VideoTrack], encryption: _Encryption, switcha
             "startWithSAP": "1",
             "maxWidth": str(max(track.width_px for track in tracks)),
             "maxHeight": str(max(track.height_px for track in tracks)),
+            "maxFrameRate": max((track.frame_rate for track in tracks), key=Fraction),
+            "par": f"{shape.numerator}:{shape.denominator}",
         },
     )
     _add_protection(adaptation, tracks[0], encryption)
@@ -105,7 +112,19 @@ def _render_video_set(tracks: list[VideoTrack], encryption: _Encryption, switcha
     return adaptation
 
 
-def _render_audio_set(tracks: list[AudioTrack], encryption: _Encryption) -> Element:
+def _render_audio_sets(asset: Asset, original_language: str, encryption: _Encryption) -> Iterator[Element]:
+    """Render the audio sets, the main track first; a set contains the bit rates of one kind of track."""
+    kinds: dict[tuple[object, ...], list[AudioTrack]] = {}
+    for track in names.sort_audio(asset.audio, original_language):
+        kinds.setdefault(_get_audio_kind(track), []).append(track)
+    original = names.find_original(asset.audio, original_language)
+    set_names = names.name_audio([tracks[0] for tracks in kinds.values()])
+    for tracks in kinds.values():
+        role = "dub" if names.is_dub(tracks[0], original) else _ROLES.get(tracks[0].role, "main")
+        yield _render_audio_set(tracks, set_names[tracks[0].track_id], role, encryption)
+
+
+def _render_audio_set(tracks: list[AudioTrack], name: str, role: str, encryption: _Encryption) -> Element:
     first = tracks[0]
     adaptation = Element(
         "AdaptationSet",
@@ -118,11 +137,10 @@ def _render_audio_set(tracks: list[AudioTrack], encryption: _Encryption) -> Elem
         },
     )
     _add_protection(adaptation, first, encryption)
-    if first.label:
-        SubElement(adaptation, "Label").text = first.label
+    SubElement(adaptation, "Label").text = name
     if first.role == "description":
         _add_property(adaptation, "Accessibility", "urn:tva:metadata:cs:AudioPurposeCS:2007", "1")
-    _add_property(adaptation, "Role", "urn:mpeg:dash:role:2011", _ROLES.get(first.role, "main"))
+    _add_property(adaptation, "Role", "urn:mpeg:dash:role:2011", role)
     for track in sorted(tracks, key=lambda track: track.bandwidth_bps):
         representation = _add_representation(adaptation, track, {"audioSamplingRate": str(track.sample_rate_hz)})
         layout = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
@@ -130,13 +148,18 @@ def _render_audio_set(tracks: list[AudioTrack], encryption: _Encryption) -> Elem
     return adaptation
 
 
-def _render_text_set(track: TextTrack) -> Element:
-    adaptation = Element("AdaptationSet", {"contentType": "text", "mimeType": "text/vtt", "lang": track.language})
-    if track.label:
-        SubElement(adaptation, "Label").text = track.label
+def _render_text_set(track: TextTrack, name: str) -> Element:
+    adaptation = Element("AdaptationSet", {"contentType": "text", "lang": track.language})
+    SubElement(adaptation, "Label").text = name
     _add_property(adaptation, "Role", "urn:mpeg:dash:role:2011", _ROLES.get(track.role, "subtitle"))
-    representation = SubElement(adaptation, "Representation", {"id": track.track_id, "bandwidth": str(_TEXT_BPS)})
-    SubElement(representation, "BaseURL").text = track.path
+    if (segmented := track.segmented) is not None:
+        adaptation.attrib |= {"mimeType": "application/mp4", "segmentAlignment": "true", "startWithSAP": "1"}
+        attributes = {"id": track.track_id, "codecs": "wvtt", "bandwidth": str(segmented.bandwidth_bps)}
+        _add_template(SubElement(adaptation, "Representation", attributes), segmented)
+    else:
+        adaptation.set("mimeType", "text/vtt")
+        representation = SubElement(adaptation, "Representation", {"id": track.track_id, "bandwidth": str(_TEXT_BPS)})
+        SubElement(representation, "BaseURL").text = track.path
     return adaptation
 
 
@@ -157,6 +180,11 @@ def _render_image_set(sheets: Thumbnails) -> Element:
 def _add_representation(adaptation: Element, track: Track, attributes: dict[str, str]) -> Element:
     common = {"id": track.track_id, "codecs": track.codec, "bandwidth": str(track.bandwidth_bps)}
     representation = SubElement(adaptation, "Representation", {**common, **attributes})
+    _add_template(representation, track)
+    return representation
+
+
+def _add_template(representation: Element, track: Track | TextSegments) -> None:
     template = SubElement(
         representation,
         "SegmentTemplate",
@@ -167,32 +195,36 @@ def _add_representation(adaptation: Element, track: Track, attributes: dict[str,
         element = SubElement(timeline, "S", {"t": str(run.start), "d": str(run.duration)})
         if run.count > 1:
             element.set("r", str(run.count - 1))
-    return representation
 
 
 class _Encryption(NamedTuple):
-    """The scheme of an asset, and a `pssh` with all its key ids.
-
-    The `pssh` is the same in every set, so that a player requests one licence.
-    """
+    """The scheme of an asset, a `pssh` with all its key ids, and the address of the licence server."""
 
     scheme: str
     pssh: str
+    licence_url: str
 
 
-def _describe_encryption(asset: Asset) -> _Encryption:
+def _describe_encryption(asset: Asset, licence_url: str) -> _Encryption:
     key_ids = sorted({track.key_id for track in (*asset.video, *asset.audio) if track.key_id})
-    return _Encryption(asset.scheme, base64.b64encode(_build_pssh([uuid.UUID(key_id) for key_id in key_ids])).decode())
+    pssh = base64.b64encode(_build_pssh([uuid.UUID(key_id) for key_id in key_ids])).decode()
+    return _Encryption(asset.scheme, pssh, licence_url)
 
 
 def _add_protection(adaptation: Element, track: Track, encryption: _Encryption) -> None:
+    """Add the key of a set and the licence server.
+
+    The `pssh` is that of the common system. dash.js does not find the licence server of a ClearKey descriptor that
+    contains it. In the descriptor of the scheme, and the same in every set, it lets Shaka Player request one licence.
+    """
     if track.key_id is None:
         return
     common = SubElement(adaptation, "ContentProtection", {"schemeIdUri": "urn:mpeg:dash:mp4protection:2011"})
     common.set("value", encryption.scheme)
     common.set(f"{{{CENC}}}default_KID", str(uuid.UUID(track.key_id)))
+    SubElement(common, f"{{{CENC}}}pssh").text = encryption.pssh
     clearkey = SubElement(adaptation, "ContentProtection", {"schemeIdUri": CLEARKEY, "value": "ClearKey1.0"})
-    SubElement(clearkey, f"{{{CENC}}}pssh").text = encryption.pssh
+    SubElement(clearkey, f"{{{DASHIF}}}Laurl").text = encryption.licence_url
 
 
 def _build_pssh(key_ids: list[uuid.UUID]) -> bytes:

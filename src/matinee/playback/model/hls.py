@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import base64
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from matinee.catalogue.api import Asset, AudioTrack, TextTrack, Track, VideoTrack
 from matinee.kit.ids import EdgeId
-from matinee.playback.api import Delivery
+from matinee.kit.packing import unpack_sizes
+from matinee.playback.api import Delivery, KeyFormat
+from matinee.playback.model import names
 from matinee.playback.model.capabilities import get_codec_family
+from matinee.playback.model.links import KeyLinks
 
 CONTENT_TYPE = "application/vnd.apple.mpegurl"
 STEERING_TYPE = "application/json"
 STEERING_NAME = "steering.json"
-_SEPARATOR = "~"  # between track id and edge id in a playlist's name
+_SEPARATOR = "~"  # between the parts of a playlist's name
+_IFRAMES = "iframes"
+_QUERIES: dict[KeyFormat, str] = {"identity": "", "clearkey": "?keys=clearkey"}
 _STEERING_S = 60
 _DESCRIBES_VIDEO = "public.accessibility.describes-video"
 _RANGES = {"SDR": "SDR", "HDR10": "PQ", "HLG": "HLG"}
@@ -23,27 +29,30 @@ _NO_LAYOUT: list[tuple[str, int] | None] = [None]  # the audio layouts of a film
 _CAPTIONS = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 
 
-def render_master(asset: Asset, deliveries: Sequence[Delivery], original_language: str) -> bytes:
+def render_master(asset: Asset, deliveries: Sequence[Delivery], original_language: str, key_format: KeyFormat) -> bytes:
     """Render the multivariant playlist: every variant on every edge; an edge is a pathway."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
     first = deliveries[0].edge_id
     lines.append(f'#EXT-X-CONTENT-STEERING:SERVER-URI="{STEERING_NAME}",PATHWAY-ID="{first}"')
     for delivery in deliveries:
-        lines += _render_pathway(asset, delivery.edge_id, original_language)
+        lines += _render_pathway(asset, _Pathway(delivery.edge_id, _QUERIES[key_format]), original_language)
     return _encode(lines)
 
 
-def render_media(asset: Asset, track: Track, base_url: str, key_folder: str) -> bytes:
-    """Render the playlist of a track; key ids are appended to `key_folder`."""
-    durations = [run.duration / track.timescale for run in track.segments for _ in range(run.count)]
-    lines = _render_head(max(durations))
-    if track.key_id is not None:
-        method = "SAMPLE-AES" if asset.scheme == "cbcs" else "SAMPLE-AES-CTR"
-        uri = key_folder + track.key_id
-        lines.append(f'#EXT-X-KEY:METHOD={method},URI="{uri}",KEYFORMAT="identity",KEYFORMATVERSIONS="1"')
-    lines.append(f'#EXT-X-MAP:URI="{base_url}{track.init}"')
-    for number, duration in enumerate(durations, start=1):
+def render_media(asset: Asset, track: Track, base_url: str, keys: KeyLinks) -> bytes:
+    """Render the playlist of a track."""
+    lines = _render_track_head(asset, track, base_url, keys)
+    for number, duration in enumerate(_list_durations(track), start=1):
         lines.append(f"#EXTINF:{duration:.6f},")
+        lines.append(base_url + track.media.replace("$Number$", str(number)))
+    return _encode([*lines, "#EXT-X-ENDLIST"])
+
+
+def render_iframes(asset: Asset, track: VideoTrack, base_url: str, keys: KeyLinks) -> bytes:
+    """Render the playlist of a rendition's I-frames for scrubbing: the first picture of each segment."""
+    lines = _render_track_head(asset, track, base_url, keys, "#EXT-X-I-FRAMES-ONLY")
+    for number, (duration, size) in enumerate(zip(_list_durations(track), unpack_sizes(track.iframes), strict=True), 1):
+        lines += [f"#EXTINF:{duration:.6f},", f"#EXT-X-BYTERANGE:{size}@0"]
         lines.append(base_url + track.media.replace("$Number$", str(number)))
     return _encode([*lines, "#EXT-X-ENDLIST"])
 
@@ -51,7 +60,8 @@ def render_media(asset: Asset, track: Track, base_url: str, key_folder: str) -> 
 def render_text(asset: Asset, track: TextTrack, base_url: str) -> bytes:
     """Render the playlist of a subtitle track: one file with the duration of the film."""
     seconds = asset.duration_ms / 1000
-    return _encode([*_render_head(seconds), f"#EXTINF:{seconds:.3f},", base_url + track.path, "#EXT-X-ENDLIST"])
+    head = _render_head(_round_duration(seconds))
+    return _encode([*head, f"#EXTINF:{seconds:.3f},", base_url + track.path, "#EXT-X-ENDLIST"])
 
 
 def render_steering(deliveries: Sequence[Delivery]) -> bytes:
@@ -66,23 +76,41 @@ def build_playlist_name(track_id: str, edge_id: EdgeId) -> str:
     return f"{track_id}{_SEPARATOR}{edge_id}.m3u8"
 
 
-def parse_playlist_name(name: str) -> tuple[str, EdgeId | None]:
-    """Return the track id in a playlist's name, and the edge id, if any."""
-    track_id, _, edge_id = name.removesuffix(".m3u8").partition(_SEPARATOR)
-    return track_id, EdgeId(edge_id) if edge_id else None
+def parse_playlist_name(name: str) -> tuple[str, EdgeId | None, bool]:
+    """Return the track id in a playlist's name, the edge id, if any, and whether it is the playlist of I-frames."""
+    track_id, _, rest = name.removesuffix(".m3u8").partition(_SEPARATOR)
+    edge_id, _, kind = rest.partition(_SEPARATOR)
+    return track_id, EdgeId(edge_id) if edge_id else None, kind == _IFRAMES
 
 
-def _render_pathway(asset: Asset, edge_id: EdgeId, original_language: str) -> Iterator[str]:
+class _Pathway(NamedTuple):
+    """An edge, and the query of its playlists."""
+
+    edge_id: EdgeId
+    query: str
+
+    def build_uri(self, track_id: str) -> str:
+        """Return the URI of a track's playlist."""
+        return build_playlist_name(track_id, self.edge_id) + self.query
+
+    def build_iframes_uri(self, track_id: str) -> str:
+        """Return the URI of the playlist of a rendition's I-frames."""
+        return f"{track_id}{_SEPARATOR}{self.edge_id}{_SEPARATOR}{_IFRAMES}.m3u8{self.query}"
+
+
+def _render_pathway(asset: Asset, pathway: _Pathway, original_language: str) -> Iterator[str]:
     layouts = sorted({(get_codec_family(track.codec), track.channels) for track in asset.audio})
     for layout in layouts:
-        yield from _render_audio(asset.audio, layout, edge_id, original_language)
-    names: set[str] = set()
+        yield from _render_audio(asset.audio, layout, pathway, original_language)
+    text_names = names.name_text(asset.text)
     for track in asset.text:
-        yield _render_subtitles(track, _make_unique(track.label or track.language, names), edge_id)
+        yield _render_subtitles(track, text_names[track.track_id], pathway)
     for video in sorted(asset.video, key=lambda track: track.bandwidth_bps):
         for audio_layout in layouts or _NO_LAYOUT:
-            yield _render_variant(asset, video, audio_layout, edge_id)
-            yield build_playlist_name(video.track_id, edge_id)
+            yield _render_variant(asset, video, audio_layout, pathway.edge_id)
+            yield pathway.build_uri(video.track_id)
+        if video.iframes:
+            yield _render_iframe_variant(video, pathway)
 
 
 def _choose_group(audio: Sequence[AudioTrack], layout: tuple[str, int]) -> list[AudioTrack]:
@@ -95,38 +123,35 @@ def _choose_group(audio: Sequence[AudioTrack], layout: tuple[str, int]) -> list[
 
 
 def _render_audio(
-    audio: Sequence[AudioTrack], layout: tuple[str, int], edge_id: EdgeId, original_language: str
+    audio: Sequence[AudioTrack], layout: tuple[str, int], pathway: _Pathway, original_language: str
 ) -> Iterator[str]:
-    names: set[str] = set()
-    group = sorted(
-        _choose_group(audio, layout), key=lambda track: (track.language != original_language, track.role != "main")
-    )
+    group = names.sort_audio(_choose_group(audio, layout), original_language)
+    audio_names = names.name_audio(group)
     for at, track in enumerate(group):
         characteristics = f',CHARACTERISTICS="{_DESCRIBES_VIDEO}"' if track.role == "description" else ""
         yield (
-            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{_name_audio_group(layout, edge_id)}"'
-            f',NAME="{_make_unique(track.label or track.language, names)}",LANGUAGE="{track.language}"'
+            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{_name_audio_group(layout, pathway.edge_id)}"'
+            f',NAME="{audio_names[track.track_id]}",LANGUAGE="{track.language}"'
             f",DEFAULT={'NO' if at else 'YES'},AUTOSELECT={'YES' if track.role != 'commentary' else 'NO'}"
-            f'{characteristics},CHANNELS="{track.channels}",URI="{build_playlist_name(track.track_id, edge_id)}"'
+            f'{characteristics},CHANNELS="{track.channels}",URI="{pathway.build_uri(track.track_id)}"'
         )
 
 
-def _render_subtitles(track: TextTrack, name: str, edge_id: EdgeId) -> str:
+def _render_subtitles(track: TextTrack, name: str, pathway: _Pathway) -> str:
     characteristics = f',CHARACTERISTICS="{_CAPTIONS}"' if track.role == "caption" else ""
     return (
-        f'#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="text~{edge_id}",NAME="{name}",LANGUAGE="{track.language}"'
+        f'#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="text~{pathway.edge_id}",NAME="{name}",LANGUAGE="{track.language}"'
         f",DEFAULT=NO,AUTOSELECT=YES,FORCED={'YES' if track.role == 'forced' else 'NO'}{characteristics}"
-        f',URI="{build_playlist_name(track.track_id, edge_id)}"'
+        f',URI="{pathway.build_uri(track.track_id)}"'
     )
 
 
 def _render_variant(asset: Asset, video: VideoTrack, layout: tuple[str, int] | None, edge_id: EdgeId) -> str:
     audio = _choose_group(asset.audio, layout) if layout is not None else []
-    loudest = max((track.bandwidth_bps for track in audio), default=0)
     codecs = ",".join(dict.fromkeys([video.codec, *(track.codec for track in audio)]))
     about = [
-        f"BANDWIDTH={video.bandwidth_bps + loudest}",
-        f"AVERAGE-BANDWIDTH={(video.average_bandwidth_bps or video.bandwidth_bps) + loudest}",
+        f"BANDWIDTH={video.bandwidth_bps + max((track.bandwidth_bps for track in audio), default=0)}",
+        f"AVERAGE-BANDWIDTH={_average(asset, video) + max((_average(asset, track) for track in audio), default=0)}",
         f'CODECS="{codecs}"',
         f"RESOLUTION={video.width_px}x{video.height_px}",
         f"FRAME-RATE={_parse_rate(video.frame_rate):.3f}",
@@ -140,19 +165,29 @@ def _render_variant(asset: Asset, video: VideoTrack, layout: tuple[str, int] | N
     return f"#EXT-X-STREAM-INF:{','.join(about)},CLOSED-CAPTIONS=NONE"
 
 
+def _render_iframe_variant(video: VideoTrack, pathway: _Pathway) -> str:
+    sizes, durations = unpack_sizes(video.iframes), _list_durations(video)
+    about = [
+        f"BANDWIDTH={max(round(size * 8 / duration) for size, duration in zip(sizes, durations, strict=True))}",
+        f"AVERAGE-BANDWIDTH={round(sum(sizes) * 8 / sum(durations))}",
+        f'CODECS="{video.codec}"',
+        f"RESOLUTION={video.width_px}x{video.height_px}",
+        f"VIDEO-RANGE={_RANGES[video.range]}",
+        f'PATHWAY-ID="{pathway.edge_id}"',
+        f'URI="{pathway.build_iframes_uri(video.track_id)}"',
+    ]
+    return f"#EXT-X-I-FRAME-STREAM-INF:{','.join(about)}"
+
+
+def _average(asset: Asset, track: VideoTrack | AudioTrack) -> int:
+    """Return a track's average bandwidth, or its highest where that is not known."""
+    if isinstance(track, VideoTrack):
+        return track.average_bandwidth_bps or track.bandwidth_bps
+    return min(track.bandwidth_bps, round(track.size_bytes * 8000 / asset.duration_ms)) or track.bandwidth_bps
+
+
 def _name_audio_group(layout: tuple[str, int], edge_id: EdgeId) -> str:
     return f"{layout[0]}-{layout[1]}~{edge_id}"
-
-
-def _make_unique(name: str, names: set[str]) -> str:
-    """Return a name that is unique in its group and valid in a quoted string."""
-    clean = " ".join(name.replace('"', "'").split()) or "?"
-    unique, count = clean, 1
-    while unique in names:
-        count += 1
-        unique = f"{clean} {count}"
-    names.add(unique)
-    return unique
 
 
 def _parse_rate(fraction: str) -> float:
@@ -160,9 +195,38 @@ def _parse_rate(fraction: str) -> float:
     return int(over) / int(under or 1)
 
 
-def _render_head(longest_s: float) -> list[str]:
-    target = max(1, math.ceil(longest_s))
-    return ["#EXTM3U", "#EXT-X-VERSION:7", f"#EXT-X-TARGETDURATION:{target}", "#EXT-X-PLAYLIST-TYPE:VOD"]
+def _list_durations(track: Track) -> list[float]:
+    return [run.duration / track.timescale for run in track.segments for _ in range(run.count)]
+
+
+def _round_duration(seconds: float) -> int:
+    """Round the duration of a segment as a player compares it with the target duration."""
+    return max(1, int(seconds + 0.5))
+
+
+def _render_track_head(asset: Asset, track: Track, base_url: str, keys: KeyLinks, *tags: str) -> list[str]:
+    # The same target in all playlists of video and audio (RFC 8216bis §6.2.4).
+    tracks: list[Track] = [*asset.video, *asset.audio]
+    target = max(_round_duration(run.duration / one.timescale) for one in tracks for run in one.segments)
+    lines = [*_render_head(target), *tags]
+    if track.key_id is not None:
+        lines.append(_render_key(asset, track.key_id, keys))
+    return [*lines, f'#EXT-X-MAP:URI="{base_url}{track.init}"']
+
+
+def _render_key(asset: Asset, key_id: str, keys: KeyLinks) -> str:
+    method = "SAMPLE-AES" if asset.scheme == "cbcs" else "SAMPLE-AES-CTR"
+    if keys.key_format == "identity":
+        key = f'URI="{keys.folder}{key_id}",KEYFORMAT="identity"'
+    else:
+        # Of the key the player learns the id; it has the address of the licence server from its application.
+        data = base64.b64encode(bytes.fromhex(key_id)).decode()
+        key = f'URI="data:text/plain;base64,{data}",KEYID=0x{key_id},KEYFORMAT="org.w3.clearkey"'
+    return f'#EXT-X-KEY:METHOD={method},{key},KEYFORMATVERSIONS="1"'
+
+
+def _render_head(target_s: int) -> list[str]:
+    return ["#EXTM3U", "#EXT-X-VERSION:7", f"#EXT-X-TARGETDURATION:{target_s}", "#EXT-X-PLAYLIST-TYPE:VOD"]
 
 
 def _encode(lines: list[str]) -> bytes:

@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from matinee.kit.hashing import mint_path_token
 from matinee.kit.ids import AssetId, PlaySessionId
-from matinee.playback.api import Delivery
+from matinee.playback.api import Delivery, KeyFormat
 from matinee.steering.api import RankedEdge
 
 API = "/api/v1"
 LICENCE_PATH = f"{API}/licences/clearkey"
+
+
+class KeyLinks(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a player without an access token gets keys, and how an HLS player wants them.
+
+    `licence` is the address of a ClearKey licence server; key ids are appended to `folder`, for single keys.
+    """
+
+    licence: str
+    folder: str
+    key_format: KeyFormat = "identity"
 
 
 def get_manifest_scope(session_id: PlaySessionId) -> str:
@@ -36,9 +49,13 @@ def build_beacon_path(key: bytes, session_id: PlaySessionId, expires_at: datetim
     return f"{API}/playback/{session_id}/beacon/{token}"
 
 
-def build_hls_key_folder(licence_token: str) -> str:
-    """Build the path that the key ids of an HLS player are appended to."""
-    return f"{API}/licences/hls/{licence_token}/"
+def build_key_links(licence_token: str, origin: str = "", key_format: KeyFormat = "identity") -> KeyLinks:
+    """Build the links to keys at an origin; without one they are paths."""
+    return KeyLinks(
+        licence=f"{origin}{LICENCE_PATH}/{licence_token}",
+        folder=f"{API}/licences/hls/{licence_token}/",
+        key_format=key_format,
+    )
 
 
 def build_deliveries(

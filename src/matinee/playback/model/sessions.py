@@ -26,7 +26,7 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     """A play session as stored.
 
     `sign_in_id` is the sign-in that started it, `maturity` the age rating of the title, `avoid` the edges that failed
-    last, `served` those that it was given.
+    last, `served` those that it was given. Without `heartbeats` its player reports nothing.
     """
 
     session_id: PlaySessionId
@@ -48,6 +48,7 @@ class StoredSession(msgspec.Struct, frozen=True, kw_only=True):
     maturity: int = 0
     avoid: tuple[EdgeId, ...] = ()
     served: tuple[EdgeId, ...] = ()
+    heartbeats: bool = True
     ended_at: datetime | None = None
 
 

@@ -21,6 +21,7 @@ from matinee.licensing.api import LicenceTerms, Licensing
 from matinee.playback.api import (
     Capabilities,
     Heartbeat,
+    KeyFormat,
     LinkExpired,
     Manifest,
     PlaySession,
@@ -45,6 +46,8 @@ _log = log.get()
 _BATCH = 200
 _ACCOUNT_LIMIT = 10_000
 _DELETE_AFTER = timedelta(days=1)
+# A request for a manifest is recorded after this share of the time without a heartbeat.
+_QUIET_SHARE = 0.25
 
 
 class PlaybackService:
@@ -93,6 +96,7 @@ class PlaybackService:
         territory: str,
         episode_id: EpisodeId | None = None,
         from_start: bool = False,
+        heartbeats: bool = True,
     ) -> PlaySession:
         check_capabilities(capabilities)
         if principal.profile_id is None:
@@ -109,10 +113,10 @@ class PlaybackService:
         )
         data = await self._lookup.collect(request)
         asset = select_tracks(data.playable.asset, capabilities)
-        session = self._create_session(principal, request, capabilities, data)
+        session = self._create_session(principal, request, capabilities, data, heartbeats=heartbeats)
         fact = sessions.to_started_fact(session, session.served)
         grants, _ = await asyncio.gather(
-            self._grant(session, asset, data.edges, session.started_at),
+            self._grant(session, asset, data.edges, self._compute_expiry(session, session.started_at)),
             self._store.create(session=session, records=[_encode(fact, session.started_at)]),
         )
         return build_play_session(
@@ -125,15 +129,25 @@ class PlaybackService:
             start_bandwidth_bps=self._bandwidths.estimate_start_bps(client_ip),
         )
 
-    async def get_manifest(self, *, session_id: PlaySessionId, token: str, name: str) -> Manifest:
+    async def get_manifest(
+        self,
+        *,
+        session_id: PlaySessionId,
+        token: str,
+        name: str,
+        origin: str = "",
+        key_format: KeyFormat = "identity",
+    ) -> Manifest:
         now = self._clock.now()
         self._check_token(links.get_manifest_scope(session_id), token, now)
         session = await self._get_open_session(session_id, now)
-        asset, grants = await self._renew_grants(session, session.client_ip, session.avoid, now)
-        if (served := sessions.add_served(session, _list_edges(grants))) != session.served:
+        asset, grants = await self._renew_grants(session, session.client_ip, session.avoid, session.expires_at)
+        served = sessions.add_served(session, _list_edges(grants))
+        is_quiet = now - session.last_seen_at > timedelta(seconds=self._options.idle_s) * _QUIET_SHARE
+        if served != session.served or is_quiet:
             await self._store.set_edges(session_id=session_id, avoid=session.avoid, served=served, now=now)
-        key_folder = links.build_hls_key_folder(grants.licence_token)
-        return render_manifest(name, asset, grants.deliveries, session.original_language, key_folder)
+        keys = links.build_key_links(grants.licence_token, origin, key_format)
+        return render_manifest(name, asset, grants.deliveries, session.original_language, keys)
 
     async def renew(
         self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()
@@ -146,7 +160,7 @@ class PlaybackService:
         await asyncio.gather(
             *(self._report_edge(session, client_ip, edge_id, now, succeeded=False) for edge_id in reported)
         )
-        _, grants = await self._renew_grants(session, client_ip, avoid, now)
+        _, grants = await self._renew_grants(session, client_ip, avoid, self._compute_expiry(session, now))
         served = sessions.add_served(session, _list_edges(grants))
         await self._store.set_edges(session_id=session_id, avoid=avoid, served=served, now=now)
         return grants
@@ -189,7 +203,8 @@ class PlaybackService:
         since = now - timedelta(seconds=self._options.idle_s)
         ended = 0
         for session in await self._store.list_idle(since=since, now=now, limit=_BATCH):
-            if session.last_seen_at > now:  # by a clock that was ahead: it counts as now
+            # Of a clock that was ahead, the time counts as now.
+            if session.last_seen_at > now or (not session.heartbeats and session.expires_at > now):
                 await self._store.move(
                     session_id=session.session_id, position_ms=session.position_ms, now=now, records=[]
                 )
@@ -223,7 +238,13 @@ class PlaybackService:
         return viewer.profile.maturity
 
     def _create_session(
-        self, principal: Principal, request: PlayRequest, capabilities: Capabilities, data: StartData
+        self,
+        principal: Principal,
+        request: PlayRequest,
+        capabilities: Capabilities,
+        data: StartData,
+        *,
+        heartbeats: bool,
     ) -> StoredSession:
         now = self._clock.now()
         playable, asset = data.playable, data.playable.asset
@@ -243,14 +264,21 @@ class PlaybackService:
             client_ip=request.client_ip,
             started_at=now,
             last_seen_at=now,
-            expires_at=now + timedelta(seconds=self._options.session_s),
+            expires_at=now + timedelta(milliseconds=asset.duration_ms, seconds=self._options.session_s),
             position_ms=sessions.compute_resume_ms(data.position, episode_id, asset.duration_ms),
             episode_id=episode_id,
             served=tuple(edge.edge_id for edge in data.edges),
+            heartbeats=heartbeats,
         )
 
+    def _compute_expiry(self, session: StoredSession, now: datetime) -> datetime:
+        """Compute until when links are valid that a player renews, or uses without ever renewing them."""
+        if not session.heartbeats:
+            return session.expires_at
+        return min(now + timedelta(seconds=self._options.link_s), session.expires_at)
+
     async def _renew_grants(
-        self, session: StoredSession, client_ip: str, avoid: tuple[EdgeId, ...], now: datetime
+        self, session: StoredSession, client_ip: str, avoid: tuple[EdgeId, ...], expires_at: datetime
     ) -> tuple[Asset, Renewal]:
         """Return the tracks that the device can play, and new links to them."""
         full_asset, edges = await asyncio.gather(
@@ -258,11 +286,12 @@ class PlaybackService:
             self._steering.rank(client_ip=client_ip, avoid=avoid),
         )
         asset = select_tracks(full_asset, session.capabilities)
-        return asset, await self._grant(session, asset, edges, now)
+        return asset, await self._grant(session, asset, edges, expires_at)
 
-    async def _grant(self, session: StoredSession, asset: Asset, edges: list[RankedEdge], now: datetime) -> Renewal:
+    async def _grant(
+        self, session: StoredSession, asset: Asset, edges: list[RankedEdge], expires_at: datetime
+    ) -> Renewal:
         """Sign links and get a licence token."""
-        expires_at = min(now + timedelta(seconds=self._options.link_s), session.expires_at)
         terms = build_from(session, LicenceTerms, labels=list_key_labels(asset), expires_at=expires_at)
         return Renewal(
             deliveries=links.build_deliveries(self._edge_token_key, edges, asset.asset_id, expires_at),

@@ -116,7 +116,7 @@ export class Playback {
   /** Authorise the requests, and notice which edges answer and which fail. */
   private addRequestFilters(shaka: Shaka, player: Player): void {
     const net = player.getNetworkingEngine();
-    authorizeRequests(shaka, player, () => ({ edges: this.edges, licenceToken: this.session?.licence_token ?? "" }));
+    authorizeRequests(shaka, player, () => ({ edges: this.edges, licencePath: this.session?.licence_path ?? "", licenceToken: this.session?.licence_token ?? "" }));
     net?.registerResponseFilter((type, response) => {
       if (type !== shaka.net.NetworkingEngine.RequestType.SEGMENT) return;
       this.lastEdge = this.edges.findEdge(response.uri) ?? this.lastEdge;

@@ -30,7 +30,7 @@ export async function playPreview(video: HTMLVideoElement, card: Card, signal: A
 
 async function load(shaka: Shaka, player: Player, video: HTMLVideoElement, session: PlaySession): Promise<void> {
   const edges = new Edges(session.deliveries);
-  authorizeRequests(shaka, player, () => ({ edges, licenceToken: session.licence_token }));
+  authorizeRequests(shaka, player, () => ({ edges, licencePath: session.licence_path, licenceToken: session.licence_token }));
   await player.attach(video);
   player.configure(createConfiguration(session.start_bandwidth_bps));
   player.configure({ drm: { servers: { "org.w3.clearkey": session.licence_path } }, streaming: { bufferingGoal: BUFFER_S }, abr: { restrictions: { maxHeight: MAX_HEIGHT } } });

@@ -5,6 +5,7 @@ import type { Player, Shaka } from "./shaka";
 
 interface Access {
   edges: Edges;
+  licencePath: string;
   licenceToken: string;
 }
 
@@ -13,6 +14,8 @@ export function authorizeRequests(shaka: Shaka, player: Player, getAccess: () =>
   const { LICENSE, SEGMENT } = shaka.net.NetworkingEngine.RequestType;
   player.getNetworkingEngine()?.registerRequestFilter(async (type, request) => {
     if (type === LICENSE) {
+      // The manifest names the licence server of players that are not signed in.
+      request.uris = [getAccess().licencePath];
       request.headers.Authorization = `Bearer ${await client.getToken()}`;
       request.headers["X-Licence-Token"] = getAccess().licenceToken;
       request.headers["Content-Type"] = "application/json";

@@ -1,5 +1,6 @@
 """A film in the catalogue, workers that encode it, and how its tracks are played."""
 
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from tests.journeys.encoding_deployment import EncodingDeployment, open_deployme
 from tests.unit.encoding_rig import FFMPEG
 
 from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, VideoTrack
+from matinee.drivers.process import ToolFailed
 from matinee.encoding.api import Job
 from matinee.encoding.jobs.worker import create_worker
 from matinee.encoding.model.ladder import Rung
@@ -62,8 +64,13 @@ async def relay_facts(deployment: EncodingDeployment) -> list[Any]:
     return [msgspec.json.decode(record, type=FactRecord).fact for record in records]
 
 
-async def play(deployment: EncodingDeployment, asset: Asset, track: VideoTrack | AudioTrack, into: Path) -> list[str]:
-    """Join a track's segments, decrypt and decode them, and return the times of the frames."""
+async def play(
+    deployment: EncodingDeployment, asset: Asset, track: VideoTrack | AudioTrack, into: Path, *, is_cut: bool = False
+) -> list[str]:
+    """Join a track's segments, decrypt and decode them, and return the times of the frames.
+
+    Where the last segment is cut, what is missing is no failure.
+    """
     count = sum(run.count for run in track.segments)
     names = [track.init, *(track.media.replace("$Number$", str(n)) for n in range(1, count + 1))]
     folder = deployment.objects / "assets" / asset.asset_id
@@ -72,7 +79,12 @@ async def play(deployment: EncodingDeployment, asset: Asset, track: VideoTrack |
     key = next(key.key for key in keys if key.key_id == track.key_id)
     decode = ["-xerror", "-decryption_key", key, "-i", "track.mp4", "-map", "0", "-fps_mode", "passthrough"]
     stats = ["-stats_enc_pre", "times", "-stats_enc_pre_fmt", "{t}", "-f", "null", "-"]
-    assert await FFMPEG.run([*decode, *stats], cwd=into, deadline_s=60) == []
+    if is_cut:
+        (into / "times").unlink(missing_ok=True)
+        with contextlib.suppress(ToolFailed):
+            await FFMPEG.run([*decode[1:], *stats], cwd=into, deadline_s=60)
+    else:
+        assert await FFMPEG.run([*decode, *stats], cwd=into, deadline_s=60) == []
     return (into / "times").read_text().split()
 
 

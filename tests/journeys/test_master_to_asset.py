@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.journeys.encoding_deployment import EncodingDeployment
 from tests.journeys.master_rig import (
     FILM,
@@ -24,13 +25,14 @@ from tests.journeys.master_rig import (
 )
 from tests.unit.encoding_rig import make_clip
 
-from matinee.catalogue.api import Asset, TitleNotFound
+from matinee.catalogue.api import Asset, SegmentRun, TextTrack, TitleNotFound
 from matinee.encoding.api import Order, SideFile, Unusable
 from matinee.encoding.jobs.housekeeping import sweep_folders_once
 from matinee.events.api import EncodeFinished
 from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import TitleId
+from matinee.kit.packing import unpack_sizes
 
 
 @pytest.fixture
@@ -85,7 +87,43 @@ async def check_tracks(deployment: EncodingDeployment, asset: Asset, tmp_path: P
     assert len(list((folder / "thumbnails").iterdir())) == asset.thumbnails.sheets
     init = (folder / asset.video[0].init).read_bytes()
     assert b"cbcs" in init
+    assert b"pssh" not in init  # players learn the key ids from the manifest
     assert bytes.fromhex(asset.video[0].key_id or "") in init
+    await check_iframes(deployment, asset, tmp_path)
+    check_subtitle_segments(folder, asset)
+
+
+async def check_iframes(deployment: EncodingDeployment, asset: Asset, into: Path) -> None:
+    """The part of a segment up to its first picture has exactly this picture; only the smallest rendition has sizes."""
+    smallest, *others = sorted(asset.video, key=lambda track: track.height_px)
+    assert not any(track.iframes for track in others)
+    sizes = unpack_sizes(smallest.iframes)
+    assert len(sizes) == sum(run.count for run in smallest.segments)
+    for number, size in enumerate(sizes, start=1):
+        one = replace(smallest, segments=[SegmentRun(0, smallest.timescale)], media=f"iframe-{number}-$Number$.m4s")
+        folder = deployment.objects / "assets" / asset.asset_id
+        segment = (folder / smallest.media.replace("$Number$", str(number))).read_bytes()
+        assert size < len(segment)
+        (folder / f"iframe-{number}-1.m4s").write_bytes(segment[:size])
+        assert len(await play(deployment, asset, one, into, is_cut=True)) == 1
+        (folder / f"iframe-{number}-1.m4s").write_bytes(segment[: size - 1])
+        assert len(await play(deployment, asset, one, into, is_cut=True)) == 0
+
+
+def check_subtitle_segments(folder: Path, asset: Asset) -> None:
+    """Subtitles are in segments too, and all tracks name their language."""
+    codes = {"en": "eng", "ja": "jpn"}
+    for track in (*asset.audio, *asset.text):
+        found = track.segmented if isinstance(track, TextTrack) else track
+        assert found is not None
+        init = (folder / found.init).read_bytes()
+        at = init.index(b"mdhd") + 24
+        packed = int.from_bytes(init[at : at + 2], "big")
+        assert "".join(chr((packed >> shift & 31) + 0x60) for shift in (10, 5, 0)) == codes[track.language]
+        assert init[init.index(b"mvhd") + 8 :][:8] == bytes(8)  # not when it was made: another run gives the same
+    texts = {text.language: text.segmented for text in asset.text}
+    assert texts["ja"] is not None
+    assert "こんにちは" in (folder / texts["ja"].media.replace("$Number$", "1")).read_text(errors="replace")
 
 
 async def test_repeated_order_encodes_nothing(deployment: EncodingDeployment, master: Path) -> None:

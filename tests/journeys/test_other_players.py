@@ -15,12 +15,15 @@ import imageio_ffmpeg
 import pytest
 from aiohttp import web
 from PIL import Image
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 from tests.deployment import Deployment, Viewer, find_free_port
 from tests.unit.encoding_rig import FFMPEG
 
+from matinee.lab.viewer import sign_in
+
 pytestmark = [pytest.mark.timeout(600)]
 
+EMAIL = "ada@example.org"
 PLAYERS = Path(__file__).parents[2] / "web" / "players"
 SECONDS, SHOWN_S = 9, 4.5  # beyond the first segment
 GREY = "scale=16:9:flags=area,format=gray"
@@ -89,7 +92,7 @@ async def test_every_player_plays_the_encrypted_title(
     deployment.start()
     title_id = deployment.ingest(film, "Film")
     viewer = Viewer(http, deployment.url)
-    await viewer.sign_up("ada@example.org")
+    await viewer.sign_up(EMAIL)
     play = await viewer.call("POST", "/playback", {"title_id": title_id, "capabilities": {}, "heartbeats": False})
     dash, hls, hls_clearkey, licence = (
         urljoin(deployment.url, play[name]) for name in ("dash_path", "hls_path", "hls_clearkey_path", "clearkey_path")
@@ -110,10 +113,26 @@ async def test_every_player_plays_the_encrypted_title(
             await page.close()
             return to_grey(shot)
 
+        async def in_matinee() -> bytes:
+            page = await chromium.new_page()
+            await sign_in(page, deployment.url, EMAIL)
+            await page.goto(f"{deployment.url}/play/{title_id}")
+            await page.wait_for_function("until => document.querySelector('video')?.currentTime > until", arg=0.1)
+            await page.keyboard.press("c")
+            await expect(page.get_by_test_id("subtitles")).to_have_text("Hello")
+            await page.wait_for_function("until => document.querySelector('video').currentTime > until", arg=SHOWN_S)
+            state = "() => { const v = document.querySelector('video'); v.pause(); return v.mediaKeys !== null; }"
+            assert await page.evaluate(state)
+            await page.add_style_tag(content="body :not(:has(video)):not(video) { visibility: hidden !important; }")
+            shot = await page.locator("video").screenshot()
+            await page.close()
+            return to_grey(shot)
+
         async def in_ffmpeg(*arguments: str) -> bytes:
             return await asyncio.to_thread(show_with_ffmpeg, *arguments)
 
         runs: dict[tuple[str, str], Awaitable[bytes]] = {
+            ("Matinee", "DASH"): in_matinee(),
             ("Shaka Player", "DASH"): in_chromium("Shaka Player", dash),
             ("Shaka Player", "HLS"): in_chromium("Shaka Player", hls),
             ("dash.js", "DASH"): in_chromium("dash.js", dash),

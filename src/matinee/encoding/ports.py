@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from matinee.catalogue.api import AudioTrack, Thumbnails, VideoTrack
+from matinee.catalogue.api import AudioTrack, TextSegments, TextTrack, Thumbnails, VideoTrack
 from matinee.encoding.api import AudioStream, Job
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.pictures import FrameStats
@@ -145,17 +145,25 @@ class Stills(Protocol):
 
 
 class Packaged(msgspec.Struct, frozen=True, kw_only=True):
-    """Packaged tracks, and their files relative to the folder."""
+    """Packaged tracks, and their files relative to the folder. `text` are the segments of subtitles, by track id."""
 
     video: list[VideoTrack]
     audio: list[AudioTrack]
     files: list[str]
+    text: dict[str, TextSegments] = {}
 
 
 class Packager(Protocol):
     """Packages encoded files as encrypted CMAF. Raises MediaToolFailed."""
 
     async def package(
-        self, *, plan: Plan, video: Sequence[Path], audio: Sequence[Path], keys: Sequence[ContentKey], into: Path
+        self,
+        *,
+        plan: Plan,
+        video: Sequence[Path],
+        audio: Sequence[Path],
+        text: Sequence[tuple[TextTrack, Path]],
+        keys: Sequence[ContentKey],
+        into: Path,
     ) -> Packaged:
-        """Package every rung and audio track of a plan, each in a folder of its own."""
+        """Package every rung and audio track of a plan and its subtitles, each in a folder of its own."""

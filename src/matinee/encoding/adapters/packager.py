@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree  # parses only the packager's own output
 
-from matinee.catalogue.api import AudioTrack, SegmentRun, VideoTrack
+from matinee.catalogue.api import AudioTrack, SegmentRun, TextSegments, TextTrack, VideoTrack
 from matinee.drivers.packager import Shaka
 from matinee.encoding.adapters.failures import translate_failures
+from matinee.encoding.model.boxes import HEAD_BYTES, complete_init, measure_first_picture
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
+from matinee.encoding.model.languages import to_iso639_2
 from matinee.encoding.model.plan import AudioTrackPlan, Plan
-from matinee.encoding.ports import Packaged
+from matinee.encoding.model.subtitles import has_vertical_cues
+from matinee.encoding.ports import MediaToolFailed, Packaged
+from matinee.kit import log
 from matinee.kit.hashing import sha256_hex
+from matinee.kit.packing import pack_sizes
 from matinee.licensing.api import ContentKey, Label
 
 DEADLINE_S = 4 * 3600
+# Segments of subtitles are small: many short ones would be more objects than the picture has.
+_SEGMENTS_PER_TEXT_SEGMENT = 15
 _MPD = "{urn:mpeg:dash:schema:mpd:2011}"
 _MANIFEST = "manifest.mpd"
+_log = log.get()
 
 
 class ShakaPackager:
@@ -29,7 +38,14 @@ class ShakaPackager:
         self._shaka = shaka
 
     async def package(
-        self, *, plan: Plan, video: Sequence[Path], audio: Sequence[Path], keys: Sequence[ContentKey], into: Path
+        self,
+        *,
+        plan: Plan,
+        video: Sequence[Path],
+        audio: Sequence[Path],
+        text: Sequence[tuple[TextTrack, Path]],
+        keys: Sequence[ContentKey],
+        into: Path,
     ) -> Packaged:
         links = [into / file.name for file in (*video, *audio)]
         for link, file in zip(links, (*video, *audio), strict=True):
@@ -44,14 +60,43 @@ class ShakaPackager:
         ]
         with translate_failures():
             await self._shaka.run(streams, _build_flags(plan, keys), cwd=into, deadline_s=DEADLINE_S)
+        for folder, language in _list_folders(plan):
+            _complete_init(into / folder / "init.mp4", language)
         manifest = _Manifest(into, {key.label: key.key_id for key in keys})
+        packaged_video = [manifest.read_video(rung, plan) for rung in plan.rungs]
         for path in (into / _MANIFEST, *links):
             path.unlink()
+        segmented = [(track.track_id, await self._package_text(plan, track, file, into)) for track, file in text]
         return Packaged(
-            video=[manifest.read_video(rung, plan) for rung in plan.rungs],
+            video=packaged_video,
             audio=[manifest.read_audio(track) for track in plan.audio],
+            text={track_id: segments for track_id, segments in segmented if segments is not None},
             files=manifest.list_files(),
         )
+
+    async def _package_text(self, plan: Plan, track: TextTrack, file: Path, into: Path) -> TextSegments | None:
+        """Package subtitles in the clear; None where they can only be one file."""
+        if _has_vertical_cues(file):
+            return None  # the packager writes the direction wrongly
+        link, folder = into / f"{track.track_id}.vtt", into / track.track_id
+        link.symlink_to(file)
+        names = f"init_segment={folder.name}/init.mp4,segment_template={folder.name}/$Number$.m4s"
+        stream = f"in={link.name},stream=text,format=vtt+mp4,{names}"
+        try:
+            with translate_failures():
+                flags = _build_common_flags(float(plan.segment_s) * _SEGMENTS_PER_TEXT_SEGMENT)
+                await self._shaka.run([stream], flags, cwd=into, deadline_s=DEADLINE_S)
+            _complete_init(folder / "init.mp4", to_iso639_2(track.language))
+            return _Manifest(into, {}).read_text(folder.name)
+        except MediaToolFailed as error:
+            if error.disk_full:
+                raise
+            _log.warning("encoding.text_not_packaged", track_id=track.track_id, error=str(error))
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        finally:
+            link.unlink()
+            (into / _MANIFEST).unlink(missing_ok=True)
 
 
 def _describe_stream(kind: str, file: Path, folder: str, label: Label) -> str:
@@ -59,20 +104,36 @@ def _describe_stream(kind: str, file: Path, folder: str, label: Label) -> str:
     return f"in={file.name},stream={kind},{names},drm_label={label}"
 
 
+def _list_folders(plan: Plan) -> list[tuple[str, str]]:
+    """List the folders of video and audio with their languages."""
+    video = [(rung.folder, "und") for rung in plan.rungs]
+    return video + [(track.track_id, to_iso639_2(track.language)) for track in plan.audio]
+
+
+def _complete_init(path: Path, language: str) -> None:
+    path.write_bytes(complete_init(path.read_bytes(), language))
+
+
+def _has_vertical_cues(file: Path) -> bool:
+    return has_vertical_cues(file.read_text())
+
+
+def _build_common_flags(segment_s: float) -> list[str]:
+    return [f"--segment_duration={segment_s:.9f}", "--generate_static_live_mpd", f"--mpd_output={_MANIFEST}"]
+
+
 def _build_flags(plan: Plan, keys: Sequence[ContentKey]) -> list[str]:
     named = (f"label={key.label}:key_id={key.key_id}:key={key.key}" for key in keys)
-    segment = plan.segment_s
     return [
         "--enable_raw_key_encryption",
         f"--keys={','.join(named)}",
         "--protection_scheme=cbcs",
-        "--protection_systems=CommonSystem",
+        # Players get the key ids from manifests. Some request a licence for each `pssh` besides.
+        "--mp4_include_pssh_in_stream=false",
         "--clear_lead=0",
         # From the asset, so that another run gives the same bytes. In cbcs the IV is public and constant anyway.
         f"--iv={sha256_hex(keys[0].asset_id.encode())[:32]}",
-        f"--segment_duration={float(segment):.9f}",
-        "--generate_static_live_mpd",
-        f"--mpd_output={_MANIFEST}",
+        *_build_common_flags(float(plan.segment_s)),
     ]
 
 
@@ -101,8 +162,17 @@ class _Manifest:
             height_px=rung.height_px,
             frame_rate=plan.source.rate,
             average_bandwidth_bps=average_bps,
+            iframes=self._measure_iframes(track) if rung == plan.rungs[0] else b"",
             **track,
         )
+
+    def _measure_iframes(self, track: dict[str, Any]) -> bytes:
+        """Measure the first picture of each segment, of the smallest rendition only: it is for scrubbing."""
+        sizes: list[int] = []
+        for number in range(1, 1 + sum(run.count for run in track["segments"])):
+            with (self._folder / track["media"].replace("$Number$", str(number))).open("rb") as file:
+                sizes.append(measure_first_picture(file.read(HEAD_BYTES)))
+        return pack_sizes(sizes)
 
     def read_audio(self, plan: AudioTrackPlan) -> AudioTrack:
         representation, _ = self._tracks[f"{plan.track_id}/init.mp4"]
@@ -113,6 +183,19 @@ class _Manifest:
             sample_rate_hz=int(representation.get("audioSamplingRate", 48_000)),
             role=plan.role,
             **self._read_track(plan.track_id, "AUDIO"),
+        )
+
+    def read_text(self, folder: str) -> TextSegments | None:
+        representation, template = self._tracks[f"{folder}/init.mp4"]
+        segments = _read_segments(template)
+        if not segments:
+            return None
+        return TextSegments(
+            bandwidth_bps=max(1, int(representation.get("bandwidth", 0))),
+            timescale=int(template.get("timescale", 1)),
+            init=f"{folder}/init.mp4",
+            media=f"{folder}/$Number$.m4s",
+            segments=segments,
         )
 
     def _read_track(self, folder: str, key_label: Label) -> dict[str, Any]:

@@ -53,7 +53,7 @@ async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks
         keys = await run.tools.licensing.ensure_content_keys(asset_id=asset_id, labels=tuple(sorted(labels)))
         async with durable_outputs(folder):
             return await run.tools.packager.package(
-                plan=plan, video=tracks.video, audio=tracks.audio, keys=keys, into=folder
+                plan=plan, video=tracks.video, audio=tracks.audio, text=tracks.text, keys=keys, into=folder
             )
 
     run.progress.start("package")
@@ -70,7 +70,7 @@ def describe_asset(run: Run, plan: Plan, asset_id: AssetId, packaged: Packaged, 
         duration_ms=plan.duration_ms,
         video=packaged.video,
         audio=packaged.audio,
-        text=[track for track, _ in tracks.text],
+        text=[replace(track, segmented=packaged.text.get(track.track_id)) for track, _ in tracks.text],
         thumbnails=tracks.thumbnails[0] if tracks.thumbnails else None,
         episode_id=run.order.episode_id,
     )

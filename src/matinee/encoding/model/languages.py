@@ -1,4 +1,4 @@
-"""Language tags: from the codes of containers (ISO 639-2) to those of the catalogue (BCP 47)."""
+"""Language tags: between the codes of containers (ISO 639-2) and those of the catalogue (BCP 47)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ _SHORT = {
     "pol": "pl", "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "slk": "sk", "slo": "sk", "slv": "sl",
     "spa": "es", "sqi": "sq", "alb": "sq", "srp": "sr", "swe": "sv", "tam": "ta", "tel": "te", "tha": "th",
     "tur": "tr", "ukr": "uk", "urd": "ur", "vie": "vi", "zho": "zh", "chi": "zh",
+    "afr": "af", "amh": "am", "aze": "az", "bel": "be", "ben": "bn", "bod": "bo", "bos": "bs", "epo": "eo",
+    "fao": "fo", "gla": "gd", "guj": "gu", "hau": "ha", "ibo": "ig", "jav": "jv", "kaz": "kk", "khm": "km",
+    "kan": "kn", "kur": "ku", "kir": "ky", "ltz": "lb", "lao": "lo", "mri": "mi", "mal": "ml", "mon": "mn",
+    "mar": "mr", "mlt": "mt", "mya": "my", "nep": "ne", "oci": "oc", "ori": "or", "pan": "pa", "pus": "ps",
+    "que": "qu", "roh": "rm", "kin": "rw", "snd": "sd", "sin": "si", "smo": "sm", "sna": "sn", "som": "so",
+    "sot": "st", "sun": "su", "swa": "sw", "tgk": "tg", "tir": "ti", "tuk": "tk", "ton": "to",
+    "tat": "tt", "uig": "ug", "uzb": "uz", "wol": "wo", "xho": "xh", "yid": "yi", "yor": "yo", "zul": "zu",
 }
 # fmt: on
+# Of two codes of a language, the first is that of its own name (ISO 639-2/T).
+_LONG = {short: code for code, short in reversed(_SHORT.items())}
 _TAG = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{1,8})*")
 
 
@@ -27,3 +36,9 @@ def parse_language(text: str) -> str:
         return "und"
     first, dash, rest = text.partition("-")
     return _SHORT.get(first.lower(), first.lower()) + dash + rest
+
+
+def to_iso639_2(tag: str) -> str:
+    """Return the code of three letters for the language of a BCP 47 tag; `und` for an unknown one."""
+    primary = tag.partition("-")[0].lower()
+    return primary if len(primary) == 3 else _LONG.get(primary, "und")

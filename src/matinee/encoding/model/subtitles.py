@@ -83,6 +83,11 @@ def format_webvtt(cues: list[Cue], *, until_ms: int) -> bytes:
     return "\n".join(["WEBVTT", "", *(_format_cue(cue, until_ms) for cue in shown)]).encode()
 
 
+def has_vertical_cues(webvtt: str) -> bool:
+    """Return whether a WebVTT file has vertical text."""
+    return any("-->" in line and " vertical:" in line for line in webvtt.split("\n"))
+
+
 def shift(cues: list[Cue], by_ms: int) -> list[Cue]:
     """Return the cues moved later by a time (earlier where it is negative)."""
     moved = (msgspec.structs.replace(cue, start_ms=cue.start_ms + by_ms, end_ms=cue.end_ms + by_ms) for cue in cues)

@@ -57,8 +57,14 @@ function List<T extends string | number | null>({ label, options, value, onChoos
   );
 }
 
-/** `English · 5.1 · Audio description`. */
+/** `English · 5.1 · Audio description`, and the track's own label where several would have this name. */
 function getName(choice: Choice, text: Translator, among: Choice[]): string {
+  const name = describe(choice, text, among);
+  const isUnique = among.every((one) => one.id === choice.id || describe(one, text, among) !== name);
+  return isUnique || !choice.label ? name : `${name} · ${choice.label}`;
+}
+
+function describe(choice: Choice, text: Translator, among: Choice[]): string {
   const roles: Record<string, string> = { description: text.t("player.description"), commentary: text.t("player.commentary"), caption: text.t("player.caption"), forced: text.t("player.forced") };
   const several = among.filter((one) => one.language === choice.language).length > 1;
   const layout = several && choice.channels ? (choice.channels > 2 ? text.t("player.surround") : choice.channels === 1 ? text.t("player.mono") : text.t("player.stereo")) : null;

@@ -9,11 +9,30 @@ export interface Line {
   text: string;
 }
 
+/** Times of segments are in milliseconds. */
+const TOLERANCE_S = 0.002;
+
 /** Return the text of a cue and its nested cues. */
 function getCueText(cue: Cue): string {
   if (cue.lineBreak) return "\n";
   const nested = cue.nestedCues.map(getCueText).join("");
   return cue.payload || nested;
+}
+
+/** Add a line. Segments divide a cue where they end and where another cue begins; its parts become one line again. */
+function addLine(lines: Line[], line: Line): Line[] {
+  const touches = (other: Line) => other.text === line.text && other.start <= line.end + TOLERANCE_S && line.start <= other.end + TOLERANCE_S;
+  const parts = lines.filter(touches);
+  if (!parts.length) return [...lines, line];
+  const whole = { ...line, start: Math.min(line.start, ...parts.map((one) => one.start)), end: Math.max(line.end, ...parts.map((one) => one.end)) };
+  return [...lines.filter((one) => !parts.includes(one)), whole];
+}
+
+/** Return what is left of a line outside of a time. */
+function cutLine(line: Line, start: number, end: number): Line[] {
+  if (line.end <= start || line.start >= end) return [line];
+  const left = line.start < start ? [{ ...line, end: start }] : [];
+  return line.end > end ? [...left, { ...line, start: end }] : left;
 }
 
 export class Subtitles implements shaka.extern.TextDisplayer {
@@ -23,17 +42,16 @@ export class Subtitles implements shaka.extern.TextDisplayer {
   constructor(private readonly onChange: (lines: Line[]) => void) {}
 
   append(cues: Cue[]): void {
-    const existing = new Set(this.lines.map((line) => `${line.start}|${line.end}|${line.text}`));
     for (const cue of cues) {
-      const line = { start: cue.startTime, end: cue.endTime, text: getCueText(cue).trim() };
-      if (line.text && !existing.has(`${line.start}|${line.end}|${line.text}`)) this.lines.push(line);
+      const text = getCueText(cue).trim();
+      if (text) this.lines = addLine(this.lines, { start: cue.startTime, end: cue.endTime, text });
     }
     this.lines.sort((a, b) => a.start - b.start);
     this.notify();
   }
 
   remove(start: number, end: number): boolean {
-    this.lines = this.lines.filter((line) => line.end <= start || line.start >= end);
+    this.lines = this.lines.flatMap((line) => cutLine(line, start, end));
     this.notify();
     return true;
   }

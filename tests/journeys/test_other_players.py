@@ -116,7 +116,8 @@ async def test_every_player_plays_the_encrypted_title(
         async def in_matinee() -> bytes:
             page = await chromium.new_page()
             await sign_in(page, deployment.url, EMAIL)
-            await page.goto(f"{deployment.url}/play/{title_id}")
+            await expect(page.get_by_test_id("title-card").first).to_be_visible()
+            await page.goto(f"{deployment.url}/watch/{title_id}")
             await page.wait_for_function("until => document.querySelector('video')?.currentTime > until", arg=0.1)
             await page.keyboard.press("c")
             await expect(page.get_by_test_id("subtitles")).to_have_text("Hello")

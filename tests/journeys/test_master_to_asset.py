@@ -44,7 +44,9 @@ async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
 async def test_master_becomes_an_asset_that_plays(deployment: EncodingDeployment, master: Path, tmp_path: Path) -> None:
     subtitles = tmp_path / "ja.srt"
     subtitles.write_text("1\n00:00:01,000 --> 00:00:03,000\nこんにちは\n")
-    side = [SideFile(path=str(subtitles), language="ja")]
+    vertical = tmp_path / "zh.vtt"
+    vertical.write_text("WEBVTT\n\n00:00:01.000 --> 00:00:03.000 vertical:rl\n你好\n")
+    side = [SideFile(path=str(subtitles), language="ja"), SideFile(path=str(vertical), language="zh")]
     job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(master), language="en", subtitles=side))
     assert await worker(deployment).run_next()
     job = await deployment.encoding.get_job(job_id=job.job_id)
@@ -81,7 +83,8 @@ async def check_tracks(deployment: EncodingDeployment, asset: Asset, tmp_path: P
         assert len(await play(deployment, asset, audio, tmp_path)) == pytest.approx(SECONDS * 48_000 / 1024, abs=1)
     folder = deployment.objects / "assets" / asset.asset_id
     texts = {text.language: (folder / text.path).read_text() for text in asset.text}
-    assert texts.keys() == {"en", "ja"}
+    assert texts.keys() == {"en", "ja", "zh"}
+    assert "vertical:rl" in texts["zh"]
     assert "こんにちは" in texts["ja"]
     assert asset.thumbnails is not None
     assert len(list((folder / "thumbnails").iterdir())) == asset.thumbnails.sheets
@@ -115,6 +118,9 @@ def check_subtitle_segments(folder: Path, asset: Asset) -> None:
     codes = {"en": "eng", "ja": "jpn"}
     for track in (*asset.audio, *asset.text):
         found = track.segmented if isinstance(track, TextTrack) else track
+        if track.language == "zh":
+            assert found is None  # the packager writes vertical text wrongly
+            continue
         assert found is not None
         init = (folder / found.init).read_bytes()
         at = init.index(b"mdhd") + 24

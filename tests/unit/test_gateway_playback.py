@@ -134,6 +134,24 @@ async def test_pages_of_other_origins_get_manifests_and_licences_by_their_links(
     assert "Access-Control-Allow-Origin" not in own.headers
 
 
+async def test_licence_server_of_a_manifest_is_where_the_player_reaches_the_gateway(tmp_path: Path) -> None:
+    settings = {"origins": ("https://tv.example",), "hosts": frozenset({"tv.example", "other.example"})}
+    async with run_gateway(tmp_path, proxy_secret="secret", **settings) as gateway:
+        gateway.headers["X-Matinee-Proxy"] = "secret"
+        await gateway.add_edge()
+        session = await start_session(await gateway.viewer())
+        for host, scheme, expected in (
+            ("tv.example", "http", "https://tv.example"),  # a reverse proxy has the certificate
+            ("TV.example", "https", "https://tv.example"),
+            ("other.example", "https", "https://other.example"),
+            ("127.0.0.1:9", "http", "http://127.0.0.1:9"),
+            ("127.0.0.1:9", "javascript", "http://127.0.0.1:9"),
+        ):
+            sent = {"Host": host, "X-Forwarded-Proto": scheme}
+            manifest = await call(gateway, "GET", session["dash_path"], headers=sent)
+            assert f"<dashif:Laurl>{expected}/api/v1/licences/clearkey/" in manifest.body.decode()
+
+
 async def test_manifests_answer_head_requests_and_are_compressed(gateway: Deployment) -> None:
     session = await start_session(await gateway.viewer())
     for path in (session["dash_path"], session["hls_path"]):

@@ -199,6 +199,9 @@ async def test_press_play_makes_the_calls_that_its_page_names(tmp_path: Path) ->
         assert len(await at.call("GET", f"/licences/hls/{session['licence_token']}/{key_id}")) == 16
         actual["licence on HLS"] = recorder.take()
 
+        await at.call("POST", session["clearkey_path"], {"kids": [kid]})
+        actual["licence of another player"] = recorder.take()
+
         place = f"/playback/{session['session_id']}"
         await at.call("POST", f"{place}/heartbeat", _heartbeat(30_000))
         actual["heartbeat"] = recorder.take()

@@ -17,12 +17,17 @@ PROBER, ENCODER = FfmpegProber(FFMPEG), FfmpegEncoder(FFMPEG)
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 
 
-async def make_plan(path: Path, chunk_s: int) -> Plan:
-    source = await PROBER.probe(path=path, name=path.name)
-    _, frames = await PROBER.count_frames(path=path, source=source, progress=ignore)
+async def make_plan(original: Path, chunk_s: int) -> tuple[Plan, Path]:
+    """Return the plan of a file, and the file to encode: a copy where it needs one."""
+    path, source = original, await PROBER.probe(path=original, name=original.name)
+    if source.remux:
+        path = original.with_suffix(".copy.mkv")
+        await ENCODER.remux(master=original, source=source, out=path)
+        source = source.renumber()
+    source = await PROBER.survey(original=original, path=path, source=source, progress=ignore)
     video = source.report.video
     rungs = build_ladder(video.width_px, video.height_px, source.frame_rate, preset="veryfast")
-    return Plan(source_key="", source=source, frames=frames, rungs=rungs, chunk_s=chunk_s)
+    return Plan(source_key="", source=source, frames=source.picture_frames, rungs=rungs, chunk_s=chunk_s), path
 
 
 def ignore(_frames: int) -> None:
@@ -54,8 +59,7 @@ async def encode(plan: Plan, master: Path, folder: Path) -> Path:
 async def test_chunks_join_to_the_same_film_as_one_piece(
     tmp_path: Path, name: str, rate: str, arguments: tuple[str, ...]
 ) -> None:
-    master = await make_clip(tmp_path / name, *arguments, rate=rate, seconds=8)
-    plan = await make_plan(master, chunk_s=2)
+    plan, master = await make_plan(await make_clip(tmp_path / name, *arguments, rate=rate, seconds=8), chunk_s=2)
     assert len(plan.chunks) > 2
     chunked = await encode(plan, master, tmp_path / "chunked")
     whole = await encode(msgspec.structs.replace(plan, chunk_s=900), master, tmp_path / "whole")
@@ -70,7 +74,7 @@ async def test_chunks_join_to_the_same_film_as_one_piece(
 
 def track(stream: int = 0, channels: int = 2, delay_us: int = 0) -> AudioTrackPlan:
     return AudioTrackPlan(
-        track_id="a", source_key="", stream=stream, language="en", channels=channels, bps=128_000, delay_us=delay_us
+        track_id="a", source_key="", streams=(stream,), language="en", channels=channels, bps=128_000, delay_us=delay_us
     )
 
 

@@ -98,7 +98,9 @@ async def test_long_tags_are_ignored(tmp_path: Path) -> None:
 class LostListing(Ffmpeg):
     """FFmpeg that cannot list the packets of a file."""
 
-    async def probe_rows(self, path: Path, show: Sequence[str], *, deadline_s: float) -> list[list[str]]:
+    async def probe_rows(
+        self, path: Path, show: Sequence[str], *, deadline_s: float
+    ) -> tuple[list[list[str]], list[str]]:
         raise ToolFailed("ffprobe", 1, ["Invalid data found when processing input"])
 
 
@@ -133,7 +135,8 @@ async def test_odd_size_depth_and_rate_are_probed(tmp_path: Path) -> None:
     source = await PROBER.probe(path=path, name="a.mkv")
     video = source.report.video
     assert (video.width_px, video.height_px, video.bit_depth, source.rate) == (97, 65, 10, "25/2")
-    assert await PROBER.count_frames(path=path, source=source, progress=lambda _: None) == (25, 25)
+    source = await PROBER.survey(original=path, path=path, source=source, progress=lambda _: None)
+    assert (source.picture_frames, source.rate, source.constant) == (25, "25/2", True)
 
 
 async def test_pixel_shape_and_rotation_change_the_size(tmp_path: Path) -> None:

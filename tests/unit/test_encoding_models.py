@@ -27,7 +27,7 @@ from matinee.encoding.model.progress import (
     update_step,
 )
 from matinee.encoding.model.renditions import plan_audio, plan_text
-from matinee.encoding.model.source import MediaSource, choose_rate
+from matinee.encoding.model.source import ChapterMark, MediaSource
 from matinee.encoding.ports import MediaToolFailed
 from matinee.kit.ids import JobId, TitleId
 from matinee.kit.problem import Unreachable
@@ -112,39 +112,6 @@ def test_rung_sizes_are_even_and_not_above_the_source(width: int, height: int) -
     assert [rung.max_bps for rung in rungs] == sorted(rung.max_bps for rung in rungs)
 
 
-@pytest.mark.parametrize("rate", ["25", "24000/1001", "25/2", "179/6", "60"])
-def test_constant_rate_is_kept(rate: str) -> None:
-    exact = Fraction(rate)
-    times = [round(float(n / exact), 3) for n in range(400)]  # Matroska rounds to milliseconds
-    assert choose_rate(times, [exact]) == (exact, True)
-
-
-def test_varying_rate_becomes_the_standard_rate_of_its_fastest_part() -> None:
-    slow, quick = [n / 4 for n in range(40)], [10 + n / 29.9 for n in range(100)]
-    assert choose_rate(slow + quick, [Fraction(90000)]) == (Fraction("30000/1001"), False)
-    assert choose_rate([0.0, 0.1, 0.3, 0.7], []) == (Fraction(10), False)
-
-
-def test_rounded_standard_rate_is_recognised() -> None:
-    times = [round(n * 1.001 / 30, 3) for n in range(300)]
-    assert choose_rate(times, [Fraction(989, 33)]) == (Fraction("30000/1001"), True)
-    assert choose_rate([n / 24 for n in range(300)], [Fraction(24)]) == (Fraction(24), True)
-
-
-def test_rate_with_missing_frames_is_kept_as_not_constant() -> None:
-    times = [n / 30 for n in range(300) if n != 150]
-    assert choose_rate(times, [Fraction(30)]) == (Fraction(30), False)
-
-
-def test_rate_above_sixty_is_divided() -> None:
-    assert choose_rate([n / 120 for n in range(240)], [Fraction(120)]) == (Fraction(60), False)
-
-
-def test_file_without_times_gets_its_stated_rate() -> None:
-    assert choose_rate([], [Fraction(30)]) == (Fraction(30), False)
-    assert choose_rate([], []) == (Fraction(25), False)
-
-
 @given(st.integers(1, 20_000), st.integers(1, 120), st.integers(1, 5_000))
 def test_chunks_cover_the_film_in_whole_groups(frames: int, gop: int, chunk_frames: int) -> None:
     chunks = split_frames(frames, gop, chunk_frames)
@@ -184,11 +151,71 @@ def test_audio_is_planned_in_stereo_and_surround_for_every_language() -> None:
         AudioStream(index=3, codec="aac", channels=2, sample_rate_hz=48_000, language="eng"),
     ]
     tracks = plan_audio("master", source(audio=streams), "ja", [])
-    assert [(track.track_id, track.stream) for track in tracks] == [
-        ("audio-en-2ch", 1),
-        ("audio-en-6ch", 1),
-        ("audio-ja-2ch", 2),
+    assert [(track.track_id, track.streams) for track in tracks] == [
+        ("audio-en-2ch", (1,)),
+        ("audio-en-6ch", (1,)),
+        ("audio-ja-2ch", (2,)),
+        ("audio-en-2-2ch", (3,)),
     ]
+
+
+def sound(index: int, **fields: object) -> AudioStream:
+    return msgspec.structs.replace(
+        AudioStream(index=index, codec="pcm_s24le", channels=1, sample_rate_hz=48_000), **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "layouts"),
+    [(1, [(2, 1)]), (2, [(2, 2)]), (6, [(2, 6), (6, 6)]), (8, [(2, 6), (6, 6), (2, 2)]), (3, [(2, 1)] * 3)],
+)
+def test_streams_of_one_channel_that_belong_together_are_one_sound(count: int, layouts: list[tuple[int, int]]) -> None:
+    tracks = plan_audio("master", source(audio=[sound(n) for n in range(1, count + 1)]), "en", [])
+    assert [(track.channels, len(track.streams)) for track in tracks] == layouts
+    assert len({track.track_id for track in tracks}) == len(tracks)
+
+
+def test_mono_sounds_of_two_languages_or_roles_stay_apart() -> None:
+    pairs = [sound(1, language="en"), sound(2, language="fr")], [sound(1), sound(2, role="commentary")]
+    for streams in pairs:
+        assert [track.streams for track in plan_audio("m", source(audio=streams), "en", [])] == [(1,), (2,)]
+    compressed = [sound(1, codec="aac"), sound(2, codec="aac")]
+    report = source(audio=compressed, container="matroska")
+    assert [track.streams for track in plan_audio("m", report, "en", [])] == [(1,), (2,)]
+
+
+def test_tracks_of_one_language_are_all_kept_with_their_titles_and_roles() -> None:
+    sounds = [
+        sound(1, channels=2, language="en", title="Main"),
+        sound(2, channels=2, language="en", title="Director", role="commentary"),
+        sound(3, channels=2, language="en", title="Writer", role="commentary"),
+    ]
+    texts = [
+        SubtitleStream(index=4, codec="subrip", language="en", role="forced"),
+        SubtitleStream(index=5, codec="subrip", language="en", title="Full"),
+        SubtitleStream(index=6, codec="mov_text", language="en", title="Songs"),
+    ]
+    found = source(audio=sounds, subtitles=texts)
+    assert [(track.track_id, track.label) for track in plan_audio("m", found, "en", [])] == [
+        ("audio-en-2ch", "Main"),
+        ("audio-en-commentary-2ch", "Director"),
+        ("audio-en-commentary-2-2ch", "Writer"),
+    ]
+    assert [(track.track_id, track.role, track.label) for track in plan_text("m", found, "en", [])] == [
+        ("text-en-forced", "forced", ""),
+        ("text-en", "subtitle", "Full"),
+        ("text-en-2", "subtitle", "Songs"),
+    ]
+
+
+def test_chapters_begin_with_the_picture() -> None:
+    marks = [(0, "One"), (500_000, ""), (2_000_000, "Two"), (9_000_000, "Beyond the end")]
+    chapters = tuple(ChapterMark(start_us=start, title=title) for start, title in marks)
+    film = plan(100)
+    film = msgspec.structs.replace(
+        film, source=msgspec.structs.replace(film.source, start_us=500_000, chapters=chapters)
+    )
+    assert film.chapters == [(0, ""), (1500, "Two")]
 
 
 def test_side_file_precedes_a_stream_of_its_language() -> None:
@@ -209,14 +236,16 @@ def test_only_text_subtitles_are_planned() -> None:
     ]
     tracks = plan_text("master", source(subtitles=streams), "en", [SideFile(path="s", language="pt-BR", role="forced")])
     assert [(text.track_id, text.language, text.stream) for text in tracks] == [
-        ("text-pt-br-forced", "pt-BR", None),
         ("text-de", "de", 2),
+        ("text-pt-br-forced", "pt-BR", None),
     ]
 
 
 def test_languages_are_parsed_to_bcp_47() -> None:
     codes = ["eng", "ger", "deu", "pt_BR", "zh-Hant", "", "no idea", "x" * 9]
     assert [parse_language(code) for code in codes] == ["en", "de", "de", "pt-BR", "zh-Hant", "und", "und", "und"]
+    obsolete = {"scr": "hr", "scc": "sr", "iw": "he", "in": "id", "ji": "yi", "mo": "ro", "iw-IL": "he-IL"}
+    assert {code: parse_language(code) for code in obsolete} == obsolete
 
 
 @given(st.floats(-69, 10), st.floats(-60, 6))
@@ -290,7 +319,7 @@ def test_remaining_time_is_estimated_once_enough_is_done() -> None:
         (Unreachable(service="catalogue"), False, "did not answer"),
         (OSError(errno.ENOSPC, "No space left on device"), False, "disk is full: free some space."),
         (MediaToolFailed("ffmpeg ended with status 1", disk_full=True), False, "The job then goes on by itself."),
-        (MediaToolFailed("ffmpeg ended with status 1: boom"), False, "boom"),
+        (MediaToolFailed("ffmpeg ended with status -9: boom"), False, "A media tool was stopped"),
         (ExceptionGroup("several", [ValueError("one\ntwo")]), False, "one two"),
     ],
 )

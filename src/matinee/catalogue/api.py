@@ -207,6 +207,13 @@ class Thumbnails(msgspec.Struct, frozen=True, kw_only=True):
     sheets: int
 
 
+class Chapter(msgspec.Struct, frozen=True):
+    """Where a chapter of a film begins; `name` is empty where the master names none."""
+
+    start_ms: int
+    name: str = ""
+
+
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
     """The encoded tracks of one film or episode; its objects are stored under `prefix` (`assets/<asset_id>/`)."""
 
@@ -218,6 +225,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     audio: list[AudioTrack] = []
     text: list[TextTrack] = []
     thumbnails: Thumbnails | None = None
+    chapters: list[Chapter] = []
     episode_id: EpisodeId | None = None
     scheme: Literal["cbcs", "cenc", "none"] = "cbcs"
 

@@ -21,6 +21,7 @@ from matinee.encoding.api import Encoding, Job, Order, SideFile
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import EpisodeId, TitleId, generate
 from matinee.kit.problem import DeadlineExceeded, Overloaded, Problem, Unreachable
+from matinee.kit.text import replace_controls
 from matinee.mesh.hosting.settings import Settings
 
 POLL_INTERVAL_S = 0.5
@@ -102,7 +103,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
 @with_settings
 def ingest(settings: Settings, file: Path, name: str | None, wait: bool, json_: bool, **options: Any) -> None:
     """Make a title of a film file: check, encode, encrypt, package, publish."""
-    film = IngestOptions(name=name or file.stem, **options)
+    film = IngestOptions(name=name or replace_controls(file.stem), **options)
     if film.episode_id and not film.title_id:
         raise click.UsageError("--episode-id needs the --title-id of its title.")
     path = str(file.expanduser().absolute())

@@ -55,24 +55,44 @@ class Ffmpeg:
 
     async def probe(self, path: Path, show: Sequence[str], *, deadline_s: float) -> dict[str, Any]:
         """Return the sections that ffprobe shows of a file (`-show_streams`…). Raises ToolFailed."""
-        lines = await self._probe_lines("json", path, show, deadline_s)
+        lines, _ = await self._probe_lines("json", path, show, deadline_s)
         return dict(msgspec.json.decode("\n".join(lines).encode()))
 
-    async def probe_rows(self, path: Path, show: Sequence[str], *, deadline_s: float) -> list[list[str]]:
-        """Return what ffprobe shows of a file as rows of fields. Raises ToolFailed."""
-        return [line.split(",") for line in await self._probe_lines("csv=p=0", path, show, deadline_s)]
+    async def probe_rows(
+        self, path: Path, show: Sequence[str], *, deadline_s: float
+    ) -> tuple[list[list[str]], list[str]]:
+        """Return what ffprobe shows of a file as rows of fields, and the end of its log. Raises ToolFailed."""
+        lines, log = await self._probe_lines("csv=p=0", path, show, deadline_s)
+        return [line.split(",") for line in lines], log
 
-    async def _probe_lines(self, output: str, path: Path, show: Sequence[str], deadline_s: float) -> list[str]:
+    async def probe_lines(
+        self, path: Path, show: Sequence[str], *, on_line: Callable[[str], None] | None = None, deadline_s: float
+    ) -> list[str]:
+        """Return what ffprobe shows of a file as lines of `name=value` fields, or hand each to `on_line`."""
+        lines, _ = await self._probe_lines("compact=p=0", path, show, deadline_s, on_line)
+        return lines
+
+    async def _probe_lines(
+        self,
+        output: str,
+        path: Path,
+        show: Sequence[str],
+        deadline_s: float,
+        on_line: Callable[[str], None] | None = None,
+    ) -> tuple[list[str], list[str]]:
         lines: list[str] = []
+        count = 0
 
-        def on_line(line: str) -> None:
-            lines.append(line)
-            if len(lines) > MAX_LINES:
+        def take(line: str) -> None:
+            nonlocal count
+            count += 1
+            if count > MAX_LINES:
                 raise process.OutputTooLong(f"ffprobe shows more than {MAX_LINES:,} lines")
+            (on_line or lines.append)(line)
 
         argv = [self._ffprobe, "-hide_banner", "-v", "error", "-of", output, *show, *input_arguments(path)]
-        await process.run(argv, deadline_s=deadline_s, on_line=on_line)
-        return lines
+        log = await process.run(argv, deadline_s=deadline_s, nice=self._nice if on_line else 0, on_line=take)
+        return lines, log
 
 
 def _read_frames(progress: Callable[[int], None]) -> Callable[[str], None]:

@@ -31,9 +31,17 @@ class ToolFailed(Exception):
         super().__init__(f"{tool} {outcome}: {' | '.join(self.tail[-3:])}")
 
     @property
+    def too_long(self) -> bool:
+        """Whether it was ended because a line of its output was too long."""
+        return _TOO_LONG in self.tail
+
+    @property
     def disk_full(self) -> bool:
         """Whether it failed because the disk was full."""
         return any("No space left on device" in line or "Disk quota exceeded" in line for line in self.tail)
+
+
+_TOO_LONG = "a line of its output is too long"
 
 
 class OutputTooLong(Exception):
@@ -81,7 +89,7 @@ async def _read_lines(stream: asyncio.StreamReader | None, on_line: Callable[[st
         try:
             line = await stream.readline()
         except ValueError as error:  # longer than `_MAX_LINE_BYTES`
-            raise OutputTooLong("a line of its output is too long") from error
+            raise OutputTooLong(_TOO_LONG) from error
         if not line:
             return
         if on_line is not None:

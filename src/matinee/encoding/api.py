@@ -37,21 +37,25 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A probed audio stream."""
+    """A probed audio stream that can be decoded; `title` is what the file calls it."""
 
     index: int
     codec: str
     channels: int
     sample_rate_hz: int
     language: str = "und"
+    title: str = ""
+    role: str = "main"
 
 
 class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A probed subtitle stream; only text formats can be used."""
+    """A probed subtitle stream; only text formats can be used. `title` is what the file calls it."""
 
     index: int
     codec: str
     language: str = "und"
+    title: str = ""
+    role: str = "subtitle"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,11 +69,15 @@ class Blobs(Protocol):
 
 
 class MediaToolFailed(Exception):
-    """A media tool exited with an error or timed out."""
+    """A media tool exited with an error or timed out.
 
-    def __init__(self, message: str, *, disk_full: bool = False) -> None:
+    `repeats` is whether it would fail again: it ended by itself and not for lack of space.
+    """
+
+    def __init__(self, message: str, *, disk_full: bool = False, repeats: bool = False) -> None:
         super().__init__(message)
         self.disk_full = disk_full
+        self.repeats = repeats
 
 
 class Prober(Protocol):
@@ -85,22 +89,33 @@ class Prober(Protocol):
     async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
         """List the audio streams of a file. Raises Unusable where there are none."""
 
-    async def count_frames(self, *, path: Path, source: MediaSource, progress: OnProgress) -> tuple[int, int]:
-        """Decode the whole picture and count its frames, and those at the constant rate."""
+    async def survey(self, *, original: Path, path: Path, source: MediaSource, progress: OnProgress) -> MediaSource:
+        """Decode the whole picture, and return the source with what only its frames tell.
+
+        `path` is the file that is encoded: the original, or its copy (`Encoder.remux`). The source has no
+        `picture_frames` where no frame can be decoded.
+        """
 
     async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
         """Count the frames of an encoded picture, and list those that are keyframes."""
 
 
 class Loudness(msgspec.Struct, frozen=True):
-    """Integrated loudness in LUFS and true peak in dBTP."""
+    """Integrated loudness in LUFS and true peak in dBTP.
+
+    Where the layout or the sample rate `changes` in the middle, the figures are those of the last part.
+    """
 
     integrated_lufs: float
     true_peak_dbtp: float
+    changes: bool = False
 
 
 class Encoder(Protocol):
     """Encodes tracks. Raises MediaToolFailed."""
+
+    async def remux(self, *, master: Path, source: MediaSource, out: Path) -> None:
+        """Copy the streams of `source.remux`, in this order, into a file with an index and one clock."""
 
     async def encode_chunk(
         self,
@@ -117,6 +132,9 @@ class Encoder(Protocol):
     async def join_chunks(self, *, parts: Sequence[Path], timescale: int, out: Path) -> None:
         """Join the chunks of a rung without re-encoding."""
 
+    async def unify_sound(self, *, master: Path, track: AudioTrackPlan, out: Path) -> None:
+        """Write a sound whose parameters change as the only stream of a file, in the channel layout of the track."""
+
     async def measure_loudness(self, *, master: Path, track: AudioTrackPlan) -> Loudness:
         """Measure a stream in the channel layout of the track."""
 
@@ -126,7 +144,10 @@ class Encoder(Protocol):
         """Encode an audio track with the duration of the picture."""
 
     async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
-        """Extract a subtitle stream into a file of its own kind (`TEXT_CODECS`), in the character set that it has."""
+        """Extract a subtitle stream into a file of its own kind (`TEXT_CODECS`), in the character set that it has.
+
+        Captions inside a picture, or in a stream of their own, become WebVTT.
+        """
 
 
 class Stills(Protocol):
@@ -139,9 +160,12 @@ class Stills(Protocol):
         """Measure some keyframes, given by number."""
 
     async def crop_frame(
-        self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path
+        self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path, stream: int | None = None
     ) -> tuple[int, int, str]:
-        """Crop a frame to its most detailed part of a shape, at most so high; return its size and dominant colour."""
+        """Crop a frame to its most detailed part of a shape, at most so high; return its size and dominant colour.
+
+        The frame is one of the best video stream, or of the given one.
+        """
 
 
 class Packaged(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,13 @@ class NextUp(msgspec.Struct, frozen=True, kw_only=True):
     names: Localised
 
 
+class ChapterStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a chapter begins; `name` is empty where the master names none."""
+
+    start_ms: int
+    name: str = ""
+
+
 class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
     """All that a player needs. Paths (`…_path`) are at the gateway and contain their own signed token.
 
@@ -104,6 +111,7 @@ class PlaySession(msgspec.Struct, frozen=True, kw_only=True):
     thumbnails: ThumbnailSheets | None = None
     hls_clearkey_path: str = ""
     clearkey_path: str = ""
+    chapters: list[ChapterStart] = []
 
 
 class Renewal(msgspec.Struct, frozen=True, kw_only=True):

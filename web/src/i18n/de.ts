@@ -282,6 +282,8 @@ export const de: Messages = {
   "player.quality": "Qualität",
   "player.auto": "Automatisch",
   "player.autoAt": "Automatisch ({quality})",
+  "player.chapter": "Kapitel {number}",
+  "player.chapters": "Kapitel",
   "player.speed": "Tempo",
   "player.normal": "Normal",
   "player.pip": "Bild im Bild",

@@ -280,6 +280,8 @@ export const en = {
   "player.quality": "Quality",
   "player.auto": "Automatic",
   "player.autoAt": "Automatic ({quality})",
+  "player.chapter": "Chapter {number}",
+  "player.chapters": "Chapters",
   "player.speed": "Speed",
   "player.normal": "Normal",
   "player.pip": "Picture in picture",

@@ -184,6 +184,10 @@ def _check_texts_and_thumbnails(asset: Asset) -> Iterator[Fault]:
         yield from _check_path(f"text.{index}.path", text.path)
         if text.segmented is not None:
             yield from _check_segments(f"text.{index}.segmented", text.segmented)
+    yield from _check_count("chapters", asset.chapters, LIST_LIMIT)
+    for index, chapter in enumerate(asset.chapters):
+        if not 0 <= chapter.start_ms < asset.duration_ms or len(chapter.name) > NAME_LIMIT:
+            yield Fault(f"chapters.{index}", f"begins within the film, with a name of at most {NAME_LIMIT} letters")
     if (sheets := asset.thumbnails) is not None:
         yield from _check_path("thumbnails.media", sheets.media)
         numbers = (sheets.columns, sheets.rows, sheets.width_px, sheets.height_px, sheets.interval_ms, sheets.sheets)

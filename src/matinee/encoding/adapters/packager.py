@@ -182,6 +182,7 @@ class _Manifest:
             channels=plan.channels,
             sample_rate_hz=int(representation.get("audioSamplingRate", 48_000)),
             role=plan.role,
+            label=plan.label,
             **self._read_track(plan.track_id, "AUDIO"),
         )
 

@@ -14,16 +14,24 @@ _MAX_LETTERS = 400
 
 
 def classify_failure(error: BaseException) -> Failure:
-    """Classify the exception that ended a job; of a group, its first: the one that stopped the others."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    """Classify the exception that ended a job."""
+    error = find_first(error)
     if isinstance(error, NoSpace):
         return _wait_for_space(error)
     if isinstance(error, Problem):
         return Failure(error.status not in _TRANSIENT, _format_line(str(error)))
     if is_disk_full(error):
         return _wait_for_space(make_no_space("The disk is full"))
+    if isinstance(error, MediaToolFailed):
+        return Failure(False, "A media tool was stopped: it took too long, or the machine had too little memory.")
     return Failure(False, _format_line(str(error) or type(error).__name__))
+
+
+def find_first(error: BaseException) -> BaseException:
+    """Return an exception; of a group, its first: the one that stopped the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _wait_for_space(error: NoSpace) -> Failure:

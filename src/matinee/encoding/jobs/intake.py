@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
+from math import ceil
 from pathlib import Path, PurePath
 
 import msgspec
 from msgspec.structs import replace
 
 from matinee.encoding.api import AudioStream, SideFile
-from matinee.encoding.jobs.run import Run
+from matinee.encoding.jobs.run import COPY_NAME, Run
+from matinee.encoding.jobs.workspace import durable_outputs
 from matinee.encoding.model.ladder import build_ladder
 from matinee.encoding.model.plan import Plan
 from matinee.encoding.model.refusals import check_space, make_unusable
 from matinee.encoding.model.renditions import list_warnings, plan_audio, plan_text
 from matinee.encoding.model.source import MediaSource
-from matinee.encoding.ports import Blobs
+from matinee.encoding.ports import Blobs, MediaToolFailed
 from matinee.encoding.service import locate
 from matinee.kit.hashing import sha256_file, sha256_hex
+
+# Sounds end some milliseconds after the picture in most files, because their packets have a length of their own.
+_SAME_END_S, _WARNED_S = Fraction(1, 10), Fraction(1, 2)
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -106,13 +112,16 @@ async def _store_audio(run: Run, file: SideFile) -> tuple[SideFile, AudioStream]
 
 
 async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan:
-    """Count the master's frames and decide which tracks to make. Raises Unusable."""
-    source, frames = await _count_frames(run, source, files.key)
+    """Survey the master's frames and decide which tracks to make. Raises Unusable."""
+    run.progress.start("analyse", source.report.video.frames)
+    source = await _survey(run, await _remux(run, source, files.key), files.key)
+    for warning in list_warnings(source):
+        run.progress.warn(warning)
     video, language, tools = source.report.video, run.order.language, run.tools
     return Plan(
         source_key=files.key,
         source=source,
-        frames=frames,
+        frames=source.picture_frames + _count_held_frames(run, source),
         rungs=build_ladder(
             video.width_px, video.height_px, source.frame_rate, preset=tools.preset, max_lines=tools.max_lines
         ),
@@ -122,20 +131,54 @@ async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan
     )
 
 
-async def _count_frames(run: Run, source: MediaSource, key: str) -> tuple[MediaSource, int]:
-    """Count the frames at the plan's rate. A master with another number of decoded frames has a varying rate."""
-    master = await run.fetch(key)
-    run.progress.start("analyse", source.report.video.frames)
+async def _remux(run: Run, source: MediaSource, key: str) -> MediaSource:
+    """Copy a master whose container has no index or no single clock; the streams then have the copy's numbers."""
+    if not source.remux:
+        return source
 
-    async def count() -> tuple[int, int]:
-        return await run.tools.prober.count_frames(
-            path=master, source=source, progress=lambda frames: run.progress.advance("analyse", frames)
+    async def copy() -> bool:
+        out = run.workspace.folder / COPY_NAME
+        try:
+            async with durable_outputs(out):
+                await run.tools.encoder.remux(master=await run.fetch(key), source=source, out=out)
+        except MediaToolFailed as failure:
+            if not failure.repeats:
+                raise
+            return False
+        return True
+
+    if await run.once("analyse", "copied", (key, source), bool, copy):
+        return source.renumber()
+    run.progress.warn("the file cannot be copied into a container with an index: picture and sound may be out of step")
+    return replace(source, remux=())
+
+
+async def _survey(run: Run, source: MediaSource, key: str) -> MediaSource:
+    """Survey the frames of the picture. Raises Unusable where there are none."""
+    original, path = await run.fetch(key), await run.fetch_master(key, source)
+
+    async def survey() -> MediaSource:
+        return await run.tools.prober.survey(
+            original=original,
+            path=path,
+            source=source,
+            progress=lambda frames: run.progress.advance("analyse", frames),
         )
 
-    decoded, constant = await run.once("analyse", "frames", (key, source), tuple[int, int], count)
-    if constant == 0:
+    surveyed = await run.once("analyse", "survey", (key, source), MediaSource, survey)
+    if surveyed.picture_frames == 0:
         raise make_unusable(run.file_name, "picture", "no frame of it can be decoded", "Export it again.")
-    if source.constant and decoded != constant:
-        run.progress.warn(f"{decoded} frames do not fit {source.rate} a second: they become {constant}")
-        source = replace(source, constant=False)
-    return source, constant
+    return surveyed
+
+
+def _count_held_frames(run: Run, source: MediaSource) -> int:
+    """Count the frames that hold the last picture to the end of the sound, where that ends noticeably later."""
+    picture_s = source.picture_frames / source.frame_rate
+    longer_s = Fraction(source.sound_end_us - source.start_us, 1_000_000) - picture_s
+    if longer_s <= _SAME_END_S:
+        return 0
+    if longer_s > _WARNED_S:
+        run.progress.warn(
+            f"the sound is {float(longer_s):.1f} seconds longer than the picture: the last picture is held to its end"
+        )
+    return ceil(longer_s * source.frame_rate)

@@ -13,6 +13,7 @@ from matinee.encoding.jobs.workspace import durable_outputs
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import Chunk, Plan
+from matinee.encoding.model.refusals import make_unusable
 from matinee.encoding.ports import MediaToolFailed, OnProgress, Prober
 
 
@@ -39,7 +40,7 @@ async def encode_renditions(run: Run, plan: Plan) -> list[Path]:
 
 
 async def _encode_chunks(run: Run, plan: Plan, rungs: Sequence[Rung], folder: Path) -> None:
-    master = await run.fetch(plan.source_key)
+    master = await run.fetch_master(plan.source_key, plan.source)
     slots = asyncio.Semaphore(run.tools.processes)
     threads = max(1, (os.cpu_count() or 1) // min(run.tools.processes, len(plan.chunks)))
     done = dict.fromkeys(plan.chunks, 0)
@@ -94,8 +95,18 @@ async def _join(run: Run, plan: Plan, rung: Rung, parts: list[Path], out: Path) 
     except (RenditionMismatch, MediaToolFailed) as error:
         if not is_disk_full(error):  # a chunk may be damaged
             run.workspace.forget(f"chunk-{rung.track_id}-*")
+            _refuse_repeated(run, plan, rung, error)
         raise
     run.workspace.save(_name_joined(rung), _list_inputs(plan, rung), True)
+
+
+def _refuse_repeated(run: Run, plan: Plan, rung: Rung, error: Exception) -> None:
+    """Raise Unusable when a rendition failed in the same way before: encoding it once more cannot help."""
+    name, inputs = f"failed-{rung.track_id}", (_list_inputs(plan, rung), str(error))
+    if run.workspace.load(name, inputs, bool):
+        what = "its frames do not come out as they were counted"
+        raise make_unusable(run.file_name, "picture", what, "Export it again as MP4, MOV or MKV.") from error
+    run.workspace.save(name, inputs, True)
 
 
 async def _check_frames(prober: Prober, plan: Plan, file: Path) -> None:

@@ -6,13 +6,43 @@ from msgspec.structs import replace
 
 from matinee.catalogue.api import Asset
 from matinee.encoding.jobs import artwork, intake, picture, release, tracks
+from matinee.encoding.jobs.failures import find_first
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.model.plan import Plan
+from matinee.encoding.model.refusals import make_unusable
+from matinee.encoding.ports import MediaToolFailed
+from matinee.kit import log
 from matinee.kit.ids import AssetId
+
+_log = log.get()
+
+
+# What a step was doing, for a person, when a media tool refused the file for good.
+_REFUSALS = {
+    "inspect": ("file", "it cannot be read"),
+    "analyse": ("picture", "its frames cannot be decoded"),
+    "encode": ("picture", "it cannot be encoded"),
+    "audio": ("sound", "it cannot be encoded"),
+    "pictures": ("picture", "no stills can be taken from it"),
+    "package": ("file", "what was encoded of it cannot be packaged"),
+}
 
 
 async def run_job(run: Run) -> Asset:
     """Process an order. Raises Problems that are final, and other exceptions where another attempt may help."""
+    try:
+        return await _run_steps(run)
+    except (MediaToolFailed, ExceptionGroup) as error:
+        failure = find_first(error)
+        if not isinstance(failure, MediaToolFailed) or not failure.repeats:
+            raise
+        step = next((step.name for step in run.progress.job.steps if step.state == "running"), "")
+        _log.error("encode.refused", file=run.file_name, step=step, error=str(failure))
+        where, what = _REFUSALS.get(step, ("file", "it cannot be processed"))
+        raise make_unusable(run.file_name, where, what, "Export it again as MP4, MOV or MKV.") from error
+
+
+async def _run_steps(run: Run) -> Asset:
     plan = await _make_plan(run)
     asset_id = plan.compute_asset_id(run.order.title_id, run.order.episode_id)
     asset = await release.load_asset(run, asset_id)

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from matinee.catalogue.api import Asset, TextTrack, Thumbnails
+from matinee.catalogue.api import Asset, Chapter, TextTrack, Thumbnails
 from matinee.encoding.api import NoSpace
 from matinee.encoding.jobs.run import Run
 from matinee.encoding.jobs.workspace import durable_outputs
 from matinee.encoding.model.ladder import Rung
-from matinee.encoding.model.plan import Plan
+from matinee.encoding.model.plan import AudioTrackPlan, Plan
 from matinee.encoding.ports import Packaged
 from matinee.kit.ids import AssetId
 from matinee.licensing.api import Label
@@ -22,10 +22,13 @@ _PARALLEL_PUTS = 8
 
 
 class EncodedTracks(msgspec.Struct, frozen=True, kw_only=True):
-    """The encoded files of a plan, in its order; without thumbnails where the asset has them already."""
+    """The encoded files of a plan, in its order; without thumbnails where the asset has them already.
+
+    A sound that could not be encoded is missing.
+    """
 
     video: list[Path]
-    audio: list[Path]
+    audio: list[tuple[AudioTrackPlan, Path]]
     text: list[tuple[TextTrack, Path]]
     thumbnails: tuple[Thumbnails, Path] | None
 
@@ -44,6 +47,8 @@ def list_missing(plan: Plan, asset: Asset) -> tuple[Rung, ...]:
 
 async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks) -> tuple[Packaged, Path]:
     """Package the tracks of a plan as encrypted CMAF, and return them with their folder."""
+    plan = replace(plan, audio=tuple(track for track, _ in tracks.audio))
+    sounds = [path for _, path in tracks.audio]
 
     async def make() -> Packaged:
         folder = run.workspace.make_subfolder("package", empty=True)
@@ -53,7 +58,7 @@ async def package(run: Run, plan: Plan, asset_id: AssetId, tracks: EncodedTracks
         keys = await run.tools.licensing.ensure_content_keys(asset_id=asset_id, labels=tuple(sorted(labels)))
         async with durable_outputs(folder):
             return await run.tools.packager.package(
-                plan=plan, video=tracks.video, audio=tracks.audio, text=tracks.text, keys=keys, into=folder
+                plan=plan, video=tracks.video, audio=sounds, text=tracks.text, keys=keys, into=folder
             )
 
     run.progress.start("package")
@@ -72,6 +77,7 @@ def describe_asset(run: Run, plan: Plan, asset_id: AssetId, packaged: Packaged, 
         audio=packaged.audio,
         text=[replace(track, segmented=packaged.text.get(track.track_id)) for track, _ in tracks.text],
         thumbnails=tracks.thumbnails[0] if tracks.thumbnails else None,
+        chapters=[Chapter(start_ms, name) for start_ms, name in plan.chapters],
         episode_id=run.order.episode_id,
     )
 

@@ -12,6 +12,7 @@ from matinee.encoding.api import Order
 from matinee.encoding.jobs.reporter import ProgressReporter
 from matinee.encoding.jobs.workspace import Workspace
 from matinee.encoding.model.refusals import make_unusable
+from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Blobs, Encoder, Packager, Prober, Stills
 from matinee.kit.context import traced
 from matinee.kit.disk import RESERVE_BYTES
@@ -20,6 +21,8 @@ from matinee.licensing.api import Licensing
 from matinee.mesh.executor.ports import Executor
 
 T = TypeVar("T")
+# The copy of a master whose container has no index or no single clock, in the working folder.
+COPY_NAME = "master.mkv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,10 @@ class Run:
     def finish(self, step: str) -> None:
         """Report a step as finished."""
         self.progress.finish(step, kept=step not in self.worked_on)
+
+    async def fetch_master(self, key: str, source: MediaSource) -> Path:
+        """Return the local file that a stored source is read from: its copy, where it needs one. Raises Unusable."""
+        return self.workspace.folder / COPY_NAME if source.remux else await self.fetch(key)
 
     async def fetch(self, key: str) -> Path:
         """Return a local file with the content of a stored source. Raises Unusable."""

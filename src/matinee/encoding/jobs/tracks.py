@@ -14,38 +14,73 @@ from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.loudness import compute_gain_db
 from matinee.encoding.model.pictures import plan_thumbnails
 from matinee.encoding.model.plan import AudioTrackPlan, Plan, TextTrackPlan
-from matinee.encoding.model.refusals import make_unusable_subtitles
+from matinee.encoding.model.refusals import make_unusable, make_unusable_subtitles
 from matinee.encoding.model.renditions import TEXT_CODECS
 from matinee.encoding.model.subtitles import format_webvtt, shift
-from matinee.encoding.ports import MediaToolFailed
+from matinee.encoding.ports import Encoder, MediaToolFailed
 from matinee.encoding.service import list_notes, read_subtitles
+from matinee.kit import log
+
+_log = log.get()
 
 
-async def encode_audio(run: Run, plan: Plan) -> list[Path]:
-    """Encode each audio track into one file, normalised in loudness and as long as the picture."""
+async def encode_audio(run: Run, plan: Plan) -> list[tuple[AudioTrackPlan, Path]]:
+    """Encode each audio track into one file, normalised in loudness and as long as the picture.
+
+    A stream of the master that cannot be encoded is left out with a warning. Raises Unusable for a side file.
+    """
     folder = run.workspace.make_subfolder("sound")
     run.progress.start("audio", len(plan.audio))
-    files: list[Path] = []
-    for track in plan.audio:
+    tracks: list[tuple[AudioTrackPlan, Path]] = []
+    for done, track in enumerate(plan.audio, start=1):
 
         async def encode(track: AudioTrackPlan = track, out: Path = folder / f"{track.track_id}.mp4") -> str:
             return await _encode_track(run, plan, track, out)
 
-        inputs = (track, plan.frames, plan.source.rate)
-        files.append(folder / await run.once("audio", track.track_id, inputs, str, encode))
-        run.progress.advance("audio", len(files))
-    return files
+        inputs = (track, plan.frames, plan.source)
+        if name := await run.once("audio", track.track_id, inputs, str, encode):
+            tracks.append((track, folder / name))
+        run.progress.advance("audio", done)
+    return tracks
 
 
 async def _encode_track(run: Run, plan: Plan, track: AudioTrackPlan, out: Path) -> str:
-    master, encoder = await run.fetch(track.source_key), run.tools.encoder
+    """Encode a track and return the file's name, or nothing where its stream cannot be used."""
+    is_own = track.source_key == plan.source_key
+    master = await (run.fetch_master(track.source_key, plan.source) if is_own else run.fetch(track.source_key))
+    unified = out.with_suffix(".mkv")
+    try:
+        await _encode_sound(run.tools.encoder, plan, track, master, unified, out)
+    except MediaToolFailed as failure:
+        if not failure.repeats:
+            raise
+        _log.warning("encode.sound_failed", file=run.file_name, track=track.track_id, error=str(failure))
+        where = f"sound (stream {', '.join(map(str, track.streams))})"
+        if not is_own:
+            name = PurePath(track.source_key).name
+            raise make_unusable(
+                name, where, "it cannot be decoded", "Export it again, as WAV for example."
+            ) from failure
+        run.progress.warn(f"{where} is left out: it cannot be decoded")
+        return ""
+    finally:
+        unified.unlink(missing_ok=True)
+    return out.name
+
+
+async def _encode_sound(
+    encoder: Encoder, plan: Plan, track: AudioTrackPlan, master: Path, unified: Path, out: Path
+) -> None:
     loudness = await encoder.measure_loudness(master=master, track=track)
+    if loudness.changes:
+        await encoder.unify_sound(master=master, track=track, out=unified)
+        master, track = unified, replace(track, streams=(0,))
+        loudness = await encoder.measure_loudness(master=master, track=track)
     gain_db = compute_gain_db(loudness.integrated_lufs, loudness.true_peak_dbtp)
     async with durable_outputs(out):
         await encoder.encode_audio(
             master=master, track=track, gain_db=gain_db, duration_s=float(plan.duration_s), out=out
         )
-    return out.name
 
 
 async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
@@ -61,18 +96,22 @@ async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:
 
         if await run.once("subtitles", text.track_id, (text, plan.frames, plan.source.rate), bool, write):
             path = f"text/{text.track_id}.vtt"
-            tracks.append((TextTrack(track_id=text.track_id, language=text.language, path=path, role=text.role), file))
+            track = TextTrack(
+                track_id=text.track_id, language=text.language, path=path, role=text.role, label=text.label
+            )
+            tracks.append((track, file))
         run.progress.advance("subtitles", len(tracks))
     return tracks
 
 
 async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path) -> bool:
     """Write a track. A side file that is unusable is refused; a stream is left out with a warning."""
-    file, kind, shift_ms = await run.fetch(text.source_key), PurePath(text.source_key).suffix[1:].lower(), 0
     name = f"subtitles (stream {text.stream})"
     try:
-        if text.stream is not None:
-            file, shift_ms = await _extract_subtitles(run, plan, file, text.stream, out), -plan.source.start_us // 1000
+        if text.stream is None:
+            file, kind, shift_ms = await run.fetch(text.source_key), PurePath(text.source_key).suffix[1:].lower(), 0
+        else:
+            file, shift_ms = await _extract_subtitles(run, plan, text, text.stream, out), -plan.source.start_us // 1000
             kind = file.suffix[1:]
         notes = await run.tools.executor.run(
             _convert_subtitles, file, kind, text.language, shift_ms, plan.duration_ms, out
@@ -97,10 +136,10 @@ def _name_side_file(run: Run, text: TextTrackPlan) -> str:
     return PurePath(names[-1] if names else text.source_key).name
 
 
-async def _extract_subtitles(run: Run, plan: Plan, master: Path, stream: int, out: Path) -> Path:
-    codec = next(found.codec for found in plan.source.report.subtitles if found.index == stream)
-    extracted = out.with_suffix(f".own.{TEXT_CODECS[codec]}")
-    await run.tools.encoder.extract_subtitles(master=master, stream=stream, codec=codec, out=extracted)
+async def _extract_subtitles(run: Run, plan: Plan, text: TextTrackPlan, stream: int, out: Path) -> Path:
+    master = await run.fetch_master(text.source_key, plan.source)
+    extracted = out.with_suffix(f".own.{TEXT_CODECS[text.codec]}")
+    await run.tools.encoder.extract_subtitles(master=master, stream=stream, codec=text.codec, out=extracted)
     return extracted
 
 

@@ -14,14 +14,18 @@ _SHORT = {
     "mac": "mk", "msa": "ms", "may": "ms", "nld": "nl", "dut": "nl", "nor": "no", "nob": "nb", "nno": "nn",
     "pol": "pl", "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "slk": "sk", "slo": "sk", "slv": "sl",
     "spa": "es", "sqi": "sq", "alb": "sq", "srp": "sr", "swe": "sv", "tam": "ta", "tel": "te", "tha": "th",
-    "tur": "tr", "ukr": "uk", "urd": "ur", "vie": "vi", "zho": "zh", "chi": "zh",
-    "afr": "af", "amh": "am", "aze": "az", "bel": "be", "ben": "bn", "bod": "bo", "bos": "bs", "epo": "eo",
-    "fao": "fo", "gla": "gd", "guj": "gu", "hau": "ha", "ibo": "ig", "jav": "jv", "kaz": "kk", "khm": "km",
-    "kan": "kn", "kur": "ku", "kir": "ky", "ltz": "lb", "lao": "lo", "mri": "mi", "mal": "ml", "mon": "mn",
-    "mar": "mr", "mlt": "mt", "mya": "my", "nep": "ne", "oci": "oc", "ori": "or", "pan": "pa", "pus": "ps",
-    "que": "qu", "roh": "rm", "kin": "rw", "snd": "sd", "sin": "si", "smo": "sm", "sna": "sn", "som": "so",
-    "sot": "st", "sun": "su", "swa": "sw", "tgk": "tg", "tir": "ti", "tuk": "tk", "ton": "to",
-    "tat": "tt", "uig": "ug", "uzb": "uz", "wol": "wo", "xho": "xh", "yid": "yi", "yor": "yo", "zul": "zu",
+    "tur": "tr", "ukr": "uk", "urd": "ur", "vie": "vi", "zho": "zh", "chi": "zh", "afr": "af", "amh": "am",
+    "asm": "as", "aze": "az", "bel": "be", "ben": "bn", "bod": "bo", "tib": "bo", "bos": "bs", "bre": "br",
+    "cos": "co", "epo": "eo", "fao": "fo", "fry": "fy", "gla": "gd", "guj": "gu", "hat": "ht", "hau": "ha",
+    "ibo": "ig", "jav": "jv", "kal": "kl", "kan": "kn", "kaz": "kk", "khm": "km", "kin": "rw", "kir": "ky",
+    "kur": "ku", "lao": "lo", "lat": "la", "ltz": "lb", "mal": "ml", "mar": "mr", "mlg": "mg", "mlt": "mt",
+    "mon": "mn", "mri": "mi", "mao": "mi", "mya": "my", "bur": "my", "nep": "ne", "oci": "oc", "ori": "or",
+    "pan": "pa", "pus": "ps", "roh": "rm", "sin": "si", "sme": "se", "smo": "sm", "sna": "sn", "snd": "sd",
+    "som": "so", "sot": "st", "sun": "su", "swa": "sw", "tat": "tt", "tgk": "tg", "tgl": "tl", "tir": "ti",
+    "tuk": "tk", "uig": "ug", "uzb": "uz", "wol": "wo", "xho": "xh", "yid": "yi", "yor": "yo", "zul": "zu",
+    "que": "qu", "ton": "to",
+    # Withdrawn codes (ISO 639-1 and 639-2 change notices; the IANA registry's preferred values).
+    "scr": "hr", "scc": "sr", "mol": "ro", "iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro",
 }
 # fmt: on
 # Of two codes of a language, the first is that of its own name (ISO 639-2/T).

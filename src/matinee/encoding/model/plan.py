@@ -19,8 +19,10 @@ GOP_S = 2
 GOPS_PER_SEGMENT = 2
 STEREO_BPS = 128_000
 SURROUND_BPS = 384_000
+# Of a file that marks every scene only so many chapters are shown.
+MAX_CHAPTERS = 200
 # Version of the encoding code: raise it when the same plan gives other bytes.
-RECIPE = 1
+RECIPE = 2
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,30 +33,39 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioTrackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """An audio track to encode from a stream of the object `source_key`."""
+    """An audio track to encode from a stream of the object `source_key`, or from several of one channel each."""
 
     track_id: str
     source_key: str
-    stream: int
+    streams: tuple[int, ...]
     language: str
     channels: int
     bps: int
     role: Role = "main"
+    label: str = ""
     delay_us: int = 0
 
 
 class TextTrackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A subtitle track to make from a stream of the master, or from a side file where `stream` is None."""
+    """A subtitle track to make from a stream of the master, or from a side file where `stream` is None.
+
+    `codec` is the stream's; `eia_608` are captions inside the picture.
+    """
 
     track_id: str
     source_key: str
     language: str
     role: TextRole = "subtitle"
+    label: str = ""
     stream: int | None = None
+    codec: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The tracks to make of one master. `frames` is counted: each rendition must have exactly this many."""
+    """The tracks to make of one master. Each rendition must have exactly `frames` frames.
+
+    They are those of the picture at the constant rate, and those that hold its last frame to the end of the sound.
+    """
 
     source_key: str
     source: MediaSource
@@ -74,6 +85,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def duration_ms(self) -> int:
         """The duration of the picture in whole milliseconds."""
         return round(self.duration_s * 1000)
+
+    @property
+    def picture_frames(self) -> int:
+        """The frames that are not repetitions of the last one."""
+        return min(self.frames, self.source.picture_frames or self.frames)
+
+    @property
+    def chapters(self) -> list[tuple[int, str]]:
+        """The starts of chapters in milliseconds of the picture, with their names; none where there is only one."""
+        starts = {
+            max(0, round((mark.start_us - self.source.start_us) / 1000)): mark.title for mark in self.source.chapters
+        }
+        shown = [(start_ms, name) for start_ms, name in sorted(starts.items()) if start_ms < self.duration_ms]
+        return shown[:MAX_CHAPTERS] if len(shown) > 1 else []
 
     @property
     def gop_frames(self) -> int:

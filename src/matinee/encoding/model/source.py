@@ -2,42 +2,84 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from matinee.encoding.api import Report
 
 Role: TypeAlias = Literal["main", "commentary", "description"]
-STANDARD_RATES = tuple(
-    Fraction(rate)
-    for rate in ("10", "12", "25/2", "15", "24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60")
-)
-HIGHEST_RATE = 60
-_NEARLY = Fraction(1, 50)
-_ROUNDING = Fraction(1, 2000)
+Deinterlacing: TypeAlias = Literal["none", "flagged", "all"]
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
+# Primaries whose colours are visibly wrong when they are shown as BT.709's.
+WIDE_PRIMARIES = frozenset({"bt2020", "smpte431", "smpte432"})
+_ALPHA_FORMATS = ("rgba", "bgra", "argb", "abgr", "gbrap", "yuva", "ya8", "ya16", "rgba64", "bgra64", "pal8")
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a picture that changes its size or format: how large it is shown, from `start_us` on."""
+
+    start_us: int
+    width_px: int
+    height_px: int
+
+
+class ChapterMark(msgspec.Struct, frozen=True, kw_only=True):
+    """The start of a chapter after the start of the container."""
+
+    start_us: int
+    title: str = ""
+
+
+class Cover(msgspec.Struct, frozen=True, kw_only=True):
+    """A still picture beside the film, by its number in the original file."""
+
+    index: int
+    is_upright: bool
 
 
 class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     """A probed master: its report, and what the encoder needs beyond it.
 
     `rate` is the constant rate of all renditions, a fraction; `constant` is whether the master's own frames have it.
-    `start_us` is the start of the picture after the start of the container. `seek_lead_s` is how much earlier a
-    chunk must begin to read where the container has no index of keyframes.
+    `start_us` is the start of the picture after the start of the container, `sound_end_us` the end of the longest
+    sound. `seek_lead_s` is how much earlier a chunk must begin to read where the container has no index of keyframes.
+    `remux` are the streams to copy into a container with an index and one clock before anything is read, if any;
+    the report's indexes are then those of the copy once it is made. `notes` say what is left out.
     """
 
     report: Report
     rate: str
     constant: bool
     start_us: int = 0
+    sound_end_us: int = 0
+    picture_frames: int = 0
     seek_lead_s: int = 0
     matrix: str = "unknown"
-    roles: dict[int, Role] = {}
+    primaries: str = "unknown"
+    peak_nits: int = 0
+    deinterlacing: Deinterlacing = "none"
+    autorotate: bool = True
+    decoder: str = ""
+    captions: bool = False
+    cover: Cover | None = None
+    stretches: tuple[Stretch, ...] = ()
+    chapters: tuple[ChapterMark, ...] = ()
+    remux: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def renumber(self) -> MediaSource:
+        """Return the source with the numbers that its streams have in the copy."""
+        place = {index: number for number, index in enumerate(self.remux)}
+        report = replace(
+            self.report,
+            video=replace(self.report.video, index=place[self.report.video.index]),
+            audio=[replace(stream, index=place[stream.index]) for stream in self.report.audio],
+            subtitles=[replace(s, index=place[s.index]) for s in self.report.subtitles if s.index in place],
+        )
+        return replace(self, report=report, seek_lead_s=0)
 
     @property
     def frame_rate(self) -> Fraction:
@@ -49,54 +91,12 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the picture must be converted to standard range."""
         return self.report.video.colour_transfer in HDR_TRANSFERS
 
+    @property
+    def wide_gamut(self) -> bool:
+        """Whether the primaries of a picture in standard range must be converted."""
+        return not self.hdr and self.primaries in WIDE_PRIMARIES
 
-def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> tuple[Fraction, bool]:
-    """Choose the output rate for frames at these times, and return whether they have it already.
-
-    `nominal` are the rates that the container states, the most reliable first. A rate is kept when no frame is
-    more than four tenths of a frame from its place, or when the average matches and only some frames are missing;
-    a rate above 60 is divided. Otherwise it is the standard rate closest to the fastest quarter of the film.
-    """
-    average, fastest = _compute_average_rate(times_s), _compute_fastest_rate(times_s)
-    stated = [candidate for rate in nominal for candidate in (_undo_rounding(rate), rate)]
-    for rate in [*stated, *([_find_closest_standard(average)] if average else [])]:
-        if _fits(times_s, rate):
-            return _divide_to_highest(rate), rate <= HIGHEST_RATE
-    for rate in stated:
-        if average is None or abs(average - rate) < rate * _NEARLY:
-            return _divide_to_highest(rate), False
-    return _find_closest_standard(fastest or Fraction(25)), False
-
-
-def _undo_rounding(rate: Fraction) -> Fraction:
-    """Return the standard rate that a container rounded: 30000/1001 for 989/33."""
-    standard = _find_closest_standard(rate)
-    return standard if abs(standard - rate) < standard * _ROUNDING else rate
-
-
-def _divide_to_highest(rate: Fraction) -> Fraction:
-    return rate / -(-rate // HIGHEST_RATE)
-
-
-def _compute_average_rate(times_s: Sequence[float]) -> Fraction | None:
-    if len(times_s) < 2 or times_s[-1] <= times_s[0]:
-        return None
-    return Fraction(len(times_s) - 1) / Fraction(times_s[-1] - times_s[0]).limit_denominator(1_000_000)
-
-
-def _compute_fastest_rate(times_s: Sequence[float]) -> Fraction | None:
-    """Compute the rate of the fastest quarter: what a film needs for smooth movement."""
-    gaps = sorted(after - before for before, after in pairwise(times_s) if after > before)
-    return 1 / Fraction(gaps[len(gaps) // 4]).limit_denominator(1_000_000) if gaps else None
-
-
-def _find_closest_standard(rate: Fraction) -> Fraction:
-    at = bisect_left(STANDARD_RATES, rate)
-    return min(STANDARD_RATES[max(0, at - 1) : at + 1], key=lambda standard: abs(standard - rate))
-
-
-def _fits(times_s: Sequence[float], rate: Fraction) -> bool:
-    if not times_s:
-        return False
-    frame_s, first = float(1 / rate), times_s[0]
-    return all(abs(time - first - n * frame_s) < 0.4 * frame_s for n, time in enumerate(times_s))
+    @property
+    def transparent(self) -> bool:
+        """Whether the picture has an alpha channel."""
+        return bool(self.decoder) or self.report.video.pixel_format.startswith(_ALPHA_FORMATS)

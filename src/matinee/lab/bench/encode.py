@@ -40,10 +40,10 @@ async def measure(bench: Bench) -> None:
 async def _make_plan(master: Path, chunk_s: int) -> Plan:
     prober = FfmpegProber(Ffmpeg())
     source = await prober.probe(path=master, name=master.name)
-    _, frames = await prober.count_frames(path=master, source=source, progress=_ignore)
+    source = await prober.survey(original=master, path=master, source=source, progress=_ignore)
     video = source.report.video
     rungs = build_ladder(video.width_px, video.height_px, source.frame_rate, preset="veryfast")
-    return Plan(source_key="", source=source, frames=frames, rungs=rungs, chunk_s=chunk_s)
+    return Plan(source_key="", source=source, frames=source.picture_frames, rungs=rungs, chunk_s=chunk_s)
 
 
 async def _encode(plan: Plan, master: Path) -> None:

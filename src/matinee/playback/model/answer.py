@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matinee.catalogue.api import Asset, Playable
 from matinee.kit.structs import build_from
-from matinee.playback.api import AudioChoice, NextUp, PlaySession, Renewal, TextChoice, ThumbnailSheets
+from matinee.playback.api import AudioChoice, ChapterStart, NextUp, PlaySession, Renewal, TextChoice, ThumbnailSheets
 from matinee.playback.model import links
 from matinee.playback.model.sessions import StoredSession
 
@@ -49,4 +49,5 @@ def build_play_session(
         audio=list(dict.fromkeys(build_from(track, AudioChoice) for track in asset.audio)),
         text=[build_from(track, TextChoice) for track in asset.text],
         thumbnails=build_from(asset.thumbnails, ThumbnailSheets) if asset.thumbnails else None,
+        chapters=[build_from(chapter, ChapterStart) for chapter in asset.chapters],
     )

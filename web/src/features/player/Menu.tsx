@@ -3,6 +3,7 @@ import { focusElement, useBack } from "../../focus";
 import { type Translator, useText } from "../../i18n";
 import { useLayer } from "../../router";
 import { Icon } from "../../ui/icons";
+import { findChapter, nameChapter } from "./chapters";
 import type { Playback } from "./playback";
 import type { Choice, PlayerState } from "./state";
 import type { Preferences } from "./preferences";
@@ -104,6 +105,16 @@ export function AudioTextMenu({ playback, state, onClose }: MenuProps) {
   );
 }
 
+/** The list of chapters; a film without any has none. */
+function ChapterList({ playback, state }: Omit<MenuProps, "onClose">) {
+  const text = useText();
+  const chapters = state.session?.chapters ?? [];
+  if (!chapters.length) return null;
+  const options = chapters.map((one, index) => ({ value: index, label: `${text.formatClock(one.start_ms)}  ${nameChapter(chapters, index, text)}` }));
+  const seek = (index: number) => (playback.video.currentTime = (chapters[index]?.start_ms ?? 0) / 1000);
+  return <List label={text.t("player.chapters")} testId="menu-chapters" value={findChapter(chapters, state.position * 1000)} onChoose={seek} options={options} />;
+}
+
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
 
 export function SettingsMenu({ playback, state, onClose }: MenuProps) {
@@ -113,6 +124,7 @@ export function SettingsMenu({ playback, state, onClose }: MenuProps) {
   return (
     <Panel label={t("player.settings")} onClose={onClose}>
       <List label={t("player.quality")} testId="menu-quality" value={state.height} onChoose={(height) => playback.tracks.selectHeight(height)} options={[{ value: null as number | null, label: auto }, ...state.heights.map((height) => ({ value: height as number | null, label: `${height}p` }))]} />
+      <ChapterList playback={playback} state={state} />
       <List label={t("player.speed")} testId="menu-speed" value={state.rate} onChoose={(rate) => (playback.video.playbackRate = rate)} options={SPEEDS.map((value) => ({ value, label: speed(value) }))} />
     </Panel>
   );

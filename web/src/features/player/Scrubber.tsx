@@ -1,5 +1,6 @@
 import { type PointerEvent, useRef, useState } from "react";
 import { useText } from "../../i18n";
+import { findChapter, nameChapter } from "./chapters";
 import { STEP_S } from "./keys";
 import type { Playback } from "./playback";
 import type { PlayerState } from "./state";
@@ -17,6 +18,8 @@ export function Scrubber({ playback, state }: ScrubberProps) {
   const [target, setTarget] = useState<number | null>(null);
   const dragging = useRef(false);
   const { duration } = state;
+  const chapters = state.session?.chapters ?? [];
+  const chapter = nameChapter(chapters, findChapter(chapters, state.position * 1000), text);
   const position = dragging.current && target !== null ? target : state.position;
   const toPercent = (seconds: number) => (duration > 0 ? Math.min(100, (seconds / duration) * 100) : 0);
 
@@ -39,7 +42,7 @@ export function Scrubber({ playback, state }: ScrubberProps) {
       aria-valuemin={0}
       aria-valuemax={Math.round(duration)}
       aria-valuenow={Math.round(position)}
-      aria-valuetext={text.t("player.position", { position: text.formatClock(position * 1000), duration: text.formatClock(duration * 1000) })}
+      aria-valuetext={text.t("player.position", { position: text.formatClock(position * 1000), duration: text.formatClock(duration * 1000) }) + (chapter ? ` · ${chapter}` : "")}
       data-testid="control-seek"
       data-focus-own="left right"
       onKeyDown={(event) => {
@@ -65,6 +68,7 @@ export function Scrubber({ playback, state }: ScrubberProps) {
         <span className="scrubber-buffered" style={{ width: `${toPercent(state.buffered)}%` }} />
         {target !== null && <span className="scrubber-target" style={{ width: `${toPercent(target)}%` }} />}
         <span className="scrubber-done" style={{ width: `${toPercent(position)}%` }} />
+        {chapters.map((one) => one.start_ms > 0 && <span key={one.start_ms} className="scrubber-chapter" style={{ insetInlineStart: `${toPercent(one.start_ms / 1000)}%` }} />)}
       </div>
       <span className="scrubber-knob" style={{ insetInlineStart: `${toPercent(position)}%` }} />
       {target !== null && <Preview playback={playback} state={state} seconds={target} left={toPercent(target)} />}
@@ -76,12 +80,15 @@ function Preview({ playback, state, seconds, left }: ScrubberProps & { seconds: 
   const text = useText();
   const sheets = state.session?.thumbnails;
   const tile = sheets && findTile(sheets, seconds * 1000);
+  const chapters = state.session?.chapters ?? [];
+  const chapter = nameChapter(chapters, findChapter(chapters, seconds * 1000), text);
   const url = sheets && tile && playback.edges.resolveUrl(getSheetPath(sheets, tile.sheet), Date.now());
   return (
     <span className="scrubber-preview" style={{ insetInlineStart: `clamp(6rem, ${left}%, calc(100% - 6rem))` }} aria-hidden="true">
       {sheets && tile && url && (
         <span className="scrubber-picture" style={{ width: sheets.width_px, height: sheets.height_px, backgroundImage: `url("${url}")`, backgroundPosition: `-${tile.x}px -${tile.y}px` }} />
       )}
+      {chapter && <span className="scrubber-time">{chapter}</span>}
       <span className="scrubber-time">{text.formatClock(seconds * 1000)}</span>
     </span>
   );

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,18 +11,17 @@ from msgspec.structs import asdict
 
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import filters, timed_text
+from matinee.encoding.adapters.ffmpeg import filters, sounds, timed_text
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
+from matinee.encoding.model.renditions import CAPTIONS
+from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Loudness, MediaToolFailed, OnProgress
 
 DEADLINE_S = 12 * 3600
-SAMPLE_RATE_HZ = 48_000
 _COLOUR_TAGS = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv")
 _REPRODUCIBLE = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
-_INTEGRATED = re.compile(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS")
-_PEAK = re.compile(r"\bPeak:\s+(-?[\d.]+|-?inf|nan) dBFS")
 
 
 class FfmpegEncoder:
@@ -32,6 +29,19 @@ class FfmpegEncoder:
 
     def __init__(self, ffmpeg: Ffmpeg) -> None:
         self._ffmpeg = ffmpeg
+
+    async def remux(self, *, master: Path, source: MediaSource, out: Path) -> None:
+        maps = [argument for index in source.remux for argument in ("-map", f"0:{index}")]
+        # All streams in one process: each discontinuity of the clock is then corrected once, for all of them.
+        read = ["-fflags", "+genpts", *input_arguments(master), *maps, "-c", "copy", "-max_muxing_queue_size", "9999"]
+        write = ["-f", "matroska", out.name]
+        try:
+            await self._run([*read, *write], cwd=out.parent)
+        except MediaToolFailed as failure:
+            if failure.disk_full:
+                raise
+            # Sounds that Matroska has no name for are stored without loss instead.
+            await self._run([*read, "-c:a", "flac", "-sample_fmt", "s32", *write], cwd=out.parent)
 
     async def encode_chunk(
         self,
@@ -43,7 +53,7 @@ class FfmpegEncoder:
         threads: int,
         progress: OnProgress,
     ) -> None:
-        arguments = [*_seek(plan, chunk), *input_arguments(master)]
+        arguments = [*_seek(plan, chunk), *_read_picture(plan.source), *input_arguments(master)]
         arguments += ["-filter_complex", _build_graph(plan, chunk, list(outputs))]
         for n, (rung, file) in enumerate(outputs.items()):
             arguments += _describe_output(n, plan, chunk, rung, file, threads)
@@ -58,25 +68,29 @@ class FfmpegEncoder:
         await self._run([*read, *write], cwd=out.parent)
         listing.unlink()
 
+    async def unify_sound(self, *, master: Path, track: AudioTrackPlan, out: Path) -> None:
+        """Write a sound whose layout changes as one layout, uncompressed, with the times it has."""
+        write = ["-map", "[out]", "-c:a", "pcm_f32le", "-f", "matroska", out.name]
+        arguments = [*input_arguments(master), "-filter_complex", f"{sounds.select(track)}[out]", *write]
+        await self._run(arguments, cwd=out.parent)
+
     async def measure_loudness(self, *, master: Path, track: AudioTrackPlan) -> Loudness:
-        graph = f"[0:{track.stream}]{_set_layout(track)},ebur128=peak=true:framelog=quiet[out]"
+        graph = f"{sounds.select(track)},ebur128=peak=true:framelog=quiet[out]"
         arguments = [*input_arguments(master), "-filter_complex", graph, "-map", "[out]", "-f", "null", "-"]
-        log = "\n".join(await self._run(arguments, level="info"))
-        return Loudness(_find_last(_INTEGRATED, log), _find_last(_PEAK, log))
+        return sounds.read_loudness(await self._run(arguments, level="info"))
 
     async def encode_audio(
         self, *, master: Path, track: AudioTrackPlan, gain_db: float, duration_s: float, out: Path
     ) -> None:
-        # Gaps are filled and overlaps dropped, so that audio stays in sync with the picture.
-        resample = f"aresample={SAMPLE_RATE_HZ}:async=1000:first_pts=0,asetpts=N/SR/TB"
-        shift = f"asetpts=PTS-{track.delay_us / 1e6:.6f}/TB"
-        fit = f"volume={gain_db:.2f}dB,apad=whole_dur={duration_s:.6f},atrim=end={duration_s:.6f}"
-        graph = f"[0:{track.stream}]{shift},{resample},{_set_layout(track)},{fit}[out]"
+        graph = f"{sounds.fit(track, gain_db, duration_s)}[out]"
         encode = ["-map", "[out]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(track.bps), *_REPRODUCIBLE]
         arguments = [*input_arguments(master), "-filter_complex", graph, *encode, "-f", "mp4", out.name]
         await self._run(arguments, cwd=out.parent)
 
     async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
+        if codec == CAPTIONS:
+            await self._extract_captions(master, stream, out)
+            return
         source = [*input_arguments(master), "-map", f"0:{stream}"]
         if codec == "mov_text":
             await self._extract_timed_text(source, out)
@@ -95,6 +109,14 @@ class FfmpegEncoder:
         await self._run([*source, "-c:s", "copy", "-f", "data", packets.name, *times], cwd=out.parent)
         timed_text.write_subrip(packets, listing, out)
 
+    async def _extract_captions(self, master: Path, stream: int, out: Path) -> None:
+        # A filter description has no quotes for every name: the link's has nothing to quote.
+        link = out.with_suffix(".film")
+        link.unlink(missing_ok=True)
+        link.symlink_to(master)
+        read = ["-f", "lavfi", "-i", f"movie={link.name}:si={stream}[out0+subcc]", "-map", "0:s"]
+        await self._run([*read, "-c:s", "webvtt", "-f", "webvtt", out.name], cwd=out.parent)
+
     async def _run(
         self,
         arguments: Sequence[str],
@@ -107,21 +129,33 @@ class FfmpegEncoder:
             return await self._ffmpeg.run(arguments, cwd=cwd, deadline_s=DEADLINE_S, progress=progress, level=level)
 
 
+def _read_picture(source: MediaSource) -> list[str]:
+    """Return the options of the input: a changing picture must not restart the filters, which count frames."""
+    return [
+        *(["-reinit_filter", "0"] if len(source.stretches) > 1 else []),
+        *([] if source.autorotate else ["-noautorotate"]),
+        *(["-c:v", source.decoder] if source.decoder else []),
+    ]
+
+
 def _build_graph(plan: Plan, chunk: Chunk, rungs: Sequence[Rung]) -> str:
     """Build the filter graph: one decode at the constant rate, one output per rung; a chunk's first frame is at 0."""
-    source = plan.source
-    rate = filters.convert_rate(source, _compute_start(plan, chunk) - _compute_seek(plan, chunk))
-    # A file with a varying rate may end a frame early when it is read from the middle.
-    pad = ",tpad=stop=2:stop_mode=clone" if not source.constant else ""
+    source, seek_s = plan.source, _compute_seek(plan, chunk)
+    rate = filters.convert_rate(source, _compute_start(plan, chunk) - seek_s)
+    # The last frame is held to the end of the sound. A file with a varying rate may also end a frame early when it
+    # is read from the middle.
+    held = max(0, chunk.first + chunk.frames - plan.picture_frames)
     timing = f"settb={source.frame_rate.denominator}/{source.frame_rate.numerator},setpts=N"
     split = f"split={len(rungs)}{''.join(f'[s{n}]' for n in range(len(rungs)))}"
-    head = f"[0:{source.report.video.index}]{rate}{pad},{timing}{filters.convert_range(source)},{split}"
+    head = f"[0:{source.report.video.index}]{filters.prepare(source, seek_s)}{rate}"
+    head += f",tpad=stop={held + 2}:stop_mode=clone,{timing}{filters.convert_range(source)},{split}"
     return ";".join([head, *(f"[s{n}]{filters.scale(source, rung)}[v{n}]" for n, rung in enumerate(rungs))])
 
 
 def _compute_start(plan: Plan, chunk: Chunk) -> Fraction:
-    """Compute when a chunk's first frame is shown, after the start of the container."""
-    return Fraction(plan.source.start_us, 1_000_000) + chunk.first / plan.source.frame_rate
+    """Compute when a chunk's first frame is shown, after the start of the container; at most the last frame's time."""
+    first = min(chunk.first, plan.picture_frames - 1)
+    return Fraction(plan.source.start_us, 1_000_000) + first / plan.source.frame_rate
 
 
 def _compute_seek(plan: Plan, chunk: Chunk) -> Fraction:
@@ -141,15 +175,3 @@ def _describe_output(n: int, plan: Plan, chunk: Chunk, rung: Rung, file: Path, t
     yield from codec.arguments.format(**asdict(rung), gop_frames=plan.gop_frames, threads=threads).split()
     yield from (*_COLOUR_TAGS, "-video_track_timescale", str(plan.timescale), *_REPRODUCIBLE)
     yield from ("-f", codec.container, file.name)
-
-
-def _set_layout(track: AudioTrackPlan) -> str:
-    layout = "5.1" if track.channels == 6 else "stereo"
-    return f"aformat=sample_fmts=fltp:channel_layouts={layout}"
-
-
-def _find_last(pattern: re.Pattern[str], log: str) -> float:
-    """Find the last figure that matches, which is the summary's; minus infinity for silence."""
-    figures = pattern.findall(log)
-    value = float(figures[-1]) if figures else -math.inf
-    return -math.inf if math.isnan(value) else value

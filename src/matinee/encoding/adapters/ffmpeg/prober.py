@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import tempfile
-from fractions import Fraction
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import filters, reading
+from matinee.encoding.adapters.ffmpeg import reading, streams, survey
+from matinee.encoding.adapters.ffmpeg.survey import Survey
 from matinee.encoding.api import AudioStream
+from matinee.encoding.model.rates import choose_rate
 from matinee.encoding.model.refusals import make_unusable
-from matinee.encoding.model.source import MediaSource
+from matinee.encoding.model.source import MediaSource, Stretch
 from matinee.encoding.ports import MediaToolFailed, OnProgress
 
 PROBE_S = 120
@@ -25,6 +29,12 @@ DECODING_S = 6 * 3600
 # The first box of an MP4 or MOV file (ISO/IEC 14496-12 §4.2).
 _MP4_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _EXPORT = "Export it again as MP4, MOV, MKV or WebM."
+_COPY = "Copy it again from its source."
+# What ffprobe logs where a file ends before its index says so.
+_CUT_SHORT = ("partial file", "File ended prematurely")
+# How much of a sound is decoded to see that it can be, and how much of the end of a file is read to find its end.
+_SOUND_PACKETS = 60
+_TAIL_S = 30
 
 
 class FfmpegProber:
@@ -36,54 +46,168 @@ class FfmpegProber:
     async def probe(self, *, path: Path, name: str) -> MediaSource:
         size_bytes = _check_readable(path, name)
         shown = await self._show(path, name)
-        videos = reading.list_videos(shown)
-        if not videos:
-            raise make_unusable(name, "picture", "it has none", "Use a file with a video stream.")
-        stream = videos[0]
-        if not stream.get("codec_name") or not stream.get("width") or not stream.get("height"):
-            raise make_unusable(name, _name_stream(stream), "its format is unknown or damaged", _EXPORT)
-        await self._check_decodable(path, name, stream)
-        try:
-            times = await self._list_times(path, stream["index"])
-        except MediaToolFailed as failure:
-            raise make_unusable(name, _name_stream(stream), "its frames cannot be listed", _EXPORT) from failure
-        return reading.read_source(shown, stream, times, size_bytes)
+        stream, times = await self._choose_picture(path, name, shown)
+        source = reading.read_source(shown, stream, times, size_bytes)
+        return await self._check_sounds(path, source)
+
+    async def _choose_picture(
+        self, path: Path, name: str, shown: dict[str, Any]
+    ) -> tuple[dict[str, Any], Sequence[float]]:
+        """Choose the picture among the video streams, and list its frames. Raises Unusable."""
+        videos = streams.list_videos(shown)
+        for stream in videos:
+            if not stream.get("codec_name") or not stream.get("width") or not stream.get("height"):
+                raise make_unusable(name, _name_picture(stream), "its format is unknown or damaged", _EXPORT)
+            await self._check_decodable(path, name, stream)
+            times = await self._list_frame_times(path, name, stream, shown)
+            # A still picture beside a sound or a film is a cover, whether it is flagged or not.
+            if len(times) > 1 or stream["codec_name"] not in streams.STILL_CODECS:
+                return stream, times
+        raise make_unusable(name, "picture", "it has none", "Use a file with a video stream.")
 
     async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
         _check_readable(path, name)
-        if streams := reading.read_audio(await self._show(path, name)):
-            return streams
+        if found := streams.read_audio(await self._show(path, name)):
+            return found
         raise make_unusable(name, "sound", "there is no sound in it", "Use a file that has an audio stream.")
 
-    async def count_frames(self, *, path: Path, source: MediaSource, progress: OnProgress) -> tuple[int, int]:
-        start_s = Fraction(source.start_us, 1_000_000)
-        graph = f"[0:{source.report.video.index}]split[a][b];[b]{filters.convert_rate(source, start_s)}[c]"
-        with tempfile.TemporaryDirectory(prefix="matinee-count-") as folder:
-            logs = [Path(folder, "decoded"), Path(folder, "constant")]
-            outputs = [_describe_count(label, log) for label, log in zip(("[a]", "[c]"), logs, strict=True)]
-            arguments = [*input_arguments(path), "-filter_complex", graph, *outputs[0], *outputs[1]]
-            with translate_failures():
-                await self._ffmpeg.run(arguments, cwd=Path(folder), deadline_s=DECODING_S, progress=progress)
-            decoded, constant = (log.read_bytes().count(b"\n") for log in logs)
-        return decoded, constant
+    async def survey(self, *, original: Path, path: Path, source: MediaSource, progress: OnProgress) -> MediaSource:
+        found = Survey()
+
+        def on_line(line: str) -> None:
+            found.add(line)
+            progress(len(found.times_s))
+
+        # Of a remuxed file the original, whose frames have their own pixel shapes: a copy has one for all.
+        index = source.remux[0] if source.remux else source.report.video.index
+        show = ("-select_streams", str(index), "-threads", str(os.cpu_count() or 1), *survey.SHOW)
+        with translate_failures():
+            await self._ffmpeg.probe_lines(original, show, on_line=on_line, deadline_s=DECODING_S)
+        if not found.times_s:
+            return replace(source, picture_frames=0)
+        shown = await self._show(path, path.name)
+        stream = next(s for s in shown["streams"] if s["index"] == source.report.video.index)
+        rows, _ = await self._list_packets(path, str(stream["index"]), "pts_time,dts_time,flags")
+        times = _place_frames(_read_times(rows), found, is_copy=bool(source.remux))
+        return await self._complete(path, source, found, times, shown, stream)
+
+    async def _complete(
+        self,
+        path: Path,
+        source: MediaSource,
+        found: Survey,
+        times: Sequence[float],
+        shown: dict[str, Any],
+        stream: dict[str, Any],
+    ) -> MediaSource:
+        """Return the source with what only its decoded frames tell."""
+        offset_s = reading.parse_number(shown["format"].get("start_time"))
+        rate, constant = choose_rate(times, reading.list_stated_rates(stream))
+        video = source.report.video
+        stretches = found.find_stretches(times, offset_s, video.rotation_deg % 180 != 0)
+        width, height = _choose_canvas(stretches) if stretches else (video.width_px, video.height_px)
+        flagged = source.deinterlacing == "none" and found.interlaced > 0
+        return replace(
+            source,
+            report=replace(
+                source.report,
+                video=replace(video, width_px=width, height_px=height, interlaced=video.interlaced or flagged),
+            ),
+            rate=f"{rate.numerator}/{rate.denominator}",
+            constant=constant,
+            start_us=max(0, round((times[0] - offset_s) * 1_000_000)),
+            sound_end_us=round(max(0.0, await self._find_sound_end(path, source, shown) - offset_s) * 1_000_000),
+            picture_frames=survey.count_places(times, rate),
+            deinterlacing="flagged" if flagged else source.deinterlacing,
+            stretches=stretches,
+            captions=found.captioned > 0,
+        )
 
     async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
-        packets = sorted((int(pts), flags) for pts, flags, *_ in await self._list_packets(path, "v:0", "pts,flags"))
+        rows, _ = await self._list_packets(path, "v:0", "pts,flags")
+        packets = sorted((int(pts), flags) for pts, flags, *_ in rows)
         return len(packets), [n for n, (_, flags) in enumerate(packets) if "K" in flags]
 
-    async def _list_packets(self, path: Path, stream: str, fields: str) -> list[list[str]]:
-        show = ("-select_streams", stream, "-show_entries", f"packet={fields}")
+    async def _list_packets(
+        self, path: Path, selected: str, fields: str, *options: str
+    ) -> tuple[list[list[str]], list[str]]:
+        """Return the packets of a stream as rows of fields, and the end of ffprobe's log."""
+        show = ("-select_streams", selected, "-show_entries", f"packet={fields}", *options)
         with translate_failures():
             return await self._ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
 
-    async def _list_times(self, path: Path, index: int) -> list[float]:
-        rows = await self._list_packets(path, str(index), "pts_time,dts_time")
-        times = [next((field for field in row if field and field != "N/A"), "") for row in rows]
-        return sorted(float(time) for time in times if time)
+    async def _list_frame_times(
+        self, path: Path, name: str, stream: dict[str, Any], shown: dict[str, Any]
+    ) -> Sequence[float]:
+        """List the times of a picture's frames. Raises Unusable, also where the file ends early."""
+        try:
+            rows, log = await self._list_packets(path, str(stream["index"]), "pts_time,dts_time,flags")
+        except MediaToolFailed as failure:
+            raise make_unusable(name, _name_picture(stream), "its frames cannot be listed", _EXPORT) from failure
+        times = _read_times(rows)
+        if any(sign in line for line in log for sign in _CUT_SHORT):
+            stated_s = reading.parse_number(stream.get("duration")) or reading.parse_number(
+                shown["format"].get("duration")
+            )
+            lost_s = stated_s - (times[-1] - times[0] if times else 0)
+            what = (
+                f"the last {lost_s:.1f} of {stated_s:.1f} seconds are missing" if lost_s > 0.1 else "its end is missing"
+            )
+            raise make_unusable(name, "file", f"it is cut short: {what}", _COPY)
+        return times
+
+    async def _check_sounds(self, path: Path, source: MediaSource) -> MediaSource:
+        """Return the source without the sounds of which nothing can be decoded."""
+        sounds = source.report.audio
+        if not sounds:
+            return source
+        decoded = await self._count_samples(path, "a", _SOUND_PACKETS * len(sounds))
+        silent = [s for s in sounds if not decoded[s.index]]
+        silent = [s for s in silent if not (await self._count_samples(path, str(s.index), _SOUND_PACKETS))[s.index]]
+        if not silent:
+            return source
+        notes = (f"sound (stream {s.index}, {s.codec}) is left out: it cannot be decoded" for s in silent)
+        left = {s.index for s in silent}
+        return replace(
+            source,
+            report=replace(source.report, audio=[s for s in sounds if s.index not in left]),
+            remux=tuple(index for index in source.remux if index not in left),
+            notes=(*source.notes, *notes),
+        )
+
+    async def _count_samples(self, path: Path, selected: str, packets: int) -> Counter[int]:
+        """Count the decoded frames of sounds among the first packets of a file."""
+        show = ("-select_streams", selected, "-read_intervals", f"%+#{packets}", "-show_entries", "frame=stream_index")
+        try:
+            rows, _ = await self._ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
+        except ToolFailed:
+            return Counter()
+        return Counter(int(row[0]) for row in rows if row[0].isdigit())
+
+    async def _find_sound_end(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> float:
+        """Find the end of the longest sound, in the times of the file."""
+        kept = {str(sound.index) for sound in source.report.audio}
+        if not kept:
+            return 0.0
+        start_s = reading.parse_number(shown["format"].get("start_time"))
+        tail_s = start_s + reading.parse_number(shown["format"].get("duration")) - _TAIL_S
+        fields, options = "stream_index,pts_time,duration_time", ("-read_intervals", f"{max(start_s, tail_s):.3f}%")
+        rows, _ = await self._list_packets(path, "a", fields, *options)
+        ends = [
+            reading.parse_number(row[1]) + reading.parse_number(row[2])
+            for row in rows
+            if len(row) >= 3 and row[0] in kept and row[1] != "N/A"
+        ]
+        return max(ends, default=0.0)
 
     async def _show(self, path: Path, name: str) -> dict[str, Any]:
         try:
-            shown = await self._ffmpeg.probe(path, reading.SHOW, deadline_s=PROBE_S)
+            try:
+                shown = await self._ffmpeg.probe(path, reading.SHOW, deadline_s=PROBE_S)
+            except ToolFailed as failure:
+                if not failure.too_long:
+                    raise
+                shown = await self._ffmpeg.probe(path, reading.SHOW_UNTITLED, deadline_s=PROBE_S)
         except ToolFailed as failure:
             what = await asyncio.to_thread(_explain, failure, path)
             raise make_unusable(name, "file", what, _EXPORT) from failure
@@ -91,15 +215,59 @@ class FfmpegProber:
 
     async def _check_decodable(self, path: Path, name: str, stream: dict[str, Any]) -> None:
         """Raise Unusable where no frame of the picture can be decoded."""
-        problem = make_unusable(name, _name_stream(stream), "no frame of it can be decoded", _EXPORT)
-        frames = [0]
+        frames, failure = [0], None
         arguments = [*input_arguments(path), "-map", f"0:{stream['index']}", "-frames:v", "1", "-f", "null", "-"]
         try:
             await self._ffmpeg.run(arguments, deadline_s=PROBE_S, progress=frames.append)
-        except ToolFailed as failure:
-            raise problem from failure
-        if not max(frames):
-            raise problem
+        except ToolFailed as error:
+            failure = error
+        if failure is not None or not max(frames):
+            if await self._is_encrypted(path, stream):
+                what, remedy = "it is encrypted", "Export it without copy protection."
+            else:
+                what, remedy = "no frame of it can be decoded", _EXPORT
+            raise make_unusable(name, _name_picture(stream), what, remedy) from failure
+
+    async def _is_encrypted(self, path: Path, stream: dict[str, Any]) -> bool:
+        """Return whether the packets of a stream carry what a decryption needs (ISO/IEC 23001-7)."""
+        if stream.get("codec_tag_string", "").startswith("enc"):
+            return True
+        show = ("-select_streams", str(stream["index"]), "-read_intervals", "%+#1", "-show_packets")
+        try:
+            lines = await self._ffmpeg.probe_lines(path, (*show, "-show_data"), deadline_s=PROBE_S)
+        except ToolFailed:
+            return False
+        return any("encryption info" in line.lower() for line in lines)
+
+
+def _place_frames(packets_s: Sequence[float], found: Survey, *, is_copy: bool) -> Sequence[float]:
+    """Return the times of the decoded frames on the clock of the file that is encoded.
+
+    These are the times of its packets, where each has one frame.
+    """
+    decoded_s = survey.unwrap(found.times_s)
+    if not packets_s or len(packets_s) == len(decoded_s):
+        return packets_s or decoded_s
+    # Fields in packets of their own, or frames that cannot be decoded: at the start of a recording for example.
+    shift_s = packets_s[-1] - decoded_s[-1] if is_copy else 0.0
+    return [time + shift_s for time in decoded_s]
+
+
+def _choose_canvas(stretches: Sequence[Stretch]) -> tuple[int, int]:
+    largest = max(stretches, key=lambda one: one.width_px * one.height_px)
+    return largest.width_px, largest.height_px
+
+
+def _read_times(rows: Sequence[Sequence[str]]) -> list[float]:
+    """Read the times of packets that are shown, sorted; on one clock where it restarts."""
+    shown = [row for row in rows if len(row) < 3 or "D" not in row[2]]
+    times = [next((field for field in row[:2] if field and field != "N/A"), "") for row in shown]
+    decoding = [row[1] if len(row) > 1 else "" for row in shown]
+    if any(not time for time in times) or any(time in ("", "N/A") for time in decoding):
+        return sorted(float(time) for time in times if time)
+    clock = [float(time) for time in decoding]
+    joined = survey.unwrap(clock)
+    return sorted(float(time) + new - old for time, new, old in zip(times, joined, clock, strict=True))
 
 
 def _check_readable(path: Path, name: str) -> int:
@@ -113,7 +281,7 @@ def _check_readable(path: Path, name: str) -> int:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise make_unusable(name, "file", f"it cannot be read ({reason})", "Check its path and permissions.") from error
     if status.st_size == 0:
-        raise make_unusable(name, "file", "it is empty", "Copy it again from its source.")
+        raise make_unusable(name, "file", "it is empty", _COPY)
     return status.st_size
 
 
@@ -125,10 +293,5 @@ def _explain(failure: ToolFailed, path: Path) -> str:
     return "it took too long to read" if failure.status is None else "it is not a film in a known format"
 
 
-def _name_stream(stream: dict[str, Any]) -> str:
+def _name_picture(stream: dict[str, Any]) -> str:
     return f"picture (stream {stream['index']})"
-
-
-def _describe_count(label: str, log: Path) -> list[str]:
-    stats = ("-stats_enc_pre", log.name, "-stats_enc_pre_fmt", "{n}")
-    return ["-map", label, "-fps_mode", "passthrough", *stats, "-f", "null", "-"]

@@ -3,76 +3,133 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import Any
 
-from matinee.encoding.api import AudioStream, Report, SubtitleStream, VideoStream
-from matinee.encoding.model.languages import parse_language
-from matinee.encoding.model.source import MediaSource, Role, choose_rate
+from matinee.encoding.adapters.ffmpeg import streams
+from matinee.encoding.api import Report, VideoStream
+from matinee.encoding.model.rates import choose_rate
+from matinee.encoding.model.renditions import TEXT_CODECS
+from matinee.encoding.model.source import Deinterlacing, MediaSource
 
 # Containers with an index of keyframes, by which FFmpeg finds the keyframe before any time.
 _INDEXED = ("mov,mp4", "matroska,webm")
+# Containers whose clock may restart, whose zero depends on the streams that are read, or without an index.
+_REMUXED = frozenset({"mpegts", "mpeg", "ogg", "flv"})
 UNINDEXED_LEAD_S = 15
 
 _ENTRIES = (
-    "format=format_name,start_time,duration,size:stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,"
-    "pix_fmt,bits_per_raw_sample,field_order,color_space,color_transfer,r_frame_rate,avg_frame_rate,"
-    "channels,sample_rate,start_time,duration:stream_tags=language:stream_disposition:stream_side_data=rotation"
+    "format=format_name,start_time,duration,size:stream=index,codec_type,codec_name,codec_tag_string,width,height,"
+    "sample_aspect_ratio,pix_fmt,bits_per_raw_sample,field_order,color_space,color_transfer,color_primaries,"
+    "r_frame_rate,avg_frame_rate,channels,sample_rate,start_time,duration:stream_tags=language,alpha_mode{titles}:"
+    "stream_disposition:stream_side_data=rotation,max_content,max_luminance:program=program_id,program_num:"
+    "program_tags=service_name:program_stream=index,codec_type:chapter=start_time{chapter_titles}"
 )
-SHOW = ("-show_entries", _ENTRIES)
-
-
-def list_videos(shown: dict[str, Any]) -> list[dict[str, Any]]:
-    """List video streams without covers and icons: the default one first, then the largest."""
-    streams = [s for s in shown.get("streams", []) if s.get("codec_type") == "video" and not _is_cover(s)]
-    size = {s["index"]: s.get("width", 0) * s.get("height", 0) for s in streams}
-    return sorted(streams, key=lambda s: (not _has_flag(s, "default"), -size[s["index"]]))
+SHOW = ("-show_entries", _ENTRIES.format(titles=",title", chapter_titles=":chapter_tags=title"))
+# For files whose titles are longer than any title.
+SHOW_UNTITLED = ("-show_entries", _ENTRIES.format(titles="", chapter_titles=""))
+# Matrices that YUV pictures can be converted from (ITU-T H.273 §8.3); others need other pixel formats.
+_MATRICES = frozenset({"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2020nc", "unknown", "unspecified"})
+_RGB_FORMATS = ("gbr", "rgb", "bgr", "pal", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr")
+_DEFAULT_PEAK_NITS = 1000
+# A picture that ends this much before its stated end has lost something.
+_LOST_S, _LOST_SHARE = 1.0, 0.02
 
 
 def read_source(
     shown: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float], size_bytes: int
 ) -> MediaSource:
     """Build a source from ffprobe's output and the times of its frames."""
-    rate, constant = choose_rate(times_s, _list_stated_rates(stream))
-    offset_s = _parse_number(shown["format"].get("start_time"))
+    rate, constant = choose_rate(times_s, list_stated_rates(stream))
+    offset_s = parse_number(shown["format"].get("start_time"))
     first_s = times_s[0] if times_s else offset_s
-    frames = max(1, len(times_s))
+    within, note = streams.find_programme(shown, stream["index"])
+    report = _read_report(shown, stream, rate, max(1, len(times_s)), size_bytes, within)
+    turn = _read_rotation(stream)
     return MediaSource(
-        report=_read_report(shown, stream, rate, frames, size_bytes),
+        report=report,
         rate=f"{rate.numerator}/{rate.denominator}",
         constant=constant,
         start_us=max(0, round((first_s - offset_s) * 1_000_000)),
+        picture_frames=max(1, len(times_s)),
         seek_lead_s=0 if shown["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
-        matrix=stream.get("color_space", "unknown"),
-        roles={s["index"]: _read_role(s) for s in shown["streams"] if s.get("codec_type") == "audio"},
+        matrix=_read_matrix(stream),
+        primaries=stream.get("color_primaries", "unknown"),
+        peak_nits=_read_peak(stream),
+        deinterlacing=_read_deinterlacing(stream),
+        autorotate=turn % 90 == 0,
+        decoder=_choose_decoder(stream),
+        cover=streams.find_cover(shown, stream["index"]),
+        chapters=streams.read_chapters(shown, offset_s),
+        remux=_list_remuxed(report) if report.container in _REMUXED else (),
+        notes=tuple(filter(None, [note, _describe_loss(stream, times_s), *_list_notes(shown, stream, report, within)])),
     )
 
 
-def _read_report(shown: dict[str, Any], stream: dict[str, Any], rate: Fraction, frames: int, size_bytes: int) -> Report:
+def _list_remuxed(report: Report) -> tuple[int, ...]:
+    texts = (stream.index for stream in report.subtitles if stream.codec in TEXT_CODECS)
+    return (report.video.index, *(stream.index for stream in report.audio), *texts)
+
+
+def _describe_loss(stream: dict[str, Any], times_s: Sequence[float]) -> str:
+    stated_s = parse_number(stream.get("duration"))
+    found_s = times_s[-1] - times_s[0] if times_s else 0
+    if stated_s - found_s <= max(_LOST_S, stated_s * _LOST_SHARE):
+        return ""
+    return f"the picture ends after {found_s:.1f} of {stated_s:.1f} seconds: the file may be cut short"
+
+
+def _list_notes(
+    shown: dict[str, Any], stream: dict[str, Any], report: Report, within: Collection[int] | None
+) -> list[str]:
+    """List what is left out or read otherwise than the file says."""
+    matrix, turn = stream.get("color_space", "unknown"), _read_rotation(stream)
+    known = {sound.index for sound in report.audio}
+    silent = [s for s in streams.list_streams(shown, "audio", within) if s["index"] not in known]
+    others = [
+        s
+        for s in streams.list_videos(shown)
+        if s["index"] != stream["index"]
+        and s.get("codec_name") not in streams.STILL_CODECS
+        and (within is None or s["index"] in within)
+    ]
+    return [
+        *(f"{streams.name_stream(s)} is left out: its format is unknown" for s in silent),
+        *(f"{streams.name_stream(s)} is left out: a title has one picture" for s in others),
+        *([f"the colour matrix {matrix} does not fit the pixel format: it is ignored"] * (_is_odd_matrix(stream))),
+        *([f"the picture is turned by {turn}°: it is turned by {_to_quarter(turn)}°"] * (turn % 90 != 0)),
+    ]
+
+
+def _read_report(
+    shown: dict[str, Any],
+    stream: dict[str, Any],
+    rate: Fraction,
+    frames: int,
+    size_bytes: int,
+    within: Collection[int] | None,
+) -> Report:
     return Report(
         container=shown["format"].get("format_name", "").partition(",")[0],
         duration_ms=round(frames / _compute_average(shown, stream, rate, frames) * 1000),
         size_bytes=size_bytes,
         video=_read_video(stream, rate, frames),
-        audio=read_audio(shown),
-        subtitles=[
-            SubtitleStream(index=s["index"], codec=s.get("codec_name", "unknown"), language=_read_language(s))
-            for s in shown["streams"]
-            if s.get("codec_type") == "subtitle"
-        ],
+        audio=streams.read_audio(shown, within),
+        subtitles=streams.read_subtitles(shown, within),
     )
 
 
 def _compute_average(shown: dict[str, Any], stream: dict[str, Any], rate: Fraction, frames: int) -> Fraction:
     """Compute frames a second from the file's stated duration; without one, return the chosen rate."""
-    duration_s = _parse_number(stream.get("duration")) or _parse_number(shown["format"].get("duration"))
+    duration_s = parse_number(stream.get("duration")) or parse_number(shown["format"].get("duration"))
     return Fraction(frames) / Fraction(duration_s).limit_denominator(1_000_000) if duration_s > 0 else rate
 
 
 def _read_video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStream:
-    rotation = _read_rotation(stream)
-    width, height = _compute_display_size(stream)
+    rotation = _to_quarter(_read_rotation(stream))
+    size = int(stream["width"]), int(stream["height"])
+    width, height = compute_display_size(*size, stream.get("sample_aspect_ratio", "1:1"))
     return VideoStream(
         index=stream["index"],
         codec=stream.get("codec_name", "unknown"),
@@ -83,30 +140,17 @@ def _read_video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStr
         bit_depth=_read_bit_depth(stream),
         pixel_format=stream.get("pix_fmt", "unknown"),
         rotation_deg=rotation,
-        interlaced=stream.get("field_order") in ("tt", "bb", "tb", "bt"),
+        interlaced=_read_deinterlacing(stream) != "none",
         colour_transfer=stream.get("color_transfer", "unknown"),
     )
 
 
-def read_audio(shown: dict[str, Any]) -> list[AudioStream]:
-    """Read the audio streams that can be decoded."""
-    return [
-        AudioStream(
-            index=s["index"],
-            codec=s["codec_name"],
-            channels=int(s.get("channels", 0)),
-            sample_rate_hz=int(s.get("sample_rate", 0)),
-            language=_read_language(s),
-        )
-        for s in shown.get("streams", [])
-        if s.get("codec_type") == "audio" and s.get("codec_name") and int(s.get("channels", 0)) > 0
-    ]
+def compute_display_size(width: int, height: int, shape: str) -> tuple[int, int]:
+    """Compute the size with square pixels: one side is stretched, none is shrunk.
 
-
-def _compute_display_size(stream: dict[str, Any]) -> tuple[int, int]:
-    """Compute the size with square pixels: one side is stretched, none is shrunk."""
-    width, height = int(stream["width"]), int(stream["height"])
-    sar = _parse_fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
+    `shape` is that of a pixel, such as 64:45.
+    """
+    sar = parse_fraction(shape.replace(":", "/")) or Fraction(1)
     if not Fraction(1, 8) <= sar <= 8:
         return width, height
     return (round(width * sar), height) if sar >= 1 else (width, round(height / sar))
@@ -117,43 +161,68 @@ def _read_rotation(stream: dict[str, Any]) -> int:
     return turns[0] % 360 if turns else 0
 
 
+def _to_quarter(turn: int) -> int:
+    """Return the nearest quarter turn, in degrees."""
+    return round(turn / 90) * 90 % 360
+
+
 def _read_bit_depth(stream: dict[str, Any]) -> int:
     match = re.search(r"p(9|10|12|14|16)(?:le|be)?$|^(?:p0|y2)(1[02])", stream.get("pix_fmt", ""))
     return int(match[1] or match[2]) if match else 8
 
 
-def _list_stated_rates(stream: dict[str, Any]) -> list[Fraction]:
+def _read_deinterlacing(stream: dict[str, Any]) -> Deinterlacing:
+    return "all" if stream.get("field_order") in ("tt", "bb", "tb", "bt") else "none"
+
+
+def _read_matrix(stream: dict[str, Any]) -> str:
+    return "unknown" if _is_odd_matrix(stream) else str(stream.get("color_space", "unknown"))
+
+
+def _is_odd_matrix(stream: dict[str, Any]) -> bool:
+    matrix, pixels = stream.get("color_space", "unknown"), stream.get("pix_fmt", "")
+    return matrix not in _MATRICES and not pixels.startswith(_RGB_FORMATS)
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Return whether a pixel format has no colour matrix."""
+    return pixel_format.startswith(_RGB_FORMATS)
+
+
+def _read_peak(stream: dict[str, Any]) -> int:
+    """Read the brightest light of a picture in high dynamic range, in nits."""
+    for data in stream.get("side_data_list", []):
+        peak = data.get("max_content") or data.get("max_luminance")
+        nits = parse_fraction(str(peak)) if peak else None
+        if nits and 300 <= nits <= 10_000:
+            return round(nits)
+    return _DEFAULT_PEAK_NITS
+
+
+def _choose_decoder(stream: dict[str, Any]) -> str:
+    """Choose the decoder of a picture whose alpha channel FFmpeg's own decoder drops (WebM's `alpha_mode`)."""
+    tags = {name.lower(): text for name, text in stream.get("tags", {}).items()}
+    return (
+        {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.get("codec_name", ""), "") if tags.get("alpha_mode") else ""
+    )
+
+
+def list_stated_rates(stream: dict[str, Any]) -> list[Fraction]:
     """List the frame rates that the container states, without clock rates such as 90000/1."""
-    rates = (_parse_fraction(stream.get(name, "")) for name in ("avg_frame_rate", "r_frame_rate"))
+    rates = (parse_fraction(stream.get(name, "")) for name in ("avg_frame_rate", "r_frame_rate"))
     return [rate for rate in rates if rate and rate <= 300 and rate.denominator <= 100_000]
 
 
-def _read_role(stream: dict[str, Any]) -> Role:
-    if _has_flag(stream, "visual_impaired") or _has_flag(stream, "descriptions"):
-        return "description"
-    return "commentary" if _has_flag(stream, "comment") else "main"
-
-
-def _read_language(stream: dict[str, Any]) -> str:
-    return parse_language(stream.get("tags", {}).get("language", "und"))
-
-
-def _is_cover(stream: dict[str, Any]) -> bool:
-    return _has_flag(stream, "attached_pic") or _has_flag(stream, "still_image")
-
-
-def _has_flag(stream: dict[str, Any], name: str) -> bool:
-    return bool(stream.get("disposition", {}).get(name, 0))
-
-
-def _parse_number(text: str | None) -> float:
+def parse_number(text: str | None) -> float:
+    """Parse a number of ffprobe; 0 for what is none."""
     try:
         return float(text or 0)
     except ValueError:
         return 0.0
 
 
-def _parse_fraction(text: str) -> Fraction | None:
+def parse_fraction(text: str) -> Fraction | None:
+    """Parse a fraction of ffprobe; None for 0 and for what is none."""
     try:
         return Fraction(text) or None
     except (ValueError, ZeroDivisionError):

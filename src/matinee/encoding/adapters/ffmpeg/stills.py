@@ -48,11 +48,12 @@ class FfmpegStills:
             return await self._executor.run(_measure_all, Path(folder, "frames"), list(keyframes))
 
     async def crop_frame(
-        self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path
+        self, *, film: Path, time_ms: int, aspect: float, height_px: int, out: Path, stream: int | None = None
     ) -> tuple[int, int, str]:
         picture = out.with_suffix(".png")
-        seek = ["-ss", f"{max(0, time_ms) / 1000:.3f}"]
-        write = ["-frames:v", "1", "-update", "1", "-f", "image2", picture.name]
+        seek = ["-ss", f"{time_ms / 1000:.3f}"] if time_ms > 0 else []
+        chosen = [] if stream is None else ["-map", f"0:{stream}"]
+        write = [*chosen, "-frames:v", "1", "-update", "1", "-f", "image2", picture.name]
         await self._run([*seek, *input_arguments(film), *write], cwd=out.parent)
         return await self._executor.run(_crop_file, picture, aspect, height_px, out)
 

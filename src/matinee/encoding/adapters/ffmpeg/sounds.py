@@ -1,0 +1,50 @@
+"""FFmpeg filters of sounds, and what its loudness meter logs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from matinee.encoding.model.plan import AudioTrackPlan
+from matinee.encoding.ports import Loudness
+
+SAMPLE_RATE_HZ = 48_000
+# How FFmpeg logs that the parameters of a sound change in the middle, where filters start anew.
+_CHANGES = re.compile(r"audio parameters changed")
+_INTEGRATED = re.compile(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS")
+_PEAK = re.compile(r"\bPeak:\s+(-?[\d.]+|-?inf|nan) dBFS")
+
+
+def select(track: AudioTrackPlan) -> str:
+    """Return the filters from the streams of a track to its layout."""
+    layout = "5.1" if track.channels == 6 else "stereo"
+    set_layout = f"aformat=sample_fmts=fltp:channel_layouts={layout}"
+    if len(track.streams) == 1:
+        return f"[0:{track.streams[0]}]{set_layout}"
+    # The order of the streams is the usual one of sets: L R C LFE Ls Rs.
+    joined = "5.1" if len(track.streams) == 6 else "stereo"
+    inputs = "".join(f"[0:{index}]" for index in track.streams)
+    return f"{inputs}join=inputs={len(track.streams)}:channel_layout={joined},{set_layout}"
+
+
+def fit(track: AudioTrackPlan, gain_db: float, duration_s: float) -> str:
+    """Return the filters that give a track its gain, and exactly the duration of the picture."""
+    # Gaps are filled and overlaps dropped, so that audio stays in sync with the picture.
+    resample = f"aresample={SAMPLE_RATE_HZ}:async=1000:first_pts=0,asetpts=N/SR/TB"
+    shift = f"asetpts=PTS-{track.delay_us / 1e6:.6f}/TB"
+    trim = f"volume={gain_db:.2f}dB,apad=whole_dur={duration_s:.6f},atrim=end={duration_s:.6f}"
+    return f"{select(track)},{shift},{resample},{trim}"
+
+
+def read_loudness(log: Sequence[str]) -> Loudness:
+    """Read the meter's summary, and whether the parameters of the sound change."""
+    text = "\n".join(log)
+    return Loudness(_find_last(_INTEGRATED, text), _find_last(_PEAK, text), bool(_CHANGES.search(text)))
+
+
+def _find_last(pattern: re.Pattern[str], log: str) -> float:
+    """Find the last figure that matches, which is the summary's; minus infinity for silence."""
+    figures = pattern.findall(log)
+    value = float(figures[-1]) if figures else -math.inf
+    return -math.inf if math.isnan(value) else value

@@ -201,7 +201,7 @@ def run_differential_test(
         runs = 0
 
         @given(st.lists(step, max_size=max_steps))
-        @settings(max_examples=examples, deadline=None)
+        @settings(max_examples=examples)
         def run(steps: list[Any]) -> None:
             nonlocal runs
             runs += 1

@@ -244,7 +244,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=12))
 async def test_store_behaves_like_a_dict(url: str, steps: list[Any]) -> None:
     kept: dict[str, tuple[Credentials, Profiles]] = {}

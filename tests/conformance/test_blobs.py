@@ -144,7 +144,7 @@ async def test_interrupted_download_resumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine_id", ENGINES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     actions=st.lists(
         st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["a/x", "a/y", "b/x"]), st.binary(max_size=20))

@@ -339,7 +339,7 @@ async def test_equals_a_dictionary_with_fewer_loads(caches: Caches) -> None:
 
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(OPERATIONS)
     def run(operations: list[tuple[str, int, int]]) -> None:
         asyncio.run_coroutine_threadsafe(check(operations), loop).result()

@@ -80,7 +80,7 @@ async def test_cors_preflight_is_answered(rig: Rig) -> None:
     assert answer.headers["access-control-max-age"] == "86400"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.integers(0, 300_010) | st.none(), last=st.integers(0, 300_010) | st.none())
 async def test_range_selects_a_slice(rig: Rig, first: int | None, last: int | None) -> None:
     if first is None and last is None:
@@ -246,7 +246,7 @@ async def test_invalid_request_is_answered_and_disconnected(rig: Rig, data: byte
     assert (await rig.request("/healthz")).status == 200
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.binary(min_size=1, max_size=300))
 async def test_garbage_does_not_disturb_other_clients(rig: Rig, garbage: bytes) -> None:
     answer = await rig.send_raw(garbage + b"\r\n\r\n\r\n")

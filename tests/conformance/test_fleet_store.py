@@ -107,7 +107,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_the_store_agrees_with_a_dict(reopen: Opener, steps: list[tuple[str, object]]) -> None:
     store = await reopen()

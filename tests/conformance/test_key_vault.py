@@ -119,7 +119,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
 async def test_the_vault_agrees_with_a_dict(url: str, steps: list[Any]) -> None:
     keys: dict[tuple[str, str], SealedKey] = {}

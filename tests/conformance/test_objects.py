@@ -265,7 +265,7 @@ KEYS = ("a/x", "a/y", "b/x", "b/z z", "c")
 
 
 @pytest.mark.parametrize("engine_id", ENGINES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     actions=st.lists(
         st.tuples(

@@ -246,7 +246,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_it_behaves_like_a_plain_dict(new_place: NewPlace, steps: list[tuple[str, str, int]]) -> None:
     url = new_place()
     kept = {name: session(name) for name in "abc"}

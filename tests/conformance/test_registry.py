@@ -303,7 +303,7 @@ steps: st.SearchStrategy[list[Step]] = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=steps)
 async def test_a_registry_behaves_like_a_dict(script: list[Step], empty: Empty) -> None:
     async with empty() as reopen:

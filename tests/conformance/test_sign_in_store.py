@@ -240,7 +240,7 @@ class Plain:
         self.devices: set[str] = set()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=15))
 async def test_store_behaves_like_a_dict(new_place: NewPlace, steps: list[Any]) -> None:
     plain = Plain()

@@ -98,7 +98,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 async def test_store_behaves_like_a_dict(new_place: NewPlace, steps: list[tuple[str, set[str], int]]) -> None:
     plain: dict[str, Attempts] = {}

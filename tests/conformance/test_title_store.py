@@ -285,7 +285,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_store_behaves_like_a_dict(url: str, steps: list[tuple[str, Any, int, tuple[Genre, ...], bool]]) -> None:
     kept: dict[TitleId, Title] = {}
     async with store_opener(SqlTitleStore, url, clear=True) as reopen:

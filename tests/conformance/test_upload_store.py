@@ -175,7 +175,7 @@ async def test_uploads_outside_the_object_store_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("engine_id", ["disk", "s3"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     steps=st.lists(st.tuples(st.integers(0, 12), st.binary(max_size=6), st.booleans()), max_size=8),
     size_bytes=st.integers(0, 12),

@@ -370,7 +370,7 @@ class Plain:
 
 
 @given(st.lists(STEPS, max_size=30))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_store_agrees_with_a_dict(open_store: Opener, steps: list[Any]) -> None:
     plain, store, now = Plain(), await open_store(), NOW
     account_id = ids.derive(AccountId, uuid.uuid4().hex)

@@ -351,7 +351,7 @@ class PlainQueue:
             row |= {"state": "queued"}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 async def test_it_behaves_like_a_plain_dict(actions: list[tuple[str, int, str]], url: str) -> None:
     async with store_opener(ExportQueue, url, clear=True) as reopen:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.drivers.cache.codec import CacheEntry, EntryKind, decode_entry, encode_entry, schema_digest
@@ -30,7 +30,6 @@ def test_an_added_host_takes_its_share_and_no_other_key_moves(count: int) -> Non
     assert 0.7 < len(moved) * (count + 1) / len(KEYS) < 1.3
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(HOSTS), min_size=2, unique=True), st.text())
 def test_only_the_keys_of_a_removed_host_move(hosts: list[str], key: str) -> None:
     removed, *rest = hosts
@@ -43,7 +42,6 @@ def test_a_ring_without_hosts_is_refused() -> None:
         HashRing([])
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.binary(max_size=50), st.integers(0, 400), st.integers(1, 255))
 def test_an_entry_is_decoded_only_intact_and_under_its_own_key(
     key: str, other: str, body: bytes, position: int, change: int

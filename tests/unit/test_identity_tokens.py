@@ -104,7 +104,7 @@ async def test_other_algorithms_and_keys_are_refused(gate: Gate, tmp_path: Path)
     await assert_refused(gate, forged)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_any_changed_bit_is_refused(gate: Gate, data: st.DataObject) -> None:
     parts = gate.signer.sign(gate.claims()).split(".")
@@ -116,7 +116,7 @@ async def test_any_changed_bit_is_refused(gate: Gate, data: st.DataObject) -> No
     await assert_refused(gate, ".".join(parts))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}"))
 async def test_malformed_token_is_refused(gate: Gate, text: str) -> None:
     await assert_refused(gate, text)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NewType, Protocol
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from matinee.drivers.metrics import Metrics
@@ -81,7 +81,6 @@ def bind_through_wire() -> Any:
     return services.bind("tree")
 
 
-@settings(deadline=None)  # an example may be slow on a loaded machine
 @given(plant=leaves | twigs, limit=st.integers(-(2**63), 2**64 - 1), cursor=st.none() | st.text())
 async def test_any_argument_survives_the_wire(plant: Leaf | Twig, limit: int, cursor: str | None) -> None:
     direct, wired = Mirror(), bind_through_wire()
@@ -89,7 +88,6 @@ async def test_any_argument_survives_the_wire(plant: Leaf | Twig, limit: int, cu
     assert await wired.find(**arguments) == await direct.find(**arguments)
 
 
-@settings(deadline=None)
 @given(leaf_ids=st.lists(st.text().map(LeafId)), deep=st.booleans())
 async def test_any_list_survives_the_wire(leaf_ids: list[LeafId], deep: bool) -> None:
     wired = bind_through_wire()

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -145,7 +145,6 @@ def timeline(template: ElementTree.Element) -> list[tuple[int, int]]:
     return found
 
 
-@settings(deadline=None)
 @given(assets())
 def test_dash_lists_every_segment_once_with_consistent_times(asset: Asset) -> None:
     check_asset(asset)
@@ -170,7 +169,6 @@ def test_dash_lists_every_segment_once_with_consistent_times(asset: Asset) -> No
     assert len(ids_) == len(set(ids_))
 
 
-@settings(deadline=None)
 @given(assets())
 def test_dash_names_the_key_of_each_set(asset: Asset) -> None:
     mpd = ElementTree.fromstring(render(asset, "manifest.mpd"))
@@ -206,7 +204,6 @@ def attributes(text: str) -> dict[str, str]:
     return {name: value.strip('"') for name, value in re.findall(r'([A-Z0-9-]+)=("[^"]*"|[^,"]*)', text)}
 
 
-@settings(deadline=None)
 @given(assets())
 def test_hls_lists_every_segment_once_with_consistent_times(asset: Asset) -> None:
     for track_id, track in tracks(asset).items():
@@ -222,7 +219,6 @@ def test_hls_lists_every_segment_once_with_consistent_times(asset: Asset) -> Non
         assert keys == ([KEYS.folder + track.key_id] if track.key_id else [])
 
 
-@settings(deadline=None)
 @given(assets())
 def test_hls_lists_every_rendition_at_every_edge_with_its_groups(asset: Asset) -> None:
     lines = playlist(render(asset, "master.m3u8"))
@@ -245,7 +241,6 @@ def test_hls_lists_every_rendition_at_every_edge_with_its_groups(asset: Asset) -
     assert attributes(lines["#EXT-X-CONTENT-STEERING"][0])["PATHWAY-ID"] == EDGES[0].edge_id
 
 
-@settings(deadline=None)
 @given(assets())
 def test_every_referenced_playlist_exists(asset: Asset) -> None:
     lines = playlist(render(asset, "master.m3u8"))
@@ -256,7 +251,6 @@ def test_every_referenced_playlist_exists(asset: Asset) -> None:
     assert steering["PATHWAY-PRIORITY"] == [edge.edge_id for edge in EDGES]
 
 
-@settings(deadline=None)
 @given(
     assets(),
     st.builds(

@@ -176,7 +176,7 @@ ARRIVALS = st.lists(
 
 
 @given(ARRIVALS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_order_of_arrival_has_no_effect(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, str, int]]
 ) -> None:

@@ -143,6 +143,14 @@ def test_languages_are_named_in_themselves(tag: str, name: str) -> None:
     assert name_language(tag) == name
 
 
+def test_labels_that_tracks_in_several_languages_have_are_preceded_by_the_language() -> None:
+    audio = [make_audio(f"{language}-{n}", language, n, label="Main") for language in ("en", "de") for n in (2, 6)]
+    sets = list_sets("audio", replace(ASSET, audio=audio))
+    assert [one.findtext("Label", "", MPD) for one in sets] == [
+        *("English: Main (stereo)", "English: Main (5.1)", "Deutsch: Main (stereo)", "Deutsch: Main (5.1)")
+    ]
+
+
 def test_tracks_of_one_kind_are_numbered() -> None:
     asset = replace(ASSET, audio=[], text=[replace(ASSET.text[0], track_id=f"t{n}") for n in range(3)])
     assert [one.findtext("Label", "", MPD) for one in list_sets("text", asset)] == ["English", "English 2", "English 3"]

@@ -150,15 +150,11 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VideoTrack(Track, frozen=True, kw_only=True):
-    """A rendition; `frame_rate` is a fraction such as `30000/1001`.
-
-    `iframes` are the sizes of the part of each segment that ends with its first picture (`kit.packing`); it is empty
-    where they are not known.
-    """
+    """A rendition. `iframes`: the packed sizes (`kit.packing`) of segments up to the end of their first picture."""
 
     width_px: int
     height_px: int
-    frame_rate: str
+    frame_rate: str  # a fraction such as `30000/1001`
     average_bandwidth_bps: int = 0
     range: Literal["SDR", "HDR10", "HLG"] = "SDR"
     iframes: bytes = b""

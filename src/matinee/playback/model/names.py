@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TypeVar
 
 from matinee.catalogue.api import AudioTrack, TextTrack
@@ -49,15 +49,21 @@ def name_language(tag: str) -> str:
 
 def name_audio(tracks: Sequence[AudioTrack]) -> dict[str, str]:
     """Return a different name for each track, by its id: its layout is named where only that is different."""
+    shared = _find_shared_labels(tracks)
     layouts: dict[str, set[int]] = {}
     for track in tracks:
-        layouts.setdefault(_describe(track), set()).add(track.channels)
-    return _number(tracks, lambda track: _describe(track, with_layout=len(layouts[_describe(track)]) > 1))
+        layouts.setdefault(_describe(track, shared), set()).add(track.channels)
+
+    def describe(track: AudioTrack) -> str:
+        return _describe(track, shared, with_layout=len(layouts[_describe(track, shared)]) > 1)
+
+    return _number(tracks, describe)
 
 
 def name_text(tracks: Sequence[TextTrack]) -> dict[str, str]:
     """Return a different name for each track, by its id."""
-    return _number(tracks, _describe)
+    shared = _find_shared_labels(tracks)
+    return _number(tracks, lambda track: _describe(track, shared))
 
 
 def find_original(audio: Sequence[AudioTrack], original_language: str) -> str:
@@ -80,13 +86,25 @@ def sort_audio(audio: Sequence[AudioTrack], original_language: str) -> list[Audi
     return sorted(audio, key=lambda track: (track.language != original, track.role != "main"))
 
 
-def _describe(track: AudioTrack | TextTrack, *, with_layout: bool = False) -> str:
-    label = " ".join("".join(filter(str.isprintable, track.label.replace('"', "'"))).split())
+def _find_shared_labels(tracks: Sequence[AudioTrack | TextTrack]) -> set[str]:
+    """Find the labels of tracks in several languages, such as `Stereo`: they do not name a track."""
+    languages: dict[str, set[str]] = {}
+    for track in tracks:
+        languages.setdefault(_clean_label(track), set()).add(track.language)
+    return {label for label, tags in languages.items() if len(tags) > 1}
+
+
+def _describe(track: AudioTrack | TextTrack, shared: Container[str], *, with_layout: bool = False) -> str:
+    label, language = _clean_label(track), name_language(track.language)
     notes = [] if label or track.role not in _ROLES else [_ROLES[track.role]]
     if with_layout and isinstance(track, AudioTrack):
         notes.append(_LAYOUTS.get(track.channels, f"{track.channels} channels"))
-    name = label or name_language(track.language)
+    name = f"{language}: {label}" if label and label in shared else label or language
     return f"{name} ({', '.join(notes)})" if notes else name
+
+
+def _clean_label(track: AudioTrack | TextTrack) -> str:
+    return " ".join("".join(filter(str.isprintable, track.label.replace('"', "'"))).split())
 
 
 def _number(tracks: Sequence[T], describe: Callable[[T], str]) -> dict[str, str]:

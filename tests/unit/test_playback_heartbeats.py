@@ -78,10 +78,10 @@ async def test_heartbeats_of_a_paused_player_record_one_position(deployment: Dep
 
 async def test_next_session_starts_with_the_bandwidth_of_its_network(deployment: Deployment) -> None:
     play = await deployment.start()
-    assert play.start_bandwidth_bps == 3_000_000
+    assert play.start_bandwidth_bps == 800_000
     await deployment.heartbeat(play, bandwidth_bps=10_000_000)
-    assert (await deployment.start(principal("bo"))).start_bandwidth_bps == 6_000_000
-    assert (await deployment.start(client_ip="198.51.100.1")).start_bandwidth_bps == 3_000_000
+    assert (await deployment.start(principal("bo"))).start_bandwidth_bps == 3_500_000
+    assert (await deployment.start(client_ip="198.51.100.1")).start_bandwidth_bps == 800_000
 
 
 async def test_idle_sessions_end_also_after_a_failure(deployment: Deployment) -> None:

@@ -238,18 +238,18 @@ def test_impossible_values_are_refused(fields: dict[str, Any], field: str) -> No
 
 
 def test_start_bandwidth_is_that_of_the_network() -> None:
-    bandwidths = BandwidthHistory(default_bps=3_000_000, limit=2)
-    assert bandwidths.estimate_start_bps("192.0.2.7") == 3_000_000
+    bandwidths = BandwidthHistory(default_bps=800_000, limit=2)
+    assert bandwidths.estimate_start_bps("192.0.2.7") == 800_000
     bandwidths.record("192.0.2.7", 10_000_000)
-    assert bandwidths.estimate_start_bps("192.0.2.99") == bandwidths.estimate_start_bps("::ffff:192.0.2.1") == 6_000_000
+    assert bandwidths.estimate_start_bps("192.0.2.99") == bandwidths.estimate_start_bps("::ffff:192.0.2.1") == 3_500_000
     bandwidths.record("192.0.2.1", 1_000_000)
-    assert 3_000_000 < bandwidths.estimate_start_bps("192.0.2.7") < 6_000_000
-    assert bandwidths.estimate_start_bps("192.0.3.7") == bandwidths.estimate_start_bps("no address") == 3_000_000
+    assert 2_000_000 < bandwidths.estimate_start_bps("192.0.2.7") < 3_500_000
+    assert bandwidths.estimate_start_bps("192.0.3.7") == bandwidths.estimate_start_bps("no address") == 800_000
     bandwidths.record("2001:db8:1:2::3", 10**12)
     assert bandwidths.estimate_start_bps("2001:db8:1:ffff::1") == 20_000_000
     bandwidths.record("x", 1)
     assert bandwidths.estimate_start_bps("x") == 300_000
-    assert bandwidths.estimate_start_bps("192.0.2.7") == 3_000_000  # evicted
+    assert bandwidths.estimate_start_bps("192.0.2.7") == 800_000  # evicted
 
 
 @pytest.mark.parametrize("names", [("x" * 101,), ("x",) * 33])

@@ -133,6 +133,7 @@ class Client:
     requests: list[str] = field(default_factory=list)
     signed_in: bool = True
     profile_id: str | None = "pro_1"
+    offline: bool = False
 
     def open(self, path: str = "/") -> Page:
         """Open a page of the client."""
@@ -144,6 +145,9 @@ class Client:
         path = urlsplit(request.url).path
         if path.startswith(API):
             self.requests.append(f"{request.method} {path.removeprefix(API)}")
+            if self.offline:
+                route.abort("internetdisconnected")
+                return
             status, body = self._call(request, path.removeprefix(API))
             content_type = "application/json" if status < 400 else "application/problem+json"
             route.fulfill(status=status, content_type=content_type, body="" if body is None else json.dumps(body))
@@ -193,14 +197,16 @@ def open_client(
     profile_id: str | None = "pro_1",
     film: Path | None = None,
     language: str = "en",
+    proxy: str | None = None,
 ) -> Client:
-    """Open a browser context for a client."""
+    """Open a browser context for a client. `proxy` is for the requests that a test lets pass, also to loopback."""
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         has_touch=touch,
         is_mobile=touch,
         locale=language,
         reduced_motion="no-preference",
+        proxy={"server": proxy, "bypass": "<-loopback>"} if proxy else None,
     )
     if signed_in:
         context.add_init_script("localStorage.setItem('matinee.signed-in', '1')")

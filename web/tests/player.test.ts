@@ -3,7 +3,7 @@ import { Problem } from "../src/api/problem";
 import { Edges, FAILED_EDGE_MS, splitUrl } from "../src/features/player/edges";
 import { PlaybackMetrics } from "../src/features/player/metrics";
 import { getSheetPath, findTile } from "../src/features/player/thumbnails";
-import { InsecurePage, explainFailure, isSessionOver, isRecoverable, getHttpStatus, describeError } from "../src/features/player/errors";
+import { InsecurePage, explainFailure, isEdgeFault, isSessionOver, isUnreachable, isRecoverable, getHttpStatus, describeError } from "../src/features/player/errors";
 
 const A = { edge_id: "edg_a", base_url: "http://10.0.0.1:9001/t/alpha/" };
 const B = { edge_id: "edg_b", base_url: "https://edge.example/cdn/t/beta/" };
@@ -15,28 +15,53 @@ describe("edges", () => {
     expect(splitUrl("http://127.0.0.1/api/v1/playback/x/manifest/token/manifest.mpd")).toBeNull();
   });
 
-  it("rewrites a segment URL for every edge and its current token, best first", () => {
-    expect(new Edges([A, B]).listUrls(segment, 0)).toEqual(["http://10.0.0.1:9001/t/alpha/assets/ast_1/v/720p/4.m4s", "https://edge.example/cdn/t/beta/assets/ast_1/v/720p/4.m4s"]);
+  const choose = (edges: Edges, now: number, tried = new Set<string>()) => edges.chooseUrl(segment, now, tried);
+
+  it("rewrites a segment URL for the best edge and its current token", () => {
+    expect(choose(new Edges([A, B]), 0)).toBe("http://10.0.0.1:9001/t/alpha/assets/ast_1/v/720p/4.m4s");
   });
 
   it("tries an edge that failed last, for a limited time", () => {
     const edges = new Edges([A, B]);
     edges.markFailed("edg_a", 1000);
     expect(edges.listFailed(1001)).toEqual(["edg_a"]);
-    expect(edges.listUrls(segment, 1001)?.[0]).toContain("edge.example");
-    expect(edges.listUrls(segment, 1001)?.[1]).toContain("10.0.0.1");
-    expect(edges.listUrls(segment, 1000 + FAILED_EDGE_MS)?.[0]).toContain("10.0.0.1");
+    expect(edges.hasFailed("edg_a", 1001)).toBe(true);
+    expect(choose(edges, 1001)).toContain("edge.example");
+    expect(choose(edges, 1000 + FAILED_EDGE_MS)).toContain("10.0.0.1");
+  });
+
+  it("tries every edge once before an edge again, whether or not failures were marked in between", () => {
+    for (const mark of [true, false]) {
+      const edges = new Edges([A, B]);
+      const tried = new Set<string>();
+      expect(choose(edges, 0, tried)).toContain("10.0.0.1");
+      if (mark) edges.markFailed("edg_a", 0);
+      expect(choose(edges, 1, tried)).toContain("edge.example");
+      if (mark) edges.markFailed("edg_b", 1);
+      expect(choose(edges, 2, tried)).toContain("10.0.0.1");
+      expect(choose(edges, 3, tried)).toContain("edge.example");
+    }
+  });
+
+  it("reports no edge whose failure was the network's, but still tries it last", () => {
+    const edges = new Edges([A, B]);
+    edges.markFailed("edg_a", 0);
+    edges.doubtFailures();
+    expect(edges.listFailed(1)).toEqual([]);
+    expect(choose(edges, 1)).toContain("edge.example");
+    edges.markFailed("edg_a", 2);
+    expect(edges.listFailed(3)).toEqual(["edg_a"]);
   });
 
   it("uses renewed tokens", () => {
     const edges = new Edges([A]);
     edges.setDeliveries([{ ...A, base_url: "http://10.0.0.1:9001/t/gamma/" }]);
-    expect(edges.listUrls(segment, 0)).toEqual(["http://10.0.0.1:9001/t/gamma/assets/ast_1/v/720p/4.m4s"]);
+    expect(choose(edges, 0)).toBe("http://10.0.0.1:9001/t/gamma/assets/ast_1/v/720p/4.m4s");
   });
 
   it("ignores URLs that are not on an edge, and all without edges", () => {
-    expect(new Edges([A]).listUrls("http://127.0.0.1/manifest.mpd", 0)).toBeNull();
-    expect(new Edges([]).listUrls(segment, 0)).toBeNull();
+    expect(new Edges([A]).chooseUrl("http://127.0.0.1/manifest.mpd", 0, new Set())).toBeNull();
+    expect(choose(new Edges([]), 0)).toBeNull();
   });
 
   it("names the edge that a URL points at, whatever its token", () => {
@@ -124,6 +149,18 @@ describe("playback errors", () => {
     expect(isSessionOver(new Problem("session-not-found", 404, ""))).toBe(true);
     expect(isSessionOver(new Problem("offline", 0, ""))).toBe(false);
     expect(isSessionOver(new Error("session-not-found"))).toBe(false);
+  });
+
+  it("blames an edge for failed and stalled connections and for errors, not for expired URLs and abandoned segments", () => {
+    expect([shaka(1, 1002), shaka(1, 1003), shaka(1, 1001, ["u", 404]), shaka(1, 1001, ["u", 503])].every(isEdgeFault)).toBe(true);
+    const others = [shaka(1, 1001, ["u", 401]), shaka(1, 1001, ["u", 403]), shaka(1, 7001), shaka(7, 7001), shaka(3, 3016), null];
+    expect(others.some(isEdgeFault)).toBe(false);
+  });
+
+  it("distinguishes a gateway that answers from one that cannot be reached", () => {
+    expect(isUnreachable(new Problem("offline", 0, ""))).toBe(true);
+    expect(isUnreachable(new Problem("overloaded", 503, ""))).toBe(false);
+    expect(isUnreachable(null)).toBe(false);
   });
 
   it("recovers from network errors only", () => {

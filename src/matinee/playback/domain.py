@@ -24,7 +24,8 @@ class PlaybackSection(PlaybackOptions, frozen=True, kw_only=True):
 
     `session_s`: the lifetime of a session and of the links in its manifests, beyond the duration of the film;
     `idle_s`: the longest time without a heartbeat or a request for a manifest.
-    `start_bandwidth_bps`: the bandwidth assumed for a network that has no measurements yet.
+    `start_bandwidth_bps`: the bandwidth assumed for a network that has no measurements yet. The default
+    starts with the lowest quality.
     """
 
     store: str = "sqlite:///{data}/playback.db"

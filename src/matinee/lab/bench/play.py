@@ -2,7 +2,7 @@
 
 Ours: from the click on *Play* on a title's page: session, manifest, licence, first segments from an edge, first frame.
 Baseline: from the click on a button of a page that has loaded Shaka Player, with the manifest in a file, the keys in
-the page, and the segments behind nginx.
+the page, and the segments behind nginx. `links` measures slow links, without a baseline.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 from playwright.async_api import Page, async_playwright
 
-from matinee.lab.bench import nginx
+from matinee.lab.bench import links, nginx
 from matinee.lab.bench.harness import Bench, Variant, measure_in_turns
 from matinee.lab.deployment import CHROMIUM_FLAGS, deploy_film
 from matinee.lab.viewer import Viewer, sign_in
@@ -61,7 +61,7 @@ async def measure(bench: Bench) -> None:
     if chromium is None:
         return
     deployment, title_id = bench.stack.enter_context(
-        deploy_film(bench.folder, seconds=bench.size(30, 6), size="320x180" if bench.smallest else "1280x720")
+        deploy_film(bench.folder, seconds=bench.size(90, 6), size="320x180" if bench.smallest else "1920x1080")
     )
     viewer = Viewer(await bench.stack.enter_async_context(aiohttp.ClientSession()), deployment.url)
     await viewer.sign_up(EMAIL)
@@ -80,6 +80,8 @@ async def measure(bench: Bench) -> None:
         variants["bare Shaka Player, nginx"] = lambda _: _time_bare(bare, f"http://127.0.0.1:{server.port}/index.html")
     ours, *baselines = await measure_in_turns(variants, rounds=bench.size(9, 1))
     bench.report("time to first frame", ours, "ms", baseline=next(iter(baselines), None), max_ratio=GOAL)
+    await page.close()
+    await links.measure(bench, browser, deployment.url, title_id)
 
 
 async def _time_ours(page: Page, url: str) -> float:

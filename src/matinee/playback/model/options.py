@@ -12,7 +12,8 @@ class PlaybackOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `link_s`: of links to segments and of licence tokens; `session_s`: of a session, its manifest link and the links in
     its manifests, beyond the duration of the film; `idle_s`: the longest time without a heartbeat.
-    `start_bandwidth_bps`: the bandwidth assumed for a network without measurements.
+    `start_bandwidth_bps`: the bandwidth assumed for a network without measurements; by default that of
+    the lowest quality, so that the first picture comes soon on every network.
     """
 
     link_s: Seconds = 6 * 3600
@@ -20,4 +21,4 @@ class PlaybackOptions(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: Seconds = 600
     heartbeat_ms: Milliseconds = 30_000
     start_ms: Milliseconds = 2000
-    start_bandwidth_bps: BitsPerSecond = 3_000_000
+    start_bandwidth_bps: BitsPerSecond = 800_000

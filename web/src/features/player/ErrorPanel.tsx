@@ -1,8 +1,9 @@
+import { useEffect } from "react";
 import { useInitialFocus } from "../../focus";
 import { useText } from "../../i18n";
 import { paths } from "../../router";
 import { Button, LinkButton } from "../../ui/Button";
-import { isFinal, type PlaybackError } from "./errors";
+import { isFinal, OFFLINE, type PlaybackError } from "./errors";
 
 interface ErrorPanelProps {
   error: PlaybackError;
@@ -14,6 +15,12 @@ interface ErrorPanelProps {
 export function ErrorPanel({ error, onRetry, onLeave }: ErrorPanelProps) {
   const text = useText();
   useInitialFocus(true, true);
+  const isOffline = error.code === OFFLINE.code;
+  useEffect(() => {
+    if (!isOffline) return;
+    addEventListener("online", onRetry);
+    return () => removeEventListener("online", onRetry);
+  }, [isOffline, onRetry]);
   const sentence = (error.kind && text.find(`problem.${error.kind}`)) || text.t(error.key);
   return (
     <div className="player-error" role="alert" data-testid="player-error" data-focus="column">

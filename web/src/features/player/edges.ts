@@ -11,6 +11,12 @@ interface SegmentUrl {
   rest: string;
 }
 
+interface Failure {
+  at: number;
+  /** The network failed as well, so that the edge may be good. */
+  isDoubtful: boolean;
+}
+
 /** How long an edge that failed is tried last. */
 export const FAILED_EDGE_MS = 60_000;
 
@@ -20,7 +26,7 @@ export function splitUrl(url: string): SegmentUrl | null {
 }
 
 export class Edges {
-  private readonly failures = new Map<string, number>();
+  private failures = new Map<string, Failure>();
   private deliveries: Delivery[];
 
   constructor(deliveries: Delivery[]) {
@@ -38,30 +44,49 @@ export class Edges {
   }
 
   markFailed(edgeId: string, now: number): void {
-    this.failures.set(edgeId, now);
+    this.failures.set(edgeId, { at: now, isDoubtful: false });
+  }
+
+  /** Report none of the failures: nothing else can be reached either, so that the network is at fault. */
+  doubtFailures(): void {
+    this.failures = new Map([...this.failures].map(([edge, { at }]) => [edge, { at, isDoubtful: true }]));
   }
 
   /** List the edges that failed recently. */
+  private listRecent(now: number): [string, Failure][] {
+    return [...this.failures].filter(([, { at }]) => now - at < FAILED_EDGE_MS);
+  }
+
+  /** Return whether an edge failed recently. */
+  hasFailed(edgeId: string, now: number): boolean {
+    return this.listRecent(now).some(([edge]) => edge === edgeId);
+  }
+
+  /** List the edges to report: those that failed recently while the network was good. */
   listFailed(now: number): string[] {
-    return [...this.failures].filter(([, at]) => now - at < FAILED_EDGE_MS).map(([edge]) => edge);
+    return this.listRecent(now).filter(([, { isDoubtful }]) => !isDoubtful).map(([edge]) => edge);
   }
 
   /** Return the deliveries in the order to try them: as ranked by the server, recently failed edges last. */
   private rank(now: number): Delivery[] {
-    const failed = new Set(this.listFailed(now));
+    const failed = new Set(this.listRecent(now).map(([edge]) => edge));
     const good = this.deliveries.filter((one) => !failed.has(one.edge_id));
     return [...good, ...this.deliveries.filter((one) => failed.has(one.edge_id))];
   }
 
-  /** List the URLs to try for a URL, best first; `null` if it is not on an edge. */
-  listUrls(url: string, now: number): string[] | null {
-    const parts = splitUrl(url);
-    if (!parts) return null;
-    const found = this.rank(now).flatMap((one) => {
-      const base = splitUrl(one.base_url);
-      return base ? [`${base.base}/t/${base.token}/${parts.rest}`] : [];
-    });
-    return found.length ? found : null;
+  /**
+   * Choose the URL to try for a URL, and add its edge to those that were tried for the same request: an edge is tried
+   * again after all others. `null` if the URL is not on an edge.
+   */
+  chooseUrl(url: string, now: number, tried: Set<string>): string | null {
+    const rest = splitUrl(url)?.rest;
+    const ranked = rest === undefined ? [] : this.rank(now);
+    if (ranked.every((one) => tried.has(one.edge_id))) tried.clear();
+    const chosen = ranked.find((one) => !tried.has(one.edge_id));
+    const base = chosen && splitUrl(chosen.base_url);
+    if (!chosen || !base) return null;
+    tried.add(chosen.edge_id);
+    return `${base.base}/t/${base.token}/${rest}`;
   }
 
   /** Return the URL of another object of the asset, such as a thumbnail sheet. */

@@ -28,6 +28,10 @@ const NETWORK = 1;
 const MANIFEST = 4;
 const DRM = 6;
 const BAD_STATUS = 1001;
+/** The connection failed or broke. */
+const HTTP_ERROR = 1002;
+/** There was no connection, or no byte, for too long: a transfer that moves has no limit. */
+const TIMEOUT = 1003;
 const UNSUPPORTED = new Set([6000, 6001, 6002, 6020, 7006]);
 const CODEC_ERRORS = new Set([4032, 4012]);
 
@@ -74,6 +78,18 @@ function getMessageKey({ category, code }: ShakaError): Key {
 export function getHttpStatus(error: ShakaError): number {
   return error.code === BAD_STATUS && typeof error.data[1] === "number" ? error.data[1] : 0;
 }
+
+/** Return whether an edge is at fault: it could not be reached, it stalled, or it answered with an error. An expired URL is none. */
+export function isEdgeFault(error: unknown): error is ShakaError {
+  if (!isShakaError(error) || error.category !== NETWORK) return false;
+  return error.code === HTTP_ERROR || error.code === TIMEOUT || (error.code === BAD_STATUS && ![401, 403].includes(getHttpStatus(error)));
+}
+
+/** Return whether the gateway could not be reached. */
+export const isUnreachable = (error: unknown): boolean => error instanceof Problem && error.kind === "offline";
+
+/** Describe a failure of the network while the browser is offline. */
+export const OFFLINE: PlaybackError = { key: "player.error.offline", code: "offline" };
 
 const FINAL = new Set(["title-not-found", "episode-not-found", "too-mature", "not-available", "not-entitled", "no-rendition", "forbidden"]);
 

@@ -3,59 +3,82 @@ import { Store } from "../../ui/store";
 import { api, type HeartbeatState, type PlaySession, Problem } from "../../api";
 import { invalidateScreens } from "../../api/screens";
 import { getCapabilities, isNativeOnly } from "./capabilities";
+import { type Adaptation, adaptToNetwork } from "./abr";
 import { Edges } from "./edges";
 import { type Sample, PlaybackMetrics } from "./metrics";
+import { Recovery } from "./recovery";
+import { Renewals } from "./renewals";
 import { authorizeRequests } from "./requests";
-import { createConfiguration, BUFFER_GOAL_S, addPlayerListeners, loadShaka, type Player, type Shaka } from "./shaka";
+import { chooseBufferGoal, createConfiguration, addPlayerListeners, loadShaka, type Player, type Shaka } from "./shaka";
 import { createState, type PlayerState, type PlaybackRequest } from "./state";
 import { Subtitles } from "./subtitles";
 import { savePreferences, type Preferences } from "./preferences";
 import { Tracks } from "./tracks";
-import { InsecurePage, explainFailure, isSessionOver, isShakaError, isRecoverable, getHttpStatus, describeError } from "./errors";
+import { InsecurePage, explainFailure, isSessionOver, isShakaError, isRecoverable, isUnreachable, describeError, OFFLINE } from "./errors";
 
-/** Starting fails after this time, because the player waits forever for a licence that was refused. */
+/** Starting fails when nothing arrives for this time: the player waits forever for a licence that was refused. */
 const START_LIMIT_MS = 25_000;
-/** URLs are renewed this long before they expire. */
-const RENEW_MARGIN_MS = 60_000;
-/** How long to recover from network errors before playback fails. */
-const RECOVERY_LIMIT_MS = 60_000;
 
 export class Playback {
   readonly store = new Store<PlayerState>(createState());
   readonly metrics = new PlaybackMetrics(Date.now());
   readonly tracks: Tracks;
   player: Player | null = null;
-  edges = new Edges([]);
+  readonly edges = new Edges([]);
   lastEdge: string | null = null;
   private session: PlaySession | null = null;
   private timers: number[] = [];
   private cleanups: (() => void)[] = [];
   private closed = false;
-  private recoveringSince = 0;
-  private renewing: Promise<void> | null = null;
-  private reopening: Promise<void> | null = null;
-  private renewal = 0;
-  /** The error of the last renewal, `null` if it succeeded. */
-  private renewError: unknown = null;
+  private adaptation: Adaptation | null = null;
+  private isStarting = false;
+  private bufferGoalS = 0;
+  private startLimit = 0;
+  private readonly renewals: Renewals;
+  private readonly recovery: Recovery;
   private isBeaconSent = false;
 
   constructor(readonly video: HTMLVideoElement, private readonly request: PlaybackRequest) {
     this.tracks = new Tracks(this.store, () => this.player, (change) => this.setPreferences(change));
+    const { edges, store } = this;
+    this.renewals = new Renewals({
+      edges,
+      getSession: () => this.session,
+      setSession: (session) => { this.session = session; },
+      reopen: () => this.reopen(),
+      fail: (error) => this.fail(error),
+    });
+    this.recovery = new Recovery({
+      edges,
+      renewals: this.renewals,
+      isBuffering: () => store.get().buffering,
+      setTrouble: (trouble) => trouble !== store.get().trouble && store.set({ trouble }),
+      retry: () => this.player?.retryStreaming(0.1),
+      giveUp: (error) => void this.giveUp(error),
+    });
   }
 
   /** Open the play session and start the player; failures are put into the state. */
   async start(): Promise<void> {
-    const limit = window.setTimeout(() => void this.onStartTimeout(), START_LIMIT_MS);
-    this.timers.push(limit);
+    this.isStarting = true;
+    this.onProgress();
     this.addVideoListeners();
+    this.recovery.start();
     try {
       await this.open();
     } catch (error) {
       await this.giveUp(error);
     } finally {
-      clearTimeout(limit);
+      this.isStarting = false;
+      clearTimeout(this.startLimit);
     }
   }
+
+  /** Give the start more time, because something arrived. */
+  private readonly onProgress = (): void => {
+    clearTimeout(this.startLimit);
+    if (this.isStarting && !this.closed) this.startLimit = window.setTimeout(() => void this.onStartTimeout(), START_LIMIT_MS);
+  };
 
   /** The position at which a retry continues; `null` if this attempt had none. */
   get resumeAt(): number | null {
@@ -74,6 +97,7 @@ export class Playback {
     const [player, opened] = await Promise.all([this.createPlayer(), this.requestSession(fromStart && at === null)]);
     const session = at === null ? opened : { ...opened, resume_ms: Math.round(at * 1000) };
     if (this.closed) return this.discard(session, player);
+    this.onProgress();
     this.session = session;
     this.edges.setDeliveries(session.deliveries);
     this.store.set({ session, duration: session.duration_ms / 1000, position: session.resume_ms / 1000 });
@@ -97,6 +121,7 @@ export class Playback {
     const player = new shaka.Player();
     this.player = player;
     (window as { __matineePlayer?: Player }).__matineePlayer = player;
+    this.onProgress();
     this.addRequestFilters(shaka, player);
     addPlayerListeners(player, { onError: (error) => this.onPlayerError(error), onBuffering: (buffering) => this.onBuffering(buffering), onTracks: () => this.tracks.update() });
     await player.attach(this.video);
@@ -116,79 +141,31 @@ export class Playback {
   /** Authorise the requests, and notice which edges answer and which fail. */
   private addRequestFilters(shaka: Shaka, player: Player): void {
     const net = player.getNetworkingEngine();
-    authorizeRequests(shaka, player, () => ({ edges: this.edges, licencePath: this.session?.licence_path ?? "", licenceToken: this.session?.licence_token ?? "" }));
+    this.adaptation = adaptToNetwork(shaka, player, this.onProgress);
+    authorizeRequests(shaka, player, this.adaptation, () => ({ edges: this.edges, licencePath: this.session?.licence_path ?? "", licenceToken: this.session?.licence_token ?? "" }));
     net?.registerResponseFilter((type, response) => {
+      this.onProgress();
       if (type !== shaka.net.NetworkingEngine.RequestType.SEGMENT) return;
       this.lastEdge = this.edges.findEdge(response.uri) ?? this.lastEdge;
-      this.onRecovery();
+      this.recovery.onSegment();
     });
-    net?.addEventListener("retry", (event) => this.onEdgeError((event as unknown as { error: unknown }).error));
+    net?.addEventListener("retry", (event) => this.recovery.onAttemptFailed((event as unknown as { error: unknown }).error));
   }
 
-  private onEdgeError(error: unknown): void {
-    if (!isShakaError(error)) return;
-    const edge = typeof error.data[0] === "string" ? this.edges.findEdge(error.data[0]) : null;
-    if (!edge) return;
-    this.edges.markFailed(edge, Date.now());
-    if (this.store.get().buffering) this.store.set({ recovering: true });
-    void this.renew();
-  }
-
-  /** Renew the URLs. A failure shows as missing segments, and the renewal is retried with them. */
-  private renew(): Promise<void> {
-    this.renewing ??= this.renewOnce().finally(() => {
-      this.renewing = null;
-    });
-    return this.renewing;
-  }
-
-  private async renewOnce(): Promise<void> {
-    if (!this.session) return;
-    try {
-      const renewal = await api.renewPlayback(this.session.session_id, this.edges.listFailed(Date.now()));
-      this.session = { ...this.session, ...renewal };
-      this.edges.setDeliveries(renewal.deliveries);
-      this.scheduleRenewal(renewal.expires_at);
-      this.renewError = null;
-    } catch (error) {
-      if (isSessionOver(error)) return this.reopen();
-      this.renewError = error;
-      this.scheduleRenewal(new Date(Date.now() + RENEW_MARGIN_MS + 10_000).toISOString());
-    }
-  }
-
-  /** Open a new session when the old one has ended, for example after a long pause; playback continues. */
-  private reopen(): Promise<void> {
-    this.reopening ??= this.reopenOnce().finally(() => {
-      this.reopening = null;
-    });
-    return this.reopening;
-  }
-
-  private async reopenOnce(): Promise<void> {
+  /** Open a new session when the old one has ended; `null` if playback does not go on. */
+  private async reopen(): Promise<PlaySession | null> {
     const previous = this.session;
-    if (!previous || this.closed || this.store.get().phase !== "ready") return;
-    try {
-      const session = await this.requestSession(false);
-      if (this.closed) return this.discard(session);
-      this.session = session;
-      this.edges.setDeliveries(session.deliveries);
-      this.store.set({ session });
-      this.scheduleRenewal(session.expires_at);
-      this.renewError = null;
-      if (session.asset_id !== previous.asset_id) await this.player?.load(session.dash_path, this.video.currentTime);
-    } catch (error) {
-      this.renewError = error;
-      // An outage is temporary, and the next heartbeat tries again; a refusal is final.
-      if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) this.fail(error);
+    if (!previous || this.closed || this.store.get().phase !== "ready") return null;
+    const session = await this.requestSession(false);
+    if (this.closed) {
+      this.discard(session);
+      return null;
     }
-  }
-
-  private scheduleRenewal(expiresAt: string): void {
-    const left = Date.parse(expiresAt) - Date.now();
-    // At half of a short lifetime, a minute before the end of a long one.
-    clearTimeout(this.renewal);
-    if (!this.closed) this.renewal = window.setTimeout(() => void this.renew(), Math.max(5_000, Math.max(left / 2, left - RENEW_MARGIN_MS)));
+    this.session = session;
+    this.edges.setDeliveries(session.deliveries);
+    this.store.set({ session });
+    if (session.asset_id !== previous.asset_id) await this.player?.load(session.dash_path, this.video.currentTime);
+    return session;
   }
 
   private onPlayerError(error: unknown): void {
@@ -197,40 +174,26 @@ export class Playback {
       if (isShakaError(error) && error.severity < 2) return;
       return void this.giveUp(error);
     }
-    void this.recover(error);
-  }
-
-  private async recover(error: unknown): Promise<void> {
-    this.recoveringSince ||= Date.now();
-    if (Date.now() - this.recoveringSince > RECOVERY_LIMIT_MS && this.store.get().buffering) return this.giveUp(error);
-    this.store.set({ recovering: this.store.get().buffering });
-    // An expired token does not count as a failure of its edge.
-    if (isShakaError(error) && ![401, 403].includes(getHttpStatus(error))) this.onEdgeError(error);
-    await this.renew();
-    this.timers.push(window.setTimeout(() => !this.closed && this.player?.retryStreaming(0.1), 500));
-  }
-
-  private onRecovery(): void {
-    this.recoveringSince = 0;
-    if (this.store.get().recovering) this.store.set({ recovering: false });
+    this.recovery.onRequestFailed(error);
   }
 
   private async onStartTimeout(): Promise<void> {
     const hasFailedEdges = this.edges.listFailed(Date.now()).length > 0;
-    if (hasFailedEdges) await this.renew();
-    this.fail(new Problem("timeout", 0, "too late"), hasFailedEdges ? explainFailure(this.renewError) : undefined);
+    if (hasFailedEdges) await this.renewals.renew();
+    this.fail(new Problem("timeout", 0, "too late"), hasFailedEdges ? explainFailure(this.renewals.error) : undefined);
   }
 
   /** Fail after finding out whether the network or the edges are at fault. */
   private async giveUp(error: unknown): Promise<void> {
     if (!isRecoverable(error) || !this.session) return this.fail(error);
-    await this.renew();
-    this.fail(error, explainFailure(this.renewError));
+    await this.renewals.renew();
+    this.fail(error, explainFailure(this.renewals.error));
   }
 
   private fail(error: unknown, kind?: string): void {
     if (this.closed || this.store.get().phase === "failed") return;
-    const description = describeError(error, kind);
+    const isOffline = !navigator.onLine && (isRecoverable(error) || isUnreachable(error));
+    const description = isOffline ? OFFLINE : describeError(error, kind);
     this.store.set({ phase: "failed", error: description, buffering: false });
     this.video.pause();
     if (this.session) void api.sendHeartbeat(this.session.session_id, this.createHeartbeat("failed", description.code)).catch(() => undefined);
@@ -286,15 +249,21 @@ export class Playback {
       if (video.buffered.start(index) <= at + 0.1 && video.buffered.end(index) > buffered) buffered = video.buffered.end(index);
     }
     this.store.set({ position: at, buffered });
+    if (this.metrics.joinTimeMs !== null) this.setBufferGoal(chooseBufferGoal(buffered - at));
   }
 
   private onPlaying(): void {
     this.metrics.recordFirstFrame(Date.now());
     this.metrics.setState("playing", Date.now());
-    this.store.set({ buffering: false, paused: false, ended: false, recovering: false });
+    this.store.set({ buffering: false, paused: false, ended: false });
     // Playback has started: now there is time to fill the buffer.
-    this.player?.configure("streaming.bufferingGoal", BUFFER_GOAL_S);
     this.player?.configure("streaming.rebufferingGoal", 1);
+    this.updatePosition();
+  }
+
+  private setBufferGoal(goalS: number): void {
+    if (this.bufferGoalS !== goalS) this.player?.configure("streaming.bufferingGoal", goalS);
+    this.bufferGoalS = goalS;
   }
 
   private onBuffering(buffering: boolean): void {
@@ -336,11 +305,8 @@ export class Playback {
   }
 
   private startTimers(session: PlaySession): void {
-    this.scheduleRenewal(session.expires_at);
+    this.renewals.schedule(session.expires_at);
     this.timers.push(window.setInterval(() => this.sendHeartbeat(), session.heartbeat_ms || 30_000));
-    const onOnline = () => this.player?.retryStreaming(0.1);
-    addEventListener("online", onOnline);
-    this.cleanups.push(() => removeEventListener("online", onOnline));
   }
 
   private sample(): Sample {
@@ -349,7 +315,7 @@ export class Playback {
       now: Date.now(),
       positionMs: this.video.currentTime * 1000 || this.store.get().position * 1000,
       droppedFrames: stats?.droppedFrames || 0,
-      bandwidthBps: stats?.estimatedBandwidth || null,
+      bandwidthBps: this.adaptation?.measureBps() ?? null,
       rendition: stats?.height ? `${stats.height}p` : null,
       edgeId: this.lastEdge,
     };
@@ -362,7 +328,7 @@ export class Playback {
   /** Send a heartbeat, also while paused. */
   private sendHeartbeat(): void {
     if (!this.session || this.store.get().phase !== "ready") return;
-    void api.sendHeartbeat(this.session.session_id, this.createHeartbeat()).catch((error: unknown) => (isSessionOver(error) ? this.reopen() : undefined));
+    void api.sendHeartbeat(this.session.session_id, this.createHeartbeat()).catch((error: unknown) => (isSessionOver(error) ? this.renewals.reopen() : undefined));
   }
 
   /** Send a beacon when the page is hidden, because it may not return. */
@@ -376,7 +342,9 @@ export class Playback {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    clearTimeout(this.renewal);
+    clearTimeout(this.startLimit);
+    this.renewals.close();
+    this.recovery.close();
     this.timers.forEach((timer) => clearTimeout(timer));
     this.cleanups.forEach((cleanup) => cleanup());
     const { session } = this;

@@ -1,6 +1,7 @@
 /** The muted preview of a title. It stores no position, because its session ends as one that was only starting. */
 import { api, type Card, type PlaySession } from "../../api";
 import { getCapabilities } from "./capabilities";
+import { adaptToNetwork } from "./abr";
 import { Edges } from "./edges";
 import { PlaybackMetrics } from "./metrics";
 import { authorizeRequests } from "./requests";
@@ -30,7 +31,7 @@ export async function playPreview(video: HTMLVideoElement, card: Card, signal: A
 
 async function load(shaka: Shaka, player: Player, video: HTMLVideoElement, session: PlaySession): Promise<void> {
   const edges = new Edges(session.deliveries);
-  authorizeRequests(shaka, player, () => ({ edges, licencePath: session.licence_path, licenceToken: session.licence_token }));
+  authorizeRequests(shaka, player, adaptToNetwork(shaka, player), () => ({ edges, licencePath: session.licence_path, licenceToken: session.licence_token }));
   await player.attach(video);
   player.configure(createConfiguration(session.start_bandwidth_bps));
   player.configure({ drm: { servers: { "org.w3.clearkey": session.licence_path } }, streaming: { bufferingGoal: BUFFER_S }, abr: { restrictions: { maxHeight: MAX_HEIGHT } } });

@@ -1,5 +1,6 @@
 /** The requests of a player: licences are authorised, segments come from the current edges. */
 import { client } from "../../api";
+import type { Adaptation } from "./abr";
 import type { Edges } from "./edges";
 import type { Player, Shaka } from "./shaka";
 
@@ -10,9 +11,10 @@ interface Access {
 }
 
 /** Authorise licence requests, and rewrite segment requests for the current edges and tokens. */
-export function authorizeRequests(shaka: Shaka, player: Player, getAccess: () => Access): void {
+export function authorizeRequests(shaka: Shaka, player: Player, adaptation: Adaptation, getAccess: () => Access): void {
   const { LICENSE, SEGMENT } = shaka.net.NetworkingEngine.RequestType;
-  player.getNetworkingEngine()?.registerRequestFilter(async (type, request) => {
+  const tried = new WeakMap<object, Set<string>>();
+  player.getNetworkingEngine()?.registerRequestFilter(async (type, request, context) => {
     if (type === LICENSE) {
       // The manifest names the licence server of players that are not signed in.
       request.uris = [getAccess().licencePath];
@@ -20,6 +22,12 @@ export function authorizeRequests(shaka: Shaka, player: Player, getAccess: () =>
       request.headers["X-Licence-Token"] = getAccess().licenceToken;
       request.headers["Content-Type"] = "application/json";
     }
-    if (type === SEGMENT) request.uris = getAccess().edges.listUrls(request.uris[0] ?? "", Date.now()) ?? request.uris;
+    if (type !== SEGMENT) return;
+    const edges = tried.get(request) ?? new Set<string>();
+    tried.set(request, edges);
+    // One URL: Shaka Player picks one of several before this filter, by an order that the filter changes.
+    const url = getAccess().edges.chooseUrl(request.uris[0] ?? "", Date.now(), edges);
+    if (url !== null) request.uris = [url];
+    adaptation.onRequest(request, context);
   });
 }

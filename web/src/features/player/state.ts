@@ -13,6 +13,9 @@ export interface Choice {
   active: boolean;
 }
 
+/** The browser is offline, the gateway cannot be reached, or an edge failed and another is being tried. */
+export type Trouble = "offline" | "unreachable" | "edge";
+
 export interface PlayerState {
   phase: "starting" | "ready" | "failed";
   session: PlaySession | null;
@@ -20,8 +23,8 @@ export interface PlayerState {
   ended: boolean;
   /** Playback waits for data. */
   buffering: boolean;
-  /** An edge or a token failed, and another is being tried. */
-  recovering: boolean;
+  /** Why segments do not arrive; `null` while they do. */
+  trouble: Trouble | null;
   position: number;
   duration: number;
   buffered: number;
@@ -45,7 +48,7 @@ export interface PlayerState {
 export function createState(): PlayerState {
   const preferences = loadPreferences();
   return {
-    phase: "starting", session: null, paused: false, ended: false, buffering: true, recovering: false, position: 0, duration: 0,
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, trouble: null, position: 0, duration: 0,
     buffered: 0, volume: preferences.volume, muted: preferences.muted, mutedByBrowser: false, rate: 1, audio: [], text: [], heights: [],
     height: null, playingHeight: null, lines: [], preferences, error: null,
   };

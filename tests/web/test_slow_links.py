@@ -112,13 +112,13 @@ def test_a_failed_edge_is_not_tried_twice_and_is_reported(watch: Watch, edges: l
     assert reports == [["edg_a"]]
 
 
-def test_offline_is_told_and_renewals_wait_longer_and_longer(watch: Watch) -> None:
+def test_a_message_says_offline_and_renewals_back_off(watch: Watch) -> None:
     opened, link = watch(2.5e6, start_bps=2_000_000)
     page = opened.page
     wait_for_picture(page)
     opened.offline = True
     page.context.set_offline(True)
-    expect(page.get_by_test_id("player-trouble")).to_contain_text("You are offline")
+    expect(page.get_by_test_id("player-outage")).to_contain_text("You are offline")
     opened.requests.clear()
     first_s = time.monotonic()
     while opened.requests.count(RENEW) < 3:
@@ -128,7 +128,7 @@ def test_offline_is_told_and_renewals_wait_longer_and_longer(watch: Watch) -> No
     opened.offline = False
     page.context.set_offline(False)
     link.rate_bps = FAST_BPS
-    expect(page.get_by_test_id("player-trouble")).to_have_count(0)
+    expect(page.get_by_test_id("player-outage")).to_have_count(0)
     page.wait_for_function(
         "() => { const { buffered } = document.querySelector('video'); return buffered.end(buffered.length - 1) > 20; }"
     )

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { chooseMargin, shouldAbandon, shouldKeep } from "../src/features/player/adaptation";
 import { Backoff } from "../src/features/player/backoff";
 import { BufferedQuality } from "../src/features/player/quality";
-import { findTrouble } from "../src/features/player/recovery";
+import { findOutage } from "../src/features/player/recovery";
 import { Throughput } from "../src/features/player/throughput";
 import { Problem } from "../src/api/problem";
 
@@ -105,10 +105,10 @@ describe("recovery", () => {
 
   it("tells the viewer what is wrong", () => {
     const unreachable = new Problem("offline", 0, "");
-    expect(findTrouble({ isOnline: true, isRecovering: false, renewError: null })).toBeNull();
-    expect(findTrouble({ isOnline: true, isRecovering: true, renewError: null })).toBe("edge");
-    expect(findTrouble({ isOnline: true, isRecovering: true, renewError: unreachable })).toBe("unreachable");
-    expect(findTrouble({ isOnline: false, isRecovering: true, renewError: unreachable })).toBe("offline");
-    expect(findTrouble({ isOnline: false, isRecovering: false, renewError: null })).toBe("offline");
+    expect(findOutage({ isOnline: true, isRecovering: false, renewError: null })).toBeNull();
+    expect(findOutage({ isOnline: true, isRecovering: true, renewError: null })).toBe("edge");
+    expect(findOutage({ isOnline: true, isRecovering: true, renewError: unreachable })).toBe("unreachable");
+    expect(findOutage({ isOnline: false, isRecovering: true, renewError: unreachable })).toBe("offline");
+    expect(findOutage({ isOnline: false, isRecovering: false, renewError: null })).toBe("offline");
   });
 });

@@ -28,7 +28,7 @@ const CACHED_MS = 5;
 /** A lower quality is chosen for a share of the throughput, because that is falling. */
 const FALLING = 0.5;
 
-/** What the player tells and is told. */
+/** The measurements for the player, and what they need from it. */
 export interface Adaptation {
   /** The measured throughput in bits per second; `null` before enough was transferred. */
   measureBps: () => number | null;

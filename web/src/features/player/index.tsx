@@ -99,7 +99,7 @@ function Overlay({ playback, frame, titleId, onRetry }: OverlayProps) {
     <>
       <SubtitleLines state={state} raised={visible} />
       {state.buffering && <BufferingIndicator text={t(state.phase === "starting" ? "player.loading" : "player.rebuffering")} />}
-      {state.trouble && (state.buffering || state.trouble === "offline") && <p className="player-note" role="status" data-testid="player-trouble">{t(`player.trouble.${state.trouble}`)}</p>}
+      {state.outage && (state.buffering || state.outage === "offline") && <p className="player-note" role="status" data-testid="player-outage">{t(`player.outage.${state.outage}`)}</p>}
       {state.mutedByBrowser && <p className="player-note" role="status">{t("player.unmuteHint")}</p>}
       {statistics && <Statistics playback={playback} state={state} />}
       <Controls playback={playback} state={state} frame={frame} visible={visible} onLeave={onLeave} onNext={onNext} onMenu={setMenu} />

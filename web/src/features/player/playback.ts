@@ -52,7 +52,7 @@ export class Playback {
       edges,
       renewals: this.renewals,
       isBuffering: () => store.get().buffering,
-      setTrouble: (trouble) => trouble !== store.get().trouble && store.set({ trouble }),
+      setOutage: (outage) => outage !== store.get().outage && store.set({ outage }),
       retry: () => this.player?.retryStreaming(0.1),
       giveUp: (error) => void this.giveUp(error),
     });

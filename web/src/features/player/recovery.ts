@@ -3,7 +3,7 @@ import { Backoff } from "./backoff";
 import type { Edges } from "./edges";
 import { isEdgeFault, isUnreachable } from "./errors";
 import type { Renewals } from "./renewals";
-import type { Trouble } from "./state";
+import type { Outage } from "./state";
 
 /** The waiting time after a first failure, and the longest one. */
 const FIRST_WAIT_MS = 500;
@@ -18,7 +18,7 @@ interface Situation {
 }
 
 /** Find what to tell the viewer. Pure. */
-export function findTrouble({ isOnline, isRecovering, renewError }: Situation): Trouble | null {
+export function findOutage({ isOnline, isRecovering, renewError }: Situation): Outage | null {
   if (!isOnline) return "offline";
   if (!isRecovering) return null;
   return isUnreachable(renewError) ? "unreachable" : "edge";
@@ -28,7 +28,7 @@ export interface RecoveryHost {
   edges: Edges;
   renewals: Renewals;
   isBuffering: () => boolean;
-  setTrouble: (trouble: Trouble | null) => void;
+  setOutage: (outage: Outage | null) => void;
   /** Load the segments again that failed. */
   retry: () => void;
   giveUp: (error: unknown) => void;
@@ -97,7 +97,7 @@ export class Recovery {
 
   private readonly update = (): void => {
     if (this.isClosed) return;
-    this.host.setTrouble(findTrouble({ isOnline: navigator.onLine, isRecovering: this.since > 0, renewError: this.host.renewals.error }));
+    this.host.setOutage(findOutage({ isOnline: navigator.onLine, isRecovering: this.since > 0, renewError: this.host.renewals.error }));
   };
 
   close(): void {

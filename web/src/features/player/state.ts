@@ -14,7 +14,7 @@ export interface Choice {
 }
 
 /** The browser is offline, the gateway cannot be reached, or an edge failed and another is being tried. */
-export type Trouble = "offline" | "unreachable" | "edge";
+export type Outage = "offline" | "unreachable" | "edge";
 
 export interface PlayerState {
   phase: "starting" | "ready" | "failed";
@@ -24,7 +24,7 @@ export interface PlayerState {
   /** Playback waits for data. */
   buffering: boolean;
   /** Why segments do not arrive; `null` while they do. */
-  trouble: Trouble | null;
+  outage: Outage | null;
   position: number;
   duration: number;
   buffered: number;
@@ -48,7 +48,7 @@ export interface PlayerState {
 export function createState(): PlayerState {
   const preferences = loadPreferences();
   return {
-    phase: "starting", session: null, paused: false, ended: false, buffering: true, trouble: null, position: 0, duration: 0,
+    phase: "starting", session: null, paused: false, ended: false, buffering: true, outage: null, position: 0, duration: 0,
     buffered: 0, volume: preferences.volume, muted: preferences.muted, mutedByBrowser: false, rate: 1, audio: [], text: [], heights: [],
     height: null, playingHeight: null, lines: [], preferences, error: null,
   };

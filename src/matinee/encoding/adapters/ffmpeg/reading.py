@@ -34,6 +34,7 @@ _MATRICES = frozenset({"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2
 _RGB_FORMATS = ("gbr", "rgb", "bgr", "pal", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr")
 _DEFAULT_PEAK_NITS = 1000
 # A picture that ends this much before its stated end has lost something.
+_STATING = frozenset({"mov", "avi", "mxf", "gxf"})
 _LOST_S, _LOST_SHARE = 1.0, 0.02
 
 
@@ -63,7 +64,9 @@ def read_source(
         cover=streams.find_cover(shown, stream["index"]),
         chapters=streams.read_chapters(shown, offset_s),
         remux=_list_remuxed(report) if report.container in _REMUXED else (),
-        notes=tuple(filter(None, [note, _describe_loss(stream, times_s), *_list_notes(shown, stream, report, within)])),
+        notes=tuple(
+            filter(None, [note, _describe_loss(report, stream, times_s), *_list_notes(shown, stream, report, within)])
+        ),
     )
 
 
@@ -72,9 +75,12 @@ def _list_remuxed(report: Report) -> tuple[int, ...]:
     return (report.video.index, *(stream.index for stream in report.audio), *texts)
 
 
-def _describe_loss(stream: dict[str, Any], times_s: Sequence[float]) -> str:
+def _describe_loss(report: Report, stream: dict[str, Any], times_s: Sequence[float]) -> str:
+    """Describe what is missing at the end of a picture, where the container states its length and not the file's."""
+    if report.container not in _STATING or len(times_s) < 2:
+        return ""
     stated_s = parse_number(stream.get("duration"))
-    found_s = times_s[-1] - times_s[0] if times_s else 0
+    found_s = times_s[-1] - times_s[0] + (times_s[-1] - times_s[-2])
     if stated_s - found_s <= max(_LOST_S, stated_s * _LOST_SHARE):
         return ""
     return f"the picture ends after {found_s:.1f} of {stated_s:.1f} seconds: the file may be cut short"
@@ -98,7 +104,7 @@ def _list_notes(
         *(f"{streams.name_stream(s)} is left out: its format is unknown" for s in silent),
         *(f"{streams.name_stream(s)} is left out: a title has one picture" for s in others),
         *([f"the colour matrix {matrix} does not fit the pixel format: it is ignored"] * (_is_odd_matrix(stream))),
-        *([f"the picture is turned by {turn}°: it is turned by {_to_quarter(turn)}°"] * (turn % 90 != 0)),
+        *([f"the file asks for a turn by {turn}°: the picture is turned by {_to_quarter(turn)}°"] * (turn % 90 != 0)),
     ]
 
 

@@ -17,6 +17,8 @@ from matinee.lab.engines.programs import find_java, find_program, install_hint, 
 
 Report: TypeAlias = Callable[[str], None]
 FETCH_S = 3600
+# A build at low priority waits for all other work of the machine.
+BUILD_S = 4 * FETCH_S
 _LOW_PRIORITY = ("nice", "-n", "10")
 _POM = (
     "<project><modelVersion>4.0.0</modelVersion><groupId>matinee</groupId><artifactId>engine</artifactId>"
@@ -148,7 +150,7 @@ class Go(Source, frozen=True, kw_only=True):
     def _build(self, go: str, folder: Path, report: Report) -> None:
         report(f"  building           {self.program} {self.version} with Go ({self.duration}) …")
         command = [*_LOW_PRIORITY, go, *(argument.format(folder=folder) for argument in self.arguments)]
-        run(self.name, command, {"GOBIN": str(folder), "CGO_ENABLED": "0"}, FETCH_S)
+        run(self.name, command, {"GOBIN": str(folder), "CGO_ENABLED": "0"}, BUILD_S)
 
 
 def _cache_folder() -> Path:

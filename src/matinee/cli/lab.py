@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 from rich.console import Console
 
+from matinee.app.clients import Clients
 from matinee.cli.engines import engines
-from matinee.cli.options import json_option, with_settings
-from matinee.cli.output import print_json
+from matinee.cli.options import PathType, call, json_option, with_settings
+from matinee.cli.output import print_json, show
 from matinee.kit import log
+from matinee.kit.ids import EpisodeId, TitleId
 from matinee.lab.bench import run as bench_run
 from matinee.lab.bench.figures import to_table
 from matinee.mesh.hosting.settings import Settings
+
+if TYPE_CHECKING:  # it imports numpy, which no other command needs
+    from matinee.lab.verify.cases import Case
 
 
 @click.group()
@@ -58,6 +66,62 @@ def endurance(minutes: float, viewers: int, every_s: float, seed: int, json_: bo
     print_json(report) if json_ else click.echo("\n".join(report.lines()))
     if not report.is_ok:
         raise click.exceptions.Exit(1)
+
+
+@lab.command()
+@click.argument("title_id", required=False)
+@click.argument("source", required=False, type=PathType(exists=True, dir_okay=False))
+@click.option("--episode-id", help="The episode of the title.")
+@click.option(
+    "--cases",
+    type=PathType(exists=True, file_okay=False),
+    help="Ingest every file of a folder instead, and verify each.",
+)
+@click.option(
+    "--base", type=PathType(exists=True, dir_okay=False), help="The film for subtitles of that folder [base.*]."
+)
+@json_option
+@with_settings
+def verify(
+    settings: Settings,
+    title_id: str | None,
+    source: Path | None,
+    episode_id: str | None,
+    cases: Path | None,
+    base: Path | None,
+    json_: bool,
+) -> None:
+    """Compare a published title with its source: frames, sound, colours, tracks; exit status 1 when any is wrong."""
+    from matinee.lab.verify.cases import run_cases, verify_title
+    from matinee.lab.verify.checks import is_wrong
+
+    if cases:
+        results: list[Case] = []
+
+        async def run(clients: Clients) -> None:
+            async for case in run_cases(settings, clients, cases, base):
+                results.append(case)
+                click.echo(_describe_case(case), err=json_)
+
+        call(settings, run)
+        if json_:
+            print_json(results)
+        if any(case.outcome in ("WRONG", "failed") for case in results):
+            raise click.exceptions.Exit(1)
+        return
+    if title_id is None or source is None:
+        raise click.UsageError("Name a title and its source, or a folder by --cases.")
+    episode = EpisodeId(episode_id) if episode_id else None
+    checks = call(settings, lambda clients: verify_title(settings, clients, TitleId(title_id), episode, source))
+    show(checks, ("check", "track", "result", "found"), msgspec.structs.astuple, as_json=json_)
+    if is_wrong(checks):
+        raise click.exceptions.Exit(1)
+
+
+def _describe_case(case: Case) -> str:
+    wrong = [f"{check.name} {check.track}: {check.found}" for check in case.checks if check.result == "WRONG"]
+    lines = [f"{case.file:<28} {case.outcome:<8} {case.detail}".rstrip()]
+    return "\n".join([*lines, *(f"    WRONG {line}" for line in wrong), *(f"    warns {w}" for w in case.warnings)])
 
 
 # The earlier name of `endurance`.

@@ -1,0 +1,187 @@
+"""Decodes a file into what can be compared: small grey pictures and mono sound, all on the clock of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
+from matinee.drivers.process import ToolFailed
+
+Floats: TypeAlias = NDArray[np.float32]
+DEADLINE_S = 3600.0
+SAMPLE_RATE_HZ = 8000
+_GAP_S = 0.03
+THUMB_PX = 32, 18
+PATCHES_PX = 64, 36
+_ALPHA = "format=gbrap,premultiply=inplace=1,format=gbrp,"
+_SHOW = ("-show_streams", "-show_format", "-show_programs", "-show_chapters")
+
+
+class Pictures(msgspec.Struct, frozen=True):
+    """The times of a stream's pictures in seconds, and the pictures as normalised grey thumbnails."""
+
+    times_s: NDArray[np.float64]
+    thumbs: Floats
+
+    @property
+    def frame_s(self) -> float:
+        """The usual time between two pictures."""
+        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.04
+
+    @property
+    def end_s(self) -> float:
+        """When the last picture ends."""
+        return float(self.times_s[-1]) + self.frame_s
+
+
+class Sound(msgspec.Struct, frozen=True):
+    """Mono samples, and the time of the first."""
+
+    start_s: float
+    samples: Floats
+
+    @property
+    def end_s(self) -> float:
+        """When the last sample ends."""
+        return self.start_s + len(self.samples) / SAMPLE_RATE_HZ
+
+
+class Media(msgspec.Struct, frozen=True):
+    """The decoded streams of a file by their indexes; those without any picture or sample are missing."""
+
+    pictures: dict[int, Pictures]
+    sounds: dict[int, Sound]
+
+
+class MediaReader:
+    """Decodes files in a working folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ffmpeg = Ffmpeg(nice=0)
+
+    async def probe(self, file: Path) -> dict[str, Any]:
+        """Return what ffprobe shows of a file. Raises ToolFailed."""
+        return await self._ffmpeg.probe(file, _SHOW, deadline_s=DEADLINE_S)
+
+    async def run(self, arguments: Sequence[str], *, level: str = "error") -> list[str]:
+        """Run FFmpeg in the folder and return its log. Raises ToolFailed."""
+        return await self._ffmpeg.run(arguments, cwd=self._folder, deadline_s=DEADLINE_S, level=level)
+
+    def read(self, name: str) -> bytes:
+        """Return a file of the folder."""
+        return (self._folder / name).read_bytes()
+
+    def write(self, name: str, parts: Sequence[bytes]) -> Path:
+        """Write a file of the folder."""
+        (self._folder / name).write_bytes(b"".join(parts))
+        return self._folder / name
+
+    async def decode(self, file: Path, streams: Sequence[dict[str, Any]], *, key: str = "") -> Media:
+        """Decode streams in one process, so that they keep the one clock of the file. Raises ToolFailed."""
+        arguments = [*_decrypt(key), "-copyts", *input_arguments(file), "-max_error_rate", "1"]
+        for stream in streams:
+            arguments += _describe_output(stream)
+        await self.run(arguments)
+        media = Media({}, {})
+        for stream in streams:
+            index, is_video = stream["index"], stream["codec_type"] == "video"
+            rows = [line.split() for line in (self._folder / f"{index}.times").read_text().splitlines()]
+            data = (self._folder / f"{index}.raw").read_bytes()
+            if rows and is_video:
+                media.pictures[index] = _read_pictures(rows, data)
+            elif rows:
+                media.sounds[index] = _read_sound(rows, data)
+        return media
+
+    async def read_patches(
+        self, file: Path, index: int, frames: Sequence[int], convert: str, *, key: str = ""
+    ) -> NDArray[np.float64] | None:
+        """Return the patches (frame, row, column, colour) of frames in RGB, or None where they cannot be converted."""
+        chosen = "+".join(f"eq(n\\,{frame})" for frame in frames)
+        width, height = PATCHES_PX
+        graph = f"select={chosen},{convert},scale={width}:{height}:flags=area,format=rgb24"
+        write = ["-map", f"0:{index}", "-vf", graph, "-fps_mode", "passthrough", "-f", "rawvideo", "patches.raw"]
+        try:
+            await self.run([*_decrypt(key), *input_arguments(file), "-max_error_rate", "1", *write])
+        except ToolFailed:
+            return None
+        values = np.frombuffer((self._folder / "patches.raw").read_bytes(), np.uint8)
+        if len(values) != len(frames) * width * height * 3:
+            return None
+        return values.reshape(len(frames), height, width, 3).astype(np.float64)
+
+
+def has_alpha(stream: dict[str, Any]) -> bool:
+    """Return whether a picture has transparency."""
+    return str(stream.get("pix_fmt", "")).startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya"))
+
+
+def describe_alpha(stream: dict[str, Any]) -> str:
+    """Return the filter that shows transparent pictures on black; empty for others."""
+    return _ALPHA if has_alpha(stream) else ""
+
+
+def _decrypt(key: str) -> list[str]:
+    return ["-decryption_key", key] if key else []
+
+
+def _describe_output(stream: dict[str, Any]) -> list[str]:
+    index, is_video = stream["index"], stream["codec_type"] == "video"
+    stats = ["-stats_enc_pre", f"{index}.times", "-stats_enc_pre_fmt"]
+    if is_video:
+        width, height = THUMB_PX
+        graph = f"{describe_alpha(stream)}scale={width}:{height}:flags=area,format=gray"
+        write = ["-vf", graph, "-fps_mode", "passthrough", "-enc_time_base", "demux", *stats, "{pts} {tb}"]
+        return ["-map", f"0:{index}", *write, "-f", "rawvideo", f"{index}.raw"]
+    graph = f"aresample={SAMPLE_RATE_HZ},aformat=sample_fmts=flt:channel_layouts=mono"
+    return ["-map", f"0:{index}", "-af", graph, *stats, "{pts} {tb} {samp}", "-f", "f32le", f"{index}.raw"]
+
+
+def _read_pictures(rows: Sequence[Sequence[str]], data: bytes) -> Pictures:
+    width, height = THUMB_PX
+    count = min(len(rows), len(data) // (width * height))
+    pixels = np.frombuffer(data[: count * width * height], np.uint8).reshape(count, -1).astype(np.float32)
+    # Brightness and contrast are compared as colours; here they would only hide the movement.
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels /= pixels.std(axis=1, keepdims=True) + 3
+    return Pictures(np.array([_to_seconds(row) for row in rows[:count]]), pixels)
+
+
+def _read_sound(rows: Sequence[Sequence[str]], data: bytes) -> Sound:
+    """Place the samples at their times, so that gaps are kept; small errors of timestamps make no gap."""
+    samples = np.frombuffer(data, np.float32)
+    runs = _join_runs([_to_seconds(row) for row in rows], [int(row[2]) for row in rows])
+    first = min(start for start, _ in runs)
+    places = [round((start - first) * SAMPLE_RATE_HZ) for start, _ in runs]
+    placed, at = np.zeros(max(place + count for place, (_, count) in zip(places, runs, strict=True)), np.float32), 0
+    for place, (_, count) in zip(places, runs, strict=True):
+        part = samples[at : at + count]
+        placed[place : place + len(part)] = part
+        at += count
+    return Sound(first, placed)
+
+
+def _join_runs(starts: Sequence[float], counts: Sequence[int]) -> list[tuple[float, int]]:
+    """Join frames that follow one another; return the time and length of each run."""
+    runs: list[tuple[list[float], int]] = []
+    for start, count in zip(starts, counts, strict=True):
+        # The times that the run began at, as each of its frames says.
+        if runs and abs(start - runs[-1][1] / SAMPLE_RATE_HZ - float(np.median(runs[-1][0][-50:]))) < _GAP_S:
+            begins, length = runs[-1]
+            begins.append(start - length / SAMPLE_RATE_HZ)
+            runs[-1] = begins, length + count
+        else:
+            runs.append(([start], count))
+    return [(float(np.median(begins)), length) for begins, length in runs]
+
+
+def _to_seconds(row: Sequence[str]) -> float:
+    return float(int(row[0]) * Fraction(row[1]))

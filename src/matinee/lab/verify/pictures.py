@@ -20,7 +20,8 @@ _SAMPLE = 240
 _SAME = 0.002
 _ASPECT_TOLERANCE = 0.02
 _FLAT = 3.0
-_COLOUR_TOLERANCE, _COLOUR_LIMIT = 4.0, 8.0
+# Of nine patches in ten, and of all: quantisation changes saturated colours of small renditions most.
+_COLOUR_TOLERANCE, _COLOUR_LIMIT = 6.0, 20.0
 HIGHEST_RATE = 60.5
 HDR = ("smpte2084", "arib-std-b67")
 _RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal", "0rgb", "0bgr")

@@ -118,7 +118,7 @@ class _Comparison:
 
     def _check_duration(self, ours: Pictures, theirs: Pictures) -> Check:
         """Check that the film ends with the picture, or with sound that goes on for longer."""
-        sounds = [heard.end_s for heard in self._source.media.sounds.values()]
+        sounds = [one.end_s for one in self._source.media.sounds.values()]
         picture_end_s, last_s = theirs.end_s + self._offset_s, max([theirs.end_s, *sounds]) + self._offset_s
         from_s = last_s if last_s - picture_end_s > _TAIL_S else picture_end_s
         lasts_s = self._asset.duration_ms / 1000
@@ -131,7 +131,7 @@ class _Comparison:
         """Check that a source that holds less than it states was accepted with a warning only."""
         container = self._source.shown.get("format", {})
         stated_s, start_s = (float(container.get(name) or 0) for name in ("duration", "start_time"))
-        ends_s = max([theirs.end_s, *(heard.end_s for heard in self._source.media.sounds.values())]) - start_s
+        ends_s = max([theirs.end_s, *(one.end_s for one in self._source.media.sounds.values())]) - start_s
         if stated_s - ends_s <= _TAIL_S:
             return []
         named = [w for w in self._output.warnings if _MISSING.search(w)]

@@ -100,8 +100,10 @@ def _list_notes(
         and s.get("codec_name") not in streams.STILL_CODECS
         and (within is None or s["index"] in within)
     ]
+    stills = [s for s in streams.list_videos(shown) if s.get("codec_name") in streams.STILL_CODECS]
     return [
         *(f"{streams.name_stream(s)} is left out: its format is unknown" for s in silent),
+        *(f"{streams.name_stream(s)} is a still picture: it is taken for a cover" for s in stills if s is not stream),
         *(f"{streams.name_stream(s)} is left out: a title has one picture" for s in others),
         *([f"the colour matrix {matrix} does not fit the pixel format: it is ignored"] * (_is_odd_matrix(stream))),
         *([f"the file asks for a turn by {turn}°: the picture is turned by {_to_quarter(turn)}°"] * (turn % 90 != 0)),

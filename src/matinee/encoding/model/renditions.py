@@ -158,7 +158,7 @@ def list_warnings(source: MediaSource) -> list[str]:
         > 1,
     }
     joined = [
-        f"sound: {len(group)} streams of one channel are joined ({', '.join(str(s.index) for s in group)})"
+        f"sound: streams {', '.join(str(s.index) for s in group)} of one channel each are joined"
         for group in group_sounds(source)
         if len(group) > 1
     ]

@@ -35,6 +35,11 @@ class Pictures(msgspec.Struct, frozen=True):
         """The usual time between two pictures."""
         return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.04
 
+    def cut(self, length_s: float) -> Pictures:
+        """Return the pictures of the first seconds."""
+        count = int(np.searchsorted(self.times_s, self.times_s[0] + length_s - self.frame_s / 2))
+        return Pictures(self.times_s[:count], self.thumbs[:count])
+
     @property
     def end_s(self) -> float:
         """When the last picture ends."""
@@ -138,7 +143,9 @@ def _describe_output(stream: dict[str, Any]) -> list[str]:
     stats = ["-stats_enc_pre", f"{index}.times", "-stats_enc_pre_fmt"]
     if is_video:
         width, height = THUMB_PX
-        graph = f"{describe_alpha(stream)}scale={width}:{height}:flags=area,format=gray"
+        # Grey needs no matrix, and one that does not fit the pixels would be refused.
+        matrix = "setparams=colorspace=unknown," if str(stream.get("pix_fmt", "")).startswith("yuv4") else ""
+        graph = f"{matrix}{describe_alpha(stream)}scale={width}:{height}:flags=area,format=gray"
         write = ["-vf", graph, "-fps_mode", "passthrough", "-enc_time_base", "demux", *stats, "{pts} {tb}"]
         return ["-map", f"0:{index}", *write, "-f", "rawvideo", f"{index}.raw"]
     graph = f"aresample={SAMPLE_RATE_HZ},aformat=sample_fmts=flt:channel_layouts=mono"

@@ -89,12 +89,17 @@ def check_chapters(asset: Asset, shown: dict[str, Any], offset_s: float) -> list
     return [judge("chapters", "", not faults, "; ".join(faults) or f"{len(asset.chapters)}")]
 
 
+def list_programme(shown: dict[str, Any], index: int) -> set[int]:
+    """List the streams of the programme that a stream belongs to; none where the source has no programmes."""
+    programmes = [{s["index"] for s in programme.get("streams", [])} for programme in shown.get("programs", [])]
+    return next((streams for streams in programmes if index in streams), set())
+
+
 def check_programmes(shown: dict[str, Any], video: int, audio: Iterable[int]) -> list[Check]:
     """Check that picture and sound are of one programme where a source has several."""
-    programmes = [{s["index"] for s in programme.get("streams", [])} for programme in shown.get("programs", [])]
-    if len(programmes) < 2:
+    if len(shown.get("programs", [])) < 2:
         return []
-    own = next((streams for streams in programmes if video in streams), set[int]())
+    own = list_programme(shown, video)
     others = sorted(set(audio) - own)
     found = f"picture of stream {video}, sound of streams {sorted(audio)}"
     return [judge("programme", "", not others, found)] if own else [skip("programme", "", "the picture is in none")]

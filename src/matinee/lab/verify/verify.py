@@ -81,7 +81,8 @@ class _Comparison:
         for audio in self._asset.audio:
             async for check in self._check_audio(audio, used):
                 yield check
-        streams = self._source.list_streams("audio")
+        own = tracks.list_programme(self._source.shown, int(self._video["index"]))
+        streams = [{**s, "programme": bool(own) and s["index"] not in own} for s in self._source.list_streams("audio")]
         for check in [*self._list_left_out("audio", streams, used), *self._check_rest(used)]:
             yield check
         async for check in self._check_text():
@@ -103,7 +104,7 @@ class _Comparison:
             yield self._check_duration(ours, theirs)
             for check in self._check_whole(theirs):
                 yield check
-        yield pictures.check_frames(name, ours, theirs, match)
+        yield pictures.check_frames(name, self._cut_held(ours, theirs), theirs, match)
         yield judge("start", name, abs(ours.times_s[0]) < 0.001, f"the first picture is at {ours.times_s[0]:.3f} s")
         yield pictures.check_size(name, track.width_px, track.height_px, stream)
         yield await self._check_colours(name, file, key, match)
@@ -113,8 +114,14 @@ class _Comparison:
         found = []
         for stream in [self._video] if self._video else self._source.list_streams("video"):
             theirs = self._source.media.pictures[stream["index"]]
-            found.append((stream, theirs, pictures.match_frames(ours, theirs)))
+            found.append((stream, theirs, pictures.match_frames(self._cut_held(ours, theirs), theirs)))
         return min(found, key=lambda entry: entry[2].distance)
+
+    def _cut_held(self, ours: Pictures, theirs: Pictures) -> Pictures:
+        """Return an output without the frames that hold the last picture to the end of a longer sound."""
+        if max((one.end_s for one in self._source.media.sounds.values()), default=0.0) - theirs.end_s <= _TAIL_S:
+            return ours
+        return ours.cut(theirs.end_s - float(theirs.times_s[0]))
 
     def _check_duration(self, ours: Pictures, theirs: Pictures) -> Check:
         """Check that the film ends with the picture, or with sound that goes on for longer."""

@@ -100,7 +100,8 @@ def list_sets(kind: str, asset: Asset = ASSET, original: str = "en-GB") -> list[
 
 def list_audio(original: str) -> list[tuple[str, str]]:
     sets = list_sets("audio", original=original)
-    return [(one.findtext("Label", "", MPD), one.find("Role", MPD).get("value", "")) for one in sets]  # type: ignore[union-attr]
+    roles = [role.get("value", "") for one in sets for role in one.findall("Role", MPD)]
+    return list(zip([one.findtext("Label", "", MPD) for one in sets], roles, strict=True))
 
 
 def list_media(name: str = "master.m3u8", **options: Any) -> list[dict[str, str]]:

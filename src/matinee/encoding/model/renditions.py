@@ -130,7 +130,8 @@ def _merge(own: Sequence[T], from_files: Sequence[T]) -> tuple[T, ...]:
 
 def _number(track_id: str, taken: Iterable[str]) -> str:
     """Return the id, or the first free one of `id-2`, `id-3`…; the layout of audio stays at the end."""
-    name, layout = re.fullmatch(r"(.*?)(-\dch)?", track_id).groups(default="")  # type: ignore[union-attr]
+    name = re.sub(r"-\dch$", "", track_id)
+    layout = track_id.removeprefix(name)
     number, candidate = 1, track_id
     while candidate in taken:
         number += 1

@@ -122,8 +122,9 @@ async def open_title(browser: Browser, url: str, title_id: str) -> AsyncIterator
     async with aiohttp.ClientSession() as http:
         await Viewer(http, url).sign_up(email)
     async with Link(rate_bps=FAST_BPS, client_ip=f"127.0.{number}.1") as link:
-        proxy = {"server": link.url, "bypass": "<-loopback>"}
-        context = await browser.new_context(viewport={"width": 1920, "height": 1080}, proxy=proxy)  # type: ignore[arg-type]
+        context = await browser.new_context(
+            viewport={"width": 1920, "height": 1080}, proxy={"server": link.url, "bypass": "<-loopback>"}
+        )
         try:
             page = await context.new_page()
             page.set_default_timeout(TIMEOUT_MS)

@@ -19,6 +19,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
         ("-map", "0:v", "-map", "0:s", "-map", "0:a", "-c:v", "copy", "-c:s", "copy", "-af", "adelay=200:all=1"),
         {"sound": "-200 ms to the picture"},
     ),
+    "a second of silence": ((*COPY, "-c:a", "flac", "-af", "volume=0:enable='between(t,1,2)'"), {"gaps": "1 s added"}),
     "one frame more": (
         (*COPY, "-c:v", "libx264", "-vf", "tpad=stop=1:stop_mode=clone"),
         {"frames": "1 too few"},
@@ -70,7 +71,7 @@ async def test_a_right_output_passes_and_other_sources_are_reported(tmp_path: Pa
     output = await publish(master, tmp_path / "data")
     checks = await verify(output, master, tmp_path / "work")
     assert [check for check in checks if check.result != "ok"] == []
-    names = {"duration", "frames", "start", "size", "colours", "sound", "tracks", "length", "loudness", "cues"}
+    names = {"duration", "frames", "start", "size", "colours", "sound", "gaps", "tracks", "length", "loudness", "cues"}
     assert {check.name for check in checks} == names
     for name, (change, expected) in OTHERS.items():
         other = tmp_path / "other.mkv"

@@ -15,9 +15,11 @@ from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 
 Floats: TypeAlias = NDArray[np.float32]
+Size: TypeAlias = tuple[int, int]
 DEADLINE_S = 3600.0
 SAMPLE_RATE_HZ = 8000
-_GAP_S = 0.03
+_GAP_S = 0.012
+_LONGEST_DELAY_S = 0.5
 THUMB_PX = 32, 18
 PATCHES_PX = 64, 36
 _ALPHA = "format=gbrap,premultiply=inplace=1,format=gbrp,"
@@ -39,6 +41,14 @@ class Pictures(msgspec.Struct, frozen=True):
         """Return the pictures of the first seconds."""
         count = int(np.searchsorted(self.times_s, self.times_s[0] + length_s - self.frame_s / 2))
         return Pictures(self.times_s[:count], self.thumbs[:count])
+
+    def undelay(self, stream: dict[str, Any]) -> Pictures:
+        """Return the pictures without the time for which a decoder holds them back to put them in order.
+
+        That is how FFmpeg shows pictures without times of presentation; the stream begins earlier.
+        """
+        delay_s = float(self.times_s[0]) - float(stream.get("start_time") or self.times_s[0])
+        return Pictures(self.times_s - delay_s, self.thumbs) if 0 < delay_s < _LONGEST_DELAY_S else self
 
     @property
     def end_s(self) -> float:
@@ -65,6 +75,25 @@ class Media(msgspec.Struct, frozen=True):
     sounds: dict[int, Sound]
 
 
+def join(parts: Sequence[Media]) -> Media:
+    """Return the media of recordings as if they followed one another: each begins where the one before has ended."""
+    joined = Media({}, {})
+    start_s = 0.0
+    for part in parts:
+        ends_s = [one.end_s for one in part.pictures.values()] + [one.end_s for one in part.sounds.values()]
+        for index, pictures in part.pictures.items():
+            before = joined.pictures.get(index, Pictures(np.empty(0), pictures.thumbs[:0]))
+            times_s = np.concatenate([before.times_s, pictures.times_s + start_s])
+            joined.pictures[index] = Pictures(times_s, np.concatenate([before.thumbs, pictures.thumbs]))
+        for index, sound in part.sounds.items():
+            earlier = joined.sounds.get(index, Sound(sound.start_s + start_s, sound.samples[:0]))
+            gap = round((sound.start_s + start_s - earlier.end_s) * SAMPLE_RATE_HZ)
+            pieces = [earlier.samples, np.zeros(max(0, gap), np.float32), sound.samples]
+            joined.sounds[index] = Sound(earlier.start_s, np.concatenate(pieces))
+        start_s += max(ends_s, default=0.0)
+    return joined
+
+
 class MediaReader:
     """Decodes files in a working folder."""
 
@@ -89,11 +118,27 @@ class MediaReader:
         (self._folder / name).write_bytes(b"".join(parts))
         return self._folder / name
 
-    async def decode(self, file: Path, streams: Sequence[dict[str, Any]], *, key: str = "") -> Media:
-        """Decode streams in one process, so that they keep the one clock of the file. Raises ToolFailed."""
-        arguments = [*_decrypt(key), "-copyts", *input_arguments(file), "-max_error_rate", "1"]
+    async def decode(
+        self,
+        file: Path,
+        streams: Sequence[dict[str, Any]],
+        *,
+        key: str = "",
+        restarts: bool = False,
+        part: tuple[int, int] | None = None,
+        fit: Size | None = None,
+    ) -> Media:
+        """Decode streams in one process, so that they keep the one clock of the file. Raises ToolFailed.
+
+        Where the clock of the file `restarts`, times begin with its start. `part` are bytes of the file. A picture that
+        changes its size is fitted into the size `fit`.
+        """
+        clock = [] if restarts else ["-copyts"]
+        videos = [stream for stream in streams if stream["codec_type"] == "video"]
+        options = [option for stream in videos for option in choose_options(stream)]
+        arguments = [*_decrypt(key), *clock, *options, *input_arguments(file, part), "-max_error_rate", "1"]
         for stream in streams:
-            arguments += _describe_output(stream)
+            arguments += _describe_output(stream, fit)
         await self.run(arguments)
         media = Media({}, {})
         for stream in streams:
@@ -101,13 +146,20 @@ class MediaReader:
             rows = [line.split() for line in (self._folder / f"{index}.times").read_text().splitlines()]
             data = (self._folder / f"{index}.raw").read_bytes()
             if rows and is_video:
-                media.pictures[index] = _read_pictures(rows, data)
+                media.pictures[index] = _read_pictures(rows, data).undelay(stream)
             elif rows:
                 media.sounds[index] = _read_sound(rows, data)
         return media
 
     async def read_patches(
-        self, file: Path, index: int, frames: Sequence[int], convert: str, *, key: str = ""
+        self,
+        file: Path,
+        index: int,
+        frames: Sequence[int],
+        convert: str,
+        *,
+        key: str = "",
+        options: Sequence[str] = (),
     ) -> NDArray[np.float64] | None:
         """Return the patches (frame, row, column, colour) of frames in RGB, or None where they cannot be converted."""
         chosen = "+".join(f"eq(n\\,{frame})" for frame in frames)
@@ -115,7 +167,7 @@ class MediaReader:
         graph = f"select={chosen},{convert},scale={width}:{height}:flags=area,format=rgb24"
         write = ["-map", f"0:{index}", "-vf", graph, "-fps_mode", "passthrough", "-f", "rawvideo", "patches.raw"]
         try:
-            await self.run([*_decrypt(key), *input_arguments(file), "-max_error_rate", "1", *write])
+            await self.run([*_decrypt(key), *options, *input_arguments(file), "-max_error_rate", "1", *write])
         except ToolFailed:
             return None
         values = np.frombuffer((self._folder / "patches.raw").read_bytes(), np.uint8)
@@ -124,28 +176,59 @@ class MediaReader:
         return values.reshape(len(frames), height, width, 3).astype(np.float64)
 
 
+def choose_options(stream: dict[str, Any]) -> list[str]:
+    """Choose the options by which FFmpeg decodes a picture with its alpha channel, and not turned by odd angles."""
+    decoders = {"vp8": "libvpx", "vp9": "libvpx-vp9"} if _has_hidden_alpha(stream) else {}
+    decoder = decoders.get(str(stream.get("codec_name")), "")
+    return [
+        *([f"-c:{stream['index']}", decoder] if decoder else []),
+        *(["-noautorotate"] if _read_angle(stream) % 90 else []),
+    ]
+
+
 def has_alpha(stream: dict[str, Any]) -> bool:
     """Return whether a picture has transparency."""
-    return str(stream.get("pix_fmt", "")).startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya"))
+    kinds = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")
+    return str(stream.get("pix_fmt", "")).startswith(kinds) or _has_hidden_alpha(stream)
 
 
-def describe_alpha(stream: dict[str, Any]) -> str:
-    """Return the filter that shows transparent pictures on black; empty for others."""
-    return _ALPHA if has_alpha(stream) else ""
+def read_turn(stream: dict[str, Any]) -> int:
+    """Read by how many degrees a picture is turned: a multiple of 90, the nearest to an odd angle."""
+    return round(_read_angle(stream) / 90) * 90 % 360
+
+
+def prepare(stream: dict[str, Any], fit: Size | None = None) -> str:
+    """Return the filters that turn a picture, fit what changes into one size and show it on black."""
+    odd = {90: "transpose=cclock,", 180: "hflip,vflip,", 270: "transpose=clock,"} if _read_angle(stream) % 90 else {}
+    fitted = ""
+    if fit:
+        width, height = fit
+        scale = f"scale=iw*sar:ih:eval=frame,setsar=1,scale={width}:{height}:force_original_aspect_ratio=decrease"
+        fitted = f"{scale}:eval=frame,setsar=1,pad={width}:{height}:-1:-1:eval=frame,"
+    return odd.get(read_turn(stream), "") + fitted + (_ALPHA if has_alpha(stream) else "")
+
+
+def _read_angle(stream: dict[str, Any]) -> int:
+    angles = [int(data["rotation"]) for data in stream.get("side_data_list", []) if "rotation" in data]
+    return angles[0] % 360 if angles else 0
+
+
+def _has_hidden_alpha(stream: dict[str, Any]) -> bool:
+    return any(name.lower() == "alpha_mode" for name in stream.get("tags", {}))
 
 
 def _decrypt(key: str) -> list[str]:
     return ["-decryption_key", key] if key else []
 
 
-def _describe_output(stream: dict[str, Any]) -> list[str]:
+def _describe_output(stream: dict[str, Any], fit: Size | None) -> list[str]:
     index, is_video = stream["index"], stream["codec_type"] == "video"
     stats = ["-stats_enc_pre", f"{index}.times", "-stats_enc_pre_fmt"]
     if is_video:
         width, height = THUMB_PX
         # Grey needs no matrix, and one that does not fit the pixels would be refused.
         matrix = "setparams=colorspace=unknown," if str(stream.get("pix_fmt", "")).startswith("yuv4") else ""
-        graph = f"{matrix}{describe_alpha(stream)}scale={width}:{height}:flags=area,format=gray"
+        graph = f"{matrix}{prepare(stream, fit)}scale={width}:{height}:flags=area,format=gray"
         write = ["-vf", graph, "-fps_mode", "passthrough", "-enc_time_base", "demux", *stats, "{pts} {tb}"]
         return ["-map", f"0:{index}", *write, "-f", "rawvideo", f"{index}.raw"]
     graph = f"aresample={SAMPLE_RATE_HZ},aformat=sample_fmts=flt:channel_layouts=mono"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matinee.lab.verify.checks import Check, judge
-from matinee.lab.verify.media import Floats, Pictures, describe_alpha
+from matinee.lab.verify.media import Floats, Pictures, has_alpha, read_turn
 
 _WINDOW = 15
 _SEARCH_S = 2.5
@@ -21,7 +21,7 @@ _SAME = 0.002
 _ASPECT_TOLERANCE = 0.02
 _FLAT = 3.0
 # Of nine patches in ten, and of all: quantisation changes saturated colours of small renditions most.
-_COLOUR_TOLERANCE, _COLOUR_LIMIT = 6.0, 20.0
+_COLOUR_TOLERANCE, _COLOUR_LIMIT = 9.0, 24.0
 HIGHEST_RATE = 60.5
 HDR = ("smpte2084", "arib-std-b67")
 _RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal", "0rgb", "0bgr")
@@ -38,14 +38,16 @@ class Match(msgspec.Struct, frozen=True):
 def match_frames(output: Pictures, source: Pictures) -> Match:
     """Find the source frame of every output frame."""
     offset_s = _find_offset(output, source)
-    expected = _find_nearest(source.times_s, output.times_s - offset_s)
+    expected = _find_shown(source.times_s, output.times_s - offset_s, _choose_margin(output, source))
     shifts = np.array(sorted(np.arange(-_WINDOW, _WINDOW + 1), key=abs))
     distances = np.stack([_measure(output.thumbs, source.thumbs, expected + shift) for shift in shifts])
     best = distances.min(axis=0)
     # Where neighbours look the same, the frame of that time is the right one.
     close = distances <= best + 0.5 * np.median(best) + _SAME / 4
     numbers = np.clip(expected + shifts[close.argmax(axis=0)], 0, len(source.times_s) - 1)
-    offset_s = float(np.median(output.times_s - source.times_s[numbers]))
+    # A picture may be held: where it begins is compared.
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+    offset_s = float(np.median(output.times_s[begins] - source.times_s[numbers[begins]]))
     return Match(numbers, offset_s, float(np.median(best)))
 
 
@@ -82,15 +84,14 @@ def compute_display_size(stream: dict[str, Any]) -> tuple[float, float]:
     ratio = str(stream.get("sample_aspect_ratio", "1:1")).replace(":", "/")
     aspect = float(Fraction(ratio)) if ratio not in ("0/1", "N/A") and not ratio.endswith("/0") else 1.0
     wide *= aspect if 1 / 8 <= aspect <= 8 else 1.0
-    turns = [abs(int(data["rotation"])) for data in stream.get("side_data_list", []) if "rotation" in data]
-    return (high, wide) if turns and turns[0] % 180 == 90 else (wide, high)
+    return (high, wide) if read_turn(stream) % 180 == 90 else (wide, high)
 
 
 def list_conversions(stream: dict[str, Any]) -> list[str]:
     """List filters from a source to RGB in BT.709 as its tags say; where players differ there are two."""
     pixels = str(stream.get("pix_fmt", ""))
-    if alpha := describe_alpha(stream):
-        return [alpha.removesuffix(",")]
+    if has_alpha(stream):
+        return ["format=gbrp"]
     if pixels.startswith(_RGB):
         return ["format=gbrp"]
     wide, high = compute_display_size(stream)
@@ -126,20 +127,23 @@ def _find_offset(output: Pictures, source: Pictures) -> float:
     every = max(1, len(output.times_s) // _SAMPLE)
     times, thumbs = output.times_s[::every], output.thumbs[::every]
     step = float(min(output.frame_s, source.frame_s))
-    steps = int(_SEARCH_S / step)
+    steps, margin_s = int(_SEARCH_S / step), _choose_margin(output, source)
     offsets = likely + step * np.arange(-steps, steps + 1)
     costs = np.array(
-        [_measure(thumbs, source.thumbs, _find_nearest(source.times_s, times - o)).mean() for o in offsets]
+        [_measure(thumbs, source.thumbs, _find_shown(source.times_s, times - o, margin_s)).mean() for o in offsets]
     )
     good = offsets[costs <= costs.min() * 1.02 + _SAME / 20]
     return float(good[np.abs(good - likely).argmin()])
 
 
-def _find_nearest(times_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> NDArray[np.int64]:
-    after = np.clip(np.searchsorted(times_s, wanted_s), 1, max(1, len(times_s) - 1))
-    before = after - 1
-    after = np.minimum(after, len(times_s) - 1)
-    return np.where(np.abs(times_s[before] - wanted_s) <= np.abs(times_s[after] - wanted_s), before, after)
+def _choose_margin(output: Pictures, source: Pictures) -> float:
+    """Return how much earlier than its time a source picture may be shown."""
+    return 0.45 * min(output.frame_s, source.frame_s)
+
+
+def _find_shown(times_s: NDArray[np.float64], wanted_s: NDArray[np.float64], margin_s: float) -> NDArray[np.int64]:
+    """Find the pictures that are shown at the wanted times: the last that has begun."""
+    return np.maximum(np.searchsorted(times_s, wanted_s + margin_s, side="right") - 1, 0)
 
 
 def _measure(thumbs: Floats, others: Floats, numbers: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,6 +12,9 @@ from matinee.lab.verify.media import SAMPLE_RATE_HZ, Sound
 
 OFFSET_S = 0.020
 _ALIKE = 0.5
+_SAME_PEAK = 0.9
+# Of the usual level: what is quieter is a gap.
+_GAP = 0.1
 _LENGTH_S = 0.1
 _TARGET_LUFS, _TOLERANCE_LU, _PEAK_DBTP = -23.0, 1.0, -4.0
 _INTEGRATED = re.compile(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS")
@@ -19,19 +22,45 @@ _PEAK = re.compile(r"\bPeak:\s+(-?[\d.]+|-?inf|nan) dBFS")
 MEASURE = "ebur128=peak=true:framelog=quiet"
 
 
-def find_offset(output: Sound, source: Sound) -> tuple[float, float]:
-    """Return the output's time less the source's where they are most alike, and how alike, from 0 to 1."""
+def find_offset(output: Sound, source: Sound, likely_s: float) -> tuple[float, float]:
+    """Return the output's time less the source's where they are most alike, and how alike, from 0 to 1.
+
+    Of a sound that repeats itself it is the time nearest to the likely one.
+    """
     size = 1 << (len(output.samples) + len(source.samples) - 1).bit_length()
     spectrum = np.fft.rfft(output.samples, size) * np.conj(np.fft.rfft(source.samples, size))
     peaks = np.abs(np.fft.irfft(spectrum, size))
-    lag = int(peaks.argmax())
-    lag -= size if lag > size // 2 else 0
+    alike = np.flatnonzero(peaks >= _SAME_PEAK * peaks.max())
+    lags = np.where(alike > size // 2, alike - size, alike)
+    likely = (likely_s - output.start_s + source.start_s) * SAMPLE_RATE_HZ
+    lag = int(lags[np.abs(lags - likely).argmin()])
     ours = output.samples[max(0, lag) :]
     theirs = source.samples[max(0, -lag) :]
     count = min(len(ours), len(theirs))
     energy = float(np.linalg.norm(ours[:count]) * np.linalg.norm(theirs[:count]))
-    alike = abs(float(np.dot(ours[:count], theirs[:count]))) / energy if energy > 0 else 0.0
-    return output.start_s - source.start_s + lag / SAMPLE_RATE_HZ, alike
+    share = abs(float(np.dot(ours[:count], theirs[:count]))) / energy if energy > 0 else 0.0
+    return output.start_s - source.start_s + lag / SAMPLE_RATE_HZ, share
+
+
+def check_gaps(name: str, output: Sound, source: Sound, offset_s: float) -> Check:
+    """Check that there is sound where the source has sound, and silence where it is silent, second by second."""
+    first = math.ceil(max(output.start_s, source.start_s + offset_s))
+    last = math.floor(min(output.end_s, source.end_s + offset_s))
+    seconds = [(_measure_rms(output, at), _measure_rms(source, at - offset_s)) for at in range(first, max(first, last))]
+    ours, theirs = (np.array(values) for values in zip(*seconds, strict=True)) if seconds else (np.ones(1), np.ones(1))
+    loudness = float(np.linalg.norm(ours) / max(float(np.linalg.norm(theirs)), 1e-9))
+    clear = _GAP * np.sqrt((theirs**2).mean())
+    lost = (theirs > clear) & (ours < _GAP * loudness * theirs)
+    added = (ours > loudness * clear) & (theirs < _GAP * ours / loudness)
+    faults = [f"{int(where.sum())} s {what}" for where, what in ((lost, "lost"), (added, "added")) if where.any()]
+    return judge("gaps", name, not faults, ", ".join(faults) or f"none in {len(seconds)} s")
+
+
+def _measure_rms(sound: Sound, at_s: float) -> float:
+    """Measure the level of a second, without its edges."""
+    first = round((at_s - sound.start_s + 0.1) * SAMPLE_RATE_HZ)
+    part = sound.samples[max(0, first) : first + round(0.8 * SAMPLE_RATE_HZ)].astype(np.float64)
+    return float(np.sqrt((part**2).mean())) if len(part) else 0.0
 
 
 def is_silent(sound: Sound) -> bool:

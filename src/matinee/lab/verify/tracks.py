@@ -11,7 +11,9 @@ from matinee.encoding.model.languages import parse_language
 from matinee.lab.verify.checks import Check, judge, skip
 
 _MARK_MS = 50
-_COMMENTARY = re.compile(r"comment", re.IGNORECASE)
+_COMMENTARY = re.compile(r"[ck]omment", re.IGNORECASE)
+# Longer titles are cut.
+_TITLE_LETTERS = 90
 
 
 def list_streams(shown: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -40,25 +42,30 @@ def check_left_out(
         if (index := stream["index"]) in made:
             continue
         title = get_tag(stream, "title")
-        named = [w for w in warnings if re.search(rf"\bstreams? (?:[\d, and]+)?{index}\b", w) or (title and title in w)]
+        named = [w for w in warnings if _names_stream(w, index) or (title and title in w)]
         named = named or [w for w in warnings if stream.get("programme") and "programme" in w]
         found = f"left out: {named[0]}" if named else "left out, and no warning names it"
         checks.append(judge("tracks", f"{kind} stream {index}", bool(named), found))
     return checks
 
 
-def check_audio_track(track: AudioTrack, stream: dict[str, Any], *, several: bool) -> Check:
+def _names_stream(warning: str, index: int) -> bool:
+    return bool(re.search(rf"\bstreams? (?:[\d, and]+)?{index}\b", warning))
+
+
+def check_audio_track(track: AudioTrack, stream: dict[str, Any], warnings: Sequence[str], *, several: bool) -> Check:
     """Check channels, language, role and label of a track against its stream."""
     language, title = parse_language(get_tag(stream, "language") or "und"), get_tag(stream, "title")
     wanted = 6 if track.channels > 2 else 2
     is_comment = has_flag(stream, "comment") or bool(_COMMENTARY.search(title))
     is_description = any(has_flag(stream, flag) for flag in ("visual_impaired", "descriptions"))
-    has_fewer = track.channels > 2 and int(stream.get("channels", 0)) < 6
+    is_joined = any("joined" in w and _names_stream(w, stream["index"]) for w in warnings)
+    has_fewer = track.channels > 2 and int(stream.get("channels", 0)) < 6 and not is_joined
     faults = [f"{track.channels} channels of {stream.get('channels')}"] * (track.channels != wanted or has_fewer)
     faults += [f"language {track.language}, not {language}"] if language not in ("und", track.language) else []
     role = "commentary" if is_comment else "description" if is_description else "main"
     faults += [f"role {track.role}, not {role}"] if track.role != role else []
-    if several and title and title not in track.label:
+    if several and title[:_TITLE_LETTERS] not in track.label:
         faults.append(f"label {track.label!r} without {title!r}")
     found = f"stream {stream['index']}, {track.language} {track.role}, {track.channels} channels {track.label}".rstrip()
     return judge("tracks", track.track_id, not faults, ", ".join(faults) or found)
@@ -75,8 +82,9 @@ def choose_text_stream(track: TextTrack, streams: Iterable[dict[str, Any]], made
 
 
 def check_chapters(asset: Asset, shown: dict[str, Any], offset_s: float) -> list[Check]:
-    """Check the chapters of a source, which are on its clock."""
-    wanted = [(get_tag(chapter, "title"), float(chapter["start_time"])) for chapter in shown.get("chapters", [])]
+    """Check the chapters of a source, which are on its clock. A single one within the film is none."""
+    marks = [(get_tag(chapter, "title"), float(chapter["start_time"])) for chapter in shown.get("chapters", [])]
+    wanted = [(title, start_s) for title, start_s in marks if (start_s + offset_s) * 1000 < asset.duration_ms]
     if len(wanted) < 2 and not asset.chapters:
         return []
     faults = [f"{len(asset.chapters)} of {len(wanted)}"] if len(asset.chapters) != len(wanted) else []

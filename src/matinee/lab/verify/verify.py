@@ -10,17 +10,31 @@ from typing import Any, TypeAlias
 import msgspec
 
 from matinee.catalogue.api import Asset, AudioTrack, Track, VideoTrack
-from matinee.drivers.ffmpeg import input_arguments
+from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
+from matinee.encoding.adapters.ffmpeg.prober import FfmpegProber
 from matinee.encoding.model.languages import parse_language
 from matinee.lab.verify import cues, pictures, sound, tracks
 from matinee.lab.verify.checks import Check, judge, skip
-from matinee.lab.verify.media import Media, MediaReader, Pictures, Sound
+from matinee.lab.verify.media import (
+    PATCHES_PX,
+    Media,
+    MediaReader,
+    Pictures,
+    Size,
+    Sound,
+    choose_options,
+    join,
+    prepare,
+)
 
 Read: TypeAlias = Callable[[str], Awaitable[bytes]]
 _COLOUR_FRAMES = 5
+_RESTARTING = ("mpegts", "mpeg", "ogg")
 _END_S = 0.1
 # Sound that goes on for longer than the picture needs a picture.
 _TAIL_S = 0.5
+# From here on the last picture may be held to the end of the sound.
+_HELD_S = 0.09
 
 _MISSING = re.compile(r"missing|cut short|truncated|damaged|incomplete", re.IGNORECASE)
 
@@ -36,11 +50,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A probed and decoded source."""
+    """A probed and decoded source: `start_s` is its start in its own times, `fit` the size of what changes its size."""
 
     file: Path
     shown: dict[str, Any]
     media: Media
+    start_s: float
+    fit: Size | None
 
     def list_streams(self, kind: str) -> list[dict[str, Any]]:
         """List the streams of a kind that were decoded."""
@@ -53,11 +69,26 @@ async def verify(output: Output, file: Path, folder: Path) -> list[Check]:
     reader = MediaReader(folder)
     shown = await reader.probe(file)
     streams = [*tracks.list_streams(shown, "video"), *tracks.list_streams(shown, "audio")]
-    source = Source(file=file, shown=shown, media=await reader.decode(file, streams))
+    restarts, fit = shown.get("format", {}).get("format_name") in _RESTARTING, _choose_fit(output)
+    parts = (await FfmpegProber(Ffmpeg()).probe(path=file, name=file.name)).parts or (None,) if restarts else (None,)
+    media = join([await reader.decode(file, streams, restarts=restarts, part=part, fit=fit) for part in parts])
+    source = Source(file=file, shown=shown, media=media, start_s=0.0 if restarts else _read_start(shown), fit=fit)
     if not source.media.pictures or not output.asset.video:
         return [judge("frames", "", False, "there is no picture")]
     comparison = _Comparison(reader, output, source)
     return [check async for check in comparison.run()]
+
+
+def _choose_fit(output: Output) -> Size | None:
+    """Return the size into which a picture that changes its size was fitted."""
+    if not any("changes its size" in warning for warning in output.warnings) or not output.asset.video:
+        return None
+    largest = max(output.asset.video, key=lambda track: track.height_px)
+    return largest.width_px, largest.height_px
+
+
+def _read_start(shown: dict[str, Any]) -> float:
+    return float(shown.get("format", {}).get("start_time") or 0)
 
 
 class _Comparison:
@@ -106,8 +137,11 @@ class _Comparison:
                 yield check
         yield pictures.check_frames(name, self._cut_held(ours, theirs), theirs, match)
         yield judge("start", name, abs(ours.times_s[0]) < 0.001, f"the first picture is at {ours.times_s[0]:.3f} s")
-        yield pictures.check_size(name, track.width_px, track.height_px, stream)
-        yield await self._check_colours(name, file, key, match)
+        if self._source.fit:
+            yield skip("size", name, "the source changes its size")
+        else:
+            yield pictures.check_size(name, track.width_px, track.height_px, stream)
+        yield await self._check_colours(name, file, key, match, track.width_px, track.height_px)
 
     def _choose_picture(self, ours: Pictures) -> tuple[dict[str, Any], Pictures, pictures.Match]:
         """Choose the stream that the output was made of: the one that it resembles most."""
@@ -119,7 +153,7 @@ class _Comparison:
 
     def _cut_held(self, ours: Pictures, theirs: Pictures) -> Pictures:
         """Return an output without the frames that hold the last picture to the end of a longer sound."""
-        if max((one.end_s for one in self._source.media.sounds.values()), default=0.0) - theirs.end_s <= _TAIL_S:
+        if max((one.end_s for one in self._source.media.sounds.values()), default=0.0) - theirs.end_s <= _HELD_S:
             return ours
         return ours.cut(theirs.end_s - float(theirs.times_s[0]))
 
@@ -136,19 +170,29 @@ class _Comparison:
 
     def _check_whole(self, theirs: Pictures) -> list[Check]:
         """Check that a source that holds less than it states was accepted with a warning only."""
-        container = self._source.shown.get("format", {})
-        stated_s, start_s = (float(container.get(name) or 0) for name in ("duration", "start_time"))
-        ends_s = max([theirs.end_s, *(one.end_s for one in self._source.media.sounds.values())]) - start_s
+        shown = self._source.shown
+        if shown.get("format", {}).get("format_name") in _RESTARTING:
+            return []  # nothing is stated: FFmpeg computes it from the last time
+        media = [*tracks.list_streams(shown, "video"), *tracks.list_streams(shown, "audio")]
+        stated = [float(stream["duration"]) for stream in media if "duration" in stream]
+        stated_s = max(stated, default=float(shown.get("format", {}).get("duration") or 0))
+        ends_s = max([theirs.end_s, *(one.end_s for one in self._source.media.sounds.values())])
+        # Some containers state the end, others the time from the start to the end.
+        stated_s = min((stated_s, stated_s + self._source.start_s), key=lambda end_s: abs(end_s - ends_s))
         if stated_s - ends_s <= _TAIL_S:
             return []
         named = [w for w in self._output.warnings if _MISSING.search(w)]
         found = f"the source states {stated_s:.3f} s and has {ends_s:.3f} s"
         return [judge("whole", "", bool(named), f"{found}: {named[0] if named else 'no warning says so'}")]
 
-    async def _check_colours(self, name: str, file: Path, key: str, match: pictures.Match) -> Check:
+    async def _check_colours(
+        self, name: str, file: Path, key: str, match: pictures.Match, width_px: int, height_px: int
+    ) -> Check:
         transfer = str(self._video.get("color_transfer", ""))
         if transfer in pictures.HDR:
             return skip("colours", name, f"high dynamic range ({transfer}) is tone-mapped")
+        if min(width_px, height_px) < min(PATCHES_PX):
+            return skip("colours", name, "the rendition is too small")
         numbers = dict.fromkeys(int(n) for n in match.numbers)
         every = max(1, len(numbers) // _COLOUR_FRAMES)
         chosen = list(numbers)[every // 2 :: every][:_COLOUR_FRAMES]
@@ -156,7 +200,13 @@ class _Comparison:
         ours = await self._reader.read_patches(file, 0, frames, pictures.OUTPUT_CONVERSION, key=key)
         verdicts = []
         for convert in pictures.list_conversions(self._video):
-            theirs = await self._reader.read_patches(self._source.file, self._video["index"], sorted(chosen), convert)
+            theirs = await self._reader.read_patches(
+                self._source.file,
+                self._video["index"],
+                sorted(chosen),
+                prepare(self._video, self._source.fit) + convert,
+                options=choose_options(self._video),
+            )
             if ours is not None and theirs is not None:
                 verdicts.append(pictures.compare_colours(ours, theirs))
         if not verdicts:
@@ -181,8 +231,9 @@ class _Comparison:
                 yield skip("sound", name, "silence")
             else:
                 yield sound.check_offset(name, offset_s, self._offset_s, alike)
+                yield sound.check_gaps(name, ours, self._source.media.sounds[stream["index"]], offset_s)
             several = len([s for s in self._source.list_streams("audio") if _has_language(s, track.language)]) > 1
-            yield tracks.check_audio_track(track, stream, several=several)
+            yield tracks.check_audio_track(track, stream, self._output.warnings, several=several)
         yield sound.check_length(name, ours, self._end_s)
         measure = [*(["-decryption_key", key] if key else []), *input_arguments(file), "-af", sound.MEASURE]
         yield sound.check_loudness(name, await self._reader.run([*measure, "-f", "null", "-"], level="info"))
@@ -193,7 +244,7 @@ class _Comparison:
         """Choose the stream that a track resembles most, with its offset and how alike they are."""
         found = []
         for stream in self._source.list_streams("audio"):
-            offset_s, alike = sound.find_offset(ours, self._source.media.sounds[stream["index"]])
+            offset_s, alike = sound.find_offset(ours, self._source.media.sounds[stream["index"]], self._offset_s)
             likely = _has_language(stream, track.language), track.channels > 2 or stream["index"] not in used
             found.append((round(alike, 2), likely, -stream["index"], stream, offset_s, alike))
         if not found or (max(found)[0] < 0.3 and self._output.has_side_files):

@@ -157,6 +157,21 @@ def test_tracks_of_one_kind_are_numbered() -> None:
     assert [one.findtext("Label", "", MPD) for one in list_sets("text", asset)] == ["English", "English 2", "English 3"]
 
 
+def test_sounds_that_only_their_number_tells_apart_are_all_offered() -> None:
+    sounds = [make_audio("de-2", "de", number=1), make_audio("de-6", "de", 6, number=1)]
+    sounds += [make_audio("de-2-2", "de", number=2), make_audio("de-3-2", "de", number=3)]
+    asset = replace(ASSET, audio=sounds)
+    assert [one.findtext("Label", "", MPD) for one in list_sets("audio", asset, original="de")] == [
+        *("Deutsch (stereo)", "Deutsch (5.1)", "Deutsch 2", "Deutsch 3")
+    ]
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for one in list_media(asset=asset, original="de"):
+        if one.get("TYPE") == "AUDIO":
+            groups.setdefault(one["GROUP-ID"], []).append((one["NAME"], one["URI"].partition("~")[0]))
+    others = [("Deutsch 2", "de-2-2"), ("Deutsch 3", "de-3-2")]
+    assert list(groups.values()) == [[("Deutsch", "de-2"), *others], [("Deutsch", "de-6"), *others]]
+
+
 def test_clearkey_descriptor_has_the_licence_server_and_no_pssh() -> None:
     for one in [*list_sets("video"), *list_sets("audio")]:
         common, clearkey = one.findall("ContentProtection", MPD)

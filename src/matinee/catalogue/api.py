@@ -161,13 +161,14 @@ class VideoTrack(Track, frozen=True, kw_only=True):
 
 
 class AudioTrack(Track, frozen=True, kw_only=True):
-    """An audio track in one language and channel layout."""
+    """A sound in one channel layout; `number` tells the sounds of one language, role and label apart."""
 
     language: str
     channels: int
     sample_rate_hz: int
     role: Literal["main", "commentary", "description"] = "main"
     label: str = ""
+    number: int = 1
 
 
 class TextSegments(msgspec.Struct, frozen=True, kw_only=True):

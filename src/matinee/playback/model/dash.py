@@ -70,8 +70,8 @@ def _get_video_kind(track: VideoTrack) -> tuple[str, str, str]:
     return get_codec_family(track.codec), track.range, track.key_id or ""
 
 
-def _get_audio_kind(track: AudioTrack) -> tuple[str, str, int, str, str, str]:
-    return track.language, track.role, track.channels, get_codec_family(track.codec), track.label, track.key_id or ""
+def _get_audio_kind(track: AudioTrack) -> tuple[names.Sound, int, str, str]:
+    return names.get_sound(track), track.channels, get_codec_family(track.codec), track.key_id or ""
 
 
 def _render_video_sets(asset: Asset, encryption: _Encryption) -> Iterator[Element]:

@@ -114,24 +114,24 @@ def _render_pathway(asset: Asset, pathway: _Pathway, original_language: str) -> 
 
 
 def _choose_group(audio: Sequence[AudioTrack], layout: tuple[str, int]) -> list[AudioTrack]:
-    """Choose a group's tracks: in every language and role, the one nearest to the layout."""
-    nearest: dict[tuple[str, str, str], AudioTrack] = {}
+    """Choose a group's tracks: of every sound, the one nearest to the layout."""
+    nearest: dict[names.Sound, AudioTrack] = {}
     codec, channels = layout
     for track in sorted(audio, key=lambda t: (t.channels <= channels, t.channels, get_codec_family(t.codec) == codec)):
-        nearest[track.language, track.role, track.label] = track
-    return list(nearest.values())
+        nearest[names.get_sound(track)] = track
+    return [nearest[sound] for sound in dict.fromkeys(map(names.get_sound, audio))]
 
 
 def _render_audio(
     audio: Sequence[AudioTrack], layout: tuple[str, int], pathway: _Pathway, original_language: str
 ) -> Iterator[str]:
     group = names.sort_audio(_choose_group(audio, layout), original_language)
-    audio_names = names.name_audio(group)
+    audio_names = names.name_sounds(names.sort_audio(audio, original_language))
     for at, track in enumerate(group):
         characteristics = f',CHARACTERISTICS="{_DESCRIBES_VIDEO}"' if track.role == "description" else ""
         yield (
             f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{_name_audio_group(layout, pathway.edge_id)}"'
-            f',NAME="{audio_names[track.track_id]}",LANGUAGE="{track.language}"'
+            f',NAME="{audio_names[names.get_sound(track)]}",LANGUAGE="{track.language}"'
             f",DEFAULT={'NO' if at else 'YES'},AUTOSELECT={'YES' if track.role != 'commentary' else 'NO'}"
             f'{characteristics},CHANNELS="{track.channels}",URI="{pathway.build_uri(track.track_id)}"'
         )

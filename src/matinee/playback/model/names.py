@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from matinee.catalogue.api import AudioTrack, TextTrack
 
@@ -38,6 +38,13 @@ _ROLES = {
 }
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 T = TypeVar("T", AudioTrack, TextTrack)
+# The language, role, label and number of a sound, which all its layouts and bit rates have.
+Sound: TypeAlias = tuple[str, str, str, int]
+
+
+def get_sound(track: AudioTrack) -> Sound:
+    """Return the sound that a track is one form of."""
+    return track.language, track.role, track.label, track.number
 
 
 def name_language(tag: str) -> str:
@@ -48,16 +55,27 @@ def name_language(tag: str) -> str:
 
 
 def name_audio(tracks: Sequence[AudioTrack]) -> dict[str, str]:
-    """Return a different name for each track, by its id: its layout is named where only that is different."""
-    shared = _find_shared_labels(tracks)
-    layouts: dict[str, set[int]] = {}
+    """Return a different name for each track, by its id: its layout is named where its sound has several."""
+    sounds = name_sounds(tracks)
+    layouts: dict[Sound, set[int]] = {}
     for track in tracks:
-        layouts.setdefault(_describe(track, shared), set()).add(track.channels)
+        layouts.setdefault(get_sound(track), set()).add(track.channels)
 
     def describe(track: AudioTrack) -> str:
-        return _describe(track, shared, with_layout=len(layouts[_describe(track, shared)]) > 1)
+        name = sounds[get_sound(track)]
+        layout = _LAYOUTS.get(track.channels, f"{track.channels} channels")
+        return f"{name} ({layout})" if len(layouts[get_sound(track)]) > 1 else name
 
     return _number(tracks, describe)
+
+
+def name_sounds(tracks: Sequence[AudioTrack]) -> dict[Sound, str]:
+    """Return a different name for each sound, whatever layouts it has."""
+    first = {get_sound(track): track for track in reversed(tracks)}
+    ordered = [track for track in tracks if first[get_sound(track)] is track]
+    shared = _find_shared_labels(tracks)
+    by_id = _number(ordered, lambda track: _describe(track, shared))
+    return {get_sound(track): by_id[track.track_id] for track in ordered}
 
 
 def name_text(tracks: Sequence[TextTrack]) -> dict[str, str]:
@@ -83,7 +101,9 @@ def is_dub(track: AudioTrack, original: str) -> bool:
 def sort_audio(audio: Sequence[AudioTrack], original_language: str) -> list[AudioTrack]:
     """Return the tracks in their order of preference, the main track first."""
     original = find_original(audio, original_language)
-    return sorted(audio, key=lambda track: (track.language != original, track.role != "main"))
+    if any(track.language == original and track.role == "main" for track in audio):
+        return sorted(audio, key=lambda track: (track.language != original, track.role != "main"))
+    return sorted(audio, key=lambda track: (track.role != "main", track.language != original))
 
 
 def _find_shared_labels(tracks: Sequence[AudioTrack | TextTrack]) -> set[str]:
@@ -94,11 +114,9 @@ def _find_shared_labels(tracks: Sequence[AudioTrack | TextTrack]) -> set[str]:
     return {label for label, tags in languages.items() if len(tags) > 1}
 
 
-def _describe(track: AudioTrack | TextTrack, shared: Container[str], *, with_layout: bool = False) -> str:
+def _describe(track: AudioTrack | TextTrack, shared: Container[str]) -> str:
     label, language = _clean_label(track), name_language(track.language)
     notes = [] if label or track.role not in _ROLES else [_ROLES[track.role]]
-    if with_layout and isinstance(track, AudioTrack):
-        notes.append(_LAYOUTS.get(track.channels, f"{track.channels} channels"))
     name = f"{language}: {label}" if label and label in shared else label or language
     return f"{name} ({', '.join(notes)})" if notes else name
 

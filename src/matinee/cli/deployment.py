@@ -80,7 +80,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def status(settings: Settings, json_: bool) -> None:
     """Show processes, the engines they use, edges and jobs; exit status 1 when Matinee is not running."""
     found = asyncio.run(_read_status(settings))
-    print_json(found) if json_ else _print(found)
+    print_json(found) if json_ else _print(found, settings.deployment.data)
     if not found.running:
         raise click.exceptions.Exit(1)
 
@@ -110,9 +110,9 @@ def _merge_engines(processes: list[ProcessStatus]) -> list[EngineState]:
     return list(found.values())
 
 
-def _print(found: Status) -> None:
+def _print(found: Status, data: str) -> None:
     if not found.running:
-        click.echo("Matinee is not running here; `make up` or `matinee up` starts it.")
+        click.echo(f"Matinee is not running in {data}: `matinee up` starts it; `--data` names another data directory.")
         return
     click.echo(f"Matinee is at {found.address}\n")
     show(found.processes, ("process", "state", "pid", "restarts"), lambda p: (p.name, p.state, p.pid, p.restarts))

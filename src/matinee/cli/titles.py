@@ -164,7 +164,8 @@ async def _show_progress(encoding: Encoding, job: Job) -> Job:
             await asyncio.sleep(POLL_INTERVAL_S)
             job = await _poll(encoding, job)
     if job.state != "done":
-        raise IngestFailed(detail=f"{job.file_name}: {job.reason or job.state}")
+        reason = job.reason or job.state
+        raise IngestFailed(detail=reason if reason.startswith(job.file_name) else f"{job.file_name}: {reason}")
     return job
 
 

@@ -194,7 +194,7 @@ class SqlWorkQueue(Generic[Item]):
     def _end_cancelled(self, row: RowMapping, now: datetime, connection: Connection) -> Item:
         """End a free item; where a worker has just claimed it, request its cancellation."""
         item: Item = row["body"]
-        ended = replace(self._on_stop(item, now), state="cancelled", updated_at=now)
+        ended = replace(self._on_stop(item, now), state="cancelled", reason="", updated_at=now)
         if self._change(row, _to_row(ended) | _NO_OWNER | _ENDED, connection):
             return ended
         connection.execute(self._statements.change, {"id": row["item_id"], "cancel_asked": True})

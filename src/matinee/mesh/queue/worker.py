@@ -98,7 +98,7 @@ class QueueWorker(Generic[Item]):
         if item is None:
             return False
         _log.info(f"{self._name}.claimed", item_id=item.item_id, attempt=item.attempts)
-        work = self._start(item)
+        work = self._start(replace(item, reason=""))
         if item.attempts > self._policy.max_attempts:
             reason = "Its worker stopped several times before it ended: see the worker's log."
             await self._end(work, "failed", reason)
@@ -117,7 +117,7 @@ class QueueWorker(Generic[Item]):
         if status == "lost":
             _log.warning(f"{self._name}.lost", item_id=work.snapshot().item_id)
         elif status == "cancelled":
-            await self._end(work, "cancelled")
+            await self._end(work, "cancelled", "")
         elif (error := task.exception()) is not None:
             await self._handle_failure(work, error)
         else:

@@ -9,8 +9,12 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
 from tests.deployment import CHROMIUM_FLAGS, Deployment, create_deployment, find_chromium
-from tests.journeys.master_rig import SECONDS
+from tests.journeys.encoding_deployment import EncodingDeployment
+from tests.journeys.master_rig import FILM, SECONDS, Ingest, open_with_film, worker
 from tests.unit.encoding_rig import make_film
+
+from matinee.catalogue.api import Asset
+from matinee.encoding.api import Job, Order
 
 # As of `eventually`, the limit only ends tests that would never end.
 expect.set_options(timeout=90_000)
@@ -28,6 +32,26 @@ def make_deployment(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
 async def master(tmp_path: Path) -> Path:
     """Return a film that takes some seconds to encode, in a file whose name has to be quoted."""
     return await make_film(tmp_path / 'it\'s a "master" 🎬.mkv', seconds=SECONDS)
+
+
+@pytest.fixture
+async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
+    async with open_with_film(tmp_path / "data") as one:
+        yield one
+
+
+@pytest.fixture
+def ingest(deployment: EncodingDeployment) -> Ingest:
+    """Return a function that encodes a master whole."""
+
+    async def run(path: Path) -> tuple[Job, Asset]:
+        job = await deployment.encoding.submit(order=Order(title_id=FILM, path=str(path), language="en"))
+        await worker(deployment).run_next()
+        job = await deployment.encoding.get_job(job_id=job.job_id)
+        assert (job.state, job.reason) == ("done", "")
+        return job, (await deployment.catalogue.playable(title_id=FILM, territory="DE")).asset
+
+    return run
 
 
 @pytest.fixture

@@ -1,18 +1,22 @@
-"""A film in the catalogue, workers that encode it, and how its tracks are played."""
+"""A film in the catalogue, masters made by FFmpeg, workers that encode them, and how their tracks are played."""
 
+import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from tests.journeys.encoding_deployment import EncodingDeployment, open_deployment
 from tests.unit.encoding_rig import FFMPEG
 
 from matinee.catalogue.api import Asset, AudioTrack, TitleDraft, VideoTrack
+from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.api import Job
 from matinee.encoding.jobs.worker import create_worker
@@ -26,7 +30,8 @@ from matinee.mesh.queue.items import RetryPolicy
 from matinee.mesh.queue.worker import QueueWorker
 
 FILM = TitleId("tit_01jh0000000000000000000000")
-
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "16", "-pix_fmt", "yuv420p", "-g", "25")
+Ingest = Callable[[Path], Awaitable[tuple[Job, Asset]]]
 
 SECONDS, RATE = 9, 25
 
@@ -86,6 +91,67 @@ async def play(
     else:
         assert await FFMPEG.run([*decode, *stats], cwd=into, deadline_s=60) == []
     return (into / "times").read_text().split()
+
+
+def picture(seconds: float = 2, size: str = "96x64", rate: str = "25") -> list[str]:
+    return ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
+
+
+def noise(seconds: float = 2) -> list[str]:
+    return ["-f", "lavfi", "-i", f"anoisesrc=d={seconds}:c=pink:r=48000:a=0.25:seed=7"]
+
+
+async def make(path: Path, *arguments: str) -> Path:
+    await FFMPEG.run([*arguments, f"file:{path}"], cwd=path.parent, deadline_s=60)
+    return path
+
+
+async def join(path: Path, *parts: list[str]) -> Path:
+    """Write MPEG-TS parts one after another, each beginning where its arguments say."""
+    files = [await make(path.with_name(f"part{n}.ts"), *arguments) for n, arguments in enumerate(parts)]
+    return await asyncio.to_thread(_join_files, path, files)
+
+
+def _join_files(path: Path, files: list[Path]) -> Path:
+    path.write_bytes(b"".join(file.read_bytes() for file in files))
+    return path
+
+
+async def decode_sound(
+    deployment: EncodingDeployment, asset: Asset, folder: Path, track: AudioTrack | None = None
+) -> NDArray[np.float32]:
+    """Decode the first sound to one channel, or a track to columns of its channels."""
+    sound = track or asset.audio[0]
+    await play(deployment, asset, sound, folder)
+    channels = track.channels if track else 1
+    write = ["-ac", str(channels), "-f", "f32le"]
+    samples = await _decode(deployment, asset, folder, sound.key_id, *write, np.float32)
+    return samples.reshape(-1, channels) if track else samples
+
+
+async def decode_picture(deployment: EncodingDeployment, asset: Asset, folder: Path) -> NDArray[np.uint8]:
+    """Decode the best rendition to RGB frames."""
+    video = asset.video[-1]
+    await play(deployment, asset, video, folder)
+    convert = "scale=in_color_matrix=bt709:in_range=tv,format=rgb24"
+    data = await _decode(deployment, asset, folder, video.key_id, "-vf", convert, "-f", "rawvideo", np.uint8)
+    return data.reshape(-1, video.height_px, video.width_px, 3)
+
+
+async def _decode(
+    deployment: EncodingDeployment, asset: Asset, folder: Path, key_id: str | None, *arguments: str | type
+) -> NDArray[np.generic]:
+    keys = await deployment.licensing.ensure_content_keys(asset_id=asset.asset_id, labels=("AUDIO", "SD", "HD"))
+    key = next(key.key for key in keys if key.key_id == key_id)
+    *words, kind = arguments
+    read = ["-decryption_key", key, "-i", "track.mp4"]
+    await Ffmpeg(nice=0).run([*read, *map(str, words), "-fps_mode", "passthrough", "raw"], cwd=folder, deadline_s=60)
+    return np.fromfile(folder / "raw", dtype=kind)
+
+
+def find_start(sound: NDArray[np.float32]) -> float:
+    """Find the second at which the silence at the start of a sound ends."""
+    return float(np.argmax(np.abs(sound) > 0.01)) / 48_000
 
 
 class CountingEncoder:

@@ -5,7 +5,6 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from tests.journeys.master_rig import (
     SECONDS,
     CountingEncoder,
     FutureClock,
-    open_with_film,
     play,
     relay_facts,
     worker,
@@ -28,12 +26,6 @@ from matinee.encoding.jobs.worker import run_worker
 from matinee.encoding.ports import Blobs, Encoder
 from matinee.kit.clock import SystemClock
 from matinee.kit.disk import RESERVE_BYTES
-
-
-@pytest.fixture
-async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
-    async with open_with_film(tmp_path / "data") as one:
-        yield one
 
 
 async def test_job_of_a_killed_worker_resumes_after_its_finished_chunks(

@@ -1,12 +1,11 @@
 """Subtitles of a master and beside it: every one is converted, or left out with a warning; the film is published."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.journeys.encoding_deployment import EncodingDeployment
-from tests.journeys.master_rig import FILM, open_with_film, worker
+from tests.journeys.master_rig import FILM, worker
 from tests.unit.encoding_rig import make_clip
 
 from matinee.encoding.api import Order, SideFile, Unusable
@@ -36,12 +35,6 @@ Format: Layer, Start, End, Style, Text
 Dialogue: 0,0:00:00.50,0:00:01.50,Default,Hello, {\\i1}world{\\i0}\\Nsecond\\hline
 Dialogue: 1,0:00:02.00,0:00:03.00,Default,{\\p1}m 0 0 l 100 0 100 100 0 100{\\p0}
 """
-
-
-@pytest.fixture
-async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
-    async with open_with_film(tmp_path / "data") as one:
-        yield one
 
 
 async def make_master(path: Path, streams: dict[str, tuple[str, bytes]], *encode: str) -> Path:

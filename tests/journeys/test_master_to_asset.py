@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from tests.journeys.master_rig import (
     SECONDS,
     CountingEncoder,
     FutureClock,
-    open_with_film,
     play,
     relay_facts,
     worker,
@@ -33,12 +31,6 @@ from matinee.kit.clock import SystemClock
 from matinee.kit.hashing import sha256_file
 from matinee.kit.ids import TitleId
 from matinee.kit.packing import unpack_sizes
-
-
-@pytest.fixture
-async def deployment(tmp_path: Path) -> AsyncIterator[EncodingDeployment]:
-    async with open_with_film(tmp_path / "data") as one:
-        yield one
 
 
 async def test_master_becomes_an_asset_that_plays(deployment: EncodingDeployment, master: Path, tmp_path: Path) -> None:

@@ -31,13 +31,18 @@ def test_init_is_the_same_whenever_it_was_made_and_names_its_language(version: i
     assert german not in complete_init(completed, "x-unknown")
 
 
-def make_segment(sizes: list[int], *, flags: int) -> bytes:
+def make_segment(sizes: list[int], *, flags: int, defaults: int = 0) -> bytes:
     optional = b"" if not flags & 0x4 else bytes(4)
-    rows = b"".join((bytes(4) if flags & 0x100 else b"") + size.to_bytes(4, "big") for size in sizes)
+    duration = bytes(4) if flags & 0x100 else b""
+    rows = b"".join(duration + (size.to_bytes(4, "big") if flags & 0x200 else b"") for size in sizes)
+    widths = {0x1: 8, 0x2: 4, 0x8: 4}
+    before = b"".join(b"\x11" * width for flag, width in widths.items() if defaults & flag)
+    size = sizes[0].to_bytes(4, "big") if defaults & 0x10 else b""
+    header = box("tfhd", defaults.to_bytes(4, "big"), bytes(4), before, size, bytes(4))
 
     def build(offset: int) -> bytes:
         head = bytes([0]) + flags.to_bytes(3, "big") + len(sizes).to_bytes(4, "big") + offset.to_bytes(4, "big")
-        return box("moof", box("mfhd", bytes(8)), box("traf", box("trun", head, optional, rows)))
+        return box("moof", box("mfhd", bytes(8)), box("traf", header, box("trun", head, optional, rows)))
 
     moof = build(len(build(0)) + 8)
     samples = b"".join(bytes([number % 255 + 1]) * size for number, size in enumerate(sizes))
@@ -50,6 +55,19 @@ def test_part_up_to_the_first_picture_contains_it_and_nothing_more(sizes: list[i
     part = segment[: measure_first_picture(segment)]
     assert part.endswith(b"\x01" * sizes[0])
     assert segment[len(part) :] == b"".join(bytes([n % 255 + 1]) * size for n, size in enumerate(sizes) if n)
+
+
+@given(
+    st.integers(1, 2000),
+    st.integers(1, 9),
+    st.sampled_from([0x1, 0x5, 0x101]),
+    st.sampled_from([0x10, 0x3A, 0x11, 0x1B]),
+)
+def test_samples_of_one_size_are_measured_by_the_header_of_their_track(
+    size: int, count: int, flags: int, defaults: int
+) -> None:
+    segment = make_segment([size] * count, flags=flags, defaults=defaults)
+    assert measure_first_picture(segment) == len(segment) - size * (count - 1)
 
 
 @pytest.mark.parametrize("data", [b"", b"junk" * 9, box("styp", b"x"), make_segment([5], flags=0x200)])

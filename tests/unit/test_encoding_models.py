@@ -227,6 +227,9 @@ def test_side_file_precedes_a_stream_of_its_language() -> None:
         "audio-en-2ch": "side",
         "audio-en-commentary-2ch": "talk",
     }
+    surround = msgspec.structs.replace(stream, channels=6)
+    tracks = plan_audio("master", source(audio=[surround]), "en", [(other, stream)])
+    assert [(track.track_id, track.source_key) for track in tracks] == [("audio-en-2ch", "side")]
 
 
 def test_only_text_subtitles_are_planned() -> None:

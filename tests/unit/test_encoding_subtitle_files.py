@@ -105,7 +105,7 @@ ASS_READ: dict[str, tuple[str, list[Cue]]] = {
     "small letters": (ass("One").replace("[Events]", "[events]").replace("Dialogue", "dialogue"), [FIRST]),
     "tags of WebVTT": (ass("<i>One</i> & <x"), [Cue(1000, 2000, "<i>One</i> &amp; &lt;x")]),
 }
-REFUSED: dict[str, tuple[str, str, int, str]] = {
+REFUSED: dict[str, tuple[str, str, int | None, str]] = {
     "negative": ("srt", "1\n-00:00:01,000 --> 00:00:02,000\nOne\n", 2, "cannot be read"),
     "reversed": ("srt", "1\n00:00:02,000 --> 00:00:01,000\nOne\n", 2, "ends before it begins"),
     "a wrong arrow": ("srt", f"1\n{A}\nOne\n\n2\n00:00:03,000 -> 00:00:04,000\nTwo\n", 5, "was expected"),
@@ -119,19 +119,19 @@ REFUSED: dict[str, tuple[str, str, int, str]] = {
     "61 seconds": ("srt", "1\n00:00:61,000 --> 00:02:00,000\nOne\n", 2, "at most 59"),
     "zero bytes": ("srt", f"1\n{A}\nO\0ne\n", 3, "not text"),
     "MicroDVD": ("srt", "{0}{25}One|two\n{50}{75}Two\n", 1, "MicroDVD"),
-    "MicroDVD by its name": ("sub", "{0}{25}One\n", 1, "are not subtitles that Matinee reads"),
+    "MicroDVD by its name": ("sub", "{0}{25}One\n", None, "are not subtitles that Matinee reads"),
     "a very long line": ("srt", f"1\n{A}\n{'x' * 5000}\n", 2, "5,000 letters cannot be shown"),
-    "only empty texts": ("srt", f"1\n{A}\n\n2\n{B}\n\n", 7, "no subtitles"),
+    "only empty texts": ("srt", f"1\n{A}\n\n2\n{B}\n\n", None, "none in it"),
     "a page of the web": ("srt", "<!DOCTYPE html>\n<title>404</title>\n", 1, "was expected"),
     "no header": ("vtt", "00:01.000 --> 00:02.000\nOne\n", 1, "begins with the line WEBVTT"),
     "a header of another word": ("vtt", "WEBVTTX\n\n00:01.000 --> 00:02.000\nOne\n", 1, "begins with the line WEBVTT"),
-    "only a header": ("vtt", "WEBVTT\n", 2, "no subtitles"),
+    "only a header": ("vtt", "WEBVTT\n", None, "none in it"),
     "an arrow without times": ("vtt", "WEBVTT\n\n --> \nOne\n", 3, "cannot be read"),
     "reversed in ASS": ("ass", ass("One").replace("0:00:02.00", "0:00:00.50"), 10, "ends before it begins"),
     "a time in ASS": ("ass", ass("One").replace("0:00:02.00", "soon"), 10, "cannot be read"),
     "no format": ("ass", "[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,One\n", 2, "as its Format line says"),
     "a format of the styles only": ("ass", ass("One").replace(ASS_FORMAT, ""), 9, "as its Format line says"),
-    "only drawings": ("ass", ass("{\\p1}m 0 0 l 5 5"), 11, "no subtitles"),
+    "only drawings": ("ass", ass("{\\p1}m 0 0 l 5 5"), None, "none in it"),
 }
 READ = [(kind, name) for kind, cases in (("srt", SRT_READ), ("vtt", VTT_READ), ("ass", ASS_READ)) for name in cases]
 

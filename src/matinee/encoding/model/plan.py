@@ -22,7 +22,7 @@ SURROUND_BPS = 384_000
 # Of a file that marks every scene only so many chapters are shown.
 MAX_CHAPTERS = 200
 # Version of the encoding code: raise it when the same plan gives other bytes.
-RECIPE = 2
+RECIPE = 3
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,10 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioTrackPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """An audio track to encode from a stream of the object `source_key`, or from several of one channel each."""
+    """An audio track to encode from a stream of the object `source_key`, or from several of one channel each.
+
+    `number` tells the sounds of one language and role apart; the layouts of a sound have the same.
+    """
 
     track_id: str
     source_key: str
@@ -43,13 +46,14 @@ class AudioTrackPlan(msgspec.Struct, frozen=True, kw_only=True):
     bps: int
     role: Role = "main"
     label: str = ""
+    number: int = 1
     delay_us: int = 0
 
 
 class TextTrackPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A subtitle track to make from a stream of the master, or from a side file where `stream` is None.
 
-    `codec` is the stream's; `eia_608` are captions inside the picture.
+    `codec` is the stream's, or `captions` for those inside the picture.
     """
 
     track_id: str

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 STANDARD_RATES = tuple(
     Fraction(rate)
@@ -17,10 +18,28 @@ _NEARLY = Fraction(1, 50)
 _ROUNDING = Fraction(1, 2000)
 # Share of the frames that may fall together with another one: jitter of clocks, not a faster part of the film.
 _LOST = Fraction(1, 100)
+# Share of the gaps at which parts may be joined, and the phases that are tried for them.
+_JOINTS = Fraction(3, 100)
+_PHASES = (0.0, 0.25, -0.25)
+# How much lower than the rate of all parts one may be that only happens to have a place for each frame.
+_CLOSE = Fraction(5, 4)
+# What containers round times to.
+_MILLISECOND = 0.0015
 
 
-def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> tuple[Fraction, bool]:
-    """Choose the output rate for frames at these times, and return whether they have it already.
+class FrameRate(NamedTuple):
+    """The output rate of frames, whether they have it already, and otherwise how they are placed.
+
+    A frame of time `t` after the first has the place `t * rate + phase`, rounded.
+    """
+
+    rate: Fraction
+    constant: bool
+    phase: float = 0.0
+
+
+def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> FrameRate:
+    """Choose the output rate for frames at these times.
 
     `nominal` are the rates that the container states, the most reliable first. A rate is kept when no frame is
     more than four tenths of a frame from its place. Otherwise it is the lowest rate, stated or standard, at which
@@ -30,14 +49,17 @@ def choose_rate(times_s: Sequence[float], nominal: Sequence[Fraction]) -> tuple[
     average = _compute_average_rate(times_s)
     for rate in [*stated, *([_find_closest_standard(average)] if average else [])]:
         if _fits(times_s, rate):
-            return _lower(rate), rate <= HIGHEST_RATE
+            return FrameRate(_lower(rate), rate <= HIGHEST_RATE)
     if average is None:
-        return (_lower(stated[0]) if stated else Fraction(25)), False
-    on_grid = [rate for rate in stated if _fits(times_s, rate, gaps=True)]
-    keeping = [rate for rate in STANDARD_RATES if _keeps_every_frame(times_s, rate)]
+        return FrameRate(_lower(stated[0]) if stated else Fraction(25), False)
+    on_grid = {rate: 0.0 for rate in stated if _fits(times_s, rate, gaps=True)}
+    keeping = {rate: phase for rate in STANDARD_RATES if (phase := _find_phase(times_s, rate)) is not None}
     lowest = min([*on_grid, *keeping], default=_estimate_rate(times_s))
-    # A stated rate that is nearly the same is the true one: 30 rather than 30000/1001.
-    return _lower(next((rate for rate in on_grid if lowest <= rate <= lowest * (1 + _NEARLY)), lowest)), False
+    # A stated rate that is nearly the same is the true one: 30 rather than 30000/1001. So is the rate of all parts.
+    steady = [rate for rate in keeping if lowest <= rate <= lowest * _CLOSE and _is_steady(times_s, rate)]
+    nearly = [rate for rate in on_grid if lowest <= rate <= lowest * (1 + _NEARLY)]
+    chosen = next(iter([*nearly, *steady]), lowest)
+    return FrameRate(_lower(chosen), False, (keeping | on_grid).get(chosen, 0.0) if chosen <= HIGHEST_RATE else 0.0)
 
 
 def _undo_rounding(rate: Fraction) -> Fraction:
@@ -81,7 +103,28 @@ def _fits(times_s: Sequence[float], rate: Fraction, *, gaps: bool = False) -> bo
     return True
 
 
-def _keeps_every_frame(times_s: Sequence[float], rate: Fraction) -> bool:
-    """Return whether at a rate nearly every frame has a place of its own."""
-    places = {round((time - times_s[0]) * float(rate)) for time in times_s}
-    return len(places) >= len(times_s) * (1 - _LOST)
+def _find_phase(times_s: Sequence[float], rate: Fraction) -> float | None:
+    """Find the phase at which nearly every frame has a place of its own at a rate; None where there is none.
+
+    Where recordings of one rate are joined, the frames of each part have a phase of their own, and at each joint one
+    may be lost.
+    """
+    is_steady = _is_steady(times_s, rate)
+    most_lost = max(float(len(times_s) * _LOST), _count_joints(times_s, rate) if is_steady else 0)
+    for phase in _PHASES if is_steady else _PHASES[:1]:
+        places = {round((time - times_s[0]) * float(rate) + phase) for time in times_s}
+        if len(places) >= len(times_s) - most_lost:
+            return phase
+    return None
+
+
+def _is_steady(times_s: Sequence[float], rate: Fraction) -> bool:
+    """Return whether frames have a rate but for a few joints."""
+    return _count_joints(times_s, rate) <= len(times_s) * _JOINTS
+
+
+def _count_joints(times_s: Sequence[float], rate: Fraction) -> int:
+    """Count the gaps between frames that are no whole number of frames."""
+    gaps = ((after - before) * float(rate) for before, after in pairwise(times_s))
+    margin = _MILLISECOND * float(rate)
+    return sum(gap < 0.5 or abs(gap - round(gap)) > margin for gap in gaps)

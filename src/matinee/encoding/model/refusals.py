@@ -23,7 +23,7 @@ def make_unusable(file: str, stream: str, what: str, remedy: str) -> Unusable:
 def make_unusable_subtitles(file: str, error: InvalidSubtitles) -> Unusable:
     """Make the problem of a file of subtitles."""
     if error.line is None:
-        return make_unusable(file, "subtitles", error.what, "Use the subtitles of this film.")
+        return make_unusable(file, "subtitles", error.what, "Use a file with the subtitles of this film.")
     remedy = "Correct that line and submit the file again."
     return make_unusable(file, f"subtitles, line {error.line}", error.what, remedy)
 

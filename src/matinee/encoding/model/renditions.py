@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import groupby
-from typing import TypeVar, get_args
+from typing import get_args
 
 from msgspec.structs import replace
 
-from matinee.encoding.api import AudioStream, SideFile
+from matinee.encoding.api import AudioStream, SideFile, SubtitleStream
 from matinee.encoding.model.languages import parse_language
 from matinee.encoding.model.plan import STEREO_BPS, SURROUND_BPS, AudioTrackPlan, TextRole, TextTrackPlan
 from matinee.encoding.model.source import MediaSource, Role
 
+# Captions in the packets of the picture.
+CAPTIONS = "captions"
 # The codecs of subtitles that are text, and the kind of file that each is extracted to.
-CAPTIONS = "eia_608"
 TEXT_CODECS = {
     "subrip": "srt",
     "ass": "ass",
@@ -23,33 +23,35 @@ TEXT_CODECS = {
     "webvtt": "vtt",
     "mov_text": "srt",
     "text": "srt",
+    "eia_608": "vtt",
     CAPTIONS: "vtt",
 }
 IMAGE_CODECS = frozenset({"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "xsub"})
 # Numbers of streams with one channel each that belong together: how many of them, and the layout they make.
 _MONO_SETS = {2: (2,), 6: (6,), 8: (6, 2)}
 # Containers in which editing programs keep every channel in a stream of its own.
-_MONO_CONTAINERS = frozenset({"mov", "mxf", "gxf", "avi", "wav"})
-
-T = TypeVar("T", AudioTrackPlan, TextTrackPlan)
+_MONO_CONTAINERS = frozenset({"mov", "mxf", "gxf", "wav"})
 
 
 def plan_audio(
     key: str, source: MediaSource, language: str, side: Iterable[tuple[SideFile, AudioStream]]
 ) -> tuple[AudioTrackPlan, ...]:
-    """Plan stereo for every sound, and 5.1 where it has that; a side file replaces the stream of its id."""
-    from_files: list[AudioTrackPlan] = []
+    """Plan stereo for every sound, and 5.1 where it has that.
+
+    A side file replaces the sound of its language and role.
+    """
+    from_files: dict[str, list[AudioTrackPlan]] = {}
     for file, stream in side:
         role: Role = next((role for role in get_args(Role) if role == file.role), "main")
-        from_files += _plan_sound(file.path, (stream.index,), stream, _resolve(file.language, language), role, 0)
-    own: list[AudioTrackPlan] = []
+        _plan_sound(from_files, file.path, (stream.index,), stream, _resolve(file.language, language), role, 0)
+    own: dict[str, list[AudioTrackPlan]] = {}
     for streams in group_sounds(source):
         first = streams[0]
         role = next((role for role in get_args(Role) if role == first.role), "main")
         stream = replace(first, channels=max(first.channels, len(streams)))
         indexes = tuple(stream.index for stream in streams)
-        own += _plan_sound(key, indexes, stream, _resolve(first.language, language), role, source.start_us)
-    return _merge(own, from_files)
+        _plan_sound(own, key, indexes, stream, _resolve(first.language, language), role, source.start_us)
+    return tuple(track for tracks in (own | from_files).values() for track in tracks)
 
 
 def group_sounds(source: MediaSource) -> list[list[AudioStream]]:
@@ -72,21 +74,36 @@ def _is_mono_set(source: MediaSource, streams: Sequence[AudioStream]) -> bool:
 
 
 def _plan_sound(
-    key: str, indexes: tuple[int, ...], stream: AudioStream, language: str, role: Role, delay_us: int
-) -> Iterable[AudioTrackPlan]:
-    for channels, bps in ((2, STEREO_BPS), (6, SURROUND_BPS)):
-        if channels == 2 or stream.channels >= channels:
-            yield AudioTrackPlan(
-                track_id="-".join(["audio", language.lower(), *([role] if role != "main" else []), f"{channels}ch"]),
-                source_key=key,
-                streams=indexes,
-                language=language,
-                channels=channels,
-                bps=bps,
-                role=role,
-                label=stream.title if len(indexes) == 1 else "",
-                delay_us=delay_us,
-            )
+    sounds: dict[str, list[AudioTrackPlan]],
+    key: str,
+    indexes: tuple[int, ...],
+    stream: AudioStream,
+    language: str,
+    role: Role,
+    delay_us: int,
+) -> None:
+    """Add the tracks of a sound by its name, which is numbered."""
+    name, number = _number(_build_id("audio", language, role), sounds)
+    sounds[name] = [
+        AudioTrackPlan(
+            track_id=f"{name}-{channels}ch",
+            source_key=key,
+            streams=indexes,
+            language=language,
+            channels=channels,
+            bps=bps,
+            role=role,
+            label=stream.title if len(indexes) == 1 else "",
+            number=number,
+            delay_us=delay_us,
+        )
+        for channels, bps in ((2, STEREO_BPS), (6, SURROUND_BPS))
+        if channels == 2 or stream.channels >= channels
+    ]
+
+
+def _build_id(kind: str, language: str, role: Role | TextRole) -> str:
+    return "-".join([kind, language.lower(), *([role] if role not in ("main", "subtitle") else [])])
 
 
 def plan_text(key: str, source: MediaSource, language: str, side: Iterable[SideFile]) -> tuple[TextTrackPlan, ...]:
@@ -94,49 +111,44 @@ def plan_text(key: str, source: MediaSource, language: str, side: Iterable[SideF
 
     A side file replaces the stream of its id.
     """
-    from_files = []
+    from_files: dict[str, TextTrackPlan] = {}
     for file in side:
         role: TextRole = next((role for role in get_args(TextRole) if role == file.role), "subtitle")
-        from_files.append(_plan_text(file.path, _resolve(file.language, language), role))
-    own = []
+        _plan_text(from_files, file.path, _resolve(file.language, language), role)
+    own: dict[str, TextTrackPlan] = {}
     for stream in source.report.subtitles:
         if stream.codec in TEXT_CODECS:
             role = next((role for role in get_args(TextRole) if role == stream.role), "subtitle")
-            track = _plan_text(key, _resolve(stream.language, language), role, stream.index)
-            own.append(replace(track, label=stream.title, codec=stream.codec))
+            _plan_text(own, key, _resolve(stream.language, language), role, stream)
     if source.captions:
-        track = _plan_text(key, parse_language(language), "caption", source.report.video.index)
-        own.append(replace(track, codec=CAPTIONS))
-    return _merge(own, from_files)
+        captions = SubtitleStream(index=source.report.video.index, codec=CAPTIONS, language="und")
+        _plan_text(own, key, parse_language(language), "caption", captions)
+    return tuple((own | from_files).values())
 
 
-def _plan_text(key: str, language: str, role: TextRole, stream: int | None = None) -> TextTrackPlan:
-    track_id = "-".join(["text", language.lower(), *([role] if role != "subtitle" else [])])
-    return TextTrackPlan(track_id=track_id, source_key=key, language=language, role=role, stream=stream)
+def _plan_text(
+    tracks: dict[str, TextTrackPlan], key: str, language: str, role: TextRole, stream: SubtitleStream | None = None
+) -> None:
+    """Add a track by its id, which is numbered."""
+    track_id, _ = _number(_build_id("text", language, role), tracks)
+    tracks[track_id] = TextTrackPlan(
+        track_id=track_id,
+        source_key=key,
+        language=language,
+        role=role,
+        label=stream.title if stream else "",
+        stream=stream.index if stream else None,
+        codec=stream.codec if stream else "",
+    )
 
 
-def _merge(own: Sequence[T], from_files: Sequence[T]) -> tuple[T, ...]:
-    """Give tracks with the same id numbers; a side file replaces the stream of its id."""
-    tracks: dict[str, T] = {}
-    for track in own:
-        track_id = _number(track.track_id, tracks)
-        tracks[track_id] = replace(track, track_id=track_id)
-    replaced: dict[str, T] = {}
-    for track in from_files:
-        track_id = _number(track.track_id, replaced)
-        replaced[track_id] = replace(track, track_id=track_id)
-    return tuple({**tracks, **replaced}.values())
-
-
-def _number(track_id: str, taken: Iterable[str]) -> str:
-    """Return the id, or the first free one of `id-2`, `id-3`…; the layout of audio stays at the end."""
-    name = re.sub(r"-\dch$", "", track_id)
-    layout = track_id.removeprefix(name)
-    number, candidate = 1, track_id
-    while candidate in taken:
+def _number(name: str, taken: Container[str]) -> tuple[str, int]:
+    """Return the name, or the first free one of `name-2`, `name-3`…, and its number."""
+    numbered, number = name, 1
+    while numbered in taken:
         number += 1
-        candidate = f"{name}-{number}{layout}"
-    return candidate
+        numbered = f"{name}-{number}"
+    return numbered, number
 
 
 def list_warnings(source: MediaSource) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -12,10 +12,18 @@ from matinee.encoding.api import Report
 
 Role: TypeAlias = Literal["main", "commentary", "description"]
 Deinterlacing: TypeAlias = Literal["none", "flagged", "all"]
+Fields: TypeAlias = Literal["", "tff", "bff"]
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 # Primaries whose colours are visibly wrong when they are shown as BT.709's.
 WIDE_PRIMARIES = frozenset({"bt2020", "smpte431", "smpte432"})
 _ALPHA_FORMATS = ("rgba", "bgra", "argb", "abgr", "gbrap", "yuva", "ya8", "ya16", "rgba64", "bgra64", "pal8")
+
+
+class Span(NamedTuple):
+    """A part of a file, in bytes."""
+
+    start: int
+    end: int
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +51,21 @@ class Cover(msgspec.Struct, frozen=True, kw_only=True):
 class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     """A probed master: its report, and what the encoder needs beyond it.
 
-    `rate` is the constant rate of all renditions, a fraction; `constant` is whether the master's own frames have it.
-    `start_us` is the start of the picture after the start of the container, `sound_end_us` the end of the longest
-    sound. `seek_lead_s` is how much earlier a chunk must begin to read where the container has no index of keyframes.
-    `remux` are the streams to copy into a container with an index and one clock before anything is read, if any;
-    the report's indexes are then those of the copy once it is made. `notes` say what is left out.
+    `rate` is the constant rate of all renditions, a fraction; `constant` is whether the master's own frames have it;
+    `shift_us` is how much later than a decoder says frames are placed. `start_us` is the start of the picture after
+    the start of the container, `sound_end_us` the end of the longest sound. `seek_lead_s` is how much earlier a chunk
+    must begin to read where the container has no index of keyframes. `fields` is the order of the fields of frames
+    that do not state it. `remux` are the streams to copy into a container with an index and one clock before anything
+    is read, if any; the report's indexes are then those of the copy once it is made. `raw` is a stream without a
+    container, whose frames get their times when they are decoded. `parts` are the recordings that are joined in the
+    file, where there are several that can be read one by one; `clock_step_s` is the smallest step by which the clock
+    goes back, 0 where it never does. `notes` say what is left out.
     """
 
     report: Report
     rate: str
     constant: bool
+    shift_us: int = 0
     start_us: int = 0
     sound_end_us: int = 0
     picture_frames: int = 0
@@ -61,6 +74,7 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     primaries: str = "unknown"
     peak_nits: int = 0
     deinterlacing: Deinterlacing = "none"
+    fields: Fields = ""
     autorotate: bool = True
     decoder: str = ""
     captions: bool = False
@@ -68,6 +82,9 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     stretches: tuple[Stretch, ...] = ()
     chapters: tuple[ChapterMark, ...] = ()
     remux: tuple[int, ...] = ()
+    raw: bool = False
+    parts: tuple[Span, ...] = ()
+    clock_step_s: float = 0.0
     notes: tuple[str, ...] = ()
 
     def renumber(self) -> MediaSource:

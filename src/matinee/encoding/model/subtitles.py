@@ -42,9 +42,11 @@ def read_subtitles(data: bytes, kind: str, language: str = "und") -> Subtitles:
     `LIMIT_BYTES` are refused.
     """
     if len(data) > LIMIT_BYTES:
-        raise InvalidSubtitles(1, f"subtitles have at most {LIMIT_BYTES >> 20} MB")
+        raise InvalidSubtitles(None, f"subtitles have at most {LIMIT_BYTES >> 20} MB")
     if kind not in ("srt", "vtt", "ass", "ssa"):
-        raise InvalidSubtitles(1, f".{kind} files are not subtitles that Matinee reads: .srt, .vtt, .ass and .ssa are")
+        raise InvalidSubtitles(
+            None, f".{kind} files are not subtitles that Matinee reads: .srt, .vtt, .ass and .ssa are"
+        )
     try:
         text, charset = decode_text(data, language)
     except UndecodableText as error:
@@ -63,7 +65,7 @@ def _parse(text: str, kind: str) -> list[Cue]:
     readers = {"srt": _read_subrip, "vtt": _read_webvtt, "ass": read_substation, "ssa": read_substation}
     cues = sorted(readers[kind](lines), key=attrgetter("start_ms", "end_ms"))
     if not cues:
-        raise InvalidSubtitles(len(lines), "the file has no subtitles")
+        raise InvalidSubtitles(None, "there are none in it")
     return cues
 
 

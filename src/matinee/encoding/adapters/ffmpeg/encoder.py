@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 from msgspec.structs import asdict
 
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import filters, sounds, timed_text
+from matinee.encoding.adapters.ffmpeg import filters, remux, sounds, timed_text
+from matinee.encoding.adapters.ffmpeg.survey import LONGEST_LAST_S
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
@@ -31,17 +33,10 @@ class FfmpegEncoder:
         self._ffmpeg = ffmpeg
 
     async def remux(self, *, master: Path, source: MediaSource, out: Path) -> None:
-        maps = [argument for index in source.remux for argument in ("-map", f"0:{index}")]
-        # All streams in one process: each discontinuity of the clock is then corrected once, for all of them.
-        read = ["-fflags", "+genpts", *input_arguments(master), *maps, "-c", "copy", "-max_muxing_queue_size", "9999"]
-        write = ["-f", "matroska", out.name]
-        try:
-            await self._run([*read, *write], cwd=out.parent)
-        except MediaToolFailed as failure:
-            if failure.disk_full:
-                raise
-            # Sounds that Matroska has no name for are stored without loss instead.
-            await self._run([*read, "-c:a", "flac", "-sample_fmt", "s32", *write], cwd=out.parent)
+        async def run(arguments: Sequence[str], folder: Path, level: str) -> list[str]:
+            return await self._run(arguments, cwd=folder, level=level)
+
+        await remux.remux(run, master, source, out)
 
     async def encode_chunk(
         self,
@@ -95,6 +90,9 @@ class FfmpegEncoder:
         if codec == "mov_text":
             await self._extract_timed_text(source, out)
             return
+        if codec == "eia_608":
+            await self._run([*source, "-c:s", "webvtt", "-f", "webvtt", out.name], cwd=out.parent)
+            return
         # Packets are copied: FFmpeg's decoders stop at text that is not UTF-8, and show drawings as text.
         form = "webvtt" if out.suffix == ".vtt" else out.suffix[1:]
         await self._run([*source, "-c:s", "copy", "-f", form, out.name], cwd=out.parent)
@@ -142,9 +140,9 @@ def _build_graph(plan: Plan, chunk: Chunk, rungs: Sequence[Rung]) -> str:
     """Build the filter graph: one decode at the constant rate, one output per rung; a chunk's first frame is at 0."""
     source, seek_s = plan.source, _compute_seek(plan, chunk)
     rate = filters.convert_rate(source, _compute_start(plan, chunk) - seek_s)
-    # The last frame is held to the end of the sound. A file with a varying rate may also end a frame early when it
-    # is read from the middle.
-    held = max(0, chunk.first + chunk.frames - plan.picture_frames)
+    # The last frame is held for its own time and to the end of the sound. A file with a varying rate may also end a
+    # frame early when it is read from the middle.
+    held = max(0, chunk.first + chunk.frames - plan.picture_frames) + ceil(source.frame_rate * LONGEST_LAST_S)
     timing = f"settb={source.frame_rate.denominator}/{source.frame_rate.numerator},setpts=N"
     split = f"split={len(rungs)}{''.join(f'[s{n}]' for n in range(len(rungs)))}"
     head = f"[0:{source.report.video.index}]{filters.prepare(source, seek_s)}{rate}"

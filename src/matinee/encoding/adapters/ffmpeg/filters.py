@@ -66,8 +66,10 @@ def _choose_by_time(values: list[int], ends_s: list[Fraction]) -> str:
 def convert_rate(source: MediaSource, start_s: Fraction) -> str:
     """Return the filter that gives frames at the constant rate, starting with the one shown at `start_s`."""
     which = {"none": "", "all": "bwdif=mode=send_frame,", "flagged": "bwdif=mode=send_frame:deint=interlaced,"}
-    rate = f"fps={source.rate}:start_time={format_seconds(start_s)}:round=near"
-    return which[source.deinterlacing] + rate
+    rate = f"fps={source.rate}:start_time={format_seconds(start_s)}:round=near:eof_action=pass"
+    shift = f"settb=AVTB,setpts=PTS+{source.shift_us}," if source.shift_us else ""
+    fields = f"setfield={source.fields}," if source.fields else ""
+    return fields + which[source.deinterlacing] + shift + rate
 
 
 def convert_range(source: MediaSource) -> str:

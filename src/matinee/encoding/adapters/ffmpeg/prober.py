@@ -6,7 +6,8 @@ import asyncio
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from msgspec.structs import replace
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import reading, streams, survey
+from matinee.encoding.adapters.ffmpeg import joints, reading, streams, survey
 from matinee.encoding.adapters.ffmpeg.survey import Survey
 from matinee.encoding.api import AudioStream
 from matinee.encoding.model.rates import choose_rate
 from matinee.encoding.model.refusals import make_unusable
-from matinee.encoding.model.source import MediaSource, Stretch
+from matinee.encoding.model.source import Fields, MediaSource, Stretch
 from matinee.encoding.ports import MediaToolFailed, OnProgress
 
 PROBE_S = 120
@@ -32,9 +33,12 @@ _EXPORT = "Export it again as MP4, MOV, MKV or WebM."
 _COPY = "Copy it again from its source."
 # What ffprobe logs where a file ends before its index says so.
 _CUT_SHORT = ("partial file", "File ended prematurely")
+_PACKET = "pts_time,dts_time,duration_time,flags"
 # How much of a sound is decoded to see that it can be, and how much of the end of a file is read to find its end.
 _SOUND_PACKETS = 60
 _TAIL_S = 30
+# What is examined of a picture for lines that are interlaced: places in the film, and seconds at each.
+_EXCERPTS, _EXCERPT_S = (0.2, 0.5, 0.8), 4
 
 
 class FfmpegProber:
@@ -46,24 +50,58 @@ class FfmpegProber:
     async def probe(self, *, path: Path, name: str) -> MediaSource:
         size_bytes = _check_readable(path, name)
         shown = await self._show(path, name)
-        stream, times = await self._choose_picture(path, name, shown)
-        source = reading.read_source(shown, stream, times, size_bytes)
-        return await self._check_sounds(path, source)
+        stream, listing = await self._choose_picture(path, name, shown)
+        source = reading.read_source(shown, stream, listing, size_bytes)
+        source = await self._check_sounds(path, source)
+        if not source.remux or not (listing.steps_back_s or source.report.container == "ogg"):
+            return source
+        return await self._find_parts(path, source, shown)
 
     async def _choose_picture(
         self, path: Path, name: str, shown: dict[str, Any]
-    ) -> tuple[dict[str, Any], Sequence[float]]:
+    ) -> tuple[dict[str, Any], reading.Listing]:
         """Choose the picture among the video streams, and list its frames. Raises Unusable."""
         videos = streams.list_videos(shown)
         for stream in videos:
             if not stream.get("codec_name") or not stream.get("width") or not stream.get("height"):
                 raise make_unusable(name, _name_picture(stream), "its format is unknown or damaged", _EXPORT)
             await self._check_decodable(path, name, stream)
-            times = await self._list_frame_times(path, name, stream, shown)
+            listing = await self._list_frames(path, name, stream, shown)
             # A still picture beside a sound or a film is a cover, whether it is flagged or not.
-            if len(times) > 1 or stream["codec_name"] not in streams.STILL_CODECS:
-                return stream, times
+            if len(listing.times_s) > 1 or stream["codec_name"] not in streams.STILL_CODECS:
+                return stream, listing
         raise make_unusable(name, "picture", "it has none", "Use a file with a video stream.")
+
+    async def _find_parts(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> MediaSource:
+        """Return the source with the recordings that are joined in the file, if they have the same streams."""
+        parts = joints.split(await self._find_joints(path, source, shown), source.report.size_bytes)
+        first: list[tuple[object, ...]] = []
+        for part in parts:
+            try:
+                recording = await self._ffmpeg.probe(path, reading.SHOW_UNTITLED, span=part, deadline_s=PROBE_S)
+            except ToolFailed:
+                return source
+            kinds = reading.list_kinds(recording, source.remux)
+            first = first or kinds
+            if kinds != first:
+                return source
+        return replace(source, parts=parts)
+
+    async def _find_joints(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> list[int]:
+        if source.report.container == "ogg":
+            return await asyncio.to_thread(joints.find_chains, path)
+        rows, _ = await self._list_packets(path, "", "stream_index,dts_time,pos")
+        kept = {source.report.video.index, *(sound.index for sound in source.report.audio)}
+        packets = (
+            joints.PacketPlace(int(row[0]), float(row[1]), int(row[2]))
+            for row in rows
+            if len(row) >= 3 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:3]
+        )
+        places = await asyncio.to_thread(joints.find_restarts, packets, kept)
+        if source.report.container == "mpeg":
+            return [joints.find_pack(path, place) for place in places]
+        pids = {int(stream.get("id", "0"), 0) for stream in shown["streams"]}
+        return [joints.find_tables(path, place, pids) for place in places]
 
     async def probe_audio(self, *, path: Path, name: str) -> list[AudioStream]:
         _check_readable(path, name)
@@ -81,15 +119,40 @@ class FfmpegProber:
         # Of a remuxed file the original, whose frames have their own pixel shapes: a copy has one for all.
         index = source.remux[0] if source.remux else source.report.video.index
         show = ("-select_streams", str(index), "-threads", str(os.cpu_count() or 1), *survey.SHOW)
-        with translate_failures():
-            await self._ffmpeg.probe_lines(original, show, on_line=on_line, deadline_s=DECODING_S)
-        if not found.times_s:
+        log: list[str] = []
+        for part in source.parts or (None,):
+            found.begin_part()
+            with translate_failures():
+                _, lines = await self._ffmpeg.probe_lines(
+                    original, show, span=part, on_line=on_line, deadline_s=DECODING_S
+                )
+            log += lines
+        if not found.times_s and not await self._count_frames(path, source, progress):
             return replace(source, picture_frames=0)
         shown = await self._show(path, path.name)
         stream = next(s for s in shown["streams"] if s["index"] == source.report.video.index)
-        rows, _ = await self._list_packets(path, str(stream["index"]), "pts_time,dts_time,flags")
-        times = _place_frames(_read_times(rows), found, is_copy=bool(source.remux))
-        return await self._complete(path, source, found, times, shown, stream)
+        rows, _ = await self._list_packets(path, str(stream["index"]), _PACKET)
+        decoded, shown_rows = found.order_times(restarts=bool(source.clock_step_s)), _list_shown(rows)
+        times: Sequence[float] = _place_frames(_read_times(rows), decoded, is_copy=bool(source.remux))
+        notes = (*source.notes, *found.list_faults(len(shown_rows), log))
+        source = replace(source, notes=notes)
+        if not source.remux and decoded and any(row[0] == "N/A" for row in shown_rows):
+            times, delay_s = survey.undelay(decoded, reading.parse_number(stream.get("start_time")))
+            source = replace(source, shift_us=-round(delay_s * 1_000_000))
+        return await self._complete(path, source, found, times, _read_last_duration(rows), shown, stream)
+
+    async def _count_frames(self, path: Path, source: MediaSource, progress: OnProgress) -> int:
+        """Count the frames that ffmpeg decodes, which has decoders that ffprobe lacks (AV1)."""
+        counted = [0]
+
+        def count(frames: int) -> None:
+            counted.append(frames)
+            progress(frames)
+
+        arguments = [*input_arguments(path), "-map", f"0:{source.report.video.index}", "-f", "null", "-"]
+        with translate_failures():
+            await self._ffmpeg.run(arguments, deadline_s=DECODING_S, progress=count)
+        return max(counted)
 
     async def _complete(
         self,
@@ -97,31 +160,53 @@ class FfmpegProber:
         source: MediaSource,
         found: Survey,
         times: Sequence[float],
+        last_s: float,
         shown: dict[str, Any],
         stream: dict[str, Any],
     ) -> MediaSource:
         """Return the source with what only its decoded frames tell."""
         offset_s = reading.parse_number(shown["format"].get("start_time"))
-        rate, constant = choose_rate(times, reading.list_stated_rates(stream))
+        rate, constant, phase = choose_rate(times, reading.list_stated_rates(stream))
         video = source.report.video
         stretches = found.find_stretches(times, offset_s, video.rotation_deg % 180 != 0)
         width, height = _choose_canvas(stretches) if stretches else (video.width_px, video.height_px)
         flagged = source.deinterlacing == "none" and found.interlaced > 0
+        if not flagged and source.deinterlacing == "none" and video.height_px in survey.INTERLACED_LINES:
+            fields = await self._find_fields(path, source)
+            source = replace(source, fields=fields, deinterlacing="all" if fields else "none")
         return replace(
             source,
             report=replace(
                 source.report,
-                video=replace(video, width_px=width, height_px=height, interlaced=video.interlaced or flagged),
+                video=replace(
+                    video,
+                    width_px=width,
+                    height_px=height,
+                    interlaced=video.interlaced or flagged or bool(source.fields),
+                ),
             ),
             rate=f"{rate.numerator}/{rate.denominator}",
             constant=constant,
+            shift_us=source.shift_us + round(phase / float(rate) * 1_000_000),
             start_us=max(0, round((times[0] - offset_s) * 1_000_000)),
             sound_end_us=round(max(0.0, await self._find_sound_end(path, source, shown) - offset_s) * 1_000_000),
-            picture_frames=survey.count_places(times, rate),
+            picture_frames=survey.count_places(times, rate, phase, last_s),
             deinterlacing="flagged" if flagged else source.deinterlacing,
             stretches=stretches,
             captions=found.captioned > 0,
+            notes=(*source.notes, *survey.list_holes(times, rate)),
         )
+
+    async def _find_fields(self, path: Path, source: MediaSource) -> Fields:
+        """Find the first field of a picture whose lines are interlaced although nothing in the file says so."""
+        counts: Counter[str] = Counter()
+        for share in _EXCERPTS:
+            start = ["-ss", f"{source.report.duration_ms * share / 1000:.3f}", "-t", str(_EXCERPT_S)]
+            graph = ["-map", f"0:{source.report.video.index}", "-vf", "idet", "-f", "null", "-"]
+            with translate_failures():
+                log = await self._ffmpeg.run([*start, *input_arguments(path), *graph], deadline_s=PROBE_S, level="info")
+            counts.update(survey.read_fields(log))
+        return survey.choose_fields(counts)
 
     async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
         rows, _ = await self._list_packets(path, "v:0", "pts,flags")
@@ -131,20 +216,21 @@ class FfmpegProber:
     async def _list_packets(
         self, path: Path, selected: str, fields: str, *options: str
     ) -> tuple[list[list[str]], list[str]]:
-        """Return the packets of a stream as rows of fields, and the end of ffprobe's log."""
-        show = ("-select_streams", selected, "-show_entries", f"packet={fields}", *options)
+        """Return the packets of the selected streams as rows of fields, and the end of ffprobe's log."""
+        select = ("-select_streams", selected) if selected else ()
+        show = (*select, "-show_entries", f"packet={fields}", *options)
         with translate_failures():
             return await self._ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
 
-    async def _list_frame_times(
+    async def _list_frames(
         self, path: Path, name: str, stream: dict[str, Any], shown: dict[str, Any]
-    ) -> Sequence[float]:
-        """List the times of a picture's frames. Raises Unusable, also where the file ends early."""
+    ) -> reading.Listing:
+        """List a picture's frames. Raises Unusable, also where the file ends early."""
         try:
-            rows, log = await self._list_packets(path, str(stream["index"]), "pts_time,dts_time,flags")
+            rows, log = await self._list_packets(path, str(stream["index"]), _PACKET)
         except MediaToolFailed as failure:
             raise make_unusable(name, _name_picture(stream), "its frames cannot be listed", _EXPORT) from failure
-        times = _read_times(rows)
+        times = _read_times(rows, restarts=reading.has_restarts(shown))
         if any(sign in line for line in log for sign in _CUT_SHORT):
             stated_s = reading.parse_number(stream.get("duration")) or reading.parse_number(
                 shown["format"].get("duration")
@@ -154,7 +240,7 @@ class FfmpegProber:
                 f"the last {lost_s:.1f} of {stated_s:.1f} seconds are missing" if lost_s > 0.1 else "its end is missing"
             )
             raise make_unusable(name, "file", f"it is cut short: {what}", _COPY)
-        return times
+        return reading.Listing(times, tuple(_list_steps_back(rows)), reading.is_damaged(shown, rows, log))
 
     async def _check_sounds(self, path: Path, source: MediaSource) -> MediaSource:
         """Return the source without the sounds of which nothing can be decoded."""
@@ -234,19 +320,19 @@ class FfmpegProber:
             return True
         show = ("-select_streams", str(stream["index"]), "-read_intervals", "%+#1", "-show_packets")
         try:
-            lines = await self._ffmpeg.probe_lines(path, (*show, "-show_data"), deadline_s=PROBE_S)
+            lines, _ = await self._ffmpeg.probe_lines(path, (*show, "-show_data"), deadline_s=PROBE_S)
         except ToolFailed:
             return False
         return any("encryption info" in line.lower() for line in lines)
 
 
-def _place_frames(packets_s: Sequence[float], found: Survey, *, is_copy: bool) -> Sequence[float]:
+def _place_frames(packets_s: Sequence[float], decoded_s: Sequence[float], *, is_copy: bool) -> Sequence[float]:
     """Return the times of the decoded frames on the clock of the file that is encoded.
 
-    These are the times of its packets, where each has one frame.
+    These are the times of its packets, where each has one frame, and where decoded frames have none.
     """
-    decoded_s = survey.unwrap(found.times_s)
-    if not packets_s or len(packets_s) == len(decoded_s):
+    has_times = bool(decoded_s) and decoded_s[-1] > decoded_s[0]
+    if not packets_s or len(decoded_s) == len(packets_s) or not has_times:
         return packets_s or decoded_s
     # Fields in packets of their own, or frames that cannot be decoded: at the start of a recording for example.
     shift_s = packets_s[-1] - decoded_s[-1] if is_copy else 0.0
@@ -258,14 +344,30 @@ def _choose_canvas(stretches: Sequence[Stretch]) -> tuple[int, int]:
     return largest.width_px, largest.height_px
 
 
-def _read_times(rows: Sequence[Sequence[str]]) -> list[float]:
+def _list_shown(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """List the rows of `_PACKET` that are whole and shown."""
+    return [row for row in rows if len(row) >= 4 and "D" not in row[3]]
+
+
+def _read_last_duration(rows: Sequence[Sequence[str]]) -> float:
+    """Read how long the last frame is shown; 0 where the file does not say it."""
+    timed = [(reading.parse_number(row[0]), row[2]) for row in _list_shown(rows) if row[0] != "N/A"]
+    return reading.parse_number(max(timed)[1]) if timed else 0.0
+
+
+def _list_steps_back(rows: Sequence[Sequence[str]]) -> Iterator[float]:
+    """Yield the steps by which the clock of packets goes back."""
+    clock = [float(row[1]) for row in _list_shown(rows) if row[1] not in ("", "N/A")]
+    yield from (before - after for before, after in pairwise(clock) if after < before)
+
+
+def _read_times(rows: Sequence[Sequence[str]], *, restarts: bool = False) -> list[float]:
     """Read the times of packets that are shown, sorted; on one clock where it restarts."""
-    shown = [row for row in rows if len(row) < 3 or "D" not in row[2]]
+    shown = _list_shown(rows)
     times = [next((field for field in row[:2] if field and field != "N/A"), "") for row in shown]
-    decoding = [row[1] if len(row) > 1 else "" for row in shown]
-    if any(not time for time in times) or any(time in ("", "N/A") for time in decoding):
+    if not restarts or any(not time for time in times) or any(row[1] in ("", "N/A") for row in shown):
         return sorted(float(time) for time in times if time)
-    clock = [float(time) for time in decoding]
+    clock = [float(row[1]) for row in shown]
     joined = survey.unwrap(clock)
     return sorted(float(time) + new - old for time, new, old in zip(times, joined, clock, strict=True))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from matinee.encoding.adapters.ffmpeg import streams
+from matinee.encoding.adapters.ffmpeg.joints import STEP_BACK_S
 from matinee.encoding.api import Report, VideoStream
 from matinee.encoding.model.rates import choose_rate
 from matinee.encoding.model.renditions import TEXT_CODECS
@@ -17,12 +18,18 @@ from matinee.encoding.model.source import Deinterlacing, MediaSource
 _INDEXED = ("mov,mp4", "matroska,webm")
 # Containers whose clock may restart, whose zero depends on the streams that are read, or without an index.
 _REMUXED = frozenset({"mpegts", "mpeg", "ogg", "flv"})
+# Of these, those whose clock may restart where recordings are joined.
+_RESTARTING = frozenset({"mpegts", "mpeg", "ogg"})
+# A stream without a container has no times at all.
+_RAW = frozenset(
+    {"h264", "hevc", "vvc", "evc", "obu", "vc1", "h261", "h263", "mpegvideo", "m4v", "cavsvideo", "dirac", "dnxhd"}
+)
 UNINDEXED_LEAD_S = 15
 
 _ENTRIES = (
-    "format=format_name,start_time,duration,size:stream=index,codec_type,codec_name,codec_tag_string,width,height,"
+    "format=format_name,start_time,duration,size:stream=index,id,codec_type,codec_name,codec_tag_string,width,height,"
     "sample_aspect_ratio,pix_fmt,bits_per_raw_sample,field_order,color_space,color_transfer,color_primaries,"
-    "r_frame_rate,avg_frame_rate,channels,sample_rate,start_time,duration:stream_tags=language,alpha_mode{titles}:"
+    "r_frame_rate,avg_frame_rate,nb_frames,channels,sample_rate,start_time,duration:stream_tags=language,alpha_mode{titles}:"
     "stream_disposition:stream_side_data=rotation,max_content,max_luminance:program=program_id,program_num:"
     "program_tags=service_name:program_stream=index,codec_type:chapter=start_time{chapter_titles}"
 )
@@ -34,15 +41,29 @@ _MATRICES = frozenset({"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2
 _RGB_FORMATS = ("gbr", "rgb", "bgr", "pal", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr")
 _DEFAULT_PEAK_NITS = 1000
 # A picture that ends this much before its stated end has lost something.
-_STATING = frozenset({"mov", "avi", "mxf", "gxf"})
+_STATING = frozenset({"mov", "avi", "mxf", "gxf", "flv"})
 _LOST_S, _LOST_SHARE = 1.0, 0.02
+# Sound that begins earlier than the picture by more than decoders need to start.
+_EARLY_S = 0.25
 
 
-def read_source(
-    shown: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float], size_bytes: int
-) -> MediaSource:
-    """Build a source from ffprobe's output and the times of its frames."""
-    rate, constant = choose_rate(times_s, list_stated_rates(stream))
+class Listing(NamedTuple):
+    """The listed packets of a picture: times, the steps by which the clock goes back, whether some are damaged."""
+
+    times_s: Sequence[float]
+    steps_back_s: Sequence[float] = ()
+    damaged: bool = False
+
+    @property
+    def clock_step_s(self) -> float:
+        """The smallest step that is more than an overlap; 0 where there is none."""
+        return min((step for step in self.steps_back_s if step > STEP_BACK_S), default=0.0)
+
+
+def read_source(shown: dict[str, Any], stream: dict[str, Any], listing: Listing, size_bytes: int) -> MediaSource:
+    """Build a source from ffprobe's output and the frames of its picture."""
+    times_s = listing.times_s
+    rate, constant, _ = choose_rate(times_s, list_stated_rates(stream))
     offset_s = parse_number(shown["format"].get("start_time"))
     first_s = times_s[0] if times_s else offset_s
     within, note = streams.find_programme(shown, stream["index"])
@@ -51,7 +72,7 @@ def read_source(
     return MediaSource(
         report=report,
         rate=f"{rate.numerator}/{rate.denominator}",
-        constant=constant,
+        constant=constant or not times_s,
         start_us=max(0, round((first_s - offset_s) * 1_000_000)),
         picture_frames=max(1, len(times_s)),
         seek_lead_s=0 if shown["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
@@ -63,11 +84,29 @@ def read_source(
         decoder=_choose_decoder(stream),
         cover=streams.find_cover(shown, stream["index"]),
         chapters=streams.read_chapters(shown, offset_s),
-        remux=_list_remuxed(report) if report.container in _REMUXED else (),
+        remux=_list_remuxed(report) if report.container in _REMUXED | _RAW else (),
+        raw=report.container in _RAW,
+        clock_step_s=listing.clock_step_s,
         notes=tuple(
-            filter(None, [note, _describe_loss(report, stream, times_s), *_list_notes(shown, stream, report, within)])
+            filter(
+                None,
+                [
+                    note,
+                    _describe_loss(report, shown, stream, times_s),
+                    _describe_early_sound(shown, report, first_s),
+                    *_list_notes(shown, stream, report, within),
+                    *_list_faults(report, listing),
+                ],
+            )
         ),
     )
+
+
+def list_kinds(shown: dict[str, Any], indexes: Sequence[int]) -> list[tuple[object, ...]]:
+    """List what must be the same of streams that follow one another in one stream."""
+    streams_by_index = {stream["index"]: stream for stream in shown.get("streams", [])}
+    found = [streams_by_index.get(index, {}) for index in indexes]
+    return [(stream.get("codec_type"), stream.get("codec_name")) for stream in found]
 
 
 def _list_remuxed(report: Report) -> tuple[int, ...]:
@@ -75,11 +114,44 @@ def _list_remuxed(report: Report) -> tuple[int, ...]:
     return (report.video.index, *(stream.index for stream in report.audio), *texts)
 
 
-def _describe_loss(report: Report, stream: dict[str, Any], times_s: Sequence[float]) -> str:
+def has_restarts(shown: dict[str, Any]) -> bool:
+    """Return whether the clock of a container may restart."""
+    return shown["format"].get("format_name") in _RESTARTING
+
+
+def is_damaged(shown: dict[str, Any], rows: Sequence[Sequence[str]], log: Sequence[str]) -> bool:
+    """Return whether parts of a container cannot be read, given its packets and the end of ffprobe's log."""
+    container = shown["format"].get("format_name", "")
+    # In MP4, errors of parts that are not needed are logged too.
+    logged = not container.startswith("mov") and any(line.startswith(f"[{container} @") for line in log)
+    return logged or any("C" in row[-1] for row in rows if len(row) > 2)
+
+
+def _list_faults(report: Report, listing: Listing) -> list[str]:
+    faults = ["the file is damaged: parts of it cannot be read"] if listing.damaged else []
+    if listing.clock_step_s and report.container in _REMUXED - _RESTARTING:
+        faults.append("the clock of the file goes back: what follows may be lost or out of step")
+    return faults
+
+
+def _describe_early_sound(shown: dict[str, Any], report: Report, first_s: float) -> str:
+    """Describe the sound before the first picture."""
+    kept = {sound.index for sound in report.audio}
+    starts = [parse_number(s.get("start_time")) for s in shown["streams"] if s["index"] in kept and "start_time" in s]
+    early_s = first_s - min(starts, default=first_s)
+    if early_s <= _EARLY_S:
+        return ""
+    return f"the sound begins {early_s:.1f} seconds before the picture: it is left out until there"
+
+
+def _describe_loss(report: Report, shown: dict[str, Any], stream: dict[str, Any], times_s: Sequence[float]) -> str:
     """Describe what is missing at the end of a picture, where the container states its length and not the file's."""
     if report.container not in _STATING or len(times_s) < 2:
         return ""
-    stated_s = parse_number(stream.get("duration"))
+    stated_s = parse_number(stream.get("duration") or shown["format"].get("duration"))
+    # Of a cut AVI file only the header states the frames; elsewhere an edit list may leave some out.
+    if report.container == "avi" and (rate := parse_fraction(stream.get("avg_frame_rate", ""))):
+        stated_s = max(stated_s, parse_number(stream.get("nb_frames")) / float(rate))
     found_s = times_s[-1] - times_s[0] + (times_s[-1] - times_s[-2])
     if stated_s - found_s <= max(_LOST_S, stated_s * _LOST_SHARE):
         return ""

@@ -12,6 +12,8 @@ from matinee.encoding.ports import Loudness
 SAMPLE_RATE_HZ = 48_000
 # How FFmpeg logs that the parameters of a sound change in the middle, where filters start anew.
 _CHANGES = re.compile(r"audio parameters changed")
+# The usual order of the streams of a set (SMPTE ST 2035): L R C LFE Ls Rs.
+_SET = ("FL", "FR", "FC", "LFE", "BL", "BR")
 _INTEGRATED = re.compile(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS")
 _PEAK = re.compile(r"\bPeak:\s+(-?[\d.]+|-?inf|nan) dBFS")
 
@@ -22,10 +24,11 @@ def select(track: AudioTrackPlan) -> str:
     set_layout = f"aformat=sample_fmts=fltp:channel_layouts={layout}"
     if len(track.streams) == 1:
         return f"[0:{track.streams[0]}]{set_layout}"
-    # The order of the streams is the usual one of sets: L R C LFE Ls Rs.
     joined = "5.1" if len(track.streams) == 6 else "stereo"
     inputs = "".join(f"[0:{index}]" for index in track.streams)
-    return f"{inputs}join=inputs={len(track.streams)}:channel_layout={joined},{set_layout}"
+    # Without a map a channel goes where its own layout says, which is the centre for every one of mono.
+    places = "|".join(f"{n}.0-{place}" for n, place in enumerate(_SET[: len(track.streams)]))
+    return f"{inputs}join=inputs={len(track.streams)}:channel_layout={joined}:map={places},{set_layout}"
 
 
 def fit(track: AudioTrackPlan, gain_db: float, duration_s: float) -> str:
@@ -40,7 +43,12 @@ def fit(track: AudioTrackPlan, gain_db: float, duration_s: float) -> str:
 def read_loudness(log: Sequence[str]) -> Loudness:
     """Read the meter's summary, and whether the parameters of the sound change."""
     text = "\n".join(log)
-    return Loudness(_find_last(_INTEGRATED, text), _find_last(_PEAK, text), bool(_CHANGES.search(text)))
+    return Loudness(_find_last(_INTEGRATED, text), _find_last(_PEAK, text), is_changing(log))
+
+
+def is_changing(log: Sequence[str]) -> bool:
+    """Return whether the log of decoding a sound says that its layout or rate changes in the middle."""
+    return any(_CHANGES.search(line) for line in log)
 
 
 def _find_last(pattern: re.Pattern[str], log: str) -> float:

@@ -19,7 +19,7 @@ _DESCRIPTION = re.compile(
 )
 _FORCED = re.compile(r"\b(forced|erzwungen|forcés?|forzad[oa]s?)\b", re.IGNORECASE)
 _CAPTION = re.compile(
-    r"\b(SDH|CC|closed captions?|hard of hearing|hörgeschädigte|malentendants|sordos)\b", re.IGNORECASE
+    r"\b(SDH|CC|closed captions?|hard of hearing|hörgeschädigte|gehörlose|malentendants|sordos)\b", re.IGNORECASE
 )
 
 
@@ -125,7 +125,8 @@ def _read_text_role(stream: dict[str, Any]) -> str:
     title = _read_title(stream)
     if has_flag(stream, "forced") or _FORCED.search(title):
         return "forced"
-    is_caption = has_flag(stream, "hearing_impaired") or has_flag(stream, "captions") or _CAPTION.search(title)
+    is_flagged = any(has_flag(stream, flag) for flag in ("hearing_impaired", "captions"))
+    is_caption = is_flagged or stream.get("codec_name") == "eia_608" or _CAPTION.search(title)
     return "caption" if is_caption else "subtitle"
 
 

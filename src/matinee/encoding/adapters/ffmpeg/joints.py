@@ -13,6 +13,8 @@ from matinee.encoding.model.source import Span
 # Clocks that restart (MPEG-TS §2.4.2.2 allows it at a discontinuity): a step back that is more than the overlap of two
 # recordings, or one this far ahead.
 STEP_BACK_S, STEP_AHEAD_S = 0.1, 10.0
+# Rounded times of decoding may go back by as little.
+_JITTER_S = 0.005
 # In this many bytes the clocks of all streams restart.
 _NEAR_BYTES = 16 << 20
 # The tables of a transport stream and the headers of a pack are this near before the first packet that needs them.
@@ -40,7 +42,7 @@ def find_restarts(packets: Iterable[PacketPlace], streams: Collection[int]) -> l
             found.clear()
         before = last.get(packet.stream)
         last[packet.stream] = packet.time_s
-        if before is not None and not 0 <= packet.time_s - before <= STEP_AHEAD_S:
+        if before is not None and not -_JITTER_S <= packet.time_s - before <= STEP_AHEAD_S:
             found[packet.stream] = packet.place
             if found.keys() >= set(streams):
                 restarts.append(min(found.values()))

@@ -53,9 +53,9 @@ class FfmpegProber:
         stream, listing = await self._choose_picture(path, name, shown)
         source = reading.read_source(shown, stream, listing, size_bytes)
         source = await self._check_sounds(path, source)
-        if not source.remux or not (listing.steps_back_s or source.report.container == "ogg"):
-            return source
-        return await self._find_parts(path, source, shown)
+        if reading.has_restarts(shown) and (listing.steps_back_s or source.report.container == "ogg"):
+            return await self._find_parts(path, source, shown)
+        return source
 
     async def _choose_picture(
         self, path: Path, name: str, shown: dict[str, Any]

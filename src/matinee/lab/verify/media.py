@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,7 +15,6 @@ from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 
 Floats: TypeAlias = NDArray[np.float32]
-Size: TypeAlias = tuple[int, int]
 DEADLINE_S = 3600.0
 SAMPLE_RATE_HZ = 8000
 _GAP_S = 0.012
@@ -24,6 +23,14 @@ THUMB_PX = 32, 18
 PATCHES_PX = 64, 36
 _ALPHA = "format=gbrap,premultiply=inplace=1,format=gbrp,"
 _SHOW = ("-show_streams", "-show_format", "-show_programs", "-show_chapters")
+
+
+class Fit(NamedTuple):
+    """The size into which a picture that changes its size is fitted, and the shapes of pixels by the sizes it has."""
+
+    width: int
+    height: int
+    shapes: Mapping[tuple[int, int], Fraction]
 
 
 class Pictures(msgspec.Struct, frozen=True):
@@ -126,7 +133,7 @@ class MediaReader:
         key: str = "",
         restarts: bool = False,
         part: tuple[int, int] | None = None,
-        fit: Size | None = None,
+        fit: Fit | None = None,
     ) -> Media:
         """Decode streams in one process, so that they keep the one clock of the file. Raises ToolFailed.
 
@@ -150,6 +157,21 @@ class MediaReader:
             elif rows:
                 media.sounds[index] = _read_sound(rows, data)
         return media
+
+    async def read_shapes(self, file: Path, index: int) -> dict[tuple[int, int], Fraction] | None:
+        """Return the shape of pixels by the size of frames; None where frames of one size have several."""
+        entries = "frame=width,height,sample_aspect_ratio"
+        show = ("-select_streams", str(index), "-show_entries", entries)
+        rows, _ = await self._ffmpeg.probe_rows(file, show, deadline_s=DEADLINE_S)
+        shapes: dict[tuple[int, int], set[Fraction]] = {}
+        for width, height, shape, *_ in (row for row in rows if len(row) >= 3 and row[0].isdigit()):
+            numerator, _, denominator = shape.partition(":")
+            known = denominator.isdigit() and int(denominator) and int(numerator)
+            found = Fraction(int(numerator), int(denominator)) if known else Fraction(1)
+            shapes.setdefault((int(width), int(height)), set()).add(found)
+        if any(len(several) > 1 for several in shapes.values()):
+            return None
+        return {size: next(iter(one)) for size, one in shapes.items()}
 
     async def read_patches(
         self,
@@ -197,14 +219,17 @@ def read_turn(stream: dict[str, Any]) -> int:
     return round(_read_angle(stream) / 90) * 90 % 360
 
 
-def prepare(stream: dict[str, Any], fit: Size | None = None) -> str:
+def prepare(stream: dict[str, Any], fit: Fit | None = None) -> str:
     """Return the filters that turn a picture, fit what changes into one size and show it on black."""
     odd = {90: "transpose=cclock,", 180: "hflip,vflip,", 270: "transpose=clock,"} if _read_angle(stream) % 90 else {}
     fitted = ""
     if fit:
-        width, height = fit
-        scale = f"scale=iw*sar:ih:eval=frame,setsar=1,scale={width}:{height}:force_original_aspect_ratio=decrease"
-        fitted = f"{scale}:eval=frame,setsar=1,pad={width}:{height}:-1:-1:eval=frame,"
+        width, height = fit.width, fit.height
+        # FFmpeg has one shape for all frames of a stream: the first.
+        cases = [f"eq(in_w,{w})*eq(in_h,{h})*{float(shape - 1):.6f}" for (w, h), shape in fit.shapes.items()]
+        scale = f"scale='in_w*(1+{'+'.join(cases)})':in_h:eval=frame,setsar=1"
+        shrink = f"scale={width}:{height}:force_original_aspect_ratio=decrease:eval=frame,setsar=1"
+        fitted = f"{scale},{shrink},pad={width}:{height}:-1:-1:eval=frame,"
     return odd.get(read_turn(stream), "") + fitted + (_ALPHA if has_alpha(stream) else "")
 
 
@@ -221,7 +246,7 @@ def _decrypt(key: str) -> list[str]:
     return ["-decryption_key", key] if key else []
 
 
-def _describe_output(stream: dict[str, Any], fit: Size | None) -> list[str]:
+def _describe_output(stream: dict[str, Any], fit: Fit | None) -> list[str]:
     index, is_video = stream["index"], stream["codec_type"] == "video"
     stats = ["-stats_enc_pre", f"{index}.times", "-stats_enc_pre_fmt"]
     if is_video:

@@ -85,7 +85,9 @@ class FfmpegProber:
             first = first or kinds
             if kinds != first:
                 return source
-        return replace(source, parts=parts)
+        # FFmpeg logs an error where another Ogg file begins.
+        notes = tuple(note for note in source.notes if not parts or note != reading.UNREADABLE)
+        return replace(source, parts=parts, notes=notes)
 
     async def _find_joints(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> list[int]:
         if source.report.container == "ogg":

@@ -25,6 +25,7 @@ _RAW = frozenset(
     {"h264", "hevc", "vvc", "evc", "obu", "vc1", "h261", "h263", "mpegvideo", "m4v", "cavsvideo", "dirac", "dnxhd"}
 )
 UNINDEXED_LEAD_S = 15
+UNREADABLE = "the file is damaged: parts of it cannot be read"
 
 _ENTRIES = (
     "format=format_name,start_time,duration,size:stream=index,id,codec_type,codec_name,codec_tag_string,width,height,"
@@ -128,7 +129,7 @@ def is_damaged(shown: dict[str, Any], rows: Sequence[Sequence[str]], log: Sequen
 
 
 def _list_faults(report: Report, listing: Listing) -> list[str]:
-    faults = ["the file is damaged: parts of it cannot be read"] if listing.damaged else []
+    faults = [UNREADABLE] if listing.damaged else []
     if listing.clock_step_s and report.container in _REMUXED - _RESTARTING:
         faults.append("the clock of the file goes back: what follows may be lost or out of step")
     return faults

@@ -117,6 +117,17 @@ async def test_short_recordings_with_clocks_of_their_own_are_one_film(
     assert np.mean(np.abs(sound[: 2 * count * 48_000]) > 0.001) > 0.8
 
 
+async def test_sounds_of_joined_recordings_may_have_other_rates_and_layouts(
+    deployment: EncodingDeployment, ingest: Ingest, tmp_path: Path
+) -> None:
+    first = [*picture(3), *noise(3), *X264, "-c:a", "aac", "-ar", "48000", "-ac", "2"]
+    second = [*picture(3), *noise(3), *X264, "-c:a", "aac", "-ar", "44100", "-ac", "1"]
+    _, asset = await ingest(await join(tmp_path / "joined.ts", first, second))
+    sound = await decode_sound(deployment, asset, tmp_path)
+    levels = [float(np.abs(sound[n * 48_000 + 4800 : (n + 1) * 48_000 - 4800]).mean()) for n in range(6)]
+    assert min(levels) > max(levels) / 4
+
+
 async def test_sound_that_changes_its_rate_is_not_slowed(
     deployment: EncodingDeployment, ingest: Ingest, tmp_path: Path
 ) -> None:

@@ -14,8 +14,8 @@ Run = Callable[[Sequence[str], Path, str], Awaitable[list[str]]]
 # The step ahead at which FFmpeg takes it that a clock was restarted and not that something is missing.
 _DISCONTINUITY_S = 10.0
 # After a change, the times of sound are those of the old rate from one time in the file to the next: only steps that
-# are too long for that are followed.
-_SMOOTH = "aresample=48000:async=1:min_hard_comp=0.15,asetpts=STARTPTS+N/SR/TB"
+# are too long for that are followed. The blocks have one size, because FLAC states the largest of a stream once.
+_SMOOTH = "aresample=48000:async=1:min_hard_comp=0.15,asetpts=STARTPTS+N/SR/TB,asetnsamples=4096:p=0"
 _MATROSKA = ("-f", "matroska")
 # Codecs whose parameters are stated once for a stream: in Matroska for AAC, in Ogg for all of its own.
 _STATED_ONCE = frozenset({"aac", "vorbis", "opus", "flac", "speex", "theora"})
@@ -33,10 +33,9 @@ async def remux(run: Run, master: Path, source: MediaSource, out: Path) -> None:
     # Parameters may differ between the parts.
     streams = [source.report.video.codec, *(sound.codec for sound in source.report.audio)]
     stores = not _STATED_ONCE.isdisjoint(streams)
-    for part, file in zip(source.parts, files, strict=True):
-        if await _copy(run, master, part, source, file, stores=stores):
-            stores = True
-            break
+    if not stores:
+        for part, file in zip(source.parts, files, strict=True):
+            stores = stores or await _copy(run, master, part, source, file)
     if stores:
         for part, file in zip(source.parts, files, strict=True):
             await _copy(run, master, part, source, file, stores=True)
@@ -58,6 +57,8 @@ async def _copy(
     if stores:
         picture = _LOSSLESS if source.raw or (part and source.report.video.codec in _STATED_ONCE) else ()
         store = [*picture, "-af", _SMOOTH, "-c:a", "flac", "-sample_fmt", "s32"]
+        for number, sound in enumerate(source.report.audio):
+            store += [f"-ac:a:{number}", str(sound.channels)]
         await run([*copy, *store, *write], out.parent, "error")
         return False
     # In Matroska the parameters of this codec are stated once, here in each packet.

@@ -6,8 +6,7 @@ import asyncio
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import joints, reading, streams, survey
+from matinee.encoding.adapters.ffmpeg import joints, packets, reading, streams, survey
 from matinee.encoding.adapters.ffmpeg.survey import Survey
 from matinee.encoding.api import AudioStream
 from matinee.encoding.model.rates import choose_rate
@@ -33,7 +32,6 @@ _EXPORT = "Export it again as MP4, MOV, MKV or WebM."
 _COPY = "Copy it again from its source."
 # What ffprobe logs where a file ends before its index says so.
 _CUT_SHORT = ("partial file", "File ended prematurely")
-_PACKET = "pts_time,dts_time,duration_time,flags"
 # How much of a sound is decoded to see that it can be, and how much of the end of a file is read to find its end.
 _SOUND_PACKETS = 60
 _TAIL_S = 30
@@ -94,12 +92,12 @@ class FfmpegProber:
             return await asyncio.to_thread(joints.find_chains, path)
         rows, _ = await self._list_packets(path, "", "stream_index,dts_time,pos")
         kept = {source.report.video.index, *(sound.index for sound in source.report.audio)}
-        packets = (
+        placed = (
             joints.PacketPlace(int(row[0]), float(row[1]), int(row[2]))
             for row in rows
             if len(row) >= 3 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:3]
         )
-        places = await asyncio.to_thread(joints.find_restarts, packets, kept)
+        places = await asyncio.to_thread(joints.find_restarts, placed, kept)
         if source.report.container == "mpeg":
             return [joints.find_pack(path, place) for place in places]
         pids = {int(stream.get("id", "0"), 0) for stream in shown["streams"]}
@@ -133,15 +131,15 @@ class FfmpegProber:
             return replace(source, picture_frames=0)
         shown = await self._show(path, path.name)
         stream = next(s for s in shown["streams"] if s["index"] == source.report.video.index)
-        rows, _ = await self._list_packets(path, str(stream["index"]), _PACKET)
-        decoded, shown_rows = found.order_times(restarts=bool(source.clock_step_s)), _list_shown(rows)
-        times: Sequence[float] = _place_frames(_read_times(rows), decoded, is_copy=bool(source.remux))
+        rows, _ = await self._list_packets(path, str(stream["index"]), packets.FIELDS)
+        decoded, shown_rows = found.order_times(restarts=bool(source.clock_step_s)), packets.list_shown(rows)
+        times: Sequence[float] = packets.place_frames(packets.read_times(rows), decoded, is_copy=bool(source.remux))
         notes = (*source.notes, *found.list_faults(len(shown_rows), log))
         source = replace(source, notes=notes)
         if not source.remux and decoded and any(row[0] == "N/A" for row in shown_rows):
             times, delay_s = survey.undelay(decoded, reading.parse_number(stream.get("start_time")))
             source = replace(source, shift_us=-round(delay_s * 1_000_000))
-        return await self._complete(path, source, found, times, _read_last_duration(rows), shown, stream)
+        return await self._complete(path, source, found, times, packets.read_last_duration(rows), shown, stream)
 
     async def _count_frames(self, path: Path, source: MediaSource, progress: OnProgress) -> int:
         """Count the frames that ffmpeg decodes, which has decoders that ffprobe lacks (AV1)."""
@@ -212,8 +210,8 @@ class FfmpegProber:
 
     async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
         rows, _ = await self._list_packets(path, "v:0", "pts,flags")
-        packets = sorted((int(pts), flags) for pts, flags, *_ in rows)
-        return len(packets), [n for n, (_, flags) in enumerate(packets) if "K" in flags]
+        frames = sorted((int(pts), flags) for pts, flags, *_ in rows)
+        return len(frames), [n for n, (_, flags) in enumerate(frames) if "K" in flags]
 
     async def _list_packets(
         self, path: Path, selected: str, fields: str, *options: str
@@ -229,10 +227,10 @@ class FfmpegProber:
     ) -> reading.Listing:
         """List a picture's frames. Raises Unusable, also where the file ends early."""
         try:
-            rows, log = await self._list_packets(path, str(stream["index"]), _PACKET)
+            rows, log = await self._list_packets(path, str(stream["index"]), packets.FIELDS)
         except MediaToolFailed as failure:
             raise make_unusable(name, _name_picture(stream), "its frames cannot be listed", _EXPORT) from failure
-        times = _read_times(rows, restarts=reading.has_restarts(shown))
+        times = packets.read_times(rows, restarts=reading.has_restarts(shown))
         if any(sign in line for line in log for sign in _CUT_SHORT):
             stated_s = reading.parse_number(stream.get("duration")) or reading.parse_number(
                 shown["format"].get("duration")
@@ -242,7 +240,7 @@ class FfmpegProber:
                 f"the last {lost_s:.1f} of {stated_s:.1f} seconds are missing" if lost_s > 0.1 else "its end is missing"
             )
             raise make_unusable(name, "file", f"it is cut short: {what}", _COPY)
-        return reading.Listing(times, tuple(_list_steps_back(rows)), reading.is_damaged(shown, rows, log))
+        return reading.Listing(times, tuple(packets.list_steps_back(rows)), reading.is_damaged(shown, rows, log))
 
     async def _check_sounds(self, path: Path, source: MediaSource) -> MediaSource:
         """Return the source without the sounds of which nothing can be decoded."""
@@ -263,9 +261,9 @@ class FfmpegProber:
             notes=(*source.notes, *notes),
         )
 
-    async def _count_samples(self, path: Path, selected: str, packets: int) -> Counter[int]:
-        """Count the decoded frames of sounds among the first packets of a file."""
-        show = ("-select_streams", selected, "-read_intervals", f"%+#{packets}", "-show_entries", "frame=stream_index")
+    async def _count_samples(self, path: Path, selected: str, count: int) -> Counter[int]:
+        """Count the decoded frames of sounds among so many first packets of a file."""
+        show = ("-select_streams", selected, "-read_intervals", f"%+#{count}", "-show_entries", "frame=stream_index")
         try:
             rows, _ = await self._ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
         except ToolFailed:
@@ -328,50 +326,9 @@ class FfmpegProber:
         return any("encryption info" in line.lower() for line in lines)
 
 
-def _place_frames(packets_s: Sequence[float], decoded_s: Sequence[float], *, is_copy: bool) -> Sequence[float]:
-    """Return the times of the decoded frames on the clock of the file that is encoded.
-
-    These are the times of its packets, where each has one frame, and where decoded frames have none.
-    """
-    has_times = bool(decoded_s) and decoded_s[-1] > decoded_s[0]
-    if not packets_s or len(decoded_s) == len(packets_s) or not has_times:
-        return packets_s or decoded_s
-    # Fields in packets of their own, or frames that cannot be decoded: at the start of a recording for example.
-    shift_s = packets_s[-1] - decoded_s[-1] if is_copy else 0.0
-    return [time + shift_s for time in decoded_s]
-
-
 def _choose_canvas(stretches: Sequence[Stretch]) -> tuple[int, int]:
     largest = max(stretches, key=lambda one: one.width_px * one.height_px)
     return largest.width_px, largest.height_px
-
-
-def _list_shown(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """List the rows of `_PACKET` that are whole and shown."""
-    return [row for row in rows if len(row) >= 4 and "D" not in row[3]]
-
-
-def _read_last_duration(rows: Sequence[Sequence[str]]) -> float:
-    """Read how long the last frame is shown; 0 where the file does not say it."""
-    timed = [(reading.parse_number(row[0]), row[2]) for row in _list_shown(rows) if row[0] != "N/A"]
-    return reading.parse_number(max(timed)[1]) if timed else 0.0
-
-
-def _list_steps_back(rows: Sequence[Sequence[str]]) -> Iterator[float]:
-    """Yield the steps by which the clock of packets goes back."""
-    clock = [float(row[1]) for row in _list_shown(rows) if row[1] not in ("", "N/A")]
-    yield from (before - after for before, after in pairwise(clock) if after < before)
-
-
-def _read_times(rows: Sequence[Sequence[str]], *, restarts: bool = False) -> list[float]:
-    """Read the times of packets that are shown, sorted; on one clock where it restarts."""
-    shown = _list_shown(rows)
-    times = [next((field for field in row[:2] if field and field != "N/A"), "") for row in shown]
-    if not restarts or any(not time for time in times) or any(row[1] in ("", "N/A") for row in shown):
-        return sorted(float(time) for time in times if time)
-    clock = [float(row[1]) for row in shown]
-    joined = survey.unwrap(clock)
-    return sorted(float(time) + new - old for time, new, old in zip(times, joined, clock, strict=True))
 
 
 def _check_readable(path: Path, name: str) -> int:

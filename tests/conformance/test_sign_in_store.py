@@ -19,11 +19,12 @@ from tests.stores import SQL_OR_REDIS, database_url, sql_or_redis_opener, start_
 from matinee.events.api import FactRecord, RefreshTokenReused, SignInsEnded
 from matinee.identity.adapters.redis import RedisSignInStore
 from matinee.identity.adapters.sql import SqlIdentityStore
-from matinee.identity.api import Device
+from matinee.identity.api import Device, DeviceInfo
 from matinee.identity.model import SignIn
 from matinee.identity.ports import SignInChange
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, FactId, ProfileId, SignInId
+from matinee.kit.structs import build_from
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = AccountId("acc_ada")
@@ -176,6 +177,31 @@ async def test_sign_ins_end_singly_or_together(open_again: Open) -> None:
     assert await relay(again) == [one, two]
     assert await again.devices(account_id=ADA, now=NOW) == [device(signed_in=False)]
     assert await look(again, "bob")
+
+
+async def test_device_is_found_by_its_id(open_again: Open) -> None:
+    store = await open_again()
+    await store.begin(sign_in=sign_in(), device=device())
+    found = await store.find_device(account_id=ADA, device_id=device().device_id)
+    assert found == build_from(device(), DeviceInfo)
+    assert await store.find_device(account_id=AccountId("acc_bob"), device_id=device().device_id) is None
+    assert await store.find_device(account_id=ADA, device_id=DeviceId("dev_other")) is None
+
+
+async def test_devices_not_seen_for_long_are_deleted(open_again: Open) -> None:
+    store = await open_again()
+    for name, seen in (("a", 0), ("b", 10), ("c", 0), ("d", 0)):
+        await store.begin(sign_in=sign_in(name, name), device=device(name, later(seen)))
+    renewed = sign_in("c", "c", turned_at=later(20))
+    await store.change(sign_in_id=SignInId("sin_c"), now=later(20), change=lambda _: SignInChange(sign_in=renewed))
+    await store.remove_device(account_id=ADA, device_id=DeviceId("dev_d"), record=new_end_record())
+    again = await open_again()
+    assert await again.expire_devices(before=later(10)) == 1
+    assert [one.device_id for one in await again.devices(account_id=ADA, now=NOW)] == ["dev_c", "dev_b"]
+    assert await again.expire_devices(before=later(30)) == 2
+    assert await again.devices(account_id=ADA, now=NOW) == []
+    await again.begin(sign_in=sign_in("e", "a"), device=device("a", later(40)))
+    assert await again.expire_devices(before=later(30)) == 0
 
 
 async def test_expired_sign_ins_are_deleted(open_again: Open) -> None:

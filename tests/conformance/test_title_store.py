@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ from matinee.catalogue.api import (
     VideoTrack,
 )
 from matinee.catalogue.ports import Change, ListEntry, TitleFilter, TitleStore
+from matinee.drivers.migrations import MigrationScripts, run_on_store, upgrade
+from matinee.drivers.sql import Database
 from matinee.events.api import FactRecord, TitlePublished
 from matinee.kit import ids
+from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.ids import AssetId, FactId, TitleId
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+TO_NOW = to_ms(NOW)
 SHOWN = TitleFilter(territory="DE", maturity=18, now=NOW)
 Opener = Callable[[], Awaitable[SqlTitleStore]]
 DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama"})
@@ -232,6 +237,58 @@ async def test_territory_windows_take_precedence_over_global_windows(open_store:
     assert {names[id_] for id_ in await list_shown(store)} == {"everywhere", "only here", "just open", "again"}
     french = await list_shown(store, replace(SHOWN, territory="FR"))
     assert {names[id_] for id_ in french} == {"everywhere", "not yet here", "elsewhere", "just open"}
+
+
+async def test_pages_merge_every_rating_and_territory_in_one_order(open_store: Opener) -> None:
+    """Each page is a merge of one listing for each rating, here and everywhere."""
+    store = await open_store()
+    ages = (0, 6, 12, 16, 18)
+    for at in range(30):
+        rights = [RightsWindow(territory="DE" if at % 3 else "*")]
+        await put(store, title(f"t{at}", age_min=at, maturity=ages[at * 7 % 5], rights=rights, genres=[DRAMA]))
+    found: list[ListEntry] = []
+    wanted = replace(SHOWN, maturity=16, genre_id="drama")
+    while page := await store.browse(wanted, (found[-1].at, found[-1].title_id) if found else None, 4):
+        found += page
+    expected = [ids.derive(TitleId, f"t{at}") for at in range(30) if ages[at * 7 % 5] <= 16]
+    assert [entry.title_id for entry in found] == expected
+
+
+async def test_title_with_overlapping_windows_is_listed_once(open_store: Opener) -> None:
+    store = await open_store()
+    yesterday = NOW - timedelta(days=1)
+    twice = [RightsWindow(opens_at=yesterday), RightsWindow(closes_at=NOW + timedelta(days=1))]
+    await put(store, title("twice", rights=twice))
+    assert await list_shown(store) == [ids.derive(TitleId, "twice")]
+
+
+async def test_titles_of_an_earlier_version_are_listed(url: str) -> None:
+    scripts = MigrationScripts.load("matinee.catalogue.adapters:migrations")
+    earlier = partial(upgrade, scripts=MigrationScripts(scripts.paths[:1]), name="catalogue")
+    await asyncio.to_thread(run_on_store, url, earlier)
+    titles = "('tit_a', 'film', 6, 1, 5, 1, '{}'), ('tit_b', 'film', 6, 1, NULL, 2, '{}')"
+    # Two windows that overlap, one apart from them, one of another territory, one of a title that is not offered.
+    windows = f"""
+        ('tit_a', 0, '*', 0, 10), ('tit_a', 1, '*', 9, {TO_NOW}), ('tit_a', 2, '*', {TO_NOW + 10}, {TO_NOW + 20}),
+        ('tit_a', 3, 'FR', 0, 1), ('tit_b', 0, '*', 0, {TO_NOW})
+    """
+    rows = [
+        f"INSERT INTO catalogue_titles VALUES {titles}",
+        "INSERT INTO catalogue_title_genres VALUES ('drama', 'tit_a', 5), ('drama', 'tit_b', NULL)",
+        f"INSERT INTO catalogue_rights VALUES {windows}",
+    ]
+    async with Database(url) as database:
+        await database.write(lambda connection: [connection.exec_driver_sql(row) for row in rows])
+        store = await SqlTitleStore.open(database)
+        for genre_id in (None, "drama"):
+            for at_ms, territory, expected in (
+                (TO_NOW - 1, "DE", ["tit_a"]),
+                (TO_NOW + 1, "DE", []),
+                (TO_NOW + 15, "DE", ["tit_a"]),
+                (TO_NOW - 1, "FR", []),
+            ):
+                wanted = TitleFilter(territory=territory, maturity=6, now=from_ms(at_ms), genre_id=genre_id)
+                assert [entry.title_id for entry in await store.browse(wanted, None, 9)] == expected
 
 
 async def test_concurrent_changes_of_a_title_are_serialised(open_store: Opener) -> None:

@@ -104,5 +104,8 @@ class ReadModel(Protocol):
     async def asset(self, asset_id: AssetId) -> Asset | None:
         """Return an asset, None if there is none."""
 
+    async def genres(self) -> list[Genre]:
+        """List the genres of published titles, the most frequent first."""
+
     async def catch_up(self) -> None:
         """Apply the changes of the store now."""

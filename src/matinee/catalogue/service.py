@@ -80,7 +80,7 @@ class CatalogueService:
         return await self._load_page(await self._store.everything(_parse_position(cursor), limit + 1), limit)
 
     async def genres(self) -> list[Genre]:
-        return await self._store.genres()
+        return await self._read_model.genres()
 
     async def add_artwork(
         self, *, title_id: TitleId, artwork: list[Artwork], episode_id: EpisodeId | None = None

@@ -64,7 +64,8 @@ async def _build(wiring: Wiring[IdentitySection]) -> Identity:
         refresh_ttl_s=settings.refresh_token_s,
         proof_s=settings.proof_s,
     )
-    wiring.add_schedule("@every 10m", jobs.delete_expired, sign_ins, throttle, wiring.clock)
+    ttl_s = settings.refresh_token_s
+    wiring.add_schedule("@every 10m", jobs.delete_expired, sign_ins, throttle, wiring.clock, refresh_ttl_s=ttl_s)
     wiring.add_schedule("@every 10m", jobs.finish_closing, service)
     wiring.add_schedule("@every 24h", jobs.delete_old_entries, audit, wiring.clock, keep_days=settings.audit_days)
     return service

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from matinee.events.api import FactRecord
-from matinee.identity.api import Account, AuditEntry, Device, Profile
+from matinee.identity.api import Account, AuditEntry, Device, DeviceInfo, Profile
 from matinee.identity.model import Credentials, SignIn, StoredProfile
 from matinee.kit.ids import AccountId, AuditEntryId, DeviceId, ProfileId, SignInId
 
@@ -89,8 +89,14 @@ class DeviceStore(Protocol):
     async def devices(self, *, account_id: AccountId, now: datetime) -> list[Device]:
         """List the devices of an account, the last seen first; `signed_in` if a sign-in is valid at `now`."""
 
+    async def find_device(self, *, account_id: AccountId, device_id: DeviceId) -> DeviceInfo | None:
+        """Return how a device of an account described itself. Its cost does not grow with the number of devices."""
+
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
         """Delete a device and its sign-ins; return whether it existed. The fact is stored with the deletion."""
+
+    async def expire_devices(self, *, before: datetime) -> int:
+        """Delete devices that were last seen before a time, and return their number."""
 
 
 class SignInStore(DeviceStore, Protocol):

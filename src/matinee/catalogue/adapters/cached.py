@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from matinee.catalogue.adapters.memory import MemoryReadModel, TitleSource
-from matinee.catalogue.api import Asset
+from matinee.catalogue.api import Asset, Genre
 from matinee.catalogue.ports import Changes, StoredTitle
 from matinee.drivers.cache import Cache, CacheClient, CachePolicy
 from matinee.kit.clock import Clock
@@ -91,6 +91,9 @@ class SharedTitleSource:
 
         cached = await self._assets.get(asset_id, load, is_valid=is_current)
         return None if cached is None else cached.asset
+
+    async def genres(self) -> list[Genre]:
+        return await self._store.genres()
 
     async def list_changes(self, since: int) -> Changes:
         changes = await self._store.list_changes(since)

@@ -23,7 +23,7 @@ from uuid import UUID
 
 import msgspec
 
-from matinee.catalogue.api import Asset, Title
+from matinee.catalogue.api import Asset, Genre, Title
 from matinee.catalogue.model.rules import get_asset_ids
 from matinee.catalogue.ports import Changes, StoredTitle, TitleStore
 from matinee.drivers.cassandra import Cassandra, Query, to_uuid
@@ -122,6 +122,10 @@ class CassandraTitleSource:
         """See `TitleStore.asset`."""
         row = (await self._read_rows(_SELECT_ASSET, AssetId, [asset_id])).get(asset_id)
         return await self._store.asset(asset_id) if row is None else _asset.decode(row.body)
+
+    async def genres(self) -> list[Genre]:
+        """See `TitleStore.genres`."""
+        return await self._store.genres()
 
     async def list_changes(self, since: int) -> Changes:
         """See `TitleStore.list_changes`; brings a complete projection up to the result."""

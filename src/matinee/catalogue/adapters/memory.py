@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
-from matinee.catalogue.api import Asset, Title
+from matinee.catalogue.api import Asset, Genre, Title
 from matinee.catalogue.ports import Changes, ListEntry, StoredTitle
 from matinee.kit import log
 from matinee.kit.clock import Clock
@@ -35,6 +35,9 @@ class TitleSource(Protocol):
     async def asset(self, asset_id: AssetId) -> Asset | None:
         """See `TitleStore.asset`."""
 
+    async def genres(self) -> list[Genre]:
+        """See `TitleStore.genres`."""
+
     async def list_changes(self, since: int) -> Changes:
         """See `TitleStore.list_changes`."""
 
@@ -48,6 +51,7 @@ class MemoryReadModel:
         self._titles: _LruCache[TitleId, StoredTitle] = _LruCache(titles_limit)
         self._assets: _LruCache[AssetId, Asset] = _LruCache(assets_limit)
         self._single_flight = _SingleFlight()
+        self._genres: list[Genre] | None = None
         self._revision = 0
         self._fresh_at: datetime | None = None
 
@@ -74,9 +78,21 @@ class MemoryReadModel:
             self._assets.put(asset_id, asset)
         return asset
 
+    async def genres(self) -> list[Genre]:
+        await self._freshen()
+        if self._genres is not None:
+            return self._genres
+        revision = self._revision
+        genres: list[Genre] = await self._single_flight.run(("genres", revision), self._store.genres)
+        if revision == self._revision:
+            self._genres = genres
+        return genres
+
     async def catch_up(self) -> None:
         asked_at = self._clock.now()
         changes = await self._store.list_changes(self._revision)
+        if changes.truncated or changes.title_ids:
+            self._genres = None
         if changes.truncated:
             self._titles.clear()
             self._assets.clear()

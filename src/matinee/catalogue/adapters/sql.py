@@ -23,16 +23,18 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.types import BigInteger
 
 from matinee.catalogue.api import Asset, Genre, Localised, Title, TitleNotFound
-from matinee.catalogue.model.rules import get_asset_ids
+from matinee.catalogue.model.rules import get_asset_ids, merge_windows
 from matinee.catalogue.ports import Change, Changes, ListEntry, Rule, StoredTitle, TitleFilter
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
@@ -40,6 +42,7 @@ from matinee.kit.clock import from_ms
 from matinee.kit.ids import AssetId, TitleId
 
 CHANGES_LIMIT = 1_000
+ANY_GENRE, EVERYWHERE = "", "*"
 FEW_TITLES = 8
 _ALWAYS, _NEVER = from_ms(0), from_ms(253_402_300_799_999)
 _MEDIUM = (1 << 24) - 1
@@ -78,6 +81,24 @@ _rights = Table(
     Column("opens_at", UtcTime, nullable=False),
     Column("closes_at", UtcTime, nullable=False),
 )
+# Every offered title once for each of its genres and for `ANY_GENRE`, and for each window of its rights, in the order
+# of lists: a page is a range of the primary key, however many titles there are.
+_listings = Table(
+    "catalogue_listings",
+    _metadata,
+    Column("genre_id", String(64), primary_key=True),
+    Column("territory", String(2), primary_key=True),
+    Column("maturity", Integer, primary_key=True, autoincrement=False),
+    Column("offered_at", UtcTime, primary_key=True),
+    Column("title_id", String(40), primary_key=True),
+    Column("opens_at", UtcTime, primary_key=True),
+    Column("closes_at", UtcTime, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+_ratings = Table(  # the ages that titles have, or had
+    "catalogue_ratings", _metadata, Column("maturity", Integer, primary_key=True, autoincrement=False)
+)
 _assets = Table(
     "catalogue_assets",
     _metadata,
@@ -93,6 +114,8 @@ _revision = Table(
 )
 _outbox = define_outbox_table(_metadata, "catalogue")
 
+_l = _listings.c
+
 _newest_revision = select(_revision.c.revision)
 _increment_revision = update(_revision).values(revision=_revision.c.revision + 1)
 _titles_by_id = select(_titles.c.body, _titles.c.revision).where(
@@ -106,6 +129,7 @@ _changed = (
     .order_by(_titles.c.revision)
     .limit(CHANGES_LIMIT + 1)
 )
+_ratings_up_to = select(_ratings.c.maturity).where(_ratings.c.maturity <= bindparam("maturity"))
 _popular_genres = (
     select(_genres.c.genre_id, _genres.c.names)
     .join(_title_genres, _title_genres.c.genre_id == _genres.c.genre_id)
@@ -142,18 +166,11 @@ class SqlTitleStore:
         return found[0] if found else None
 
     async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
-        statement = _build_browse(wanted.genre_id is not None, wanted.kind is not None, after is not None)
-        values = {
-            "territory": wanted.territory,
-            "maturity": wanted.maturity,
-            "now": wanted.now,
-            "genre_id": wanted.genre_id,
-            "kind": wanted.kind,
-        }
-        return await self._list(statement, values, after, limit)
+        return await self._database.read(partial(_browse, wanted, after, limit))
 
     async def everything(self, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
-        return await self._list(_build_list_all(after is not None), {}, after, limit)
+        statement = _build_list_all(after is not None)
+        return await self._database.read(partial(_read_list, statement, {}, after, limit))
 
     async def genres(self) -> list[Genre]:
         rows = await self._database.read(lambda connection: connection.execute(_popular_genres).all())
@@ -161,15 +178,6 @@ class SqlTitleStore:
 
     async def list_changes(self, since: int) -> Changes:
         return await self._database.read_autocommit(partial(_read_changes, since))
-
-    async def _list(
-        self, statement: Select[Any], values: dict[str, Any], after: tuple[datetime, TitleId] | None, limit: int
-    ) -> list[ListEntry]:
-        if after is not None:
-            values |= {"after_at": after[0], "after_id": after[1]}
-        values["limit"] = limit
-        rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
-        return [ListEntry(title_id=title_id, revision=revision, at=at) for title_id, revision, at in rows]
 
     def _change(self, title_id: TitleId, rule: Rule, now: datetime, connection: Connection) -> Title:
         # Increment first: the locked counter serialises changes of a title and the order of revisions.
@@ -206,11 +214,12 @@ def _read_changes(since: int, connection: Connection) -> Changes:
 def _store(change: Change, current: Title | None, now: datetime, connection: Connection) -> None:
     title = change.title
     offered_at = title.published_at if title.state == "published" and get_asset_ids(title) else None
+    revision = connection.execute(_newest_revision).scalar_one()
     row = {
         "kind": title.kind,
         "maturity": title.maturity,
         "offered_at": offered_at,
-        "revision": connection.execute(_newest_revision).scalar_one(),
+        "revision": revision,
         "body": title,
     }
     if current is None:
@@ -219,6 +228,7 @@ def _store(change: Change, current: Title | None, now: datetime, connection: Con
         connection.execute(update(_titles).where(_titles.c.title_id == title.title_id), row)
     _store_genres(title, offered_at, connection)
     _store_rights(title, connection)
+    _store_listings(title, offered_at, revision, connection)
     if (asset := change.asset) is not None:
         connection.execute(delete(_assets).where(_assets.c.asset_id == asset.asset_id))
         connection.execute(insert(_assets), {"asset_id": asset.asset_id, "title_id": title.title_id, "body": asset})
@@ -251,19 +261,91 @@ def _store_rights(title: Title, connection: Connection) -> None:
         connection.execute(insert(_rights), rows)
 
 
+def _browse(
+    wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int, connection: Connection
+) -> list[ListEntry]:
+    """Merge the listings of each rating that the filter allows: each is read only as far as the page goes."""
+    ratings = connection.execute(_ratings_up_to, {"maturity": wanted.maturity}).scalars().all()
+    if not ratings:
+        return []
+    statement = _build_browse(len(ratings), wanted.kind is not None, after is not None)
+    values = {
+        "genre_id": wanted.genre_id or ANY_GENRE,
+        "territory": wanted.territory,
+        "now": wanted.now,
+        "kind": wanted.kind,
+        **{f"rating_{number}": rating for number, rating in enumerate(ratings)},
+    }
+    return _read_list(statement, values, after, limit, connection)
+
+
+def _read_list(
+    statement: Any,
+    values: dict[str, Any],
+    after: tuple[datetime, TitleId] | None,
+    limit: int,
+    connection: Connection,
+) -> list[ListEntry]:
+    if after is not None:
+        values |= {"after_at": after[0], "after_id": after[1]}
+    rows = connection.execute(statement, values | {"limit": limit})
+    return [ListEntry(title_id=title_id, revision=revision, at=at) for title_id, revision, at in rows]
+
+
+def _store_listings(title: Title, offered_at: datetime | None, revision: int, connection: Connection) -> None:
+    connection.execute(delete(_listings).where(_l.title_id == title.title_id))
+    if offered_at is None or not title.rights:
+        return
+    common = {
+        "maturity": title.maturity,
+        "offered_at": offered_at,
+        "title_id": title.title_id,
+        "kind": title.kind,
+        "revision": revision,
+    }
+    rows = [
+        {"genre_id": genre_id, "territory": territory, "opens_at": opens_at, "closes_at": closes_at, **common}
+        for genre_id in (ANY_GENRE, *(genre.genre_id for genre in title.genres))
+        for territory, opens_at, closes_at in merge_windows(title.rights, _ALWAYS, _NEVER)
+    ]
+    connection.execute(insert(_listings), rows)
+    if connection.execute(select(_ratings).where(_ratings.c.maturity == title.maturity)).first() is None:
+        connection.execute(insert(_ratings), {"maturity": title.maturity})
+
+
 # Building a statement costs more than executing it, so each variant is built once.
 @cache
-def _build_browse(by_genre: bool, by_kind: bool, after: bool) -> Select[Any]:
-    ordered = _title_genres if by_genre else _titles
-    statement = select(_titles.c.title_id, _titles.c.revision, ordered.c.offered_at).where(
-        ordered.c.offered_at.is_not(None), _titles.c.maturity <= bindparam("maturity"), _is_open_in_territory()
+def _build_browse(ratings: int, by_kind: bool, after: bool) -> Select[Any]:
+    parts = [
+        select(_build_range(f"rating_{number}", by_territory, by_kind, after).subquery())
+        for number in range(ratings)
+        for by_territory in (True, False)
+    ]
+    found = union_all(*parts).subquery()
+    newest_first = (found.c.offered_at.desc(), found.c.title_id.desc())
+    return select(found).order_by(*newest_first).limit(bindparam("limit"))
+
+
+def _build_range(rating: str, by_territory: bool, by_kind: bool, after: bool) -> Select[Any]:
+    """Select from the listing of a genre and a rating, in the territory itself or else everywhere."""
+    own = _listings.alias("own")
+    has_own = exists().where(
+        own.c.genre_id == _l.genre_id,
+        own.c.territory == bindparam("territory"),
+        own.c.maturity == _l.maturity,
+        own.c.offered_at == _l.offered_at,
+        own.c.title_id == _l.title_id,
     )
-    if by_genre:
-        statement = statement.join(_title_genres, _title_genres.c.title_id == _titles.c.title_id)
-        statement = statement.where(_title_genres.c.genre_id == bindparam("genre_id"))
+    statement = select(_l.title_id, _l.revision, _l.offered_at).where(
+        _l.genre_id == bindparam("genre_id"),
+        _l.maturity == bindparam(rating),
+        _l.opens_at <= bindparam("now"),
+        _l.closes_at > bindparam("now"),
+        *((_l.territory == bindparam("territory"),) if by_territory else (_l.territory == EVERYWHERE, ~has_own)),
+    )
     if by_kind:
-        statement = statement.where(_titles.c.kind == bindparam("kind"))
-    return _order_newest_first(statement, ordered.c.offered_at, ordered.c.title_id, after)
+        statement = statement.where(_l.kind == bindparam("kind"))
+    return _order_newest_first(statement, _l.offered_at, _l.title_id, after)
 
 
 @cache
@@ -279,26 +361,3 @@ def _order_newest_first(
         later = or_(at < bindparam("after_at"), title_id < bindparam("after_id"))
         statement = statement.where(at <= bindparam("after_at"), later)
     return statement.order_by(at.desc(), title_id.desc()).limit(bindparam("limit"))
-
-
-def _is_open_in_territory() -> ColumnElement[bool]:
-    """Match titles with an open window; windows for `*` count only if the territory has none of its own."""
-    own = _rights.alias("own")
-    has_own = (
-        select(own.c.place)
-        .where(own.c.title_id == _titles.c.title_id, own.c.territory == bindparam("territory"))
-        .correlate(_titles)
-        .exists()
-    )
-    for_all_territories = (_rights.c.territory == "*") & ~has_own
-    return (
-        select(_rights.c.place)
-        .where(
-            _rights.c.title_id == _titles.c.title_id,
-            or_(_rights.c.territory == bindparam("territory"), for_all_territories),
-            _rights.c.opens_at <= bindparam("now"),
-            _rights.c.closes_at > bindparam("now"),
-        )
-        .correlate(_titles)
-        .exists()
-    )

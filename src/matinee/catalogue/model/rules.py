@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from matinee.catalogue.api import (
     EpisodeNotFound,
     NotPlayable,
     RemovedEpisode,
+    RightsWindow,
     Title,
     TitleDraft,
     watch_order,
@@ -84,6 +86,21 @@ def list_changed_aspects(current: Title | None, title: Title) -> tuple[str, ...]
     changed = {name for name in TitleDraft.__struct_fields__ if getattr(current, name, None) != getattr(title, name)}
     parts = {name for name in ("artwork", "episodes") if name in changed and (current or getattr(title, name))}
     return tuple(sorted(parts | ({"details"} if changed - {"artwork", "episodes"} else set())))
+
+
+def merge_windows(
+    rights: Sequence[RightsWindow], always: datetime, never: datetime
+) -> list[tuple[str, datetime, datetime]]:
+    """Return territory, opening and closing of windows, those of a territory that overlap or touch as one."""
+    merged: list[tuple[str, datetime, datetime]] = []
+    for territory, opens_at, closes_at in sorted(
+        (window.territory, window.opens_at or always, window.closes_at or never) for window in rights
+    ):
+        if merged and merged[-1][0] == territory and opens_at <= merged[-1][2]:
+            merged[-1] = (territory, merged[-1][1], max(merged[-1][2], closes_at))
+        else:
+            merged.append((territory, opens_at, closes_at))
+    return merged
 
 
 def get_asset_ids(title: Title) -> set[AssetId]:

@@ -19,12 +19,13 @@ from matinee.drivers.redis import Redis
 from matinee.drivers.redis_outbox import PUT_FACTS, RedisOutbox, warn_about_durability
 from matinee.events.api import FactRecord
 from matinee.identity import model
-from matinee.identity.api import Device
+from matinee.identity.api import Device, DeviceInfo
 from matinee.identity.model import Attempts, SignIn
 from matinee.identity.ports import SignInChange
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.ids import AccountId, DeviceId, SignInId
 from matinee.kit.problem import Overloaded
+from matinee.kit.structs import build_from
 
 _BATCH = 500
 # Each failed round means that another writer succeeded; this many in a row mean too much contention.
@@ -34,7 +35,8 @@ _sign_in = msgspec.json.Decoder(SignIn)
 _device = msgspec.json.Decoder(Device)
 _attempts = msgspec.json.Decoder(Attempts)
 
-# KEYS of each script: sign-ins sorted by expiry; the stream of facts. ARGV[1] is the prefix of the other keys:
+# KEYS of each script: sign-ins sorted by expiry; the stream of facts; "<account> <device>" sorted by the time when the
+# device was last seen. ARGV[1] is the prefix of the other keys:
 #   sign-in:<id>          a hash of account and body
 #   sign-ins:<account>    sign-in id → "<device id> <expiry>"
 #   devices:<account>     device id → "<last seen> <encoded device>"
@@ -60,6 +62,7 @@ _BEGIN = (
     + """
 store(ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 redis.call('HSET', ARGV[1] .. 'devices:' .. ARGV[3], ARGV[5], ARGV[7])
+redis.call('ZADD', KEYS[3], string.match(ARGV[7], '^%d+'), ARGV[3] .. ' ' .. ARGV[5])
 """
 )
 # Idempotent: repeated after a lost response it finds its own result. An empty body ends the sign-in.
@@ -78,6 +81,7 @@ local devices = ARGV[1] .. 'devices:' .. account
 local device_entry = redis.call('HGET', devices, device)
 if device_entry then
   redis.call('HSET', devices, device, ARGV[8] .. string.sub(device_entry, string.find(device_entry, ' '), -1))
+  redis.call('ZADD', KEYS[3], ARGV[8], account .. ' ' .. device)
 end
 return {1}
 """
@@ -108,6 +112,7 @@ for at = 1, #stored, 2 do
   if string.match(stored[at + 1], '^[^ ]*') == ARGV[3] then drop(stored[at]) end
 end
 local removed = redis.call('HDEL', ARGV[1] .. 'devices:' .. ARGV[2], ARGV[3])
+redis.call('ZREM', KEYS[3], ARGV[2] .. ' ' .. ARGV[3])
 if removed > 0 then put_facts(KEYS[2], 4) end
 return removed
 """
@@ -118,6 +123,9 @@ _ERASE = (
     + """
 local ended = 0
 for _, id in ipairs(redis.call('HKEYS', ARGV[1] .. 'sign-ins:' .. ARGV[2])) do ended = ended + drop(id) end
+for _, device in ipairs(redis.call('HKEYS', ARGV[1] .. 'devices:' .. ARGV[2])) do
+  redis.call('ZREM', KEYS[3], ARGV[2] .. ' ' .. device)
+end
 redis.call('DEL', ARGV[1] .. 'devices:' .. ARGV[2])
 if ended > 0 then put_facts(KEYS[2], 3) end
 """
@@ -130,6 +138,15 @@ for _, id in ipairs(expired) do drop(id) end
 return #expired
 """
 )
+_EXPIRE_DEVICES = """
+local unseen = redis.call('ZRANGE', KEYS[3], '-inf', '(' .. ARGV[2], 'BYSCORE', 'LIMIT', 0, ARGV[3])
+for _, member in ipairs(unseen) do
+  local account, device = string.match(member, '^(%S+) (%S+)$')
+  redis.call('HDEL', ARGV[1] .. 'devices:' .. account, device)
+  redis.call('ZREM', KEYS[3], member)
+end
+return #unseen
+"""
 
 
 class RedisSignInStore:
@@ -138,10 +155,11 @@ class RedisSignInStore:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._prefix, self._by_end = redis.key("identity:"), redis.key("identity:by-end")
+        self._device_times = redis.key("identity:device-times")
         self._begin, self._change = redis.script(_BEGIN), redis.script(_CHANGE)
         self._end, self._remove_device = redis.script(_END), redis.script(_REMOVE_DEVICE)
         self._devices, self._expire = redis.script(_DEVICES), redis.script(_EXPIRE)
-        self._erase = redis.script(_ERASE)
+        self._erase, self._expire_devices = redis.script(_ERASE), redis.script(_EXPIRE_DEVICES)
         self.outbox = RedisOutbox(redis, redis.key("identity:outbox"))
 
     @classmethod
@@ -189,6 +207,11 @@ class RedisSignInStore:
         ]
         return sorted(found, key=lambda device: (-to_ms(device.last_seen_at), device.device_id))
 
+    async def find_device(self, *, account_id: AccountId, device_id: DeviceId) -> DeviceInfo | None:
+        key = f"{self._prefix}devices:{account_id}"
+        entry: Any = await self._redis.retry(lambda client: client.hget(key, device_id))
+        return build_from(_decode_device(entry, signed_in=False), DeviceInfo) if entry else None
+
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
         removed = bool(await self._run(self._remove_device, account_id, device_id, msgspec.json.encode(record)))
         self.outbox.notify()
@@ -202,6 +225,12 @@ class RedisSignInStore:
         deleted = 0
         while expired := int(await self._run(self._expire, to_ms(now), _BATCH)):
             deleted += expired
+        return deleted
+
+    async def expire_devices(self, *, before: datetime) -> int:
+        deleted = 0
+        while unseen := int(await self._run(self._expire_devices, to_ms(before), _BATCH)):
+            deleted += unseen
         return deleted
 
     async def _read(self, sign_in_id: SignInId) -> Any:
@@ -219,7 +248,7 @@ class RedisSignInStore:
         return response
 
     async def _run(self, script: AsyncScript, *values: str | bytes | int) -> Any:
-        keys = [self._by_end, self.outbox.stream]
+        keys = [self._by_end, self.outbox.stream, self._device_times]
         return await self._redis.retry(lambda _: script(keys=keys, args=[self._prefix, *values]))
 
 

@@ -15,7 +15,7 @@ from matinee.drivers.sql_outbox import SqlOutbox
 from matinee.events.api import FactRecord
 from matinee.identity import model
 from matinee.identity.adapters import tables
-from matinee.identity.api import Account, Device, EmailTaken, LastOperator, Profile
+from matinee.identity.api import Account, Device, DeviceInfo, EmailTaken, LastOperator, Profile
 from matinee.identity.model import Attempts, Credentials, SignIn, StoredProfile
 from matinee.identity.ports import Member, Profiles, ProfilesChange, SignInChange
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, SignInId
@@ -64,6 +64,9 @@ _DEVICES = (
     )
     .where(_d.account_id == bindparam("id"))
     .order_by(_d.last_seen_at.desc(), _d.device_id)
+)
+_DEVICE = select(_d.device_id, _d.name, _d.kind).where(
+    _d.account_id == bindparam("account"), _d.device_id == bindparam("device")
 )
 _ATTEMPTS = select(_t.count, _t.last_at).where(_t.subject == bindparam("id"))
 # Locks existing rows only: gap locks would make two transactions that add the same subject deadlock.
@@ -222,6 +225,14 @@ class SqlIdentityStore:
             Device(device_id=DeviceId(row[0]), name=row[1], kind=row[2], last_seen_at=row[3], signed_in=bool(row[4]))
             for row in rows
         ]
+
+    async def find_device(self, *, account_id: AccountId, device_id: DeviceId) -> DeviceInfo | None:
+        key = {"account": account_id, "device": device_id}
+        row = await self._database.read_autocommit(lambda c: c.execute(_DEVICE, key).one_or_none())
+        return DeviceInfo(**row._mapping) if row else None
+
+    async def expire_devices(self, *, before: datetime) -> int:
+        return await self._delete(tables.devices, _d.last_seen_at < before)
 
     async def remove_device(self, *, account_id: AccountId, device_id: DeviceId, record: FactRecord) -> bool:
         def remove(connection: Connection) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from matinee.drivers.sql import JsonBytes, UtcTime
 from matinee.drivers.sql_outbox import define_outbox_table
@@ -38,13 +38,13 @@ devices = Table(
     Column("device_id", String(40), primary_key=True),
     Column("name", String(160)),
     Column("kind", String(16)),
-    Column("last_seen_at", UtcTime),
+    Column("last_seen_at", UtcTime, index=True),
 )
 sign_ins = Table(
     "identity_sign_in",
     metadata,
     Column("sign_in_id", String(40), primary_key=True),
-    Column("account_id", String(40), index=True),
+    Column("account_id", String(40)),
     Column("device_id", String(40)),
     Column("handle", LargeBinary),
     Column("live", JsonBytes(tuple[bytes, ...])),
@@ -54,6 +54,7 @@ sign_ins = Table(
     Column("profile_id", String(40)),
     Column("proved_at", UtcTime),
     Column("proved_for", String(40)),
+    Index("identity_sign_in_by_device", "account_id", "device_id"),
 )
 attempts = Table(
     "identity_tries",

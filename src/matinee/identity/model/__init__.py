@@ -39,6 +39,7 @@ FREE_ATTEMPTS_ANYWHERE = 100
 LONGEST_WAIT_ANYWHERE = timedelta(minutes=1)
 ANYWHERE = "email:"
 ATTEMPTS_EXPIRE_AFTER = timedelta(hours=1)
+DEVICES_EXPIRE_AFTER = timedelta(days=90)
 # How many tabs may rotate one refresh token at the same time.
 SIBLING_LIMIT = 8
 

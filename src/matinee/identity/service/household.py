@@ -98,7 +98,7 @@ class Household(Administration):
     async def remove_device(self, *, principal: Principal, device_id: DeviceId, client_ip: str = "") -> None:
         await self._proofs.require(principal)
         account_id = principal.account_id
-        if device_id not in [device.device_id for device in await self.devices(account_id=account_id)]:
+        if await self._sign_ins.find_device(account_id=account_id, device_id=device_id) is None:
             raise DeviceNotFound(device_id=device_id)
         record = self._record(SignInsEnded(account_id=account_id, device_id=device_id), account_id)
         async with self._recording("device-removed", principal, client_ip, device_id):

@@ -222,10 +222,8 @@ class IdentityService(Household):
         await self._check_password(password, member.account.email)
         async with self._recording("password-changed", principal, client_ip, principal.device_id):
             credentials = await self._set_password(account_id, password, replacing=current.password_hash)
-        devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
-        device = next((one for one in devices if one.device_id == principal.device_id), None)
-        info = DeviceInfo(name="") if device is None else build_from(device, DeviceInfo)
-        return await self._begin(credentials, principal.device_id, info, member.profile)
+        device = await self._sign_ins.find_device(account_id=account_id, device_id=principal.device_id)
+        return await self._begin(credentials, principal.device_id, device or DeviceInfo(name=""), member.profile)
 
     async def account(self, *, account_id: AccountId) -> Account:
         if (member := await self._accounts.member(account_id=account_id, profile_id=None)) is None:
@@ -254,8 +252,8 @@ class IdentityService(Household):
             return None
         # Also read without an account, so that response times do not reveal which addresses have one.
         account_id = credentials.account.account_id if credentials else AccountId("")
-        devices = await self._sign_ins.devices(account_id=account_id, now=self._clock.now())
-        return next((d.device_id for d in devices if d.device_id == device.device_id), None)
+        known = await self._sign_ins.find_device(account_id=account_id, device_id=device.device_id)
+        return device.device_id if known else None
 
     async def _rehash(self, credentials: Credentials, secret: str) -> Credentials:
         """Renew the hash of the right password if it is weaker than today's. Raises WrongCredentials."""

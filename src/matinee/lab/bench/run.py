@@ -28,6 +28,7 @@ AREAS = (
     "stores",
     "objects",
     "rest",
+    "scale",
 )
 FILE = Path("build/bench.json")
 

@@ -188,10 +188,10 @@ async def test_device_is_found_by_its_id(open_again: Open) -> None:
     assert await store.find_device(account_id=ADA, device_id=DeviceId("dev_other")) is None
 
 
-async def test_devices_not_seen_for_long_are_deleted(open_again: Open) -> None:
+async def test_unused_devices_are_deleted(open_again: Open) -> None:
     store = await open_again()
-    for name, seen in (("a", 0), ("b", 10), ("c", 0), ("d", 0)):
-        await store.begin(sign_in=sign_in(name, name), device=device(name, later(seen)))
+    for name, used_s in (("a", 0), ("b", 10), ("c", 0), ("d", 0)):
+        await store.begin(sign_in=sign_in(name, name), device=device(name, later(used_s)))
     renewed = sign_in("c", "c", turned_at=later(20))
     await store.change(sign_in_id=SignInId("sin_c"), now=later(20), change=lambda _: SignInChange(sign_in=renewed))
     await store.remove_device(account_id=ADA, device_id=DeviceId("dev_d"), record=new_end_record())

@@ -20,7 +20,7 @@ from matinee.kit.ids import AssetId, EdgeId, TitleId
 from matinee.playback.api import Capabilities, Delivery, ManifestNotFound, NoRendition
 from matinee.playback.model.capabilities import select_tracks
 from matinee.playback.model.links import build_key_links
-from matinee.playback.model.manifests import render_manifest
+from matinee.playback.model.manifests import ManifestRenderer
 
 DASH = {"": "urn:mpeg:dash:schema:mpd:2011", "cenc": "urn:mpeg:cenc:2013"}
 KEYS = build_key_links("token", "https://matinee.example")
@@ -118,7 +118,7 @@ def assets(draw: st.DrawFn) -> Asset:
 def render(asset: Asset, name: str, edges: list[Delivery] = EDGES) -> str:
     name, _, query = name.partition("?")
     keys = replace(KEYS, key_format="clearkey") if query == "keys=clearkey" else KEYS
-    return render_manifest(name, asset, edges, "de", keys).body.decode()
+    return ManifestRenderer().render(name, asset, edges, "de", keys).body.decode()
 
 
 def tracks(asset: Asset) -> dict[str, Track]:

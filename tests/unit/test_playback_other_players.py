@@ -19,7 +19,7 @@ from matinee.kit.packing import pack_sizes, unpack_sizes
 from matinee.kit.problem import Invalid
 from matinee.playback.api import Delivery, KeyFormat, ManifestNotFound
 from matinee.playback.model.links import build_key_links
-from matinee.playback.model.manifests import render_manifest
+from matinee.playback.model.manifests import ManifestRenderer
 from matinee.playback.model.names import name_language
 
 MPD = {"": "urn:mpeg:dash:schema:mpd:2011", "cenc": "urn:mpeg:cenc:2013", "dashif": "https://dashif.org/CPS"}
@@ -90,7 +90,7 @@ ASSET = Asset(
 
 def render(name: str, asset: Asset = ASSET, key_format: KeyFormat = "identity", original: str = "en-GB") -> str:
     keys = build_key_links("token", "https://matinee.example", key_format)
-    return render_manifest(name, asset, EDGES, original, keys).body.decode()
+    return ManifestRenderer().render(name, asset, EDGES, original, keys).body.decode()
 
 
 def list_sets(kind: str, asset: Asset = ASSET, original: str = "en-GB") -> list[ElementTree.Element]:

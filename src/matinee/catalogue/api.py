@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import cycle, islice
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
@@ -124,11 +125,21 @@ class TitleDraft(_Details, frozen=True, kw_only=True):
 
 
 class SegmentRun(msgspec.Struct, frozen=True, array_like=True):
-    """`count` segments of one duration, in the track's timescale (a DASH `S` element)."""
+    """`count` segments, in the track's timescale.
+
+    The first lasts for `duration`, the next for those in `following`, and so on in a cycle: segments of whole frames of
+    sound alternate between few durations.
+    """
 
     start: int
     duration: int
     count: int = 1
+    following: tuple[int, ...] = ()
+
+    @property
+    def durations(self) -> Iterator[int]:
+        """The duration of each segment."""
+        return islice(cycle((self.duration, *self.following)), self.count)
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):

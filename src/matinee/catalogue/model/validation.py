@@ -13,6 +13,7 @@ from matinee.catalogue.api import (
     Episode,
     Localised,
     RightsWindow,
+    SegmentRun,
     TextSegments,
     TitleDraft,
     VideoTrack,
@@ -213,10 +214,14 @@ def _check_segments(field: str, track: VideoTrack | AudioTrack | TextSegments) -
         yield Fault(f"{field}.media", "segments are numbered by $Number$")
     if track.bandwidth_bps < 1 or track.timescale < 1:
         yield Fault(f"{field}.bandwidth_bps", "bandwidth and timescale are above 0")
-    if not track.segments or any(run.start < 0 or run.duration < 1 or run.count < 1 for run in track.segments):
+    if not track.segments or not all(map(_is_valid_run, track.segments)):
         yield Fault(f"{field}.segments", "a track has segments, each longer than 0")
     elif sum(run.count for run in track.segments) > SEGMENTS_LIMIT:
         yield Fault(f"{field}.segments", f"a track has at most {SEGMENTS_LIMIT} segments")
+
+
+def _is_valid_run(run: SegmentRun) -> bool:
+    return run.start >= 0 and run.count >= 1 and min((run.duration, *run.following)) >= 1
 
 
 def _has_valid_iframes(track: VideoTrack) -> bool:

@@ -17,6 +17,7 @@ from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.languages import to_iso639_2
 from matinee.encoding.model.plan import AudioTrackPlan, Plan
 from matinee.encoding.model.subtitles import has_vertical_cues
+from matinee.encoding.model.timelines import to_runs
 from matinee.encoding.ports import MediaToolFailed, Packaged
 from matinee.kit import log
 from matinee.kit.hashing import sha256_hex
@@ -219,12 +220,14 @@ class _Manifest:
 
 
 def _read_segments(template: ElementTree.Element) -> list[SegmentRun]:
-    """Read the timeline; a run without a start begins where the last one ended."""
-    runs: list[SegmentRun] = []
-    at = 0
+    """Read the timeline; an element without a start begins where the last one ended, another begins a new run."""
+    parts: list[tuple[int, list[int]]] = []
+    end: int | None = None
     for element in template.iter(f"{_MPD}S"):
-        at = int(element.get("t", at))
-        run = SegmentRun(at, int(element.get("d", 0)), int(element.get("r", 0)) + 1)
-        at += run.duration * run.count
-        runs.append(run)
-    return runs
+        start = int(element.get("t", end or 0))
+        if start != end:
+            parts.append((start, []))
+        durations = [int(element.get("d", 0))] * (int(element.get("r", 0)) + 1)
+        parts[-1][1].extend(durations)
+        end = start + sum(durations)
+    return [run for start, durations in parts for run in to_runs(start, durations)]

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
+from xml.sax.saxutils import escape, quoteattr
 
 from matinee.catalogue.api import Asset, AudioTrack, TextSegments, TextTrack, Thumbnails, Track, VideoTrack
 from matinee.playback.api import Delivery
@@ -25,14 +26,17 @@ _IMAGES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp"
 # Required by players, but not used to choose: an image is some tens of kilobytes.
 _SHEET_BPS = 20_000
 _TEXT_BPS = 1_000
+# Where the addresses belong in a template; the licence server's is in every encrypted set.
+_EDGES = b'<BaseURL dvb:priority="0" />'
+_LICENCE = "\0licence"
 
 register_namespace("cenc", CENC)
 register_namespace("dvb", DVB)
 register_namespace("dashif", DASHIF)
 
 
-def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str, licence_url: str) -> bytes:
-    """Render the manifest of an asset's tracks at these edges, best first. `licence_url` is a ClearKey server."""
+def render_template(asset: Asset, original_language: str) -> bytes:
+    """Render the manifest of an asset's tracks without the addresses, which `fill_template` adds."""
     root = Element(
         "MPD",
         {
@@ -43,19 +47,27 @@ def render(asset: Asset, deliveries: Sequence[Delivery], original_language: str,
             "minBufferTime": "PT2S",
         },
     )
-    for priority, delivery in enumerate(deliveries, start=1):
-        attributes = {"serviceLocation": delivery.edge_id, f"{{{DVB}}}priority": str(priority), f"{{{DVB}}}weight": "1"}
-        SubElement(root, "BaseURL", attributes).text = delivery.base_url
+    SubElement(root, "BaseURL", {f"{{{DVB}}}priority": "0"})
     period = SubElement(root, "Period", {"id": "0", "start": "PT0S"})
-    for number, adaptation in enumerate(_render_adaptations(asset, original_language, licence_url), start=1):
+    for number, adaptation in enumerate(_render_adaptations(asset, original_language), start=1):
         adaptation.set("id", str(number))
         period.append(adaptation)
     document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return document
 
 
-def _render_adaptations(asset: Asset, original_language: str, licence_url: str) -> Iterator[Element]:
-    encryption = _describe_encryption(asset, licence_url)
+def fill_template(template: bytes, deliveries: Sequence[Delivery], licence_url: str) -> bytes:
+    """Return a template with the addresses of edges, best first, and of a ClearKey server."""
+    edges = "".join(
+        f'<BaseURL serviceLocation={quoteattr(delivery.edge_id)} dvb:priority="{priority}" dvb:weight="1">'
+        f"{escape(delivery.base_url)}</BaseURL>"
+        for priority, delivery in enumerate(deliveries, start=1)
+    )
+    return template.replace(_EDGES, edges.encode(), 1).replace(_LICENCE.encode(), escape(licence_url).encode())
+
+
+def _render_adaptations(asset: Asset, original_language: str) -> Iterator[Element]:
+    encryption = _describe_encryption(asset)
     yield from _render_video_sets(asset, encryption)
     yield from _render_audio_sets(asset, original_language, encryption)
     text_names = names.name_text(asset.text)
@@ -192,23 +204,25 @@ def _add_template(representation: Element, track: Track | TextSegments) -> None:
     )
     timeline = SubElement(template, "SegmentTimeline")
     for run in track.segments:
-        element = SubElement(timeline, "S", {"t": str(run.start), "d": str(run.duration)})
-        if run.count > 1:
-            element.set("r", str(run.count - 1))
+        start = {"t": str(run.start)}
+        for duration, equal in groupby(run.durations):
+            element = SubElement(timeline, "S", {**start, "d": str(duration)})
+            start = {}
+            if (repeated := sum(1 for _ in equal) - 1) > 0:
+                element.set("r", str(repeated))
 
 
 class _Encryption(NamedTuple):
-    """The scheme of an asset, a `pssh` with all its key ids, and the address of the licence server."""
+    """The scheme of an asset, and a `pssh` with all its key ids."""
 
     scheme: str
     pssh: str
-    licence_url: str
 
 
-def _describe_encryption(asset: Asset, licence_url: str) -> _Encryption:
+def _describe_encryption(asset: Asset) -> _Encryption:
     key_ids = sorted({track.key_id for track in (*asset.video, *asset.audio) if track.key_id})
     pssh = base64.b64encode(_build_pssh([uuid.UUID(key_id) for key_id in key_ids])).decode()
-    return _Encryption(asset.scheme, pssh, licence_url)
+    return _Encryption(asset.scheme, pssh)
 
 
 def _add_protection(adaptation: Element, track: Track, encryption: _Encryption) -> None:
@@ -224,7 +238,7 @@ def _add_protection(adaptation: Element, track: Track, encryption: _Encryption) 
     common.set(f"{{{CENC}}}default_KID", str(uuid.UUID(track.key_id)))
     SubElement(common, f"{{{CENC}}}pssh").text = encryption.pssh
     clearkey = SubElement(adaptation, "ContentProtection", {"schemeIdUri": CLEARKEY, "value": "ClearKey1.0"})
-    SubElement(clearkey, f"{{{DASHIF}}}Laurl").text = encryption.licence_url
+    SubElement(clearkey, f"{{{DASHIF}}}Laurl").text = _LICENCE
 
 
 def _build_pssh(key_ids: list[uuid.UUID]) -> bytes:

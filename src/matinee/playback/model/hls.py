@@ -14,7 +14,6 @@ from matinee.kit.packing import unpack_sizes
 from matinee.playback.api import Delivery, KeyFormat
 from matinee.playback.model import names
 from matinee.playback.model.capabilities import get_codec_family
-from matinee.playback.model.links import KeyLinks
 
 CONTENT_TYPE = "application/vnd.apple.mpegurl"
 STEERING_TYPE = "application/json"
@@ -23,45 +22,57 @@ _SEPARATOR = "~"  # between the parts of a playlist's name
 _IFRAMES = "iframes"
 _QUERIES: dict[KeyFormat, str] = {"identity": "", "clearkey": "?keys=clearkey"}
 _STEERING_S = 60
+# Where the addresses belong in a template.
+_BASE_URL, _KEY_FOLDER = "\0base", "\0keys"
 _DESCRIBES_VIDEO = "public.accessibility.describes-video"
 _RANGES = {"SDR": "SDR", "HDR10": "PQ", "HLG": "HLG"}
 _NO_LAYOUT: list[tuple[str, int] | None] = [None]  # the audio layouts of a film without audio
 _CAPTIONS = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 
 
-def render_master(asset: Asset, deliveries: Sequence[Delivery], original_language: str, key_format: KeyFormat) -> bytes:
-    """Render the multivariant playlist: every variant on every edge; an edge is a pathway."""
+def render_master(asset: Asset, edge_ids: Sequence[EdgeId], original_language: str, key_format: KeyFormat) -> bytes:
+    """Render the multivariant playlist: every variant on every edge, best first; an edge is a pathway."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    first = deliveries[0].edge_id
-    lines.append(f'#EXT-X-CONTENT-STEERING:SERVER-URI="{STEERING_NAME}",PATHWAY-ID="{first}"')
-    for delivery in deliveries:
-        lines += _render_pathway(asset, _Pathway(delivery.edge_id, _QUERIES[key_format]), original_language)
+    lines.append(f'#EXT-X-CONTENT-STEERING:SERVER-URI="{STEERING_NAME}",PATHWAY-ID="{edge_ids[0]}"')
+    for edge_id in edge_ids:
+        lines += _render_pathway(asset, _Pathway(edge_id, _QUERIES[key_format]), original_language)
     return _encode(lines)
 
 
-def render_media(asset: Asset, track: Track, base_url: str, keys: KeyLinks) -> bytes:
-    """Render the playlist of a track."""
-    lines = _render_track_head(asset, track, base_url, keys)
+def render_media(asset: Asset, track: Track, key_format: KeyFormat) -> bytes:
+    """Render the playlist of a track without the addresses, which `fill_template` adds."""
+    lines = _render_track_head(asset, track, key_format)
     for number, duration in enumerate(_list_durations(track), start=1):
         lines.append(f"#EXTINF:{duration:.6f},")
-        lines.append(base_url + track.media.replace("$Number$", str(number)))
+        lines.append(_BASE_URL + track.media.replace("$Number$", str(number)))
     return _encode([*lines, "#EXT-X-ENDLIST"])
 
 
-def render_iframes(asset: Asset, track: VideoTrack, base_url: str, keys: KeyLinks) -> bytes:
-    """Render the playlist of a rendition's I-frames for scrubbing: the first picture of each segment."""
-    lines = _render_track_head(asset, track, base_url, keys, "#EXT-X-I-FRAMES-ONLY")
+def render_iframes(asset: Asset, track: VideoTrack, key_format: KeyFormat) -> bytes:
+    """Render the playlist of a rendition's I-frames for scrubbing: the first picture of each segment.
+
+    It is a template, as that of `render_media`.
+    """
+    lines = _render_track_head(asset, track, key_format, "#EXT-X-I-FRAMES-ONLY")
     for number, (duration, size) in enumerate(zip(_list_durations(track), unpack_sizes(track.iframes), strict=True), 1):
         lines += [f"#EXTINF:{duration:.6f},", f"#EXT-X-BYTERANGE:{size}@0"]
-        lines.append(base_url + track.media.replace("$Number$", str(number)))
+        lines.append(_BASE_URL + track.media.replace("$Number$", str(number)))
     return _encode([*lines, "#EXT-X-ENDLIST"])
 
 
-def render_text(asset: Asset, track: TextTrack, base_url: str) -> bytes:
-    """Render the playlist of a subtitle track: one file with the duration of the film."""
+def fill_template(template: bytes, base_url: str, key_folder: str) -> bytes:
+    """Return the playlist of a track with the address of its segments, and of the folder of its key."""
+    return template.replace(_KEY_FOLDER.encode(), key_folder.encode()).replace(_BASE_URL.encode(), base_url.encode())
+
+
+def render_text(asset: Asset, track: TextTrack) -> bytes:
+    """Render the playlist of a subtitle track: one file with the duration of the film.
+
+    It is a template, as that of `render_media`.
+    """
     seconds = asset.duration_ms / 1000
     head = _render_head(_round_duration(seconds))
-    return _encode([*head, f"#EXTINF:{seconds:.3f},", base_url + track.path, "#EXT-X-ENDLIST"])
+    return _encode([*head, f"#EXTINF:{seconds:.3f},", _BASE_URL + track.path, "#EXT-X-ENDLIST"])
 
 
 def render_steering(deliveries: Sequence[Delivery]) -> bytes:
@@ -196,7 +207,7 @@ def _parse_rate(fraction: str) -> float:
 
 
 def _list_durations(track: Track) -> list[float]:
-    return [run.duration / track.timescale for run in track.segments for _ in range(run.count)]
+    return [duration / track.timescale for run in track.segments for duration in run.durations]
 
 
 def _round_duration(seconds: float) -> int:
@@ -204,20 +215,21 @@ def _round_duration(seconds: float) -> int:
     return max(1, int(seconds + 0.5))
 
 
-def _render_track_head(asset: Asset, track: Track, base_url: str, keys: KeyLinks, *tags: str) -> list[str]:
+def _render_track_head(asset: Asset, track: Track, key_format: KeyFormat, *tags: str) -> list[str]:
     # The same target in all playlists of video and audio (RFC 8216bis §6.2.4).
     tracks: list[Track] = [*asset.video, *asset.audio]
-    target = max(_round_duration(run.duration / one.timescale) for one in tracks for run in one.segments)
+    longest = (max((run.duration, *run.following)) / one.timescale for one in tracks for run in one.segments)
+    target = max(map(_round_duration, longest))
     lines = [*_render_head(target), *tags]
     if track.key_id is not None:
-        lines.append(_render_key(asset, track.key_id, keys))
-    return [*lines, f'#EXT-X-MAP:URI="{base_url}{track.init}"']
+        lines.append(_render_key(asset, track.key_id, key_format))
+    return [*lines, f'#EXT-X-MAP:URI="{_BASE_URL}{track.init}"']
 
 
-def _render_key(asset: Asset, key_id: str, keys: KeyLinks) -> str:
+def _render_key(asset: Asset, key_id: str, key_format: KeyFormat) -> str:
     method = "SAMPLE-AES" if asset.scheme == "cbcs" else "SAMPLE-AES-CTR"
-    if keys.key_format == "identity":
-        key = f'URI="{keys.folder}{key_id}",KEYFORMAT="identity"'
+    if key_format == "identity":
+        key = f'URI="{_KEY_FOLDER}{key_id}",KEYFORMAT="identity"'
     else:
         # Of the key the player learns the id; it has the address of the licence server from its application.
         data = base64.b64encode(bytes.fromhex(key_id)).decode()

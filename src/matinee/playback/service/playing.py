@@ -33,7 +33,7 @@ from matinee.playback.model.answer import build_play_session
 from matinee.playback.model.bandwidth import BandwidthHistory
 from matinee.playback.model.capabilities import list_key_labels, select_tracks
 from matinee.playback.model.checks import check_capabilities, check_failed, check_heartbeat
-from matinee.playback.model.manifests import render_manifest
+from matinee.playback.model.manifests import ManifestRenderer
 from matinee.playback.model.options import PlaybackOptions
 from matinee.playback.model.reports import FailureReports
 from matinee.playback.model.sessions import StoredSession
@@ -80,6 +80,7 @@ class PlaybackService:
         self._token_key = token_key
         self._edge_token_key = edge_token_key
         self._options = options
+        self._manifests = ManifestRenderer()
         self._failures = FailureReports()
         self._bandwidths = BandwidthHistory(default_bps=options.start_bandwidth_bps)
         self._lookup = StartLookup(
@@ -147,7 +148,7 @@ class PlaybackService:
         if served != session.served or is_quiet:
             await self._store.set_edges(session_id=session_id, avoid=session.avoid, served=served, now=now)
         keys = links.build_key_links(grants.licence_token, origin, key_format)
-        return render_manifest(name, asset, grants.deliveries, session.original_language, keys)
+        return self._manifests.render(name, asset, grants.deliveries, session.original_language, keys)
 
     async def renew(
         self, *, principal: Principal, session_id: PlaySessionId, client_ip: str, failed: tuple[EdgeId, ...] = ()

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import click
 
-from matinee.app.clients import Clients
 from matinee.cli.options import call, json_option, with_settings
-from matinee.cli.output import print_json, show
+from matinee.cli.output import print_json, read_pages, show
 from matinee.encoding.api import Encoding, Job
 from matinee.kit.ids import JobId
 from matinee.mesh.hosting.settings import Settings
 
-_PAGE = 200
 _MAX_LETTERS = 60
 
 
@@ -29,23 +26,10 @@ def jobs() -> None:
 @with_settings
 def list_(settings: Settings, limit: int, json_: bool) -> None:
     """List the newest jobs."""
-    found, more = call(settings, partial(_list, limit=limit))
+    found, more = call(settings, lambda clients: read_pages(clients.get(Encoding).list_jobs, limit))
     show_jobs(found, as_json=json_, empty="There are no jobs.")
     if more:
         click.echo("Older jobs are not shown: `--limit` shows more.", err=True)
-
-
-async def _list(clients: Clients, *, limit: int) -> tuple[list[Job], bool]:
-    """Return the newest jobs, and whether there are more."""
-    found: list[Job] = []
-    cursor = None
-    while True:
-        size = min(_PAGE, limit - len(found))
-        page = await clients.get(Encoding).list_jobs(cursor=cursor, limit=size)
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None or len(found) >= limit:
-            return found, cursor is not None
 
 
 @jobs.command()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 import msgspec
 from rich.cells import cell_len
 
+from matinee.kit.page import Page
 from matinee.kit.text import replace_controls
 
 Row = TypeVar("Row")
+_PAGE = 200
 
 
 def show(
@@ -30,6 +32,25 @@ def show(
         _print_table([headings, *(list(map(_to_text, to_cells(row))) for row in rows)])
     else:
         click.echo(empty)
+
+
+class ReadPage(Protocol[Row]):
+    """Reads a page of a list that starts at a cursor."""
+
+    async def __call__(self, *, cursor: str | None = None, limit: int = ...) -> Page[Row]:
+        """Return the page, which has at most `limit` rows."""
+
+
+async def read_pages(read: ReadPage[Row], limit: int) -> tuple[list[Row], bool]:
+    """Read the first rows of a list, and return whether there are more."""
+    found: list[Row] = []
+    cursor: str | None = None
+    while True:
+        page = await read(cursor=cursor, limit=min(_PAGE, limit - len(found)))
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None or len(found) >= limit:
+            return found, cursor is not None
 
 
 def print_json(value: Any) -> None:

@@ -16,7 +16,7 @@ from matinee.app.clients import Clients
 from matinee.app.masters import upload_masters
 from matinee.catalogue.api import Catalogue, Genre, Title, TitleDraft
 from matinee.cli.options import PathType, call, json_option, with_settings
-from matinee.cli.output import print_json, show
+from matinee.cli.output import print_json, read_pages, show
 from matinee.encoding.api import Encoding, Job, Order, SideFile
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import EpisodeId, TitleId, generate
@@ -187,12 +187,15 @@ def titles() -> None:
 
 
 @titles.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
 @json_option
 @with_settings
-def list_(settings: Settings, json_: bool) -> None:
-    """List all titles, newest first."""
-    found = call(settings, lambda clients: clients.get(Catalogue).everything()).items
+def list_(settings: Settings, limit: int, json_: bool) -> None:
+    """List the newest titles, in every state."""
+    found, more = call(settings, lambda clients: read_pages(clients.get(Catalogue).everything, limit))
     show(found, ("title", "name", "kind", "state", "length"), _to_cells, as_json=json_)
+    if more:
+        click.echo("Older titles are not shown: `--limit` shows more.", err=True)
 
 
 def _to_cells(title: Title) -> Iterable[object]:

@@ -8,7 +8,8 @@ from matinee.drivers.asgi import App, Message, Receive, Scope, Send
 
 # Below this a document fits into one packet anyway.
 _MIN_BYTES = 1_400
-_LEVEL = 5
+# Level 5 takes three times as long for an eighth less.
+_LEVEL = 1
 _TYPES = (b"application/json", b"application/dash+xml", b"application/vnd.apple.mpegurl")
 
 

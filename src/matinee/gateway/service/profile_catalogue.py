@@ -22,7 +22,7 @@ from matinee.viewing.api import Position, Viewing
 
 T = TypeVar("T")
 _log = log.get()
-ROW_LENGTH = 20
+ROW_LENGTH, PAGE_LENGTH = 20, 40
 SIMILAR = 12
 
 
@@ -92,14 +92,16 @@ class ProfileCatalogue:
         ranked = sorted(found.values(), key=lambda other: -len(own & {genre.genre_id for genre in other.genres}))
         return [self.to_card(other) for other in ranked[:SIMILAR]]
 
-    async def browse(self, *, genre_id: str | None = None, cursor: str | None = None) -> Page[Title]:
+    async def browse(
+        self, *, genre_id: str | None = None, cursor: str | None = None, limit: int = ROW_LENGTH
+    ) -> Page[Title]:
         """Return published titles that the profile may see, newest first."""
         return await self._catalogue.browse(
             territory=self._territory,
             maturity=self.profile.maturity,
             genre_id=genre_id,
             cursor=cursor,
-            limit=ROW_LENGTH if cursor is None and genre_id is None else 2 * ROW_LENGTH,
+            limit=limit,
         )
 
     async def visible_titles(self, title_ids: Sequence[TitleId]) -> dict[TitleId, Title]:

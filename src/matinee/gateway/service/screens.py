@@ -11,7 +11,7 @@ from matinee.catalogue.api import Catalogue, Genre, NotAvailable, Title, TitleNo
 from matinee.gateway.api import Card, GenreScreen, HistoryEntry, HistoryScreen, HomeScreen, Row, TitleScreen
 from matinee.gateway.api.problems import NoSuchPage
 from matinee.gateway.model import presentation
-from matinee.gateway.service.profile_catalogue import ProfileCatalogue, fetch_part, within_deadline
+from matinee.gateway.service.profile_catalogue import PAGE_LENGTH, ProfileCatalogue, fetch_part, within_deadline
 from matinee.identity.api import Identity
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
@@ -72,7 +72,7 @@ class Screens:
             genre = next((genre for genre in genres if genre.genre_id == genre_id), None)
             if genre is None:
                 raise NoSuchPage(detail="There is no such genre.")
-            page = await within_deadline(catalogue.browse(genre_id=genre_id, cursor=cursor))
+            page = await within_deadline(catalogue.browse(genre_id=genre_id, cursor=cursor, limit=PAGE_LENGTH))
             cards = [catalogue.to_card(title) for title in page.items]
             last = await fetch_part("progress", catalogue.fetch_last_positions(cards), []) or {}
         view = presentation.to_genre_view(genre, catalogue.profile.language)

@@ -206,7 +206,9 @@ async def run_edge(
     if front is not None:
         await front.start(filler_port=server.port)
     job = asyncio.create_task(
-        run_eviction(store=store, evictor=evictor, metrics=metrics) if front is None else front.run()
+        run_eviction(store=store, evictor=evictor, metrics=metrics, limit_bytes=limit_bytes)
+        if front is None
+        else front.run()
     )
     try:
         yield Rig(

@@ -18,10 +18,9 @@ from matinee.app.clients import open_clients
 from matinee.app.domains import DOMAINS
 from matinee.app.settings import load
 from matinee.drivers.http import ConnectFailed, HttpClient
-from matinee.drivers.sql import Database
 from matinee.events.api import Events
 from matinee.kit.clock import SystemClock
-from matinee.mesh.adapters.sql import SqlRegistry
+from matinee.mesh.adapters.files import FileRegistry
 from matinee.mesh.hosting.addresses import own_address
 
 
@@ -47,9 +46,8 @@ def environment(folder: Path, host: str) -> dict[str, str]:
 
 
 async def registered_addresses(folder: Path) -> list[tuple[str, str]]:
-    async with Database(f"sqlite:///{folder}/registry.db") as database:
-        found = await (await SqlRegistry.open(database)).list_instances(now=SystemClock().now())
-        return [(one.address, one.app_address) for one in found]
+    found = await FileRegistry.open(folder / "run/instances").list_instances(now=SystemClock().now())
+    return [(one.address, one.app_address) for one in found]
 
 
 async def is_registered(folder: Path, address: str, app_address: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from matinee.drivers.sql import Database
 from matinee.kit.clock import ManualClock
 from matinee.kit.ids import InstanceId
 from matinee.mesh.adapters.etcd import EtcdRegistry
+from matinee.mesh.adapters.files import FileRegistry
 from matinee.mesh.adapters.kubernetes import SLICES, KubernetesRegistry
 from matinee.mesh.adapters.memory import MemoryRegistry
 from matinee.mesh.adapters.sql import SqlRegistry
@@ -65,6 +67,16 @@ async def open_memory(tmp_path: Path) -> AsyncIterator[Open]:
     yield reopen
 
 
+@contextlib.asynccontextmanager
+async def open_files(tmp_path: Path) -> AsyncIterator[Open]:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+
+    async def reopen() -> Registry:
+        return FileRegistry.open(folder)
+
+    yield reopen
+
+
 def open_sql(engine_name: str, tmp_path: Path) -> AbstractAsyncContextManager[Open]:
     return store_opener(SqlRegistry, database_url(engine_name, tmp_path, "registry"))
 
@@ -99,6 +111,7 @@ async def open_kubernetes(tmp_path: Path) -> AsyncIterator[Open]:
 # For each engine a context of an empty registry, whose function opens it again.
 ENGINES: dict[str, tuple[type[Registry], Callable[[Path], AbstractAsyncContextManager[Open]]]] = {
     "memory": (MemoryRegistry, open_memory),
+    "files": (FileRegistry, open_files),
     **{name: (SqlRegistry, partial(open_sql, name)) for name in SQL},
     "etcd": (EtcdRegistry, open_etcd),
     "kubernetes": (KubernetesRegistry, open_kubernetes),

@@ -19,8 +19,7 @@ from tests.deployment import PASSWORD, Deployment, Viewer, create_deployment, ma
 from tests.journeys.refusals import assert_refused, check_problem, problem, raw
 
 from matinee.drivers.jwt import Signer
-from matinee.drivers.sql import Database
-from matinee.mesh.adapters.sql import SqlRegistry
+from matinee.mesh.adapters.files import FileRegistry
 
 pytestmark = [pytest.mark.timeout(400)]
 
@@ -308,8 +307,8 @@ async def test_requests_that_make_no_sense(deployment: Deployment, person: Calla
 
 
 async def test_internal_paths_and_the_application_have_listeners_of_their_own(deployment: Deployment) -> None:
-    async with Database(f"sqlite:///{deployment.data}/registry.db") as database, aiohttp.ClientSession() as http:
-        instances = await (await SqlRegistry.open(database)).list_instances(now=datetime.now(UTC))
+    async with aiohttp.ClientSession() as http:
+        instances = await FileRegistry.open(deployment.data / "run/instances").list_instances(now=datetime.now(UTC))
         (gateway,) = (one for one in instances if "gateway" in one.services)
         secret = (deployment.data / "secrets/envoy-proxy.key").read_bytes().hex()
         key = (deployment.data / "secrets/mesh.key").read_text()

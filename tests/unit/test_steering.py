@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,14 @@ def report(name: str) -> EdgeReport:
 
 async def open_service(path: Path, clock: ManualClock) -> tuple[Database, SteeringService]:
     database = await Database(f"sqlite:///{path}/steering.db").__aenter__()
-    return database, SteeringService(fleet=await SqlFleetStore.open(database), clock=clock)
+    return database, SteeringService(fleet=await open_fleet(database), clock=clock)
+
+
+async def open_fleet(database: Database, *, is_shared: bool = True) -> SqlFleetStore:
+    """Open a store that, as one on MariaDB, several instances may use."""
+    fleet = await SqlFleetStore.open(database)
+    fleet.is_shared = is_shared
+    return fleet
 
 
 async def test_ranking_without_live_edges_raises_no_edge(tmp_path: Path) -> None:
@@ -174,6 +181,8 @@ async def test_an_edge_without_heartbeats_is_deleted_after_a_day(tmp_path: Path)
 class UnavailableStore:
     """A store that fails at every call."""
 
+    is_shared = True
+
     async def save(self, members: list[FleetMember]) -> None:
         raise OSError("unavailable")
 
@@ -193,8 +202,31 @@ async def test_ranking_continues_while_the_store_is_unavailable() -> None:
     assert [e.edge_id for e in await steering.rank(client_ip="192.0.2.1")] == ["edg_a"]
 
 
+async def test_single_instance_stores_heartbeats_seldom(tmp_path: Path) -> None:
+    """A new edge is stored at once, and the rest is for a later start, which trusts a heartbeat for a minute."""
+    clock = ManualClock()
+    async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
+        fleet = await open_fleet(database, is_shared=False)
+        steering, saved = SteeringService(fleet=fleet, clock=clock), []
+        for second in range(95):
+            await steering.heartbeat(report=report("a"))
+            await steering.synchronise()
+            (stored,) = await fleet.load(clock.now() - timedelta(days=1))
+            if not saved or saved[-1][1] != stored.last_seen_at:
+                saved.append((second, stored.last_seen_at))
+            clock.advance(seconds=1)
+        assert [second for second, _ in saved] == [0, 30, 60, 90]
+        clock.advance(seconds=20)
+        again = SteeringService(fleet=fleet, clock=clock)
+        assert [edge.edge_id for edge in await again.rank(client_ip="192.0.2.1")] == ["edg_a"]
+        await steering.drain(edge_id=EdgeId("edg_a"), draining=True)
+        assert (await fleet.load(clock.now() - timedelta(days=1)))[0].draining
+
+
 class SwitchableStore:
     """A store that can become unavailable."""
+
+    is_shared = True
 
     def __init__(self, store: SqlFleetStore) -> None:
         self.inner: SqlFleetStore | UnavailableStore = store
@@ -216,7 +248,7 @@ class SwitchableStore:
 async def test_edges_of_other_instances_are_degraded_while_the_store_is_unavailable(tmp_path: Path) -> None:
     clock = ManualClock()
     async with Database(f"sqlite:///{tmp_path}/steering.db") as database:
-        fleet = SwitchableStore(await SqlFleetStore.open(database))
+        fleet = SwitchableStore(await open_fleet(database))
         one, other = SteeringService(fleet=fleet, clock=clock), SteeringService(fleet=fleet.store, clock=clock)
         await other.heartbeat(report=report("dead"))
         clock.advance(seconds=30)

@@ -39,8 +39,8 @@ class Clients:
 
 
 def check_started(settings: Settings, place: str) -> None:
-    """Raise NotRunning when the SQLite file of a setting does not exist, as before the first start."""
-    if url.scheme(place) == "sqlite" and not url.file_path(place).exists():
+    """Raise NotRunning when the file or folder of a setting does not exist, as before the first start."""
+    if url.scheme(place) in {"sqlite", "file"} and not url.file_path(place).exists():
         raise _not_running(settings)
 
 

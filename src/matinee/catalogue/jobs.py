@@ -8,7 +8,7 @@ from matinee.catalogue.ports import ReadModel
 from matinee.kit import log
 
 _log = log.get()
-EVERY_S = 0.25
+EVERY_S = 0.4
 
 
 async def follow_changes(read_model: ReadModel) -> None:

@@ -55,7 +55,8 @@ async def _build(wiring: Wiring[EventsSection]) -> Events:
     from matinee.events.service import EventsService
 
     log = await SqliteEventLog.open(await wiring.database("log"))
-    return EventsService(log=log, dead_letters=log, leases=log, clock=wiring.clock)
+    # All appends pass through this process, the only one of the domain.
+    return EventsService(log=log, dead_letters=log, leases=log, clock=wiring.clock, poll_s=5.0)
 
 
 DOMAIN = Domain(name="events", section=EventsSection, protocol=Events, prepare=_prepare, build=_build, store="log")

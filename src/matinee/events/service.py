@@ -35,16 +35,25 @@ _log = log.get()
 
 
 class EventsService:
-    """Implements `Events` on an `EventLog`. `leases` is None for a log with consumer groups."""
+    """Implements `Events` on an `EventLog`. `leases` is None for a log with consumer groups.
+
+    Facts that another process appends are found within `poll_s`.
+    """
 
     def __init__(
-        self, *, log: EventLog, dead_letters: DeadLetterStore, leases: ConsumerLeases | None, clock: Clock
+        self,
+        *,
+        log: EventLog,
+        dead_letters: DeadLetterStore,
+        leases: ConsumerLeases | None,
+        clock: Clock,
+        poll_s: float = POLL_S,
     ) -> None:
         self._log = log
         self._dead_letters = dead_letters
         self._leases = leases
         self._clock = clock
-        self._watcher = LogWatcher(log)
+        self._watcher = LogWatcher(log, poll_s)
 
     async def append(self, *, records: list[FactRecord]) -> None:
         _check("records", len(records) <= MAX_RECORDS, f"at most {MAX_RECORDS} at a time")
@@ -149,13 +158,14 @@ class EventsService:
 
 
 class LogWatcher:
-    """Wakes waiting readers when the log grows: at once for appends in this process, else within `POLL_S`.
+    """Wakes waiting readers when the log grows: at once for appends in this process, else within `poll_s`.
 
     One task polls the log for all waiting readers; without readers there is no task.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, poll_s: float) -> None:
         self._log = log
+        self._poll_s = poll_s
         self.growth = asyncio.Event()  # set, and replaced, when the log grows
         self._readers = 0
         self._head = ""
@@ -180,7 +190,7 @@ class LogWatcher:
 
     async def _poll(self) -> None:
         while self._readers:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._poll_s)
             try:
                 head = await self._log.get_head()
             except Exception:  # the woken readers read for themselves and get the error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from matinee.gateway.model.proxy import EDGE_PATH, Endpoint, ProxySettings, build_proxy_config, to_origin
+from matinee.gateway.model.proxy import EDGE_PATH, Endpoint, ProxyConfig, ProxySettings, build_proxy_config, to_origin
 from matinee.gateway.ports import Proxy, UploadStore
 from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
@@ -20,6 +21,7 @@ from matinee.steering.api import EdgeReport, Health, Steering
 T = TypeVar("T")
 _log = log.get()
 _UPDATE_INTERVAL_S = 1.0
+_REPEAT_S = 30.0
 _QUERY_TIMEOUT_MS = 1500
 UPLOAD_TTL = timedelta(days=2)
 # A name becomes a part of a path and of a file's name.
@@ -48,6 +50,8 @@ class ProxyUpdater:
         self._steering = steering
         self._keys: PublicKeys | None = None
         self._edges: tuple[EdgeReport, ...] = ()
+        self._applied: ProxyConfig | None = None
+        self._applied_at_s = 0.0
 
     def edge_origins(self) -> tuple[str, ...]:
         """Return the origins of the edges, as last queried."""
@@ -69,7 +73,12 @@ class ProxyUpdater:
             named_edges=_group_by_name(self._edges),
             keys=self._keys,
         )
-        if await self._proxy.apply(config):
+        # Files that somebody changed are written again too, but not at every interval.
+        if config == self._applied and time.monotonic() < self._applied_at_s + _REPEAT_S:
+            return True
+        is_changed = await self._proxy.apply(config)
+        self._applied, self._applied_at_s = config, time.monotonic()
+        if is_changed:
             endpoints = {c.name: [f"{e.host}:{e.port}" for e in c.endpoints] for c in config.clusters}
             _log.info("proxy.updated", **endpoints)
         return True

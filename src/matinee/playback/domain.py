@@ -50,7 +50,7 @@ async def _build(wiring: Wiring[PlaybackSection]) -> Playback:
     )
     wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
     wiring.add_job(jobs.end_revoked_sessions, service, wiring.get_provided(Follower))
-    wiring.add_schedule("@every 15s", jobs.end_idle_sessions, service)
+    wiring.add_schedule("@every 1m", jobs.end_idle_sessions, service)
     return service
 
 

@@ -10,7 +10,9 @@ from matinee.steering.model import FleetMember
 
 
 class FleetStore(Protocol):
-    """The edges of the fleet, shared by the instances of steering."""
+    """The edges of the fleet. `is_shared`: several instances of steering may use the store."""
+
+    is_shared: bool
 
     async def save(self, members: list[FleetMember]) -> None:
         """Store reports and their times; an older report changes nothing, and `draining` stays.

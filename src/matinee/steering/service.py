@@ -31,10 +31,14 @@ _CANDIDATES_TTL = timedelta(milliseconds=500)
 _MAX_NETWORKS = 50_000
 _MAX_EDGES_PER_NETWORK = 64
 _RETRY_AFTER_MS = 2000
+# Less than the time for which a stored heartbeat is trusted after a start (`model.assess_health`).
+SAVE_INTERVAL = timedelta(seconds=30)
 
 
 class SteeringService:
     """Implements `Steering`. Several instances share a `FleetStore` and exchange edges by `synchronise`.
+
+    A single instance stores reports only for the case that it starts again, and so seldom.
 
     The outcomes of requests (`observe`) stay in the instance that received them, and move an edge up or down in its
     ranking; of several instances each learns from its share. Health and draining are known to all instances.
@@ -47,7 +51,7 @@ class SteeringService:
         self._members: dict[EdgeId, FleetMember] = {}
         self._unsaved: set[EdgeId] = set()
         self._has_read = False
-        self._read_at = self._started_at
+        self._read_at = self._saved_at = self._started_at
         self._is_store_unavailable = False  # then heartbeats at other instances are unknown
         self._last_seen = BoundedTimes()
         self._candidates: list[Candidate] = []
@@ -118,7 +122,11 @@ class SteeringService:
 
     async def synchronise(self) -> None:
         """Store new reports and load those of other instances. The fleet stays as it is if the store is unavailable."""
-        self._bound_times(self._clock.now())
+        now = self._clock.now()
+        self._bound_times(now)
+        if self._has_read and not self._fleet.is_shared and now - self._saved_at < SAVE_INTERVAL:
+            return
+        self._saved_at = now
         await self._save()
         try:
             stored = await self._fleet.load(self._clock.now() - RETENTION)
@@ -140,6 +148,7 @@ class SteeringService:
     def _bound_times(self, now: datetime) -> None:
         """Replace times that are ahead of now by now: the clock was ahead."""
         self._started_at, self._read_at = min(self._started_at, now), min(self._read_at, now)
+        self._saved_at = min(self._saved_at, now)
         for edge_id, member in self._members.items():
             if member.last_seen_at > now:
                 self._members[edge_id] = msgspec.structs.replace(member, last_seen_at=now)

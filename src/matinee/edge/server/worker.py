@@ -47,7 +47,11 @@ async def run_worker(
     jobs = server.jobs
     jobs.start("cpu", lambda: record_cpu(metrics=metrics))
     if data_plane is None:
-        jobs.start("eviction", lambda: run_eviction(store=store, evictor=evictor, metrics=metrics))
+        limit_bytes = settings.cache_limit_bytes
+        jobs.start(
+            "eviction",
+            lambda: run_eviction(store=store, evictor=evictor, metrics=metrics, limit_bytes=limit_bytes),
+        )
     else:
         await data_plane.start(filler_port=server.port)
         jobs.start("data-plane", data_plane.run)

@@ -135,6 +135,10 @@ async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, e
             from matinee.mesh.adapters.memory import MemoryRegistry
 
             return MemoryRegistry()
+        case "file":
+            from matinee.mesh.adapters.files import FileRegistry
+
+            return FileRegistry.open(url.file_path(place))
         case "sqlite" | "mysql":
             from matinee.drivers.sql import Database
             from matinee.mesh.adapters.sql import SqlRegistry
@@ -165,7 +169,8 @@ async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, e
             return cluster
         case other:
             raise BadSettings(
-                detail=f"mesh.registry: {other!r} is not supported; use sqlite, mysql, etcd, kubernetes or memory."
+                detail=f"mesh.registry: {other!r} is not supported; "
+                "use file, sqlite, mysql, etcd, kubernetes or memory."
             )
 
 

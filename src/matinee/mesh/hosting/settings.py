@@ -86,14 +86,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     """How services find and call each other. `call_ms` limits a call that has no deadline of its own.
 
-    `registry`: the list of instances: a SQL store, `etcd://host:port,…/prefix`, or `kubernetes:` for the cluster's
-    endpoints. `schedules`: the SQL store of scheduled work, which runs once per deployment. `host`: the address of
-    this machine on which services listen and are called; with `0.0.0.0` (`::`) they listen on all addresses and are
-    called on this machine's address in its network. `workers`: how many worker processes each process may start for
-    CPU-bound work; 0 means one for each core.
+    `registry`: the list of instances: a folder on one machine, a SQL store, `etcd://host:port,…/prefix`, or
+    `kubernetes:` for the cluster's endpoints. `schedules`: the SQL store of scheduled work, which runs once per
+    deployment. `host`: the address of this machine on which services listen and are called; with `0.0.0.0` (`::`) they
+    listen on all addresses and are called on this machine's address in its network. `workers`: how many worker
+    processes each process may start for CPU-bound work; 0 means one for each core.
     """
 
-    registry: str = "sqlite:///{data}/registry.db"
+    registry: str = "file://{data}/run/instances"
     schedules: str = "sqlite:///{data}/schedules.db"
     host: str = "127.0.0.1"
     call_ms: Milliseconds = 5000

@@ -97,7 +97,10 @@ class SqlWorkQueue(Generic[Item]):
         return Page(items=items[:limit], next_cursor=items[limit - 1].item_id if len(items) > limit else None)
 
     async def claim(self, *, owner: str, now: datetime, lease_until: datetime) -> Item | None:
-        return await self._database.write(partial(self._claim, owner, now, lease_until))
+        # An idle worker asks often: it takes no write lock.
+        times = self._describe_times(now, lease_until)
+        free = await self._database.read_autocommit(lambda c: c.execute(self._statements.find_free, times).first())
+        return None if free is None else await self._database.write(partial(self._claim, owner, now, lease_until))
 
     async def save(
         self,
@@ -135,7 +138,7 @@ class SqlWorkQueue(Generic[Item]):
 
     def _claim(self, owner: str, now: datetime, lease_until: datetime, connection: Connection) -> Item | None:
         # Repeated, because other workers may claim all items of one page while more are free.
-        times = {"now": now, "longest_delay": now + LONGEST_DELAY, "longest_lease": lease_until + CLOCK_SKEW}
+        times = self._describe_times(now, lease_until)
         while rows := connection.execute(self._statements.find_free, times).mappings().all():
             for row in rows:
                 item: Item = row["body"]
@@ -149,6 +152,9 @@ class SqlWorkQueue(Generic[Item]):
                 if self._change(row, _to_row(item) | {"owner": owner, "lease_until": lease_until}, connection):
                     return item
         return None
+
+    def _describe_times(self, now: datetime, lease_until: datetime) -> dict[str, datetime]:
+        return {"now": now, "longest_delay": now + LONGEST_DELAY, "longest_lease": lease_until + CLOCK_SKEW}
 
     def _change(self, row: RowMapping, values: dict[str, Any], connection: Connection) -> bool:
         """Change a row unless its claim has changed since it was read."""

@@ -43,7 +43,7 @@ from matinee.steering.api import RankedEdge, Steering
 from matinee.viewing.api import Viewing
 
 _log = log.get()
-_BATCH = 200
+_BATCH, _BATCHES = 200, 500
 _ACCOUNT_LIMIT = 10_000
 _DELETE_AFTER = timedelta(days=1)
 # A request for a manifest is recorded after this share of the time without a heartbeat.
@@ -203,18 +203,23 @@ class PlaybackService:
         now = self._clock.now()
         since = now - timedelta(seconds=self._options.idle_s)
         ended = 0
-        for session in await self._store.list_idle(since=since, now=now, limit=_BATCH):
-            # Of a clock that was ahead, the time counts as now.
-            if session.last_seen_at > now or (not session.heartbeats and session.expires_at > now):
-                await self._store.move(
-                    session_id=session.session_id, position_ms=session.position_ms, now=now, records=[]
-                )
-                continue
-            ended += 1
-            fact = sessions.to_ended_fact(session, session.position_ms, "lost")
-            await self._close(session, session.position_ms, now, [fact])
+        for _ in range(_BATCHES):
+            idle = await self._store.list_idle(since=since, now=now, limit=_BATCH)
+            if not idle:
+                break
+            # Concurrently, so that a store commits them together.
+            ended += sum(await asyncio.gather(*(self._end_if_idle(session, now) for session in idle)))
         await self._store.delete_ended(before=now - _DELETE_AFTER)
         return ended
+
+    async def _end_if_idle(self, session: StoredSession, now: datetime) -> bool:
+        """End a session, unless its player reports nothing or its clock was ahead; return whether it was ended."""
+        if session.last_seen_at > now or (not session.heartbeats and session.expires_at > now):
+            await self._store.move(session_id=session.session_id, position_ms=session.position_ms, now=now, records=[])
+            return False
+        fact = sessions.to_ended_fact(session, session.position_ms, "lost")
+        await self._close(session, session.position_ms, now, [fact])
+        return True
 
     async def end_revoked(self, *, account_id: AccountId) -> int:
         """End the sessions of an account that may no longer play, and return how many."""

@@ -60,6 +60,7 @@ class SqlFleetStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.is_shared = not database.url.startswith("sqlite:")
 
     @classmethod
     async def open(cls, database: Database) -> Self:

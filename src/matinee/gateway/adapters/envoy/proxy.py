@@ -13,6 +13,7 @@ from matinee.gateway.adapters.envoy.routes import render_routes
 from matinee.gateway.model.proxy import ProxyConfig
 
 _MAX_CONNECTIONS = 10_000
+_WATCHDOG = {"miss_timeout": "5s", "megamiss_timeout": "10s"}
 
 
 class EnvoyProxy:
@@ -60,6 +61,8 @@ def _build_bootstrap(folder: Path) -> dict[str, Any]:
             "cds_config": file_source(folder / "clusters.json"),
             "lds_config": file_source(folder / "listeners.json"),
         },
+        # By default the watchdogs wake every thread ten times a second.
+        "watchdogs": {"main_thread_watchdog": _WATCHDOG, "worker_watchdog": _WATCHDOG},
         "overload_manager": {
             "resource_monitors": [
                 {

@@ -139,7 +139,7 @@ class SqlScheduleStore:
         await self._database.write(finish)
 
     async def list_schedules(self) -> list[Schedule]:
-        rows = await self._database.read(lambda connection: connection.execute(_LIST).all())
+        rows = await self._database.read_autocommit(lambda connection: connection.execute(_LIST).all())
         return [
             Schedule(
                 schedule=row[0],

@@ -52,7 +52,8 @@ class Ffmpeg:
         level: str = "error",
     ) -> list[str]:
         """Run ffmpeg and return the end of its log. `progress` is called with the frames done. Raises ToolFailed."""
-        argv = [self._ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-v", level, "-y"]
+        # What can be decoded of a damaged file is kept, however little it is.
+        argv = [self._ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-v", level, "-max_error_rate", "1", "-y"]
         on_line = None
         if progress is not None:
             argv += ["-progress", "pipe:1", "-stats_period", "0.5"]

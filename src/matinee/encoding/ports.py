@@ -103,12 +103,14 @@ class Prober(Protocol):
 class Loudness(msgspec.Struct, frozen=True):
     """Integrated loudness in LUFS and true peak in dBTP.
 
-    Where the layout or the sample rate `changes` in the middle, the figures are those of the last part.
+    Where the layout or the sample rate `changes` in the middle, the figures are those of the last part. Of a `damaged`
+    sound parts cannot be decoded.
     """
 
     integrated_lufs: float
     true_peak_dbtp: float
     changes: bool = False
+    damaged: bool = False
 
 
 class Encoder(Protocol):

@@ -49,13 +49,14 @@ async def _encode_track(run: Run, plan: Plan, track: AudioTrackPlan, out: Path) 
     is_own = track.source_key == plan.source_key
     master = await (run.fetch_master(track.source_key, plan.source) if is_own else run.fetch(track.source_key))
     unified = out.with_suffix(".mkv")
+    where = f"sound (stream {', '.join(map(str, track.streams))})"
     try:
-        await _encode_sound(run.tools.encoder, plan, track, master, unified, out)
+        if await _encode_sound(run.tools.encoder, plan, track, master, unified, out):
+            run.progress.warn(f"{where} is damaged: parts of it cannot be decoded")
     except MediaToolFailed as failure:
         if not failure.repeats:
             raise
         _log.warning("encode.sound_failed", file=run.file_name, track=track.track_id, error=str(failure))
-        where = f"sound (stream {', '.join(map(str, track.streams))})"
         if not is_own:
             name = PurePath(track.source_key).name
             raise make_unusable(
@@ -70,8 +71,10 @@ async def _encode_track(run: Run, plan: Plan, track: AudioTrackPlan, out: Path) 
 
 async def _encode_sound(
     encoder: Encoder, plan: Plan, track: AudioTrackPlan, master: Path, unified: Path, out: Path
-) -> None:
+) -> bool:
+    """Encode a sound; return whether parts of it cannot be decoded."""
     loudness = await encoder.measure_loudness(master=master, track=track)
+    is_damaged = loudness.damaged
     if loudness.changes:
         await encoder.unify_sound(master=master, track=track, out=unified)
         master, track = unified, replace(track, streams=(0,))
@@ -81,6 +84,7 @@ async def _encode_sound(
         await encoder.encode_audio(
             master=master, track=track, gain_db=gain_db, duration_s=float(plan.duration_s), out=out
         )
+    return is_damaged
 
 
 async def make_subtitles(run: Run, plan: Plan) -> list[tuple[TextTrack, Path]]:

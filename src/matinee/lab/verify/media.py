@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -23,6 +23,15 @@ THUMB_PX = 32, 18
 PATCHES_PX = 64, 36
 _ALPHA = "format=gbrap,premultiply=inplace=1,format=gbrp,"
 _SHOW = ("-show_streams", "-show_format", "-show_programs", "-show_chapters")
+
+
+# How times are read: as they are; from the start, joining recordings whose clocks differ; from the start, with gaps.
+Clock: TypeAlias = Literal["whole", "restarting", "gapped"]
+_CLOCKS: dict[Clock, list[str]] = {
+    "whole": ["-copyts"],
+    "restarting": [],
+    "gapped": ["-dts_delta_threshold", "1000000"],
+}
 
 
 class Fit(NamedTuple):
@@ -129,21 +138,19 @@ class MediaReader:
         self,
         file: Path,
         streams: Sequence[dict[str, Any]],
+        clock: Clock = "whole",
         *,
         key: str = "",
-        restarts: bool = False,
         part: tuple[int, int] | None = None,
         fit: Fit | None = None,
     ) -> Media:
         """Decode streams in one process, so that they keep the one clock of the file. Raises ToolFailed.
 
-        Where the clock of the file `restarts`, times begin with its start. `part` are bytes of the file. A picture that
-        changes its size is fitted into the size `fit`.
+        `part` are bytes of the file. A picture that changes its size is fitted into the size `fit`.
         """
-        clock = [] if restarts else ["-copyts"]
         videos = [stream for stream in streams if stream["codec_type"] == "video"]
         options = [option for stream in videos for option in choose_options(stream)]
-        arguments = [*_decrypt(key), *clock, *options, *input_arguments(file, part), "-max_error_rate", "1"]
+        arguments = [*_decrypt(key), *_CLOCKS[clock], *options, *input_arguments(file, part)]
         for stream in streams:
             arguments += _describe_output(stream, fit)
         await self.run(arguments)
@@ -189,7 +196,7 @@ class MediaReader:
         graph = f"select={chosen},{convert},scale={width}:{height}:flags=area,format=rgb24"
         write = ["-map", f"0:{index}", "-vf", graph, "-fps_mode", "passthrough", "-f", "rawvideo", "patches.raw"]
         try:
-            await self.run([*_decrypt(key), *options, *input_arguments(file), "-max_error_rate", "1", *write])
+            await self.run([*_decrypt(key), *options, *input_arguments(file), *write])
         except ToolFailed:
             return None
         values = np.frombuffer((self._folder / "patches.raw").read_bytes(), np.uint8)

@@ -81,6 +81,9 @@ def check_size(name: str, width_px: int, height_px: int, stream: dict[str, Any])
 def compute_display_size(stream: dict[str, Any]) -> tuple[float, float]:
     """Compute the size at which a source is shown."""
     wide, high = float(stream["width"]), float(stream["height"])
+    for crop in stream.get("side_data_list", []):
+        wide -= int(crop.get("crop_left", 0)) + int(crop.get("crop_right", 0))
+        high -= int(crop.get("crop_top", 0)) + int(crop.get("crop_bottom", 0))
     ratio = str(stream.get("sample_aspect_ratio", "1:1")).replace(":", "/")
     aspect = float(Fraction(ratio)) if ratio not in ("0/1", "N/A") and not ratio.endswith("/0") else 1.0
     wide *= aspect if 1 / 8 <= aspect <= 8 else 1.0

@@ -17,6 +17,7 @@ from matinee.lab.verify import cues, pictures, sound, tracks
 from matinee.lab.verify.checks import Check, judge, skip
 from matinee.lab.verify.media import (
     PATCHES_PX,
+    Clock,
     Fit,
     Media,
     MediaReader,
@@ -71,8 +72,10 @@ async def verify(output: Output, file: Path, folder: Path) -> list[Check]:
     streams = [*tracks.list_streams(shown, "video"), *tracks.list_streams(shown, "audio")]
     restarts = shown.get("format", {}).get("format_name") in _RESTARTING
     fit = await _choose_fit(reader, output, file, streams)
-    parts = (await FfmpegProber(Ffmpeg()).probe(path=file, name=file.name)).parts or (None,) if restarts else (None,)
-    media = join([await reader.decode(file, streams, restarts=restarts, part=part, fit=fit) for part in parts])
+    probed = await FfmpegProber(Ffmpeg()).probe(path=file, name=file.name)
+    restarts = restarts or bool(probed.parts)
+    clock: Clock = "whole" if not restarts else "restarting" if probed.clock_step_s else "gapped"
+    media = join([await reader.decode(file, streams, clock, part=part, fit=fit) for part in probed.parts or (None,)])
     source = Source(file=file, shown=shown, media=media, start_s=0.0 if restarts else _read_start(shown), fit=fit)
     if not source.media.pictures or not output.asset.video:
         return [judge("frames", "", False, "there is no picture")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 
 from msgspec.structs import asdict
@@ -13,7 +12,6 @@ from msgspec.structs import asdict
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.failures import translate_failures
 from matinee.encoding.adapters.ffmpeg import filters, remux, sounds, timed_text
-from matinee.encoding.adapters.ffmpeg.survey import LONGEST_LAST_S
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
@@ -140,13 +138,11 @@ def _build_graph(plan: Plan, chunk: Chunk, rungs: Sequence[Rung]) -> str:
     """Build the filter graph: one decode at the constant rate, one output per rung; a chunk's first frame is at 0."""
     source, seek_s = plan.source, _compute_seek(plan, chunk)
     rate = filters.convert_rate(source, _compute_start(plan, chunk) - seek_s)
-    # The last frame is held for its own time and to the end of the sound. A file with a varying rate may also end a
-    # frame early when it is read from the middle.
-    held = max(0, chunk.first + chunk.frames - plan.picture_frames) + ceil(source.frame_rate * LONGEST_LAST_S)
     timing = f"settb={source.frame_rate.denominator}/{source.frame_rate.numerator},setpts=N"
     split = f"split={len(rungs)}{''.join(f'[s{n}]' for n in range(len(rungs)))}"
     head = f"[0:{source.report.video.index}]{filters.prepare(source, seek_s)}{rate}"
-    head += f",tpad=stop={held + 2}:stop_mode=clone,{timing}{filters.convert_range(source)},{split}"
+    # The last frame is held: for its own time, to the end of the sound, and where those at the end cannot be decoded.
+    head += f",tpad=stop=-1:stop_mode=clone,{timing}{filters.convert_range(source)},{split}"
     return ";".join([head, *(f"[s{n}]{filters.scale(source, rung)}[v{n}]" for n, rung in enumerate(rungs))])
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from matinee.encoding.adapters.ffmpeg.joints import REORDERED, STEP_AHEAD_S
 from matinee.encoding.adapters.ffmpeg.reading import parse_number
 from matinee.encoding.adapters.ffmpeg.survey import unwrap
 
 # What is listed of each packet.
 FIELDS = "pts_time,dts_time,duration_time,flags"
+# No frame is shown this much earlier or later than it is decoded, unless there is a gap: one of its times is damaged.
+LONGEST_REORDER_S = 10.0
 
 
 def list_shown(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -19,20 +22,21 @@ def list_shown(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 def read_last_duration(rows: Sequence[Sequence[str]]) -> float:
     """Read how long the last frame is shown; 0 where the file does not say it."""
-    timed = [(parse_number(row[0]), row[2]) for row in list_shown(rows) if row[0] != "N/A"]
+    shown = list_shown(rows)
+    timed = [(float(time), row[2]) for time, row in zip(choose_times(shown), shown, strict=True) if row[0] != "N/A"]
     return parse_number(max(timed)[1]) if timed else 0.0
 
 
-def list_steps_back(rows: Sequence[Sequence[str]]) -> Iterator[float]:
-    """Yield the steps by which the clock of packets goes back."""
+def list_steps(rows: Sequence[Sequence[str]]) -> Iterator[float]:
+    """Yield the steps by which the clock of packets goes back (below 0), or so far ahead that it may have restarted."""
     clock = [float(row[1]) for row in list_shown(rows) if row[1] not in ("", "N/A")]
-    yield from (before - after for before, after in pairwise(clock) if after < before)
+    yield from (step for before, after in pairwise(clock) if not 0 <= (step := after - before) <= STEP_AHEAD_S)
 
 
 def read_times(rows: Sequence[Sequence[str]], *, restarts: bool = False) -> list[float]:
     """Read the times of packets that are shown, sorted; on one clock where it restarts."""
     shown = list_shown(rows)
-    times = [next((field for field in row[:2] if field and field != "N/A"), "") for row in shown]
+    times = choose_times(shown)
     if not restarts or any(not time for time in times) or any(row[1] in ("", "N/A") for row in shown):
         return sorted(float(time) for time in times if time)
     clock = [float(row[1]) for row in shown]
@@ -40,14 +44,52 @@ def read_times(rows: Sequence[Sequence[str]], *, restarts: bool = False) -> list
     return sorted(float(time) + new - old for time, new, old in zip(times, joined, clock, strict=True))
 
 
-def place_frames(packets_s: Sequence[float], decoded_s: Sequence[float], *, is_copy: bool) -> Sequence[float]:
+def choose_times(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Choose when each packet is shown, or decoded where that is missing or damaged; "" without both.
+
+    A single time of decoding that is far ahead of those around it is damaged too.
+    """
+    damaged = find_damaged(rows)
+    times = [
+        row[1] if number in damaged else next((field for field in row[:2] if field not in ("", "N/A")), "")
+        for number, row in enumerate(rows)
+    ]
+    for number, (row, before, after) in enumerate(zip(rows[1:-1], times, times[2:], strict=False), start=1):
+        is_decoded = row[0] in ("", "N/A") and times[number] and before and after
+        if is_decoded and float(times[number]) - max(float(before), float(after)) > LONGEST_REORDER_S:
+            times[number] = before
+    return times
+
+
+def find_damaged(rows: Sequence[Sequence[str]]) -> dict[int, float]:
+    """Find the packets whose time is damaged, by number: how much later than they are decoded they would be shown.
+
+    They are far from the time of their decoding, and the clock does not follow: before a gap in a picture the frames
+    after it are far from theirs too.
+    """
+    clock = [parse_number(row[1]) if row[1] != "N/A" else None for row in rows]
+    damaged: dict[int, float] = {}
+    for number, (row, decoded_s) in enumerate(zip(rows, clock, strict=True)):
+        if decoded_s is None or row[0] in ("", "N/A"):
+            continue
+        delay_s = float(row[0]) - decoded_s
+        if -LONGEST_REORDER_S <= delay_s <= LONGEST_REORDER_S:
+            continue
+        following = [time for time in clock[number + 1 : number + 1 + REORDERED] if time is not None]
+        if delay_s < 0 or not following or following[-1] < float(row[0]) - LONGEST_REORDER_S:
+            damaged[number] = delay_s
+    return damaged
+
+
+def place_frames(packets_s: Sequence[float], decoded_s: Sequence[float], last_s: float | None) -> Sequence[float]:
     """Return the times of the decoded frames on the clock of the file that is encoded.
 
-    These are the times of its packets, where each has one frame, and where decoded frames have none.
+    These are the times of its packets, where each has one frame, and where decoded frames have none. For a copy,
+    `last_s` is the time of the last packet in the original, on the clock of the decoded frames.
     """
     has_times = bool(decoded_s) and decoded_s[-1] > decoded_s[0]
     if not packets_s or len(decoded_s) == len(packets_s) or not has_times:
         return packets_s or decoded_s
     # Fields in packets of their own, or frames that cannot be decoded: at the start of a recording for example.
-    shift_s = packets_s[-1] - decoded_s[-1] if is_copy else 0.0
+    shift_s = 0.0 if last_s is None else packets_s[-1] - last_s
     return [time + shift_s for time in decoded_s]

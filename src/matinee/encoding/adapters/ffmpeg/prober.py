@@ -35,6 +35,11 @@ _CUT_SHORT = ("partial file", "File ended prematurely")
 # How much of a sound is decoded to see that it can be, and how much of the end of a file is read to find its end.
 _SOUND_PACKETS = 60
 _TAIL_S = 30
+# Containers of one film, whose header says where it ends.
+_WITH_HEADER = frozenset({"mov", "matroska"})
+_OTHER_FILMS = "there is another film in the file: it is left out, because its streams differ"
+# More times than these are not repaired one by one.
+MOST_DAMAGED = 100
 # What is examined of a picture for lines that are interlaced: places in the film, and seconds at each.
 _EXCERPTS, _EXCERPT_S = (0.2, 0.5, 0.8), 4
 
@@ -51,8 +56,12 @@ class FfmpegProber:
         stream, listing = await self._choose_picture(path, name, shown)
         source = reading.read_source(shown, stream, listing, size_bytes)
         source = await self._check_sounds(path, source)
-        if reading.has_restarts(shown) and (listing.steps_back_s or source.report.container == "ogg"):
-            return await self._find_parts(path, source, shown)
+        if reading.has_restarts(shown) and (listing.steps_s or source.report.container == "ogg"):
+            places = await self._find_joints(path, source, shown)
+            return await self._find_parts(path, source, places)
+        if source.report.container in _WITH_HEADER and (places := await asyncio.to_thread(joints.find_films, path)):
+            joined = await self._find_parts(path, replace(source, remux=reading.list_remuxed(source.report)), places)
+            return joined if joined.parts else replace(source, notes=(*source.notes, _OTHER_FILMS))
         return source
 
     async def _choose_picture(
@@ -70,9 +79,11 @@ class FfmpegProber:
                 return stream, listing
         raise make_unusable(name, "picture", "it has none", "Use a file with a video stream.")
 
-    async def _find_parts(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> MediaSource:
+    async def _find_parts(self, path: Path, source: MediaSource, places: Sequence[int]) -> MediaSource:
         """Return the source with the recordings that are joined in the file, if they have the same streams."""
-        parts = joints.split(await self._find_joints(path, source, shown), source.report.size_bytes)
+        parts = joints.split(places, source.report.size_bytes)
+        if parts:
+            source = replace(source, clock_step_s=source.clock_step_s or joints.STEP_AHEAD_S)
         first: list[tuple[object, ...]] = []
         for part in parts:
             try:
@@ -90,12 +101,16 @@ class FfmpegProber:
     async def _find_joints(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> list[int]:
         if source.report.container == "ogg":
             return await asyncio.to_thread(joints.find_chains, path)
-        rows, _ = await self._list_packets(path, "", "stream_index,dts_time,pos")
+        rows, _ = await self._list_packets(path, "", "stream_index,pts_time,dts_time,pos,flags")
         kept = {source.report.video.index, *(sound.index for sound in source.report.audio)}
+        # A broadcast that was recorded may begin with any frame.
+        any_starts = source.report.container == "mpegts"
         placed = (
-            joints.PacketPlace(int(row[0]), float(row[1]), int(row[2]))
+            joints.PacketPlace(
+                int(row[0]), float(row[2]), int(row[3]), float(row[1]) - float(row[2]), any_starts or "K" in row[-1]
+            )
             for row in rows
-            if len(row) >= 3 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:3]
+            if len(row) >= 4 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:4]
         )
         places = await asyncio.to_thread(joints.find_restarts, placed, kept)
         if source.report.container == "mpeg":
@@ -127,14 +142,18 @@ class FfmpegProber:
                     original, show, span=part, on_line=on_line, deadline_s=DECODING_S
                 )
             log += lines
-        if not found.times_s and not await self._count_frames(path, source, progress):
+        frames = len(found.times_s) or await self._count_frames(path, source, progress)
+        if not frames:
             return replace(source, picture_frames=0)
         shown = await self._show(path, path.name)
         stream = next(s for s in shown["streams"] if s["index"] == source.report.video.index)
         rows, _ = await self._list_packets(path, str(stream["index"]), packets.FIELDS)
         decoded, shown_rows = found.order_times(restarts=bool(source.clock_step_s)), packets.list_shown(rows)
-        times: Sequence[float] = packets.place_frames(packets.read_times(rows), decoded, is_copy=bool(source.remux))
-        notes = (*source.notes, *found.list_faults(len(shown_rows), log))
+        last_s = None
+        if source.remux and decoded:  # where the clock restarts, the last packet is taken to be decoded
+            last_s = decoded[-1] if source.clock_step_s else source.last_us / 1_000_000
+        times: Sequence[float] = packets.place_frames(packets.read_times(rows), decoded, last_s)
+        notes = (*source.notes, *found.list_faults(len(shown_rows), frames, log))
         source = replace(source, notes=notes)
         if not source.remux and decoded and any(row[0] == "N/A" for row in shown_rows):
             times, delay_s = survey.undelay(decoded, reading.parse_number(stream.get("start_time")))
@@ -240,7 +259,13 @@ class FfmpegProber:
                 f"the last {lost_s:.1f} of {stated_s:.1f} seconds are missing" if lost_s > 0.1 else "its end is missing"
             )
             raise make_unusable(name, "file", f"it is cut short: {what}", _COPY)
-        return reading.Listing(times, tuple(packets.list_steps_back(rows)), reading.is_damaged(shown, rows, log))
+        delays = packets.find_damaged(packets.list_shown(rows)).values()
+        return reading.Listing(
+            times,
+            tuple(packets.list_steps(rows)),
+            reading.is_damaged(shown, rows, log),
+            tuple(round(delay_s * 1_000_000) for delay_s in delays)[:MOST_DAMAGED],
+        )
 
     async def _check_sounds(self, path: Path, source: MediaSource) -> MediaSource:
         """Return the source without the sounds of which nothing can be decoded."""
@@ -250,6 +275,7 @@ class FfmpegProber:
         decoded = await self._count_samples(path, "a", _SOUND_PACKETS * len(sounds))
         silent = [s for s in sounds if not decoded[s.index]]
         silent = [s for s in silent if not (await self._count_samples(path, str(s.index), _SOUND_PACKETS))[s.index]]
+        silent = [s for s in silent if not await self._can_decode(path, s.index)]
         if not silent:
             return source
         notes = (f"sound (stream {s.index}, {s.codec}) is left out: it cannot be decoded" for s in silent)
@@ -260,6 +286,26 @@ class FfmpegProber:
             remux=tuple(index for index in source.remux if index not in left),
             notes=(*source.notes, *notes),
         )
+
+    async def _can_decode(self, path: Path, index: int) -> bool:
+        """Return whether ffmpeg decodes a sound, which reads what ffprobe cannot (Matroska compressed by zlib)."""
+        arguments = [
+            *input_arguments(path),
+            "-map",
+            f"0:{index}",
+            "-af",
+            "ashowinfo",
+            "-frames:a",
+            "1",
+            "-f",
+            "null",
+            "-",
+        ]
+        try:
+            log = await self._ffmpeg.run(arguments, deadline_s=PROBE_S, level="info")
+        except ToolFailed:
+            return False
+        return any("ashowinfo" in line and " pts:" in line for line in log)
 
     async def _count_samples(self, path: Path, selected: str, count: int) -> Counter[int]:
         """Count the decoded frames of sounds among so many first packets of a file."""

@@ -31,10 +31,10 @@ _ENTRIES = (
     "format=format_name,start_time,duration,size:stream=index,id,codec_type,codec_name,codec_tag_string,width,height,"
     "sample_aspect_ratio,pix_fmt,bits_per_raw_sample,field_order,color_space,color_transfer,color_primaries,"
     "r_frame_rate,avg_frame_rate,nb_frames,channels,sample_rate,start_time,duration:stream_tags=language,alpha_mode{titles}:"
-    "stream_disposition:stream_side_data=rotation,max_content,max_luminance:program=program_id,program_num:"
+    "stream_disposition:stream_side_data=rotation,max_content,max_luminance,crop_top,crop_bottom,crop_left,crop_right:program=program_id,program_num:"
     "program_tags=service_name:program_stream=index,codec_type:chapter=start_time{chapter_titles}"
 )
-SHOW = ("-show_entries", _ENTRIES.format(titles=",title", chapter_titles=":chapter_tags=title"))
+SHOW = ("-show_entries", _ENTRIES.format(titles=",title,name", chapter_titles=":chapter_tags=title"))
 # For files whose titles are longer than any title.
 SHOW_UNTITLED = ("-show_entries", _ENTRIES.format(titles="", chapter_titles=""))
 # Matrices that YUV pictures can be converted from (ITU-T H.273 §8.3); others need other pixel formats.
@@ -49,16 +49,17 @@ _EARLY_S = 0.25
 
 
 class Listing(NamedTuple):
-    """The listed packets of a picture: times, the steps by which the clock goes back, whether some are damaged."""
+    """The listed packets of a picture: times, the steps by which the clock may restart, whether some are damaged."""
 
     times_s: Sequence[float]
-    steps_back_s: Sequence[float] = ()
+    steps_s: Sequence[float] = ()
     damaged: bool = False
+    damaged_delays_us: tuple[int, ...] = ()
 
     @property
     def clock_step_s(self) -> float:
-        """The smallest step that is more than an overlap; 0 where there is none."""
-        return min((step for step in self.steps_back_s if step > STEP_BACK_S), default=0.0)
+        """The smallest step back that is more than an overlap; 0 where there is none."""
+        return min((-step for step in self.steps_s if step < -STEP_BACK_S), default=0.0)
 
 
 def read_source(shown: dict[str, Any], stream: dict[str, Any], listing: Listing, size_bytes: int) -> MediaSource:
@@ -75,6 +76,7 @@ def read_source(shown: dict[str, Any], stream: dict[str, Any], listing: Listing,
         rate=f"{rate.numerator}/{rate.denominator}",
         constant=constant or not times_s,
         start_us=max(0, round((first_s - offset_s) * 1_000_000)),
+        last_us=round(times_s[-1] * 1_000_000) if times_s else 0,
         picture_frames=max(1, len(times_s)),
         seek_lead_s=0 if shown["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
         matrix=_read_matrix(stream),
@@ -85,9 +87,10 @@ def read_source(shown: dict[str, Any], stream: dict[str, Any], listing: Listing,
         decoder=_choose_decoder(stream),
         cover=streams.find_cover(shown, stream["index"]),
         chapters=streams.read_chapters(shown, offset_s),
-        remux=_list_remuxed(report) if report.container in _REMUXED | _RAW else (),
+        remux=list_remuxed(report) if report.container in _REMUXED | _RAW else (),
         raw=report.container in _RAW,
         clock_step_s=listing.clock_step_s,
+        damaged_delays_us=listing.damaged_delays_us,
         notes=tuple(
             filter(
                 None,
@@ -110,7 +113,8 @@ def list_kinds(shown: dict[str, Any], indexes: Sequence[int]) -> list[tuple[obje
     return [(stream.get("codec_type"), stream.get("codec_name")) for stream in found]
 
 
-def _list_remuxed(report: Report) -> tuple[int, ...]:
+def list_remuxed(report: Report) -> tuple[int, ...]:
+    """List the streams that are copied into a container with one clock."""
     texts = (stream.index for stream in report.subtitles if stream.codec in TEXT_CODECS)
     return (report.video.index, *(stream.index for stream in report.audio), *texts)
 
@@ -129,7 +133,7 @@ def is_damaged(shown: dict[str, Any], rows: Sequence[Sequence[str]], log: Sequen
 
 
 def _list_faults(report: Report, listing: Listing) -> list[str]:
-    faults = [UNREADABLE] if listing.damaged else []
+    faults = [UNREADABLE] if listing.damaged or listing.damaged_delays_us else []
     if listing.clock_step_s and report.container in _REMUXED - _RESTARTING:
         faults.append("the clock of the file goes back: what follows may be lost or out of step")
     return faults
@@ -209,8 +213,7 @@ def _compute_average(shown: dict[str, Any], stream: dict[str, Any], rate: Fracti
 
 def _read_video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStream:
     rotation = _to_quarter(_read_rotation(stream))
-    size = int(stream["width"]), int(stream["height"])
-    width, height = compute_display_size(*size, stream.get("sample_aspect_ratio", "1:1"))
+    width, height = compute_display_size(*_read_size(stream), stream.get("sample_aspect_ratio", "1:1"))
     return VideoStream(
         index=stream["index"],
         codec=stream.get("codec_name", "unknown"),
@@ -224,6 +227,15 @@ def _read_video(stream: dict[str, Any], rate: Fraction, frames: int) -> VideoStr
         interlaced=_read_deinterlacing(stream) != "none",
         colour_transfer=stream.get("color_transfer", "unknown"),
     )
+
+
+def _read_size(stream: dict[str, Any]) -> tuple[int, int]:
+    """Read the size of a picture without what the container crops."""
+    width, height = int(stream["width"]), int(stream["height"])
+    for crop in stream.get("side_data_list", []):
+        width -= int(crop.get("crop_left", 0)) + int(crop.get("crop_right", 0))
+        height -= int(crop.get("crop_top", 0)) + int(crop.get("crop_bottom", 0))
+    return (width, height) if min(width, height) > 0 else (int(stream["width"]), int(stream["height"]))
 
 
 def compute_display_size(width: int, height: int, shape: str) -> tuple[int, int]:

@@ -136,7 +136,7 @@ def _read_language(stream: dict[str, Any]) -> str:
 
 def _read_title(stream: dict[str, Any]) -> str:
     tags = {name.lower(): text for name, text in stream.get("tags", {}).items()}
-    return " ".join(str(tags.get("title", "")).split())[:100]
+    return " ".join(str(tags.get("title") or tags.get("name", "")).split())[:100]
 
 
 def _is_flagged_cover(stream: dict[str, Any]) -> bool:

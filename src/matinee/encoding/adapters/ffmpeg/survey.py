@@ -27,7 +27,11 @@ SHOW = (
 )
 _CAPTIONS = "closed captions"
 # How decoders log a frame of which parts cannot be decoded.
-_DAMAGED = re.compile(r"damaged|error while decoding|corrupt|invalid mb|concealing|overread", re.IGNORECASE)
+_DAMAGED = re.compile(
+    r"damaged|error while decoding|corrupt|invalid mb|concealing|overread|outside the valid range|could not find ref"
+    r"|not all references are available",
+    re.IGNORECASE,
+)
 # The sizes that interlaced pictures have; others are not examined.
 INTERLACED_LINES = frozenset({480, 486, 512, 576, 608, 1080, 1088})
 _FIELDS = re.compile(r"(TFF|BFF|Progressive|Undetermined):\s*(\d+)")
@@ -94,10 +98,10 @@ class Survey:
             return unwrap([time for first, end in pairwise(edges) for time in sorted(self.times_s[first:end])])
         return sorted(unwrap(self.times_s, _OUT_OF_ORDER_S) if restarts else self.times_s)
 
-    def list_faults(self, packets: int, log: Sequence[str]) -> list[str]:
-        """List what is damaged in a picture with so many packets, given the end of the decoder's log."""
+    def list_faults(self, packets: int, frames: int, log: Sequence[str]) -> list[str]:
+        """List what is damaged in a picture with so many packets and decoded frames, given the decoder's log."""
         # Of an interlaced picture each field can have a packet of its own.
-        lost = packets - len(self.times_s) if self.times_s and not self.interlaced else 0
+        lost = 0 if self.interlaced else packets - frames
         faults = [f"the picture is damaged: {lost} of {packets} frames cannot be decoded"] if lost > 1 else []
         if not faults and any(_DAMAGED.search(line) for line in log):
             faults = ["the picture is damaged in places"]

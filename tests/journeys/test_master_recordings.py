@@ -98,6 +98,8 @@ async def test_recording_with_a_hole_is_published_with_a_warning(
         ("joined.m2ts", [*X264, "-bf", "3", "-c:a", "mp2", "-mpegts_m2ts_mode", "1", "-f", "mpegts"], 2),
         ("joined.vob", ["-c:v", "mpeg2video", "-c:a", "ac3"], 2),
         ("joined.ogv", ["-c:v", "libtheora", "-c:a", "libvorbis"], 2),
+        ("joined.mkv", [*X264, "-c:a", "ac3"], 3),
+        ("joined.mp4", [*X264, "-bf", "3", "-c:a", "aac"], 2),
     ],
 )
 async def test_short_recordings_with_clocks_of_their_own_are_one_film(

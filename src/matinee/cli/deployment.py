@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 import msgspec
@@ -63,7 +64,10 @@ def targets(json_: bool) -> None:
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of `matinee status`. `unknown` is the reason why edges and jobs are missing."""
+    """The output of `matinee status`. `unknown` is the reason why edges and jobs are missing.
+
+    `stores` are the sizes of the databases in the data directory, in bytes.
+    """
 
     running: bool
     address: str
@@ -71,6 +75,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     engines: list[EngineState] = []
     edges: list[Edge] = []
     jobs: list[Job] = []
+    stores: dict[str, int] = {}
     unknown: str = ""
 
 
@@ -90,7 +95,13 @@ async def _read_status(settings: Settings) -> Status:
     if not (record.exists() and layout.is_running(settings)):
         return Status(running=False, address=address)
     processes = msgspec.json.decode(record.read_bytes(), type=list[ProcessStatus])
-    found = Status(running=True, address=address, processes=processes, engines=_merge_engines(processes))
+    found = Status(
+        running=True,
+        address=address,
+        processes=processes,
+        engines=_merge_engines(processes),
+        stores=_measure_stores(settings.data),
+    )
     try:
         async with asyncio.timeout(TIMEOUT_S), open_clients(settings) as clients:
             edges, jobs = await asyncio.gather(clients.get(Steering).list_edges(), clients.get(Encoding).list_jobs())
@@ -99,6 +110,15 @@ async def _read_status(settings: Settings) -> Status:
     except TimeoutError:
         return msgspec.structs.replace(found, unknown=f"no answer within {TIMEOUT_S:.0f} s")
     return msgspec.structs.replace(found, edges=edges, jobs=jobs.items)
+
+
+def _measure_stores(folder: Path) -> dict[str, int]:
+    """Return the bytes of each database with what is not yet written into it, the largest first."""
+    sizes = {
+        file.name: sum(one.stat().st_size for one in folder.glob(f"{file.name}*") if not one.name.endswith("-shm"))
+        for file in folder.glob("*.db")
+    }
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
 def _merge_engines(processes: list[ProcessStatus]) -> list[EngineState]:
@@ -122,6 +142,9 @@ def _print(found: Status, data: str) -> None:
     if engines := [one for one in found.engines if one.state != "ok" or not one.engine.startswith(LOCAL_ENGINES)]:
         click.echo()
         show(engines, ("engine", "state", "since", ""), _engine_cells)
+    if found.stores:
+        sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found.stores.items())
+        click.echo(f"\ndatabases in {data}: {sizes}")
     click.echo()
     if found.unknown:
         click.echo(f"edges and jobs are unknown: {found.unknown}")

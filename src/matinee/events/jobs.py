@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from itertools import count
+from typing import Protocol
 
 from matinee.events.api import Batch, BatchHandler, DeadLetter, Entry, Events, Fact, type_name
 from matinee.events.ports import ConsumerGroups
@@ -22,6 +24,22 @@ MAX_BATCH = 1000
 PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 # How often the last pause is repeated while a dependency of the handler is unavailable: about ten minutes.
 MAX_TRIES_UNAVAILABLE = 120
+
+
+class TrimmedLog(Protocol):
+    """A log that does not delete old facts by itself."""
+
+    async def trim(self, *, before: datetime, limit_bytes: int) -> int:
+        """Delete facts that every consumer has passed: those before a time, and the oldest of too many bytes."""
+
+
+async def trim_log(log: TrimmedLog, clock: Clock, retention_days: int, retention_bytes: int) -> None:
+    """Delete the facts that need not be kept; with 0 days they are kept forever."""
+    if not retention_days:
+        return
+    before = clock.now() - timedelta(days=retention_days)
+    if deleted := await log.trim(before=before, limit_bytes=retention_bytes):
+        _log.info("events.trimmed", facts=deleted)
 
 
 class LeaseLost(Problem, status=409):

@@ -26,6 +26,8 @@ from matinee.kit.clock import CLOCK_SKEW, to_ms
 from matinee.kit.ids import FactId
 
 MAX_SEQ: Final = 2**63 - 1
+# So many facts are deleted at once: other writers wait for less than 50 ms.
+TRIMMED_AT_ONCE: Final = 2_000
 # The type of a row that redelivers a dead letter to its consumer; other readers skip it.
 REDELIVERY: Final = "Retry"
 _log = log.get()
@@ -47,6 +49,17 @@ INSERT INTO events_consumer (consumer, seq) VALUES (?, min(?, (SELECT coalesce(m
 ON CONFLICT (consumer) DO UPDATE SET seq = max(seq, excluded.seq)
 """
 _COMMITTED = "SELECT seq FROM events_consumer WHERE consumer = ?"
+# The newest fact stays: the head of the log is its number.
+_PASSED = """
+SELECT min((SELECT coalesce(min(seq), ?) FROM events_consumer), (SELECT coalesce(max(seq), 0) - 1 FROM events_log))
+"""
+_OLDER = "SELECT coalesce(max(seq), 0) FROM events_log WHERE appended_ms < ?"
+_NEXT_PAGE = "SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM events_log WHERE seq <= ? ORDER BY seq LIMIT ?)"
+_TRIM = "DELETE FROM events_log WHERE seq <= ?"
+_USED = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
 _LAGS = """
 SELECT consumer, (SELECT count(*) FROM events_log WHERE events_log.seq > events_consumer.seq)
 FROM events_consumer ORDER BY consumer
@@ -111,6 +124,17 @@ class SqliteEventLog:
         rows = await self._database.read(partial(_read_rows, _LAGS))
         return [Lag(consumer=consumer, behind=behind) for consumer, behind in rows]
 
+    async def trim(self, *, before: datetime, limit_bytes: int) -> int:
+        """Delete facts that were appended before a time, and the oldest while the file has more than `limit_bytes`.
+
+        No fact is deleted that a consumer has not passed. The file keeps its size; new facts take the place. Return the
+        number of deleted facts. A limit of 0 is none.
+        """
+        deleted = 0
+        while count := await self._database.write(partial(_trim, to_ms(before), limit_bytes)):
+            deleted += count
+        return deleted
+
     async def acquire_lease(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
         def acquire(connection: Connection) -> bool:
             # A lease that ends later than any can is from a clock that was ahead.
@@ -158,6 +182,16 @@ class SqliteEventLog:
 
 def _execute(statement: str, parameters: Any, connection: Connection) -> None:
     connection.exec_driver_sql(statement, parameters)
+
+
+def _trim(before_ms: int, limit_bytes: int, connection: Connection) -> int:
+    """Delete the oldest facts, as many as are deleted at once, and return their number."""
+    last = _read_number(_OLDER, before_ms, connection)
+    if limit_bytes and int(_read_rows(_USED, connection)[0][0]) > limit_bytes:
+        last = MAX_SEQ
+    passed = _read_number(_PASSED, MAX_SEQ, connection)
+    last = int(_read_rows(_NEXT_PAGE, connection, min(last, passed), TRIMMED_AT_ONCE)[0][0])
+    return connection.exec_driver_sql(_TRIM, (last,)).rowcount
 
 
 def _redeliver(letters: list[DeadLetter], now: datetime, connection: Connection) -> None:

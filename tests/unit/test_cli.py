@@ -69,7 +69,7 @@ def test_history_of_a_schedule(data: Path, capsys: pytest.CaptureFixture[str]) -
     [
         (["titles", "list"], 1, "Matinee is not running on"),
         (["schedules", "list"], 1, "Matinee is not running on"),
-        (["stores", "status", "nope"], 1, "There is no SQL store 'nope' in these settings; there are mesh, schedules"),
+        (["stores", "status", "nope"], 1, "There is no SQL store 'nope' in these settings; there are schedules"),
         (["stores", "back", "catalogue", "--to", "nope"], 2, "catalogue has no revision 'nope'; there are 0001"),
         (["trace", "nope"], 1, "'nope' is not a trace id"),
     ],

@@ -54,6 +54,15 @@ asyncio.run(main())
 """
 
 
+# It writes forever, and says which line it has written last.
+TALKS = """
+import itertools, os, time
+for number in itertools.count():
+    print(f"line {number} " + "x" * 90, flush=True)
+    time.sleep(0.001)
+"""
+
+
 @pytest.fixture
 async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(logs=tmp_path / "logs", record=tmp_path / "run" / "processes.json")
@@ -105,6 +114,19 @@ async def test_program_that_runs_once_is_not_restarted(supervisor: Supervisor) -
     await supervisor.start(program("once", "print('done')", once=True, lifeline=False))
     await eventually(lambda: supervisor.statuses()[0].state == "finished")
     assert supervisor.statuses()[0].restarts == 0
+
+
+async def test_log_of_a_running_process_stays_within_its_limit(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matinee.app.supervisor.LOG_LIMIT_BYTES", 20_000)
+    monkeypatch.setattr("matinee.app.supervisor.HEALTH_INTERVAL_S", 0.05)
+    await supervisor.start(program("talks", TALKS, lifeline=False))
+    log, earlier = tmp_path / "logs" / "talks.log", tmp_path / "logs" / "talks.log.1"
+    await eventually(lambda: earlier.exists() and b"line 0 " not in earlier.read_bytes())
+    assert earlier.stat().st_size > 20_000
+    # What is written after the log was emptied is at its start.
+    await eventually(lambda: log.read_bytes().startswith(b"line "))
 
 
 async def test_start_failure_names_the_process_and_its_last_log_line(supervisor: Supervisor) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -210,10 +211,18 @@ class _Process:
             )
 
     def _open_log(self) -> BinaryIO:
-        with contextlib.suppress(FileNotFoundError):
-            if self._log_path.stat().st_size > LOG_LIMIT_BYTES:
-                self._log_path.replace(self._log_path.with_suffix(".log.1"))
+        self._limit_log()
         return self._log_path.open("ab")
+
+    def _limit_log(self) -> None:
+        """Keep the log within its limit, with one before it.
+
+        It is copied and emptied, because a running process keeps the file open; lines written in between are lost.
+        """
+        with contextlib.suppress(OSError):  # such as a full disk
+            if self._log_path.stat().st_size > LOG_LIMIT_BYTES:
+                shutil.copyfile(self._log_path, self._log_path.with_suffix(".log.1"))
+                os.truncate(self._log_path, 0)
 
     def _read_last_log_line(self) -> str:
         with contextlib.suppress(OSError):
@@ -238,6 +247,7 @@ class _Process:
         failed = 0
         while failed < MAX_FAILED_CHECKS:
             await asyncio.sleep(HEALTH_INTERVAL_S)
+            await asyncio.to_thread(self._limit_log)
             url = self.status.health_url
             failed = 0 if not url or await _answers(url) else failed + 1
         _log.warning("process.unresponsive", name=self._program.name, pid=child.pid)

@@ -30,6 +30,8 @@ class SqlOutbox:
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
+        # Building a statement costs more than reading an empty table.
+        self._select_batch = select(table.c.seq, table.c.record).order_by(table.c.seq).limit(BATCH)
         self._loop = RelayLoop(table.name)
 
     def put(self, connection: Connection, records: list[bytes]) -> None:
@@ -66,9 +68,7 @@ class SqlOutbox:
         await self._database.write(partial(self._delete_rows, sent))
 
     def _select(self, connection: Connection) -> list[tuple[int, bytes]]:
-        table = self._table
-        rows = connection.execute(select(table.c.seq, table.c.record).order_by(table.c.seq).limit(BATCH))
-        return [(seq, record) for seq, record in rows]
+        return [(seq, record) for seq, record in connection.execute(self._select_batch)]
 
     def _delete_rows(self, sent: list[int], connection: Connection) -> None:
         # Deleted one by one, not up to a number: a lower number may have been committed after the read.

@@ -89,5 +89,5 @@ async def test_log_of_which_all_is_old_continues_its_numbers(log: SqliteEventLog
     assert await log.trim(before=FOREVER, limit_bytes=0) == 1
 
 
-async def test_empty_log_is_left_alone(log: SqliteEventLog) -> None:
+async def test_empty_log_stays_empty(log: SqliteEventLog) -> None:
     assert await log.trim(before=FOREVER, limit_bytes=1) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.unit.gateway_rig import PASSWORD, call, run_gateway
 
 from matinee.app.settings import load
 from matinee.gateway.domain import GatewaySection, _build_address_settings
+from matinee.gateway.server.load import LoadLimit
 from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.settings import BadSettings
 
@@ -50,6 +52,38 @@ async def test_only_names_of_the_deployment_are_served(tmp_path: Path, host: str
         if status == 421:
             assert answer.problem == "misdirected-request"
             assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted"),
+    [
+        ("playback", 8),
+        ("playback/pse_1/renew", 8),
+        ("playback/pse_1/manifest/token/manifest.mpd", 8),
+        ("licences/clearkey/token", 8),
+        ("auth/refresh", 8),
+        ("home", 6),
+        ("titles/tit_1", 6),
+        ("playback/pse_1/end", 6),
+        ("playback/pse_1/heartbeat", 4),
+        ("playback/pse_1/beacon/token", 4),
+    ],
+)
+def test_what_a_viewer_waits_for_is_refused_last(path: str, accepted: int) -> None:
+    load, scope = LoadLimit(8), {"type": "http", "path": f"/api/v1/{path}"}
+    with contextlib.ExitStack() as requests:
+        count = 0
+        while load.find_refusal(scope) is None:
+            requests.enter_context(load.count())
+            count += 1
+        assert count == accepted
+    assert load.find_refusal(scope) is None
+
+
+async def test_request_beyond_the_limit_is_refused_and_says_when_to_return(tmp_path: Path) -> None:
+    async with run_gateway(tmp_path, concurrency=0) as gateway:
+        answer = await call(gateway, "GET", "/api/v1/home")
+        assert (answer.status, answer.problem, answer.headers["Retry-After"]) == (503, "overloaded", "2")
 
 
 async def test_requests_that_bypass_the_proxy_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from matinee.catalogue.api import Catalogue
 from matinee.encoding.api import Encoding
 from matinee.identity.api import Identity
-from matinee.kit.bounds import Bytes, Port, Rate
+from matinee.kit.bounds import Bytes, Count, Port, Rate
 from matinee.kit.clock import Clock
 from matinee.kit.hashing import sha256_hex
 from matinee.licensing.api import Licensing
@@ -34,6 +34,8 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True):
     """The public API and the web client. `port` is Envoy's; `web` is the built web client, empty for the one included.
 
     `uploads`: where uploads wait: a folder or, for gateways on several machines, a prefix of `objects.store` in S3.
+    `concurrency`: so many requests may be in progress in one process; heartbeats are refused at half of it, other
+    requests at three quarters, and what a film needs to play at all of it.
     `hosts`: further names, separated by commas, by which viewers reach Matinee; requests for others are refused.
     `trusted_proxies`: networks and addresses, separated by commas, of the reverse proxies in front of Matinee, whose
     `X-Forwarded-For` is believed.
@@ -46,6 +48,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True):
     upload_limit_bytes: Bytes = 200 << 30
     requests_per_minute: Rate = 1200
     sign_ins_per_minute: Rate = 30
+    concurrency: Count = 256
     hosts: str = ""
     trusted_proxies: str = ""
 
@@ -116,6 +119,7 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
             territory=territory,
             proxy_secret=proxy_secret,
             upload_limit_bytes=section.upload_limit_bytes,
+            concurrency=section.concurrency,
             slow_ms=telemetry.slow_ms,
             honour_sampled=telemetry.honour_sampled,
             cookie=f"matinee_refresh_{sha256_hex(proxy_secret.encode())[:8]}",

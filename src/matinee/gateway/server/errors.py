@@ -49,11 +49,17 @@ def encode(problem: Problem) -> bytes:
     return msgspec.json.encode(problem.to_document(context.current().trace_id))
 
 
-def _respond(request: HttpRequest, problem: Problem) -> Response[bytes]:
+def list_headers(problem: Problem) -> dict[str, str]:
+    """Return the headers of a problem's response."""
     headers = {"WWW-Authenticate": 'Bearer realm="matinee"'} if problem.status == 401 else {}
     retry_after_ms = getattr(problem, "retry_after_ms", None)
     if retry_after_ms is not None:
         headers["Retry-After"] = str(-(-int(retry_after_ms) // 1000))
+    return headers
+
+
+def _respond(request: HttpRequest, problem: Problem) -> Response[bytes]:
+    headers = list_headers(problem)
     background = None
     if problem.status < 500 and (record_act := request.scope.get("state", {}).get(RECORDED_ACT)):
         background = BackgroundTask(_record_refusal, record_act, problem)

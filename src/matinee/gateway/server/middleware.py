@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from matinee.gateway.ports import TokenVerifier
 from matinee.gateway.server import errors, open_links
 from matinee.gateway.server.admission import find_refusal, parse_host
 from matinee.gateway.server.body import notice_departure
+from matinee.gateway.server.load import LoadLimit
 from matinee.gateway.server.state import ServerSettings
 from matinee.kit import ids, log
 from matinee.kit.clock import Clock
@@ -61,6 +63,7 @@ class RequestMiddleware:
         self._clock = clock
         self._deadline_s = settings.deadline_ms / 1000
         self._tracer = tracer
+        self._load = LoadLimit(settings.concurrency)
         self._slow_s = settings.slow_ms / 1000
         self._honour_sampled = settings.honour_sampled
         self._requests = metrics.counter(
@@ -81,14 +84,15 @@ class RequestMiddleware:
         response = _ResponseSender(send, [*self._list_headers(scope), (b"x-trace-id", trace_id.encode())])
         request = Context(trace_id=trace_id, deadline_s=deadline_s, span=span)
         with activate(request):
-            refusal = find_refusal(scope, self._settings)
+            refusal = find_refusal(scope, self._settings) or (self._load.find_refusal(scope) if has_deadline else None)
             principal, problem = (None, None) if refusal else await self._authenticate(scope)
         scope["state"] = {**scope.get("state", {}), "token_problem": problem}
         with activate(replace(request, principal=principal)):
             if refusal:
                 await response.send_problem(refusal)
             else:
-                await self._respond(scope, receive, response, deadline_s)
+                with self._load.count() if has_deadline else contextlib.nullcontext():
+                    await self._respond(scope, receive, response, deadline_s)
             duration_s = time.monotonic() - started_s
             self._record(scope, response.status, duration_s, principal)
             if span is not None:
@@ -187,6 +191,7 @@ class _ResponseSender:
         """Send a problem document, unless a response has begun."""
         if self.status:
             return
-        headers = [(b"content-type", errors.PROBLEM_JSON.encode())]
+        own = {"Content-Type": errors.PROBLEM_JSON, **errors.list_headers(problem)}
+        headers = [(name.lower().encode(), value.encode()) for name, value in own.items()]
         await self({"type": "http.response.start", "status": problem.status, "headers": headers})
         await self({"type": "http.response.body", "body": errors.encode(problem), "more_body": False})

@@ -39,7 +39,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     `proxy_secret` is the header by which requests from the proxy are recognised; others are then refused.
     `strict_host` is the name for which browsers must use TLS only. `authority_der` is the certificate that
     devices are asked to trust, if any. `front_url` is the address that viewers open. `cookie` is the name of the
-    refresh token's cookie: browsers do not separate the cookies of two ports.
+    refresh token's cookie: browsers do not separate the cookies of two ports. Beyond `concurrency` requests in progress
+    more are refused, heartbeats at half of it.
     """
 
     web_root: Path
@@ -54,6 +55,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     front_url: str = "/"
     proxy_secret: str = ""
     deadline_ms: int = 10_000
+    concurrency: int = 256
     body_limit_bytes: int = 256 << 10
     upload_limit_bytes: int = 200 << 30
     upload_rate: BodyRate = BodyRate()

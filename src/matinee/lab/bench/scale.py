@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,6 +35,7 @@ from matinee.catalogue.api import (
 from matinee.catalogue.ports import Change
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
+from matinee.encoding.model.timelines import to_runs
 from matinee.gateway.service import Screens
 from matinee.identity.api import DeviceInfo, Grant
 from matinee.kit import ids, log
@@ -220,15 +222,8 @@ def _make_asset(number: int, audio_tracks: int = 1) -> Asset:
 
 def _make_audio_runs(count: int) -> list[SegmentRun]:
     """Make segments of whole AAC frames of 1,024 samples that end nearest to every fourth second at 48 kHz."""
-    ends = [round((number + 1) * 4 * 48_000 / 1024) * 1024 for number in range(count)]
-    starts = [0, *ends]
-    runs: list[SegmentRun] = []
-    for start, end in zip(starts, ends, strict=False):
-        if runs and runs[-1].duration == end - start:
-            runs[-1] = msgspec.structs.replace(runs[-1], count=runs[-1].count + 1)
-        else:
-            runs.append(SegmentRun(start, end - start, 1))
-    return runs
+    ends = [round(number * 4 * 48_000 / 1024) * 1024 for number in range(count + 1)]
+    return to_runs(0, [end - start for start, end in pairwise(ends)])
 
 
 async def _measure_sign_in(bench: Bench, deployment: Deployment) -> None:

@@ -348,7 +348,10 @@ class FfmpegProber:
     async def _check_decodable(self, path: Path, name: str, stream: dict[str, Any]) -> None:
         """Raise Unusable where no frame of the picture can be decoded."""
         frames, failure = [0], None
-        arguments = [*input_arguments(path), "-map", f"0:{stream['index']}", "-frames:v", "1", "-f", "null", "-"]
+        # A picture of which two thirds fail before the first frame has another format at its start.
+        fails = ["-max_error_rate", "0.667"]
+        show = ["-map", f"0:{stream['index']}", "-frames:v", "1", "-f", "null", "-"]
+        arguments = [*fails, *input_arguments(path), *show]
         try:
             await self._ffmpeg.run(arguments, deadline_s=PROBE_S, progress=frames.append)
         except ToolFailed as error:

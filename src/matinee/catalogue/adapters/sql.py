@@ -96,8 +96,11 @@ _listings = Table(
     Column("kind", String(16), nullable=False),
     Column("revision", BigInteger, nullable=False),
 )
-_ratings = Table(  # the ages that titles have, or had
-    "catalogue_ratings", _metadata, Column("maturity", Integer, primary_key=True, autoincrement=False)
+_ratings = Table(  # which ages titles have, or had, in which territories
+    "catalogue_ratings",
+    _metadata,
+    Column("territory", String(2), primary_key=True),
+    Column("maturity", Integer, primary_key=True, autoincrement=False),
 )
 _assets = Table(
     "catalogue_assets",
@@ -129,7 +132,14 @@ _changed = (
     .order_by(_titles.c.revision)
     .limit(CHANGES_LIMIT + 1)
 )
-_ratings_up_to = select(_ratings.c.maturity).where(_ratings.c.maturity <= bindparam("maturity"))
+_ratings_up_to = (
+    select(_ratings.c.territory, _ratings.c.maturity)
+    .where(_ratings.c.maturity <= bindparam("maturity"), _ratings.c.territory.in_((EVERYWHERE, bindparam("territory"))))
+    .order_by(_ratings.c.territory, _ratings.c.maturity)
+)
+_rating = select(_ratings).where(
+    _ratings.c.territory == bindparam("territory"), _ratings.c.maturity == bindparam("maturity")
+)
 _popular_genres = (
     select(_genres.c.genre_id, _genres.c.names)
     .join(_title_genres, _title_genres.c.genre_id == _genres.c.genre_id)
@@ -265,16 +275,18 @@ def _browse(
     wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int, connection: Connection
 ) -> list[ListEntry]:
     """Merge the listings of each rating that the filter allows: each is read only as far as the page goes."""
-    ratings = connection.execute(_ratings_up_to, {"maturity": wanted.maturity}).scalars().all()
+    ratings = connection.execute(_ratings_up_to, {"maturity": wanted.maturity, "territory": wanted.territory}).all()
     if not ratings:
         return []
-    statement = _build_browse(len(ratings), wanted.kind is not None, after is not None)
+    everywhere = sum(territory == EVERYWHERE for territory, _ in ratings)
+    by_kind, is_after = wanted.kind is not None, after is not None
+    statement = _build_browse(everywhere, len(ratings) - everywhere, by_kind, is_after)
     values = {
         "genre_id": wanted.genre_id or ANY_GENRE,
         "territory": wanted.territory,
         "now": wanted.now,
         "kind": wanted.kind,
-        **{f"rating_{number}": rating for number, rating in enumerate(ratings)},
+        **{f"rating_{number}": rating for number, (_, rating) in enumerate(ratings)},
     }
     return _read_list(statement, values, after, limit, connection)
 
@@ -309,25 +321,32 @@ def _store_listings(title: Title, offered_at: datetime | None, revision: int, co
         for territory, opens_at, closes_at in merge_windows(title.rights, _ALWAYS, _NEVER)
     ]
     connection.execute(insert(_listings), rows)
-    if connection.execute(select(_ratings).where(_ratings.c.maturity == title.maturity)).first() is None:
-        connection.execute(insert(_ratings), {"maturity": title.maturity})
+    for territory in {window.territory for window in title.rights}:
+        key = {"territory": territory, "maturity": title.maturity}
+        if connection.execute(_rating, key).first() is None:
+            connection.execute(insert(_ratings), key)
 
 
 # Building a statement costs more than executing it, so each variant is built once.
 @cache
-def _build_browse(ratings: int, by_kind: bool, after: bool) -> Select[Any]:
+def _build_browse(everywhere: int, own: int, by_kind: bool, after: bool) -> Select[Any]:
+    """Build the union of so many ratings everywhere, then so many of the territory's own windows."""
     parts = [
-        select(_build_range(f"rating_{number}", by_territory, by_kind, after).subquery())
-        for number in range(ratings)
-        for by_territory in (True, False)
+        _build_range(f"rating_{number}", own if number < everywhere else None, by_kind, after)
+        for number in range(everywhere + own)
     ]
-    found = union_all(*parts).subquery()
+    if len(parts) == 1:
+        return parts[0]
+    found = union_all(*(select(part.subquery()) for part in parts)).subquery()
     newest_first = (found.c.offered_at.desc(), found.c.title_id.desc())
     return select(found).order_by(*newest_first).limit(bindparam("limit"))
 
 
-def _build_range(rating: str, by_territory: bool, by_kind: bool, after: bool) -> Select[Any]:
-    """Select from the listing of a genre and a rating, in the territory itself or else everywhere."""
+def _build_range(rating: str, own_ratings: int | None, by_kind: bool, after: bool) -> Select[Any]:
+    """Select from the listing of a genre and a rating: the territory's own, or everywhere what has no own window.
+
+    `own_ratings` is how many ratings the territory has of its own, None for the listing of these.
+    """
     own = _listings.alias("own")
     has_own = exists().where(
         own.c.genre_id == _l.genre_id,
@@ -341,8 +360,10 @@ def _build_range(rating: str, by_territory: bool, by_kind: bool, after: bool) ->
         _l.maturity == bindparam(rating),
         _l.opens_at <= bindparam("now"),
         _l.closes_at > bindparam("now"),
-        *((_l.territory == bindparam("territory"),) if by_territory else (_l.territory == EVERYWHERE, ~has_own)),
+        _l.territory == (bindparam("territory") if own_ratings is None else EVERYWHERE),
     )
+    if own_ratings:
+        statement = statement.where(~has_own)
     if by_kind:
         statement = statement.where(_l.kind == bindparam("kind"))
     return _order_newest_first(statement, _l.offered_at, _l.title_id, after)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -220,6 +220,7 @@ def _make_asset(number: int, audio_tracks: int = 1) -> Asset:
     )
 
 
+@cache
 def _make_audio_runs(count: int) -> list[SegmentRun]:
     """Make segments of whole AAC frames of 1,024 samples that end nearest to every fourth second at 48 kHz."""
     ends = [round(number * 4 * 48_000 / 1024) * 1024 for number in range(count + 1)]

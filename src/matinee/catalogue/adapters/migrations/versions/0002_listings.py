@@ -43,11 +43,18 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("catalogue_listings_title", "catalogue_listings", ["title_id"])
-    op.create_table("catalogue_ratings", sa.Column("maturity", sa.Integer, primary_key=True, autoincrement=False))
+    op.create_table(
+        "catalogue_ratings",
+        sa.Column("territory", sa.String(2), primary_key=True),
+        sa.Column("maturity", sa.Integer, primary_key=True, autoincrement=False),
+    )
     op.execute(FILL.format(columns=COLUMNS, genre="''", join=""))
     genres = "JOIN catalogue_title_genres g ON g.title_id = t.title_id"
     op.execute(FILL.format(columns=COLUMNS, genre="g.genre_id", join=genres))
-    op.execute("INSERT INTO catalogue_ratings (maturity) SELECT DISTINCT maturity FROM catalogue_titles")
+    op.execute(
+        "INSERT INTO catalogue_ratings (territory, maturity)"
+        " SELECT DISTINCT territory, maturity FROM catalogue_listings WHERE genre_id = ''"
+    )
 
 
 def downgrade() -> None:

@@ -59,9 +59,9 @@ class DamagedStream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
+    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> int:
         master.with_name("damaged.mkv").write_bytes(b"damaged")
-        await self._encoder.extract_subtitles(
+        return await self._encoder.extract_subtitles(
             master=master.with_name("damaged.mkv"), stream=stream, codec=codec, out=out
         )
 
@@ -109,6 +109,20 @@ async def test_streams_are_converted_or_left_out_with_a_warning(deployment: Enco
             "save the file as UTF-8"
         ),
     ]
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+async def test_text_from_before_the_film_does_not_move_the_rest(
+    deployment: EncodingDeployment, tmp_path: Path, name: str
+) -> None:
+    text = tmp_path / "late.srt"
+    text.write_text("1\n00:00:01,000 --> 00:00:02,500\nEarly\n\n2\n00:00:04,000 --> 00:00:05,000\nOn time\n")
+    shift = ["-vf", "setpts=PTS+2/TB", "-map", "0", "-map", "1", "-c:v", "libx264", "-preset", "ultrafast"]
+    codec = "mov_text" if name.endswith("mp4") else "srt"
+    master = await make_clip(tmp_path / name, "-i", f"file:{text}", *shift, "-c:s", codec, seconds=4)
+    _, cues = await run_job(deployment, Order(title_id=FILM, path=str(master)))
+    found = [(cue.start_ms, cue.end_ms, cue.text) for cue in next(iter(cues.values()))]
+    assert found == [(0, 500, "Early"), (2000, 3000, "On time")]
 
 
 async def test_timed_text_of_mp4_is_read_in_any_character_set(deployment: EncodingDeployment, tmp_path: Path) -> None:

@@ -145,10 +145,11 @@ class Encoder(Protocol):
     ) -> None:
         """Encode an audio track with the duration of the picture."""
 
-    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
+    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> int:
         """Extract a subtitle stream into a file of its own kind (`TEXT_CODECS`), in the character set that it has.
 
-        Captions inside a picture, or in a stream of their own, become WebVTT.
+        Captions inside a picture, or in a stream of their own, become WebVTT. Return how many milliseconds later the
+        cues are than in the stream.
         """
 
 

@@ -115,7 +115,8 @@ async def _write_subtitles(run: Run, plan: Plan, text: TextTrackPlan, out: Path)
         if text.stream is None:
             file, kind, shift_ms = await run.fetch(text.source_key), PurePath(text.source_key).suffix[1:].lower(), 0
         else:
-            file, shift_ms = await _extract_subtitles(run, plan, text, text.stream, out), -plan.source.start_us // 1000
+            file, later_ms = await _extract_subtitles(run, plan, text, text.stream, out)
+            shift_ms = -plan.source.start_us // 1000 - later_ms
             kind = file.suffix[1:]
         notes = await run.tools.executor.run(
             _convert_subtitles, file, kind, text.language, shift_ms, plan.duration_ms, out
@@ -140,11 +141,13 @@ def _name_side_file(run: Run, text: TextTrackPlan) -> str:
     return PurePath(names[-1] if names else text.source_key).name
 
 
-async def _extract_subtitles(run: Run, plan: Plan, text: TextTrackPlan, stream: int, out: Path) -> Path:
+async def _extract_subtitles(run: Run, plan: Plan, text: TextTrackPlan, stream: int, out: Path) -> tuple[Path, int]:
+    """Extract a stream into a file; return that, and how many milliseconds later its cues are."""
     master = await run.fetch_master(text.source_key, plan.source)
     extracted = out.with_suffix(f".own.{TEXT_CODECS[text.codec]}")
-    await run.tools.encoder.extract_subtitles(master=master, stream=stream, codec=text.codec, out=extracted)
-    return extracted
+    encoder = run.tools.encoder
+    later_ms = await encoder.extract_subtitles(master=master, stream=stream, codec=text.codec, out=extracted)
+    return extracted, later_ms
 
 
 def _convert_subtitles(source: Path, kind: str, language: str, shift_ms: int, until_ms: int, out: Path) -> list[str]:

@@ -20,6 +20,7 @@ from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Loudness, MediaToolFailed, OnProgress
 
 DEADLINE_S = 12 * 3600
+_CUES_LATER_S = 3600
 _COLOUR_TAGS = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv")
 _REPRODUCIBLE = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
 
@@ -80,17 +81,21 @@ class FfmpegEncoder:
         arguments = [*input_arguments(master), "-filter_complex", graph, *encode, "-f", "mp4", out.name]
         await self._run(arguments, cwd=out.parent)
 
-    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> None:
+    async def extract_subtitles(self, *, master: Path, stream: int, codec: str, out: Path) -> int:
         if codec == CAPTIONS:
             await self._extract_captions(master, stream, out)
-            return
-        source = [*input_arguments(master), "-map", f"0:{stream}"]
+            return 0
+        # A cue before the start of the film would move all of them.
+        source = ["-itsoffset", str(_CUES_LATER_S), *input_arguments(master), "-map", f"0:{stream}"]
         if codec == "mov_text":
             await self._extract_timed_text(source, out)
-            return
-        if codec == "eia_608":
+        elif codec == "eia_608":
             await self._run([*source, "-c:s", "webvtt", "-f", "webvtt", out.name], cwd=out.parent)
-            return
+        else:
+            await self._copy_subtitles(source, out)
+        return _CUES_LATER_S * 1000
+
+    async def _copy_subtitles(self, source: Sequence[str], out: Path) -> None:
         # Packets are copied: FFmpeg's decoders stop at text that is not UTF-8, and show drawings as text.
         form = "webvtt" if out.suffix == ".vtt" else out.suffix[1:]
         await self._run([*source, "-c:s", "copy", "-f", form, out.name], cwd=out.parent)

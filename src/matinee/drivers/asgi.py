@@ -93,6 +93,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,  # the proxy adds it
             proxy_headers=False,
             backlog=1024,
             timeout_keep_alive=_KEEP_ALIVE_S,
@@ -124,7 +125,7 @@ class Server:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.should_exit = True
+        self._server.stopping.set()
         await self._serving
 
 
@@ -134,6 +135,13 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.startup_done = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait until the server is stopped. uvicorn's own loop wakes ten times a second, for what is not used here."""
+        await self.on_tick(0)
+        await self.stopping.wait()
+        self.should_exit = True
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # a generator there
         return contextlib.nullcontext()

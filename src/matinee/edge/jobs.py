@@ -12,10 +12,10 @@ from matinee.steering.api import EdgeReport, Steering
 
 _log = log.get()
 # A cache that is nearly full is checked more often: it fills by up to a gigabyte a second.
-_EVICT_INTERVAL_S, _IDLE_INTERVAL_S = 0.1, 0.5
+_EVICT_INTERVAL_S, _IDLE_INTERVAL_S = 0.1, 1.0
 _FULL_SHARE = 0.8
 _CLOSE_INTERVAL_S = 1.0
-_CPU_INTERVAL_S = 1.0
+_CPU_INTERVAL_S = 2.0
 HEARTBEAT_INTERVAL_S = 2.0
 _HEARTBEAT_TIMEOUT_S = 2.0
 
@@ -39,7 +39,7 @@ async def run_eviction(*, store: CacheStore, evictor: Evictor, metrics: EdgeMetr
 
 
 async def record_cpu(*, metrics: EdgeMetrics) -> None:
-    """Add this worker's CPU time to the metrics every second."""
+    """Add this worker's CPU time to the metrics, as often as heartbeats report it."""
     recorded_ms = 0
     while True:
         spent_ms = round(time.process_time() * 1000)

@@ -110,7 +110,8 @@ class PollingFollower:
         """Renew the lease until that fails. Raises LeaseLost, or the error of the log."""
         interval_s = self._lease_ms / 4000
         while True:
-            await asyncio.sleep(interval_s)
+            # All followers at the same times, so that one commit stores all renewals.
+            await asyncio.sleep(interval_s - time.time() % interval_s)
             with context.with_timeout(round(interval_s * 1000)):
                 if not await self._events.acquire_lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
                     raise LeaseLost(consumer=consumer)

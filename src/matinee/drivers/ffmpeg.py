@@ -23,6 +23,8 @@ FORMATS = ",".join(
     )
 )
 _SAFE_INPUT = ("-protocol_whitelist", "file,pipe,subfile", "-format_whitelist", FORMATS)
+# So much of a file is read to find its streams: a sound may begin some seconds after the picture.
+_PROBING = ("-analyzeduration", "20000000", "-probesize", "25000000")
 NICE = 10
 # What ffprobe may show of a file: the frames of 13 hours at 60 a second.
 MAX_LINES = 3_000_000
@@ -31,7 +33,7 @@ MAX_LINES = 3_000_000
 def input_arguments(path: Path, span: tuple[int, int] | None = None) -> list[str]:
     """Return the arguments that open a file, or the part between two bytes, safely, whatever its name and content."""
     part = f"subfile,,start,{span[0]},end,{span[1]},,:" if span else ""
-    return [*_SAFE_INPUT, "-i", f"{part}file:{path.absolute()}"]
+    return [*_SAFE_INPUT, *_PROBING, "-i", f"{part}file:{path.absolute()}"]
 
 
 class Ffmpeg:

@@ -360,7 +360,7 @@ class FfmpegProber:
             if await self._is_encrypted(path, stream):
                 what, remedy = "it is encrypted", "Export it without copy protection."
             else:
-                what, remedy = "no frame of it can be decoded", _EXPORT
+                what, remedy = "no frame at its start can be decoded", _EXPORT
             raise make_unusable(name, _name_picture(stream), what, remedy) from failure
 
     async def _is_encrypted(self, path: Path, stream: dict[str, Any]) -> bool:

@@ -67,6 +67,23 @@ async def test_sound_after_a_gap_in_it_is_in_its_place(
 
 
 @pytest.mark.parametrize("name", ["film.ts", "film.vob"])
+async def test_one_damaged_time_of_the_sound_moves_nothing(
+    deployment: EncodingDeployment, ingest: Ingest, tmp_path: Path, name: str
+) -> None:
+    film = await make(tmp_path / name, *picture(6), *BEEPS, *MPEG2, "-c:a", "mp2")
+    data = bytearray(film.read_bytes())
+    packet = len(data) // 2
+    while data[packet : packet + 4] != b"\0\0\1\xc0" or not data[packet + 7] & 0x80:
+        packet += 1
+    data[packet + 9] ^= 0x08
+    film.write_bytes(data)
+    _, asset = await ingest(film)
+    assert asset.duration_ms == pytest.approx(6000, abs=120)
+    beeps = find_beeps(await decode_sound(deployment, asset, tmp_path))
+    assert [beep - round(beep) for beep in beeps] == pytest.approx([0] * 6, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["film.ts", "film.vob"])
 async def test_one_damaged_time_does_not_make_a_film_of_hours(ingest: Ingest, tmp_path: Path, name: str) -> None:
     film = await make(tmp_path / name, *picture(4), *noise(4), *MPEG2, "-c:a", "mp2")
     data = bytearray(film.read_bytes())

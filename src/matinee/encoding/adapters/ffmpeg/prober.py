@@ -59,6 +59,8 @@ class FfmpegProber:
         if reading.has_restarts(shown) and (listing.steps_s or source.report.container == "ogg"):
             places = await self._find_joints(path, source, shown)
             return await self._find_parts(path, source, places)
+        if reading.has_restarts(shown) and await self._has_stray_times(path, source):
+            return replace(source, clock_step_s=2 * joints.STEP_AHEAD_S)
         if source.report.container in _WITH_HEADER and (places := await asyncio.to_thread(joints.find_films, path)):
             joined = await self._find_parts(path, replace(source, remux=reading.list_remuxed(source.report)), places)
             return joined if joined.parts else replace(source, notes=(*source.notes, _OTHER_FILMS))
@@ -78,6 +80,16 @@ class FfmpegProber:
             if len(listing.times_s) > 1 or stream["codec_name"] not in streams.STILL_CODECS:
                 return stream, listing
         raise make_unusable(name, "picture", "it has none", "Use a file with a video stream.")
+
+    async def _has_stray_times(self, path: Path, source: MediaSource) -> bool:
+        """Return whether the clock of a sound is far ahead for some packets: their times are damaged."""
+        latest: dict[str, float] = {}
+        rows, _ = await self._list_packets(path, "a", "stream_index,dts_time") if source.report.audio else ([], [])
+        for index, time in (row[:2] for row in rows if len(row) >= 2 and row[1] not in ("", "N/A")):
+            if float(time) < latest.get(index, 0.0) - joints.STEP_AHEAD_S:
+                return True
+            latest[index] = float(time)
+        return False
 
     async def _find_parts(self, path: Path, source: MediaSource, places: Sequence[int]) -> MediaSource:
         """Return the source with the recordings that are joined in the file, if they have the same streams."""
@@ -289,20 +301,9 @@ class FfmpegProber:
 
     async def _can_decode(self, path: Path, index: int) -> bool:
         """Return whether ffmpeg decodes a sound, which reads what ffprobe cannot (Matroska compressed by zlib)."""
-        arguments = [
-            *input_arguments(path),
-            "-map",
-            f"0:{index}",
-            "-af",
-            "ashowinfo",
-            "-frames:a",
-            "1",
-            "-f",
-            "null",
-            "-",
-        ]
+        show = ["-map", f"0:{index}", "-af", "ashowinfo", "-frames:a", "1", "-f", "null", "-"]
         try:
-            log = await self._ffmpeg.run(arguments, deadline_s=PROBE_S, level="info")
+            log = await self._ffmpeg.run([*input_arguments(path), *show], deadline_s=PROBE_S, level="info")
         except ToolFailed:
             return False
         return any("ashowinfo" in line and " pts:" in line for line in log)

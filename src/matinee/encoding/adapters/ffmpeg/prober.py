@@ -119,10 +119,10 @@ class FfmpegProber:
         any_starts = source.report.container == "mpegts"
         placed = (
             joints.PacketPlace(
-                int(row[0]), float(row[2]), int(row[3]), float(row[1]) - float(row[2]), any_starts or "K" in row[-1]
+                int(row[0]), float(row[2]), int(row[3]), float(row[1]) - float(row[2]), any_starts or "K" in row[4]
             )
             for row in rows
-            if len(row) >= 4 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:4]
+            if len(row) >= 5 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:4]
         )
         places = await asyncio.to_thread(joints.find_restarts, placed, kept)
         if source.report.container == "mpeg":

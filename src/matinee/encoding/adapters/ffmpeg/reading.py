@@ -129,7 +129,7 @@ def is_damaged(shown: dict[str, Any], rows: Sequence[Sequence[str]], log: Sequen
     container = shown["format"].get("format_name", "")
     # In MP4, errors of parts that are not needed are logged too.
     logged = not container.startswith("mov") and any(line.startswith(f"[{container} @") for line in log)
-    return logged or any("C" in row[-1] for row in rows if len(row) > 2)
+    return logged or any("C" in row[3] for row in rows if len(row) > 3)
 
 
 def _list_faults(report: Report, listing: Listing) -> list[str]:

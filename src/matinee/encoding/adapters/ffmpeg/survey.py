@@ -29,7 +29,7 @@ _CAPTIONS = "closed captions"
 # How decoders log a frame of which parts cannot be decoded.
 _DAMAGED = re.compile(
     r"damaged|error while decoding|corrupt|invalid mb|concealing|overread|outside the valid range|could not find ref"
-    r"|not all references are available",
+    r"|not all references are available|error at mb|slice crc mismatch",
     re.IGNORECASE,
 )
 # The sizes that interlaced pictures have; others are not examined.

@@ -16,7 +16,7 @@ from matinee.mesh.hosting.runtime import Runtime, open_runtime
 from matinee.mesh.hosting.settings import Settings
 
 T = TypeVar("T")
-# With less free space no instance can renew its lease, so that the registry appears empty.
+# With less free space no instance can register, so that the registry appears empty.
 MIN_FREE_BYTES = 1 << 20
 ATTEMPTS = 3
 

@@ -43,6 +43,7 @@ from matinee.kit.context import Principal
 from matinee.kit.ids import AssetId, DeviceId, EdgeId, ProfileId, TitleId
 from matinee.kit.structs import build_from
 from matinee.lab.bench.harness import Bench, Call, time_in_turns
+from matinee.lab.viewer import PASSWORD
 from matinee.mesh.hosting.domain import Process
 from matinee.mesh.hosting.runtime import open_runtime
 from matinee.playback.api import Capabilities
@@ -61,7 +62,6 @@ ARTWORK: tuple[tuple[ArtworkKind, int, int], ...] = (
 MATURITIES = (0, 6, 12, 16, 18)
 GROWTH_GOAL = 1.5
 MANIFEST_GOAL_MS = 1.0
-PASSWORD = "correct horse battery staple"  # noqa: S105  # of an account of the bench
 FILM_MS, AUDIO_TRACKS = 3 * 3_600_000, 6
 EDGE = EdgeReport(edge_id=ids.derive(EdgeId, "a"), name="a", base_url="http://127.0.0.1:9")
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
+from matinee.drivers.ffmpeg import Ffmpeg
+from matinee.encoding.adapters.failures import translate_failures
 from matinee.encoding.adapters.ffmpeg.joints import REORDERED, STEP_AHEAD_S
 from matinee.encoding.adapters.ffmpeg.reading import parse_number
 from matinee.encoding.adapters.ffmpeg.survey import unwrap
 
+LISTING_S = 1200
 # What is listed of each packet.
 FIELDS = "pts_time,dts_time,duration_time,flags"
 # No frame is shown this much earlier or later than it is decoded, unless there is a gap: one of its times is damaged.
 LONGEST_REORDER_S = 10.0
+
+
+async def list_packets(
+    ffmpeg: Ffmpeg, path: Path, selected: str, fields: str, *options: str
+) -> tuple[list[list[str]], list[str]]:
+    """Return the packets of the selected streams as rows of fields, and the end of ffprobe's log."""
+    select = ("-select_streams", selected) if selected else ()
+    show = (*select, "-show_entries", f"packet={fields}", *options)
+    with translate_failures():
+        return await ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
 
 
 def list_shown(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:

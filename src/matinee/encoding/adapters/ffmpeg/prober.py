@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import joints, packets, reading, streams, survey
+from matinee.encoding.adapters.ffmpeg import joints, listening, packets, reading, streams, survey
 from matinee.encoding.adapters.ffmpeg.survey import Survey
 from matinee.encoding.api import AudioStream
 from matinee.encoding.model.rates import choose_rate
@@ -24,7 +24,6 @@ from matinee.encoding.model.source import Fields, MediaSource, Stretch
 from matinee.encoding.ports import MediaToolFailed, OnProgress
 
 PROBE_S = 120
-LISTING_S = 10 * PROBE_S
 DECODING_S = 6 * 3600
 # The first box of an MP4 or MOV file (ISO/IEC 14496-12 §4.2).
 _MP4_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
@@ -32,9 +31,6 @@ _EXPORT = "Export it again as MP4, MOV, MKV or WebM."
 _COPY = "Copy it again from its source."
 # What ffprobe logs where a file ends before its index says so.
 _CUT_SHORT = ("partial file", "File ended prematurely")
-# How much of a sound is decoded to see that it can be, and how much of the end of a file is read to find its end.
-_SOUND_PACKETS = 60
-_TAIL_S = 30
 # Containers of one film, whose header says where it ends.
 _WITH_HEADER = frozenset({"mov", "matroska"})
 _OTHER_FILMS = "there is another film in the file: it is left out, because its streams differ"
@@ -55,11 +51,11 @@ class FfmpegProber:
         shown = await self._show(path, name)
         stream, listing = await self._choose_picture(path, name, shown)
         source = reading.read_source(shown, stream, listing, size_bytes)
-        source = await self._check_sounds(path, source)
+        source = await listening.leave_out_silent(self._ffmpeg, path, source)
         if reading.has_restarts(shown) and (listing.steps_s or source.report.container == "ogg"):
             places = await self._find_joints(path, source, shown)
             return await self._find_parts(path, source, places)
-        if reading.has_restarts(shown) and await self._has_stray_times(path, source):
+        if reading.has_restarts(shown) and await listening.has_stray_times(self._ffmpeg, path, source):
             return replace(source, clock_step_s=2 * joints.STEP_AHEAD_S)
         if source.report.container in _WITH_HEADER and (places := await asyncio.to_thread(joints.find_films, path)):
             joined = await self._find_parts(path, replace(source, remux=reading.list_remuxed(source.report)), places)
@@ -80,16 +76,6 @@ class FfmpegProber:
             if len(listing.times_s) > 1 or stream["codec_name"] not in streams.STILL_CODECS:
                 return stream, listing
         raise make_unusable(name, "picture", "it has none", "Use a file with a video stream.")
-
-    async def _has_stray_times(self, path: Path, source: MediaSource) -> bool:
-        """Return whether the clock of a sound is far ahead for some packets: their times are damaged."""
-        latest: dict[str, float] = {}
-        rows, _ = await self._list_packets(path, "a", "stream_index,dts_time") if source.report.audio else ([], [])
-        for index, time in (row[:2] for row in rows if len(row) >= 2 and row[1] not in ("", "N/A")):
-            if float(time) < latest.get(index, 0.0) - joints.STEP_AHEAD_S:
-                return True
-            latest[index] = float(time)
-        return False
 
     async def _find_parts(self, path: Path, source: MediaSource, places: Sequence[int]) -> MediaSource:
         """Return the source with the recordings that are joined in the file, if they have the same streams."""
@@ -113,16 +99,14 @@ class FfmpegProber:
     async def _find_joints(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> list[int]:
         if source.report.container == "ogg":
             return await asyncio.to_thread(joints.find_chains, path)
-        rows, _ = await self._list_packets(path, "", "stream_index,pts_time,dts_time,pos,flags")
+        rows, _ = await packets.list_packets(self._ffmpeg, path, "", "stream_index,pts_time,dts_time,pos,flags")
         kept = {source.report.video.index, *(sound.index for sound in source.report.audio)}
         # A broadcast that was recorded may begin with any frame.
         any_starts = source.report.container == "mpegts"
         placed = (
-            joints.PacketPlace(
-                int(row[0]), float(row[2]), int(row[3]), float(row[1]) - float(row[2]), any_starts or "K" in row[4]
-            )
+            joints.PacketPlace(int(row[0]), float(row[2]), int(row[3]), _read_delay(row), any_starts or "K" in row[4])
             for row in rows
-            if len(row) >= 5 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[:4]
+            if len(row) >= 5 and row[0].isdigit() and int(row[0]) in kept and "N/A" not in row[2:4]
         )
         places = await asyncio.to_thread(joints.find_restarts, placed, kept)
         if source.report.container == "mpeg":
@@ -159,7 +143,7 @@ class FfmpegProber:
             return replace(source, picture_frames=0)
         shown = await self._show(path, path.name)
         stream = next(s for s in shown["streams"] if s["index"] == source.report.video.index)
-        rows, _ = await self._list_packets(path, str(stream["index"]), packets.FIELDS)
+        rows, _ = await packets.list_packets(self._ffmpeg, path, str(stream["index"]), packets.FIELDS)
         decoded, shown_rows = found.order_times(restarts=bool(source.clock_step_s)), packets.list_shown(rows)
         last_s = None
         if source.remux and decoded:  # where the clock restarts, the last packet is taken to be decoded
@@ -220,7 +204,9 @@ class FfmpegProber:
             constant=constant,
             shift_us=source.shift_us + round(phase / float(rate) * 1_000_000),
             start_us=max(0, round((times[0] - offset_s) * 1_000_000)),
-            sound_end_us=round(max(0.0, await self._find_sound_end(path, source, shown) - offset_s) * 1_000_000),
+            sound_end_us=round(
+                max(0.0, await listening.find_end(self._ffmpeg, path, source, shown) - offset_s) * 1_000_000
+            ),
             picture_frames=survey.count_places(times, rate, phase, last_s),
             deinterlacing="flagged" if flagged else source.deinterlacing,
             stretches=stretches,
@@ -240,25 +226,16 @@ class FfmpegProber:
         return survey.choose_fields(counts)
 
     async def list_keyframes(self, *, path: Path) -> tuple[int, list[int]]:
-        rows, _ = await self._list_packets(path, "v:0", "pts,flags")
+        rows, _ = await packets.list_packets(self._ffmpeg, path, "v:0", "pts,flags")
         frames = sorted((int(pts), flags) for pts, flags, *_ in rows)
         return len(frames), [n for n, (_, flags) in enumerate(frames) if "K" in flags]
-
-    async def _list_packets(
-        self, path: Path, selected: str, fields: str, *options: str
-    ) -> tuple[list[list[str]], list[str]]:
-        """Return the packets of the selected streams as rows of fields, and the end of ffprobe's log."""
-        select = ("-select_streams", selected) if selected else ()
-        show = (*select, "-show_entries", f"packet={fields}", *options)
-        with translate_failures():
-            return await self._ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
 
     async def _list_frames(
         self, path: Path, name: str, stream: dict[str, Any], shown: dict[str, Any]
     ) -> reading.Listing:
         """List a picture's frames. Raises Unusable, also where the file ends early."""
         try:
-            rows, log = await self._list_packets(path, str(stream["index"]), packets.FIELDS)
+            rows, log = await packets.list_packets(self._ffmpeg, path, str(stream["index"]), packets.FIELDS)
         except MediaToolFailed as failure:
             raise make_unusable(name, _name_picture(stream), "its frames cannot be listed", _EXPORT) from failure
         times = packets.read_times(rows, restarts=reading.has_restarts(shown))
@@ -278,60 +255,6 @@ class FfmpegProber:
             reading.is_damaged(shown, rows, log),
             tuple(round(delay_s * 1_000_000) for delay_s in delays)[:MOST_DAMAGED],
         )
-
-    async def _check_sounds(self, path: Path, source: MediaSource) -> MediaSource:
-        """Return the source without the sounds of which nothing can be decoded."""
-        sounds = source.report.audio
-        if not sounds:
-            return source
-        decoded = await self._count_samples(path, "a", _SOUND_PACKETS * len(sounds))
-        silent = [s for s in sounds if not decoded[s.index]]
-        silent = [s for s in silent if not (await self._count_samples(path, str(s.index), _SOUND_PACKETS))[s.index]]
-        silent = [s for s in silent if not await self._can_decode(path, s.index)]
-        if not silent:
-            return source
-        notes = (f"sound (stream {s.index}, {s.codec}) is left out: it cannot be decoded" for s in silent)
-        left = {s.index for s in silent}
-        return replace(
-            source,
-            report=replace(source.report, audio=[s for s in sounds if s.index not in left]),
-            remux=tuple(index for index in source.remux if index not in left),
-            notes=(*source.notes, *notes),
-        )
-
-    async def _can_decode(self, path: Path, index: int) -> bool:
-        """Return whether ffmpeg decodes a sound, which reads what ffprobe cannot (Matroska compressed by zlib)."""
-        show = ["-map", f"0:{index}", "-af", "ashowinfo", "-frames:a", "1", "-f", "null", "-"]
-        try:
-            log = await self._ffmpeg.run([*input_arguments(path), *show], deadline_s=PROBE_S, level="info")
-        except ToolFailed:
-            return False
-        return any("ashowinfo" in line and " pts:" in line for line in log)
-
-    async def _count_samples(self, path: Path, selected: str, count: int) -> Counter[int]:
-        """Count the decoded frames of sounds among so many first packets of a file."""
-        show = ("-select_streams", selected, "-read_intervals", f"%+#{count}", "-show_entries", "frame=stream_index")
-        try:
-            rows, _ = await self._ffmpeg.probe_rows(path, show, deadline_s=LISTING_S)
-        except ToolFailed:
-            return Counter()
-        return Counter(int(row[0]) for row in rows if row[0].isdigit())
-
-    async def _find_sound_end(self, path: Path, source: MediaSource, shown: dict[str, Any]) -> float:
-        """Find the end of the longest sound, in the times of the file."""
-        kept = {str(sound.index) for sound in source.report.audio}
-        if not kept:
-            return 0.0
-        start_s = reading.parse_number(shown["format"].get("start_time"))
-        tail_s = start_s + reading.parse_number(shown["format"].get("duration")) - _TAIL_S
-        fields, options = "stream_index,pts_time,duration_time", ("-read_intervals", f"{max(start_s, tail_s):.3f}%")
-        rows, _ = await self._list_packets(path, "a", fields, *options)
-        ends = [
-            reading.parse_number(row[1]) + reading.parse_number(row[2])
-            for row in rows
-            if len(row) >= 3 and row[0] in kept and row[1] != "N/A"
-        ]
-        return max(ends, default=0.0)
 
     async def _show(self, path: Path, name: str) -> dict[str, Any]:
         try:
@@ -374,6 +297,11 @@ class FfmpegProber:
         except ToolFailed:
             return False
         return any("encryption info" in line.lower() for line in lines)
+
+
+def _read_delay(row: Sequence[str]) -> float:
+    """Read how much later than it is decoded a packet is shown; 0 where the file does not say it."""
+    return 0.0 if row[1] in ("", "N/A") else float(row[1]) - float(row[2])
 
 
 def _choose_canvas(stretches: Sequence[Stretch]) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Problem } from "../src/api/problem";
+import { sendRepeatedly } from "../src/features/player/heartbeats";
 import { Edges, FAILED_EDGE_MS, splitUrl } from "../src/features/player/edges";
 import { PlaybackMetrics } from "../src/features/player/metrics";
 import { getSheetPath, findTile } from "../src/features/player/thumbnails";
@@ -168,5 +169,40 @@ describe("playback errors", () => {
     expect(isRecoverable(shaka(6, 6007))).toBe(false);
     expect(getHttpStatus(shaka(1, 1001, ["u", 403]))).toBe(403);
     expect(getHttpStatus(shaka(1, 1002, []))).toBe(0);
+  });
+});
+
+describe("heartbeats", () => {
+  const heartbeat = new PlaybackMetrics(0).createHeartbeat({ now: 10, positionMs: 0, droppedFrames: 0, bandwidthBps: null, rendition: null, edgeId: null });
+
+  async function sendTo(answers: (Problem | null)[]) {
+    const sent: string[] = [], waits: number[] = [];
+    let now = 10;
+    const sending = sendRepeatedly(heartbeat, {
+      send: ({ at, sent_at }) => {
+        sent.push(`${at} ${sent_at}`);
+        const problem = answers.shift();
+        return problem ? Promise.reject(problem) : Promise.resolve();
+      },
+      wait: (ms) => { waits.push(ms); now += ms; return Promise.resolve(); },
+      now: () => now,
+      random: () => 1,
+    });
+    return { error: await sending.then(() => null, (error: unknown) => error), sent, waits };
+  }
+
+  it("are sent again after a refusal, with the time at which they are sent", async () => {
+    const busy = new Problem("overloaded", 503, "busy");
+    const { error, sent, waits } = await sendTo([busy, busy, null]);
+    expect(error).toBeNull();
+    expect(waits).toEqual([1_000, 2_000]);
+    expect(sent[0]).toBe("1970-01-01T00:00:00.010Z 1970-01-01T00:00:00.010Z");
+    expect(sent[2]).toBe("1970-01-01T00:00:00.010Z 1970-01-01T00:00:03.010Z");
+  });
+
+  it("are not sent for ever, nor after another failure", async () => {
+    const busy = new Problem("overloaded", 503, "busy"), late = new Problem("timeout", 504, "late");
+    expect(await sendTo(Array<Problem>(9).fill(busy))).toMatchObject({ error: busy, waits: [1_000, 2_000, 4_000, 8_000] });
+    expect(await sendTo([late, null])).toMatchObject({ error: late, waits: [] });
   });
 });

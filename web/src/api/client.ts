@@ -3,6 +3,7 @@
  * cookie. After a 401 the client refreshes the token once and sends the request again.
  */
 import { createOfflineProblem, Problem, readProblem } from "./problem";
+import { createRandomHex } from "./random";
 import type { Session } from "./types";
 
 const ROOT = "/api/v1";
@@ -24,11 +25,13 @@ export interface CallOptions {
   body?: unknown;
   signal?: AbortSignal;
   headers?: Record<string, string>;
+  /** Whether the request is completed after the page was left. */
+  keepalive?: boolean;
 }
 
 /** A new trace (W3C Trace Context). The gateway decides whether it is recorded. */
 function createTraceparent(): string {
-  const hex = Array.from(crypto.getRandomValues(new Uint8Array(24)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hex = createRandomHex(24);
   return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`;
 }
 
@@ -51,7 +54,7 @@ export function createClient(dependencies: ClientDependencies) {
     if (session) headers.Authorization = `Bearer ${session.access_token}`;
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
     try {
-      return await dependencies.fetch(ROOT + path, { method, headers, body, signal: options.signal, credentials: "same-origin" });
+      return await dependencies.fetch(ROOT + path, { method, headers, body, signal: options.signal, keepalive: options.keepalive, credentials: "same-origin" });
     } catch (error) {
       if (options.signal?.aborted) throw error;
       throw createOfflineProblem();

@@ -33,6 +33,12 @@ function load<T>(key: string, loader: () => Promise<T>): Promise<T> {
   return pending;
 }
 
+/** Return cached data. */
+export const getScreen = <T>(key: string): T | undefined => entries.get(key)?.data as T | undefined;
+
+/** Cache data that was loaded in another way. */
+export const keepScreen = <T>(key: string, data: T): void => setEntry(key, { data, at: Date.now() });
+
 /** Mark screens as outdated: mounted screens are reloaded now, others when they are next mounted. */
 export function invalidateScreens(prefix: string): void {
   for (const [key, entry] of entries) if (key.startsWith(prefix)) entry.at = 0;

@@ -12,12 +12,14 @@ import { useTitle } from "../ui/title";
 import { useChildTheme } from "./childTheme";
 import { Header } from "./Header";
 import { PageBoundary } from "./PageBoundary";
-import { preloadPages, profilesPage, titlePage } from "./pages";
+import { preloadPages, profilesPage, searchPage, titlePage } from "./pages";
 import { getPlayerPage, playPreview, preloadPlayer } from "./playerPage";
 import { ProofHost } from "./ProofDialog";
+import { useSearchKey } from "./searchKey";
 
 const OperatorPage = lazy(() => import("../features/operator"));
 const GenrePage = lazy(() => import("../features/genre"));
+const BrowsePage = lazy(() => import("../features/browse"));
 const HistoryPage = lazy(() => import("../features/history"));
 const AccountPage = lazy(() => import("../features/account"));
 
@@ -90,7 +92,7 @@ function SignedIn({ session }: { session: Session | null }) {
   if (isProfiles || !hasProfile) return <Profiles managing={path === paths.manage} />;
   const watching = match("/watch/:id", path);
   if (watching) return <Player key={path + search} titleId={watching.id ?? ""} search={search} />;
-  return <Pages path={path} under={under} isAdult={session?.is_adult ?? false} />;
+  return <Pages path={path} search={search} under={under} isAdult={session?.is_adult ?? false} />;
 }
 
 function Player({ titleId, search }: { titleId: string; search: string }) {
@@ -114,12 +116,18 @@ function Title({ titleId }: { titleId: string }) {
   return <PageBoundary><TitlePage titleId={titleId} /></PageBoundary>;
 }
 
+function Search({ query }: { query: string }) {
+  const [SearchPage] = useState(() => searchPage.get());
+  return <SearchPage query={query} />;
+}
+
 /** The pages with a header, and the title page as an overlay. */
-function Pages({ path, under, isAdult }: { path: string; under: string | null; isAdult: boolean }) {
+function Pages({ path, search, under, isAdult }: { path: string; search: string; under: string | null; isAdult: boolean }) {
   const { t } = useText();
   const overlay = match("/title/:id", path);
   const below = useRef<HTMLDivElement>(null);
-  const base = overlay ? ((under ?? paths.home).split("?")[0] ?? paths.home) : path;
+  const [base = paths.home, query = ""] = (overlay ? (under ?? paths.home) : path + search).split("?");
+  useSearchKey();
   useEffect(() => {
     if (below.current) below.current.inert = overlay !== null;
   }, [overlay]);
@@ -129,17 +137,20 @@ function Pages({ path, under, isAdult }: { path: string; under: string | null; i
         <a className="skip" href="#main" tabIndex={overlay ? -1 : 0} data-focus-skip>{t("app.skip")}</a>
         <Header />
         <PreviewHost onPlay={playPreview} />
-        <PageBoundary key={base}><ScrollRestorer>{renderPage(base, isAdult)}</ScrollRestorer></PageBoundary>
+        <PageBoundary key={base}><ScrollRestorer>{renderPage(base, query, isAdult)}</ScrollRestorer></PageBoundary>
       </div>
       {overlay && <Title titleId={overlay.id ?? ""} />}
     </>
   );
 }
 
-function renderPage(path: string, isAdult: boolean): ReactNode {
+function renderPage(path: string, query: string, isAdult: boolean): ReactNode {
   const genre = match("/genre/:id", path);
+  const browse = match("/browse/:initial", path);
   if (path === paths.home) return <HomePage />;
   if (genre) return <GenrePage genreId={genre.id ?? ""} />;
+  if (browse) return <BrowsePage initial={browse.initial ?? ""} />;
+  if (path === paths.search()) return <Search query={new URLSearchParams(query).get("q") ?? ""} />;
   if (path === paths.history) return <HistoryPage />;
   if (path === paths.account && isAdult) return <AccountPage />;
   return <NotFound />;

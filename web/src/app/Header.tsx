@@ -26,6 +26,7 @@ export function Header() {
       <nav aria-label={t("nav.main")}>
         <Link to={paths.home} aria-current={getCurrent(paths.home)}>{t("nav.home")}</Link>
         <Link to={paths.history} aria-current={getCurrent(paths.history)}>{t("nav.history")}</Link>
+        <Link className="header-search" to={paths.search()} aria-current={getCurrent(paths.search())} aria-keyshortcuts="/" data-testid="nav-search"><Icon name="search" size="1.2em" /><span>{t("nav.search")}</span></Link>
       </nav>
       {profile?.kids && <span className="header-kids">{t("profiles.kids")}</span>}
       <ProfileMenu />

@@ -21,10 +21,12 @@ function createPage<P>(load: () => Promise<{ default: ComponentType<P> }>): Page
 }
 
 export const titlePage = createPage(() => import("../features/title"));
+export const searchPage = createPage(() => import("../features/search"));
 export const profilesPage = createPage(() => import("../features/profiles"));
 
 // The page that the address names is requested at once, before the sign-in is restored.
 if (location.pathname.startsWith("/title/")) titlePage.preload();
+if (location.pathname.startsWith("/search")) searchPage.preload();
 if (location.pathname.startsWith("/profiles")) profilesPage.preload();
 
 const IDLE_MS = 1500;
@@ -36,6 +38,7 @@ export function preloadPages(): () => void {
   };
   const timer = setTimeout(() => {
     titlePage.preload();
+    searchPage.preload();
     profilesPage.preload();
   }, IDLE_MS);
   addEventListener("pointerover", onApproach, { passive: true });

@@ -80,10 +80,12 @@ function enter(node: Node, direction: Direction, from: Box, column: Column): Lea
     const order = direction === "down" ? node.children : [...node.children].reverse();
     return findFirst(order, (child) => enter(child, direction, from, column));
   }
-  return vertical ? findInNextLine(all, direction, column ?? centerX(from)) : findNearest(all, (leaf) => weighDistance(leaf.box, centerY(from)));
+  return vertical ? findInNextLine(all, direction, column ?? centerX(from)) : findNearest(all, (leaf) => weighDistance(leaf.box, from));
 }
 
-const weighDistance = (box: Box, line: number) => distanceTo(box.top, box.bottom, line) * 1000 + Math.abs(centerY(box) - line);
+/** Weigh how far a box is from the line of another one; of boxes on one line the nearer one is chosen. */
+const weighDistance = (box: Box, from: Box) =>
+  distanceTo(box.top, box.bottom, centerY(from)) * 1000 + Math.abs(centerY(box) - centerY(from)) + Math.abs(centerX(box) - centerX(from)) / 1000;
 
 /** Find the leaf of the first line in a direction that is nearest to a column. */
 function findInNextLine(all: Leaf[], direction: Direction, column: number): Leaf | null {

@@ -139,10 +139,16 @@ export function useInitialFocus(ready: boolean, always = false): void {
 /** The element that gets the focus in the next frame. */
 let returning: HTMLElement | null = null;
 
+/** Return the element that has the focus, or had it until the page below became inert while the dialog was loaded. */
+function findFocused(): Element | null {
+  const active = document.activeElement;
+  return active === document.body && lastElement?.closest("[inert]") ? lastElement : active;
+}
+
 /** Return the focus to the element that had it before a dialog opened, or before the dialog that it replaces. */
 export function useReturnFocus(): void {
   useEffect(() => {
-    const before = returning ?? document.activeElement;
+    const before = returning ?? findFocused();
     returning = null;
     return () => {
       if (!(before instanceof HTMLElement) || before === document.body) return;

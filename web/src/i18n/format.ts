@@ -64,6 +64,15 @@ export function getLanguageName(tag: string, language: string): string {
   }
 }
 
+/** Return the name of a country (ISO 3166-1 alpha-2) in the viewer's language. */
+export function getCountryName(code: string, language: string): string {
+  try {
+    return new Intl.DisplayNames(language, { type: "region" }).of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
+
 /** Choose the text in a language, its base language, the original language or any other, in this order. */
 export function localise(texts: Record<string, string> | undefined, language: string, original = "en"): string {
   if (!texts) return "";

@@ -56,6 +56,7 @@ function createTranslator(tag: Language) {
     formatAge: (iso: string) => format.formatAge(iso, Date.now(), tag),
     formatMoment: (iso: string) => format.formatMoment(iso, tag),
     getLanguageName: (other: string) => format.getLanguageName(other, tag),
+    getCountryName: (code: string) => format.getCountryName(code, tag),
     localise: (texts: Record<string, string> | undefined) => format.localise(texts, tag),
   };
 }

@@ -117,6 +117,8 @@ export const paths = {
   manage: "/profiles/manage",
   title: (title: string) => `/title/${encodeURIComponent(title)}`,
   genre: (genre: string) => `/genre/${encodeURIComponent(genre)}`,
+  browse: (initial: string) => `/browse/${encodeURIComponent(initial)}`,
+  search: (query = "") => (query ? `/search?${new URLSearchParams({ q: query })}` : "/search"),
   history: "/history",
   account: "/account",
   operator: "/operator",

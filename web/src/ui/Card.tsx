@@ -1,4 +1,4 @@
-import type { ComponentProps } from "react";
+import type { ComponentProps, ReactNode } from "react";
 import type { Card as CardData, Progress } from "../api";
 import { type Translator, useText } from "../i18n";
 import { Link, paths } from "../router";
@@ -53,12 +53,16 @@ interface CardProps {
   place: string;
   eager?: boolean;
   first?: boolean;
+  /** The name and the line below it, where they are not those of the card. */
+  name?: ReactNode;
+  note?: ReactNode;
+  onOpen?: () => void;
   /** The pointer handlers of a preview. */
   hover?: Pick<ComponentProps<typeof Link>, "onPointerMove" | "onPointerLeave" | "onPointerDown">;
 }
 
 /** A title in a row or a grid; it opens the title page as an overlay. */
-export function TitleCard({ card, place, eager, first, hover }: CardProps) {
+export function TitleCard({ card, place, eager, first, name, note, onOpen, hover }: CardProps) {
   const text = useText();
   const { progress } = card;
   const begun = progress && !progress.finished && progress.position_ms > 0;
@@ -75,14 +79,15 @@ export function TitleCard({ card, place, eager, first, hover }: CardProps) {
       data-focus-id={`${place}:${card.title_id}`}
       data-focus-first={first ? "" : undefined}
       draggable={false}
+      onClick={onOpen}
     >
       <span className="card-art">
         <Art picture={card.pictures.card ?? card.pictures.backdrop} name={card.name} eager={eager} />
         {card.is_new && !progress && <span className="badge">{text.t("card.new")}</span>}
         {begun && <ProgressBar progress={progress} />}
       </span>
-      <span className="card-name">{card.name}</span>
-      <span className="card-line">{line.join(" · ")}</span>
+      <span className="card-name">{name ?? card.name}</span>
+      <span className="card-line">{note ?? line.join(" · ")}</span>
       {begun && <span className="visually-hidden">{text.t("card.progress", { percent: Math.round(getShare(progress) * 100) })}</span>}
     </Link>
   );

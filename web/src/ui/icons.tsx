@@ -46,6 +46,7 @@ const ICONS = {
   clock: drawLine("M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5.2l3.4 2"),
   upload: drawLine("M12 16V4M6.5 9.5 12 4l5.5 5.500M4 20h16"),
   user: drawLine("M12 12a4.2 4.2 0 1 0 0-8.4 4.2 4.2 0 0 0 0 8.400zM4 21c.6-4 3.8-6 8-6s7.4 2 8 6"),
+  search: drawLine("M10.5 17.500a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM15.700 15.700l5 5"),
   erase: drawLine("M21 5H9l-6.5 7L9 19h12zM12 9.500l5 5M17 9.500l-5 5"),
 } satisfies Record<string, ReactNode>;
 

@@ -51,7 +51,7 @@ export default function HomePage() {
       <h1 className="visually-hidden">{text.t("nav.home")}</h1>
       {data.billboard && <Billboard billboard={addProgress(data.billboard, data.rows)} />}
       <div className={`rows ${data.billboard ? "" : "no-billboard"}`} data-focus="column">
-        {(data.missing.length > 0 || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
+        {(data.missing.length > 0 || data.earlier || error !== undefined) && <p className="home-note" role="status">{text.t("home.missing")} <button type="button" onClick={reload}>{text.t("app.retry")}</button></p>}
         {!isFirst && sortRows(data.rows).map((row, index) => (
           <Row key={row.row_id} id={`home:${row.row_id}`} name={getName(row, text)} cards={row.cards} to={row.genre ? paths.genre(row.genre.genre_id) : undefined} eager={index < 2} />
         ))}

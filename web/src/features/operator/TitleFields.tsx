@@ -1,5 +1,5 @@
 import { useId } from "react";
-import type { Title } from "../../api";
+import type { TitleEntry } from "../../api";
 import { useText } from "../../i18n";
 import { formatEpisode } from "../../ui/Card";
 import { Choice, Field } from "../../ui/Field";
@@ -9,7 +9,7 @@ const AGES = ["0", "6", "12", "16", "18"];
 
 interface FieldsProps {
   details: Details;
-  titles: Title[];
+  titles: TitleEntry[];
   /** The messages of the invalid fields, by their names in the request. */
   faults: Record<string, string | undefined>;
   onChange: (part: Partial<Details>) => void;

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { api, type Title } from "../../api";
+import { api, type TitleEntry } from "../../api";
 import { useScreen } from "../../api/screens";
 import { type Translator, useText } from "../../i18n";
 import { Button } from "../../ui/Button";
@@ -9,22 +9,20 @@ import { saveFile } from "../../ui/file";
 import { createCsv } from "./csv";
 import { type Column, Table } from "./Table";
 
-const getName = (title: Title, text: Translator) => text.localise(title.names) || title.title_id;
+const getName = (title: TitleEntry, text: Translator) => text.localise(title.names) || title.title_id;
 
-function describePlayable(title: Title, { t }: Translator): string {
-  if (title.kind === "film") return t(title.asset_id ? "titles.yes" : "titles.no");
-  return t("titles.episodes", { done: title.episodes.filter((episode) => episode.asset_id).length, count: title.episodes.length });
+function describePlayable(title: TitleEntry, { t }: Translator): string {
+  if (title.kind === "film") return t(title.playable ? "titles.yes" : "titles.no");
+  return t("titles.episodes", { done: title.episodes.filter((episode) => episode.playable).length, count: title.episodes.length });
 }
-
-const hasAsset = (title: Title) => title.asset_id !== null || title.episodes.some((episode) => episode.asset_id);
 
 export function TitlesView() {
   const text = useText();
   const { t } = text;
   const { data, error, reload } = useScreen("operator:titles", () => api.operator.listTitles(), 10_000);
-  const [older, setOlder] = useState<{ items: Title[]; cursor: string | null | undefined }>({ items: [], cursor: undefined });
+  const [older, setOlder] = useState<{ items: TitleEntry[]; cursor: string | null | undefined }>({ items: [], cursor: undefined });
   const [filter, setFilter] = useState("");
-  const [withdrawing, setWithdrawing] = useState<Title | null>(null);
+  const [withdrawing, setWithdrawing] = useState<TitleEntry | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState<string | null>(null);
   const cursor = older.cursor === undefined ? data?.next_cursor : older.cursor;
@@ -49,7 +47,7 @@ export function TitlesView() {
     setOlder((before) => ({ items: [...before.items, ...page.items], cursor: page.next_cursor }));
   });
 
-  const columns: Column<Title>[] = [
+  const columns: Column<TitleEntry>[] = [
     { key: "name", name: t("titles.name"), cell: (title) => <strong>{getName(title, text)}</strong>, sort: (title) => getName(title, text) },
     { key: "kind", name: t("titles.kind"), cell: (title) => t(`card.${title.kind}`), sort: (title) => title.kind },
     { key: "state", name: t("titles.state"), cell: (title) => <span className={`state ${title.state}`}>{t(`titles.${title.state}`)}</span>, sort: (title) => title.state },
@@ -61,7 +59,7 @@ export function TitlesView() {
       key: "act", name: <span className="visually-hidden">{t("titles.actions")}</span>, cell: (title) =>
         title.state === "published"
           ? <Button variant="quiet" onClick={() => setWithdrawing(title)}>{t("titles.withdraw")}</Button>
-          : <Button variant="quiet" disabled={!hasAsset(title)} busy={busy === title.title_id} onClick={() => void run(title.title_id, () => api.operator.publishTitle(title.title_id))}>{t("titles.publish")}</Button>,
+          : <Button variant="quiet" disabled={!title.playable} busy={busy === title.title_id} onClick={() => void run(title.title_id, () => api.operator.publishTitle(title.title_id))}>{t("titles.publish")}</Button>,
     },
   ];
 

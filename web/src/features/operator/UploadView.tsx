@@ -1,5 +1,5 @@
 import { type DragEvent, type FormEvent, useRef, useState } from "react";
-import { api, getFaults, type IngestRequest, Problem, type Title } from "../../api";
+import { api, getFaults, type IngestRequest, Problem, type TitleEntry } from "../../api";
 import { useScreen } from "../../api/screens";
 import { useText } from "../../i18n";
 import { paths } from "../../router";
@@ -127,7 +127,7 @@ function IngestForm({ items, details, onAdd, onRemove, onChange }: FormProps) {
       <ProblemNote problem={problem} />
       {known && <Known problem={known} busy={busy} onAgain={() => void submit(null, true)} />}
       {problem instanceof Problem && !known && <ul className="reasons">{listReasons(problem.facts).map((reason) => <li key={reason}>{reason}</li>)}</ul>}
-      <TitleFields details={details} titles={titles.data?.items ?? ([] as Title[])} faults={messages} onChange={setDetails} />
+      <TitleFields details={details} titles={titles.data?.items ?? ([] as TitleEntry[])} faults={messages} onChange={setDetails} />
       <fieldset className="sides">
         <legend>{t("upload.sides")}</legend>
         {sides.map((item) => <UploadLine key={item.key} item={item} onRemove={() => onRemove(item)} onChange={(part) => onChange(item, part)} />)}

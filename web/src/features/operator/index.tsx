@@ -12,6 +12,7 @@ import { AuditView } from "./AuditView";
 import { EdgesView } from "./EdgesView";
 import { JobsView } from "./JobsView";
 import { NowView } from "./NowView";
+import { SearchesView } from "./SearchesView";
 import { ServicesView } from "./ServicesView";
 import { TitlesView } from "./TitlesView";
 import { UploadView } from "./UploadView";
@@ -23,6 +24,7 @@ const VIEWS: { slug: string; name: Key; view: () => ReactNode; item?: (id: strin
   { slug: "upload", name: "operator.upload", view: () => <UploadView /> },
   { slug: "jobs", name: "operator.jobs", view: () => <JobsView /> },
   { slug: "titles", name: "operator.titles", view: () => <TitlesView /> },
+  { slug: "searches", name: "operator.searches", view: () => <SearchesView /> },
   { slug: "accounts", name: "operator.accounts", view: () => <AccountsView />, item: (id) => <AccountView key={id} accountId={id} /> },
   { slug: "audit", name: "operator.audit", view: () => <AuditView /> },
   { slug: "services", name: "operator.services", view: () => <ServicesView /> },

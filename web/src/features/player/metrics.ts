@@ -55,6 +55,7 @@ export class PlaybackMetrics {
       position_ms: Math.max(0, Math.round(sample.positionMs)),
       state,
       at: new Date(sample.now).toISOString(),
+      sent_at: new Date(sample.now).toISOString(),
       playing_ms: Math.round(this.playingMs),
       rebuffering_ms: Math.round(this.rebufferingMs),
       rebuffer_count: this.rebuffers,

@@ -5,6 +5,7 @@ import { invalidateScreens } from "../../api/screens";
 import { getCapabilities, isNativeOnly } from "./capabilities";
 import { type Adaptation, adaptToNetwork } from "./abr";
 import { Edges } from "./edges";
+import { sendRepeatedly } from "./heartbeats";
 import { type Sample, PlaybackMetrics } from "./metrics";
 import { Recovery } from "./recovery";
 import { Renewals } from "./renewals";
@@ -196,7 +197,7 @@ export class Playback {
     const description = isOffline ? OFFLINE : describeError(error, kind);
     this.store.set({ phase: "failed", error: description, buffering: false });
     this.video.pause();
-    if (this.session) void api.sendHeartbeat(this.session.session_id, this.createHeartbeat("failed", description.code)).catch(() => undefined);
+    if (this.session) void this.send(this.session, "failed", description.code).catch(() => undefined);
   }
 
   async play(): Promise<void> {
@@ -328,7 +329,16 @@ export class Playback {
   /** Send a heartbeat, also while paused. */
   private sendHeartbeat(): void {
     if (!this.session || this.store.get().phase !== "ready") return;
-    void api.sendHeartbeat(this.session.session_id, this.createHeartbeat()).catch((error: unknown) => (isSessionOver(error) ? this.renewals.reopen() : undefined));
+    void this.send(this.session).catch((error: unknown) => (isSessionOver(error) ? this.renewals.reopen() : undefined));
+  }
+
+  private send({ session_id }: PlaySession, state?: HeartbeatState, code: string | null = null): Promise<void> {
+    return sendRepeatedly(this.createHeartbeat(state, code), {
+      send: (heartbeat) => api.sendHeartbeat(session_id, heartbeat),
+      wait: (ms) => new Promise((resolve) => { setTimeout(resolve, ms); }),
+      now: () => Date.now(),
+      random: () => Math.random(),
+    });
   }
 
   /** Send a beacon when the page is hidden, because it may not return. */

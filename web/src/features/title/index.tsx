@@ -9,6 +9,7 @@ import { Art } from "../../ui/Art";
 import { IconButton } from "../../ui/Button";
 import { listFacts, Maturity } from "../../ui/Card";
 import { ProblemPage } from "../../ui/Field";
+import { PersonMark } from "../../ui/PersonMark";
 import { Grid } from "../../ui/Row";
 import { useTitle } from "../../ui/title";
 import { Actions } from "./Actions";
@@ -66,6 +67,10 @@ function Body({ screen, text }: { screen: TitleScreen; text: Translator }) {
           <Fact name={t("title.genres")} show={card.genres.length > 0}>
             {card.genres.map((genre, index) => <span key={genre.genre_id}>{index > 0 && ", "}<Link to={paths.genre(genre.genre_id)}>{genre.name}</Link></span>)}
           </Fact>
+          <Searches name={t("title.countries")} words={screen.countries.map(text.getCountryName)} />
+          <Searches name={t("title.studios")} words={screen.studios} />
+          <Searches name={t("title.franchise")} words={screen.franchise ? [screen.franchise] : []} />
+          <Searches name={t("title.moods")} words={screen.moods} />
           <Fact name={t("title.audio")} show={screen.audio_languages.length > 0}>{screen.audio_languages.map(text.getLanguageName).join(", ")}</Fact>
           <Fact name={t("title.subtitles")} show>{screen.subtitle_languages.map(text.getLanguageName).join(", ") || t("title.none")}</Fact>
         </dl>
@@ -86,6 +91,15 @@ function Fact({ name, show, children }: { name: string; show: boolean; children:
   return show ? <div><dt>{name}</dt><dd>{children}</dd></div> : null;
 }
 
+/** Facts of a title; each leads to the search for it. */
+function Searches({ name, words }: { name: string; words: string[] }) {
+  return (
+    <Fact name={name} show={words.length > 0}>
+      {words.map((word, index) => <span key={word}>{index > 0 && ", "}<Link to={paths.search(word)} data-testid="fact">{word}</Link></span>)}
+    </Fact>
+  );
+}
+
 function Credits({ credits, text }: { credits: CreditView[]; text: Translator }) {
   const { t } = text;
   const cast = listPeople(credits.filter((credit) => credit.role === "cast"), text);
@@ -98,15 +112,16 @@ function Credits({ credits, text }: { credits: CreditView[]; text: Translator })
   );
 }
 
-const getInitials = (name: string) => name.split(/\s+/).map((word) => word.charAt(0)).slice(0, 2).join("");
-
+/** The people of a title; each leads to the search for their name. */
 function People({ people }: { people: Person[] }) {
   return (
-    <ul className="people">
+    <ul className="people" data-focus="grid">
       {people.map(({ name, roles }) => (
         <li key={name}>
-          <span className="person-mark" aria-hidden="true">{getInitials(name)}</span>
-          <span><span className="person-name">{name}</span><span className="person-role">{roles.join(", ")}</span></span>
+          <Link className="person" to={paths.search(name)} data-testid="person">
+            <PersonMark name={name} />
+            <span><span className="person-name">{name}</span><span className="person-role">{roles.join(", ")}</span></span>
+          </Link>
         </li>
       ))}
     </ul>

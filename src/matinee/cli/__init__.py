@@ -30,6 +30,7 @@ _MODULES = {
     "events": "events",
     "stores": "stores",
     "schedules": "schedules",
+    "search": "search",
     "trace": "trace",
     "config": "config",
     "lab": "lab",

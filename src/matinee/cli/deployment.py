@@ -115,7 +115,7 @@ async def _read_status(settings: Settings) -> Status:
 def _measure_stores(folder: Path) -> dict[str, int]:
     """Return the bytes of each database with what is not yet written into it, the largest first."""
     sizes = {
-        file.name: sum(one.stat().st_size for one in folder.glob(f"{file.name}*") if not one.name.endswith("-shm"))
+        file.name: sum(one.stat().st_size for one in (file, file.with_name(f"{file.name}-wal")) if one.exists())
         for file in folder.glob("*.db")
     }
     return dict(sorted(sizes.items(), key=lambda item: -item[1]))

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from matinee.app.clients import Clients
 from matinee.app.masters import upload_masters
-from matinee.catalogue.api import Catalogue, Genre, Title, TitleDraft
+from matinee.catalogue.api import Catalogue, Genre, Mood, Title, TitleDraft
 from matinee.cli.options import PathType, call, json_option, with_settings
 from matinee.cli.output import print_json, read_pages, show
 from matinee.encoding.api import Encoding, Job, Order, SideFile
@@ -52,6 +52,11 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
     year: int | None
     maturity: int
     genres: tuple[str, ...]
+    countries: tuple[str, ...]
+    studios: tuple[str, ...]
+    franchise: str
+    moods: tuple[str, ...]
+    keywords: tuple[str, ...]
     audio: list[SideFile]
     subtitles: list[SideFile]
     title_id: TitleId | None
@@ -68,7 +73,12 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
             synopses={self.language: self.synopsis} if self.synopsis else {},
             year=self.year,
             maturity=self.maturity,
-            genres=[Genre(genre_id=g.lower().replace(" ", "-"), names={self.language: g}) for g in self.genres],
+            genres=[Genre(genre_id=_make_slug(name), names={self.language: name}) for name in self.genres],
+            countries=[country.upper() for country in self.countries],
+            studios=[*self.studios],
+            franchise={self.language: self.franchise} if self.franchise else {},
+            moods=[Mood(mood_id=_make_slug(name), names={self.language: name}) for name in self.moods],
+            keywords=[{self.language: keyword} for keyword in self.keywords],
         )
 
     def to_order(self, title_id: TitleId, path: str) -> Order:
@@ -85,6 +95,10 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _make_slug(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
 @click.command()
 @click.argument("file", type=PathType())
 @click.option("--title", "name", help="The title's name [the file's name].")
@@ -93,6 +107,11 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--year", type=int, help="The year of production.")
 @click.option("--maturity", type=click.IntRange(0, 18), default=0, show_default=True, help="The minimum age.")
 @click.option("--genre", "genres", multiple=True, help="A genre; may be given several times.")
+@click.option("--country", "countries", multiple=True, help="A country of production (ISO 3166-1), such as KR.")
+@click.option("--studio", "studios", multiple=True, help="A company that produced it.")
+@click.option("--franchise", default="", help="The series of films that it belongs to.")
+@click.option("--mood", "moods", multiple=True, help="How it feels, such as feel-good; may be given several times.")
+@click.option("--keyword", "keywords", multiple=True, help="What it is about, such as heist.")
 @click.option("--audio", multiple=True, callback=_parse_side_files, metavar="LANG=FILE", help="Sound in its own file.")
 @click.option("--subtitles", multiple=True, callback=_parse_side_files, metavar="LANG=FILE", help=".srt, .vtt or .ass.")
 @click.option("--title-id", help="Add to, or encode again, an existing title.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -12,10 +10,8 @@ from uuid import UUID, uuid4
 import acsylla
 
 from matinee.drivers.cassandra import Cassandra
-from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId, derive
-from matinee.kit.structs import build_from
 from matinee.lab.bench.harness import Bench, time_in_turns
 from matinee.viewing.adapters.cassandra import CassandraViewingStore
 from matinee.viewing.api import Position
@@ -32,7 +28,6 @@ _READ_TITLES = (
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
     " WHERE user_id = ? AND profile_id = ? AND title_id IN ?"
 )
-_APPEND_FACT = "INSERT INTO viewing_outbox (shard, bucket, seq, record) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
 _ADD_TO_HISTORY = (
     "INSERT INTO viewing_history (user_id, profile_id, month, title_id, episode_id, updated_at)"
     " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
@@ -57,12 +52,11 @@ async def measure(bench: Bench) -> None:
     # Created beforehand, so that only the writes are measured, and others for each, so that none is a repetition.
     total = count * (rounds + 1)
     for_store, for_service = ([make_position(n, clock, salt) for n in range(total)] for salt in ("store", "service"))
-    records = [make_record(position, clock) for position in for_store]
-    same, single = "bare driver, same statements", "bare driver, one UPDATE and no fact for the log"
+    same, single = "bare driver, same statements", "bare driver, one UPDATE"
     written = await time_in_turns(
         {
             same: bare.write,
-            "store": lambda n: store.save(for_store[n], record=records[n], now=clock.now()),
+            "store": lambda n: store.save(for_store[n], now=clock.now()),
             "service": lambda n: service.record(position=for_service[n]),
             single: bare.write_position,
         },
@@ -93,7 +87,6 @@ class BareDriver:
         self._session = session
         self._statements = statements
         self._clock = clock
-        self._shard, self._numbers = uuid4(), itertools.count()
         self._ids = [(uuid4(), uuid4()) for _ in range(PROFILES)]
         self._titles = [uuid4() for _ in range(20)]
 
@@ -105,10 +98,7 @@ class BareDriver:
             [parts.hostname], port=parts.port, consistency=acsylla.Consistency.LOCAL_QUORUM
         )
         session = await cluster.create_session(parts.path.strip("/"))
-        statements = {
-            cql: await session.create_prepared(cql)
-            for cql in (_READ, _READ_TITLES, _APPEND_FACT, _ADD_TO_HISTORY, _WRITE)
-        }
+        statements = {cql: await session.create_prepared(cql) for cql in (_READ, _READ_TITLES, _ADD_TO_HISTORY, _WRITE)}
         return cls(session, statements, clock)
 
     async def close(self) -> None:
@@ -120,21 +110,16 @@ class BareDriver:
         await self._execute(_READ_TITLES, *self._profile(number), [self._title(number)])
 
     async def write(self, number: int) -> None:
-        """Read, write the fact and the row of the history, and write the position."""
+        """Read, write the row of the history, and write the position."""
         now = self._clock.now()
         stamp, month = int(now.timestamp() * 1e6), now.year * 100 + now.month
         key = (*self._profile(number), self._title(number), _FILM)
         await self._execute(_READ, *key)
-        batch = acsylla.create_batch_unlogged()
-        fact = (self._shard, stamp // 1_000_000 * 1000, next(self._numbers), os.urandom(300), stamp)
-        batch.add_statement(self._statements[_APPEND_FACT].bind(fact))
-        history = (*key[:2], month, *key[2:], now, stamp)
-        batch.add_statement(self._statements[_ADD_TO_HISTORY].bind(history))
-        await self._session.execute_batch(batch)
+        await self._execute(_ADD_TO_HISTORY, *key[:2], month, *key[2:], now, stamp)
         await self._write(number, key, now, stamp, month)
 
     async def write_position(self, number: int) -> None:
-        """Write the position only: no read, no fact, no history."""
+        """Write the position only: no read, no history."""
         now = self._clock.now()
         key = (*self._profile(number), self._title(number), _FILM)
         await self._write(number, key, now, int(now.timestamp() * 1e6), now.year * 100 + now.month)
@@ -165,11 +150,6 @@ def make_position(number: int, clock: SystemClock, salt: str = "") -> Position:
         updated_at=clock.now() - timedelta(hours=1) + timedelta(milliseconds=number),
         device_id=DeviceId("bench"),
     )
-
-
-def make_record(position: Position, clock: SystemClock) -> FactRecord:
-    """Return the fact of a position."""
-    return new_record(build_from(position, PositionMoved), key=position.profile_id, now=clock.now())
 
 
 async def _read(store: CassandraViewingStore, key: Position) -> None:

@@ -28,7 +28,10 @@ AREAS = (
     "stores",
     "objects",
     "rest",
+    "search",
+    "keystrokes",
     "scale",
+    "players",
 )
 FILE = Path("build/bench.json")
 

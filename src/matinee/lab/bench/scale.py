@@ -32,11 +32,12 @@ from matinee.catalogue.api import (
     Title,
     VideoTrack,
 )
-from matinee.catalogue.ports import Change
+from matinee.catalogue.ports import Change, TitleFilter
 from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.encoding.model.timelines import to_runs
-from matinee.gateway.service import Screens
+from matinee.gateway.service import LastHomes, Screens
+from matinee.gateway.service.profile_catalogue import ROW_LENGTH
 from matinee.identity.api import DeviceInfo, Grant
 from matinee.kit import ids, log
 from matinee.kit.context import Principal
@@ -84,7 +85,15 @@ async def measure(bench: Bench) -> None:
 class Deployment:
     """Every domain in this process, on a folder of its own, with a catalogue of some size and one account."""
 
-    def __init__(self, process: Process, grant: Grant, profiles: dict[int, ProfileId]) -> None:
+    def __init__(
+        self,
+        process: Process,
+        store: SqlTitleStore,
+        last_homes: LastHomes,
+        grant: Grant,
+        profiles: dict[int, ProfileId],
+    ) -> None:
+        self._store, self._clock = store, process.runtime.clock
         self.services: dict[str, Any] = process.services
         self.grant = grant
         self._profiles = profiles
@@ -92,6 +101,8 @@ class Deployment:
             identity=self.services["identity"],
             catalogue=self.services["catalogue"],
             viewing=self.services["viewing"],
+            search=self.services["search"],
+            last_homes=last_homes,
             clock=process.runtime.clock,
             deadline_ms=60_000,
         )
@@ -115,7 +126,10 @@ class Deployment:
             kids=True,
         )
         adult = (await identity.profiles(account_id=grant.account_id))[0]
-        return cls(process, grant, {18: adult.profile_id, 0: child.profile_id})
+        database = await stack.enter_async_context(Database(f"sqlite:///{folder}/catalogue.db"))
+        store = await SqlTitleStore.open(database)
+        profiles = {18: adult.profile_id, 0: child.profile_id}
+        return cls(process, store, LastHomes(await process.cache()), grant, profiles)
 
     def screens(self) -> Calls:
         """Return the calls to measure."""
@@ -128,10 +142,16 @@ class Deployment:
         return {
             **{f"home, maturity {age}": for_profile(found.home, age) for age in self._profiles},
             **{f"genre, maturity {age}": for_profile(found.genre, age, genre_id="genre-1") for age in self._profiles},
+            **{f"new titles from the store, maturity {age}": self._browse(age) for age in self._profiles},
             "title page": for_profile(found.title, 18, title_id=_title_id(4)),
             "list of genres": lambda _: catalogue.genres(),
             "operator's titles": lambda _: catalogue.everything(),
         }
+
+    def _browse(self, maturity: int) -> Call:
+        """Return a call that reads the list of a row, which screens share with others of the same half second."""
+        wanted = TitleFilter(territory="DE", maturity=maturity, now=self._clock.now())
+        return lambda _: self._store.browse(wanted, None, ROW_LENGTH + 1)
 
 
 async def _fill_catalogue(file: Path, size: int) -> None:

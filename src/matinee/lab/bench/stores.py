@@ -10,7 +10,7 @@ from matinee.drivers.sql import Database
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, AssetId, DeviceId, InstanceId, PlaySessionId, ProfileId, TitleId, derive
 from matinee.lab.bench.harness import Bench, Call, time_in_turns
-from matinee.lab.bench.positions import make_position, make_record
+from matinee.lab.bench.positions import make_position
 from matinee.mesh.adapters.sql import SqlRegistry
 from matinee.mesh.api import Instance
 from matinee.playback.adapters.sql import SqlSessionStore
@@ -18,7 +18,7 @@ from matinee.playback.api import Capabilities
 from matinee.playback.model.sessions import StoredSession
 from matinee.viewing.adapters.sql import SqlViewingStore
 
-IN_FLIGHT = 16
+IN_FLIGHT = 64
 Calls: TypeAlias = Mapping[str, Call]
 CLOCK = SystemClock()
 
@@ -55,8 +55,7 @@ async def _positions(database: Database) -> Calls:
     store = await SqlViewingStore.open(database)
 
     async def save(number: int) -> None:
-        position = make_position(number, CLOCK)
-        await store.save(position, record=make_record(position, CLOCK), now=CLOCK.now())
+        await store.save(make_position(number, CLOCK), now=CLOCK.now())
 
     async def read(number: int) -> None:
         key = make_position(number, CLOCK)

@@ -8,6 +8,7 @@ from matinee.lab.engines.kafka import KAFKA
 from matinee.lab.engines.kubernetes import KUBERNETES
 from matinee.lab.engines.location import EngineLocation
 from matinee.lab.engines.mariadb import MARIADB
+from matinee.lab.engines.opensearch import OPENSEARCH
 from matinee.lab.engines.sources import Go, Source
 
 REDIS = Engine(
@@ -65,7 +66,7 @@ S3 = Engine(
     normalize=to_dns_name,
     create=_create_bucket,
 )  # fmt: skip
-_ALL = (MARIADB, REDIS, MEMCACHED, ETCD, S3, KAFKA, describe_node(), KUBERNETES)
+_ALL = (MARIADB, REDIS, MEMCACHED, ETCD, S3, KAFKA, describe_node(), OPENSEARCH, KUBERNETES)
 ENGINES = {engine.name: engine for engine in _ALL}
 # A deployment on one machine does not use these, and they take long to build: they are started only if named.
 OPTIONAL = ("kubernetes",)

@@ -1,0 +1,1 @@
+"""Search: titles, people and genres by name, however they are typed."""

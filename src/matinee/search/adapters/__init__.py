@@ -1,0 +1,1 @@
+"""The adapters of search: one module per engine."""

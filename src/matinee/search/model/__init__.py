@@ -1,0 +1,1 @@
+"""The rules of search: how text is compared, and how what is found is ordered. Pure functions."""

@@ -1,4 +1,4 @@
-"""Cassandra's driver and adapters: schema, deadlines, failures, orphaned facts, a store restored from a backup."""
+"""Cassandra's driver and adapters: schema, deadlines, failures, a store restored from a backup."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,9 @@ from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import Title
 from matinee.catalogue.ports import Change
 from matinee.drivers.cassandra import Cassandra, Query
-from matinee.drivers.cassandra_outbox import CassandraOutbox, define_outbox_tables
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable, SchemaAhead, StoreEmpty
 from matinee.drivers.sql import Database
-from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import context, ids
 from matinee.kit.clock import ManualClock, SystemClock
 from matinee.kit.ids import AccountId, DeviceId, ProfileId, TitleId
@@ -34,6 +32,7 @@ STEPS = (
 )
 PUT = Query("INSERT INTO things (k, v) VALUES (?, ?)")
 GET = Query("SELECT v FROM things WHERE k = ?")
+CHANGE = Query("UPDATE things SET v = ? WHERE k = ? IF EXISTS", idempotent=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +98,22 @@ async def test_slow_engine_costs_the_deadline_and_a_lost_one_is_found_again(url:
         assert await cassandra.fetch(GET, 1) == [("after",)]
 
 
+async def test_statement_that_was_not_sent_is_sent_once_there_is_a_connection(url: str) -> None:
+    async with slow_proxy(url) as proxy, Cassandra(proxy.url, limit_s=120) as cassandra:
+        async with Cassandra(url) as near:
+            await migrate(near, "things", STEPS)
+            await near.execute(PUT, 7, "before")
+        await cassandra.fetch(GET, 7)
+        proxy.disconnect()
+        with pytest.raises(EngineUnavailable), context.with_timeout(1500):
+            await cassandra.fetch(GET, 7)  # so that the driver has lost its connections
+        changing = asyncio.create_task(cassandra.execute_conditional(CHANGE, "after", 7))
+        await asyncio.sleep(0)
+        proxy.restore()
+        assert await changing
+        assert await cassandra.fetch(GET, 7) == [("after",)]
+
+
 async def _fetch_when_available(cassandra: Cassandra) -> str:
     for _ in range(600):
         with contextlib.suppress(EngineUnavailable):
@@ -107,103 +122,10 @@ async def _fetch_when_available(cassandra: Cassandra) -> str:
     raise AssertionError("Cassandra stays unavailable")
 
 
-class Log:
-    """A log that can be unavailable."""
-
-    def __init__(self) -> None:
-        self.records: list[bytes] = []
-        self.is_unavailable = False
-
-    async def append(self, records: list[bytes]) -> None:
-        if self.is_unavailable:
-            raise EngineUnavailable(engine="log")
-        self.records += records
-
-
 @pytest.fixture
 async def cassandra(url: str) -> AsyncIterator[Cassandra]:
     async with Cassandra(url) as client:
         yield client
-
-
-async def new_outbox(cassandra: Cassandra, domain: str, clock: ManualClock) -> CassandraOutbox:
-    await migrate(cassandra, domain, define_outbox_tables(domain))
-    return CassandraOutbox(cassandra, domain, clock)
-
-
-async def put(box: CassandraOutbox, *records: bytes) -> None:
-    for record in records:
-        async with box.write_ahead(record):
-            pass
-
-
-async def test_facts_wait_in_order_while_the_log_is_unavailable(cassandra: Cassandra) -> None:
-    clock, log = ManualClock(), Log()
-    box = await new_outbox(cassandra, unique_name("waits"), clock)
-    log.is_unavailable = True
-    await put(box, b"a", b"b")
-    with pytest.raises(EngineUnavailable):
-        await box.relay(log.append)
-    clock.advance(seconds=20)
-    await put(box, b"c")
-    log.is_unavailable = False
-    assert await box.relay(log.append) == 3
-    assert log.records == [b"a", b"b", b"c"]
-    assert await box.relay(log.append) == 0
-
-
-async def test_facts_beyond_the_memory_limit_are_read_again(cassandra: Cassandra) -> None:
-    domain, clock, log = unique_name("many"), ManualClock(), Log()
-    await migrate(cassandra, domain, define_outbox_tables(domain))
-    box = CassandraOutbox(cassandra, domain, clock, memory_limit=3)
-    wanted = [b"%d" % n for n in range(12)]
-    for record in wanted:
-        await put(box, record)
-        clock.advance(milliseconds=300)
-    await box.relay(log.append)
-    assert set(log.records) == set(wanted)
-    log.records.clear()
-    await put(box, b"later")
-    await box.relay(log.append)
-    assert log.records == [b"later"]
-    assert await (await new_outbox(cassandra, domain, clock)).relay(log.append) == 0
-
-
-async def test_fact_is_relayed_where_its_change_may_have_been_made(
-    cassandra: Cassandra,
-) -> None:
-    log = Log()
-    box = await new_outbox(cassandra, unique_name("fails"), ManualClock())
-    with contextlib.suppress(ZeroDivisionError):
-        async with box.write_ahead(b"perhaps"):
-            raise ZeroDivisionError
-    with pytest.raises(StoreEmpty):
-        async with box.write_ahead(b"never", (Query("DELETE FROM nowhere WHERE key = ?"), (1,))):
-            raise ZeroDivisionError
-    await box.relay(log.append)
-    assert log.records == [b"perhaps"]
-
-
-async def test_living_processes_relay_the_facts_of_dead_ones(cassandra: Cassandra) -> None:
-    domain, clock, log = unique_name("gone"), ManualClock(), Log()
-    dead = [await new_outbox(cassandra, domain, clock) for _ in range(3)]
-    for n, box in enumerate(dead):
-        await put(box, b"first %d" % n)
-        clock.advance(seconds=7)
-        await put(box, b"last %d" % n)
-    alive = [await new_outbox(cassandra, domain, clock) for _ in range(2)]
-    clock.advance(minutes=1)
-    running = [asyncio.create_task(box.run(log.append)) for box in alive]
-    wanted = {b"%s %d" % (which, n) for which in (b"first", b"last") for n in range(3)}
-    for _ in range(200):
-        if set(log.records) >= wanted:
-            break
-        await asyncio.sleep(0.1)
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    assert set(log.records) == wanted
-    assert await (await new_outbox(cassandra, domain, clock)).relay(log.append) == 0
 
 
 def position(at: datetime) -> Position:
@@ -218,24 +140,15 @@ def position(at: datetime) -> Position:
     )
 
 
-def fact(of: Position) -> FactRecord:
-    moved = PositionMoved(**msgspec.structs.asdict(of))
-    return new_record(moved, key=of.profile_id, now=of.updated_at)
-
-
 async def test_position_from_a_clock_that_is_ahead_is_replaced(cassandra: Cassandra) -> None:
-    clock, log = ManualClock(SystemClock().now() + timedelta(days=400)), Log()
+    clock = ManualClock(SystemClock().now() + timedelta(days=400))
     wrong = await CassandraViewingStore.open(cassandra, clock)
     right = await CassandraViewingStore.open(cassandra, SystemClock())
     ahead = position(clock.now())
-    stands = await wrong.save(ahead, record=fact(ahead), now=clock.now())
+    stands = await wrong.save(ahead, now=clock.now())
     assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
-    await wrong.outbox.relay(log.append)
-    (relayed,) = (msgspec.json.decode(record, type=FactRecord).fact for record in log.records)
-    assert isinstance(relayed, PositionMoved)
-    assert relayed.updated_at == stands.updated_at
     later = position(stands.updated_at + timedelta(seconds=1))
-    assert await right.save(later, record=fact(later), now=later.updated_at) == later
+    assert await right.save(later, now=later.updated_at) == later
     assert await wrong.list_by_titles(later.account_id, later.profile_id, [later.title_id]) == [later]
 
 
@@ -244,7 +157,7 @@ async def test_clock_that_is_set_is_compared_again(cassandra: Cassandra) -> None
     store = await CassandraViewingStore.open(cassandra, clock)
     for days in (0, 400):
         now = clock.advance(days=days)
-        stands = await store.save(position(now), record=fact(position(now)), now=now)
+        stands = await store.save(position(now), now=now)
         assert stands.updated_at < datetime.now(UTC) + timedelta(minutes=1)
 
 
@@ -253,7 +166,7 @@ async def test_invalid_id_is_refused(cassandra: Cassandra) -> None:
     for title_id in ("film", ids.derive(AccountId, "a"), "tit_x"):
         odd = msgspec.structs.replace(position(datetime.now(UTC)), title_id=TitleId(title_id))
         with pytest.raises(Invalid):
-            await store.save(odd, record=fact(odd), now=odd.updated_at)
+            await store.save(odd, now=odd.updated_at)
         assert await store.list_by_titles(odd.account_id, odd.profile_id, [odd.title_id]) == []
 
 

@@ -309,6 +309,13 @@ async def store(disk: DiskCacheStore, key: str, size: int) -> None:
     await part.commit()
 
 
+def evict_all(evictor: DiskEvictor) -> int:
+    evicted = evictor.evict()
+    while evictor.is_behind:
+        evicted += evictor.evict()
+    return evicted
+
+
 async def test_evictor_scans_for_objects_missing_in_the_arrivals(tmp_path: Path) -> None:
     disk, evictor = DiskCacheStore(tmp_path, 10_000), DiskEvictor(tmp_path, 10_000)
     for number in range(3):
@@ -316,18 +323,18 @@ async def test_evictor_scans_for_objects_missing_in_the_arrivals(tmp_path: Path)
     arrivals = tmp_path / "state/arrivals"
     arrivals.write_bytes(arrivals.read_bytes()[:-7])  # a record cut short by a full disk
     assert evictor.elect()
-    evictor.evict()
+    evict_all(evictor)
     assert evictor.used_bytes() == 3 * 2024
     for number in range(3, 9):
         await store(disk, f"art/{number}", 1000)
-    assert evictor.evict() == 5
+    assert evict_all(evictor) == 5
     assert evictor.used_bytes() == 4 * 2024 == sum(p.stat().st_size for p in (tmp_path / "objects").glob("*/*"))
     rival = DiskEvictor(tmp_path, 10_000)
     assert not rival.elect()
     assert rival.evict() == 0
     evictor.close()
     assert rival.elect()
-    assert rival.evict() == 0
+    assert evict_all(rival) == 0
     assert rival.used_bytes() == 4 * 2024
     rival.close()
     disk.close()

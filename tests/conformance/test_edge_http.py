@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -285,6 +286,27 @@ async def test_client_that_does_not_read_is_disconnected(tmp_path: Path) -> None
         await reader.readexactly(100)
         await wait_until(lambda: rig.total(Metric.CONNECTIONS) == 0)
         writer.close()
+
+
+def measure_unsent(server_port: int, client_port: int) -> int:
+    """Return how many bytes the kernel holds in the server's socket of a connection."""
+    ends = [f"{server_port:04X}", f"{client_port:04X}"]
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return next(int(one[4].split(":")[0], 16) for one in connections if [one[1][-4:], one[2][-4:]] == ends)
+
+
+async def test_kernel_holds_little_for_a_client_that_does_not_read(tmp_path: Path) -> None:
+    async with run_origin() as origin, run_edge(tmp_path, origin) as rig:
+        origin.objects["art/large"] = bytes(16 << 20)
+        await rig.request("/art/large")
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", rig.port))
+            await loop.sock_sendall(client, b"GET /art/large HTTP/1.1\r\nHost: edge\r\n\r\n")
+            await asyncio.sleep(0.3)
+            assert 0 < measure_unsent(rig.port, client.getsockname()[1]) < 1 << 20
 
 
 async def test_clients_over_the_connection_limit_get_a_503(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ def call_etcd(location: EngineLocation, method: str, body: object) -> dict[str, 
         return msgspec.json.decode(response.read())
 
 
+def call_opensearch(location: EngineLocation, method: str, path: str, body: object = None) -> dict[str, object]:
+    url, headers = f"http://{location.client}/{path}", {"content-type": "application/json"}
+    request = urllib.request.Request(url, method=method, data=msgspec.json.encode(body), headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return msgspec.json.decode(response.read())
+
+
 def run_sql(location: EngineLocation, statement: str) -> str:
     access = [f"--host={location.host}", f"--port={location.port}", "--user=matinee", "--protocol=tcp"]
     environment = {**os.environ, "MYSQL_PWD": location.secret}
@@ -68,6 +75,13 @@ STORING: dict[str, tuple[Action, Action]] = {
     "cassandra": (
         lambda location: ENGINES["cassandra"].url(location, "films"),
         lambda location: has_keyspace(location, "films"),
+    ),
+    "opensearch": (
+        lambda location: (
+            call_opensearch(location, "PUT", "films", {}),
+            call_opensearch(location, "PUT", "films/_doc/1", {"v": 7}),
+        ),
+        lambda location: call_opensearch(location, "GET", "films/_doc/1")["_source"] == {"v": 7},
     ),
 }
 

@@ -202,6 +202,13 @@ async def test_a_worker_is_replaced_after_some_calls() -> None:
     assert not any(map(is_running, pids))
 
 
+async def test_an_unused_worker_ends() -> None:
+    async with ProcessExecutor(workers=1, idle_s=0.05) as executor:
+        first = await executor.run(os.getpid)
+        await until(lambda: not is_running(first))
+        assert await executor.run(os.getpid) != first
+
+
 async def test_closing_kills_all_workers(tmp_path: Path) -> None:
     async with ProcessExecutor(workers=1) as executor:
         task, pid = await start_spinning(executor, tmp_path / "pid")

@@ -7,6 +7,8 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -84,6 +86,10 @@ def make_value(kind: Any, n: int) -> Any:
         return n == 7
     if isinstance(kind, BigInteger | Integer) or kind.python_type is int:
         return n
+    if kind.python_type in {float, Decimal}:
+        return n + 0.5
+    if kind.python_type is date:
+        return date(2026, 1, n)
     if isinstance(kind, LargeBinary) or kind.python_type is bytes:
         return b"[]"
     return f"{n}é"[: kind.length] if isinstance(kind, String) else None

@@ -16,17 +16,13 @@ import pytest
 from msgspec.structs import replace
 from tests.engines import shared_engine, slow_proxy
 
-from matinee.catalogue.adapters.cached import CachedReadModel
 from matinee.catalogue.adapters.cassandra import CassandraTitleSource
 from matinee.catalogue.adapters.memory import MemoryReadModel
 from matinee.catalogue.adapters.sql import CHANGES_LIMIT, SqlTitleStore
-from matinee.catalogue.api import Asset, Title
-from matinee.catalogue.ports import Change, ListEntry, ReadModel, StoredTitle, TitleStore
-from matinee.drivers.cache import CacheClient, CacheMetrics
-from matinee.drivers.cache.opening import open_cache_client
+from matinee.catalogue.api import Asset, RightsWindow, Title
+from matinee.catalogue.ports import Change, ListEntry, ReadModel, StoredTitle, TitleFilter, TitleStore
 from matinee.drivers.cassandra import Cassandra
 from matinee.drivers.engine import EngineUnavailable
-from matinee.drivers.metrics import Metrics
 from matinee.drivers.sql import Database
 from matinee.kit import ids
 from matinee.kit.clock import ManualClock
@@ -58,7 +54,6 @@ class Rig:
         self.clock = ManualClock(NOW)
         self.stack = stack
         self.url = ""
-        self.cache: CacheClient | None = None
         self.open: Opener
 
     async def put(self, one: Title, asset: Asset | None = None) -> Title:
@@ -85,19 +80,9 @@ async def build_memory_over_cassandra(rig: Rig) -> ReadModel:
     return MemoryReadModel(store=await build_cassandra(rig), clock=rig.clock)
 
 
-async def build_cached_over_cassandra(rig: Rig) -> ReadModel:
-    """Memory, above a cache that all instances share, above Cassandra."""
-    metrics = CacheMetrics(Metrics())
-    rig.cache = rig.cache or await open_cache_client("memory://", stack=rig.stack, metrics=metrics, clock=rig.clock)
-    model = CachedReadModel(store=await build_cassandra(rig), client=rig.cache, clock=rig.clock)
-    rig.stack.push_async_callback(model.close)
-    return model
-
-
 OPENERS: dict[str, Callable[[Rig], Awaitable[ReadModel]]] = {
     "memory": build_memory,
     "memory over cassandra": build_memory_over_cassandra,
-    "cached over cassandra": build_cached_over_cassandra,
 }
 
 
@@ -118,6 +103,11 @@ def title(name: str, version: int = 0, **fields: Any) -> Title:
 def asset(of: Title, tag: str = "") -> Asset:
     asset_id = ids.derive(AssetId, of.title_id, tag)
     return Asset(asset_id=asset_id, title_id=of.title_id, prefix=f"assets/{asset_id}/", duration_ms=40_547, video=[])
+
+
+async def put_published(rig: Rig, name: str, maturity: int) -> Title:
+    one = title(name, state="published", maturity=maturity, published_at=NOW, rights=[RightsWindow(territory="*")])
+    return await rig.put(replace(one, asset_id=asset(one).asset_id), asset(one))
 
 
 async def read(model: ReadModel, *names: str) -> dict[str, str]:
@@ -185,6 +175,38 @@ async def test_list_entries_are_read_at_their_revision_or_later(rig: Rig) -> Non
         }
 
 
+async def test_lists_are_those_of_the_last_half_second_and_of_the_filter(rig: Rig) -> None:
+    here, there = await rig.open(), await rig.open()
+    for_all, for_adults = await put_published(rig, "a", 0), await put_published(rig, "b", 18)
+
+    async def browse(model: ReadModel, maturity: int, limit: int = 9) -> list[TitleId]:
+        wanted = TitleFilter(territory="DE", maturity=maturity, now=NOW)
+        return sorted(entry.title_id for entry in await model.browse(wanted, None, limit))
+
+    both = sorted([for_all.title_id, for_adults.title_id])
+    for _ in range(2):
+        assert [await browse(there, maturity) for maturity in (18, 0)] == [both, [for_all.title_id]]
+        assert len(await browse(there, 18, limit=1)) == 1
+    await rig.put(replace(for_all, state="withdrawn"))
+    await here.catch_up()
+    assert await browse(here, 18) == [for_adults.title_id]
+    rig.clock.advance(milliseconds=500)
+    assert [await browse(there, maturity) for maturity in (18, 0)] == [[for_adults.title_id], []]
+    await rig.put(for_all)
+    rig.clock.advance(hours=-1)
+    assert await browse(there, 0) == [for_all.title_id]
+
+
+async def test_use_ends_a_wait(rig: Rig) -> None:
+    model = await rig.open()
+    waiting = asyncio.create_task(model.wait_for_use(3600))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await model.titles([])
+    await waiting
+    await model.wait_for_use(0)
+
+
 async def test_cached_titles_are_read_while_store_is_unavailable(rig: Rig) -> None:
     model, one = await rig.open(), title("a")
     kept = asset(one)
@@ -202,14 +224,14 @@ async def test_cached_titles_are_read_while_store_is_unavailable(rig: Rig) -> No
     assert await read(model, "a") == {"a": "a 1"}
 
 
-@pytest.mark.parametrize("rig", ["memory over cassandra", "cached over cassandra"], indirect=True)
+@pytest.mark.parametrize("rig", ["memory over cassandra"], indirect=True)
 async def test_new_instance_reads_projection_while_store_is_unavailable(rig: Rig) -> None:
     model, one = await rig.open(), title("a")
     kept = asset(one)
     await rig.put(replace(one, asset_id=kept.asset_id), kept)
     for _ in range(100):
         await model.catch_up()  # the rows may be written behind it
-        rig.cache, rig.store.away = None, False
+        rig.store.away = False
         new = await rig.open()
         rig.store.away = True
         with contextlib.suppress(EngineUnavailable):
@@ -219,7 +241,7 @@ async def test_new_instance_reads_projection_while_store_is_unavailable(rig: Rig
     assert (await read(new, "a"), await new.asset(kept.asset_id)) == ({"a": "a 0"}, kept)
 
 
-@pytest.mark.parametrize("rig", ["cached over cassandra"], indirect=True)
+@pytest.mark.parametrize("rig", ["memory over cassandra"], indirect=True)
 async def test_engine_unavailable_at_start_is_used_once_available(rig: Rig) -> None:
     await rig.put(title("a"))
     async with slow_proxy(shared_engine("cassandra").url("catalogue")) as proxy:

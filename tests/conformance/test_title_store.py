@@ -18,6 +18,7 @@ from matinee.catalogue.adapters.sql import SqlTitleStore
 from matinee.catalogue.api import (
     Asset,
     Genre,
+    Mood,
     RightsWindow,
     SegmentRun,
     Title,
@@ -38,6 +39,13 @@ SHOWN = TitleFilter(territory="DE", maturity=18, now=NOW)
 Opener = Callable[[], Awaitable[SqlTitleStore]]
 DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama"})
 NOIR = Genre(genre_id="noir", names={"en": "Noir"})
+FACTS: dict[str, Any] = {
+    "countries": ["KR"],
+    "studios": ["東宝"],
+    "franchise": {"en": "Ärger"},
+    "moods": [Mood(mood_id="feel-good", names={"en": "Feel-good"})],
+    "keywords": [{"en": "heist", "de": "Überfall"}],
+}
 
 
 @pytest.fixture(params=SQL)
@@ -93,7 +101,7 @@ async def list_shown(store: TitleStore, wanted: TitleFilter = SHOWN, limit: int 
 
 
 async def test_title_survives_reopening(open_store: Opener) -> None:
-    one = title("Ärger 🎬 \U0001f600", genres=[DRAMA], synopses={"de": "x" * 5000})
+    one = title("Ärger 🎬 \U0001f600", genres=[DRAMA], synopses={"de": "x" * 5000}, **FACTS)
     await put(await open_store(), one)
     again = await open_store()
     assert [stored.title for stored in await again.load([one.title_id, ids.derive(TitleId, "none")])] == [one]

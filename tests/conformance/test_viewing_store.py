@@ -19,7 +19,6 @@ from tests.engines import shared_engine
 from tests.stores import SQL, database_url, store_opener
 
 from matinee.drivers.cassandra import Cassandra
-from matinee.events.api import FactRecord, PositionMoved, new_record
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
@@ -95,25 +94,8 @@ def at(
     )
 
 
-def fact(position: Position) -> FactRecord:
-    moved = PositionMoved(**msgspec.structs.asdict(position))
-    return new_record(moved, key=position.profile_id, now=NOW)
-
-
 async def save(store: Store, position: Position, now: datetime | None = None) -> Position:
-    return await store.save(position, record=fact(position), now=now or LATER)
-
-
-async def relay(store: Store) -> list[Position]:
-    """Relay the stored facts; return their positions."""
-    records: list[bytes] = []
-
-    async def append(batch: list[bytes]) -> None:
-        records.extend(batch)
-
-    await store.outbox.relay(append)
-    facts = [msgspec.json.decode(record, type=FactRecord).fact for record in records]
-    return [Position(**msgspec.structs.asdict(f)) for f in facts if isinstance(f, PositionMoved)]
+    return await store.save(position, now=now or LATER)
 
 
 async def list_all(store: Store, who: tuple[AccountId, ProfileId] = ANNA) -> list[Position]:
@@ -148,17 +130,15 @@ async def test_saved_positions_are_read_after_a_reopen(open_store: Opener) -> No
     assert await again.find_episode(*ANNA, part.title_id, episode("part")) == part
     assert await again.find_episode(*ANNA, part.title_id, episode("other")) is None
     assert await again.list_by_titles(*ANNA, [title("film"), title("nothing")]) == [film]
-    assert await relay(again) == [film, part]
 
 
-async def test_an_older_position_changes_nothing_and_has_no_fact(open_store: Opener) -> None:
+async def test_an_older_position_changes_nothing(open_store: Opener) -> None:
     store = await open_store()
     new, old = at(50), at(40, device="phone")
     await save(store, new)
     assert await save(store, old) == new
     assert await save(store, new) == new
     assert await list_all(store) == [new]
-    assert await relay(store) == [new]
 
 
 async def test_a_tie_has_one_winner_in_any_order(open_store: Opener) -> None:
@@ -219,11 +199,10 @@ async def test_a_dismissed_title_is_listed_again_after_it_is_watched(open_store:
 async def test_a_late_position_does_not_return_after_an_erasure(open_store: Opener) -> None:
     store = await open_store()
     await save(store, at(10))
-    await relay(store)
     await store.erase(*ANNA, now=NOW + timedelta(seconds=20))
     await store.erase(*ANNA, now=NOW + timedelta(seconds=20))
     await save(store, at(15))
-    assert (await list_all(store), await relay(store)) == ([], [])
+    assert await list_all(store) == []
     await save(store, at(30))
     assert await list_all(await open_store()) == [at(30)]
 
@@ -234,12 +213,6 @@ async def test_concurrent_writers_leave_the_newest(open_store: Opener) -> None:
     await asyncio.gather(*(save(stores[n % 2], position) for n, position in enumerate(positions)))
     newest = [max((p for p in positions if p.title_id == title(f"t{n}")), key=model.precedence) for n in range(3)]
     assert await list_all(stores[0]) == sorted(newest, key=model.history_key, reverse=True)
-    facts = await relay(stores[0])
-    assert set(newest) <= set(facts) <= set(positions)
-    if stores[0].exact_facts:
-        for title_id in {p.title_id for p in newest}:
-            order = [model.precedence(p) for p in facts if p.title_id == title_id]
-            assert order == sorted(order)
 
 
 async def test_of_positions_of_one_millisecond_one_is_stored_unmixed(open_store: Opener) -> None:
@@ -300,12 +273,9 @@ async def test_acknowledged_positions_survive_a_killed_process(new_url: NewUrl) 
     async with open_stores(url) as reopen:
         store = await reopen()
         stored = {p.title_id: p for p in await list_all(store)}
-        facts = set(await relay(store))
     for n in range(saved + 1):
         written = at(n, f"t{n % 50}")
-        assert written in facts
         assert model.precedence(stored[written.title_id]) >= model.precedence(written)
-    assert set(stored.values()) <= facts
 
 
 async def write_until_killed(url: str) -> None:

@@ -68,6 +68,6 @@ def test_state_survives_a_restart_of_the_deployment(deployment: Deployment) -> N
     deployment.start(limit_s=START_S)
     assert sorted(title["title_id"] for title in deployment.titles()) == before
     status = json.loads(deployment.matinee("status", "--json").stdout)
-    assert {"mariadb", "cassandra", "kafka", "redis", "etcd", "s3"} <= {
+    assert {"mariadb", "cassandra", "kafka", "redis", "etcd", "s3", "opensearch"} <= {
         process["name"] for process in status["processes"]
     }

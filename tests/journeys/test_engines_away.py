@@ -39,7 +39,7 @@ class Trial:
         self.deployment = stack.enter_context(
             create_deployment(
                 folder / "data",
-                groups="gateway;playback,steering,identity,licensing,catalogue,events;viewing;encoding",
+                groups="gateway;playback,steering,identity,licensing,catalogue,events,search;viewing;encoding",
                 settings={
                     "MATINEE__MESH__REGISTRY": urls["etcd"],
                     "MATINEE__VIEWING__STORE": urls["mariadb"],

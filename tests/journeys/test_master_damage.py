@@ -10,6 +10,7 @@ from tests.journeys.master_rig import X264, Ingest, decode_picture, decode_sound
 from tests.unit.encoding_rig import FFMPEG
 
 from matinee.encoding.adapters.ffmpeg.reading import Listing, read_source
+from matinee.encoding.api import Unusable
 
 H264, MPEG2 = [*X264, "-bf", "2"], ["-c:v", "mpeg2video", "-bf", "2"]
 # Loud for a tenth of each second, and never silent: every packet has about as many bytes.
@@ -125,6 +126,92 @@ async def test_damaged_sound_is_named(ingest: Ingest, tmp_path: Path) -> None:
     film.write_bytes(data)
     job, _ = await ingest(film)
     assert any("sound (stream 1) is damaged" in warning for warning in job.warnings)
+
+
+async def test_pictures_that_cannot_be_decoded_at_the_start_are_named(ingest: Ingest, tmp_path: Path) -> None:
+    whole = await make(tmp_path / "whole.ts", *picture(6), *noise(6), *X264, "-g", "75", "-c:a", "mp2")
+    master = await make(tmp_path / "film.ts", "-i", f"file:{whole}", "-ss", "2", "-c", "copy", "-copyinkf")
+    job, _ = await ingest(master)
+    assert [warning for warning in job.warnings if "seconds" in warning] == [
+        "the first 1.0 seconds of the picture cannot be decoded: they are left out",
+        "the sound begins 1.0 seconds before the picture: it is left out until there",
+    ]
+
+
+async def test_film_that_was_cut_within_a_long_frame_is_in_step(
+    deployment: EncodingDeployment, ingest: Ingest, tmp_path: Path
+) -> None:
+    # A recorded screen that stands still for a second before the cut and 0.4 s after it.
+    still = ["-vf", "select='not(between(n,26,59))'", "-fps_mode", "vfr", *X264, "-bf", "0", "-c:a", "pcm_s16le"]
+    whole = await make(tmp_path / "whole.mov", *picture(6), *BEEPS, *still)
+    master = await make(tmp_path / "film.mov", "-ss", "2", "-i", f"file:{whole}", "-c", "copy")
+    _, asset = await ingest(master)
+    reference = await decode_reference(tmp_path, 6)
+    first = (await decode_picture(deployment, asset, tmp_path))[0].astype(int)
+    assert int(np.argmin(np.abs(reference - first).mean(axis=(1, 2, 3)))) == 60
+    beeps = find_beeps(await decode_sound(deployment, asset, tmp_path))
+    assert beeps == pytest.approx([0.6, 1.6, 2.6], abs=0.03)
+
+
+async def test_cut_wmv_is_named(ingest: Ingest, tmp_path: Path) -> None:
+    film = await make(tmp_path / "film.wmv", *picture(4), *noise(4), "-c:v", "wmv2", "-c:a", "wmav2")
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) * 3 // 4])
+    job, _ = await ingest(film)
+    assert "the file may be cut short: 25% of it are missing" in job.warnings
+
+
+async def test_mxf_without_its_last_second_is_named(ingest: Ingest, tmp_path: Path) -> None:
+    film = await make(tmp_path / "film.mxf", *picture(4), *noise(4), "-c:v", "mpeg2video", "-g", "12", "-b:v", "4M")
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) * 3 // 4])
+    job, _ = await ingest(film)
+    assert any("seconds: the file may be cut short" in warning for warning in job.warnings)
+
+
+async def test_sound_that_is_longer_does_not_make_a_film_cut(ingest: Ingest, tmp_path: Path) -> None:
+    film = await make(tmp_path / "film.flv", *picture(4), *noise(4.7), "-c:v", "flv1", "-c:a", "mp3", "-ar", "44100")
+    job, _ = await ingest(film)
+    assert not any("cut short" in warning for warning in job.warnings)
+
+
+async def test_one_lost_frame_is_named_and_no_other_rate(ingest: Ingest, tmp_path: Path) -> None:
+    film = await make(tmp_path / "film.mp4", *picture(4), "-c:v", "libvpx-vp9", "-b:v", "2M", "-g", "100")
+    listed, _ = await FFMPEG.probe_rows(film, ["-show_entries", "packet=pos,size"], deadline_s=60)
+    size, place = listed[60][:2]
+    data = bytearray(film.read_bytes())
+    data[int(place) : int(place) + 4] = b"\0\0\0\0"
+    film.write_bytes(data)
+    job, _ = await ingest(film)
+    assert int(size) > 4
+    assert [warning for warning in job.warnings if "audio" not in warning] == [
+        "the picture is damaged: 1 of 100 frames cannot be decoded"
+    ]
+
+
+async def test_frames_that_are_never_shown_are_not_lost(ingest: Ingest, tmp_path: Path) -> None:
+    encode = ["-c:v", "libvpx", "-b:v", "200k", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-arnr-maxframes", "7"]
+    encode += ["-passlogfile", str(tmp_path / "log")]
+    await FFMPEG.run([*picture(8), *encode, "-pass", "1", "-f", "null", "-"], cwd=tmp_path, deadline_s=60)
+    film = await make(tmp_path / "film.webm", *picture(8), *encode, "-pass", "2")
+    job, asset = await ingest(film)
+    assert (asset.duration_ms, job.warnings) == (8000, ["the film has no audio"])
+
+
+async def test_rate_is_right_where_a_programme_stream_does_not_state_every_time(ingest: Ingest, tmp_path: Path) -> None:
+    encode = ["-c:v", "mpeg1video", "-q:v", "3", "-bf", "2", "-g", "12", "-c:a", "mp2"]
+    film = await make(tmp_path / "film.mpg", *picture(7, size="640x360", rate="50"), *noise(7), *encode)
+    rows, _ = await FFMPEG.probe_rows(film, ["-select_streams", "v", "-show_entries", "packet=pts_time"], deadline_s=60)
+    assert any(row[0] == "N/A" for row in rows)
+    job, asset = await ingest(film)
+    assert (asset.duration_ms, job.warnings) == (7000, [])
+
+
+async def test_picture_with_impossible_times_is_refused(ingest: Ingest, tmp_path: Path) -> None:
+    whole = await make(tmp_path / "whole.ogv", *picture(4), *noise(4), "-c:v", "libtheora", "-c:a", "libvorbis")
+    master = await make(tmp_path / "film.ogv", "-ss", "1.3", "-i", f"file:{whole}", "-c", "copy")
+    with pytest.raises(Unusable, match="the times of its frames are damaged"):
+        await ingest(master)
 
 
 async def test_sounds_of_one_channel_need_not_begin_or_end_together(

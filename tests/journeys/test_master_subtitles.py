@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.journeys.encoding_deployment import EncodingDeployment
-from tests.journeys.master_rig import FILM, worker
+from tests.journeys.master_rig import FILM, make, worker
 from tests.unit.encoding_rig import make_clip
 
 from matinee.encoding.api import Order, SideFile, Unusable
@@ -123,6 +123,17 @@ async def test_text_from_before_the_film_does_not_move_the_rest(
     _, cues = await run_job(deployment, Order(title_id=FILM, path=str(master)))
     found = [(cue.start_ms, cue.end_ms, cue.text) for cue in next(iter(cues.values()))]
     assert found == [(0, 500, "Early"), (2000, 3000, "On time")]
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mov"])
+async def test_timed_text_stays_in_step_where_a_film_is_cut_within_a_cue(
+    deployment: EncodingDeployment, tmp_path: Path, name: str
+) -> None:
+    whole = await make_master(tmp_path / f"whole-{name}", {"rus": ("srt", RUSSIAN.encode())}, "-c:s", "mov_text")
+    master = await make(tmp_path / name, "-ss", "1", "-i", f"file:{whole}", "-map", "0", "-c", "copy")
+    _, cues = await run_job(deployment, Order(title_id=FILM, path=str(master)))
+    assert [(cue.start_ms, cue.text) for cue in cues["ru"]] == [(0, "Привет"), (1000, "Улица")]
+    assert cues["ru"][0].end_ms == 500
 
 
 async def test_timed_text_of_mp4_is_read_in_any_character_set(deployment: EncodingDeployment, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from matinee.lab.viewer import sign_in
 pytestmark = [pytest.mark.timeout(600)]
 
 ONE = "gateway,playback,viewing,steering,encoding,catalogue,identity,licensing,events"
-SPLIT = "gateway;playback,viewing;identity,licensing;catalogue,events,steering;encoding"
+SPLIT = "gateway;playback,viewing;identity,licensing;catalogue,events,steering,search;encoding"
 EMAIL = "ada@example.org"
 SHORT_TOKENS = {"MATINEE__IDENTITY__ACCESS_TOKEN_S": "10", "MATINEE__PLAYBACK__HEARTBEAT_MS": "1000"}
 PHONE: dict[str, Any] = {

@@ -18,7 +18,7 @@ WEB_FILES = sorted(
     path
     for folder in ("src", "tests")
     for path in (WEB / folder).rglob("*")
-    if path.suffix in {".ts", ".tsx", ".css"} and path.name != "schema.d.ts" and path.parent.name != "i18n"
+    if path.suffix in {".ts", ".tsx", ".css"} and path.name != "schema.d.ts" and "i18n" not in path.parts
 )
 # Parts of identifiers. The glossary in docs/reference/glossary.md names the standard terms.
 BANNED = """

@@ -18,6 +18,7 @@ from matinee.catalogue.api import Artwork, Asset, AudioTrack, Episode, Genre, Se
 from matinee.catalogue.service import CatalogueService
 from matinee.drivers.argon import Argon2
 from matinee.drivers.asgi import Server
+from matinee.drivers.cache import CacheClient, CacheMetrics, MemoryCache
 from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.jwt import Signer, Verifier
 from matinee.drivers.metrics import Metrics
@@ -31,9 +32,9 @@ from matinee.encoding.adapters.sources import SqlSourceStore
 from matinee.encoding.adapters.sql import SqlJobStore
 from matinee.encoding.service import EncodingService
 from matinee.gateway.adapters.disk import DiskUploadStore
-from matinee.gateway.api import ServiceView
+from matinee.gateway.api.operator import ServiceView
 from matinee.gateway.server import AppState, ServerSettings, build
-from matinee.gateway.service import Intake, Screens
+from matinee.gateway.service import Intake, LastHomes, Screens
 from matinee.identity.adapters.sql import SqlIdentityStore
 from matinee.identity.adapters.sql_audit import SqlAuditLog
 from matinee.identity.api import COMMAND_LINE, parse_principal
@@ -41,6 +42,7 @@ from matinee.identity.service import IdentityService
 from matinee.kit import ids
 from matinee.kit.clock import SystemClock
 from matinee.kit.ids import AssetId, EdgeId, EpisodeId, InstanceId, TitleId
+from matinee.kit.page import Page
 from matinee.kit.structs import build_from
 from matinee.licensing.adapters.sql import SqlKeyVault
 from matinee.licensing.service import LicensingService
@@ -49,6 +51,7 @@ from matinee.mesh.host import Host
 from matinee.playback.adapters.sql import SqlSessionStore
 from matinee.playback.model.options import PlaybackOptions
 from matinee.playback.service import PlaybackService
+from matinee.search.api import SearchResult
 from matinee.steering.adapters.sql import SqlFleetStore
 from matinee.steering.api import EdgeReport
 from matinee.steering.service import SteeringService
@@ -60,6 +63,22 @@ PASSWORD = "correct horse battery"
 KEY = b"0" * 32
 DRAMA = Genre(genre_id="drama", names={"en": "Drama", "de": "Drama auf Deutsch"})
 NOISE = Genre(genre_id="noise", names={"en": "Noise"})
+
+
+class NoSearch:
+    """Fulfils `Search` as far as the gateway uses it: nothing is found."""
+
+    async def find(self, **_: Any) -> SearchResult:
+        return SearchResult()
+
+    async def list_trending(self, **_: Any) -> list[TitleId]:
+        return []
+
+    async def list_initials(self, **_: Any) -> list[str]:
+        return []
+
+    async def browse(self, **_: Any) -> Page[TitleId]:
+        return Page(items=[])
 
 
 class OneInstance:
@@ -274,13 +293,21 @@ async def run_gateway(
     screen_deadline_ms = settings.pop("screen_deadline_ms", 8_000)  # so that a slow machine leaves no part out
     async with AsyncExitStack() as stack:
         domains = await build_domains(folder, stack)
-        used, metrics = {**domains, **(replaced or {})}, Metrics()
+        used, metrics = {"search": NoSearch(), **domains, **(replaced or {})}, Metrics()
+        search = used["search"]
         screen_parts = {name: used[name] for name in ("identity", "catalogue", "viewing")}
         territory = settings.get("territory", "ZZ")
         uploads = DiskUploadStore(folder / "uploads", spare_bytes=0)
         state = AppState(
             **used,
-            screens=Screens(**screen_parts, clock=CLOCK, territory=territory, deadline_ms=screen_deadline_ms),
+            screens=Screens(
+                **screen_parts,
+                search=search,
+                last_homes=LastHomes(CacheClient(MemoryCache(clock=CLOCK), metrics=CacheMetrics(metrics))),
+                clock=CLOCK,
+                territory=territory,
+                deadline_ms=screen_deadline_ms,
+            ),
             intake=Intake(uploads=uploads, catalogue=used["catalogue"], encoding=used["encoding"]),
             uploads=uploads,
             instances=OneInstance(),

@@ -6,11 +6,15 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from matinee.catalogue.api import Mood
+from matinee.catalogue.model.validation import check_draft
 from matinee.cli import main
 from matinee.cli.output import show
+from matinee.cli.titles import IngestOptions
 from matinee.drivers.sql import Database
 from matinee.kit.ids import InstanceId
 from matinee.mesh.schedules.adapters.sql import SqlScheduleStore
@@ -156,6 +160,17 @@ def test_settings_of_a_data_directory_are_shown(tmp_path: Path, capsys: pytest.C
 def test_an_episode_needs_its_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, errors = run(capsys, "ingest", "film.mp4", "--episode-id", "epi_1", "--data", str(tmp_path))
     assert (status, errors[-1]) == (2, "Error: --episode-id needs the --title-id of its title.")
+
+
+def test_options_of_ingest_describe_the_film() -> None:
+    options = {"name": "Heat", "synopsis": "", "language": "en", "year": 1995, "maturity": 16, "genres": ("Crime",)}
+    facts = {"countries": ("us",), "studios": ("Regency",), "franchise": "Heat", "moods": ("Feel good",)}
+    files: dict[str, Any] = {"audio": [], "subtitles": [], "title_id": None, "episode_id": None, "again": False}
+    draft = IngestOptions(**{**options, **facts, **files}, keywords=("heist",)).to_draft()
+    assert (draft.countries, draft.studios, draft.franchise) == (["US"], ["Regency"], {"en": "Heat"})
+    assert draft.moods == [Mood(mood_id="feel-good", names={"en": "Feel good"})]
+    assert draft.keywords == [{"en": "heist"}]
+    check_draft(draft)
 
 
 def test_an_account_needs_a_password_without_a_terminal_too(

@@ -13,6 +13,8 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
+from matinee.catalogue.api import Localised, TitleDraft
+from matinee.catalogue.model.validation import check_draft
 from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.drivers.process import ToolFailed
 from matinee.drivers.rawvideo import encode
@@ -43,9 +45,27 @@ def test_catalogue_has_enough_titles_of_each_kind() -> None:
     assert len({d.maturity for d in DRAFTS}) >= 3
 
 
+def _list_facts(draft: TitleDraft) -> list[Localised]:
+    franchise = [draft.franchise] if draft.franchise else []
+    return [*(mood.names for mood in draft.moods), *draft.keywords, *franchise]
+
+
+def test_every_title_has_facts_that_are_valid() -> None:
+    for draft in DRAFTS:
+        check_draft(draft)
+        assert all((draft.countries, draft.studios, draft.moods, draft.keywords))
+    assert sum(bool(draft.franchise) for draft in DRAFTS) >= 2
+
+
 def test_every_title_has_texts_in_two_languages_and_people() -> None:
     for draft in DRAFTS:
-        for texts in (draft.names, draft.synopses, draft.taglines, *(g.names for g in draft.genres)):
+        for texts in (
+            draft.names,
+            draft.synopses,
+            draft.taglines,
+            *(g.names for g in draft.genres),
+            *_list_facts(draft),
+        ):
             assert {"en", "de"} <= texts.keys()
             assert all(texts.values())
         assert {"director", "cast"} <= {credit.role for credit in draft.credits}

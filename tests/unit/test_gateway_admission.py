@@ -67,6 +67,8 @@ async def test_only_names_of_the_deployment_are_served(tmp_path: Path, host: str
         ("playback/pse_1/end", 6),
         ("playback/pse_1/heartbeat", 4),
         ("playback/pse_1/beacon/token", 4),
+        ("search", 6),
+        ("search/reports", 4),
     ],
 )
 def test_what_a_viewer_waits_for_is_refused_last(path: str, accepted: int) -> None:

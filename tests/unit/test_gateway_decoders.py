@@ -38,6 +38,7 @@ PATHS = [
     "/operator/titles?cursor={}",
     "/genres/drama?cursor={}",
     "/genres/{}",
+    "/browse?initial={}",
     "/titles/{}",
     "/playback/{0}/manifest/{0}/a.mpd",
     "/licences/hls/{0}/{0}",

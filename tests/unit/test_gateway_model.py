@@ -140,7 +140,7 @@ def test_specials_come_last() -> None:
     series = title(kind="series", episodes=[episode(0, 1), episode(1, 1), episode(2, 1)])
     assert [presentation.select_episode(series, last) for last in (None, at("2x1", 99_000))] == ["1x1", "0x1"]
     assert [season.number for season in presentation.to_seasons(series, {}, "en")] == [1, 2, 0]
-    assert presentation.to_card(series, VIEWER, NOW).season_count == 2
+    assert presentation.to_card(series, "en").season_count == 2
 
 
 def test_finished_series_has_nothing_to_resume() -> None:

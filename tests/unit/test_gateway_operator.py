@@ -135,7 +135,9 @@ async def test_ingest_creates_a_title_and_a_job(gateway: Deployment, tmp_path: P
     assert [(title["names"], title["state"], title["year"]) for title in titles] == [
         ({"fr": "Night Bus"}, "draft", 2024)
     ]
-    assert titles[0]["genres"] == [{"genre_id": "slow-cinema", "names": {"en": "Slow cinema"}}]
+    assert (titles[0]["playable"], titles[0]["episodes"]) == (False, [])
+    title = (await operator.call("GET", f"/operator/titles/{first.json['title_id']}")).json
+    assert title["genres"] == [{"genre_id": "slow-cinema", "names": {"en": "Slow cinema"}}]
     jobs = (await operator.call("GET", "/operator/jobs?state=queued")).json["items"]
     assert [(job["job_id"], job["file_name"], job["order"]["consume"]) for job in jobs] == [
         (first.json["job_id"], NAME, True)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from tests.unit.gateway_rig import CLOCK, DRAMA, NOISE, Deployment, Viewer, artwork, run_gateway
 
-from matinee.catalogue.api import Genre, RightsWindow
+from matinee.catalogue.api import Genre, Mood, RightsWindow
 from matinee.kit import ids
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
-from matinee.kit.problem import Unreachable
+from matinee.kit.problem import Overloaded, Unreachable
 from matinee.viewing.api import Position
 
 
@@ -50,7 +50,7 @@ def card_names(screen: dict[str, Any], kind: str) -> list[str]:
 async def test_home_page(gateway: Deployment) -> None:
     viewer = await gateway.viewer()
     empty = (await viewer.call("GET", "/home")).json
-    assert empty == {"rows": [], "billboard": None, "missing": []}
+    assert empty == {"rows": [], "billboard": None, "missing": [], "earlier": False}
 
     first = await gateway.add_film(
         "First", names={"en": "First", "de": "Erster"}, artwork=[artwork()], genres=[DRAMA, NOISE]
@@ -233,16 +233,34 @@ async def test_similar_titles_share_genres(gateway: Deployment) -> None:
     assert [card["name"] for card in page["more_like_this"]] == ["Both", "One"]
 
 
+async def test_a_title_page_has_facts_in_the_language_of_the_profile(gateway: Deployment) -> None:
+    viewer = await gateway.viewer()
+    german = (await viewer.call("POST", "/profiles", {"name": "Otto", "language": "de"})).json["profile_id"]
+    await viewer.choose(german)
+    film = await gateway.add_film(
+        "Film",
+        countries=["KR"],
+        studios=["Studio A"],
+        franchise={"en": "City Nights", "de": "Stadtnächte"},
+        moods=[Mood(mood_id="calm", names={"en": "Calm", "de": "Ruhig"})],
+    )
+    page = (await viewer.call("GET", f"/titles/{film}")).json
+    facts = [page[name] for name in ("countries", "studios", "franchise", "moods")]
+    assert facts == [["KR"], ["Studio A"], "Stadtnächte", ["Ruhig"]]
+    page = (await viewer.call("GET", f"/titles/{await gateway.add_film('Bare')}")).json
+    assert [page[name] for name in ("countries", "studios", "franchise", "moods")] == [[], [], "", []]
+
+
 class FailingDomain:
     """A domain with methods that fail or hang."""
 
     def __init__(self, real: Any, *methods: str, hang: bool = False) -> None:
-        self._real = real
-        self._methods = methods
+        self.real = real
+        self.methods = methods
         self._hang = hang
 
     def __getattr__(self, name: str) -> Any:
-        return self._fail if name in self._methods else getattr(self._real, name)
+        return self._fail if name in self.methods else getattr(self.real, name)
 
     async def _fail(self, **_: Any) -> Any:
         if self._hang:
@@ -266,3 +284,61 @@ async def test_failing_parts_are_left_out(tmp_path: Path, hang: bool) -> None:
         assert (page["missing"], page["card"]["name"]) == (["progress"], "Film")
         history = await viewer.call("GET", "/history")
         assert history.status in {503, 504}
+
+
+async def test_home_that_cannot_be_whole_is_the_last_whole_one(tmp_path: Path) -> None:
+    viewing = FailingDomain(None)
+    async with run_gateway(tmp_path, replaced={"viewing": viewing}) as gateway:
+        viewing.real = gateway.domains["viewing"]
+        viewer = await gateway.viewer()
+        await record_position(viewer, await gateway.add_film("Film"), 50_000)
+        whole = (await viewer.call("GET", "/home")).json
+        viewing.methods = ("continue_watching",)
+        earlier = (await viewer.call("GET", "/home")).json
+        assert (whole["earlier"], earlier) == (False, {**whole, "earlier": True})
+        await viewer.call("PATCH", f"/profiles/{viewer.profile_id}", {"maturity": 12})
+        strict = (await viewer.call("GET", "/home")).json
+        assert (strict["earlier"], strict["missing"]) == (False, ["continue-watching"])
+        viewing.methods = ()
+        assert (await viewer.call("GET", "/home")).json["missing"] == []
+
+
+async def test_last_whole_home_has_nothing_that_the_profile_may_not_see_now(tmp_path: Path) -> None:
+    viewing = FailingDomain(None)
+    async with run_gateway(tmp_path, replaced={"viewing": viewing}) as gateway:
+        viewing.real = gateway.domains["viewing"]
+        viewer = await gateway.viewer()
+        gone = await gateway.add_film("Gone")
+        await gateway.add_film("Film")
+        assert sorted(card_names((await viewer.call("GET", "/home")).json, "new")) == ["Film", "Gone"]
+        viewing.methods = ("continue_watching",)
+        await gateway.domains["catalogue"].withdraw(title_id=gone)
+        earlier = (await viewer.call("GET", "/home")).json
+        assert (earlier["earlier"], card_names(earlier, "new")) == (True, ["Film"])
+
+
+async def test_part_that_an_overloaded_service_refuses_is_requested_again(tmp_path: Path) -> None:
+    viewing = OverloadedDomain(times=3)
+    async with run_gateway(tmp_path, replaced={"viewing": viewing}) as gateway:
+        viewing.real = gateway.domains["viewing"]
+        viewer = await gateway.viewer()
+        await record_position(viewer, await gateway.add_film("Film"), 50_000)
+        screen = (await viewer.call("GET", "/home")).json
+        assert (screen["missing"], screen["earlier"], viewing.times) == ([], False, 0)
+
+
+class OverloadedDomain:
+    """Refuses the next calls of `continue_watching`."""
+
+    def __init__(self, times: int) -> None:
+        self.real: Any = None
+        self.times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    async def continue_watching(self, **arguments: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            raise Overloaded(retry_after_ms=1)
+        return await self.real.continue_watching(**arguments)

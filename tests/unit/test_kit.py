@@ -184,6 +184,23 @@ class TestLog:
         assert written.count("•••") + written.count("\\u2022" * 3) == 6
         assert "s3cr" not in written
 
+    def test_warnings_of_one_kind_are_limited_and_counted(self) -> None:
+        now = [0.0]
+        limit = log.WarningLimit(lambda: now[0])
+
+        def write(method: str, event: str) -> dict[str, object] | None:
+            try:
+                return dict(limit(None, method, {"event": event}))
+            except structlog.DropEvent:
+                return None
+
+        assert sum(write("warning", "a") is not None for _ in range(120)) == 50
+        assert write("warning", "b") == {"event": "b"}
+        assert all(write("error", "a") and write("info", "a") for _ in range(99))
+        now[0] = 10.0
+        assert write("warning", "a") == {"event": "a", "dropped_before": 70}
+        assert write("warning", "a") == {"event": "a"}
+
     def test_harmless_names_are_not_masked(self, capsys: Capsys) -> None:
         log.configure()
         log.get().info("x.y", mapping="kept", spinning=3, nested={"n": 1})

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matinee.kit.hashing import fingerprint_file, mint_path_token, sha256_file, sha256_hex, verify_path_token
+from matinee.kit.hashing import (
+    digest_schema,
+    fingerprint_file,
+    mint_path_token,
+    sha256_file,
+    sha256_hex,
+    verify_path_token,
+)
 
 KEY = b"k" * 32
 EXPIRES_S = 0x6A000000
@@ -25,6 +33,18 @@ def test_digests_of_bytes_and_files_agree(tmp_path: Path) -> None:
     assert sha256_hex(b"") == sha256_file(tmp_path / "empty") == empty
     (tmp_path / "large").write_bytes(b"x" * 1_000_000)
     assert sha256_file(tmp_path / "large") == sha256_hex(b"x" * 1_000_000)
+
+
+def test_each_schema_has_its_own_digest() -> None:
+    def define(docstring: str, **fields: tuple[type, object]) -> type:
+        return msgspec.defstruct(
+            "Page", [(name, *field) for name, field in fields.items()], namespace={"__doc__": docstring}
+        )
+
+    first = digest_schema(define("A page.", title=(str, "")))
+    assert digest_schema(define("A page of text.", title=(str, ""))) == first
+    changed = [{"title": (int, 0)}, {"title": (str, "none")}, {"name": (str, "")}, {"title": (str, ""), "n": (int, 0)}]
+    assert len({first, *(digest_schema(define("A page.", **fields)) for fields in changed)}) == 5
 
 
 @given(ANY_TEXT, st.integers(1, 2**47), st.binary(min_size=1))

@@ -18,6 +18,7 @@ DOCUMENTED = {
     "kafka://10.0.0.1:9092,10.0.0.2:9092,10.0.0.3:9092/matinee": None,
     "memcached://a@10.0.1.1:11211,a@10.0.1.2:11211,b@10.0.2.1:11211,b@10.0.2.2:11211/deployment?near=a": None,
     "mysql+asyncmy://matinee:secret@10.0.0.7:3306/matinee": "mysql+asyncmy://matinee:•••@10.0.0.7:3306/matinee",
+    "opensearch://10.0.0.1:9200,10.0.0.2:9200,10.0.0.3:9200/matinee?tls=true": None,
     "redis://10.0.0.6:6379/0?prefix=deployment": None,
     "redis://:secret@10.0.0.5:6379/0?prefix=deployment": "redis://:•••@10.0.0.5:6379/0?prefix=deployment",
     "s3://KEY:SECRET@films/deployment?endpoint=https://s3.example.org&region=eu-west-1": (

@@ -76,6 +76,24 @@ async def test_heartbeats_of_a_paused_player_record_one_position(deployment: Dep
     assert len(await deployment.relay_facts()) == 4
 
 
+async def test_a_seek_forth_and_back_within_a_commit_ends_where_it_began(deployment: Deployment) -> None:
+    play = await deployment.start()
+    await deployment.heartbeat(play, position_ms=10_000)
+    forth = asyncio.create_task(deployment.heartbeat(play, position_ms=90_000))
+    await asyncio.sleep(0)
+    deployment.clock.advance(seconds=1)
+    await asyncio.gather(forth, deployment.heartbeat(play, position_ms=10_000))
+    recorded = [call["position"].position_ms for call in deployment.domains.calls_of("record")]
+    assert recorded == [10_000, 90_000, 10_000]
+
+
+async def test_a_player_that_starts_where_it_pauses_has_a_position(deployment: Deployment) -> None:
+    play = await deployment.start()
+    for state in ("starting", "paused"):
+        await deployment.heartbeat(play, position_ms=40_000, state=state)
+    assert [call["position"].position_ms for call in deployment.domains.calls_of("record")] == [40_000]
+
+
 async def test_next_session_starts_with_the_bandwidth_of_its_network(deployment: Deployment) -> None:
     play = await deployment.start()
     assert play.start_bandwidth_bps == 800_000

@@ -196,11 +196,23 @@ def test_late_heartbeat_keeps_its_time_and_wrong_clocks_are_replaced() -> None:
         assert moved.updated_at == expected
 
 
+@pytest.mark.parametrize("offset_s", [-86_400, -3, 0, 86_400])
+def test_a_wrong_clock_does_no_harm_to_a_player_that_says_when_it_sent(offset_s: int) -> None:
+    now, device_now = NOW + timedelta(minutes=10), NOW + timedelta(minutes=10, seconds=offset_s)
+    for age, expected in ((0, now), (60, now - timedelta(minutes=1)), (-60, now), (9_999, NOW), (10**10, NOW)):
+        sent = heartbeat(at=device_now - timedelta(seconds=age), sent_at=device_now)
+        moved = sessions.to_position(SESSION, sent, now)
+        assert moved is not None
+        assert moved.updated_at == expected
+
+
 def test_a_player_that_stands_still_has_no_new_position() -> None:
     later = NOW + timedelta(hours=1)
     paused = replace(SESSION, position_ms=30_000)
     assert sessions.to_position(paused, heartbeat(30_000, "paused", later), later) is None
     assert sessions.to_position(paused, heartbeat(29_999, "paused", later), later) is not None
+    assert sessions.to_position(paused, heartbeat(30_000, "paused", later), later, 30_000) is None
+    assert sessions.to_position(paused, heartbeat(30_000, "paused", later), later, 50_000) is not None
 
 
 @pytest.mark.parametrize("state", ["starting", "failed"])
@@ -221,6 +233,7 @@ def test_end_reason_of_a_state() -> None:
     ("fields", "field"),
     [
         ({"at": NOW.replace(tzinfo=None)}, "at"),
+        ({"sent_at": NOW.replace(tzinfo=None)}, "sent_at"),
         ({"position_ms": -1}, "position_ms"),
         ({"position_ms": 10**15}, "position_ms"),
         ({"playing_ms": -5}, "playing_ms"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matinee.app.settings import load
 from matinee.app.up import PortTaken, up
 from matinee.cli import main
 from matinee.gateway.domain import GatewaySection, find_web_client
+from matinee.lab.deployment import find_free_port
 from matinee.mesh.hosting.settings import BadSettings
 
 
@@ -45,18 +47,19 @@ async def test_an_unusable_port_is_named_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("port", "edge_port", "fault"),
+    ("find_edge_port", "fault"),
     [
-        ("8580", "8580", "Port 8580 is used twice, by --port and --edge-port"),
-        ("8580", "8579", "Port 8580 is used twice, by --port and --edge-port"),
-        ("8580", "65535", "There is no port 65536.*--edge-port"),
+        (lambda port: port, "Port {port} is used twice, by --port and --edge-port"),
+        (lambda port: port - 1, "Port {port} is used twice, by --port and --edge-port"),
+        (lambda _: 65535, "There is no port 65536.*--edge-port"),
     ],
 )
 async def test_ports_that_cannot_be_used_together_are_named(
-    tmp_path: Path, port: str, edge_port: str, fault: str
+    tmp_path: Path, find_edge_port: Callable[[int], int], fault: str
 ) -> None:
-    values = {"MATINEE__GATEWAY__PORT": port, "MATINEE__EDGE__PORT": edge_port}
-    with pytest.raises(BadSettings, match=fault):
+    port = find_free_port()
+    values = {"MATINEE__GATEWAY__PORT": f"{port}", "MATINEE__EDGE__PORT": f"{find_edge_port(port)}"}
+    with pytest.raises(BadSettings, match=fault.format(port=port)):
         await up(
             load(None, {"MATINEE__DEPLOYMENT__DATA": str(tmp_path / "data"), **values}), Console(), EmbeddedProfile()
         )

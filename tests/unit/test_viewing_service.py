@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from matinee.drivers.sql import Database
 from matinee.events.adapters.sqlite import SqliteEventLog
-from matinee.events.api import PositionMoved, ProfileRemoved, new_record, relay_facts
+from matinee.events.api import ProfileRemoved, new_record
 from matinee.events.jobs import PollingFollower
 from matinee.events.service import EventsService
 from matinee.kit.clock import ManualClock
@@ -198,24 +198,17 @@ async def record_in_all_orders(url: str, arrivals: list[tuple[int, str, int]]) -
         assert len(ends) == 1
 
 
-async def test_positions_are_relayed_and_removed_profiles_are_erased(deployment: Deployment) -> None:
+async def test_removed_profiles_are_erased(deployment: Deployment) -> None:
     log = await SqliteEventLog.open(deployment.database)
     events = EventsService(log=log, dead_letters=log, leases=log, clock=deployment.clock)
-    tasks = [
-        asyncio.create_task(relay_facts(deployment.store.outbox, events)),
-        asyncio.create_task(jobs.erase_removed_profiles(deployment.viewing, PollingFollower(events, deployment.clock))),
-    ]
+    follower = PollingFollower(events, deployment.clock)
+    erasing = asyncio.create_task(jobs.erase_removed_profiles(deployment.viewing, follower))
     await deployment.watch("film", position_ms=30)
-    await deployment.watch("film", position_ms=20, updated_at=NOW - timedelta(hours=1))
-    batch = await events.read(after="", types=("PositionMoved",), wait_ms=20_000)
-    moved = [e.record.fact for e in batch.entries]
-    assert [m.position_ms for m in moved if isinstance(m, PositionMoved)] == [30]
     removed = new_record(ProfileRemoved(**WHO), key="pro_a", now=NOW)
     await events.append(records=[removed])
     async with asyncio.timeout(20):
         while (await deployment.viewing.list_history(**WHO)).items:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    for task in tasks:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    erasing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await erasing

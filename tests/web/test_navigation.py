@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 from tests.web.rig import NOWHERE, ORIGIN, Opener, create_title
 
 
@@ -123,10 +123,40 @@ def test_the_data_of_home_is_requested_before_the_client_is_loaded(client: Opene
     assert set(opened.requests[1:]) == {"GET /home", "GET /profiles"}
 
 
-@pytest.mark.parametrize("path", ["/title/tit_1", "/profiles", "/history", "/operator"])
+@pytest.mark.parametrize("path", ["/title/tit_1", "/profiles", "/search", "/history", "/operator"])
 def test_a_page_that_cannot_be_loaded_says_so(client: Opener, path: str) -> None:
     opened = client()
     opened.page.context.route(f"**/assets/{path.split('/')[1]}-*.js", lambda route: route.abort())
     page = opened.open(path)
     expect(page.get_by_text("Matinee cannot be reached. Check the network.")).to_be_visible()
     expect(page.get_by_text("Try again")).to_be_visible()
+
+
+def test_focus_returns_to_the_card_of_a_title_page_that_was_loaded_late(client: Opener) -> None:
+    opened = client({"/titles/tit_2": create_title("tit_2")})
+    late: list[Route] = []
+    opened.page.context.route("**/assets/title-*.js", lambda route: late.append(route))
+    page = opened.open("/")
+    card = page.locator("#main a[href='/title/tit_2']").first
+    card.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.activeElement === document.body")
+    for route in late:
+        opened.respond(route, route.request)
+    page.get_by_test_id("play").wait_for()
+    page.keyboard.press("Escape")
+    expect(card).to_be_focused()
+
+
+def test_facts_of_a_title_lead_to_the_search_for_them(client: Opener) -> None:
+    facts = {"countries": ["KR", "JP"], "studios": ["Studio A"], "franchise": "City Nights", "moods": ["Calm"]}
+    page = client({"/titles/tit_1": {**create_title(), **facts}}).open("/title/tit_1")
+    expect(page.get_by_test_id("fact")).to_have_text(["South Korea", "Japan", "Studio A", "City Nights", "Calm"])
+    page.get_by_test_id("fact").filter(has_text="South Korea").click()
+    expect(page).to_have_url(f"{ORIGIN}/search?q=South+Korea")
+
+
+def test_a_title_without_facts_shows_none(client: Opener) -> None:
+    page = client({"/titles/tit_1": create_title()}).open("/title/tit_1")
+    expect(page.get_by_test_id("title-page")).to_contain_text("Audio")
+    expect(page.get_by_test_id("fact")).to_have_count(0)

@@ -8,7 +8,7 @@ from typing import Final
 from matinee.kit.problem import Problem
 
 # The modules of the extra `distributed`: the clients of engines.
-DISTRIBUTED: Final = ("acsylla", "asyncmy", "botocore", "confluent_kafka", "greenlet", "redis")
+DISTRIBUTED: Final = ("acsylla", "asyncmy", "botocore", "confluent_kafka", "greenlet", "opensearchpy", "redis")
 
 
 class ExtraMissing(Problem, status=500):

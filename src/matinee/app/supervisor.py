@@ -27,6 +27,7 @@ from matinee.drivers.engine import EngineState
 from matinee.drivers.http import ConnectFailed, ConnectionBroken, HttpClient
 from matinee.kit import log
 from matinee.kit.problem import Problem
+from matinee.kit.ticks import sleep_until_tick
 
 State: TypeAlias = Literal["starting", "waiting", "running", "restarting", "finished", "stopped"]
 # Long, because a busy machine starts slowly. A process that exits is noticed earlier.
@@ -246,7 +247,7 @@ class _Process:
         """Kill the process when it no longer answers."""
         failed = 0
         while failed < MAX_FAILED_CHECKS:
-            await asyncio.sleep(HEALTH_INTERVAL_S)
+            await sleep_until_tick(HEALTH_INTERVAL_S)
             await asyncio.to_thread(self._limit_log)
             url = self.status.health_url
             failed = 0 if not url or await _answers(url) else failed + 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CatalogueSection(msgspec.Struct, frozen=True, kw_only=True):
-    """Titles. `read_model` is `memory://` or, for a copy of them, `cassandra://…`; `cache.engine` is in front of it."""
+    """Titles. `read_model`: `memory://`, or `cassandra://…` for a copy of them; instances also read from memory."""
 
     store: str = "sqlite:///{data}/catalogue.db"
     read_model: str = "memory://"
@@ -46,12 +46,6 @@ async def _open_read_model(wiring: Wiring[CatalogueSection], store: TitleStore) 
             pass
         case _:
             raise wiring.make_unsupported("read_model", "memory or cassandra")
-    if wiring.has_shared_cache:
-        from matinee.catalogue.adapters.cached import CachedReadModel
-
-        model = CachedReadModel(store=source, client=await wiring.cache(), clock=wiring.clock)
-        wiring.stack.push_async_callback(model.close)
-        return model
     from matinee.catalogue.adapters.memory import MemoryReadModel
 
     return MemoryReadModel(store=source, clock=wiring.clock)

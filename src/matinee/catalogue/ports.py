@@ -101,6 +101,9 @@ class ReadModel(Protocol):
     async def load_entries(self, entries: list[ListEntry]) -> list[Title]:
         """Return the titles of a list, each at its entry's revision or a later one."""
 
+    async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        """List titles as `TitleStore.browse` at the time of the filter, or as it did within the last second."""
+
     async def asset(self, asset_id: AssetId) -> Asset | None:
         """Return an asset, None if there is none."""
 
@@ -109,3 +112,6 @@ class ReadModel(Protocol):
 
     async def catch_up(self) -> None:
         """Apply the changes of the store now."""
+
+    async def wait_for_use(self, limit_s: float) -> None:
+        """Return when there has been a read since the last call, or after `limit_s`."""

@@ -73,7 +73,7 @@ class CatalogueService:
         check_limit(limit, BROWSE_LIMIT)
         now = self._clock.now()
         wanted = TitleFilter(territory=territory, maturity=maturity, now=now, genre_id=genre_id, kind=kind)
-        return await self._load_page(await self._store.browse(wanted, _parse_position(cursor), limit + 1), limit)
+        return await self._load_page(await self._read_model.browse(wanted, _parse_position(cursor), limit + 1), limit)
 
     async def everything(self, *, cursor: str | None = None, limit: int = 100) -> Page[Title]:
         check_limit(limit, OPERATOR_LIMIT)

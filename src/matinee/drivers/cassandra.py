@@ -1,9 +1,5 @@
 """Cassandra through acsylla, an asyncio binding of the C++ driver: one keyspace, with prepared statements.
 
-A URL is `cassandra://[user:password@]host:port[,host:port…]/keyspace[?dc=…&replication=…]`. All hosts share one port.
-`dc` is the local data centre (by default that of the first host that answers); `replication` is used to create a
-missing keyspace: `3`, or `eu:3,us:3` (by default 1).
-
 A statement goes to a replica in the local data centre. An idempotent one is also sent to the next node when the first
 has not answered within `SPECULATE_MS`, so that a hanging node delays a call by that time and not until its time-out.
 """
@@ -12,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
 import acsylla
 from acsylla import Consistency, errors
 
 from matinee.drivers.cassandra_faults import AttemptLimits, ErrorTranslation
+from matinee.drivers.cassandra_url import CassandraUrl
 from matinee.drivers.engine import (
     EngineUnavailable,
     SchemaAhead,
@@ -41,11 +36,14 @@ Row: TypeAlias = tuple[Any, ...]
 LOCAL_QUORUM: Final = Consistency.LOCAL_QUORUM
 LOCAL_ONE: Final = Consistency.LOCAL_ONE
 OLDEST: Final = (4, 1)
-PORT: Final = 9042
 LIMIT_S: Final = 3.0
 ATTEMPT_S: Final = 1.0
 CONNECT_S: Final = 5.0
+# A change of the schema is rare, and takes many times as long as a read: on a busy machine more than ten seconds.
+SCHEMA_S: Final = 60.0
+# Attempts of a call within `LIMIT_S`; more in proportion to a longer limit.
 TRIES: Final = 3
+MOST_PAUSE_S: Final = 1.0
 SPECULATE_MS: Final = 100
 SPECULATIONS: Final = 2
 # A node that does not answer heartbeats is not used until it does.
@@ -54,9 +52,6 @@ IDLE_S: Final = 4
 RECONNECT_MS: Final = (250, 1000)
 CHECK_S: Final = 2.0
 KEYSPACE_RETRY_S: Final = 0.05
-# A host, or an IPv6 address in brackets, and its port.
-_HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-f:]+\])(?::(\d+))?")
-_KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 class Query(NamedTuple):
@@ -81,12 +76,13 @@ class Cassandra:
     """
 
     def __init__(self, url: str, *, limit_s: float = LIMIT_S, attempt_s: float = ATTEMPT_S, lazy: bool = False) -> None:
-        self._url = _CassandraUrl.parse(url)
+        self._url = CassandraUrl.parse(url)
         self.engine = describe_engine(url)
         self._translation = ErrorTranslation(self.engine)
         self._executing, self._batching = (to_operation(self.engine, name) for name in ("execute", "batch"))
         self._limits = AttemptLimits(self._translation, attempt_s)
         self._limit_s, self._lazy = limit_s, lazy
+        self._tries = max(TRIES, round(TRIES * limit_s / LIMIT_S))
         self._cluster = _create_cluster(self._url, attempt_s)
         self._session: Any = None
         self._prepared: dict[str, Any] = {}
@@ -124,7 +120,7 @@ class Cassandra:
                     found = await self._session.execute(self._bind(prepared, query, values))
                     return [row.as_tuple() for row in found]
             except EngineUnavailable as error:
-                tries = await self._pause(error, tries + 1 if query.idempotent else TRIES, ends_at)
+                tries = await self._pause(error, tries + 1, ends_at, is_idempotent=query.idempotent)
 
     async def execute(self, query: Query, *values: Any) -> None:
         """Execute a statement without a result."""
@@ -222,12 +218,14 @@ class Cassandra:
             raise DeadlineExceeded(service="cassandra")
         return time.monotonic() + limit_s
 
-    async def _pause(self, error: EngineUnavailable, tries: int, ends_at: float) -> int:
+    async def _pause(self, error: EngineUnavailable, tries: int, ends_at: float, *, is_idempotent: bool = True) -> int:
         """Pause before a retry and return the number of attempts so far; raise the error if no retry is left."""
+        pause_s = random.uniform(0, min(0.05 * 2**tries, MOST_PAUSE_S))  # noqa: S311 - not a secret
         if isinstance(error.__cause__, errors.CassErrorLibNoHostsAvailable):
             self._prepared.clear()  # preparing reports whether the tables are lost
-        pause_s = random.uniform(0, 0.05 * 2**tries)  # noqa: S311 - not a secret
-        if tries >= TRIES or time.monotonic() + pause_s >= ends_at:
+            # The driver has not sent the statement, and it connects again only after this time.
+            pause_s, is_idempotent = pause_s + RECONNECT_MS[0] / 1000, True
+        if not is_idempotent or tries >= self._tries or time.monotonic() + pause_s >= ends_at:
             raise error
         await asyncio.sleep(pause_s)
         return tries
@@ -286,7 +284,7 @@ class Cassandra:
             hosts += await _execute_unprepared(session, "SELECT native_address FROM system.peers_v2")
             for host in sorted(str(host) for (host,) in hosts):
                 try:
-                    await _execute_unprepared(session, cql, host=host, port=self._url.port, timeout=CONNECT_S * 2)
+                    await _execute_unprepared(session, cql, host=host, port=self._url.port, timeout=SCHEMA_S)
                     break
                 except errors.CassErrorLibNoHostsAvailable:
                     continue
@@ -297,8 +295,8 @@ class Cassandra:
         await self._wait_for_agreement(session)
 
     async def _wait_for_agreement(self, session: Any) -> None:
-        """Wait until all nodes have the same schema. Raises EngineUnavailable after ten seconds."""
-        ends_at = time.monotonic() + CONNECT_S * 2
+        """Wait until all nodes have the same schema. Raises EngineUnavailable after a minute."""
+        ends_at = time.monotonic() + SCHEMA_S
         while time.monotonic() < ends_at:
             with self._translation:
                 versions = await _execute_unprepared(session, "SELECT schema_version FROM system.local")
@@ -324,49 +322,7 @@ def from_uuid(kind: Callable[[str], T], value: str) -> T:
     return kind(f"{ids.PREFIXES[kind]}_{ids.encode(UUID(value))}")
 
 
-class _CassandraUrl(NamedTuple):
-    """The parts of a URL. `copies` is the replication."""
-
-    hosts: list[str]
-    port: int
-    keyspace: str
-    user: str
-    password: str
-    centre: str
-    copies: str
-
-    @classmethod
-    def parse(cls, url: str) -> _CassandraUrl:
-        """Parse a URL. Raises ValueError for one without a keyspace, or with hosts of several ports."""
-        parts = urlsplit(url)
-        credentials, _, netloc = parts.netloc.rpartition("@")
-        user, _, password = credentials.partition(":")
-        pairs = [_HOST.fullmatch(host) for host in netloc.split(",")]
-        ports = {int(pair[2] or 0) for pair in pairs if pair} - {0} or {PORT}
-        keyspace = parts.path.strip("/")
-        if None in pairs or len(ports) != 1 or not _KEYSPACE.fullmatch(keyspace):
-            raise ValueError(
-                "cassandra://host:port,host:port/keyspace: one port for all hosts, and a keyspace of lower-case"
-                " letters, digits and underscores that begins with a letter."
-            )
-        options = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        return cls(
-            hosts=[pair[1].strip("[]") for pair in pairs if pair],
-            port=ports.pop(),
-            keyspace=keyspace,
-            user=unquote(user),
-            password=unquote(password),
-            centre=options.get("dc", ""),
-            copies=options.get("replication", "1"),
-        )
-
-    def replication(self, here: str) -> dict[str, int]:
-        """Return the number of copies by data centre; `here` is the default."""
-        parts = [part.rpartition(":") for part in self.copies.split(",")]
-        return {centre or self.centre or here: int(count) for centre, _, count in parts}
-
-
-def _create_cluster(url: _CassandraUrl, attempt_s: float) -> Any:
+def _create_cluster(url: CassandraUrl, attempt_s: float) -> Any:
     return acsylla.create_cluster(
         url.hosts,
         port=url.port,

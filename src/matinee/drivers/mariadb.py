@@ -146,8 +146,13 @@ class MariaDB:
         """Run a read-only transaction on one snapshot."""
         return await self._run_within_deadline(transaction, "REPEATABLE READ; START TRANSACTION READ ONLY")
 
-    async def write(self, transaction: Callable[[Connection], T], isolation: str, retry_on_conflict: bool) -> T:
-        """Run a transaction. With `retry_on_conflict` a violated unique key also causes a retry."""
+    async def write(
+        self, transaction: Callable[[Connection], T], isolation: str, retry_on_conflict: bool, gather_s: float
+    ) -> T:
+        """Run a transaction. With `retry_on_conflict` a violated unique key also causes a retry.
+
+        `gather_s` has no effect: the server commits the transactions of all connections in groups.
+        """
         return await self._run_within_deadline(transaction, f"{isolation}; START TRANSACTION", retry_on_conflict)
 
     @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, cast
 from urllib.parse import unquote
 
@@ -29,29 +29,28 @@ _LISTED_KEY = re.compile(rb"key=(\S+) exp=(-?\d+) ")
 
 
 class Reply(NamedTuple):
-    """A reply: `HD` done, `VA` a value, `EN` and `NF` not found, `NS` not stored, `EX` another CAS number."""
+    """A reply: `HD` done, `VA` a value, `EN` not found, `NS` not stored."""
 
     code: bytes
     flags: dict[str, bytes] = {}  # noqa: RUF012 - never written
     value: bytes = b""
 
     @property
-    def cas(self) -> int:
-        """The CAS number of the value (flag `c`); 0 if it was not requested."""
-        return int(self.flags.get("c", b"0"))
+    def ttl_s(self) -> int:
+        """The time that is left to the value (flag `t`)."""
+        return int(self.flags["t"])
 
 
-def build_get(key: str, *, flags: str = "v", vivify_s: int = 0) -> bytes:
-    """Build a request for a value. With `vivify_s` a missing one is created empty, for that time."""
-    words = " ".join([*flags, *([f"N{vivify_s}"] if vivify_s else [])])
-    return f"mg {key} {words}\r\n".encode()
+def build_get(key: str) -> bytes:
+    """Build a request for a value and the time that is left to it."""
+    return f"mg {key} v t\r\n".encode()
 
 
-def build_set(key: str, value: bytes, ttl_s: int, *, cas: int = 0, only_if_absent: bool = False) -> bytes:
-    """Build a request that stores a value; with `cas` only over the value with this number."""
-    condition = f" C{cas}" if cas else " ME" if only_if_absent else ""
+def build_set(key: str, value: bytes, ttl_s: int, *, only_if_absent: bool = False) -> bytes:
+    """Build a request that stores a value."""
+    condition = " ME" if only_if_absent else ""
     ttl_s = min(max(ttl_s, 1), MAX_TTL_S)
-    return f"ms {key} {len(value)} c T{ttl_s}{condition}\r\n".encode() + value + b"\r\n"
+    return f"ms {key} {len(value)} T{ttl_s}{condition}\r\n".encode() + value + b"\r\n"
 
 
 class Memcached:
@@ -72,16 +71,16 @@ class Memcached:
         """The engine and its location."""
         return f"memcached at {self._address[0]}:{self._address[1]}"
 
-    async def request(self, requests: Sequence[bytes]) -> list[Reply]:
-        """Send requests and return their replies in order. Raises EngineUnavailable, WrongVersion."""
+    async def request(self, request: bytes) -> Reply:
+        """Send a request and return its reply. Raises EngineUnavailable, WrongVersion."""
         connection = self._connection
         if connection is None or connection.is_closed:
             connection = await self._connect_once()
-        return await connection.request(requests)
+        return await connection.request(request)
 
     async def check(self) -> None:
         """Send a request without effect. Raises EngineUnavailable, WrongVersion."""
-        await self.request([b"mn\r\n"])
+        await self.request(b"mn\r\n")
 
     async def list_keys(self, prefix: str, limit: int) -> AsyncIterator[str]:
         """Yield at most `limit` keys with a prefix, without the prefix. Raises EngineUnavailable.
@@ -147,7 +146,7 @@ class Memcached:
             raise self._unavailable(str(error) or type(error).__name__) from error
         try:
             async with asyncio.timeout(self._connect_s):
-                version = (await connection.request([b"version\r\n"]))[0].value.decode(errors="replace")
+                version = (await connection.request(b"version\r\n")).value.decode(errors="replace")
         except BaseException as error:
             connection.close("no reply after connecting")
             if isinstance(error, TimeoutError):
@@ -166,14 +165,14 @@ class Memcached:
 
 
 class _Connection(asyncio.Protocol):
-    """A connection, its batches of requests in the order they were sent, and the replies as they arrive."""
+    """A connection, and the replies that it waits for in the order of the requests."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._batches: deque[_Batch] = deque()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._partial: Reply | None = None  # a reply whose value has not arrived yet
         self._value_size = 0
         self._received_at_s = 0.0
@@ -182,15 +181,15 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
-    async def request(self, requests: Sequence[bytes]) -> list[Reply]:
+    async def request(self, request: bytes) -> Reply:
         if self.is_closed or self._transport is None:
             raise _to_problem(self._engine, "the connection is closed")
-        batch = _Batch(len(requests), self._loop.create_future())
-        self._batches.append(batch)
+        reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting.append(reply)
         sent_at_s = self._loop.time()
-        self._transport.write(b"".join(requests))
+        self._transport.write(request)
         try:
-            return await batch.done
+            return await reply
         except asyncio.CancelledError:
             # Later requests on an unresponsive connection would time out too.
             if self._received_at_s < sent_at_s < self._loop.time() - _UNRESPONSIVE_S:
@@ -213,10 +212,10 @@ class _Connection(asyncio.Protocol):
         self.is_closed = True
         if self._transport is not None:
             self._transport.abort()
-        for batch in self._batches:
-            if not batch.done.done():
-                batch.done.set_exception(_to_problem(self._engine, reason))
-        self._batches.clear()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(_to_problem(self._engine, reason))
+        self._waiting.clear()
 
     def _parse_next(self) -> bool:
         """Parse a line or a value from the buffer; return False if it is incomplete."""
@@ -247,21 +246,9 @@ class _Connection(asyncio.Protocol):
             self._add(Reply(code, _parse_flags(words[1:]) if code != b"SERVER_ERROR" else {}))
 
     def _add(self, reply: Reply) -> None:
-        batch = self._batches[0]
-        batch.replies.append(reply)
-        if len(batch.replies) == batch.size:
-            self._batches.popleft()
-            if not batch.done.done():
-                batch.done.set_result(batch.replies)
-
-
-class _Batch:
-    """Requests that were sent together, and their replies so far."""
-
-    def __init__(self, size: int, done: asyncio.Future[list[Reply]]) -> None:
-        self.size = size
-        self.done = done
-        self.replies: list[Reply] = []
+        waiting = self._waiting.popleft()
+        if not waiting.done():
+            waiting.set_result(reply)
 
 
 def _parse_flags(words: list[bytes]) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""The common part of the outboxes on SQL, Redis and Cassandra: relaying in batches, repeatedly.
+"""The common part of the outboxes on SQL and Redis: relaying in batches, repeatedly.
 
 An outbox holds facts that were stored with the state that they describe, and relays them to the log at least once and
 in order. The log drops duplicates by the fact's id.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from matinee.kit import log
+from matinee.kit.ticks import compute_tick
 
 Key = TypeVar("Key")
 Append: TypeAlias = Callable[[list[bytes]], Awaitable[None]]
@@ -30,24 +33,32 @@ class RelayLoop:
     def __init__(self, name: str) -> None:
         self._name = name
         self._wake = asyncio.Event()
+        self._due_s = math.inf
 
-    def notify(self) -> None:
-        """Relay now, without waiting for `IDLE_S`."""
-        self._wake.set()
+    def notify(self, *, within_s: float = 0.0) -> None:
+        """Relay within this time, without waiting for `IDLE_S`: with more time, more facts share a batch."""
+        due_s = time.monotonic() + within_s
+        if due_s < self._due_s:
+            self._due_s = due_s
+            self._wake.set()
 
     async def run(self, relay: Callable[[], Awaitable[object]]) -> None:
         """Repeat until cancelled; facts stay in the outbox while the log or the engine is unavailable."""
         while True:
-            self._wake.clear()
+            self._due_s = math.inf
             try:
                 await relay()
             except Exception as error:
                 _log.warning("outbox.retry", outbox=self._name, error=repr(error))
                 await asyncio.sleep(RETRY_S)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_S):
-                    await self._wake.wait()
+            now_s = time.monotonic()
+            earliest_s, latest_s = now_s + GATHER_S, compute_tick(IDLE_S, now_s)
+            while (left_s := min(max(self._due_s, earliest_s), latest_s) - time.monotonic()) > 0:
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await self._wake.wait()
 
 
 async def relay_batches(
@@ -56,11 +67,12 @@ async def relay_batches(
     read: Callable[[], Awaitable[Sequence[tuple[Key, bytes]]]],
     delete: Callable[[list[Key]], Awaitable[None]],
 ) -> int:
-    """Append the records that `read` returns by key, and delete them, until none is left; return their number."""
+    """Append the records that `read` returns by key, and delete them, while batches are full; return their number."""
     sent = 0
     while batch := await read():
         await append([record for _, record in batch])
         await delete([key for key, _ in batch])
         sent += len(batch)
-        await asyncio.sleep(0 if len(batch) == BATCH else GATHER_S)
+        if len(batch) < BATCH:
+            break
     return sent

@@ -59,8 +59,11 @@ class RedisOutbox:
 
     async def relay(self, append: Append) -> int:
         """Append all facts to the log and return their number: none while another instance relays."""
+        total = 0
         try:
-            return await relay_batches(append, read=self._read, delete=self._delete)
+            while sent := await relay_batches(append, read=self._read, delete=self._delete):
+                total += sent  # the last read finds nothing and releases the lease
+            return total
         except BaseException:  # another instance need not wait until the lease expires
             await self._release()
             raise

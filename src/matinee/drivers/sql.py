@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 
 from matinee.drivers.engine import EngineReadOnly, StoreFull, describe_engine, to_operation
 from matinee.drivers.migrations import MigrationScripts, read_revision, run_on_store, upgrade
-from matinee.drivers.sqlite import Sqlite
+from matinee.drivers.sqlite import PAGE_BYTES, Sqlite
 from matinee.kit.clock import from_ms, to_ms
 from matinee.kit.context import traced
 from matinee.kit.problem import Problem
@@ -70,14 +70,16 @@ class Database:
 
     Use as `async with Database(url) as database:`; `url` is `sqlite:///…` or `mysql+asyncmy://…`. `backups` is the
     folder of the backups made before migrations; without it SQLite's are beside its file, and MariaDB has none.
+    `page_bytes` is the size of the pages of a new SQLite file.
     A transaction may run several times before it is committed: it must change nothing outside the database. All
     methods raise EngineUnavailable, EngineReadOnly, StoreFull.
     """
 
-    def __init__(self, url: str, *, backups: Path | None = None) -> None:
+    def __init__(self, url: str, *, backups: Path | None = None, page_bytes: int = PAGE_BYTES) -> None:
         self.url = url
         self._backups = backups
-        self._backend: Sqlite | MariaDB = Sqlite(url) if url.startswith("sqlite:") else _create_mariadb(url)
+        is_sqlite = url.startswith("sqlite:")
+        self._backend: Sqlite | MariaDB = Sqlite(url, page_bytes=page_bytes) if is_sqlite else _create_mariadb(url)
         self._schemas: dict[str, MigrationScripts] = {}
         self._refusal: tuple[Problem, float] | None = None
         self._reading, self._writing = (to_operation(self.engine, name) for name in ("read", "write"))
@@ -117,15 +119,17 @@ class Database:
         *,
         isolation: Isolation = "READ COMMITTED",
         retry_on_conflict: bool = False,
+        gather_s: float = 0.0,
     ) -> T:
         """Run a transaction and return after its commit; an exception rolls it back.
 
         It is retried after a deadlock or a lost connection, and with `retry_on_conflict` also where another
-        transaction has inserted the same key first. SQLite is serialisable, whatever `isolation` says.
+        transaction has inserted the same key first. SQLite is serialisable, whatever `isolation` says, and lets it wait
+        for others for `gather_s`, to share their commit.
         """
         try:
             with traced(self._writing, transaction):
-                result = await self._backend.write(transaction, isolation, retry_on_conflict)
+                result = await self._backend.write(transaction, isolation, retry_on_conflict, gather_s)
         except (EngineReadOnly, StoreFull) as problem:
             self._refusal = problem, time.monotonic()
             raise

@@ -11,6 +11,8 @@ from matinee.drivers.outbox import BATCH, Append, RelayLoop, relay_batches
 from matinee.drivers.sql import Database
 
 OTHERS_S = 0.25
+# Deleting what was relayed is not urgent: it shares the commit of the next facts.
+GATHER_S = 1.0
 
 
 def define_outbox_table(metadata: MetaData, domain: str) -> Table:
@@ -39,9 +41,9 @@ class SqlOutbox:
         if records:
             connection.execute(insert(self._table), [{"record": record} for record in records])
 
-    def notify(self) -> None:
+    def notify(self, *, within_s: float = 0.0) -> None:
         """Relay soon: call it after the commit."""
-        self._loop.notify()
+        self._loop.notify(within_s=within_s)
 
     async def relay(self, append: Append) -> int:
         """Append all facts to the log and return their number: none while another instance relays."""
@@ -52,20 +54,21 @@ class SqlOutbox:
         await self._loop.run(lambda: self._relay_or_wait(append))
 
     async def _relay_or_wait(self, append: Append) -> None:
-        if await self._relay_locked(append) is None:
+        if await self._relay_locked(append, gather_s=GATHER_S) is None:
             # The instance that relays may have read the table for the last time before our fact was committed.
             await asyncio.sleep(OTHERS_S)
             self.notify()
 
-    async def _relay_locked(self, append: Append) -> int | None:
+    async def _relay_locked(self, append: Append, *, gather_s: float = 0.0) -> int | None:
         async with self._database.advisory_lock(self._table.name) as is_ours:
-            return await relay_batches(append, read=self._read, delete=self._delete) if is_ours else None
+            delete = partial(self._delete, gather_s=gather_s)
+            return await relay_batches(append, read=self._read, delete=delete) if is_ours else None
 
     async def _read(self) -> list[tuple[int, bytes]]:
         return await self._database.read(self._select)
 
-    async def _delete(self, sent: list[int]) -> None:
-        await self._database.write(partial(self._delete_rows, sent))
+    async def _delete(self, sent: list[int], *, gather_s: float) -> None:
+        await self._database.write(partial(self._delete_rows, sent), gather_s=gather_s)
 
     def _select(self, connection: Connection) -> list[tuple[int, bytes]]:
         return [(seq, record) for seq, record in connection.execute(self._select_batch)]

@@ -1,7 +1,8 @@
 """SQLite: reads in a few threads, writes in one thread that commits queued transactions together.
 
-Each transaction of a group has its own savepoint. All share one fsync, and every caller gets its result after the
-commit. Within a process no caller sees "database is locked"; between processes a writer waits up to `BUSY_MS`.
+All transactions of a group share one fsync, and every caller gets its result after the commit. Where one of them
+fails, all are run once more, so that it affects no other. A caller that is not in a hurry lets the group wait for
+others. Within a process no caller sees "database is locked"; between processes a writer waits up to `BUSY_MS`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -29,26 +30,71 @@ BUSY_MS = 10_000
 RETRY_S = 0.01
 READERS = 4
 GROUP_LIMIT = 256
-_Write: TypeAlias = tuple[Callable[[Connection], Any], Future[Any]]
+# A change costs the write of whole pages: small ones suit stores of short rows of which a few change at a time.
+PAGE_BYTES, SMALL_PAGE_BYTES = 4096, 1024
+# At this size the write-ahead log is copied into the file: a page that changed often is copied once.
+LOG_BYTES = 4 << 20
+# A group of this size waits for no others: many callers at once would only wait for one another.
+BURST = 16
+MOST_SKIPS = 127
+
+
+class _Write(NamedTuple):
+    """A transaction, the future with its result, and by when it is committed."""
+
+    transaction: Callable[[Connection], Any]
+    answer: Future[Any]
+    due_s: float
+
+
+# The result of a transaction, or its error.
+_Outcome: TypeAlias = tuple[Any, BaseException | None]
+
+
+class GatherRule:
+    """Decides whether a group waits for others: not where it waited in vain, for ever more groups.
+
+    So a caller that writes one by one hardly ever waits.
+    """
+
+    def __init__(self) -> None:
+        self._to_skip, self._skips, self._is_waiting = 0, 0, False
+
+    def limit(self, due_s: float) -> float:
+        """Return until when a group waits whose first transaction is due then."""
+        is_urgent = due_s <= time.monotonic()
+        self._is_waiting = not is_urgent and not self._to_skip
+        if not is_urgent and self._to_skip:
+            self._to_skip -= 1
+        return due_s if self._is_waiting else 0.0
+
+    def learn(self, size: int) -> None:
+        """Learn how large the group was."""
+        if self._is_waiting:
+            self._skips = 0 if size > 1 else min(MOST_SKIPS, 2 * self._skips + 1)
+            self._to_skip = self._skips
 
 
 class Sqlite:
-    """One database file."""
+    """One database file; `page_bytes` is the size of its pages, if it is new."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, page_bytes: int = PAGE_BYTES) -> None:
         self._url = url
+        self._page_bytes = page_bytes
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._connections: list[Connection] = []
         self._is_closed = False
+        self._rule = GatherRule()
         self._writer = threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True)
 
     async def open(self) -> None:
         """Open the file, and create it where there is none. Raises sqlalchemy.exc.OperationalError."""
         Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._reading = create_sqlite_engine(self._url, begin="BEGIN")
-        self._writing = create_sqlite_engine(self._url, begin="BEGIN IMMEDIATE")
+        self._autocommit = create_sqlite_engine(self._url, begin="", page_bytes=self._page_bytes)
+        self._reading = create_sqlite_engine(self._url, begin="BEGIN", page_bytes=self._page_bytes)
+        self._writing = create_sqlite_engine(self._url, begin="BEGIN IMMEDIATE", page_bytes=self._page_bytes)
         self._write_connection = await asyncio.to_thread(self._writing.connect)
         self._writer.start()
         await self.write(lambda connection: None)
@@ -61,6 +107,7 @@ class Sqlite:
         self._readers.shutdown()
         for connection in self._connections:
             connection.close()
+        self._autocommit.dispose()
         self._reading.dispose()
         self._writing.dispose()
 
@@ -69,8 +116,15 @@ class Sqlite:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, transaction)
 
     async def read_autocommit(self, transaction: Callable[[Connection], T]) -> T:
-        """Run a transaction in this thread."""
-        return self._read(transaction)
+        """Run statements in this thread, each for itself: BEGIN and COMMIT cost as much as reading a row."""
+        connection: Connection | None = getattr(self._local, "autocommit", None)
+        if connection is None:
+            connection = self._local.autocommit = self._autocommit.connect()
+            self._connections.append(connection)
+        try:
+            return transaction(connection)
+        finally:
+            connection.rollback()  # ends what SQLAlchemy takes for a transaction
 
     @contextlib.asynccontextmanager
     async def advisory_lock(self, name: str) -> AsyncIterator[bool]:
@@ -86,16 +140,21 @@ class Sqlite:
             return transaction(connection)
 
     async def write(
-        self, transaction: Callable[[Connection], T], isolation: str = "", retry_on_conflict: bool = False
+        self,
+        transaction: Callable[[Connection], T],
+        isolation: str = "",
+        retry_on_conflict: bool = False,
+        gather_s: float = 0.0,
     ) -> T:
         """Queue a transaction and return after its commit. There is one writer, and so there are no conflicts.
 
-        Raises RuntimeError after `close`, when no thread would answer.
+        For `gather_s` it waits for others, to share their commit. Raises RuntimeError after `close`, when no thread
+        would answer.
         """
         if self._is_closed:
             raise RuntimeError(f"{describe_engine(self._url)} is closed")
         answer: Future[T] = Future()
-        self._queue.put((transaction, answer))
+        self._queue.put(_Write(transaction, answer, time.monotonic() + gather_s))
         try:
             return await asyncio.wrap_future(answer)
         except OperationalError as error:
@@ -104,49 +163,74 @@ class Sqlite:
     def _write_loop(self) -> None:
         with self._write_connection as connection:
             while (first := self._queue.get()) is not None:
-                group = [first]
-                while len(group) < GROUP_LIMIT and not self._queue.empty():
-                    if (another := self._queue.get()) is None:
-                        self._queue.put(None)
-                        break
-                    group.append(another)
-                _commit_group(connection, group)
+                _commit_group(connection, self._gather(first))
+
+    def _gather(self, first: _Write) -> list[_Write]:
+        """Return a transaction with those that are queued until one of them is due, or until there is a burst."""
+        group = [first]
+        due_s = self._rule.limit(first.due_s)
+        while len(group) < GROUP_LIMIT:
+            wait_s = due_s - time.monotonic() if len(group) < BURST else 0.0
+            try:
+                another = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if another is None:
+                self._queue.put(None)
+                break
+            group.append(another)
+            due_s = min(due_s, another.due_s)
+        self._rule.learn(len(group))
+        return group
 
 
 def _commit_group(connection: Connection, group: list[_Write]) -> None:
-    outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
-    group = [write for write in group if write[1].set_running_or_notify_cancel()]
-    is_single = len(group) == 1
+    """Commit transactions together. Where one fails, all are run once more, each with a savepoint of its own."""
+    group = [write for write in group if write.answer.set_running_or_notify_cancel()]
+    outcomes: list[_Outcome] = []
     try:
-        with connection.begin() as outer:
-            for transaction, answer in group:
-                outcomes.append((answer, *_attempt(connection, transaction, is_single=is_single)))
-            if is_single and outcomes[0][2] is not None:
-                outer.rollback()
-    except BaseException as error:  # the commit failed: each caller gets its error
-        failures = {answer: failure for answer, _, failure in outcomes}
-        outcomes = [(answer, None, failures.get(answer) or error) for _, answer in group]
-    for answer, result, failure in outcomes:
+        try:
+            with connection.begin():
+                outcomes = _run_all(connection, group)
+        except _OneFailed:
+            with connection.begin():
+                outcomes = [_attempt(connection, write.transaction) for write in group]
+    except BaseException as error:  # the only transaction or the commit failed: each caller gets its error
+        failures = [failure for _, failure in outcomes] or [None] * len(group)
+        outcomes = [(None, failure or error) for failure in failures]
+    for write, (result, failure) in zip(group, outcomes, strict=True):
         if failure is None:
-            answer.set_result(result)
+            write.answer.set_result(result)
         else:
-            answer.set_exception(failure)
+            write.answer.set_exception(failure)
 
 
-def _attempt(
-    connection: Connection, transaction: Callable[[Connection], Any], *, is_single: bool
-) -> tuple[Any, BaseException | None]:
+class _OneFailed(Exception):
+    """A transaction of a group has failed."""
+
+
+def _run_all(connection: Connection, group: Sequence[_Write]) -> list[_Outcome]:
     try:
-        if is_single:
-            return transaction(connection), None
+        return [(write.transaction(connection), None) for write in group]
+    except BaseException as error:
+        if len(group) > 1:
+            raise _OneFailed from error
+        raise
+
+
+def _attempt(connection: Connection, transaction: Callable[[Connection], Any]) -> _Outcome:
+    try:
         with connection.begin_nested():
             return transaction(connection), None
     except BaseException as error:  # returned to the caller
         return None, error
 
 
-def create_sqlite_engine(url: str, *, begin: str) -> Engine:
-    """Create an engine whose transactions start with `begin`: `BEGIN IMMEDIATE` takes the write lock at once."""
+def create_sqlite_engine(url: str, *, begin: str, page_bytes: int = PAGE_BYTES) -> Engine:
+    """Create an engine whose transactions start with `begin`: `BEGIN IMMEDIATE` takes the write lock at once.
+
+    Without it each statement is a transaction of its own.
+    """
     engine = create_engine(
         url,
         poolclass=NullPool,
@@ -158,14 +242,18 @@ def create_sqlite_engine(url: str, *, begin: str) -> Engine:
         connection.isolation_level = (
             None  # `begin_transaction` sends BEGIN: an immediate one never has to upgrade its lock
         )
+        connection.execute(f"PRAGMA page_size={page_bytes}")
         _enable_write_ahead_log(connection)
         for pragma in ("synchronous=FULL", "foreign_keys=ON", "mmap_size=134217728"):
             connection.execute(f"PRAGMA {pragma}")
+        (actual_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_BYTES // actual_bytes}")
 
-    @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:
         connection.connection.execute(begin)  # by sqlite3: exec_driver_sql costs five times as much
 
+    if begin:
+        event.listen(engine, "begin", begin_transaction)
     return engine
 
 

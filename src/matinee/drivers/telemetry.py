@@ -15,6 +15,7 @@ import msgspec
 
 from matinee.drivers.http import HttpClient
 from matinee.kit import log
+from matinee.kit.ticks import sleep_until_tick
 from matinee.kit.tracing import Span, parse_traceparent, to_hex
 
 QUEUE_LIMIT: Final = 8_192
@@ -80,7 +81,7 @@ class SpanExporter:
         """Export until cancelled, with pauses while the destination fails and one line in the log for each outage."""
         pause_s = self._interval_s
         while True:
-            await asyncio.sleep(pause_s)
+            await sleep_until_tick(pause_s)
             if not self._queue:
                 continue
             try:

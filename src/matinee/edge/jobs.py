@@ -8,15 +8,17 @@ import time
 from matinee.edge.api import EdgeSettings
 from matinee.edge.ports import CacheStore, EdgeMetrics, Evictor, Metric
 from matinee.kit import log
+from matinee.kit.ticks import sleep_until_tick
 from matinee.steering.api import EdgeReport, Steering
 
 _log = log.get()
 # A cache that is nearly full is checked more often: it fills by up to a gigabyte a second.
 _EVICT_INTERVAL_S, _IDLE_INTERVAL_S = 0.1, 1.0
+# Between two steps of a long scan: most of the time is for deliveries.
+_BEHIND_INTERVAL_S, _OVER_INTERVAL_S = 0.01, 0.001
 _FULL_SHARE = 0.8
-_CLOSE_INTERVAL_S = 1.0
-_CPU_INTERVAL_S = 2.0
-HEARTBEAT_INTERVAL_S = 2.0
+_CLOSE_INTERVAL_S = 0.5
+HEARTBEAT_INTERVAL_S = _CPU_INTERVAL_S = 2.0
 _HEARTBEAT_TIMEOUT_S = 2.0
 
 
@@ -24,7 +26,7 @@ async def run_eviction(*, store: CacheStore, evictor: Evictor, metrics: EdgeMetr
     """Keep the cache within its limit if this worker is elected, and close files that another worker evicted."""
     closed_at_s = 0.0
     while True:
-        is_filling = False
+        interval_s = _IDLE_INTERVAL_S
         try:
             if time.monotonic() >= closed_at_s + _CLOSE_INTERVAL_S:
                 closed_at_s = time.monotonic()
@@ -32,20 +34,26 @@ async def run_eviction(*, store: CacheStore, evictor: Evictor, metrics: EdgeMetr
             if evictor.elect():
                 metrics.add(Metric.EVICTIONS, evictor.evict())
                 metrics.set(Metric.DISK_USED_BYTES, evictor.used_bytes())
-                is_filling = evictor.used_bytes() > limit_bytes * _FULL_SHARE
+                interval_s = _choose_interval(evictor, limit_bytes)
         except Exception as error:
             _log.warning("eviction.failed", error=repr(error))
-        await asyncio.sleep(_EVICT_INTERVAL_S if is_filling else _IDLE_INTERVAL_S)
+        await (sleep_until_tick if interval_s == _IDLE_INTERVAL_S else asyncio.sleep)(interval_s)
+
+
+def _choose_interval(evictor: Evictor, limit_bytes: int) -> float:
+    if evictor.is_behind:
+        return _BEHIND_INTERVAL_S if evictor.used_bytes() <= limit_bytes else _OVER_INTERVAL_S
+    return _EVICT_INTERVAL_S if evictor.used_bytes() > limit_bytes * _FULL_SHARE else _IDLE_INTERVAL_S
 
 
 async def record_cpu(*, metrics: EdgeMetrics) -> None:
-    """Add this worker's CPU time to the metrics, as often as heartbeats report it."""
+    """Add this worker's CPU time to the metrics, as often as heartbeats report it and never at the same time."""
     recorded_ms = 0
     while True:
         spent_ms = round(time.process_time() * 1000)
         metrics.add(Metric.CPU_MS, spent_ms - recorded_ms)
         recorded_ms = spent_ms
-        await asyncio.sleep(_CPU_INTERVAL_S)
+        await sleep_until_tick(_CPU_INTERVAL_S, offset_s=_CPU_INTERVAL_S / 2)
 
 
 async def send_heartbeats(
@@ -64,7 +72,7 @@ async def send_heartbeats(
                 if not is_failing:
                     _log.warning("heartbeat.failed", error=repr(error))
                 is_failing = True
-        await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+        await sleep_until_tick(HEARTBEAT_INTERVAL_S)
 
 
 class EdgeReporter:

@@ -101,13 +101,18 @@ class CacheStore(Protocol):
 
 
 class Evictor(Protocol):
-    """Keeps the cache within its size limit; one worker does it for all."""
+    """Keeps the cache within its size limit; one worker does it for all.
+
+    `is_behind` says that more is to be done at once.
+    """
+
+    is_behind: bool
 
     def elect(self) -> bool:
         """Try to become the evicting worker; return whether this worker is the one."""
 
     def evict(self) -> int:
-        """Delete objects until the cache is within its limit; return how many."""
+        """Delete objects for a few milliseconds, or until the cache is within its limit; return how many."""
 
     def used_bytes(self) -> int:
         """Return the bytes on disk, of complete and incomplete objects."""

@@ -16,6 +16,7 @@ from matinee.kit import context, ids, log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import InstanceId
 from matinee.kit.problem import Problem
+from matinee.kit.ticks import sleep_until_tick
 
 _log = log.get()
 POLL_WAIT_MS = 20_000
@@ -110,8 +111,7 @@ class PollingFollower:
         """Renew the lease until that fails. Raises LeaseLost, or the error of the log."""
         interval_s = self._lease_ms / 4000
         while True:
-            # All followers at the same times, so that one commit stores all renewals.
-            await asyncio.sleep(interval_s - time.time() % interval_s)
+            await sleep_until_tick(interval_s)
             with context.with_timeout(round(interval_s * 1000)):
                 if not await self._events.acquire_lease(consumer=consumer, holder=holder, lease_ms=self._lease_ms):
                     raise LeaseLost(consumer=consumer)

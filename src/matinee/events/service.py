@@ -22,6 +22,7 @@ from matinee.events.ports import MAX_LEASE_MS, ConsumerLeases, DeadLetterFilter,
 from matinee.kit import context, log
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Fault, Invalid
+from matinee.kit.ticks import sleep_until_tick
 
 POLL_S = 0.2
 MAX_WAIT_MS = 40_000
@@ -190,7 +191,7 @@ class LogWatcher:
 
     async def _poll(self) -> None:
         while self._readers:
-            await asyncio.sleep(self._poll_s)
+            await sleep_until_tick(self._poll_s)
             try:
                 head = await self._log.get_head()
             except Exception:  # the woken readers read for themselves and get the error

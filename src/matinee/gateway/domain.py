@@ -21,6 +21,7 @@ from matinee.mesh.hosting import addresses
 from matinee.mesh.hosting.domain import Domain, Wiring
 from matinee.mesh.hosting.settings import BadSettings, Deployment
 from matinee.playback.api import Playback
+from matinee.search.api import Search
 from matinee.steering.api import Steering
 from matinee.viewing.api import Viewing
 
@@ -80,14 +81,14 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
     from matinee.gateway.adapters.registry import RegistryInstances
     from matinee.gateway.jobs import ProxyUpdater, expire_uploads
     from matinee.gateway.server import AppState, ServerSettings, build
-    from matinee.gateway.service import Intake, Screens, warm_up
+    from matinee.gateway.service import Intake, LastHomes, Screens, warm_up
     from matinee.identity.api import parse_principal
 
     section, deployment, clock = wiring.settings, wiring.deployment, wiring.clock
     telemetry = wiring.runtime.settings.telemetry
     identity, steering = wiring.client(Identity), wiring.client(Steering)
     catalogue, viewing, encoding = wiring.client(Catalogue), wiring.client(Viewing), wiring.client(Encoding)
-    territory = deployment.territory
+    search, territory = wiring.client(Search), deployment.territory
     # The process enters the registry, from which Envoy learns of it, only after this.
     await warm_up(identity=identity, catalogue=catalogue, viewing=viewing, territory=territory)
     uploads = await _open_uploads(wiring)
@@ -109,7 +110,16 @@ async def _build(wiring: Wiring[GatewaySection]) -> App:
         encoding=encoding,
         steering=steering,
         viewing=viewing,
-        screens=Screens(identity=identity, catalogue=catalogue, viewing=viewing, clock=clock, territory=territory),
+        search=search,
+        screens=Screens(
+            identity=identity,
+            catalogue=catalogue,
+            viewing=viewing,
+            search=search,
+            last_homes=LastHomes(await wiring.cache()),
+            clock=clock,
+            territory=territory,
+        ),
         intake=Intake(uploads=uploads, catalogue=catalogue, encoding=encoding),
         uploads=uploads,
         instances=RegistryInstances(wiring.runtime.directory, clock),
@@ -207,6 +217,6 @@ def _build_proxy_settings(section: GatewaySection, deployment: Deployment, clock
 DOMAIN = Domain(
     name="gateway",
     section=GatewaySection,
-    needs=(Identity, Catalogue, Licensing, Viewing, Steering, Encoding, Playback),
+    needs=(Identity, Catalogue, Licensing, Viewing, Steering, Encoding, Playback, Search),
     build=_build,
 )

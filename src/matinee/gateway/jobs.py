@@ -15,6 +15,7 @@ from matinee.identity.api import Identity, PublicKeys
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.context import with_timeout
+from matinee.kit.ticks import sleep_until_tick
 from matinee.mesh.api import Instance
 from matinee.steering.api import EdgeReport, Health, Steering
 
@@ -90,7 +91,7 @@ class ProxyUpdater:
                 await self.update()
             except Exception as error:  # for example a full disk: the proxy keeps its configuration
                 _log.warning("proxy.update_failed", error=repr(error))
-            await asyncio.sleep(_UPDATE_INTERVAL_S)
+            await sleep_until_tick(_UPDATE_INTERVAL_S)
 
     async def _list_edges(self) -> list[EdgeReport]:
         edges = await self._steering.list_edges()

@@ -1,4 +1,4 @@
-"""What the gateway needs from outside: tokens, uploads, instances, a proxy."""
+"""What the gateway needs from outside: tokens, uploads, a cache, instances, a proxy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from matinee.gateway.api import ServiceView
+from matinee.gateway.api.operator import ServiceView
 from matinee.gateway.model.proxy import ProxyConfig
 from matinee.kit.context import Principal
 from matinee.kit.ids import AccountId, UploadId
@@ -71,6 +71,16 @@ class UploadStore(Protocol):
 
     async def expire(self, *, before: datetime) -> int:
         """Delete uploads without a write since then; return how many."""
+
+
+class PageCache(Protocol):
+    """Encoded pages, any of which may be lost. The methods take a limited time and raise nothing."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value of a key, if it can be read."""
+
+    async def put(self, key: str, value: bytes, *, ttl_ms: int) -> bool:
+        """Store a value, in place of another one; return whether it was stored."""
 
 
 class Instances(Protocol):

@@ -8,6 +8,9 @@ import os
 import re
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 _SAMPLES = 32
 _SAMPLE_BYTES = 64 << 10
@@ -34,6 +37,23 @@ def fingerprint_file(path: Path) -> str:
             file.seek(max(0, size_bytes - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
             digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
+
+
+def digest_schema(kind: Any) -> str:
+    """Return a short digest of a type's schema, which changes with any field, type or default, not with docstrings."""
+    schema = msgspec.json.encode(_without_prose(msgspec.json.schema(kind)), order="deterministic")
+    return hashlib.blake2b(schema, digest_size=4).hexdigest()
+
+
+def _without_prose(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        prose = {"description", "title"}
+        return {
+            name: _without_prose(part)
+            for name, part in schema.items()
+            if name not in prose or not isinstance(part, str)
+        }
+    return [_without_prose(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def mint_path_token(key: bytes, scope: str, expires_at_s: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -16,12 +17,15 @@ from matinee.kit import context
 SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "email")
 # These occur inside harmless words (`mapping`), so they are matched only between underscores.
 SECRET_PARTS = {"pin"}
+# So many warnings of one kind are written in each interval: an outage must not fill the disk.
+_WARNINGS, _INTERVAL_S = 50, 10.0
 
 
 def configure(*, level: str = "INFO", service: str = "") -> None:
     """Configure logging for this process; every line names `service`."""
     structlog.configure(
         processors=[
+            WarningLimit(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_trace_id,
@@ -36,6 +40,29 @@ def configure(*, level: str = "INFO", service: str = "") -> None:
     structlog.contextvars.clear_contextvars()
     if service:
         structlog.configure(processors=[_add_service(service), *structlog.get_config()["processors"]])
+
+
+class WarningLimit:
+    """Drops the warnings of one event after the first ones of an interval; the next one written counts them."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._intervals: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, _logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method != "warning":
+            return event
+        now = self._now()
+        start, count = self._intervals.get(event["event"], (now, 0))
+        if now - start >= _INTERVAL_S:
+            dropped = count - _WARNINGS
+            start, count = now, 0
+            if dropped > 0:
+                event["dropped_before"] = dropped
+        self._intervals[event["event"]] = (start, count + 1)
+        if count >= _WARNINGS:
+            raise structlog.DropEvent
+        return event
 
 
 class _StandardError:

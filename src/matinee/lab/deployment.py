@@ -130,7 +130,8 @@ def deploy_film(
     folder: Path, *options: str, limit_s: float = 300, size: str = "640x360", rate: str = "24", seconds: float
 ) -> Iterator[tuple[Deployment, str]]:
     """Run a deployment with one film and no limit of requests; yield it and the title's id. Raises DeploymentFailed."""
-    deployment = Deployment(folder / "data", settings={"MATINEE__GATEWAY__REQUESTS_PER_MINUTE": "1000000"})
+    limits = ("REQUESTS_PER_MINUTE", "SIGN_INS_PER_MINUTE")
+    deployment = Deployment(folder / "data", settings={f"MATINEE__GATEWAY__{limit}": "1000000" for limit in limits})
     try:
         deployment.start(*options, limit_s=limit_s)
         film = make_film(folder / "film.mp4", seconds=seconds, size=size, rate=rate)

@@ -34,6 +34,8 @@ ENGINE_SETTINGS = {
     "encoding.store": ("mariadb", "encoding"),
     "steering.store": ("mariadb", "steering"),
     "viewing.store": ("cassandra", "viewing"),
+    "search.index": ("opensearch", "search"),
+    "search.store": ("mariadb", "search"),
     "playback.store": ("redis", "playback"),
     "objects.store": ("s3", "objects"),
     "gateway.uploads": ("s3", "objects/uploads"),  # below the object store, where workers fetch them

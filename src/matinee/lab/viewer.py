@@ -23,7 +23,8 @@ class Viewer:
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url + API
         self.headers: dict[str, str] = {}
-        self.account_id = self.profile_id = ""
+        self.device = {"name": "test"}
+        self.account_id = self.profile_id = self._refresh_token = ""
 
     async def call(self, method: str, path: str, body: Any = None, *, status: int | None = None, **rest: Any) -> Any:
         """Make a request and return its content. Raises DeploymentFailed unless the status is this, or below 400."""
@@ -43,7 +44,7 @@ class Viewer:
 
     async def sign_up(self, email: str) -> None:
         """Open an account and choose its first profile."""
-        body = {"email": email, "password": PASSWORD, "name": "Ada", "device": {"name": "test"}, "language": "en"}
+        body = {"email": email, "password": PASSWORD, "name": "Ada", "device": self.device, "language": "en"}
         session = await self.call("POST", "/auth/sign-up", body)
         self._use_token(session)
         self.account_id = session["account_id"]
@@ -51,7 +52,7 @@ class Viewer:
 
     async def sign_in(self, email: str) -> None:
         """Sign in and choose the first profile."""
-        body = {"email": email, "password": PASSWORD, "device": {"name": "test"}}
+        body = {"email": email, "password": PASSWORD, "device": self.device}
         self._use_token(await self.call("POST", "/auth/sign-in", body))
         await self.choose((await self.call("GET", "/profiles"))[0]["profile_id"])
 
@@ -60,7 +61,12 @@ class Viewer:
         self._use_token(await self.call("POST", f"/profiles/{profile_id}/choose", {}))
         self.profile_id = profile_id
 
+    async def refresh(self) -> None:
+        """Get a new access token, as devices other than browsers do."""
+        self._use_token(await self.call("POST", "/auth/refresh", {"refresh_token": self._refresh_token}))
+
     def _use_token(self, session: dict[str, Any]) -> None:
+        self._refresh_token = session.get("refresh_token") or self._refresh_token
         self.headers = {"Authorization": f"Bearer {session['access_token']}"}
 
 

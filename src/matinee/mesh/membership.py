@@ -12,6 +12,7 @@ import msgspec
 
 from matinee.kit import log
 from matinee.kit.clock import Clock
+from matinee.kit.ticks import sleep_until_tick
 from matinee.mesh.api import Instance
 from matinee.mesh.ports import Registry
 
@@ -76,7 +77,7 @@ class Membership:
                 self._outage.on_success()
             except Exception as error:  # callers keep the last list they have read
                 self._outage.on_failure(error)
-            await asyncio.sleep(self._renew_s)
+            await sleep_until_tick(self._renew_s)
 
     async def drain(self) -> None:
         """Mark this process as draining, so that it gets no new calls."""

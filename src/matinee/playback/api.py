@@ -123,11 +123,16 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A player's position, and its measurements since the last heartbeat."""
+    """A player's position, and its measurements since the last heartbeat.
+
+    `at` is when the player was there and `sent_at` when the request was sent, both by the device's clock. With both,
+    only the time between them counts, so a wrong clock does no harm.
+    """
 
     position_ms: int
     state: Literal["starting", "playing", "paused", "rebuffering", "seeking", "ended", "failed"]
     at: datetime
+    sent_at: datetime | None = None
     playing_ms: int = 0
     rebuffering_ms: int = 0
     rebuffer_count: int = 0

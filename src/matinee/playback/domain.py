@@ -61,7 +61,7 @@ async def _open_store(wiring: Wiring[PlaybackSection]) -> RedisSessionStore | Sq
         return await RedisSessionStore.open(await wiring.redis("store"))
     from matinee.playback.adapters.sql import SqlSessionStore
 
-    return await SqlSessionStore.open(await wiring.database("store"))
+    return await SqlSessionStore.open(await wiring.database("store", has_short_rows=True))
 
 
 DOMAIN = Domain(

@@ -19,7 +19,7 @@ async def _build(wiring: Wiring[SteeringSection]) -> Steering:
     from matinee.steering.adapters.sql import SqlFleetStore
     from matinee.steering.service import SteeringService
 
-    fleet = await SqlFleetStore.open(await wiring.database("store"))
+    fleet = await SqlFleetStore.open(await wiring.database("store", has_short_rows=True))
     service = SteeringService(fleet=fleet, clock=wiring.clock)
     wiring.add_job(jobs.synchronise_fleet, service=service)
     wiring.add_schedule("@every 1h", jobs.delete_inactive_edges, service=service)

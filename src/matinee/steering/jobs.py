@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from matinee.kit import log
+from matinee.kit.ticks import sleep_until_tick
 from matinee.steering.service import SteeringService
 
 _log = log.get()
@@ -18,7 +17,7 @@ async def synchronise_fleet(*, service: SteeringService) -> None:
             await service.synchronise()
         except Exception as error:
             _log.warning("fleet.synchronise_failed", error=repr(error))
-        await asyncio.sleep(SYNCHRONISE_S)
+        await sleep_until_tick(SYNCHRONISE_S)
 
 
 async def delete_inactive_edges(*, service: SteeringService) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from matinee.events.api import Events, Follower, relay_facts
+from matinee.events.api import Events, Follower
 from matinee.mesh.hosting.domain import Domain, Wiring
 from matinee.viewing.api import Viewing
 
@@ -25,9 +25,7 @@ async def _build(wiring: Wiring[ViewingSection]) -> Viewing:
     from matinee.viewing import jobs
     from matinee.viewing.service import ViewingService
 
-    store = await _open_store(wiring)
-    service = ViewingService(store=store, clock=wiring.clock)
-    wiring.add_job(relay_facts, store.outbox, wiring.client(Events))
+    service = ViewingService(store=await _open_store(wiring), clock=wiring.clock)
     wiring.add_job(jobs.erase_removed_profiles, service, wiring.get_provided(Follower))
     return service
 
@@ -39,7 +37,7 @@ async def _open_store(wiring: Wiring[ViewingSection]) -> SqlViewingStore | Cassa
         return await CassandraViewingStore.open(await wiring.cassandra("store"), wiring.clock)
     from matinee.viewing.adapters.sql import SqlViewingStore
 
-    return await SqlViewingStore.open(await wiring.database("store"))
+    return await SqlViewingStore.open(await wiring.database("store", has_short_rows=True))
 
 
 DOMAIN = Domain(name="viewing", section=ViewingSection, protocol=Viewing, needs=(Events,), build=_build, store="store")

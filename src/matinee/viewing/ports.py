@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import Protocol
 
-from matinee.events.api import FactRecord
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
 from matinee.viewing.model import HistoryKey
 
 
 class ViewingStore(Protocol):
-    """Positions by account, profile, title and episode.
+    """Positions by account, profile, title and episode."""
 
-    `exact_facts`: facts are relayed for stored changes only, in their order. If it is False, facts of concurrent or
-    failed changes may be relayed too, in any order: their readers take the newest position by `updated_at`.
-    """
-
-    exact_facts: ClassVar[bool]
-
-    async def save(self, position: Position, *, record: FactRecord, now: datetime) -> Position:
+    async def save(self, position: Position, *, now: datetime) -> Position:
         """Store a position if it has precedence over the stored one; return the one that is then stored.
 
-        Over a stored one that is ahead of `now`, by more than clocks differ, every position has precedence.
-        `record` is stored for relay in the same atomic step, only with a change. A first position that is not newer
-        than the erasure of the profile is not stored.
+        Over a stored one that is ahead of `now`, by more than clocks differ, every position has precedence. A first
+        position that is not newer than the erasure of the profile is not stored.
         """
 
     async def find_episode(

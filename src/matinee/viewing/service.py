@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from matinee.events.api import PositionMoved, new_record
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.kit.page import Page, make_cursor
 from matinee.kit.problem import Fault, Invalid
-from matinee.kit.structs import build_from
 from matinee.viewing import model
 from matinee.viewing.api import Position
 from matinee.viewing.ports import ViewingStore
@@ -27,9 +25,7 @@ class ViewingService:
 
     async def record(self, *, position: Position) -> Position:
         now = self._clock.now()
-        position = model.normalise(position, now)
-        moved = build_from(position, PositionMoved)
-        return await self._store.save(position, record=new_record(moved, key=position.profile_id, now=now), now=now)
+        return await self._store.save(model.normalise(position, now), now=now)
 
     async def get_position(
         self, *, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId | None = None

@@ -25,7 +25,7 @@ import msgspec
 
 from matinee.catalogue.api import Asset, Genre, Title
 from matinee.catalogue.model.rules import get_asset_ids
-from matinee.catalogue.ports import Changes, StoredTitle, TitleStore
+from matinee.catalogue.ports import Changes, ListEntry, StoredTitle, TitleFilter, TitleStore
 from matinee.drivers.cassandra import Cassandra, Query, to_uuid
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import ENGINE_PROBLEMS
@@ -122,6 +122,10 @@ class CassandraTitleSource:
         """See `TitleStore.asset`."""
         row = (await self._read_rows(_SELECT_ASSET, AssetId, [asset_id])).get(asset_id)
         return await self._store.asset(asset_id) if row is None else _asset.decode(row.body)
+
+    async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        """See `TitleStore.browse`."""
+        return await self._store.browse(wanted, after, limit)
 
     async def genres(self) -> list[Genre]:
         """See `TitleStore.genres`."""

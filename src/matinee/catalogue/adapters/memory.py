@@ -1,4 +1,4 @@
-"""A read model in memory: titles and assets by id, refreshed by the store's revisions.
+"""A read model in memory: titles and assets by id, and lists, refreshed by the store's revisions.
 
 Entries are trusted for `FRESH_MS`. The first read after that asks the store what has changed since the newest known
 revision and drops those entries, so instances differ for no longer than that. A value is stored only if it was read at
@@ -8,19 +8,18 @@ the newest known revision or later: a value that was read before a change and ar
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Hashable
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from matinee.catalogue.api import Asset, Genre, Title
-from matinee.catalogue.ports import Changes, ListEntry, StoredTitle
+from matinee.catalogue.ports import Changes, ListEntry, StoredTitle, TitleFilter
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.ids import AssetId, TitleId
+from matinee.kit.lru import LruCache
 
-K = TypeVar("K")
-V = TypeVar("V")
 FRESH_MS = 500
 _FRESH = timedelta(milliseconds=FRESH_MS)
 _log = log.get()
@@ -31,6 +30,9 @@ class TitleSource(Protocol):
 
     async def load(self, title_ids: list[TitleId]) -> list[StoredTitle]:
         """See `TitleStore.load`."""
+
+    async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        """See `TitleStore.browse`."""
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
         """See `TitleStore.asset`."""
@@ -43,17 +45,27 @@ class TitleSource(Protocol):
 
 
 class MemoryReadModel:
-    """Caches the most recently used titles and assets of a source."""
+    """Caches the most recently used titles, assets and lists of a source."""
 
-    def __init__(self, *, store: TitleSource, clock: Clock, titles_limit: int = 5_000, assets_limit: int = 300) -> None:
+    def __init__(
+        self,
+        *,
+        store: TitleSource,
+        clock: Clock,
+        titles_limit: int = 5_000,
+        assets_limit: int = 300,
+        lists_limit: int = 500,
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._titles: _LruCache[TitleId, StoredTitle] = _LruCache(titles_limit)
-        self._assets: _LruCache[AssetId, Asset] = _LruCache(assets_limit)
+        self._titles: LruCache[TitleId, StoredTitle] = LruCache(titles_limit)
+        self._assets: LruCache[AssetId, Asset] = LruCache(assets_limit)
+        self._lists: LruCache[Hashable, _List] = LruCache(lists_limit)
         self._single_flight = _SingleFlight()
         self._genres: list[Genre] | None = None
         self._revision = 0
         self._fresh_at: datetime | None = None
+        self._used = asyncio.Event()
 
     async def titles(self, title_ids: list[TitleId]) -> dict[TitleId, Title]:
         await self._freshen()
@@ -67,6 +79,23 @@ class MemoryReadModel:
             await self.catch_up()
         found = await self.titles([entry.title_id for entry in entries])
         return [found[entry.title_id] for entry in entries if entry.title_id in found]
+
+    async def browse(self, wanted: TitleFilter, after: tuple[datetime, TitleId] | None, limit: int) -> list[ListEntry]:
+        await self._freshen()
+        revision, now = self._revision, self._clock.now()
+        key = (wanted.territory, wanted.maturity, wanted.genre_id, wanted.kind, after, limit)
+        known = self._lists.get(key)
+        if known is not None and known.revision == revision and timedelta(0) <= now - known.read_at < _FRESH:
+            return known.entries
+
+        async def read() -> list[ListEntry]:
+            entries = await self._store.browse(wanted, after, limit)
+            self._lists.put(key, _List(entries, revision, now))
+            return entries
+
+        # Many home pages at once need the same lists.
+        found: list[ListEntry] = await self._single_flight.run((revision, *key), read)
+        return found
 
     async def asset(self, asset_id: AssetId) -> Asset | None:
         await self._freshen()
@@ -104,7 +133,14 @@ class MemoryReadModel:
         self._revision = max(self._revision, changes.revision)
         self._fresh_at = asked_at
 
+    async def wait_for_use(self, limit_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._used.wait()
+        self._used.clear()
+
     async def _freshen(self) -> None:
+        self._used.set()
         # After a clock was set back the age is negative.
         if self._fresh_at is not None and timedelta(0) <= self._clock.now() - self._fresh_at < _FRESH:
             return
@@ -123,34 +159,12 @@ class MemoryReadModel:
         return found
 
 
-class _LruCache(Generic[K, V]):
-    """The `limit` most recently used values."""
+class _List(NamedTuple):
+    """A page of a list, and at which revision and when it was read."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._values: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: K, value: V) -> None:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._limit:
-            self._values.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        self._values.pop(key, None)
-
-    def drop_where(self, predicate: Callable[[V], bool]) -> None:
-        for key in [key for key, value in self._values.items() if predicate(value)]:
-            del self._values[key]
-
-    def clear(self) -> None:
-        self._values.clear()
+    entries: list[ListEntry]
+    revision: int
+    read_at: datetime
 
 
 class _SingleFlight:

@@ -38,6 +38,7 @@ __all__ = [
     "Genre",
     "Kind",
     "Localised",
+    "Mood",
     "NotAvailable",
     "NotPlayable",
     "Person",
@@ -100,6 +101,13 @@ class Genre(msgspec.Struct, frozen=True, kw_only=True):
     names: Localised
 
 
+class Mood(msgspec.Struct, frozen=True, kw_only=True):
+    """How a title feels, such as `feel-good` or `tense`; `mood_id` is its slug."""
+
+    mood_id: str
+    names: Localised
+
+
 class RightsWindow(msgspec.Struct, frozen=True, kw_only=True):
     """When and where a title may be shown; `territory` is ISO 3166-1 alpha-2, or `*` for everywhere."""
 
@@ -137,6 +145,12 @@ def watch_order(episode: Episode | RemovedEpisode) -> tuple[bool, int, int]:
 
 
 class _Details(msgspec.Struct, frozen=True, kw_only=True):
+    """What operators edit. `countries` are those of production, as ISO 3166-1 alpha-2.
+
+    `studios` are the names of the companies that produced a title, `franchise` is the name of the series of titles that
+    it belongs to, and each of `keywords` is what it is about, such as `heist`.
+    """
+
     title_id: TitleId
     kind: Kind
     names: Localised
@@ -146,6 +160,11 @@ class _Details(msgspec.Struct, frozen=True, kw_only=True):
     year: int | None = None
     maturity: int = 0
     genres: list[Genre] = []
+    countries: list[str] = []
+    studios: list[str] = []
+    franchise: Localised = {}
+    moods: list[Mood] = []
+    keywords: list[Localised] = []
     credits: list[Credit] = []
     artwork: list[Artwork] = []
     episodes: list[Episode] = []
@@ -218,6 +237,8 @@ def choose_text(texts: Localised, languages: Sequence[str], original: str) -> st
 
     A tag falls back to its shorter forms (`pt-BR` → `pt`, RFC 4647 §3.4), then to another region of the same language.
     """
+    if not texts:
+        return ""
     for language in (*languages, original):
         if language in texts:
             return texts[language]

@@ -28,12 +28,15 @@ LANGUAGES_LIMIT = 200
 EPISODES_LIMIT = 5_000
 CREDITS_LIMIT = 1_000
 LIST_LIMIT = 200
+FACTS_LIMIT = 50
+KEYWORD_LIMIT = 100
 SEGMENTS_LIMIT = 200_000
 OLDEST_YEAR, NEWEST_YEAR = 1870, 2200
 OLDEST_AGE = 21
 
 # The shape of BCP 47 (RFC 5646 §2.1) without its grandfathered tags.
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z]{3}){0,3}(-[a-zA-Z]{4})?(-([a-zA-Z]{2}|\d{3}))?(-[a-zA-Z0-9]{2,8})*")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _TERRITORY = re.compile(r"\*|[A-Z]{2}")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TRACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -89,20 +92,38 @@ def _check_draft(draft: TitleDraft) -> Iterator[Fault]:
         yield Fault("maturity", f"give an age from 0 to {OLDEST_AGE}")
     if draft.kind == "film" and draft.episodes:
         yield Fault("episodes", "a film has no episodes")
-    yield from _genres(draft)
+    yield from _check_facts(draft)
     yield from _check_credits(draft)
     yield from _check_artwork("artwork", draft.artwork)
     yield from _check_rights(draft.rights)
     yield from _check_episodes(draft.episodes)
 
 
-def _genres(draft: TitleDraft) -> Iterator[Fault]:
-    yield from _check_count("genres", draft.genres, LIST_LIMIT)
-    yield from _check_distinct("genres", [genre.genre_id for genre in draft.genres])
-    for index, genre in enumerate(draft.genres):
-        if len(genre.genre_id) > 64 or not _SLUG.fullmatch(genre.genre_id):
-            yield Fault(f"genres.{index}.genre_id", "use lower-case letters, digits and single hyphens")
-        yield from _check_texts(f"genres.{index}.names", genre.names, NAME_LIMIT, needed=True)
+def _check_facts(draft: TitleDraft) -> Iterator[Fault]:
+    yield from _check_slugs("genres", "genre_id", [(genre.genre_id, genre.names) for genre in draft.genres], LIST_LIMIT)
+    yield from _check_slugs("moods", "mood_id", [(mood.mood_id, mood.names) for mood in draft.moods], FACTS_LIMIT)
+    yield from _check_count("countries", draft.countries, FACTS_LIMIT)
+    yield from _check_distinct("countries", draft.countries)
+    for index, country in enumerate(draft.countries):
+        if not _COUNTRY.fullmatch(country):
+            yield Fault(f"countries.{index}", "give two capital letters (ISO 3166-1), such as `KR`")
+    yield from _check_count("studios", draft.studios, FACTS_LIMIT)
+    yield from _check_distinct("studios", draft.studios)
+    for index, studio in enumerate(draft.studios):
+        yield from _check_text(f"studios.{index}", studio, NAME_LIMIT)
+    yield from _check_texts("franchise", draft.franchise, NAME_LIMIT)
+    yield from _check_count("keywords", draft.keywords, LIST_LIMIT)
+    for index, keyword in enumerate(draft.keywords):
+        yield from _check_texts(f"keywords.{index}", keyword, KEYWORD_LIMIT, needed=True)
+
+
+def _check_slugs(field: str, id_field: str, named: list[tuple[str, Localised]], limit: int) -> Iterator[Fault]:
+    yield from _check_count(field, named, limit)
+    yield from _check_distinct(field, [slug for slug, _ in named])
+    for index, (slug, names) in enumerate(named):
+        if len(slug) > 64 or not _SLUG.fullmatch(slug):
+            yield Fault(f"{field}.{index}.{id_field}", "use lower-case letters, digits and single hyphens")
+        yield from _check_texts(f"{field}.{index}.names", names, NAME_LIMIT, needed=True)
 
 
 def _check_credits(draft: TitleDraft) -> Iterator[Fault]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from matinee.drivers.cache.engine import CacheEngine, StoredBytes, Swap, Token
+from matinee.drivers.cache.engine import CacheEngine
 from matinee.drivers.engine import ENGINE_PROBLEMS, to_operation
 from matinee.drivers.metrics import Metrics
 from matinee.kit import log
@@ -16,9 +15,6 @@ from matinee.kit.breaker import Breaker
 from matinee.kit.context import traced
 
 T = TypeVar("T")
-_OUTCOMES = (
-    "hit, stale, absent, miss, leased, too_large, wait, load, bypass, corrupt, stored, lost, invalidated, pending"
-)
 _log = log.get()
 
 
@@ -28,28 +24,25 @@ def engine_breaker() -> Breaker:
 
 
 class CacheMetrics:
-    """The metrics of all caches of a process."""
+    """The metrics of the cache engines of a process."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._keys = metrics.counter("matinee_cache_keys", f"Keys read from caches: {_OUTCOMES}.", ("cache", "outcome"))
+        self._keys = metrics.counter(
+            "matinee_cache_keys", "Keys of cache engines: hit, miss, stored, too_large.", ("engine", "outcome")
+        )
         self._calls = metrics.counter(
             "matinee_cache_calls", "Calls of cache engines: done, failed, skipped.", ("engine", "outcome")
         )
         self._open = metrics.gauge("matinee_cache_open", "1 while the breaker of a cache engine is open.", ("engine",))
         self._metrics = metrics
 
-    def count_keys(self, cache: str, outcome: str, count: int = 1) -> None:
-        """Count keys of a cache."""
-        if count:
-            self._keys.labels(cache, outcome).inc(count)
+    def count_key(self, engine: str, outcome: str) -> None:
+        """Count a key that was read or written."""
+        self._keys.labels(engine, outcome).inc()
 
     def count_call(self, engine: str, outcome: str) -> None:
         """Count a call of an engine."""
         self._calls.labels(engine, outcome).inc()
-
-    def render(self) -> bytes:
-        """Return all metrics as text."""
-        return self._metrics.render()
 
     def export(self, engine: str, breaker: Breaker) -> None:
         """Export the state of an engine's breaker."""
@@ -57,56 +50,60 @@ class CacheMetrics:
 
 
 class CacheClient:
-    """Calls an engine for at most `timeout_ms`. It raises nothing: the result says when the engine did not answer."""
+    """Calls an engine for at most `timeout_ms`. It raises nothing: without the engine there are no values."""
 
     def __init__(self, engine: CacheEngine, *, metrics: CacheMetrics, timeout_ms: int = 50) -> None:
         self.engine = engine
-        self.metrics = metrics
+        self._metrics = metrics
         self._timeout_s = timeout_ms / 1000
         self._breaker = engine_breaker()
         self._label = engine.engine
         self._operation = to_operation(engine.engine, "cache")
         metrics.export(self._label, self._breaker)
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, StoredBytes] | None:
-        """Return what is stored under the keys; None if the engine did not answer."""
-        return await self._call(self.engine.get_many, keys)
+    async def get(self, key: str) -> bytes | None:
+        """Return the value of a key; None if there is none or the engine did not answer."""
+        is_done, value = await self._call(self.engine.get, key)
+        if is_done:
+            self._metrics.count_key(self._label, "miss" if value is None else "hit")
+        return value
 
-    async def swap_many(self, swaps: Sequence[Swap]) -> dict[str, Token] | None:
-        """Return the new tokens of the swaps that were done; None if the engine did not answer."""
-        return await self._call(self.engine.swap_many, swaps)
+    async def put(self, key: str, value: bytes, *, ttl_ms: int) -> bool:
+        """Store a value; return False if it is too large or the engine did not answer."""
+        if len(value) > self.engine.max_value_bytes:
+            self._metrics.count_key(self._label, "too_large")
+            return False
+        is_done, _ = await self._call(self.engine.put, key, value, ttl_ms=ttl_ms)
+        if is_done:
+            self._metrics.count_key(self._label, "stored")
+        return is_done
 
-    async def set_many(
-        self, values: Mapping[str, bytes], ttl_ms: int, *, missed: Mapping[str, Token | None]
-    ) -> dict[str, Token | None]:
-        """Overwrite copies as `CacheEngine.set_many` does. None, in the result and in `missed`, means all copies."""
-        copies = {key: token for key, token in missed.items() if token is not None}
-        result = await self._call(functools.partial(self.engine.set_many, missed=copies), values, ttl_ms)
-        return {key: missed.get(key) for key in values} if result is None else dict(result)
-
-    async def _call(self, method: Callable[..., Awaitable[T]], *args: object) -> T | None:
+    async def _call(
+        self, method: Callable[..., Coroutine[Any, Any, T]], *args: object, **options: object
+    ) -> tuple[bool, T | None]:
+        """Return whether the engine answered, and its answer."""
         if not self._breaker.allows(time.monotonic()):
-            self.metrics.count_call(self._label, "skipped")
-            return None
+            self._metrics.count_call(self._label, "skipped")
+            return False, None
         self._breaker.begin()
         try:
             with traced(self._operation, method):
                 async with asyncio.timeout(self._timeout_s):
-                    result = await method(*args)
-        except Exception as error:  # whatever it is, the value can be loaded from its source
+                    result = await method(*args, **options)
+        except Exception as error:  # whatever it is, callers continue without the value
             self._on_failure(error)
-            return None
+            return False, None
         except BaseException:  # cancelled: this says nothing about the engine
             self._breaker.abstain()
             raise
         self._breaker.succeed()
-        self.metrics.count_call(self._label, "done")
-        return result
+        self._metrics.count_call(self._label, "done")
+        return True, result
 
     def _on_failure(self, error: Exception) -> None:
         was_open = self._breaker.is_open
         self._breaker.fail(time.monotonic())
-        self.metrics.count_call(self._label, "failed")
+        self._metrics.count_call(self._label, "failed")
         if self._breaker.is_open and not was_open:
             detail = str(error) if isinstance(error, ENGINE_PROBLEMS) else repr(error)
             _log.warning("cache.unavailable", engine=self._label, error=detail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from matinee.drivers.cache.client import engine_breaker
 from matinee.drivers.engine import EngineUnavailable, WrongVersion
@@ -14,31 +14,31 @@ _CHECK_TIMEOUT_S = 1.0
 
 
 class Host:
-    """One Memcached, in a zone."""
+    """One Memcached, in a zone. `connect_s` limits a connection attempt."""
 
-    def __init__(self, zone: str, name: str) -> None:
+    def __init__(self, zone: str, name: str, *, connect_s: float) -> None:
         hostname, _, port = name.rpartition(":")
         self.zone = zone
         self.name = name
-        self.client = Memcached(hostname, int(port))
+        self.client = Memcached(hostname, int(port), connect_s=connect_s)
         self.breaker = engine_breaker()
 
 
 class HostPool:
-    """All hosts of a ring. `timeout_s` limits one exchange with one host."""
+    """All hosts of a ring. `timeout_s` limits one request to one host."""
 
     def __init__(self, hosts: Iterable[Host], *, timeout_s: float) -> None:
         self.hosts = list(hosts)
         self._timeout_s = timeout_s
 
-    async def request(self, host: Host, requests: Sequence[bytes]) -> list[Reply] | None:
-        """Return the replies of a host; None if it does not answer or its breaker is open."""
+    async def request(self, host: Host, request: bytes) -> Reply | None:
+        """Return the reply of a host; None if it does not answer or its breaker is open."""
         if not host.breaker.allows(time.monotonic()):
             return None
         host.breaker.begin()
         try:
             async with asyncio.timeout(self._timeout_s):
-                replies = await host.client.request(requests)
+                reply = await host.client.request(request)
         except (EngineUnavailable, TimeoutError):
             host.breaker.fail(time.monotonic())
             return None
@@ -46,12 +46,7 @@ class HostPool:
             host.breaker.abstain()
             raise
         host.breaker.succeed()
-        return replies
-
-    async def request_all(self, requests: Mapping[Host, Sequence[bytes]]) -> dict[Host, list[Reply]]:
-        """Return the replies of the hosts that answer."""
-        replies = await asyncio.gather(*(self.request(host, batch) for host, batch in requests.items()))
-        return {host: batch for host, batch in zip(requests, replies, strict=True) if batch is not None}
+        return reply
 
     async def check(self) -> None:
         """Check every host. Raises EngineUnavailable with the names of those that do not answer, WrongVersion."""

@@ -7,6 +7,7 @@ returns. A hit moves nothing: it only increments the object's access count.
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -26,18 +27,58 @@ class Frequencies(Protocol):
         """Set an object's frequency."""
 
 
+class _Queue:
+    """A queue of names with sizes in bytes.
+
+    The sizes are in many dicts, by the first byte of the name: while a large one grows, nothing else runs.
+    """
+
+    def __init__(self) -> None:
+        self.total_bytes = 0
+        self._count = 0
+        self._order: deque[bytes] = deque()  # also names that were removed since
+        self._sizes: list[dict[bytes, int]] = [{} for _ in range(256)]
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._sizes[name[0]]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def list_names(self, first: int) -> set[bytes]:
+        """Return the names with this first byte."""
+        return set(self._sizes[first])
+
+    def push(self, name: bytes, size_bytes: int) -> None:
+        """Add a name that is not in the queue."""
+        self._order.append(name)
+        self._sizes[name[0]][name] = size_bytes
+        self.total_bytes += size_bytes
+        self._count += 1
+
+    def remove(self, name: bytes) -> int | None:
+        """Remove a name and return its size; None where it is not in the queue."""
+        if (size := self._sizes[name[0]].pop(name, None)) is not None:
+            self.total_bytes -= size
+            self._count -= 1
+        return size
+
+    def pop(self) -> tuple[bytes, int]:
+        """Remove the oldest name and return it with its size."""
+        while True:
+            name = self._order.popleft()
+            if (size := self.remove(name)) is not None:
+                return name, size
+
+
 class S3Fifo:
     """The objects of a cache with a limit in bytes."""
 
     def __init__(self, limit_bytes: int, frequencies: Frequencies) -> None:
         self.limit_bytes = limit_bytes
-        self.used_bytes = 0
         self._frequencies = frequencies
-        # Dicts keep insertion order: they are the queues.
-        self._small: dict[bytes, int] = {}
-        self._main: dict[bytes, int] = {}
-        self._ghosts: dict[bytes, None] = {}
-        self._small_bytes = 0
+        self._small, self._main = _Queue(), _Queue()
+        self._ghosts: OrderedDict[bytes, None] = OrderedDict()
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._small or name in self._main
@@ -45,58 +86,55 @@ class S3Fifo:
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
 
-    def names(self) -> set[bytes]:
-        """Return the names of all objects."""
-        return self._small.keys() | self._main.keys()
+    @property
+    def used_bytes(self) -> int:
+        """The size of all objects."""
+        return self._small.total_bytes + self._main.total_bytes
+
+    def list_names(self, first: int) -> set[bytes]:
+        """Return the names of the objects with this first byte."""
+        names = self._main.list_names(first)
+        names |= self._small.list_names(first)
+        return names
 
     def add(self, name: bytes, size_bytes: int, *, to_main: bool = False) -> None:
         """Add an object, optionally to the main queue directly. Idempotent."""
         if name in self:
             return
-        self.used_bytes += size_bytes
-        if to_main or name in self._ghosts:
-            self._ghosts.pop(name, None)
-            self._main[name] = size_bytes
-        else:
-            self._small[name] = size_bytes
-            self._small_bytes += size_bytes
+        queue = self._main if to_main or name in self._ghosts else self._small
+        self._ghosts.pop(name, None)
+        queue.push(name, size_bytes)
 
     def remove(self, name: bytes) -> None:
         """Remove an object that no longer exists. Idempotent."""
-        if (size := self._small.pop(name, None)) is not None:
-            self._small_bytes -= size
-        else:
-            size = self._main.pop(name, 0)
-        self.used_bytes -= size
+        if self._small.remove(name) is None:
+            self._main.remove(name)
 
-    def evict(self, reserved_bytes: int = 0) -> Iterator[bytes]:
-        """Yield and remove names until the rest and `reserved_bytes` are within the limit."""
+    def evict(self, reserved_bytes: int = 0) -> Iterator[bytes | None]:
+        """Yield and remove names until the rest and `reserved_bytes` are within the limit.
+
+        Yields None for an object that is kept, so that the caller can stop between any two.
+        """
         while len(self) and self.used_bytes + reserved_bytes > self.limit_bytes:
-            from_small = self._small_bytes > self.limit_bytes * _SMALL_SHARE or not self._main
-            if (name := self._evict_small() if from_small else self._evict_main()) is not None:
-                yield name
+            from_small = self._small.total_bytes > self.limit_bytes * _SMALL_SHARE or not self._main
+            yield self._evict_small() if from_small else self._evict_main()
 
     def _evict_small(self) -> bytes | None:
-        name = next(iter(self._small))
-        size = self._small.pop(name)
-        self._small_bytes -= size
+        name, size = self._small.pop()
         is_promoted = self._frequencies.get(name) >= _PROMOTION_FREQUENCY
         self._frequencies.set(name, 0)
         if is_promoted:
-            self._main[name] = size
+            self._main.push(name, size)
             return None
-        self.used_bytes -= size
         self._ghosts[name] = None
         while len(self._ghosts) > max(len(self._main), _MIN_GHOSTS):
-            del self._ghosts[next(iter(self._ghosts))]
+            self._ghosts.popitem(last=False)
         return name
 
     def _evict_main(self) -> bytes | None:
-        name = next(iter(self._main))
-        size = self._main.pop(name)
+        name, size = self._main.pop()
         if frequency := self._frequencies.get(name):
-            self._main[name] = size
+            self._main.push(name, size)
             self._frequencies.set(name, frequency - 1)
             return None
-        self.used_bytes -= size
         return name

@@ -15,12 +15,15 @@ from matinee.edge.server import responses
 from matinee.edge.server.connection import Connection, Handler
 from matinee.edge.server.transport import TlsTransport, Transport
 from matinee.kit import log
+from matinee.kit.ticks import sleep_until_tick
 
 _log = log.get()
 _BACKLOG = 1024
 _ACCEPTS_PER_TURN = 64
 _ACCEPT_RETRY_S = 0.1
 _TIMEOUT_CHECK_S = 1.0
+# What the kernel holds of a response beyond what is on its way: it would otherwise keep megabytes for a slow client.
+_UNSENT_BYTES = 128 << 10
 
 
 class TcpListener:
@@ -102,6 +105,7 @@ class TcpListener:
     def _serve(self, sock: socket.socket, client: str) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         try:
             transport = Transport(sock) if self._tls is None else TlsTransport(sock, self._tls)
         except OSError:
@@ -133,7 +137,7 @@ class TcpListener:
     async def _check_timeouts(self) -> None:
         """Close connections that are past their deadline."""
         while True:
-            await asyncio.sleep(_TIMEOUT_CHECK_S)
+            await sleep_until_tick(_TIMEOUT_CHECK_S)
             now_s = time.monotonic()
             for task, connection in list(self._open.items()):
                 if connection.deadline_s < now_s:

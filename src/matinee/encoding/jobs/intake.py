@@ -16,7 +16,7 @@ from matinee.encoding.jobs.workspace import durable_outputs
 from matinee.encoding.model.ladder import build_ladder
 from matinee.encoding.model.plan import Plan
 from matinee.encoding.model.refusals import check_space, make_unusable
-from matinee.encoding.model.renditions import list_warnings, plan_audio, plan_text
+from matinee.encoding.model.renditions import describe_rate, list_warnings, plan_audio, plan_text
 from matinee.encoding.model.source import MediaSource
 from matinee.encoding.ports import Blobs, MediaToolFailed
 from matinee.encoding.service import locate
@@ -114,7 +114,8 @@ async def _store_audio(run: Run, file: SideFile) -> tuple[SideFile, AudioStream]
 async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan:
     """Survey the master's frames and decide which tracks to make. Raises Unusable."""
     run.progress.start("analyse", source.report.video.frames)
-    source = await _survey(run, await _remux(run, source, files.key), files.key)
+    probed, source = source, await _survey(run, await _remux(run, source, files.key), files.key)
+    run.progress.withdraw(describe_rate(probed))  # which only the decoded frames tell surely
     for warning in list_warnings(source):
         run.progress.warn(warning)
     video, language, tools = source.report.video, run.order.language, run.tools
@@ -131,7 +132,7 @@ async def make_plan(run: Run, source: MediaSource, files: StoredSources) -> Plan
     )
     marks = len(source.chapters)
     if marks > 1 and (left := marks - len(plan.chapters)):
-        run.progress.warn(f"{left} of {marks} chapters are left out: they are beyond the film, doubled or too many")
+        run.progress.warn(f"{left} of {marks} chapters are left out: they are not in the film, doubled or too many")
     return plan
 
 

@@ -46,6 +46,11 @@ class ProgressReporter:
         if warning not in self.job.warnings and len(self.job.warnings) < MAX_WARNINGS:
             self.job = msgspec.structs.replace(self.job, warnings=[*self.job.warnings, warning])
 
+    def withdraw(self, warning: str) -> None:
+        """Remove a warning that has turned out to be wrong."""
+        warnings = [other for other in self.job.warnings if other != warning]
+        self.job = msgspec.structs.replace(self.job, warnings=warnings)
+
     def estimate(self) -> Job:
         """Return the job with an estimate of its remaining time."""
         now = self._clock.now()

@@ -156,9 +156,7 @@ def list_warnings(source: MediaSource) -> list[str]:
     report, video = source.report, source.report.video
     findings = {
         "the film has no audio": not report.audio,
-        f"the frame rate varies or is not one that players support: it becomes {source.rate} frames a second": (
-            not source.constant
-        ),
+        describe_rate(source): not source.constant,
         "the picture is interlaced: it is made progressive": source.deinterlacing != "none",
         "the picture has high dynamic range: it is converted to standard range": source.hdr,
         "the picture has wide-gamut colours: they are converted to BT.709": source.wide_gamut,
@@ -177,6 +175,11 @@ def list_warnings(source: MediaSource) -> list[str]:
     ]
     skipped = [_describe_skipped(s.index, s.codec) for s in report.subtitles if s.codec not in TEXT_CODECS]
     return [*(text for text, applies in findings.items() if applies), *joined, *skipped, *source.notes]
+
+
+def describe_rate(source: MediaSource) -> str:
+    """Describe the rate to which a master is converted."""
+    return f"the frame rate varies or is not one that players support: it becomes {source.rate} frames a second"
 
 
 def _describe_skipped(index: int, codec: str) -> str:

@@ -53,14 +53,15 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
 
     `rate` is the constant rate of all renditions, a fraction; `constant` is whether the master's own frames have it;
     `shift_us` is how much later than a decoder says frames are placed. `start_us` is the start of the picture after the
-    start of the container, `last_us` the time of the last frame on the file's own clock, `sound_end_us` the end of the
-    longest sound. `seek_lead_s` is how much earlier a chunk must begin to read where the container has no index of
-    keyframes. `fields` is the order of the fields of frames that do not state it. `remux` are the streams to copy into
-    a container with an index and one clock before anything is read, if any; the report's indexes are then those of the
-    copy once it is made. `raw` is a stream without a container, whose frames get their times when they are decoded.
-    `parts` are the recordings that are joined in the file, where there are several that can be read one by one;
-    `clock_step_s` is the smallest step by which the clock goes back, 0 where it never does. `damaged_delays_us` are
-    what the frames whose time is damaged would be shown later than they are decoded. `notes` say what is left out.
+    start of the container, which may be `late_us` later than FFmpeg says, `last_us` the time of the last frame on the
+    file's own clock, `sound_end_us` the end of the longest sound. `seek_lead_s` is how much earlier a chunk must begin
+    to read where the container has no index of keyframes. `fields` is the order of the fields of frames that do not
+    state it. `remux` are the streams to copy into a container with an index and one clock before anything is read, if
+    any; the report's indexes are then those of the copy once it is made. `raw` is a stream without a container, whose
+    frames get their times when they are decoded. `parts` are the recordings that are joined in the file, where there
+    are several that can be read one by one; `clock_step_s` is the smallest step by which the clock goes back, 0 where
+    it never does. `damaged_delays_us` are what the frames whose time is damaged would be shown later than they are
+    decoded. `notes` say what is left out.
     """
 
     report: Report
@@ -68,6 +69,7 @@ class MediaSource(msgspec.Struct, frozen=True, kw_only=True):
     constant: bool
     shift_us: int = 0
     start_us: int = 0
+    late_us: int = 0
     last_us: int = 0
     sound_end_us: int = 0
     picture_frames: int = 0

@@ -11,18 +11,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
 from sqlalchemy import Connection
 
 from matinee.drivers.sql import Database
+from matinee.events.adapters.lease_files import LeaseFiles
 from matinee.events.adapters.letters import parse_letter, parse_redelivered, to_redelivered
 from matinee.events.api import BadCursor, Batch, DeadLetter, Entry, FactRecord, Lag, type_name
 from matinee.events.model import FACT_TYPES
 from matinee.events.ports import MAX_LEASE_MS, DeadLetterFilter, StoredDeadLetter
-from matinee.kit import ids, log
-from matinee.kit.clock import CLOCK_SKEW, to_ms
+from matinee.kit import ids, log, url
+from matinee.kit.clock import CLOCK_SKEW, from_ms, to_ms
 from matinee.kit.ids import FactId
 
 MAX_SEQ: Final = 2**63 - 1
@@ -64,12 +66,8 @@ _LAGS = """
 SELECT consumer, (SELECT count(*) FROM events_log WHERE events_log.seq > events_consumer.seq)
 FROM events_consumer ORDER BY consumer
 """
-_ACQUIRE_LEASE = """
-INSERT INTO events_lease (consumer, holder, until_ms) VALUES (?, ?, ?)
-ON CONFLICT (consumer) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
-WHERE holder = excluded.holder OR until_ms <= ? OR until_ms > ?
-"""
-_IS_HOLDER = "SELECT count(*) FROM events_lease WHERE consumer = ? AND holder = ?"
+_LEASE = "SELECT holder, until_ms FROM events_lease WHERE consumer = ?"
+_SET_LEASE = "INSERT OR REPLACE INTO events_lease (consumer, holder, until_ms) VALUES (?, ?, ?)"
 _ADD_LETTER = "INSERT INTO events_dead_letter (consumer, fact_id, type, letter) VALUES (?, ?, ?, ?)"
 _REMOVE_LETTER = "DELETE FROM events_dead_letter WHERE consumer = ? AND fact_id = ?"
 _FIND_LETTERS = """
@@ -89,12 +87,15 @@ class SqliteEventLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lease_files = LeaseFiles(Path(f"{url.file_path(database.url)}-leases"))
 
     @classmethod
     async def open(cls, database: Database) -> Self:
         """Migrate the tables of a database and return the log in it."""
         await database.migrate("matinee.events.adapters:migrations", "events")
-        return cls(database)
+        log = cls(database)
+        log._lease_files.delete_old()
+        return log
 
     async def append(self, records: list[FactRecord], *, now: datetime) -> None:
         now_ms = to_ms(now)
@@ -136,13 +137,26 @@ class SqliteEventLog:
         return deleted
 
     async def acquire_lease(self, consumer: str, holder: str, *, until: datetime, now: datetime) -> bool:
-        def acquire(connection: Connection) -> bool:
-            # A lease that ends later than any can is from a clock that was ahead.
-            latest = now + timedelta(milliseconds=MAX_LEASE_MS) + CLOCK_SKEW
-            _execute(_ACQUIRE_LEASE, (consumer, holder, to_ms(until), to_ms(now), to_ms(latest)), connection)
-            return bool(_read_rows(_IS_HOLDER, connection, consumer, holder)[0][0])
+        if until > now and self._lease_files.renew(consumer, holder, until=until, now=now):
+            lease = await self._database.read_autocommit(lambda connection: _read_rows(_LEASE, connection, consumer))
+            if lease and lease[0].holder == holder:
+                return True
+        return await self._database.write(partial(self._acquire_lease, consumer, holder, until, now))
 
-        return await self._database.write(acquire)
+    def _acquire_lease(
+        self, consumer: str, holder: str, until: datetime, now: datetime, connection: Connection
+    ) -> bool:
+        # The file is changed before the commit. Without the commit its holder is unknown, and it is deleted later.
+        for other, until_ms in _read_rows(_LEASE, connection, consumer):
+            ends_at = self._lease_files.get_end(consumer, other) or from_ms(until_ms)
+            # A lease that ends later than any can is from a clock that was ahead.
+            if other != holder and now < ends_at <= now + timedelta(milliseconds=MAX_LEASE_MS) + CLOCK_SKEW:
+                return False
+            self._lease_files.delete(consumer, other)
+        _execute(_SET_LEASE, (consumer, holder, to_ms(until)), connection)
+        if until > now:
+            self._lease_files.set_end(consumer, holder, until)
+        return True
 
     async def add_dead_letter(self, letter: DeadLetter) -> None:
         record = letter.entry.record

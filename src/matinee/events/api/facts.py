@@ -21,7 +21,7 @@ from matinee.kit.ids import (
 )
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False, omit_defaults=True):
     """The superclass of all facts. The tag is the type name under which a fact is stored.
 
     It is the class name; a renamed fact keeps its first name as its tag, so that stored facts stay readable.
@@ -129,7 +129,12 @@ class PlaybackStarted(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class PlaybackHeartbeat(Fact, frozen=True, kw_only=True, tag="PlaybackBeat"):
-    """Measurements of a player since its last heartbeat, in the terms of CTA-2066."""
+    """A player's position, and its measurements since its last heartbeat, in the terms of CTA-2066.
+
+    `at` is when the player was there, by the device's clock unless that is wrong: after it was offline it reports late.
+    In the states `starting` and `failed`, and where it has not moved, the position is not the viewer's new one. Account
+    and device are those of `PlaybackStarted`.
+    """
 
     session_id: PlaySessionId
     profile_id: ProfileId
@@ -145,6 +150,9 @@ class PlaybackHeartbeat(Fact, frozen=True, kw_only=True, tag="PlaybackBeat"):
     dropped_frames: int = 0
     edge_id: EdgeId | None = None
     error_code: str | None = None
+    episode_id: EpisodeId | None = None
+    duration_ms: int = 0
+    at: datetime | None = None
 
 
 class PlaybackEnded(Fact, frozen=True, kw_only=True, tag=True):
@@ -158,7 +166,7 @@ class PlaybackEnded(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class PositionMoved(Fact, frozen=True, kw_only=True, tag=True):
-    """The position of a profile in a title or an episode changed."""
+    """The position of a profile changed: a fact of earlier versions. Now `PlaybackHeartbeat` tells it."""
 
     account_id: AccountId
     profile_id: ProfileId
@@ -168,6 +176,28 @@ class PositionMoved(Fact, frozen=True, kw_only=True, tag=True):
     device_id: DeviceId
     updated_at: datetime
     episode_id: EpisodeId | None = None
+
+
+class SearchEnded(Fact, frozen=True, kw_only=True, tag=True):
+    """A viewer ended a search, by opening a result or by leaving what was found. One for a search, not for a keystroke.
+
+    `titles`, `people` and `genres` are the numbers of results shown, `title_ids` the first titles. `opened_kind` is
+    `title`, `person` or `genre`, None where nothing was opened; `opened_position` counts from 1. Without a
+    `profile_id` it was the profile of a child. With `partial` the index did not answer in time.
+    """
+
+    query: str
+    language: str
+    profile_id: ProfileId | None = None
+    titles: int = 0
+    people: int = 0
+    genres: int = 0
+    title_ids: tuple[TitleId, ...] = ()
+    corrected: bool = False
+    partial: bool = False
+    opened_kind: str | None = None
+    opened_id: str = ""
+    opened_position: int = 0
 
 
 AnyFact: TypeAlias = (
@@ -186,4 +216,5 @@ AnyFact: TypeAlias = (
     | PlaybackHeartbeat
     | PlaybackEnded
     | PositionMoved
+    | SearchEnded
 )

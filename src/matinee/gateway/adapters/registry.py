@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matinee.gateway.api import ServiceView
+from matinee.gateway.api.operator import ServiceView
 from matinee.kit.clock import Clock
 from matinee.mesh.membership import Directory
 

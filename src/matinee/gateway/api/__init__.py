@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from matinee.identity.api import Account, Device, DeviceInfo
-from matinee.kit.ids import AccountId, DeviceId, EpisodeId, JobId, ProfileId, TitleId, UploadId
+from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
 from matinee.playback.api import Capabilities
 
 
@@ -232,11 +232,15 @@ class Billboard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HomeScreen(msgspec.Struct, frozen=True, kw_only=True):
-    """The home page. `missing` names the parts that could not be fetched."""
+    """The home page. `missing` names the parts that could not be fetched.
+
+    `earlier` says that parts are missing now, and that this is the last page that was whole.
+    """
 
     rows: list[Row]
     billboard: Billboard | None = None
     missing: list[str] = []
+    earlier: bool = False
 
 
 class GenreScreen(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,11 +280,19 @@ class SeasonView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TitleScreen(msgspec.Struct, frozen=True, kw_only=True):
-    """The page of a title. `play_episode_id` is the episode that the play button of a series plays."""
+    """The page of a title. `play_episode_id` is the episode that the play button of a series plays.
+
+    `countries` are those of production (ISO 3166-1 alpha-2). `franchise` is the name of the series of titles that this
+    one belongs to, "" for none, and `moods` are words for how it feels, in the profile's language.
+    """
 
     card: Card
     synopsis: str
     original_language: str
+    countries: list[str] = []
+    studios: list[str] = []
+    franchise: str = ""
+    moods: list[str] = []
     credits: list[CreditView] = []
     audio_languages: list[str] = []
     subtitle_languages: list[str] = []
@@ -325,54 +337,3 @@ class ClearKeyRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     kids: list[str]
     type: str = "temporary"
-
-
-class IngestSide(msgspec.Struct, frozen=True, kw_only=True):
-    """An audio or subtitle file uploaded in addition to the film."""
-
-    upload_id: UploadId
-    language: str
-    role: str = "main"
-
-
-class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to ingest an upload. Without `title_id` a film of this name is created.
-
-    `again` allows a file of which another title was made.
-    """
-
-    upload_id: UploadId
-    name: str = ""
-    title_id: TitleId | None = None
-    episode_id: EpisodeId | None = None
-    synopsis: str = ""
-    language: str = "en"
-    year: int | None = None
-    maturity: int = 0
-    genre_ids: list[str] = []
-    audio: list[IngestSide] = []
-    subtitles: list[IngestSide] = []
-    again: bool = False
-
-
-class IngestAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The job that was queued."""
-
-    title_id: TitleId
-    job_id: JobId
-
-
-class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance of a service in the registry."""
-
-    service: str
-    instance_id: str
-    address: str
-    state: str
-    renewed_at: datetime
-
-
-class Drain(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an edge should get no new sessions."""
-
-    draining: bool

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import quote
+
+import msgspec
 
 from matinee.catalogue.api import (
     Artwork,
@@ -17,9 +20,20 @@ from matinee.catalogue.api import (
     is_open,
     watch_order,
 )
-from matinee.gateway.api import Card, CreditView, EpisodeView, GenreView, Picture, Pictures, Progress, SeasonView
+from matinee.gateway.api import (
+    Card,
+    CreditView,
+    EpisodeView,
+    GenreView,
+    Picture,
+    Pictures,
+    Progress,
+    SeasonView,
+)
+from matinee.gateway.api.operator import EpisodeEntry, TitleEntry
 from matinee.identity.api import Profile
 from matinee.kit.ids import EpisodeId, TitleId, read_time
+from matinee.kit.structs import build_from
 from matinee.viewing.api import Position
 
 NEW_FOR = timedelta(days=30)
@@ -38,6 +52,7 @@ def select_picture(artwork: Sequence[Artwork], kinds: tuple[str, ...], language:
     return None
 
 
+@lru_cache(1 << 14)
 def artwork_url(path: str) -> str:
     """Return the URL of a picture: `public/art/…` in the object store is `/art/…` on every edge."""
     return f"/art/{quote(path.removeprefix('public/').removeprefix('art/'))}"
@@ -79,9 +94,8 @@ def is_new(title: Title, profile: Profile, now: datetime) -> bool:
     return created_at is None or title.published_at - created_at >= FIRST_SIGHT
 
 
-def to_card(title: Title, profile: Profile, now: datetime, progress: Progress | None = None) -> Card:
-    """Convert a title to the card of a row."""
-    language = profile.language
+def to_card(title: Title, language: str) -> Card:
+    """Convert a title to the card of a row, without what is for one profile."""
     return Card(
         title_id=title.title_id,
         kind=title.kind,
@@ -92,10 +106,14 @@ def to_card(title: Title, profile: Profile, now: datetime, progress: Progress | 
         genres=[to_genre_view(genre, language) for genre in title.genres],
         year=title.year,
         tagline=choose_text(title.taglines, [language], title.original_language),
-        is_new=is_new(title, profile, now),
         season_count=len({episode.season_number for episode in title.episodes if episode.season_number}),
-        progress=progress,
     )
+
+
+def personalise(card: Card, title: Title, profile: Profile, now: datetime, progress: Progress | None = None) -> Card:
+    """Return the card of a title for a profile."""
+    new = is_new(title, profile, now)
+    return msgspec.structs.replace(card, is_new=new, progress=progress) if new or progress else card
 
 
 def is_visible(title: Title, profile: Profile, territory: str, now: datetime) -> bool:
@@ -177,3 +195,10 @@ def to_credit_views(title: Title, language: str) -> list[CreditView]:
         )
         for credit in title.credits
     ]
+
+
+def to_title_entry(title: Title) -> TitleEntry:
+    """Return a title as the operator's list shows it."""
+    episodes = [build_from(one, EpisodeEntry, playable=one.asset_id is not None) for one in title.episodes]
+    playable = title.asset_id is not None or any(episode.playable for episode in episodes)
+    return build_from(title, TitleEntry, episodes=episodes, playable=playable)

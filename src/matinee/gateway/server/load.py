@@ -1,6 +1,7 @@
 """The limit of requests in progress: beyond it they are refused, so that those that are accepted are answered in time.
 
-What a viewer waits for is refused last: a heartbeat is repeated by the player, but without a licence there is no film.
+What a viewer waits for is refused last: without a licence there is no film, but a heartbeat is repeated by the player,
+and the report of a search may be lost.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from matinee.kit.problem import Overloaded, Problem
 _RETRY_AFTER_MS = 2_000
 # What stands between a viewer and the picture: sessions, their links, manifests, licences, the tokens for all of these.
 _PLAY = re.compile(rf"{API}/(playback(/[^/]+/(renew|manifest/.*))?|licences/.*|auth/refresh)")
-_HEARTBEAT = re.compile(rf"{API}/playback/[^/]+/(heartbeat|beacon/.*)")
+_REPORT = re.compile(rf"{API}/(playback/[^/]+/(heartbeat|beacon/.*)|search/reports)")
 # How many of the limit may be in progress when a request of a kind is accepted.
-_PLAY_SHARE, _OTHER_SHARE, _HEARTBEAT_SHARE = 1.0, 0.75, 0.5
+_PLAY_SHARE, _OTHER_SHARE, _REPORT_SHARE = 1.0, 0.75, 0.5
 
 
 class LoadLimit:
@@ -47,4 +48,4 @@ class LoadLimit:
 def _choose_share(path: str) -> float:
     if _PLAY.fullmatch(path):
         return _PLAY_SHARE
-    return _HEARTBEAT_SHARE if _HEARTBEAT.fullmatch(path) else _OTHER_SHARE
+    return _REPORT_SHARE if _REPORT.fullmatch(path) else _OTHER_SHARE

@@ -1,4 +1,4 @@
-"""Handlers of the operator's pages: ingest, jobs, titles, services, edges."""
+"""Handlers of the operator's pages: ingest, jobs, titles, services, edges, searches."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from matinee.catalogue.api import Title, TitleDraft
 from matinee.encoding.api import Job, JobState
-from matinee.gateway.api import Drain, IngestAnswer, IngestRequest, ServiceView
+from matinee.gateway.api.operator import Drain, IngestAnswer, IngestRequest, ServiceView, TitleEntry
+from matinee.gateway.model.presentation import to_title_entry
 from matinee.gateway.server.guards import BEARER, record_operator_act, require_operator
 from matinee.gateway.server.state import HttpRequest, get_principal, get_state
 from matinee.kit.ids import EdgeId, JobId, TitleId
 from matinee.kit.page import Page
 from matinee.kit.problem import Fault, Invalid
+from matinee.search.api import QueryReport
 from matinee.steering.api import Edge
 
 
 class OperatorController(Controller):
-    """Ingest, jobs, titles, services, edges."""
+    """Ingest, jobs, titles, services, edges, searches."""
 
     tags = ("operator",)
     guards = (require_operator, record_operator_act)
@@ -51,9 +53,15 @@ class OperatorController(Controller):
         return await get_state(request).encoding.retry(job_id=job_id)
 
     @get("/operator/titles")
-    async def list_titles(self, request: HttpRequest, cursor: FromQuery[str | None] = None) -> Page[Title]:
+    async def list_titles(self, request: HttpRequest, cursor: FromQuery[str | None] = None) -> Page[TitleEntry]:
         """List all titles in every state, newest first."""
-        return await get_state(request).catalogue.everything(cursor=cursor)
+        page = await get_state(request).catalogue.everything(cursor=cursor)
+        return Page(items=[to_title_entry(title) for title in page.items], next_cursor=page.next_cursor)
+
+    @get("/operator/titles/{title_id:str}")
+    async def get_stored_title(self, request: HttpRequest, title_id: FromPath[TitleId]) -> Title:
+        """Return a title with all that is stored of it."""
+        return await get_state(request).catalogue.title(title_id=title_id)
 
     @put("/operator/titles/{title_id:str}")
     async def put_title(self, request: HttpRequest, title_id: FromPath[TitleId], data: JSONBody[TitleDraft]) -> Title:
@@ -86,3 +94,10 @@ class OperatorController(Controller):
     async def drain_edge(self, request: HttpRequest, edge_id: FromPath[EdgeId], data: JSONBody[Drain]) -> Edge:
         """Stop or resume giving new sessions to an edge."""
         return await get_state(request).steering.drain(edge_id=edge_id, draining=data.draining)
+
+    @get("/operator/searches")
+    async def report_queries(
+        self, request: HttpRequest, days: FromQuery[int] = 7, limit: FromQuery[int] = 50
+    ) -> QueryReport:
+        """Return what viewers searched for: what found nothing, after what nothing was opened, and most frequently."""
+        return await get_state(request).search.report_queries(days=days, limit=limit)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from litestar import Controller, delete, get
-from litestar.params import FromPath, FromQuery
+from litestar import Controller, delete, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from matinee.gateway.api import GenreScreen, HistoryScreen, HomeScreen, TitleScreen
+from matinee.gateway.api.search import BrowseScreen, SearchScreen
 from matinee.gateway.server.guards import BEARER, require_profile
 from matinee.gateway.server.state import HttpRequest, get_state, get_viewer
 from matinee.kit.ids import TitleId
+from matinee.search.api import EndedSearch
 
 
 class ScreenController(Controller):
@@ -41,6 +43,28 @@ class ScreenController(Controller):
         return await get_state(request).screens.title(
             account_id=viewer.account_id, profile_id=profile_id, title_id=title_id
         )
+
+    @get("/search")
+    async def search_titles(self, request: HttpRequest, q: FromQuery[str] = "") -> SearchScreen:
+        """Return what answers a query `q`, whose last word may be unfinished; without one what is new."""
+        viewer, profile_id = get_viewer()
+        return await get_state(request).screens.search(account_id=viewer.account_id, profile_id=profile_id, query=q)
+
+    @get("/browse")
+    async def browse_titles(
+        self, request: HttpRequest, initial: FromQuery[str], cursor: FromQuery[str | None] = None
+    ) -> BrowseScreen:
+        """Return the titles whose names begin with an `initial`, by name; `#` is that of names without a letter."""
+        viewer, profile_id = get_viewer()
+        return await get_state(request).screens.browse(
+            account_id=viewer.account_id, profile_id=profile_id, initial=initial, cursor=cursor
+        )
+
+    @post("/search/reports", status_code=204)
+    async def report_search(self, request: HttpRequest, data: JSONBody[EndedSearch]) -> None:
+        """Report a search that the viewer ended, by opening a result or without: once for a search."""
+        viewer, profile_id = get_viewer()
+        await get_state(request).screens.record_search(account_id=viewer.account_id, profile_id=profile_id, search=data)
 
     @get("/history")
     async def get_history(self, request: HttpRequest, cursor: FromQuery[str | None] = None) -> HistoryScreen:

@@ -22,6 +22,7 @@ from matinee.kit.ids import ProfileId
 from matinee.kit.problem import Forbidden, Unauthenticated
 from matinee.licensing.api import Licensing
 from matinee.playback.api import Playback
+from matinee.search.api import Search
 from matinee.steering.api import Steering
 from matinee.viewing.api import Viewing
 
@@ -73,6 +74,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     encoding: Encoding
     steering: Steering
     viewing: Viewing
+    search: Search
     screens: Screens
     intake: Intake
     uploads: UploadStore

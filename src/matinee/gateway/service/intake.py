@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from matinee.catalogue.api import Catalogue, Genre, TitleDraft
 from matinee.encoding.api import Encoding, Order, SideFile
-from matinee.gateway.api import IngestAnswer, IngestRequest, IngestSide
+from matinee.gateway.api.operator import IngestAnswer, IngestRequest, IngestSide
 from matinee.gateway.api.problems import UploadNotFound
 from matinee.gateway.ports import UploadStore
 from matinee.kit import ids

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import count
 from typing import TypeVar
 
 import msgspec
@@ -12,17 +14,20 @@ import msgspec
 from matinee.catalogue.api import Catalogue, Genre, Title, choose_text
 from matinee.gateway.api import Billboard, Card, Progress, Row
 from matinee.gateway.model import presentation
+from matinee.gateway.service.cards import Cards
 from matinee.identity.api import Profile
 from matinee.kit import log
 from matinee.kit.context import current
 from matinee.kit.ids import TitleId
 from matinee.kit.page import Page
-from matinee.kit.problem import DeadlineExceeded
+from matinee.kit.problem import DeadlineExceeded, Overloaded
 from matinee.viewing.api import Position, Viewing
 
 T = TypeVar("T")
 _log = log.get()
 ROW_LENGTH, PAGE_LENGTH = 20, 40
+# Of a part that an overloaded service refuses.
+TRIES = 6
 SIMILAR = 12
 
 
@@ -36,26 +41,32 @@ async def within_deadline(work: Awaitable[T], share: float = 1.0) -> T:
         raise DeadlineExceeded(service="gateway") from error
 
 
-async def fetch_part(name: str, work: Awaitable[T], missing: list[str], share: float = 1.0) -> T | None:
-    """Await a part of a screen; if it fails, append its name to `missing` and return None.
+async def fetch_part(name: str, work: Callable[[], Awaitable[T]], missing: list[str], share: float = 1.0) -> T | None:
+    """Fetch a part of a screen; if that fails, append its name to `missing` and return None.
 
-    `share` is the share of the remaining time that it may take, so that others have time after it.
+    `share` is the share of the remaining time that it may take, so that others have time after it. A part that an
+    overloaded service refuses is requested again.
     """
-    try:
-        return await within_deadline(work, share)
-    except Exception as error:  # the rest of the screen is useful without this part
-        _log.warning("screen.part_missing", part=name, error=repr(error))
-        missing.append(name)
-        return None
+    for attempt in count(1):
+        try:
+            return await within_deadline(work(), share)
+        except Exception as error:  # the rest of the screen is useful without this part
+            if not isinstance(error, Overloaded) or attempt == TRIES:
+                _log.warning("screen.part_missing", part=name, error=repr(error))
+                missing.append(name)
+                return None
+            await asyncio.sleep(error.retry_after_ms / 1000 * attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+    raise AssertionError("unreachable")
 
 
 class ProfileCatalogue:
     """What one profile may see, in its language."""
 
     def __init__(
-        self, *, catalogue: Catalogue, viewing: Viewing, profile: Profile, territory: str, now: datetime
+        self, *, catalogue: Catalogue, viewing: Viewing, cards: Cards, profile: Profile, territory: str, now: datetime
     ) -> None:
         self._catalogue = catalogue
+        self._cards = cards
         self._viewing = viewing
         self._territory = territory
         self._now = now
@@ -118,7 +129,8 @@ class ProfileCatalogue:
     def to_card(self, title: Title, progress: Progress | None = None) -> Card:
         """Convert a title to a card."""
         self._shown[title.title_id] = title
-        return presentation.to_card(title, self.profile, self._now, progress)
+        card = self._cards.get(title, self.profile.language)
+        return presentation.personalise(card, title, self.profile, self._now, progress)
 
     def add_progress(self, cards: Sequence[Card], last: Mapping[TitleId, Position]) -> list[Card]:
         """Return cards that were made here with the profile's progress; those that have one keep it."""

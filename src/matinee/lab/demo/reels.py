@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from matinee.catalogue.api import Artwork, Credit, Episode, Genre, Person, TitleDraft
+from matinee.catalogue.api import Artwork, Credit, Episode, Genre, Mood, Person, TitleDraft
 from matinee.kit import ids
 from matinee.kit.ids import EpisodeId, PersonId, TitleId
 from matinee.lab.demo.sound import Score
 
 _CATALOGUE = Path(__file__).parents[1] / "data" / "demo.toml"
-_TEXTS = ("names", "original_language", "synopses", "taglines", "year", "maturity")
+_FIELDS = ("names", "original_language", "synopses", "taglines", "year", "maturity", "countries", "studios", "keywords")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,21 +90,25 @@ def _load() -> tuple[dict[str, Reel], dict[str, CatalogueEntry]]:
     data, entries = tomllib.loads(_CATALOGUE.read_text(encoding="utf-8")), {}
     reels = {title["names"]["en"]: msgspec.convert(title["reels"], list[Reel]) for title in data["titles"]}
     for title in data["titles"]:
-        draft = _draft(title, reels[title["names"]["en"]], data["genres"])
+        draft = _draft(title, reels[title["names"]["en"]], data["genres"], data["moods"])
         for reel in reels[title["names"]["en"]]:
             entries[reel.slug] = CatalogueEntry(draft, _episode_id(reel) if reel.episode else None)
     return {reel.slug: reel for group in reels.values() for reel in group}, entries
 
 
-def _draft(title: dict[str, Any], reels: list[Reel], genres: dict[str, dict[str, str]]) -> TitleDraft:
+def _draft(
+    title: dict[str, Any], reels: list[Reel], genres: dict[str, dict[str, str]], moods: dict[str, dict[str, str]]
+) -> TitleDraft:
     episodes = [_episode(reel, reel.episode) for reel in reels if reel.episode]
     return TitleDraft(
         title_id=ids.derive(TitleId, "demo", title["names"]["en"]),
         kind="series" if episodes else "film",
         genres=[Genre(genre_id=genre_id, names=genres[genre_id]) for genre_id in title["genres"]],
+        moods=[Mood(mood_id=mood_id, names=moods[mood_id]) for mood_id in title["moods"]],
+        franchise=title.get("franchise", {}),
         credits=[_credit(**credit) for credit in title["credits"]],
         episodes=episodes,
-        **{name: title[name] for name in _TEXTS},
+        **{name: title[name] for name in _FIELDS},
     )
 
 

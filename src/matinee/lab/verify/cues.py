@@ -60,8 +60,10 @@ async def _read_source(reader: MediaReader, source: Path, stream: dict[str, Any]
     is_styled = stream["codec_name"] in ("ass", "ssa")
     form, name = ("ass", "source.ass") if is_styled else ("srt", "source.srt")
     convert = ["-c:s", "copy" if is_styled else "srt", "-f", form, name]
+    # FFmpeg alone moves timed text to the start of a film that was cut within a cue.
+    edited = ["-advanced_editlist", "0"] if stream["codec_name"] == "mov_text" else []
     try:
-        log = await reader.run(["-copyts", *input_arguments(source), "-map", f"0:{stream['index']}", *convert])
+        log = await reader.run(["-copyts", *edited, *input_arguments(source), "-map", f"0:{stream['index']}", *convert])
         text = reader.read(name).decode()
     except (ToolFailed, UnicodeDecodeError):
         return None

@@ -5,7 +5,6 @@ To renew a lease changes the time of a file only: an idle deployment writes next
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from datetime import datetime, timedelta
@@ -14,12 +13,12 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from matinee.kit.clock import from_ms, to_ms
+from matinee.kit.file_times import get_time, set_time
 from matinee.kit.ids import InstanceId
+from matinee.kit.ticks import sleep_until_tick
 from matinee.mesh.adapters.lease_times import LeaseTimes
 from matinee.mesh.api import Instance
 
-_MS_NS = 1_000_000
 _decoder = msgspec.json.Decoder(Instance)
 
 
@@ -48,9 +47,9 @@ class FileRegistry:
     async def renew(self, *, instance_id: InstanceId, lease_s: float, now: datetime) -> bool:
         file = self._folder / instance_id
         try:
-            if _to_expiry(file.stat()) <= now:
+            if get_time(file.stat()) <= now:
                 return False
-            _set_expiry(file, now + timedelta(seconds=lease_s))
+            set_time(file, now + timedelta(seconds=lease_s))
         except FileNotFoundError:
             return False
         return True
@@ -59,7 +58,7 @@ class FileRegistry:
         with contextlib.suppress(FileNotFoundError):
             file = self._folder / instance_id
             instance = _decoder.decode(file.read_bytes())
-            self._write(msgspec.structs.replace(instance, draining=True), _to_expiry(file.stat()))
+            self._write(msgspec.structs.replace(instance, draining=True), get_time(file.stat()))
 
     async def deregister(self, *, instance_id: InstanceId) -> None:
         (self._folder / instance_id).unlink(missing_ok=True)
@@ -72,7 +71,7 @@ class FileRegistry:
         return tuple(self._read[name][1] for name in sorted(self._read) if name in live)
 
     async def wait_for_change(self, *, poll_s: float) -> None:
-        await asyncio.sleep(poll_s)
+        await sleep_until_tick(poll_s)
 
     def _delete_expired(self, now: datetime) -> None:
         """Delete the files of instances that were killed."""
@@ -87,7 +86,7 @@ class FileRegistry:
             for entry in entries:
                 if not entry.name.startswith("."):
                     with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
-                        found.append((entry, _to_expiry(entry.stat())))
+                        found.append((entry, get_time(entry.stat())))
         return found
 
     def _read_file(self, entry: os.DirEntry[str]) -> tuple[tuple[int, int], Instance] | None:
@@ -102,14 +101,5 @@ class FileRegistry:
         """Write a file under another name first, so that it is whole and has its time when it can be read."""
         temporary = self._folder / f".{instance.instance_id}"
         temporary.write_bytes(msgspec.json.encode(instance))
-        _set_expiry(temporary, expires_at)
+        set_time(temporary, expires_at)
         temporary.replace(self._folder / instance.instance_id)
-
-
-def _set_expiry(file: Path, expires_at: datetime) -> None:
-    time_ns = to_ms(expires_at) * _MS_NS
-    os.utime(file, ns=(time_ns, time_ns))
-
-
-def _to_expiry(status: os.stat_result) -> datetime:
-    return from_ms(status.st_mtime_ns // _MS_NS)

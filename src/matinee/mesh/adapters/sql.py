@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from matinee.drivers.engine import StoreFull
 from matinee.drivers.sql import Database, JsonBytes, UtcTime
 from matinee.kit.ids import InstanceId
+from matinee.kit.ticks import sleep_until_tick
 from matinee.mesh.adapters.lease_times import LeaseTimes
 from matinee.mesh.api import Instance
 
@@ -106,7 +106,7 @@ class SqlRegistry:
         )
 
     async def wait_for_change(self, *, poll_s: float) -> None:
-        await asyncio.sleep(poll_s)
+        await sleep_until_tick(poll_s)
 
     async def _change(self, statement: Update | Delete, values: dict[str, Any]) -> int:
         return await self._database.write(lambda connection: connection.execute(statement, values).rowcount)

@@ -36,6 +36,8 @@ _log = log.get()
 class ProcessExecutor(AbstractAsyncContextManager["ProcessExecutor"]):
     """At most `workers` processes, each started when it is first needed and replaced after `max_calls`.
 
+    A worker that has no call for `idle_s` ends, with the memory that its functions need.
+
     `limit_s` limits a call that has no limit of its own; `max_waiting` calls may wait for a worker. `initialise` is
     called at the start of each worker.
     """
@@ -47,11 +49,14 @@ class ProcessExecutor(AbstractAsyncContextManager["ProcessExecutor"]):
         limit_s: float = 60.0,
         max_waiting: int = 64,
         max_calls: int = 200,
+        idle_s: float = 60.0,
         initialise: Callable[[], None] | None = None,
     ) -> None:
         self._max_pending = workers + max_waiting
         self._limit_s = limit_s
         self._max_calls = max_calls
+        self._idle_s = idle_s
+        self._ending: set[asyncio.Task[int]] = set()
         self._initialise = initialise
         self._slots = asyncio.Semaphore(workers)
         self._pending = 0
@@ -101,6 +106,7 @@ class ProcessExecutor(AbstractAsyncContextManager["ProcessExecutor"]):
             raise
         if worker.calls < self._max_calls:
             self._idle.append(worker)
+            asyncio.get_running_loop().call_later(self._idle_s, self._end_if_unused, worker, worker.calls)
         else:
             await self._discard(worker)
         return pickle.loads(reply)  # noqa: S301  # written by our own worker
@@ -113,6 +119,13 @@ class ProcessExecutor(AbstractAsyncContextManager["ProcessExecutor"]):
         worker = await _Worker.start(self._initialise)
         self._workers.add(worker)
         return worker
+
+    def _end_if_unused(self, worker: _Worker, calls: int) -> None:
+        if worker in self._idle and worker.calls == calls:
+            self._idle.remove(worker)
+            ending = asyncio.create_task(self._discard(worker))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def _discard(self, worker: _Worker) -> int:
         self._workers.discard(worker)

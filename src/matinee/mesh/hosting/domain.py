@@ -26,6 +26,7 @@ from matinee.mesh.service import Service, Services
 if TYPE_CHECKING:
     from matinee.drivers.cache import CacheClient
     from matinee.drivers.cassandra import Cassandra
+    from matinee.drivers.opensearch import OpenSearch
     from matinee.drivers.redis import Redis
     from matinee.drivers.sql import Database
 
@@ -121,7 +122,8 @@ class Process:
                 )
             except ValueError as error:
                 raise BadSettings(detail=f"cache.engine: {error}") from error
-            self.runtime.engines.add(self._cache.engine, used_for="cache.engine", needed=False)
+            if url.scheme(settings.engine) != "memory":
+                self.runtime.engines.add(self._cache.engine, used_for="cache.engine", needed=False)
         return self._cache
 
 
@@ -187,22 +189,22 @@ class Wiring(Generic[Section]):
         """Include an engine in the health of the process."""
         self.runtime.engines.add(client, used_for=used_for, needed=needed)
 
-    @property
-    def has_shared_cache(self) -> bool:
-        """Whether instances share a cache."""
-        return url.scheme(self.runtime.settings.cache.engine) != "memory"
-
     async def cache(self) -> CacheClient:
-        """Return the client of the cache that instances share; the cache may be unavailable."""
+        """Return the client of the cache (`cache.engine`), which may be unavailable."""
         return await self._process.cache()
 
-    async def database(self, key: str) -> Database:
+    async def database(self, key: str, *, has_short_rows: bool = False) -> Database:
         """Open the SQL database of a setting. Raises BadSettings for another engine."""
         if self.scheme(key) not in {"sqlite", "mysql"}:
             raise self.make_unsupported(key, "sqlite or mysql")
         from matinee.drivers.sql import Database
+        from matinee.drivers.sqlite import PAGE_BYTES, SMALL_PAGE_BYTES
 
-        database = Database(getattr(self.settings, key), backups=self.deployment.folder / "backups")
+        database = Database(
+            getattr(self.settings, key),
+            backups=self.deployment.folder / "backups",
+            page_bytes=SMALL_PAGE_BYTES if has_short_rows else PAGE_BYTES,
+        )
         await self.stack.enter_async_context(database)
         self._watch_setting(database, key)
         return database
@@ -226,6 +228,17 @@ class Wiring(Generic[Section]):
         await self.stack.enter_async_context(cassandra)
         self._watch_setting(cassandra, key, needed=needed)
         return cassandra
+
+    async def opensearch(self, key: str) -> OpenSearch:
+        """Open the OpenSearch of a setting, which may be unavailable. Raises BadSettings."""
+        from matinee.drivers.opensearch import OpenSearch
+
+        try:
+            opensearch = await self.stack.enter_async_context(OpenSearch(getattr(self.settings, key)))
+        except (ValueError, OSError) as error:
+            raise BadSettings(detail=f"{self._domain.name}.{key}: {error}") from error
+        self._watch_setting(opensearch, key)
+        return opensearch
 
     def _watch_setting(self, client: EngineClient, key: str, *, needed: bool = True) -> None:
         self.watch(client, f"{self._domain.name}.{key}", needed=needed)

@@ -15,6 +15,7 @@ from matinee.drivers.metrics import Metrics
 from matinee.kit import log
 from matinee.kit.clock import Clock
 from matinee.kit.problem import Problem
+from matinee.kit.ticks import sleep_until_tick
 
 INTERVAL_S: Final = 2.0
 # An engine that does not answer within `LIMIT_S` is unavailable; one that answers after `SLOW_S` is slow.
@@ -60,7 +61,7 @@ class EngineWatch:
             if (states := self.states) != self._reported:
                 self._reported = states
                 on_change()
-            await asyncio.sleep(INTERVAL_S)
+            await sleep_until_tick(INTERVAL_S)
 
     async def check(self) -> None:
         """Check all engines once, concurrently."""

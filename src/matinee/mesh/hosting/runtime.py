@@ -177,10 +177,12 @@ async def _open_registry(settings: Settings, stack: contextlib.AsyncExitStack, e
 async def open_schedules(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[SqlScheduleStore, EngineClient]:
     """Open the store of scheduled work. Raises BadSettings for an engine that is not SQL."""
     from matinee.drivers.sql import Database
+    from matinee.drivers.sqlite import SMALL_PAGE_BYTES
     from matinee.mesh.schedules.adapters.sql import SqlScheduleStore
 
     place = settings.mesh.schedules
     if url.scheme(place) not in {"sqlite", "mysql"}:
         raise BadSettings(detail=f"mesh.schedules: {url.scheme(place)!r} is not supported; use sqlite or mysql.")
-    database = await stack.enter_async_context(Database(place, backups=settings.data / "backups"))
+    database = Database(place, backups=settings.data / "backups", page_bytes=SMALL_PAGE_BYTES)
+    await stack.enter_async_context(database)
     return await SqlScheduleStore.open(database), database

@@ -102,9 +102,9 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cache(msgspec.Struct, frozen=True, kw_only=True):
-    """The cache that instances share. Without it they are slower; nothing else changes.
+    """The cache of pages: the last whole home page of each profile, for when one cannot be composed whole.
 
-    `engine`: `memory://` (each instance has its own), `redis://…`, or a ring of Memcached servers
+    `engine`: `memory://` (each process has its own), `redis://…`, or a ring of Memcached servers
     (`memcached://zone@host:port,zone@host:port,…/name?near=zone`). `call_ms` limits one call to it.
     """
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from matinee.kit import context, log
 from matinee.kit.clock import Clock
+from matinee.kit.ticks import sleep_until_tick
 from matinee.kit.tracing import Operation, Tracer
 from matinee.mesh.queue.items import ClaimStatus, RetryPolicy, WorkItem, WorkState
 from matinee.mesh.queue.ports import Item, WorkQueue
@@ -21,7 +22,7 @@ Item_co = TypeVar("Item_co", bound=WorkItem, covariant=True)
 _log = log.get()
 LEASE = timedelta(seconds=15)
 HEARTBEAT_S = 0.5
-IDLE_S = 0.5
+IDLE_S = 1.0
 # How long a stopping worker may take to release its item.
 RELEASE_S = 3.0
 
@@ -89,7 +90,7 @@ class QueueWorker(Generic[Item]):
                 _log.warning(f"{self._name}.worker_waits", error=repr(error))
                 idle = True
             if idle:
-                await asyncio.sleep(IDLE_S)
+                await sleep_until_tick(IDLE_S)
 
     async def run_next(self) -> bool:
         """Process the next item; return False where none is free."""

@@ -12,6 +12,7 @@ from matinee.drivers.cron import next_occurrence
 from matinee.kit import context, log
 from matinee.kit.clock import CLOCK_SKEW, Clock
 from matinee.kit.ids import InstanceId
+from matinee.kit.ticks import sleep_until_tick
 from matinee.kit.tracing import Operation, Tracer
 from matinee.mesh.schedules.model import next_run
 from matinee.mesh.schedules.ports import Run, Schedule, ScheduleStore
@@ -61,7 +62,7 @@ class Scheduler:
         try:
             while True:
                 await self.poll()
-                await asyncio.sleep(self._poll_s)
+                await sleep_until_tick(self._poll_s)
         finally:
             for task in self._running.values():
                 task.cancel()

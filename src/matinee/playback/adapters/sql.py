@@ -34,6 +34,8 @@ from matinee.kit.ids import AccountId, EdgeId, PlaySessionId
 from matinee.playback.model.sessions import StoredSession
 
 _MEDIUM = (1 << 24) - 1
+# No viewer waits for a heartbeat: several share a commit of the store, and more facts share a commit of the log.
+_GATHER_S, _RELAY_S = 1.0, 5.0
 _metadata = MetaData()
 _sessions = Table(
     "playback_sessions",
@@ -102,7 +104,7 @@ class SqlSessionStore:
             self.outbox.put(connection, records)
 
         await self._database.write(transaction)
-        self.outbox.notify()
+        self.outbox.notify(within_s=_RELAY_S)
 
     async def find(self, *, session_id: PlaySessionId) -> StoredSession | None:
         row = await self._database.read_autocommit(
@@ -111,7 +113,8 @@ class SqlSessionStore:
         return None if row is None else _to_session(row)
 
     async def move(self, *, session_id: PlaySessionId, position_ms: int, now: datetime, records: list[bytes]) -> bool:
-        return await self._update_open(_move, {"id": session_id, "position": position_ms, "now": now}, records)
+        values = {"id": session_id, "position": position_ms, "now": now}
+        return await self._update_open(_move, values, records, gather_s=_GATHER_S, relay_s=_RELAY_S)
 
     async def set_edges(
         self, *, session_id: PlaySessionId, avoid: tuple[EdgeId, ...], served: tuple[EdgeId, ...], now: datetime
@@ -135,9 +138,16 @@ class SqlSessionStore:
         rows = await self._database.read(lambda connection: connection.execute(statement, values).all())
         return [_to_session(row) for row in rows]
 
-    async def _update_open(self, statement: Update, values: dict[str, Any], records: list[bytes]) -> bool:
+    async def _update_open(
+        self,
+        statement: Update,
+        values: dict[str, Any],
+        records: list[bytes],
+        *,
+        gather_s: float = 0.0,
+        relay_s: float = 0.0,
+    ) -> bool:
         """Change an open session and store the facts; return False, and do neither, where it is not open."""
-
         values["latest"] = values["now"] + CLOCK_SKEW
 
         def transaction(connection: Connection) -> bool:
@@ -146,8 +156,8 @@ class SqlSessionStore:
             self.outbox.put(connection, records)
             return True
 
-        changed = await self._database.write(transaction)
-        self.outbox.notify()
+        changed = await self._database.write(transaction, gather_s=gather_s)
+        self.outbox.notify(within_s=relay_s)
         return changed
 
 

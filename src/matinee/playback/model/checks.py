@@ -35,8 +35,9 @@ def _raise(faults: Iterable[Fault]) -> None:
 
 
 def _list_heartbeat_faults(heartbeat: Heartbeat) -> Iterator[Fault]:
-    if heartbeat.at.tzinfo is None:
-        yield Fault("at", "a time needs a time zone: end it in `Z`")
+    for field in ("at", "sent_at"):
+        if (time := getattr(heartbeat, field)) is not None and time.tzinfo is None:
+            yield Fault(field, "a time needs a time zone: end it in `Z`")
     for field in ("playing_ms", "rebuffering_ms", "join_time_ms"):
         if not 0 <= (getattr(heartbeat, field) or 0) <= _DAY_MS:
             yield Fault(field, "this must be from 0 to a day")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -67,21 +67,28 @@ def clamp_position(session: StoredSession, heartbeat: Heartbeat) -> int:
     return min(max(0, heartbeat.position_ms), session.duration_ms)
 
 
-def to_position(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> Position | None:
+def has_position(heartbeat: Heartbeat) -> bool:
+    """Return whether the player's position is the viewer's."""
+    return heartbeat.state not in _WITHOUT_POSITION
+
+
+def to_position(
+    session: StoredSession, heartbeat: Heartbeat, now: datetime, last_ms: int | None = None
+) -> Position | None:
     """Return the viewer's new position, or None where the heartbeat has none or has not moved.
 
     A player that stands still, such as a paused one in a forgotten tab, must not replace the position of another.
-    Its time is the device's, so that a late heartbeat does not replace a newer one; a time before the session or
-    in the future is wrong and replaced by `now`.
+    `last_ms` is the position of a heartbeat that may not be stored yet.
     """
     position_ms = clamp_position(session, heartbeat)
-    if heartbeat.state in _WITHOUT_POSITION or position_ms == session.position_ms:
+    stands_still = position_ms == session.position_ms and last_ms in (None, position_ms)
+    if stands_still or not has_position(heartbeat):
         return None
     return build_from(
         session,
         Position,
         position_ms=position_ms,
-        updated_at=heartbeat.at if session.started_at <= heartbeat.at <= now else now,
+        updated_at=_choose_time(session, heartbeat, now),
     )
 
 
@@ -90,7 +97,18 @@ def to_started_fact(session: StoredSession, edge_ids: tuple[EdgeId, ...]) -> Pla
     return build_from(session, PlaybackStarted, edge_ids=edge_ids, resumed_at_ms=session.position_ms)
 
 
-def to_heartbeat_fact(session: StoredSession, heartbeat: Heartbeat) -> PlaybackHeartbeat:
+def _choose_time(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> datetime:
+    """Return when the player was at a position, so that a late heartbeat does not replace a newer one.
+
+    Without `sent_at` it is the device's time, or now if that is before the session or ahead.
+    """
+    if heartbeat.sent_at is not None:
+        age = min(heartbeat.sent_at - heartbeat.at, now - session.started_at)
+        return now - max(timedelta(), age)
+    return heartbeat.at if session.started_at <= heartbeat.at <= now else now
+
+
+def to_heartbeat_fact(session: StoredSession, heartbeat: Heartbeat, now: datetime) -> PlaybackHeartbeat:
     """Return the fact of a heartbeat."""
     return build_from(
         heartbeat,
@@ -98,7 +116,10 @@ def to_heartbeat_fact(session: StoredSession, heartbeat: Heartbeat) -> PlaybackH
         session_id=session.session_id,
         profile_id=session.profile_id,
         title_id=session.title_id,
+        episode_id=session.episode_id,
         position_ms=clamp_position(session, heartbeat),
+        duration_ms=session.duration_ms,
+        at=_choose_time(session, heartbeat, now),
     )
 
 

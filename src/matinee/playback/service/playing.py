@@ -15,6 +15,7 @@ from matinee.kit.clock import Clock
 from matinee.kit.context import Principal
 from matinee.kit.hashing import verify_path_token
 from matinee.kit.ids import AccountId, EdgeId, EpisodeId, PlaySessionId, ProfileId, SignInId, TitleId
+from matinee.kit.lru import LruCache
 from matinee.kit.problem import Forbidden
 from matinee.kit.structs import build_from
 from matinee.licensing.api import LicenceTerms, Licensing
@@ -46,6 +47,7 @@ _log = log.get()
 _BATCH, _BATCHES = 200, 500
 _ACCOUNT_LIMIT = 10_000
 _DELETE_AFTER = timedelta(days=1)
+_POSITIONS = 10_000
 # A request for a manifest is recorded after this share of the time without a heartbeat.
 _QUIET_SHARE = 0.25
 
@@ -82,6 +84,8 @@ class PlaybackService:
         self._options = options
         self._manifests = ManifestRenderer()
         self._failures = FailureReports()
+        # Stores gather heartbeats, so a session that was just read may be older than the last heartbeat.
+        self._last_positions: LruCache[PlaySessionId, int] = LruCache(_POSITIONS)
         self._bandwidths = BandwidthHistory(default_bps=options.start_bandwidth_bps)
         self._lookup = StartLookup(
             identity=identity, catalogue=catalogue, viewing=viewing, steering=steering, timeout_ms=options.start_ms
@@ -190,10 +194,9 @@ class PlaybackService:
             raise SessionNotFound(session_id=session_id)
         if session.ended_at is not None:
             return
-        await self._record_position(session, heartbeat, now)
-        position_ms = sessions.clamp_position(session, heartbeat)
+        position_ms = await self._record_position(session, heartbeat, now)
         facts: list[PlaybackHeartbeat | PlaybackEnded] = [
-            sessions.to_heartbeat_fact(session, heartbeat),
+            sessions.to_heartbeat_fact(session, heartbeat, now),
             sessions.to_ended_fact(session, position_ms, sessions.get_end_reason(heartbeat)),
         ]
         await self._close(session, position_ms, now, facts)
@@ -308,21 +311,32 @@ class PlaybackService:
     async def _handle_heartbeat(
         self, session: StoredSession, heartbeat: Heartbeat, client_ip: str, now: datetime
     ) -> None:
-        # The position first: where that fails, no fact is stored and the player can repeat the heartbeat.
-        await self._record_position(session, heartbeat, now)
-        records = [_encode(sessions.to_heartbeat_fact(session, heartbeat), now)]
-        position_ms = sessions.clamp_position(session, heartbeat)
+        has_failed = heartbeat.state == "failed"
+        if has_failed and heartbeat.edge_id is not None:  # other viewers must not wait for what is stored here
+            await self._report_edge(session, client_ip, heartbeat.edge_id, now, succeeded=False)
+        # The position before the session: where that fails, no fact is stored and the player can repeat the heartbeat.
+        position_ms = await self._record_position(session, heartbeat, now)
+        records = [_encode(sessions.to_heartbeat_fact(session, heartbeat, now), now)]
         if not await self._store.move(session_id=session.session_id, position_ms=position_ms, now=now, records=records):
             raise SessionNotFound(session_id=session.session_id)
         if heartbeat.bandwidth_bps:
             self._bandwidths.record(client_ip, heartbeat.bandwidth_bps)
-        if heartbeat.edge_id is not None:
-            has_failed = heartbeat.state == "failed"
-            await self._report_edge(session, client_ip, heartbeat.edge_id, now, succeeded=not has_failed)
+        if heartbeat.edge_id is not None and not has_failed:
+            await self._report_edge(session, client_ip, heartbeat.edge_id, now, succeeded=True)
 
-    async def _record_position(self, session: StoredSession, heartbeat: Heartbeat, now: datetime) -> None:
-        if (position := sessions.to_position(session, heartbeat, now)) is not None:
-            await self._viewing.record(position=position)
+    async def _record_position(self, session: StoredSession, heartbeat: Heartbeat, now: datetime) -> int:
+        """Record the viewer's position if it is new, and return that of the session."""
+        if not sessions.has_position(heartbeat):
+            return session.position_ms
+        last_ms = self._last_positions.get(session.session_id)
+        if (position := sessions.to_position(session, heartbeat, now, last_ms)) is not None:
+            self._last_positions.put(session.session_id, position.position_ms)
+            try:
+                await self._viewing.record(position=position)
+            except BaseException:
+                self._last_positions.drop(session.session_id)
+                raise
+        return sessions.clamp_position(session, heartbeat)
 
     async def _report_edge(
         self, session: StoredSession, client_ip: str, edge_id: EdgeId, now: datetime, *, succeeded: bool

@@ -73,7 +73,7 @@ class SqlFleetStore:
             await self._database.write(partial(_save, members), retry_on_conflict=True)
 
     async def load(self, since: datetime) -> list[FleetMember]:
-        rows = await self._database.read(lambda c: c.execute(_SELECT_SINCE, {"since": since}).all())
+        rows = await self._database.read_autocommit(lambda c: c.execute(_SELECT_SINCE, {"since": since}).all())
         return [
             FleetMember(report=report, last_seen_at=last_seen_at, draining=draining)
             for report, last_seen_at, draining in rows

@@ -17,16 +17,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 from uuid import UUID
 
 import msgspec
 
 from matinee.drivers.cassandra import Cassandra, Query, Row, from_uuid, to_uuid
-from matinee.drivers.cassandra_outbox import CassandraOutbox, define_outbox_tables
 from matinee.drivers.cassandra_schema import migrate
 from matinee.drivers.engine import EngineUnavailable
-from matinee.events.api import FactRecord, PositionMoved
 from matinee.kit import log
 from matinee.kit.clock import CLOCK_SKEW, Clock, to_ms
 from matinee.kit.ids import AccountId, DeviceId, EpisodeId, ProfileId, TitleId
@@ -50,7 +48,9 @@ SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS viewing_dismissal (
       user_id uuid, profile_id uuid, title_id uuid, dismissed_at timestamp,
       PRIMARY KEY ((user_id, profile_id), title_id))""",
-    *define_outbox_tables("viewing"),
+    # In place of tables that only earlier versions used: where these exist, the steps are done.
+    "DROP TABLE IF EXISTS viewing_outbox",
+    "DROP TABLE IF EXISTS viewing_outbox_shard",
 )
 _SELECT_EPISODE = Query(
     "SELECT title_id, episode_id, updated_at, stands FROM playback_state"
@@ -103,19 +103,15 @@ PAGE: Final = 100
 CONCURRENT_MONTHS: Final = 3
 _FILM: Final = UUID(int=0)
 _NO_EPISODE: Final = str(_FILM)
-_encode: Final = msgspec.json.Encoder().encode
 _log = log.get()
 
 
 class CassandraViewingStore:
-    """A `ViewingStore` on Cassandra. `outbox` has the facts to relay."""
-
-    exact_facts: ClassVar[bool] = False
+    """A `ViewingStore` on Cassandra."""
 
     def __init__(self, cassandra: Cassandra, clock: Clock) -> None:
         self._cassandra = cassandra
         self._cluster_clock = ClusterClock(cassandra, clock)
-        self.outbox = CassandraOutbox(cassandra, "viewing", clock)
 
     @classmethod
     async def open(cls, cassandra: Cassandra, clock: Clock) -> Self:
@@ -123,10 +119,12 @@ class CassandraViewingStore:
         await migrate(cassandra, "viewing", SCHEMA)
         return cls(cassandra, clock)
 
-    async def save(self, position: Position, *, record: FactRecord, now: datetime) -> Position:
+    async def save(self, position: Position, *, now: datetime) -> Position:
         key = _Key.of(position)
         if not self._cluster_clock.is_right:
-            position, record = await self._correct_time(position, record)
+            # `model.normalise` has bounded it by this machine's clock.
+            at = await self._cluster_clock.limit(position.updated_at)
+            position = msgspec.structs.replace(position, updated_at=at)
         rows = await self._cassandra.fetch(_SELECT_STORED, *key)
         cell = _encode_position(position)
         is_older = bool(rows) and rows[0][2:4] >= (position.updated_at, cell)  # ordered as `model.precedence`
@@ -134,11 +132,11 @@ class CassandraViewingStore:
             return _to_position(position.account_id, position.profile_id, rows[0][:4])
         if not rows and await self._is_erased(key, position):
             return position
-        async with self.outbox.write_ahead(_encode(record), (_INSERT_HISTORY, _to_history_row(key, position))):
-            timestamp = _to_timestamp(position.updated_at)
-            if rows and rows[0][4] > timestamp:  # the stored one was ahead, and Cassandra keeps the later write
-                timestamp = rows[0][4] + 1
-            await self._cassandra.execute(_UPDATE_POSITION, timestamp, *_to_update(key, position, cell))
+        await self._cassandra.execute(_INSERT_HISTORY, *_to_history_row(key, position))
+        timestamp = _to_timestamp(position.updated_at)
+        if rows and rows[0][4] > timestamp:  # the stored one was ahead, and Cassandra keeps the later write
+            timestamp = rows[0][4] + 1
+        await self._cassandra.execute(_UPDATE_POSITION, timestamp, *_to_update(key, position, cell))
         if rows and _to_month(rows[0][2]) != _to_month(position.updated_at):
             await self._delete_history(key, rows[0][2])
         return position
@@ -259,19 +257,6 @@ class CassandraViewingStore:
             if len(found) >= limit and rest and model.history_key(found[limit - 1]) >= _to_row_key(rest[0]):
                 break
         return found
-
-    async def _correct_time(self, position: Position, record: FactRecord) -> tuple[Position, FactRecord]:
-        """Return the position with its time bounded by the cluster's clock.
-
-        `model.normalise` has bounded it by this machine's clock.
-        """
-        at = await self._cluster_clock.limit(position.updated_at)
-        if at == position.updated_at:
-            return position, record
-        fact = record.fact
-        if isinstance(fact, PositionMoved):
-            fact = msgspec.structs.replace(fact, updated_at=at)
-        return msgspec.structs.replace(position, updated_at=at), msgspec.structs.replace(record, fact=fact)
 
 
 class _Profile(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
@@ -32,13 +32,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from matinee.drivers.sql import Database, UtcTime
-from matinee.drivers.sql_outbox import SqlOutbox, define_outbox_table
-from matinee.events.api import FactRecord
 from matinee.kit.clock import CLOCK_SKEW
 from matinee.kit.ids import AccountId, EpisodeId, ProfileId, TitleId
 from matinee.viewing.api import Position
 from matinee.viewing.model import HistoryKey
 
+# Positions come from heartbeats, for which no viewer waits: several share a commit.
+_GATHER_S = 0.5
 _metadata = MetaData()
 _positions = Table(
     "viewing_position",
@@ -67,8 +67,6 @@ _erasures = Table(
     Column("profile_id", String(40), primary_key=True),
     Column("erased_at", UtcTime, nullable=False),
 )
-_outbox = define_outbox_table(_metadata, "viewing")
-
 _p, _d, _e = _positions.c, _dismissals.c, _erasures.c
 
 
@@ -138,17 +136,13 @@ _SELECTS_RECENT: dict[tuple[bool, bool], Select[Any]] = {
 }
 _SELECT_ERASED_AT = select(_e.erased_at).where(*_match_profile(_erasures)).with_for_update(read=True)
 _DELETE = delete(_positions).where(*_match_episode)
-_INSERT_FACT = insert(_outbox)
 
 
 class SqlViewingStore:
-    """A `ViewingStore` in SQL. `outbox` has the facts to relay."""
-
-    exact_facts: ClassVar[bool] = True
+    """A `ViewingStore` in SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.outbox = SqlOutbox(database, _outbox)
 
     @classmethod
     async def open(cls, database: Database) -> Self:
@@ -156,11 +150,8 @@ class SqlViewingStore:
         await database.migrate("matinee.viewing.adapters:migrations", "viewing")
         return cls(database)
 
-    async def save(self, position: Position, *, record: FactRecord, now: datetime) -> Position:
-        stored, has_changed = await self._database.write(partial(_save, position, msgspec.json.encode(record), now))
-        if has_changed:
-            self.outbox.notify()
-        return stored
+    async def save(self, position: Position, *, now: datetime) -> Position:
+        return await self._database.write(partial(_save, position, now), gather_s=_GATHER_S)
 
     async def find_episode(
         self, account_id: AccountId, profile_id: ProfileId, title_id: TitleId, episode_id: EpisodeId
@@ -212,7 +203,7 @@ class SqlViewingStore:
         await self._database.write(erase)
 
 
-def _save(position: Position, record: bytes, now: datetime, connection: Connection) -> tuple[Position, bool]:
+def _save(position: Position, now: datetime, connection: Connection) -> Position:
     columns = {**msgspec.structs.asdict(position), "episode_id": position.episode_id or ""}
     binds = {f"b_{name}": value for name, value in columns.items()} | {"b_latest": now + CLOCK_SKEW}
     while not connection.execute(_UPDATE, binds).rowcount:
@@ -220,14 +211,12 @@ def _save(position: Position, record: bytes, now: datetime, connection: Connecti
             # It may have been inserted after the update, and be older: it is locked now, so the update decides.
             if connection.execute(_UPDATE, binds).rowcount:
                 break
-            return _to_position(row), False
+            return _to_position(row)
         if _insert(_positions, columns, connection):
             if _is_erased(binds, connection):
                 connection.execute(_DELETE, binds)
-                return position, False
             break
-    connection.execute(_INSERT_FACT, {"record": record})
-    return position, True
+    return position
 
 
 def _is_erased(binds: dict[str, Any], connection: Connection) -> bool:

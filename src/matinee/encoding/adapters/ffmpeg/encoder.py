@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.encoding.adapters.failures import translate_failures
 from matinee.encoding.adapters.ffmpeg import filters, remux, sounds, timed_text
+from matinee.encoding.adapters.ffmpeg.reading import parse_number
 from matinee.encoding.model.codecs import CODECS
 from matinee.encoding.model.ladder import Rung
 from matinee.encoding.model.plan import AudioTrackPlan, Chunk, Plan
@@ -21,6 +22,8 @@ from matinee.encoding.ports import Loudness, MediaToolFailed, OnProgress
 
 DEADLINE_S = 12 * 3600
 _CUES_LATER_S = 3600
+# FFmpeg moves text to the start of a film that was cut within a cue. With these it follows the edit, if there is one.
+_AS_EDITED = ("-copyts", "-advanced_editlist", "0")
 _COLOUR_TAGS = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv")
 _REPRODUCIBLE = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
 
@@ -87,13 +90,26 @@ class FfmpegEncoder:
             return 0
         # A cue before the start of the film would move all of them.
         source = ["-itsoffset", str(_CUES_LATER_S), *input_arguments(master), "-map", f"0:{stream}"]
+        start_ms = 0
         if codec == "mov_text":
-            await self._extract_timed_text(source, out)
+            is_edited = await self._has_one_edit(source)
+            await self._extract_timed_text([*(_AS_EDITED if is_edited else ()), *source], out)
+            start_ms = await self._read_start(master) if is_edited else 0
         elif codec == "eia_608":
             await self._run([*source, "-c:s", "webvtt", "-f", "webvtt", out.name], cwd=out.parent)
         else:
             await self._copy_subtitles(source, out)
-        return _CUES_LATER_S * 1000
+        return _CUES_LATER_S * 1000 + start_ms
+
+    async def _has_one_edit(self, source: Sequence[str]) -> bool:
+        """Return whether no track of an MP4 or MOV file has several edits (ISO/IEC 14496-12 §8.6.6)."""
+        log = await self._run([*_AS_EDITED, "-t", "0", *source, "-c", "copy", "-f", "null", "-"], level="warning")
+        return not any("multiple edit list entries" in line for line in log)
+
+    async def _read_start(self, master: Path) -> int:
+        with translate_failures():
+            shown = await self._ffmpeg.probe(master, ("-show_entries", "format=start_time"), deadline_s=DEADLINE_S)
+        return round(parse_number(shown["format"].get("start_time")) * 1000)
 
     async def _copy_subtitles(self, source: Sequence[str], out: Path) -> None:
         # Packets are copied: FFmpeg's decoders stop at text that is not UTF-8, and show drawings as text.
@@ -154,7 +170,7 @@ def _build_graph(plan: Plan, chunk: Chunk, rungs: Sequence[Rung]) -> str:
 def _compute_start(plan: Plan, chunk: Chunk) -> Fraction:
     """Compute when a chunk's first frame is shown, after the start of the container; at most the last frame's time."""
     first = min(chunk.first, plan.picture_frames - 1)
-    return Fraction(plan.source.start_us, 1_000_000) + first / plan.source.frame_rate
+    return Fraction(plan.source.start_us - plan.source.late_us, 1_000_000) + first / plan.source.frame_rate
 
 
 def _compute_seek(plan: Plan, chunk: Chunk) -> Fraction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from matinee.drivers.ffmpeg import Ffmpeg
 from matinee.encoding.adapters.failures import translate_failures
@@ -13,6 +14,9 @@ from matinee.encoding.adapters.ffmpeg.reading import parse_number
 from matinee.encoding.adapters.ffmpeg.survey import unwrap
 
 LISTING_S = 1200
+_HIDDEN_S = 0.002
+# A programme stream need not state the time of every frame; what it then has is when that is decoded.
+_UNSTATED = 0.25
 # What is listed of each packet.
 FIELDS = "pts_time,dts_time,duration_time,flags"
 # No frame is shown this much earlier or later than it is decoded, unless there is a gap: one of its times is damaged.
@@ -34,6 +38,26 @@ def list_shown(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     return [row for row in rows if len(row) >= 4 and "D" not in row[3]]
 
 
+def count_frames(rows: Sequence[Sequence[str]]) -> int:
+    """Count the frames in packets: one that VP8 never shows has the time of the next, or is a millisecond earlier."""
+    times = sorted(float(time) for time in choose_times(rows) if time)
+    return len(rows) - sum(after - before < _HIDDEN_S for before, after in pairwise(times))
+
+
+def measure_delay(rows: Sequence[Sequence[str]], edited: Sequence[Sequence[str]]) -> float:
+    """Return how much later than FFmpeg says (`rows`) a picture begins by its edit list (`edited`).
+
+    FFmpeg moves the first frame after the start of an edit to that start. Where there are several edits, return 0.
+    """
+    pairs = [(float(a[0]), float(b[0])) for a, b in zip(rows, edited, strict=False) if _is_timed(a) and _is_timed(b)]
+    delays = [later - time for time, later in pairs]
+    return delays[0] if delays and max(delays) - min(delays) < _HIDDEN_S else 0.0
+
+
+def _is_timed(row: Sequence[str]) -> bool:
+    return len(row) >= 4 and row[0] not in ("", "N/A") and "D" not in row[3]
+
+
 def read_last_duration(rows: Sequence[Sequence[str]]) -> float:
     """Read how long the last frame is shown; 0 where the file does not say it."""
     shown = list_shown(rows)
@@ -53,9 +77,23 @@ def read_times(rows: Sequence[Sequence[str]], *, restarts: bool = False) -> list
     times = choose_times(shown)
     if not restarts or any(not time for time in times) or any(row[1] in ("", "N/A") for row in shown):
         return sorted(float(time) for time in times if time)
+    stated = [row for row in shown if row[0] not in ("", "N/A")]
+    if 0 < len(shown) - len(stated) <= len(shown) * _UNSTATED and not any(list_steps(rows)):
+        return _fill(sorted(float(time) for time in choose_times(stated)), len(shown) - len(stated))
     clock = [float(row[1]) for row in shown]
     joined = unwrap(clock)
     return sorted(float(time) + new - old for time, new, old in zip(times, joined, clock, strict=True))
+
+
+def _fill(times: list[float], missing: int) -> list[float]:
+    """Fill so many missing times into the longest gaps between others."""
+    gap_s = median(after - before for before, after in pairwise(times)) if len(times) > 1 else 0.0
+    for after, before in sorted(((b, a) for a, b in pairwise(times)), key=lambda gap: gap[1] - gap[0])[:missing]:
+        fit = max(0, min(missing, round((after - before) / gap_s) - 1)) if gap_s else 0
+        times += [before + (after - before) * n / (fit + 1) for n in range(1, fit + 1)]
+        missing -= fit
+    # What has no gap is at the end: the first frame states its time.
+    return sorted(times) + [max(times, default=0.0) + gap_s * n for n in range(1, missing + 1)]
 
 
 def choose_times(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from matinee.drivers.ffmpeg import Ffmpeg, input_arguments
 from matinee.drivers.process import ToolFailed
 from matinee.encoding.adapters.failures import translate_failures
-from matinee.encoding.adapters.ffmpeg import joints, listening, packets, reading, streams, survey
+from matinee.encoding.adapters.ffmpeg import asf, joints, listening, packets, reading, streams, survey
 from matinee.encoding.adapters.ffmpeg.survey import Survey
 from matinee.encoding.api import AudioStream
 from matinee.encoding.model.rates import choose_rate
@@ -34,6 +34,10 @@ _CUT_SHORT = ("partial file", "File ended prematurely")
 # Containers of one film, whose header says where it ends.
 _WITH_HEADER = frozenset({"mov", "matroska"})
 _OTHER_FILMS = "there is another film in the file: it is left out, because its streams differ"
+# Of a film that was cut without encoding it again, so many packets may precede the cut.
+_CUT_PACKETS = 1000
+# No film has a time that is later.
+_LONGEST_S = 1e9
 # More times than these are not repaired one by one.
 MOST_DAMAGED = 100
 # What is examined of a picture for lines that are interlaced: places in the film, and seconds at each.
@@ -51,6 +55,9 @@ class FfmpegProber:
         shown = await self._show(path, name)
         stream, listing = await self._choose_picture(path, name, shown)
         source = reading.read_source(shown, stream, listing, size_bytes)
+        if source.report.container == "asf":
+            stated_bytes = await asyncio.to_thread(asf.read_stated_bytes, path)
+            source = replace(source, notes=(*source.notes, *reading.list_missing(size_bytes, stated_bytes)))
         source = await listening.leave_out_silent(self._ffmpeg, path, source)
         if reading.has_restarts(shown) and (listing.steps_s or source.report.container == "ogg"):
             places = await self._find_joints(path, source, shown)
@@ -149,8 +156,14 @@ class FfmpegProber:
         if source.remux and decoded:  # where the clock restarts, the last packet is taken to be decoded
             last_s = decoded[-1] if source.clock_step_s else source.last_us / 1_000_000
         times: Sequence[float] = packets.place_frames(packets.read_times(rows), decoded, last_s)
-        notes = (*source.notes, *found.list_faults(len(shown_rows), frames, log))
-        source = replace(source, notes=notes)
+        # Fields in packets of their own, and what a copy or a broadcast ends with, are no lost frames.
+        lost = packets.count_frames(shown_rows) - frames
+        is_lost = lost > (1 if source.remux else 0) and not found.interlaced
+        notes = [*source.notes, *survey.list_faults(lost if is_lost else 0, len(shown_rows), log)]
+        if source.remux and not source.parts:  # a copy begins with the first keyframe
+            lost_s = (source.picture_frames - len(shown_rows)) / float(source.frame_rate)
+            notes += survey.list_lost_start(lost_s)
+        source = replace(source, notes=tuple(notes))
         if not source.remux and decoded and any(row[0] == "N/A" for row in shown_rows):
             times, delay_s = survey.undelay(decoded, reading.parse_number(stream.get("start_time")))
             source = replace(source, shift_us=-round(delay_s * 1_000_000))
@@ -181,6 +194,7 @@ class FfmpegProber:
     ) -> MediaSource:
         """Return the source with what only its decoded frames tell."""
         offset_s = reading.parse_number(shown["format"].get("start_time"))
+        first_s = times[0] + source.late_us / 1_000_000
         rate, constant, phase = choose_rate(times, reading.list_stated_rates(stream))
         video = source.report.video
         stretches = found.find_stretches(times, offset_s, video.rotation_deg % 180 != 0)
@@ -201,9 +215,9 @@ class FfmpegProber:
                 ),
             ),
             rate=f"{rate.numerator}/{rate.denominator}",
-            constant=constant,
+            constant=constant or (source.constant and source.rate == f"{rate.numerator}/{rate.denominator}"),
             shift_us=source.shift_us + round(phase / float(rate) * 1_000_000),
-            start_us=max(0, round((times[0] - offset_s) * 1_000_000)),
+            start_us=max(0, round((first_s - offset_s) * 1_000_000)),
             sound_end_us=round(
                 max(0.0, await listening.find_end(self._ffmpeg, path, source, shown) - offset_s) * 1_000_000
             ),
@@ -211,7 +225,11 @@ class FfmpegProber:
             deinterlacing="flagged" if flagged else source.deinterlacing,
             stretches=stretches,
             captions=found.captioned > 0,
-            notes=(*source.notes, *survey.list_holes(times, rate)),
+            notes=(
+                *source.notes,
+                *filter(None, [reading.describe_early_sound(shown, source.report, first_s)]),
+                *survey.list_holes(times, rate),
+            ),
         )
 
     async def _find_fields(self, path: Path, source: MediaSource) -> Fields:
@@ -239,6 +257,8 @@ class FfmpegProber:
         except MediaToolFailed as failure:
             raise make_unusable(name, _name_picture(stream), "its frames cannot be listed", _EXPORT) from failure
         times = packets.read_times(rows, restarts=reading.has_restarts(shown))
+        if times and times[-1] > _LONGEST_S:
+            raise make_unusable(name, _name_picture(stream), "the times of its frames are damaged", _EXPORT)
         if any(sign in line for line in log for sign in _CUT_SHORT):
             stated_s = reading.parse_number(stream.get("duration")) or reading.parse_number(
                 shown["format"].get("duration")
@@ -254,7 +274,16 @@ class FfmpegProber:
             tuple(packets.list_steps(rows)),
             reading.is_damaged(shown, rows, log),
             tuple(round(delay_s * 1_000_000) for delay_s in delays)[:MOST_DAMAGED],
+            await self._find_delay(path, stream, rows[:_CUT_PACKETS]),
         )
+
+    async def _find_delay(self, path: Path, stream: dict[str, Any], rows: Sequence[Sequence[str]]) -> int:
+        """Return how many microseconds after the start that FFmpeg says a picture begins that was cut."""
+        if not any("D" in row[3] for row in rows if len(row) > 3):
+            return 0
+        options = ("-advanced_editlist", "0", "-read_intervals", f"%+#{_CUT_PACKETS}")
+        edited, _ = await packets.list_packets(self._ffmpeg, path, str(stream["index"]), packets.FIELDS, *options)
+        return max(0, round(packets.measure_delay(rows, edited) * 1_000_000))
 
     async def _show(self, path: Path, name: str) -> dict[str, Any]:
         try:
@@ -329,7 +358,7 @@ def _explain(failure: ToolFailed, path: Path) -> str:
         is_mp4 = file.read(8)[4:] in _MP4_BOXES
     if is_mp4 and any("moov atom not found" in line for line in failure.tail):
         return "it is cut short: its index (moov) is missing"
-    return "it took too long to read" if failure.status is None else "it is not a film in a known format"
+    return "it took too long to read" if failure.status is None else "it is not a film in a known format, or damaged"
 
 
 def _name_picture(stream: dict[str, Any]) -> str:

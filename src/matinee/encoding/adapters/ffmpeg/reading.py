@@ -43,18 +43,23 @@ _RGB_FORMATS = ("gbr", "rgb", "bgr", "pal", "argb", "abgr", "0rgb", "0bgr", "x2r
 _DEFAULT_PEAK_NITS = 1000
 # A picture that ends this much before its stated end has lost something.
 _STATING = frozenset({"mov", "avi", "mxf", "gxf", "flv"})
-_LOST_S, _LOST_SHARE = 1.0, 0.02
+_LOST_S, _LOST_FROM_FILE_S, _LOST_SHARE = 0.5, 1.0, 0.02
+_MISSING_SHARE = 0.005
 # Sound that begins earlier than the picture by more than decoders need to start.
 _EARLY_S = 0.25
 
 
 class Listing(NamedTuple):
-    """The listed packets of a picture: times, the steps by which the clock may restart, whether some are damaged."""
+    """The listed packets of a picture: times, the steps by which the clock may restart, whether some are damaged.
+
+    `late_us` is how much later the picture begins.
+    """
 
     times_s: Sequence[float]
     steps_s: Sequence[float] = ()
     damaged: bool = False
     damaged_delays_us: tuple[int, ...] = ()
+    late_us: int = 0
 
     @property
     def clock_step_s(self) -> float:
@@ -75,7 +80,8 @@ def read_source(shown: dict[str, Any], stream: dict[str, Any], listing: Listing,
         report=report,
         rate=f"{rate.numerator}/{rate.denominator}",
         constant=constant or not times_s,
-        start_us=max(0, round((first_s - offset_s) * 1_000_000)),
+        start_us=max(0, round((first_s - offset_s) * 1_000_000)) + listing.late_us,
+        late_us=listing.late_us,
         last_us=round(times_s[-1] * 1_000_000) if times_s else 0,
         picture_frames=max(1, len(times_s)),
         seek_lead_s=0 if shown["format"].get("format_name", "").startswith(_INDEXED) else UNINDEXED_LEAD_S,
@@ -97,7 +103,6 @@ def read_source(shown: dict[str, Any], stream: dict[str, Any], listing: Listing,
                 [
                     note,
                     _describe_loss(report, shown, stream, times_s),
-                    _describe_early_sound(shown, report, first_s),
                     *_list_notes(shown, stream, report, within),
                     *_list_faults(report, listing),
                 ],
@@ -139,8 +144,8 @@ def _list_faults(report: Report, listing: Listing) -> list[str]:
     return faults
 
 
-def _describe_early_sound(shown: dict[str, Any], report: Report, first_s: float) -> str:
-    """Describe the sound before the first picture."""
+def describe_early_sound(shown: dict[str, Any], report: Report, first_s: float) -> str:
+    """Describe the sound before the first picture that can be decoded."""
     kept = {sound.index for sound in report.audio}
     starts = [parse_number(s.get("start_time")) for s in shown["streams"] if s["index"] in kept and "start_time" in s]
     early_s = first_s - min(starts, default=first_s)
@@ -154,13 +159,21 @@ def _describe_loss(report: Report, shown: dict[str, Any], stream: dict[str, Any]
     if report.container not in _STATING or len(times_s) < 2:
         return ""
     stated_s = parse_number(stream.get("duration") or shown["format"].get("duration"))
+    # The length of a file may be that of its sound.
+    lost_s = _LOST_S if "duration" in stream or not report.audio else _LOST_FROM_FILE_S
     # Of a cut AVI file only the header states the frames; elsewhere an edit list may leave some out.
     if report.container == "avi" and (rate := parse_fraction(stream.get("avg_frame_rate", ""))):
         stated_s = max(stated_s, parse_number(stream.get("nb_frames")) / float(rate))
     found_s = times_s[-1] - times_s[0] + (times_s[-1] - times_s[-2])
-    if stated_s - found_s <= max(_LOST_S, stated_s * _LOST_SHARE):
+    if stated_s - found_s <= max(lost_s, stated_s * _LOST_SHARE):
         return ""
     return f"the picture ends after {found_s:.1f} of {stated_s:.1f} seconds: the file may be cut short"
+
+
+def list_missing(size_bytes: int, stated_bytes: int) -> list[str]:
+    """List what is missing of a file whose header says how large it is."""
+    share = (stated_bytes - size_bytes) / stated_bytes if stated_bytes else 0.0
+    return [f"the file may be cut short: {share:.0%} of it are missing"] if share > _MISSING_SHARE else []
 
 
 def _list_notes(

@@ -15,7 +15,7 @@ SAMPLE_RATE_HZ = 48_000
 _FOLLOW = f"aresample={SAMPLE_RATE_HZ}:async=1000:min_hard_comp=0.03:first_pts=0"
 # How FFmpeg logs that the parameters of a sound change in the middle, where filters start anew.
 _CHANGES = re.compile(r"audio parameters changed")
-_DAMAGED = re.compile(r"Error submitting packet to decoder")
+_DAMAGED = re.compile(r"Error submitting packet to decoder|error decoding the audio block")
 # The usual order of the streams of a set (SMPTE ST 2035): L R C LFE Ls Rs.
 _SET = ("FL", "FR", "FC", "LFE", "BL", "BR")
 _INTEGRATED = re.compile(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS")

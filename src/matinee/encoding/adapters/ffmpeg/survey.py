@@ -29,7 +29,8 @@ _CAPTIONS = "closed captions"
 # How decoders log a frame of which parts cannot be decoded.
 _DAMAGED = re.compile(
     r"damaged|error while decoding|corrupt|invalid mb|concealing|overread|outside the valid range|could not find ref"
-    r"|not all references are available|error at mb|slice crc mismatch",
+    r"|not all references are available|error at mb|slice crc mismatch|slice mismatch|skipped mb|mvs not available"
+    r"|first frame is no keyframe",
     re.IGNORECASE,
 )
 # The sizes that interlaced pictures have; others are not examined.
@@ -39,6 +40,8 @@ _INTERLACED, _CONTRADICTING = 0.7, 0.05
 _OUT_OF_ORDER_S = 1.0
 # A picture that stands still for longer, among so few gaps, has a hole.
 _HOLE_S, _FEW = 0.5, 0.002
+# Frames before the first keyframe of a broadcast that are not worth a word.
+_LOST_START_S = 0.25
 # The longest time that the last frame of a picture is shown for itself.
 LONGEST_LAST_S = 1
 
@@ -98,15 +101,6 @@ class Survey:
             return unwrap([time for first, end in pairwise(edges) for time in sorted(self.times_s[first:end])])
         return sorted(unwrap(self.times_s, _OUT_OF_ORDER_S) if restarts else self.times_s)
 
-    def list_faults(self, packets: int, frames: int, log: Sequence[str]) -> list[str]:
-        """List what is damaged in a picture with so many packets and decoded frames, given the decoder's log."""
-        # Of an interlaced picture each field can have a packet of its own.
-        lost = 0 if self.interlaced else packets - frames
-        faults = [f"the picture is damaged: {lost} of {packets} frames cannot be decoded"] if lost > 1 else []
-        if not faults and any(_DAMAGED.search(line) for line in log):
-            faults = ["the picture is damaged in places"]
-        return faults
-
     def find_stretches(self, times_s: Sequence[float], start_s: float, rotated: bool) -> tuple[Stretch, ...]:
         """Return the parts of a picture that changes, where times begin with the container's start; else nothing."""
         if len(self.formats) < 2:
@@ -115,6 +109,13 @@ class Survey:
         starts_us = [round((times_s[min(n, len(times_s) - 1)] - start_s) * 1_000_000) for n, _ in self.formats]
         stretches = zip(starts_us, shown, strict=True)
         return tuple(Stretch(start_us=start, width_px=size[0], height_px=size[1]) for start, size in stretches)
+
+
+def list_faults(lost: int, packets: int, log: Sequence[str]) -> list[str]:
+    """List what is damaged in a picture of which so many packets are lost, given the decoder's log."""
+    if lost:
+        return [f"the picture is damaged: {lost} of {packets} frames cannot be decoded"]
+    return ["the picture is damaged in places"] if any(_DAMAGED.search(line) for line in log) else []
 
 
 def read_fields(log: Sequence[str]) -> dict[str, int]:
@@ -172,6 +173,13 @@ def list_holes(times_s: Sequence[float], rate: Fraction) -> list[str]:
         return []
     at_s = times_s[gaps.index(max(gaps))] - times_s[0]
     return [f"the picture stands still for {max(gaps):.1f} seconds at {at_s:.0f} s: a part may be missing"]
+
+
+def list_lost_start(lost_s: float) -> list[str]:
+    """List what is lost before the first frame that can be decoded."""
+    if lost_s <= _LOST_START_S:
+        return []
+    return [f"the first {lost_s:.1f} seconds of the picture cannot be decoded: they are left out"]
 
 
 def count_places(times_s: Sequence[float], rate: Fraction, phase: float, last_s: float) -> int:

@@ -41,7 +41,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "viewing_outbox",
+        "viewing_outbox",  # unused since facts of positions are those of heartbeats
         Column("seq", Integer, primary_key=True, autoincrement=True),
         Column("record", LargeBinary, nullable=False),
         sqlite_autoincrement=True,  # a reused number could make one relay delete what another has not sent

@@ -136,12 +136,12 @@ class ThisProcess:
 class Rig:
     """Search over titles in memory."""
 
-    def __init__(self, folder: Path, *titles: Title) -> None:
+    def __init__(self, folder: Path | TantivyIndex, *titles: Title) -> None:
         self.clock = ManualClock()
         self.catalogue = FakeCatalogue(*titles)
         self.events = FakeEvents()
         self.popularity = FakePopularity()
-        index = TantivyIndex(folder)
+        index = TantivyIndex(folder) if isinstance(folder, Path) else folder
         self.indexer = Indexer(
             index=index,
             popularity=cast(Any, self.popularity),

@@ -20,6 +20,7 @@ from matinee.search.model.fields import (
     CORRECTED_LETTERS,
     ENOUGH,
     GROUP_SHARES,
+    GROUPS,
     KEPT_OF_ONE,
     LIMITED,
     NAMES_OF_ONE,
@@ -126,6 +127,8 @@ class Reader:
         found: dict[_Address, None] = {}
         for field in fields:
             for group, share in GROUP_SHARES.items():
+                if group == GROUPS["episode"] and len(found) >= query.limit:
+                    continue  # so many titles come before them
                 text = group + letters
                 if self._searcher.doc_freq(field, text):  # a small part of the time of a search
                     limit = round(query.limit * share)
@@ -179,17 +182,27 @@ class Reader:
         """
         limit = limit or query.limit
         whole = _Query.boolean_query([(_Must, wanted), *audience])
-        hits = self._searcher.search(whole, limit * names, count=False, order_by_field=order).hits
+        for examined in (limit * min(names, SIMILAR_OF_ONE), limit * names):
+            hits = self._searcher.search(whole, examined, count=False, order_by_field=order).hits
+            places, is_enough = self._select_places([address for _, address in hits], query, limit, kept)
+            if is_enough or len(hits) < examined:
+                break
+        return places
+
+    def _select_places(
+        self, addresses: Sequence[Any], query: NameQuery, limit: int, kept: int
+    ) -> tuple[dict[_Address, None], bool]:
+        """Return documents of `limit` owners, at most `kept` of each, and whether there are so many owners."""
         owners: Counter[int] = Counter()
         places: dict[_Address, None] = {}
-        for place, owner, is_approximate in self._list_owners([address for _, address in hits], limit):
+        for place, owner, is_approximate in self._list_owners(addresses, limit):
             if owners[owner] >= kept or (is_approximate and not query.may_find(self._decode(place))):
                 continue
             owners[owner] += 1
             places[place] = None
             if len(owners) > limit:
-                break
-        return places
+                return places, True
+        return places, False
 
     def _list_owners(self, addresses: Sequence[Any], limit: int) -> Iterator[tuple[_Address, int, bool]]:
         """Yield documents with a number of the owner, and whether it is not sure that the viewer may find it."""

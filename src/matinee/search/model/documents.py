@@ -72,8 +72,9 @@ class NameDocument(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def count_for(self, territory: str, maturity: int, now: datetime) -> int:
         """Return for how many titles a viewer may find this, 0 if not at all."""
-        parts = self.parts or ((self.audience, 1),)
-        return sum(count for part, count in parts if part.includes(territory, maturity, now))
+        if not self.parts:
+            return int(self.audience.includes(territory, maturity, now))
+        return sum(count for part, count in self.parts if part.includes(territory, maturity, now))
 
     def get_place(self, language: str) -> Place:
         """Return where the name that viewers of a language are shown is listed."""

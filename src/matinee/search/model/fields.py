@@ -17,7 +17,7 @@ from matinee.search.model.initials import LANGUAGES
 from matinee.search.model.terms import list_grams, list_heads, list_starts
 
 # Of the terms and the stored documents: an index of another version is built anew.
-VERSION: Final = 10
+VERSION: Final = 11
 # Names that begin with a query; with so many, none with an error is needed.
 ENOUGH: Final = 20
 # Shorter queries may have no error.

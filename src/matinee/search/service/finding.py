@@ -31,6 +31,7 @@ from matinee.search.model.matching import find_highlights
 from matinee.search.model.ranking import Ranked, add_titles_of, pin, rank_names
 from matinee.search.ports import NameQuery, TextIndex
 from matinee.search.service.affinities import Affinities
+from matinee.search.service.candidates import Candidates
 from matinee.search.service.editing import Editor
 from matinee.search.service.indexing import Indexer
 
@@ -46,7 +47,7 @@ _ABOUT_LETTERS = 3
 
 
 class _Viewer(NamedTuple):
-    """Who searches, when, and for how many titles."""
+    """Who searches, when, and for how many titles; and the queries that old documents answered."""
 
     language: str
     territory: str
@@ -54,11 +55,14 @@ class _Viewer(NamedTuple):
     now: datetime
     limit: int
     affinity: Affinity
+    outdated: list[NameQuery]
 
     def select(self, document: NameDocument) -> NameDocument | None:
         """Return a document as the viewer may find it, None if that is not at all."""
         titles = document.count_for(self.territory, self.maturity, self.now)
-        return replace(document, titles=titles) if titles else None
+        if not titles:
+            return None
+        return replace(document, titles=titles) if document.parts else document
 
 
 class _Answer(NamedTuple):
@@ -77,6 +81,7 @@ class SearchService:
         self, *, index: TextIndex, indexer: Indexer, affinities: Affinities, editor: Editor, clock: Clock
     ) -> None:
         self._index = index
+        self._candidates = Candidates(index=index, clock=clock)
         self._indexer = indexer
         self._affinities = affinities
         self._editor = editor
@@ -94,7 +99,7 @@ class SearchService:
     ) -> SearchResult:
         _check_limit(limit)
         affinity = await self._affinities.get(profile_id)
-        viewer = _Viewer(language, territory, maturity, self._clock.now(), limit, affinity)
+        viewer = _Viewer(language, territory, maturity, self._clock.now(), limit, affinity, outdated=[])
         asked, episode, ranked, correction = await self._answer(query[:LENGTH_LIMIT], viewer)
         by_kind: dict[str, list[Ranked]] = {"title": [], "person": [], "genre": []}
         for each in ranked:
@@ -107,6 +112,7 @@ class SearchService:
             people=[_to_person_hit(asked, each) for each in by_kind["person"][:_PEOPLE]],
             genres=[_to_genre_hit(asked, each) for each in by_kind["genre"][:_GENRES]],
             correction=correction,
+            partial=bool(viewer.outdated),
         )
 
     async def _find_episode(self, titles: list[TitleHit], wanted: EpisodeQuery) -> list[TitleHit]:
@@ -133,7 +139,7 @@ class SearchService:
     ) -> Explanation:
         _check_limit(limit)
         affinity = await self._affinities.get(profile_id)
-        viewer = _Viewer(language, territory, maturity, self._clock.now(), limit, affinity)
+        viewer = _Viewer(language, territory, maturity, self._clock.now(), limit, affinity, outdated=[])
         asked, _, ranked, correction = await self._answer(query[:LENGTH_LIMIT], viewer)
         return Explanation(
             forms=[*read_query(correction or asked)],
@@ -225,7 +231,9 @@ class SearchService:
             exact=exact,
             about=not is_latin(forms[0]) or len(forms[0]) >= _ABOUT_LETTERS,
         )
-        found = await self._index.find(wanted)
+        found, is_old = await self._candidates.find(wanted)
+        if is_old:
+            viewer.outdated.append(wanted)
         visible = [selected for each in found if (selected := viewer.select(each))]
         ranked = rank_names(
             forms,

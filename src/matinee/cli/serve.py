@@ -9,7 +9,7 @@ from matinee.app.domains import DOMAINS
 from matinee.app.serve import serve_targets, serve_worker
 from matinee.cli.options import with_settings
 from matinee.edge.domain import EdgeSection
-from matinee.kit.memory import limit_arenas
+from matinee.kit.memory import collect_garbage_less_often, limit_arenas
 from matinee.mesh.hosting.domain import WorkerOptions
 from matinee.mesh.hosting.settings import Settings
 
@@ -39,6 +39,7 @@ def serve(
     if app_port and "gateway" not in targets:
         raise click.UsageError("--app-port needs the target `gateway`.")
     limit_arenas()
+    collect_garbage_less_often()
     workers = [target for target in targets if DOMAINS[target].run]
     if not workers:
         uvloop.run(serve_targets(settings, targets, name or targets[0], port, app_port))

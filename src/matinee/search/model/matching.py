@@ -56,9 +56,11 @@ def match_name(query: str, form: str) -> NameMatch | None:
         return None
     if wanted == letters:
         return NameMatch("exact", _EXACT, 0, len(letters))
-    starts = _list_starts(form)
     length = len(wanted)
     coverage = _COVERAGE * min(1.0, length / len(letters))
+    if form.startswith(query):
+        return NameMatch("prefix", _PREFIX + coverage + _SAME_SPACES, 0, length)
+    starts = _list_starts(form)
     for start in starts if wanted in letters else ():
         if letters.startswith(wanted, start):
             if start + length == len(letters) and join(drop_article(form)) == wanted:

@@ -21,6 +21,7 @@ from matinee.search.model.matching import match_name, match_sound
 _POPULARITY = 0.1
 # Popularity is a share of the most popular title's: differences count by their order of magnitude, down to this one.
 _LEAST_POPULAR = 1e-4
+_LEAST_MAGNITUDE = math.log10(_LEAST_POPULAR)
 # As much as ten times the plays.
 _AFFINITY = 0.025
 _LANGUAGE = 0.01
@@ -159,19 +160,21 @@ def _match_forms(spellings: Sequence[_Spelling], document: NameDocument) -> tupl
             best = matched.match, score, spelling.form
             if is_exact:
                 break
-    if best is None and (sound := make_sound(name)) and sound in _list_sounds(tuple(each.form for each in spellings)):
-        matched = match_sound(name)
-        return matched.match, matched.score, spellings[0].form
+    if best is None and is_ascii:
+        sounds = _list_sounds(tuple(each.form for each in spellings))
+        if sounds and make_sound(name) in sounds:
+            matched = match_sound(name)
+            return matched.match, matched.score, spellings[0].form
     return best
 
 
 @lru_cache(maxsize=64)
 def _list_sounds(forms: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(make_sound(form) for form in forms)
+    return frozenset(sound for form in forms if (sound := make_sound(form)))
 
 
 def scale_popularity(popularity: float) -> float:
     """Return a popularity on a logarithmic scale, from 0 to 1."""
     if popularity <= _LEAST_POPULAR:
         return 0.0
-    return 1 - math.log10(min(1.0, popularity)) / math.log10(_LEAST_POPULAR)
+    return 1 - math.log10(min(1.0, popularity)) / _LEAST_MAGNITUDE

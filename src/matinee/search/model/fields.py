@@ -14,6 +14,7 @@ from matinee.search.model.documents import EVERYWHERE, Kind, NameDocument
 from matinee.search.model.folding import drop_article, join
 from matinee.search.model.forms import make_sound
 from matinee.search.model.initials import LANGUAGES
+from matinee.search.model.origins import is_origin
 from matinee.search.model.terms import list_grams, list_heads, list_starts
 
 # Of the terms and the stored documents: an index of another version is built anew.
@@ -76,7 +77,9 @@ def is_limited(document: NameDocument) -> bool:
 
 
 def suffice(names: Sequence[NameDocument], form: str) -> bool:
-    """Return whether names are enough for a single word, which is no genre, person, studio or franchise."""
+    """Return whether names are enough for a single word that is no genre, person, studio, franchise or origin."""
     if " " in form or len(names) < 2 * ENOUGH:
         return False
-    return not any(each.kind == "about" or (each.kind in {"person", "genre"} and each.form == form) for each in names)
+    if any(each.kind == "about" or (each.kind in {"person", "genre"} and each.form == form) for each in names):
+        return False
+    return not is_origin(form)

@@ -17,6 +17,7 @@ from matinee.search.model.folding import fold
 
 _PATH: Final = Path(__file__).parents[1] / "data" / "origins.toml"
 _LANGUAGES: Final = ("en", "de", "fr", "es", "tr", "ru", "ar", "ja", "zh", "ko")
+_ADJECTIVE_LETTERS: Final = 5
 _UNKNOWN_COUNTRY: Final = "ZZ"
 _NO_LANGUAGES: Final = frozenset({"mis", "mul", "und", "zxx"})
 
@@ -50,6 +51,26 @@ def list_language_words(language: str) -> tuple[str, ...]:
     return _fold_words([text for tag, name in names for text in _inflect(name, tag)])
 
 
+def is_origin(word: str) -> bool:
+    """Return whether a folded word is an adjective that says where titles are from, such as `korean`."""
+    # Shorter Latin words begin, or are, many other words (`neo`, `fin`).
+    return (len(word) >= _ADJECTIVE_LETTERS or not word.isascii()) and word in _list_adjectives()
+
+
+@cache
+def _list_adjectives() -> frozenset[str]:
+    """Return the adjectives of countries, and of the languages that are spoken there.
+
+    The names of countries are not among them: many are those of people (`Jordan`).
+    """
+    origins = _load()
+    words = [word for language in origins.languages.values() for word in list_language_words(language)]
+    for adjectives in origins.adjectives.values():
+        for language, texts in adjectives.items():
+            words += _fold_words(form for text in texts.split() for form in _inflect(text, language))
+    return frozenset(words)
+
+
 @cache
 def _load() -> _Origins:
     return msgspec.toml.decode(_PATH.read_bytes(), type=_Origins)
@@ -58,7 +79,7 @@ def _load() -> _Origins:
 @cache
 def _load_names(language: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the names of countries and of languages in a language."""
-    from babel import Locale  # loaded only where documents are built
+    from babel import Locale  # loaded only when it is used
 
     locale = Locale(language)
     return dict(locale.territories), dict(locale.languages)

@@ -17,6 +17,7 @@ from matinee.search.model.documents import NameDocument
 from matinee.search.model.folding import drop_article, join
 from matinee.search.model.forms import is_key_of, make_sound
 from matinee.search.model.matching import match_name, match_sound
+from matinee.search.model.origins import is_origin
 
 _POPULARITY = 0.1
 # Popularity is a share of the most popular title's: differences count by their order of magnitude, down to this one.
@@ -38,6 +39,8 @@ _AS_LIKELY = 0.05
 _PINNED = 2.0
 # What is known of a title counts less than its name, unless the query is a genre, a person, a studio or a franchise.
 _ABOUT, _OF_NAMED = 0.72, 1.06
+# A single adjective: popular titles of the country come before unpopular names that begin with it.
+_OF_ORIGIN = 0.87
 
 
 class Ranked(msgspec.Struct, frozen=True, gc=False):
@@ -142,7 +145,9 @@ def _match_about(spellings: Sequence[_Spelling], document: NameDocument) -> tupl
     for spelling in spellings if document.groups else ():
         if not spelling.only_japanese and join(spelling.form) in document.groups:
             return "about", _OF_NAMED - spelling.exact_loss, spelling.form
-    return "about", _ABOUT, spellings[0].form
+    first = spellings[0].form
+    is_from_there = is_origin(first) and f" {first} " in f" {document.form} "
+    return "about", _OF_ORIGIN if is_from_there else _ABOUT, first
 
 
 def _match_forms(spellings: Sequence[_Spelling], document: NameDocument) -> tuple[Match, float, str] | None:

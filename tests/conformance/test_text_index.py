@@ -18,7 +18,7 @@ from matinee.kit.ids import PersonId, TitleId
 from matinee.search.adapters.opensearch import OpenSearchIndex
 from matinee.search.adapters.tantivy import TantivyIndex
 from matinee.search.api import IndexBeingBuilt, IndexNotReady
-from matinee.search.model.documents import Audience, Kind, NameDocument
+from matinee.search.model.documents import Audience, Group, Kind, NameDocument, build_group_documents
 from matinee.search.model.folding import fold
 from matinee.search.model.forms import read_query
 from matinee.search.model.initials import Place, place_name
@@ -181,6 +181,32 @@ async def test_titles_are_found_by_every_word_of_what_is_known(index: TextIndex)
     assert await find_about("thriller 2010") == ["nolan thriller 2010"]
     assert await find_about("thriller western") == []
     assert await find(index, "nolan") == []
+
+
+async def test_studios_and_franchises_are_found_in_spite_of_errors_beside_many_names(index: TextIndex) -> None:
+    groups = build_group_documents(Group("Studio Ghibli", "ja"))
+    names = [document(f"Ghibla {number}", 0.9) for number in range(90)]
+    await put(index, *groups, *names, document("Studio Ghibli presents", 0.5, "about"))
+    for typed in ("gibli", "ghilbi", "studio gibli"):
+        found = await index.find(make_query(typed))
+        assert [each.name for each in found if each.kind == "group"][:1] == ["Studio Ghibli"], typed
+    assert "group" not in {each.kind for each in await index.find(make_query("ghibl"))}
+    await index.put({groups[0].owner: []})
+    assert "group" not in {each.kind for each in await index.find(make_query("gibli"))}
+
+
+async def test_an_adjective_finds_titles_where_many_names_begin_with_it(index: TextIndex) -> None:
+    await put(
+        index, *(document(f"Korean {number}", 0.5) for number in range(60)), document("parasite korean", 0.1, "about")
+    )
+    assert "about" in {each.kind for each in await index.find(make_query("korean"))}
+    assert "about" not in {each.kind for each in await index.find(make_query("kor"))}
+
+
+async def test_short_names_are_found_by_transposed_letters_beside_many_others(index: TextIndex) -> None:
+    others = [document(f"Live {number}", 0.9) for number in range(90)] + [document(f"Lobe {n}", 0.9) for n in range(90)]
+    await put(index, *others, document("Love Story", 0.1))
+    assert "Love Story" in await find(index, "lvoe")
 
 
 async def test_titles_of_a_person(index: TextIndex) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.search_rig import Rig, make_title
 
-from matinee.catalogue.api import Mood, Title
+from matinee.catalogue.api import Mood, RightsWindow, Title
+from matinee.events.api import TitleChanged
 from matinee.search.model.documents import build_title_documents
-from matinee.search.model.origins import list_country_words, list_language_words
+from matinee.search.model.origins import is_origin, list_country_words, list_language_words
 
 MOODS = [Mood(mood_id="feel-good", names={"en": "Feel-good", "de": "Wohlfühlfilm"})]
 
@@ -116,3 +118,71 @@ def test_words_of_countries_and_languages() -> None:
     assert {"austrian", "osterreichischer", "autrichienne"} <= set(list_country_words("AT"))
     assert {"portuguese", "portugiesischen"} <= set(list_language_words("pt-BR"))
     assert list_country_words("ZZ") == list_country_words("XQ") == list_language_words("und") == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "correction", "names"),
+    [
+        ("gibli", "Studio Ghibli", {"My Neighbor Totoro", "Kiki"}),
+        ("studio gibli", "Studio Ghibli", {"My Neighbor Totoro", "Kiki"}),
+        ("gibli movies", "Studio Ghibli", {"My Neighbor Totoro", "Kiki"}),
+        ("marvle", "Marvel Studios", {"The Avengers"}),
+        ("marvel cinematc univrse", "Marvel Cinematic Universe", {"The Avengers"}),
+    ],
+)
+async def test_a_studio_or_franchise_is_corrected(rig: Rig, query: str, correction: str, names: set[str]) -> None:
+    result = await rig.find(query)
+    assert (result.correction, {hit.name for hit in result.titles}) == (correction, names)
+
+
+async def test_a_name_that_is_nearer_is_not_hidden_by_a_studio(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, KIKI, make_title("Gibli"), make_title("Gibly"))
+    await rig.indexer.rebuild()
+    result = await rig.find("gibli")
+    assert (result.titles[0].name, result.correction) == ("Gibli", None)
+    found = await rig.find("giblo")
+    assert ([hit.name for hit in found.titles][:2], found.correction) == (["Gibli", "Gibly"], "Gibli")
+
+
+async def test_a_title_named_like_its_franchise_comes_before_its_sequels(tmp_path: Path) -> None:
+    franchise = {"en": "The Matrix"}
+    first, sequel = (make_title(name, franchise=franchise) for name in ("The Matrix", "Reloaded"))
+    rig = Rig(tmp_path, first, sequel)
+    await rig.indexer.rebuild()
+    await rig.handle(*(rig.play(sequel) for _ in range(9)))
+    await rig.indexer.rebuild()
+    result = await rig.find("matirx")
+    assert ([hit.name for hit in result.titles], result.correction) == (["The Matrix", "Reloaded"], "The Matrix")
+
+
+async def test_a_query_is_corrected_to_a_studio_only_for_those_who_may_find_its_titles(tmp_path: Path) -> None:
+    totoro = replace(TOTORO, rights=[RightsWindow(territory="FR")])
+    rig = Rig(tmp_path, totoro, make_title("Gizli"), HEAT)
+    await rig.indexer.rebuild()
+    assert (await rig.find("gibli")).correction == "Gizli"
+    assert (await rig.find("gibli", territory="FR")).titles[0].name in {"Gizli", "My Neighbor Totoro"}
+    assert "My Neighbor Totoro" in await rig.find_names("gibli", territory="FR")
+    # The titles of a group are those of the index.
+    rig.catalogue.stored[HEAT.title_id] = replace(HEAT, studios=["Studio Ghibli"])
+    await rig.handle(TitleChanged(title_id=HEAT.title_id))
+    assert "Heat" in await rig.find_names("gibli")
+    rig.catalogue.stored[HEAT.title_id] = HEAT
+    await rig.handle(TitleChanged(title_id=HEAT.title_id))
+    assert (await rig.find("gibli")).correction == "Gizli"
+
+
+async def test_titles_of_a_country_are_among_many_names_that_begin_with_its_adjective(tmp_path: Path) -> None:
+    names = [make_title(f"American {number}") for number in range(60)]
+    rig = Rig(tmp_path, HEAT, PARASITE, *names)
+    await rig.indexer.rebuild()
+    await rig.handle(rig.play(HEAT))
+    await rig.indexer.rebuild()
+    for query in ("american", "amerikanisch"):
+        found = await rig.find_names(query)
+        assert "Heat" in found
+        assert "Parasite" not in found
+
+
+def test_adjectives_of_countries() -> None:
+    assert all(map(is_origin, ("american", "korean", "franzosisch", "amerikanischer", "韓国語", "кореискии")))
+    assert not any(map(is_origin, ("jordan", "usa", "neo", "the", "matrix", "")))

@@ -61,7 +61,8 @@ class TextIndex(Protocol):
 
         Those that begin with a form, or have a word that does, are among them, the most popular ones if there are too
         many. So are the `about` documents that contain every word of a form, the last one as a prefix, unless the
-        query is a single word with which many names begin.
+        query is a single word with which many names begin (`model.fields.suffice`). Documents of groups are found in
+        spite of errors only.
         """
 
     async def load_about(self, title_ids: Sequence[TitleId]) -> dict[TitleId, NameDocument]:

@@ -23,10 +23,13 @@ from matinee.search.model.fields import (
     GROUP_SHARES,
     KEPT_OF_ONE,
     LIMITED,
+    MOST_GROUPS,
     NAMES_OF_ONE,
     SIMILAR_OF_ONE,
     SIMILAR_SHARE,
     list_fields,
+    list_group_heads,
+    list_transposed_terms,
     suffice,
 )
 from matinee.search.model.folding import join
@@ -129,16 +132,17 @@ def _to_json(document: NameDocument) -> Json:
 class _Search(NamedTuple):
     """A search for a condition: by popularity, unless `alike`; with `distinct`, one document of each owner.
 
-    It is for a share of the owners that are wanted.
+    It is for a share of the owners that are wanted, and for `most` of them.
     """
 
     wanted: Json
     distinct: bool = False
     alike: bool = False
     share: float = 1.0
+    most: int | None = None
 
     def count_owners(self, limit: int) -> int:
-        return round(limit * self.share)
+        return self.most or round(limit * self.share)
 
 
 def _term(field: str, text: str) -> Json:
@@ -269,6 +273,10 @@ def _list_similar(form: str, first: str) -> list[_Search]:
     searches: list[_Search] = []
     if form == first:
         searches += [_Search(_any_term("heads", heads), share=SIMILAR_SHARE) for heads in list_query_heads(letters)]
+        groups = [_term("heads", head) for head in list_group_heads(letters)]
+        searches.append(_Search({"bool": {"should": groups}}, alike=True, most=MOST_GROUPS))
+        if starts := list_transposed_terms(letters):
+            searches.append(_Search(_any_term("starts", starts)))
         if sound := make_sound(form):
             searches.append(_Search(_term("sound", sound), share=SIMILAR_SHARE))
     if form == first or not first.endswith(form):

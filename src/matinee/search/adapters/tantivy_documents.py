@@ -23,11 +23,14 @@ from matinee.search.model.fields import (
     GROUPS,
     KEPT_OF_ONE,
     LIMITED,
+    MOST_GROUPS,
     NAMES_OF_ONE,
     SIMILAR_OF_ONE,
     SIMILAR_SHARE,
     is_limited,
     list_fields,
+    list_group_heads,
+    list_transposed_terms,
     suffice,
 )
 from matinee.search.model.folding import join
@@ -143,6 +146,10 @@ class Reader:
         if thorough:
             for heads in list_query_heads(letters):
                 found |= self._search(_any_term("heads", heads), audience, query, limit=limit)
+            groups = _any_term("heads", list_group_heads(letters))
+            found |= self._search(groups, audience, query, limit=MOST_GROUPS, order=None)
+            if starts := list_transposed_terms(letters):
+                found |= self._search(_any_term("starts", starts), audience, query)
             if sound := make_sound(form):
                 found |= self._search(_term("sound", sound), audience, query, limit=limit)
         if not is_part:

@@ -11,16 +11,18 @@ import msgspec
 from msgspec.structs import replace
 
 from matinee.catalogue.api import Credit, Genre, Localised, RightsWindow, Title, is_open
+from matinee.kit.hashing import sha256_hex
 from matinee.kit.ids import EpisodeId, PersonId
 from matinee.search.model.folding import drop_article, fold, join
 from matinee.search.model.forms import list_name_forms, transliterate
 from matinee.search.model.initials import DEFAULT, Place, list_places
 from matinee.search.model.origins import list_country_words, list_language_words
 
-# `about` documents contain what is known of a title, for queries that combine parts of it.
-Kind: TypeAlias = Literal["title", "episode", "person", "genre", "about"]
+# `about` documents contain what is known of a title, for queries that combine parts of it. A `group` is a studio or a
+# franchise: its documents only serve to correct a query, for which the `about` documents of its titles are then found.
+Kind: TypeAlias = Literal["title", "episode", "person", "genre", "about", "group"]
 EVERYWHERE = "*"
-_SYNOPSIS_WORDS = 60
+_SYNOPSIS_WORDS, _GROUP_DIGITS = 60, 24
 _ROLES = frozenset({"cast", "director", "writer", "composer"})
 # What viewers leave out at the beginning and the end of the name of a studio or a franchise.
 _GENERIC_WORDS = (
@@ -46,7 +48,7 @@ class Audience(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NameDocument(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A form of a name of `owner`: a title, a person or a genre.
+    """A form of a name of `owner`: a title, a person, a genre, or a studio or franchise.
 
     `popularity` is from 0 to 1. `audience` includes everyone who may find the name; of a person it is not exact, but
     `parts` is, which has the number of titles for each audience, and `titles` their number for one viewer. Documents
@@ -82,6 +84,17 @@ class NameDocument(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return places.get(language) or places[DEFAULT]
 
 
+class Group(msgspec.Struct, frozen=True):
+    """A studio or a franchise, by one of its names: one that has several is found by each."""
+
+    name: str
+    language: str
+
+    def make_owner(self) -> str:
+        """Return the owner of the documents: a name in any spelling has the same."""
+        return f"group-{sha256_hex(join(fold(self.name)).encode())[:_GROUP_DIGITS]}"
+
+
 class Credited(msgspec.Struct, frozen=True):
     """A person, and the titles that credit the person: how many for each audience.
 
@@ -96,14 +109,15 @@ class Credited(msgspec.Struct, frozen=True):
 
 
 def build_documents(
-    titles: list[tuple[Title, float]], people: list[Credited], genres: list[Genre]
+    titles: list[tuple[Title, float]], people: list[Credited], genres: list[Genre], groups: list[Group]
 ) -> dict[str, list[NameDocument]]:
-    """Return the documents of published titles with their popularity, of people and of genres, by owner."""
+    """Return the documents of published titles with their popularity, of people, genres and groups, by owner."""
     documents: dict[str, list[NameDocument]] = {
         title.title_id: build_title_documents(title, popularity) for title, popularity in titles
     }
     documents |= {person.person_id: build_person_documents(person) for person in people}
-    return documents | {genre.genre_id: build_genre_documents(genre) for genre in genres}
+    documents |= {genre.genre_id: build_genre_documents(genre) for genre in genres}
+    return documents | {group.make_owner(): build_group_documents(group) for group in groups}
 
 
 def build_title_documents(title: Title, popularity: float) -> list[NameDocument]:
@@ -120,7 +134,7 @@ def build_title_documents(title: Title, popularity: float) -> list[NameDocument]
     name = next(iter(title.names.values()), "")
     about = build("about", name, " ".join(_list_words(title)), title.original_language)
     episodes = tuple((each.season_number, each.number, each.episode_id) for each in title.episodes)
-    people, groups = tuple(sorted(list_people(title))), tuple(dict.fromkeys(_list_groups(title)))
+    people, groups = tuple(sorted(list_people(title))), tuple(dict.fromkeys(_list_group_letters(title)))
     places = tuple(list_places(title).items())
     return [*documents, replace(about, people=people, episodes=episodes, groups=groups, places=places)]
 
@@ -137,6 +151,13 @@ def build_person_documents(person: Credited) -> list[NameDocument]:
 def build_genre_documents(genre: Genre) -> list[NameDocument]:
     """Return the documents of a genre."""
     return [NameDocument(genre.genre_id, "genre", *each) for each in _list_forms(genre.names)]
+
+
+def build_group_documents(group: Group) -> list[NameDocument]:
+    """Return the documents of a studio or a franchise: its name, also without its generic words."""
+    forms = (each for form in list_name_forms(group.name, group.language) for each in (form, _drop_generic(form)))
+    owner = group.make_owner()
+    return [NameDocument(owner, "group", group.name, form, group.language) for form in dict.fromkeys(forms) if form]
 
 
 def build_audience(title: Title) -> Audience:
@@ -169,6 +190,12 @@ def list_people(title: Title) -> set[PersonId]:
     return {credit.person.person_id for credit in title.credits}
 
 
+def list_groups(title: Title) -> Iterator[Group]:
+    """Yield the studios and the franchise of a title."""
+    names = [(title.original_language, studio) for studio in title.studios] + [*title.franchise.items()]
+    yield from (Group(name, language) for language, name in names if fold(name))
+
+
 def _list_forms(names: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield each name with each of its forms and its language; a form that two languages share only once."""
     found: set[str] = set()
@@ -197,11 +224,10 @@ def _list_words(title: Title) -> Iterable[str]:
     return dict.fromkeys(word for text in words for word in text.split())
 
 
-def _list_groups(title: Title) -> Iterator[str]:
+def _list_group_letters(title: Title) -> Iterator[str]:
     """Yield the joined letters of the names of studios and of the franchise, as viewers may shorten them."""
-    names = [(title.original_language, studio) for studio in title.studios] + [*title.franchise.items()]
-    for language, name in names:
-        for form in list_name_forms(name, language):
+    for group in list_groups(title):
+        for form in list_name_forms(group.name, group.language):
             bare = drop_article(form)
             yield from (join(each) for each in (form, bare, _drop_generic(bare)) if each)
 

@@ -15,7 +15,7 @@ from matinee.search.model.folding import drop_article, join
 from matinee.search.model.forms import make_sound
 from matinee.search.model.initials import LANGUAGES
 from matinee.search.model.origins import is_origin
-from matinee.search.model.terms import list_grams, list_heads, list_starts
+from matinee.search.model.terms import list_grams, list_heads, list_query_heads, list_starts, list_transposed
 
 # Of the terms and the stored documents: an index of another version is built anew.
 VERSION: Final = 11
@@ -26,8 +26,20 @@ CORRECTED_LETTERS: Final = 4
 # So many documents are examined for each owner that is wanted, where names are the same and where they are similar,
 # and so many are kept.
 NAMES_OF_ONE, SIMILAR_OF_ONE, KEPT_OF_ONE = 16, 2, 2
+# So many studios and franchises that are like a query are wanted, and the mark of their `heads`: names with errors are
+# many, and must not hide them.
+MOST_GROUPS: Final = 8
+_GROUP: Final = "g"
 # The kinds of documents that must not hide one another where many names are the same: a mark of `whole` and `starts`.
-GROUPS: Final[Mapping[Kind, str]] = {"title": "t", "about": "o", "episode": "e", "person": "o", "genre": "o"}
+GROUPS: Final[Mapping[Kind, str]] = {
+    "title": "t",
+    "about": "o",
+    "episode": "e",
+    "person": "o",
+    "genre": "o",
+    "group": "o",
+}
+_TRANSPOSED: Final[tuple[Kind, ...]] = ("title", "person")
 # How many owners of each group are wanted, as shares of the titles.
 GROUP_SHARES: Final[Mapping[str, float]] = {"t": 1.0, "e": 0.6, "o": 0.6}
 # Names that are similar are put in order later: more of them are examined.
@@ -55,6 +67,8 @@ def list_fields(document: NameDocument) -> dict[str, list[str]]:
         initials = [make_initial_term(each, document.get_place(each).initial) for each in LANGUAGES if document.places]
         own = {"whole": whole, "words": document.form.split(), "genres": [*document.genres], "initials": initials}
         return fields | own
+    if document.kind == "group":
+        return fields | {"heads": [_GROUP + head for head in list_heads(document.form)]}
     letters = join(document.form)
     sound = make_sound(document.form)
     return fields | {
@@ -69,6 +83,16 @@ def list_fields(document: NameDocument) -> dict[str, list[str]]:
 def make_initial_term(language: str, initial: str) -> str:
     """Return the term of the titles that are listed under an initial; without one the beginning of all such terms."""
     return f"{language}:{initial}"
+
+
+def list_transposed_terms(letters: str) -> list[str]:
+    """Return the terms of `starts` that short letters have with two neighbours transposed, of titles and people."""
+    return [GROUPS[kind] + each for each in list_transposed(letters) for kind in _TRANSPOSED]
+
+
+def list_group_heads(letters: str) -> list[str]:
+    """Return the terms of `heads` of which a studio or a franchise has one in common with a query."""
+    return [_GROUP + head for heads in list_query_heads(letters) for head in heads]
 
 
 def is_limited(document: NameDocument) -> bool:

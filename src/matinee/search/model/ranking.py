@@ -35,8 +35,12 @@ _FOREIGN_LETTERS, _FOREIGN = frozenset("lv"), 0.3
 # More than popularity: a title comes before an episode of the same name.
 _EPISODE = -0.12
 _AS_LIKELY = 0.05
+# Titles of a group that is less likely than a name.
+_TITLES_BETWEEN = 4
 # More than any other score.
 _PINNED = 2.0
+# A studio or a franchise is as likely to be meant as a title with a hundredth of the plays of the most popular one.
+_GROUP_POPULARITY = 0.01
 # What is known of a title counts less than its name, unless the query is a genre, a person, a studio or a franchise.
 _ABOUT, _OF_NAMED = 0.72, 1.06
 # A single adjective: popular titles of the country come before unpopular names that begin with it.
@@ -61,7 +65,10 @@ def rank_names(
     popularity: Mapping[TitleId, float],
     affinity: Affinity,
 ) -> list[Ranked]:
-    """Return the documents that answer a query, the best one of each owner, best first."""
+    """Return the documents that answer a query, the best one of each owner, best first.
+
+    Studios and franchises are among them where the query has to be corrected.
+    """
     best: dict[tuple[str, str], Ranked] = {}
     spellings = [_Spelling(form, place, forms) for place, form in enumerate(forms)]
     viewer = _Viewer(language, popularity, affinity)
@@ -75,7 +82,10 @@ def rank_names(
         key = (kind, document.owner)
         if key not in best or ranked.score > best[key].score:
             best[key] = ranked
-    return sorted(best.values(), key=lambda ranked: (-ranked.score, ranked.document.name, ranked.document.owner))
+    order = sorted(best.values(), key=lambda ranked: (-ranked.score, ranked.document.name, ranked.document.owner))
+    if order and order[0].match == "corrected":
+        return order
+    return [ranked for ranked in order if ranked.document.kind != "group"]  # these only correct a query
 
 
 def pin(document: NameDocument, form: str, place: int) -> Ranked:
@@ -84,8 +94,21 @@ def pin(document: NameDocument, form: str, place: int) -> Ranked:
     return Ranked(document, form, "about", sum(parts.values()), parts)
 
 
+def find_named(corrected: Sequence[Ranked]) -> Ranked | None:
+    """Return the person or the genre that is first in what a corrected query found, or the group that is as likely.
+
+    Of a studio and a franchise that are as likely the one with the shorter name.
+    """
+    likely = [each for each in corrected if each.score >= corrected[0].score - _AS_LIKELY]
+    if likely[0].document.kind in {"person", "genre"}:
+        return likely[0]
+    groups = [each for each in likely if each.document.kind == "group"]
+    alike = [each for each in groups if each.document.form == groups[0].document.form]
+    return min(alike, key=lambda each: len(each.document.name), default=None)
+
+
 def add_titles_of(corrected: Sequence[Ranked], named: Iterable[Ranked]) -> list[Ranked]:
-    """Return what a corrected query found, with the titles of the person or the genre that is first in it.
+    """Return what a corrected query found, with the titles of the person, the genre or the group that was meant.
 
     Titles with a name that is hardly less like the query than that of the person come before those of the person.
     """
@@ -94,6 +117,23 @@ def add_titles_of(corrected: Sequence[Ranked], named: Iterable[Ranked]) -> list[
     likely = [each for each in corrected if each.document.owner in known]
     own = {each.document.owner for each in titles}
     return [*likely, *titles, *(each for each in corrected if each.document.owner not in known | own)]
+
+
+def add_titles_of_group(
+    group: Ranked, titles: Sequence[Ranked], names: Sequence[Ranked]
+) -> tuple[list[Ranked], str | None]:
+    """Return what a corrected query found, with the titles of a studio or a franchise, and the name that was meant.
+
+    The group is what was meant unless a name is more likely, or is as likely and the same, as that of the first film of
+    a franchise. Then some of its titles come after the names that are as likely.
+    """
+    letters = join(drop_article(group.document.form))
+    likely = [each for each in names if each.score >= names[0].score - _AS_LIKELY]
+    is_name = any(join(drop_article(each.document.form)) == letters for each in likely)
+    if titles and (not names or (group.score >= names[0].score and not is_name)):
+        own = {each.document.owner for each in titles}
+        return [*titles, *(each for each in names if each.document.owner not in own)], group.document.name
+    return (add_titles_of(names, titles[:_TITLES_BETWEEN]), names[0].document.name) if names else ([], None)
 
 
 def _raise(ranked: Ranked) -> Ranked:
@@ -129,7 +169,10 @@ def _rank(spellings: Sequence[_Spelling], document: NameDocument, viewer: _Viewe
     if found is None:
         return None
     match, text, form = found
-    popularity = viewer.popularity.get(TitleId(document.owner), document.popularity)
+    if document.kind == "group" and match != "corrected":
+        return None  # its titles are found themselves
+    own = _GROUP_POPULARITY if document.kind == "group" else document.popularity
+    popularity = viewer.popularity.get(TitleId(document.owner), own)
     is_own = document.language.partition("-")[0] == viewer.language.partition("-")[0]
     parts = {
         "text": text,

@@ -18,6 +18,7 @@ START_LETTERS = 8
 _GRAM = 3
 # The lengths of beginnings that are found with an error: of a name, and of what follows one of its words.
 _HEADS, _LATER_HEADS = (4, 5, 7), (7,)
+_TRANSPOSED_LETTERS = (4, 5)
 _MARK = "^"
 
 
@@ -44,6 +45,14 @@ def list_query_heads(letters: str) -> Iterable[list[str]]:
     sizes = _HEADS[:2] if len(letters) == shortest else others if len(letters) < others[-1] else others[-1:]
     for size in sizes:
         yield list(dict.fromkeys(_list_deletions(letters, size)))
+
+
+def list_transposed(letters: str) -> list[str]:
+    """Return short letters with each two neighbours transposed: too many names have a head in common with them."""
+    if len(letters) not in _TRANSPOSED_LETTERS:
+        return []
+    pairs = ((letters[:place], letters[place : place + 2], letters[place + 2 :]) for place in range(len(letters) - 1))
+    return [before + pair[::-1] + after for before, pair, after in pairs if pair[0] != pair[1]]
 
 
 def list_about_words(form: str) -> tuple[list[str], str]:

@@ -28,7 +28,14 @@ from matinee.search.model.folding import LENGTH_LIMIT, fold, is_latin, join
 from matinee.search.model.forms import read_query
 from matinee.search.model.keyboards import swap_layout
 from matinee.search.model.matching import find_highlights
-from matinee.search.model.ranking import Ranked, add_titles_of, pin, rank_names
+from matinee.search.model.ranking import (
+    Ranked,
+    add_titles_of,
+    add_titles_of_group,
+    find_named,
+    pin,
+    rank_names,
+)
 from matinee.search.ports import NameQuery, TextIndex
 from matinee.search.service.affinities import Affinities
 from matinee.search.service.candidates import Candidates
@@ -201,18 +208,33 @@ class SearchService:
             found = await self._find((fold(swapped),), viewer, exact=True)
             if found and found[0].match in {"exact", "prefix"}:
                 return found, swapped
-        if not ranked:
-            return await self._search_with_less(query, viewer)
-        document = ranked[0].document
-        if document.kind in {"person", "genre"}:
-            titles = await self._find(read_query(document.name), viewer)
-            ranked = add_titles_of(ranked, titles)
-        return ranked, document.name
+        corrected, name = await self._correct(ranked, viewer)
+        return (corrected, name) if corrected else await self._search_with_less(query, viewer)
+
+    async def _correct(self, ranked: list[Ranked], viewer: _Viewer) -> tuple[list[Ranked], str | None]:
+        """Return what was found by a query with errors, with the titles of what it names, and the name that was meant.
+
+        A studio or a franchise is what was meant only where the viewer may find a title of it.
+        """
+        names = [each for each in ranked if each.document.kind != "group"]
+        if ranked and (named := find_named(ranked)) is not None:
+            document = named.document
+            if document.kind != "group":
+                return add_titles_of(names, await self._find(read_query(document.name), viewer)), document.name
+            found = await self._find((document.form,), viewer)
+            titles = [each for each in found if join(document.form) in each.document.groups]
+            return add_titles_of_group(named, titles, names)
+        return names, names[0].document.name if names else None
 
     async def _search_with_less(self, query: str, viewer: _Viewer) -> tuple[list[Ranked], str | None]:
         """Search for a query without words that are seldom part of a name, or for a name without one of the words."""
-        if (rest := drop_fillers(fold(query))) and (found := await self._find(read_query(rest), viewer)):
-            return found, found[0].document.name if found[0].match == "corrected" else rest
+        if rest := drop_fillers(fold(query)):
+            found = await self._find(read_query(rest), viewer)
+            if found and found[0].match != "corrected":
+                return found, rest
+            corrected, name = await self._correct(found, viewer)
+            if corrected:
+                return corrected, name
         for text in _list_shortened(query):
             found = await self._find((fold(text),), viewer, exact=True)
             if found and found[0].match == "exact":

@@ -15,10 +15,12 @@ from matinee.kit.ids import PersonId, TitleId
 from matinee.mesh.executor.ports import Executor
 from matinee.search.model.documents import (
     Credited,
+    Group,
     NameDocument,
     add_credits,
     build_documents,
     is_over,
+    list_groups,
     list_people,
 )
 from matinee.search.model.popularity import to_shares
@@ -128,7 +130,8 @@ class Indexer:
         people = {person_id for about in before.values() for person_id in about.people}
         people |= {person_id for title in titles for person_id in list_people(title)}
         await self._index_people(people)
-        await self._index.put(await self._build(genres=await self._catalogue.genres()))
+        groups = _list_all_groups(titles)
+        await self._index.put(await self._build(genres=await self._catalogue.genres(), groups=[*groups.values()]))
 
     async def _index_people(self, people: Iterable[PersonId]) -> None:
         titles_of: dict[PersonId, list[TitleId]] = {}
@@ -165,6 +168,7 @@ class Indexer:
 
     async def _fill(self, new: NewIndex) -> None:
         people: dict[PersonId, Credited] = {}
+        groups: dict[str, Group] = {}
         await new.put(await self._build(genres=await self._catalogue.genres()))
         cursor: str | None = None
         count = 0
@@ -173,6 +177,7 @@ class Indexer:
             titles = [title for title in page.items if title.state == "published"]
             for title in titles:
                 add_credits(people, title, self._get_popularity(title))
+            groups |= _list_all_groups(titles)
             await new.put(await self._build(titles=titles))
             count += len(titles)
             # The number of titles is not known before the end.
@@ -183,6 +188,9 @@ class Indexer:
         credited = list(people.values())
         for start in range(0, len(credited), _PEOPLE):
             await new.put(await self._build(people=credited[start : start + _PEOPLE]))
+        named = list(groups.values())
+        for start in range(0, len(named), _PEOPLE):
+            await new.put(await self._build(groups=named[start : start + _PEOPLE]))
         _log.info("search.indexed", titles=count, people=len(people))
 
     async def _catch_up(self, cursor: str) -> None:
@@ -195,14 +203,28 @@ class Indexer:
             cursor = batch.cursor
 
     async def _build(
-        self, *, titles: Sequence[Title] = (), people: Sequence[Credited] = (), genres: Sequence[Genre] = ()
+        self,
+        *,
+        titles: Sequence[Title] = (),
+        people: Sequence[Credited] = (),
+        genres: Sequence[Genre] = (),
+        groups: Sequence[Group] = (),
     ) -> dict[str, list[NameDocument]]:
         """Build documents in a worker process: it takes long, and the dictionaries take much memory."""
         now = self._clock.now()
         popular = [(title, self._get_popularity(title)) for title in titles if not is_over(title, now)]
-        if not popular and not people and not genres:
+        if not popular and not people and not genres and not groups:
             return {}
-        return await self._executor.run(build_documents, popular, [*people], [*genres], limit_s=_BUILD_LIMIT_S)
+        entities = popular, [*people], [*genres], [*groups]
+        return await self._executor.run(build_documents, *entities, limit_s=_BUILD_LIMIT_S)
 
     def _get_popularity(self, title: Title) -> float:
         return self.popularity.get(title.title_id, 0.0)
+
+
+def _list_all_groups(titles: Iterable[Title]) -> dict[str, Group]:
+    """Return the studios and franchises of titles by the owner of their documents.
+
+    Their documents stay in the index until it is built anew: without titles that may be found they find nothing.
+    """
+    return {group.make_owner(): group for title in titles for group in list_groups(title)}

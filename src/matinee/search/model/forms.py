@@ -13,6 +13,7 @@ from matinee.search.model.folding import drop_article, fold, is_latin, join
 from matinee.search.model.numerals import write_digits
 
 _SOUND_LETTERS = 4
+_ROMAJI_LETTERS = 6
 # What follows an article in a query is a name of its own if it has so many letters.
 _REST_LETTERS = 3
 
@@ -54,6 +55,14 @@ def read_query(query: str) -> tuple[str, ...]:
 def is_key_of(form: str, query: str) -> bool:
     """Return whether a form is the key of a Latin query that can be Japanese, and not the query itself."""
     return is_latin(query) and form != query and form == japanese.make_key(query)
+
+
+def can_be_romaji(form: str) -> bool:
+    """Return whether a Latin form can be romaji with an error: short forms only as they are.
+
+    Keys of Japanese names are short (太田 is `ota`), and one letter makes any word one of them.
+    """
+    return len(form) >= _ROMAJI_LETTERS or japanese.is_romaji(form)
 
 
 def make_sound(form: str) -> str:

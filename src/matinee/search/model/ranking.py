@@ -15,7 +15,7 @@ from matinee.search.api import Match
 from matinee.search.model.affinity import Affinity, measure
 from matinee.search.model.documents import NameDocument
 from matinee.search.model.folding import drop_article, join
-from matinee.search.model.forms import is_key_of, make_sound
+from matinee.search.model.forms import can_be_romaji, is_key_of, make_sound
 from matinee.search.model.matching import match_name, match_sound
 from matinee.search.model.origins import is_origin
 
@@ -32,6 +32,8 @@ _OTHER_ARTICLE, _LONGER = 0.15, 0.3
 # Of a query with letters that romaji does not have, read as Japanese.
 _JAPANESE = "ja"
 _FOREIGN_LETTERS, _FOREIGN = frozenset("lv"), 0.3
+# A query with errors is rather a name in Latin letters than the transliteration of another one.
+_TRANSLITERATED, _NOT_LATIN = 0.05, "\u0370"
 # More than popularity: a title comes before an episode of the same name.
 _EPISODE = -0.12
 _AS_LIKELY = 0.05
@@ -144,11 +146,12 @@ def _raise(ranked: Ranked) -> Ranked:
 class _Spelling:
     """A form of a query, and what is subtracted from the score of a name that answers it."""
 
-    __slots__ = ("exact_loss", "form", "is_ascii", "loss", "only_japanese")
+    __slots__ = ("can_be_romaji", "exact_loss", "form", "is_ascii", "loss", "only_japanese")
 
     def __init__(self, form: str, place: int, forms: Sequence[str]) -> None:
         self.form, self.is_ascii = form, form.isascii()
         self.only_japanese = is_key_of(form, forms[0])
+        self.can_be_romaji = can_be_romaji(form)
         self.loss = self.exact_loss = place * _LATER_FORM
         if self.only_japanese and not _FOREIGN_LETTERS.isdisjoint(forms[0]):
             self.loss = self.exact_loss = self.loss + _FOREIGN
@@ -204,6 +207,10 @@ def _match_forms(spellings: Sequence[_Spelling], document: NameDocument) -> tupl
             continue
         is_exact = matched.match == "exact"
         score = matched.score - (spelling.exact_loss if is_exact else spelling.loss)
+        if is_ascii and matched.match == "corrected" and max(document.name) >= _NOT_LATIN:
+            if document.language[:2] == _JAPANESE and not spelling.can_be_romaji:
+                continue
+            score -= _TRANSLITERATED if document.kind != "person" else 0.0
         if best is None or score > best[1]:
             best = matched.match, score, spelling.form
             if is_exact:

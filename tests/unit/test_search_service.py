@@ -346,3 +346,39 @@ async def test_short_errors_and_abbreviations(tmp_path: Path, query: str, name: 
     rig = Rig(tmp_path, *map(make_title, names))
     await rig.indexer.rebuild()
     assert (await rig.find_names(query))[0] == name
+
+
+async def test_a_film_is_found_by_an_error_before_a_more_popular_sequel(tmp_path: Path) -> None:
+    sequel = make_title("The Matrix Reloaded")
+    rig = Rig(tmp_path, make_title("The Matrix"), sequel)
+    await rig.indexer.rebuild()
+    await rig.handle(*(rig.play(sequel) for _ in range(100)), rig.play(make_title("The Matrix")))
+    await rig.indexer.rebuild()
+    assert await rig.find_names("matirx") == ["The Matrix", "The Matrix Reloaded"]
+
+
+async def test_a_number_after_a_name_that_has_none(tmp_path: Path) -> None:
+    reed = Person(person_id=ids.derive(PersonId, "reed"), names={"en": "Kristen Reed"})
+    cast = make_title("Other", credits=[Credit(person=reed, role="cast")], synopses={"en": "A reed in the wind."})
+    names = ("The Reed", "Reedy", "Rocky", "Rocky 2", "Ağına Düştü", "Yağına 6")
+    rig = Rig(tmp_path, cast, *map(make_title, names))
+    await rig.indexer.rebuild()
+    found = await rig.find("reed 5")
+    assert ([hit.name for hit in found.titles][:2], found.correction) == (["The Reed", "Reedy"], None)
+    assert [hit.name for hit in (await rig.find("kristen reed 5")).people] == ["Kristen Reed"]
+    assert (await rig.find_names("rocky 2"))[0] == "Rocky 2"
+    assert (await rig.find_names("rocky 7"))[0] == "Rocky"
+    # A name with the number is found by an error too.
+    assert "Yağına 6" in await rig.find_names("ağına 6")
+
+
+async def test_a_short_query_that_is_no_romaji_is_not_read_as_one_with_an_error(tmp_path: Path) -> None:
+    people = [Person(person_id=ids.derive(PersonId, name), names={"ja": name}) for name in ("太田", "岡田")]
+    cast = make_title("Other", credits=[Credit(person=person, role="cast") for person in people])
+    rig = Rig(tmp_path, cast, make_title("Oktay"))
+    await rig.indexer.rebuild()
+    found = await rig.find("okta")
+    assert ([hit.name for hit in found.titles], found.people) == (["Oktay"], [])
+    assert [hit.name for hit in (await rig.find("ota")).people] == ["太田"]
+    # A syllable too much may still be an error.
+    assert "岡田" in [hit.name for hit in (await rig.find("okaada")).people]

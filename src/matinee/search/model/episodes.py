@@ -28,12 +28,24 @@ _PATTERNS = tuple(
 )
 
 
+_LAST_NUMBER = re.compile(r"(?P<name>\S.*?\w{2})\s+(?P<number>\d{1,2})")
+
+
 class EpisodeQuery(NamedTuple):
     """A query for a season or an episode: the rest of the text, which names the series, and the numbers given."""
 
     name: str
     season_number: int | None
     number: int | None
+
+
+def split_number(query: str) -> tuple[str, str] | None:
+    """Return the name and the number of a query that ends with one of one or two digits, such as `dark 3`.
+
+    The name is that of a series, a series of films or a person. None for any other query.
+    """
+    found = _LAST_NUMBER.fullmatch(query.strip())
+    return (found["name"], found["number"]) if found else None
 
 
 def parse_episode(query: str) -> EpisodeQuery | None:

@@ -109,6 +109,15 @@ def find_named(corrected: Sequence[Ranked]) -> Ranked | None:
     return min(alike, key=lambda each: len(each.document.name), default=None)
 
 
+def has_number(ranked: Sequence[Ranked], number: str) -> bool:
+    """Return whether a name that ends with a number is as likely as all others that a query with errors found."""
+    corrected = [each for each in ranked if each.match == "corrected"]
+    return any(
+        each.document.form.endswith(f" {number}") and each.score >= corrected[0].score - _AS_LIKELY
+        for each in corrected
+    )
+
+
 def add_titles_of(corrected: Sequence[Ranked], named: Iterable[Ranked]) -> list[Ranked]:
     """Return what a corrected query found, with the titles of the person, the genre or the group that was meant.
 

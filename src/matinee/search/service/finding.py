@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from matinee.search.api import (
 )
 from matinee.search.model.affinity import Affinity
 from matinee.search.model.documents import NameDocument
-from matinee.search.model.episodes import EpisodeQuery, parse_episode
+from matinee.search.model.episodes import EpisodeQuery, parse_episode, split_number
 from matinee.search.model.fillers import drop_fillers
 from matinee.search.model.folding import LENGTH_LIMIT, fold, is_latin, join
 from matinee.search.model.forms import read_query
@@ -33,6 +33,7 @@ from matinee.search.model.ranking import (
     add_titles_of,
     add_titles_of_group,
     find_named,
+    has_number,
     pin,
     rank_names,
 )
@@ -194,6 +195,12 @@ class SearchService:
     async def _answer_unpinned(self, query: str, viewer: _Viewer) -> _Answer:
         """Search for a query and, where that is one for an episode and no name has its words, for the series."""
         ranked, correction = await self._search(query, viewer)
+        if ranked and not correction and ranked[0].match != "about":
+            return _Answer(query, None, ranked, correction)
+        if (parts := split_number(query)) and not has_number(ranked, parts[1]):
+            named = await self._find(read_query(parts[0]), viewer)
+            if _has_name(named, parts[0]):
+                return _Answer(parts[0], None, named, None)
         if (ranked and not correction) or (episode := parse_episode(query)) is None:
             return _Answer(query, None, ranked, correction)
         return _Answer(episode.name, episode, *await self._search(episode.name, viewer))
@@ -269,6 +276,16 @@ class SearchService:
             if any(viewer.select(title) for title in await self._index.list_about("genres", genre_id, viewer=wanted)):
                 hidden.remove(genre_id)
         return [each for each in ranked if each.document.kind != "genre" or each.document.owner not in hidden]
+
+
+def _has_name(ranked: Sequence[Ranked], name: str) -> bool:
+    """Return whether the first name that was found has the words of another, none of them unfinished."""
+    if not ranked or ranked[0].match not in {"exact", "prefix"}:
+        return False
+    first = ranked[0]
+    if is_latin(fold(name)) and not is_latin(fold(first.document.name)):
+        return False  # many short words are the transliteration of a name
+    return first.match == "exact" or f" {fold(name)} " in f" {first.document.form} "
 
 
 def _list_swapped(query: str) -> Iterable[str]:

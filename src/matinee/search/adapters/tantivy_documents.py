@@ -146,9 +146,10 @@ class Reader:
         if thorough:
             for heads in list_query_heads(letters):
                 found |= self._search(_any_term("heads", heads), audience, query, limit=limit)
-            groups = _any_term("heads", list_group_heads(letters))
-            found |= self._search(groups, audience, query, limit=MOST_GROUPS, order=None)
-            if starts := list_transposed_terms(letters):
+            if heads := self._select_known("heads", list_group_heads(letters)):
+                groups = _any_term("heads", heads)
+                found |= self._search(groups, audience, query, limit=MOST_GROUPS, order=None)
+            if starts := self._select_known("starts", list_transposed_terms(letters)):
                 found |= self._search(_any_term("starts", starts), audience, query)
             if sound := make_sound(form):
                 found |= self._search(_term("sound", sound), audience, query, limit=limit)
@@ -156,6 +157,10 @@ class Reader:
             grams = [(_Should, _term("grams", gram)) for gram in list_grams(letters)]
             found |= self._search(_Query.boolean_query(grams), audience, query, limit=limit, order=None)
         return found
+
+    def _select_known(self, field: str, terms: Iterable[str]) -> list[str]:
+        """Return the terms that documents have."""
+        return [term for term in terms if self._searcher.doc_freq(field, term)]
 
     def _find_about(self, query: NameQuery, audience: _Conditions) -> list[NameDocument]:
         """Return the `about` documents that contain every word of a form, the last one as a prefix."""

@@ -228,7 +228,7 @@ class SearchService:
             document = named.document
             if document.kind != "group":
                 return add_titles_of(names, await self._find(read_query(document.name), viewer)), document.name
-            found = await self._find((document.form,), viewer)
+            found = await self._find((document.form,), viewer, exact=True)
             titles = [each for each in found if join(document.form) in each.document.groups]
             return add_titles_of_group(named, titles, names)
         return names, names[0].document.name if names else None

@@ -243,6 +243,28 @@ async def test_an_index_that_is_given_up_changes_nothing(index: TextIndex) -> No
     assert await find(index, "new") == []
 
 
+async def test_an_index_that_answers_is_not_given_up(index: TextIndex, reopen: Reopen) -> None:
+    new = await index.begin(now=NOW)
+    await new.put({title_id("New"): [document("New")]})
+    await new.finish()
+    await new.give_up()
+    assert await find(reopen(), "new") == ["New"]
+    await (await index.begin(now=NOW)).finish()
+
+
+async def test_a_build_that_is_cancelled_while_it_finishes_leaves_an_index(index: TextIndex, reopen: Reopen) -> None:
+    await put(index, document("Dark"))
+    for number in range(10):
+        new = await index.begin(now=NOW)
+        await new.put({title_id("Dark"): [document("Dark")]})
+        finishing = asyncio.create_task(new.finish())
+        await asyncio.sleep(number / 100)
+        finishing.cancel()
+        await asyncio.gather(finishing, return_exceptions=True)
+        await new.give_up()
+        assert await find(reopen(), "dark") == ["Dark"]
+
+
 async def test_searches_meanwhile_always_find(index: TextIndex, reopen: Reopen) -> None:
     await put(index, document("Dark"))
     is_done = asyncio.Event()

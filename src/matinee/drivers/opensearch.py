@@ -43,6 +43,7 @@ _PAUSE_S, _MOST_PAUSE_S = 0.05, 2.0
 _CHECK_S: Final = 2.0
 _RETRYABLE: Final = {429, 502, 503, 504}
 _DENIED: Final = {401, 403}
+_BLOCKED: Final = "cluster_block_exception"
 _HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-f:]+\])(?::(\d+))?")
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _REPLICAS: Final = re.compile(r"\d+-(\d+|all)")
@@ -248,8 +249,8 @@ class OpenSearch:
         kind, reason = str(causes[0].get("type", "")), str(causes[0].get("reason", ""))
         if "disk usage exceeded" in reason or "No space left" in reason or "read-only / allow delete" in reason:
             return StoreFull(detail=f"{self.engine} is full: free some space, then try again.")
-        if status in _DENIED and kind != "cluster_block_exception":
-            return self._unavailable(f"it denies access: {reason}")
+        if status in _DENIED:
+            return self._unavailable(f"it {'is blocked' if kind == _BLOCKED else 'denies access'}: {reason}")
         if status in _RETRYABLE and kind != "index_not_found_exception":
             return self._unavailable(f"HTTP {status}: {reason or kind}")
         return OpenSearchError(status, kind, reason, str(causes[0].get("index", "")))

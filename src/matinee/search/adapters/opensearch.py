@@ -44,6 +44,8 @@ _OWNERS, _FORMER = 100, 5_000
 # Searches that find an index that was replaced in between.
 _TRIES: Final = 3
 _MISSING: Final = "index_not_found_exception"
+_UNREADABLE: Final = frozenset({_MISSING, "index_closed_exception"})
+_NO_INDEX: Final = StoredIndex(engine="opensearch", version=0, documents=0, size_bytes=0)
 
 
 class OpenSearchIndex:
@@ -119,17 +121,19 @@ class OpenSearchIndex:
             mappings = await self._opensearch.request("GET", f"/{self._alias}/_mapping", repeat=True)
             stats = await self._opensearch.request("GET", f"/{self._alias}/_stats/docs,store", repeat=True)
         except OpenSearchError as error:
-            if error.kind != _MISSING:
+            if error.kind not in _UNREADABLE:
                 raise
-            return StoredIndex(engine="opensearch", version=0, documents=0, size_bytes=0)
+            return _NO_INDEX
+        created_at = [index["mappings"].get("_meta", {}).get("created_at") for index in mappings.values()]
+        if len(created_at) != 1 or not created_at[0]:
+            return _NO_INDEX  # by a change from outside the alias names several indexes, or another one than Matinee's
         facts: dict[str, Any] = stats["_all"]["primaries"]
-        (index,) = mappings.values()
         return StoredIndex(
             engine="opensearch",
             version=VERSION,
             documents=facts.get("docs", {}).get("count", 0),
             size_bytes=facts.get("store", {}).get("size_in_bytes", 0),
-            created_at=datetime.fromisoformat(index["mappings"]["_meta"]["created_at"]),
+            created_at=datetime.fromisoformat(created_at[0]),
         )
 
     async def _refresh(self) -> None:
@@ -155,6 +159,8 @@ class NewOpenSearchIndex:
         self._lock = lock
         self._prefix, self._alias, self._name = prefix, alias, name
         self._own_alias = f"{name}-new"
+        # It is refused where that was done: once, either by the switch to this index, or before it is deleted.
+        self._drop_own_alias = {"remove": {"index": name, "alias": self._own_alias, "must_exist": True}}
         self._counts: dict[str, int] = {}
 
     async def create(self, *, created_at: datetime) -> None:
@@ -185,19 +191,41 @@ class NewOpenSearchIndex:
         for step in ("_refresh", "_flush"):
             await self._request("POST", f"/{self._name}/{step}")
         await self._lock.confirm()
-        switch = [
-            {"remove": {"index": f"{self._alias}-*", "alias": self._alias, "must_exist": False}},
-            {"remove": {"index": self._name, "alias": self._own_alias}},
-            {"add": {"index": self._name, "alias": self._alias}},
-        ]
-        await self._request("POST", "/_aliases", {"actions": switch})
-        await self._delete_others()
-        await self._lock.release()
+        await self._change_aliases(
+            *await self._list_removals(), self._drop_own_alias, {"add": {"index": self._name, "alias": self._alias}}
+        )
+        # Where this fails, the next build deletes the others, and the lock expires.
+        await _try_to(self._delete_others())
+        await _try_to(self._lock.release())
 
     async def give_up(self) -> None:
         # Where this fails, the next build deletes the index, and the lock expires.
-        await _try_to(self._delete([self._name]))
+        await _try_to(self._delete_unless_current())
         await _try_to(self._lock.release())
+
+    async def _change_aliases(self, *actions: Mapping[str, Any]) -> None:
+        """Change aliases at once."""
+        await self._request("POST", "/_aliases", {"actions": actions})
+
+    async def _list_removals(self) -> list[dict[str, Any]]:
+        """Return the changes by which the alias names nothing, also where it is an index by a change from outside."""
+        try:
+            named = await self._request("GET", f"/{self._alias}/_alias")
+        except OpenSearchError as error:
+            if error.kind != _MISSING:
+                raise
+            named = {}
+        if self._alias in named:
+            return [{"remove_index": {"index": self._alias}}]
+        # A pattern, since OpenSearch refuses to change a read-only index that is named.
+        own = f"{self._alias}-*"
+        others = [name for name in named if not name.startswith(own[:-1])]
+        return [{"remove": {"index": each, "alias": self._alias, "must_exist": False}} for each in (own, *others)]
+
+    async def _delete_unless_current(self) -> None:
+        """Delete this index, unless the switch to it was done: its answer may not have arrived."""
+        await self._change_aliases(self._drop_own_alias)
+        await self._delete([self._name])
 
     async def _delete_others(self) -> None:
         """Delete the indexes of this version and earlier ones, except this one: current ones, and left ones."""
@@ -218,11 +246,11 @@ class NewOpenSearchIndex:
 
 @contextmanager
 def _expect_index() -> Iterator[None]:
-    """Raise IndexNotReady where there is no index."""
+    """Raise IndexNotReady where there is no index, or it is closed."""
     try:
         yield
     except OpenSearchError as error:
-        if error.kind != _MISSING:
+        if error.kind not in _UNREADABLE:
             raise
         raise IndexNotReady(detail=str(error)) from error
 

@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -174,6 +175,9 @@ class NewTantivyIndex:
         self._folder.mkdir()
         self._index = _create(self._folder)
         self._writer: Any = self._index.writer(_BUILDER_BYTES, 1)
+        # `finish` goes on in its thread when it is cancelled, and then `give_up` is called.
+        self._deciding = threading.Lock()
+        self._is_current = self._is_given_up = False
 
     async def put(self, documents: Mapping[str, Sequence[NameDocument]]) -> None:
         await asyncio.to_thread(write, self._writer, documents)
@@ -189,15 +193,23 @@ class NewTantivyIndex:
             file.write(msgspec.json.encode(_Current(self._folder.name, self._created_at)))
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self._parent / _CURRENT)
+        with self._deciding:
+            if self._is_given_up:
+                new.unlink()
+                return
+            new.replace(self._parent / _CURRENT)
+            self._is_current = True
         for folder in self._parent.glob(f"{_PREFIX}*"):
             if folder != self._folder and _parse_version(folder) <= VERSION:
                 shutil.rmtree(folder, ignore_errors=True)
         self._lock.close()
 
     async def give_up(self) -> None:
-        self._writer = None
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        with self._deciding:
+            self._is_given_up = not self._is_current
+        if self._is_given_up:
+            self._writer = None
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._lock.close()
 
 

@@ -110,10 +110,10 @@ async def test_a_new_index_stays_where_the_former_one_cannot_be_deleted(
     index: OpenSearchIndex, indexes: Indexes
 ) -> None:
     await indexes.block("read_only")
-    for count in (2, 3):
+    for _ in range(3):
         await build(index)
         assert await index.find(QUERY) == [DARK]
-        assert len(await indexes.list()) == count
+        assert len(await indexes.list()) == 2
 
 
 async def test_writes_wait_while_an_index_is_blocked_and_searches_answer(

@@ -225,7 +225,7 @@ class NewOpenSearchIndex:
     async def _delete_unless_current(self) -> None:
         """Delete this index, unless the switch to it was done: its answer may not have arrived."""
         await self._change_aliases(self._drop_own_alias)
-        await self._delete([self._name])
+        await self._delete(self._name)
 
     async def _delete_others(self) -> None:
         """Delete the indexes of this version and earlier ones, except this one: current ones, and left ones."""
@@ -233,11 +233,13 @@ class NewOpenSearchIndex:
         _, _, version = self._alias.rpartition("-")
         stored = await self._request("GET", f"/{self._prefix}-*/_alias")
         matches = [match for name in stored if (match := form.fullmatch(name)) and name != self._name]
-        await self._delete([match[0] for match in matches if int(match[1]) <= int(version)])
+        for match in matches:
+            if int(match[1]) <= int(version):
+                # One by one: one that is read-only, or in a snapshot, must not keep the others.
+                await _try_to(self._delete(match[0]))
 
-    async def _delete(self, names: Sequence[str]) -> None:
-        if names:
-            await self._request("DELETE", f"/{','.join(names)}", query={"ignore_unavailable": "true"})
+    async def _delete(self, name: str) -> None:
+        await self._request("DELETE", f"/{name}", query={"ignore_unavailable": "true"})
 
     async def _request(self, method: str, path: str, body: Any = None, query: Mapping[str, str] = {}) -> Any:
         encoded = b"" if body is None else msgspec.json.encode(body)

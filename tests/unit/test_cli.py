@@ -204,6 +204,16 @@ def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixt
     ]
 
 
+def test_control_characters_in_json_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["\x1b]0;owned\x07\x7f", "de\u202emo\x9b31m\u2028", "famil\u200dy 千\n"]
+    show(texts, ["name"], lambda name: [name], as_json=True)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == texts
+    assert all(letter.isprintable() or letter in "\n\u200d" for letter in printed)
+    assert len(printed.splitlines()) == len(texts) + 2
+    assert "千" in printed
+
+
 def test_tables_align_wide_characters_and_stay_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("千と千尋", 1, "x" * 300), ("a", 20, "")]
     show(rows, ("name", "count", ""), lambda row: row)

@@ -11,7 +11,7 @@ import msgspec
 from rich.cells import cell_len
 
 from matinee.kit.page import Page
-from matinee.kit.text import replace_controls
+from matinee.kit.text import is_unsafe, replace_controls
 
 Row = TypeVar("Row")
 _PAGE = 200
@@ -54,8 +54,13 @@ async def read_pages(read: ReadPage[Row], limit: int) -> tuple[list[Row], bool]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    """Print a value as JSON, in which characters that a terminal would obey are escaped."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write("".join(map(_escape, text)) + "\n")
+
+
+def _escape(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if letter != "\n" and is_unsafe(letter) else letter
 
 
 def _print_table(lines: Sequence[Sequence[str]]) -> None:

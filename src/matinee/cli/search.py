@@ -14,6 +14,7 @@ from matinee.cli.options import call, json_option, with_settings
 from matinee.cli.output import print_json, show
 from matinee.cli.search_rules import pins, synonyms
 from matinee.kit.problem import Problem
+from matinee.kit.text import replace_controls
 from matinee.mesh.hosting.settings import Settings
 from matinee.search.api import IndexStatus, QueryCounts, QueryReport, Reason, Search, SearchResult
 
@@ -67,7 +68,7 @@ def query(
         print_json(result)
         return
     if result.correction:
-        click.echo(f"results for: {result.correction}")
+        click.echo(f"results for: {replace_controls(result.correction)}")
     rows = list(_list_hits(result))
     show(rows, ("kind", "id", "name", "match", "score"), lambda row: row, as_json=False, empty="Nothing was found.")
 

@@ -172,7 +172,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The titles that come first when `query` is searched for, in their order, for the viewers who may find them."""
 
     query: Annotated[str, Meta(min_length=1, max_length=200)]
-    title_ids: Annotated[list[Annotated[TitleId, Meta(max_length=40)]], Meta(min_length=1, max_length=10)]
+    title_ids: Annotated[list[Annotated[TitleId, Meta(min_length=1, max_length=40)]], Meta(min_length=1, max_length=10)]
 
 
 SearchRule: TypeAlias = Synonym | Pin

@@ -243,6 +243,16 @@ async def test_plays_decide_between_names_that_match_alike(rig: Rig) -> None:
     assert await rig.find_names("str") == ["Strays", "Stranger Things"]
 
 
+async def test_a_profile_counts_once_a_day_for_a_title(rig: Rig) -> None:
+    ada, kim = (ids.derive(ProfileId, name) for name in ("Ada", "Kim"))
+    for _ in range(3):
+        await rig.handle(*(rig.play(STRAYS, ada) for _ in range(9)), rig.play(STRANGER, ada), rig.play(STRANGER, kim))
+    assert rig.popularity.plays == {STRAYS.title_id: 1, STRANGER.title_id: 2}
+    rig.clock.advance(days=1)
+    await rig.handle(rig.play(STRAYS, ada))
+    assert rig.popularity.plays[STRAYS.title_id] == 2
+
+
 async def test_the_index_follows_the_catalogue(rig: Rig) -> None:
     new = make_title("Gravity", credits=[Credit(person=ANA, role="director")])
     rig.catalogue.stored[new.title_id] = new

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import TypeAlias
 
 from matinee.catalogue.api import Catalogue, Genre, Title
 from matinee.events.api import Events, FactRecord, PlaybackStarted, TitleChanged, TitlePublished, TitleWithdrawn
 from matinee.kit import log
 from matinee.kit.clock import Clock
-from matinee.kit.ids import PersonId, TitleId
+from matinee.kit.ids import PersonId, ProfileId, TitleId
+from matinee.kit.lru import LruCache
 from matinee.mesh.executor.ports import Executor
 from matinee.search.model.documents import (
     Credited,
@@ -33,6 +36,9 @@ _STALE = timedelta(seconds=1)
 _PAGE, _PEOPLE = 100, 1_000
 _BUILD_LIMIT_S = 300.0
 _POPULARITY_EVERY = timedelta(minutes=1)
+# The profile that played a title, and when. So many are remembered.
+_Play: TypeAlias = tuple[date, ProfileId, TitleId]
+_REMEMBERED = 10_000
 
 
 class Indexer:
@@ -57,6 +63,7 @@ class Indexer:
         self._requested = asyncio.Event()
         self._loaded_at: datetime | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._played = LruCache[_Play, bool](_REMEMBERED)
         self.popularity: Mapping[TitleId, float] = {}
         self.progress: float | None = None
 
@@ -78,19 +85,26 @@ class Indexer:
         return (await self._index.describe()).version == 0
 
     async def handle(self, records: Sequence[FactRecord]) -> None:
-        """Apply facts: changes of titles to the index, plays to their popularity."""
-        plays: dict[TitleId, int] = {}
+        """Apply facts: changes of titles to the index, plays to their popularity.
+
+        As far as it is remembered here, a profile counts once a day for a title: no viewer can make it popular.
+        """
         changed: dict[TitleId, None] = {}
+        played: dict[_Play, None] = {}
         for record in records:
             if isinstance(record.fact, PlaybackStarted):
-                plays[record.fact.title_id] = plays.get(record.fact.title_id, 0) + 1
+                play = (record.at.date(), record.fact.profile_id, record.fact.title_id)
+                if not self._played.get(play):
+                    played[play] = None
             elif isinstance(record.fact, TITLE_FACTS):
                 changed[record.fact.title_id] = None
         if changed:
             newest = max(record.at for record in records)
             await asyncio.sleep(max(0.0, min(1.0, (newest + _STALE - self._clock.now()).total_seconds())))
             await self.index_titles(list(changed))
-        await self._store.add(plays, now=self._clock.now())
+        await self._store.add(Counter(title_id for _, _, title_id in played), now=self._clock.now())
+        for play in played:
+            self._played.put(play, True)
 
     def get_popularity(self) -> Mapping[TitleId, float]:
         """Return the popularity of titles, and read it again for later callers where it is older than a minute."""

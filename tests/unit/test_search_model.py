@@ -20,7 +20,7 @@ from matinee.search.model.documents import (
     build_title_documents,
 )
 from matinee.search.model.episodes import parse_episode
-from matinee.search.model.folding import fold, join
+from matinee.search.model.folding import LENGTH_LIMIT, fold, join
 from matinee.search.model.forms import list_name_forms, read_query
 from matinee.search.model.keyboards import swap_layout
 from matinee.search.model.matching import allow_edits, find_highlights, match_name
@@ -57,6 +57,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 )
 def test_folded_spelling(text: str, folded: str) -> None:
     assert fold(text) == folded
+
+
+@pytest.mark.parametrize("letter", ["\ufdfa", "\u3300", "½", "ẞ"])
+def test_letters_that_stand_for_many_do_not_make_a_query_longer(letter: str) -> None:
+    assert len(fold(letter * LENGTH_LIMIT)) <= LENGTH_LIMIT * 2
 
 
 @given(st.text(max_size=60))

@@ -105,6 +105,14 @@ def test_a_dead_end_leads_home(client: Opener) -> None:
         page.wait_for_url(f"{ORIGIN}/")
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/browse/AB", "/browse/%", "/title/%E0", "/genre/%zz", "/watch/%"])
+def test_an_address_that_no_page_has_says_so(client: Opener, path: str) -> None:
+    page = client().open(path)
+    expect(page.get_by_text("There is nothing at this address.")).to_be_visible()
+    page.get_by_text("Go to home").click()
+    expect(page.get_by_test_id("billboard-play")).to_be_visible()
+
+
 def test_profiles_are_fetched_once(client: Opener) -> None:
     opened = client()
     page = opened.open("/")

@@ -149,7 +149,7 @@ function renderPage(path: string, query: string, isAdult: boolean): ReactNode {
   const browse = match("/browse/:initial", path);
   if (path === paths.home) return <HomePage />;
   if (genre) return <GenrePage genreId={genre.id ?? ""} />;
-  if (browse) return <BrowsePage initial={browse.initial ?? ""} />;
+  if ([...(browse?.initial ?? "")].length === 1) return <BrowsePage initial={browse?.initial ?? ""} />;
   if (path === paths.search()) return <Search query={new URLSearchParams(query).get("q") ?? ""} />;
   if (path === paths.history) return <HistoryPage />;
   if (path === paths.account && isAdult) return <AccountPage />;

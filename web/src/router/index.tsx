@@ -90,10 +90,21 @@ export function match(pattern: string, path: string): Record<string, string> | n
   const found: Record<string, string> = {};
   for (const [index, piece] of wanted.entries()) {
     const part = parts[index] ?? "";
-    if (piece.startsWith(":")) found[piece.slice(1)] = decodeURIComponent(part);
+    const decoded = decode(part);
+    if (decoded === null) return null;
+    if (piece.startsWith(":")) found[piece.slice(1)] = decoded;
     else if (piece !== part) return null;
   }
   return found;
+}
+
+/** Decode a part of a path; return `null` for one that no page has, such as a `%` alone. */
+function decode(part: string): string | null {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
 }
 
 type LinkProps = AnchorHTMLAttributes<HTMLAnchorElement> & NavigateOptions & { to: string; ref?: Ref<HTMLAnchorElement> };

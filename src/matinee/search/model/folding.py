@@ -13,6 +13,8 @@ from functools import lru_cache
 LENGTH_LIMIT = 200
 # So many forms are kept in memory with what was made of them: those of the most popular names occur in most searches.
 FORMS = 32_768
+# More than the names of a catalogue have; all that can be typed would take 90 MB.
+_KEPT_LETTERS = 32_768
 _ARTICLES = "the a an der die das ein eine le la les l un une des el los las una il lo gli i o os as al"
 ARTICLES = frozenset(_ARTICLES.split())
 # Letters that do not decompose into a letter and a mark.
@@ -95,7 +97,9 @@ class _Separators(dict[int, str]):
     def __missing__(self, code: int) -> str:
         letter = chr(code)
         kept = letter if unicodedata.category(letter)[0] in "LNM" else " "
-        return self.setdefault(code, kept)
+        if len(self) < _KEPT_LETTERS:
+            self[code] = kept
+        return kept
 
 
 _SEPARATORS = _Separators()

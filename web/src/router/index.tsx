@@ -98,7 +98,7 @@ export function match(pattern: string, path: string): Record<string, string> | n
   return found;
 }
 
-/** Decode a part of a path; return `null` for one that no page has, such as a `%` alone. */
+/** Decode a part of a path; return `null` for one that no page has, such as a bare `%`. */
 function decode(part: string): string | null {
   try {
     return decodeURIComponent(part);

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.engines import shared_engine
 
 from matinee.catalogue.api import RightsWindow
@@ -207,6 +208,16 @@ async def test_short_names_are_found_by_transposed_letters_beside_many_others(in
     others = [document(f"Live {number}", 0.9) for number in range(90)] + [document(f"Lobe {n}", 0.9) for n in range(90)]
     await put(index, *others, document("Love Story", 0.1))
     assert "Love Story" in await find(index, "lvoe")
+
+
+async def test_a_wide_query_finds_what_differs_by_two_edits_beside_many_others(index: TextIndex) -> None:
+    # Names with trigrams of the query, of which the one that was meant has two.
+    others = [document(f"Red {number} edc dcu cui uit ito ton", 0.1) for number in range(200)]
+    await put(index, document("Reduction"), *others)
+    assert "Reduction" not in await find(index, "redcuiton", limit=10)
+    wide = await index.find(replace(make_query("redcuiton", limit=10), wide=True))
+    assert "Reduction" in [each.name for each in wide]
+    assert await index.find(replace(make_query("redcuit", limit=10), wide=True)) == []
 
 
 async def test_titles_of_a_person(index: TextIndex) -> None:

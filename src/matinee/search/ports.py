@@ -21,7 +21,7 @@ class NameQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which documents are wanted: those whose form is like one of `forms`, for viewers of a territory and an age.
 
     The first form is the query as it was typed. With `exact`, only names that begin with a form, or have a word that
-    does; without `about`, only names.
+    does; without `about`, only names. With `wide`, more names that differ by two edits are found, which takes longer.
     """
 
     forms: tuple[str, ...]
@@ -31,6 +31,7 @@ class NameQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     exact: bool = False
     about: bool = True
+    wide: bool = False
 
     def may_find(self, document: NameDocument) -> bool:
         """Return whether the viewer may find a document now."""

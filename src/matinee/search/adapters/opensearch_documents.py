@@ -27,6 +27,7 @@ from matinee.search.model.fields import (
     NAMES_OF_ONE,
     SIMILAR_OF_ONE,
     SIMILAR_SHARE,
+    WIDE_SHARE,
     list_fields,
     list_group_heads,
     list_transposed_terms,
@@ -34,7 +35,13 @@ from matinee.search.model.fields import (
 )
 from matinee.search.model.folding import join
 from matinee.search.model.forms import make_sound
-from matinee.search.model.terms import START_LETTERS, list_about_words, list_grams, list_query_heads
+from matinee.search.model.terms import (
+    START_LETTERS,
+    list_about_words,
+    list_grams,
+    list_query_heads,
+    list_wide_heads,
+)
 from matinee.search.ports import NameQuery
 
 Json: TypeAlias = dict[str, Any]
@@ -176,7 +183,8 @@ class Finder:
         names = self._gather(found.values())
         if query.exact:
             return names
-        similar = [each for form in query.forms if len(found[form]) < ENOUGH for each in _list_similar(form, first)]
+        short = [form for form in query.forms if len(found[form]) < ENOUGH]
+        similar = [each for form in short for each in (_list_wide(form) if query.wide else _list_similar(form, first))]
         is_needed = query.about and not suffice(names, first)
         about = [each for form in query.forms for each in _list_about(form)] if is_needed else []
         more = await self._search([*similar, *about])
@@ -283,6 +291,12 @@ def _list_similar(form: str, first: str) -> list[_Search]:
         grams = [_term("grams", gram) for gram in list_grams(letters)]
         searches.append(_Search({"bool": {"should": grams}}, alike=True, share=SIMILAR_SHARE))
     return searches
+
+
+def _list_wide(form: str) -> list[_Search]:
+    """Return the search for names that may differ by two edits."""
+    heads = list_wide_heads(join(form))
+    return [_Search(_any_term("heads", heads), share=WIDE_SHARE)] if heads else []
 
 
 def _list_about(form: str) -> list[_Search]:

@@ -27,6 +27,7 @@ from matinee.search.model.fields import (
     NAMES_OF_ONE,
     SIMILAR_OF_ONE,
     SIMILAR_SHARE,
+    WIDE_SHARE,
     is_limited,
     list_fields,
     list_group_heads,
@@ -35,7 +36,13 @@ from matinee.search.model.fields import (
 )
 from matinee.search.model.folding import join
 from matinee.search.model.forms import make_sound
-from matinee.search.model.terms import START_LETTERS, list_about_words, list_grams, list_query_heads
+from matinee.search.model.terms import (
+    START_LETTERS,
+    list_about_words,
+    list_grams,
+    list_query_heads,
+    list_wide_heads,
+)
 from matinee.search.ports import NameQuery
 
 _LAST_WORD_TERMS = 40
@@ -143,6 +150,11 @@ class Reader:
         if query.exact or len(found) >= ENOUGH or len(letters) < CORRECTED_LETTERS:
             return found
         limit = round(query.limit * SIMILAR_SHARE)
+        if query.wide:
+            if heads := list_wide_heads(letters):
+                limit = round(query.limit * WIDE_SHARE)
+                found |= self._search(_any_term("heads", heads), audience, query, limit=limit)
+            return found
         if thorough:
             for heads in list_query_heads(letters):
                 found |= self._search(_any_term("heads", heads), audience, query, limit=limit)

@@ -44,6 +44,8 @@ _TRANSPOSED: Final[tuple[Kind, ...]] = ("title", "person")
 GROUP_SHARES: Final[Mapping[str, float]] = {"t": 1.0, "e": 0.6, "o": 0.6}
 # Names that are similar are put in order later: more of them are examined.
 SIMILAR_SHARE: Final = 1.4
+# Where no name is like a query, more are examined.
+WIDE_SHARE: Final = 4.0
 ADULT: Final = 18
 # So many initials of a language are listed.
 MAX_INITIALS: Final = 500

@@ -19,6 +19,7 @@ _GRAM = 3
 # The lengths of beginnings that are found with an error: of a name, and of what follows one of its words.
 _HEADS, _LATER_HEADS = (4, 5, 7), (7,)
 _TRANSPOSED_LETTERS = (4, 5)
+_TWO_EDITS_LETTERS = 8
 _MARK = "^"
 
 
@@ -45,6 +46,14 @@ def list_query_heads(letters: str) -> Iterable[list[str]]:
     sizes = _HEADS[:2] if len(letters) == shortest else others if len(letters) < others[-1] else others[-1:]
     for size in sizes:
         yield list(dict.fromkeys(_list_deletions(letters, size)))
+
+
+def list_wide_heads(letters: str) -> list[str]:
+    """Return the heads of which a name mostly has one in common with a query that differs by two edits.
+
+    There are none for a query that may have one edit only.
+    """
+    return list(dict.fromkeys(_list_deletions(letters, _HEADS[1]))) if len(letters) >= _TWO_EDITS_LETTERS else []
 
 
 def list_transposed(letters: str) -> list[str]:

@@ -41,7 +41,7 @@ class Candidates:
 
         Raises what the index raises where there are none of the last hour.
         """
-        if len(join(query.forms[0])) > _LETTERS:
+        if query.wide or len(join(query.forms[0])) > _LETTERS:
             return await self._index.find(query), False
         key = (query.forms, query.territory, query.maturity, query.limit, query.exact, query.about)
         now, kept = self._clock.now(), self._kept.get(key)

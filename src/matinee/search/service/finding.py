@@ -216,6 +216,8 @@ class SearchService:
             if found and found[0].match in {"exact", "prefix"}:
                 return found, swapped
         corrected, name = await self._correct(ranked, viewer)
+        if not corrected and parse_episode(query) is None:
+            corrected, name = await self._correct(await self._find((fold(query),), viewer, wide=True), viewer)
         return (corrected, name) if corrected else await self._search_with_less(query, viewer)
 
     async def _correct(self, ranked: list[Ranked], viewer: _Viewer) -> tuple[list[Ranked], str | None]:
@@ -248,7 +250,9 @@ class SearchService:
                 return found, text
         return [], None
 
-    async def _find(self, forms: tuple[str, ...], viewer: _Viewer, *, exact: bool = False) -> list[Ranked]:
+    async def _find(
+        self, forms: tuple[str, ...], viewer: _Viewer, *, exact: bool = False, wide: bool = False
+    ) -> list[Ranked]:
         if not any(forms):
             return []
         wanted = NameQuery(
@@ -258,7 +262,8 @@ class SearchService:
             now=viewer.now,
             limit=max(_CANDIDATES, viewer.limit * 3 // 2),
             exact=exact,
-            about=not is_latin(forms[0]) or len(forms[0]) >= _ABOUT_LETTERS,
+            about=not wide and (not is_latin(forms[0]) or len(forms[0]) >= _ABOUT_LETTERS),
+            wide=wide,
         )
         found, is_old = await self._candidates.find(wanted)
         if is_old:

@@ -12,6 +12,7 @@ from tests.unit.search_rig import STRANGER, STRAYS, Rig, make_title
 from matinee.drivers.engine import EngineUnavailable
 from matinee.events.api import FactRecord, SearchEnded, new_record
 from matinee.kit import ids
+from matinee.kit.context import Context, activate
 from matinee.kit.ids import ProfileId, TitleId
 from matinee.kit.problem import Invalid
 from matinee.search.adapters.tantivy import TantivyIndex
@@ -134,6 +135,15 @@ async def test_search_is_recorded_once_however_often_it_is_reported(tmp_path: Pa
     assert first.fact_id == repeated.fact_id
     assert len({record.fact_id for record in recording.events.records}) == 3
     assert (first.key, other.key, child.key) == (ADA, BOB, "r" * 16)
+
+
+async def test_a_search_without_a_profile_has_no_trace(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    with activate(Context(trace_id="0" * 31 + "1")):
+        for report_id, profile_id in (("r1", ADA), ("r2", None)):
+            search = EndedSearch(report_id=report_id, query="dark")
+            await recording.recorder.record(search, language="de", profile_id=profile_id)
+    assert [record.trace_id for record in recording.events.records] == ["0" * 31 + "1", ""]
 
 
 async def test_openings_count_by_day_for_titles_of_the_index(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 from msgspec import ValidationError, convert
 
+from matinee.app.clients import Clients
+from matinee.catalogue.api import Catalogue
 from matinee.cli.options import call, json_option, with_settings
 from matinee.cli.output import show
+from matinee.kit.ids import TitleId
 from matinee.mesh.hosting.settings import Settings
 from matinee.search.api import Pin, RuleKind, Search, SearchRule, Synonym
 
@@ -36,7 +41,14 @@ def set_synonym(settings: Settings, words: str, meanings: tuple[str, ...]) -> No
 @with_settings
 def set_pin(settings: Settings, query: str, title_ids: tuple[str, ...]) -> None:
     """Let TITLE_IDS, at most ten, come first for QUERY in this order, for the viewers who may find them."""
+    for title_id in title_ids:
+        call(settings, partial(_check_title, TitleId(title_id)))
     _put(settings, {"type": "Pin", "query": query, "title_ids": title_ids})
+
+
+async def _check_title(title_id: TitleId, clients: Clients) -> None:
+    """Raise TitleNotFound for an id of no title; one that is not published may be pinned."""
+    await clients.get(Catalogue).title(title_id=title_id)
 
 
 def _put(settings: Settings, fields: dict[str, object]) -> None:

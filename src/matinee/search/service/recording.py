@@ -60,7 +60,9 @@ class Recorder:
         record = new_record(fact, key=profile_id or search.report_id, now=self._clock.now())
         # Derived with the profile, so that no client can use the id of another one's fact.
         fact_id = ids.derive(FactId, "search", profile_id or "", search.report_id)
-        await self._events.append(records=[replace(record, fact_id=fact_id)])
+        # The log of requests has the account beside the trace id.
+        trace_id = record.trace_id if profile_id else ""
+        await self._events.append(records=[replace(record, fact_id=fact_id, trace_id=trace_id)])
 
     async def handle(self, records: Sequence[FactRecord]) -> None:
         """Count facts."""

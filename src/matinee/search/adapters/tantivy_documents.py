@@ -46,8 +46,8 @@ from matinee.search.model.terms import (
 from matinee.search.ports import NameQuery
 
 _LAST_WORD_TERMS = 40
-# So many documents stay in memory, some 10 MB.
-_KEPT = 8_192
+# So many documents stay in memory, some 20 MB.
+_KEPT = 16_384
 # Fields whose terms are written as one text.
 _TEXTS = frozenset({"starts", "heads", "grams", "words"})
 _decoder = msgspec.msgpack.Decoder(NameDocument)

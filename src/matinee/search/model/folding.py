@@ -105,7 +105,7 @@ class _Separators(dict[int, str]):
 _SEPARATORS = _Separators()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def fold(text: str) -> str:
     """Return the words of a text in their folded spelling, separated by single spaces.
 
